@@ -1,0 +1,39 @@
+"""Component: conclude from the trials, on one page and as numbers."""
+
+from kfp import dsl
+
+from components.images import PYTHON_IMAGE
+
+
+@dsl.component(base_image=PYTHON_IMAGE, install_kfp_package=False)
+def build_report(
+    config_json: str,
+    store: str,
+    trials: dsl.Input[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+    pairs: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+) -> str:
+    """Conclude from the trials, on one page and as numbers.
+
+    Args:
+        config_json: The whole experiment as JSON.
+        store: Address of the artifact store.
+        trials: Reference to the table of trials.
+        report: The page.
+        pairs: One line of CSV for each ordered pair.
+        metrics: The headline numbers.
+
+    Returns:
+        Key of the report in the store.
+    """
+    from peerkd.stages import build_report as stage
+
+    return stage.run(
+        config_json=config_json,
+        store=store,
+        trials_path=trials.path,
+        report_path=report.path,
+        pairs_path=pairs.path,
+        log_metric=metrics.log_metric,
+    )

@@ -1,0 +1,5 @@
+"""``python -m peerkd`` is the command ``peerkd``."""
+
+from peerkd.cli.main import main
+
+main()

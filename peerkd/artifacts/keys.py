@@ -1,0 +1,19 @@
+"""How artifacts are named: ``<noun>/<fingerprint>``, where the fingerprint is of all that the content follows from.
+
+Two experiments that share a partition share its key, so that a change of the sweep repeats no pre-training.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+
+def fingerprint(values: Any) -> str:
+    """Return the SHA-256, as 64 hexadecimal digits, of any value that JSON can write; keys are sorted first."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def key(noun: str, values: Any) -> str:
+    """Return the artifact's key, ``<noun>/<first 16 digits of the fingerprint>``."""
+    return f"{noun}/{fingerprint(values)[:16]}"

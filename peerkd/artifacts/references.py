@@ -1,0 +1,46 @@
+"""A small file that stands for an artifact: what one pipeline task hands to the next instead of gigabytes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+
+
+def write(path: str, manifest: Manifest) -> None:
+    """Write the key and fingerprint of a published artifact."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(reference(manifest)), encoding="utf-8")
+
+
+def reference(manifest: Manifest) -> dict[str, str]:
+    """Return what stands for an artifact, in a file or in another artifact's metadata."""
+    return {"key": manifest.key, "fingerprint": manifest.fingerprint}
+
+
+def follow_file(path: str, store: ArtifactStore) -> Manifest:
+    """Return the manifest that a file of ``write`` stands for; see ``follow``."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactCorruptError(f"{path} must hold a reference to an artifact.") from error
+    return follow(values, store)
+
+
+def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
+    """Return the manifest of the artifact that a reference stands for.
+
+    Raises:
+        ArtifactNotFoundError: If the store no longer has it.
+        ArtifactCorruptError: If the store has another artifact under its key.
+    """
+    manifest = store.find(values["key"])
+    if manifest is None:
+        raise ArtifactNotFoundError(f"The store no longer has {values['key']}.")
+    if manifest.fingerprint != values["fingerprint"]:
+        raise ArtifactCorruptError(
+            f"{manifest.key} must have the fingerprint {values['fingerprint'][:16]}, got {manifest.fingerprint[:16]}."
+        )
+    return manifest

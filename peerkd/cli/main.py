@@ -1,0 +1,83 @@
+"""The command ``peerkd``. Heavy imports wait until a command needs them, so that ``--help`` is at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="peerkd",
+    help="Peer distillation experiments: the same pipelines on a laptop and on Kubeflow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+run_app = typer.Typer(help="Run a pipeline on this machine.", no_args_is_help=True, rich_markup_mode=None)
+config_app = typer.Typer(help="Look at experiment configs.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(run_app, name="run")
+app.add_typer(config_app, name="config")
+
+Preset = Annotated[str, typer.Option(help="Named experiment to start from; see 'peerkd config presets'.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML or JSON file, in place of a preset.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any field, as in seed=3. Repeatable.")
+]
+
+
+@run_app.command("jointkd")
+def run_jointkd(
+    preset: Preset = "digits",
+    config: ConfigFile = None,
+    override: Overrides = None,
+    output: Annotated[Path, typer.Option(help="Folder of the artifact store.")] = Path("runs"),
+) -> None:
+    """Joint distillation: divide the data, train the peers, let every pair distil, report."""
+    from peerkd.cli import jointkd
+
+    jointkd.run(preset=preset, config_file=config, overrides=override or [], output=output)
+
+
+@config_app.command("presets")
+def config_presets() -> None:
+    """List the presets."""
+    from peerkd.config.presets import PRESETS
+
+    for name, preset in PRESETS.items():
+        typer.echo(f"{name:<15}{(preset.__doc__ or '').splitlines()[0]}")
+
+
+@config_app.command("show")
+def config_show(preset: Preset = "digits", config: ConfigFile = None, override: Overrides = None) -> None:
+    """Print a whole experiment as YAML, every default written out: a file for --config."""
+    import yaml
+
+    from peerkd.config.resolve import load
+
+    experiment = load(preset=preset, config_file=config, overrides=override or [])
+    typer.echo(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False), nl=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of an experiment."""
+    import json
+
+    from peerkd.config.experiment import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 something the user can fix, 130 interrupted."""
+    from peerkd.errors import PeerKDError
+
+    try:
+        app()
+    except (ValueError, PeerKDError) as error:
+        sys.stderr.write(f"peerkd: {error}\n")
+        sys.exit(2 if isinstance(error, ValueError) else 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("peerkd: interrupted; run the same command again to go on.\n")
+        sys.exit(130)

@@ -1,0 +1,158 @@
+"""Which samples there are and how they are divided: data set, augmentation, partition."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from peerkd.config.strict import StrictConfig
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+"""A share strictly between 0 and 1."""
+
+
+class DataConfig(StrictConfig):
+    """The data set of the experiment."""
+
+    source: Literal["digits", "cifar10", "cifar100", "image_folder", "npz"] = "digits"
+    """digits needs no file; the others are read from ``path``."""
+
+    path: str | None = None
+    """Folder or file of the source. Required for every source but digits."""
+
+    image_size_pixels: int | None = Field(default=None, ge=4)
+    """Side to which an image_folder is resized and cropped. Null: all images must have one size."""
+
+    storage: Literal["packed", "streamed"] = "packed"
+    """packed: uint8 arrays that stages map into memory. streamed: decoded when read, for ImageNet-sized folders."""
+
+    max_train_samples: int | None = Field(default=None, ge=1)
+    """Keep a class-stratified subset of the training split. Null: all."""
+
+    max_test_samples: int | None = Field(default=None, ge=1)
+    """Keep a class-stratified subset of the test split. Null: all."""
+
+    test_fraction: Fraction = 0.2
+    """Share held out as the test split where the source has none."""
+
+    validation_fraction: Fraction = 0.1
+    """Share of the training split held out for every choice that is made; no peer trains on it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.source != "digits" and self.path is None:
+            raise ValueError(f"path is required when source is {self.source}, got null.")
+        if self.source == "digits" and self.path is not None:
+            raise ValueError(f"path must be null when source is digits, got {self.path}.")
+        if self.storage == "streamed" and self.source != "image_folder":
+            raise ValueError(f"storage must be packed unless source is image_folder, got streamed with {self.source}.")
+        if self.storage == "streamed" and self.image_size_pixels is None:
+            raise ValueError("image_size_pixels is required when storage is streamed, got null.")
+        return self
+
+
+class AugmentationConfig(StrictConfig):
+    """How a training image is varied. A view is a function of seed, epoch and sample alone."""
+
+    crop_padding_pixels: int = Field(default=0, ge=0)
+    """Zero padding on each side before a random crop back to size. 0: no crop."""
+
+    horizontal_flip: bool = False
+    """Mirror half of the images."""
+
+
+class IidLabels(StrictConfig):
+    """Every peer draws from the same distribution."""
+
+    kind: Literal["iid"] = "iid"
+
+
+class DirichletLabels(StrictConfig):
+    """Each peer's class shares are drawn from a Dirichlet distribution around the global ones."""
+
+    kind: Literal["dirichlet"] = "dirichlet"
+    concentration: float = Field(default=0.3, gt=0)
+    """Small is skewed (0.1: mostly one class a peer), large is uniform."""
+
+
+class ClassesPerPeer(StrictConfig):
+    """Each peer holds exactly this many classes."""
+
+    kind: Literal["classes"] = "classes"
+    classes_per_peer: int = Field(ge=1)
+
+
+class ShardsPerPeer(StrictConfig):
+    """Samples sorted by class, cut into equal shards, dealt to peers (McMahan et al. 2017)."""
+
+    kind: Literal["shards"] = "shards"
+    shards_per_peer: int = Field(ge=1)
+
+
+class NaturalIds(StrictConfig):
+    """Samples go with an id that came with the data, such as a writer or a device."""
+
+    kind: Literal["natural"] = "natural"
+    column: str
+    """Name of the column that holds the id."""
+
+
+class EqualSizes(StrictConfig):
+    """Peers have equally many samples."""
+
+    kind: Literal["equal"] = "equal"
+
+
+class DirichletSizes(StrictConfig):
+    """The peers' shares of the samples are drawn from a Dirichlet distribution."""
+
+    kind: Literal["dirichlet"] = "dirichlet"
+    concentration: float = Field(default=1.0, gt=0)
+
+
+LabelSkew = Annotated[
+    IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer | NaturalIds, Field(discriminator="kind")
+]
+QuantitySkew = Annotated[EqualSizes | DirichletSizes, Field(discriminator="kind")]
+
+
+class PartitionConfig(StrictConfig):
+    """How the training samples are divided among the peers."""
+
+    num_peers: int = Field(default=10, ge=2)
+
+    label_skew: LabelSkew = DirichletLabels()
+    """Who gets which classes."""
+
+    quantity_skew: QuantitySkew = EqualSizes()
+    """Who gets how many samples; apart from the label skew, so that one can vary without the other."""
+
+    public_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training split held out, class-stratified, as a public transfer set."""
+
+    min_samples_per_peer: int = Field(default=10, ge=2)
+    """A partition that gives a peer fewer training samples is drawn again."""
+
+    max_attempts: int = Field(default=100, ge=1)
+    """Draws before giving up."""
+
+    own_evaluation: Literal["matched", "held_out"] = "matched"
+    """Where a peer's own validation and test sets come from.
+
+    matched: the largest subsets of the global validation and test sets with the peer's class shares; the peers'
+    sets overlap and no training sample is spent. held_out: cut from the peer's own share, which natural ids need
+    because their images differ in more than the class.
+    """
+
+    held_out_fraction: Fraction = 0.2
+    """With held_out: share of a peer's samples for validation and test together, half each."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.label_skew.kind in ("natural", "shards") and self.quantity_skew.kind != "equal":
+            raise ValueError(
+                f"quantity_skew must be equal when label_skew is {self.label_skew.kind}, which fixes the sizes itself, "
+                f"got {self.quantity_skew.kind}."
+            )
+        if self.label_skew.kind == "natural" and self.own_evaluation != "held_out":
+            raise ValueError(f"own_evaluation must be held_out when label_skew is natural, got {self.own_evaluation}.")
+        return self

@@ -1,0 +1,118 @@
+"""From what a person types to one experiment: a preset or a file, then overrides."""
+
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.presets import PRESETS
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers are those of YAML 1.2, so that 1e-2 is a number and not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)$"),
+    list("-+.0123456789"),
+)
+
+
+def resolve(*, preset: str, config_json: str = "", overrides: str = "") -> ExperimentConfig:
+    """Return the experiment that a preset, or a whole config in its place, and overrides describe.
+
+    Args:
+        preset: A name of ``PRESETS``. Not looked at when ``config_json`` is given.
+        config_json: A whole experiment as JSON, or empty.
+        overrides: ``key=value`` pairs parted by white space, as in ``seed=3 sweep.alphas=[0.5,0.9]``; quoting is
+            the shell's. One text, so that a person can type it into a form.
+
+    Raises:
+        ValueError: If the preset is unknown, a pair has no key, or the result breaks a rule.
+    """
+    if config_json:
+        base = ExperimentConfig.from_json(config_json)
+    elif preset in PRESETS:
+        base = PRESETS[preset]()
+    else:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset}.")
+    return override(base, split_overrides(overrides))
+
+
+def load(*, preset: str, config_file: Path | None, overrides: Iterable[str]) -> ExperimentConfig:
+    """Return the experiment that a preset, or a file in its place, and ``key=value`` pairs describe.
+
+    Raises:
+        ValueError: If the preset is unknown, the file cannot be read, or the result breaks a rule.
+    """
+    config_json = load_file(config_file).to_json() if config_file else ""
+    return override(resolve(preset=preset, config_json=config_json), overrides)
+
+
+def split_overrides(text: str) -> list[str]:
+    """Part ``a=1 b='x y'`` into its pairs.
+
+    Raises:
+        ValueError: If a quotation mark is not closed.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"overrides must close every quotation mark, got {text}.") from error
+
+
+def override(base: ExperimentConfig, pairs: Iterable[str]) -> ExperimentConfig:
+    """Return the experiment with each ``dotted.key=value`` in place; values are YAML, so ``[1,2]`` is a list.
+
+    Setting a section's ``kind`` starts that section afresh, since each kind has fields of its own.
+
+    Raises:
+        ValueError: If a pair is not ``key=value``, or the result breaks a rule.
+    """
+    values: dict[str, Any] = base.model_dump(mode="json")
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise ValueError(f"An override must have the form key=value, got {pair}.")
+        try:
+            value = yaml.load(text, Loader=_Loader)
+        except yaml.YAMLError as error:
+            raise ValueError(f"The value of {key} must be YAML, got {text}.") from error
+        _assign(values, key.split("."), value)
+    return ExperimentConfig.from_mapping(values)
+
+
+def load_file(path: Path) -> ExperimentConfig:
+    """Read an experiment from a YAML or JSON file (JSON is YAML). Missing keys take their defaults.
+
+    Raises:
+        ValueError: If the file cannot be read, is not a mapping, or breaks a rule.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ValueError(f"config must be a file that can be read, got {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"config must be YAML or JSON, got {path}.") from error
+    if not isinstance(values, dict):
+        # A ValueError, not a TypeError: the text is the user's, no caller passed a wrong type.
+        raise ValueError(f"config must hold a mapping of keys to values, got {values!r}.")  # noqa: TRY004
+    return ExperimentConfig.from_mapping(values)
+
+
+def _assign(values: dict[str, Any], path: list[str], value: object) -> None:
+    *sections, last = path
+    for section in sections:
+        inner = values.get(section)
+        if not isinstance(inner, dict):
+            # Leave it to the schema to say that this is no section: it names the full path.
+            inner = values[section] = {}
+        values = inner
+    if last == "kind":
+        values.clear()
+    values[last] = value

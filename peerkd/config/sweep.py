@@ -1,0 +1,54 @@
+"""Which settings are tried for every ordered pair, and how one of them is chosen."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from peerkd.config.strict import StrictConfig
+
+TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled"]
+"""The data a pair distils on: the student's own training set, the teacher's, their union, or the public set."""
+
+DEFAULT_TEMPERATURE = 1.0
+DEFAULT_ALPHA = 0.5
+
+
+class SweepConfig(StrictConfig):
+    """The grid, over all ordered pairs of peers.
+
+    Two controls are in every sweep whatever the grid says: the untuned default (T=1, alpha=0.5), and plain
+    fine-tuning on the transfer set (no distillation), which tells what the data alone would have brought.
+    """
+
+    temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
+    alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1)
+    transfer_sets: tuple[TransferSet, ...] = Field(default=("student", "teacher", "both"), min_length=1)
+
+    selection_metric: Literal["global_accuracy", "own_accuracy"] = "global_accuracy"
+    """The validation accuracy by which a setting is chosen: on all classes alike, or on the student's distribution."""
+
+    default_transfer_set: TransferSet | None = None
+    """The set on which the untuned default is compared. Null: the first of ``transfer_sets``."""
+
+    @property
+    def resolved_default_transfer_set(self) -> TransferSet:
+        """The transfer set of the untuned default."""
+        return self.default_transfer_set or self.transfer_sets[0]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_repeats("temperatures", self.temperatures)
+        _refuse_repeats("alphas", self.alphas)
+        _refuse_repeats("transfer_sets", self.transfer_sets)
+        if self.resolved_default_transfer_set not in self.transfer_sets:
+            raise ValueError(
+                f"default_transfer_set must be one of transfer_sets {list(self.transfer_sets)}, "
+                f"got {self.default_transfer_set}."
+            )
+        return self
+
+
+def _refuse_repeats(field: str, values: Sequence[object]) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{field} must not repeat a value, got {list(values)}.")

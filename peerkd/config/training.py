@@ -1,0 +1,81 @@
+"""How networks are trained: the peers, the recipe, the distillation and its conventions."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from peerkd.config.strict import StrictConfig
+
+Architecture = Literal["mlp", "small_cnn", "resnet18", "resnet20", "resnet32", "resnet56"]
+
+
+class RecipeConfig(StrictConfig):
+    """Stochastic gradient descent with momentum and a schedule."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=32, ge=2)
+    """Upper bound: an epoch is cut into batches of nearly equal size, so that none is left with one sample."""
+
+    learning_rate: float = Field(default=0.05, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=5e-4, ge=0)
+
+    schedule: Literal["constant", "cosine", "multistep"] = "cosine"
+    """cosine falls to 0 at the last step; multistep multiplies by ``decay_factor`` at each milestone."""
+
+    milestone_fractions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    """With multistep: shares of the training after which the rate falls."""
+
+    decay_factor: float = Field(default=0.1, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov must be false when momentum is 0, got true.")
+        if list(self.milestone_fractions) != sorted(set(self.milestone_fractions)):
+            raise ValueError(f"milestone_fractions must rise, got {list(self.milestone_fractions)}.")
+        return self
+
+
+class PeersConfig(StrictConfig):
+    """The networks of the peers."""
+
+    architectures: tuple[Architecture, ...] = Field(default=("small_cnn",), min_length=1)
+    """One for all peers, or one for each."""
+
+
+class PretrainConfig(RecipeConfig):
+    """How each peer is trained on its own data before any distillation."""
+
+    method: Literal["cross_entropy"] = "cross_entropy"
+
+
+class ConventionsConfig(StrictConfig):
+    """What a published temperature and weight leave unsaid. Printed beside every result.
+
+    The loss is ``w * D + (1 - w) * CE`` where ``w`` is alpha, or 1 - alpha if alpha weighs the cross entropy.
+    """
+
+    divergence_direction: Literal["teacher_to_student", "student_to_teacher"] = "teacher_to_student"
+    """teacher_to_student: KL(teacher || student), as Hinton et al. 2015. student_to_teacher: KL(student || teacher)."""
+
+    reduction: Literal["batchmean", "mean"] = "batchmean"
+    """batchmean divides the divergence by the batch size; mean also by the number of classes."""
+
+    scale_by_temperature_squared: bool = True
+    """Multiply the divergence by T^2, so that its gradients keep one magnitude (Hinton et al. 2015, section 2.1)."""
+
+    teacher_mode: Literal["eval", "train"] = "eval"
+    """Whether the teacher's batch normalisation uses its running statistics or the batch's."""
+
+    alpha_weighs: Literal["distillation", "cross_entropy"] = "distillation"
+    """The term that alpha multiplies."""
+
+
+class DistillConfig(RecipeConfig):
+    """One round of distillation from a teacher to a student, both pre-trained. The teacher does not change."""
+
+    epochs: int = Field(default=3, ge=1)
+    learning_rate: float = Field(default=0.02, gt=0)
+    conventions: ConventionsConfig = ConventionsConfig()

@@ -1,0 +1,113 @@
+"""Batched augmentation, on the device of the tensors.
+
+What a sample looks like is a function of (seed, epoch, sample index) and of
+nothing else: not of the batch, the order or the network. Two networks that meet
+a sample in the same epoch see the same view, so a teacher's logits for it may be
+computed once and shared exactly.
+
+N samples of the data set, B batch, C channels, H W height and width.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Views(NamedTuple):
+    """One epoch's crop and flip for every sample of a data set."""
+
+    offsets_y_N: Tensor
+    """uint8 in ``[0, 2 * crop_padding_pixels]``: first row of the crop in the padded image."""
+    offsets_x_N: Tensor
+    """uint8 in ``[0, 2 * crop_padding_pixels]``: first column of the crop in the padded image."""
+    flips_N: Tensor
+    """bool: mirror left to right, after the crop."""
+    crop_padding_pixels: int
+    horizontal_flip: bool
+    """False if ``flips_N`` is all False: known without asking the device."""
+
+    def to(self, device: torch.device | str) -> "Views":
+        """Return the same views on ``device``; do so once an epoch, not once a batch."""
+        return self._replace(
+            offsets_y_N=self.offsets_y_N.to(device),
+            offsets_x_N=self.offsets_x_N.to(device),
+            flips_N=self.flips_N.to(device),
+        )
+
+
+def draw_views(num_samples: int, *, seed: int, epoch: int, crop_padding_pixels: int, horizontal_flip: bool) -> Views:
+    """Draw the views of all samples in one epoch, on the CPU.
+
+    Offsets are uniform and flips have probability 1/2 (the recipe of He et al.
+    2016, section 4.2). Each of the three draws has a stream of its own, so sample
+    ``i`` gets the same view whatever ``num_samples`` is.
+
+    Args:
+        num_samples: N, at least 0.
+        seed: At least 0.
+        epoch: At least 0.
+        crop_padding_pixels: Zeros added on each side before the crop, 0 to 127; 0 crops nothing.
+        horizontal_flip: Whether samples may be mirrored.
+
+    Raises:
+        ValueError: If ``crop_padding_pixels`` is out of range.
+    """
+    if not 0 <= crop_padding_pixels <= 127:
+        raise ValueError(f"crop_padding_pixels must lie in [0, 127], got {crop_padding_pixels}.")
+
+    def draw(stream: int, num_values: int) -> Tensor:
+        # The spawn key keeps (seed, epoch, stream) apart from every other triple; a flat list of words would not.
+        seed_sequence = np.random.SeedSequence(seed, spawn_key=(epoch, stream))
+        generator = np.random.Generator(np.random.Philox(seed_sequence))
+        return torch.from_numpy(generator.integers(num_values, size=num_samples, dtype=np.uint8))
+
+    return Views(
+        offsets_y_N=draw(0, 2 * crop_padding_pixels + 1),
+        offsets_x_N=draw(1, 2 * crop_padding_pixels + 1),
+        flips_N=draw(2, 2 if horizontal_flip else 1).bool(),
+        crop_padding_pixels=crop_padding_pixels,
+        horizontal_flip=horizontal_flip,
+    )
+
+
+def apply_views(images_BCHW: Tensor, views: Views, indices_B: Tensor) -> Tensor:
+    """Return the batch as its samples look in this epoch: padded with zeros, cropped to H x W, mirrored.
+
+    Args:
+        images_BCHW: Pixels of the samples ``indices_B``; uint8, though any dtype works.
+        views: Of the whole data set, on the device of the images.
+        indices_B: Place of each image in the data set, on the device of the images.
+    """
+    padding = views.crop_padding_pixels
+    if padding == 0 and not views.horizontal_flip:
+        return images_BCHW
+    num_channels, height, width = images_BCHW.shape[1:]
+    device = images_BCHW.device
+    padded_BCHW = F.pad(images_BCHW, (padding, padding, padding, padding))
+    padded_width = width + 2 * padding
+
+    rows_BH = views.offsets_y_N[indices_B].long()[:, None] + torch.arange(height, device=device)
+    columns_W = torch.arange(width, device=device)
+    # A mirrored crop is the same crop with its columns read backwards.
+    columns_BW = torch.where(views.flips_N[indices_B][:, None], columns_W.flip(0), columns_W)
+    columns_BW = columns_BW + views.offsets_x_N[indices_B][:, None]
+    pixels_BHW = rows_BH[:, :, None] * padded_width + columns_BW[:, None, :]
+    # One gather over flattened planes: advanced indexing of four axes gives the same, slower.
+    pixels_BCP = pixels_BHW.flatten(1)[:, None, :].expand(-1, num_channels, -1)
+    return padded_BCHW.flatten(2).gather(2, pixels_BCP).view_as(images_BCHW)
+
+
+def normalize(images_BCHW: Tensor, *, mean_C: Tensor, std_C: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return ``(images / 255 - mean) / std``, computed in float32 and returned as ``dtype``.
+
+    Args:
+        images_BCHW: uint8.
+        mean_C: In 0..1 units, float32, on the device of the images (a tensor, so that no step copies it there).
+        std_C: In 0..1 units, above 0, float32, on the device of the images.
+        dtype: Of the result.
+    """
+    mean_C11, std_C11 = mean_C[:, None, None], std_C[:, None, None]
+    return ((images_BCHW.float() / 255 - mean_C11) / std_C11).to(dtype)

@@ -1,0 +1,320 @@
+"""The canonical packed form of a data set: a folder of plain arrays, memory-mapped when read.
+
+    images.npy           uint8 (N, C, H, W), the training split first
+    labels.npy           int64 (N,)
+    columns/<name>.npy   (N,), whatever else is known of every sample
+    dataset.json         the rest; written last, so a folder without it was never finished
+
+N samples, B batch, C channels, H W height and width, K classes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from peerkd.errors import ArtifactCorruptError
+
+_BLOCK_BYTES = 16 * 2**20  # arrays larger than memory are read in pieces of this size
+_COLUMN_KINDS = "biufSU"  # dtype kinds that npy files hold without pickling
+
+
+class ImageDataset(Protocol):
+    """What training reads from, whether pixels are packed or decoded on demand."""
+
+    @property
+    def labels_N(self) -> npt.NDArray[np.int64]:  # noqa: N802 - a shape suffix
+        """Class of every sample, in ``[0, K)``."""
+
+    @property
+    def num_train(self) -> int:
+        """The first ``num_train`` samples are the training split, the rest is the test split."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each of the K classes."""
+
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """Further values per sample, each of shape (N,)."""
+
+    @property
+    def name(self) -> str:
+        """What reports call this data set."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the content, in hex: equal fingerprints, equal data."""
+
+    @property
+    def channel_mean(self) -> tuple[float, ...]:
+        """Mean of each channel, pixels in 0..1."""
+
+    @property
+    def channel_std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel, pixels in 0..1; above 0."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+
+    def read_images(self, indices_B: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
+        """Return the pixels of these samples as a new array of shape (B, C, H, W)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RawDataset:
+    """What a source returns: pixels and labels in memory, the training split first.
+
+    Raises:
+        ValueError: If the parts do not fit each other.
+    """
+
+    images_NCHW: npt.NDArray[np.uint8]
+    labels_N: npt.NDArray[np.int64]
+    num_train: int
+    class_names: tuple[str, ...]
+    columns: Mapping[str, np.ndarray]
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4 or self.images_NCHW.size == 0:
+            raise ValueError(
+                "images must be uint8 of shape (N, C, H, W), none of them 0, "
+                f"got {self.images_NCHW.dtype} {self.images_NCHW.shape}."
+            )
+        num_samples = len(self.images_NCHW)
+        if self.labels_N.dtype != np.int64 or self.labels_N.shape != (num_samples,):
+            raise ValueError(
+                f"labels must be int64 of shape ({num_samples},), got {self.labels_N.dtype} {self.labels_N.shape}."
+            )
+        if self.labels_N.min() < 0 or self.labels_N.max() >= len(self.class_names):
+            raise ValueError(
+                f"labels must lie in [0, {len(self.class_names)}), got {self.labels_N.min()} to {self.labels_N.max()}."
+            )
+        if not 1 <= self.num_train <= num_samples:
+            raise ValueError(f"num_train must lie in [1, {num_samples}], got {self.num_train}.")
+        for name, column_N in self.columns.items():
+            if not name.isidentifier():
+                raise ValueError(f"a column's name must be an identifier, got {name!r}.")
+            if column_N.shape != (num_samples,) or column_N.dtype.kind not in _COLUMN_KINDS:
+                raise ValueError(
+                    f"column {name!r} must hold {num_samples} numbers or strings, "
+                    f"got {column_N.dtype} {column_N.shape}."
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PackedDataset:
+    """A packed data set as read back: the pixels stay on disk until a batch asks for them."""
+
+    images_NCHW: npt.NDArray[np.uint8]
+    """Memory-mapped and read-only."""
+    labels_N: npt.NDArray[np.int64]
+    num_train: int
+    class_names: tuple[str, ...]
+    columns: Mapping[str, np.ndarray]
+    name: str
+    fingerprint: str
+    channel_mean: tuple[float, ...]
+    channel_std: tuple[float, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        _, num_channels, height_pixels, width_pixels = self.images_NCHW.shape
+        return num_channels, height_pixels, width_pixels
+
+    def read_images(self, indices_B: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
+        """Return the pixels of these samples as a new array of shape (B, C, H, W)."""
+        images_BCHW: npt.NDArray[np.uint8] = self.images_NCHW[indices_B]
+        return images_BCHW
+
+
+def write_packed(folder: Path, raw: RawDataset) -> str:
+    """Write ``raw`` as a packed data set into ``folder`` and return its fingerprint.
+
+    The same content gives the same bytes, whatever its memory layout or byte order.
+    """
+    raw = _canonical(raw)
+    fingerprint = _fingerprint(raw)
+    channel_mean, channel_std = channel_statistics(raw.images_NCHW[: raw.num_train])
+    (folder / "columns").mkdir(parents=True, exist_ok=True)
+    np.save(folder / "images.npy", raw.images_NCHW, allow_pickle=False)
+    np.save(folder / "labels.npy", raw.labels_N, allow_pickle=False)
+    for name, column_N in raw.columns.items():
+        np.save(folder / "columns" / f"{name}.npy", column_N, allow_pickle=False)
+    write_metadata(
+        folder,
+        {
+            "kind": "packed",
+            "name": raw.name,
+            "num_train": raw.num_train,
+            "class_names": raw.class_names,
+            "columns": sorted(raw.columns),
+            "channel_mean": channel_mean,
+            "channel_std": channel_std,
+            "fingerprint": fingerprint,
+        },
+    )
+    return fingerprint
+
+
+def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
+    """Open the packed data set in ``folder``.
+
+    Shapes are always checked. ``verify`` also reads every pixel and recomputes
+    the fingerprint and the channel statistics: do so once after a transfer,
+    not at every start.
+
+    Raises:
+        ArtifactCorruptError: If a file is missing, truncated or altered.
+    """
+    metadata = read_metadata(folder, kind="packed")
+    try:
+        raw = RawDataset(
+            images_NCHW=read_array(folder / "images.npy"),
+            labels_N=read_array(folder / "labels.npy").copy(),
+            num_train=metadata["num_train"],
+            class_names=tuple(metadata["class_names"]),
+            columns={name: read_array(folder / "columns" / f"{name}.npy").copy() for name in metadata["columns"]},
+            name=metadata["name"],
+        )
+        dataset = PackedDataset(
+            images_NCHW=raw.images_NCHW,
+            labels_N=raw.labels_N,
+            num_train=raw.num_train,
+            class_names=raw.class_names,
+            columns=raw.columns,
+            name=raw.name,
+            fingerprint=metadata["fingerprint"],
+            channel_mean=tuple(metadata["channel_mean"]),
+            channel_std=tuple(metadata["channel_std"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactCorruptError(f"{folder}: the parts of this data set do not fit each other: {error}") from error
+    if verify:
+        fingerprint = _fingerprint(raw)
+        if fingerprint != dataset.fingerprint:
+            raise ArtifactCorruptError(
+                f"{folder}: the content has fingerprint {fingerprint}, dataset.json says {dataset.fingerprint}."
+            )
+        statistics = channel_statistics(raw.images_NCHW[: raw.num_train])
+        if statistics != (dataset.channel_mean, dataset.channel_std):
+            raise ArtifactCorruptError(
+                f"{folder}/dataset.json: channel_mean and channel_std are not those of the pixels."
+            )
+    return dataset
+
+
+def channel_statistics(images_NCHW: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, pixels in 0..1.
+
+    Sums are exact integers, so the result does not depend on the order of the
+    samples. A constant channel gets one grey level (1/255) as its deviation:
+    dividing by it stays finite.
+    """
+    num_channels = images_NCHW.shape[1]
+    sum_C = np.zeros(num_channels, np.uint64)
+    sum_of_squares_C = np.zeros(num_channels, np.uint64)
+    for block_BCHW in _blocks(images_NCHW):
+        sum_C += block_BCHW.sum(axis=(0, 2, 3), dtype=np.uint64)
+        sum_of_squares_C += np.square(block_BCHW, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)
+    num_pixels = images_NCHW.size // num_channels
+    means, deviations = [], []
+    for total, total_of_squares in zip(sum_C.tolist(), sum_of_squares_C.tolist(), strict=True):
+        means.append(total / num_pixels / 255)
+        variance = (num_pixels * total_of_squares - total**2) / num_pixels**2
+        deviations.append((variance**0.5 or 1.0) / 255)
+    return tuple(means), tuple(deviations)
+
+
+def content_fingerprint(header: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> str:
+    """Return the SHA-256 in hex over ``header`` (as JSON) and the bytes, dtypes and shapes of ``arrays``."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        for block in _blocks(array):
+            digest.update(block.tobytes())
+    return digest.hexdigest()
+
+
+def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Write ``dataset.json``: what makes a folder a data set, so the last file to write."""
+    (folder / "dataset.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="ascii")
+
+
+def read_metadata(folder: Path, *, kind: str | None = None) -> dict[str, Any]:
+    """Read ``dataset.json``, of this ``kind`` if one is given.
+
+    Raises:
+        ArtifactCorruptError: If it is missing, is not a JSON object, or is of another kind.
+    """
+    path = folder / "dataset.json"
+    try:
+        metadata = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ArtifactCorruptError(f"{path}: cannot be read, so this is not a finished data set: {error}") from error
+    except ValueError as error:
+        raise ArtifactCorruptError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise ArtifactCorruptError(f"{path}: must hold a JSON object, got {type(metadata).__name__}.")
+    if kind is not None and metadata.get("kind") != kind:
+        raise ArtifactCorruptError(f"{path}: kind must be {kind!r}, got {metadata.get('kind')!r}.")
+    return metadata
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Memory-map the npy file at ``path``, read-only.
+
+    Raises:
+        ArtifactCorruptError: If it is missing, truncated or not a plain array.
+    """
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ArtifactCorruptError(f"{path}: cannot be read as an array: {error}") from error
+    # As a plain ndarray: slices and batches of a memmap would otherwise all call themselves memmaps.
+    return np.asarray(array)
+
+
+def _canonical(raw: RawDataset) -> RawDataset:
+    """Return ``raw`` in C order and little-endian: one content, one sequence of bytes."""
+    return RawDataset(
+        images_NCHW=np.ascontiguousarray(raw.images_NCHW),
+        labels_N=np.ascontiguousarray(raw.labels_N, dtype="<i8"),
+        num_train=raw.num_train,
+        class_names=raw.class_names,
+        columns={
+            name: np.ascontiguousarray(column_N, dtype=column_N.dtype.newbyteorder("<"))
+            for name, column_N in raw.columns.items()
+        },
+        name=raw.name,
+    )
+
+
+def _fingerprint(raw: RawDataset) -> str:
+    column_names = sorted(raw.columns)
+    header = {"num_train": raw.num_train, "class_names": raw.class_names, "columns": column_names}
+    return content_fingerprint(header, [raw.images_NCHW, raw.labels_N, *(raw.columns[name] for name in column_names)])
+
+
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield ``array`` in pieces along its first axis."""
+    num_rows = max(1, _BLOCK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), num_rows):
+        yield array[start : start + num_rows]

@@ -1,0 +1,1 @@
+"""Which peer gets which samples, as pure functions on label arrays; no images, no tensors, no configs."""

@@ -1,0 +1,114 @@
+"""Whether a partition, or what it is asked for, can be right."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from peerkd.data.partition.arrays import IntArray
+
+
+def check_partition(parts: Sequence[IntArray], *, num_samples: int) -> None:
+    """Raise unless the parts together hold every index in ``range(num_samples)`` exactly once.
+
+    Args:
+        parts: One index array per peer.
+        num_samples: Number of samples that were divided, at least 0.
+
+    Raises:
+        ValueError: If an index is out of range, held twice or held by nobody.
+    """
+    indices = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+    outside = indices[(indices < 0) | (indices >= num_samples)]
+    if outside.size:
+        raise ValueError(f"parts must hold indices from 0 to {num_samples - 1}, got {outside[0]}.")
+    num_holders = np.bincount(indices, minlength=num_samples)
+    repeated = np.flatnonzero(num_holders > 1)
+    if repeated.size:
+        raise ValueError(
+            f"parts must be disjoint, got {repeated.size} indices more than once, the first {repeated[0]}."
+        )
+    missing = np.flatnonzero(num_holders == 0)
+    if missing.size:
+        raise ValueError(f"parts must be complete, got {missing.size} indices in no part, the first {missing[0]}.")
+
+
+def check_min_samples(parts: Sequence[IntArray], *, min_samples_per_peer: int) -> None:
+    """Raise unless every part holds at least ``min_samples_per_peer`` samples.
+
+    Args:
+        parts: One index array per peer.
+        min_samples_per_peer: Smallest number of samples a peer can train on.
+
+    Raises:
+        ValueError: If a part is smaller.
+    """
+    for peer, part in enumerate(parts):
+        if len(part) < min_samples_per_peer:
+            raise ValueError(
+                f"Every peer must hold at least {min_samples_per_peer} samples, got {len(part)} for peer {peer}."
+            )
+
+
+def check_labels(labels: IntArray) -> None:
+    """Raise unless ``labels`` is a non-empty vector of whole numbers.
+
+    Args:
+        labels: What a caller gave as class labels.
+
+    Raises:
+        ValueError: If it has another shape or another type.
+    """
+    if labels.ndim != 1 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels must be a non-empty vector of integers, got shape {labels.shape} and type {labels.dtype}."
+        )
+
+
+def check_sizes(sizes: IntArray, *, num_samples: int) -> None:
+    """Raise unless ``sizes`` are whole numbers of at least 1 that sum to ``num_samples``.
+
+    Args:
+        sizes: (num_peers,) number of samples asked for each peer.
+        num_samples: Number of samples to divide.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if sizes.ndim != 1 or sizes.size == 0 or not np.issubdtype(sizes.dtype, np.integer):
+        raise ValueError(
+            f"sizes must be a non-empty vector of integers, got shape {sizes.shape} and type {sizes.dtype}."
+        )
+    if sizes.min() < 1:
+        raise ValueError(f"sizes must be at least 1 each, got {sizes.min()} for peer {sizes.argmin()}.")
+    if sizes.sum() != num_samples:
+        raise ValueError(f"sizes must sum to the {num_samples} samples, got {sizes.sum()}.")
+
+
+def check_at_least(name: str, value: int, minimum: int) -> None:
+    """Raise unless ``value`` is at least ``minimum``.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What a caller gave.
+        minimum: Smallest value that makes sense.
+
+    Raises:
+        ValueError: If the value is smaller.
+    """
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}.")
+
+
+def check_concentration(concentration: float) -> None:
+    """Raise unless ``concentration`` is from 1e-6 to 1e9.
+
+    Beyond this range the draws are the same in practice, but floating point is not safe.
+
+    Args:
+        concentration: Parameter of a Dirichlet distribution.
+
+    Raises:
+        ValueError: If it is not (NaN included).
+    """
+    if not 1e-6 <= concentration <= 1e9:
+        raise ValueError(f"concentration must be from 1e-6 to 1e9, got {concentration}.")

@@ -1,0 +1,38 @@
+"""From counts to samples: hand the samples of each class out at random."""
+
+import numpy as np
+
+from peerkd.data.partition.arrays import IntArray
+
+
+def deal_classes(classes: IntArray, counts: IntArray, *, rng: np.random.Generator) -> list[IntArray]:
+    """Return one index array per row of ``counts``, with ``counts[p, k]`` random samples of class ``k`` each.
+
+    Args:
+        classes: (num_samples,) class of each sample, in ``range(num_classes)``.
+        counts: (num_parts, num_classes); column ``k`` sums to the number of samples of class ``k``.
+        rng: Decides which samples of a class go where.
+    """
+    num_parts, num_classes = counts.shape
+    owners = np.empty(len(classes), dtype=np.int64)
+    owners[shuffled_by_class(classes, rng=rng)] = np.repeat(
+        np.tile(np.arange(num_parts), num_classes), counts.T.ravel()
+    )
+    return group_by_owner(owners, num_owners=num_parts)
+
+
+def shuffled_by_class(labels: IntArray, *, rng: np.random.Generator) -> IntArray:
+    """Return all indices in the order of their label, in random order within one label."""
+    shuffled = rng.permutation(len(labels))
+    return shuffled[np.argsort(labels[shuffled], kind="stable")]
+
+
+def group_by_owner(owners: IntArray, *, num_owners: int) -> list[IntArray]:
+    """Return the indices that each owner holds, ascending, so that equal partitions are equal arrays.
+
+    Args:
+        owners: (num_samples,) in ``range(num_owners)``.
+        num_owners: Number of arrays to return; an owner of nothing gets an empty one.
+    """
+    sizes = np.bincount(owners, minlength=num_owners)
+    return np.split(np.argsort(owners, kind="stable"), np.cumsum(sizes)[:-1])

@@ -1,0 +1,30 @@
+"""Dirichlet draws that survive any concentration."""
+
+import numpy as np
+
+from peerkd.data.partition.arrays import FloatArray
+
+
+def draw_log_dirichlet(concentrations: FloatArray, *, num_draws: int, rng: np.random.Generator) -> FloatArray:
+    """Return the logarithms of ``num_draws`` independent draws from ``Dir(concentrations)``.
+
+    A Dirichlet draw is a vector of gamma variables over their sum. With small
+    concentrations all of them can underflow to 0, and the quotient is NaN. So
+    the gammas are drawn as logarithms: ``Gamma(a) = Gamma(a + 1) * U^(1/a)``
+    with ``U`` uniform (Marsaglia and Tsang 2000), where ``-log U`` is
+    exponential.
+
+    Args:
+        concentrations: (num_entries,) each above 0.
+        num_draws: Number of rows to return.
+        rng: Source of the draws.
+
+    Returns:
+        (num_draws, num_entries); the exponential of each row sums to 1.
+    """
+    shape = (num_draws, len(concentrations))
+    log_gammas: FloatArray = np.log(rng.standard_gamma(concentrations + 1, size=shape))
+    log_gammas -= rng.standard_exponential(size=shape) / concentrations
+    log_gammas -= log_gammas.max(axis=1, keepdims=True)
+    log_gammas -= np.log(np.exp(log_gammas).sum(axis=1, keepdims=True))
+    return log_gammas

@@ -1,0 +1,54 @@
+"""Skew as it was found: one peer per writer, site or camera."""
+
+import heapq
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peerkd.data.partition.arrays import IntArray
+from peerkd.data.partition.checks import check_at_least
+from peerkd.data.partition.deal import group_by_owner
+
+
+def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Generator) -> list[IntArray]:
+    """Return a partition in which all samples with one id belong to one peer.
+
+    With as many ids as peers, peer ``p`` holds the ``p``-th id in sorted
+    order. With more, the ids are dealt whole, the one with most samples first
+    and always to the peer with fewest (Graham 1969: the largest peer then has
+    less than 4/3 of the samples it has in the best possible deal).
+
+    Args:
+        ids: (num_samples,) integers or strings, the origin of each sample.
+        num_peers: From 1 to the number of distinct ids.
+        rng: Orders ids of equal size.
+
+    Returns:
+        One ascending index array per peer; disjoint and complete.
+
+    Raises:
+        ValueError: If ``ids`` is no vector, or has fewer distinct ids than peers.
+    """
+    check_at_least("num_peers", num_peers, 1)
+    if ids.ndim != 1:
+        raise ValueError(f"ids must be a vector, got shape {ids.shape}.")
+    _, id_of_sample, id_totals = np.unique(ids, return_inverse=True, return_counts=True)
+    if len(id_totals) < num_peers:
+        raise ValueError(f"num_peers must be at most the {len(id_totals)} distinct ids, got {num_peers}.")
+    owners = _deal_largest_first(id_totals, num_peers=num_peers, rng=rng)
+    # Peers are numbered by their first id, so that one id per peer keeps the order of the ids.
+    _, first_ids, peer_of_id = np.unique(owners, return_index=True, return_inverse=True)
+    peer_numbers = np.argsort(np.argsort(first_ids))
+    return group_by_owner(peer_numbers[peer_of_id][id_of_sample], num_owners=num_peers)
+
+
+def _deal_largest_first(id_totals: IntArray, *, num_peers: int, rng: np.random.Generator) -> IntArray:
+    """Return the peer of each id, (num_ids,); every peer gets one, as an empty peer is the smallest."""
+    shuffled = rng.permutation(len(id_totals))
+    owners = np.empty(len(id_totals), dtype=np.int64)
+    queue = [(0, peer) for peer in range(num_peers)]
+    for i in shuffled[np.argsort(-id_totals[shuffled], kind="stable")]:
+        size, owners[i] = queue[0]
+        heapq.heapreplace(queue, (size + int(id_totals[i]), int(owners[i])))
+    return owners

@@ -1,0 +1,93 @@
+"""Where data sets come from: one file per source, each returning a ``RawDataset``.
+
+Nothing here downloads, partitions or augments.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from peerkd.data.dataset import RawDataset
+from peerkd.data.partition.split import stratified_sample
+from peerkd.data.sources.cifar import CIFAR10, CIFAR100, read_cifar
+from peerkd.data.sources.digits import read_digits
+from peerkd.data.sources.image_folder import read_image_folder
+from peerkd.data.sources.npz import read_npz
+
+__all__ = ["limit_samples", "read_source"]
+
+
+def read_source(source: str, *, path: str | None, image_size_pixels: int | None) -> RawDataset:
+    """Read the data set ``source``.
+
+    Args:
+        source: digits, cifar10, cifar100, image_folder or npz.
+        path: Where it is; ``~`` is the home folder. None for digits, which comes with scikit-learn.
+        image_size_pixels: Side of the images of an image_folder, at least 1; None keeps their size.
+
+    Raises:
+        ValueError: If an argument does not fit the source.
+        DataSourceError: If what is at ``path`` is missing, truncated or unreadable.
+    """
+    if image_size_pixels is not None and (source != "image_folder" or image_size_pixels < 1):
+        raise ValueError(
+            "data.image_size_pixels must be at least 1, and goes with data.source image_folder only, "
+            f"got {image_size_pixels} with {source}."
+        )
+    if source == "digits":
+        if path is not None:
+            raise ValueError(f"data.path must not be given with data.source digits, got {path!r}.")
+        return read_digits()
+    readers: dict[str, Callable[[Path], RawDataset]] = {
+        "cifar10": lambda folder: read_cifar(folder, CIFAR10),
+        "cifar100": lambda folder: read_cifar(folder, CIFAR100),
+        "image_folder": lambda folder: read_image_folder(folder, image_size_pixels=image_size_pixels),
+        "npz": read_npz,
+    }
+    if source not in readers:
+        raise ValueError(f"data.source must be one of digits, {', '.join(readers)}, got {source!r}.")
+    if path is None:
+        raise ValueError(f"data.path must be given with data.source {source}.")
+    return readers[source](Path(path).expanduser())
+
+
+def limit_samples(
+    raw: RawDataset,
+    *,
+    max_train_samples: int | None,
+    max_test_samples: int | None,
+    rng: np.random.Generator,
+) -> RawDataset:
+    """Return ``raw`` with at most so many samples in each split, class proportions and order kept.
+
+    Args:
+        raw: What to choose from.
+        max_train_samples: At least 1; None keeps all.
+        max_test_samples: At least 1; None keeps all.
+        rng: Decides which samples of a class are kept.
+
+    Raises:
+        ValueError: If a limit is below 1.
+    """
+    kept_train = _limited(raw.labels_N[: raw.num_train], "data.max_train_samples", max_train_samples, rng)
+    kept_test = _limited(raw.labels_N[raw.num_train :], "data.max_test_samples", max_test_samples, rng)
+    kept = np.concatenate([kept_train, raw.num_train + kept_test])
+    if len(kept) == len(raw.labels_N):
+        return raw
+    return RawDataset(
+        images_NCHW=raw.images_NCHW[kept],
+        labels_N=raw.labels_N[kept],
+        num_train=len(kept_train),
+        class_names=raw.class_names,
+        columns={name: column_N[kept] for name, column_N in raw.columns.items()},
+        name=raw.name,
+    )
+
+
+def _limited(labels: np.ndarray, field: str, max_samples: int | None, rng: np.random.Generator) -> np.ndarray:
+    if max_samples is not None and max_samples < 1:
+        raise ValueError(f"{field} must be at least 1, got {max_samples}.")
+    if max_samples is None or max_samples >= len(labels):
+        return np.arange(len(labels))
+    return stratified_sample(labels, num_samples=max_samples, rng=rng)

@@ -1,0 +1,211 @@
+"""Data sets too large to pack: an index of image files, decoded when a batch asks for them.
+
+    dataset.json   where the files are, class names, image size
+    paths.npy      (N,) bytes, relative to the root, the training split first
+    sizes.npy      int64 (N,), bytes of each file
+    labels.npy     int64 (N,)
+
+N samples, B batch, C channels, H W height and width, K classes.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from peerkd.data.dataset import (
+    ImageDataset,
+    content_fingerprint,
+    read_array,
+    read_metadata,
+    read_packed,
+    write_metadata,
+)
+from peerkd.data.sources.image_folder import decode_images, list_image_files
+from peerkd.errors import ArtifactCorruptError, DataSourceError
+
+IMAGENET_CHANNEL_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_CHANNEL_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StreamedDataset:
+    """An index of image files with the reading interface of a packed data set."""
+
+    root: Path
+    image_size_pixels: int
+    """H and W of what ``read_images`` returns."""
+    relative_paths_N: npt.NDArray[np.bytes_]
+    """Below ``root``, as the file system encodes them: a million strings in one array."""
+    sizes_N: npt.NDArray[np.int64]
+    """Bytes of each file."""
+    labels_N: npt.NDArray[np.int64]
+    num_train: int
+    class_names: tuple[str, ...]
+    columns: Mapping[str, np.ndarray]
+    """Empty: an image folder knows a label and nothing else."""
+    fingerprint: str
+    """SHA-256 over relative paths, file sizes, labels, class names and image size, not over pixels.
+
+    A file replaced by another of the same size goes unnoticed: to exclude that,
+    every file would have to be read, which for ImageNet takes as long as an epoch.
+    """
+    channel_mean: tuple[float, ...]
+    channel_std: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the root folder."""
+        return self.root.name
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return 3, self.image_size_pixels, self.image_size_pixels
+
+    def read_images(self, indices_B: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
+        """Decode these samples: shorter side resized, centre cut out, RGB; a new array of shape (B, C, H, W).
+
+        Raises:
+            DataSourceError: If a file is missing or not a readable image.
+        """
+        paths = [self.root / os.fsdecode(path) for path in self.relative_paths_N[indices_B]]
+        return decode_images(paths, image_size_pixels=self.image_size_pixels)
+
+
+def index_image_folder(
+    root: Path,
+    *,
+    image_size_pixels: int,
+    channel_mean: tuple[float, float, float] = IMAGENET_CHANNEL_MEAN,
+    channel_std: tuple[float, float, float] = IMAGENET_CHANNEL_STD,
+) -> StreamedDataset:
+    """List the images below ``root`` (see ``peerkd.data.sources.image_folder``) without opening them.
+
+    Args:
+        root: The folder of images; it has to stay where it is.
+        image_size_pixels: H and W of the images as they will be read, at least 1.
+        channel_mean: Pixels in 0..1.
+        channel_std: Pixels in 0..1, above 0.
+
+    Raises:
+        ValueError: If ``image_size_pixels`` is below 1.
+        DataSourceError: If the layout is not that of an image folder or a link in it leads nowhere.
+    """
+    if image_size_pixels < 1:
+        raise ValueError(f"data.image_size_pixels must be at least 1, got {image_size_pixels}.")
+    root = root.resolve()
+    files = list_image_files(root)
+    relative_paths_N = np.array([os.fsencode(path) for path in files.relative_paths])
+    try:
+        sizes_N = np.array([(root / path).stat().st_size for path in files.relative_paths], np.int64)
+    except OSError as error:
+        raise DataSourceError(f"data.path: a file below {root} cannot be found: {error}") from error
+    return StreamedDataset(
+        root=root,
+        image_size_pixels=image_size_pixels,
+        relative_paths_N=relative_paths_N,
+        sizes_N=sizes_N,
+        labels_N=files.labels_N,
+        num_train=files.num_train,
+        class_names=files.class_names,
+        columns={},
+        channel_mean=channel_mean,
+        channel_std=channel_std,
+        fingerprint=_fingerprint(
+            [relative_paths_N, sizes_N, files.labels_N],
+            num_train=files.num_train,
+            class_names=files.class_names,
+            image_size_pixels=image_size_pixels,
+        ),
+    )
+
+
+def write_index(folder: Path, dataset: StreamedDataset) -> str:
+    """Write the index, not the images, into ``folder`` and return its fingerprint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "paths.npy", dataset.relative_paths_N, allow_pickle=False)
+    np.save(folder / "sizes.npy", dataset.sizes_N, allow_pickle=False)
+    np.save(folder / "labels.npy", dataset.labels_N, allow_pickle=False)
+    write_metadata(
+        folder,
+        {
+            "kind": "streamed",
+            "root": str(dataset.root),
+            "image_size_pixels": dataset.image_size_pixels,
+            "num_train": dataset.num_train,
+            "class_names": dataset.class_names,
+            "channel_mean": dataset.channel_mean,
+            "channel_std": dataset.channel_std,
+            "fingerprint": dataset.fingerprint,
+        },
+    )
+    return dataset.fingerprint
+
+
+def read_index(folder: Path) -> StreamedDataset:
+    """Read an index; its fingerprint is always checked, the image files are not.
+
+    Raises:
+        ArtifactCorruptError: If a file of the index is missing, truncated or altered.
+        DataSourceError: If the folder of images is no longer there.
+    """
+    metadata = read_metadata(folder, kind="streamed")
+    try:
+        dataset = StreamedDataset(
+            root=Path(metadata["root"]),
+            image_size_pixels=metadata["image_size_pixels"],
+            relative_paths_N=read_array(folder / "paths.npy"),
+            sizes_N=read_array(folder / "sizes.npy"),
+            labels_N=read_array(folder / "labels.npy").copy(),
+            num_train=metadata["num_train"],
+            class_names=tuple(metadata["class_names"]),
+            columns={},
+            channel_mean=tuple(metadata["channel_mean"]),
+            channel_std=tuple(metadata["channel_std"]),
+            fingerprint=metadata["fingerprint"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactCorruptError(f"{folder}/dataset.json: a field is missing or malformed: {error}") from error
+    fingerprint = _fingerprint(
+        [dataset.relative_paths_N, dataset.sizes_N, dataset.labels_N],
+        num_train=dataset.num_train,
+        class_names=dataset.class_names,
+        image_size_pixels=dataset.image_size_pixels,
+    )
+    if fingerprint != dataset.fingerprint:
+        raise ArtifactCorruptError(
+            f"{folder}: the index has fingerprint {fingerprint}, dataset.json says {dataset.fingerprint}."
+        )
+    if not dataset.root.is_dir():
+        raise DataSourceError(f"data.path: {dataset.root}, which {folder} is an index of, is not a folder.")
+    return dataset
+
+
+def open_dataset(folder: Path) -> ImageDataset:
+    """Open what ``write_packed`` or ``write_index`` left in ``folder``.
+
+    Raises:
+        ArtifactCorruptError: If a file is missing, truncated or altered, or the kind is neither of the two.
+        DataSourceError: If the images of an index are no longer there.
+    """
+    kind = read_metadata(folder).get("kind")
+    if kind == "streamed":
+        return read_index(folder)
+    return read_packed(folder)
+
+
+def _fingerprint(
+    arrays: list[np.ndarray], *, num_train: int, class_names: tuple[str, ...], image_size_pixels: int
+) -> str:
+    header = {"num_train": num_train, "class_names": class_names, "image_size_pixels": image_size_pixels}
+    return content_fingerprint(header, arrays)

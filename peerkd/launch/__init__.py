@@ -1,0 +1,1 @@
+"""How the pipeline is run. Services are met here, each in one adapter."""

@@ -1,0 +1,76 @@
+"""Running a compiled pipeline on this machine. The one place that knows kfp outside components and pipelines."""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NoReturn
+
+from kfp import components, local
+
+from peerkd.errors import StageFailedError
+from peerkd.launch.terminal import Relay
+from peerkd.stages.edge import ERROR_FILE_VARIABLE, EXIT_USER_ERROR, RUNNER_PID_VARIABLE
+
+_NUM_SHOWN_LINES: Final = 40
+
+
+def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
+    """Run every task of a compiled pipeline in this environment, one after another, and relay what they say.
+
+    Returns:
+        The pipeline's output.
+
+    Raises:
+        ValueError: If a task found something that the user can fix.
+        StageFailedError: If a task failed otherwise.
+    """
+    pipeline = components.load_component_from_file(str(pipeline_file))
+    # kfp keeps outputs under a root of its own; what lasts is in the store, so that root is thrown away.
+    with tempfile.TemporaryDirectory(prefix="peerkd-") as scratch:
+        error_file = Path(scratch) / "error.json"
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(Path(scratch) / "outputs"),
+            raise_on_error=True,
+        )
+        relay = Relay(sys.stdout, num_kept_lines=_NUM_SHOWN_LINES)
+        with _environment(error_file), contextlib.redirect_stdout(relay), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="You may be attemping", category=RuntimeWarning)
+            try:
+                return str(pipeline(**arguments).output)
+            except RuntimeError as error:
+                _raise_from(error_file, relay, error)
+
+
+def _raise_from(error_file: Path, relay: Relay, error: RuntimeError) -> NoReturn:
+    if not error_file.exists():
+        noise = "\n".join(relay.last_lines)
+        raise StageFailedError(f"A stage ended without saying why; its last lines were:\n{noise}") from error
+    told = json.loads(error_file.read_text(encoding="utf-8"))
+    kind = ValueError if told["exit_code"] == EXIT_USER_ERROR else StageFailedError
+    raise kind(told["message"]) from error
+
+
+@contextlib.contextmanager
+def _environment(error_file: Path) -> Iterator[None]:
+    ours = {
+        ERROR_FILE_VARIABLE: str(error_file),
+        RUNNER_PID_VARIABLE: str(os.getpid()),
+        # Progress must not wait in a buffer.
+        "PYTHONUNBUFFERED": "1",
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""Losses on logits: pure functions of tensors. No networks, no data, no config."""

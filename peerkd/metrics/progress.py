@@ -1,0 +1,70 @@
+"""Progress as lines of text: short, seldom, and readable in a terminal, a pod's log and a pipeline's page alike."""
+
+import sys
+import time
+from collections.abc import Callable
+
+LINE_PREFIX = "peerkd |"
+"""Starts every line meant for people, so that a runner can tell it from the noise of libraries."""
+
+
+def say(stage: str, text: str) -> None:
+    """Print one line for people."""
+    sys.stdout.write(f"{LINE_PREFIX} {stage}: {text}\n")
+    sys.stdout.flush()
+
+
+class Progress:
+    """Counts pieces of work and says, every few seconds, how far it is and how long it will take.
+
+    The rate counts only what was done since the start of this process, so that a resumed run is not flattered.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        *,
+        unit: str,
+        total: int,
+        num_done: int = 0,
+        interval_seconds: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str, str], None] = say,
+    ) -> None:
+        self._stage, self._unit, self._total = stage, unit, total
+        self._num_before = self._num_done = num_done
+        self._interval_seconds, self._clock, self._write = interval_seconds, clock, write
+        self._started: float | None = None
+        self._last_said = clock()
+
+    def advance(self, num: int = 1) -> None:
+        """Count ``num`` more pieces; say so if it is time, and always at the end."""
+        now = self._clock()
+        if self._started is None:
+            # The first piece also paid for the start of the workers: it would spoil the rate.
+            self._started, self._num_before = now, self._num_before + num
+        self._num_done += num
+        if self._num_done >= self._total or now - self._last_said >= self._interval_seconds:
+            self._last_said = now
+            self._write(self._stage, self._line(now - self._started))
+
+    def _line(self, elapsed_seconds: float) -> str:
+        rate = (self._num_done - self._num_before) / elapsed_seconds if elapsed_seconds >= self._interval_seconds else 0
+        line = f"{self._num_done:,} of {self._total:,} {self._unit} ({self._num_done / self._total:.0%})"
+        if self._num_done < self._total and rate > 0:
+            remaining_seconds = (self._total - self._num_done) / rate
+            line += f", {_amount(rate)} a second, about {_duration(remaining_seconds)} left"
+        elif self._num_done >= self._total:
+            line += f" in {_duration(elapsed_seconds)}"
+        return line
+
+
+def _amount(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,224 @@
+"""What the trials say, as numbers. Every later form of the report only writes these down."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from peerkd.reporting.facts import RunFacts
+from peerkd.results.arrays import BoolArray, FloatArray
+from peerkd.results.correlation import spearman
+from peerkd.results.forgetting import Forgetting, forgetting
+from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs
+from peerkd.results.pairs import Comparison, at, compare
+from peerkd.results.position import Position, gain_standard_error, position
+from peerkd.results.schema import SCOPES
+from peerkd.results.selection import (
+    NO_ROW,
+    Candidates,
+    Choice,
+    SingleSetting,
+    candidates,
+    choose,
+    choose_single,
+    is_default_recipe,
+)
+from peerkd.results.table import TRANSFER_SETS
+
+Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]
+
+TREATMENTS: Final[tuple[Treatment, ...]] = ("chosen", "single", "default", "control")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PairSettings:
+    """The setting chosen for each ordered pair: (num_peers, num_peers), meaningless on the diagonal."""
+
+    transfer_set: NDArray[np.str_]
+    temperature: FloatArray
+    alpha: FloatArray
+    distillation_weight: FloatArray
+    is_default_recipe: BoolArray
+    """Whether temperature and weight are those of the untuned default."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChoiceCounts:
+    """How many pairs chose each value, including the values that none chose."""
+
+    temperature: Mapping[float, int]
+    alpha: Mapping[float, int]
+    transfer_set: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Findings:
+    """All that is reported. Gains are differences of accuracies as fractions; validation chose, test reports."""
+
+    scope: str
+    """``global`` or ``own``: the evaluation sets of the choice and of every gain here that names no other."""
+
+    default_transfer_set: str
+    transfer_sets: tuple[str, ...]
+
+    settings: PairSettings
+    choice: Choice
+    single: SingleSetting
+    """The one setting that is best over all pairs on validation."""
+
+    gains: Mapping[Treatment, FloatArray]
+    """For each treatment (num_peers, num_peers) gain on test, NaN on the diagonal and where there is none."""
+
+    gain_from_data: FloatArray
+    gain_from_teacher: FloatArray
+    """(num_peers, num_peers) what the same training without a teacher brings of the chosen gain, and the rest."""
+
+    mean_gains: Mapping[tuple[Treatment, str], Estimate]
+    """By treatment and scope, on test."""
+
+    mean_gain_from_data: Estimate
+    mean_gain_from_teacher: Estimate
+
+    comparison: Comparison
+    """Chosen from the whole grid, against the untuned default on its set."""
+
+    comparison_within: Mapping[str, Comparison]
+    """By transfer set: temperature and weight chosen within it, against the default on it."""
+
+    tuned_over_single: Estimate
+    """Gain of each pair's own setting minus that of the one setting for all, on test."""
+
+    tuned_over_control: Estimate
+    """Gain of each pair's own setting minus that of fine-tuning without a teacher on the best set for that."""
+
+    optimism: Estimate
+    """Gain of the chosen setting on validation, which chose it, minus that on test."""
+
+    num_not_above_student: int
+    """Pairs for which no distillation is better on validation than leaving the student as it is."""
+
+    num_not_above_control: int
+    """Pairs for which no distillation is better on validation than fine-tuning without a teacher."""
+
+    num_pairs_where_nothing_helps: int
+    """Pairs of which one or the other holds."""
+
+    counts: ChoiceCounts
+    position: Position
+    forgetting: Forgetting
+
+    skew: Mapping[str, Estimate]
+    """By name of the distance: its rank correlation over pairs with the chosen gain."""
+
+    @property
+    def num_pairs(self) -> int:
+        """The number of ordered pairs."""
+        return self.comparison.chosen.num
+
+
+def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
+    """Return what the table of trials says about the experiment.
+
+    Raises:
+        ValueError: If the table does not hold every pair of the experiment, each with the untuned default.
+    """
+    sweep = facts.config.sweep
+    trials = candidates(table, metric=sweep.selection_metric)
+    if trials.num_peers != facts.num_peers:
+        raise ValueError(f"The table must have the {facts.num_peers} peers of the run, got {trials.num_peers}.")
+    default_transfer_set = sweep.resolved_default_transfer_set
+    scope = sweep.selection_metric.removesuffix("_accuracy")
+
+    choice = choose(trials, default_transfer_set=default_transfer_set)
+    single = choose_single(trials, default_transfer_set=default_transfer_set)
+    choice_within: dict[str, Choice] = {
+        name: choose(trials, default_transfer_set=name, transfer_sets=(name,)) for name in sweep.transfer_sets
+    }
+    rows = {"chosen": choice.chosen, "single": single.rows, "default": choice.default, "control": choice.control}
+    gains = {treatment: at(table, f"test_{scope}_gain", rows[treatment]) for treatment in TREATMENTS}
+    validation_gain_PP = at(table, f"validation_{scope}_gain", choice.chosen)
+    gain_from_data_PP = at(table, f"test_{scope}_gain_from_data", choice.chosen)
+    gain_from_teacher_PP = at(table, f"test_{scope}_gain_from_teacher", choice.chosen)
+    is_pair_PP = choice.chosen != NO_ROW
+
+    return Findings(
+        scope=scope,
+        default_transfer_set=default_transfer_set,
+        transfer_sets=sweep.transfer_sets,
+        settings=_settings(table, trials, choice),
+        choice=choice,
+        single=single,
+        gains=gains,
+        gain_from_data=gain_from_data_PP,
+        gain_from_teacher=gain_from_teacher_PP,
+        mean_gains={
+            (treatment, of): mean_over_pairs(at(table, f"test_{of}_gain", rows[treatment]))
+            for treatment in TREATMENTS
+            for of in SCOPES
+        },
+        mean_gain_from_data=mean_over_pairs(gain_from_data_PP),
+        mean_gain_from_teacher=mean_over_pairs(gain_from_teacher_PP),
+        comparison=compare(table, trials, choice, scope=scope, num_test_samples=facts.num_test_samples),
+        comparison_within={
+            name: compare(table, trials, within, scope=scope, num_test_samples=facts.num_test_samples)
+            for name, within in choice_within.items()
+        },
+        tuned_over_single=mean_over_pairs(gains["chosen"] - gains["single"]),
+        tuned_over_control=mean_over_pairs(gains["chosen"] - gains["control"]),
+        optimism=mean_over_pairs(validation_gain_PP - gains["chosen"]),
+        num_not_above_student=int((is_pair_PP & ~choice.above_student).sum()),
+        num_not_above_control=int((is_pair_PP & ~choice.above_control).sum()),
+        num_pairs_where_nothing_helps=int((is_pair_PP & ~(choice.above_student & choice.above_control)).sum()),
+        counts=_counts(table, choice),
+        position=position(
+            gains["chosen"],
+            validation_gain_PP,
+            _standard_error(table, choice, scope, num_test_samples=facts.num_test_samples),
+        ),
+        forgetting=forgetting(table, choice_within),
+        skew={
+            name: over_pairs(spearman, distance_PP, gains["chosen"]) for name, distance_PP in facts.distances.items()
+        },
+    )
+
+
+def _settings(table: pa.Table, trials: Candidates, choice: Choice) -> PairSettings:
+    return PairSettings(
+        transfer_set=trials.transfer_set[choice.chosen],
+        temperature=at(table, "temperature", choice.chosen),
+        alpha=at(table, "alpha", choice.chosen),
+        distillation_weight=at(table, "distillation_weight", choice.chosen),
+        is_default_recipe=is_default_recipe(trials)[choice.chosen],
+    )
+
+
+def _counts(table: pa.Table, choice: Choice) -> ChoiceCounts:
+    tried = table.filter(pc.field("distillation_weight") > 0)
+    chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
+
+    def count(column: str) -> dict[Any, int]:
+        counted = Counter(chosen[column].to_pylist())
+        return {value: counted[value] for value in sorted(set(tried[column].to_pylist()))}
+
+    sets = count("transfer_set")
+    return ChoiceCounts(
+        temperature=count("temperature"),
+        alpha=count("alpha"),
+        transfer_set={name: sets[name] for name in TRANSFER_SETS if name in sets},
+    )
+
+
+def _standard_error(table: pa.Table, choice: Choice, scope: str, *, num_test_samples: int) -> FloatArray:
+    if scope != "global":
+        # Flips are counted on the global test set alone.
+        return np.full(choice.chosen.shape, np.nan)
+    return gain_standard_error(
+        at(table, "test_positive_flips", choice.chosen),
+        at(table, "test_negative_flips", choice.chosen),
+        num_test_samples=num_test_samples,
+    )

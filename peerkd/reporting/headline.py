@@ -1,0 +1,122 @@
+"""The findings in a few sentences, which say so where nothing was found."""
+
+from typing import NamedTuple
+
+from peerkd.reporting.facts import RunFacts
+from peerkd.reporting.findings import Findings
+from peerkd.reporting.wording import (
+    default_setting,
+    interval,
+    magnitude,
+    points,
+    setting,
+    share_of,
+)
+from peerkd.results.intervals import Estimate
+from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
+
+
+class Finding(NamedTuple):
+    """One finding: what it is about, and a sentence or two."""
+
+    topic: str
+    text: str
+
+
+def headline(findings: Findings, facts: RunFacts) -> list[Finding]:
+    """Return the findings in words, most important first. All numbers are of the test set, by validation's choice."""
+    named = [
+        Finding("Gain", _gain(findings, facts)),
+        Finding("Tuning", _tuning(findings)),
+        Finding("Away from the default", _away(findings)),
+        Finding("Teacher or data", _parts(findings)),
+        Finding("Position", _position(findings)),
+    ]
+    if len(findings.transfer_sets) > 1:
+        named.append(Finding("Forgetting", _forgetting(findings)))
+    return named
+
+
+def verdict(estimate: Estimate) -> str:
+    """Say whether a difference can be told from 0."""
+    if estimate.is_above_zero:
+        return "above noise"
+    if estimate.is_below_zero:
+        return "a loss beyond noise"
+    if estimate.low <= 0 <= estimate.high:
+        return "not to be told from 0, which its interval includes"
+    return "with too few peers for an interval"
+
+
+def _gain(findings: Findings, facts: RunFacts) -> str:
+    chosen, default = findings.comparison.chosen, findings.comparison.default
+    return (
+        f"With temperature, alpha and transfer set chosen for each pair, distillation changes the student's "
+        f"{findings.scope} accuracy by {points(chosen.value)} points (95 % interval {interval(chosen)}) on average "
+        f"over {findings.num_pairs} ordered pairs of {facts.num_peers} peers: {verdict(chosen)}. The untuned default "
+        f"({default_setting(findings.default_transfer_set)}) changes it by {_estimate(default)}: {verdict(default)}."
+    )
+
+
+def _tuning(findings: Findings) -> str:
+    comparison, single = findings.comparison, findings.single
+    ratio = (
+        f"The tuned gain is {comparison.ratio.value:.1f} times the default's."
+        if comparison.ratio.value is not None
+        else f"No ratio of the two is given: {comparison.ratio.reason}."
+    )
+    return (
+        f"Tuning brings {_estimate(comparison.tuned_over_default)} over the default, "
+        f"{verdict(comparison.tuned_over_default)}. {ratio} One setting for all pairs "
+        f"({setting(single.transfer_set, single.temperature, single.alpha)}) changes accuracy by "
+        f"{points(findings.mean_gains['single', findings.scope].value)} points; a setting for each pair adds "
+        f"{_estimate(findings.tuned_over_single)} to that, {verdict(findings.tuned_over_single)}."
+    )
+
+
+def _away(findings: Findings) -> str:
+    comparison = findings.comparison
+    return (
+        f"The best temperature and alpha are not the default's for {share_of(comparison.share_away)} pairs. The chosen "
+        f"setting beats the default by more than {NUM_STANDARD_ERRORS:g} paired standard errors for "
+        f"{share_of(comparison.share_wins)}, where chance alone would give about "
+        f"{round(CHANCE_OF_A_WIN * comparison.share_wins.num)}."
+    )
+
+
+def _parts(findings: Findings) -> str:
+    nothing = (
+        f"For {findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs no distillation beats, on "
+        "validation, both the student as it is and its fine-tuning without a teacher."
+    )
+    from_data, from_teacher = findings.mean_gain_from_data, findings.mean_gain_from_teacher
+    if not from_data.num:
+        return f"No transfer set has labels, so there is no control without a teacher. {nothing}"
+    return (
+        f"Of the chosen gain, the same training without a teacher brings {_estimate(from_data)} and the teacher "
+        f"{_estimate(from_teacher)}, {verdict(from_teacher)} (n = {from_data.num} pairs). Over fine-tuning on the set "
+        f"that is best for that, distillation brings {_estimate(findings.tuned_over_control)}, "
+        f"{verdict(findings.tuned_over_control)}. {nothing}"
+    )
+
+
+def _position(findings: Findings) -> str:
+    right = findings.position.right_over_wrong
+    return (
+        f"Who of two peers should be the student is chosen on validation too; the right position is worth "
+        f"{_estimate(right)} over the wrong one on average over {right.num} pairs of peers, {verdict(right)}."
+    )
+
+
+def _forgetting(findings: Findings) -> str:
+    chosen = [change for change in findings.forgetting.changes if change.role == "chosen"]
+    least, *_, most = sorted(chosen, key=lambda change: change.forgetting.value)
+    return (
+        f"Students forget least on transfer set {least.transfer_set} ({magnitude(least.forgetting.value)} points of "
+        f"accuracy a class) and most on transfer set {most.transfer_set} ({magnitude(most.forgetting.value)}), each "
+        f"with the best settings within that set (n = {least.forgetting.num} pairs)."
+    )
+
+
+def _estimate(estimate: Estimate) -> str:
+    return f"{points(estimate.value)} points ({interval(estimate)})"

@@ -1,0 +1,185 @@
+"""The findings as one page of HTML that needs nothing else: no network, no storage, no script to be complete."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jinja2
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.reporting import charts, heatmaps, palette, wording
+from peerkd.reporting.facts import RunFacts
+from peerkd.reporting.findings import TREATMENTS, Findings, Treatment
+from peerkd.reporting.headline import headline, verdict
+from peerkd.results.forgetting import ROLES
+from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
+from peerkd.results.selection import NO_ROW
+
+SECTIONS: Final[Mapping[str, str]] = {
+    "findings": "Findings",
+    "run": "What was run",
+    "classes": "Classes of each peer",
+    "peers": "Peers before distillation",
+    "pairs": "Gain by pair",
+    "parts": "Data or teacher",
+    "settings": "Best settings",
+    "tuning": "Tuned over default",
+    "position": "Student or teacher",
+    "forgetting": "Forgetting",
+    "skew": "Gain against skew",
+    "reading": "How to read this",
+}
+"""Title of each section by its id, which is also the name of its template."""
+
+TREATMENT_LABELS: Final[Mapping[Treatment, str]] = {
+    "chosen": "Best setting of each pair",
+    "single": "One setting for all pairs",
+    "default": "Untuned default",
+    "control": "Fine-tuning, no teacher",
+}
+
+
+def render(findings: Findings, facts: RunFacts) -> str:
+    """Return the whole report as one self-contained page.
+
+    It can be opened from disk without a network, and shown in a frame with ``sandbox="allow-scripts"`` as Kubeflow's
+    interface does, where storage, downloads and links into the page are not to be had.
+    """
+    page: str = _environment().get_template("report.html").render(_view(findings, facts))
+    return page
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("peerkd.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "points": lambda fraction: _minus(wording.points(fraction)),
+        "interval": lambda estimate: _minus(wording.interval(estimate)),
+        "magnitude": wording.magnitude,
+        "percent": wording.percent,
+        "number": wording.number,
+        "share_of": wording.share_of,
+        "verdict": verdict,
+        "minus": _minus,
+    }
+    return environment
+
+
+def _minus(text: str) -> str:
+    """Write a true minus, as wide as a plus, before negative numbers, so that columns of gains stay aligned."""
+    return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
+
+
+def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
+    limit = heatmaps.shared_limit([findings.gains[treatment] for treatment in TREATMENTS])
+    distance_name = next(iter(facts.distances), None)
+    return {
+        "findings": findings,
+        "facts": facts,
+        "config": facts.config,
+        "config_json": facts.config.model_dump_json(indent=2),
+        "config_sections": config_sections(facts.config),
+        "sections": SECTIONS,
+        "headline": headline(findings, facts),
+        "palette_css": palette.css(),
+        "limit": limit,
+        "num_steps": palette.NUM_STEPS,
+        "treatment_labels": TREATMENT_LABELS,
+        "roles": ROLES,
+        "loss_formula": wording.loss_formula(facts.config.distill.conventions),
+        "conventions": wording.conventions_in_words(facts.config.distill.conventions),
+        "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
+        "default_setting": wording.default_setting(findings.default_transfer_set),
+        "single_setting": wording.setting(
+            findings.single.transfer_set, findings.single.temperature, findings.single.alpha
+        ),
+        "mean_gains_chart": charts.interval_chart_data(
+            {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
+        ),
+        "class_counts": heatmaps.class_counts_data(facts.train_counts_PK, facts.class_names),
+        "gain_maps": [
+            heatmaps.pairs_data(findings.gains[name], caption=TREATMENT_LABELS[name], limit=limit)
+            for name in ("chosen", "default", "control")
+        ],
+        "part_maps": [
+            heatmaps.pairs_data(
+                findings.gain_from_data, caption="From the data: the same training without a teacher", limit=limit
+            ),
+            heatmaps.pairs_data(findings.gain_from_teacher, caption="From the teacher: the rest", limit=limit),
+        ],
+        "settings": settings_data(findings),
+        "count_charts": {
+            "Temperature": charts.bar_chart_data(_labelled(findings.counts.temperature)),
+            "Alpha": charts.bar_chart_data(_labelled(findings.counts.alpha)),
+            "Transfer set": charts.bar_chart_data(findings.counts.transfer_set),
+        },
+        "class_accuracy_lost": heatmaps.class_accuracy_lost_data(
+            findings.forgetting.class_accuracy_lost,
+            transfer_sets=findings.forgetting.transfer_sets,
+            class_names=facts.class_names,
+        ),
+        "scatter_name": distance_name,
+        "scatter": charts.scatter_data(facts.distances[distance_name], findings.gains["chosen"])
+        if distance_name
+        else None,
+        "chart_width": charts.WIDTH,
+        "bar_chart_width": charts.BAR_CHART_WIDTH,
+        "num_standard_errors": NUM_STANDARD_ERRORS,
+        "num_wins_by_chance": round(CHANCE_OF_A_WIN * findings.num_pairs),
+    }
+
+
+def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
+    """Return for each student and teacher the chosen setting as text, None on the diagonal."""
+    settings, choice = findings.settings, findings.choice
+    helps_PP = choice.above_student & choice.above_control
+
+    def cell(pair: tuple[int, int]) -> dict[str, Any] | None:
+        if choice.chosen[pair] == NO_ROW:
+            return None
+        return {
+            "temperature": wording.number(settings.temperature[pair]),
+            "alpha": wording.number(settings.alpha[pair]),
+            "transfer_set": str(settings.transfer_set[pair]),
+            "is_default": bool(settings.is_default_recipe[pair]),
+            "helps": bool(helps_PP[pair]),
+        }
+
+    peers = range(len(choice.chosen))
+    return [[cell((student, teacher)) for teacher in peers] for student in peers]
+
+
+def config_sections(config: ExperimentConfig) -> dict[str, dict[str, str]]:
+    """Return every setting as text by section; a section inside another comes after it, as ``distill.conventions``."""
+    return _sections(config.model_dump(mode="json"), "experiment")
+
+
+def _sections(values: Mapping[str, Any], title: str, path: str = "") -> dict[str, dict[str, str]]:
+    own = {name: _text(value) for name, value in values.items() if not isinstance(value, dict)}
+    sections = {title: own}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            sections |= _sections(value, path + name, f"{path}{name}.")
+    return sections
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "not set"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return wording.number(value)
+        case list():
+            return ", ".join(map(_text, value))
+    return str(value)
+
+
+def _labelled(counts: Mapping[float, int]) -> dict[str, int]:
+    return {wording.number(value): count for value, count in counts.items()}

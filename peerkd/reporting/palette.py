@@ -1,0 +1,95 @@
+"""The colours of heat maps: blue above zero, orange below, which colour-blind readers tell apart.
+
+A cell's colour is one of a few steps, so that the page needs one rule a step and theme, and a test can check that
+the ink on every one of them can be read.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+Theme: TypeAlias = Literal["light", "dark"]
+Rgb: TypeAlias = tuple[int, int, int]
+
+NUM_STEPS: Final = 7
+"""Shades on each side of the middle."""
+
+_INKS: Final[tuple[Rgb, ...]] = ((16, 20, 24), (255, 255, 255))
+
+
+class Ends(NamedTuple):
+    """The colour of zero and those of the largest values."""
+
+    middle: Rgb
+    positive: Rgb
+    negative: Rgb
+
+
+class Shade(NamedTuple):
+    """A background and the ink that is best read on it."""
+
+    background: Rgb
+    ink: Rgb
+
+
+ENDS: Final[dict[Theme, Ends]] = {
+    "light": Ends(middle=(245, 245, 243), positive=(33, 102, 172), negative=(179, 88, 6)),
+    "dark": Ends(middle=(38, 43, 48), positive=(92, 168, 240), negative=(236, 146, 52)),
+}
+
+
+def step_class(value: float, *, limit: float) -> str:
+    """Return the CSS class of a value: z for the middle, p1 to p7 above zero, n1 to n7 below, empty for NaN.
+
+    Args:
+        value: To be shown.
+        limit: Value that has the last step, as has all beyond it; above 0.
+    """
+    if value != value:
+        return ""
+    step = min(NUM_STEPS, round(abs(value) / limit * NUM_STEPS))
+    return f"{'p' if value > 0 else 'n'}{step}" if step else "z"
+
+
+def shades(theme: Theme) -> dict[str, Shade]:
+    """Return the shade of every class of ``step_class``."""
+    ends = ENDS[theme]
+    mixed = {"z": ends.middle}
+    for step in range(1, NUM_STEPS + 1):
+        mixed[f"p{step}"] = _mix(ends.middle, ends.positive, step / NUM_STEPS)
+        mixed[f"n{step}"] = _mix(ends.middle, ends.negative, step / NUM_STEPS)
+    return {name: Shade(colour, max(_INKS, key=lambda ink: contrast(colour, ink))) for name, colour in mixed.items()}
+
+
+def css() -> str:
+    """Return the rules of all classes in both themes."""
+    light, dark = ("\n".join(_rules(theme)) for theme in ("light", "dark"))
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
+
+
+def contrast(one: Rgb, other: Rgb) -> float:
+    """Return the contrast ratio of WCAG 2.2, from 1 to 21."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _rules(theme: Literal["light", "dark"]) -> Iterator[str]:
+    for name, (background, ink) in shades(theme).items():
+        yield f".{name}{{background:{_hexadecimal(background)};color:{_hexadecimal(ink)}}}"
+
+
+def _mix(start: Rgb, end: Rgb, share: float) -> Rgb:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(start, end, strict=True))
+    return red, green, blue
+
+
+def _luminance(colour: Rgb) -> float:
+    red, green, blue = (_linear(channel / 255) for channel in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+
+
+def _hexadecimal(colour: Rgb) -> str:
+    return "#" + "".join(f"{channel:02x}" for channel in colour)

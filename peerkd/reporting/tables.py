@@ -1,0 +1,133 @@
+"""The findings as rows: a file of pairs, flat numbers, and the lines that a terminal shows."""
+
+import csv
+import io
+import math
+
+import numpy as np
+
+from peerkd.reporting.facts import RunFacts
+from peerkd.reporting.findings import TREATMENTS, Findings
+from peerkd.reporting.wording import default_setting, interval, points, setting, share_of
+from peerkd.results.intervals import Estimate
+from peerkd.results.selection import NO_ROW
+
+
+def pairs_csv(findings: Findings) -> str:
+    """Return one line for each ordered pair. Gains are fractions of accuracy on test; empty where there is none.
+
+    ``test_global_difference`` is chosen minus default on the same samples of the global test set.
+    """
+    gain = f"test_{findings.scope}_gain"
+    settings, paired = findings.settings, findings.comparison.paired
+    columns = {
+        "transfer_set": settings.transfer_set,
+        "temperature": settings.temperature,
+        "alpha": settings.alpha,
+        "distillation_weight": settings.distillation_weight,
+        "is_default_recipe": settings.is_default_recipe.astype(np.int64),
+        gain: findings.gains["chosen"],
+        f"{gain}_from_data": findings.gain_from_data,
+        f"{gain}_from_teacher": findings.gain_from_teacher,
+        **{f"{treatment}_{gain}": findings.gains[treatment] for treatment in TREATMENTS if treatment != "chosen"},
+        "test_global_difference": paired.difference,
+        "test_global_difference_standard_error": paired.standard_error,
+        "test_global_difference_p_value": paired.p_value,
+    }
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["student", "teacher", *columns])
+    for student, teacher in np.argwhere(findings.choice.chosen != NO_ROW):
+        writer.writerow([student, teacher, *(_cell(values[student, teacher]) for values in columns.values())])
+    return text.getvalue()
+
+
+def metrics(findings: Findings) -> dict[str, float]:
+    """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
+    comparison = findings.comparison
+    values = {f"{name}_gain_points": 100 * findings.mean_gains[name, findings.scope].value for name in TREATMENTS}
+    values |= _with_bounds("tuned_over_default", comparison.tuned_over_default)
+    values |= _with_bounds("tuned_over_single", findings.tuned_over_single)
+    values |= _with_bounds("gain_from_data", findings.mean_gain_from_data)
+    values |= _with_bounds("gain_from_teacher", findings.mean_gain_from_teacher)
+    values |= _with_bounds("right_over_wrong_position", findings.position.right_over_wrong)
+    values |= {
+        "tuned_over_default_ratio": math.nan if comparison.ratio.value is None else comparison.ratio.value,
+        "share_of_pairs_away_from_default": comparison.share_away.value,
+        "share_of_pairs_that_beat_default": comparison.share_wins.value,
+        "num_pairs": float(findings.num_pairs),
+        "num_pairs_where_nothing_helps": float(findings.num_pairs_where_nothing_helps),
+    }
+    return {name: float(value) for name, value in values.items() if not math.isnan(value)}
+
+
+def summary(findings: Findings, facts: RunFacts) -> dict[str, float | str | None]:
+    """Return the headline numbers and what they are numbers of, flat; None where a number does not exist."""
+    single = findings.single
+    return {
+        "experiment": facts.config.name,
+        "config_fingerprint": facts.config_fingerprint,
+        "scope": findings.scope,
+        "num_peers": float(facts.num_peers),
+        "num_trials": float(facts.num_trials),
+        "num_validation_samples": float(facts.num_validation_samples),
+        "num_test_samples": float(facts.num_test_samples),
+        "worker_seconds": facts.worker_seconds,
+        "default_setting": default_setting(findings.default_transfer_set),
+        "single_setting": setting(single.transfer_set, single.temperature, single.alpha),
+        "tuned_over_default_ratio": None,
+        "why_no_ratio": findings.comparison.ratio.reason,
+        **metrics(findings),
+    }
+
+
+def terminal_summary(findings: Findings, facts: RunFacts) -> str:
+    """Return the findings as plain text of at most 80 columns."""
+    comparison, single, scope = findings.comparison, findings.single, findings.scope
+    means = {treatment: findings.mean_gains[treatment, scope] for treatment in TREATMENTS}
+    forgotten = [
+        f"{change.transfer_set} {100 * change.forgetting.value:.1f}"
+        for change in findings.forgetting.changes
+        if change.role == "chosen"
+    ]
+    lines = [
+        f"{facts.config.name}: {findings.num_pairs} ordered pairs of {facts.num_peers} peers, "
+        f"{facts.num_trials:,} trials",
+        f"chosen on {facts.num_validation_samples:,} validation samples, "
+        f"reported on {facts.num_test_samples:,} test samples",
+        "",
+        f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}  95 % interval",
+        _line("best setting of each pair", means["chosen"]),
+        _line("one setting for all pairs", means["single"]),
+        f"    ({setting(single.transfer_set, single.temperature, single.alpha)})",
+        _line("untuned default", means["default"]),
+        f"    ({default_setting(findings.default_transfer_set)})",
+        _line("fine-tuning without a teacher", means["control"]),
+        _line("tuned over default", comparison.tuned_over_default),
+        _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
+        _line("right position over wrong", findings.position.right_over_wrong),
+        "",
+        f"pairs away from T=1, alpha=0.5: {share_of(comparison.share_away)}; "
+        f"beating it beyond noise: {share_of(comparison.share_wins)}",
+        f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
+        f"accuracy forgotten a class, by set: {', '.join(forgotten)}",
+    ]
+    return "\n".join(lines)
+
+
+def _line(label: str, estimate: Estimate) -> str:
+    return f"  {label:<42}{points(estimate.value):>7}  {interval(estimate)}"
+
+
+def _with_bounds(name: str, estimate: Estimate) -> dict[str, float]:
+    return {
+        f"{name}_points": 100 * estimate.value,
+        f"{name}_low_points": 100 * estimate.low,
+        f"{name}_high_points": 100 * estimate.high,
+    }
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,95 @@
+"""Numbers and settings as text, the same in every form of the report."""
+
+import math
+
+from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
+from peerkd.config.training import ConventionsConfig
+from peerkd.results.intervals import Estimate
+
+TRANSFER_SET_MEANINGS = {
+    "student": "the student's own training set",
+    "teacher": "the teacher's training set",
+    "both": "the training sets of student and teacher together",
+    "public": "the public set, with labels",
+    "public_unlabelled": "the public set without labels: the divergence alone",
+}
+
+
+def points(fraction: float) -> str:
+    """Write a difference of accuracies in percentage points with its sign: 0.0123 is +1.2."""
+    if math.isnan(fraction):
+        return "n/a"
+    rounded = round(100 * fraction, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
+
+
+def magnitude(fraction: float) -> str:
+    """Write a share of accuracy in points without a sign, for what cannot be negative: 0.0123 is 1.2."""
+    return "n/a" if math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def percent(fraction: float) -> str:
+    """Write a share or an accuracy: 0.123 is 12.3 %."""
+    return "n/a" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
+
+
+def interval(estimate: Estimate) -> str:
+    """Write the 95 % interval of a difference in points, or that there is none."""
+    if math.isnan(estimate.low):
+        return "no interval"
+    return f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def share_of(estimate: Estimate) -> str:
+    """Write a share of pairs as a count: 23 of 90."""
+    return f"{round(estimate.value * estimate.num)} of {estimate.num}" if estimate.num else "n/a"
+
+
+def number(value: float) -> str:
+    """Write a parameter as short as it can be read back: 4.0 is 4."""
+    return f"{value:g}"
+
+
+def setting(transfer_set: str, temperature: float, alpha: float) -> str:
+    """Write one setting."""
+    return f"transfer set {transfer_set}, T={number(temperature)}, alpha={number(alpha)}"
+
+
+def default_setting(transfer_set: str) -> str:
+    """Write the untuned default on a transfer set."""
+    if transfer_set == "public_unlabelled":
+        return f"transfer set {transfer_set}, T={number(DEFAULT_TEMPERATURE)}, no cross entropy"
+    return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA)
+
+
+def loss_formula(conventions: ConventionsConfig) -> str:
+    """Return the loss of every distillation, written out."""
+    order = ("p", "q") if conventions.divergence_direction == "teacher_to_student" else ("q", "p")
+    scale = "T^2 * " if conventions.scale_by_temperature_squared else ""
+    return f"loss = w * {scale}KL({order[0]} || {order[1]}) + (1 - w) * CE(label, softmax(student logits))"
+
+
+def conventions_in_words(conventions: ConventionsConfig) -> list[str]:
+    """Return a sentence for each convention that a published T and alpha leave unsaid."""
+    weight = "w = alpha" if conventions.alpha_weighs == "distillation" else "w = 1 - alpha"
+    weighed = "divergence" if conventions.alpha_weighs == "distillation" else "cross entropy"
+    direction = (
+        "teacher relative to student, KL(p || q)"
+        if conventions.divergence_direction == "teacher_to_student"
+        else "student relative to teacher, KL(q || p)"
+    )
+    reduction = (
+        "summed over classes and averaged over the batch"
+        if conventions.reduction == "batchmean"
+        else "averaged over classes and over the batch, so it is smaller by the number of classes"
+    )
+    scaled = "multiplied by T^2" if conventions.scale_by_temperature_squared else "not multiplied by T^2"
+    statistics = "its running statistics (eval mode)" if conventions.teacher_mode == "eval" else "those of the batch"
+    return [
+        "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher.",
+        f"Alpha weighs the {weighed}: {weight}. On public_unlabelled w = 1.",
+        f"The divergence is that of {direction}, {reduction}.",
+        f"The divergence is {scaled}.",
+        f"The teacher's batch normalisation uses {statistics}.",
+        "A control has w = 0: the same student, data, epochs and recipe, without a teacher.",
+    ]

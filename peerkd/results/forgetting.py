@@ -1,0 +1,73 @@
+"""What students forget and learn, by the data they distil on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.pairs import at
+from peerkd.results.selection import NO_ROW, Choice
+
+Role: TypeAlias = Literal["chosen", "default", "control"]
+
+ROLES: Final[tuple[Role, ...]] = ("chosen", "default", "control")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """Means over pairs of what changed on the global test set for one transfer set and role; fractions."""
+
+    transfer_set: str
+    role: Role
+    forgetting: Estimate
+    learning: Estimate
+    positive_flips: Estimate
+    negative_flips: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Forgetting:
+    """Forgetting by transfer set, for settings chosen within each set."""
+
+    changes: tuple[Change, ...]
+    """One for each transfer set and each role that has trials."""
+
+    transfer_sets: tuple[str, ...]
+    class_accuracy_lost: FloatArray
+    """(num_transfer_sets, num_classes) mean over pairs of the accuracy that the chosen setting lost on the class, 0
+    for a pair that won; NaN for a class without test samples."""
+
+
+def forgetting(table: pa.Table, choices: Mapping[str, Choice]) -> Forgetting:
+    """Return what was forgotten on the test set, given for each transfer set the choice within it."""
+    changes = [
+        Change(
+            transfer_set=transfer_set,
+            role=role,
+            forgetting=mean_over_pairs(at(table, "test_forgetting", rows_PP)),
+            learning=mean_over_pairs(at(table, "test_learning", rows_PP)),
+            positive_flips=mean_over_pairs(at(table, "test_positive_flips", rows_PP)),
+            negative_flips=mean_over_pairs(at(table, "test_negative_flips", rows_PP)),
+        )
+        for transfer_set, choice in choices.items()
+        for role, rows_PP in zip(ROLES, (choice.chosen, choice.default, choice.control), strict=True)
+        if (rows_PP != NO_ROW).any()
+    ]
+    lost = [_class_accuracy_lost(table, choice.chosen) for choice in choices.values()]
+    return Forgetting(changes=tuple(changes), transfer_sets=tuple(choices), class_accuracy_lost=np.array(lost))
+
+
+def _class_accuracy_lost(table: pa.Table, rows_PP: IntArray) -> FloatArray:
+    rows = rows_PP[rows_PP != NO_ROW]
+    before, after = (
+        np.array(table[f"test_class_accuracy_{moment}"].take(rows).to_pylist(), dtype=np.float64)
+        for moment in ("before", "after")
+    )
+    lost = np.maximum(before - after, 0)
+    # A class has test samples for all pairs or for none.
+    mean: FloatArray = lost.mean(axis=0)
+    return mean

@@ -1,0 +1,60 @@
+"""What one training did to one student, from its predictions before and after.
+
+Shape suffixes: N = evaluation samples, K = classes.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_Classes = npt.NDArray[np.int64]
+
+
+def accuracy(labels_N: _Classes, predictions_N: _Classes) -> float:
+    """Return the share of samples whose prediction is their label."""
+    return float(np.mean(labels_N == predictions_N))
+
+
+def class_accuracies(labels_N: _Classes, predictions_N: _Classes, *, num_classes: int) -> list[float | None]:
+    """Return the share of right predictions in each class, None for a class without samples."""
+    totals_K = np.bincount(labels_N, minlength=num_classes)
+    rights_K = np.bincount(labels_N[labels_N == predictions_N], minlength=num_classes)
+    return [float(right / total) if total else None for right, total in zip(rights_K, totals_K, strict=True)]
+
+
+def compare(
+    split: str,
+    *,
+    labels_N: _Classes,
+    before_N: _Classes,
+    after_N: _Classes,
+    global_positions: _Classes,
+    own_positions: _Classes,
+    num_classes: int,
+) -> dict[str, Any]:
+    """Return the columns of ``TRIALS_SCHEMA`` that one split's predictions give, gains and class sums apart.
+
+    Args:
+        split: ``validation`` or ``test``, the prefix of the columns.
+        labels_N: True classes of the evaluation samples.
+        before_N: Predictions of the pre-trained student.
+        after_N: Predictions of the student after the trial.
+        global_positions: Positions in 0..N-1 of the samples of the global set.
+        own_positions: Positions of the samples with the student's own class distribution.
+        num_classes: K.
+    """
+    right_before, right_after = (before_N == labels_N)[global_positions], (after_N == labels_N)[global_positions]
+    columns: dict[str, Any] = {
+        "positive_flips": float(np.mean(~right_before & right_after)),
+        "negative_flips": float(np.mean(right_before & ~right_after)),
+    }
+    for moment, predictions_N in (("before", before_N), ("after", after_N)):
+        for scope, positions in (("global", global_positions), ("own", own_positions)):
+            columns[f"{scope}_accuracy_{moment}"] = accuracy(labels_N[positions], predictions_N[positions])
+        columns[f"class_accuracy_{moment}"] = class_accuracies(
+            labels_N[global_positions], predictions_N[global_positions], num_classes=num_classes
+        )
+    if split == "test":
+        columns["correct_bits"] = np.packbits(right_after).tobytes().hex()
+    return {f"{split}_{name}": value for name, value in columns.items()}

@@ -1,0 +1,82 @@
+"""The columns of the table of trials, one row for each training of one student under one setting.
+
+All accuracies and shares are fractions between 0 and 1, all gains are differences of accuracies. ``global`` is the
+evaluation set of the whole data set, ``own`` the one with the student's own class distribution. ``validation`` is
+for choosing, ``test`` only for reporting what was chosen.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import pyarrow as pa
+
+SPLITS: Final = ("validation", "test")
+SCOPES: Final = ("global", "own")
+
+_BEFORE_AFTER: Final = {
+    "before": "of the pre-trained student, before any distillation",
+    "after": "of the student after this trial",
+}
+_GAIN_PARTS: Final = {
+    "gain": "Accuracy after minus accuracy before",
+    "gain_from_data": "Gain of the control that fine-tunes the same student on the same set without a teacher",
+    "gain_from_teacher": "Gain minus gain from data: what the teacher brought",
+}
+
+
+def _identity_fields() -> Iterator[pa.Field]:
+    yield _field("student", pa.int32(), "Peer that is trained", nullable=False)
+    yield _field(
+        "teacher",
+        pa.int32(),
+        "Peer that teaches; for a control, the peer whose data it trains on; null where neither plays a part",
+    )
+    yield _field("transfer_set", pa.string(), "Data of the trial, seen from the pair", nullable=False)
+    yield _field("temperature", pa.float64(), "Softening of both distributions; null for a control")
+    yield _field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
+    yield _field(
+        "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 is a control", nullable=False
+    )
+    yield _field("seed", pa.int64(), "Seed of the experiment", nullable=False)
+    yield _field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)
+    yield _field("epochs", pa.int64(), "Passes over the transfer set", nullable=False)
+
+
+def _outcome_fields() -> Iterator[pa.Field]:
+    for split in SPLITS:
+        for scope in SCOPES:
+            for moment, meaning in _BEFORE_AFTER.items():
+                name = f"{split}_{scope}_accuracy_{moment}"
+                yield _field(name, pa.float64(), f"Accuracy on the {scope} {split} set {meaning}", nullable=False)
+            for part, meaning in _GAIN_PARTS.items():
+                name = f"{split}_{scope}_{part}"
+                yield _field(name, pa.float64(), f"{meaning}, on the {scope} {split} set", nullable=part != "gain")
+        for moment, meaning in _BEFORE_AFTER.items():
+            name = f"{split}_class_accuracy_{moment}"
+            yield _field(name, pa.list_(pa.float64()), f"Accuracy on each class of the {split} set {meaning}")
+        yield _field(
+            f"{split}_forgetting", pa.float64(), "Mean over classes of accuracy lost, 0 for a class that improved"
+        )
+        yield _field(
+            f"{split}_learning", pa.float64(), "Mean over classes of accuracy won, 0 for a class that got worse"
+        )
+        yield _field(f"{split}_positive_flips", pa.float64(), "Share of samples wrong before and right after")
+        yield _field(f"{split}_negative_flips", pa.float64(), "Share of samples right before and wrong after")
+    yield _field(
+        "test_correct_bits", pa.binary(), "One bit a global test sample, 1 if right after (numpy.packbits order)"
+    )
+
+
+def _circumstance_fields() -> Iterator[pa.Field]:
+    yield _field("seconds", pa.float64(), "Wall time of the trial; the only column that two runs may differ in")
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": meaning})
+
+
+TRIALS_SCHEMA: Final = pa.schema([*_identity_fields(), *_outcome_fields(), *_circumstance_fields()])
+"""Every column with its type and, as metadata, its meaning."""
+
+IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha")
+"""What tells one trial from another inside an experiment."""

@@ -1,0 +1,207 @@
+"""Which setting a pair would choose, from validation accuracy alone.
+
+What can be chosen from is a ``Candidates``, which has no test columns: a choice that looked at the test set would
+not be a matter of discipline but of another type.
+
+A validation set of some hundred samples knows few different accuracies, so among dozens of settings ties for the
+best are the rule. They go to the setting that changes the fewest things against the default, then to the first in
+table order: a tie is no evidence for a change, and without the rule whatever the grid lists first would look
+preferred.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+
+Metric: TypeAlias = Literal["global_accuracy", "own_accuracy"]
+
+NO_ROW: Final = -1
+"""Stands for a row that does not exist, such as those on the diagonal of a matrix of pairs."""
+
+NO_TEACHER: Final = -1
+
+_SAME_ACCURACY: Final = 1e-9
+"""Accuracies are counts over one number; two that are nearer than this are the same count."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Candidates:
+    """What a choice may look at, one entry for each row of the table of trials, in its order."""
+
+    student: IntArray
+    teacher: IntArray
+    """NO_TEACHER where none plays a part."""
+
+    transfer_set: NDArray[np.str_]
+    temperature: FloatArray
+    """NaN for a control."""
+
+    alpha: FloatArray
+    distillation_weight: FloatArray
+    """0 is a control."""
+
+    accuracy_before: FloatArray
+    accuracy_after: FloatArray
+    """On the validation set."""
+
+    @property
+    def num_peers(self) -> int:
+        """The number of peers, by the highest number of a student."""
+        return int(self.student.max()) + 1 if self.student.size else 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Choice:
+    """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher, NO_ROW on the diagonal."""
+
+    chosen: IntArray
+    """The distillation setting that is best on validation."""
+
+    default: IntArray
+    """The untuned default."""
+
+    control: IntArray
+    """Fine-tuning without a teacher on the set that is best for it on validation. NO_ROW if no set has labels."""
+
+    above_student: BoolArray
+    """Whether the chosen setting is better on validation than leaving the student as it is."""
+
+    above_control: BoolArray
+    """Whether the chosen setting is better on validation than the control; True where there is no control."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SingleSetting:
+    """One setting for all pairs, with its row for each ordered pair (NO_ROW on the diagonal)."""
+
+    transfer_set: str
+    temperature: float
+    alpha: float
+    rows: IntArray
+
+
+def candidates(table: pa.Table, *, metric: Metric) -> Candidates:
+    """Return what a choice by ``metric`` may look at: identities and validation accuracies."""
+    return Candidates(
+        student=_numpy(table, "student").astype(np.int64),
+        teacher=table["teacher"].fill_null(NO_TEACHER).to_numpy().astype(np.int64),
+        transfer_set=np.array(table["transfer_set"].to_pylist(), dtype=np.str_),
+        temperature=_numpy(table, "temperature"),
+        alpha=_numpy(table, "alpha"),
+        distillation_weight=_numpy(table, "distillation_weight"),
+        accuracy_before=_numpy(table, f"validation_{metric}_before"),
+        accuracy_after=_numpy(table, f"validation_{metric}_after"),
+    )
+
+
+def default_weight(transfer_set: str) -> float:
+    """Return the distillation weight of the untuned default: without labels the divergence is all there is."""
+    return 1.0 if transfer_set == "public_unlabelled" else DEFAULT_ALPHA
+
+
+def is_default_recipe(trials: Candidates) -> BoolArray:
+    """Return for each row whether temperature and weight are those of the untuned default, on whatever set."""
+    is_default_weight = trials.distillation_weight == _default_weights(trials)
+    is_default: BoolArray = (trials.temperature == DEFAULT_TEMPERATURE) & is_default_weight
+    return is_default
+
+
+def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Collection[str] | None = None) -> Choice:
+    """Return for each ordered pair the best distillation setting on validation, the default and the control.
+
+    Args:
+        trials: The trials to choose from.
+        default_transfer_set: The set of the untuned default.
+        transfer_sets: Choose among these only. None: among all.
+
+    Raises:
+        ValueError: If a pair has no trial of a distillation or none of the default.
+    """
+    allowed = np.isin(trials.transfer_set, list(set(trials.transfer_set) if transfer_sets is None else transfer_sets))
+    is_control = trials.distillation_weight == 0
+    num_changes = _num_changes(trials, default_transfer_set)
+    is_default = num_changes == 0
+    num_peers = trials.num_peers
+    chosen, default, control = (np.full((num_peers, num_peers), NO_ROW, dtype=np.int64) for _ in range(3))
+    for student, teacher in np.argwhere(~np.eye(num_peers, dtype=bool)):
+        of_student = allowed & (trials.student == student)
+        of_pair = of_student & (trials.teacher == teacher)
+        defaults = np.flatnonzero(of_pair & is_default)
+        if not defaults.size:
+            raise ValueError(
+                f"Each pair must have a trial of the default on {default_transfer_set}, "
+                f"got none for student {student} and teacher {teacher}."
+            )
+        default[student, teacher] = defaults[0]
+        chosen[student, teacher] = _best(np.flatnonzero(of_pair & ~is_control), trials, num_changes)
+        without_teacher = of_pair | (of_student & (trials.teacher == NO_TEACHER))
+        control[student, teacher] = _best(np.flatnonzero(without_teacher & is_control), trials, num_changes)
+
+    after = trials.accuracy_after
+    is_pair = chosen != NO_ROW
+    return Choice(
+        chosen=chosen,
+        default=default,
+        control=control,
+        above_student=is_pair & (after[chosen] > trials.accuracy_before[chosen] + _SAME_ACCURACY),
+        above_control=is_pair & ((control == NO_ROW) | (after[chosen] > after[control] + _SAME_ACCURACY)),
+    )
+
+
+def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting:
+    """Return the one setting with the best mean validation accuracy over all ordered pairs; ties as for a pair.
+
+    Raises:
+        ValueError: If no setting was tried for every pair.
+    """
+    num_peers = trials.num_peers
+    num_changes = _num_changes(trials, default_transfer_set)
+    settings: dict[tuple[str, float, float], list[int]] = {}
+    for row in np.flatnonzero(trials.distillation_weight > 0):
+        key = (str(trials.transfer_set[row]), float(trials.temperature[row]), float(trials.alpha[row]))
+        settings.setdefault(key, []).append(int(row))
+    complete = {key: rows for key, rows in settings.items() if len(rows) == num_peers * (num_peers - 1)}
+    if not complete:
+        raise ValueError("At least one setting must have been tried for every pair, got none.")
+    means = {key: float(trials.accuracy_after[rows].mean()) for key, rows in complete.items()}
+    best_mean = max(means.values())
+    tied = [key for key, mean in means.items() if mean >= best_mean - _SAME_ACCURACY]
+    best = min(tied, key=lambda key: int(num_changes[complete[key][0]]))
+    rows_PP = np.full((num_peers, num_peers), NO_ROW, dtype=np.int64)
+    rows_PP[trials.student[complete[best]], trials.teacher[complete[best]]] = complete[best]
+    transfer_set, temperature, alpha = best
+    return SingleSetting(transfer_set=transfer_set, temperature=temperature, alpha=alpha, rows=rows_PP)
+
+
+def _num_changes(trials: Candidates, default_transfer_set: str) -> IntArray:
+    """Return how many of temperature, weight and set differ from the untuned default, for each row."""
+    changes: IntArray = (
+        (trials.temperature != DEFAULT_TEMPERATURE).astype(np.int64)
+        + (trials.distillation_weight != _default_weights(trials))
+        + (trials.transfer_set != default_transfer_set)
+    )
+    return changes
+
+
+def _default_weights(trials: Candidates) -> FloatArray:
+    return np.array([default_weight(transfer_set) for transfer_set in trials.transfer_set])
+
+
+def _best(rows: IntArray, trials: Candidates, num_changes: IntArray) -> int:
+    if not rows.size:
+        return NO_ROW
+    accuracy = trials.accuracy_after[rows]
+    tied = rows[accuracy >= accuracy.max() - _SAME_ACCURACY]
+    return int(tied[np.argmin(num_changes[tied])])
+
+
+def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = table[name].to_numpy()
+    return values

@@ -1,0 +1,241 @@
+"""From the records of single trials to the table of trials, and the table on disk."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from peerkd.config.sweep import TransferSet
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+from peerkd.results.arrays import FloatArray
+from peerkd.results.schema import IDENTITY_COLUMNS, SCOPES, SPLITS, TRIALS_SCHEMA
+
+Record: TypeAlias = Mapping[str, Any]
+
+DERIVED_COLUMNS: Final = frozenset(
+    name
+    for split in SPLITS
+    for name in (
+        *(f"{split}_{scope}_{part}" for scope in SCOPES for part in ("gain", "gain_from_data", "gain_from_teacher")),
+        f"{split}_forgetting",
+        f"{split}_learning",
+    )
+)
+"""What ``assemble`` computes from the other columns, so that no two writers can disagree on it."""
+
+RECORD_COLUMNS: Final = tuple(name for name in TRIALS_SCHEMA.names if name not in DERIVED_COLUMNS)
+"""What a record of one trial holds."""
+
+_REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_SCHEMA.field(name).nullable)
+
+TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
+
+_SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
+
+
+def assemble(records: Iterable[Record]) -> pa.Table:
+    """Return the table of trials: derived columns added, rows in one fixed order.
+
+    The order depends on the identity of the trials alone, so any two runs of one experiment give the same table
+    however many workers they had.
+
+    Args:
+        records: One mapping a trial with exactly the keys ``RECORD_COLUMNS``. Class accuracies are sequences that
+            hold None or NaN for a class without evaluation samples.
+
+    Raises:
+        ValueError: If a record has other keys, lacks a required value or has an unknown transfer set, or if two
+            records are the same trial.
+    """
+    rows = list(records)
+    for row in rows:
+        _check_record(row)
+    rows.sort(key=_order)
+    _refuse_duplicates(rows)
+
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in RECORD_COLUMNS}
+    for split in SPLITS:
+        before, after = f"{split}_class_accuracy_before", f"{split}_class_accuracy_after"
+        columns[before] = [_without_nan(values) for values in columns[before]]
+        columns[after] = [_without_nan(values) for values in columns[after]]
+        changes = [_class_changes(*pair) for pair in zip(columns[before], columns[after], strict=True)]
+        columns[f"{split}_forgetting"] = [lost for lost, _ in changes]
+        columns[f"{split}_learning"] = [won for _, won in changes]
+
+    controls = _control_rows(rows)
+    for split in SPLITS:
+        for scope in SCOPES:
+            _add_gains(columns, f"{split}_{scope}", controls)
+
+    table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in TRIALS_SCHEMA}, TRIALS_SCHEMA)
+    return _checked(table)
+
+
+def fingerprint(table: pa.Table) -> str:
+    """Return the SHA-256 of every column except ``seconds``, in hexadecimal.
+
+    Depends on names, types and values alone: not on how Arrow chunked, sliced or padded them.
+    """
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        if name == "seconds":
+            continue
+        column = table.column(name)
+        digest.update(f"{name}:{column.type}:{len(column)};".encode())
+        _update(digest, column.combine_chunks())
+    return digest.hexdigest()
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write the table of trials as Parquet.
+
+    Raises:
+        ValueError: If the table does not have the columns of ``TRIALS_SCHEMA``.
+    """
+    pq.write_table(_checked(table), path, compression="zstd")
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read what ``write_table`` wrote.
+
+    Raises:
+        ArtifactNotFoundError: If there is no such file.
+        ArtifactCorruptError: If the file is not Parquet or does not hold a table of trials.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except FileNotFoundError as error:
+        raise ArtifactNotFoundError(f"There is no table of trials at {path}.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactCorruptError(f"The table of trials at {path} cannot be read as Parquet: {error}.") from error
+    try:
+        return _checked(table)
+    except ValueError as error:
+        raise ArtifactCorruptError(f"{path} does not hold a table of trials: {error}") from error
+
+
+def _check_record(row: Record) -> None:
+    expected = set(RECORD_COLUMNS)
+    empty = {name for name in _REQUIRED_COLUMNS if row.get(name) is None}
+    for problem, names in (("lacks", expected - row.keys() | empty), ("must not have", row.keys() - expected)):
+        if names:
+            raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")
+
+
+def _order(row: Record) -> tuple[float, ...]:
+    if row["transfer_set"] not in TRANSFER_SETS:
+        raise ValueError(f"transfer_set must be one of {', '.join(TRANSFER_SETS)}, got {row['transfer_set']}.")
+    teacher, temperature = row["teacher"], row["temperature"]
+    return (
+        row["student"],
+        -1 if teacher is None else teacher,
+        TRANSFER_SETS.index(row["transfer_set"]),
+        row["distillation_weight"],
+        0.0 if temperature is None else temperature,
+        row["alpha"],
+    )
+
+
+def _refuse_duplicates(rows: Sequence[Record]) -> None:
+    seen = set()
+    for row in rows:
+        identity = tuple(row[name] for name in IDENTITY_COLUMNS)
+        if identity in seen:
+            named = ", ".join(f"{name} {value}" for name, value in zip(IDENTITY_COLUMNS, identity, strict=True))
+            raise ValueError(f"Each trial must appear once, got two with {named}.")
+        seen.add(identity)
+
+
+def _control_rows(rows: Sequence[Record]) -> list[int | None]:
+    """Return for each row the index of its control, None where there is none. A control is its own."""
+    controls: dict[tuple[object, ...], int] = {}
+    for index, row in enumerate(rows):
+        if row["distillation_weight"] == 0:
+            data = _data_of(row)
+            if data in controls:
+                student, teacher, transfer_set = data
+                raise ValueError(
+                    f"Each student and data must have one control, got two with student {student}, "
+                    f"teacher {teacher}, transfer_set {transfer_set}."
+                )
+            controls[data] = index
+    return [controls.get(_data_of(row)) for row in rows]
+
+
+def _data_of(row: Record) -> tuple[object, ...]:
+    """Return what tells one student's training data from another's: only some sets depend on who teaches."""
+    teacher = row["teacher"] if row["transfer_set"] in _SETS_WITH_TEACHER_DATA else None
+    return row["student"], teacher, row["transfer_set"]
+
+
+def _add_gains(columns: dict[str, Any], prefix: str, controls: Sequence[int | None]) -> None:
+    gains = [
+        after - before
+        for before, after in zip(columns[f"{prefix}_accuracy_before"], columns[f"{prefix}_accuracy_after"], strict=True)
+    ]
+    from_data = [None if control is None else gains[control] for control in controls]
+    columns[f"{prefix}_gain"] = gains
+    columns[f"{prefix}_gain_from_data"] = from_data
+    columns[f"{prefix}_gain_from_teacher"] = [
+        None if brought is None else gain - brought for gain, brought in zip(gains, from_data, strict=True)
+    ]
+
+
+def _without_nan(values: Sequence[float | None] | None) -> list[float | None] | None:
+    if values is None:
+        return None
+    return [None if value is None or math.isnan(value) else float(value) for value in values]
+
+
+def _class_changes(
+    before: Sequence[float | None] | None, after: Sequence[float | None] | None
+) -> tuple[float | None, float | None]:
+    """Return mean accuracy lost and mean accuracy won over the classes with evaluation samples."""
+    if before is None or after is None:
+        return None, None
+    if len(before) != len(after):
+        raise ValueError(f"Class accuracies before and after must be equally many, got {len(before)}, {len(after)}.")
+    change = [b - a for b, a in zip(before, after, strict=True) if b is not None and a is not None]
+    if not change:
+        return None, None
+    return sum(max(lost, 0.0) for lost in change) / len(change), sum(max(-lost, 0.0) for lost in change) / len(change)
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    if table.column_names != TRIALS_SCHEMA.names:
+        different = set(table.column_names) ^ set(TRIALS_SCHEMA.names)
+        problem = f"differing in {', '.join(sorted(different))}" if different else "in another order"
+        raise ValueError(f"A table of trials must have the columns of TRIALS_SCHEMA, got {problem}.")
+    for field, column in zip(TRIALS_SCHEMA, table.columns, strict=True):
+        if not column.type.equals(field.type):
+            raise ValueError(f"{field.name} must be {field.type}, got {column.type}.")
+        if column.null_count and not field.nullable:
+            raise ValueError(f"{field.name} must have a value in every row, got {column.null_count} rows without.")
+    return table.cast(TRIALS_SCHEMA)
+
+
+def _update(digest: "hashlib._Hash", array: pa.Array) -> None:
+    """Feed validity, lengths and values; what lies in the memory of a null is never looked at."""
+    digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
+    if pa.types.is_list(array.type):
+        digest.update(array.value_lengths().fill_null(0).to_numpy().astype("<i8").tobytes())
+        _update(digest, array.flatten())
+    elif pa.types.is_floating(array.type) or pa.types.is_integer(array.type):
+        values: FloatArray = array.fill_null(0).to_numpy(zero_copy_only=False)
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    else:
+        texts = [_as_bytes(value) for value in array.to_pylist()]
+        digest.update(np.array([len(text) for text in texts], "<i8").tobytes())
+        digest.update(b"".join(texts))
+
+
+def _as_bytes(value: str | bytes | None) -> bytes:
+    if value is None:
+        return b""
+    return value.encode() if isinstance(value, str) else value

@@ -1,0 +1,127 @@
+"""Stage: conclude from the trials, on one page and as numbers."""
+
+import json
+import platform
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from peerkd.artifacts import keys, references
+from peerkd.artifacts.open import open_store
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.metrics.progress import say
+from peerkd.reporting import html, tables
+from peerkd.reporting.facts import PeerFacts, RunFacts
+from peerkd.reporting.findings import compute_findings
+from peerkd.results.table import read_table
+from peerkd.stages import distill_pairs
+from peerkd.stages.edge import stage_edge
+
+NAME: Final = "build_report"
+REPORT_NAME: Final = "report.html"
+PAIRS_NAME: Final = "pairs.csv"
+METRICS_NAME: Final = "metrics.json"
+SUMMARY_NAME: Final = "summary.txt"
+
+_PACKAGES: Final = ("peerkd", "torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
+
+
+def run(
+    *,
+    config_json: str,
+    store: str,
+    trials_path: str,
+    report_path: str,
+    pairs_path: str,
+    log_metric: Callable[[str, float], None],
+) -> str:
+    """Publish the report, copy it to where the pipeline shows it, and return its key in the store.
+
+    Args:
+        config_json: The whole experiment as JSON.
+        store: Address of the artifact store.
+        trials_path: File with the reference to the table of trials.
+        report_path: File that takes the page.
+        pairs_path: File that takes one line of CSV for each ordered pair.
+        log_metric: Called with name and value of each headline number.
+    """
+    with stage_edge(NAME):
+        opened = open_store(store)
+        trials = references.follow_file(trials_path, opened)
+        manifest = report(ExperimentConfig.from_json(config_json), trials, opened)
+        folder = opened.fetch(manifest.key)
+        shutil.copyfile(folder / REPORT_NAME, report_path)
+        shutil.copyfile(folder / PAIRS_NAME, pairs_path)
+        for name, value in json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")).items():
+            log_metric(name, value)
+    return manifest.key
+
+
+def report(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> Manifest:
+    """Publish the report of an experiment, unless it is there."""
+    described = config.model_dump(mode="json", exclude={"compute"})
+    key = keys.key(NAME, {"trials": trials.fingerprint, "config": described, "peerkd": version("peerkd")})
+    done = store.find(key)
+    if done:
+        say(NAME, "already done")
+        return done
+    table = read_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME)
+    facts = gather_facts(config, trials, store)
+    findings = compute_findings(table, facts)
+    with store.open_workspace(key) as workspace:
+        (workspace / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
+        (workspace / PAIRS_NAME).write_text(tables.pairs_csv(findings), encoding="utf-8")
+        (workspace / METRICS_NAME).write_text(json.dumps(tables.metrics(findings), indent=2), encoding="utf-8")
+        (workspace / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")
+        manifest = store.publish(
+            key,
+            metadata={
+                "inputs": {"trials": references.reference(trials)},
+                "summary": tables.summary(findings, facts),
+            },
+        )
+    say(NAME, f"{findings.num_pairs} ordered pairs")
+    return manifest
+
+
+def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> RunFacts:
+    """Collect from the chain of artifacts what a report says besides the trials."""
+    peers = references.follow(trials.metadata["inputs"]["peers"], store)
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    described = partition.metadata
+    return RunFacts(
+        config=config,
+        config_fingerprint=keys.fingerprint(config.model_dump(mode="json", exclude={"compute"})),
+        fingerprints={
+            "data set": dataset.metadata["fingerprint"],
+            "partition": described["fingerprint"],
+            "peers": peers.fingerprint,
+            "trials": trials.metadata["fingerprint"],
+        },
+        versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        device=trials.metadata["device"],
+        machine=trials.metadata["machine"],
+        class_names=tuple(described["class_names"]),
+        train_counts_PK=np.array(described["class_counts"], dtype=np.int64),
+        num_validation_samples=described["num_validation"],
+        num_test_samples=described["num_test"],
+        distances={name: np.array(matrix) for name, matrix in described["distances"].items()},
+        peers=tuple(_peer_facts(record, described) for record in peers.metadata["peers"]),
+        num_trials=trials.metadata["num_trials"],
+        worker_seconds=trials.metadata["worker_seconds"],
+    )
+
+
+def _peer_facts(record: dict[str, Any], partition: Any) -> PeerFacts:
+    peer = record["peer"]
+    return PeerFacts(
+        **{name: value for name, value in record.items() if name != "peer"},
+        num_own_validation_samples=partition["num_own_validation"][peer],
+        num_own_test_samples=partition["num_own_test"][peer],
+    )

@@ -1,0 +1,146 @@
+"""Dividing a data set among the peers as a config says: first hold-outs, then sizes, then classes."""
+
+import numpy as np
+import numpy.typing as npt
+
+from peerkd.config.data import PartitionConfig
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.partition.checks import check_min_samples, check_partition
+from peerkd.data.partition.classes import partition_classes
+from peerkd.data.partition.dirichlet import partition_dirichlet
+from peerkd.data.partition.iid import partition_iid
+from peerkd.data.partition.natural import partition_natural
+from peerkd.data.partition.quantity import dirichlet_sizes, equal_sizes
+from peerkd.data.partition.shards import partition_shards
+from peerkd.data.partition.split import matched_subset, split_stratified
+from peerkd.seeds import generator
+
+_Indices = npt.NDArray[np.int64]
+
+
+def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assignment:
+    """Return who gets which sample.
+
+    Raises:
+        ValueError: If the data set cannot be divided so; the message names the field, the rule and the value.
+    """
+    labels = np.asarray(dataset.labels_N)
+    train_and_validation, test = _test_split(config, dataset)
+    fractions = [config.data.validation_fraction]
+    if config.partition.public_fraction:
+        fractions.append(config.partition.public_fraction)
+    if sum(fractions) >= 1:
+        raise ValueError(
+            "data.validation_fraction and partition.public_fraction must leave something to train on, "
+            f"got {fractions[0]} and {fractions[1]}."
+        )
+    rng = generator(config.seed, "hold out")
+    pool, validation, *public = (
+        train_and_validation[part]
+        for part in split_stratified(labels[train_and_validation], fractions=fractions, rng=rng)
+    )
+    shares = [np.sort(pool[part]) for part in _parts(config, dataset, pool)]
+    train, own_validation, own_test = _own_sets(config, labels, shares, validation=validation, test=test)
+    check_min_samples(train, min_samples_per_peer=config.partition.min_samples_per_peer)
+    return Assignment(
+        train=tuple(train),
+        own_validation=tuple(own_validation),
+        own_test=tuple(own_test),
+        validation=np.sort(validation),
+        test=np.sort(test),
+        public=np.sort(public[0]) if public else np.empty(0, dtype=np.int64),
+    )
+
+
+def _test_split(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> tuple[_Indices, _Indices]:
+    labels = np.asarray(dataset.labels_N)
+    if dataset.num_train < len(labels):
+        return np.arange(dataset.num_train), np.arange(dataset.num_train, len(labels))
+    rest, test = split_stratified(labels, fractions=[config.data.test_fraction], rng=generator(config.seed, "test"))
+    return rest, test
+
+
+def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: _Indices) -> list[_Indices]:
+    """Return each peer's positions in ``pool``."""
+    partition = config.partition
+    num_peers = partition.num_peers
+    labels = np.asarray(dataset.labels_N)[pool]
+    if num_peers * partition.min_samples_per_peer > len(pool):
+        raise ValueError(
+            f"partition.num_peers must be at most {len(pool) // partition.min_samples_per_peer}, so that each has "
+            f"{partition.min_samples_per_peer} of the {len(pool):,} training samples, got {num_peers:,}."
+        )
+    rng = generator(config.seed, "partition")
+    match partition.label_skew.kind:
+        case "shards":
+            parts = partition_shards(
+                labels, num_peers=num_peers, shards_per_peer=partition.label_skew.shards_per_peer, rng=rng
+            )
+        case "natural":
+            column = partition.label_skew.column
+            if column not in dataset.columns:
+                raise ValueError(
+                    f"partition.label_skew.column must be one of {sorted(dataset.columns)}, got {column!r}."
+                )
+            parts = partition_natural(np.asarray(dataset.columns[column])[pool], num_peers=num_peers, rng=rng)
+        case "iid":
+            parts = partition_iid(labels, sizes=_sizes(partition, len(pool), rng), rng=rng)
+        case "dirichlet":
+            parts = partition_dirichlet(
+                labels,
+                sizes=_sizes(partition, len(pool), rng),
+                concentration=partition.label_skew.concentration,
+                rng=rng,
+            )
+        case "classes":
+            parts = partition_classes(
+                labels,
+                sizes=_sizes(partition, len(pool), rng),
+                classes_per_peer=partition.label_skew.classes_per_peer,
+                rng=rng,
+            )
+    check_partition(parts, num_samples=len(pool))
+    return parts
+
+
+def _sizes(partition: PartitionConfig, num_samples: int, rng: np.random.Generator) -> _Indices:
+    match partition.quantity_skew.kind:
+        case "equal":
+            return equal_sizes(num_samples, num_peers=partition.num_peers)
+        case "dirichlet":
+            return dirichlet_sizes(
+                num_samples,
+                num_peers=partition.num_peers,
+                concentration=partition.quantity_skew.concentration,
+                min_samples_per_peer=partition.min_samples_per_peer,
+                max_attempts=partition.max_attempts,
+                rng=rng,
+            )
+
+
+def _own_sets(
+    config: ExperimentConfig, labels: _Indices, shares: list[_Indices], *, validation: _Indices, test: _Indices
+) -> tuple[list[_Indices], list[_Indices], list[_Indices]]:
+    """Return training, own validation and own test set of each peer."""
+    num_classes = int(labels.max()) + 1
+    trains: list[_Indices] = []
+    own_validations: list[_Indices] = []
+    own_tests: list[_Indices] = []
+    for peer, share in enumerate(shares):
+        rng = generator(config.seed, "own", peer)
+        if config.partition.own_evaluation == "held_out":
+            half = config.partition.held_out_fraction / 2
+            train, own_validation, own_test = (
+                share[part] for part in split_stratified(labels[share], fractions=[half, half], rng=rng)
+            )
+        else:
+            counts = np.bincount(labels[share], minlength=num_classes)
+            train = share
+            own_validation = validation[matched_subset(labels[validation], class_counts=counts, rng=rng)]
+            own_test = test[matched_subset(labels[test], class_counts=counts, rng=rng)]
+        trains.append(np.sort(train))
+        own_validations.append(np.sort(own_validation))
+        own_tests.append(np.sort(own_test))
+    return trains, own_validations, own_tests

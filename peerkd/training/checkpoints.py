@@ -1,0 +1,41 @@
+"""Weights on disk, as safetensors: nothing that is read is ever executed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from peerkd.errors import ArtifactCorruptError
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors and a few words; the file appears whole or not at all."""
+    partial = path.with_suffix(".writing")
+    save_file(
+        {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, partial, dict(metadata or {})
+    )
+    partial.replace(path)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what ``save_tensors`` wrote.
+
+    Raises:
+        ArtifactCorruptError: If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        return load_file(path), metadata
+    except SafetensorError as error:
+        raise ArtifactCorruptError(f"{path} is damaged: {error}.") from error
+
+
+def copy_state(source: Mapping[str, Tensor], network: nn.Module) -> None:
+    """Set a network's parameters and buffers in place; its tensors stay the same objects."""
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            tensor.copy_(source[name])

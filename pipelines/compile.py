@@ -1,0 +1,20 @@
+"""Compile every pipeline to YAML: ``python -m pipelines.compile [FOLDER]``."""
+
+import sys
+from pathlib import Path
+
+from kfp import compiler
+
+from pipelines.jointkd.pipeline import jointkd
+
+PIPELINES = {"jointkd": jointkd}
+
+
+def compile_all(folder: Path) -> None:
+    """Write ``<name>.yaml`` for each pipeline into ``folder``."""
+    for name, pipeline in PIPELINES.items():
+        compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
+
+
+if __name__ == "__main__":
+    compile_all(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -1,0 +1,192 @@
+"""Tables of trials for tests: single records to change by hand, and a whole simulated study."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.config.data import PartitionConfig
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.sweep import SweepConfig
+from peerkd.reporting.facts import PeerFacts, RunFacts
+from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.table import assemble
+
+NUM_TEST_SAMPLES = 8
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """A trial of student 0 and teacher 1 in which nothing changes, on two classes and eight test samples."""
+    values: dict[str, Any] = {
+        "student": 0,
+        "teacher": 1,
+        "transfer_set": "student",
+        "temperature": 1.0,
+        "alpha": 0.5,
+        "distillation_weight": 0.5,
+        "seed": 0,
+        "num_transfer_samples": 100,
+        "epochs": 1,
+        "test_correct_bits": b"\xf0",
+        "seconds": 1.0,
+    }
+    for split in ("validation", "test"):
+        for moment in ("before", "after"):
+            values[f"{split}_global_accuracy_{moment}"] = 0.5
+            values[f"{split}_own_accuracy_{moment}"] = 0.5
+            values[f"{split}_class_accuracy_{moment}"] = [0.5, 0.5]
+        values[f"{split}_positive_flips"] = 0.0
+        values[f"{split}_negative_flips"] = 0.0
+    return values | changes
+
+
+def control(**changes: Any) -> dict[str, Any]:
+    """Fine-tuning of student 0 on its own data."""
+    fields: dict[str, Any] = {"teacher": None, "temperature": None, "alpha": 0.0, "distillation_weight": 0.0}
+    return record(**(fields | changes))
+
+
+def pairs(num_peers: int) -> Iterator[tuple[int, int]]:
+    """All ordered pairs."""
+    return ((i, j) for i in range(num_peers) for j in range(num_peers) if i != j)
+
+
+class Study:
+    """A simulated study: peers that know their own classes, teachers that bring theirs, noise of finite samples."""
+
+    def __init__(
+        self,
+        *,
+        num_peers: int = 10,
+        num_classes: int = 10,
+        temperatures: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0),
+        alphas: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9),
+        transfer_sets: tuple[str, ...] = ("student", "teacher", "both"),
+        num_validation_samples: int = 270,
+        num_test_samples: int = 450,
+        teaching: float = 1.0,
+        seed: int = 0,
+        name: str = "simulated",
+        class_names: tuple[str, ...] | None = None,
+        selection_metric: str = "global_accuracy",
+    ) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.teaching = teaching
+        self.num_samples = {"validation": num_validation_samples, "test": num_test_samples}
+        self.num_classes = num_classes
+        self.config = ExperimentConfig(
+            name=name,
+            seed=seed,
+            partition=PartitionConfig(num_peers=num_peers, public_fraction=0.1),
+            sweep=SweepConfig(
+                temperatures=temperatures,
+                alphas=alphas,
+                transfer_sets=transfer_sets,  # type: ignore[arg-type]
+                selection_metric=selection_metric,  # type: ignore[arg-type]
+            ),
+        )
+        self.class_names = class_names or tuple(str(k) for k in range(num_classes))
+        self.counts_PK: IntArray = self.rng.multinomial(
+            120, self.rng.dirichlet(np.full(num_classes, 0.3), size=num_peers)
+        )
+        self.knowledge_PK = 0.05 + 0.9 * self.counts_PK / (self.counts_PK + 4)
+        self.labels = {split: np.arange(n) % num_classes for split, n in self.num_samples.items()}
+        self.luck = {split: self.rng.random((num_peers, n)) for split, n in self.num_samples.items()}
+        self.table: pa.Table = assemble(self._records())
+        self.facts = self._facts()
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        num_peers = len(self.counts_PK)
+        for name in self.config.sweep.transfer_sets:
+            if name in ("student", "public"):
+                yield from (self._trial(s, None, name, None, 0.0) for s in range(num_peers))
+            elif name != "public_unlabelled":
+                yield from (self._trial(s, t, name, None, 0.0) for s, t in pairs(num_peers))
+            alphas = (1.0,) if name == "public_unlabelled" else self.config.sweep.alphas
+            for temperature in self.config.sweep.temperatures:
+                for alpha in alphas:
+                    yield from (self._trial(s, t, name, temperature, alpha) for s, t in pairs(num_peers))
+
+    def _trial(
+        self, student: int, teacher: int | None, transfer_set: str, temperature: float | None, alpha: float
+    ) -> dict[str, Any]:
+        before_K = self.knowledge_PK[student]
+        shown_K = np.zeros(self.num_classes)
+        if transfer_set in ("student", "both"):
+            shown_K = shown_K + self.counts_PK[student]
+        if transfer_set in ("teacher", "both") and teacher is not None:
+            shown_K = shown_K + self.counts_PK[teacher]
+        if transfer_set.startswith("public"):
+            shown_K = shown_K + 12
+        shown_K = shown_K / (shown_K + 4)
+        after_K = before_K + (1 - alpha) * (0.2 * (0.95 * shown_K - before_K))
+        if temperature is not None and teacher is not None:
+            reach_K = 0.15 + 0.85 * shown_K
+            pull = self.teaching * 0.5 * alpha * (1 - 0.12 * abs(np.log2(temperature) - 2 * alpha))
+            after_K = after_K + pull * reach_K * (self.knowledge_PK[teacher] - before_K)
+        values: dict[str, Any] = {
+            "student": student,
+            "teacher": teacher,
+            "transfer_set": transfer_set,
+            "temperature": temperature,
+            "alpha": alpha,
+            "distillation_weight": alpha,
+            "seed": 0,
+            "num_transfer_samples": 120,
+            "epochs": 3,
+            "seconds": float(self.rng.random()),
+        }
+        own_K = self.counts_PK[student] / self.counts_PK[student].sum()
+        for split, n in self.num_samples.items():
+            labels, luck = self.labels[split], self.luck[split][student]
+            before = luck < before_K[labels]
+            after = luck + self.rng.normal(0, 0.04, n) < after_K[labels]
+            for moment, right in (("before", before), ("after", after)):
+                by_class = np.array([right[labels == k].mean() for k in range(self.num_classes)])
+                values[f"{split}_global_accuracy_{moment}"] = right.mean()
+                values[f"{split}_own_accuracy_{moment}"] = float(by_class @ own_K)
+                values[f"{split}_class_accuracy_{moment}"] = by_class
+            values[f"{split}_positive_flips"] = (~before & after).mean()
+            values[f"{split}_negative_flips"] = (before & ~after).mean()
+        values["test_correct_bits"] = np.packbits(after).tobytes()
+        return values
+
+    def _facts(self) -> RunFacts:
+        num_peers = len(self.counts_PK)
+        share_PK: FloatArray = self.counts_PK / self.counts_PK.sum(axis=1, keepdims=True)
+        distance_PP = np.abs(share_PK[:, None] - share_PK[None]).sum(axis=-1) / 2
+        accuracy: dict[tuple[str, str], dict[int, float]] = {}
+        for split in ("validation", "test"):
+            for scope in ("global", "own"):
+                column = self.table[f"{split}_{scope}_accuracy_before"].to_pylist()
+                accuracy[split, scope] = dict(zip(self.table["student"].to_pylist(), column, strict=True))
+        return RunFacts(
+            config=self.config,
+            config_fingerprint="c0ffee" * 10,
+            fingerprints={"data set": "ab" * 32, "partition": "cd" * 32, "peers": "ef" * 32, "trials": "01" * 32},
+            versions={"peerkd": "0.1.0", "python": "3.11.2", "torch": "2.11.0", "numpy": "2.4.6"},
+            device="cpu",
+            machine="2 cores, x86_64",
+            class_names=self.class_names,
+            train_counts_PK=self.counts_PK,
+            num_validation_samples=self.num_samples["validation"],
+            num_test_samples=self.num_samples["test"],
+            distances={"jensen_shannon": np.sqrt(distance_PP), "earth_movers": distance_PP},
+            peers=tuple(
+                PeerFacts(
+                    architecture="small_cnn",
+                    num_parameters=25_386,
+                    num_train_samples=int(self.counts_PK[peer].sum()),
+                    num_own_validation_samples=60,
+                    num_own_test_samples=100,
+                    validation_global_accuracy=accuracy["validation", "global"][peer],
+                    validation_own_accuracy=accuracy["validation", "own"][peer],
+                    test_global_accuracy=accuracy["test", "global"][peer],
+                    test_own_accuracy=accuracy["test", "own"][peer],
+                )
+                for peer in range(num_peers)
+            ),
+            num_trials=self.table.num_rows,
+            worker_seconds=131.4,
+        )

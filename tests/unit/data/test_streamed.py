@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from peerkd.data.dataset import ImageDataset, PackedDataset, write_packed
+from peerkd.data.sources.image_folder import read_image_folder
+from peerkd.data.streamed import (
+    IMAGENET_CHANNEL_MEAN,
+    IMAGENET_CHANNEL_STD,
+    StreamedDataset,
+    index_image_folder,
+    open_dataset,
+    read_index,
+    write_index,
+)
+from peerkd.errors import ArtifactCorruptError, DataSourceError
+
+TREE = {
+    "train/cat/0.png": (20, 12),
+    "train/cat/1.jpg": (9, 30),
+    "train/dog/0.png": (16, 16),
+    "val/cat/0.png": (17, 11),
+    "val/dog/0.png": (8, 8),
+}
+
+
+@pytest.fixture
+def root(tmp_path, write_images) -> Path:
+    write_images(tmp_path / "images", TREE)
+    return tmp_path / "images"
+
+
+def test_streamed_images_equal_packed_ones(root: Path) -> None:
+    raw = read_image_folder(root, image_size_pixels=8)
+    dataset: ImageDataset = index_image_folder(root, image_size_pixels=8)
+    for indices in ([0, 1, 2, 3, 4], [4, 0, 4], [2], []):
+        indices_B = np.array(indices, np.int64)
+        np.testing.assert_array_equal(dataset.read_images(indices_B), raw.images_NCHW[indices_B])
+    np.testing.assert_array_equal(dataset.labels_N, raw.labels_N)
+    assert (dataset.num_train, dataset.class_names, dataset.name) == (raw.num_train, raw.class_names, raw.name)
+    assert (dataset.num_classes, dataset.image_shape, dict(dataset.columns)) == (2, (3, 8, 8), {})
+
+
+def test_channel_statistics_are_those_of_imagenet_or_given(root: Path) -> None:
+    dataset = index_image_folder(root, image_size_pixels=8)
+    assert (dataset.channel_mean, dataset.channel_std) == (IMAGENET_CHANNEL_MEAN, IMAGENET_CHANNEL_STD)
+    given = index_image_folder(root, image_size_pixels=8, channel_mean=(0.5, 0.5, 0.5), channel_std=(1.0, 1.0, 1.0))
+    assert (given.channel_mean, given.channel_std) == ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
+
+
+def test_an_index_is_read_back_and_opened_by_its_kind(root: Path, tmp_path: Path) -> None:
+    dataset = index_image_folder(root, image_size_pixels=8)
+    assert write_index(tmp_path / "index", dataset) == dataset.fingerprint
+    for opened in (read_index(tmp_path / "index"), open_dataset(tmp_path / "index")):
+        assert isinstance(opened, StreamedDataset)
+        assert opened.fingerprint == dataset.fingerprint
+        assert (opened.channel_mean, opened.channel_std) == (dataset.channel_mean, dataset.channel_std)
+        assert (opened.num_train, opened.class_names, opened.name) == (3, ("cat", "dog"), "images")
+        indices_B = np.arange(5)
+        np.testing.assert_array_equal(opened.read_images(indices_B), dataset.read_images(indices_B))
+
+
+def test_a_packed_folder_is_opened_by_its_kind(root: Path, tmp_path: Path) -> None:
+    write_packed(tmp_path / "packed", read_image_folder(root, image_size_pixels=8))
+    assert isinstance(open_dataset(tmp_path / "packed"), PackedDataset)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"kind": "zipped"}', "[]", "not json"])
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(ArtifactCorruptError, match=r"dataset\.json"):
+        open_dataset(tmp_path)
+
+
+def test_the_fingerprint_is_of_paths_sizes_labels_and_image_size(root: Path, tmp_path: Path, write_images) -> None:
+    fingerprint = index_image_folder(root, image_size_pixels=8).fingerprint
+    write_images(tmp_path / "elsewhere", TREE)
+    assert index_image_folder(tmp_path / "elsewhere", image_size_pixels=8).fingerprint == fingerprint
+    assert index_image_folder(root, image_size_pixels=9).fingerprint != fingerprint
+    with (root / "train/cat/0.png").open("ab") as file:
+        file.write(b"one more")
+    assert index_image_folder(root, image_size_pixels=8).fingerprint != fingerprint
+    (tmp_path / "elsewhere/train/cat/0.png").rename(tmp_path / "elsewhere/train/cat/00.png")
+    assert index_image_folder(tmp_path / "elsewhere", image_size_pixels=8).fingerprint != fingerprint
+
+
+@pytest.mark.parametrize("name", ["paths.npy", "sizes.npy", "labels.npy", "dataset.json"])
+def test_a_missing_or_truncated_file_of_an_index_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
+    path = tmp_path / "index" / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-5])
+    with pytest.raises(ArtifactCorruptError, match=name):
+        read_index(tmp_path / "index")
+    path.unlink()
+    with pytest.raises(ArtifactCorruptError, match=name):
+        read_index(tmp_path / "index")
+
+
+@pytest.mark.parametrize("name", ["paths.npy", "sizes.npy", "labels.npy"])
+def test_an_altered_file_of_an_index_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
+    content = bytearray((tmp_path / "index" / name).read_bytes())
+    content[-8] ^= 1
+    (tmp_path / "index" / name).write_bytes(content)
+    with pytest.raises(ArtifactCorruptError, match="the index has fingerprint"):
+        read_index(tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [("num_train", 4, "has fingerprint"), ("root", None, "missing or malformed"), ("kind", "packed", "kind must be")],
+)
+def test_altered_metadata_of_an_index_is_refused(
+    root: Path, tmp_path: Path, field: str, value: Any, message: str
+) -> None:
+    write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
+    path = tmp_path / "index/dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(ArtifactCorruptError, match=message):
+        read_index(tmp_path / "index")
+
+
+def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
+    dataset = index_image_folder(root, image_size_pixels=8)
+    write_index(tmp_path / "index", dataset)
+    (root / "train/cat/1.jpg").unlink()
+    with pytest.raises(DataSourceError, match=r"cat/1\.jpg cannot be decoded as an image: .*No such file"):
+        dataset.read_images(np.array([0, 1]))
+    root.rename(tmp_path / "moved")
+    with pytest.raises(DataSourceError, match=r"data\.path: .*images, which .*index is an index of, is not a folder"):
+        read_index(tmp_path / "index")
+
+
+def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
+    (root / "train/cat/2.jpg").symlink_to(root / "nowhere.jpg")
+    with pytest.raises(DataSourceError, match=r"cannot be found: .*No such file.*cat/2\.jpg"):
+        index_image_folder(root, image_size_pixels=8)
+
+
+def test_an_image_size_below_one_is_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"data\.image_size_pixels must be at least 1, got 0"):
+        index_image_folder(root, image_size_pixels=0)

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from peerkd.results.correlation import spearman
+from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs
+
+
+def off_diagonal(values):
+    matrix = np.array(values, dtype=float)
+    np.fill_diagonal(matrix, np.nan)
+    return matrix
+
+
+def test_the_mean_leaves_out_what_is_not_known():
+    estimate = mean_over_pairs(off_diagonal([[0, 1, 2], [3, 0, np.nan], [5, 6, 0]]))
+    assert estimate.value == pytest.approx(17 / 5)
+    assert estimate.num == 5
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    estimate = mean_over_pairs(off_diagonal(np.full((6, 6), 0.25)))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert estimate.is_above_zero
+
+
+def test_an_interval_is_the_same_each_time_and_holds_the_value():
+    values = off_diagonal(np.random.default_rng(0).normal(size=(10, 10)))
+    estimate = mean_over_pairs(values)
+    assert mean_over_pairs(values) == estimate
+    assert estimate.low < estimate.value < estimate.high
+
+
+def test_pairs_that_share_a_student_are_not_taken_for_independent():
+    rng = np.random.default_rng(0)
+    by_student = off_diagonal(np.repeat(rng.normal(size=(10, 1)), 10, axis=1))
+    by_pair = off_diagonal(
+        rng.permutation(by_student.ravel()[~np.isnan(by_student.ravel())].repeat(2))[:100].reshape(10, 10)
+    )
+    of_student, of_pair = mean_over_pairs(by_student), mean_over_pairs(by_pair)
+    assert of_student.high - of_student.low > 1.5 * (of_pair.high - of_pair.low)
+
+
+@pytest.mark.parametrize("num_peers", [2, 3])
+def test_too_few_peers_have_no_interval(num_peers):
+    estimate = mean_over_pairs(off_diagonal(np.ones((num_peers, num_peers))))
+    assert estimate.value == 1
+    assert np.isnan(estimate.low)
+    assert not estimate.is_above_zero
+    assert not estimate.is_below_zero
+
+
+def test_nothing_known_is_not_an_error():
+    estimate = mean_over_pairs(np.full((5, 5), np.nan))
+    assert np.isnan(estimate.value)
+    assert estimate.num == 0
+
+
+def test_an_interval_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    hits = 0
+    for _ in range(60):
+        noise = rng.normal(size=(10, 1)) + rng.normal(size=(1, 10)) + rng.normal(size=(10, 10))
+        estimate = mean_over_pairs(off_diagonal(noise))
+        hits += estimate.low <= 0 <= estimate.high
+    assert hits >= 0.8 * 60
+
+
+def test_a_statistic_of_pairs_agrees_with_the_mean():
+    values = off_diagonal(np.random.default_rng(0).normal(size=(6, 6)))
+    expected = mean_over_pairs(values)
+    estimate = over_pairs(lambda x, _: float(x.mean()) if x.size else np.nan, values, values)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+def test_bounds_tell_gains_from_losses():
+    assert Estimate(0.2, 0.1, 0.3, 9).is_above_zero
+    assert Estimate(-0.2, -0.3, -0.1, 9).is_below_zero
+    assert not Estimate(0.2, -0.1, 0.3, 9).is_above_zero
+
+
+def test_spearman_is_pearson_of_ranks_with_ties_shared():
+    # By hand: ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4; 4.5 / sqrt(4.5 * 5).
+    assert spearman(np.array([1.0, 5, 5, 9]), np.array([10.0, 20, 30, 40])) == pytest.approx(4.5 / np.sqrt(22.5))
+    assert spearman(np.array([1.0, 2, 3]), np.array([1.0, 8, 27])) == pytest.approx(1)
+    assert spearman(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
+
+
+def test_spearman_of_what_does_not_vary_is_unknown():
+    assert np.isnan(spearman(np.ones(3), np.arange(3.0)))
+
+
+def test_spearman_refuses_unequal_lengths():
+    with pytest.raises(ValueError, match="equally long"):
+        spearman(np.ones(3), np.ones(2))

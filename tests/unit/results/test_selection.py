@@ -1,0 +1,139 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from peerkd.results.selection import NO_ROW, Candidates, candidates, choose, choose_single
+from peerkd.results.table import assemble
+from tests.tables import Study, control, pairs, record
+
+
+def two_peers(*trials, **of_both):
+    """A table in which student 0 has the given trials and student 1 only the default."""
+    mirrored = record(student=1, teacher=0, **of_both)
+    return assemble([*trials, mirrored])
+
+
+def row_of(table, choice_rows, pair=(0, 1)):
+    return table.slice(int(choice_rows[pair]), 1).to_pylist()[0]
+
+
+def trial(temperature, alpha, validation, *, test=0.5, **changes):
+    return record(
+        temperature=temperature,
+        alpha=alpha,
+        distillation_weight=alpha,
+        validation_global_accuracy_after=validation,
+        test_global_accuracy_after=test,
+        **changes,
+    )
+
+
+def test_candidates_hold_nothing_of_the_test_set():
+    table = two_peers(trial(1.0, 0.5, 0.6))
+    without_test = table.drop_columns([name for name in table.column_names if name.startswith("test_")])
+    candidates(without_test, metric="global_accuracy")  # needs no such column
+    assert not [field.name for field in dataclasses.fields(Candidates) if "test" in field.name]
+
+
+def test_validation_chooses_though_the_test_set_contradicts_it():
+    table = two_peers(
+        trial(1.0, 0.5, 0.60, test=0.5),
+        trial(4.0, 0.9, 0.70, test=0.1),
+        trial(2.0, 0.9, 0.65, test=0.9),
+    )
+    choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
+    assert row_of(table, choice.chosen)["temperature"] == 4.0
+    assert row_of(table, choice.default)["alpha"] == 0.5
+    assert choice.chosen[0, 0] == choice.default[1, 1] == NO_ROW
+
+
+def test_the_metric_says_by_which_accuracy():
+    table = two_peers(
+        trial(1.0, 0.5, 0.6, validation_own_accuracy_after=0.6), trial(4.0, 0.5, 0.7, validation_own_accuracy_after=0.5)
+    )
+    by_own = choose(candidates(table, metric="own_accuracy"), default_transfer_set="student")
+    assert row_of(table, by_own.chosen)["temperature"] == 1.0
+
+
+def test_a_tie_goes_to_the_setting_that_changes_the_fewest_things():
+    table = two_peers(
+        trial(1.0, 0.5, 0.6),
+        trial(2.0, 0.1, 0.7),
+        trial(2.0, 0.5, 0.7, transfer_set="both"),
+        trial(8.0, 0.5, 0.7),
+    )
+    choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
+    assert row_of(table, choice.chosen)["temperature"] == 8.0
+
+
+def test_a_tie_with_the_default_is_no_evidence_against_it():
+    table = two_peers(trial(1.0, 0.5, 0.7), trial(4.0, 0.1, 0.7), trial(0.5, 0.1, 0.7))
+    choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
+    assert choice.chosen[0, 1] == choice.default[0, 1]
+
+
+def test_a_control_is_never_chosen_but_compared_with():
+    table = two_peers(
+        trial(1.0, 0.5, 0.6),
+        control(validation_global_accuracy_after=0.8),
+        control(transfer_set="both", teacher=1, validation_global_accuracy_after=0.9),
+        control(transfer_set="both", teacher=2, validation_global_accuracy_after=1.0),
+    )
+    choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
+    assert row_of(table, choice.chosen)["distillation_weight"] == 0.5
+    best_control = row_of(table, choice.control)
+    assert (best_control["transfer_set"], best_control["teacher"]) == ("both", 1)
+    assert choice.above_student[0, 1]
+    assert not choice.above_control[0, 1]
+    assert choice.control[1, 0] == NO_ROW
+    assert not choice.above_student[1, 0]  # as good as before is no gain
+    assert choice.above_control[1, 0]
+
+
+def test_a_choice_can_be_made_within_one_transfer_set():
+    table = two_peers(trial(1.0, 0.5, 0.9), trial(1.0, 0.5, 0.6, transfer_set="both"), transfer_set="both")
+    choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="both", transfer_sets=("both",))
+    assert row_of(table, choice.chosen)["transfer_set"] == "both"
+
+
+def test_without_labels_the_default_is_the_divergence_alone():
+    unlabelled = {"transfer_set": "public_unlabelled", "alpha": 1.0, "distillation_weight": 1.0}
+    table = assemble([record(**unlabelled), record(student=1, teacher=0, **unlabelled)])
+    choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="public_unlabelled")
+    assert choice.default.tolist() == [[NO_ROW, 0], [1, NO_ROW]]
+    assert (choice.control == NO_ROW).all()
+
+
+def test_a_pair_without_the_default_is_refused():
+    table = two_peers(trial(2.0, 0.5, 0.9))
+    with pytest.raises(ValueError, match="default on student, got none for student 0 and teacher 1"):
+        choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
+
+
+def test_the_single_setting_has_the_best_mean_over_pairs():
+    def both_ways(temperature, first, second):
+        return [
+            trial(temperature, 0.5, first),
+            trial(temperature, 0.5, second, student=1, teacher=0),
+        ]
+
+    table = assemble([*both_ways(1.0, 0.6, 0.6), *both_ways(2.0, 0.9, 0.2), *both_ways(4.0, 0.7, 0.7)])
+    trials = candidates(table, metric="global_accuracy")
+    single = choose_single(trials, default_transfer_set="student")
+    assert (single.transfer_set, single.temperature, single.alpha) == ("student", 4.0, 0.5)
+    assert [table["temperature"][int(single.rows[pair])].as_py() for pair in pairs(2)] == [4.0, 4.0]
+
+
+def test_choosing_never_does_worse_on_validation_than_what_it_could_choose():
+    study = Study(num_peers=4)
+    trials = candidates(study.table, metric="global_accuracy")
+    choice = choose(trials, default_transfer_set="student")
+    single = choose_single(trials, default_transfer_set="student")
+    for pair in pairs(4):
+        row = choice.chosen[pair]
+        assert (trials.student[row], trials.teacher[row]) == pair
+        assert trials.distillation_weight[row] > 0
+        assert trials.accuracy_after[row] >= trials.accuracy_after[choice.default[pair]]
+        assert trials.accuracy_after[row] >= trials.accuracy_after[single.rows[pair]]
+    assert np.array_equal(np.diag(choice.chosen), [NO_ROW] * 4)

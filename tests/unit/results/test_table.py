@@ -1,0 +1,178 @@
+import math
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+from peerkd.results.schema import TRIALS_SCHEMA
+from peerkd.results.table import DERIVED_COLUMNS, RECORD_COLUMNS, assemble, fingerprint, read_table, write_table
+from tests.tables import Study, control, record
+
+GAIN_PARTS = ("test_global_gain", "test_global_gain_from_data", "test_global_gain_from_teacher")
+
+
+def values(table, row, columns=GAIN_PARTS):
+    return [table[column][row].as_py() for column in columns]
+
+
+def test_derived_and_record_columns_are_the_schema():
+    assert set(RECORD_COLUMNS) | DERIVED_COLUMNS == set(TRIALS_SCHEMA.names)
+
+
+def test_a_gain_is_parted_by_the_control_on_the_same_data():
+    table = assemble(
+        [
+            record(test_global_accuracy_before=0.5, test_global_accuracy_after=0.8),
+            control(test_global_accuracy_before=0.5, test_global_accuracy_after=0.6),
+        ]
+    )
+    assert values(table, 0) == pytest.approx([0.1, 0.1, 0.0])  # the control
+    assert values(table, 1) == pytest.approx([0.3, 0.1, 0.2])
+
+
+def test_the_teachers_data_makes_another_control_for_each_teacher():
+    table = assemble(
+        [
+            control(teacher=1, transfer_set="teacher", test_global_accuracy_after=0.6),
+            control(teacher=2, transfer_set="teacher", test_global_accuracy_after=0.9),
+            record(teacher=1, transfer_set="teacher"),
+            record(teacher=2, transfer_set="teacher"),
+        ]
+    )
+    from_data = {
+        row["teacher"]: row["test_global_gain_from_data"] for row in table.to_pylist() if row["distillation_weight"]
+    }
+    assert from_data == pytest.approx({1: 0.1, 2: 0.4})
+
+
+def test_without_a_control_nothing_is_parted():
+    table = assemble([record(transfer_set="public_unlabelled", distillation_weight=1.0), control()])
+    row = table.to_pylist()[1]
+    assert row["transfer_set"] == "public_unlabelled"
+    assert row["test_global_gain"] == 0
+    assert row["test_global_gain_from_data"] is None
+    assert row["test_global_gain_from_teacher"] is None
+
+
+def test_forgetting_and_learning_are_means_over_classes_with_samples():
+    table = assemble(
+        [
+            record(
+                test_class_accuracy_before=[0.9, 0.2, math.nan, None],
+                test_class_accuracy_after=np.array([0.6, 0.4, np.nan, np.nan]),
+            )
+        ]
+    )
+    assert values(table, 0, ["test_forgetting", "test_learning"]) == pytest.approx([0.15, 0.1])
+    assert table["test_class_accuracy_before"][0].as_py() == [0.9, 0.2, None, None]
+
+
+def test_forgetting_is_null_where_no_class_has_samples():
+    table = assemble([record(test_class_accuracy_before=[None], test_class_accuracy_after=[None])])
+    assert values(table, 0, ["test_forgetting", "test_learning"]) == [None, None]
+
+
+def test_the_table_does_not_depend_on_the_order_of_the_records():
+    records = [
+        record(transfer_set=name, temperature=temperature, alpha=alpha, distillation_weight=alpha, teacher=teacher)
+        for name in ("both", "student", "public")
+        for temperature in (4.0, 1.0)
+        for alpha in (0.5, 0.1)
+        for teacher in (2, 1)
+    ] + [control(), control(teacher=1, transfer_set="both")]
+    expected = assemble(records)
+    for seed in range(5):
+        random.Random(seed).shuffle(records)
+        assert assemble(records).equals(expected)
+
+
+def test_the_table_has_the_schema_with_its_descriptions():
+    assert assemble([record()]).schema.equals(TRIALS_SCHEMA, check_metadata=True)
+    assert assemble([]).schema.equals(TRIALS_SCHEMA, check_metadata=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_global_gain": 0.0}, "must not have test_global_gain"),
+        ({"student": None}, "lacks student"),
+        ({"transfer_set": "mine"}, "transfer_set must be one of student, teacher, both"),
+        ({"test_class_accuracy_after": [0.5]}, "equally many, got 2, 1"),
+    ],
+)
+def test_a_record_that_is_not_one_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        assemble([record(**changes)])
+
+
+def test_a_record_without_a_column_is_refused():
+    incomplete = record()
+    del incomplete["seconds"]
+    with pytest.raises(ValueError, match="lacks seconds"):
+        assemble([incomplete])
+
+
+def test_the_same_trial_twice_is_refused():
+    with pytest.raises(ValueError, match="got two with student 0, teacher 1, transfer_set student, temperature 1"):
+        assemble([record(), record(seconds=2.0)])
+
+
+def test_two_controls_of_the_same_data_are_refused():
+    with pytest.raises(ValueError, match="must have one control, got two with student 0"):
+        assemble([control(), control(teacher=1)])
+
+
+def test_the_fingerprint_sees_every_value_except_seconds():
+    plain = fingerprint(assemble([record()]))
+    assert fingerprint(assemble([record(seconds=9.0)])) == plain
+    different = [
+        record(student=2),
+        record(teacher=None),
+        record(transfer_set="both"),
+        record(validation_own_accuracy_after=0.25),
+        record(test_class_accuracy_after=[0.5, None]),
+        record(test_correct_bits=None),
+        record(test_correct_bits=b""),
+    ]
+    fingerprints = [fingerprint(assemble([one])) for one in different]
+    assert len({plain, *fingerprints}) == len(different) + 1
+
+
+def test_the_fingerprint_does_not_see_chunks_and_slices():
+    table = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5, 0.9)).table
+    parts = [table.slice(0, 5), table.slice(5)]
+    assert fingerprint(pa.concat_tables(parts)) == fingerprint(table)
+    assert fingerprint(table.slice(3, 4)) == fingerprint(table.take(list(range(3, 7))))
+
+
+def test_a_table_comes_back_from_disk(tmp_path):
+    table = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,)).table
+    write_table(table, tmp_path / "trials.parquet")
+    again = read_table(tmp_path / "trials.parquet")
+    assert again.schema.equals(TRIALS_SCHEMA, check_metadata=True)
+    assert again.equals(table)
+    assert fingerprint(again) == fingerprint(table)
+
+
+def test_what_is_no_table_of_trials_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="differing in seconds"):
+        write_table(assemble([record()]).drop_columns("seconds"), tmp_path / "trials.parquet")
+
+
+def test_what_is_no_table_of_trials_is_not_read(tmp_path):
+    path = tmp_path / "trials.parquet"
+    with pytest.raises(ArtifactNotFoundError, match="no table of trials"):
+        read_table(path)
+    path.write_bytes(b"not parquet")
+    with pytest.raises(ArtifactCorruptError, match="cannot be read as Parquet"):
+        read_table(path)
+    pa.parquet.write_table(pa.table({"student": [0]}), path)
+    with pytest.raises(ArtifactCorruptError, match="does not hold a table of trials"):
+        read_table(path)
+    wrong_type = assemble([record()])
+    wrong_type = wrong_type.set_column(0, "student", pa.array([0.0]))
+    pa.parquet.write_table(wrong_type, path)
+    with pytest.raises(ArtifactCorruptError, match="student must be int32, got double"):
+        read_table(path)
