@@ -30,9 +30,10 @@ class FilesystemStore:
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
         try:
-            return Manifest.from_json((self._root / key / MANIFEST_NAME).read_text(encoding="utf-8"))
+            text = (self._root / key / MANIFEST_NAME).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return Manifest.from_json(text, key=key)
 
     def fetch(self, key: str) -> Path:
         """Return the artifact's folder after verifying it; see ``ArtifactStore.fetch``."""
@@ -60,11 +61,19 @@ class FilesystemStore:
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the manifest and rename the workspace; see ``ArtifactStore.publish``."""
-        workspace = self._workspace(key)
+        workspace, published = self._workspace(key), self._root / key
+        first = self.find(key)
+        if first:
+            # Another process published while this one waited for the workspace; one key has one content.
+            shutil.rmtree(workspace)
+            return first
         manifest = describe_folder(workspace, key=key, metadata=metadata)
         (workspace / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-        workspace.rename(self._root / key)
-        shutil.rmtree(self._root / key / SCRATCH_NAME)
+        if published.exists():
+            # Without a manifest it is no artifact, only what somebody's interrupted deletion left.
+            shutil.rmtree(published)
+        workspace.rename(published)
+        shutil.rmtree(published / SCRATCH_NAME)
         return manifest
 
     def _workspace(self, key: str) -> Path:
@@ -92,7 +101,8 @@ def check_writable(root: Path) -> None:
         ValueError: If they cannot.
     """
     nearest = root.absolute()
-    while not nearest.exists():
+    # Not Path.exists, which raises where a folder on the way may not be looked into.
+    while not os.path.exists(nearest):
         nearest = nearest.parent
     if not nearest.is_dir():
         raise ValueError(f"output must be a folder that can be written, got {root}: {nearest} is not a folder.")

@@ -43,18 +43,23 @@ class Manifest:
         return json.dumps(asdict(self), indent=2, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote.
+    def from_json(cls, text: str | bytes, *, key: str) -> Self:
+        """Read what ``to_json`` wrote for the artifact under ``key``.
 
         Raises:
-            ArtifactCorruptError: If the text is no manifest.
+            ArtifactCorruptError: If the text is no manifest, or that of another artifact.
         """
         try:
             values = json.loads(text)
             files = {name: FileEntry(**entry) for name, entry in values["files"].items()}
-            return cls(key=values["key"], files=files, metadata=values["metadata"])
+            manifest = cls(key=values["key"], files=files, metadata=values["metadata"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactCorruptError(f"A manifest must be what this program wrote, got {text[:80]!r}.") from error
+            raise ArtifactCorruptError(
+                f"The manifest of {key} must be what this program wrote, got {text[:80]!r}."
+            ) from error
+        if manifest.key != key:
+            raise ArtifactCorruptError(f"The manifest of {key} must have its key, got {manifest.key}.")
+        return manifest
 
 
 class ArtifactStore(Protocol):

@@ -51,12 +51,9 @@ def config_presets() -> None:
 @config_app.command("show")
 def config_show(preset: Preset = "digits", config: ConfigFile = None, override: Overrides = None) -> None:
     """Print a whole experiment as YAML, every default written out: a file for --config."""
-    import yaml
+    from peerkd.config.resolve import load, to_yaml
 
-    from peerkd.config.resolve import load
-
-    experiment = load(preset=preset, config_file=config, overrides=override or [])
-    typer.echo(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False), nl=False)
+    typer.echo(to_yaml(load(preset=preset, config_file=config, overrides=override or [])), nl=False)
 
 
 @config_app.command("schema")
@@ -78,6 +75,8 @@ def main() -> None:
     except (ValueError, PeerKDError) as error:
         sys.stderr.write(f"peerkd: {error}\n")
         sys.exit(2 if isinstance(error, ValueError) else 1)
-    except KeyboardInterrupt:
-        sys.stderr.write("peerkd: interrupted; run the same command again to go on.\n")
-        sys.exit(130)
+    except SystemExit as leaving:
+        # Typer has made this code of a KeyboardInterrupt by now, and said nothing.
+        if leaving.code == 130:
+            sys.stderr.write("peerkd: interrupted; run the same command again to go on.\n")
+        raise

@@ -13,14 +13,24 @@ from peerkd.config.presets import PRESETS
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are those of YAML 1.2, so that 1e-2 is a number and not a text."""
+    """YAML whose scalars are those of YAML 1.2: 1e-2 is a number and not a text, 2026-01-31 a text and not a date."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012, as the base class has it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)$"),
-    list("-+.0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes what ``_Loader`` reads: a text that looks like such a number is quoted."""
+
+
+for _dialect in (_Loader, _Dumper):
+    _dialect.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)$"),
+        list("-+.0123456789"),
+    )
 
 
 def resolve(*, preset: str, config_json: str = "", overrides: str = "") -> ExperimentConfig:
@@ -77,13 +87,14 @@ def override(base: ExperimentConfig, pairs: Iterable[str]) -> ExperimentConfig:
     values: dict[str, Any] = base.model_dump(mode="json")
     for pair in pairs:
         key, separator, text = pair.partition("=")
-        if not separator or not key:
+        path = key.split(".")
+        if not separator or "" in path:
             raise ValueError(f"An override must have the form key=value, got {pair}.")
         try:
             value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
             raise ValueError(f"The value of {key} must be YAML, got {text}.") from error
-        _assign(values, key.split("."), value)
+        _assign(values, path, value)
     return ExperimentConfig.from_mapping(values)
 
 
@@ -103,6 +114,11 @@ def load_file(path: Path) -> ExperimentConfig:
         # A ValueError, not a TypeError: the text is the user's, no caller passed a wrong type.
         raise ValueError(f"config must hold a mapping of keys to values, got {values!r}.")  # noqa: TRY004
     return ExperimentConfig.from_mapping(values)
+
+
+def to_yaml(experiment: ExperimentConfig) -> str:
+    """Return what ``load_file`` reads: sections in the order of the schema, every default written out."""
+    return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
 
 
 def _assign(values: dict[str, Any], path: list[str], value: object) -> None:

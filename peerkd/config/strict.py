@@ -37,8 +37,16 @@ class StrictConfig(BaseModel):
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Read a mapping, for instance from YAML, by the same rules as JSON."""
-        return cls.from_json(json.dumps(values))
+        """Read a mapping, for instance from YAML, by the same rules as JSON.
+
+        Raises:
+            ValueError: If a value is none that JSON has, a key is unknown, or a value breaks a rule.
+        """
+        try:
+            text = json.dumps(values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The config must hold only what JSON can hold, got {_shorten(str(values))}.") from error
+        return cls.from_json(text)
 
 
 def _describe(error: ValidationError, text: str) -> str:
@@ -64,7 +72,7 @@ def _describe(error: ValidationError, text: str) -> str:
             return f"{field}.kind must be one of {first['ctx']['expected_tags']}, got {first['ctx']['tag']}."
         case "union_tag_not_found":
             return f"{field}.kind is required, got {value}."
-    rule = re.sub(r"^\w+ should ", "must ", first["msg"])
+    rule = re.sub(r"^\w+ should ", "must ", first["msg"]).partition(" after validation")[0]
     return f"{field or 'The config'} {rule}, got {value}."
 
 

@@ -13,8 +13,8 @@ from typing import Final, NoReturn
 from kfp import components, local
 
 from peerkd.errors import StageFailedError
+from peerkd.launch.edge import ERROR_FILE_VARIABLE, EXIT_USER_ERROR, RUNNER_PID_VARIABLE
 from peerkd.launch.terminal import Relay
-from peerkd.stages.edge import ERROR_FILE_VARIABLE, EXIT_USER_ERROR, RUNNER_PID_VARIABLE
 
 _NUM_SHOWN_LINES: Final = 40
 

@@ -50,7 +50,10 @@ def softened_divergence(
             raise ValueError(f"direction must be teacher_to_student or student_to_teacher, got {direction}.")
     if reduction not in ("batchmean", "mean"):
         raise ValueError(f"reduction must be batchmean or mean, got {reduction}.")
-    divergence = F.kl_div(input_BK, target_BK, reduction=reduction, log_target=True)
+    divergence = F.kl_div(input_BK, target_BK, reduction="batchmean", log_target=True)
+    if reduction == "mean":
+        # Divided here: torch warns on every use of its own mean that a later release will change what it means.
+        divergence = divergence / student_logits_BK.shape[-1]
     return temperature**2 * divergence if scale_by_temperature_squared else divergence
 
 

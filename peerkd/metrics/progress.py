@@ -34,28 +34,28 @@ class Progress:
         self._stage, self._unit, self._total = stage, unit, total
         self._num_before = self._num_done = num_done
         self._interval_seconds, self._clock, self._write = interval_seconds, clock, write
-        self._started: float | None = None
-        self._last_said = clock()
+        self._opened = self._last_said = clock()
+        self._rated_since: float | None = None
 
     def advance(self, num: int = 1) -> None:
         """Count ``num`` more pieces; say so if it is time, and always at the end."""
         now = self._clock()
-        if self._started is None:
+        if self._rated_since is None:
             # The first piece also paid for the start of the workers: it would spoil the rate.
-            self._started, self._num_before = now, self._num_before + num
+            self._rated_since, self._num_before = now, self._num_before + num
         self._num_done += num
         if self._num_done >= self._total or now - self._last_said >= self._interval_seconds:
             self._last_said = now
-            self._write(self._stage, self._line(now - self._started))
+            self._write(self._stage, self._line(now, rated_seconds=now - self._rated_since))
 
-    def _line(self, elapsed_seconds: float) -> str:
-        rate = (self._num_done - self._num_before) / elapsed_seconds if elapsed_seconds >= self._interval_seconds else 0
+    def _line(self, now: float, *, rated_seconds: float) -> str:
+        rate = (self._num_done - self._num_before) / rated_seconds if rated_seconds >= self._interval_seconds else 0
         line = f"{self._num_done:,} of {self._total:,} {self._unit} ({self._num_done / self._total:.0%})"
         if self._num_done < self._total and rate > 0:
             remaining_seconds = (self._total - self._num_done) / rate
             line += f", {_amount(rate)} a second, about {_duration(remaining_seconds)} left"
         elif self._num_done >= self._total:
-            line += f" in {_duration(elapsed_seconds)}"
+            line += f" in {_duration(now - self._opened)}"
         return line
 
 

@@ -28,7 +28,8 @@ def build_network(
     if architecture not in ARCHITECTURES:
         raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture}.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # The CPU's generator alone: torch.manual_seed would set those of the GPUs too, which are not forked.
+        torch.default_generator.manual_seed(seed)
         return ARCHITECTURES[architecture]()(image_shape_CHW=image_shape_CHW, num_classes=num_classes)
 
 

@@ -11,7 +11,6 @@ from peerkd.reporting import charts, heatmaps, palette, wording
 from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.findings import TREATMENTS, Findings, Treatment
 from peerkd.reporting.headline import headline, verdict
-from peerkd.results.forgetting import ROLES
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
 
@@ -90,7 +89,6 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "limit": limit,
         "num_steps": palette.NUM_STEPS,
         "treatment_labels": TREATMENT_LABELS,
-        "roles": ROLES,
         "loss_formula": wording.loss_formula(facts.config.distill.conventions),
         "conventions": wording.conventions_in_words(facts.config.distill.conventions),
         "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
@@ -123,6 +121,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
             transfer_sets=findings.forgetting.transfer_sets,
             class_names=facts.class_names,
         ),
+        "distance_labels": {name: wording.DISTANCE_LABELS.get(name, name) for name in facts.distances},
         "scatter_name": distance_name,
         "scatter": charts.scatter_data(facts.distances[distance_name], findings.gains["chosen"])
         if distance_name

@@ -13,7 +13,8 @@ Rgb: TypeAlias = tuple[int, int, int]
 NUM_STEPS: Final = 7
 """Shades on each side of the middle."""
 
-_INKS: Final[tuple[Rgb, ...]] = ((16, 20, 24), (255, 255, 255))
+_INKS: Final[tuple[Rgb, ...]] = ((0, 0, 0), (255, 255, 255))
+"""Pure, since only between these does every background have an ink of contrast 4.5."""
 
 
 class Ends(NamedTuple):

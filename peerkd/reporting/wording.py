@@ -1,17 +1,24 @@
 """Numbers and settings as text, the same in every form of the report."""
 
 import math
+from typing import Final
 
 from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.config.training import ConventionsConfig
 from peerkd.results.intervals import Estimate
 
-TRANSFER_SET_MEANINGS = {
+TRANSFER_SET_MEANINGS: Final = {
     "student": "the student's own training set",
     "teacher": "the teacher's training set",
     "both": "the training sets of student and teacher together",
     "public": "the public set, with labels",
     "public_unlabelled": "the public set without labels: the divergence alone",
+}
+
+DISTANCE_LABELS: Final = {
+    "jensen_shannon": "Jensen-Shannon distance",
+    "hellinger": "Hellinger distance",
+    "earth_movers": "earth mover's distance",
 }
 
 

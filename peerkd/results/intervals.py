@@ -83,7 +83,10 @@ def over_pairs(statistic: Callable[[FloatArray, FloatArray], float], x_PP: Float
 
 def _draws(num_peers: int) -> IntArray:
     # One seed for every interval: differences between them are then not those of the draws.
-    return np.random.default_rng(_SEED).integers(num_peers, size=(_NUM_DRAWS, num_peers))
+    draws: IntArray = np.random.default_rng(_SEED).integers(num_peers, size=(_NUM_DRAWS, num_peers))
+    holds_a_pair = (draws != draws[:, :1]).any(axis=1)
+    usable: IntArray = draws[holds_a_pair]
+    return usable
 
 
 def _estimate(value: float, draws: FloatArray, *, num: int, num_peers: int) -> Estimate:

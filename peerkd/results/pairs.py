@@ -96,7 +96,6 @@ class Comparison:
 
     chosen: Estimate
     default: Estimate
-    control: Estimate
     tuned_over_default: Estimate
     """Mean over pairs of the chosen setting's gain minus the default's."""
 
@@ -114,7 +113,7 @@ class Comparison:
 
 
 def compare(table: pa.Table, trials: Candidates, choice: Choice, *, scope: str, num_test_samples: int) -> Comparison:
-    """Compare chosen setting, default and control of each pair on the test set.
+    """Compare chosen setting and default of each pair on the test set.
 
     Args:
         table: The table of trials.
@@ -131,7 +130,6 @@ def compare(table: pa.Table, trials: Candidates, choice: Choice, *, scope: str, 
     return Comparison(
         chosen=chosen,
         default=default,
-        control=mean_over_pairs(at(table, gain, choice.control)),
         tuned_over_default=mean_over_pairs(chosen_PP - default_PP),
         ratio=ratio_of_gains(chosen, default),
         share_away=mean_over_pairs(np.where(choice.chosen == NO_ROW, np.nan, is_away_PP)),

@@ -5,7 +5,6 @@ import platform
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,13 +13,13 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.reporting import html, tables
 from peerkd.reporting.facts import PeerFacts, RunFacts
 from peerkd.reporting.findings import compute_findings
 from peerkd.results.table import read_table
 from peerkd.stages import distill_pairs
-from peerkd.stages.edge import stage_edge
 
 NAME: Final = "build_report"
 REPORT_NAME: Final = "report.html"

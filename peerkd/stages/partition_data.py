@@ -16,10 +16,10 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.data.sources import limit_samples, read_source
 from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
+from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.seeds import generator
 from peerkd.stages.division import divide
-from peerkd.stages.edge import stage_edge
 
 NAME = "partition_data"
 

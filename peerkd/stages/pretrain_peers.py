@@ -6,10 +6,10 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import SCRATCH_NAME, ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import Progress, say
 from peerkd.results.journal import Journal, open_journal
 from peerkd.stages import devices
-from peerkd.stages.edge import stage_edge
 from peerkd.training import peers
 from peerkd.training.workers import run_in_workers
 

@@ -60,6 +60,7 @@ class Sweep:
             logits = teacher_logits(teacher, samples, epochs=self._config.distill.epochs, mode=conventions.teacher_mode)
         for trial in unit.trials:
             started = time.perf_counter()
+            before = self._before(trial.student)
             student = self._peer(trial.student)
             distill(
                 student,
@@ -80,7 +81,7 @@ class Sweep:
                 "seed": self._config.seed,
                 "num_transfer_samples": len(samples),
                 "epochs": self._config.distill.epochs,
-                **self._judge.compare(self._before(trial.student), after, peer=trial.student),
+                **self._judge.compare(before, after, peer=trial.student),
                 "seconds": time.perf_counter() - started,
             }
 

@@ -83,7 +83,6 @@ def test_chosen_and_default_are_compared_on_test():
     assert comparison.tuned_over_default.value == pytest.approx(0.125)
     assert comparison.share_away.value == pytest.approx(3 / 12)
     assert comparison.share_wins.value == pytest.approx(3 / 12)
-    assert comparison.control.num == 0
     assert comparison.ratio.value is None
 
 

@@ -3,6 +3,7 @@ import random
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
@@ -168,11 +169,11 @@ def test_what_is_no_table_of_trials_is_not_read(tmp_path):
     path.write_bytes(b"not parquet")
     with pytest.raises(ArtifactCorruptError, match="cannot be read as Parquet"):
         read_table(path)
-    pa.parquet.write_table(pa.table({"student": [0]}), path)
+    pq.write_table(pa.table({"student": [0]}), path)
     with pytest.raises(ArtifactCorruptError, match="does not hold a table of trials"):
         read_table(path)
     wrong_type = assemble([record()])
     wrong_type = wrong_type.set_column(0, "student", pa.array([0.0]))
-    pa.parquet.write_table(wrong_type, path)
+    pq.write_table(wrong_type, path)
     with pytest.raises(ArtifactCorruptError, match="student must be int32, got double"):
         read_table(path)

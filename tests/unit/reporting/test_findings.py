@@ -1,0 +1,95 @@
+import dataclasses
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from peerkd.reporting.findings import TREATMENTS, compute_findings
+from tests.tables import Study, pairs
+
+
+def test_every_gain_is_that_of_a_row_of_the_table(study, findings):
+    by_identity = {
+        (row["student"], row["teacher"], row["transfer_set"], row["temperature"], row["alpha"]): row
+        for row in study.table.to_pylist()
+    }
+    settings = findings.settings
+    for pair in pairs(10):
+        chosen = by_identity[
+            (*pair, str(settings.transfer_set[pair]), settings.temperature[pair], settings.alpha[pair])
+        ]
+        default = by_identity[(*pair, "student", 1.0, 0.5)]
+        assert findings.gains["chosen"][pair] == chosen["test_global_gain"]
+        assert findings.gains["default"][pair] == default["test_global_gain"]
+        parts = findings.gain_from_data[pair] + findings.gain_from_teacher[pair]
+        assert parts == pytest.approx(chosen["test_global_gain"])
+        difference = chosen["test_global_accuracy_after"] - default["test_global_accuracy_after"]
+        assert findings.comparison.paired.difference[pair] == pytest.approx(difference)
+
+
+def test_means_are_means_over_pairs(findings):
+    for treatment in TREATMENTS:
+        estimate = findings.mean_gains[treatment, "global"]
+        assert estimate.value == pytest.approx(np.nanmean(findings.gains[treatment]))
+        assert estimate.num == findings.num_pairs == 90
+    assert findings.comparison.tuned_over_default.value == pytest.approx(
+        findings.comparison.chosen.value - findings.comparison.default.value
+    )
+
+
+def test_every_pair_is_counted_once_for_each_quantity(findings):
+    for counts in (findings.counts.temperature, findings.counts.alpha, findings.counts.transfer_set):
+        assert sum(counts.values()) == 90
+    assert list(findings.counts.transfer_set) == ["student", "teacher", "both"]
+    assert list(findings.counts.temperature) == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_no_finding_but_the_test_numbers_changes_with_the_test_set(study):
+    """The test columns of the table are replaced by nonsense; every choice stays."""
+    table = study.table
+    for name in table.column_names:
+        if name.startswith("test_") and name.endswith(("_after", "_gain")) and "class" not in name:
+            nonsense = pc.subtract(1.0, table[name])
+            table = table.set_column(table.column_names.index(name), table.schema.field(name), nonsense)
+    honest, blind = compute_findings(study.table, study.facts), compute_findings(table, study.facts)
+    assert np.array_equal(honest.choice.chosen, blind.choice.chosen)
+    assert np.array_equal(honest.choice.control, blind.choice.control)
+    assert np.array_equal(honest.single.rows, blind.single.rows)
+    assert honest.num_pairs_where_nothing_helps == blind.num_pairs_where_nothing_helps
+    assert not np.array_equal(honest.gains["chosen"], blind.gains["chosen"], equal_nan=True)
+
+
+def test_nothing_helps_counts_either_reason(findings):
+    assert findings.num_pairs_where_nothing_helps >= max(findings.num_not_above_student, findings.num_not_above_control)
+    assert findings.num_pairs_where_nothing_helps <= findings.num_not_above_student + findings.num_not_above_control
+
+
+def test_the_own_distribution_can_choose_and_report():
+    study = Study(num_peers=4, selection_metric="own_accuracy")
+    findings = compute_findings(study.table, study.facts)
+    assert findings.scope == "own"
+    assert findings.mean_gains["chosen", "own"].value == pytest.approx(np.nanmean(findings.gains["chosen"]))
+    assert np.isnan(findings.position.noise)  # flips are counted on the global set alone
+
+
+def test_a_sweep_without_labels_has_no_control():
+    study = Study(num_peers=4, transfer_sets=("public_unlabelled",))
+    findings = compute_findings(study.table, study.facts)
+    assert findings.mean_gain_from_data.num == 0
+    assert np.isnan(findings.gains["control"]).all()
+    assert findings.num_not_above_control == 0
+
+
+def test_a_table_of_other_peers_is_refused(study):
+    other = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,))
+    with pytest.raises(ValueError, match="must have the 10 peers of the run, got 3"):
+        compute_findings(other.table, study.facts)
+
+
+def test_facts_that_contradict_the_config_are_refused(study):
+    with pytest.raises(ValueError, match="peers must be 10 as in the config, got 9"):
+        dataclasses.replace(study.facts, peers=study.facts.peers[1:])
+    with pytest.raises(ValueError, match=r"train_counts_PK must have shape \(10, 10\)"):
+        dataclasses.replace(study.facts, train_counts_PK=study.facts.train_counts_PK[:, 1:])
+    with pytest.raises(ValueError, match=r"distances.hellinger must have shape \(10, 10\)"):
+        dataclasses.replace(study.facts, distances={"hellinger": np.zeros((9, 9))})

@@ -1,0 +1,49 @@
+import dataclasses
+
+import numpy as np
+
+from peerkd.reporting.findings import compute_findings
+from peerkd.reporting.headline import headline, verdict
+from peerkd.results.intervals import Estimate
+from peerkd.results.pairs import Ratio
+from tests.tables import Study
+
+
+def test_three_to_six_findings_are_named(study, findings):
+    named = headline(findings, study.facts)
+    assert 3 <= len(named) <= 6
+    assert len({finding.topic for finding in named}) == len(named)
+
+
+def test_an_interval_with_zero_is_said_not_to_be_told_from_zero():
+    assert "not to be told from 0" in verdict(Estimate(0.01, -0.01, 0.03, 90))
+    assert verdict(Estimate(0.02, 0.01, 0.03, 90)) == "above noise"
+    assert "loss" in verdict(Estimate(-0.02, -0.03, -0.01, 90))
+    assert "too few peers" in verdict(Estimate(0.02, np.nan, np.nan, 6))
+
+
+def test_a_tuning_that_brings_nothing_is_not_praised(study, findings):
+    nothing = Estimate(0.001, -0.004, 0.006, 90)
+    comparison = dataclasses.replace(
+        findings.comparison, tuned_over_default=nothing, ratio=Ratio(value=None, reason="of the reason")
+    )
+    text = {
+        finding.topic: finding.text
+        for finding in headline(dataclasses.replace(findings, comparison=comparison), study.facts)
+    }["Tuning"]
+    assert "+0.1 points (-0.4 to +0.6) over the default, not to be told from 0" in text
+    assert "No ratio of the two is given: of the reason." in text
+
+
+def test_a_teacher_that_teaches_nothing_gets_no_credit():
+    study = Study(teaching=0.0, num_peers=6, temperatures=(1.0, 4.0), alphas=(0.1, 0.5))
+    findings = compute_findings(study.table, study.facts)
+    assert not findings.tuned_over_control.is_above_zero
+    text = {finding.topic: finding.text for finding in headline(findings, study.facts)}["Teacher or data"]
+    assert verdict(findings.tuned_over_control) in text
+
+
+def test_one_transfer_set_is_not_compared_with_itself():
+    study = Study(num_peers=4, transfer_sets=("both",), temperatures=(1.0,), alphas=(0.5,))
+    findings = compute_findings(study.table, study.facts)
+    assert "Forgetting" not in [finding.topic for finding in headline(findings, study.facts)]

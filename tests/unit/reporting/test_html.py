@@ -1,0 +1,147 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from peerkd.reporting.findings import compute_findings
+from peerkd.reporting.html import SECTIONS, config_sections, render
+from tests.tables import Study
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr", "col"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order, and collects what a test asks for."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.attributes, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(study, findings):
+    return render(findings, study.facts)
+
+
+def test_the_page_has_every_section_once_and_balanced_tags(page):
+    ids = Page(page).ids
+    assert len(ids) == len(set(ids))
+    for name, title in SECTIONS.items():
+        assert name in ids
+        assert f">{title}</h2>" in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(page):
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "@import" not in page
+    assert "url(" not in page
+    assert not [attribute for attribute in Page(page).attributes if attribute[1] in ("src", "srcset")]
+
+
+def test_the_page_works_in_a_sandboxed_frame(page):
+    assert 'href="#' not in page
+    for refused in (
+        "localStorage",
+        "sessionStorage",
+        "indexedDB",
+        "document.cookie",
+        "window.open",
+        "alert(",
+        "download",
+    ):
+        assert refused not in page
+
+
+def test_the_table_of_contents_is_there_only_with_a_script(page):
+    assert re.search(r"<nav [^>]*hidden>", page)
+    sections = [value for _, name, value in Page(page).attributes if name == "data-section"]
+    assert sections == list(SECTIONS)
+
+
+def test_themes_follow_the_system_and_print_is_light(page):
+    assert "screen and (prefers-color-scheme: dark)" in page
+    assert "@media print" in page
+
+
+def test_every_pair_is_in_each_of_the_heat_maps(page, findings):
+    assert page.count('<figure class="heat">') == 8  # classes, three gains, two parts, settings, forgetting
+    plus = f"{100 * findings.gains['chosen'][7, 0]:+.1f}"
+    assert f">{plus}</td>" in page
+
+
+def test_no_number_is_missing(page):
+    text = " ".join(Page(page).text)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert "None" not in text
+
+
+def test_negative_numbers_have_a_true_minus_and_words_keep_their_hyphens(page):
+    text = " ".join(Page(page).text)
+    assert re.search(r"\N{MINUS SIGN}\d", text)
+    assert "Fine-tuning" in text
+
+
+def test_names_cannot_break_out_of_the_page():
+    hostile = (
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "{{ 7*7 }}",
+        "a & b",
+        "</style>",
+        "\u732b",
+    )
+    study = Study(num_peers=4, num_classes=6, class_names=hostile, temperatures=(1.0, 2.0), alphas=(0.5,))
+    object.__setattr__(study.config, "name", "<b>bold</b></title><script>")
+    page = render(compute_findings(study.table, study.facts), study.facts)
+    Page(page)
+    assert page.count("<script>") == 1  # ours
+    assert "<img" not in page
+    assert "<b>" not in page
+    assert "&lt;b&gt;bold" in page
+    assert "{{ 7*7 }}" in page
+    assert page.count("</style>") == 1
+    assert "\u732b" in page
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_peers": 2, "temperatures": (1.0,), "alphas": (0.5,)},
+        {"num_peers": 4, "transfer_sets": ("public_unlabelled",)},
+        {"num_peers": 4, "transfer_sets": ("student", "public", "public_unlabelled"), "alphas": (0.5,)},
+        {"num_peers": 4, "selection_metric": "own_accuracy", "num_classes": 3},
+    ],
+)
+def test_small_and_odd_studies_have_a_page_too(changes):
+    study = Study(**changes)
+    page = render(compute_findings(study.table, study.facts), study.facts)
+    text = " ".join(Page(page).text)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+
+
+def test_the_config_is_listed_whole(study):
+    sections = config_sections(study.config)
+    assert sections["experiment"] == {"name": "simulated", "seed": "0"}
+    assert sections["distill.conventions"]["scale_by_temperature_squared"] == "yes"
+    assert sections["partition.label_skew"] == {"kind": "dirichlet", "concentration": "0.3"}
+    assert sections["data"]["path"] == "not set"
+    assert sections["sweep"]["alphas"] == "0.1, 0.3, 0.5, 0.7, 0.9"

@@ -1,0 +1,58 @@
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+
+from peerkd.reporting.findings import compute_findings
+from peerkd.reporting.tables import metrics, pairs_csv, summary, terminal_summary
+from tests.tables import Study
+
+
+@pytest.fixture(scope="module")
+def unlabelled():
+    study = Study(num_peers=3, transfer_sets=("public_unlabelled",), name="no-labels")
+    return study, compute_findings(study.table, study.facts)
+
+
+def test_the_csv_has_a_line_for_each_ordered_pair(findings):
+    rows = list(csv.DictReader(io.StringIO(pairs_csv(findings))))
+    assert len(rows) == 90
+    row = next(row for row in rows if (row["student"], row["teacher"]) == ("3", "7"))
+    assert float(row["test_global_gain"]) == pytest.approx(findings.gains["chosen"][3, 7], rel=1e-5)
+    assert float(row["default_test_global_gain"]) == pytest.approx(findings.gains["default"][3, 7], rel=1e-5)
+    assert float(row["temperature"]) == findings.settings.temperature[3, 7]
+    assert row["transfer_set"] == findings.settings.transfer_set[3, 7]
+    assert row["is_default_recipe"] in ("0", "1")
+    parts = float(row["test_global_gain_from_data"]) + float(row["test_global_gain_from_teacher"])
+    assert parts == pytest.approx(float(row["test_global_gain"]), abs=1e-5)
+
+
+def test_what_does_not_exist_is_empty_in_the_csv(unlabelled):
+    row = next(csv.DictReader(io.StringIO(pairs_csv(unlabelled[1]))))
+    assert row["test_global_gain_from_teacher"] == row["control_test_global_gain"] == ""
+
+
+def test_metrics_are_finite_floats(findings, unlabelled):
+    for found in (findings, unlabelled[1]):
+        assert all(isinstance(value, float) and math.isfinite(value) for value in metrics(found).values())
+    assert metrics(findings)["chosen_gain_points"] == pytest.approx(100 * np.nanmean(findings.gains["chosen"]))
+    assert "control_gain_points" not in metrics(unlabelled[1])
+
+
+def test_the_summary_is_flat_and_can_be_json(study, findings):
+    flat = summary(findings, study.facts)
+    assert json.loads(json.dumps(flat, allow_nan=False)) == flat
+    assert flat["experiment"] == "simulated"
+    assert (flat["tuned_over_default_ratio"] is None) == (flat["why_no_ratio"] is not None)
+
+
+@pytest.mark.parametrize("which", ["study", "unlabelled"])
+def test_the_terminal_shows_at_most_eighteen_lines_of_eighty_columns(which, study, findings, unlabelled):
+    study, findings = (study, findings) if which == "study" else unlabelled
+    lines = terminal_summary(findings, study.facts).splitlines()
+    assert 12 <= len(lines) <= 18
+    assert max(map(len, lines)) <= 80
+    assert "nan" not in "\n".join(lines)

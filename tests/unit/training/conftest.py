@@ -1,0 +1,75 @@
+"""A tiny experiment on real digits, in folders, as the stages leave it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.resolve import resolve
+from peerkd.data.dataset import write_packed
+from peerkd.data.sources import read_source
+from peerkd.stages.division import divide
+from peerkd.training.peers import PretrainInputs, start, weights_name
+from peerkd.training.sweep import SweepInputs
+
+TINY = (
+    "partition.num_peers=3 pretrain.epochs=2 distill.epochs=2 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
+    "partition.public_fraction=0.1 sweep.transfer_sets=[student,teacher,both,public,public_unlabelled] "
+    "augmentation.crop_padding_pixels=1 augmentation.horizontal_flip=true data.max_train_samples=600"
+)
+
+
+@dataclass(frozen=True)
+class TinyExperiment:
+    config: ExperimentConfig
+    dataset: Path
+    partition: Path
+    peers: Path
+
+    @property
+    def sweep_inputs(self) -> SweepInputs:
+        return SweepInputs(
+            config=self.config,
+            dataset_folder=self.dataset,
+            partition_folder=self.partition,
+            peers_folder=self.peers,
+            device="cpu",
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in a worker: sums over threads would not be the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyExperiment:
+    """Three peers of three architectures, trained for two epochs."""
+    config = resolve(preset="digits", overrides=f"{TINY} peers.architectures=[mlp,small_cnn,mlp]")
+    folder = tmp_path_factory.mktemp("tiny")
+    experiment = TinyExperiment(config, folder / "dataset", folder / "partition", folder / "peers")
+    for part in (experiment.dataset, experiment.partition, experiment.peers):
+        part.mkdir()
+    raw = read_source("digits", path=None, image_size_pixels=None)
+    write_packed(experiment.dataset, raw)
+    divide(config, raw).save(experiment.partition)
+    inputs = PretrainInputs(
+        config=config,
+        dataset_folder=experiment.dataset,
+        partition_folder=experiment.partition,
+        weights_folder=experiment.peers,
+        checkpoints_folder=folder,
+        device="cpu",
+    )
+    train = start(inputs, worker=0)
+    for peer in range(config.partition.num_peers):
+        list(train(peer))
+    assert (experiment.peers / weights_name(0)).is_file()
+    return experiment

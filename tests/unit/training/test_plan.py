@@ -1,0 +1,113 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.resolve import resolve
+from peerkd.training.plan import Setting, plan, record_identity, settings, without
+
+TRANSFER_SETS = ["student", "teacher", "both", "public", "public_unlabelled"]
+
+
+def experiment(**overrides: object) -> ExperimentConfig:
+    pairs = " ".join(f"{key.replace('__', '.')}={value}" for key, value in overrides.items()).replace("'", "")
+    return resolve(preset="digits", overrides=pairs.replace(", ", ","))
+
+
+def trials(config: ExperimentConfig):
+    return [trial for unit in plan(config) for trial in unit.trials]
+
+
+def test_the_digits_sweep_has_every_setting_of_every_ordered_pair_and_190_controls():
+    sweep = trials(experiment())
+    controls = [trial for trial in sweep if trial.setting.distillation_weight == 0]
+    assert len(sweep) - len(controls) == 90 * 3 * 4 * 5
+    # Ten students on their own data; ninety pairs on the teacher's data, and ninety on both.
+    assert len(controls) == 10 + 90 + 90
+
+
+@given(
+    num_peers=st.integers(2, 5),
+    transfer_sets=st.lists(st.sampled_from(TRANSFER_SETS), min_size=1, unique=True),
+    alphas=st.lists(st.sampled_from([0, 0.25, 0.5, 1]), min_size=1, unique=True),
+    alpha_weighs=st.sampled_from(["distillation", "cross_entropy"]),
+)
+def test_no_trial_is_planned_twice_and_each_pair_has_each_setting(num_peers, transfer_sets, alphas, alpha_weighs):
+    config = experiment(
+        partition__num_peers=num_peers,
+        partition__public_fraction=0.1,
+        sweep__transfer_sets=transfer_sets,
+        sweep__alphas=alphas,
+        distill__conventions__alpha_weighs=alpha_weighs,
+    )
+    sweep = trials(config)
+    assert len({trial.identity for trial in sweep}) == len(sweep)
+    for transfer_set in transfer_sets:
+        grid = settings(config, transfer_set)
+        for student in range(num_peers):
+            for teacher in set(range(num_peers)) - {student}:
+                planned = {
+                    trial.setting
+                    for trial in sweep
+                    if (trial.student, trial.teacher, trial.transfer_set) == (student, teacher, transfer_set)
+                    and trial.setting.distillation_weight > 0
+                }
+                assert planned == set(grid)
+
+
+def test_the_untuned_default_is_tried_even_if_the_grid_lacks_it():
+    config = experiment(sweep__temperatures=[2], sweep__alphas=[0.9])
+    assert settings(config, "student") == (Setting(1.0, 0.5, 0.5), Setting(2.0, 0.9, 0.9))
+
+
+def test_a_control_stands_for_every_temperature_and_for_an_alpha_of_zero_in_the_grid():
+    config = experiment(partition__num_peers=2, sweep__alphas=[0, 0.5], sweep__transfer_sets=["student"])
+    controls = [trial for trial in trials(config) if trial.setting.distillation_weight == 0]
+    assert [(trial.student, trial.teacher, trial.setting.temperature) for trial in controls] == [
+        (0, None, None),
+        (1, None, None),
+    ]
+
+
+def test_without_labels_the_divergence_is_the_whole_loss_and_there_is_no_control():
+    config = experiment(
+        partition__public_fraction=0.1, sweep__transfer_sets=["public_unlabelled"], sweep__temperatures=[1, 4]
+    )
+    assert settings(config, "public_unlabelled") == (Setting(1.0, 1.0, 1.0), Setting(4.0, 1.0, 1.0))
+    assert all(trial.setting.distillation_weight == 1 for trial in trials(config))
+
+
+def test_alpha_can_weigh_the_cross_entropy():
+    config = experiment(sweep__alphas=[0.2], distill__conventions__alpha_weighs="cross_entropy")
+    assert Setting(4.0, 0.2, 0.8) in settings(config, "student")
+
+
+def test_a_unit_has_one_teacher_and_one_transfer_set():
+    for unit in plan(experiment(partition__num_peers=4)):
+        for trial in unit.trials:
+            assert trial.setting.distillation_weight == 0 or trial.teacher == unit.teacher
+            owners = {"student": {trial.student}, "teacher": {trial.teacher}, "both": {trial.student, trial.teacher}}
+            assert set(unit.owners) == owners[trial.transfer_set]
+
+
+@pytest.mark.parametrize("num_done", [0, 1, 100, 5590])
+def test_what_is_done_is_not_planned_again(num_done):
+    config = experiment()
+    everything = trials(config)
+    done = {trial.identity for trial in everything[:num_done]}
+    left = [trial for unit in without(plan(config), done) for trial in unit.trials]
+    assert {trial.identity for trial in left} == {trial.identity for trial in everything} - done
+    assert len(left) == len(everything) - num_done
+
+
+def test_a_record_has_the_identity_of_its_trial():
+    trial = trials(experiment())[0]
+    record = {
+        "student": trial.student,
+        "teacher": trial.teacher,
+        "transfer_set": trial.transfer_set,
+        "temperature": trial.setting.temperature,
+        "alpha": trial.setting.alpha,
+        "seconds": 0.1,
+    }
+    assert record_identity(record) == trial.identity
