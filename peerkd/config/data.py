@@ -79,6 +79,7 @@ class ClassesPerPeer(StrictConfig):
 
     kind: Literal["classes"] = "classes"
     classes_per_peer: int = Field(ge=1)
+    """At most the number of classes of the data set."""
 
 
 class ShardsPerPeer(StrictConfig):
@@ -86,6 +87,7 @@ class ShardsPerPeer(StrictConfig):
 
     kind: Literal["shards"] = "shards"
     shards_per_peer: int = Field(ge=1)
+    """A shard is of one class or of few, so a peer has few classes where this is small."""
 
 
 class NaturalIds(StrictConfig):
@@ -107,6 +109,7 @@ class DirichletSizes(StrictConfig):
 
     kind: Literal["dirichlet"] = "dirichlet"
     concentration: float = Field(default=1.0, gt=0)
+    """Small is uneven, large is nearly equal."""
 
 
 LabelSkew = Annotated[
@@ -119,6 +122,7 @@ class PartitionConfig(StrictConfig):
     """How the training samples are divided among the peers."""
 
     num_peers: int = Field(default=10, ge=2)
+    """Every ordered pair of them distils, so the work grows with the square."""
 
     label_skew: LabelSkew = DirichletLabels()
     """Who gets which classes."""

@@ -13,7 +13,7 @@ from peerkd.config.presets import PRESETS
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose scalars are those of YAML 1.2: 1e-2 is a number and not a text, 2026-01-31 a text and not a date."""
+    """YAML that sides with YAML 1.2: 1e-2 is a number and not a text, 2026-01-31 a text and not a date."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012, as the base class has it
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]

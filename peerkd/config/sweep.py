@@ -22,8 +22,14 @@ class SweepConfig(StrictConfig):
     """
 
     temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
+    """T, by which the logits of both networks are divided: 1 leaves them as they are, more softens them."""
+
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1)
+    """Weights of the term that ``distill.conventions.alpha_weighs`` names, by default the distillation."""
+
     transfer_sets: tuple[TransferSet, ...] = Field(default=("student", "teacher", "both"), min_length=1)
+    """student, teacher: that peer's own training set. both: their union. public: the public set, with its labels or
+    without."""
 
     selection_metric: Literal["global_accuracy", "own_accuracy"] = "global_accuracy"
     """The validation accuracy by which a setting is chosen: on all classes alike, or on the student's distribution."""

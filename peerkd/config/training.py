@@ -13,13 +13,22 @@ class RecipeConfig(StrictConfig):
     """Stochastic gradient descent with momentum and a schedule."""
 
     epochs: int = Field(default=20, ge=1)
+    """Passes over the training set."""
+
     batch_size: int = Field(default=32, ge=2)
     """Upper bound: an epoch is cut into batches of nearly equal size, so that none is left with one sample."""
 
     learning_rate: float = Field(default=0.05, gt=0)
+    """Of the first step; the schedule lowers it from there."""
+
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Share of one step's velocity that lives on in the next. 0: none."""
+
     nesterov: bool = False
+    """Look ahead along the velocity before each step."""
+
     weight_decay: float = Field(default=5e-4, ge=0)
+    """Added to the gradient for each unit of a weight, every parameter alike. 0: none."""
 
     schedule: Literal["constant", "cosine", "multistep"] = "cosine"
     """cosine falls to 0 at the last step; multistep multiplies by ``decay_factor`` at each milestone."""
@@ -28,6 +37,7 @@ class RecipeConfig(StrictConfig):
     """With multistep: shares of the training after which the rate falls."""
 
     decay_factor: float = Field(default=0.1, gt=0, le=1)
+    """With multistep: what the rate is multiplied by at each milestone."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -49,6 +59,7 @@ class PretrainConfig(RecipeConfig):
     """How each peer is trained on its own data before any distillation."""
 
     method: Literal["cross_entropy"] = "cross_entropy"
+    """The loss of the training."""
 
 
 class ConventionsConfig(StrictConfig):
@@ -77,5 +88,9 @@ class DistillConfig(RecipeConfig):
     """One round of distillation from a teacher to a student, both pre-trained. The teacher does not change."""
 
     epochs: int = Field(default=3, ge=1)
+    """Passes over the transfer set."""
+
     learning_rate: float = Field(default=0.02, gt=0)
+    """Of the first step; the schedule lowers it from there."""
+
     conventions: ConventionsConfig = ConventionsConfig()

@@ -46,7 +46,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
     Args:
         records: One mapping a trial with exactly the keys ``RECORD_COLUMNS``. Class accuracies are sequences that
-            hold None or NaN for a class without evaluation samples.
+            hold None or NaN for a class without evaluation samples. Bits are bytes, or hexadecimal as in a journal.
 
     Raises:
         ValueError: If a record has other keys, lacks a required value or has an unknown transfer set, or if two
@@ -59,6 +59,9 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     _refuse_duplicates(rows)
 
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in RECORD_COLUMNS}
+    columns["test_correct_bits"] = [
+        bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in columns["test_correct_bits"]
+    ]
     for split in SPLITS:
         before, after = f"{split}_class_accuracy_before", f"{split}_class_accuracy_after"
         columns[before] = [_without_nan(values) for values in columns[before]]

@@ -177,3 +177,8 @@ def test_what_is_no_table_of_trials_is_not_read(tmp_path):
     pq.write_table(wrong_type, path)
     with pytest.raises(ArtifactCorruptError, match="student must be int32, got double"):
         read_table(path)
+
+
+def test_bits_may_come_in_hexadecimal_as_a_journal_holds_them():
+    (bits,) = assemble([record(test_correct_bits="f00a")])["test_correct_bits"].to_pylist()
+    assert bits == b"\xf0\x0a"

@@ -1,0 +1,99 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from peerkd.config.experiment import ExperimentConfig, json_schema
+
+
+def refusal(values: dict[str, Any]) -> str:
+    with pytest.raises(ValueError, match=r"^.+\.$") as caught:
+        ExperimentConfig.from_mapping(values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ab", "digits-2", "a" * 40])
+def test_a_name_is_fit_for_the_name_of_a_job(name: str) -> None:
+    assert ExperimentConfig.from_mapping({"name": name}).name == name
+
+
+@pytest.mark.parametrize("name", ["", "a", "Digits", "2digits", "digits-", "a_b", "a b", "a" * 41, "ab\n"])
+def test_another_name_is_refused(name: str) -> None:
+    assert refusal({"name": name}).startswith("name must match pattern '^[a-z][a-z0-9-]{0,38}[a-z0-9]$', got \"")
+
+
+@pytest.mark.parametrize(
+    ("seed", "rule"), [(-1, "must be greater than or equal to 0"), (2**32, "must be less than 4294967296")]
+)
+def test_a_seed_has_thirty_two_bits(seed: int, rule: str) -> None:
+    assert refusal({"seed": seed}) == f"seed {rule}, got {seed}."
+    assert ExperimentConfig.from_mapping({"seed": 2**32 - 1}).seed == 2**32 - 1
+
+
+def test_one_architecture_is_everyones() -> None:
+    config = ExperimentConfig.from_mapping({"partition": {"num_peers": 3}, "peers": {"architectures": ["mlp"]}})
+    assert config.architectures == ("mlp", "mlp", "mlp")
+
+
+def test_each_peer_may_have_an_architecture_of_its_own() -> None:
+    names = ["mlp", "small_cnn", "mlp"]
+    config = ExperimentConfig.from_mapping({"partition": {"num_peers": 3}, "peers": {"architectures": names}})
+    assert config.architectures == tuple(names)
+
+
+@pytest.mark.parametrize("num", [2, 4])
+def test_there_is_one_architecture_or_one_for_each_peer(num: int) -> None:
+    assert refusal({"partition": {"num_peers": 3}, "peers": {"architectures": ["mlp"] * num}}) == (
+        f"peers.architectures must have 1 entry or one for each of the 3 peers, got {num}."
+    )
+
+
+@pytest.mark.parametrize("transfer_set", ["public", "public_unlabelled"])
+def test_a_public_transfer_set_needs_a_public_share(transfer_set: str) -> None:
+    values = {"sweep": {"transfer_sets": ["student", transfer_set]}}
+    assert refusal(values) == (
+        f"partition.public_fraction must be above 0 when sweep.transfer_sets has {transfer_set}, got 0."
+    )
+    config = ExperimentConfig.from_mapping({**values, "partition": {"public_fraction": 0.1}})
+    assert config.sweep.transfer_sets == ("student", transfer_set)
+
+
+def test_at_least_one_worker() -> None:
+    assert refusal({"compute": {"num_workers": 0}}) == (
+        "compute.num_workers must be greater than or equal to 1, got 0."
+    )
+
+
+def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every field of every section with its schema."""
+    for title, section in {"ExperimentConfig": schema, **schema["$defs"]}.items():
+        for name, field in section["properties"].items():
+            yield f"{title}.{name}", field
+
+
+def test_the_schema_describes_every_field() -> None:
+    bare = [name for name, field in fields(json_schema()) if not ({"description", "$ref"} & field.keys())]
+    # A section's kind is described by the section.
+    assert [name for name in bare if not name.endswith(".kind")] == []
+
+
+def test_the_defaults_of_the_schema_are_the_default_experiment() -> None:
+    defaults = {name: field["default"] for name, field in json_schema()["properties"].items()}
+    assert ExperimentConfig.from_mapping(defaults) == ExperimentConfig()
+
+
+def test_the_schema_describes_every_section() -> None:
+    schema = json_schema()
+    assert all(section.get("description") for section in [schema, *schema["$defs"].values()])
+
+
+def test_the_schema_refuses_unknown_keys_in_every_section() -> None:
+    schema = json_schema()
+    assert all(section["additionalProperties"] is False for section in [schema, *schema["$defs"].values()])
+
+
+def test_the_docstring_of_a_field_is_its_description_in_the_schema() -> None:
+    described = {name: field["description"] for name, field in fields(json_schema()) if "description" in field}
+    assert described["ExperimentConfig.seed"] == "Every random number of the experiment follows from it."
+    assert described["DataConfig.path"] == "Folder or file of the source. Required for every source but digits."
+    assert described["PartitionConfig.own_evaluation"].startswith("Where a peer's own validation and test sets come")

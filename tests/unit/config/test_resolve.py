@@ -1,0 +1,201 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peerkd.config.data import DirichletLabels, IidLabels, ShardsPerPeer
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.presets import PRESETS
+from peerkd.config.resolve import load, load_file, override, resolve, split_overrides, to_yaml
+
+DIGITS = PRESETS["digits"]()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_found_by_its_name(name: str) -> None:
+    assert resolve(preset=name) == PRESETS[name]()
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"^preset must be one of digits, cifar10_small, poster, got mnist\.$"):
+        resolve(preset="mnist")
+
+
+def test_a_whole_config_stands_in_place_of_the_preset() -> None:
+    config = PRESETS["poster"]()
+    assert resolve(preset="not looked at", config_json=config.to_json()) == config
+
+
+def test_overrides_are_applied_to_preset_and_config_alike() -> None:
+    assert resolve(preset="digits", overrides="seed=3 sweep.alphas=[0.5,0.9]").sweep.alphas == (0.5, 0.9)
+    assert resolve(preset="", config_json=DIGITS.to_json(), overrides="seed=3") == override(DIGITS, ["seed=3"])
+
+
+def test_an_override_sets_one_field_and_no_other() -> None:
+    expected = DIGITS.model_dump()
+    expected["distill"]["conventions"]["reduction"] = "mean"
+    assert override(DIGITS, ["distill.conventions.reduction=mean"]).model_dump() == expected
+
+
+def test_of_two_overrides_of_one_field_the_later_holds() -> None:
+    assert override(DIGITS, ["seed=1", "seed=2"]).seed == 2
+
+
+def test_without_overrides_the_experiment_is_as_it_was() -> None:
+    assert override(DIGITS, []) == DIGITS
+    assert split_overrides("") == split_overrides(" \n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("a=1 b=2", ["a=1", "b=2"]),
+        ("  a=1\n\tb=2 ", ["a=1", "b=2"]),
+        ("a='x y' b=2", ["a=x y", "b=2"]),
+        ('a="x y"', ["a=x y"]),
+        ("a='[1, 2]'", ["a=[1, 2]"]),
+        ('a=[\\"1\\"]', ['a=["1"]']),
+    ],
+)
+def test_overrides_are_quoted_as_in_a_shell(text: str, pairs: list[str]) -> None:
+    assert split_overrides(text) == pairs
+
+
+@pytest.mark.parametrize("text", ["a='x", 'a="x', "a=\\"])
+def test_a_quotation_that_is_not_closed_is_refused(text: str) -> None:
+    message = f"overrides must close every quotation mark, got {text}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        split_overrides(text)
+
+
+def test_a_quoted_value_keeps_its_white_space() -> None:
+    config = resolve(preset="poster", overrides="data.path='my data/cifar'")
+    assert config.data.path == "my data/cifar"
+
+
+@pytest.mark.parametrize("pair", ["seed", "=3", "", ".=3", "seed.=3", ".seed=3", "data..path=x"])
+def test_an_override_without_key_or_value_is_refused(pair: str) -> None:
+    message = f"An override must have the form key=value, got {pair}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        override(DIGITS, [pair])
+
+
+def test_a_value_may_hold_equals_signs() -> None:
+    assert resolve(preset="poster", overrides="data.path=a=b").data.path == "a=b"
+
+
+def test_a_value_that_is_not_yaml_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^The value of sweep\.alphas must be YAML, got \[0\.5\.$"):
+        override(DIGITS, ["sweep.alphas=[0.5"])
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("colour=red", 'colour is not a key of the config, got "red".'),
+        ("data.colour=red", 'data.colour is not a key of the config, got "red".'),
+        ("seed.a=1", 'seed must be a valid integer, got {"a": 1}.'),
+        ("sweep.alphas=[0.5,1.5]", "sweep.alphas[1] must be less than or equal to 1, got 1.5."),
+        ("sweep.temperatures=[0]", "sweep.temperatures[0] must be greater than 0, got 0."),
+        ("partition.num_peers=1", "partition.num_peers must be greater than or equal to 2, got 1."),
+        ("data.source=npz", "data.path is required when source is npz, got null."),
+        ("name=", "name must be a valid string, got null."),
+    ],
+)
+def test_an_override_that_breaks_a_rule_is_refused(pair: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        override(DIGITS, [pair])
+
+
+def test_rules_hold_for_all_overrides_together_not_for_each() -> None:
+    config = override(DIGITS, ["data.source=npz", "data.path=data.npz"])
+    assert (config.data.source, config.data.path) == ("npz", "data.npz")
+
+
+def test_a_new_kind_starts_its_section_afresh() -> None:
+    base = override(DIGITS, ["partition.label_skew.concentration=0.7"])
+    assert override(base, ["partition.label_skew.kind=iid"]).partition.label_skew == IidLabels()
+    shards = override(base, ["partition.label_skew.kind=shards", "partition.label_skew.shards_per_peer=2"])
+    assert shards.partition.label_skew == ShardsPerPeer(shards_per_peer=2)
+    assert override(base, ["partition.label_skew.kind=dirichlet"]).partition.label_skew == DirichletLabels()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1e-2", 0.01), ("1E-2", 0.01), ("5e-4", 0.0005), (".5e-1", 0.05), ("1.e-3", 0.001), ("+2e0", 2.0), ("0.1", 0.1)],
+)
+def test_numbers_are_those_of_yaml_1_2(text: str, number: float) -> None:
+    assert override(DIGITS, [f"distill.learning_rate={text}"]).distill.learning_rate == number
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "1e5x", "v1e5", "2026-01-31", "."])
+def test_what_only_looks_like_a_number_or_a_date_is_a_text(text: str) -> None:
+    assert resolve(preset="poster", overrides=f"data.path={text}").data.path == text
+
+
+def test_a_file_of_yaml_is_read_and_its_missing_keys_take_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seed: 7 # lucky\ndistill:\n  learning_rate: 1e-2\n")
+    assert load_file(path) == override(ExperimentConfig(), ["seed=7", "distill.learning_rate=0.01"])
+
+
+def test_a_file_of_json_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.json"
+    path.write_text(json.dumps(json.loads(DIGITS.to_json()), indent=2))
+    assert load_file(path) == DIGITS
+
+
+def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "no.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
+        message = f"config must be a file that can be read, got {path}: {reason}."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            load_file(path)
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"a: b: c", b"\xff\xfe", b"a: 1\n---\nb: 2", b"!!python/none x"])
+def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_bytes(content)
+    message = f"config must be YAML or JSON, got {path}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_file(path)
+
+
+@pytest.mark.parametrize(("content", "written"), [("", "None"), ("- seed", "['seed']"), ("seed", "'seed'")])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, written: str) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(content)
+    message = f"config must hold a mapping of keys to values, got {written}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_file(path)
+
+
+def test_a_file_stands_in_place_of_the_preset_and_takes_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seed: 7\n")
+    loaded = load(preset="poster", config_file=path, overrides=["name=mine"])
+    assert loaded == ExperimentConfig(seed=7, name="mine")
+    assert load(preset="poster", config_file=None, overrides=[]) == PRESETS["poster"]()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_an_experiment_survives_the_way_through_yaml(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(to_yaml(PRESETS[name]()))
+    assert load_file(path) == PRESETS[name]()
+
+
+_TRICKY = st.sampled_from(["1e-2", "2026-01-31", "1:30", "null", "on", "=", "0x10", "~", "- a", "a: b", "#", ""])
+
+
+@given(path=_TRICKY | st.text())
+def test_a_text_survives_the_way_through_yaml_whatever_it_looks_like(
+    tmp_path_factory: pytest.TempPathFactory, path: str
+) -> None:
+    config = ExperimentConfig.model_validate({"data": {"source": "npz", "path": path}})
+    file = tmp_path_factory.getbasetemp() / "experiment.yaml"
+    file.write_text(to_yaml(config), encoding="utf-8")
+    assert load_file(file) == config

@@ -1,0 +1,153 @@
+import json
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.strict import StrictConfig
+
+DEFAULTS = ExperimentConfig().model_dump(mode="json")
+
+
+def sections(values: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the path of every mapping in a config, the whole of it first."""
+    inner = [
+        found for key, value in values.items() if isinstance(value, dict) for found in sections(value, (*path, key))
+    ]
+    return [path, *inner]
+
+
+def with_value(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return the default experiment as a mapping with one value set."""
+    values = json.loads(json.dumps(DEFAULTS))
+    *outer, last = path
+    inner = values
+    for key in outer:
+        inner = inner[key]
+    inner[last] = value
+    return values
+
+
+def refusal(values: Any) -> str:
+    with pytest.raises(ValueError, match=r"\.$") as caught:
+        ExperimentConfig.from_json(json.dumps(values))
+    return str(caught.value)
+
+
+def test_the_sections_under_test_are_all_there_are() -> None:
+    assert [".".join(path) for path in sections(DEFAULTS)] == [
+        "", "data", "augmentation", "partition", "partition.label_skew", "partition.quantity_skew", "peers",
+        "pretrain", "distill", "distill.conventions", "sweep", "compute",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("section", sections(DEFAULTS), ids=lambda path: ".".join(path) or "top")
+def test_an_unknown_key_is_refused_at_every_level(section: tuple[str, ...]) -> None:
+    path = (*section, "colour")
+    assert refusal(with_value(path, "red")) == f'{".".join(path)} is not a key of the config, got "red".'
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("seed",), "3", 'seed must be a valid integer, got "3".'),
+        (("seed",), 3.5, "seed must be a valid integer, got 3.5."),
+        (("seed",), True, "seed must be a valid integer, got true."),
+        (("distill", "learning_rate"), "fast", 'distill.learning_rate must be a valid number, got "fast".'),
+        (("pretrain", "nesterov"), 1, "pretrain.nesterov must be a valid boolean, got 1."),
+        (("name",), None, "name must be a valid string, got null."),
+        (("data",), 3, "data must be an object, got 3."),
+        (("sweep", "alphas"), 0.5, "sweep.alphas must be a valid array, got 0.5."),
+        (("sweep", "alphas"), [0.5, "a"], 'sweep.alphas[1] must be a valid number, got "a".'),
+        (("compute", "device"), "tpu", "compute.device must be 'auto', 'cpu' or 'cuda', got \"tpu\"."),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named_and_never_converted(
+    path: tuple[str, ...], value: object, message: str
+) -> None:
+    assert refusal(with_value(path, value)) == message
+
+
+@pytest.mark.parametrize(("value", "written"), [(float("nan"), "NaN"), (float("inf"), "Infinity")])
+def test_a_number_that_is_not_finite_is_refused(value: float, written: str) -> None:
+    values = with_value(("distill", "learning_rate"), value)
+    assert refusal(values) == f"distill.learning_rate must be a finite number, got {written}."
+
+
+def test_the_path_of_an_error_has_no_trace_of_the_kind_of_a_section() -> None:
+    values = with_value(("partition", "label_skew"), {"kind": "classes", "classes_per_peer": 0})
+    assert refusal(values) == "partition.label_skew.classes_per_peer must be greater than or equal to 1, got 0."
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"kind": "classes"}, "partition.label_skew.classes_per_peer is required."),
+        ({}, "partition.label_skew.kind is required, got {}."),
+        (
+            {"kind": "zipf"},
+            "partition.label_skew.kind must be one of 'iid', 'dirichlet', 'classes', 'shards', 'natural', got zipf.",
+        ),
+        (
+            {"kind": "iid", "concentration": 1.0},
+            "partition.label_skew.concentration is not a key of the config, got 1.0.",
+        ),
+    ],
+)
+def test_a_section_must_be_of_one_kind_and_have_its_keys(section: dict[str, Any], message: str) -> None:
+    assert refusal(with_value(("partition", "label_skew"), section)) == message
+
+
+def test_of_several_broken_rules_one_is_told() -> None:
+    values = with_value(("seed",), -1) | {"name": "?"}
+    assert refusal(values).count("must") == 1
+
+
+def test_a_long_value_is_shortened() -> None:
+    message = refusal(with_value(("name",), "x" * 1000))
+    assert message.startswith("name must match pattern")
+    assert message.endswith(f'got "{"x" * 76}....')
+
+
+@pytest.mark.parametrize("text", ["", "{", "seed: 1", '{"seed": 1,}'])
+def test_a_text_that_is_not_json_is_refused(text: str) -> None:
+    message = f"The config must be JSON, got {json.dumps(text)}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ExperimentConfig.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"digits"'])
+def test_json_that_is_no_object_is_refused(text: str) -> None:
+    message = f"The config must be an object, got {text}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ExperimentConfig.from_json(text)
+
+
+@pytest.mark.parametrize("value", [b"hi", {1}, ...])
+def test_a_mapping_with_what_json_cannot_hold_is_refused(value: object) -> None:
+    message = f'The config must hold only what JSON can hold, got "{ ({"name": value}) }".'
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ExperimentConfig.from_mapping({"name": value})
+
+
+def test_a_config_is_frozen_at_every_level() -> None:
+    config = ExperimentConfig()
+    for section, field in ((config, "seed"), (config.distill.conventions, "reduction"), (config.sweep, "alphas")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, field, getattr(section, field))
+
+
+def test_the_text_is_the_same_however_the_keys_were_ordered() -> None:
+    backwards = dict(reversed(DEFAULTS.items()))
+    assert ExperimentConfig.from_mapping(backwards).to_json() == ExperimentConfig().to_json()
+
+
+def test_the_text_has_sorted_keys_and_every_default() -> None:
+    class Colour(StrictConfig):
+        red: int = 1
+        blue: tuple[int, ...] = (2, 3)
+
+    assert Colour().to_json() == '{"blue": [2, 3], "red": 1}'
+    assert Colour.from_json("{}") == Colour.from_json(Colour().to_json())

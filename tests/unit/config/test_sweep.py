@@ -1,0 +1,55 @@
+from typing import Any
+
+import pytest
+
+from peerkd.config.sweep import SweepConfig
+
+
+def refusal(values: dict[str, Any]) -> str:
+    with pytest.raises(ValueError, match=r"^.+\.$") as caught:
+        SweepConfig.from_mapping(values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"alphas": [1.5]}, "alphas[0] must be less than or equal to 1, got 1.5."),
+        ({"alphas": [0.5, -0.1]}, "alphas[1] must be greater than or equal to 0, got -0.1."),
+        ({"alphas": []}, "alphas must have at least 1 item, got []."),
+        ({"alphas": [0.5, 0.1, 0.5]}, "alphas must not repeat a value, got [0.5, 0.1, 0.5]."),
+        ({"temperatures": [0]}, "temperatures[0] must be greater than 0, got 0."),
+        ({"temperatures": [1.0, -2.0]}, "temperatures[1] must be greater than 0, got -2.0."),
+        ({"temperatures": []}, "temperatures must have at least 1 item, got []."),
+        ({"temperatures": [2, 2.0]}, "temperatures must not repeat a value, got [2.0, 2.0]."),
+        ({"transfer_sets": []}, "transfer_sets must have at least 1 item, got []."),
+        ({"transfer_sets": ["both", "both"]}, "transfer_sets must not repeat a value, got ['both', 'both']."),
+        (
+            {"transfer_sets": ["all"]},
+            "transfer_sets[0] must be 'student', 'teacher', 'both', 'public' or 'public_unlabelled', got \"all\".",
+        ),
+        (
+            {"selection_metric": "loss"},
+            "selection_metric must be 'global_accuracy' or 'own_accuracy', got \"loss\".",
+        ),
+        (
+            {"default_transfer_set": "public"},
+            "default_transfer_set must be one of transfer_sets ['student', 'teacher', 'both'], got public.",
+        ),
+    ],
+)
+def test_a_grid_that_breaks_a_rule_is_refused(values: dict[str, Any], message: str) -> None:
+    assert refusal(values) == message
+
+
+def test_alpha_may_be_zero_or_one_and_whole_numbers_are_numbers() -> None:
+    config = SweepConfig.from_mapping({"alphas": [0, 1], "temperatures": [1, 20]})
+    assert (config.alphas, config.temperatures) == ((0.0, 1.0), (1.0, 20.0))
+    assert all(isinstance(value, float) for value in (*config.alphas, *config.temperatures))
+
+
+def test_the_untuned_default_is_compared_on_the_first_transfer_set_unless_told_otherwise() -> None:
+    config = SweepConfig.from_mapping({"transfer_sets": ["both", "teacher"]})
+    assert config.resolved_default_transfer_set == "both"
+    told = SweepConfig.from_mapping({"transfer_sets": ["both", "teacher"], "default_transfer_set": "teacher"})
+    assert told.resolved_default_transfer_set == "teacher"

@@ -1,0 +1,89 @@
+from typing import Any, get_args
+
+import pytest
+
+from peerkd.config.strict import StrictConfig
+from peerkd.config.training import Architecture, ConventionsConfig, DistillConfig, PeersConfig, PretrainConfig
+from peerkd.models.build import ARCHITECTURES
+
+
+def refusal(section: type[StrictConfig], values: dict[str, Any]) -> str:
+    with pytest.raises(ValueError, match=r"^.+\.$") as caught:
+        section.from_mapping(values)
+    return str(caught.value)
+
+
+def test_a_config_can_name_every_architecture_and_no_other() -> None:
+    assert set(get_args(Architecture)) == ARCHITECTURES.keys()
+
+
+@pytest.mark.parametrize("recipe", [PretrainConfig, DistillConfig])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs must be greater than or equal to 1, got 0."),
+        ({"batch_size": 1}, "batch_size must be greater than or equal to 2, got 1."),
+        ({"learning_rate": 0.0}, "learning_rate must be greater than 0, got 0.0."),
+        ({"momentum": -0.1}, "momentum must be greater than or equal to 0, got -0.1."),
+        ({"momentum": 1.0}, "momentum must be less than 1, got 1.0."),
+        ({"weight_decay": -1.0}, "weight_decay must be greater than or equal to 0, got -1.0."),
+        ({"decay_factor": 0.0}, "decay_factor must be greater than 0, got 0.0."),
+        ({"decay_factor": 1.5}, "decay_factor must be less than or equal to 1, got 1.5."),
+        ({"milestone_fractions": [0.5, 1.0]}, "milestone_fractions[1] must be less than 1, got 1.0."),
+        ({"milestone_fractions": [0.0]}, "milestone_fractions[0] must be greater than 0, got 0.0."),
+        ({"milestone_fractions": [0.75, 0.5]}, "milestone_fractions must rise, got [0.75, 0.5]."),
+        ({"milestone_fractions": [0.5, 0.5]}, "milestone_fractions must rise, got [0.5, 0.5]."),
+        ({"nesterov": True, "momentum": 0.0}, "nesterov must be false when momentum is 0, got true."),
+        ({"schedule": "step"}, "schedule must be 'constant', 'cosine' or 'multistep', got \"step\"."),
+    ],
+)
+def test_a_recipe_has_bounds(recipe: type[StrictConfig], values: dict[str, Any], message: str) -> None:
+    assert refusal(recipe, values) == message
+
+
+@pytest.mark.parametrize("recipe", [PretrainConfig, DistillConfig])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"epochs": 1, "batch_size": 2, "momentum": 0.0, "weight_decay": 0.0, "decay_factor": 1.0},
+        {"nesterov": True},
+        {"milestone_fractions": []},
+        {"milestone_fractions": [0.1, 0.2, 0.3]},
+    ],
+)
+def test_a_recipe_may_sit_on_its_bounds(recipe: type[StrictConfig], values: dict[str, Any]) -> None:
+    dumped = recipe.from_mapping(values).model_dump(mode="json")
+    assert {name: dumped[name] for name in values} == values
+
+
+def test_there_is_at_least_one_architecture() -> None:
+    assert refusal(PeersConfig, {"architectures": []}) == "architectures must have at least 1 item, got []."
+
+
+def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
+    assert refusal(PeersConfig, {"architectures": ["mlp", "vgg"]}) == (
+        "architectures[1] must be 'mlp', 'small_cnn', 'resnet18', 'resnet20', 'resnet32' or 'resnet56', got \"vgg\"."
+    )
+
+
+def test_the_conventions_are_those_of_hinton_unless_told_otherwise() -> None:
+    assert ConventionsConfig().model_dump() == {
+        "divergence_direction": "teacher_to_student",
+        "reduction": "batchmean",
+        "scale_by_temperature_squared": True,
+        "teacher_mode": "eval",
+        "alpha_weighs": "distillation",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("divergence_direction", "must be 'teacher_to_student' or 'student_to_teacher'"),
+        ("reduction", "must be 'batchmean' or 'mean'"),
+        ("teacher_mode", "must be 'eval' or 'train'"),
+        ("alpha_weighs", "must be 'distillation' or 'cross_entropy'"),
+    ],
+)
+def test_a_convention_is_one_of_two(field: str, message: str) -> None:
+    assert refusal(ConventionsConfig, {field: "sum"}) == f'{field} {message}, got "sum".'
