@@ -29,7 +29,7 @@ imports: setup ## Who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 ##@ Develop
-.PHONY: setup format compile compiled lock clean
+.PHONY: setup format compile compiled docs lock clean
 setup: .venv/ready ## Make the environment in .venv from the lock
 
 .venv/ready: requirements.lock pyproject.toml
@@ -49,6 +49,10 @@ compile: setup ## Compile the pipelines to YAML
 
 compiled: compile ## Check that the committed YAML is what the code compiles to
 	@git diff --exit-code -- pipelines
+
+docs: setup ## Write the reference pages that come from the code
+	@$(BIN)/python -m peerkd.config.describe > docs/experiment.md
+	@$(BIN)/python -m peerkd.results.describe > docs/results-table.md
 
 lock: setup ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \

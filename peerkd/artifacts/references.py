@@ -24,9 +24,10 @@ def follow_file(path: str, store: ArtifactStore) -> Manifest:
     """Return the manifest that a file of ``write`` stands for; see ``follow``."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        reference = {name: str(values[name]) for name in ("key", "fingerprint")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactCorruptError(f"{path} must hold a reference to an artifact.") from error
-    return follow(values, store)
+    return follow(reference, store)
 
 
 def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:

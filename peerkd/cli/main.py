@@ -68,13 +68,13 @@ def config_schema() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 something the user can fix, 130 interrupted."""
-    from peerkd.errors import PeerKDError
+    from peerkd.errors import DataSourceError, PeerKDError
 
     try:
         app()
     except (ValueError, PeerKDError) as error:
         sys.stderr.write(f"peerkd: {error}\n")
-        sys.exit(2 if isinstance(error, ValueError) else 1)
+        sys.exit(2 if isinstance(error, (ValueError, DataSourceError)) else 1)
     except SystemExit as leaving:
         # Typer has made this code of a KeyboardInterrupt by now, and said nothing.
         if leaving.code == 130:

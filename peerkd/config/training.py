@@ -15,8 +15,8 @@ class RecipeConfig(StrictConfig):
     epochs: int = Field(default=20, ge=1)
     """Passes over the training set."""
 
-    batch_size: int = Field(default=32, ge=2)
-    """Upper bound: an epoch is cut into batches of nearly equal size, so that none is left with one sample."""
+    batch_size: int = Field(default=32, ge=3)
+    """Upper bound: an epoch is cut into batches of nearly equal size, so that none (from 3 on) has only one sample."""
 
     learning_rate: float = Field(default=0.05, gt=0)
     """Of the first step; the schedule lowers it from there."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from peerkd.errors import PeerKDError
+from peerkd.errors import DataSourceError, PeerKDError
 from peerkd.metrics.progress import say
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
@@ -32,7 +32,7 @@ def stage_edge(stage: str) -> Iterator[None]:
         threading.Thread(target=_end_with, args=(int(runner),), daemon=True).start()
     try:
         yield
-    except ValueError as error:
+    except (ValueError, DataSourceError) as error:
         _leave(stage, str(error), EXIT_USER_ERROR)
     except PeerKDError as error:
         _leave(stage, str(error), EXIT_FAILURE)
@@ -42,7 +42,8 @@ def _leave(stage: str, message: str, exit_code: int) -> None:
     error_file = os.environ.get(ERROR_FILE_VARIABLE)
     if error_file:
         Path(error_file).write_text(json.dumps({"message": message, "exit_code": exit_code}), encoding="utf-8")
-    say(stage, f"error: {message}")
+    else:
+        say(stage, f"error: {message}")
     raise SystemExit(exit_code)
 
 

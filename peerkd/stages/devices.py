@@ -13,14 +13,21 @@ def choose(compute: ComputeConfig) -> tuple[str, int]:
     Raises:
         ValueError: If a GPU is asked for and there is none.
     """
-    import torch
-
-    num_gpus = torch.cuda.device_count()
+    num_gpus = 0 if compute.device == "cpu" else _count_gpus()
     if compute.device == "cuda" and num_gpus == 0:
         raise ValueError("compute.device must be cpu or auto where there is no GPU, got cuda.")
-    if compute.device == "cpu" or num_gpus == 0:
+    if num_gpus == 0:
         return "cpu", compute.num_workers or len(os.sched_getaffinity(0))
     return "cuda", compute.num_workers or num_gpus
+
+
+def _count_gpus() -> int:
+    # torch costs seconds to ask and most laptops need not: no device file, no NVIDIA GPU.
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def machine_name() -> str:

@@ -12,7 +12,7 @@ from peerkd.metrics.progress import Progress, say
 from peerkd.results import table
 from peerkd.results.journal import Journal, open_journal
 from peerkd.stages import devices
-from peerkd.training import sweep
+from peerkd.training.inputs import SweepInputs
 from peerkd.training.plan import plan, record_identity, without
 from peerkd.training.workers import run_in_workers
 
@@ -54,7 +54,7 @@ def distill(config: ExperimentConfig, peers: Manifest, store: ArtifactStore) -> 
     device, num_workers = devices.choose(config.compute)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
-    inputs = sweep.SweepInputs(
+    inputs = SweepInputs(
         config=config,
         dataset_folder=store.fetch(dataset.key),
         partition_folder=store.fetch(partition.key),
@@ -79,13 +79,15 @@ def distill(config: ExperimentConfig, peers: Manifest, store: ArtifactStore) -> 
     return manifest
 
 
-def _do_missing(inputs: sweep.SweepInputs, journal: Journal, *, num_workers: int) -> None:
+def _do_missing(inputs: SweepInputs, journal: Journal, *, num_workers: int) -> None:
     units = plan(inputs.config)
     finished = {record_identity(record) for record in journal.records}
     progress = Progress(
         NAME, unit="trials", total=sum(len(unit.trials) for unit in units), num_done=len(journal.records)
     )
-    for record in run_in_workers(sweep.start, (inputs,), without(units, finished), num_workers=num_workers):
+    for record in run_in_workers(
+        "peerkd.training.sweep:start", (inputs,), without(units, finished), num_workers=num_workers
+    ):
         journal.append(record)
         progress.advance()
 

@@ -10,7 +10,7 @@ from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import Progress, say
 from peerkd.results.journal import Journal, open_journal
 from peerkd.stages import devices
-from peerkd.training import peers
+from peerkd.training.inputs import EpochDone, PretrainInputs
 from peerkd.training.workers import run_in_workers
 
 NAME = "pretrain_peers"
@@ -51,7 +51,7 @@ def pretrain(config: ExperimentConfig, partition: Manifest, store: ArtifactStore
     device, num_workers = devices.choose(config.compute)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     with store.open_workspace(key) as workspace:
-        inputs = peers.PretrainInputs(
+        inputs = PretrainInputs(
             config=config,
             dataset_folder=store.fetch(dataset.key),
             partition_folder=store.fetch(partition.key),
@@ -69,14 +69,14 @@ def pretrain(config: ExperimentConfig, partition: Manifest, store: ArtifactStore
     return manifest
 
 
-def _train_missing(inputs: peers.PretrainInputs, journal: Journal, *, num_workers: int) -> None:
+def _train_missing(inputs: PretrainInputs, journal: Journal, *, num_workers: int) -> None:
     num_peers, epochs = inputs.config.partition.num_peers, inputs.config.pretrain.epochs
     finished = {record["peer"] for record in journal.records}
     progress = Progress(NAME, unit="epochs", total=num_peers * epochs, num_done=len(finished) * epochs)
     missing = [peer for peer in range(num_peers) if peer not in finished]
     num_epochs = dict.fromkeys(missing, 0)
-    for news in run_in_workers(peers.start, (inputs,), missing, num_workers=num_workers):
-        if isinstance(news, peers.EpochDone):
+    for news in run_in_workers("peerkd.training.peers:start", (inputs,), missing, num_workers=num_workers):
+        if isinstance(news, EpochDone):
             # A training that goes on from a checkpoint starts with all the epochs it had done.
             progress.advance(news.num_epochs - num_epochs[news.peer])
             num_epochs[news.peer] = news.num_epochs

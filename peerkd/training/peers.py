@@ -1,9 +1,7 @@
 """The peers' networks and the samples they train on, as one experiment describes them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,34 +16,10 @@ from peerkd.models.build import build_network, num_parameters
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.evaluate import Judge
+from peerkd.training.inputs import EpochDone, PretrainInputs
 from peerkd.training.pretrain import pretrain
 from peerkd.training.samples import SampleSet
 from peerkd.training.workers import Perform
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PretrainInputs:
-    """What a worker opens, as paths: cheap to hand to another process."""
-
-    config: ExperimentConfig
-    dataset_folder: Path
-    partition_folder: Path
-    weights_folder: Path
-    """Takes the weights of the finished peers."""
-
-    checkpoints_folder: Path
-    """Holds what an interrupted training goes on from."""
-
-    device: str
-    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
-
-
-class EpochDone(NamedTuple):
-    """A peer has finished an epoch of its pre-training."""
-
-    peer: int
-    num_epochs: int
-    """Finished so far."""
 
 
 def weights_name(peer: int) -> str:

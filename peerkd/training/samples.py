@@ -122,7 +122,7 @@ class SampleSet:
 def batch_bounds(num_samples: int, *, batch_size: int) -> list[int]:
     """Return where the batches of an epoch begin and end: as few as ``batch_size`` allows, of nearly equal size.
 
-    A last batch of one sample, which batch normalisation cannot train on, does not occur.
+    From a ``batch_size`` of 3 on, no batch has one sample, which batch normalisation cannot train on.
     """
     num_batches = -(-num_samples // batch_size)
     return [num_samples * batch // num_batches for batch in range(num_batches + 1)]

@@ -2,37 +2,23 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from peerkd.config.experiment import ExperimentConfig
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.training.checkpoints import copy_state, load_tensors
 from peerkd.training.distill import distill, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
+from peerkd.training.inputs import SweepInputs
 from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
 from peerkd.training.plan import Unit
 from peerkd.training.samples import SampleSet
 from peerkd.training.workers import Perform
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SweepInputs:
-    """What a worker opens, as paths: cheap to hand to another process."""
-
-    config: ExperimentConfig
-    dataset_folder: Path
-    partition_folder: Path
-    peers_folder: Path
-    device: str
-    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
 
 
 class Sweep:

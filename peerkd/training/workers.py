@@ -9,28 +9,24 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Any, Final
+from typing import Any
 
 from peerkd.errors import PeerKDError, WorkerDiedError
-
-_PRELOAD: Final = ["peerkd.training.sweep"]
-"""Imported once by the process that workers are forked from: torch alone takes seconds and hundreds of megabytes."""
 
 Perform = Callable[[Any], Iterator[Any]]
 """Does one task and yields its results one by one."""
 
 
-def run_in_workers(
-    start: Callable[..., Perform], arguments: tuple[Any, ...], tasks: Iterable[Any], *, num_workers: int
-) -> Iterator[Any]:
+def run_in_workers(start: str, arguments: tuple[Any, ...], tasks: Iterable[Any], *, num_workers: int) -> Iterator[Any]:
     """Do every task once and yield the results as they are made, in no particular order.
 
     Args:
-        start: Called once in each worker with ``arguments`` and ``worker``, its number from 0; returns what does a
-            task there. Must be importable by name.
+        start: ``module:function``, called once in each worker with ``arguments`` and ``worker``, its number from 0;
+            returns what does a task there. A name, so that only the workers import torch.
         arguments: For ``start``; they are pickled.
         tasks: Handed out one at a time, first come first served.
         num_workers: Processes, at least 1.
@@ -39,7 +35,7 @@ def run_in_workers(
         WorkerDiedError: If a worker ends without an exception of its own, for instance killed for its memory.
         Exception: What a worker raised; the others are ended first.
     """
-    context = _context()
+    context = _context(preload=start.partition(":")[0])
     waiting = list(tasks)[::-1]
     workers: dict[connection.Connection, BaseProcess] = {}
     try:
@@ -68,11 +64,12 @@ def run_in_workers(
             process.join()
 
 
-def _context() -> ForkServerContext | SpawnContext:
+def _context(*, preload: str) -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
+    # Imported once by the process that workers are forked from: torch takes seconds and hundreds of megabytes.
+    context.set_forkserver_preload([preload])
     return context
 
 
@@ -85,13 +82,14 @@ def _receive(pipe: connection.Connection, process: BaseProcess) -> tuple[str, An
     return message
 
 
-def _serve(pipe: connection.Connection, start: Callable[..., Perform], arguments: tuple[Any, ...], number: int) -> None:
+def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], number: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import torch
 
         torch.set_num_threads(1)
-        perform = start(*arguments, worker=number)
+        module, _, function = start.partition(":")
+        perform: Perform = getattr(import_module(module), function)(*arguments, worker=number)
         while (task := pipe.recv()) is not None:
             for result in perform(task):
                 pipe.send(("result", result))

@@ -66,8 +66,9 @@ class Assignment:
             ArtifactCorruptError: If the file is missing, damaged, or not what was written.
         """
         try:
-            with np.load(folder / _FILE_NAME, allow_pickle=False) as file:
-                values = dict(file)
+            # Opened here, because numpy leaves the file of a damaged archive open.
+            with (folder / _FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                values = dict(arrays)
             peers = range(int(values["num_peers"]))
             assignment = cls(
                 train=tuple(values[f"train_{peer}"] for peer in peers),

@@ -12,8 +12,8 @@ from peerkd.config.resolve import resolve
 from peerkd.data.dataset import write_packed
 from peerkd.data.sources import read_source
 from peerkd.stages.division import divide
-from peerkd.training.peers import PretrainInputs, start, weights_name
-from peerkd.training.sweep import SweepInputs
+from peerkd.training.inputs import PretrainInputs, SweepInputs
+from peerkd.training.peers import start, weights_name
 
 TINY = (
     "partition.num_peers=3 pretrain.epochs=2 distill.epochs=2 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "

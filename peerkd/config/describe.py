@@ -1,0 +1,136 @@
+"""The page that documents the config, from its JSON schema: ``python -m peerkd.config.describe``."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from peerkd.config.experiment import json_schema
+
+_INTRODUCTION: Final = """\
+<!-- Written by `make docs` from peerkd/config/. Edit that. -->
+
+# The experiment config
+
+One config describes one experiment, from the data to the sweep. Start from a preset, change fields, and look at the
+result before it runs:
+
+```sh
+.venv/bin/peerkd config presets
+.venv/bin/peerkd config show --preset cifar10_small --set data.path=FOLDER --set partition.num_peers=4
+.venv/bin/peerkd run jointkd --set seed=1 --set "sweep.temperatures=[1,4]"
+```
+
+Or write a file. What it leaves out takes the defaults below; `peerkd config show` prints a whole one.
+
+```yaml
+name: three-peers
+seed: 1
+partition:
+  num_peers: 3
+  label_skew: {kind: classes, classes_per_peer: 4}
+peers:
+  architectures: [mlp, small_cnn, small_cnn]
+sweep:
+  temperatures: [1, 4]
+  transfer_sets: [student, both]
+```
+
+```sh
+.venv/bin/peerkd run jointkd --config FILE
+```
+
+- `--set` takes the dotted name of a field and a value in YAML. It wins over the preset or the file.
+- A preset sets values of its own: the defaults below are not those of `digits`.
+- An unknown key, a value of the wrong type or out of its range is refused before anything runs.
+- Setting the `kind` of a section starts that section afresh, since each kind has fields of its own.
+- `peerkd config schema` prints the JSON schema, which editors understand.
+"""
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    schema = json_schema()
+    return "\n".join([_INTRODUCTION, *_section("", schema, schema["$defs"])])
+
+
+def _section(path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
+    """Write a section's own fields as a table, then the sections inside it."""
+    yield f"## {f'`{path}`' if path else 'Top level'}\n\n{_prose(schema['description'], keep_paragraphs=True)}\n"
+    prefix = f"{path}." if path else ""
+    inner: dict[str, Mapping[str, Any]] = {}
+    rows: list[tuple[str, ...]] = []
+    for name, field in schema["properties"].items():
+        if "$ref" in field or "oneOf" in field:
+            inner[prefix + name] = field
+        else:
+            rows.append((f"`{prefix}{name}`", _default(field), _values(field), _prose(field["description"])))
+    if rows:
+        yield _table(("Field", "Default", "Values", "Meaning"), rows)
+    for inner_path, field in inner.items():
+        if "oneOf" in field:
+            yield from _kinds(inner_path, field, definitions)
+        else:
+            yield from _section(inner_path, _resolve(field, definitions), definitions)
+
+
+def _kinds(path: str, field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
+    """Write a section of one of several kinds as a table of kinds and one of their fields."""
+    yield f"## `{path}`\n\n{_prose(field['description'])}\n"
+    default = field["default"]["kind"]
+    options = [_resolve(option, definitions) for option in field["oneOf"]]
+    kinds = {option["properties"]["kind"]["const"]: option for option in options}
+    names = {kind: f"`{kind}`{' (default)' if kind == default else ''}" for kind in kinds}
+    yield _table(("`kind`", "Meaning"), [(names[kind], _prose(kinds[kind]["description"])) for kind in kinds])
+    rows = [
+        (f"`{path}.{name}`", f"`{kind}`", _default(inner), _values(inner), _prose(inner["description"]))
+        for kind, option in kinds.items()
+        for name, inner in option["properties"].items()
+        if name != "kind"
+    ]
+    yield _table(("Field", "With `kind`", "Default", "Values", "Meaning"), rows)
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def _resolve(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    definition: Mapping[str, Any] = definitions[field["$ref"].rpartition("/")[2]]
+    return definition
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    return f"`{json.dumps(field['default'])}`" if "default" in field else "required"
+
+
+def _values(field: Mapping[str, Any]) -> str:
+    """Say in words what a field may hold."""
+    if "anyOf" in field:
+        return " or ".join(_values(option) for option in field["anyOf"])
+    if "const" in field or "enum" in field:
+        return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    if field["type"] == "array":
+        return f"list of: {_values(field['items'])}"
+    if "pattern" in field:
+        return f"text like `{field['pattern']}`"
+    names = {"integer": "whole number", "boolean": "`true`, `false`", "string": "text"}
+    bounds = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    limits = [f"{words} {field[bound]}" for bound, words in bounds.items() if bound in field]
+    return " ".join([names.get(field["type"], field["type"]), ", ".join(limits)]).strip()
+
+
+def _prose(description: str, *, keep_paragraphs: bool = False) -> str:
+    """Return a docstring as Markdown, on one line unless its paragraphs are kept."""
+    paragraphs = [" ".join(part.split()) for part in description.replace("``", "`").split("\n\n")]
+    return ("\n\n" if keep_paragraphs else " ").join(paragraphs)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,112 @@
+"""Every command that the documents show is one that works."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from peerkd.cli import jointkd
+from peerkd.cli.main import app
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.presets import PRESETS
+from peerkd.config.resolve import load_file, to_yaml
+from tests.docs.pages import ROOT, blocks, name_of, pages, prose
+
+LANGUAGES = {"sh", "text", "python", "yaml"}
+"""A block in another language would hide its commands from these tests."""
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for block in blocks():
+        if block.language == "sh":
+            lines = block.body.replace("\\\n", " ").splitlines()
+            found += [(block.page, line.strip()) for line in lines if shlex.split(line, comments=True)]
+    return found
+
+
+def test_the_readme_shows_how_to_run_and_how_to_test() -> None:
+    shown = [command for page, command in commands() if page == "README.md"]
+    assert {"make run", "make test"} <= set(shown)
+
+
+@pytest.mark.parametrize(("page", "command"), commands(), ids=lambda value: value)
+def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [_filled_in(word, tmp_path) for word in shlex.split(command, comments=True)]
+    while re.match(r"[A-Z_0-9]+=", words[0]):
+        words.pop(0)
+    match words:
+        case ["make", *arguments]:
+            _check_make(arguments)
+        case [".venv/bin/peerkd", "config", *arguments]:
+            _call([sys.executable, "-m", "peerkd", "config", *arguments])
+        case [".venv/bin/peerkd", "run", *arguments]:
+            _check_run(arguments, monkeypatch)
+        case [".venv/bin/pytest", *paths]:
+            _call([sys.executable, "-m", "pytest", "--collect-only", "-qq", *paths])
+        case _:
+            pytest.fail(f"{page} shows a command of a kind that this test does not know: {command}")
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_a_make_target_named_in_a_sentence_exists(page: Path) -> None:
+    named = set(re.findall(r"`make ([a-z-]+)", prose(page)))
+    assert named <= _targets()
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in blocks()}))
+def test_a_block_says_its_language(page: str) -> None:
+    assert {block.language for block in blocks() if block.page == page} <= LANGUAGES
+
+
+@pytest.mark.parametrize("text", [block.body for block in blocks() if block.language == "yaml"])
+def test_a_shown_config_is_one(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(text, encoding="utf-8")
+    load_file(path)
+
+
+def _filled_in(word: str, folder: Path) -> str:
+    """Replace the placeholders by a folder and a file that exist."""
+    if re.search(r"\bFILE\b", word):
+        file = folder / "experiment.yaml"
+        file.write_text(to_yaml(PRESETS["digits"]()), encoding="utf-8")
+        word = re.sub(r"\bFILE\b", str(file), word)
+    return re.sub(r"\bFOLDER\b", str(folder), word)
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def _check_make(arguments: list[str]) -> None:
+    targets = {word for word in arguments if "=" not in word}
+    assert targets <= _targets()
+    _call(["make", "--dry-run", *arguments])
+
+
+def _check_run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do all that the command does, except to run the pipeline."""
+    configs: list[str] = []
+
+    class ReachedThePipeline(Exception):  # noqa: N818
+        pass
+
+    def run_pipeline(pipeline_file: Path, given: dict[str, str]) -> str:
+        assert pipeline_file.is_file()
+        configs.append(given["config_json"])
+        raise ReachedThePipeline
+
+    monkeypatch.setattr(jointkd, "run_pipeline", run_pipeline)
+    result = CliRunner().invoke(app, ["run", *arguments])
+    assert isinstance(result.exception, ReachedThePipeline), (result.output, result.exception)
+    ExperimentConfig.from_json(configs[0])
+
+
+def _call(command: list[str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,28 @@
+"""Every link between the documents leads somewhere, and every record of a decision can be found."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, name_of, pages, prose
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_relative_links_lead_to_files_that_exist(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    broken = [
+        target
+        for target in targets
+        if not re.match(r"https?://|mailto:|#", target) and not (page.parent / target.partition("#")[0]).exists()
+    ]
+    assert not broken
+
+
+def test_the_index_of_decisions_lists_each_one_once_and_by_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    records = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    titles = {path.name: path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ") for path in records}
+    listed = re.findall(r"\[([^\]]+)\]\(([^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert listed == [(titles[path.name], path.name) for path in records]
+    assert [path.name[:4] for path in records] == [f"{number:04}" for number in range(1, len(records) + 1)]

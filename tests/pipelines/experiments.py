@@ -1,0 +1,66 @@
+"""A whole experiment small enough to run in seconds, by the command that a person would type."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from peerkd.results.table import read_table
+
+TINY = (
+    "partition.num_peers=3",
+    "data.max_train_samples=600",
+    "pretrain.epochs=3",
+    "distill.epochs=1",
+    "sweep.temperatures=[1,4]",
+    "sweep.alphas=[0.5,0.9]",
+    "peers.architectures=[mlp]",
+)
+"""3 peers, 6 ordered pairs, 3 transfer sets, 4 settings."""
+
+NUM_TINY_TRIALS = 6 * 3 * 4 + 3 + 6 + 6
+"""And the controls: a student's own set counts once, the teacher's and both once for each pair."""
+
+
+def command(output: Path, overrides: Sequence[str] = TINY) -> list[str]:
+    """Return the words of the command."""
+    settings = [word for pair in overrides for word in ("--set", pair)]
+    return [sys.executable, "-m", "peerkd", "run", "jointkd", "--output", str(output), *settings]
+
+
+def run(output: Path, overrides: Sequence[str] = TINY) -> subprocess.CompletedProcess[str]:
+    """Run an experiment to its end, whatever that is."""
+    return subprocess.run(command(output, overrides), capture_output=True, text=True, timeout=300, check=False)
+
+
+def run_and_kill(output: Path, *, at: Callable[[], bool]) -> None:
+    """Start an experiment and kill -9 the command as soon as ``at`` holds; wait until all it started is gone."""
+    with subprocess.Popen(command(output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not at():
+            assert process.poll() is None, "the run ended before the moment came"
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while str(output) in (left := _processes()):
+        assert time.monotonic() < deadline, f"a killed run left processes behind:\n{left}"
+        time.sleep(0.1)
+
+
+def trials(output: Path) -> pa.Table:
+    """Return the one table of trials in a store."""
+    (path,) = output.glob("distill_pairs/*/trials.parquet")
+    return read_table(path)
+
+
+def num_lines(output: Path, journal: str) -> int:
+    """Return how many records a journal in the making has, 0 where there is none."""
+    return sum(path.read_bytes().count(b"\n") for path in output.glob(f"*/*.partial/scratch/{journal}"))
+
+
+def _processes() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout

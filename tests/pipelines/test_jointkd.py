@@ -1,0 +1,170 @@
+"""The pipeline as a person runs it: the compiled YAML, by the command line, on real digits."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from peerkd.results.table import fingerprint
+from pipelines.compile import PIPELINES, compile_all
+from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, run, run_and_kill, trials
+
+PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_committed_yaml_is_what_the_code_compiles_to(name, tmp_path):
+    compile_all(tmp_path)
+    assert (tmp_path / f"{name}.yaml").read_text() == (PIPELINES_FOLDER / f"{name}.yaml").read_text()
+
+
+def test_the_graph_has_the_stages_in_order_and_installs_nothing():
+    text = (PIPELINES_FOLDER / "jointkd.yaml").read_text()
+    tasks = yaml.safe_load(text)["root"]["dag"]["tasks"]
+    after = {name: set(task.get("dependentTasks", [])) for name, task in tasks.items()}
+    assert after == {
+        "partition-data": set(),
+        "pretrain-peers": {"partition-data"},
+        "distill-pairs": {"partition-data", "pretrain-peers"},
+        "build-report": {"partition-data", "distill-pairs"},
+    }
+    assert "pip install" not in text
+
+
+def test_a_run_ends_with_the_table_of_every_trial_and_a_report(finished):
+    output, process = finished
+    assert process.returncode == 0, process.stderr
+    assert trials(output).num_rows == NUM_TINY_TRIALS
+    (report,) = output.glob("build_report/*/report.html")
+    assert str(report) in process.stdout
+    assert f"{NUM_TINY_TRIALS} trials" in process.stdout
+    with (report.parent / "pairs.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+    assert json.loads((report.parent / "metrics.json").read_text())
+
+
+def test_progress_is_printed_and_the_noise_of_the_runner_is_not(finished):
+    _, process = finished
+    lines = process.stdout.splitlines()
+    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
+    assert not any("KFP" in line or "executor" in line for line in lines)
+
+
+def test_a_second_run_says_what_is_done_and_trains_nothing(finished):
+    output, first = finished
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+    second = run(output)
+    assert second.returncode == 0, second.stderr
+    told = [line for line in second.stdout.splitlines() if ": already done" in line]
+    assert [line.split(":")[0] for line in told] == [
+        "partition_data",
+        "pretrain_peers",
+        "distill_pairs",
+        "build_report",
+    ]
+    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_another_grid_reuses_the_peers(finished, tmp_path):
+    whole, _ = finished
+    output = tmp_path / "runs"
+    shutil.copytree(whole, output)
+    process = run(output, [*TINY, "sweep.temperatures=[2]"])
+    assert process.returncode == 0, process.stderr
+    assert "pretrain_peers: already done" in process.stdout
+    assert "distill_pairs: already done" not in process.stdout
+
+
+def test_a_run_killed_at_five_moments_ends_in_the_same_table(finished, tmp_path):
+    whole, _ = finished
+    output = tmp_path / "runs"
+    moments = [
+        lambda: any(output.glob("partition_data/*/manifest.json")),
+        lambda: any(output.glob("pretrain_peers/*.partial/scratch/*.safetensors")),
+        lambda: num_lines(output, "peers.jsonl") >= 1,
+        lambda: num_lines(output, "trials.jsonl") >= 10,
+        lambda: num_lines(output, "trials.jsonl") >= 60,
+    ]
+    for moment in moments:
+        run_and_kill(output, at=moment)
+    num_before = num_lines(output, "trials.jsonl")
+    process = run(output)
+    assert process.returncode == 0, process.stderr
+    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
+    assert num_before >= 60
+    assert fingerprint(trials(output)) == fingerprint(trials(whole))
+    identical = trials(whole).drop_columns("seconds").equals(trials(output).drop_columns("seconds"))
+    assert identical
+
+
+def test_the_number_of_workers_changes_no_number(finished, tmp_path):
+    whole, _ = finished
+    process = run(tmp_path / "runs", [*TINY, "compute.num_workers=3"])
+    assert process.returncode == 0, process.stderr
+    assert fingerprint(trials(tmp_path / "runs")) == fingerprint(trials(whole))
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("sweep.alphas=[1.5]", "sweep.alphas[0] must be less than or equal to 1, got 1.5."),
+        ("sweep.temperatures=[0]", "sweep.temperatures[0] must be greater than 0, got 0."),
+        ("partition.num_peers=1", "partition.num_peers must be greater than or equal to 2, got 1."),
+        ("partition.num_pears=3", "partition.num_pears is not a key of the config, got 3."),
+        ("partition.num_peers=1000", "partition.num_peers must be at most 107, so that each has 10 of the 1,078"),
+        ("data.source=cifar10 data.path=/nowhere", "data.path"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(override, sentence, tmp_path):
+    output = tmp_path / "runs"
+    process = run(output, override.split())
+    assert process.returncode == 2
+    assert sentence in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert "Traceback" not in process.stdout + process.stderr
+    assert not output.exists()
+
+
+def test_a_truncated_data_set_is_one_sentence_and_leaves_nothing(tmp_path):
+    folder = tmp_path / "images" / "train"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    process = run(tmp_path / "runs", ["data.source=image_folder", f"data.path={folder.parent}"])
+    assert process.returncode == 2
+    assert "1.png" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    process = run(tmp_path / "file" / "runs")
+    assert process.returncode == 2
+    assert process.stderr.startswith("peerkd: output must be a folder that can be written")
+    assert process.stderr.count("\n") == 1
+
+
+def test_a_store_that_was_tampered_with_is_not_trusted(finished, tmp_path):
+    whole, _ = finished
+    output = tmp_path / "runs"
+    shutil.copytree(whole, output)
+    (weights,) = output.glob("pretrain_peers/*/peer-000.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    process = run(output, [*TINY, "distill.epochs=2"])
+    assert process.returncode == 1
+    assert "the content of peer-000.safetensors is not what its manifest says" in process.stderr
+
+
+def test_pipelines_are_imported_without_torch():
+    """In a fresh interpreter, so that no other test has imported torch."""
+    code = "import sys, pipelines.compile; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,165 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.filesystem import FilesystemStore, check_writable
+from peerkd.artifacts.store import MANIFEST_NAME, Manifest
+from peerkd.errors import StoreUnavailableError, WorkspaceBusyError
+
+KEY = "trials/0123456789abcdef"
+
+needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="to root nothing is forbidden")
+
+
+@contextmanager
+def another_process_at_work(root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that holds the workspace until it is killed."""
+    script = textwrap.dedent(
+        """
+        import sys, time
+        from pathlib import Path
+        from peerkd.artifacts.filesystem import FilesystemStore
+
+        with FilesystemStore(Path(sys.argv[1])).open_workspace(sys.argv[2]) as workspace:
+            (workspace / "half").write_text("done")
+            print("at work", flush=True)
+            time.sleep(60)
+        """
+    )
+    with subprocess.Popen([sys.executable, "-c", script, root, KEY], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"at work\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_killed_process_holds_its_workspace_while_it_lives_and_leaves_it_to_the_next(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path, lock_patience_seconds=0.1)
+    with another_process_at_work(tmp_path) as process:
+        with pytest.raises(WorkspaceBusyError) as caught, store.open_workspace(KEY):
+            pass
+        assert str(caught.value) == f"Another process is at work on {KEY} in {tmp_path}; wait for it or end it."
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with store.open_workspace(KEY) as workspace:
+            assert (workspace / "half").read_text() == "done"
+
+
+def test_a_workspace_that_is_let_go_within_the_patience_is_lent(tmp_path: Path) -> None:
+    holder = FilesystemStore(tmp_path).open_workspace(KEY)
+    holder.__enter__()
+    letting_go = threading.Timer(0.2, holder.__exit__, (None, None, None))
+    letting_go.start()
+    with FilesystemStore(tmp_path, lock_patience_seconds=10).open_workspace(KEY) as workspace:
+        assert workspace.is_dir()
+    letting_go.join()
+
+
+def test_publishing_is_one_rename_of_a_folder_that_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FilesystemStore(tmp_path)
+    seen: list[tuple[set[str], bool]] = []
+    rename = Path.rename
+
+    def watched(path: Path, target: Path) -> Path:
+        seen.append(({file.name for file in path.iterdir()}, target.exists()))
+        moved = rename(path, target)
+        assert store.fetch(KEY) == target
+        return moved
+
+    monkeypatch.setattr(Path, "rename", watched)
+    with store.open_workspace(KEY) as workspace:
+        (workspace / "a").write_bytes(b"1")
+        store.publish(KEY, metadata={})
+    assert seen == [({"a", "scratch", MANIFEST_NAME}, False)]
+
+
+def test_a_kill_before_the_rename_publishes_nothing_and_the_next_attempt_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    store = FilesystemStore(tmp_path)
+
+    def attempt(name: str) -> Manifest:
+        with store.open_workspace(KEY) as workspace:
+            (workspace / name).write_text(name)
+            return store.publish(KEY, metadata={})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            attempt("a")
+    assert store.find(KEY) is None
+    manifest = attempt("b")
+    assert manifest.files.keys() == {"a", "b"}
+    assert store.fetch(KEY) == tmp_path / KEY
+
+
+def test_asking_makes_no_folder(tmp_path: Path) -> None:
+    assert FilesystemStore(tmp_path / "store").find(KEY) is None
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_root_that_is_a_file_cannot_be_written_and_holds_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    root.write_text("mine")
+    store = FilesystemStore(root)
+    assert store.find(KEY) is None
+    with pytest.raises(StoreUnavailableError) as caught, store.open_workspace(KEY):
+        pass
+    assert str(caught.value) == f"The folder {root} cannot be written: Not a directory."
+    assert root.read_text() == "mine"
+
+
+@needs_permissions
+def test_a_root_that_is_read_only_cannot_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreUnavailableError) as caught, FilesystemStore(tmp_path).open_workspace(KEY):
+        pass
+    assert str(caught.value) == f"The folder {tmp_path} cannot be written: Permission denied."
+
+
+@pytest.mark.parametrize("name", [".", "new", "new/and/deep"])
+def test_a_folder_that_can_be_written_passes_and_is_not_made(tmp_path: Path, name: str) -> None:
+    check_writable(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_folder_is_looked_for_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_writable(Path("runs"))
+    Path("runs").write_text("mine")
+    with pytest.raises(ValueError, match=r"^output must be a folder that can be written, got runs: .+/runs is not"):
+        check_writable(Path("runs"))
+
+
+@pytest.mark.parametrize("below", ["", "/a", "/a/b"])
+def test_a_file_on_the_way_is_refused(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    root = f"{file}{below}"
+    message = f"output must be a folder that can be written, got {root}: {file} is not a folder."
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        check_writable(Path(root))
+
+
+@needs_permissions
+@pytest.mark.parametrize("mode", [0o500, 0o600, 0o000])
+def test_a_folder_that_may_not_be_written_or_entered_is_refused(tmp_path: Path, mode: int) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode)
+    root = closed / "runs"
+    message = f"output must be a folder that can be written, got {root}: {closed} is read-only."
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        check_writable(root)

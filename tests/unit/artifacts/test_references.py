@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts import references
+from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.artifacts.store import Manifest
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+
+KEY = "peers/0123456789abcdef"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesystemStore:
+    return FilesystemStore(tmp_path / "store")
+
+
+@pytest.fixture
+def manifest(store: FilesystemStore) -> Manifest:
+    with store.open_workspace(KEY) as workspace:
+        (workspace / "a").write_bytes(b"1")
+        return store.publish(KEY, metadata={"num": 3})
+
+
+def test_a_reference_is_key_and_fingerprint(manifest: Manifest) -> None:
+    assert references.reference(manifest) == {"key": KEY, "fingerprint": manifest.fingerprint}
+
+
+def test_a_written_reference_leads_back_to_the_artifact(
+    tmp_path: Path, store: FilesystemStore, manifest: Manifest
+) -> None:
+    path = str(tmp_path / "outputs" / "task" / "peers")
+    references.write(path, manifest)
+    assert references.follow_file(path, store) == manifest
+
+
+def test_a_reference_in_metadata_leads_back_to_the_artifact(store: FilesystemStore, manifest: Manifest) -> None:
+    assert references.follow(references.reference(manifest), store) == manifest
+
+
+def test_a_reference_to_what_the_store_no_longer_has_says_so(tmp_path: Path, manifest: Manifest) -> None:
+    emptied = FilesystemStore(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactNotFoundError, match=rf"^The store no longer has {KEY}\.$"):
+        references.follow(references.reference(manifest), emptied)
+
+
+def test_another_artifact_under_the_same_key_is_noticed(store: FilesystemStore, manifest: Manifest) -> None:
+    reference = {"key": KEY, "fingerprint": "f" * 64}
+    with pytest.raises(ArtifactCorruptError) as caught:
+        references.follow(reference, store)
+    assert str(caught.value) == (f"{KEY} must have the fingerprint ffffffffffffffff, got {manifest.fingerprint[:16]}.")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not json", b"[]", b"3", b"{}", b'{"key": "peers/1"}', b'{"fingerprint": "1"}', b"\xff\xfe"],
+)
+def test_a_file_that_holds_no_reference_is_noticed(tmp_path: Path, store: FilesystemStore, content: bytes) -> None:
+    path = tmp_path / "peers"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactCorruptError, match=rf"^{path} must hold a reference to an artifact\.$"):
+        references.follow_file(str(path), store)
+
+
+def test_a_file_that_is_missing_is_noticed(tmp_path: Path, store: FilesystemStore) -> None:
+    with pytest.raises(ArtifactCorruptError, match=r"/peers must hold a reference to an artifact\.$"):
+        references.follow_file(str(tmp_path / "peers"), store)
+
+
+def test_a_reference_is_small_and_plain(tmp_path: Path, manifest: Manifest) -> None:
+    path = tmp_path / "peers"
+    references.write(str(path), manifest)
+    assert json.loads(path.read_text()) == references.reference(manifest)
+    assert path.stat().st_size < 200

@@ -1,0 +1,110 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from peerkd import errors
+from peerkd.errors import DataSourceError, PeerKDError, WorkspaceBusyError
+from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE, stage_edge
+
+
+@pytest.fixture
+def error_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "error.json"
+    monkeypatch.setenv(ERROR_FILE_VARIABLE, str(path))
+    monkeypatch.delenv(RUNNER_PID_VARIABLE, raising=False)
+    return path
+
+
+def run_stage(error: BaseException | None) -> None:
+    with stage_edge("pretrain_peers"):
+        if error is not None:
+            raise error
+
+
+def test_a_stage_that_works_leaves_no_error(error_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_stage(None)
+    assert not error_file.exists()
+    assert capsys.readouterr() == ("", "")
+
+
+OUTCOMES = [
+    (ValueError("seed must be at least 0, got -1."), 2),
+    (DataSourceError("data.npz is truncated."), 2),
+    (WorkspaceBusyError("Another process is at work."), 1),
+    (PeerKDError("Something outside."), 1),
+]
+"""What a user can fix, in the config or in the data, ends with 2; what failed outside with 1."""
+
+
+@pytest.mark.parametrize(("error", "exit_code"), OUTCOMES)
+def test_an_error_goes_to_the_runner_who_tells_it(
+    error_file: Path, capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_stage(error)
+    assert caught.value.code == exit_code
+    assert json.loads(error_file.read_text()) == {"message": str(error), "exit_code": exit_code}
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("error", "exit_code"), OUTCOMES)
+def test_an_error_that_no_runner_takes_is_told_by_the_stage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int
+) -> None:
+    monkeypatch.delenv(ERROR_FILE_VARIABLE, raising=False)
+    monkeypatch.delenv(RUNNER_PID_VARIABLE, raising=False)
+    with pytest.raises(SystemExit) as caught:
+        run_stage(error)
+    assert caught.value.code == exit_code
+    assert capsys.readouterr() == (f"peerkd | pretrain_peers: error: {error}\n", "")
+
+
+@pytest.mark.parametrize("name", [name for name, kind in vars(errors).items() if isinstance(kind, type)])
+def test_every_error_of_ours_is_of_the_tree_and_in_its_picture(name: str) -> None:
+    kind = getattr(errors, name)
+    assert issubclass(kind, PeerKDError)
+    assert not issubclass(kind, ValueError)
+    assert name in (errors.__doc__ or "")
+
+
+@pytest.mark.parametrize("defect", [KeyError("x"), TypeError("x"), ZeroDivisionError("x"), KeyboardInterrupt()])
+def test_a_defect_passes_with_its_traceback(error_file: Path, defect: BaseException) -> None:
+    with pytest.raises(type(defect)) as caught:
+        run_stage(defect)
+    assert caught.value is defect
+    assert not error_file.exists()
+
+
+STAGE = textwrap.dedent(
+    """
+    import time
+    from peerkd.launch.edge import stage_edge
+
+    with stage_edge("pretrain_peers"):
+        print("at work", flush=True)
+        time.sleep(60)
+    """
+)
+
+
+def test_a_stage_goes_on_while_its_runner_lives_and_ends_with_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as runner:
+        environment = {**os.environ, RUNNER_PID_VARIABLE: str(runner.pid)}
+        with subprocess.Popen([sys.executable, "-c", STAGE], stdout=subprocess.PIPE, env=environment) as stage:
+            try:
+                assert stage.stdout is not None
+                assert stage.stdout.readline() == b"at work\n"
+                time.sleep(0.5)
+                assert stage.poll() is None
+                runner.kill()
+                runner.wait()
+                assert stage.wait(timeout=2) == 1
+            finally:
+                stage.kill()
+                runner.kill()

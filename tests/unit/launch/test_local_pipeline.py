@@ -1,0 +1,82 @@
+"""A pipeline of one task that does what its argument says, run for real."""
+
+import os
+from pathlib import Path
+
+import pytest
+from kfp import compiler, dsl
+
+from peerkd.errors import StageFailedError
+from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE
+from peerkd.launch.local_pipeline import run_pipeline
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def act(what: str) -> str:
+    """Do what is asked for, at a stage's edge."""
+    import os
+
+    from peerkd.errors import WorkspaceBusyError
+    from peerkd.launch.edge import RUNNER_PID_VARIABLE, stage_edge
+    from peerkd.metrics.progress import say
+
+    with stage_edge("act"):
+        say("act", what)
+        if what == "refuse":
+            raise ValueError("what must be something else, got refuse.")
+        if what == "fail":
+            raise WorkspaceBusyError("Another process is at work.")
+        if what == "die":
+            print("on the way out")  # noqa: T201
+            os._exit(7)
+    return os.environ[RUNNER_PID_VARIABLE]
+
+
+@dsl.pipeline(name="one")
+def one(what: str) -> str:
+    return act(what=what).output
+
+
+@pytest.fixture(scope="module")
+def pipeline_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compiled") / "one.yaml"
+    compiler.Compiler().compile(one, str(path))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _import_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+
+
+def test_the_output_comes_back_and_people_see_progress_and_no_noise(
+    pipeline_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = dict(os.environ)
+    assert run_pipeline(pipeline_file, {"what": "work"}) == str(os.getpid())
+    assert capsys.readouterr().out == "act: work\n"
+    assert dict(os.environ) == before
+
+
+def test_what_the_user_can_fix_is_a_value_error_in_the_stages_words(pipeline_file: Path) -> None:
+    before = dict(os.environ)
+    with pytest.raises(ValueError, match=r"^what must be something else, got refuse\.$"):
+        run_pipeline(pipeline_file, {"what": "refuse"})
+    assert dict(os.environ) == before
+
+
+def test_what_failed_outside_is_a_failed_stage_in_the_stages_words(pipeline_file: Path) -> None:
+    with pytest.raises(StageFailedError, match=r"^Another process is at work\.$"):
+        run_pipeline(pipeline_file, {"what": "fail"})
+
+
+def test_a_stage_that_dies_is_told_by_its_last_lines(pipeline_file: Path) -> None:
+    with pytest.raises(StageFailedError, match=r"(?s)^A stage ended without saying why.*\n.*on the way out"):
+        run_pipeline(pipeline_file, {"what": "die"})
+
+
+def test_variables_that_were_set_before_are_set_again(pipeline_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE):
+        monkeypatch.setenv(name, "1")
+    run_pipeline(pipeline_file, {"what": "work"})
+    assert {os.environ[name] for name in (ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE)} == {"1"}

@@ -1,0 +1,128 @@
+from collections.abc import Callable
+
+import pytest
+
+from peerkd.metrics.progress import Progress, say
+
+
+class Clock:
+    """A clock that stands still unless told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def start(clock: Clock, lines: list[str]) -> Callable[..., Callable[..., None]]:
+    """Start a progress; return what lets time pass and then counts pieces."""
+
+    def begin(total: int, *, num_done: int = 0, interval_seconds: float = 2.0) -> Callable[..., None]:
+        progress = Progress(
+            "distill_pairs",
+            unit="trials",
+            total=total,
+            num_done=num_done,
+            interval_seconds=interval_seconds,
+            clock=clock,
+            write=lambda stage, text: lines.append(f"{stage}: {text}"),
+        )
+
+        def advance(after_seconds: float, num: int = 1) -> None:
+            clock.now += after_seconds
+            progress.advance(num)
+
+        return advance
+
+    return begin
+
+
+def test_a_line_for_people_is_marked_and_flushed(capsys: pytest.CaptureFixture[str]) -> None:
+    say("distill_pairs", "7 of 9")
+    assert capsys.readouterr() == ("peerkd | distill_pairs: 7 of 9\n", "")
+
+
+def test_nothing_is_said_before_the_interval_is_over(start, lines: list[str]) -> None:
+    advance = start(100)
+    for _ in range(19):
+        advance(0.1)
+    assert lines == []
+    advance(0.1)
+    assert len(lines) == 1
+
+
+def test_the_next_line_waits_for_the_next_interval(start, lines: list[str]) -> None:
+    advance = start(1000)
+    for _ in range(100):
+        advance(0.5)
+    assert len(lines) == 25
+
+
+def test_the_rate_begins_after_the_first_piece_which_paid_for_the_start(start, lines: list[str]) -> None:
+    advance = start(100)
+    advance(60)
+    advance(5, num=9)
+    assert lines == [
+        "distill_pairs: 1 of 100 trials (1%)",
+        "distill_pairs: 10 of 100 trials (10%), 1.8 a second, about 50 s left",
+    ]
+
+
+def test_there_is_no_rate_before_it_was_measured_for_an_interval(start, lines: list[str]) -> None:
+    advance = start(100)
+    advance(1.5)
+    advance(1.0)
+    assert lines == ["distill_pairs: 2 of 100 trials (2%)"]
+
+
+def test_a_resumed_run_is_not_flattered(start, lines: list[str]) -> None:
+    advance = start(1000, num_done=900)
+    advance(1)
+    advance(10, num=5)
+    # Five pieces in ten seconds leave 94 for 188 seconds; the 900 of an earlier run count for nothing.
+    assert lines == ["distill_pairs: 906 of 1,000 trials (91%), 0.5 a second, about 3 min left"]
+
+
+def test_the_end_is_always_told_and_with_the_time_from_the_start(start, lines: list[str]) -> None:
+    advance = start(3, interval_seconds=1000)
+    advance(30)
+    advance(1)
+    assert lines == []
+    advance(1)
+    assert lines == ["distill_pairs: 3 of 3 trials (100%) in 32 s"]
+
+
+def test_one_piece_that_is_all_took_its_time(start, lines: list[str]) -> None:
+    start(1)(75)
+    assert lines == ["distill_pairs: 1 of 1 trials (100%) in 75 s"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5990, "100 min"), (6000, "1.7 h"), (360_000, "100.0 h")],
+)
+def test_durations_are_told_in_the_unit_that_fits(start, lines: list[str], seconds: float, told: str) -> None:
+    start(1)(seconds)
+    assert lines[-1].endswith(f" in {told}")
+
+
+@pytest.mark.parametrize(
+    ("num", "seconds", "rate"), [(5000, 2, "2500"), (100, 10, "10"), (15, 10, "1.5"), (1, 3, "0.33"), (1, 500, "0.002")]
+)
+def test_rates_are_told_in_two_digits_or_more(start, lines: list[str], num: int, seconds: float, rate: str) -> None:
+    advance = start(1_000_000)
+    advance(0)
+    advance(seconds, num=num)
+    assert f", {rate} a second, about " in lines[-1]

@@ -1,0 +1,92 @@
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from peerkd.models.build import ARCHITECTURES, build_network, num_parameters
+
+GREY, COLOUR = (1, 8, 8), (3, 32, 32)
+
+
+def weights(architecture: str, *, seed: int) -> dict[str, torch.Tensor]:
+    network = build_network(architecture, image_shape_CHW=GREY, num_classes=10, seed=seed)
+    return dict(network.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "num_grey", "num_colour"),
+    [
+        ("mlp", 8_970, 201_482),
+        ("small_cnn", 6_138, 6_426),
+        ("resnet18", 11_172_810, 11_173_962),
+        ("resnet20", 272_186, 272_474),
+        ("resnet32", 466_618, 466_906),
+        ("resnet56", 855_482, 855_770),
+    ],
+)
+def test_the_number_of_parameters_is_pinned(architecture: str, num_grey: int, num_colour: int) -> None:
+    for image_shape_CHW, expected in ((GREY, num_grey), (COLOUR, num_colour)):
+        network = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=10, seed=0)
+        assert num_parameters(network) == expected
+
+
+def test_buffers_are_no_parameters() -> None:
+    assert num_parameters(torch.nn.BatchNorm2d(7)) == 2 * 7
+
+
+@pytest.mark.parametrize("image_shape_CHW", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_trains_on_grey_digits_and_on_colour_images(
+    architecture: str, image_shape_CHW: tuple[int, int, int]
+) -> None:
+    network = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=7, seed=0).train()
+    images_BCHW = torch.randn(2, *image_shape_CHW, generator=torch.Generator().manual_seed(0))
+    logits_BK = network(images_BCHW)
+    assert logits_BK.shape == (2, 7)
+    logits_BK.square().sum().backward()
+    unused = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert unused == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_weights_follow_from_the_seed_alone(architecture: str) -> None:
+    first = weights(architecture, seed=1)
+    torch.manual_seed(99)
+    again, other = weights(architecture, seed=1), weights(architecture, seed=2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    # Matrices and kernels are drawn; a batch normalisation starts at one and zero whatever the seed.
+    drawn = [name for name in first if first[name].dim() > 1]
+    assert drawn
+    assert not any(torch.equal(first[name], other[name]) for name in drawn)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_global_generator_is_left_as_it_was(architecture: str) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    weights(architecture, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_generators_of_the_gpus_are_not_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    weights("mlp", seed=1)
+    assert seeded == []
+
+
+def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
+    message = "architecture must be one of mlp, small_cnn, resnet18, resnet20, resnet32, resnet56, got vgg."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        build_network("vgg", image_shape_CHW=GREY, num_classes=10, seed=0)
+
+
+def test_a_small_network_does_not_pay_for_torchvision() -> None:
+    script = (
+        "import sys; from peerkd.models.build import build_network;"
+        "build_network('small_cnn', image_shape_CHW=(1, 8, 8), num_classes=10, seed=0);"
+        "sys.exit('torchvision' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,52 @@
+import pickle
+
+import pytest
+import torch
+
+from peerkd.errors import ArtifactCorruptError
+from peerkd.training.checkpoints import copy_state, load_tensors, save_tensors
+
+
+def test_tensors_and_words_come_back(tmp_path):
+    tensors = {"weight": torch.randn(3, 4).to(memory_format=torch.contiguous_format), "count": torch.tensor(7)}
+    save_tensors(tmp_path / "t", tensors, {"num_epochs": "3"})
+    loaded, words = load_tensors(tmp_path / "t")
+    assert words == {"num_epochs": "3"}
+    for name, tensor in tensors.items():
+        assert torch.equal(loaded[name], tensor)
+
+
+def test_channels_last_weights_are_saved_by_value(tmp_path):
+    weight = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    save_tensors(tmp_path / "t", {"weight": weight})
+    assert torch.equal(load_tensors(tmp_path / "t")[0]["weight"], weight)
+
+
+def test_no_half_written_file_takes_the_place_of_a_whole_one(tmp_path, monkeypatch):
+    save_tensors(tmp_path / "t", {"weight": torch.ones(2)})
+
+    def fail(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("peerkd.training.checkpoints.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_tensors(tmp_path / "t", {"weight": torch.zeros(2)})
+    assert torch.equal(load_tensors(tmp_path / "t")[0]["weight"], torch.ones(2))
+
+
+@pytest.mark.parametrize("content", [b"", b"short", pickle.dumps({"weight": [1.0]})])
+def test_a_damaged_file_is_refused_and_a_pickle_is_one(tmp_path, content):
+    (tmp_path / "t").write_bytes(content)
+    with pytest.raises(ArtifactCorruptError, match="is damaged"):
+        load_tensors(tmp_path / "t")
+
+
+def test_copying_a_state_keeps_the_tensors_of_the_network():
+    source, target = torch.nn.BatchNorm1d(3), torch.nn.BatchNorm1d(3)
+    source(torch.randn(5, 3))
+    addresses = [tensor.data_ptr() for tensor in target.state_dict().values()]
+    copy_state(source.state_dict(), target)
+    assert [tensor.data_ptr() for tensor in target.state_dict().values()] == addresses
+    for name, tensor in source.state_dict().items():
+        assert torch.equal(target.state_dict()[name], tensor)

@@ -1,0 +1,107 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from peerkd.errors import DataSourceError, WorkerDiedError
+from peerkd.training.workers import Perform, run_in_workers
+
+HERE = "tests.unit.training.test_workers"
+
+
+def squares(offset: int, *, worker: int) -> Perform:
+    def perform(task: int) -> Iterator[int]:
+        yield task**2 + offset
+        yield task**2 - offset
+
+    return perform
+
+
+def misfortunes(*, worker: int) -> Perform:
+    def perform(task: str) -> Iterator[int]:
+        match task:
+            case "refuse":
+                raise DataSourceError("The file is gone.")
+            case "break":
+                raise ZeroDivisionError("one by zero")
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "sleep":
+                time.sleep(60)
+        yield 1
+
+    return perform
+
+
+def identities(*, worker: int) -> Perform:
+    import torch
+
+    def perform(task: int) -> Iterator[tuple[int, int, int]]:
+        time.sleep(0.05)
+        yield worker, os.getpid(), torch.get_num_threads()
+
+    return perform
+
+
+@pytest.mark.parametrize("num_workers", [1, 5])
+def test_every_task_is_done_once_and_every_result_comes_back(num_workers):
+    results = run_in_workers(f"{HERE}:squares", (1,), range(7), num_workers=num_workers)
+    assert sorted(results) == sorted(task**2 + sign for task in range(7) for sign in (1, -1))
+
+
+def test_without_tasks_no_worker_is_started():
+    assert list(run_in_workers("no.such:module", (), [], num_workers=2)) == []
+
+
+def test_workers_are_processes_of_one_thread_with_numbers_from_0():
+    seen = set(run_in_workers(f"{HERE}:identities", (), range(8), num_workers=2))
+    assert {worker for worker, _, _ in seen} == {0, 1}
+    assert len({pid for _, pid, _ in seen} | {os.getpid()}) == 3
+    assert {num_threads for _, _, num_threads in seen} == {1}
+
+
+def test_an_error_of_ours_reaches_the_caller_as_it_is():
+    with pytest.raises(DataSourceError, match="The file is gone"):
+        list(run_in_workers(f"{HERE}:misfortunes", (), ["refuse"], num_workers=1))
+
+
+def test_a_defect_reaches_the_caller_with_the_workers_traceback():
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(run_in_workers(f"{HERE}:misfortunes", (), ["break"], num_workers=1))
+    assert "in perform" in "".join(caught.value.__notes__)
+
+
+def test_a_worker_that_is_killed_is_told_and_the_others_are_ended():
+    started = time.monotonic()
+    with pytest.raises(WorkerDiedError, match="exit code -9"):
+        list(run_in_workers(f"{HERE}:misfortunes", (), ["sleep", "die"], num_workers=2))
+    assert time.monotonic() - started < 30
+
+
+def test_workers_end_when_their_parent_is_killed():
+    script = textwrap.dedent(f"""
+        from peerkd.training.workers import run_in_workers
+        for result in run_in_workers("{HERE}:announce", (), [1, 2], num_workers=2):
+            print(result, flush=True)
+    """)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [int(parent.stdout.readline()) for _ in range(2)]
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers):
+        assert time.monotonic() < deadline, "workers outlived their parent"
+        time.sleep(0.05)
+
+
+def announce(*, worker: int) -> Perform:
+    def perform(task: int) -> Iterator[int]:
+        yield os.getpid()
+        time.sleep(60)
+
+    return perform
