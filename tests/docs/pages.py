@@ -17,14 +17,12 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Every Markdown file, except in folders that hold no source."""
-    skipped = {"runs", "dist", "node_modules"}
-    found = []
-    for path in sorted(ROOT.rglob("*.md")):
-        folders = path.relative_to(ROOT).parts[:-1]
-        if not any(folder.startswith(".") or folder in skipped for folder in folders):
-            found.append(path)
-    return found
+    """Every Markdown file, except in hidden folders and in those of results."""
+    found = list(ROOT.glob("*.md"))
+    for folder in ROOT.iterdir():
+        if folder.is_dir() and not folder.name.startswith(".") and folder.name not in ("runs", "dist"):
+            found += folder.rglob("*.md")
+    return sorted(found)
 
 
 def name_of(page: Path) -> str:

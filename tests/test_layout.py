@@ -1,0 +1,136 @@
+"""The map of the repository as assertions: one noun leads to every file of a stage, and each plane stays itself."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE_FOLDERS = ("peerkd", "components", "pipelines")
+CODE_FILES = sorted(path for folder in CODE_FOLDERS for path in (ROOT / folder).rglob("*.py"))
+NOUNS = sorted(path.parent.name for path in (ROOT / "components").glob("*/component.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def contract(name: str) -> dict[str, list[str]]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (found,) = (each for each in settings["tool"]["importlinter"]["contracts"] if each["name"] == name)
+    return found
+
+
+def test_there_are_components() -> None:
+    assert {"partition_data", "pretrain_peers", "distill_pairs", "build_report"} <= set(NOUNS)
+
+
+def test_a_folder_of_components_is_one_component() -> None:
+    folders = sorted(path.name for path in (ROOT / "components").iterdir() if path.is_dir() and path.name[0] != "_")
+    assert folders == NOUNS
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_one_noun_names_component_stage_and_artifact(noun: str) -> None:
+    component = getattr(importlib.import_module(f"components.{noun}"), noun)
+    assert component.name == noun.replace("_", "-")
+    assert component.python_func.__name__ == noun
+    stage = importlib.import_module(f"peerkd.stages.{noun}")
+    assert stage.__file__ == str(ROOT / "peerkd" / "stages" / f"{noun}.py")
+    assert noun == stage.NAME
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_component_and_stage_say_the_same_of_themselves(noun: str) -> None:
+    component = importlib.import_module(f"components.{noun}.component").__doc__ or ""
+    stage = importlib.import_module(f"peerkd.stages.{noun}").__doc__ or ""
+    assert component.splitlines()[0].removeprefix("Component: ") == stage.splitlines()[0].removeprefix("Stage: ")
+
+
+def test_every_component_is_kept_apart_from_the_others() -> None:
+    listed = contract("Components do not know each other")["modules"]
+    assert listed == [f"components.{noun}" for noun in NOUNS]
+
+
+def test_no_contract_names_a_module_that_is_gone() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = {
+        module
+        for each in settings["tool"]["importlinter"]["contracts"]
+        for key in ("modules", "source_modules", "forbidden_modules")
+        for module in each.get(key, [])
+        if module.split(".")[0] in CODE_FOLDERS
+    }
+    paths = {module: ROOT / module.replace(".", "/") for module in named}
+    assert [
+        module for module, path in paths.items() if not path.is_dir() and not path.with_suffix(".py").is_file()
+    ] == []
+
+
+def test_every_package_of_peerkd_is_in_a_layer() -> None:
+    (layers,) = (contract("The package is layered")["layers"],)
+    named = {name.strip() for layer in layers for name in layer.split("|")}
+    there = {path.stem for path in (ROOT / "peerkd").iterdir() if not path.name.startswith(("_", "."))}
+    assert there == named
+
+
+CONTROL_PLANE = [
+    "peerkd.cli.main",
+    "peerkd.config.experiment",
+    "peerkd.config.resolve",
+    "peerkd.artifacts.filesystem",
+    "peerkd.launch.local_pipeline",
+    "peerkd.reporting.html",
+    "peerkd.results.table",
+    *(f"components.{noun}" for noun in NOUNS),
+    "pipelines.jointkd.pipeline",
+]
+TRAINING_PLANE = ["peerkd.training.sweep", "peerkd.training.peers", "peerkd.training.workers"]
+
+
+def imported_with(modules: list[str], *, suspects: set[str]) -> set[str]:
+    """Import modules in a fresh interpreter; return which of the suspects came along."""
+    script = f"import sys, {', '.join(modules)}; print(*({suspects} & sys.modules.keys()))"
+    ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT)
+    return set(ended.stdout.split())
+
+
+def test_the_control_plane_knows_no_torch() -> None:
+    assert imported_with(CONTROL_PLANE, suspects={"torch", "torchvision", "sklearn"}) == set()
+
+
+def test_the_training_plane_knows_no_kfp() -> None:
+    assert imported_with(TRAINING_PLANE, suspects={"kfp", "kubernetes", "jinja2"}) == set()
+
+
+def test_the_instrument_finds_what_it_looks_for() -> None:
+    assert imported_with(["json"], suspects={"json", "torch"}) == {"json"}
+
+
+@pytest.mark.parametrize("path", CODE_FILES, ids=relative)
+def test_a_file_is_short_enough_to_read(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", CODE_FILES, ids=relative)
+def test_a_file_says_what_it_is_in_its_first_line(path: Path) -> None:
+    first_line = path.read_text(encoding="utf-8").partition("\n")[0]
+    assert first_line.startswith('"""')
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    drawers = {"utils", "util", "common", "core", "helpers", "misc", "shared", "base"}
+    modules = {part for path in CODE_FILES for part in path.relative_to(ROOT).with_suffix("").parts}
+    assert modules & drawers == set()
+
+
+UNMIRRORED = {"data", "pipelines"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "unit").rglob("test_*.py")), ids=relative)
+def test_a_unit_test_lies_where_its_module_lies(path: Path) -> None:
+    package = ROOT / "peerkd" / path.parent.relative_to(ROOT / "tests" / "unit")
+    assert package.is_dir()
