@@ -71,10 +71,11 @@ def test_no_contract_names_a_module_that_is_gone() -> None:
 
 
 def test_every_package_of_peerkd_is_in_a_layer() -> None:
-    (layers,) = (contract("The package is layered")["layers"],)
-    named = {name.strip() for layer in layers for name in layer.split("|")}
-    there = {path.stem for path in (ROOT / "peerkd").iterdir() if not path.name.startswith(("_", "."))}
-    assert there == named
+    layers = contract("The package is layered")["layers"]
+    there = {path.relative_to(ROOT / "peerkd").with_suffix("").parts[0] for path in (ROOT / "peerkd").rglob("*.py")}
+    assert {name for name in there if not name.startswith("_")} == {
+        name.strip() for layer in layers for name in layer.split("|")
+    }
 
 
 CONTROL_PLANE = [
@@ -110,15 +111,14 @@ def test_the_instrument_finds_what_it_looks_for() -> None:
     assert imported_with(["json"], suspects={"json", "torch"}) == {"json"}
 
 
-@pytest.mark.parametrize("path", CODE_FILES, ids=relative)
-def test_a_file_is_short_enough_to_read(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+def test_every_file_is_short_enough_to_read() -> None:
+    lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in CODE_FILES}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
-@pytest.mark.parametrize("path", CODE_FILES, ids=relative)
-def test_a_file_says_what_it_is_in_its_first_line(path: Path) -> None:
-    first_line = path.read_text(encoding="utf-8").partition("\n")[0]
-    assert first_line.startswith('"""')
+def test_every_file_says_what_it_is_in_its_first_line() -> None:
+    first_lines = {relative(path): path.read_text(encoding="utf-8").partition("\n")[0] for path in CODE_FILES}
+    assert [path for path, line in first_lines.items() if not line.startswith('"""')] == []
 
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
@@ -127,10 +127,8 @@ def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     assert modules & drawers == set()
 
 
-UNMIRRORED = {"data", "pipelines"}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "unit").rglob("test_*.py")), ids=relative)
-def test_a_unit_test_lies_where_its_module_lies(path: Path) -> None:
-    package = ROOT / "peerkd" / path.parent.relative_to(ROOT / "tests" / "unit")
-    assert package.is_dir()
+def test_every_unit_test_lies_where_its_module_lies() -> None:
+    folders = {
+        path.parent.relative_to(ROOT / "tests" / "unit") for path in (ROOT / "tests" / "unit").rglob("test_*.py")
+    }
+    assert [folder for folder in folders if not (ROOT / "peerkd" / folder).is_dir()] == []

@@ -22,7 +22,7 @@ def test_a_config_can_name_every_architecture_and_no_other() -> None:
     ("values", "message"),
     [
         ({"epochs": 0}, "epochs must be greater than or equal to 1, got 0."),
-        ({"batch_size": 1}, "batch_size must be greater than or equal to 2, got 1."),
+        ({"batch_size": 2}, "batch_size must be greater than or equal to 3, got 2."),
         ({"learning_rate": 0.0}, "learning_rate must be greater than 0, got 0.0."),
         ({"momentum": -0.1}, "momentum must be greater than or equal to 0, got -0.1."),
         ({"momentum": 1.0}, "momentum must be less than 1, got 1.0."),
@@ -45,7 +45,7 @@ def test_a_recipe_has_bounds(recipe: type[StrictConfig], values: dict[str, Any],
 @pytest.mark.parametrize(
     "values",
     [
-        {"epochs": 1, "batch_size": 2, "momentum": 0.0, "weight_decay": 0.0, "decay_factor": 1.0},
+        {"epochs": 1, "batch_size": 3, "momentum": 0.0, "weight_decay": 0.0, "decay_factor": 1.0},
         {"nesterov": True},
         {"milestone_fractions": []},
         {"milestone_fractions": [0.1, 0.2, 0.3]},
