@@ -5,7 +5,10 @@ Two experiments that share a partition share its key, so that a change of the sw
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
+
+NUMERICS_VERSION: Final = 1
+"""Part of every key. A change of the program that alters numbers raises it, so that no old number is found again."""
 
 
 def fingerprint(values: Any) -> str:
@@ -15,5 +18,5 @@ def fingerprint(values: Any) -> str:
 
 
 def key(noun: str, values: Any) -> str:
-    """Return the artifact's key, ``<noun>/<first 16 digits of the fingerprint>``."""
-    return f"{noun}/{fingerprint(values)[:16]}"
+    """Return the artifact's key: ``<noun>/`` and 16 digits of the fingerprint of values and ``NUMERICS_VERSION``."""
+    return f"{noun}/{fingerprint([NUMERICS_VERSION, values])[:16]}"

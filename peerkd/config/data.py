@@ -47,6 +47,12 @@ class DataConfig(StrictConfig):
             raise ValueError(f"storage must be packed unless source is image_folder, got streamed with {self.source}.")
         if self.storage == "streamed" and self.image_size_pixels is None:
             raise ValueError("image_size_pixels is required when storage is streamed, got null.")
+        for field, limit in (
+            ("max_train_samples", self.max_train_samples),
+            ("max_test_samples", self.max_test_samples),
+        ):
+            if self.storage == "streamed" and limit is not None:
+                raise ValueError(f"{field} must be null when storage is streamed, got {limit}.")
         return self
 
 

@@ -1,7 +1,6 @@
 """Stage: conclude from the trials, on one page and as numbers."""
 
 import json
-import platform
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
@@ -26,8 +25,6 @@ REPORT_NAME: Final = "report.html"
 PAIRS_NAME: Final = "pairs.csv"
 METRICS_NAME: Final = "metrics.json"
 SUMMARY_NAME: Final = "summary.txt"
-
-_PACKAGES: Final = ("peerkd", "torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
 
 
 def run(
@@ -103,7 +100,7 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
             "peers": peers.fingerprint,
             "trials": trials.metadata["fingerprint"],
         },
-        versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        versions=trials.metadata["versions"],
         device=trials.metadata["device"],
         machine=trials.metadata["machine"],
         class_names=tuple(described["class_names"]),

@@ -11,7 +11,7 @@ from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import Progress, say
 from peerkd.results import table
 from peerkd.results.journal import Journal, open_journal
-from peerkd.stages import devices
+from peerkd.stages import machine
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.plan import plan, record_identity, without
 from peerkd.training.workers import run_in_workers
@@ -51,7 +51,7 @@ def distill(config: ExperimentConfig, peers: Manifest, store: ArtifactStore) -> 
     if done:
         say(NAME, f"already done: {_summary(done.metadata)}")
         return done
-    device, num_workers = devices.choose(config.compute)
+    device, num_workers = machine.choose_device(config.compute)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     inputs = SweepInputs(
@@ -72,7 +72,8 @@ def distill(config: ExperimentConfig, peers: Manifest, store: ArtifactStore) -> 
             "num_trials": trials.num_rows,
             "worker_seconds": sum(trials["seconds"].to_pylist()),
             "device": device,
-            "machine": devices.machine_name(),
+            "versions": machine.software_versions(),
+            "machine": machine.describe_processor(),
         }
         manifest = store.publish(key, metadata=metadata)
     say(NAME, _summary(metadata))

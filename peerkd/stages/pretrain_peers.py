@@ -9,7 +9,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import Progress, say
 from peerkd.results.journal import Journal, open_journal
-from peerkd.stages import devices
+from peerkd.stages import machine
 from peerkd.training.inputs import EpochDone, PretrainInputs
 from peerkd.training.workers import run_in_workers
 
@@ -48,7 +48,7 @@ def pretrain(config: ExperimentConfig, partition: Manifest, store: ArtifactStore
     if done:
         say(NAME, f"already done: {_summary(done.metadata['peers'])}")
         return done
-    device, num_workers = devices.choose(config.compute)
+    device, num_workers = machine.choose_device(config.compute)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     with store.open_workspace(key) as workspace:
         inputs = PretrainInputs(

@@ -1,0 +1,56 @@
+"""The machine that a stage runs on: what it can compute with, and what a reader of its numbers wants to know of it."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from peerkd.config.experiment import ComputeConfig
+
+_PACKAGES: Final = ("peerkd", "torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
+
+
+def choose_device(compute: ComputeConfig) -> tuple[str, int]:
+    """Return the kind of device, ``cpu`` or ``cuda``, and the number of worker processes.
+
+    Raises:
+        ValueError: If a GPU is asked for and there is none.
+    """
+    num_gpus = 0 if compute.device == "cpu" else _count_gpus()
+    if compute.device == "cuda" and num_gpus == 0:
+        raise ValueError("compute.device must be cpu or auto where there is no GPU, got cuda.")
+    if num_gpus == 0:
+        return "cpu", compute.num_workers or count_cores()
+    return "cuda", compute.num_workers or num_gpus
+
+
+def count_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe_processor() -> str:
+    """Return the processor's name and the number of cores, for people who compare timings."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = names[0] if names else name
+    return f"{name}, {count_cores()} cores"
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of what computes, by package."""
+    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+
+
+def _count_gpus() -> int:
+    # torch costs seconds to ask and most laptops need not: no device file, no NVIDIA GPU.
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
