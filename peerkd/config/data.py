@@ -32,7 +32,7 @@ class DataConfig(StrictConfig):
     """Keep a class-stratified subset of the test split. Null: all."""
 
     test_fraction: Fraction = 0.2
-    """Share held out as the test split where the source has none."""
+    """Share held out as the test split where the source has none; pixel statistics then come from all samples."""
 
     validation_fraction: Fraction = 0.1
     """Share of the training split held out for every choice that is made; no peer trains on it."""

@@ -20,6 +20,14 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that comes twice, where the base class would take the last."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"{key} must be given once in a mapping, got it {keys.count(key)} times.")
+        return super().construct_mapping(node, deep=deep)
+
 
 class _Dumper(yaml.SafeDumper):
     """Writes what ``_Loader`` reads: a text that looks like such a number is quoted."""

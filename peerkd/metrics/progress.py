@@ -48,6 +48,11 @@ class Progress:
             self._last_said = now
             self._write(self._stage, self._line(now, rated_seconds=now - self._rated_since))
 
+    def recover(self, num: int) -> None:
+        """Count ``num`` pieces that an earlier attempt did and that only now turn up; they are left out of the rate."""
+        self._num_before += num
+        self._num_done += num
+
     def _line(self, now: float, *, rated_seconds: float) -> str:
         rate = (self._num_done - self._num_before) / rated_seconds if rated_seconds >= self._interval_seconds else 0
         line = f"{self._num_done:,} of {self._total:,} {self._unit} ({self._num_done / self._total:.0%})"

@@ -78,7 +78,8 @@ def _train_missing(inputs: PretrainInputs, journal: Journal, *, num_workers: int
     for news in run_in_workers("peerkd.training.peers:start", (inputs,), missing, num_workers=num_workers):
         if isinstance(news, EpochDone):
             # A training that goes on from a checkpoint starts with all the epochs it had done.
-            progress.advance(news.num_epochs - num_epochs[news.peer])
+            progress.recover(news.num_epochs - num_epochs[news.peer] - 1)
+            progress.advance()
             num_epochs[news.peer] = news.num_epochs
         else:
             journal.append(news)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peerkd.artifacts import keys
 from peerkd.artifacts.keys import fingerprint, key
 
 VALUES = {"seed": 0, "sweep": {"alphas": [0.1, 0.5], "name": "é"}, "path": None, "flip": True}
@@ -28,8 +29,16 @@ def test_a_fingerprint_is_the_same_on_every_machine_and_in_every_release() -> No
     assert fingerprint({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
-def test_a_key_is_the_noun_and_the_first_digits_of_the_fingerprint() -> None:
-    assert key("peers", VALUES) == f"peers/{fingerprint(VALUES)[:16]}"
+def test_a_key_is_the_noun_and_sixteen_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "NUMERICS_VERSION", 1)
+    # printf '[1,{}]' | sha256sum
+    assert key("peers", {}) == "peers/ede0de8074924080"
+
+
+def test_a_version_of_the_programs_numbers_finds_no_artifact_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key("peers", VALUES)
+    monkeypatch.setattr(keys, "NUMERICS_VERSION", keys.NUMERICS_VERSION + 1)
+    assert key("peers", VALUES) != before
 
 
 @given(values=_JSON)

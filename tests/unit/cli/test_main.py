@@ -39,6 +39,16 @@ def peerkd(
     return run
 
 
+@pytest.fixture
+def _no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it a failure to get as far as running something."""
+
+    def run_pipeline(*_: object) -> str:
+        raise AssertionError("The pipeline was run.")
+
+    monkeypatch.setattr(jointkd, "run_pipeline", run_pipeline)
+
+
 def test_help_is_at_once_because_nothing_heavy_is_imported() -> None:
     script = (
         "import sys; from peerkd.cli.main import main; sys.argv = ['peerkd', '--help']\n"
@@ -72,6 +82,7 @@ BAD_INPUTS = [
 ]
 
 
+@pytest.mark.usefixtures("_no_pipeline")
 @pytest.mark.parametrize(("arguments", "message"), BAD_INPUTS)
 @pytest.mark.parametrize("command", [("run", "jointkd"), ("config", "show")])
 def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
@@ -81,6 +92,7 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("_no_pipeline")
 @pytest.mark.parametrize("output", ["file", "file/runs"])
 def test_an_output_that_is_a_file_is_refused_and_left_as_it_is(peerkd, tmp_path: Path, output: str) -> None:
     (tmp_path / "file").write_text("mine")

@@ -199,3 +199,10 @@ def test_a_text_survives_the_way_through_yaml_whatever_it_looks_like(
     file = tmp_path_factory.getbasetemp() / "experiment.yaml"
     file.write_text(to_yaml(config), encoding="utf-8")
     assert load_file(file) == config
+
+
+def test_a_key_that_comes_twice_is_refused(tmp_path):
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seed: 1\nname: twice\nseed: 2\n")
+    with pytest.raises(ValueError, match=r"^seed must be given once in a mapping, got it 2 times\.$"):
+        load_file(path)

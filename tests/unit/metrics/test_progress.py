@@ -126,3 +126,15 @@ def test_rates_are_told_in_two_digits_or_more(start, lines: list[str], num: int,
     advance(0)
     advance(seconds, num=num)
     assert f", {rate} a second, about " in lines[-1]
+
+
+def test_what_an_earlier_attempt_did_counts_but_not_towards_the_rate(clock: Clock, lines: list[str]) -> None:
+    progress = Progress(
+        "s", unit="epochs", total=100, clock=clock, write=lambda stage, text: lines.append(f"{stage}: {text}")
+    )
+    progress.advance()
+    for _ in range(4):
+        clock.now += 1
+        progress.recover(10)
+        progress.advance()
+    assert lines[-1] == "s: 45 of 100 epochs (45%), 1.0 a second, about 55 s left"

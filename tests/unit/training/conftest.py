@@ -1,11 +1,9 @@
 """A tiny experiment on real digits, in folders, as the stages leave it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.resolve import resolve
@@ -38,15 +36,6 @@ class TinyExperiment:
             peers_folder=self.peers,
             device="cpu",
         )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As in a worker: sums over threads would not be the same."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,7 @@
+"""For all tests."""
+
+import os
+
+# One thread, as in a worker, before anything imports torch: sums over threads would not be the same from machine to
+# machine, and on a busy one threads that wait for each other take most of the time.
+os.environ["OMP_NUM_THREADS"] = "1"

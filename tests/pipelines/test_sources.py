@@ -1,0 +1,55 @@
+"""Whole experiments on what users bring, beside digits: image folders, packed and streamed, and npz files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tests.pipelines.experiments import TINY, run, trials
+
+SETTINGS = [setting for setting in TINY if not setting.startswith("data.")] + ["pretrain.epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The first 600 digits as PNG files, train and test."""
+    root = tmp_path_factory.mktemp("images")
+    digits = load_digits()
+    for index in range(600):
+        place = root / ("train" if index < 450 else "test") / f"digit-{digits.target[index]}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[index] * 15).astype(np.uint8)).save(place / f"{index:04}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    "storage", [["data.storage=packed"], ["data.storage=streamed", "data.image_size_pixels=12"]], ids=lambda s: s[0]
+)
+def test_an_image_folder(folder, tmp_path, storage):
+    process = run(tmp_path / "runs", [*SETTINGS, "data.source=image_folder", f"data.path={folder}", *storage])
+    assert process.returncode == 0, process.stderr
+    table = trials(tmp_path / "runs")
+    assert set(table["num_transfer_samples"].to_pylist()) <= set(range(100, 300))
+    assert "reported on 150 test samples" in process.stdout
+
+
+def test_a_file_of_arrays_with_the_writers_of_its_samples(tmp_path):
+    digits = load_digits()
+    path = tmp_path / "digits.npz"
+    writers = np.arange(len(digits.target)) // 60
+    np.savez(path, images=(digits.images * 15).astype(np.uint8), labels=digits.target, writer=writers)
+    process = run(
+        tmp_path / "runs",
+        [
+            *SETTINGS,
+            "data.source=npz",
+            f"data.path={path}",
+            "partition.label_skew.kind=natural",
+            "partition.label_skew.column=writer",
+            "partition.own_evaluation=held_out",
+            "partition.public_fraction=0.1",
+            "sweep.transfer_sets=[student,public,public_unlabelled]",
+        ],
+    )
+    assert process.returncode == 0, process.stderr
+    assert set(trials(tmp_path / "runs")["transfer_set"].to_pylist()) == {"student", "public", "public_unlabelled"}
