@@ -7,8 +7,9 @@ import hashlib
 import json
 from typing import Any, Final
 
-NUMERICS_VERSION: Final = 1
-"""Part of every key. A change of the program that alters numbers raises it, so that no old number is found again."""
+NUMERICS_VERSION: Final = 2
+"""Part of every key. A change of the program that alters numbers, or how they are kept, raises it, so that nothing old
+is found again. 2: weights are named by blocks."""
 
 
 def fingerprint(values: Any) -> str:

@@ -1,20 +1,27 @@
-"""The one place where an architecture's name becomes a network."""
+"""The one place where an architecture's name becomes a network.
+
+Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
 
-_Builder = Callable[..., nn.Module]
+_Builder = Callable[..., nn.Sequential]
 
 
 def build_network(
     architecture: str, *, image_shape_CHW: tuple[int, int, int], num_classes: int, seed: int
-) -> nn.Module:
-    """Build a network with weights drawn from ``seed`` and from nothing else.
+) -> nn.Sequential:
+    """Build a network of named blocks, with weights drawn from ``seed`` and from nothing else.
+
+    It can be cut between any two of its blocks. The last one is ``classifier``, which turns ``features_BF`` into
+    ``logits_BK``. The one before it is ``pool``, which turns feature maps into features; a network without feature maps
+    has none. No block changes its input in place, so that several may share one.
 
     Args:
         architecture: A name of ``ARCHITECTURES``.
@@ -38,20 +45,24 @@ def num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _small(name: str) -> Callable[[], _Builder]:
-    return lambda: getattr(import_module("peerkd.models.small"), name)
-
-
-def _cifar_resnet(depth: int) -> Callable[[], _Builder]:
-    return lambda: partial(import_module("peerkd.models.resnet").cifar_resnet, depth=depth)
+def _function(module: str, function: str, /, **arguments: Any) -> Callable[[], _Builder]:
+    return lambda: partial(getattr(import_module(f"peerkd.models.{module}"), function), **arguments)
 
 
 # Each entry imports its module when it is built: torchvision alone costs a second that a small network need not pay.
 ARCHITECTURES: Final[Mapping[str, Callable[[], _Builder]]] = {
-    "mlp": _small("mlp"),
-    "small_cnn": _small("small_cnn"),
-    "resnet18": lambda: import_module("peerkd.models.resnet").resnet18,
-    "resnet20": _cifar_resnet(20),
-    "resnet32": _cifar_resnet(32),
-    "resnet56": _cifar_resnet(56),
+    "mlp": _function("small", "mlp"),
+    "small_cnn": _function("small", "small_cnn"),
+    "resnet18": _function("resnet", "resnet18"),
+    "resnet20": _function("resnet", "cifar_resnet", depth=20),
+    "resnet32": _function("resnet", "cifar_resnet", depth=32),
+    "resnet56": _function("resnet", "cifar_resnet", depth=56),
+    "resnet110": _function("resnet", "resnet110"),
+    "wrn20_8": _function("resnet", "wrn20_8"),
+    "densenet40_12": _function("densenet", "densenet40_12"),
+    "vgg16": _function("vgg", "vgg16"),
+    "resnet18_imagenet": _function("imagenet", "imagenet_resnet", name="resnet18"),
+    "resnet34_imagenet": _function("imagenet", "imagenet_resnet", name="resnet34"),
+    "resnet50_imagenet": _function("imagenet", "imagenet_resnet", name="resnet50"),
+    "resnext50_imagenet": _function("imagenet", "imagenet_resnet", name="resnext50_32x4d"),
 }

@@ -5,41 +5,21 @@ ResNet-20/32/56 are the CIFAR networks of section 4.2: three stages of n blocks 
 stride 1 and no pooling. Where a block changes shape its shortcut is a 1x1 convolution (option B) in both; the
 original CIFAR networks pad with zeros (option A), which saves a few thousand parameters and is otherwise the same.
 
+``resnet110`` and ``wrn20_8`` are what tables of online distillation call so, after the code of OKDDip
+(DefangChen/OKDDip, commit c6a05de): bottleneck blocks, which He et al. have for ImageNet alone. Others mean basic
+blocks by ResNet-110, ``cifar_resnet(depth=110)``, and networks without bottlenecks by WRN.
+
 Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
 
-from typing import cast
+from collections import OrderedDict
 
-from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, ResNet
-
-
-class CifarResNet(nn.Module):
-    """Three stages of basic blocks, average pooling, one linear layer: ``images_BCHW -> logits_BK``."""
-
-    def __init__(self, *, num_blocks: int, in_channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
-        )
-        self.stages = nn.Sequential(
-            _stage(16, 16, num_blocks=num_blocks, stride=1),
-            _stage(16, 32, num_blocks=num_blocks, stride=2),
-            _stage(32, 64, num_blocks=num_blocks, stride=2),
-        )
-        self.classifier = nn.Linear(64, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return ``logits_BK``."""
-        features_BF = self.stages(self.stem(images_BCHW)).mean(dim=(2, 3))
-        return cast(Tensor, self.classifier(features_BF))
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 
-def cifar_resnet(*, depth: int, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Module:
-    """Build the CIFAR residual network of ``depth`` layers.
+def cifar_resnet(*, depth: int, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
+    """Build the CIFAR residual network of ``depth`` layers: ``images_BCHW -> logits_BK``.
 
     Raises:
         ValueError: If ``depth`` is not 6n + 2 for some n of at least 1.
@@ -47,23 +27,84 @@ def cifar_resnet(*, depth: int, image_shape_CHW: tuple[int, int, int], num_class
     num_blocks, remainder = divmod(depth - 2, 6)
     if num_blocks < 1 or remainder:
         raise ValueError(f"depth must be 6n + 2, got {depth}.")
-    return CifarResNet(num_blocks=num_blocks, in_channels=image_shape_CHW[0], num_classes=num_classes)
+    return _three_stages(BasicBlock, num_blocks, in_channels=image_shape_CHW[0], num_classes=num_classes)
 
 
-def resnet18(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Module:
-    """Build ResNet-18 with the stem for 32x32 images."""
+def resnet110(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
+    """Build three stages of 12 bottleneck blocks: ``images_BCHW -> logits_BK``."""
+    return _three_stages(Bottleneck, 12, in_channels=image_shape_CHW[0], num_classes=num_classes)
+
+
+def wrn20_8(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
+    """Build three stages of 2 bottleneck blocks, 8 times as wide inside: ``images_BCHW -> logits_BK``."""
+    return _three_stages(Bottleneck, 2, in_channels=image_shape_CHW[0], num_classes=num_classes, base_width=8 * 64)
+
+
+def resnet18(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
+    """Build ResNet-18 with the stem for 32x32 images: ``images_BCHW -> logits_BK``."""
     network = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=num_classes)
-    network.conv1 = nn.Conv2d(image_shape_CHW[0], 64, kernel_size=3, padding=1, bias=False)
-    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    network.maxpool = nn.Identity()
-    return cast(nn.Module, network)
+    stem = nn.Conv2d(image_shape_CHW[0], 64, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    return four_stages(network, stem=nn.Sequential(stem, network.bn1, network.relu))
 
 
-def _stage(in_channels: int, out_channels: int, *, num_blocks: int, stride: int) -> nn.Sequential:
-    shortcut = None
-    if stride != 1 or in_channels != out_channels:
-        shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+def four_stages(network: ResNet, *, stem: nn.Sequential) -> nn.Sequential:
+    """Return torchvision's network as named blocks, with a stem of its own. The modules are shared, not copied."""
+    return nn.Sequential(
+        OrderedDict(
+            stem=stem,
+            stage1=network.layer1,
+            stage2=network.layer2,
+            stage3=network.layer3,
+            stage4=network.layer4,
+            pool=average_pool(),
+            classifier=network.fc,
         )
-    first = BasicBlock(in_channels, out_channels, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(out_channels, out_channels) for _ in range(num_blocks - 1)))
+    )
+
+
+def average_pool() -> nn.Sequential:
+    """Return what averages feature maps of any size over space: ``maps_BCHW -> features_BF``."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _three_stages(
+    block: type[BasicBlock] | type[Bottleneck],
+    num_blocks: int,
+    *,
+    in_channels: int,
+    num_classes: int,
+    base_width: int = 64,
+) -> nn.Sequential:
+    """Build stages of 16, 32 and 64 planes. ``base_width`` / 64 is how many times as wide a bottleneck is inside."""
+
+    def stage(channels: int, planes: int, *, stride: int) -> nn.Sequential:
+        out_channels = planes * block.expansion
+        shortcut = None
+        if stride != 1 or channels != out_channels:
+            shortcut = nn.Sequential(
+                nn.Conv2d(channels, out_channels, kernel_size=1, stride=stride, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+        first = block(channels, planes, stride, shortcut, base_width=base_width)
+        others = (block(out_channels, planes, base_width=base_width) for _ in range(num_blocks - 1))
+        return nn.Sequential(first, *others)
+
+    network = nn.Sequential(
+        OrderedDict(
+            stem=nn.Sequential(
+                nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False),
+                nn.BatchNorm2d(16),
+                nn.ReLU(inplace=True),
+            ),
+            stage1=stage(16, 16, stride=1),
+            stage2=stage(16 * block.expansion, 32, stride=2),
+            stage3=stage(32 * block.expansion, 64, stride=2),
+            pool=average_pool(),
+            classifier=nn.Linear(64 * block.expansion, num_classes),
+        )
+    )
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return network

@@ -1,40 +1,44 @@
 """Networks small enough for a sweep of thousands of trainings on a laptop.
 
-Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
+Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
+
+from collections import OrderedDict
 
 from torch import nn
 
 
-def mlp(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int = 64) -> nn.Module:
+def mlp(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int = 64) -> nn.Sequential:
     """Build two hidden layers of ``width`` units on the flattened image: ``images_BCHW -> logits_BK``."""
     channels, height, breadth = image_shape_CHW
     return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(channels * height * breadth, width),
-        nn.ReLU(),
-        nn.Linear(width, width),
-        nn.ReLU(),
-        nn.Linear(width, num_classes),
+        OrderedDict(
+            hidden1=nn.Sequential(nn.Flatten(), nn.Linear(channels * height * breadth, width), nn.ReLU()),
+            hidden2=nn.Sequential(nn.Linear(width, width), nn.ReLU()),
+            classifier=nn.Linear(width, num_classes),
+        )
     )
 
 
-def small_cnn(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int = 16) -> nn.Module:
+def small_cnn(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int = 16) -> nn.Sequential:
     """Build two 3x3 convolutions with batch normalisation, pooled between, and a linear layer.
 
     The last feature map is averaged to 2x2 cells, so that any image of at least 4x4 pixels fits:
     ``images_BCHW -> logits_BK``.
     """
-    channels = image_shape_CHW[0]
     return nn.Sequential(
-        nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
+        OrderedDict(
+            stage1=nn.Sequential(*_convolution(image_shape_CHW[0], width), nn.MaxPool2d(2)),
+            stage2=nn.Sequential(*_convolution(width, 2 * width)),
+            pool=nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()),
+            classifier=nn.Linear(2 * width * 4, num_classes),
+        )
+    )
+
+
+def _convolution(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
+    return (
+        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
         nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(width, 2 * width, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(2 * width),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(2 * width * 4, num_classes),
     )

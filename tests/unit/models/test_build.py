@@ -4,7 +4,9 @@ import sys
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from peerkd.config.architectures import ARCHITECTURE_FACTS
 from peerkd.models.build import ARCHITECTURES, build_network, num_parameters
 
 GREY, COLOUR = (1, 8, 8), (3, 32, 32)
@@ -24,6 +26,14 @@ def weights(architecture: str, *, seed: int) -> dict[str, torch.Tensor]:
         ("resnet20", 272_186, 272_474),
         ("resnet32", 466_618, 466_906),
         ("resnet56", 855_482, 855_770),
+        ("resnet110", 1_147_450, 1_147_738),
+        ("wrn20_8", 6_847_802, 6_848_090),
+        ("densenet40_12", 175_690, 176_122),
+        ("vgg16", 15_252_426, 15_253_578),
+        ("resnet18_imagenet", 11_175_370, 11_181_642),
+        ("resnet34_imagenet", 21_283_530, 21_289_802),
+        ("resnet50_imagenet", 23_522_250, 23_528_522),
+        ("resnext50_imagenet", 22_994_122, 23_000_394),
     ],
 )
 def test_the_number_of_parameters_is_pinned(architecture: str, num_grey: int, num_colour: int) -> None:
@@ -36,13 +46,37 @@ def test_buffers_are_no_parameters() -> None:
     assert num_parameters(torch.nn.BatchNorm2d(7)) == 2 * 7
 
 
+@pytest.mark.parametrize(
+    ("architecture", "num_millions", "num_multiply_adds_millions"),
+    [
+        ("resnet32", "0.473", "69.1"),
+        ("resnet110", "1.171", "167.5"),
+        ("vgg16", "15.300", "313.8"),
+        ("densenet40_12", "0.188", "72.4"),
+        ("wrn20_8", "6.871", "1022.8"),
+    ],
+)
+def test_the_networks_of_the_published_tables_have_their_size(
+    architecture: str, num_millions: str, num_multiply_adds_millions: str
+) -> None:
+    # With 100 classes, counted in the networks of OKDDip's code (DefangChen/OKDDip, commit c6a05de).
+    network = build_network(architecture, image_shape_CHW=COLOUR, num_classes=100, seed=0).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, *COLOUR))
+    assert f"{num_parameters(network) / 1e6:.3f}" == num_millions
+    assert f"{counter.get_total_flops() / 2e6:.1f}" == num_multiply_adds_millions
+
+
 @pytest.mark.parametrize("image_shape_CHW", [GREY, COLOUR], ids=["grey", "colour"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_trains_on_grey_digits_and_on_colour_images(
     architecture: str, image_shape_CHW: tuple[int, int, int]
 ) -> None:
-    network = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=7, seed=0).train()
-    images_BCHW = torch.randn(2, *image_shape_CHW, generator=torch.Generator().manual_seed(0))
+    # Those that digits are too small for get them as large as they need.
+    channels, size, _ = image_shape_CHW
+    size = max(size, ARCHITECTURE_FACTS[architecture].min_image_size_pixels)
+    network = build_network(architecture, image_shape_CHW=(channels, size, size), num_classes=7, seed=0).train()
+    images_BCHW = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
     logits_BK = network(images_BCHW)
     assert logits_BK.shape == (2, 7)
     logits_BK.square().sum().backward()
@@ -78,7 +112,10 @@ def test_the_generators_of_the_gpus_are_not_seeded(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
-    message = "architecture must be one of mlp, small_cnn, resnet18, resnet20, resnet32, resnet56, got vgg."
+    message = (
+        "architecture must be one of mlp, small_cnn, resnet18, resnet20, resnet32, resnet56, resnet110, wrn20_8, "
+        "densenet40_12, vgg16, resnet18_imagenet, resnet34_imagenet, resnet50_imagenet, resnext50_imagenet, got vgg."
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         build_network("vgg", image_shape_CHW=GREY, num_classes=10, seed=0)
 

@@ -1,11 +1,13 @@
 import math
+from functools import partial
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from peerkd.models.build import num_parameters
-from peerkd.models.resnet import cifar_resnet, resnet18
+from peerkd.models.resnet import cifar_resnet, resnet18, resnet110, wrn20_8
 
 COLOUR = (3, 32, 32)
 OPTION_B = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)
@@ -37,26 +39,48 @@ def test_a_depth_of_another_form_is_refused(depth: int) -> None:
         cifar_resnet(depth=depth, image_shape_CHW=COLOUR, num_classes=10)
 
 
-def test_maps_are_of_32_16_and_8_pixels_in_the_cifar_network() -> None:
-    network = cifar_resnet(depth=20, image_shape_CHW=COLOUR, num_classes=10).eval()
-    features = network.stem(torch.zeros(1, *COLOUR))
-    shapes = [tuple(features.shape[1:])]
-    for stage in network.stages:
-        features = stage(features)
-        shapes.append(tuple(features.shape[1:]))
-    assert shapes == [(16, 32, 32), (16, 32, 32), (32, 16, 16), (64, 8, 8)]
+@pytest.mark.parametrize("build", [partial(cifar_resnet, depth=20), resnet110, wrn20_8])
+def test_maps_are_of_32_16_and_8_pixels_in_the_cifar_networks(build) -> None:
+    network = build(image_shape_CHW=COLOUR, num_classes=10).eval()
+    expansion = network.classifier.in_features // 64
+    assert shapes(network)[:4] == [
+        (16, 32, 32),
+        (16 * expansion, 32, 32),
+        (32 * expansion, 16, 16),
+        (64 * expansion, 8, 8),
+    ]
 
 
 def test_resnet18_keeps_all_pixels_up_to_its_first_stage() -> None:
     network = resnet18(image_shape_CHW=COLOUR, num_classes=10).eval()
-    seen: list[tuple[int, ...]] = []
-    network.layer1.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[1:])))
-    network.layer4.register_forward_hook(lambda _, __, output: seen.append(tuple(output.shape[1:])))
-    network(torch.zeros(1, *COLOUR))
-    assert seen == [(64, 32, 32), (512, 4, 4)]
+    assert shapes(network)[:5] == [(64, 32, 32), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
 
 
-@pytest.mark.parametrize("build", [lambda **sizes: cifar_resnet(depth=20, **sizes), resnet18])
+def test_resnet18_is_that_of_torchvision_but_for_the_stem() -> None:
+    torch.manual_seed(0)
+    network = resnet18(image_shape_CHW=COLOUR, num_classes=10)
+    torch.manual_seed(0)
+    reference = torchvision.models.resnet18(num_classes=10)
+    reference.conv1, reference.maxpool = network.stem[0], nn.Identity()
+    weights, expected = list(network.parameters()), list(reference.parameters())
+    assert len(weights) == len(expected)
+    assert all(torch.equal(weight, other) for weight, other in zip(weights, expected, strict=True))
+    images_BCHW = torch.randn(4, *COLOUR, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(network(images_BCHW), reference(images_BCHW))
+
+
+def test_a_wide_network_has_eight_times_the_channels_inside_its_bottlenecks() -> None:
+    network = wrn20_8(image_shape_CHW=COLOUR, num_classes=10)
+    widths = [stage[0].conv2.out_channels for stage in (network.stage1, network.stage2, network.stage3)]
+    assert widths == [8 * 16, 8 * 32, 8 * 64]
+
+
+def test_the_stride_is_on_the_convolution_of_three_by_three() -> None:
+    network = resnet110(image_shape_CHW=COLOUR, num_classes=10)
+    assert [network.stage2[0].conv1.stride, network.stage2[0].conv2.stride] == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("build", [partial(cifar_resnet, depth=20), resnet110, wrn20_8, resnet18])
 def test_kernels_start_as_he_et_al_2015_say(build) -> None:
     torch.manual_seed(0)
     network = build(image_shape_CHW=COLOUR, num_classes=10)
@@ -64,3 +88,13 @@ def test_kernels_start_as_he_et_al_2015_say(build) -> None:
         if isinstance(module, nn.Conv2d) and module.weight.numel() > 1000:
             fan_out = module.out_channels * math.prod(module.kernel_size)
             assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.1)
+
+
+def shapes(network: nn.Sequential) -> list[tuple[int, ...]]:
+    """Return the shape of one image after each block."""
+    found = []
+    values = torch.zeros(1, *COLOUR)
+    for block in network:
+        values = block(values)
+        found.append(tuple(values.shape[1:]))
+    return found

@@ -1,0 +1,105 @@
+"""The networks that a config can name: their blocks, where branches may leave them, the images they take. No torch.
+
+What ``peerkd.models`` builds has the same names and blocks; a test compares the two.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+Architecture = Literal[
+    "mlp",
+    "small_cnn",
+    "resnet18",
+    "resnet20",
+    "resnet32",
+    "resnet56",
+    "resnet110",
+    "wrn20_8",
+    "densenet40_12",
+    "vgg16",
+    "resnet18_imagenet",
+    "resnet34_imagenet",
+    "resnet50_imagenet",
+    "resnext50_imagenet",
+]
+
+
+class ArchitectureFacts(NamedTuple):
+    """What a network is made of."""
+
+    blocks: tuple[str, ...]
+    """From the image to the logits; the last one is ``classifier``."""
+
+    branch_point: str
+    """The block from which on each branch has its own, unless configured. What comes before is shared."""
+
+    min_image_size_pixels: int
+    """Smallest power of two at which every halving still halves; of the shorter side."""
+
+    has_maps: bool
+    """It has feature maps, which the block ``pool`` turns into features."""
+
+
+_TAIL: Final = ("pool", "classifier")
+_THREE_STAGES: Final = ("stem", "stage1", "stage2", "stage3", *_TAIL)
+_FOUR_STAGES: Final = ("stem", "stage1", "stage2", "stage3", "stage4", *_TAIL)
+_CIFAR: Final = ArchitectureFacts(_THREE_STAGES, branch_point="stage3", min_image_size_pixels=4, has_maps=True)
+_IMAGENET: Final = ArchitectureFacts(_FOUR_STAGES, branch_point="stage4", min_image_size_pixels=32, has_maps=True)
+
+ARCHITECTURE_FACTS: Final[Mapping[Architecture, ArchitectureFacts]] = {
+    "mlp": ArchitectureFacts(
+        ("hidden1", "hidden2", "classifier"), branch_point="hidden2", min_image_size_pixels=1, has_maps=False
+    ),
+    "small_cnn": ArchitectureFacts(
+        ("stage1", "stage2", *_TAIL), branch_point="stage2", min_image_size_pixels=4, has_maps=True
+    ),
+    "resnet18": _IMAGENET._replace(min_image_size_pixels=8),
+    "resnet20": _CIFAR,
+    "resnet32": _CIFAR,
+    "resnet56": _CIFAR,
+    "resnet110": _CIFAR,
+    "wrn20_8": _CIFAR,
+    "densenet40_12": _CIFAR,
+    "vgg16": ArchitectureFacts(
+        ("stage1", "stage2", "stage3", "stage4", "stage5", *_TAIL),
+        branch_point="stage5",
+        min_image_size_pixels=32,
+        has_maps=True,
+    ),
+    "resnet18_imagenet": _IMAGENET,
+    "resnet34_imagenet": _IMAGENET,
+    "resnet50_imagenet": _IMAGENET,
+    "resnext50_imagenet": _IMAGENET,
+}
+
+
+def branch_points(architecture: Architecture) -> tuple[str, ...]:
+    """Return the blocks at which branches may begin: the first one is shared, and features belong to a branch."""
+    return tuple(block for block in ARCHITECTURE_FACTS[architecture].blocks[1:] if block not in _TAIL)
+
+
+def check_branch_point(architecture: Architecture, branch_point: str | None) -> None:
+    """Do nothing if branches may begin at that block. None is the architecture's own.
+
+    Raises:
+        ValueError: If they may not.
+    """
+    known = branch_points(architecture)
+    if branch_point is not None and branch_point not in known:
+        rule = f"one of {', '.join(known)}" if len(known) > 1 else known[0]
+        raise ValueError(f"collaboration.branch_point must be {rule} for {architecture}, got {branch_point}.")
+
+
+def check_image_size(architecture: Architecture, image_shape_CHW: tuple[int, int, int]) -> None:
+    """Do nothing if the network can be trained on images of that shape.
+
+    Raises:
+        ValueError: If the images are too small for it.
+    """
+    _, height, width = image_shape_CHW
+    least = ARCHITECTURE_FACTS[architecture].min_image_size_pixels
+    if min(height, width) < least:
+        raise ValueError(
+            f"architectures must take the data's images of {height}x{width} pixels, "
+            f"got {architecture}, which needs at least {least}x{least}."
+        )

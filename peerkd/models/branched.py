@@ -1,0 +1,257 @@
+"""A network with several branches on one trunk: any architecture, split at one of its blocks.
+
+Shape suffixes: M = branches, V = views, B = batch, N = V * B images, all of view 0 first, C = channels, H W = image
+size, F = features, K = classes, A = branches that attend to each other.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from peerkd.models.build import build_network
+from peerkd.models.heads import AttentionHead, FusedHead, GatedHead, JoinedHead
+from peerkd.seeds import derive_seed
+
+POOL = "pool"
+CLASSIFIER = "classifier"
+
+
+class BranchOutputs(NamedTuple):
+    """What a branched network computes for a batch."""
+
+    logits_MBK: Tensor
+    """With one branch and several views, N in place of B."""
+
+    head_logits_BK: Tensor | None
+    """Of the joined, gated or fused head."""
+
+    attention_BAA: Tensor | None
+    """Of the attention head."""
+
+    def float(self) -> "BranchOutputs":
+        """Return the same in float32, which losses are computed in."""
+        head, attention = self.head_logits_BK, self.attention_BAA
+        return BranchOutputs(
+            self.logits_MBK.float(),
+            None if head is None else head.float(),
+            None if attention is None else attention.float(),
+        )
+
+
+class _ScaledGradient(torch.autograd.Function):
+    """The identity forward; backward, the gradient times a factor."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, factor: float) -> Tensor:
+        context.factor = factor
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * context.factor, None
+
+
+class BranchedNetwork(nn.Module):
+    """Trunk, branches and what joins them: ``images_NCHW -> BranchOutputs``."""
+
+    def __init__(
+        self,
+        trunk: nn.Sequential,
+        branches: list[nn.Sequential],
+        *,
+        head: nn.Module | None = None,
+        view_batch_norm: Literal["joined", "separate"] = "joined",
+        scale_trunk_gradient: bool = False,
+    ) -> None:
+        """Join the parts.
+
+        Args:
+            trunk: Named blocks; none of them if the branches share nothing.
+            branches: Named blocks, the last one ``classifier``.
+            head: One of ``peerkd.models.heads``.
+            view_batch_norm: ``joined`` passes all views through the trunk as one batch: one set of statistics, updated
+                once a step. ``separate`` passes one view after the other: statistics of each view, and with V views a
+                running mean that forgets ``1 - 0.9^V`` of itself a step where one pass forgets 0.1.
+            scale_trunk_gradient: Divide the gradient that reaches the trunk by the number of branches (Song and Chai
+                2018, arXiv:1805.11761, section 2.2), so that its step does not grow with them.
+        """
+        super().__init__()
+        self.trunk = trunk
+        self.branches = nn.ModuleList(branches)
+        self.head = head
+        self._separate = view_batch_norm == "separate"
+        self._trunk_gradient_factor = 1 / len(branches) if scale_trunk_gradient else None
+
+    @property
+    def num_branches(self) -> int:
+        """M."""
+        return len(self.branches)
+
+    def forward(self, images_NCHW: Tensor, num_views: int = 1) -> BranchOutputs:
+        """Run every branch.
+
+        Args:
+            images_NCHW: V views of B samples, those of view 0 first.
+            num_views: V. 1: all branches see the same. M: each sees its own. With one branch, any number.
+
+        Raises:
+            ValueError: If the branches cannot share the views out.
+        """
+        if self.num_branches > 1 and num_views not in (1, self.num_branches):
+            raise ValueError(f"num_views must be 1 or {self.num_branches}, got {num_views}.")
+        passes = images_NCHW.chunk(num_views) if self._separate else (images_NCHW,)
+        trunks = [self._run_trunk(images) for images in passes]
+        inputs = self._share_out(trunks, num_views)
+        maps, features, logits = zip(*(_run(branch, x) for branch, x in inputs), strict=True)
+        logits_MBK = torch.cat(logits)[None] if self.num_branches == 1 else torch.stack(logits)
+        head_logits_BK = attention_BAA = None
+        match self.head:
+            case JoinedHead():
+                head_logits_BK = self.head(torch.stack(features))
+            case GatedHead():
+                head_logits_BK = self.head(_pooled(trunks[0]), logits_MBK)
+            case FusedHead():
+                head_logits_BK = self.head(maps)
+            case AttentionHead():
+                # The last branch leads: it is taught by the others and teaches none.
+                attention_BAA = self.head(torch.stack(features[:-1]))
+        return BranchOutputs(logits_MBK, head_logits_BK, attention_BAA)
+
+    def plain_state(self, branch: int) -> dict[str, Tensor]:
+        """Return the trunk's and one branch's tensors, counted from 0, under the names of the plain network."""
+        part = self.branches[branch]
+        return {**self.trunk.state_dict(), **part.state_dict()}
+
+    def _run_trunk(self, images_NCHW: Tensor) -> Tensor:
+        trunk: Tensor = self.trunk(images_NCHW)
+        if self._trunk_gradient_factor is not None and trunk.requires_grad:
+            scaled: Tensor = _ScaledGradient.apply(trunk, self._trunk_gradient_factor)
+            return scaled
+        return trunk
+
+    def _share_out(self, trunks: list[Tensor], num_views: int) -> Iterator[tuple[nn.Module, Tensor]]:
+        if self.num_branches == 1:
+            yield from ((self.branches[0], trunk) for trunk in trunks)
+            return
+        if num_views == 1:
+            trunks = trunks * self.num_branches
+        elif not self._separate:
+            trunks = list(trunks[0].chunk(num_views))
+        yield from zip(self.branches, trunks, strict=True)
+
+
+def build_branched(
+    architecture: str,
+    *,
+    num_branches: int,
+    branch_point: str | None,
+    head: Literal["joined", "gated", "attention", "fused"] | None,
+    image_shape_CHW: tuple[int, int, int],
+    num_classes: int,
+    seed: int,
+    view_batch_norm: Literal["joined", "separate"] = "joined",
+    scale_trunk_gradient: bool = False,
+) -> BranchedNetwork:
+    """Build a network whose branches start from different weights, classifier included.
+
+    Branches that start alike and see alike stay alike. The first branch and the trunk have the weights of
+    ``build_network`` with the same seed.
+
+    Args:
+        architecture: As in ``build_network``.
+        num_branches: M, at least 1.
+        branch_point: First block that each branch has for itself; None: branches share nothing.
+        head: What joins the branches.
+        image_shape_CHW: Channels, height and width of one image.
+        num_classes: K.
+        seed: All weights follow from it.
+        view_batch_norm: As in ``BranchedNetwork``.
+        scale_trunk_gradient: As in ``BranchedNetwork``.
+
+    Raises:
+        ValueError: If the branch point is no block of the network, or a head needs what the network has not.
+    """
+    seeds = [seed, *(derive_seed(seed, "branch", branch) for branch in range(1, num_branches))]
+    networks = [
+        build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=each)
+        for each in seeds
+    ]
+    names = [name for name, _ in networks[0].named_children()]
+    splits = [name for name in names[1:] if name not in (POOL, CLASSIFIER)]
+    if branch_point is not None and branch_point not in splits:
+        raise ValueError(f"branch_point must be one of {', '.join(splits)}, got {branch_point}.")
+    first = 0 if branch_point is None else names.index(branch_point)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, "head"))
+        built = _build_head(
+            head,
+            networks[0],
+            first,
+            num_branches=num_branches,
+            image_shape_CHW=image_shape_CHW,
+            num_classes=num_classes,
+        )
+    return BranchedNetwork(
+        networks[0][:first],
+        [network[first:] for network in networks],
+        head=built,
+        view_batch_norm=view_batch_norm,
+        scale_trunk_gradient=scale_trunk_gradient,
+    )
+
+
+def _build_head(
+    head: str | None,
+    network: nn.Sequential,
+    first: int,
+    *,
+    num_branches: int,
+    image_shape_CHW: tuple[int, int, int],
+    num_classes: int,
+) -> nn.Module | None:
+    if head is None:
+        return None
+    if head == "gated" and first == 0:
+        raise ValueError("branch_point is required where a gate looks at the trunk, got None.")
+    if head == "fused" and not hasattr(network, POOL):
+        raise ValueError("The architecture must have feature maps to fuse, got one without.")
+    trunk, maps, features = _widths(network, first, image_shape_CHW)
+    match head:
+        case "joined":
+            return JoinedHead(num_branches=num_branches, num_features=features, num_classes=num_classes)
+        case "gated":
+            return GatedHead(num_branches=num_branches, num_trunk_channels=trunk)
+        case "attention":
+            return AttentionHead(num_features=features)
+        case "fused":
+            return FusedHead(num_branches=num_branches, num_channels=maps, num_classes=num_classes)
+    raise ValueError(f"head must be joined, gated, attention or fused, got {head}.")
+
+
+@torch.no_grad()
+def _widths(network: nn.Sequential, first: int, image_shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the channels of trunk output and last feature map, and the number of features, by running one image."""
+    was_training = network.training
+    network.eval()
+    trunk = network[:first](torch.zeros(1, *image_shape_CHW))
+    maps, features, _ = _run(network[first:], trunk)
+    network.train(was_training)
+    return trunk.shape[1], maps.shape[1], features.shape[1]
+
+
+def _run(branch: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return feature maps, features and logits; without a pool the features stand for the maps."""
+    maps = None
+    for name, block in branch.named_children():
+        if name == POOL:
+            maps = inputs
+        if name == CLASSIFIER:
+            return inputs if maps is None else maps, inputs, block(inputs)
+        inputs = block(inputs)
+    raise AssertionError("A branch must end with its classifier.")
+
+
+def _pooled(trunk: Tensor) -> Tensor:
+    return trunk.mean(dim=tuple(range(2, trunk.dim()))) if trunk.dim() > 2 else trunk

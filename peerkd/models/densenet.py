@@ -1,0 +1,67 @@
+"""DenseNet-40-12 for 32x32 images (Huang et al. 2017, arXiv:1608.06993).
+
+As tables of online distillation have it, after the code of OKDDip (DefangChen/OKDDip, commit c6a05de): DenseNet-BC,
+three dense blocks of 6 bottleneck layers, growth rate 12, 0.19 million parameters. The paper's own network of this name
+has 12 layers without bottleneck in each block, no compression, and 1.0 million. Kernels start as in He et al. 2015,
+fan-in.
+
+Shape suffixes: B = batch, C = channels, H W = image size, F = features, K = classes.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+_GROWTH: Final = 12
+_BOTTLENECK: Final = 4
+"""Channels between the two convolutions of a layer, in growth rates."""
+
+_NUM_BLOCKS: Final = 3
+_NUM_LAYERS: Final = 6
+
+
+class _DenseLayer(nn.Module):
+    """What came in and, beside it, 12 new channels: ``maps_BCHW -> maps_BCHW`` with 12 channels more."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        inner = _BOTTLENECK * _GROWTH
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(in_channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(in_channels, inner, kernel_size=1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, _GROWTH, kernel_size=3, padding=1, bias=False),
+        )
+
+    def forward(self, maps_BCHW: Tensor) -> Tensor:
+        return torch.cat((maps_BCHW, self.layers(maps_BCHW)), dim=1)
+
+
+def densenet40_12(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
+    """Build three dense blocks, the first two followed by a halving of image and channels.
+
+    ``images_BCHW -> logits_BK``
+    """
+    channels = 2 * _GROWTH
+    blocks: OrderedDict[str, nn.Module] = OrderedDict()
+    blocks["stem"] = nn.Conv2d(image_shape_CHW[0], channels, kernel_size=3, padding=1, bias=False)
+    for number in range(1, _NUM_BLOCKS + 1):
+        layers = [_DenseLayer(channels + layer * _GROWTH) for layer in range(_NUM_LAYERS)]
+        channels += _NUM_LAYERS * _GROWTH
+        end: list[nn.Module] = [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+        if number < _NUM_BLOCKS:
+            end += [nn.Conv2d(channels, channels // 2, kernel_size=1, bias=False), nn.AvgPool2d(2)]
+            channels //= 2
+        blocks[f"stage{number}"] = nn.Sequential(*layers, *end)
+    blocks["pool"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    blocks["classifier"] = classifier = nn.Linear(channels, num_classes)
+    network = nn.Sequential(blocks)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    nn.init.zeros_(classifier.bias)
+    return network
