@@ -1,0 +1,49 @@
+"""Collaborative learning with intermediate-level representation sharing: the mean of the others teaches each head.
+
+Shape suffixes: M = branches, B = batch, K = classes.
+"""
+
+from torch import Tensor
+
+from peerkd.losses.online.branches import (
+    check_collaboration,
+    cross_entropy_of_branches,
+    divergence_from_teacher,
+    mean_of_others,
+)
+from peerkd.losses.online.parts import LossParts
+
+
+def collaborative_loss(
+    logits_MBK: Tensor, labels_B: Tensor, *, temperature: float, cross_entropy_weight: float
+) -> LossParts:
+    """Return the parts of the loss of CL-ILR (Song and Chai 2018, arXiv:1805.11761, section 2).
+
+    With z_j the logits of head j and beta the weight of the cross entropy, which the parts carry already::
+
+        cross_entropy_branches  beta sum_j CE(z_j, y)
+        others_to_branches      (1 - beta) T^2 sum_j KL(softmax(mean_{l != j} z_l / T) || softmax(z_j / T))
+
+    Targets are constants. The paper writes the cross entropy between the softened outputs where we write their
+    divergence: the difference is the entropy of a constant, so the gradient is the same. That the gradient is rescaled
+    where it enters the trunk is the network's part.
+
+    Args:
+        logits_MBK: z_j.
+        labels_B: Classes y.
+        temperature: T, above 0.
+        cross_entropy_weight: beta, above 0 and at most 1.
+
+    Raises:
+        ValueError: If there are fewer than two heads, or ``temperature`` or ``cross_entropy_weight`` is out of range.
+    """
+    check_collaboration(logits_MBK, temperature=temperature)
+    if not 0 < cross_entropy_weight <= 1:
+        raise ValueError(f"cross_entropy_weight must be above 0 and at most 1, got {cross_entropy_weight}.")
+    divergence = divergence_from_teacher(
+        logits_MBK, teacher_logits=mean_of_others(logits_MBK.detach()), temperature=temperature
+    )
+    return LossParts(
+        supervised={"cross_entropy_branches": cross_entropy_weight * cross_entropy_of_branches(logits_MBK, labels_B)},
+        distilled={"others_to_branches": (1 - cross_entropy_weight) * divergence},
+    )

@@ -1,0 +1,70 @@
+"""Knowledge distillation via collaborative learning: one teacher, made of the logits of all, teaches each network.
+
+Shape suffixes: M = branches, B = batch, K = classes.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from peerkd.losses.online.branches import check_collaboration, cross_entropy_of_branches, divergence_from_teacher
+from peerkd.losses.online.parts import LossParts
+
+
+def shared_ensemble_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: float, ensemble: str) -> LossParts:
+    """Return the parts of the loss of KDCL (Guo et al. 2020, CVPR).
+
+    With z_j the logits of network j on its view, and z_e those of the teacher::
+
+        cross_entropy_branches  sum_j CE(z_j, y)
+        ensemble_to_branches    T^2 sum_j KL(softmax(z_e / T) || softmax(z_j / T))
+
+    The teacher is a constant.
+
+    Args:
+        logits_MBK: z_j.
+        labels_B: Classes y.
+        temperature: T, above 0.
+        ensemble: What z_e is, as in ``teacher_of_all``.
+
+    Raises:
+        ValueError: If there are fewer than two networks, ``temperature`` is not above 0, or ``ensemble`` is unknown.
+    """
+    check_collaboration(logits_MBK, temperature=temperature)
+    teacher_logits_BK = teacher_of_all(logits_MBK, labels_B, ensemble=ensemble)
+    return LossParts(
+        supervised={"cross_entropy_branches": cross_entropy_of_branches(logits_MBK, labels_B)},
+        distilled={
+            "ensemble_to_branches": divergence_from_teacher(
+                logits_MBK, teacher_logits=teacher_logits_BK, temperature=temperature
+            )
+        },
+    )
+
+
+def teacher_of_all(logits_MBK: Tensor, labels_B: Tensor, *, ensemble: str) -> Tensor:
+    """Return the teacher's logits, [B, K], detached.
+
+    Args:
+        logits_MBK: Unnormalised scores z_k of each network.
+        labels_B: Classes y.
+        ensemble: ``min_logit`` is ``min_k (z_k[c] - z_k[y])`` for each class c, the least that any network holds it
+            against the label (KDCL-MinLogit). ``naive`` takes all logits of a sample from the network whose cross
+            entropy on that sample is the least (KDCL-Naive). ``mean`` is the mean of the logits, what public
+            reimplementations do.
+
+    Raises:
+        ValueError: If ``ensemble`` is unknown.
+    """
+    logits_MBK = logits_MBK.detach()
+    labels_MB1 = labels_B.expand(logits_MBK.shape[:2]).unsqueeze(-1)
+    match ensemble:
+        case "min_logit":
+            return (logits_MBK - logits_MBK.gather(-1, labels_MB1)).amin(dim=0)
+        case "naive":
+            best_B = F.log_softmax(logits_MBK, dim=-1).gather(-1, labels_MB1).squeeze(-1).argmax(dim=0)
+            return logits_MBK[best_B, torch.arange(len(best_B), device=best_B.device)]
+        case "mean":
+            return logits_MBK.mean(dim=0)
+        case _:
+            raise ValueError(f"ensemble must be min_logit, naive or mean, got {ensemble}.")
