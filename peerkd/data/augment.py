@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from peerkd.data.boxes import draw_boxes, resize_boxes, stream_generator
+
 
 class Views(NamedTuple):
-    """One epoch's crop and flip for every sample of a data set."""
+    """One epoch's crop or box and flip for every sample of a data set."""
 
     offsets_y_N: Tensor
     """uint8 in ``[0, 2 * crop_padding_pixels]``: first row of the crop in the padded image."""
@@ -28,6 +30,8 @@ class Views(NamedTuple):
     crop_padding_pixels: int
     horizontal_flip: bool
     """False if ``flips_N`` is all False: known without asking the device."""
+    boxes_N4: Tensor | None = None
+    """float32: top, left, height and width of the resized crop, as fractions of the image's height and width."""
 
     def to(self, device: torch.device | str) -> "Views":
         """Return the same views on ``device``; do so once an epoch, not once a batch."""
@@ -35,15 +39,24 @@ class Views(NamedTuple):
             offsets_y_N=self.offsets_y_N.to(device),
             offsets_x_N=self.offsets_x_N.to(device),
             flips_N=self.flips_N.to(device),
+            boxes_N4=None if self.boxes_N4 is None else self.boxes_N4.to(device),
         )
 
 
-def draw_views(num_samples: int, *, seed: int, epoch: int, crop_padding_pixels: int, horizontal_flip: bool) -> Views:
+def draw_views(
+    num_samples: int,
+    *,
+    seed: int,
+    epoch: int,
+    crop_padding_pixels: int,
+    horizontal_flip: bool,
+    resized_crop_min_area_fraction: float | None = None,
+) -> Views:
     """Draw the views of all samples in one epoch, on the CPU.
 
     Offsets are uniform and flips have probability 1/2 (the recipe of He et al.
-    2016, section 4.2). Each of the three draws has a stream of its own, so sample
-    ``i`` gets the same view whatever ``num_samples`` is.
+    2016, section 4.2); boxes are those of ``draw_boxes``. Each draw has a stream
+    of its own, so sample ``i`` gets the same view whatever ``num_samples`` is.
 
     Args:
         num_samples: N, at least 0.
@@ -51,36 +64,47 @@ def draw_views(num_samples: int, *, seed: int, epoch: int, crop_padding_pixels: 
         epoch: At least 0.
         crop_padding_pixels: Zeros added on each side before the crop, 0 to 127; 0 crops nothing.
         horizontal_flip: Whether samples may be mirrored.
+        resized_crop_min_area_fraction: Smallest share of the image's area that a box has, above 0 and at most 1; None
+            for no boxes.
 
     Raises:
-        ValueError: If ``crop_padding_pixels`` is out of range.
+        ValueError: If a number is out of range or both kinds of crop are asked for.
     """
     if not 0 <= crop_padding_pixels <= 127:
         raise ValueError(f"crop_padding_pixels must lie in [0, 127], got {crop_padding_pixels}.")
+    if resized_crop_min_area_fraction is not None and crop_padding_pixels > 0:
+        raise ValueError(
+            f"crop_padding_pixels must be 0 when resized_crop_min_area_fraction is set, got {crop_padding_pixels}."
+        )
 
     def draw(stream: int, num_values: int) -> Tensor:
-        # The spawn key keeps (seed, epoch, stream) apart from every other triple; a flat list of words would not.
-        seed_sequence = np.random.SeedSequence(seed, spawn_key=(epoch, stream))
-        generator = np.random.Generator(np.random.Philox(seed_sequence))
-        return torch.from_numpy(generator.integers(num_values, size=num_samples, dtype=np.uint8))
+        values = stream_generator(seed, epoch, stream).integers(num_values, size=num_samples, dtype=np.uint8)
+        return torch.from_numpy(values)
 
+    boxes_N4 = None
+    if resized_crop_min_area_fraction is not None:
+        boxes_N4 = draw_boxes(num_samples, seed=seed, epoch=epoch, min_area_fraction=resized_crop_min_area_fraction)
     return Views(
         offsets_y_N=draw(0, 2 * crop_padding_pixels + 1),
         offsets_x_N=draw(1, 2 * crop_padding_pixels + 1),
         flips_N=draw(2, 2 if horizontal_flip else 1).bool(),
         crop_padding_pixels=crop_padding_pixels,
         horizontal_flip=horizontal_flip,
+        boxes_N4=boxes_N4,
     )
 
 
 def apply_views(images_BCHW: Tensor, views: Views, indices_B: Tensor) -> Tensor:
-    """Return the batch as its samples look in this epoch: padded with zeros, cropped to H x W, mirrored.
+    """Return the batch as its samples look in this epoch: cropped after padding with zeros or resized, then mirrored.
 
     Args:
-        images_BCHW: Pixels of the samples ``indices_B``; uint8, though any dtype works.
+        images_BCHW: Pixels of the samples ``indices_B``; uint8, though without boxes any dtype works.
         views: Of the whole data set, on the device of the images.
         indices_B: Place of each image in the data set, on the device of the images.
     """
+    if views.boxes_N4 is not None:
+        flips_B = views.flips_N[indices_B] if views.horizontal_flip else None
+        return resize_boxes(images_BCHW, views.boxes_N4[indices_B], flips_B=flips_B)
     padding = views.crop_padding_pixels
     if padding == 0 and not views.horizontal_flip:
         return images_BCHW
@@ -110,4 +134,6 @@ def normalize(images_BCHW: Tensor, *, mean_C: Tensor, std_C: Tensor, dtype: torc
         dtype: Of the result.
     """
     mean_C11, std_C11 = mean_C[:, None, None], std_C[:, None, None]
-    return ((images_BCHW.float() / 255 - mean_C11) / std_C11).to(dtype)
+    # In place after the first copy: on the CPU, fresh memory for every step of the formula takes longer than the step.
+    unit_BCHW = images_BCHW.to(torch.float32, copy=True).div_(255)
+    return unit_BCHW.sub_(mean_C11).div_(std_C11).to(dtype)

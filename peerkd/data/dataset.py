@@ -112,6 +112,12 @@ class RawDataset:
                     f"got {column_N.dtype} {column_N.shape}."
                 )
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        _, num_channels, height_pixels, width_pixels = self.images_NCHW.shape
+        return num_channels, height_pixels, width_pixels
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PackedDataset:

@@ -122,3 +122,27 @@ def test_normalize_rounds_once_to_the_dtype_asked_for() -> None:
     exact = normalize(images_BCHW, mean_C=mean_C, std_C=std_C)
     rounded = normalize(images_BCHW, mean_C=mean_C, std_C=std_C, dtype=torch.bfloat16)
     assert torch.equal(rounded, exact.bfloat16())
+
+
+def test_padding_and_resized_crops_exclude_each_other() -> None:
+    with pytest.raises(
+        ValueError, match=r"crop_padding_pixels must be 0 when resized_crop_min_area_fraction is set, got 4\."
+    ):
+        draw_views(1, seed=0, epoch=0, crop_padding_pixels=4, horizontal_flip=True, resized_crop_min_area_fraction=0.08)
+
+
+def test_boxes_change_no_other_draw_and_are_flipped_after_the_crop() -> None:
+    images_NCHW = random_images(50, 3, 8, 8)
+    plain = draw_views(50, seed=1, epoch=2, crop_padding_pixels=0, horizontal_flip=True)
+    boxed = draw_views(
+        50, seed=1, epoch=2, crop_padding_pixels=0, horizontal_flip=True, resized_crop_min_area_fraction=0.2
+    )
+    assert torch.equal(boxed.flips_N, plain.flips_N)
+    everything = apply_views(images_NCHW, boxed, torch.arange(50))
+    assert everything.dtype == torch.uint8
+    upright = apply_views(images_NCHW, boxed._replace(horizontal_flip=False), torch.arange(50))
+    flipped = torch.where(boxed.flips_N[:, None, None, None], upright.flip(3), upright)
+    assert torch.equal(everything, flipped)
+    indices_B = torch.tensor([41, 3, 3, 17])
+    assert torch.equal(apply_views(images_NCHW[indices_B], boxed, indices_B), everything[indices_B])
+    assert boxed.to("meta").boxes_N4.device.type == "meta"

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from peerkd.data.dataset import RawDataset, read_packed, write_packed
+from peerkd.data.streamed import index_image_folder
+from peerkd.errors import DataSourceError
+from peerkd.training import pixels
+from peerkd.training.pixels import Pixels
+
+NUM_IMAGES = 40
+INDICES = np.arange(3, NUM_IMAGES, 2)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 3, 6, 6), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def packed(images, tmp_path_factory):
+    raw = RawDataset(
+        images_NCHW=images,
+        labels_N=np.zeros(NUM_IMAGES, np.int64),
+        num_train=NUM_IMAGES,
+        class_names=("a",),
+        columns={},
+        name="noise",
+    )
+    folder = tmp_path_factory.mktemp("packed")
+    write_packed(folder, raw)
+    return read_packed(folder)
+
+
+@pytest.fixture(scope="module")
+def streamed(images, tmp_path_factory):
+    root = tmp_path_factory.mktemp("streamed")
+    (root / "a").mkdir()
+    for index, image_CHW in enumerate(images):
+        Image.fromarray(image_CHW.transpose(1, 2, 0)).save(root / "a" / f"{index:02d}.png")
+    return index_image_folder(root, image_size_pixels=6)
+
+
+def read(pixels, spans=((0, 7), (7, 13), (13, 19))):
+    order = np.random.default_rng(1).permutation(len(INDICES))
+    return order, list(pixels.read(order, spans))
+
+
+@pytest.mark.parametrize("resident_bytes", [0, None, 2**20])
+def test_batches_are_the_images_of_their_samples_from_wherever_they_come(
+    images, packed, streamed, resident_bytes, monkeypatch
+):
+    monkeypatch.setattr(pixels, "_BLOCK_BYTES", 500)
+    for dataset in (packed, streamed):
+        order, batches = read(Pixels(dataset, INDICES, device=CPU, resident_bytes=resident_bytes))
+        assert [len(batch) for batch in batches] == [7, 6, 6]
+        np.testing.assert_array_equal(torch.cat(batches).numpy(), images[INDICES[order]])
+
+
+def test_a_packed_set_that_fits_is_read_once_and_a_larger_one_anew(packed):
+    num_bytes = len(INDICES) * 3 * 6 * 6
+    resident = Pixels(packed, INDICES, device=CPU, resident_bytes=num_bytes)
+    assert resident.num_bytes == num_bytes
+    assert resident._images_SCHW is None
+    read(resident)
+    copied = resident._images_SCHW
+    read(resident)
+    assert resident._images_SCHW is copied
+    larger = Pixels(packed, INDICES, device=CPU, resident_bytes=num_bytes - 1)
+    read(larger)
+    assert larger._images_SCHW is None
+
+
+def test_a_file_that_cannot_be_decoded_is_reported_with_its_name(images, tmp_path):
+    (tmp_path / "a").mkdir()
+    for index in range(NUM_IMAGES):
+        (tmp_path / "a" / f"{index:02d}.png").write_bytes(b"not an image")
+    broken = index_image_folder(tmp_path, image_size_pixels=6)
+    with pytest.raises(DataSourceError, match=r"\.png cannot be decoded"):
+        read(Pixels(broken, INDICES, device=CPU))
