@@ -65,6 +65,18 @@ class AugmentationConfig(StrictConfig):
     horizontal_flip: bool = False
     """Mirror half of the images."""
 
+    resized_crop_min_area_fraction: float | None = Field(default=None, gt=0, le=1)
+    """Random crop of at least this share of the image's area, resized to its size; null: none. For ImageNet 0.08."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.resized_crop_min_area_fraction is not None and self.crop_padding_pixels > 0:
+            raise ValueError(
+                "crop_padding_pixels must be 0 when resized_crop_min_area_fraction is set, "
+                f"got {self.crop_padding_pixels}."
+            )
+        return self
+
 
 class IidLabels(StrictConfig):
     """Every peer draws from the same distribution."""

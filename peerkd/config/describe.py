@@ -1,13 +1,14 @@
-"""The page that documents the config, from its JSON schema: ``python -m peerkd.config.describe``."""
+"""The pages that document the configs, from their JSON schemas: ``python -m peerkd.config.describe PIPELINE``."""
 
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.config.experiment import json_schema
+from peerkd.config.pipelines import JOINTKD, PCL, Pipeline, find_pipeline
+from peerkd.config.strict import StrictConfig
 
-_INTRODUCTION: Final = """\
+_JOINTKD_INTRODUCTION: Final = """\
 <!-- Written by `make docs` from peerkd/config/. Edit that. -->
 
 # The experiment config
@@ -39,24 +40,70 @@ sweep:
 ```sh
 .venv/bin/peerkd run jointkd --config FILE
 ```
+"""
 
+_PCL_INTRODUCTION: Final = """\
+<!-- Written by `make docs` from peerkd/config/. Edit that. -->
+
+# The config of a PCL study
+
+One config describes one study: every method trains every architecture from every seed, on the same data and by the
+same recipe. Start from a preset, change fields, and look at the result before it runs:
+
+```sh
+.venv/bin/peerkd config presets --pipeline pcl
+.venv/bin/peerkd config show --pipeline pcl --preset cifar10_small --set data.path=FOLDER --set num_seeds=3
+.venv/bin/peerkd config show --pipeline pcl --set "methods=[plain,pcl]" --set collaboration.num_branches=4
+```
+
+Or write a file. What it leaves out takes the defaults below; `peerkd config show` prints a whole one.
+
+```yaml
+name: two-networks
+num_seeds: 3
+augmentation: {crop_padding_pixels: 1}
+architectures: [mlp, small_cnn]
+methods: [plain, one, pcl]
+collaboration: {rampup_epochs: 8}
+training: {epochs: 30, batch_size: 32, learning_rate: 0.05}
+```
+
+```sh
+.venv/bin/peerkd config show --pipeline pcl --config FILE
+```
+
+`peerkd run pcl` takes the same options.
+"""
+
+_RULES: Final = """
 - `--set` takes the dotted name of a field and a value in YAML. It wins over the preset or the file.
 - A preset sets values of its own: the defaults below are not those of `digits`.
 - An unknown key, a value of the wrong type or out of its range is refused before anything runs.
-- Setting the `kind` of a section starts that section afresh, since each kind has fields of its own.
 - `peerkd config schema` prints the JSON schema, which editors understand.
 """
 
+_RULE_ON_KINDS: Final = """\
+- Setting the `kind` of a section starts that section afresh, since each kind has fields of its own.
+"""
 
-def page() -> str:
-    """Return the page as Markdown."""
-    schema = json_schema()
-    return "\n".join([_INTRODUCTION, *_section("", schema, schema["$defs"])])
+_INTRODUCTIONS: Final = {
+    JOINTKD.name: _JOINTKD_INTRODUCTION + _RULES + _RULE_ON_KINDS,
+    PCL.name: _PCL_INTRODUCTION + _RULES,
+}
 
 
-def _section(path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Write a section's own fields as a table, then the sections inside it."""
-    yield f"## {f'`{path}`' if path else 'Top level'}\n\n{_prose(schema['description'], keep_paragraphs=True)}\n"
+def page(pipeline: Pipeline[StrictConfig]) -> str:
+    """Return the page on a pipeline's config as Markdown."""
+    schema = pipeline.config.model_json_schema()
+    return "\n".join([_INTRODUCTIONS[pipeline.name], *_section("", schema, schema["$defs"])])
+
+
+def _section(
+    path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, remark: str = ""
+) -> Iterator[str]:
+    """Write a section's own fields as a table, then the sections inside it. The remark says what it is for here."""
+    yield f"## {f'`{path}`' if path else 'Top level'}\n"
+    yield from (f"{_prose(text, keep_paragraphs=True)}\n" for text in (remark, schema["description"]) if text)
     prefix = f"{path}." if path else ""
     inner: dict[str, Mapping[str, Any]] = {}
     rows: list[tuple[str, ...]] = []
@@ -71,7 +118,8 @@ def _section(path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any
         if "oneOf" in field:
             yield from _kinds(inner_path, field, definitions)
         else:
-            yield from _section(inner_path, _resolve(field, definitions), definitions)
+            remark = field.get("description", "")
+            yield from _section(inner_path, _resolve(field, definitions), definitions, remark=remark)
 
 
 def _kinds(path: str, field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
@@ -133,4 +181,4 @@ def _prose(description: str, *, keep_paragraphs: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(page(find_pipeline(sys.argv[1])))

@@ -1,13 +1,20 @@
 """The whole experiment in one config, the same on a laptop and on a cluster."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from peerkd.config.architectures import Architecture, check_branch_point
 from peerkd.config.data import AugmentationConfig, DataConfig, PartitionConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import SweepConfig
-from peerkd.config.training import Architecture, DistillConfig, PeersConfig, PretrainConfig
+from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
+"""What a job on a cluster may be called."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""32 bits, as numpy takes them."""
 
 
 class ComputeConfig(StrictConfig):
@@ -23,10 +30,10 @@ class ComputeConfig(StrictConfig):
 class ExperimentConfig(StrictConfig):
     """One experiment: data, partition, peers, pre-training, distillation, sweep."""
 
-    name: str = Field(default="digits", pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")
+    name: Name = "digits"
     """Lower-case letters, digits and hyphens, 2 to 40 of them; appears in reports and names of jobs."""
 
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: Seed = 0
     """Every random number of the experiment follows from it."""
 
     data: DataConfig = DataConfig()
@@ -57,9 +64,10 @@ class ExperimentConfig(StrictConfig):
             raise ValueError(
                 f"partition.public_fraction must be above 0 when sweep.transfer_sets has {min(wants_public)}, got 0."
             )
+        if self.pretrain.method == "pcl":
+            for architecture in self.peers.architectures:
+                try:
+                    check_branch_point(architecture, self.pretrain.collaboration.branch_point)
+                except ValueError as error:
+                    raise ValueError(f"pretrain.{error}") from error
         return self
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of an experiment, for editors and for people who read schemas."""
-    return ExperimentConfig.model_json_schema()

@@ -4,12 +4,14 @@ import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.presets import PRESETS
+from peerkd.config.pipelines import Pipeline
+from peerkd.config.strict import StrictConfig
+
+Config = TypeVar("Config", bound=StrictConfig)
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,11 +43,12 @@ for _dialect in (_Loader, _Dumper):
     )
 
 
-def resolve(*, preset: str, config_json: str = "", overrides: str = "") -> ExperimentConfig:
+def resolve(pipeline: Pipeline[Config], *, preset: str, config_json: str = "", overrides: str = "") -> Config:
     """Return the experiment that a preset, or a whole config in its place, and overrides describe.
 
     Args:
-        preset: A name of ``PRESETS``. Not looked at when ``config_json`` is given.
+        pipeline: What the experiment is for.
+        preset: A name of the pipeline's presets. Not looked at when ``config_json`` is given.
         config_json: A whole experiment as JSON, or empty.
         overrides: ``key=value`` pairs parted by white space, as in ``seed=3 sweep.alphas=[0.5,0.9]``; quoting is
             the shell's. One text, so that a person can type it into a form.
@@ -54,22 +57,22 @@ def resolve(*, preset: str, config_json: str = "", overrides: str = "") -> Exper
         ValueError: If the preset is unknown, a pair has no key, or the result breaks a rule.
     """
     if config_json:
-        base = ExperimentConfig.from_json(config_json)
-    elif preset in PRESETS:
-        base = PRESETS[preset]()
+        base = pipeline.config.from_json(config_json)
+    elif preset in pipeline.presets:
+        base = pipeline.presets[preset]()
     else:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset}.")
+        raise ValueError(f"preset must be one of {', '.join(pipeline.presets)}, got {preset}.")
     return override(base, split_overrides(overrides))
 
 
-def load(*, preset: str, config_file: Path | None, overrides: Iterable[str]) -> ExperimentConfig:
+def load(pipeline: Pipeline[Config], *, preset: str, config_file: Path | None, overrides: Iterable[str]) -> Config:
     """Return the experiment that a preset, or a file in its place, and ``key=value`` pairs describe.
 
     Raises:
         ValueError: If the preset is unknown, the file cannot be read, or the result breaks a rule.
     """
-    config_json = load_file(config_file).to_json() if config_file else ""
-    return override(resolve(preset=preset, config_json=config_json), overrides)
+    config_json = load_file(pipeline, config_file).to_json() if config_file else ""
+    return override(resolve(pipeline, preset=preset, config_json=config_json), overrides)
 
 
 def split_overrides(text: str) -> list[str]:
@@ -84,7 +87,7 @@ def split_overrides(text: str) -> list[str]:
         raise ValueError(f"overrides must close every quotation mark, got {text}.") from error
 
 
-def override(base: ExperimentConfig, pairs: Iterable[str]) -> ExperimentConfig:
+def override(base: Config, pairs: Iterable[str]) -> Config:
     """Return the experiment with each ``dotted.key=value`` in place; values are YAML, so ``[1,2]`` is a list.
 
     Setting a section's ``kind`` starts that section afresh, since each kind has fields of its own.
@@ -103,10 +106,10 @@ def override(base: ExperimentConfig, pairs: Iterable[str]) -> ExperimentConfig:
         except yaml.YAMLError as error:
             raise ValueError(f"The value of {key} must be YAML, got {text}.") from error
         _assign(values, path, value)
-    return ExperimentConfig.from_mapping(values)
+    return type(base).from_mapping(values)
 
 
-def load_file(path: Path) -> ExperimentConfig:
+def load_file(pipeline: Pipeline[Config], path: Path) -> Config:
     """Read an experiment from a YAML or JSON file (JSON is YAML). Missing keys take their defaults.
 
     Raises:
@@ -121,10 +124,10 @@ def load_file(path: Path) -> ExperimentConfig:
     if not isinstance(values, dict):
         # A ValueError, not a TypeError: the text is the user's, no caller passed a wrong type.
         raise ValueError(f"config must hold a mapping of keys to values, got {values!r}.")  # noqa: TRY004
-    return ExperimentConfig.from_mapping(values)
+    return pipeline.config.from_mapping(values)
 
 
-def to_yaml(experiment: ExperimentConfig) -> str:
+def to_yaml(experiment: StrictConfig) -> str:
     """Return what ``load_file`` reads: sections in the order of the schema, every default written out."""
     return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -47,6 +47,16 @@ class StrictConfig(BaseModel):
         except (TypeError, ValueError) as error:
             raise ValueError(f"The config must hold only what JSON can hold, got {_shorten(str(values))}.") from error
         return cls.from_json(text)
+
+
+def refuse_repeats(field: str, values: Sequence[object]) -> None:
+    """Do nothing if all values differ; for the validators of sections.
+
+    Raises:
+        ValueError: If a value comes twice.
+    """
+    if len(set(values)) != len(values):
+        raise ValueError(f"{field} must not repeat a value, got {list(values)}.")
 
 
 def _describe(error: ValidationError, text: str) -> str:

@@ -1,11 +1,10 @@
 """Which settings are tried for every ordered pair, and how one of them is chosen."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from peerkd.config.strict import StrictConfig
+from peerkd.config.strict import StrictConfig, refuse_repeats
 
 TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled"]
 """The data a pair distils on: the student's own training set, the teacher's, their union, or the public set."""
@@ -44,17 +43,12 @@ class SweepConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _refuse_repeats("temperatures", self.temperatures)
-        _refuse_repeats("alphas", self.alphas)
-        _refuse_repeats("transfer_sets", self.transfer_sets)
+        refuse_repeats("temperatures", self.temperatures)
+        refuse_repeats("alphas", self.alphas)
+        refuse_repeats("transfer_sets", self.transfer_sets)
         if self.resolved_default_transfer_set not in self.transfer_sets:
             raise ValueError(
                 f"default_transfer_set must be one of transfer_sets {list(self.transfer_sets)}, "
                 f"got {self.default_transfer_set}."
             )
         return self
-
-
-def _refuse_repeats(field: str, values: Sequence[object]) -> None:
-    if len(set(values)) != len(values):
-        raise ValueError(f"{field} must not repeat a value, got {list(values)}.")

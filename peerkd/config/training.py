@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from peerkd.config.architectures import Architecture
+from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.strict import StrictConfig
-
-Architecture = Literal["mlp", "small_cnn", "resnet18", "resnet20", "resnet32", "resnet56"]
 
 
 class RecipeConfig(StrictConfig):
@@ -48,6 +48,14 @@ class RecipeConfig(StrictConfig):
         return self
 
 
+class PrecisionRecipeConfig(RecipeConfig):
+    """A recipe whose forward passes may be computed in fewer bits."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: matrix products and convolutions of the forward pass in 16 bits, weights and losses in 32; faster on
+    GPUs and CPUs that have it."""
+
+
 class PeersConfig(StrictConfig):
     """The networks of the peers."""
 
@@ -55,11 +63,15 @@ class PeersConfig(StrictConfig):
     """One for all peers, or one for each."""
 
 
-class PretrainConfig(RecipeConfig):
+class PretrainConfig(PrecisionRecipeConfig):
     """How each peer is trained on its own data before any distillation."""
 
-    method: Literal["cross_entropy"] = "cross_entropy"
-    """The loss of the training."""
+    method: Literal["cross_entropy", "pcl"] = "cross_entropy"
+    """cross_entropy: one network on the labels. pcl: branches that teach each other (Wu and Gong 2021); the peer is
+    the network that PCL deploys."""
+
+    collaboration: CollaborationConfig = CollaborationConfig()
+    """With method pcl: how the branches of a peer's network teach each other."""
 
 
 class ConventionsConfig(StrictConfig):

@@ -62,7 +62,23 @@ def test_padding_must_not_be_negative() -> None:
 
 
 def test_nothing_is_varied_unless_asked() -> None:
-    assert AugmentationConfig() == AugmentationConfig(crop_padding_pixels=0, horizontal_flip=False)
+    assert AugmentationConfig() == AugmentationConfig(
+        crop_padding_pixels=0, horizontal_flip=False, resized_crop_min_area_fraction=None
+    )
+
+
+def test_resized_crops_keep_some_area_and_exclude_padding() -> None:
+    assert refusal(AugmentationConfig, {"resized_crop_min_area_fraction": 0.0}) == (
+        "resized_crop_min_area_fraction must be greater than 0, got 0.0."
+    )
+    assert refusal(AugmentationConfig, {"resized_crop_min_area_fraction": 1.1}) == (
+        "resized_crop_min_area_fraction must be less than or equal to 1, got 1.1."
+    )
+    assert refusal(AugmentationConfig, {"resized_crop_min_area_fraction": 0.08, "crop_padding_pixels": 4}) == (
+        "crop_padding_pixels must be 0 when resized_crop_min_area_fraction is set, got 4."
+    )
+    config = AugmentationConfig.from_mapping({"resized_crop_min_area_fraction": 0.08, "horizontal_flip": True})
+    assert config.resized_crop_min_area_fraction == 0.08
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from peerkd.config.experiment import ExperimentConfig, json_schema
+from peerkd.config.experiment import ExperimentConfig
 
 
 def refusal(values: dict[str, Any]) -> str:
@@ -64,36 +63,10 @@ def test_at_least_one_worker() -> None:
     )
 
 
-def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every field of every section with its schema."""
-    for title, section in {"ExperimentConfig": schema, **schema["$defs"]}.items():
-        for name, field in section["properties"].items():
-            yield f"{title}.{name}", field
-
-
-def test_the_schema_describes_every_field() -> None:
-    bare = [name for name, field in fields(json_schema()) if not ({"description", "$ref"} & field.keys())]
-    # A section's kind is described by the section.
-    assert [name for name in bare if not name.endswith(".kind")] == []
-
-
-def test_the_defaults_of_the_schema_are_the_default_experiment() -> None:
-    defaults = {name: field["default"] for name, field in json_schema()["properties"].items()}
-    assert ExperimentConfig.from_mapping(defaults) == ExperimentConfig()
-
-
-def test_the_schema_describes_every_section() -> None:
-    schema = json_schema()
-    assert all(section.get("description") for section in [schema, *schema["$defs"].values()])
-
-
-def test_the_schema_refuses_unknown_keys_in_every_section() -> None:
-    schema = json_schema()
-    assert all(section["additionalProperties"] is False for section in [schema, *schema["$defs"].values()])
-
-
-def test_the_docstring_of_a_field_is_its_description_in_the_schema() -> None:
-    described = {name: field["description"] for name, field in fields(json_schema()) if "description" in field}
-    assert described["ExperimentConfig.seed"] == "Every random number of the experiment follows from it."
-    assert described["DataConfig.path"] == "Folder or file of the source. Required for every source but digits."
-    assert described["PartitionConfig.own_evaluation"].startswith("Where a peer's own validation and test sets come")
+def test_pcl_before_the_distillation_needs_a_branch_point_in_every_network() -> None:
+    values = {"pretrain": {"collaboration": {"branch_point": "stage3"}}, "peers": {"architectures": ["small_cnn"]}}
+    assert ExperimentConfig.from_mapping(values).pretrain.method == "cross_entropy"
+    values["pretrain"]["method"] = "pcl"
+    assert refusal(values) == ("pretrain.collaboration.branch_point must be stage2 for small_cnn, got stage3.")
+    values["peers"]["architectures"] = ["resnet20"]
+    assert ExperimentConfig.from_mapping(values).pretrain.collaboration.branch_point == "stage3"

@@ -8,30 +8,53 @@ from hypothesis import strategies as st
 
 from peerkd.config.data import DirichletLabels, IidLabels, ShardsPerPeer
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline, find_pipeline
 from peerkd.config.presets import PRESETS
 from peerkd.config.resolve import load, load_file, override, resolve, split_overrides, to_yaml
+from peerkd.config.strict import StrictConfig
 
 DIGITS = PRESETS["digits"]()
 
+ALL_PRESETS = [
+    pytest.param(pipeline, name, id=f"{pipeline.name}-{name}")
+    for pipeline in PIPELINES.values()
+    for name in pipeline.presets
+]
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_found_by_its_name(name: str) -> None:
-    assert resolve(preset=name) == PRESETS[name]()
+
+@pytest.mark.parametrize(("pipeline", "name"), ALL_PRESETS)
+def test_a_preset_is_found_by_its_name(pipeline: Pipeline[StrictConfig], name: str) -> None:
+    assert resolve(pipeline, preset=name) == pipeline.presets[name]()
+
+
+def test_a_pipeline_is_found_by_its_name_and_another_is_refused() -> None:
+    assert [find_pipeline(name) for name in ("jointkd", "pcl")] == [JOINTKD, PCL]
+    with pytest.raises(ValueError, match=r"^pipeline must be one of jointkd, pcl, got kd\.$"):
+        find_pipeline("kd")
+
+
+def test_each_pipeline_has_experiments_of_its_own_form() -> None:
+    study = resolve(PCL, preset="digits", overrides="methods=[plain,pcl] training.epochs=3")
+    assert (study.methods, study.training.epochs) == (("plain", "pcl"), 3)
+    with pytest.raises(ValueError, match=r"^training is not a key of the config, got \{\"epochs\": 3\}\.$"):
+        resolve(JOINTKD, preset="digits", overrides="training.epochs=3")
+    with pytest.raises(ValueError, match=r"^distill is not a key of the config, got .+\.$"):
+        resolve(PCL, preset="", config_json=DIGITS.to_json())
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"^preset must be one of digits, cifar10_small, poster, got mnist\.$"):
-        resolve(preset="mnist")
+        resolve(JOINTKD, preset="mnist")
 
 
 def test_a_whole_config_stands_in_place_of_the_preset() -> None:
     config = PRESETS["poster"]()
-    assert resolve(preset="not looked at", config_json=config.to_json()) == config
+    assert resolve(JOINTKD, preset="not looked at", config_json=config.to_json()) == config
 
 
 def test_overrides_are_applied_to_preset_and_config_alike() -> None:
-    assert resolve(preset="digits", overrides="seed=3 sweep.alphas=[0.5,0.9]").sweep.alphas == (0.5, 0.9)
-    assert resolve(preset="", config_json=DIGITS.to_json(), overrides="seed=3") == override(DIGITS, ["seed=3"])
+    assert resolve(JOINTKD, preset="digits", overrides="seed=3 sweep.alphas=[0.5,0.9]").sweep.alphas == (0.5, 0.9)
+    assert resolve(JOINTKD, preset="", config_json=DIGITS.to_json(), overrides="seed=3") == override(DIGITS, ["seed=3"])
 
 
 def test_an_override_sets_one_field_and_no_other() -> None:
@@ -72,7 +95,7 @@ def test_a_quotation_that_is_not_closed_is_refused(text: str) -> None:
 
 
 def test_a_quoted_value_keeps_its_white_space() -> None:
-    config = resolve(preset="poster", overrides="data.path='my data/cifar'")
+    config = resolve(JOINTKD, preset="poster", overrides="data.path='my data/cifar'")
     assert config.data.path == "my data/cifar"
 
 
@@ -84,7 +107,7 @@ def test_an_override_without_key_or_value_is_refused(pair: str) -> None:
 
 
 def test_a_value_may_hold_equals_signs() -> None:
-    assert resolve(preset="poster", overrides="data.path=a=b").data.path == "a=b"
+    assert resolve(JOINTKD, preset="poster", overrides="data.path=a=b").data.path == "a=b"
 
 
 def test_a_value_that_is_not_yaml_is_refused() -> None:
@@ -133,26 +156,26 @@ def test_numbers_are_those_of_yaml_1_2(text: str, number: float) -> None:
 
 @pytest.mark.parametrize("text", ["e5", "1e", "1e5x", "v1e5", "2026-01-31", "."])
 def test_what_only_looks_like_a_number_or_a_date_is_a_text(text: str) -> None:
-    assert resolve(preset="poster", overrides=f"data.path={text}").data.path == text
+    assert resolve(JOINTKD, preset="poster", overrides=f"data.path={text}").data.path == text
 
 
 def test_a_file_of_yaml_is_read_and_its_missing_keys_take_their_defaults(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text("seed: 7 # lucky\ndistill:\n  learning_rate: 1e-2\n")
-    assert load_file(path) == override(ExperimentConfig(), ["seed=7", "distill.learning_rate=0.01"])
+    assert load_file(JOINTKD, path) == override(ExperimentConfig(), ["seed=7", "distill.learning_rate=0.01"])
 
 
 def test_a_file_of_json_is_read(tmp_path: Path) -> None:
     path = tmp_path / "experiment.json"
     path.write_text(json.dumps(json.loads(DIGITS.to_json()), indent=2))
-    assert load_file(path) == DIGITS
+    assert load_file(JOINTKD, path) == DIGITS
 
 
 def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "no.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
         message = f"config must be a file that can be read, got {path}: {reason}."
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            load_file(path)
+            load_file(JOINTKD, path)
 
 
 @pytest.mark.parametrize("content", [b"a: [", b"a: b: c", b"\xff\xfe", b"a: 1\n---\nb: 2", b"!!python/none x"])
@@ -161,7 +184,7 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
     message = f"config must be YAML or JSON, got {path}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        load_file(path)
+        load_file(JOINTKD, path)
 
 
 @pytest.mark.parametrize(("content", "written"), [("", "None"), ("- seed", "['seed']"), ("seed", "'seed'")])
@@ -170,22 +193,24 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, writ
     path.write_text(content)
     message = f"config must hold a mapping of keys to values, got {written}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        load_file(path)
+        load_file(JOINTKD, path)
 
 
 def test_a_file_stands_in_place_of_the_preset_and_takes_overrides(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text("seed: 7\n")
-    loaded = load(preset="poster", config_file=path, overrides=["name=mine"])
+    loaded = load(JOINTKD, preset="poster", config_file=path, overrides=["name=mine"])
     assert loaded == ExperimentConfig(seed=7, name="mine")
-    assert load(preset="poster", config_file=None, overrides=[]) == PRESETS["poster"]()
+    assert load(JOINTKD, preset="poster", config_file=None, overrides=[]) == PRESETS["poster"]()
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_an_experiment_survives_the_way_through_yaml(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("pipeline", "name"), ALL_PRESETS)
+def test_an_experiment_survives_the_way_through_yaml(
+    tmp_path: Path, pipeline: Pipeline[StrictConfig], name: str
+) -> None:
     path = tmp_path / "experiment.yaml"
-    path.write_text(to_yaml(PRESETS[name]()))
-    assert load_file(path) == PRESETS[name]()
+    path.write_text(to_yaml(pipeline.presets[name]()))
+    assert load_file(pipeline, path) == pipeline.presets[name]()
 
 
 _TRICKY = st.sampled_from(["1e-2", "2026-01-31", "1:30", "null", "on", "=", "0x10", "~", "- a", "a: b", "#", ""])
@@ -198,11 +223,11 @@ def test_a_text_survives_the_way_through_yaml_whatever_it_looks_like(
     config = ExperimentConfig.model_validate({"data": {"source": "npz", "path": path}})
     file = tmp_path_factory.getbasetemp() / "experiment.yaml"
     file.write_text(to_yaml(config), encoding="utf-8")
-    assert load_file(file) == config
+    assert load_file(JOINTKD, file) == config
 
 
 def test_a_key_that_comes_twice_is_refused(tmp_path):
     path = tmp_path / "experiment.yaml"
     path.write_text("seed: 1\nname: twice\nseed: 2\n")
     with pytest.raises(ValueError, match=r"^seed must be given once in a mapping, got it 2 times\.$"):
-        load_file(path)
+        load_file(JOINTKD, path)

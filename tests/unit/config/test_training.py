@@ -1,20 +1,15 @@
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from peerkd.config.strict import StrictConfig
-from peerkd.config.training import Architecture, ConventionsConfig, DistillConfig, PeersConfig, PretrainConfig
-from peerkd.models.build import ARCHITECTURES
+from peerkd.config.training import ConventionsConfig, DistillConfig, PeersConfig, PretrainConfig
 
 
 def refusal(section: type[StrictConfig], values: dict[str, Any]) -> str:
     with pytest.raises(ValueError, match=r"^.+\.$") as caught:
         section.from_mapping(values)
     return str(caught.value)
-
-
-def test_a_config_can_name_every_architecture_and_no_other() -> None:
-    assert set(get_args(Architecture)) == ARCHITECTURES.keys()
 
 
 @pytest.mark.parametrize("recipe", [PretrainConfig, DistillConfig])
@@ -62,7 +57,9 @@ def test_there_is_at_least_one_architecture() -> None:
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
     assert refusal(PeersConfig, {"architectures": ["mlp", "vgg"]}) == (
-        "architectures[1] must be 'mlp', 'small_cnn', 'resnet18', 'resnet20', 'resnet32' or 'resnet56', got \"vgg\"."
+        "architectures[1] must be 'mlp', 'small_cnn', 'resnet18', 'resnet20', 'resnet32', 'resnet56', 'resnet110', "
+        "'wrn20_8', 'densenet40_12', 'vgg16', 'resnet18_imagenet', 'resnet34_imagenet', 'resnet50_imagenet' or "
+        "'resnext50_imagenet', got \"vgg\"."
     )
 
 
@@ -87,3 +84,16 @@ def test_the_conventions_are_those_of_hinton_unless_told_otherwise() -> None:
 )
 def test_a_convention_is_one_of_two(field: str, message: str) -> None:
     assert refusal(ConventionsConfig, {field: "sum"}) == f'{field} {message}, got "sum".'
+
+
+def test_a_peer_is_trained_on_the_labels_alone_unless_told_otherwise() -> None:
+    assert (PretrainConfig().method, PretrainConfig().precision) == ("cross_entropy", "float32")
+    assert refusal(PretrainConfig, {"method": "one"}) == "method must be 'cross_entropy' or 'pcl', got \"one\"."
+
+
+def test_a_peer_may_be_trained_by_pcl() -> None:
+    config = PretrainConfig.from_mapping({"method": "pcl", "collaboration": {"num_branches": 4}})
+    assert (config.method, config.collaboration.num_branches) == ("pcl", 4)
+    assert refusal(PretrainConfig, {"method": "pcl", "collaboration": {"num_branches": 1}}) == (
+        "collaboration.num_branches must be greater than or equal to 2, got 1."
+    )

@@ -1,0 +1,39 @@
+"""The pipelines that there are, each with the form of its experiments and those that are ready to run."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pcl import PclConfig
+from peerkd.config.pcl_presets import PCL_PRESETS
+from peerkd.config.presets import PRESETS
+from peerkd.config.strict import StrictConfig
+
+Config_co = TypeVar("Config_co", bound=StrictConfig, covariant=True)
+
+
+class Pipeline(NamedTuple, Generic[Config_co]):
+    """A pipeline, as far as its experiments are concerned."""
+
+    name: str
+    """As in ``peerkd run NAME``."""
+
+    config: type[Config_co]
+    presets: Mapping[str, Callable[[], Config_co]]
+
+
+JOINTKD: Final = Pipeline("jointkd", ExperimentConfig, PRESETS)
+PCL: Final = Pipeline("pcl", PclConfig, PCL_PRESETS)
+
+PIPELINES: Final[Mapping[str, Pipeline[StrictConfig]]] = {pipeline.name: pipeline for pipeline in (JOINTKD, PCL)}
+
+
+def find_pipeline(name: str) -> Pipeline[StrictConfig]:
+    """Return the pipeline of that name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in PIPELINES:
+        raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {name}.")
+    return PIPELINES[name]
