@@ -1,7 +1,7 @@
 """Where the marks of the charts lie, in the coordinates of their SVG; the templates only draw them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -81,7 +81,9 @@ class BarChart(NamedTuple):
     bars: list[Bar]
 
 
-def interval_chart_data(estimates: Mapping[str, Estimate]) -> IntervalChart:
+def interval_chart_data(
+    estimates: Mapping[str, Estimate], *, write: Callable[[float], str] = points, label_width: float = _LABEL_WIDTH
+) -> IntervalChart:
     """Return the chart of some gains in the given order, zero always on the axis."""
     reached = [
         bound
@@ -94,12 +96,12 @@ def interval_chart_data(estimates: Mapping[str, Estimate]) -> IntervalChart:
     low, high = low - margin, high + margin
 
     def x(value: float) -> float:
-        return _place(value, low, high, _LABEL_WIDTH, WIDTH - _RIGHT_MARGIN)
+        return place(value, low, high, label_width, WIDTH - _RIGHT_MARGIN)
 
     whiskers = [
         Whisker(
             label=label,
-            text=points(estimate.value),
+            text=write(estimate.value),
             y=_ROW_HEIGHT * (row + 0.5),
             x=x(estimate.value),
             low=x(estimate.value if math.isnan(estimate.low) else estimate.low),
@@ -121,10 +123,10 @@ def scatter_data(distance_PP: FloatArray, gain_PP: FloatArray) -> Scatter:
     low, high = min([0.0, *gains]) - 0.005, max([0.0, *gains]) + 0.005
 
     def x(value: float) -> float:
-        return _place(value, 0, 1, left, WIDTH - _RIGHT_MARGIN)
+        return place(value, 0, 1, left, WIDTH - _RIGHT_MARGIN)
 
     def y(value: float) -> float:
-        return _place(value, low, high, height - bottom, 8)
+        return place(value, low, high, height - bottom, 8)
 
     return Scatter(
         height=height,
@@ -157,7 +159,8 @@ def round_ticks(low: float, high: float, *, num: int) -> Sequence[float]:
     return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _place(value: float, low: float, high: float, start: float, end: float) -> float:
+def place(value: float, low: float, high: float, start: float, end: float) -> float:
+    """Return where a value between low and high lies between start and end."""
     return round(start + (value - low) / (high - low) * (end - start), 1)
 
 

@@ -1,13 +1,9 @@
 """The findings as one page of HTML that needs nothing else: no network, no storage, no script to be complete."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import jinja2
-
-from peerkd.config.experiment import ExperimentConfig
-from peerkd.reporting import charts, heatmaps, palette, wording
+from peerkd.reporting import charts, heatmaps, page, palette, wording
 from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.findings import TREATMENTS, Findings, Treatment
 from peerkd.reporting.headline import headline, verdict
@@ -44,34 +40,8 @@ def render(findings: Findings, facts: RunFacts) -> str:
     It can be opened from disk without a network, and shown in a frame with ``sandbox="allow-scripts"`` as Kubeflow's
     interface does, where storage, downloads and links into the page are not to be had.
     """
-    page: str = _environment().get_template("report.html").render(_view(findings, facts))
-    return page
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("peerkd.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "points": lambda fraction: _minus(wording.points(fraction)),
-        "interval": lambda estimate: _minus(wording.interval(estimate)),
-        "magnitude": wording.magnitude,
-        "percent": wording.percent,
-        "number": wording.number,
-        "share_of": wording.share_of,
-        "verdict": verdict,
-        "minus": _minus,
-    }
-    return environment
-
-
-def _minus(text: str) -> str:
-    """Write a true minus, as wide as a plus, before negative numbers, so that columns of gains stay aligned."""
-    return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
+    filters = {"share_of": wording.share_of, "verdict": verdict}
+    return page.render("report.html", _view(findings, facts), filters=filters)
 
 
 def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
@@ -82,8 +52,9 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "facts": facts,
         "config": facts.config,
         "config_json": facts.config.model_dump_json(indent=2),
-        "config_sections": config_sections(facts.config),
+        "config_sections": page.config_sections(facts.config),
         "sections": SECTIONS,
+        "section_folder": "sections",
         "headline": headline(findings, facts),
         "palette_css": palette.css(),
         "limit": limit,
@@ -151,33 +122,6 @@ def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
 
     peers = range(len(choice.chosen))
     return [[cell((student, teacher)) for teacher in peers] for student in peers]
-
-
-def config_sections(config: ExperimentConfig) -> dict[str, dict[str, str]]:
-    """Return every setting as text by section; a section inside another comes after it, as ``distill.conventions``."""
-    return _sections(config.model_dump(mode="json"), "experiment")
-
-
-def _sections(values: Mapping[str, Any], title: str, path: str = "") -> dict[str, dict[str, str]]:
-    own = {name: _text(value) for name, value in values.items() if not isinstance(value, dict)}
-    sections = {title: own}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            sections |= _sections(value, path + name, f"{path}{name}.")
-    return sections
-
-
-def _text(value: object) -> str:
-    match value:
-        case None:
-            return "not set"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return wording.number(value)
-        case list():
-            return ", ".join(map(_text, value))
-    return str(value)
 
 
 def _labelled(counts: Mapping[float, int]) -> dict[str, int]:

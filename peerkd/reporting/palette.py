@@ -1,4 +1,4 @@
-"""The colours of heat maps: blue above zero, orange below, which colour-blind readers tell apart.
+"""The colours of heat maps and of lines, which colour-blind readers tell apart; in maps blue above zero, orange below.
 
 A cell's colour is one of a few steps, so that the page needs one rule a step and theme, and a test can check that
 the ink on every one of them can be read.
@@ -38,6 +38,18 @@ ENDS: Final[dict[Theme, Ends]] = {
 }
 
 
+PAGE: Final[dict[Theme, Rgb]] = {"light": (252, 252, 251), "dark": (22, 25, 28)}
+"""The page that lines are drawn on, as in style.css."""
+
+LINES: Final[dict[Theme, tuple[Rgb, ...]]] = {
+    "light": ((33, 102, 172), (190, 84, 0), (0, 121, 90), (150, 60, 130), (122, 92, 0)),
+    "dark": ((92, 168, 240), (240, 148, 77), (63, 192, 154), (219, 143, 205), (214, 180, 60)),
+}
+"""Of the lines ``l0`` to ``l4`` of one chart; ``lm`` is muted. Dashes tell them apart where colours do not."""
+
+_DASHES: Final = ("none", "7 3", "2 3", "8 3 2 3", "1 5")
+
+
 def step_class(value: float, *, limit: float) -> str:
     """Return the CSS class of a value: z for the middle, p1 to p7 above zero, n1 to n7 below, empty for NaN.
 
@@ -62,9 +74,19 @@ def shades(theme: Theme) -> dict[str, Shade]:
 
 
 def css() -> str:
-    """Return the rules of all classes in both themes."""
+    """Return the rules of all classes of ``step_class`` in both themes."""
     light, dark = ("\n".join(_rules(theme)) for theme in ("light", "dark"))
     return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
+
+
+def line_css() -> str:
+    """Return the rules of the lines of a chart, their labels and bands, in both themes."""
+    dashes = "\n".join(f".line.l{index}{{stroke-dasharray:{dash}}}" for index, dash in enumerate(_DASHES))
+    light, dark = (
+        "\n".join(f".l{index}{{--ink-of-line:{_hexadecimal(colour)}}}" for index, colour in enumerate(LINES[theme]))
+        for theme in ("light", "dark")
+    )
+    return f"{light}\n{dashes}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
 def contrast(one: Rgb, other: Rgb) -> float:

@@ -1,13 +1,15 @@
-"""The page that documents the table of trials, from its schema: ``python -m peerkd.results.describe``."""
+"""The pages that document the tables, from their schemas: ``python -m peerkd.results.describe [trials|curves]``."""
 
 import sys
+from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
 
+from peerkd.results.curves import CURVES_SCHEMA
 from peerkd.results.schema import IDENTITY_COLUMNS, TRIALS_SCHEMA
 
-_INTRODUCTION: Final = f"""\
+_TRIALS: Final = f"""\
 <!-- Written by `make docs` from peerkd/results/schema.py. Edit that. -->
 
 # The table of trials
@@ -31,10 +33,48 @@ print(trials.schema.field("teacher").metadata[b"description"].decode())
 """
 
 
-def page() -> str:
-    """Return the page as Markdown."""
-    lines = [_INTRODUCTION, "| Column | Type | Meaning |", "|---|---|---|"]
-    lines += [f"| `{field.name}` | {_type(field)} | {_meaning(field)} |" for field in TRIALS_SCHEMA]
+_CURVES: Final = """\
+<!-- Written by `make docs` from peerkd/results/curves.py. Edit that. -->
+
+# The table of curves
+
+`train_pcl/<fingerprint>/curves.parquet` in the store has one row for each quantity that was measured in an epoch of a
+run. All columns but `value` tell the rows of one study apart; rows are in the order of these columns.
+
+| `split` | `quantity` | Meaning |
+|---|---|---|
+| `train` | `loss`, `loss/<part>` | mean over the epoch, of the whole loss and of each part before it is weighted |
+| `train` | `ramp_weight`, `learning_rate` | what the distillation is multiplied by, and the rate of the steps |
+| `validation`, `test` | `accuracy/<predictor>` | share of right predictions after the epoch |
+| `validation`, `test` | `disagreement` | share of samples on which two branches differ in the class, mean over pairs |
+| `validation`, `test` | `mean_disagreement` | the same of the branches of the mean network |
+
+- Predictors are `branch_1`, `branch_2` and so on, `head` (what joins the branches) and `average` (the mean of the
+  branches' probabilities); with the prefix `mean_` they are those of the mean network.
+- `validation` is for choosing, `test` only for reporting.
+- The last epoch is always evaluated, others as `evaluation.every_epochs` says.
+- The file carries the meanings below as metadata of its columns.
+
+```python
+import pyarrow.parquet as pq
+
+curves = pq.read_table("runs/train_pcl/<fingerprint>/curves.parquet")
+print(curves.schema.field("epoch").metadata[b"description"].decode())
+```
+"""
+
+PAGES: Final[Mapping[str, tuple[str, pa.Schema]]] = {
+    "trials": (_TRIALS, TRIALS_SCHEMA),
+    "curves": (_CURVES, CURVES_SCHEMA),
+}
+"""Introduction and schema of each page."""
+
+
+def page(name: str = "trials") -> str:
+    """Return a page as Markdown."""
+    introduction, schema = PAGES[name]
+    lines = [introduction, "| Column | Type | Meaning |", "|---|---|---|"]
+    lines += [f"| `{field.name}` | {_type(field)} | {_meaning(field)} |" for field in schema]
     return "\n".join(lines) + "\n"
 
 
@@ -49,4 +89,4 @@ def _meaning(field: pa.Field) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(page(*sys.argv[1:]))

@@ -10,6 +10,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from peerkd.results.arrow import field
+
 SPLITS: Final = ("validation", "test")
 SCOPES: Final = ("global", "own")
 
@@ -25,21 +27,21 @@ _GAIN_PARTS: Final = {
 
 
 def _identity_fields() -> Iterator[pa.Field]:
-    yield _field("student", pa.int32(), "Peer that is trained", nullable=False)
-    yield _field(
+    yield field("student", pa.int32(), "Peer that is trained", nullable=False)
+    yield field(
         "teacher",
         pa.int32(),
         "Peer that teaches; for a control, the peer whose data it trains on; null where neither plays a part",
     )
-    yield _field("transfer_set", pa.string(), "Data of the trial, seen from the pair", nullable=False)
-    yield _field("temperature", pa.float64(), "Softening of both distributions; null for a control")
-    yield _field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
-    yield _field(
+    yield field("transfer_set", pa.string(), "Data of the trial, seen from the pair", nullable=False)
+    yield field("temperature", pa.float64(), "Softening of both distributions; null for a control")
+    yield field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
+    yield field(
         "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 is a control", nullable=False
     )
-    yield _field("seed", pa.int64(), "Seed of the experiment", nullable=False)
-    yield _field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)
-    yield _field("epochs", pa.int64(), "Passes over the transfer set", nullable=False)
+    yield field("seed", pa.int64(), "Seed of the experiment", nullable=False)
+    yield field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)
+    yield field("epochs", pa.int64(), "Passes over the transfer set", nullable=False)
 
 
 def _outcome_fields() -> Iterator[pa.Field]:
@@ -47,32 +49,28 @@ def _outcome_fields() -> Iterator[pa.Field]:
         for scope in SCOPES:
             for moment, meaning in _BEFORE_AFTER.items():
                 name = f"{split}_{scope}_accuracy_{moment}"
-                yield _field(name, pa.float64(), f"Accuracy on the {scope} {split} set {meaning}", nullable=False)
+                yield field(name, pa.float64(), f"Accuracy on the {scope} {split} set {meaning}", nullable=False)
             for part, meaning in _GAIN_PARTS.items():
                 name = f"{split}_{scope}_{part}"
-                yield _field(name, pa.float64(), f"{meaning}, on the {scope} {split} set", nullable=part != "gain")
+                yield field(name, pa.float64(), f"{meaning}, on the {scope} {split} set", nullable=part != "gain")
         for moment, meaning in _BEFORE_AFTER.items():
             name = f"{split}_class_accuracy_{moment}"
-            yield _field(name, pa.list_(pa.float64()), f"Accuracy on each class of the {split} set {meaning}")
-        yield _field(
+            yield field(name, pa.list_(pa.float64()), f"Accuracy on each class of the {split} set {meaning}")
+        yield field(
             f"{split}_forgetting", pa.float64(), "Mean over classes of accuracy lost, 0 for a class that improved"
         )
-        yield _field(
+        yield field(
             f"{split}_learning", pa.float64(), "Mean over classes of accuracy won, 0 for a class that got worse"
         )
-        yield _field(f"{split}_positive_flips", pa.float64(), "Share of samples wrong before and right after")
-        yield _field(f"{split}_negative_flips", pa.float64(), "Share of samples right before and wrong after")
-    yield _field(
+        yield field(f"{split}_positive_flips", pa.float64(), "Share of samples wrong before and right after")
+        yield field(f"{split}_negative_flips", pa.float64(), "Share of samples right before and wrong after")
+    yield field(
         "test_correct_bits", pa.binary(), "One bit a global test sample, 1 if right after (numpy.packbits order)"
     )
 
 
 def _circumstance_fields() -> Iterator[pa.Field]:
-    yield _field("seconds", pa.float64(), "Wall time of the trial; the only column that two runs may differ in")
-
-
-def _field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": meaning})
+    yield field("seconds", pa.float64(), "Wall time of the trial; the only column that two runs may differ in")
 
 
 TRIALS_SCHEMA: Final = pa.schema([*_identity_fields(), *_outcome_fields(), *_circumstance_fields()])

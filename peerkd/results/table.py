@@ -1,18 +1,14 @@
 """From the records of single trials to the table of trials, and the table on disk."""
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from peerkd.config.sweep import TransferSet
-from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
-from peerkd.results.arrays import FloatArray
+from peerkd.results import arrow
 from peerkd.results.schema import IDENTITY_COLUMNS, SCOPES, SPLITS, TRIALS_SCHEMA
 
 Record: TypeAlias = Mapping[str, Any]
@@ -36,6 +32,8 @@ _REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_S
 TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
 
 _SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
+
+_KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA)
 
 
 def assemble(records: Iterable[Record]) -> pa.Table:
@@ -76,51 +74,22 @@ def assemble(records: Iterable[Record]) -> pa.Table:
             _add_gains(columns, f"{split}_{scope}", controls)
 
     table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in TRIALS_SCHEMA}, TRIALS_SCHEMA)
-    return _checked(table)
+    return arrow.checked(table, _KIND)
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds``, in hexadecimal.
-
-    Depends on names, types and values alone: not on how Arrow chunked, sliced or padded them.
-    """
-    digest = hashlib.sha256()
-    for name in table.column_names:
-        if name == "seconds":
-            continue
-        column = table.column(name)
-        digest.update(f"{name}:{column.type}:{len(column)};".encode())
-        _update(digest, column.combine_chunks())
-    return digest.hexdigest()
+    """Return the SHA-256 of every column except ``seconds``; see ``arrow.fingerprint``."""
+    return arrow.fingerprint(table, without=frozenset({"seconds"}))
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write the table of trials as Parquet.
-
-    Raises:
-        ValueError: If the table does not have the columns of ``TRIALS_SCHEMA``.
-    """
-    pq.write_table(_checked(table), path, compression="zstd")
+    """Write the table of trials as Parquet; see ``arrow.write``."""
+    arrow.write(table, path, _KIND)
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read what ``write_table`` wrote.
-
-    Raises:
-        ArtifactNotFoundError: If there is no such file.
-        ArtifactCorruptError: If the file is not Parquet or does not hold a table of trials.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-    except FileNotFoundError as error:
-        raise ArtifactNotFoundError(f"There is no table of trials at {path}.") from error
-    except (pa.ArrowException, OSError) as error:
-        raise ArtifactCorruptError(f"The table of trials at {path} cannot be read as Parquet: {error}.") from error
-    try:
-        return _checked(table)
-    except ValueError as error:
-        raise ArtifactCorruptError(f"{path} does not hold a table of trials: {error}") from error
+    """Read what ``write_table`` wrote; see ``arrow.read``."""
+    return arrow.read(path, _KIND)
 
 
 def _check_record(row: Record) -> None:
@@ -208,37 +177,3 @@ def _class_changes(
     if not change:
         return None, None
     return sum(max(lost, 0.0) for lost in change) / len(change), sum(max(-lost, 0.0) for lost in change) / len(change)
-
-
-def _checked(table: pa.Table) -> pa.Table:
-    if table.column_names != TRIALS_SCHEMA.names:
-        different = set(table.column_names) ^ set(TRIALS_SCHEMA.names)
-        problem = f"differing in {', '.join(sorted(different))}" if different else "in another order"
-        raise ValueError(f"A table of trials must have the columns of TRIALS_SCHEMA, got {problem}.")
-    for field, column in zip(TRIALS_SCHEMA, table.columns, strict=True):
-        if not column.type.equals(field.type):
-            raise ValueError(f"{field.name} must be {field.type}, got {column.type}.")
-        if column.null_count and not field.nullable:
-            raise ValueError(f"{field.name} must have a value in every row, got {column.null_count} rows without.")
-    return table.cast(TRIALS_SCHEMA)
-
-
-def _update(digest: "hashlib._Hash", array: pa.Array) -> None:
-    """Feed validity, lengths and values; what lies in the memory of a null is never looked at."""
-    digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
-    if pa.types.is_list(array.type):
-        digest.update(array.value_lengths().fill_null(0).to_numpy().astype("<i8").tobytes())
-        _update(digest, array.flatten())
-    elif pa.types.is_floating(array.type) or pa.types.is_integer(array.type):
-        values: FloatArray = array.fill_null(0).to_numpy(zero_copy_only=False)
-        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
-    else:
-        texts = [_as_bytes(value) for value in array.to_pylist()]
-        digest.update(np.array([len(text) for text in texts], "<i8").tobytes())
-        digest.update(b"".join(texts))
-
-
-def _as_bytes(value: str | bytes | None) -> bytes:
-    if value is None:
-        return b""
-    return value.encode() if isinstance(value, str) else value

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from peerkd.reporting.palette import NUM_STEPS, contrast, css, shades, step_class
+from peerkd.reporting.palette import LINES, NUM_STEPS, PAGE, contrast, css, line_css, shades, step_class
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -37,3 +37,14 @@ def test_every_step_has_a_rule_in_both_themes():
     rules = css()
     for name in shades("light"):
         assert rules.count(f".{name}{{") == 2
+
+
+def test_every_line_can_be_seen_on_its_page():
+    for theme, colours in LINES.items():
+        assert all(contrast(colour, PAGE[theme]) >= 3 for colour in colours)
+
+
+def test_every_line_has_its_colour_in_both_themes_and_its_dash():
+    rules = line_css()
+    assert all(f"\n{rules}".count(f"\n.l{index}{{") == 2 for index in range(5))
+    assert all(f".line.l{index}{{stroke-dasharray" in rules for index in range(5))

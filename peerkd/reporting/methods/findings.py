@@ -1,0 +1,144 @@
+"""What the curves of a study say, as numbers. Every form of the report only writes these down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.config.methods import METHODS, Method
+from peerkd.reporting.methods.facts import PclFacts
+from peerkd.results.comparison import Comparison, compare_methods
+from peerkd.results.curves import Curve, CurveKey, curves_by_key
+from peerkd.results.intervals import Estimate
+from peerkd.results.seeds import Spread, spread
+
+STUDIED: Final[Method] = "pcl"
+"""The method that is compared with each other one, not only with the baseline."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What the runs of one architecture and method took; seconds over seeds."""
+
+    num_training_parameters: int
+    num_deployed_parameters: int
+    num_samples_per_epoch: int
+    seconds: Spread
+    least_seconds: float
+    most_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """All that is reported, on test unless it says otherwise. Differences are of accuracies as fractions."""
+
+    comparison: Comparison
+
+    over_baseline: Mapping[tuple[str, Method], Estimate]
+    """By architecture and method: what it deploys minus what the baseline deploys."""
+
+    studied_over: Mapping[tuple[str, Method], Estimate]
+    """By architecture and other method: PCL minus it. Empty where PCL is not in the study, or is its baseline."""
+
+    from_mean: Mapping[tuple[str, Method], Estimate]
+    """Branch 1 of the mean network minus branch 1 of the trained network, in the same runs."""
+
+    branch_over_baseline: Mapping[tuple[str, Method], Estimate]
+    """Branch 1 of the trained network minus what the baseline deploys, for methods with a mean network."""
+
+    from_ensemble: Mapping[tuple[str, Method], Estimate]
+    """Ensemble minus deployed predictor, in the same runs."""
+
+    disagreement: Mapping[tuple[str, Method], Spread]
+    """Share of validation samples on which two branches predict different classes, after the last epoch."""
+
+    costs: Mapping[tuple[str, Method], Cost]
+    curves: Mapping[CurveKey, Curve]
+
+    @property
+    def num_comparisons(self) -> int:
+        """How many differences between methods have a verdict."""
+        return len(self.over_baseline) + len(self.studied_over)
+
+
+def compute_findings(table: pa.Table, facts: PclFacts) -> Findings:
+    """Return what the table of curves says about the study.
+
+    Raises:
+        ValueError: If the table does not hold every architecture and method of the study up to the last epoch.
+    """
+    config, curves = facts.config, curves_by_key(table)
+    comparison = compare_methods(
+        curves,
+        architectures=config.architectures,
+        methods=config.methods,
+        num_branches=config.collaboration.num_branches,
+        baseline=config.baseline,
+    )
+    over_baseline: dict[tuple[str, Method], Estimate] = {}
+    studied_over: dict[tuple[str, Method], Estimate] = {}
+    from_mean: dict[tuple[str, Method], Estimate] = {}
+    branch_over_baseline: dict[tuple[str, Method], Estimate] = {}
+    from_ensemble: dict[tuple[str, Method], Estimate] = {}
+    has_studied = STUDIED in config.methods and config.baseline != STUDIED
+    for architecture in config.architectures:
+        for method in config.methods:
+            pair = architecture, method
+            _put(over_baseline, pair, comparison.over_baseline(*pair))
+            if has_studied and method not in (STUDIED, config.baseline):
+                _put(studied_over, pair, comparison.difference(architecture, STUDIED, method))
+            if METHODS[method].has_mean_network:
+                within = comparison.difference(*pair, method, role="mean_branch", second_role="branch")
+                _put(from_mean, pair, within)
+                _put(branch_over_baseline, pair, comparison.over_baseline(*pair, role="branch"))
+            _put(from_ensemble, pair, comparison.difference(*pair, method, role="ensemble"))
+    return Findings(
+        comparison=comparison,
+        over_baseline=over_baseline,
+        studied_over=studied_over,
+        from_mean=from_mean,
+        branch_over_baseline=branch_over_baseline,
+        from_ensemble=from_ensemble,
+        disagreement=_disagreement(curves, comparison),
+        costs=_costs(facts),
+        curves=curves,
+    )
+
+
+def _put(found: dict[tuple[str, Method], Estimate], pair: tuple[str, Method], estimate: Estimate | None) -> None:
+    if estimate is not None:
+        found[pair] = estimate
+
+
+def _disagreement(curves: Mapping[CurveKey, Curve], comparison: Comparison) -> dict[tuple[str, Method], Spread]:
+    found = {}
+    for architecture in comparison.architectures:
+        for method in comparison.methods:
+            last = [
+                float(curve.values[-1])
+                for key, curve in curves.items()
+                if key[:2] == (architecture, method) and key[3:] == ("validation", "disagreement")
+            ]
+            if last and not np.isnan(last).any():
+                found[architecture, method] = spread(last)
+    return found
+
+
+def _costs(facts: PclFacts) -> dict[tuple[str, Method], Cost]:
+    found: dict[tuple[str, Method], Cost] = {}
+    for architecture in facts.config.architectures:
+        for method in facts.config.methods:
+            runs = [run for run in facts.runs if (run.architecture, run.method) == (architecture, method)]
+            if runs:
+                seconds = [run.seconds for run in runs]
+                found[architecture, method] = Cost(
+                    num_training_parameters=runs[0].num_training_parameters,
+                    num_deployed_parameters=runs[0].num_deployed_parameters,
+                    num_samples_per_epoch=runs[0].num_samples_per_epoch,
+                    seconds=spread(seconds),
+                    least_seconds=min(seconds),
+                    most_seconds=max(seconds),
+                )
+    return found

@@ -1,0 +1,174 @@
+"""The findings on methods in a few sentences, which say so where nothing was found."""
+
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple, TypeAlias
+
+from peerkd.config.methods import METHODS, Method
+from peerkd.reporting.methods import wording
+from peerkd.reporting.methods.facts import PclFacts
+from peerkd.reporting.methods.findings import STUDIED, Findings
+from peerkd.results.intervals import Estimate
+from peerkd.results.seeds import MIN_SEEDS, Verdict, verdict
+
+_Found: TypeAlias = Mapping[tuple[str, Method], Estimate]
+
+_MAX_INTERVALS: Final = 4
+"""In one list; of more, intervals are left to the table."""
+
+_PHRASES: Final[Mapping[Verdict, str]] = {
+    "above": "above",
+    "below": "below",
+    "not told apart": "not told apart from",
+}
+"""Verdicts that a noun can follow."""
+
+_MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", STUDIED)
+
+
+class MethodFinding(NamedTuple):
+    """One finding: what it is about, and a sentence or two for each architecture it is about."""
+
+    topic: str
+    texts: Mapping[str, str]
+
+
+def headline(findings: Findings, facts: PclFacts) -> list[MethodFinding]:
+    """Return the findings in words, most important first. All accuracies are on test, after the last epoch."""
+    said = {
+        "Against the baseline": _over_baseline,
+        f"{METHODS[STUDIED].title} against the others": _studied,
+        "Mean over time": _from_mean,
+        "Ensemble": _ensemble,
+        "Branches": _branches,
+    }
+    named = []
+    for topic, say in said.items():
+        texts = {name: text for name in findings.comparison.architectures if (text := say(findings, name))}
+        if texts:
+            named.append(MethodFinding(topic, texts))
+    return [*named, MethodFinding("How sure", {"": how_sure(findings, facts)})]
+
+
+def how_sure(findings: Findings, facts: PclFacts) -> str:
+    """Say what the intervals cover, and how many there are."""
+    num = findings.num_comparisons
+    seeds = facts.config.num_seeds
+    if seeds < MIN_SEEDS:
+        return "There is one seed: no difference has an interval, and none can be told from luck."
+    basis = (
+        f"Differences are paired over {wording.counted(seeds, 'seed')}, with 95 % t intervals ({seeds - 1} degrees of "
+        "freedom). They cover other seeds on this split of this data, not other data."
+    )
+    if not num:
+        return f"{basis} There is one method, so there is nothing to compare."
+    return (
+        f"{basis} They are not corrected for the number of comparisons, which is {num}: if no method differed from "
+        f"another, about {0.05 * num:.1f} of them would still be told apart."
+    )
+
+
+def _over_baseline(findings: Findings, architecture: str) -> str:
+    comparison = findings.comparison
+    baseline = METHODS[comparison.baseline].title
+    spread = comparison.scores[architecture, comparison.baseline, "deployed"].spread
+    reached = f"{baseline} reaches {wording.spread(spread)} % on test ({wording.counted(spread.num, 'seed')})."
+    found = _of(findings.over_baseline, architecture)
+    if not found:
+        return f"{reached} No other method was run."
+    return f"{reached} {_verdicts(found, subject='method', rival=baseline)}"
+
+
+def _studied(findings: Findings, architecture: str) -> str:
+    found = _of(findings.studied_over, architecture)
+    title = METHODS[STUDIED].title
+    if not found:
+        return ""
+    if _is_without_intervals(found):
+        return f"No verdict: {title} differs from the others by {_listed(found, found)} points, without an interval."
+    groups = _by_verdict(found)
+    parts = [f"{phrase} {_listed(groups[each], found)}" for each, phrase in _PHRASES.items() if groups[each]]
+    lost = "" if groups["above"] else f" {title} is shown to be better than none of them."
+    return f"In points, {title} is {'. It is '.join(parts)}.{lost}"
+
+
+def _from_mean(findings: Findings, architecture: str) -> str:
+    sentences = []
+    baseline = METHODS[findings.comparison.baseline].title
+    for method, gain in _of(findings.from_mean, architecture).items():
+        if method in _MEANS_IN_WORDS:
+            text = f"{METHODS[method].title}: the mean of the weights over time is {_judged(gain)} the trained weights"
+            without = findings.branch_over_baseline.get((architecture, method))
+            also = f"; those alone are {_judged(without)} {baseline}" if without else ""
+            sentences.append(f"{text}{also}.")
+    return " ".join(sentences)
+
+
+def _ensemble(findings: Findings, architecture: str) -> str:
+    found = _of(findings.from_ensemble, architecture)
+    if not found:
+        return ""
+    return (
+        f"Points that the ensemble is above the one network that the same runs deploy: {_listed(found, found)}. It "
+        "needs all branches at inference."
+    )
+
+
+def _branches(findings: Findings, architecture: str) -> str:
+    parts = [
+        f"{METHODS[method].title} {wording.accuracy(spread.mean)} %"
+        for (name, method), spread in findings.disagreement.items()
+        if name == architecture
+    ]
+    if not parts:
+        return ""
+    return (
+        "Share of validation samples on which two branches predict different classes, after the last epoch: "
+        f"{'; '.join(parts)}. Near 0, branches have become one and have little to teach each other."
+    )
+
+
+def _verdicts(found: Mapping[Method, Estimate], *, subject: str, rival: str) -> str:
+    if _is_without_intervals(found):
+        return f"No verdict: others differ from it by {_listed(found, found)} points, without an interval."
+    groups = _by_verdict(found)
+    num = len(found)
+    above = (
+        f"Above it, in points: {_listed(groups['above'], found)}."
+        if groups["above"]
+        else f"No {subject} is shown to be better than {rival}."
+    )
+    below = f" Below it: {_listed(groups['below'], found)}." if groups["below"] else ""
+    same = groups["not told apart"]
+    rest = f" Not told apart from it: {_listed(same, found)}." if same else ""
+    count = f"{len(groups['above'])} of {num} other {subject}{'' if num == 1 else 's'} above, "
+    return f"{count}{len(groups['below'])} below, {len(same)} not told apart. {above}{below}{rest}"
+
+
+def _by_verdict(found: Mapping[Method, Estimate]) -> dict[Verdict, list[Method]]:
+    groups: dict[Verdict, list[Method]] = {"above": [], "below": [], "not told apart": []}
+    for method, difference in found.items():
+        groups[verdict(difference)].append(method)
+    return groups
+
+
+def _is_without_intervals(found: Mapping[Method, Estimate]) -> bool:
+    return all(difference.num < MIN_SEEDS for difference in found.values())
+
+
+def _listed(methods: Collection[Method], found: Mapping[Method, Estimate]) -> str:
+    write = wording.estimate if len(methods) <= _MAX_INTERVALS else _value
+    # A title may have a comma of its own.
+    return "; ".join(f"{METHODS[method].title} {write(found[method])}" for method in methods)
+
+
+def _value(difference: Estimate) -> str:
+    return wording.points(difference.value)
+
+
+def _judged(difference: Estimate) -> str:
+    """Return a verdict that a noun can follow."""
+    return f"at {wording.estimate(difference)} points {_PHRASES[verdict(difference)]}"
+
+
+def _of(found: _Found, architecture: str) -> dict[Method, Estimate]:
+    return {method: difference for (name, method), difference in found.items() if name == architecture}

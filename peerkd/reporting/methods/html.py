@@ -1,0 +1,137 @@
+"""The findings on methods as one page of HTML that needs nothing else: no network, no storage, no script."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from peerkd.config.methods import METHODS
+from peerkd.reporting import charts, page, palette
+from peerkd.reporting.methods import lines, panels, wording
+from peerkd.reporting.methods.facts import PclFacts
+from peerkd.reporting.methods.findings import STUDIED, Findings
+from peerkd.reporting.methods.headline import headline, how_sure
+from peerkd.results.published import MCL_OKD, SOURCES, WU_AND_GONG
+from peerkd.results.seeds import Spread, verdict
+
+SECTIONS: Final[Mapping[str, str]] = {
+    "findings": "Findings",
+    "accuracy": "Methods and backbones",
+    "differences": "Against the baseline",
+    "published": "Beside published numbers",
+    "curves": "Curves",
+    "cost": "Cost",
+    "run": "What was run",
+    "reading": "How to read this",
+}
+"""Title of each section by its id, which is also the name of its template."""
+
+_PIXELS_A_LETTER: Final = 7.2
+
+
+def render(findings: Findings, facts: PclFacts) -> str:
+    """Return the whole report as one self-contained page; see ``peerkd.reporting.html.render``."""
+    filters: dict[str, Callable[..., str]] = {
+        "accuracy": wording.accuracy,
+        "spread": _spread,
+        "points2": lambda fraction: page.true_minus(wording.points(fraction)),
+        "interval2": lambda estimate: page.true_minus(wording.interval(estimate)),
+        "verdict": verdict,
+    }
+    return page.render("methods.html", _view(findings, facts), filters=filters)
+
+
+def _view(findings: Findings, facts: PclFacts) -> dict[str, Any]:
+    comparison, config = findings.comparison, facts.config
+    architectures = comparison.architectures
+    return {
+        "findings": findings,
+        "comparison": comparison,
+        "facts": facts,
+        "config": config,
+        "config_json": config.model_dump_json(indent=2),
+        "config_sections": page.config_sections(config),
+        "sections": SECTIONS,
+        "section_folder": "methods",
+        "line_css": palette.line_css(),
+        "headline": headline(findings, facts),
+        "how_sure": how_sure(findings, facts),
+        "conventions": wording.conventions(config.collaboration),
+        "titles": {method: METHODS[method].title for method in comparison.methods},
+        "made_of": {method: METHODS[method] for method in comparison.methods},
+        "studied": STUDIED,
+        "studied_title": METHODS[STUDIED].title,
+        "difference_charts": [
+            (
+                name,
+                charts.interval_chart_data(
+                    {
+                        METHODS[method].title: difference
+                        for (of, method), difference in findings.over_baseline.items()
+                        if of == name
+                    },
+                    write=wording.points,
+                    label_width=16
+                    + _PIXELS_A_LETTER * max(len(METHODS[method].title) for method in comparison.methods),
+                ),
+            )
+            for name in architectures
+        ]
+        if findings.over_baseline
+        else [],
+        "published": published_rows(findings, facts),
+        "wu_and_gong": WU_AND_GONG,
+        "mcl_okd": MCL_OKD,
+        "sources": SOURCES,
+        "what_differs": what_differs(facts),
+        "ramps": {name: panels.ramp(findings, name) for name in architectures},
+        "panels": {
+            name: [panels.method_panels(findings, name, method) for method in comparison.methods]
+            for name in architectures
+        },
+        "chart_width": charts.WIDTH,
+        "line_width": lines.WIDTH,
+        "line_height": lines.HEIGHT,
+    }
+
+
+def published_rows(findings: Findings, facts: PclFacts) -> list[dict[str, Any]]:
+    """Return a row for each architecture and method that has published numbers, beside what was measured here."""
+    comparison = findings.comparison
+    return [
+        {
+            "architecture": architecture,
+            "method": METHODS[method].title,
+            "here": comparison.spread(architecture, method, "deployed"),
+            "ensemble_here": comparison.spread(architecture, method, "ensemble"),
+            **{published.source: published for published in facts.published(architecture, method)},
+        }
+        for architecture in comparison.architectures
+        for method in comparison.methods
+        if facts.published(architecture, method)
+    ]
+
+
+def what_differs(facts: PclFacts) -> list[str]:
+    """Return in sentences in what this study is not the published one."""
+    config = facts.config
+    _, height, width = facts.image_shape
+    differs = [
+        f"Training samples: {facts.num_train_samples:,} here, 50,000 there; {facts.num_validation_samples:,} are held "
+        "out for validation here.",
+        f"Test samples: {facts.num_test_samples:,} here, 10,000 there.",
+        f"Epochs: {config.training.epochs} here, 300 there; batches of {config.training.batch_size} here, 128 there.",
+        f"Images: {height}x{width} pixels here, 32x32 there.",
+        f"Seeds: {config.num_seeds} here; there it is not said, or one.",
+        "Here the number is that after the last epoch; there it is not said, or the best epoch on test.",
+    ]
+    if config.data.source not in ("cifar10", "cifar100"):
+        differs.append(
+            f"The data come from {config.data.source.replace('_', ' ')} and are taken for CIFAR-10 by the names of "
+            "their classes. If they are JPEG files, the images have lost detail that the published ones have."
+        )
+    return differs
+
+
+def _spread(found: Spread | None) -> str:
+    if found is None:
+        return "\N{EN DASH}"
+    return wording.spread(found).replace("+-", "\N{PLUS-MINUS SIGN}")

@@ -1,0 +1,111 @@
+"""The findings on methods as rows: a file of accuracies, flat numbers, and the lines that a terminal shows."""
+
+import csv
+import io
+import math
+
+from peerkd.config.methods import METHODS
+from peerkd.reporting.methods import wording
+from peerkd.reporting.methods.facts import PclFacts
+from peerkd.reporting.methods.findings import STUDIED, Findings
+from peerkd.results.intervals import Estimate
+from peerkd.results.seeds import verdict
+
+
+def methods_csv(findings: Findings) -> str:
+    """Return one line for each architecture, method and kind of accuracy. All numbers are fractions on test.
+
+    ``difference`` is to what the baseline deploys, over the ``num_paired`` seeds that both have; empty where there is
+    none.
+    """
+    comparison = findings.comparison
+    rows = []
+    for (architecture, method, role), scores in comparison.scores.items():
+        mean, deviation, num = scores.spread
+        difference = comparison.over_baseline(architecture, method, role=role)
+        rows.append(
+            {
+                "architecture": architecture,
+                "method": method,
+                "role": role,
+                "predictor": scores.predictor,
+                "num_seeds": str(num),
+                "mean": _cell(mean),
+                "standard_deviation": _cell(deviation),
+                "baseline": comparison.baseline,
+                "num_paired": str(difference.num) if difference else "",
+                "difference": _cell(difference.value) if difference else "",
+                "low": _cell(difference.low) if difference else "",
+                "high": _cell(difference.high) if difference else "",
+                "verdict": verdict(difference) if difference else "",
+            }
+        )
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def metrics(findings: Findings) -> dict[str, float]:
+    """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
+    values: dict[str, float] = {"num_comparisons": float(findings.num_comparisons)}
+    for (architecture, method, role), scores in findings.comparison.scores.items():
+        if role == "deployed":
+            values[f"{architecture}_{method}_accuracy_pct"] = 100 * scores.spread.mean
+    for (architecture, method), difference in findings.over_baseline.items():
+        name = f"{architecture}_{method}_over_baseline"
+        values[f"{name}_points"] = 100 * difference.value
+        values[f"{name}_low_points"] = 100 * difference.low
+        values[f"{name}_high_points"] = 100 * difference.high
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+def summary(findings: Findings, facts: PclFacts) -> dict[str, float | str]:
+    """Return the headline numbers and what they are numbers of, flat."""
+    return {
+        "study": facts.config.name,
+        "config_fingerprint": facts.config_fingerprint,
+        "baseline": findings.comparison.baseline,
+        "num_seeds": float(facts.config.num_seeds),
+        "num_runs": float(len(facts.runs)),
+        "num_test_samples": float(facts.num_test_samples),
+        "seconds": sum(run.seconds for run in facts.runs),
+        **metrics(findings),
+    }
+
+
+def terminal_summary(findings: Findings, facts: PclFacts) -> str:
+    """Return the findings as plain text of at most 80 columns."""
+    comparison = findings.comparison
+    lines = [
+        f"{facts.config.name}: {wording.counted(len(comparison.methods), 'method')}, "
+        f"{wording.counted(facts.config.num_seeds, 'seed')}, {wording.counted(len(facts.runs), 'run')}",
+        f"test accuracy in % ({facts.num_test_samples:,} samples) of the deployed predictor after the",
+        f"last epoch; difference to {METHODS[comparison.baseline].title} in points, paired over seeds",
+    ]
+    for architecture in comparison.architectures:
+        lines += ["", f"{architecture:<33}{'accuracy':>15}  {'difference':<15} verdict"]
+        for method in comparison.methods:
+            spread = comparison.scores[architecture, method, "deployed"].spread
+            line = f"  {METHODS[method].title:<32}{wording.spread(spread):>14}"
+            difference = findings.over_baseline.get((architecture, method))
+            if difference:
+                half_width = (difference.high - difference.low) / 2
+                margin = "" if math.isnan(half_width) else f" +- {100 * half_width:.2f}"
+                line += f"  {wording.points(difference.value) + margin:<15} {_told(difference)}"
+            lines.append(line.rstrip())
+    if findings.studied_over:
+        verdicts = [verdict(difference) for difference in findings.studied_over.values()]
+        counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("above", "below", "not told apart"))
+        lines += ["", f"{METHODS[STUDIED].title} against the other methods: {counts}"]
+    lines.append(f"not corrected for the number of comparisons ({findings.num_comparisons})")
+    return "\n".join(lines)
+
+
+def _told(difference: Estimate) -> str:
+    return "no interval" if math.isnan(difference.low) else verdict(difference)
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"

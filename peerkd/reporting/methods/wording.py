@@ -1,0 +1,83 @@
+"""Accuracies and their differences as text, in percent with two digits as they are published."""
+
+import math
+from typing import Final
+
+from peerkd.config.collaboration import CollaborationConfig
+from peerkd.results.intervals import Estimate
+from peerkd.results.seeds import Spread
+
+MEAN_BATCH_NORM_MEANINGS: Final = {
+    "batch": "normalises by the batch that it sees in training, and in evaluation by running statistics of its own",
+    "averaged": "normalises by running statistics, which are averaged like the weights",
+    "copied": "normalises by the running statistics of the trained network",
+}
+
+VIEW_BATCH_NORM_MEANINGS: Final = {
+    "joined": "pass the shared trunk as one batch: statistics are those of all views, updated once a step",
+    "separate": "pass the shared trunk one after the other: statistics are each view's own, updated once a view",
+}
+
+
+def accuracy(fraction: float) -> str:
+    """Write an accuracy in percent: 0.94326 is 94.33."""
+    return "n/a" if math.isnan(fraction) else f"{100 * fraction:.2f}"
+
+
+def spread(found: Spread) -> str:
+    """Write mean and standard deviation over seeds in percent, in ASCII; the mean alone where there is one seed."""
+    if math.isnan(found.standard_deviation):
+        return accuracy(found.mean)
+    return f"{accuracy(found.mean)} +- {accuracy(found.standard_deviation)}"
+
+
+def points(fraction: float) -> str:
+    """Write a difference of accuracies in points with its sign: 0.01234 is +1.23."""
+    if math.isnan(fraction):
+        return "n/a"
+    rounded = round(100 * fraction, 2)
+    return f"{rounded:+.2f}" if rounded else "0.00"
+
+
+def interval(estimate: Estimate) -> str:
+    """Write the 95 % interval of a difference in points, or that there is none."""
+    return "no interval" if math.isnan(estimate.low) else f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def estimate(found: Estimate) -> str:
+    """Write a difference with its interval."""
+    return f"{points(found.value)} ({interval(found)})"
+
+
+def counted(num: int, noun: str) -> str:
+    """Write a number of things: 1 seed, 5 seeds."""
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
+
+
+def conventions(collaboration: CollaborationConfig) -> list[str]:
+    """Return a sentence for each convention that decides what the numbers are numbers of."""
+    weight, length = collaboration.distillation_weight, collaboration.rampup_epochs
+    ramp = (
+        f"w(e) = {weight:g} exp(-5 (1 - e/{length})^2) for the epochs e = 0, 1, ... before {length}, "
+        f"and {weight:g} after"
+        if length
+        else f"w = {weight:g} from the start, without a ramp"
+    )
+    return [
+        "The result of a run is the test accuracy of the deployed predictor after the last epoch. It is chosen by "
+        "nothing: neither epoch nor branch is picked by an accuracy.",
+        f"There are m = {collaboration.num_branches} branches. They leave the trunk at "
+        f"{collaboration.branch_point or 'the last stage of the architecture'}; with DML and KDCL each is a whole "
+        "network.",
+        "Every divergence is T^2 KL(softmax(teacher/T) || softmax(student/T)) with T = "
+        f"{collaboration.temperature:g}, averaged over the batch and added up over branches. No gradient flows into "
+        "the teacher, except where OKDDip learns its attention.",
+        f"Methods that ramp up multiply what is distilled by {ramp}. The others use {weight:g} throughout.",
+        f"A mean network takes the mean of all weights over steps, decay {collaboration.mean_decay:g} (at step g at "
+        f"most 1 - 1/g). It {MEAN_BATCH_NORM_MEANINGS[collaboration.mean_batch_norm]}.",
+        f"Several views of a step {VIEW_BATCH_NORM_MEANINGS[collaboration.view_batch_norm]}.",
+        "The ensemble of DML, CL-ILR, OKDDip, KDCL and PCL without the ensemble teacher is the mean of the branches' "
+        "probabilities; that of ONE, FFL-S and PCL is the classifier or gate that joins the branches.",
+        f"KDCL makes its teacher by {collaboration.kdcl_ensemble}. CL-ILR weighs its cross entropy by "
+        f"{collaboration.cross_entropy_weight:g}.",
+    ]

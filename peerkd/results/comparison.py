@@ -1,0 +1,172 @@
+"""Test accuracies of all runs by seed, and the differences between methods.
+
+The result of a run is the test accuracy of the method's deployed predictor after the last epoch. Nothing is chosen by
+it. The best epoch is a number apart: chosen by validation accuracy, as much of the literature chooses it by test.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+
+from peerkd.config.methods import METHODS, Method, deployed_predictor
+from peerkd.results.curves import Curve, CurveKey
+from peerkd.results.intervals import Estimate
+from peerkd.results.seeds import Spread, paired_difference, spread
+
+Role: TypeAlias = Literal["deployed", "ensemble", "branch", "mean_branch", "best_epoch"]
+
+ROLES: Final[Mapping[Role, str]] = {
+    "deployed": "the method's result, after the last epoch",
+    "ensemble": "what joins the branches, after the last epoch",
+    "branch": "branch 1 of the trained network, after the last epoch",
+    "mean_branch": "branch 1 of the mean network, after the last epoch",
+    "best_epoch": "the deployed predictor, at the epoch that is best on validation",
+}
+"""Every kind of accuracy that a method may have, with its meaning."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """Test accuracies of one predictor, as fractions by seed."""
+
+    predictor: str
+    by_seed: Mapping[int, float]
+
+    @property
+    def spread(self) -> Spread:
+        """Mean and standard deviation over seeds."""
+        return spread([self.by_seed[seed] for seed in sorted(self.by_seed)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Accuracies of all architectures and methods."""
+
+    architectures: tuple[str, ...]
+    methods: tuple[Method, ...]
+    baseline: Method
+    """What all others are compared with."""
+
+    last_epoch: int
+    scores: Mapping[tuple[str, Method, Role], Scores]
+    """By architecture, method and role; a role that a method does not have is missing."""
+
+    best_epochs: Mapping[tuple[str, Method], Mapping[int, int]]
+    """By architecture and method, then by seed: the epoch of the best validation accuracy."""
+
+    @property
+    def num_differences(self) -> int:
+        """How many differences to the baseline there are, each with an interval of its own."""
+        return len(self.architectures) * (len(self.methods) - 1)
+
+    def spread(self, architecture: str, method: Method, role: Role) -> Spread | None:
+        """Return mean and standard deviation over seeds, None if the method has no such predictor."""
+        scores = self.scores.get((architecture, method, role))
+        return scores.spread if scores else None
+
+    def difference(
+        self,
+        architecture: str,
+        first: Method,
+        second: Method,
+        *,
+        role: Role = "deployed",
+        second_role: Role = "deployed",
+    ) -> Estimate | None:
+        """Return first minus second over their common seeds, None if one of them has no such predictor."""
+        scores = self.scores.get((architecture, first, role)), self.scores.get((architecture, second, second_role))
+        if scores[0] is None or scores[1] is None:
+            return None
+        return paired_difference(scores[0].by_seed, scores[1].by_seed)
+
+    def over_baseline(self, architecture: str, method: Method, *, role: Role = "deployed") -> Estimate | None:
+        """Return a method's accuracy minus that which the baseline deploys, None for the baseline itself."""
+        if method == self.baseline:
+            return None
+        return self.difference(architecture, method, self.baseline, role=role)
+
+
+def compare_methods(
+    curves: Mapping[CurveKey, Curve],
+    *,
+    architectures: Sequence[str],
+    methods: Sequence[Method],
+    num_branches: int,
+    baseline: Method,
+) -> Comparison:
+    """Return what the curves of all runs say on test.
+
+    Raises:
+        ValueError: If an architecture and method has no run, or a run was not evaluated after the last epoch.
+    """
+    last_epoch = max((int(curve.epochs[-1]) for curve in curves.values()), default=0)
+    scores: dict[tuple[str, Method, Role], Scores] = {}
+    best_epochs: dict[tuple[str, Method], Mapping[int, int]] = {}
+    for architecture in architectures:
+        for method in methods:
+            runs = _Runs(curves, architecture, method)
+            predictors = _predictors(method, num_branches)
+            for role, predictor in predictors.items():
+                by_seed = {seed: runs.at(seed, predictor, epoch=last_epoch) for seed in runs.seeds}
+                scores[architecture, method, role] = Scores(predictor=predictor, by_seed=by_seed)
+            deployed = predictors["deployed"]
+            best = {seed: runs.best_epoch(seed, deployed) for seed in runs.seeds}
+            best_epochs[architecture, method] = best
+            scores[architecture, method, "best_epoch"] = Scores(
+                predictor=deployed, by_seed={seed: runs.at(seed, deployed, epoch=best[seed]) for seed in runs.seeds}
+            )
+    return Comparison(
+        architectures=tuple(architectures),
+        methods=tuple(methods),
+        baseline=baseline,
+        last_epoch=last_epoch,
+        scores=scores,
+        best_epochs=best_epochs,
+    )
+
+
+def _predictors(method: Method, num_branches: int) -> dict[Role, str]:
+    made_of = METHODS[method]
+    predictors: dict[Role, str] = {"deployed": deployed_predictor(method, num_branches=num_branches)}
+    if made_of.ensemble:
+        predictors["ensemble"] = made_of.ensemble
+    predictors["branch"] = "branch_1"
+    if made_of.has_mean_network:
+        predictors["mean_branch"] = "mean_branch_1"
+    return predictors
+
+
+class _Runs:
+    """The evaluations of one architecture and method."""
+
+    def __init__(self, curves: Mapping[CurveKey, Curve], architecture: str, method: Method) -> None:
+        self._curves, self._names = curves, (architecture, method)
+        self.seeds = sorted({key.seed for key in curves if (key.architecture, key.method) == self._names})
+        if not self.seeds:
+            raise ValueError(f"Each architecture and method must have a run, got none of {method} with {architecture}.")
+
+    def at(self, seed: int, predictor: str, *, epoch: int) -> float:
+        curve = self._accuracy(seed, "test", predictor)
+        (place,) = np.nonzero(curve.epochs == epoch)
+        if not place.size or np.isnan(curve.values[place[0]]):
+            raise ValueError(f"{self._name(seed, predictor)} must have a test accuracy after epoch {epoch}, got none.")
+        return float(curve.values[place[0]])
+
+    def best_epoch(self, seed: int, predictor: str) -> int:
+        """Return the first of the epochs with the highest validation accuracy. Test is not looked at."""
+        curve = self._accuracy(seed, "validation", predictor)
+        if np.isnan(curve.values).all():
+            raise ValueError(f"{self._name(seed, predictor)} must have a validation accuracy, got none.")
+        return int(curve.epochs[np.nanargmax(curve.values)])
+
+    def _accuracy(self, seed: int, split: str, predictor: str) -> Curve:
+        curve = self._curves.get(CurveKey(*self._names, seed, split, f"accuracy/{predictor}"))
+        if curve is None:
+            raise ValueError(f"{self._name(seed, predictor)} must have accuracies on {split}, got none.")
+        return curve
+
+    def _name(self, seed: int, predictor: str) -> str:
+        architecture, method = self._names
+        return f"{predictor} of {method} with {architecture}, seed {seed},"

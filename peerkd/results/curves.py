@@ -1,0 +1,132 @@
+"""The table of curves: what was measured in every run of online distillation, one row for each epoch and quantity.
+
+Quantities of ``train`` are means over an epoch: ``loss``, ``loss/<part>`` (unweighted), ``ramp_weight``,
+``learning_rate``. Those of ``validation`` and ``test`` are measured after an epoch: ``accuracy/<predictor>``,
+``disagreement`` of the branches, ``mean_disagreement`` of those of the mean network. ``validation`` is for choosing,
+``test`` only for reporting.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.results import arrow
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+
+SPLITS: Final = ("train", "validation", "test")
+
+CURVES_SCHEMA: Final = pa.schema(
+    [
+        arrow.field("architecture", pa.string(), "Network of the run, as in the config", nullable=False),
+        arrow.field("method", pa.string(), "What it was trained by, as in the config", nullable=False),
+        arrow.field("seed", pa.int64(), "Seed of the run's random numbers", nullable=False),
+        arrow.field("split", pa.string(), "train, validation or test: the samples of the value", nullable=False),
+        arrow.field("quantity", pa.string(), "What was measured, such as accuracy/branch_1", nullable=False),
+        arrow.field("epoch", pa.int32(), "Epochs finished, from 1", nullable=False),
+        arrow.field("value", pa.float64(), "Accuracies and shares are fractions; null where it is not finite"),
+    ]
+)
+"""Every column with its type and, as metadata, its meaning. All but the value tell one row from another."""
+
+IDENTITY_COLUMNS: Final = ("architecture", "method", "seed", "split", "quantity", "epoch")
+
+_KIND: Final = arrow.TableKind("table of curves", "CURVES_SCHEMA", CURVES_SCHEMA)
+
+
+class CurveKey(NamedTuple):
+    """What tells one curve from another."""
+
+    architecture: str
+    method: str
+    seed: int
+    split: str
+    quantity: str
+
+
+class Curve(NamedTuple):
+    """One quantity of one run: epochs rise, a value that was not finite is NaN."""
+
+    epochs: IntArray
+    values: FloatArray
+
+
+def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return the table of curves in one fixed order, whatever the order of the records.
+
+    Args:
+        records: One mapping a row with exactly the columns of ``CURVES_SCHEMA``. A value that is not finite, as the
+            loss of a training that diverged, becomes null.
+
+    Raises:
+        ValueError: If a record has other columns, lacks one, or has an unknown split, or if two are the same row.
+    """
+    rows = list(records)
+    expected = set(CURVES_SCHEMA.names)
+    for row in rows:
+        if row.keys() != expected:
+            named = ", ".join(sorted(row.keys() ^ expected))
+            raise ValueError(
+                f"A record of a curve must have the columns of CURVES_SCHEMA, got a difference in {named}."
+            )
+        if row["split"] not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {row['split']}.")
+    columns = {name: [row[name] for row in rows] for name in IDENTITY_COLUMNS}
+    columns["value"] = [_finite(row["value"]) for row in rows]
+    table = pa.table({each.name: pa.array(columns[each.name], each.type) for each in CURVES_SCHEMA})
+    table = arrow.checked(table.sort_by([(name, "ascending") for name in IDENTITY_COLUMNS]), _KIND)
+    _refuse_duplicates(table)
+    return table
+
+
+def fingerprint(table: pa.Table) -> str:
+    """Return the SHA-256 of all columns; see ``arrow.fingerprint``."""
+    return arrow.fingerprint(table)
+
+
+def write_curves(table: pa.Table, path: Path) -> None:
+    """Write the table of curves as Parquet; see ``arrow.write``."""
+    arrow.write(table, path, _KIND)
+
+
+def read_curves(path: Path) -> pa.Table:
+    """Read what ``write_curves`` wrote; see ``arrow.read``."""
+    return arrow.read(path, _KIND)
+
+
+def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
+    """Return every curve of a table that is in the order of ``assemble``."""
+    is_first = _differs_from_row_before(table, IDENTITY_COLUMNS[:-1])
+    starts = np.flatnonzero(is_first)
+    ends = [*starts[1:], table.num_rows]
+    epochs = table["epoch"].to_numpy().astype(np.int64)
+    values = table["value"].fill_null(math.nan).to_numpy()
+    keys = table.select(IDENTITY_COLUMNS[:-1]).take(pa.array(starts)).to_pylist()
+    return {
+        CurveKey(**key): Curve(epochs[start:end], values[start:end])
+        for key, start, end in zip(keys, starts, ends if keys else [], strict=True)
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _refuse_duplicates(table: pa.Table) -> None:
+    same = np.flatnonzero(~_differs_from_row_before(table, IDENTITY_COLUMNS))
+    if same.size:
+        (row,) = table.slice(int(same[0]), 1).to_pylist()
+        named = ", ".join(f"{name} {row[name]}" for name in IDENTITY_COLUMNS)
+        raise ValueError(f"Each value must appear once, got two with {named}.")
+
+
+def _differs_from_row_before(table: pa.Table, names: Iterable[str]) -> BoolArray:
+    differs = np.zeros(table.num_rows, dtype=np.bool_)
+    differs[:1] = True
+    for name in names:
+        codes = table[name].combine_chunks().dictionary_encode().indices.to_numpy()
+        differs[1:] |= codes[1:] != codes[:-1]
+    return differs

@@ -1,0 +1,46 @@
+import pytest
+
+from peerkd.reporting.methods.findings import compute_findings
+from peerkd.results.seeds import verdict
+from tests.curves import MethodStudy
+
+
+def test_the_difference_is_found_again(method_findings):
+    assert verdict(method_findings.over_baseline["small_cnn", "pcl"]) == "above"
+    assert verdict(method_findings.over_baseline["small_cnn", "okddip"]) == "below"
+    assert verdict(method_findings.over_baseline["small_cnn", "dml"]) == "not told apart"
+
+
+def test_each_comparison_is_counted(method_findings):
+    assert len(method_findings.over_baseline) == 6
+    assert [method for _, method in method_findings.studied_over] == ["multi_view", "ema", "dml", "one", "okddip"]
+    assert method_findings.num_comparisons == 11
+
+
+def test_the_mean_is_told_from_the_distillation(method_findings):
+    pair = "small_cnn", "pcl"
+    parts = method_findings.from_mean[pair].value + method_findings.branch_over_baseline[pair].value
+    assert parts == pytest.approx(method_findings.over_baseline[pair].value)
+    assert [method for _, method in method_findings.from_mean] == ["ema", "pcl"]
+
+
+def test_costs_are_over_seeds(method_findings):
+    cost = method_findings.costs["small_cnn", "dml"]
+    assert (cost.seconds.mean, cost.least_seconds, cost.most_seconds, cost.seconds.num) == (4, 2, 6, 5)
+    assert cost.num_training_parameters == 3 * cost.num_deployed_parameters
+
+
+def test_one_method_has_no_differences():
+    study = MethodStudy(methods=("pcl",), num_seeds=2, epochs=2)
+    found = compute_findings(study.table, study.facts)
+    assert found.over_baseline == found.studied_over == {}
+    assert found.num_comparisons == 0
+    assert found.from_mean
+    assert not found.branch_over_baseline
+
+
+def test_a_study_without_all_its_runs_is_refused():
+    study = MethodStudy(methods=("plain", "pcl"), num_seeds=1, epochs=2)
+    table = study.table.slice(0, 10)
+    with pytest.raises(ValueError, match="must have"):
+        compute_findings(table, study.facts)

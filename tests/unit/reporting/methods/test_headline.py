@@ -1,0 +1,56 @@
+import pytest
+
+from peerkd.reporting.methods.findings import compute_findings
+from peerkd.reporting.methods.headline import headline, how_sure
+from tests.curves import SKILL, MethodStudy
+
+
+def said(study):
+    findings = compute_findings(study.table, study.facts)
+    return {finding.topic: " ".join(finding.texts.values()) for finding in headline(findings, study.facts)}
+
+
+def test_what_holds_and_what_does_not_is_said_with_intervals(method_study):
+    texts = said(method_study)
+    assert "1 of 6 other methods above, 1 below, 4 not told apart" in texts["Against the baseline"]
+    assert "Above it, in points: PCL +2.54 (+1.06 to +4.02)" in texts["Against the baseline"]
+    assert "Not told apart from it: Several views only" in texts["Against the baseline"]
+    assert "PCL: the mean of the weights over time is at" in texts["Mean over time"]
+    assert "number of comparisons, which is 11" in texts["How sure"]
+
+
+def test_a_negative_is_said_plainly(monkeypatch):
+    monkeypatch.setitem(SKILL, "pcl", 0.85)
+    texts = said(MethodStudy(methods=("plain", "multi_view", "pcl")))
+    assert "No method is shown to be better than Plain training." in texts["Against the baseline"]
+    assert "PCL is shown to be better than none of them." in texts["PCL against the others"]
+    assert "Below it: PCL -" in texts["Against the baseline"]
+
+
+def test_one_seed_has_no_verdict_and_that_is_said():
+    study = MethodStudy(num_seeds=1, epochs=3)
+    texts = said(study)
+    assert "No verdict" in texts["Against the baseline"]
+    assert "No verdict" in texts["PCL against the others"]
+    assert "There is one seed" in texts["How sure"]
+    assert "degrees of freedom" not in how_sure(compute_findings(study.table, study.facts), study.facts)
+
+
+def test_one_method_has_nothing_to_be_compared_with():
+    texts = said(MethodStudy(methods=("plain",), epochs=3))
+    assert "No other method was run." in texts["Against the baseline"]
+    assert list(texts) == ["Against the baseline", "How sure"]
+    assert "nothing to compare" in texts["How sure"]
+
+
+@pytest.mark.parametrize("baseline", ["pcl", "dml"])
+def test_another_baseline_is_named(baseline):
+    texts = said(MethodStudy(methods=("plain", "dml", "pcl"), baseline=baseline, epochs=3))
+    assert texts["Against the baseline"].startswith({"pcl": "PCL reaches", "dml": "DML reaches"}[baseline])
+    assert ("PCL against the others" in texts) == (baseline != "pcl")
+
+
+def test_each_architecture_has_a_text_of_its_own():
+    study = MethodStudy(architectures=("small_cnn", "mlp"), methods=("plain", "pcl"), epochs=3)
+    first, *_ = headline(compute_findings(study.table, study.facts), study.facts)
+    assert list(first.texts) == ["small_cnn", "mlp"]

@@ -1,0 +1,105 @@
+import re
+from typing import get_args
+
+import pytest
+
+from peerkd.config.methods import Method
+from peerkd.reporting.methods.findings import compute_findings
+from peerkd.reporting.methods.html import SECTIONS, render, what_differs
+from tests.curves import MethodStudy
+from tests.pages import Page
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def rendered(study):
+    return render(compute_findings(study.table, study.facts), study.facts)
+
+
+@pytest.fixture(scope="module")
+def page(method_study, method_findings):
+    return render(method_findings, method_study.facts)
+
+
+def test_the_page_has_every_section_once_and_balanced_tags(page):
+    ids = Page(page).ids
+    assert len(ids) == len(set(ids))
+    for name, title in SECTIONS.items():
+        assert name in ids
+        assert f">{title}</h2>" in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(page):
+    for outside in ("http://", "https://", "@import", "url(", 'href="'):
+        assert outside not in page
+    assert not [attribute for attribute in Page(page).attributes if attribute[1] in ("src", "srcset")]
+
+
+def test_themes_follow_the_system(page):
+    assert page.count("screen and (prefers-color-scheme: dark)") == 2
+
+
+def test_no_number_is_missing(page):
+    text = " ".join(Page(page).text)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert "None" not in text
+
+
+def test_each_method_has_its_accuracies_and_its_curves(page, method_findings):
+    pcl = method_findings.comparison.spread("small_cnn", "pcl", "deployed")
+    assert f"{100 * pcl.mean:.2f} \N{PLUS-MINUS SIGN} {100 * pcl.standard_deviation:.2f}" in page
+    assert page.count('<svg class="line-chart"') == 7 * 2 + 4 + 1  # disagreement of four methods, and the ramp
+
+
+def test_the_best_epoch_is_labelled_as_no_result(page):
+    assert "deployed, best epoch on validation" in page
+    assert "is no result" in page
+
+
+def test_published_numbers_are_shown_where_the_data_set_has_them():
+    study = MethodStudy(
+        methods=("plain", "dml", "pcl"),
+        architectures=("resnet32", "small_cnn"),
+        source="image_folder",
+        class_names=CIFAR10,
+        epochs=3,
+    )
+    page = rendered(study)
+    assert "94.33 \N{PLUS-MINUS SIGN} 0.12" in page  # PCL with ResNet-32
+    assert "as copied in a public reimplementation" in page
+    assert any("8x8 pixels here" in sentence for sentence in what_differs(study.facts))
+    assert any("JPEG" in sentence for sentence in what_differs(study.facts))
+
+
+def test_nothing_is_published_for_other_data(page):
+    assert "94.33" not in page
+    assert "published: Wu and Gong" not in page
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"methods": ("pcl",), "num_seeds": 1, "epochs": 1},
+        {"methods": ("plain",), "epochs": 2},
+        {"methods": get_args(Method), "num_seeds": 2, "epochs": 3},
+        {"methods": ("dml", "pcl"), "architectures": ("mlp", "small_cnn"), "epochs": 4},
+    ],
+)
+def test_small_and_odd_studies_have_a_page_too(changes):
+    text = " ".join(Page(rendered(MethodStudy(**changes))).text)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+
+
+def test_names_cannot_break_out_of_the_page():
+    study = MethodStudy(methods=("plain", "pcl"), num_seeds=2, epochs=2)
+    object.__setattr__(study.config, "name", "<b>bold</b></title><script>")
+    page = rendered(study)
+    Page(page)
+    assert page.count("<script>") == 1  # ours
+    assert "<b>" not in page
+
+
+def test_one_seed_is_said_to_have_no_intervals():
+    page = rendered(MethodStudy(methods=("plain", "pcl"), num_seeds=1, epochs=2))
+    assert "With one seed there are no intervals" in page
+    assert "There is one seed" in page

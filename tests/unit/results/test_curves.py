@@ -1,0 +1,89 @@
+import math
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+from peerkd.results.curves import (
+    CURVES_SCHEMA,
+    CurveKey,
+    assemble,
+    curves_by_key,
+    fingerprint,
+    read_curves,
+    write_curves,
+)
+from tests.curves import MethodStudy, record
+
+
+def test_the_order_of_records_does_not_matter():
+    rows = MethodStudy(methods=("plain", "pcl"), num_seeds=2, epochs=3).table.to_pylist()
+    first = assemble(rows)
+    random.Random(0).shuffle(rows)
+    assert assemble(rows).equals(first)
+    assert fingerprint(assemble(rows)) == fingerprint(first)
+
+
+def test_the_fingerprint_follows_the_values():
+    assert fingerprint(assemble([record(value=0.5)])) != fingerprint(assemble([record(value=0.6)]))
+    assert fingerprint(assemble([record(value=0.0)])) != fingerprint(assemble([record(value=None)]))
+
+
+def test_every_column_says_what_it_means():
+    assert all(field.metadata[b"description"] for field in CURVES_SCHEMA)
+    assert assemble([record()]).schema.field("epoch").metadata[b"description"] == b"Epochs finished, from 1"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None])
+def test_a_value_that_is_not_finite_is_null(value):
+    table = assemble([record(value=value)])
+    assert table["value"].to_pylist() == [None]
+    (curve,) = curves_by_key(table).values()
+    assert math.isnan(curve.values[0])
+
+
+def test_each_curve_has_its_epochs_in_order():
+    table = assemble([record(epoch=epoch, seed=seed, value=epoch / 10) for epoch in (3, 1, 2) for seed in (1, 0)])
+    curves = curves_by_key(table)
+    assert list(curves) == [CurveKey("small_cnn", "plain", seed, "test", "accuracy/branch_1") for seed in (0, 1)]
+    for curve in curves.values():
+        assert curve.epochs.tolist() == [1, 2, 3]
+        assert curve.values.tolist() == [0.1, 0.2, 0.3]
+    assert curves_by_key(assemble([])) == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([record(), record()], "appear once, got two with architecture small_cnn, method plain, seed 0"),
+        ([record(split="public")], "split must be one of train, validation, test, got public"),
+        ([record() | {"extra": 1}], "got a difference in extra"),
+        ([{"epoch": 1}], "got a difference in architecture, method"),
+        ([record(method=None)], "method must have a value in every row"),
+    ],
+)
+def test_records_that_are_no_curves_are_refused(rows, message):
+    with pytest.raises(ValueError, match=message):
+        assemble(rows)
+
+
+def test_a_written_table_is_read_back(tmp_path):
+    table = assemble([record(), record(epoch=2, value=None)])
+    write_curves(table, tmp_path / "curves.parquet")
+    again = read_curves(tmp_path / "curves.parquet")
+    assert again.equals(table)
+    assert fingerprint(again) == fingerprint(table)
+
+
+def test_what_is_no_table_of_curves_is_not_read(tmp_path):
+    path = tmp_path / "curves.parquet"
+    with pytest.raises(ArtifactNotFoundError, match="no table of curves"):
+        read_curves(path)
+    path.write_bytes(b"not parquet")
+    with pytest.raises(ArtifactCorruptError, match="cannot be read as Parquet"):
+        read_curves(path)
+    pq.write_table(pa.table({"seed": [0]}), path)
+    with pytest.raises(ArtifactCorruptError, match="does not hold a table of curves"):
+        read_curves(path)
