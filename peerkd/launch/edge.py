@@ -2,13 +2,12 @@
 
 import json
 import os
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from peerkd.errors import DataSourceError, PeerKDError
+from peerkd.lifeline import end_with
 from peerkd.metrics.progress import say
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
@@ -29,7 +28,7 @@ def stage_edge(stage: str) -> Iterator[None]:
     """
     runner = os.environ.get(RUNNER_PID_VARIABLE)
     if runner:
-        threading.Thread(target=_end_with, args=(int(runner),), daemon=True).start()
+        end_with(int(runner))
     try:
         yield
     except (ValueError, DataSourceError) as error:
@@ -45,13 +44,3 @@ def _leave(stage: str, message: str, exit_code: int) -> None:
     else:
         say(stage, f"error: {message}")
     raise SystemExit(exit_code)
-
-
-def _end_with(runner_pid: int, *, interval_seconds: float = 0.2) -> None:
-    """End this process soon after the runner's: a killed run must not go on behind the user's back."""
-    while True:
-        try:
-            os.kill(runner_pid, 0)
-        except ProcessLookupError:
-            os._exit(EXIT_FAILURE)
-        time.sleep(interval_seconds)

@@ -29,10 +29,10 @@ def teacher_logits(teacher: nn.Module, samples: SampleSet, *, epochs: int, mode:
     """
     if mode == "eval":
         teacher.eval()
-        return [[teacher(batch.images_BCHW) for batch in samples.batches(epoch)] for epoch in range(epochs)]
+        return [[teacher(batch.images_NCHW) for batch in samples.batches(epoch)] for epoch in range(epochs)]
     statistics = {name: buffer.clone() for name, buffer in teacher.named_buffers()}
     teacher.train()
-    logits = [[teacher(batch.images_BCHW) for batch in samples.batches(epoch)] for epoch in range(epochs)]
+    logits = [[teacher(batch.images_NCHW) for batch in samples.batches(epoch)] for epoch in range(epochs)]
     for name, buffer in teacher.named_buffers():
         buffer.copy_(statistics[name])
     teacher.eval()
@@ -68,7 +68,7 @@ def distill(
             set_learning_rate(optimizer, learning_rate_at(step, num_steps=num_steps, recipe=recipe))
             optimizer.zero_grad()
             loss = joint_loss(
-                student(batch.images_BCHW),
+                student(batch.images_NCHW),
                 labels_B=batch.labels_B,
                 teacher_logits_BK=None if teacher is None else teacher[epoch][index],
                 distillation_weight=distillation_weight,

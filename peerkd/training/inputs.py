@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pcl import PclConfig, Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,3 +44,52 @@ class EpochDone(NamedTuple):
     peer: int
     num_epochs: int
     """Finished so far."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInputs:
+    """For the runs of a comparison of methods."""
+
+    config: PclConfig
+    dataset_folder: Path
+    split_folder: Path
+
+    networks_folder: Path
+    """Takes the networks of the finished runs."""
+
+    checkpoints_folder: Path
+    """Holds what an interrupted training goes on from."""
+
+    device: str
+    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
+
+    def network(self, run: Run) -> Path:
+        """Return the file that takes the network that a run deploys."""
+        return self.networks_folder / f"{_name(run)}.safetensors"
+
+    def ensemble(self, run: Run) -> Path:
+        """Return the file that takes a run's ensemble, if its method has one."""
+        return self.networks_folder / f"{_name(run)}-ensemble.safetensors"
+
+    def checkpoint(self, run: Run) -> Path:
+        """Return the file that an interrupted run goes on from."""
+        return self.checkpoints_folder / f"{_name(run)}.safetensors"
+
+
+class RunEpochDone(NamedTuple):
+    """A run has finished an epoch."""
+
+    run: Run
+    num_epochs: int
+    """Finished so far."""
+
+
+class RunDone(NamedTuple):
+    """A run has ended."""
+
+    record: dict[str, Any]
+    """Values that JSON can write: what was run, what was measured in each epoch, what it cost."""
+
+
+def _name(run: Run) -> str:
+    return f"{run.architecture}-{run.method}-{run.seed}"

@@ -1,25 +1,32 @@
 """The peers' networks and the samples they train on, as one experiment describes them."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from peerkd.config.architectures import ARCHITECTURE_FACTS
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.methods import Method
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.models.build import build_network, num_parameters
 from peerkd.seeds import derive_seed
-from peerkd.training.checkpoints import save_tensors
+from peerkd.training.checkpoints import copy_state, save_tensors
 from peerkd.training.evaluate import Judge
 from peerkd.training.inputs import EpochDone, PretrainInputs
-from peerkd.training.pretrain import pretrain
+from peerkd.training.online.export import deployed_state
+from peerkd.training.online.loop import train
+from peerkd.training.online.objectives import build_for_method
+from peerkd.training.online.prepare import prepare
 from peerkd.training.samples import SampleSet
 from peerkd.training.workers import Perform
+
+METHOD_OF_PRETRAINING: Final[Mapping[str, Method]] = {"cross_entropy": "plain", "pcl": "pcl"}
 
 
 def weights_name(peer: int) -> str:
@@ -52,6 +59,7 @@ def sample_set(
         batch_size=batch_size,
         crop_padding_pixels=config.augmentation.crop_padding_pixels,
         horizontal_flip=config.augmentation.horizontal_flip,
+        resized_crop_min_area_fraction=config.augmentation.resized_crop_min_area_fraction,
         seed=config.seed,
         device=device,
     )
@@ -77,25 +85,50 @@ def start(inputs: PretrainInputs, *, worker: int) -> Perform:
 
     def perform(peer: int) -> Iterator[EpochDone | dict[str, Any]]:
         architecture = config.architectures[peer]
-        network = build_peer(architecture, dataset, seed=derive_seed(config.seed, "weights", peer)).to(device)
+        recipe = config.pretrain
+        method = METHOD_OF_PRETRAINING[recipe.method]
+        network = build_for_method(
+            method,
+            recipe.collaboration,
+            architecture=architecture,
+            branch_point=recipe.collaboration.branch_point or ARCHITECTURE_FACTS[architecture].branch_point,
+            image_shape_CHW=dataset.image_shape,
+            num_classes=dataset.num_classes,
+            seed=derive_seed(config.seed, "weights", peer),
+        )
+        state, stepped = prepare(
+            network, method=method, collaboration=recipe.collaboration, recipe=recipe, device=device
+        )
         samples = sample_set(
             dataset,
             assignment.train[peer],
             name=f"pretrain {peer}",
-            batch_size=config.pretrain.batch_size,
+            batch_size=recipe.batch_size,
             config=config,
             device=device,
         )
-        checkpoint = inputs.checkpoints_folder / weights_name(peer)
-        for num_epochs in pretrain(network, samples, recipe=config.pretrain, checkpoint=checkpoint):
+        epochs = train(
+            state,
+            samples,
+            network=stepped,
+            method=method,
+            collaboration=recipe.collaboration,
+            recipe=recipe,
+            precision=recipe.precision,
+            checkpoint=inputs.checkpoints_folder / weights_name(peer),
+        )
+        for num_epochs in epochs:
             yield EpochDone(peer, num_epochs)
-        save_tensors(inputs.weights_folder / weights_name(peer), network.state_dict())
+        weights = deployed_state(state, method)
+        save_tensors(inputs.weights_folder / weights_name(peer), weights)
+        deployed = build_peer(architecture, dataset, seed=0).to(device)
+        copy_state(weights, deployed)
         yield {
             "peer": peer,
             "architecture": architecture,
-            "num_parameters": num_parameters(network),
+            "num_parameters": num_parameters(deployed),
             "num_train_samples": len(samples),
-            **judge.accuracies(judge.predict(network, peer=peer), peer=peer),
+            **judge.accuracies(judge.predict(deployed, peer=peer), peer=peer),
         }
 
     return perform

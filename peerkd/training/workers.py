@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from peerkd.errors import PeerKDError, WorkerDiedError
+from peerkd.training.memory import keep_freed_memory
 
 Perform = Callable[[Any], Iterator[Any]]
 """Does one task and yields its results one by one."""
@@ -88,6 +89,7 @@ def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], 
         import torch
 
         torch.set_num_threads(1)
+        keep_freed_memory()
         module, _, function = start.partition(":")
         perform: Perform = getattr(import_module(module), function)(*arguments, worker=number)
         while (task := pipe.recv()) is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import write_packed
 from peerkd.data.sources import read_source
@@ -41,7 +42,7 @@ class TinyExperiment:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyExperiment:
     """Three peers of three architectures, trained for two epochs."""
-    config = resolve(preset="digits", overrides=f"{TINY} peers.architectures=[mlp,small_cnn,mlp]")
+    config = resolve(JOINTKD, preset="digits", overrides=f"{TINY} peers.architectures=[mlp,small_cnn,mlp]")
     folder = tmp_path_factory.mktemp("tiny")
     experiment = TinyExperiment(config, folder / "dataset", folder / "partition", folder / "peers")
     for part in (experiment.dataset, experiment.partition, experiment.peers):

@@ -35,7 +35,7 @@ def test_teacher_logits_are_those_of_the_batches_in_order_and_leave_the_teacher_
     for epoch in range(2):
         for batch, got in zip(samples.batches(epoch), logits[epoch], strict=True):
             assert not got.requires_grad
-            torch.testing.assert_close(got, teacher(batch.images_BCHW).detach())
+            torch.testing.assert_close(got, teacher(batch.images_NCHW).detach())
 
 
 def test_the_two_teacher_modes_differ(tiny, samples):
@@ -52,7 +52,7 @@ def test_pure_distillation_brings_the_student_to_its_teacher(tiny, samples):
     def distance():
         student.eval()
         (batch, *_), wanted = list(samples.batches(0)), logits[0][0]
-        return (student(batch.images_BCHW).softmax(1) - wanted.softmax(1)).abs().mean().item()
+        return (student(batch.images_NCHW).softmax(1) - wanted.softmax(1)).abs().mean().item()
 
     before = distance()
     distill(student, samples, teacher=logits, distillation_weight=1.0, temperature=2.0, recipe=recipe)

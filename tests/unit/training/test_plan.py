@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.training.plan import Setting, plan, record_identity, settings, without
 
@@ -11,7 +12,7 @@ TRANSFER_SETS = ["student", "teacher", "both", "public", "public_unlabelled"]
 
 def experiment(**overrides: object) -> ExperimentConfig:
     pairs = " ".join(f"{key.replace('__', '.')}={value}" for key, value in overrides.items()).replace("'", "")
-    return resolve(preset="digits", overrides=pairs.replace(", ", ","))
+    return resolve(JOINTKD, preset="digits", overrides=pairs.replace(", ", ","))
 
 
 def trials(config: ExperimentConfig):

@@ -1,0 +1,90 @@
+"""What a network with branches can be asked, and how often it is right.
+
+Shape suffixes: M = branches, P = predictors, N = samples of a split, B = batch, C = image channels, H W = image size,
+K = classes.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from peerkd.data.augment import normalize
+from peerkd.data.dataset import ImageDataset
+from peerkd.models.branched import BranchedNetwork, BranchOutputs
+from peerkd.models.heads import average_logits
+from peerkd.training.online.loop import Evaluate
+
+_BATCH_SIZE: Final = 500
+
+_Indices = npt.NDArray[np.int64]
+
+
+def make_evaluate(dataset: ImageDataset, splits: Mapping[str, _Indices], *, device: torch.device) -> Evaluate:
+    """Return what measures a network on some splits.
+
+    For each split it gives ``accuracy/<predictor>`` of every predictor, and for several branches ``disagreement``: the
+    share of samples on which two of them answer differently, as the mean over pairs of branches. Quantities of the
+    mean over time begin with ``mean_`` after the slash.
+    """
+
+    def evaluate(network: BranchedNetwork, mean: BranchedNetwork | None) -> dict[str, dict[str, float]]:
+        networks = {"": network, **({"mean_": mean} if mean else {})}
+        return {
+            split: {
+                name: value
+                for prefix, each in networks.items()
+                for name, value in _measure(each, prefix, dataset, indices_N, device=device).items()
+            }
+            for split, indices_N in splits.items()
+        }
+
+    return evaluate
+
+
+def predictors(outputs: BranchOutputs) -> dict[str, Tensor]:
+    """Return the logits of everything that answers, by name: each branch, the head, the average of the branches."""
+    logits = {f"branch_{branch}": logits_BK for branch, logits_BK in enumerate(outputs.logits_MBK, start=1)}
+    if outputs.head_logits_BK is not None:
+        logits["head"] = outputs.head_logits_BK
+    if len(outputs.logits_MBK) > 1:
+        logits["average"] = average_logits(outputs.logits_MBK)
+    return logits
+
+
+@torch.inference_mode()
+def _measure(
+    network: BranchedNetwork, prefix: str, dataset: ImageDataset, indices_N: _Indices, *, device: torch.device
+) -> dict[str, float]:
+    network.eval()
+    num_branches = network.num_branches
+    pairs = list(combinations(range(num_branches), 2))
+    names: list[str] = []
+    counts: list[Tensor] = []
+    for images_BCHW, labels_B in _batches(dataset, indices_N, device=device):
+        logits = predictors(network(images_BCHW).float())
+        names = list(logits)
+        answers_PB = torch.stack([logits_BK.argmax(dim=1) for logits_BK in logits.values()])
+        right = list((answers_PB == labels_B).sum(dim=1))
+        different = [(answers_PB[first] != answers_PB[second]).sum() for first, second in pairs]
+        counts.append(torch.stack([*right, *different]))
+    shares = (torch.stack(counts).sum(dim=0).double() / len(indices_N)).tolist()
+    measured = {f"accuracy/{prefix}{name}": share for name, share in zip(names, shares, strict=False)}
+    if pairs:
+        measured[f"{prefix}disagreement"] = sum(shares[len(names) :]) / len(pairs)
+    return measured
+
+
+def _batches(dataset: ImageDataset, indices_N: _Indices, *, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    mean_C = torch.tensor(dataset.channel_mean, device=device)
+    std_C = torch.tensor(dataset.channel_std, device=device)
+    for start in range(0, len(indices_N), _BATCH_SIZE):
+        indices_B = indices_N[start : start + _BATCH_SIZE]
+        images_BCHW = torch.from_numpy(dataset.read_images(indices_B)).to(device)
+        labels_B = torch.from_numpy(dataset.labels_N[indices_B]).to(device)
+        normal_BCHW = normalize(images_BCHW, mean_C=mean_C, std_C=std_C)
+        yield normal_BCHW.contiguous(memory_format=torch.channels_last), labels_B

@@ -1,0 +1,81 @@
+"""What a training leaves: networks that need nothing of how they were trained."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from peerkd.config.methods import METHODS, Method, deployed_predictor
+from peerkd.models.branched import BranchedNetwork
+from peerkd.models.exported import build_exported
+from peerkd.training.checkpoints import copy_state, load_tensors, save_tensors
+from peerkd.training.online.state import TrainingState
+
+_MEAN: Final = "mean_"
+_BRANCH: Final = "branch_"
+
+
+def deployed_state(state: TrainingState, method: Method) -> dict[str, Tensor]:
+    """Return the tensors of the plain network that a method deploys, under the names of ``build_network``."""
+    network, predictor = _find(state, deployed_predictor(method, num_branches=state.network.num_branches))
+    return network.plain_state(int(predictor.removeprefix(_BRANCH)) - 1)
+
+
+def export_networks(
+    state: TrainingState,
+    method: Method,
+    *,
+    architecture: str,
+    branch_point: str | None,
+    image_shape_CHW: tuple[int, int, int],
+    num_classes: int,
+    path: Path,
+    ensemble_path: Path,
+) -> None:
+    """Write the network that a method deploys, and its ensemble if it has one, for ``load_exported``."""
+    description = {"architecture": architecture, "image_shape": image_shape_CHW, "num_classes": num_classes}
+    _save(path, deployed_state(state, method), description)
+    facts = METHODS[method]
+    if facts.ensemble is None:
+        return
+    network, predictor = _find(state, facts.ensemble)
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    _save(
+        ensemble_path,
+        tensors,
+        {
+            **description,
+            "num_branches": network.num_branches,
+            "branch_point": branch_point if facts.shares_trunk else None,
+            "head": facts.head,
+            "combine": predictor,
+        },
+    )
+
+
+def load_exported(path: Path) -> nn.Module:
+    """Read a network that ``export_networks`` wrote, in evaluation mode: ``images_BCHW -> logits_BK``.
+
+    Images are normalised as in training: ``(pixels / 255 - mean) / deviation`` of the data set's channels.
+
+    Raises:
+        ArtifactCorruptError: If the file is damaged.
+    """
+    tensors, metadata = load_tensors(path)
+    network = build_exported(json.loads(metadata["network"]))
+    copy_state(tensors, network)
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+def _find(state: TrainingState, predictor: str) -> tuple[BranchedNetwork, str]:
+    """Return the network that holds a predictor, and the predictor's name in it."""
+    if not predictor.startswith(_MEAN):
+        return state.network, predictor
+    assert state.mean is not None
+    return state.mean.network, predictor.removeprefix(_MEAN)
+
+
+def _save(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    save_tensors(path, tensors, {"network": json.dumps(description)})

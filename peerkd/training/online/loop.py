@@ -1,0 +1,135 @@
+"""The loop that trains a network by any method: plain, PCL, or a rival.
+
+Shape suffixes: V = views, B = batch, N = V * B, C = image channels, H W = image size, K = classes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peerkd.config.collaboration import CollaborationConfig
+from peerkd.config.methods import Method
+from peerkd.config.training import RecipeConfig
+from peerkd.models.branched import BranchedNetwork
+from peerkd.training.online.group import ALONE, Group
+from peerkd.training.online.objectives import distillation_weight, loss_parts, num_views
+from peerkd.training.online.state import TrainingState
+from peerkd.training.optimizers import learning_rate_at, set_learning_rate
+from peerkd.training.samples import SampleSet
+
+Evaluate = Callable[[BranchedNetwork, BranchedNetwork | None], dict[str, dict[str, float]]]
+"""Measures a network, and its mean over time if it has one: values by split and quantity."""
+
+Network = Callable[[Tensor, int], Any]
+
+
+def train(
+    state: TrainingState,
+    samples: SampleSet,
+    *,
+    network: Network,
+    method: Method,
+    collaboration: CollaborationConfig,
+    recipe: RecipeConfig,
+    precision: str,
+    checkpoint: Path,
+    checkpoint_steps: int | None = None,
+    evaluate: Evaluate | None = None,
+    evaluate_every_epochs: int = 1,
+    group: Group = ALONE,
+) -> Iterator[int]:
+    """Train a network in place, from where ``checkpoint`` left off if it exists.
+
+    A training that was killed, in mid-epoch or between, ends in the same weights as one that was not: the checkpoint
+    holds all that is not a function of the step. No step waits for the device; what is measured stays there until the
+    epoch's end.
+
+    Args:
+        state: On its device; channels-last memory.
+        samples: The training set.
+        network: What to call in a step: the state's network, or what distributes it.
+        method: Says which loss.
+        collaboration: Of the method.
+        recipe: Epochs, optimiser and schedule.
+        precision: ``float32``, or ``bfloat16`` for autocast; weights, statistics and losses are float32 in both.
+        checkpoint: File written after every epoch; the caller removes it.
+        checkpoint_steps: Write it also after every so many steps.
+        evaluate: Called by the leading process in evaluated epochs.
+        evaluate_every_epochs: The last epoch is evaluated in any case.
+        group: The processes that share the batches.
+
+    Yields:
+        The number of epochs finished, after each.
+    """
+    if checkpoint.exists():
+        state.restore(checkpoint)
+    num_batches = samples.num_batches
+    num_steps = recipe.epochs * num_batches
+    while state.num_steps < num_steps:
+        epoch, first_batch = divmod(state.num_steps, num_batches)
+        weight = distillation_weight(method, collaboration, epoch=epoch)
+        state.network.train()
+        batches = samples.batches(
+            epoch, num_views=num_views(method, collaboration), first_batch=first_batch, part=group
+        )
+        for batch in batches:
+            rate = learning_rate_at(state.num_steps, num_steps=num_steps, recipe=recipe)
+            set_learning_rate(state.optimizer, rate)
+            state.optimizer.zero_grad()
+            with autocast(batch.labels_B.device, precision):
+                views = num_views(method, collaboration)
+                outputs = network(batch.images_NCHW, views)
+                mean_outputs = state.mean.outputs(batch.images_NCHW, views) if state.mean else None
+            parts = loss_parts(
+                method,
+                collaboration,
+                outputs.float(),
+                batch.labels_B,
+                mean_outputs=mean_outputs.float() if mean_outputs else None,
+            )
+            loss = parts.total(weight)
+            # The mean over processes of weighted means over parts is the mean over the batch.
+            share = len(batch.labels_B) * group.num_processes / batch.num_samples
+            (loss if group.num_processes == 1 else loss * share).backward()
+            state.optimizer.step()
+            if state.mean:
+                state.mean.update()
+            state.num_steps += 1
+            named = {"loss": loss, **parts.named()}
+            state.add_up(named.values(), num_samples=len(batch.labels_B))
+            in_mid_epoch = state.num_steps % num_batches != 0
+            if checkpoint_steps and state.num_steps % checkpoint_steps == 0 and in_mid_epoch:
+                _settle(state, group)
+                _save(state, checkpoint, group)
+        measured: dict[str, Any] = {"epoch": epoch + 1, "train": {"ramp_weight": weight, "learning_rate": rate}}
+        means = (group.sum(state.sums) / len(samples)).tolist()
+        measured["train"] |= dict(zip(named, means, strict=True))
+        _settle(state, group)
+        is_last = epoch + 1 == recipe.epochs
+        if evaluate and group.leads and (is_last or (epoch + 1) % evaluate_every_epochs == 0):
+            with autocast(batch.labels_B.device, precision):
+                measured |= evaluate(state.network, state.mean.network if state.mean else None)
+        state.end_epoch(measured)
+        _save(state, checkpoint, group)
+        yield epoch + 1
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Return the context that computes in ``float32`` or in ``bfloat16`` where that is safe."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _settle(state: TrainingState, group: Group) -> None:
+    """Make the running statistics of all processes the same."""
+    group.average_statistics([state.network, *([state.mean.network] if state.mean else [])])
+
+
+def _save(state: TrainingState, checkpoint: Path, group: Group) -> None:
+    if group.leads:
+        state.save(checkpoint)
+    # Nobody may end, or be asked to go on from the file, before it is there.
+    group.wait()

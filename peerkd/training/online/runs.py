@@ -1,0 +1,112 @@
+"""The runs of a comparison, as a worker process does them: each one architecture, one method, one seed."""
+
+from collections.abc import Iterator
+
+import torch
+
+from peerkd.config.architectures import ARCHITECTURE_FACTS
+from peerkd.config.pcl import Run
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.streamed import open_dataset
+from peerkd.models.build import num_parameters
+from peerkd.seeds import derive_seed
+from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
+from peerkd.training.online.evaluate import make_evaluate
+from peerkd.training.online.export import export_networks
+from peerkd.training.online.group import ALONE, Group
+from peerkd.training.online.loop import train
+from peerkd.training.online.objectives import build_for_method
+from peerkd.training.online.prepare import prepare
+from peerkd.training.peers import worker_device
+from peerkd.training.samples import SampleSet
+from peerkd.training.workers import Perform
+
+
+def start(inputs: RunInputs, *, worker: int) -> Perform:
+    """Open the data in a worker process and return what does one run there.
+
+    It yields a ``RunEpochDone`` after each epoch, and a ``RunDone`` at the end.
+    """
+    return open_runs(inputs, device=worker_device(inputs.device, worker=worker))
+
+
+def open_runs(inputs: RunInputs, *, device: torch.device, group: Group = ALONE) -> Perform:
+    """Open the data and return what does one run, in one process or as one of several that share each batch."""
+    config = inputs.config
+    dataset = open_dataset(inputs.dataset_folder)
+    split = Assignment.load(inputs.split_folder)
+    evaluate = make_evaluate(dataset, {"validation": split.validation, "test": split.test}, device=device)
+
+    def perform(run: Run) -> Iterator[RunEpochDone | RunDone]:
+        branch_point = config.collaboration.branch_point or ARCHITECTURE_FACTS[run.architecture].branch_point
+        network = build_for_method(
+            run.method,
+            config.collaboration,
+            architecture=run.architecture,
+            branch_point=branch_point,
+            image_shape_CHW=dataset.image_shape,
+            num_classes=dataset.num_classes,
+            seed=derive_seed(run.seed, "weights"),
+        )
+        state, stepped = prepare(
+            network,
+            method=run.method,
+            collaboration=config.collaboration,
+            recipe=config.training,
+            device=device,
+            group=group,
+            synchronise_batch_norm=config.training.synchronise_batch_norm,
+        )
+        samples = SampleSet(
+            dataset,
+            split.train[0],
+            name="train",
+            batch_size=config.training.batch_size,
+            crop_padding_pixels=config.augmentation.crop_padding_pixels,
+            horizontal_flip=config.augmentation.horizontal_flip,
+            resized_crop_min_area_fraction=config.augmentation.resized_crop_min_area_fraction,
+            seed=run.seed,
+            device=device,
+            cache_bytes=0,
+        )
+        # Nothing of ours draws from the global generator in training; an architecture of somebody else's may.
+        torch.manual_seed(derive_seed(run.seed, "training", group.rank))
+        epochs = train(
+            state,
+            samples,
+            network=stepped,
+            method=run.method,
+            collaboration=config.collaboration,
+            recipe=config.training,
+            precision=config.training.precision,
+            checkpoint=inputs.checkpoint(run),
+            checkpoint_steps=config.compute.checkpoint_steps,
+            evaluate=evaluate,
+            evaluate_every_epochs=config.evaluation.every_epochs,
+            group=group,
+        )
+        for num_epochs in epochs:
+            yield RunEpochDone(run, num_epochs)
+        if group.leads:
+            export_networks(
+                state,
+                run.method,
+                architecture=run.architecture,
+                branch_point=branch_point,
+                image_shape_CHW=dataset.image_shape,
+                num_classes=dataset.num_classes,
+                path=inputs.network(run),
+                ensemble_path=inputs.ensemble(run),
+            )
+        yield RunDone(
+            {
+                **run._asdict(),
+                "num_training_parameters": num_parameters(state.network),
+                "num_deployed_parameters": num_parameters(network.trunk) + num_parameters(network.branches[0]),
+                "num_samples_per_epoch": len(samples),
+                "history": state.history,
+                "seconds": state.seconds,
+            }
+        )
+
+    return perform

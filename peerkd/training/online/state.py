@@ -1,0 +1,103 @@
+"""All that a training is at one moment, and its file: what is read back goes on as if nothing had been."""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peerkd.models.branched import BranchedNetwork
+from peerkd.training.checkpoints import copy_state, load_tensors, save_tensors
+from peerkd.training.online.mean import MeanNetwork
+
+
+class TrainingState:
+    """Networks, optimiser, step, and what was measured so far.
+
+    Rate, weight of the distillation, order and views are functions of the step, so the step stands for all of them.
+    """
+
+    def __init__(self, network: BranchedNetwork, optimizer: torch.optim.Optimizer, *, mean: MeanNetwork | None) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.mean = mean
+        self.num_steps = 0
+        """Optimiser steps done."""
+
+        self.sums: Tensor = torch.zeros(0)
+        """Of this epoch's losses over its samples so far, float64 on the device; empty before the first step."""
+
+        self.history: list[dict[str, Any]] = []
+        """What was measured in each finished epoch."""
+
+        self._seconds_before = 0.0
+        self._opened = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken, attempts that were cut off included up to their last checkpoint."""
+        return self._seconds_before + time.perf_counter() - self._opened
+
+    def add_up(self, losses: Iterable[Tensor], *, num_samples: int) -> None:
+        """Add the mean losses of a step over ``num_samples``; the device is not waited for."""
+        values = torch.stack([loss.detach() for loss in losses]).double() * num_samples
+        self.sums = self.sums + values if self.sums.numel() else values
+
+    def end_epoch(self, measured: dict[str, Any]) -> None:
+        """Keep what was measured, and start to add up anew."""
+        self.history.append(measured)
+        self.sums = torch.zeros(0)
+
+    def save(self, path: Path) -> None:
+        """Write the file; it appears whole or not at all."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.mean:
+            tensors |= {f"mean.{name}": tensor for name, tensor in self.mean.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum
+        tensors["sums"] = self.sums
+        tensors["generator.cpu"] = torch.get_rng_state()
+        device = next(self.network.parameters()).device
+        if device.type == "cuda":
+            tensors["generator.cuda"] = torch.cuda.get_rng_state(device)
+        progress = {
+            "num_steps": self.num_steps,
+            "num_mean_updates": self.mean.num_updates if self.mean else 0,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+        save_tensors(path, tensors, {"progress": json.dumps(progress)})
+
+    def restore(self, path: Path) -> None:
+        """Become what ``save`` wrote.
+
+        Raises:
+            ArtifactCorruptError: If the file is damaged.
+        """
+        tensors, metadata = load_tensors(path)
+        progress = json.loads(metadata["progress"])
+        copy_state(_under("network.", tensors), self.network)
+        if self.mean:
+            copy_state(_under("mean.", tensors), self.mean.network)
+            self.mean.num_updates = progress["num_mean_updates"]
+        momenta = _under("momentum.", tensors)
+        for name, parameter in self.network.named_parameters():
+            if name in momenta:
+                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])
+        device = next(self.network.parameters()).device
+        self.sums = tensors["sums"].to(device)
+        torch.set_rng_state(tensors["generator.cpu"])
+        if device.type == "cuda" and "generator.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["generator.cuda"], device)
+        self.num_steps = progress["num_steps"]
+        self._seconds_before = progress["seconds"]
+        self.history = progress["history"]
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,49 @@
+"""Run by torchrun: each process writes the gradients of one step, and the running statistics after it.
+
+``python -m tests.gradients FOLDER ARCHITECTURE NUM_SAMPLES METHOD...``, each step on one batch of all samples.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from peerkd.config.methods import Method
+from peerkd.training.checkpoints import save_tensors
+from peerkd.training.online.group import ALONE, Group, join_group, leave_group
+from peerkd.training.online.objectives import loss_parts, num_views
+from tests.trainings import Training, make_dataset
+
+
+def step(training: Training) -> dict[str, torch.Tensor]:
+    """Do the first step's forward and backward passes and return every gradient, and every statistic after it."""
+    state, stepped = training.prepare()
+    state.network.train()
+    views = num_views(training.method, training.collaboration)
+    batch = next(training.samples().batches(0, num_views=views, part=training.group))
+    outputs = stepped(batch.images_NCHW, views)
+    mean_outputs = state.mean.outputs(batch.images_NCHW, views) if state.mean else None
+    parts = loss_parts(training.method, training.collaboration, outputs, batch.labels_B, mean_outputs=mean_outputs)
+    share = len(batch.labels_B) * training.group.num_processes / batch.num_samples
+    (parts.total(0.5) * share).backward()
+    gradients = {f"gradient.{name}": weight.grad for name, weight in state.network.named_parameters()}
+    own = {f"own.{name}": buffer.clone() for name, buffer in state.network.named_buffers()}
+    training.group.average_statistics([state.network])
+    averaged = {f"averaged.{name}": buffer.clone() for name, buffer in state.network.named_buffers()}
+    return {**gradients, **own, **averaged}
+
+
+def training_of(method: Method, architecture: str, num_samples: int, *, group: Group = ALONE) -> Training:
+    """Return a training whose only batch holds every sample."""
+    training = Training(method=method, architecture=architecture, dataset=make_dataset(num_samples), group=group)
+    return training.but(recipe=training.recipe.model_copy(update={"batch_size": num_samples}))
+
+
+if __name__ == "__main__":
+    folder, architecture, num_samples, *methods = sys.argv[1:]
+    torch.set_num_threads(1)
+    group, _ = join_group("cpu")
+    for method in methods:
+        tensors = step(training_of(method, architecture, int(num_samples), group=group))
+        save_tensors(Path(folder) / f"{method}-{group.rank}", tensors)
+    leave_group()

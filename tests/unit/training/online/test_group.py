@@ -1,0 +1,90 @@
+"""What two real processes compute together, started by torchrun over gloo."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from peerkd.config.methods import METHODS, Method
+from peerkd.training.checkpoints import load_tensors
+from peerkd.training.online.group import ALONE, Group
+from tests.gradients import step, training_of
+from tests.trainings import Training
+
+ROOT = Path(__file__).parents[4]
+# A multilayer perceptron has no batch normalisation; ONE's gate does, and FFL-S fuses feature maps.
+WITHOUT_BATCH_NORM: list[Method] = [method for method in METHODS if METHODS[method].head not in ("gated", "fused")]
+UNEVEN = 25
+
+
+def in_two_processes(folder: Path, architecture: str, num_samples: int, *methods: Method) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "tests.gradients", str(folder), architecture, str(num_samples), *methods]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=240)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def perceptrons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("perceptrons")
+    in_two_processes(folder, "mlp", UNEVEN, *WITHOUT_BATCH_NORM)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def convolutions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("convolutions")
+    in_two_processes(folder, "small_cnn", UNEVEN, "pcl")
+    return folder
+
+
+@pytest.mark.parametrize("method", WITHOUT_BATCH_NORM)
+def test_two_processes_have_the_gradients_of_one_on_the_joined_batch(method: Method, perceptrons: Path) -> None:
+    alone = step(training_of(method, "mlp", UNEVEN))
+    for rank in (0, 1):
+        together, _ = load_tensors(perceptrons / f"{method}-{rank}")
+        assert together.keys() == alone.keys()
+        for name, gradient in alone.items():
+            assert gradient.abs().max() > 0, name
+            torch.testing.assert_close(together[name], gradient, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_each_process_normalises_by_its_own_part_and_statistics_are_averaged(convolutions: Path) -> None:
+    """The policy under DistributedDataParallel, read off the statistics of the first layer's output."""
+    training = training_of("pcl", "small_cnn", UNEVEN)
+    (batch,) = training.samples().batches(0, num_views=3)
+    convolution = training.prepare()[0].network.trunk.stage1[0]
+    views = batch.images_NCHW.chunk(3)
+    parts = [torch.cat([view[:12] for view in views]), torch.cat([view[12:] for view in views])]
+    with torch.no_grad():
+        expected = [0.1 * convolution(part).mean(dim=(0, 2, 3)) for part in parts]
+    found = [load_tensors(convolutions / f"pcl-{rank}")[0] for rank in (0, 1)]
+    name = "trunk.stage1.1.running_mean"
+    for rank in (0, 1):
+        torch.testing.assert_close(found[rank][f"own.{name}"], expected[rank])
+        torch.testing.assert_close(found[rank][f"averaged.{name}"], (expected[0] + expected[1]) / 2)
+    assert not torch.allclose(expected[0], expected[1])
+
+
+def test_processes_agree_on_gradients_whatever_their_statistics(convolutions: Path) -> None:
+    first, second = (load_tensors(convolutions / f"pcl-{rank}")[0] for rank in (0, 1))
+    gradients = [name for name in first if name.startswith("gradient.")]
+    assert gradients
+    assert [name for name in gradients if not torch.equal(first[name], second[name])] == []
+
+
+def test_one_process_is_called_as_it_is() -> None:
+    state, stepped = Training().prepare()
+    assert stepped is state.network
+    assert ALONE.leads
+    values = torch.ones(2)
+    assert ALONE.sum(values) is values
+
+
+def test_statistics_cannot_be_synchronised_without_a_gpu() -> None:
+    state, _ = Training().prepare()
+    message = "^training.synchronise_batch_norm must be false where there is no GPU, got true.$"
+    with pytest.raises(ValueError, match=message):
+        Group(0, 2).distribute(state.network, device=torch.device("cpu"), synchronise_batch_norm=True)

@@ -1,0 +1,216 @@
+"""Whole runs as a worker or torchrun does them, on real digits: killed, resumed, and shared by two processes."""
+
+import contextlib
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from peerkd.config.pipelines import PCL
+from peerkd.config.resolve import resolve
+from peerkd.data.dataset import write_packed
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.sources import read_source
+from peerkd.errors import WorkerDiedError
+from peerkd.launch.torchrun import run_processes
+from peerkd.training.checkpoints import load_tensors
+from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
+from peerkd.training.online.runs import start
+from peerkd.training.orders import NEWS_PREFIX, RunOrder
+
+ROOT = Path(__file__).parents[4]
+TINY = "methods=[pcl] num_seeds=1 training.epochs=3 training.batch_size=64 compute.checkpoint_steps=2"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    raw = read_source("digits", path=None, image_size_pixels=None)
+    write_packed(folder / "dataset", raw)
+    nothing = np.empty(0, dtype=np.int64)
+    split = Assignment(
+        train=(np.arange(0, 600),),
+        own_validation=(nothing,),
+        own_test=(nothing,),
+        validation=np.arange(600, 800),
+        test=np.arange(800, 1797),
+        public=nothing,
+    )
+    (folder / "split").mkdir()
+    split.save(folder / "split")
+    return folder
+
+
+def inputs_in(folders: Path, work: Path, *, overrides: str = "") -> RunInputs:
+    for name in ("networks", "checkpoints"):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    return RunInputs(
+        config=resolve(PCL, preset="digits", overrides=f"{TINY} {overrides}"),
+        dataset_folder=folders / "dataset",
+        split_folder=folders / "split",
+        networks_folder=work / "networks",
+        checkpoints_folder=work / "checkpoints",
+        device="cpu",
+    )
+
+
+def deterministic(record: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in record.items() if name != "seconds"}
+
+
+@pytest.fixture(scope="module")
+def whole(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunInputs, dict[str, object]]:
+    inputs = inputs_in(folders, tmp_path_factory.mktemp("whole"))
+    (run,) = inputs.config.runs
+    *epochs, done = start(inputs, worker=0)(run)
+    assert epochs == [RunEpochDone(run, number) for number in (1, 2, 3)]
+    return inputs, done.record
+
+
+def test_a_run_leaves_its_record_and_its_networks(whole) -> None:
+    inputs, record = whole
+    (run,) = inputs.config.runs
+    assert (record["architecture"], record["method"], record["seed"]) == run
+    assert record["num_samples_per_epoch"] == 600
+    assert record["num_deployed_parameters"] == 6_138
+    # A trunk, three branches, and the classifier on their joined features.
+    assert record["num_training_parameters"] == 160 + 16 + 3 * 5_962 + (3 * 128 * 10 + 10)
+    assert record["seconds"] > 0
+    last = record["history"][-1]
+    assert set(last) == {"epoch", "train", "validation", "test"}
+    names = [
+        f"{prefix}{name}"
+        for prefix in ("", "mean_")
+        for name in ("branch_1", "branch_2", "branch_3", "head", "average")
+    ]
+    assert set(last["test"]) == {f"accuracy/{name}" for name in names} | {"disagreement", "mean_disagreement"}
+    assert inputs.network(run).is_file()
+    assert inputs.ensemble(run).is_file()
+
+
+def test_a_run_that_is_killed_in_mid_epoch_leaves_the_same_bytes(folders: Path, whole, tmp_path: Path) -> None:
+    inputs = inputs_in(folders, tmp_path)
+    (run,) = inputs.config.runs
+    RunOrder.of(inputs, run).write(tmp_path / "order.json")
+    for steps in (2, 14):
+        with_run(tmp_path / "order.json", until_steps=steps, checkpoint=inputs.checkpoint(run))
+    *_, done = start(inputs, worker=0)(run)
+    inputs_whole, record = whole
+    assert deterministic(done.record) == deterministic(record)
+    for name in (inputs.network(run).name, inputs.ensemble(run).name):
+        assert (inputs.networks_folder / name).read_bytes() == (inputs_whole.networks_folder / name).read_bytes()
+
+
+def with_run(order: Path, *, until_steps: int, checkpoint: Path) -> None:
+    """Start the run in a process of its own and kill it once it has saved ``until_steps`` steps, in mid-epoch."""
+    script = (
+        "import sys, torch; from pathlib import Path;"
+        "from peerkd.training.orders import RunOrder; from peerkd.training.online.runs import start;"
+        "torch.set_num_threads(1); order = RunOrder.read(Path(sys.argv[1]));"
+        "list(start(order.inputs, worker=0)(order.run))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(order)], cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while steps_in(checkpoint) < until_steps:
+        assert process.poll() is None, "ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def steps_in(checkpoint: Path) -> int:
+    if not checkpoint.exists():
+        return 0
+    return json.loads(load_tensors(checkpoint)[1]["progress"])["num_steps"]
+
+
+def news_of(order: Path, *, num_processes: int = 2) -> Iterator[list[object]]:
+    return run_processes(
+        "peerkd.training.online.processes", order, num_processes=num_processes, news_prefix=NEWS_PREFIX
+    )
+
+
+def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(folders: Path, tmp_path: Path) -> None:
+    records = []
+    for num_processes in (1, 2):
+        overrides = f"architectures=[mlp] training.num_processes={num_processes}"
+        inputs = inputs_in(folders, tmp_path / f"{num_processes}", overrides=overrides)
+        (run,) = inputs.config.runs
+        if num_processes == 1:
+            *_, done = start(inputs, worker=0)(run)
+            assert isinstance(done, RunDone)
+            records.append((inputs, done.record))
+            continue
+        RunOrder.of(inputs, run).write(tmp_path / "order.json")
+        *epochs, (kind, record) = news_of(tmp_path / "order.json")
+        assert epochs == [["epoch", 1], ["epoch", 2], ["epoch", 3]]
+        assert kind == "done"
+        records.append((inputs, record))
+    (alone_inputs, alone), (shared_inputs, shared) = records
+    for name, tensor in load_tensors(alone_inputs.network(run))[0].items():
+        torch.testing.assert_close(load_tensors(shared_inputs.network(run))[0][name], tensor, rtol=1e-3, atol=1e-4)
+    for ours, theirs in zip(alone["history"], shared["history"], strict=True):
+        for part in ("loss", "loss/means_to_branches", "loss/cross_entropy_ensemble"):
+            assert theirs["train"][part] == pytest.approx(ours["train"][part], rel=1e-3), part
+
+
+def test_processes_that_are_left_alone_end(folders: Path, tmp_path: Path) -> None:
+    inputs = inputs_in(folders, tmp_path, overrides="training.epochs=100000 training.num_processes=2")
+    (run,) = inputs.config.runs
+    script = (
+        "import sys; from pathlib import Path; from peerkd.launch.torchrun import run_processes;"
+        "from peerkd.training.orders import RunOrder, NEWS_PREFIX; import dataclasses, os;"
+        "order = dataclasses.replace(RunOrder.read(Path(sys.argv[1])), starter_pid=os.getpid());"
+        "order.write(Path(sys.argv[1]));"
+        "[print(news, flush=True) for news in run_processes('peerkd.training.online.processes', Path(sys.argv[1]),"
+        " num_processes=2, news_prefix=NEWS_PREFIX)]"
+    )
+    RunOrder.of(inputs, run).write(tmp_path / "order.json")
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "order.json")], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("['epoch'")
+        assert processes_with(tmp_path)
+        process.kill()
+    deadline = time.monotonic() + 30
+    while processes_with(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def processes_with(word: Path) -> list[str]:
+    """Return the process ids whose command line has a word."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(word).encode() in (process / "cmdline").read_bytes():
+                found.append(process.name)
+    return found
+
+
+def test_a_process_that_fails_says_why(folders: Path, tmp_path: Path) -> None:
+    inputs = inputs_in(folders, tmp_path, overrides="training.num_processes=2")
+    (tmp_path / "empty").mkdir()
+    RunOrder.of(dataclasses.replace(inputs, split_folder=tmp_path / "empty"), inputs.config.runs[0]).write(
+        tmp_path / "order.json"
+    )
+    news = news_of(tmp_path / "order.json")
+    assert next(news) == ["failed", f"{tmp_path / 'empty' / 'assignment.npz'} does not hold a partition."]
+    news.close()
+
+
+def test_an_end_without_a_word_is_told_with_the_last_lines(tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_text("{}")
+    with pytest.raises(WorkerDiedError, match=r"(?s)in 2 processes ended with exit code 1.*KeyError"):
+        list(news_of(tmp_path / "order.json"))
