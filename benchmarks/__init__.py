@@ -1,0 +1,1 @@
+"""Scripts that time parts of peerkd. Nothing in the package knows them."""

@@ -1,0 +1,129 @@
+"""Time a step of PCL beside a plain one: ``python -m benchmarks.pcl_step --help``."""
+
+import argparse
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from benchmarks.pcl_step.contestants import Contestant, Lap, Precision, Task, own_lap, straightforward_lap
+from benchmarks.pcl_step.equivalence import compare_losses
+from benchmarks.pcl_step.table import PLAIN, Seconds, facts_table, step_table
+from peerkd.config.architectures import Architecture
+from peerkd.stages.machine import describe_processor, software_versions
+from peerkd.training.memory import keep_freed_memory
+
+_NUM_COMPARED_SAMPLES = 8
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Time what the arguments ask for, and print it."""
+    arguments = _parse(words)
+    device = torch.device(arguments.device)
+    processor = describe_processor()
+    load = [os.getloadavg()[0]]
+    if device.type == "cpu":
+        _pin(arguments.core)
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    sections = []
+    for architecture in arguments.architectures:
+        task = Task(
+            architecture=architecture,
+            image_shape_CHW=(arguments.channels, arguments.pixels, arguments.pixels),
+            num_classes=arguments.classes,
+            batch_size=arguments.batch,
+            num_steps=arguments.steps,
+            # The first one warms up.
+            num_rounds=arguments.rounds + 1,
+            device=device,
+        )
+        differences = compare_losses(
+            architecture,
+            image_shape_CHW=task.image_shape_CHW,
+            num_classes=task.num_classes,
+            num_samples=_NUM_COMPARED_SAMPLES,
+        )
+        seconds = time_in_turn(_laps(task), num_rounds=task.num_rounds)
+        sections.append(
+            f"## {architecture}\n\n{step_table(seconds)}\n\n"
+            f"At equal weights and images peerkd and the straightforward program differ by {differences.loss:.1e} in "
+            f"the loss and by {differences.gradient_fraction:.1e} of its length in the gradient."
+        )
+    load.append(os.getloadavg()[0])
+    facts = {
+        "Images": f"{arguments.channels}x{arguments.pixels}x{arguments.pixels}, {arguments.classes} classes, noise",
+        "Batch": f"{arguments.batch} samples",
+        "Rounds": f"{arguments.rounds} of {arguments.steps} steps each, after one that is not counted",
+        "Device": torch.cuda.get_device_name(device) if device.type == "cuda" else "one core of the processor",
+        "Machine": processor,
+        "Threads": "1",
+        "Load average": f"{load[0]:.2f} before, {load[1]:.2f} after; 1.0 is this program alone",
+        "Software": ", ".join(f"{name} {version}" for name, version in software_versions().items()),
+        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    document = "\n\n".join(["# Time of a PCL step", facts_table(facts), *sections]) + "\n"
+    print(document, end="")
+    if arguments.output:
+        arguments.output.write_text(document, encoding="utf-8")
+
+
+def time_in_turn(laps: Sequence[Lap], *, num_rounds: int) -> Seconds:
+    """Return the seconds of a step in each round but the first; in a round everyone has one turn.
+
+    What else the machine does, or how warm it is, so meets all alike.
+    """
+    seconds: dict[Contestant, list[float]] = defaultdict(list)
+    for number in range(num_rounds):
+        for lap in laps:
+            for contestant, value in lap().items():
+                if number:
+                    seconds[contestant].append(value)
+    return seconds
+
+
+def _laps(task: Task) -> list[Lap]:
+    laps = []
+    for precision in get_args(Precision):
+        laps.append(own_lap(task, Contestant(PLAIN, precision), method="plain"))
+        laps.append(own_lap(task, Contestant("PCL", precision), method="pcl"))
+        separate = Contestant("PCL, views normalised apart", precision)
+        laps.append(own_lap(task, separate, method="pcl", view_batch_norm="separate"))
+    return [*laps, straightforward_lap(task)]
+
+
+def _pin(core: int | None) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0)) if core is None else core})
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.pcl_step", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--architectures",
+        nargs="+",
+        choices=get_args(Architecture),
+        default=["resnet32", "resnet110"],
+        metavar="NAME",
+        help="networks, as in a config",
+    )
+    parser.add_argument("--channels", type=int, default=3, help="of an image")
+    parser.add_argument("--pixels", type=int, default=32, help="height and width of an image")
+    parser.add_argument("--classes", type=int, default=100, help="of the labels")
+    parser.add_argument("--batch", type=int, default=128, help="samples of a step")
+    parser.add_argument("--steps", type=int, default=2, help="of a round")
+    parser.add_argument("--rounds", type=int, default=7, help="repeats")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--core", type=int, help="to stay on; without a GPU; None: the first that there is")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the tables, too")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What was measured, as Markdown.
+
+A quotient is the median over rounds of the quotients within a round, whose two sides ran seconds apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from benchmarks.pcl_step.contestants import STRAIGHTFORWARD, STRAIGHTFORWARD_READY, Contestant
+
+Seconds = Mapping[Contestant, Sequence[float]]
+"""Of a step, by round."""
+
+PLAIN = "plain"
+
+
+def step_table(seconds: Seconds) -> str:
+    """Return one row for each contestant."""
+    lines = [
+        "| Step | Precision | Median, ms | Least, ms | Most, ms | Plain steps | Of least times "
+        "| Straightforward takes, times | its batches ready |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for contestant, own in seconds.items():
+        plain = seconds[Contestant(PLAIN, contestant.precision)]
+        cells = [
+            contestant.program,
+            contestant.precision,
+            *(f"{1e3 * value:.1f}" for value in (median(own), min(own), max(own))),
+            _quotient(own, plain),
+            f"{min(own) / min(plain):.2f}",
+            *(_quotient(seconds[other], own) for other in (STRAIGHTFORWARD, STRAIGHTFORWARD_READY)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def facts_table(facts: Mapping[str, str]) -> str:
+    """Return one row for each fact."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
+
+
+def _quotient(above: Sequence[float], below: Sequence[float]) -> str:
+    if above is below:
+        return ""
+    quotients = [one / other for one, other in zip(above, below, strict=True)]
+    return f"{median(quotients):.2f} ({min(quotients):.2f} to {max(quotients):.2f})"
