@@ -28,6 +28,11 @@ types: setup ## Static types
 imports: setup ## Who may import whom
 	@$(BIN)/lint-imports --no-logo
 
+##@ Measure
+.PHONY: bench-pcl
+bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output FILE", or --help
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pcl_step $(ARGS)
+
 ##@ Develop
 .PHONY: setup format compile compiled docs lock clean
 setup: .venv/ready ## Make the environment in .venv from the lock
@@ -51,8 +56,10 @@ compiled: compile ## Check that the committed YAML is what the code compiles to
 	@git diff --exit-code -- pipelines
 
 docs: setup ## Write the reference pages that come from the code
-	@$(BIN)/python -m peerkd.config.describe > docs/experiment.md
+	@$(BIN)/python -m peerkd.config.describe jointkd > docs/experiment.md
+	@$(BIN)/python -m peerkd.config.describe pcl > docs/pcl-experiment.md
 	@$(BIN)/python -m peerkd.results.describe > docs/results-table.md
+	@$(BIN)/python -m peerkd.results.describe curves > docs/curves-table.md
 
 lock: setup ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \

@@ -6,8 +6,9 @@ from pathlib import Path
 from kfp import compiler
 
 from pipelines.jointkd.pipeline import jointkd
+from pipelines.pcl.pipeline import pcl
 
-PIPELINES = {"jointkd": jointkd}
+PIPELINES = {"jointkd": jointkd, "pcl": pcl}
 
 
 def compile_all(folder: Path) -> None:

@@ -19,11 +19,13 @@ config_app = typer.Typer(help="Look at experiment configs.", no_args_is_help=Tru
 app.add_typer(run_app, name="run")
 app.add_typer(config_app, name="config")
 
+PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="jointkd or pcl.")]
 Preset = Annotated[str, typer.Option(help="Named experiment to start from; see 'peerkd config presets'.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML or JSON file, in place of a preset.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any field, as in seed=3. Repeatable.")
 ]
+Output = Annotated[Path, typer.Option(help="Folder of the artifact store.")]
 
 
 @run_app.command("jointkd")
@@ -31,39 +33,65 @@ def run_jointkd(
     preset: Preset = "digits",
     config: ConfigFile = None,
     override: Overrides = None,
-    output: Annotated[Path, typer.Option(help="Folder of the artifact store.")] = Path("runs"),
+    output: Output = Path("runs"),
 ) -> None:
     """Joint distillation: divide the data, train the peers, let every pair distil, report."""
-    from peerkd.cli import jointkd
+    from peerkd.cli.run import run
+    from peerkd.config.pipelines import JOINTKD
 
-    jointkd.run(preset=preset, config_file=config, overrides=override or [], output=output)
+    run(JOINTKD, preset=preset, config_file=config, overrides=override or [], output=output)
+
+
+@run_app.command("pcl")
+def run_pcl(
+    preset: Preset = "digits",
+    config: ConfigFile = None,
+    override: Overrides = None,
+    output: Output = Path("runs"),
+) -> None:
+    """Peer collaborative learning: split the data, train networks by every method, compare the methods."""
+    from peerkd.cli.run import run
+    from peerkd.config.pipelines import PCL
+
+    run(PCL, preset=preset, config_file=config, overrides=override or [], output=output)
 
 
 @config_app.command("presets")
-def config_presets() -> None:
-    """List the presets."""
-    from peerkd.config.presets import PRESETS
+def config_presets(
+    pipeline: Annotated[str | None, typer.Option(metavar="NAME", help="jointkd or pcl. Without it, both.")] = None,
+) -> None:
+    """List the presets of each pipeline."""
+    from peerkd.config.pipelines import PIPELINES, find_pipeline
 
-    for name, preset in PRESETS.items():
-        typer.echo(f"{name:<15}{(preset.__doc__ or '').splitlines()[0]}")
+    for each in PIPELINES.values() if pipeline is None else [find_pipeline(pipeline)]:
+        typer.echo(f"peerkd run {each.name} --preset NAME")
+        for name, preset in each.presets.items():
+            typer.echo(f"  {name:<24}{(preset.__doc__ or '').splitlines()[0]}")
 
 
 @config_app.command("show")
-def config_show(preset: Preset = "digits", config: ConfigFile = None, override: Overrides = None) -> None:
+def config_show(
+    pipeline: PipelineName = "jointkd",
+    preset: Preset = "digits",
+    config: ConfigFile = None,
+    override: Overrides = None,
+) -> None:
     """Print a whole experiment as YAML, every default written out: a file for --config."""
+    from peerkd.config.pipelines import find_pipeline
     from peerkd.config.resolve import load, to_yaml
 
-    typer.echo(to_yaml(load(preset=preset, config_file=config, overrides=override or [])), nl=False)
+    experiment = load(find_pipeline(pipeline), preset=preset, config_file=config, overrides=override or [])
+    typer.echo(to_yaml(experiment), nl=False)
 
 
 @config_app.command("schema")
-def config_schema() -> None:
+def config_schema(pipeline: PipelineName = "jointkd") -> None:
     """Print the JSON schema of an experiment."""
     import json
 
-    from peerkd.config.experiment import json_schema
+    from peerkd.config.pipelines import find_pipeline
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    typer.echo(json.dumps(find_pipeline(pipeline).config.model_json_schema(), indent=2))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from peerkd.config.data import PartitionConfig
+from peerkd.config.data import DataConfig, PartitionConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
@@ -27,19 +27,8 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
         ValueError: If the data set cannot be divided so; the message names the field, the rule and the value.
     """
     labels = np.asarray(dataset.labels_N)
-    train_and_validation, test = _test_split(config, dataset)
-    fractions = [config.data.validation_fraction]
-    if config.partition.public_fraction:
-        fractions.append(config.partition.public_fraction)
-    if sum(fractions) >= 1:
-        raise ValueError(
-            "data.validation_fraction and partition.public_fraction must leave something to train on, "
-            f"got {fractions[0]} and {fractions[1]}."
-        )
-    rng = generator(config.seed, "hold out")
-    pool, validation, *public = (
-        train_and_validation[part]
-        for part in split_stratified(labels[train_and_validation], fractions=fractions, rng=rng)
+    pool, validation, test, public = hold_out(
+        config.data, dataset, seed=config.seed, public_fraction=config.partition.public_fraction
     )
     shares = [np.sort(pool[part]) for part in _parts(config, dataset, pool)]
     train, own_validation, own_test = _own_sets(config, labels, shares, validation=validation, test=test)
@@ -50,15 +39,41 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
         own_test=tuple(own_test),
         validation=np.sort(validation),
         test=np.sort(test),
-        public=np.sort(public[0]) if public else np.empty(0, dtype=np.int64),
+        public=np.sort(public),
     )
 
 
-def _test_split(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> tuple[_Indices, _Indices]:
+def hold_out(
+    data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int, public_fraction: float = 0.0
+) -> tuple[_Indices, _Indices, _Indices, _Indices]:
+    """Return the samples to train on, to choose by, to report on, and that are public.
+
+    Raises:
+        ValueError: If nothing would be left to train on.
+    """
+    labels = np.asarray(dataset.labels_N)
+    train_and_validation, test = _test_split(data, dataset, seed=seed)
+    fractions = [data.validation_fraction]
+    if public_fraction:
+        fractions.append(public_fraction)
+    if sum(fractions) >= 1:
+        raise ValueError(
+            "data.validation_fraction and partition.public_fraction must leave something to train on, "
+            f"got {fractions[0]} and {fractions[1]}."
+        )
+    rng = generator(seed, "hold out")
+    pool, validation, *public = (
+        train_and_validation[part]
+        for part in split_stratified(labels[train_and_validation], fractions=fractions, rng=rng)
+    )
+    return pool, validation, test, public[0] if public else np.empty(0, dtype=np.int64)
+
+
+def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[_Indices, _Indices]:
     labels = np.asarray(dataset.labels_N)
     if dataset.num_train < len(labels):
         return np.arange(dataset.num_train), np.arange(dataset.num_train, len(labels))
-    rest, test = split_stratified(labels, fractions=[config.data.test_fraction], rng=generator(config.seed, "test"))
+    rest, test = split_stratified(labels, fractions=[data.test_fraction], rng=generator(seed, "test"))
     return rest, test
 
 

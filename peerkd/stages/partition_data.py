@@ -1,6 +1,5 @@
 """Stage: read the data set, and divide it among the peers."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,17 +7,16 @@ import numpy as np
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.architectures import check_image_size
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data import skew
-from peerkd.data.dataset import ImageDataset, RawDataset, write_packed
+from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.sources import limit_samples, read_source
-from peerkd.data.sources.signature import signature
-from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
-from peerkd.seeds import generator
+from peerkd.stages.dataset import open_source, publish_source
 from peerkd.stages.division import divide
 
 NAME = "partition_data"
@@ -35,7 +33,7 @@ def run(*, preset: str, config_json: str, overrides: str, store: str, partition_
         partition_path: File that takes the reference to the partition.
     """
     with stage_edge(NAME):
-        config = resolve(preset=preset, config_json=config_json, overrides=overrides)
+        config = resolve(JOINTKD, preset=preset, config_json=config_json, overrides=overrides)
         manifest = partition(config, open_store(store))
         references.write(partition_path, manifest)
     return config.to_json()
@@ -43,12 +41,12 @@ def run(*, preset: str, config_json: str, overrides: str, store: str, partition_
 
 def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
     """Publish the data set and the partition of an experiment, unless they are there."""
-    dataset_key = _dataset_key(config)
-    published = store.find(dataset_key)
-    # Divided before anything is written: a partition that cannot exist must leave nothing behind.
-    source = open_dataset(store.fetch(dataset_key)) if published else _read(config)
-    assignment = divide(config, source)
-    dataset = published or _publish_dataset(dataset_key, source, store)
+    source = open_source(config.data, seed=config.seed, store=store)
+    # Checked and divided before anything is written: an experiment that cannot be must leave nothing behind.
+    for architecture in config.architectures:
+        check_image_size(architecture, source.dataset.image_shape)
+    assignment = divide(config, source.dataset)
+    dataset = publish_source(source, store)
     key = keys.key(
         NAME,
         {
@@ -60,7 +58,7 @@ def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
         },
     )
     sizes = [len(part) for part in assignment.train]
-    summary = f"{len(sizes)} peers with {min(sizes):,} to {max(sizes):,} training samples of {source.name}"
+    summary = f"{len(sizes)} peers with {min(sizes):,} to {max(sizes):,} training samples of {source.dataset.name}"
     done = store.find(key)
     if done:
         say(NAME, f"already done: {summary}")
@@ -68,52 +66,9 @@ def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
     with store.open_workspace(key) as workspace:
         assignment.save(workspace)
         inputs = {"dataset": references.reference(dataset)}
-        manifest = store.publish(key, metadata={"inputs": inputs, **_describe(assignment, source)})
+        manifest = store.publish(key, metadata={"inputs": inputs, **_describe(assignment, source.dataset)})
     say(NAME, summary)
     return manifest
-
-
-def _dataset_key(config: ExperimentConfig) -> str:
-    data = config.data
-    limits = {"max_train_samples": data.max_train_samples, "max_test_samples": data.max_test_samples}
-    return keys.key(
-        "dataset",
-        {
-            "source": data.source,
-            "signature": signature(data.path),
-            "image_size_pixels": data.image_size_pixels,
-            "storage": data.storage,
-            **limits,
-            # The seed chooses a subset; it plays no part where everything is kept.
-            "seed": config.seed if any(limits.values()) else None,
-        },
-    )
-
-
-def _read(config: ExperimentConfig) -> RawDataset | StreamedDataset:
-    data = config.data
-    if data.storage == "streamed":
-        assert data.path is not None
-        assert data.image_size_pixels is not None
-        return index_image_folder(Path(data.path), image_size_pixels=data.image_size_pixels)
-    raw = read_source(data.source, path=data.path, image_size_pixels=data.image_size_pixels)
-    return limit_samples(
-        raw,
-        max_train_samples=data.max_train_samples,
-        max_test_samples=data.max_test_samples,
-        rng=generator(config.seed, "subset"),
-    )
-
-
-def _publish_dataset(key: str, source: ImageDataset | RawDataset, store: ArtifactStore) -> Manifest:
-    with store.open_workspace(key) as workspace:
-        if isinstance(source, StreamedDataset):
-            fingerprint = write_index(workspace, source)
-        else:
-            assert isinstance(source, RawDataset)
-            fingerprint = write_packed(workspace, source)
-        metadata = {"name": source.name, "fingerprint": fingerprint, "num_samples": len(source.labels_N)}
-        return store.publish(key, metadata=metadata)
 
 
 def _describe(assignment: Assignment, source: ImageDataset | RawDataset) -> dict[str, Any]:

@@ -39,7 +39,9 @@ def pretrain(config: ExperimentConfig, partition: Manifest, store: ArtifactStore
         {
             "partition": partition.fingerprint,
             "peers": config.peers.model_dump(mode="json"),
-            "pretrain": config.pretrain.model_dump(mode="json"),
+            "pretrain": config.pretrain.model_dump(
+                mode="json", exclude={"collaboration"} if config.pretrain.method == "cross_entropy" else None
+            ),
             "augmentation": config.augmentation.model_dump(mode="json"),
             "seed": config.seed,
         },

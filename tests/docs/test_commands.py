@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from peerkd.cli import jointkd
+from peerkd.cli import run
 from peerkd.cli.main import app
-from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.presets import PRESETS
+from peerkd.config.pipelines import JOINTKD, PCL, Pipeline
 from peerkd.config.resolve import load_file, to_yaml
+from peerkd.config.strict import StrictConfig
 from tests.docs.pages import ROOT, blocks, name_of, pages, prose
 
 LANGUAGES = {"sh", "text", "python", "yaml"}
@@ -36,7 +36,9 @@ def test_the_readme_shows_how_to_run_and_how_to_test() -> None:
 
 @pytest.mark.parametrize(("page", "command"), commands(), ids=lambda value: value)
 def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [_filled_in(word, tmp_path) for word in shlex.split(command, comments=True)]
+    words = shlex.split(command, comments=True)
+    pipeline = PCL if PCL.name in words else JOINTKD
+    words = [_filled_in(word, tmp_path, pipeline) for word in words]
     while re.match(r"[A-Z_0-9]+=", words[0]):
         words.pop(0)
     match words:
@@ -45,7 +47,7 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
         case [".venv/bin/peerkd", "config", *arguments]:
             _call([sys.executable, "-m", "peerkd", "config", *arguments])
         case [".venv/bin/peerkd", "run", *arguments]:
-            _check_run(arguments, monkeypatch)
+            _check_run(arguments, pipeline, monkeypatch)
         case [".venv/bin/pytest", *paths]:
             _call([sys.executable, "-m", "pytest", "--collect-only", "-qq", *paths])
         case _:
@@ -63,18 +65,18 @@ def test_a_block_says_its_language(page: str) -> None:
     assert {block.language for block in blocks() if block.page == page} <= LANGUAGES
 
 
-@pytest.mark.parametrize("text", [block.body for block in blocks() if block.language == "yaml"])
-def test_a_shown_config_is_one(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "text"), [(block.page, block.body) for block in blocks() if block.language == "yaml"])
+def test_a_shown_config_is_one(page: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(text, encoding="utf-8")
-    load_file(path)
+    load_file(PCL if "pcl" in page else JOINTKD, path)
 
 
-def _filled_in(word: str, folder: Path) -> str:
+def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str:
     """Replace the placeholders by a folder and a file that exist."""
     if re.search(r"\bFILE\b", word):
         file = folder / "experiment.yaml"
-        file.write_text(to_yaml(PRESETS["digits"]()), encoding="utf-8")
+        file.write_text(to_yaml(pipeline.presets["digits"]()), encoding="utf-8")
         word = re.sub(r"\bFILE\b", str(file), word)
     return re.sub(r"\bFOLDER\b", str(folder), word)
 
@@ -89,7 +91,7 @@ def _check_make(arguments: list[str]) -> None:
     _call(["make", "--dry-run", *arguments])
 
 
-def _check_run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
     """Do all that the command does, except to run the pipeline."""
     configs: list[str] = []
 
@@ -101,10 +103,10 @@ def _check_run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         configs.append(given["config_json"])
         raise ReachedThePipeline
 
-    monkeypatch.setattr(jointkd, "run_pipeline", run_pipeline)
+    monkeypatch.setattr(run, "run_pipeline", run_pipeline)
     result = CliRunner().invoke(app, ["run", *arguments])
     assert isinstance(result.exception, ReachedThePipeline), (result.output, result.exception)
-    ExperimentConfig.from_json(configs[0])
+    pipeline.config.from_json(configs[0])
 
 
 def _call(command: list[str]) -> None:

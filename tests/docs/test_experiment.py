@@ -1,33 +1,57 @@
-"""The page on the config says what the schema says."""
+"""The pages on the configs say what the schemas say."""
 
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from peerkd.config import describe
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import JOINTKD, PCL, Pipeline
+from peerkd.config.strict import StrictConfig
 from tests.docs.pages import ROOT
 
+PAGES = {"experiment.md": JOINTKD, "pcl-experiment.md": PCL}
 
-def test_the_page_is_up_to_date() -> None:
-    written = (ROOT / "docs" / "experiment.md").read_text(encoding="utf-8")
-    assert written == describe.page(), "The config has changed: run `make docs` and commit docs/experiment.md."
+each_page = pytest.mark.parametrize(("name", "pipeline"), PAGES.items(), ids=PAGES)
 
 
-def test_every_field_has_a_row() -> None:
-    page = describe.page()
-    missing = [name for name in _fields(ExperimentConfig().model_dump(mode="json")) if f"`{name}`" not in page]
-    assert not missing
+@each_page
+def test_the_page_is_up_to_date(name: str, pipeline: Pipeline[StrictConfig]) -> None:
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == describe.page(pipeline), f"The config has changed: run `make docs` and commit docs/{name}."
+
+
+@each_page
+def test_every_field_has_a_row_and_every_section_a_heading(name: str, pipeline: Pipeline[StrictConfig]) -> None:
+    lines = describe.page(pipeline).splitlines()
+    for field, is_section in _fields(pipeline.config().model_dump(mode="json")):
+        start = f"## `{field}`" if is_section else f"| `{field}` |"
+        assert len([line for line in lines if line.startswith(start)]) == 1, f"{name}: {start}"
 
 
 def test_a_bar_in_a_meaning_does_not_end_its_cell() -> None:
-    rows = [line for line in describe.page().splitlines() if line.startswith("| `distill.")]
+    rows = [line for line in describe.page(JOINTKD).splitlines() if line.startswith("| `distill.")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {5}
 
 
-def _fields(values: dict[str, Any], path: str = "") -> Iterator[str]:
+def test_a_section_inside_another_says_first_what_it_is_for_there() -> None:
+    _, _, section = describe.page(JOINTKD).partition("## `pretrain.collaboration`\n\n")
+    assert section.startswith("With method pcl: how the branches of a peer's network teach each other.\n\nThe branches")
+
+
+def test_a_field_that_may_be_null_and_a_list_of_names_read_well() -> None:
+    rows = dict(line[2:-2].split(" | ", 1) for line in describe.page(PCL).splitlines() if line.startswith("| `"))
+    assert rows["`collaboration.branch_point`"].startswith("`null` | text or null | The first block")
+    assert rows["`methods`"].startswith('`["plain", "multi_view", "ema", "dml", "one", "pcl"]` | list of: `plain`, ')
+    assert rows["`evaluation.baseline`"].startswith("`null` | `plain`, `multi_view`, ")
+    assert "`pcl_no_mean` or null | The method that all others" in rows["`evaluation.baseline`"]
+
+
+def _fields(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool]]:
+    """Yield the dotted name of every field, and whether it is a section."""
     for name, value in values.items():
         if isinstance(value, dict):
-            yield path + name
+            yield path + name, True
             yield from _fields(value, f"{path}{name}.")
         elif name != "kind":
-            yield path + name
+            yield path + name, False

@@ -1,18 +1,28 @@
-"""The page on the table of trials says what the schema says."""
+"""The pages on the tables of results say what their schemas say."""
+
+import pytest
 
 from peerkd.results import describe
-from peerkd.results.schema import TRIALS_SCHEMA
 from tests.docs.pages import ROOT
 
-
-def test_the_page_is_up_to_date() -> None:
-    written = (ROOT / "docs" / "results-table.md").read_text(encoding="utf-8")
-    assert written == describe.page(), "TRIALS_SCHEMA has changed: run `make docs` and commit docs/results-table.md."
+FILES = {"trials": "results-table.md", "curves": "curves-table.md"}
 
 
-def test_every_column_has_a_row_with_its_meaning() -> None:
-    rows = [line for line in describe.page().splitlines() if line.startswith("| `")]
-    assert [row.split("`")[1] for row in rows] == TRIALS_SCHEMA.names
-    for row, field in zip(rows, TRIALS_SCHEMA, strict=True):
+def test_every_page_is_in_a_file() -> None:
+    assert list(FILES) == list(describe.PAGES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_page_is_up_to_date(name: str) -> None:
+    written = (ROOT / "docs" / FILES[name]).read_text(encoding="utf-8")
+    assert written == describe.page(name), f"A schema has changed: run `make docs` and commit docs/{FILES[name]}."
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_column_has_a_row_with_its_meaning(name: str) -> None:
+    _, schema = describe.PAGES[name]
+    rows = describe.page(name).partition("| Column |")[2].splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == schema.names
+    for row, field in zip(rows, schema, strict=True):
         assert row.endswith(f" {field.metadata[b'description'].decode()} |")
         assert (" or null |" in row) == field.nullable

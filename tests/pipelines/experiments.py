@@ -27,20 +27,39 @@ NUM_TINY_TRIALS = 6 * 3 * 4 + 3 + 6 + 6
 """And the controls: a student's own set counts once, the teacher's and both once for each pair."""
 
 
-def command(output: Path, overrides: Sequence[str] = TINY) -> list[str]:
+TINY_STUDY = (
+    "methods=[plain,pcl]",
+    "num_seeds=2",
+    "training.epochs=3",
+    "training.batch_size=128",
+    "collaboration.rampup_epochs=2",
+    "compute.checkpoint_steps=2",
+)
+"""4 runs of 3 epochs of 4 steps, of the pipeline pcl."""
+
+
+def command(output: Path, overrides: Sequence[str] = TINY, *, pipeline: str = "jointkd") -> list[str]:
     """Return the words of the command."""
     settings = [word for pair in overrides for word in ("--set", pair)]
-    return [sys.executable, "-m", "peerkd", "run", "jointkd", "--output", str(output), *settings]
+    return [sys.executable, "-m", "peerkd", "run", pipeline, "--output", str(output), *settings]
 
 
-def run(output: Path, overrides: Sequence[str] = TINY) -> subprocess.CompletedProcess[str]:
+def run(
+    output: Path, overrides: Sequence[str] = TINY, *, pipeline: str = "jointkd"
+) -> subprocess.CompletedProcess[str]:
     """Run an experiment to its end, whatever that is."""
-    return subprocess.run(command(output, overrides), capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command(output, overrides, pipeline=pipeline), capture_output=True, text=True, timeout=300, check=False
+    )
 
 
-def run_and_kill(output: Path, *, at: Callable[[], bool]) -> None:
+def run_and_kill(
+    output: Path, overrides: Sequence[str] = TINY, *, at: Callable[[], bool], pipeline: str = "jointkd"
+) -> None:
     """Start an experiment and kill -9 the command as soon as ``at`` holds; wait until all it started is gone."""
-    with subprocess.Popen(command(output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command(output, overrides, pipeline=pipeline), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         while not at():
             assert process.poll() is None, "the run ended before the moment came"
             time.sleep(0.002)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from peerkd.cli import jointkd
+from peerkd.cli import run
 from peerkd.cli.main import main
-from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.presets import PRESETS
+from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline
 from peerkd.config.resolve import load_file, resolve
+from peerkd.config.strict import StrictConfig
 from peerkd.errors import DataSourceError, PeerKDError, StageFailedError
 
 
@@ -46,7 +46,7 @@ def _no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_pipeline(*_: object) -> str:
         raise AssertionError("The pipeline was run.")
 
-    monkeypatch.setattr(jointkd, "run_pipeline", run_pipeline)
+    monkeypatch.setattr(run, "run_pipeline", run_pipeline)
 
 
 def test_help_is_at_once_because_nothing_heavy_is_imported() -> None:
@@ -114,19 +114,19 @@ def test_an_output_that_is_a_file_is_refused_and_left_as_it_is(peerkd, tmp_path:
 def test_an_error_is_an_exit_code_and_one_sentence(
     peerkd, monkeypatch: pytest.MonkeyPatch, error: BaseException, exit_code: int, told: str
 ) -> None:
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(jointkd, "run", fail)
+    monkeypatch.setattr(run, "run", fail)
     outcome = peerkd("run", "jointkd")
     assert (outcome.exit_code, outcome.err) == (exit_code, told)
 
 
 def test_a_defect_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(jointkd, "run", fail)
+    monkeypatch.setattr(run, "run", fail)
     monkeypatch.setattr(sys, "argv", ["peerkd", "run", "jointkd"])
     with pytest.raises(ZeroDivisionError):
         main()
@@ -134,37 +134,90 @@ def test_a_defect_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, object]] = []
-    monkeypatch.setattr(jointkd, "run", lambda **options: given.append(options))
+    monkeypatch.setattr(run, "run", lambda pipeline, **options: given.append({"pipeline": pipeline, **options}))
     assert peerkd("run", "jointkd").exit_code == 0
     peerkd("run", "jointkd", "--preset", "poster", "--set", "seed=1", "--set", "name=a b", "--output", "elsewhere")
     peerkd("run", "jointkd", "--config", "mine.yaml")
-    default = {"preset": "digits", "config_file": None, "overrides": [], "output": Path("runs")}
+    peerkd("run", "pcl")
+    default = {"pipeline": JOINTKD, "preset": "digits", "config_file": None, "overrides": [], "output": Path("runs")}
     assert given == [
         default,
-        {"preset": "poster", "config_file": None, "overrides": ["seed=1", "name=a b"], "output": Path("elsewhere")},
+        {**default, "preset": "poster", "overrides": ["seed=1", "name=a b"], "output": Path("elsewhere")},
         {**default, "config_file": Path("mine.yaml")},
+        {**default, "pipeline": PCL},
     ]
 
 
-def test_every_preset_is_listed_with_its_first_line(peerkd) -> None:
+each_pipeline = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES)
+
+
+def listing(pipeline: Pipeline[StrictConfig]) -> list[str]:
+    """Return what a person is told of a pipeline's presets: the command, then name and first line of each."""
+    lines = [[name, (preset.__doc__ or "").splitlines()[0]] for name, preset in pipeline.presets.items()]
+    return [f"peerkd run {pipeline.name} --preset NAME", *(" ".join(words) for words in lines)]
+
+
+def test_every_preset_is_listed_with_its_first_line_below_the_command_of_its_pipeline(peerkd) -> None:
     outcome = peerkd("config", "presets")
     assert outcome.exit_code == 0
-    listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in outcome.out.splitlines()}
-    assert listed == {name: (preset.__doc__ or "").splitlines()[0] for name, preset in PRESETS.items()}
+    expected = [line for pipeline in PIPELINES.values() for line in listing(pipeline)]
+    assert [" ".join(line.split()) for line in outcome.out.splitlines()] == expected
 
 
-def test_the_schema_is_json(peerkd) -> None:
-    outcome = peerkd("config", "schema")
+@each_pipeline
+def test_the_presets_of_one_pipeline_are_listed_alone(peerkd, pipeline: Pipeline[StrictConfig]) -> None:
+    outcome = peerkd("config", "presets", "--pipeline", pipeline.name)
+    assert [" ".join(line.split()) for line in outcome.out.splitlines()] == listing(pipeline)
+
+
+@pytest.mark.parametrize("verb", ["presets", "show", "schema"])
+def test_an_unknown_pipeline_is_refused_with_the_known_ones(peerkd, verb: str) -> None:
+    message = "pipeline must be one of jointkd, pcl, got kd."
+    assert peerkd("config", verb, "--pipeline", "kd") == Outcome(2, "", f"peerkd: {message}\n")
+
+
+@each_pipeline
+def test_the_schema_is_json(peerkd, pipeline: Pipeline[StrictConfig]) -> None:
+    outcome = peerkd("config", "schema", "--pipeline", pipeline.name)
     assert outcome.exit_code == 0
-    assert json.loads(outcome.out)["properties"].keys() == ExperimentConfig.model_fields.keys()
+    assert json.loads(outcome.out)["properties"].keys() == pipeline.config.model_fields.keys()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_shown_experiment_is_a_file_of_the_same_experiment(peerkd, tmp_path: Path, preset: str) -> None:
-    outcome = peerkd("config", "show", "--preset", preset, "--set", "seed=3", "--set", "pretrain.weight_decay=1e-5")
+def test_without_a_pipeline_the_experiment_is_one_of_joint_distillation(peerkd) -> None:
+    for verb in ("show", "schema"):
+        assert peerkd("config", verb).out == peerkd("config", verb, "--pipeline", "jointkd").out
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "preset", "field"),
+    [
+        pytest.param(pipeline, preset, field, id=f"{pipeline.name}-{preset}")
+        for pipeline, field in zip(PIPELINES.values(), ("pretrain.weight_decay", "training.weight_decay"), strict=True)
+        for preset in pipeline.presets
+    ],
+)
+def test_a_shown_experiment_is_a_file_of_the_same_experiment(
+    peerkd, tmp_path: Path, pipeline: Pipeline[StrictConfig], preset: str, field: str
+) -> None:
+    show = ("config", "show", "--pipeline", pipeline.name)
+    outcome = peerkd(*show, "--preset", preset, "--set", "seed=3", "--set", f"{field}=1e-5")
     assert (outcome.exit_code, outcome.err) == (0, "")
-    assert list(yaml.safe_load(outcome.out)) == list(ExperimentConfig.model_fields)
+    assert list(yaml.safe_load(outcome.out)) == list(pipeline.config.model_fields)
     file = tmp_path / "experiment.yaml"
     file.write_text(outcome.out)
-    assert load_file(file) == resolve(preset=preset, overrides="seed=3 pretrain.weight_decay=1e-5")
-    assert peerkd("config", "show", "--config", str(file)).out == outcome.out
+    assert load_file(pipeline, file) == resolve(pipeline, preset=preset, overrides=f"seed=3 {field}=1e-5")
+    assert peerkd(*show, "--config", str(file)).out == outcome.out
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (
+            "collaboration.num_branches=1",
+            "collaboration.num_branches must be greater than or equal to 2, got 1.",
+        ),
+        ("partition.num_peers=4", 'partition is not a key of the config, got {"num_peers": 4}.'),
+    ],
+)
+def test_a_bad_override_of_a_study_is_refused_in_a_sentence(peerkd, pair: str, message: str) -> None:
+    assert peerkd("config", "show", "--pipeline", "pcl", "--set", pair) == Outcome(2, "", f"peerkd: {message}\n")

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.assignment import Assignment
@@ -27,7 +28,7 @@ def dataset(num_train=1000, num_test=0) -> RawDataset:
 
 
 def divided(overrides: str, source: RawDataset) -> Assignment:
-    return divide(resolve(preset="digits", overrides=f"partition.num_peers=4 {overrides}"), source)
+    return divide(resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers=4 {overrides}"), source)
 
 
 SKEWS = [

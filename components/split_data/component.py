@@ -1,0 +1,24 @@
+"""Component: read the data set, and hold out what networks are chosen by and reported on."""
+
+from kfp import dsl
+
+from components.images import PYTHON_IMAGE
+
+
+@dsl.component(base_image=PYTHON_IMAGE, install_kfp_package=False)
+def split_data(preset: str, config_json: str, overrides: str, store: str, split: dsl.Output[dsl.Dataset]) -> str:
+    """Read the data set, and hold out what networks are chosen by and reported on.
+
+    Args:
+        preset: Name of a preset, not looked at when config_json is given.
+        config_json: A whole study as JSON, or empty.
+        overrides: key=value pairs parted by white space, as in "seed=3 methods=[plain,pcl]".
+        store: Address of the artifact store.
+        split: Reference to the split in the store.
+
+    Returns:
+        The whole study as JSON, every default written out.
+    """
+    from peerkd.stages import split_data as stage
+
+    return stage.run(preset=preset, config_json=config_json, overrides=overrides, store=store, split_path=split.path)

@@ -1,0 +1,109 @@
+"""Stage: read the data set, and hold out what networks are chosen by and reported on."""
+
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from peerkd.artifacts import keys, references
+from peerkd.artifacts.open import open_store
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.architectures import check_image_size
+from peerkd.config.pcl import PclConfig
+from peerkd.config.pipelines import PCL
+from peerkd.config.resolve import resolve
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.partition.assignment import Assignment
+from peerkd.launch.edge import stage_edge
+from peerkd.metrics.progress import say
+from peerkd.stages.dataset import open_source, publish_source
+from peerkd.stages.division import hold_out
+from peerkd.training.bounds import batch_bounds, part_of
+
+NAME: Final = "split_data"
+
+
+def run(*, preset: str, config_json: str, overrides: str, store: str, split_path: str) -> str:
+    """Publish the data set and its split; return the whole study as JSON, every default written out.
+
+    Args:
+        preset: Name of a preset, not looked at when ``config_json`` is given.
+        config_json: A whole study as JSON, or empty.
+        overrides: ``key=value`` pairs parted by white space.
+        store: Address of the artifact store.
+        split_path: File that takes the reference to the split.
+    """
+    with stage_edge(NAME):
+        config = resolve(PCL, preset=preset, config_json=config_json, overrides=overrides)
+        references.write(split_path, split(config, open_store(store)))
+    return config.to_json()
+
+
+def split(config: PclConfig, store: ArtifactStore) -> Manifest:
+    """Publish the data set and the split of a study, unless they are there.
+
+    Raises:
+        ValueError: If an architecture cannot take the images, or the data cannot be split so.
+    """
+    source = open_source(config.data, seed=config.seed, store=store)
+    # Looked at before anything is written: a study that cannot be must leave nothing behind.
+    image_shape_CHW = source.dataset.image_shape
+    for architecture in config.architectures:
+        check_image_size(architecture, image_shape_CHW)
+    assignment = _assign(config, source.dataset)
+    _check_parts(config, num_train=len(assignment.train[0]))
+    dataset = publish_source(source, store)
+    key = keys.key(
+        NAME,
+        {
+            "dataset": dataset.metadata["fingerprint"],
+            "test_fraction": config.data.test_fraction,
+            "validation_fraction": config.data.validation_fraction,
+            "seed": config.seed,
+        },
+    )
+    sizes = {
+        "num_train": len(assignment.train[0]),
+        "num_validation": len(assignment.validation),
+        "num_test": len(assignment.test),
+    }
+    summary = "{num_train:,} training, {num_validation:,} validation and {num_test:,} test samples".format(**sizes)
+    done = store.find(key)
+    if done:
+        say(NAME, f"already done: {summary} of {source.dataset.name}")
+        return done
+    with store.open_workspace(key) as workspace:
+        assignment.save(workspace)
+        manifest = store.publish(
+            key,
+            metadata={
+                "inputs": {"dataset": references.reference(dataset)},
+                "fingerprint": assignment.fingerprint,
+                "name": source.dataset.name,
+                "class_names": list(source.dataset.class_names),
+                "image_shape": list(image_shape_CHW),
+                **sizes,
+            },
+        )
+    say(NAME, f"{summary} of {source.dataset.name}")
+    return manifest
+
+
+def _check_parts(config: PclConfig, *, num_train: int) -> None:
+    """Refuse batches that the processes of a run cannot share."""
+    for start, stop in pairwise(batch_bounds(num_train, batch_size=config.training.batch_size)):
+        part_of((start, stop), (0, config.training.num_processes))
+
+
+def _assign(config: PclConfig, dataset: ImageDataset | RawDataset) -> Assignment:
+    """Return the split as an assignment to one peer, who has all that may be trained on."""
+    pool, validation, test, _ = hold_out(config.data, dataset, seed=config.seed)
+    nothing = np.empty(0, dtype=np.int64)
+    return Assignment(
+        train=(np.sort(pool),),
+        own_validation=(nothing,),
+        own_test=(nothing,),
+        validation=np.sort(validation),
+        test=np.sort(test),
+        public=nothing,
+    )

@@ -1,0 +1,173 @@
+"""The pipeline pcl as a person runs it, and networks that go from it into the other pipeline."""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from peerkd.data.augment import normalize
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.streamed import open_dataset
+from peerkd.results.curves import curves_by_key, fingerprint, read_curves
+from peerkd.training.online.export import load_exported
+from tests.pipelines.experiments import TINY, TINY_STUDY, num_lines, run, run_and_kill, trials
+
+PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"
+
+
+def curves(output: Path):
+    (path,) = output.glob("train_pcl/*/curves.parquet")
+    return read_curves(path)
+
+
+@pytest.fixture(scope="module")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """One study that nothing interrupted: its store and what it printed."""
+    output = tmp_path_factory.mktemp("study") / "runs"
+    return output, run(output, TINY_STUDY, pipeline="pcl")
+
+
+def test_the_graph_has_the_stages_in_order_and_installs_nothing():
+    text = (PIPELINES_FOLDER / "pcl.yaml").read_text()
+    tasks = yaml.safe_load(text)["root"]["dag"]["tasks"]
+    after = {name: set(task.get("dependentTasks", [])) for name, task in tasks.items()}
+    assert after == {
+        "split-data": set(),
+        "train-pcl": {"split-data"},
+        "compare-methods": {"split-data", "train-pcl"},
+    }
+    assert "pip install" not in text
+
+
+def test_a_study_ends_with_curves_networks_and_a_report(finished_study):
+    output, process = finished_study
+    assert process.returncode == 0, process.stderr
+    assert "train_pcl: 12 of 12 epochs (100%)" in process.stdout
+    (report,) = output.glob("compare_methods/*/report.html")
+    assert str(report) in process.stdout
+    with (report.parent / "methods.csv").open() as file:
+        assert {row["method"] for row in csv.DictReader(file)} == {"plain", "pcl"}
+    assert json.loads((report.parent / "metrics.json").read_text())
+    names = {path.name for path in output.glob("train_pcl/*/networks/*")}
+    deployed = {f"small_cnn-{method}-{seed}.safetensors" for method in ("plain", "pcl") for seed in (0, 1)}
+    assert names == deployed | {f"small_cnn-pcl-{seed}-ensemble.safetensors" for seed in (0, 1)}
+
+
+def test_an_exported_network_has_the_accuracy_that_the_last_epoch_was_told_to_have(finished_study):
+    output, _ = finished_study
+    (dataset_file,) = output.glob("dataset/*/dataset.json")
+    (split_file,) = output.glob("split_data/*/assignment.npz")
+    dataset, test = open_dataset(dataset_file.parent), Assignment.load(split_file.parent).test
+    images_NCHW = normalize(
+        torch.from_numpy(dataset.read_images(test)),
+        mean_C=torch.tensor(dataset.channel_mean),
+        std_C=torch.tensor(dataset.channel_std),
+    )
+    told = {
+        (key.method, key.seed, key.quantity): curve.values[-1]
+        for key, curve in curves_by_key(curves(output)).items()
+        if key.split == "test"
+    }
+    for name, method, quantity in (
+        ("small_cnn-plain-1", "plain", "accuracy/branch_1"),
+        ("small_cnn-pcl-1", "pcl", "accuracy/mean_branch_1"),
+        ("small_cnn-pcl-1-ensemble", "pcl", "accuracy/mean_head"),
+    ):
+        (path,) = output.glob(f"train_pcl/*/networks/{name}.safetensors")
+        with torch.inference_mode():
+            answers_N = load_exported(path)(images_NCHW).argmax(dim=1)
+        share = (answers_N == torch.from_numpy(dataset.labels_N[test])).double().mean().item()
+        assert share == pytest.approx(told[method, 1, quantity], abs=1.5 / len(test)), name
+
+
+def test_a_second_run_says_what_is_done_and_trains_nothing(finished_study):
+    output, first = finished_study
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+    second = run(output, TINY_STUDY, pipeline="pcl")
+    assert second.returncode == 0, second.stderr
+    told = [line for line in second.stdout.splitlines() if ": already done" in line]
+    assert [line.split(":")[0] for line in told] == ["split_data", "train_pcl", "compare_methods"]
+    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_a_study_killed_at_three_moments_ends_in_the_same_curves_and_networks(finished_study, tmp_path):
+    whole, _ = finished_study
+    output = tmp_path / "runs"
+    moments = [
+        lambda: any(output.glob("split_data/*/manifest.json")),
+        lambda: any(output.glob("train_pcl/*.partial/scratch/*.safetensors")),
+        lambda: num_lines(output, "runs.jsonl") >= 2,
+    ]
+    for moment in moments:
+        run_and_kill(output, TINY_STUDY, at=moment, pipeline="pcl")
+    process = run(output, TINY_STUDY, pipeline="pcl")
+    assert process.returncode == 0, process.stderr
+    assert fingerprint(curves(output)) == fingerprint(curves(whole))
+    for path in whole.glob("train_pcl/*/networks/*"):
+        (same,) = output.glob(f"train_pcl/*/networks/{path.name}")
+        assert same.read_bytes() == path.read_bytes()
+
+
+def test_two_processes_share_each_run(tmp_path):
+    process = run(
+        tmp_path / "runs",
+        [*TINY_STUDY, "methods=[pcl]", "num_seeds=1", "training.num_processes=2"],
+        pipeline="pcl",
+    )
+    assert process.returncode == 0, process.stderr
+    assert "train_pcl: 3 of 3 epochs (100%)" in process.stdout
+    assert "small_cnn by pcl, seed 0: test accuracy" in process.stdout
+
+
+def test_peers_trained_by_pcl_distil_like_any_other(tmp_path):
+    output = tmp_path / "runs"
+    settings = ["pretrain.method=pcl", "pretrain.collaboration.rampup_epochs=1", "peers.architectures=[small_cnn]"]
+    process = run(output, [*TINY, *settings, "sweep.transfer_sets=[student]"])
+    assert process.returncode == 0, process.stderr
+    assert trials(output).num_rows == 6 * 4 + 3
+    (peer,) = output.glob("pretrain_peers/*/peer-000.safetensors")
+    (report,) = output.glob("build_report/*/report.html")
+    assert "pcl" in report.read_text()
+    assert peer.stat().st_size < 2 * 4 * 6_138, "one plain network, whatever trained it"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("collaboration.num_branches=1", "collaboration.num_branches must be greater than or equal to 2, got 1."),
+        (
+            "collaboration.branch_point=layer9",
+            "collaboration.branch_point must be stage2 for small_cnn, got layer9.",
+        ),
+        ("collaboration.temperature=0", "collaboration.temperature must be greater than 0, got 0."),
+        (
+            "architectures=[vgg16]",
+            "architectures must take the data's images of 8x8 pixels, got vgg16, which needs at least 32x32.",
+        ),
+        (
+            "training.num_processes=100",
+            "training.num_processes must leave every process at least 2 samples of a batch, got 100 for a batch of",
+        ),
+        ("methods=[plain,plcl]", "methods[1]"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(override, sentence, tmp_path):
+    output = tmp_path / "runs"
+    process = run(output, [override], pipeline="pcl")
+    assert process.returncode == 2
+    assert sentence in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert "Traceback" not in process.stdout + process.stderr
+    assert not output.exists()
+
+
+def test_peers_that_cannot_take_the_images_are_refused(tmp_path):
+    process = run(tmp_path / "runs", [*TINY, "peers.architectures=[vgg16]"])
+    assert process.returncode == 2
+    assert "architectures must take the data's images of 8x8 pixels, got vgg16" in process.stderr
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from peerkd.artifacts import references
+from peerkd.artifacts.open import open_store
+from peerkd.results.curves import fingerprint, write_curves
+from peerkd.stages import compare_methods, train_pcl
+from tests.curves import MethodStudy
+
+
+@pytest.fixture
+def study():
+    return MethodStudy(methods=("plain", "pcl"), num_seeds=2, epochs=3)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def runs(study, store):
+    """The manifest of the study's runs, with all that they were made from."""
+    facts = study.facts
+    with store.open_workspace("dataset/a"):
+        dataset = store.publish("dataset/a", metadata={"fingerprint": "ab" * 32})
+    with store.open_workspace("split_data/a"):
+        split = store.publish(
+            "split_data/a",
+            metadata={
+                "inputs": {"dataset": references.reference(dataset)},
+                "fingerprint": "cd" * 32,
+                "num_train": facts.num_train_samples,
+                "num_validation": facts.num_validation_samples,
+                "num_test": facts.num_test_samples,
+                "class_names": list(facts.class_names),
+                "image_shape": list(facts.image_shape),
+            },
+        )
+    with store.open_workspace("train_pcl/a") as workspace:
+        write_curves(study.table, workspace / train_pcl.CURVES_NAME)
+        return store.publish(
+            "train_pcl/a",
+            metadata={
+                "inputs": {"split": references.reference(split)},
+                "fingerprint": fingerprint(study.table),
+                "runs": [
+                    {
+                        "architecture": run.architecture,
+                        "method": run.method,
+                        "seed": run.seed,
+                        "num_training_parameters": run.num_training_parameters,
+                        "num_deployed_parameters": run.num_deployed_parameters,
+                        "num_samples_per_epoch": run.num_samples_per_epoch,
+                        "seconds": run.seconds,
+                    }
+                    for run in facts.runs
+                ],
+                "device": "cpu",
+                "machine": "2 cores",
+                "versions": {"peerkd": "0.1.0"},
+            },
+        )
+
+
+def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
+    references.write(str(tmp_path / "runs.json"), runs)
+    logged = {}
+    key = compare_methods.run(
+        config_json=study.config.to_json(),
+        store=str(tmp_path / "store"),
+        runs_path=str(tmp_path / "runs.json"),
+        report_path=str(tmp_path / "report"),
+        methods_path=str(tmp_path / "methods"),
+        log_metric=logged.__setitem__,
+    )
+    folder = store.fetch(key)
+    assert (tmp_path / "report").read_text() == (folder / "report.html").read_text()
+    assert (tmp_path / "methods").read_text() == (folder / "methods.csv").read_text()
+    assert logged == json.loads((folder / "metrics.json").read_text())
+    assert "small_cnn_pcl_over_baseline_points" in logged
+    assert "PCL" in (folder / "summary.txt").read_text()
+
+
+def test_what_is_there_is_not_done_again_and_another_baseline_is_another_comparison(study, store, runs):
+    first = compare_methods.compare(study.config, runs, store)
+    assert compare_methods.compare(study.config, runs, store).key == first.key
+    evaluation = study.config.evaluation.model_copy(update={"baseline": "pcl"})
+    other = study.config.model_copy(update={"evaluation": evaluation})
+    assert compare_methods.compare(other, runs, store).key != first.key
+
+
+def test_where_the_study_is_computed_does_not_matter(study, store, runs):
+    compute = study.config.compute.model_copy(update={"num_workers": 7})
+    elsewhere = study.config.model_copy(update={"compute": compute})
+    assert compare_methods.compare(elsewhere, runs, store).key == compare_methods.compare(study.config, runs, store).key
+
+
+def test_it_reads_the_curves_where_they_are_published():
+    assert compare_methods.CURVES_NAME == train_pcl.CURVES_NAME
