@@ -1,5 +1,6 @@
 # The way in. `make` alone prints what there is.
 PYTHON ?= python3
+PIPELINE ?= jointkd
 PRESET ?= digits
 OUTPUT ?= runs
 ARGS ?=
@@ -9,8 +10,8 @@ BIN := .venv/bin
 
 ##@ Use
 .PHONY: run
-run: setup ## Run the experiment PRESET (digits) and write a report; ARGS="--set seed=1" sets any field
-	@$(BIN)/peerkd run jointkd --preset $(PRESET) --output $(OUTPUT) $(ARGS)
+run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a report; ARGS="--set seed=1" sets any field
+	@$(BIN)/peerkd run $(PIPELINE) --preset $(PRESET) --output $(OUTPUT) $(ARGS)
 
 ##@ Test
 .PHONY: test check lint types imports

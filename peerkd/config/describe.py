@@ -69,10 +69,8 @@ training: {epochs: 30, batch_size: 32, learning_rate: 0.05}
 ```
 
 ```sh
-.venv/bin/peerkd config show --pipeline pcl --config FILE
+.venv/bin/peerkd run pcl --config FILE
 ```
-
-`peerkd run pcl` takes the same options.
 """
 
 _RULES: Final = """

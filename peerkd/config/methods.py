@@ -34,122 +34,76 @@ class MethodFacts(NamedTuple):
     title: str
     source: str
 
-    has_branches: bool
+    has_branches: bool = False
     """Several branches, as many as configured; otherwise one."""
 
-    has_views: bool
-    """A view of its own for each branch; with one branch, that many views of every sample. Otherwise one view."""
-
-    shares_trunk: bool
+    shares_trunk: bool = True
     """Branches leave one trunk at the branch point; otherwise each is a whole network."""
 
-    head: Head | None
-    has_mean_network: bool
+    has_views: bool = False
+    """A view of its own for each branch; with one branch, that many views of every sample. Otherwise one view."""
+
+    head: Head | None = None
+    has_mean_network: bool = False
     """The mean over time of the whole network is kept beside it."""
 
-    ramps_up: bool
+    ramps_up: bool = False
     """The weight of the distillation rises over the first epochs."""
 
-    deployed: str
+    deployed: str = "branch_1"
     """The predictor that is the method's result; ``leader`` is the last branch."""
 
-    ensemble: str | None
+    ensemble: str | None = None
     """The predictor that joins the branches, if the method deploys one."""
 
 
+_PCL: Final = MethodFacts(
+    title="PCL",
+    source="Wu and Gong 2021, arXiv:2006.04147",
+    has_branches=True,
+    has_views=True,
+    head="joined",
+    has_mean_network=True,
+    ramps_up=True,
+    deployed="mean_branch_1",
+    ensemble="mean_head",
+)
+
 METHODS: Final[Mapping[Method, MethodFacts]] = {
-    "plain": MethodFacts(
-        title="Plain training",
-        source="control",
-        has_branches=False,
-        has_views=False,
-        shares_trunk=True,
-        head=None,
-        has_mean_network=False,
-        ramps_up=False,
-        deployed="branch_1",
-        ensemble=None,
-    ),
-    "multi_view": MethodFacts(
-        title="Several views only",
-        source="control",
-        has_branches=False,
-        has_views=True,
-        shares_trunk=True,
-        head=None,
-        has_mean_network=False,
-        ramps_up=False,
-        deployed="branch_1",
-        ensemble=None,
-    ),
-    "ema": MethodFacts(
-        title="Mean over time only",
-        source="control",
-        has_branches=False,
-        has_views=False,
-        shares_trunk=True,
-        head=None,
-        has_mean_network=True,
-        ramps_up=False,
-        deployed="mean_branch_1",
-        ensemble=None,
-    ),
+    "plain": MethodFacts(title="Plain training", source="control"),
+    "multi_view": MethodFacts(title="Several views only", source="control", has_views=True),
+    "ema": MethodFacts(title="Mean over time only", source="control", has_mean_network=True, deployed="mean_branch_1"),
     "dml": MethodFacts(
         title="DML",
         source="Zhang et al. 2018, arXiv:1706.00384",
         has_branches=True,
-        has_views=False,
         shares_trunk=False,
-        head=None,
-        has_mean_network=False,
-        ramps_up=False,
-        deployed="branch_1",
         ensemble="average",
     ),
     "cl_ilr": MethodFacts(
-        title="CL-ILR",
-        source="Song and Chai 2018, arXiv:1805.11761",
-        has_branches=True,
-        has_views=False,
-        shares_trunk=True,
-        head=None,
-        has_mean_network=False,
-        ramps_up=False,
-        deployed="branch_1",
-        ensemble="average",
+        title="CL-ILR", source="Song and Chai 2018, arXiv:1805.11761", has_branches=True, ensemble="average"
     ),
     "one": MethodFacts(
         title="ONE",
         source="Lan et al. 2018, arXiv:1806.04606",
         has_branches=True,
-        has_views=False,
-        shares_trunk=True,
         head="gated",
-        has_mean_network=False,
         ramps_up=True,
-        deployed="branch_1",
         ensemble="head",
     ),
     "ffl_s": MethodFacts(
         title="FFL-S",
         source="Kim et al. 2019, arXiv:1904.09058",
         has_branches=True,
-        has_views=False,
-        shares_trunk=True,
         head="fused",
-        has_mean_network=False,
         ramps_up=True,
-        deployed="branch_1",
         ensemble="head",
     ),
     "okddip": MethodFacts(
         title="OKDDip",
         source="Chen et al. 2020, arXiv:1912.00350",
         has_branches=True,
-        has_views=False,
-        shares_trunk=True,
         head="attention",
-        has_mean_network=False,
         ramps_up=True,
         deployed="leader",
         ensemble="average",
@@ -158,59 +112,19 @@ METHODS: Final[Mapping[Method, MethodFacts]] = {
         title="KDCL",
         source="Guo et al. 2020, CVPR",
         has_branches=True,
-        has_views=True,
         shares_trunk=False,
-        head=None,
-        has_mean_network=False,
-        ramps_up=False,
-        deployed="branch_1",
+        has_views=True,
         ensemble="average",
     ),
-    "pcl": MethodFacts(
-        title="PCL",
-        source="Wu and Gong 2021, AAAI",
-        has_branches=True,
-        has_views=True,
-        shares_trunk=True,
-        head="joined",
-        has_mean_network=True,
-        ramps_up=True,
-        deployed="mean_branch_1",
-        ensemble="mean_head",
+    "pcl": _PCL,
+    "pcl_single_view": _PCL._replace(title="PCL, one view for all branches", source="ablation", has_views=False),
+    "pcl_no_ensemble": _PCL._replace(
+        title="PCL without the ensemble teacher", source="ablation", head=None, ensemble="mean_average"
     ),
-    "pcl_single_view": MethodFacts(
-        title="PCL, one view for all branches",
-        source="ablation",
-        has_branches=True,
-        has_views=False,
-        shares_trunk=True,
-        head="joined",
-        has_mean_network=True,
-        ramps_up=True,
-        deployed="mean_branch_1",
-        ensemble="mean_head",
-    ),
-    "pcl_no_ensemble": MethodFacts(
-        title="PCL without the ensemble teacher",
-        source="ablation",
-        has_branches=True,
-        has_views=True,
-        shares_trunk=True,
-        head=None,
-        has_mean_network=True,
-        ramps_up=True,
-        deployed="mean_branch_1",
-        ensemble="mean_average",
-    ),
-    "pcl_no_mean": MethodFacts(
+    "pcl_no_mean": _PCL._replace(
         title="PCL without the mean teachers",
         source="ablation",
-        has_branches=True,
-        has_views=True,
-        shares_trunk=True,
-        head="joined",
         has_mean_network=False,
-        ramps_up=True,
         deployed="branch_1",
         ensemble="head",
     ),

@@ -37,13 +37,13 @@ def test_the_readme_shows_how_to_run_and_how_to_test() -> None:
 @pytest.mark.parametrize(("page", "command"), commands(), ids=lambda value: value)
 def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command, comments=True)
-    pipeline = PCL if PCL.name in words else JOINTKD
+    pipeline = PCL if {PCL.name, f"PIPELINE={PCL.name}"} & set(words) else JOINTKD
     words = [_filled_in(word, tmp_path, pipeline) for word in words]
     while re.match(r"[A-Z_0-9]+=", words[0]):
         words.pop(0)
     match words:
         case ["make", *arguments]:
-            _check_make(arguments)
+            _check_make(arguments, pipeline, monkeypatch)
         case [".venv/bin/peerkd", "config", *arguments]:
             _call([sys.executable, "-m", "peerkd", "config", *arguments])
         case [".venv/bin/peerkd", "run", *arguments]:
@@ -85,10 +85,13 @@ def _targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def _check_make(arguments: list[str]) -> None:
+def _check_make(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the targets, and if one is a run, all that it does except to run the pipeline."""
     targets = {word for word in arguments if "=" not in word}
     assert targets <= _targets()
-    _call(["make", "--dry-run", *arguments])
+    for line in _call(["make", "--dry-run", *arguments]).splitlines():
+        if line.startswith(".venv/bin/peerkd run"):
+            _check_run(shlex.split(line)[2:], pipeline, monkeypatch)
 
 
 def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +112,7 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
     pipeline.config.from_json(configs[0])
 
 
-def _call(command: list[str]) -> None:
+def _call(command: list[str]) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -113,7 +113,9 @@ def _losses(findings: Findings, architecture: str, method: Method) -> LineChart 
             key.quantity.removeprefix("loss/")
             for key in findings.curves
             if key[:2] == (architecture, method) and key.split == "train" and key.quantity.startswith("loss/")
-        }
+        },
+        # What labels teach comes first, in the same colours for every method.
+        key=lambda part: (not part.startswith("cross_entropy"), part),
     )
     strands = [
         _strand(part_label(part), style, [_curves(findings, architecture, method, "train", f"loss/{part}")])

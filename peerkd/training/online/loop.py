@@ -3,6 +3,7 @@
 Shape suffixes: V = views, B = batch, N = V * B, C = image channels, H W = image size, K = classes.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -69,46 +70,39 @@ def train(
         state.restore(checkpoint)
     num_batches = samples.num_batches
     num_steps = recipe.epochs * num_batches
+    views = num_views(method, collaboration)
     while state.num_steps < num_steps:
         epoch, first_batch = divmod(state.num_steps, num_batches)
         weight = distillation_weight(method, collaboration, epoch=epoch)
         state.network.train()
-        batches = samples.batches(
-            epoch, num_views=num_views(method, collaboration), first_batch=first_batch, part=group
-        )
-        for batch in batches:
+        for batch in samples.batches(epoch, num_views=views, first_batch=first_batch, part=group):
             rate = learning_rate_at(state.num_steps, num_steps=num_steps, recipe=recipe)
             set_learning_rate(state.optimizer, rate)
             state.optimizer.zero_grad()
             with autocast(batch.labels_B.device, precision):
-                views = num_views(method, collaboration)
-                outputs = network(batch.images_NCHW, views)
-                mean_outputs = state.mean.outputs(batch.images_NCHW, views) if state.mean else None
-            parts = loss_parts(
-                method,
-                collaboration,
-                outputs.float(),
-                batch.labels_B,
-                mean_outputs=mean_outputs.float() if mean_outputs else None,
-            )
+                outputs = network(batch.images_NCHW, views).float()
+                mean_outputs = state.mean.outputs(batch.images_NCHW, views).float() if state.mean else None
+            parts = loss_parts(method, collaboration, outputs, batch.labels_B, mean_outputs=mean_outputs)
             loss = parts.total(weight)
-            # The mean over processes of weighted means over parts is the mean over the batch.
+            # Processes average their gradients: each loss weighs as its part of the batch does.
             share = len(batch.labels_B) * group.num_processes / batch.num_samples
-            (loss if group.num_processes == 1 else loss * share).backward()
+            (loss if share == 1 else share * loss).backward()
             state.optimizer.step()
             if state.mean:
                 state.mean.update()
             state.num_steps += 1
-            named = {"loss": loss, **parts.named()}
-            state.add_up(named.values(), num_samples=len(batch.labels_B))
+            losses = {"loss": loss, **parts.named()}
+            state.add_up(losses.values(), num_samples=len(batch.labels_B))
             in_mid_epoch = state.num_steps % num_batches != 0
             if checkpoint_steps and state.num_steps % checkpoint_steps == 0 and in_mid_epoch:
                 _settle(state, group)
                 _save(state, checkpoint, group)
-        measured: dict[str, Any] = {"epoch": epoch + 1, "train": {"ramp_weight": weight, "learning_rate": rate}}
-        means = (group.sum(state.sums) / len(samples)).tolist()
-        measured["train"] |= dict(zip(named, means, strict=True))
         _settle(state, group)
+        means = (group.sum(state.sums) / len(samples)).tolist()
+        in_training = {**dict(zip(losses, means, strict=True)), "ramp_weight": weight, "learning_rate": rate}
+        # JSON has no number for a loss that is none any more.
+        finite = {name: value if math.isfinite(value) else None for name, value in in_training.items()}
+        measured: dict[str, Any] = {"epoch": epoch + 1, "train": finite}
         is_last = epoch + 1 == recipe.epochs
         if evaluate and group.leads and (is_last or (epoch + 1) % evaluate_every_epochs == 0):
             with autocast(batch.labels_B.device, precision):

@@ -1,4 +1,5 @@
 import itertools
+import json
 import math
 from collections.abc import Iterator
 
@@ -258,3 +259,10 @@ def test_no_step_waits_for_the_device(training, tmp_path, monkeypatch):
     for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(torch.Tensor, name, counted(getattr(torch.Tensor, name)))
     assert times(4) == times(12) > 0
+
+
+def test_a_training_that_diverges_says_so_and_goes_on(training, tmp_path):
+    recipe = training.recipe.model_copy(update={"learning_rate": 1e12, "schedule": "constant"})
+    history = training.but(recipe=recipe).run(tmp_path / "c").history
+    assert history[-1]["train"]["loss"] is None
+    assert json.loads(json.dumps(history, allow_nan=False)) == history
