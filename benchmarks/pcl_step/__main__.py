@@ -91,8 +91,8 @@ def _laps(task: Task) -> list[Lap]:
     for precision in get_args(Precision):
         laps.append(own_lap(task, Contestant(PLAIN, precision), method="plain"))
         laps.append(own_lap(task, Contestant("PCL", precision), method="pcl"))
-        separate = Contestant("PCL, views normalised apart", precision)
-        laps.append(own_lap(task, separate, method="pcl", view_batch_norm="separate"))
+        joined = Contestant("PCL, views joined", precision)
+        laps.append(own_lap(task, joined, method="pcl", view_batch_norm="joined"))
     return [*laps, straightforward_lap(task)]
 
 

@@ -96,7 +96,7 @@ class Task(NamedTuple):
         return OnlineRecipeConfig(epochs=self.num_rounds, batch_size=self.batch_size, precision=precision)
 
 
-def own_lap(task: Task, contestant: Contestant, *, method: Method, view_batch_norm: ViewBatchNorm = "joined") -> Lap:
+def own_lap(task: Task, contestant: Contestant, *, method: Method, view_batch_norm: ViewBatchNorm = "separate") -> Lap:
     """Return what does an epoch of ``peerkd.training.online.loop.train``, which has the steps of one round.
 
     The checkpoint that the loop writes after each epoch is not written: over an epoch of 391 steps it is nothing.

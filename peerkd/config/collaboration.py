@@ -42,12 +42,12 @@ class CollaborationConfig(StrictConfig):
     of the trained network.
     """
 
-    view_batch_norm: Literal["joined", "separate"] = "joined"
-    """How the views of a step pass the shared trunk; the paper is silent.
+    view_batch_norm: Literal["separate", "joined"] = "separate"
+    """How the views of a step pass what they share; the paper is silent.
 
-    joined: as one batch, which is the fastest; statistics are those of all views and are updated once a step.
     separate: one pass a view, statistics of each view apart, as many updates a step as there are views, as the only
-    public code does.
+    public code does. joined: as one batch; statistics are those of all views and are updated once a step. It has fewer
+    and larger operations, which need more memory.
     """
 
     kdcl_ensemble: Literal["min_logit", "naive", "mean"] = "min_logit"

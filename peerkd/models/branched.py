@@ -62,7 +62,7 @@ class BranchedNetwork(nn.Module):
         branches: list[nn.Sequential],
         *,
         head: nn.Module | None = None,
-        view_batch_norm: Literal["joined", "separate"] = "joined",
+        view_batch_norm: Literal["separate", "joined"] = "separate",
         scale_trunk_gradient: bool = False,
     ) -> None:
         """Join the parts.
@@ -71,9 +71,9 @@ class BranchedNetwork(nn.Module):
             trunk: Named blocks; none of them if the branches share nothing.
             branches: Named blocks, the last one ``classifier``.
             head: One of ``peerkd.models.heads``.
-            view_batch_norm: ``joined`` passes all views through the trunk as one batch: one set of statistics, updated
-                once a step. ``separate`` passes one view after the other: statistics of each view, and with V views a
-                running mean that forgets ``1 - 0.9^V`` of itself a step where one pass forgets 0.1.
+            view_batch_norm: ``separate`` passes one view after the other through the trunk: statistics of each view, and
+                with V views a running mean that forgets ``1 - 0.9^V`` of itself a step where one pass forgets 0.1.
+                ``joined`` passes all views as one batch: one set of statistics, updated once a step.
             scale_trunk_gradient: Divide the gradient that reaches the trunk by the number of branches (Song and Chai
                 2018, arXiv:1805.11761, section 2.2), so that its step does not grow with them.
         """
@@ -151,7 +151,7 @@ def build_branched(
     image_shape_CHW: tuple[int, int, int],
     num_classes: int,
     seed: int,
-    view_batch_norm: Literal["joined", "separate"] = "joined",
+    view_batch_norm: Literal["separate", "joined"] = "separate",
     scale_trunk_gradient: bool = False,
 ) -> BranchedNetwork:
     """Build a network whose branches start from different weights, classifier included.

@@ -46,7 +46,7 @@ def test_the_benchmark_runs_and_writes_what_it_prints(tmp_path: Path, capsys: py
     printed = capsys.readouterr().out
     assert output.read_text(encoding="utf-8") == printed
     rows = [line.split(" | ")[0].removeprefix("| ") for line in printed.partition("## small_cnn")[2].splitlines()]
-    own = ["plain", "PCL", "PCL, views normalised apart"]
+    own = ["plain", "PCL", "PCL, views joined"]
     assert [
         row for row in rows if row in {*own, *(each.program for each in (STRAIGHTFORWARD, STRAIGHTFORWARD_READY))}
     ] == [

@@ -39,7 +39,7 @@ def refusal(values: dict[str, Any]) -> str:
             {"mean_batch_norm": "eval"},
             "mean_batch_norm must be 'batch', 'averaged' or 'copied', got \"eval\".",
         ),
-        ("collaboration", {"view_batch_norm": "one"}, "view_batch_norm must be 'joined' or 'separate', got \"one\"."),
+        ("collaboration", {"view_batch_norm": "one"}, "view_batch_norm must be 'separate' or 'joined', got \"one\"."),
         (
             "collaboration",
             {"kdcl_ensemble": "linear"},
@@ -189,7 +189,7 @@ def test_the_defaults_are_those_of_the_published_tables() -> None:
         "rampup_epochs": 80,
         "mean_decay": 0.999,
         "mean_batch_norm": "batch",
-        "view_batch_norm": "joined",
+        "view_batch_norm": "separate",
         "kdcl_ensemble": "min_logit",
         "cross_entropy_weight": 0.5,
     }
