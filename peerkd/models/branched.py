@@ -71,8 +71,8 @@ class BranchedNetwork(nn.Module):
             trunk: Named blocks; none of them if the branches share nothing.
             branches: Named blocks, the last one ``classifier``.
             head: One of ``peerkd.models.heads``.
-            view_batch_norm: ``separate`` passes one view after the other through the trunk: statistics of each view, and
-                with V views a running mean that forgets ``1 - 0.9^V`` of itself a step where one pass forgets 0.1.
+            view_batch_norm: ``separate`` passes one view after the other through the trunk: statistics of each view,
+                and with V views a running mean that forgets ``1 - 0.9^V`` of itself a step where one pass forgets 0.1.
                 ``joined`` passes all views as one batch: one set of statistics, updated once a step.
             scale_trunk_gradient: Divide the gradient that reaches the trunk by the number of branches (Song and Chai
                 2018, arXiv:1805.11761, section 2.2), so that its step does not grow with them.
