@@ -25,7 +25,7 @@ def contract(name: str) -> dict[str, list[str]]:
 
 
 def test_there_are_components() -> None:
-    assert {"partition_data", "pretrain_peers", "distill_pairs", "build_report"} <= set(NOUNS)
+    assert {"partition_data", "pretrain_peers", "distill_pairs", "build_report", "train_pcl"} <= set(NOUNS)
 
 
 def test_a_folder_of_components_is_one_component() -> None:
@@ -85,11 +85,18 @@ CONTROL_PLANE = [
     "peerkd.artifacts.filesystem",
     "peerkd.launch.local_pipeline",
     "peerkd.reporting.html",
+    "peerkd.reporting.methods.html",
     "peerkd.results.table",
     *(f"components.{noun}" for noun in NOUNS),
     "pipelines.jointkd.pipeline",
+    "pipelines.pcl.pipeline",
 ]
-TRAINING_PLANE = ["peerkd.training.sweep", "peerkd.training.peers", "peerkd.training.workers"]
+TRAINING_PLANE = [
+    "peerkd.training.sweep",
+    "peerkd.training.peers",
+    "peerkd.training.workers",
+    "peerkd.training.online.runs",
+]
 
 
 def imported_with(modules: list[str], *, suspects: set[str]) -> set[str]:

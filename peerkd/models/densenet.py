@@ -14,6 +14,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from peerkd.models.pooling import average_pool
+
 _GROWTH: Final = 12
 _BOTTLENECK: Final = 4
 """Channels between the two convolutions of a layer, in growth rates."""
@@ -57,7 +59,7 @@ def densenet40_12(*, image_shape_CHW: tuple[int, int, int], num_classes: int) ->
             end += [nn.Conv2d(channels, channels // 2, kernel_size=1, bias=False), nn.AvgPool2d(2)]
             channels //= 2
         blocks[f"stage{number}"] = nn.Sequential(*layers, *end)
-    blocks["pool"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    blocks["pool"] = average_pool()
     blocks["classifier"] = classifier = nn.Linear(channels, num_classes)
     network = nn.Sequential(blocks)
     for module in network.modules():

@@ -17,6 +17,8 @@ from collections import OrderedDict
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from peerkd.models.pooling import average_pool
+
 
 def cifar_resnet(*, depth: int, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
     """Build the CIFAR residual network of ``depth`` layers: ``images_BCHW -> logits_BK``.
@@ -61,11 +63,6 @@ def four_stages(network: ResNet, *, stem: nn.Sequential) -> nn.Sequential:
             classifier=network.fc,
         )
     )
-
-
-def average_pool() -> nn.Sequential:
-    """Return what averages feature maps of any size over space: ``maps_BCHW -> features_BF``."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def _three_stages(

@@ -12,6 +12,8 @@ from typing import Final
 
 from torch import nn
 
+from peerkd.models.pooling import average_pool
+
 _STAGES: Final = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of convolutions."""
 
@@ -24,7 +26,7 @@ def vgg16(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequ
         blocks[f"stage{number}"] = _stage(channels, out_channels, num_convolutions=num_convolutions)
         channels = out_channels
     # One cell is left of a 32x32 image, whose average it is.
-    blocks["pool"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    blocks["pool"] = average_pool()
     blocks["classifier"] = nn.Sequential(
         nn.Linear(channels, 512),
         nn.ReLU(inplace=True),

@@ -16,9 +16,9 @@ from peerkd.reporting.methods import html, tables
 from peerkd.reporting.methods.facts import PclFacts, RunFacts
 from peerkd.reporting.methods.findings import compute_findings
 from peerkd.results.curves import read_curves
+from peerkd.stages import train_pcl
 
 NAME: Final = "compare_methods"
-CURVES_NAME: Final = "curves.parquet"
 REPORT_NAME: Final = "report.html"
 METHODS_NAME: Final = "methods.csv"
 METRICS_NAME: Final = "metrics.json"
@@ -64,7 +64,7 @@ def compare(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Manifest
     if done:
         say(NAME, "already done")
         return done
-    table = read_curves(store.fetch(runs.key) / CURVES_NAME)
+    table = read_curves(store.fetch(runs.key) / train_pcl.CURVES_NAME)
     facts = gather_facts(config, runs, store)
     findings = compute_findings(table, facts)
     with store.open_workspace(key) as workspace:
