@@ -143,8 +143,11 @@ def test_an_update_reads_the_network_and_changes_nothing_of_it(policy: MeanBatch
     assert all(module.training for module in network.modules())
 
 
-def test_policy_batch_normalises_by_the_batch_and_keeps_statistics_of_its_own() -> None:
-    network = build()
+@pytest.mark.parametrize(("view_batch_norm", "num_passes"), [("joined", 1), ("separate", M)])
+def test_policy_batch_normalises_by_the_batch_and_keeps_statistics_of_its_own(
+    view_batch_norm: str, num_passes: int
+) -> None:
+    network = build(view_batch_norm=view_batch_norm)
     mean = MeanNetwork(network, ceiling=0.999, batch_norm="batch")
     step(network, seed=0)
     mean.update()
@@ -157,12 +160,14 @@ def test_policy_batch_normalises_by_the_batch_and_keeps_statistics_of_its_own() 
         assert torch.equal(outputs.head_logits_BK, expected.head_logits_BK)
     assert_same(statistics(mean.network), statistics(beside))
     assert_same(counters(mean.network), counters(beside))
-    assert {int(count) for count in counters(mean.network).values()} == {2}
-    # The first layer's by hand: from 0 and 1, a tenth of each batch.
+    for name, count in counters(mean.network).items():
+        assert count == (2 * num_passes if name.startswith("trunk") else 2), name
+    # The first layer's by hand: from 0 and 1, a tenth of each pass.
     norm, expected_mean = mean.network.trunk.stage1[1], torch.zeros(16)
     for seed in range(2):
-        values = mean.network.trunk.stage1[0](images(M * B, seed=seed))
-        expected_mean = 0.9 * expected_mean + 0.1 * values.mean(dim=(0, 2, 3))
+        for passed in images(M * B, seed=seed).chunk(num_passes):
+            values = mean.network.trunk.stage1[0](passed)
+            expected_mean = 0.9 * expected_mean + 0.1 * values.mean(dim=(0, 2, 3))
     torch.testing.assert_close(norm.running_mean, expected_mean)
     before = statistics(mean.network)
     mean.update()
