@@ -1,7 +1,8 @@
 """A store in a local folder.
 
 ``<root>/<key>/`` is a published artifact, ``<root>/<key>.partial/`` the workspace of one in the making. Publishing is
-one rename, so that a reader sees an artifact whole or not at all.
+one rename, so that a reader sees an artifact whole or not at all. Where others share the workspace, what is renamed is
+a copy (``<root>/<key>.publishing/``): they may be writing into the workspace still, and keep it until the last leaves.
 """
 
 import fcntl
@@ -9,11 +10,22 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, ArtifactStore, Manifest, describe_folder, verify_folder
+from peerkd.artifacts.store import (
+    MANIFEST_NAME,
+    SCRATCH_NAME,
+    ArtifactStore,
+    Manifest,
+    Workspace,
+    check_name,
+    content_names,
+    describe_folder,
+    verify_folder,
+)
 from peerkd.errors import ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 
 _LOCK_PATIENCE_SECONDS = 5.0
@@ -26,11 +38,12 @@ class FilesystemStore:
     def __init__(self, root: Path, *, lock_patience_seconds: float = _LOCK_PATIENCE_SECONDS) -> None:
         self._root = root
         self._lock_patience_seconds = lock_patience_seconds
+        self._shared: dict[str, bool] = {}
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
         try:
-            text = (self._root / key / MANIFEST_NAME).read_bytes()
+            text = (self._root / check_name(key) / MANIFEST_NAME).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Manifest.from_json(text, key=key)
@@ -44,9 +57,9 @@ class FilesystemStore:
         return self._root / key
 
     @contextmanager
-    def open_workspace(self, key: str) -> Iterator[Path]:
+    def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
         """Lend ``<root>/<key>.partial``; see ``ArtifactStore.open_workspace``."""
-        workspace = self._workspace(key)
+        workspace = self._workspace(check_name(key))
         lock_path = workspace.with_suffix(".lock")
         try:
             lock_path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,35 +68,67 @@ class FilesystemStore:
             raise StoreUnavailableError(f"The folder {self._root} cannot be written: {error.strerror}.") from error
         with lock:
             # The kernel drops the lock with the process, however it ends; the file itself means nothing.
-            self._lock(lock.fileno(), key)
+            self._lock(lock.fileno(), key, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             (workspace / SCRATCH_NAME).mkdir(parents=True, exist_ok=True)
-            yield workspace
+            self._shared[key] = shared
+            try:
+                yield FolderWorkspace(workspace)
+            finally:
+                self._shared.pop(key, None)
+                if shared:
+                    self._leave(lock.fileno(), key)
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
-        """Write the manifest and rename the workspace; see ``ArtifactStore.publish``."""
+        """Write the manifest and rename the workspace, or a copy of a shared one; see ``ArtifactStore.publish``."""
         workspace, published = self._workspace(key), self._root / key
+        if not self._shared.get(key):
+            return self._publish_folder(workspace, key, metadata)
+        with published.with_suffix(".publish-lock").open("a") as lock:
+            # Two sharers may publish at once: the second finds the first one's artifact.
+            fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
+            copy = self._root / f"{key}.publishing"
+            shutil.rmtree(copy, ignore_errors=True)
+            (copy / SCRATCH_NAME).mkdir(parents=True)
+            for name in content_names(workspace):
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                # What is gone since was on its way to its real name.
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(workspace / name, copy / name)
+            return self._publish_folder(copy, key, metadata)
+
+    def _publish_folder(self, folder: Path, key: str, metadata: Mapping[str, Any]) -> Manifest:
+        published = self._root / key
         first = self.find(key)
         if first:
             # Another process published while this one waited for the workspace; one key has one content.
-            shutil.rmtree(workspace)
+            shutil.rmtree(folder)
             return first
-        manifest = describe_folder(workspace, key=key, metadata=metadata)
-        (workspace / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        manifest = describe_folder(folder, key=key, metadata=metadata)
+        (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         if published.exists():
             # Without a manifest it is no artifact, only what somebody's interrupted deletion left.
             shutil.rmtree(published)
-        workspace.rename(published)
+        folder.rename(published)
         shutil.rmtree(published / SCRATCH_NAME)
         return manifest
+
+    def _leave(self, descriptor: int, key: str) -> None:
+        """Clear away a shared workspace, if the artifact is there and nobody else is at work on it."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        if (self._root / key / MANIFEST_NAME).exists():
+            shutil.rmtree(self._workspace(key), ignore_errors=True)
 
     def _workspace(self, key: str) -> Path:
         return self._root / f"{key}.partial"
 
-    def _lock(self, descriptor: int, key: str) -> None:
+    def _lock(self, descriptor: int, key: str, kind: int) -> None:
         deadline = time.monotonic() + self._lock_patience_seconds
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
                     raise WorkspaceBusyError(
@@ -92,6 +137,35 @@ class FilesystemStore:
                 time.sleep(0.1)
             else:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class FolderWorkspace:
+    """A workspace that is durable as it is: nothing needs to be saved."""
+
+    folder: Path
+
+    def save(self, *names: str) -> None:
+        """Check that the files are there; see ``Workspace.save``."""
+        for name in names:
+            (self.folder / check_name(name)).stat()
+
+    def load(self, name: str) -> bool:
+        """Return whether the file is there; see ``Workspace.load``."""
+        return (self.folder / check_name(name)).is_file()
+
+    def saved(self, prefix: str) -> Mapping[str, str]:
+        """Return all names that begin with ``prefix``; see ``Workspace.saved``."""
+        versions = {}
+        # Not rglob, which fails where another worker deletes a folder while this one looks.
+        for folder, _, file_names in os.walk(self.folder / prefix.rpartition("/")[0]):
+            for path in (Path(folder, file_name) for file_name in file_names):
+                name = path.relative_to(self.folder).as_posix()
+                if name.startswith(prefix):
+                    with suppress(FileNotFoundError):
+                        status = path.stat()
+                        versions[name] = f"{status.st_mtime_ns}-{status.st_size}"
+        return versions
 
 
 def check_writable(root: Path) -> None:

@@ -51,7 +51,7 @@ class Manifest:
         """
         try:
             values = json.loads(text)
-            files = {name: FileEntry(**entry) for name, entry in values["files"].items()}
+            files = {check_name(name): FileEntry(**entry) for name, entry in values["files"].items()}
             manifest = cls(key=values["key"], files=files, metadata=values["metadata"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactCorruptError(
@@ -60,6 +60,27 @@ class Manifest:
         if manifest.key != key:
             raise ArtifactCorruptError(f"The manifest of {key} must have its key, got {manifest.key}.")
         return manifest
+
+
+class Workspace(Protocol):
+    """Where an artifact is made: a local folder, and the files of it that outlive this machine.
+
+    Names of files are relative, with ``/``. A file that others may load is written under another name and renamed, or
+    written once: a store in a folder shows it the moment that it is there.
+    """
+
+    @property
+    def folder(self) -> Path:
+        """The local folder to work in; ``scratch/`` is there from the start."""
+
+    def save(self, *names: str) -> None:
+        """Make files of the folder durable: whatever ends this process or its machine, they can be loaded again."""
+
+    def load(self, name: str) -> bool:
+        """Bring the saved version of a file into the folder, whoever saved it; return False if there is none."""
+
+    def saved(self, prefix: str) -> Mapping[str, str]:
+        """Return the durable names that begin with ``prefix``, each with a version that changes with its content."""
 
 
 class ArtifactStore(Protocol):
@@ -76,27 +97,60 @@ class ArtifactStore(Protocol):
             ArtifactCorruptError: If a file is not what the manifest says.
         """
 
-    def open_workspace(self, key: str) -> AbstractContextManager[Path]:
-        """Lend a local folder to make the artifact in. What an attempt that was cut off left there is still there.
+    def open_workspace(self, key: str, *, shared: bool = False) -> AbstractContextManager[Workspace]:
+        """Lend a place to make the artifact in. What an attempt that was cut off had saved can be loaded there.
+
+        Args:
+            key: Of the artifact.
+            shared: Whether others may hold it at the same time, each of whom says so too.
 
         Raises:
             StoreUnavailableError: If the store cannot be written.
-            WorkspaceBusyError: If another process holds the workspace.
+            WorkspaceBusyError: If another process holds the workspace and does not share it, where a store can tell.
         """
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
-        """Make the workspace's content, scratch apart, the artifact: all at once, while the workspace is open."""
+        """Make the workspace's content the artifact: all at once, while the workspace is open in this process.
+
+        The content is what lies in the folder and what anybody saved, scratch apart. If the artifact is there already,
+        it stays as it is and its manifest is returned.
+        """
 
 
 def describe_folder(folder: Path, *, key: str, metadata: Mapping[str, Any]) -> Manifest:
     """Return the manifest of the files below a folder, each read in full; scratch is left out."""
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    files = {
-        name: FileEntry(num_bytes=(folder / name).stat().st_size, sha256=file_sha256(folder / name))
-        for name in names
-        if name != MANIFEST_NAME and not name.startswith(f"{SCRATCH_NAME}/")
-    }
+    files = {name: describe_file(folder / name) for name in content_names(folder)}
     return Manifest(key=key, files=files, metadata=metadata)
+
+
+def content_names(folder: Path) -> list[str]:
+    """Return the sorted names of the files below a folder that make an artifact."""
+    return sorted(
+        name
+        for name in (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        if is_content(name)
+    )
+
+
+def is_content(name: str) -> bool:
+    """Return whether a file of a workspace is a part of the artifact: neither scratch nor the manifest itself."""
+    return name != MANIFEST_NAME and not name.startswith(f"{SCRATCH_NAME}/")
+
+
+def describe_file(path: Path) -> FileEntry:
+    """Return size and SHA-256 of a file, which is read in full."""
+    return FileEntry(num_bytes=path.stat().st_size, sha256=file_sha256(path))
+
+
+def check_name(name: str) -> str:
+    """Return the name of a file, or the key of an artifact, if it stays below the place that it is relative to.
+
+    Raises:
+        ValueError: If it is empty, absolute, or has a part that is empty, ``.`` or ``..``.
+    """
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\0" in name:
+        raise ValueError(f"a name in a store must be relative, of parts like 'peers/0a1b', got {name!r}.")
+    return name
 
 
 def verify_folder(folder: Path, manifest: Manifest) -> None:

@@ -1,12 +1,27 @@
 """The stores that must behave alike. A new backend is one more class here and one more entry in ``BACKENDS``."""
 
+import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.artifacts.store import ArtifactStore
+from peerkd.artifacts.s3 import S3Store
+from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_connection import read_settings
+from peerkd.artifacts.s3_patience import Patience
+from peerkd.artifacts.store import MANIFEST_NAME, ArtifactStore
+from tests.s3_proxy import S3Proxy, proxy_to
+from tests.s3_server import S3Server, s3_server, strict_s3_server
+
+__all__ = ["s3_server", "strict_s3_server"]
+
+SMALLEST_PART_BYTES = 5 * 1024**2
+"""S3 takes no smaller part but the last."""
 
 
 class Backend(Protocol):
@@ -16,7 +31,7 @@ class Backend(Protocol):
         """Return a store on this place, as another process would open it; it is not patient with a busy workspace."""
 
     def names(self, key: str) -> set[str]:
-        """Return the names of all that is kept under a key."""
+        """Return the names of all that is kept under a key: files, and the folders of a file system."""
 
     def read(self, key: str, name: str) -> bytes: ...
 
@@ -26,8 +41,8 @@ class Backend(Protocol):
 
 
 class FilesystemBackend:
-    def __init__(self, folder: Path) -> None:
-        self._root = folder / "store"
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._root = request.getfixturevalue("tmp_path") / "store"
 
     def open(self) -> ArtifactStore:
         return FilesystemStore(self._root, lock_patience_seconds=0)
@@ -48,15 +63,106 @@ class FilesystemBackend:
         (self._root / key / name).unlink()
 
 
-BACKENDS = {"filesystem": FilesystemBackend}
+class S3Backend:
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._bucket: Bucket = request.getfixturevalue("bucket")
+        self._prefix: str = request.getfixturevalue("prefix")
+        self._cache: Path = request.getfixturevalue("tmp_path") / "cache"
+
+    def open(self) -> ArtifactStore:
+        return S3Store(self._bucket, self._prefix, cache=self._cache)
+
+    def names(self, key: str) -> set[str]:
+        return set(self._objects(key))
+
+    def read(self, key: str, name: str) -> bytes:
+        content = self._bucket.get(self._objects(key)[name])
+        assert content is not None
+        return content
+
+    def write(self, key: str, name: str, content: bytes) -> None:
+        self._bucket.put(self._objects(key)[name], content)
+
+    def delete(self, key: str, name: str) -> None:
+        self._bucket.delete([self._objects(key)[name]])
+
+    def _objects(self, key: str) -> dict[str, str]:
+        """Return the objects by the name that their files have; between it and the key is the fingerprint."""
+        below = f"{self._prefix}/{key}/"
+        objects = [name.removeprefix(below) for name in self._bucket.names(below)]
+        return {name if name == MANIFEST_NAME else name.partition("/")[2]: below + name for name in objects}
+
+
+BACKENDS = {"filesystem": FilesystemBackend, "s3": S3Backend}
+
+
+@pytest.fixture(autouse=True)
+def no_server_by_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the environment of the tests says of a server is none of theirs, nor is the user's cache."""
+    for name in list(os.environ):
+        if name.startswith(("PEERKD_S3_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PEERKD_CACHE_FOLDER", str(tmp_path / "user's cache"))
 
 
 @pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    made: Backend = request.param(tmp_path)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    made: Backend = request.param(request)
     return made
 
 
 @pytest.fixture
 def store(backend: Backend) -> ArtifactStore:
     return backend.open()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Where a test keeps its objects; the bucket is everybody's."""
+    return f"runs/{uuid4().hex}"
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> Bucket:
+    """The bucket without anything in between."""
+    return _bucket(s3_server, s3_server.endpoint, Patience("", tell=pytest.fail))
+
+
+@pytest.fixture
+def proxy(s3_server: S3Server) -> Iterator[S3Proxy]:
+    with proxy_to(s3_server.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What a store behind the proxy says to people."""
+    return []
+
+
+@pytest.fixture
+def open_distant(
+    s3_server: S3Server, proxy: S3Proxy, prefix: str, said: list[str], tmp_path: Path
+) -> Callable[..., S3Store]:
+    """Open a store behind the proxy, with parts as small as S3 allows."""
+
+    def open_store(*, cache: str = "cache", seconds: float = 60, clock: Callable[[], float] | None = None) -> S3Store:
+        clocks = {"clock": clock} if clock else {}
+        patience = Patience("S3", tell=said.append, seconds=seconds, sleep=_nap, **clocks)
+        return S3Store(
+            _bucket(s3_server, proxy.endpoint, patience),
+            prefix,
+            cache=tmp_path / cache,
+            part_bytes=SMALLEST_PART_BYTES,
+            copy_bytes=SMALLEST_PART_BYTES,
+        )
+
+    return open_store
+
+
+def _nap(seconds: float) -> None:
+    time.sleep(min(seconds, 0.05))
+
+
+def _bucket(server: S3Server, endpoint: str, patience: Patience) -> Bucket:
+    return Bucket(read_settings(server.environment(endpoint=endpoint)), server.bucket, patience=patience)

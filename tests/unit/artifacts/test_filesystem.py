@@ -29,7 +29,7 @@ def another_process_at_work(root: Path) -> Iterator[subprocess.Popen[bytes]]:
         from peerkd.artifacts.filesystem import FilesystemStore
 
         with FilesystemStore(Path(sys.argv[1])).open_workspace(sys.argv[2]) as workspace:
-            (workspace / "half").write_text("done")
+            (workspace.folder / "half").write_text("done")
             print("at work", flush=True)
             time.sleep(60)
         """
@@ -52,7 +52,40 @@ def test_a_killed_process_holds_its_workspace_while_it_lives_and_leaves_it_to_th
         process.send_signal(signal.SIGKILL)
         process.wait()
         with store.open_workspace(KEY) as workspace:
-            assert (workspace / "half").read_text() == "done"
+            assert (workspace.folder / "half").read_text() == "done"
+
+
+def test_a_workspace_is_lent_to_one_at_a_time(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path, lock_patience_seconds=0)
+    with store.open_workspace(KEY):
+        for shared in (False, True):
+            with pytest.raises(
+                WorkspaceBusyError, match=rf"^Another process is at work on {KEY} in .+; wait for it or"
+            ):
+                store.open_workspace(KEY, shared=shared).__enter__()
+        with store.open_workspace(f"{KEY}1"):
+            pass
+    with store.open_workspace(KEY):
+        pass
+
+
+def test_a_workspace_that_several_share_is_not_lent_to_one_alone(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path, lock_patience_seconds=0)
+    with store.open_workspace(KEY, shared=True) as one, store.open_workspace(KEY, shared=True) as other:
+        assert one.folder == other.folder
+        with pytest.raises(WorkspaceBusyError):
+            store.open_workspace(KEY).__enter__()
+    with store.open_workspace(KEY) as workspace:
+        assert workspace.folder == one.folder
+
+
+def test_what_a_sharer_still_writes_does_not_reach_what_is_published(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    with store.open_workspace(KEY, shared=True) as workspace, (workspace.folder / "a").open("w") as file:
+        print("done", file=file, flush=True)
+        store.publish(KEY, metadata={})
+        print("late", file=file, flush=True)
+        assert (store.fetch(KEY) / "a").read_text() == "done\n"
 
 
 def test_a_workspace_that_is_let_go_within_the_patience_is_lent(tmp_path: Path) -> None:
@@ -61,7 +94,7 @@ def test_a_workspace_that_is_let_go_within_the_patience_is_lent(tmp_path: Path) 
     letting_go = threading.Timer(0.2, holder.__exit__, (None, None, None))
     letting_go.start()
     with FilesystemStore(tmp_path, lock_patience_seconds=10).open_workspace(KEY) as workspace:
-        assert workspace.is_dir()
+        assert workspace.folder.is_dir()
     letting_go.join()
 
 
@@ -78,7 +111,7 @@ def test_publishing_is_one_rename_of_a_folder_that_is_complete(tmp_path: Path, m
 
     monkeypatch.setattr(Path, "rename", watched)
     with store.open_workspace(KEY) as workspace:
-        (workspace / "a").write_bytes(b"1")
+        (workspace.folder / "a").write_bytes(b"1")
         store.publish(KEY, metadata={})
     assert seen == [({"a", "scratch", MANIFEST_NAME}, False)]
 
@@ -93,7 +126,7 @@ def test_a_kill_before_the_rename_publishes_nothing_and_the_next_attempt_does(
 
     def attempt(name: str) -> Manifest:
         with store.open_workspace(KEY) as workspace:
-            (workspace / name).write_text(name)
+            (workspace.folder / name).write_text(name)
             return store.publish(KEY, metadata={})
 
     with monkeypatch.context() as patch:

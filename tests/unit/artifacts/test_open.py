@@ -1,26 +1,71 @@
+import re
+import subprocess
+import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.open import open_store
+from tests.s3_server import S3Server
 
 KEY = "peers/0123456789abcdef"
 
 
 def test_a_folder_is_opened_as_the_store_in_it(tmp_path: Path) -> None:
     with FilesystemStore(tmp_path).open_workspace(KEY) as workspace:
-        (workspace / "a").write_bytes(b"1")
+        (workspace.folder / "a").write_bytes(b"1")
         published = FilesystemStore(tmp_path).publish(KEY, metadata={})
     assert open_store(str(tmp_path)).find(KEY) == published
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/runs", "file:///tmp/runs"])
+@pytest.mark.parametrize("address", ["S3://bucket/runs", "file:///tmp/runs", "http://127.0.0.1:9000/bucket"])
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match=rf"^store must be a folder, got {address}\.$"):
+    with pytest.raises(ValueError, match=rf"^store must be a folder or s3://bucket/prefix, got {address}\.$"):
         open_store(address)
 
 
 def test_an_empty_address_is_refused_and_not_taken_for_the_current_folder() -> None:
-    with pytest.raises(ValueError, match=r"^store must be a folder, got an empty text\.$"):
+    with pytest.raises(ValueError, match=r"^store must be a folder or s3://bucket/prefix, got an empty text\.$"):
         open_store("")
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "/runs", "/runs/a/"])
+def test_a_bucket_on_the_server_of_the_environment_is_opened(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    store = open_store(f"s3://{s3_server.bucket}{prefix}")
+    key = f"peers/{uuid4().hex}"
+    with store.open_workspace(key) as workspace:
+        (workspace.folder / "a").write_bytes(b"1")
+        published = store.publish(key, metadata={})
+    assert open_store(f"s3://{s3_server.bucket}{prefix.rstrip('/')}").find(key) == published
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3:///runs", "s3://user@bucket/runs", "s3://bucket/a?b", "s3://b:1/a"])
+def test_an_address_without_a_plain_bucket_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match=rf"^store must be like s3://bucket/prefix, got {re.escape(address)}\.$"):
+        open_store(address)
+
+
+def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^a name in a store must be relative, of parts like .+, got 'a/\.\./b'\.$"):
+        open_store("s3://bucket/a/../b")
+
+
+def test_an_environment_without_a_server_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEERKD_S3_ACCESS_KEY", "a")
+    monkeypatch.setenv("PEERKD_S3_SECRET_KEY", "b")
+    with pytest.raises(ValueError, match=r"^A store at s3:// needs PEERKD_S3_ENDPOINT, as in http://"):
+        open_store("s3://bucket/runs")
+
+
+def test_a_store_in_a_folder_needs_no_client_of_s3() -> None:
+    script = (
+        "import sys; from peerkd.artifacts.open import open_store; from peerkd.artifacts import check, references;"
+        "open_store('runs'); print(sorted({'minio', 'urllib3'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout == b"[]\n"

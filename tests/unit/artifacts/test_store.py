@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, ArtifactStore, Manifest
-from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, WorkspaceBusyError
+from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, ArtifactStore, Manifest, Workspace
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 
 KEY = "peers/0123456789abcdef"
 OTHER_KEY = "peers/fedcba9876543210"
@@ -16,10 +16,16 @@ FILES = {"weights.bin": bytes(range(256)), "logs/a.txt": b"hello", "logs/empty":
 
 def publish(store: ArtifactStore, *, key: str = KEY, files: Mapping[str, bytes] = FILES) -> Manifest:
     with store.open_workspace(key) as workspace:
-        for name, content in files.items():
-            (workspace / name).parent.mkdir(parents=True, exist_ok=True)
-            (workspace / name).write_bytes(content)
+        write(workspace, files)
         return store.publish(key, metadata={"made by": "test"})
+
+
+def write(workspace: Workspace, files: Mapping[str, bytes], *, save: bool = False) -> None:
+    for name, content in files.items():
+        (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.folder / name).write_bytes(content)
+    if save:
+        workspace.save(*files)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -51,7 +57,7 @@ def test_what_is_published_is_found_and_fetched_by_another_process_too(backend, 
 
 def test_nothing_is_seen_of_an_artifact_in_the_making(store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
-        (workspace / "weights.bin").write_bytes(b"half")
+        write(workspace, {"weights.bin": b"half"}, save=True)
         assert store.find(KEY) is None
         with pytest.raises(ArtifactNotFoundError):
             store.fetch(KEY)
@@ -65,23 +71,26 @@ def test_an_artifact_without_a_manifest_does_not_exist(backend, store: ArtifactS
         store.fetch(KEY)
 
 
-def test_what_an_aborted_attempt_left_is_found_again(backend, store: ArtifactStore) -> None:
+def test_what_an_aborted_attempt_saved_is_loaded_again(backend, store: ArtifactStore) -> None:
+    saved = {"weights.bin": b"half", f"{SCRATCH_NAME}/journal": b"3 of 9"}
+
     def attempt() -> None:
         with store.open_workspace(KEY) as workspace:
-            (workspace / "weights.bin").write_bytes(b"half")
-            (workspace / SCRATCH_NAME / "journal").write_bytes(b"3 of 9")
+            write(workspace, saved, save=True)
             raise CutOffError
 
     with pytest.raises(CutOffError):
         attempt()
     assert store.find(KEY) is None
     with backend.open().open_workspace(KEY) as workspace:
-        assert contents(workspace) == {"weights.bin": b"half", f"{SCRATCH_NAME}/journal": b"3 of 9"}
+        assert workspace.saved("").keys() == saved.keys()
+        assert [workspace.load(name) for name in saved] == [True, True]
+        assert contents(workspace.folder) == saved
 
 
 def test_scratch_is_there_from_the_start_and_no_part_of_the_artifact(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
-        assert (workspace / SCRATCH_NAME).is_dir()
+        assert (workspace.folder / SCRATCH_NAME).is_dir()
     manifest = publish(store, files={"a": b"1", f"{SCRATCH_NAME}/checkpoints/b": b"2"})
     assert manifest.files.keys() == {"a"}
     assert backend.names(KEY) == {"a", MANIFEST_NAME}
@@ -139,23 +148,15 @@ def test_a_manifest_of_another_artifact_is_noticed(backend, store: ArtifactStore
             ask(KEY)
 
 
-def test_a_workspace_is_lent_to_one_at_a_time(backend, store: ArtifactStore) -> None:
-    with store.open_workspace(KEY):
-        with pytest.raises(WorkspaceBusyError, match=rf"^Another process is at work on {KEY} in .+; wait for it or"):
-            backend.open().open_workspace(KEY).__enter__()
-        with backend.open().open_workspace(OTHER_KEY):
-            pass
-    with backend.open().open_workspace(KEY):
-        pass
-
-
 def test_who_waited_for_the_workspace_gets_what_the_other_published(backend, store: ArtifactStore) -> None:
     first = publish(store)
     late = publish(backend.open(), files={"weights.bin": b"the same, made again"})
     assert late == first
+    assert store.find(KEY) == first
     assert contents(store.fetch(KEY)) == FILES
     with store.open_workspace(KEY) as workspace:
-        assert contents(workspace) == {}
+        assert contents(workspace.folder) == {}
+        assert workspace.saved("") == {}
 
 
 def test_what_an_interrupted_deletion_left_is_no_obstacle(backend, store: ArtifactStore) -> None:
@@ -164,3 +165,93 @@ def test_what_an_interrupted_deletion_left_is_no_obstacle(backend, store: Artifa
     publish(store, files={"a": b"1"})
     assert backend.names(KEY) == {"a", MANIFEST_NAME}
     assert contents(store.fetch(KEY)) == {"a": b"1"}
+
+
+def test_a_workspace_has_what_was_saved_by_name_and_version(store: ArtifactStore) -> None:
+    with store.open_workspace(KEY) as workspace:
+        write(workspace, {f"{SCRATCH_NAME}/claims/a": b"1", f"{SCRATCH_NAME}/claims/b": b"1", "c": b"1"}, save=True)
+        before = workspace.saved(f"{SCRATCH_NAME}/claims/")
+        assert before.keys() == {f"{SCRATCH_NAME}/claims/a", f"{SCRATCH_NAME}/claims/b"}
+        write(workspace, {f"{SCRATCH_NAME}/claims/a": b"22"}, save=True)
+        after = workspace.saved(f"{SCRATCH_NAME}/claims/")
+        assert {name for name in before if before[name] != after[name]} == {f"{SCRATCH_NAME}/claims/a"}
+        assert workspace.saved(f"{SCRATCH_NAME}/cl").keys() == before.keys()
+        assert workspace.saved("elsewhere/") == {}
+        assert workspace.load("d") is False
+
+
+def test_who_shares_a_workspace_loads_what_another_saved_last(backend, store: ArtifactStore) -> None:
+    with store.open_workspace(KEY, shared=True) as one, backend.open().open_workspace(KEY, shared=True) as other:
+        for content in (b"first", b"second"):
+            write(one, {"a/b": content}, save=True)
+            assert other.load("a/b")
+            assert (other.folder / "a/b").read_bytes() == content
+        assert contents(other.folder) == {"a/b": b"second"}
+
+
+def test_who_publishes_covers_what_others_saved_and_what_an_earlier_worker_saved(backend, store: ArtifactStore) -> None:
+    with store.open_workspace(KEY, shared=True) as workspace:
+        write(workspace, {"earlier": b"0"}, save=True)
+    with store.open_workspace(KEY, shared=True) as one:
+        write(one, {"mine": b"1", "both": b"2"}, save=True)
+        publisher = backend.open()
+        with publisher.open_workspace(KEY, shared=True) as other:
+            write(other, {"theirs": b"3", "both": b"2", f"{SCRATCH_NAME}/journal": b"4"}, save=True)
+            manifest = publisher.publish(KEY, metadata={})
+    expected = {"earlier": b"0", "mine": b"1", "both": b"2", "theirs": b"3"}
+    assert manifest.files.keys() == expected.keys()
+    assert contents(store.fetch(KEY)) == expected
+
+
+def test_who_shares_a_workspace_works_on_after_another_published_and_leaves_nothing(
+    backend, store: ArtifactStore
+) -> None:
+    with store.open_workspace(KEY, shared=True) as one:
+        write(one, {f"{SCRATCH_NAME}/claim": b"1"}, save=True)
+        publisher = backend.open()
+        with publisher.open_workspace(KEY, shared=True) as other:
+            write(other, {"a": b"1"}, save=True)
+            first = publisher.publish(KEY, metadata={})
+        write(one, {f"{SCRATCH_NAME}/claim": b"2", "a": b"other"}, save=True)
+        assert store.publish(KEY, metadata={}) == first
+        write(one, {f"{SCRATCH_NAME}/claim": b"3", "a": b"late"}, save=True)
+    assert contents(store.fetch(KEY)) == {"a": b"1"}
+    assert backend.names(KEY) == {"a", MANIFEST_NAME}
+    assert backend.names(f"{KEY}.partial") == set()
+    assert backend.names(f"{KEY}.publishing") == set()
+
+
+def test_a_file_that_is_not_there_is_not_saved(store: ArtifactStore) -> None:
+    with store.open_workspace(KEY) as workspace, pytest.raises(FileNotFoundError):
+        workspace.save("a")
+
+
+def test_an_artifact_may_have_no_files(backend, store: ArtifactStore) -> None:
+    manifest = publish(store, files={})
+    assert backend.open().find(KEY) == manifest
+    assert contents(store.fetch(KEY)) == {}
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../a", "a/../b", "a//b", "./a", "a/", "a\\b", "a\0"])
+def test_a_name_that_leads_elsewhere_is_refused(store: ArtifactStore, name: str) -> None:
+    message = f"a name in a store must be relative, of parts like 'peers/0a1b', got {name!r}."
+    with store.open_workspace(KEY) as workspace:
+        asked = (
+            store.find,
+            store.fetch,
+            workspace.load,
+            workspace.save,
+            lambda key: store.open_workspace(key).__enter__(),
+        )
+        for ask in asked:
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+                ask(name)
+
+
+@pytest.mark.parametrize("name", ["../a", "/tmp/a"])
+def test_a_manifest_that_leads_elsewhere_is_noticed(backend, store: ArtifactStore, name: str) -> None:
+    publish(store, files={"a": b"1"})
+    text = backend.read(KEY, MANIFEST_NAME).replace(b'"a"', f'"{name}"'.encode())
+    backend.write(KEY, MANIFEST_NAME, text)
+    with pytest.raises(ArtifactCorruptError, match=f"^The manifest of {KEY} must be what this program wrote"):
+        store.fetch(KEY)

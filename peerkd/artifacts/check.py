@@ -1,0 +1,53 @@
+"""Whether a store can do what it must, tried out: for whoever sets one up."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from peerkd.artifacts.filesystem import check_writable
+from peerkd.artifacts.open import S3_SCHEME, open_store
+from peerkd.errors import StoreUnavailableError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What became of one step."""
+
+    name: str
+    passed: bool
+    text: str
+    """What was found, or a sentence that says how to mend it."""
+
+
+def check_store(address: str, *, patience_seconds: float = 10.0) -> list[Finding]:
+    """Return what became of opening, writing, reading, writing in parts, listing and deleting, in this order.
+
+    The first step that fails is the last; nothing stays in the store.
+    """
+    return list(_tried(_steps(address, patience_seconds=patience_seconds)))
+
+
+def _tried(steps: Generator[tuple[str, Callable[[], str]], None, None]) -> Iterator[Finding]:
+    name = "address"
+    with closing(steps):
+        try:
+            for name, step in steps:
+                yield Finding(name=name, passed=True, text=step())
+        except (ValueError, StoreUnavailableError) as error:
+            yield Finding(name=name, passed=False, text=str(error))
+
+
+def _steps(address: str, *, patience_seconds: float) -> Generator[tuple[str, Callable[[], str]], None, None]:
+    if address.startswith(S3_SCHEME):
+        from peerkd.artifacts.s3_check import s3_steps
+
+        yield from s3_steps(address, patience_seconds=patience_seconds)
+        return
+
+    def write() -> str:
+        check_writable(Path(address))
+        return f"{address} can be written"
+
+    open_store(address)
+    yield "put", write

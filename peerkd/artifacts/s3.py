@@ -1,0 +1,138 @@
+"""A store in a bucket of any S3 server.
+
+``<prefix>/<key>/manifest.json`` is what makes an artifact; it is written last, and only if there is none.
+``<prefix>/<key>/<fingerprint>/`` holds its files: two workers that make the same artifact at once, with contents that
+differ, write to two such folders, and the manifest of the first decides. ``<prefix>/<key>.partial/`` holds what the
+workers saved of an artifact in the making, each object with its SHA-256 in its metadata.
+
+S3 has no locks: two workers may hold a workspace at once unasked. They do work twice and publish once.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from peerkd.artifacts.cache import cache_folder, fetch_once
+from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_connection import read_settings
+from peerkd.artifacts.s3_errors import ConditionError, MissingError
+from peerkd.artifacts.s3_names import Names
+from peerkd.artifacts.s3_patience import PATIENCE_SECONDS, Patience
+from peerkd.artifacts.s3_publish import clear_away, find_manifest, publish_folder
+from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, Download, download_files
+from peerkd.artifacts.s3_workspace import S3Workspace
+from peerkd.artifacts.store import SCRATCH_NAME, ArtifactStore, Manifest, Workspace, check_name
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError
+
+
+def open_bucket(
+    address: str, *, tell: Callable[[str], None], patience_seconds: float = PATIENCE_SECONDS
+) -> tuple[Bucket, str]:
+    """Return bucket and prefix of ``s3://bucket/prefix``, on the server that the environment names. Sends nothing.
+
+    Args:
+        address: The address.
+        tell: Is given a sentence when the store does not answer, and one when it does again.
+        patience_seconds: How long each request may stay without an answer.
+
+    Raises:
+        ValueError: If the address has no bucket, or the environment no usable server and credentials.
+    """
+    parts = urlsplit(address)
+    if not parts.hostname or parts.netloc != parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"store must be like s3://bucket/prefix, got {address}.")
+    prefix = parts.path.strip("/")
+    if prefix:
+        check_name(prefix)
+    settings = read_settings()
+    patience = Patience(settings.endpoint, tell=tell, seconds=patience_seconds)
+    return Bucket(settings, parts.netloc, patience=patience), prefix
+
+
+class S3Store:
+    """A store below a prefix of a bucket."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        prefix: str,
+        *,
+        cache: Path | None = None,
+        part_bytes: int = PART_BYTES,
+        copy_bytes: int = COPY_BYTES,
+    ) -> None:
+        self._bucket, self._names = bucket, Names(prefix)
+        self._cache = cache or cache_folder(f"{bucket.address}/{prefix}")
+        self._part_bytes, self._copy_bytes = part_bytes, copy_bytes
+        self._folders: dict[str, Path] = {}
+
+    def find(self, key: str) -> Manifest | None:
+        """Return the manifest of a published artifact, or None."""
+        return find_manifest(self._bucket, self._names, key)
+
+    def fetch(self, key: str) -> Path:
+        """Return the artifact's folder in the cache of this machine; see ``ArtifactStore.fetch``."""
+        manifest = self.find(key)
+        if manifest is None:
+            raise ArtifactNotFoundError(f"{self._bucket.address} has no artifact {key}.")
+        return fetch_once(self._cache, manifest, download=lambda folder: self._download(manifest, folder))
+
+    @contextmanager
+    def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
+        """Lend a new local folder and what was saved before; see ``ArtifactStore.open_workspace``."""
+        partial = self._names.partial(key)
+        with tempfile.TemporaryDirectory(prefix="peerkd-", ignore_cleanup_errors=True) as text:
+            folder = self._folders[key] = Path(text)
+            (folder / SCRATCH_NAME).mkdir()
+            try:
+                yield S3Workspace(folder, self._bucket, partial, self._part_bytes)
+            finally:
+                self._folders.pop(key, None)
+                if shared:
+                    self._leave(key)
+
+    def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
+        """Write the files, check them, write the manifest; see ``ArtifactStore.publish``."""
+        return publish_folder(
+            self._bucket,
+            self._names,
+            key,
+            self._folders[key],
+            metadata=metadata,
+            part_bytes=self._part_bytes,
+            copy_bytes=self._copy_bytes,
+        )
+
+    def _leave(self, key: str) -> None:
+        """Clear away what this worker saved after another one had published."""
+        with suppress(StoreUnavailableError, ArtifactCorruptError, ValueError):
+            manifest = find_manifest(self._bucket.impatient(), self._names, key)
+            if manifest:
+                clear_away(self._bucket, self._names, manifest)
+
+    def _download(self, manifest: Manifest, folder: Path) -> None:
+        downloads = []
+        for name, entry in manifest.files.items():
+            stored = self._bucket.head(self._names.file(manifest, name))
+            if stored is None:
+                raise ArtifactCorruptError(f"{manifest.key}: the file {name} is missing.")
+            if stored.num_bytes != entry.num_bytes:
+                raise ArtifactCorruptError(
+                    f"{manifest.key}: the file {name} must have {entry.num_bytes} bytes, got {stored.num_bytes}."
+                )
+            downloads.append(Download(name=self._names.file(manifest, name), stored=stored, path=folder / name))
+        try:
+            download_files(self._bucket, downloads, part_bytes=self._part_bytes)
+        except (MissingError, ConditionError) as error:
+            raise ArtifactCorruptError(
+                f"{manifest.key}: somebody deleted or changed a file while it was read."
+            ) from error
+
+
+if TYPE_CHECKING:
+
+    def _(store: S3Store) -> ArtifactStore:
+        return store

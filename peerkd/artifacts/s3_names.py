@@ -1,0 +1,35 @@
+"""What the objects of a store in a bucket are called; ``peerkd.artifacts.s3`` says why."""
+
+from dataclasses import dataclass
+
+from peerkd.artifacts.store import MANIFEST_NAME, Manifest, check_name
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of objects below a prefix, which may be empty."""
+
+    prefix: str
+
+    def manifest(self, key: str) -> str:
+        """Return the name of an artifact's manifest."""
+        return self.published(key) + MANIFEST_NAME
+
+    def file(self, manifest: Manifest, name: str) -> str:
+        """Return the name of a file of a published artifact."""
+        return self.content(manifest) + check_name(name)
+
+    def content(self, manifest: Manifest) -> str:
+        """Return how the names of all files of a published artifact begin."""
+        return f"{self.published(manifest.key)}{manifest.fingerprint[:16]}/"
+
+    def published(self, key: str) -> str:
+        """Return how all names of a published artifact begin."""
+        return f"{self._below_prefix(key)}/"
+
+    def partial(self, key: str) -> str:
+        """Return how all names of an artifact in the making begin."""
+        return f"{self._below_prefix(key)}.partial/"
+
+    def _below_prefix(self, key: str) -> str:
+        return f"{self.prefix}/{check_name(key)}" if self.prefix else check_name(key)

@@ -1,0 +1,80 @@
+"""How long, and how, an outage of the store is waited out."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from peerkd.artifacts.s3_errors import PassingError
+from peerkd.errors import StoreUnavailableError
+
+PATIENCE_SECONDS: Final = 300.0
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 10.0
+
+_Result = TypeVar("_Result")
+
+
+class Patience:
+    """Repeats a request until the store answers, for so long and no longer. Several threads may use one."""
+
+    def __init__(
+        self,
+        store: str,
+        *,
+        tell: Callable[[str], None],
+        seconds: float = PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store, self._tell, self._seconds = store, tell, seconds
+        self._clock, self._sleep = clock, sleep
+        self._told = False
+        self._lock = threading.Lock()
+        # Of its own, so that neither waiting nor the order of threads shifts anybody's random numbers.
+        self._random = random.Random()
+
+    def run(self, request: Callable[[], _Result]) -> _Result:
+        """Return what the request returns, repeated while it raises ``PassingError``.
+
+        Raises:
+            StoreUnavailableError: If it did so for as long as there is patience.
+        """
+        failed_first: float | None = None
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                result = request()
+            except PassingError as error:
+                now = self._clock()
+                if failed_first is None:
+                    # Not told yet: a connection that had been idle for long is often closed without any outage.
+                    failed_first = now
+                else:
+                    self._tell_once(error)
+                left_seconds = failed_first + self._seconds - now
+                if left_seconds <= 0:
+                    raise StoreUnavailableError(
+                        f"The store {self._store} has not answered for {now - failed_first:.0f} s ({error})."
+                    ) from error
+                self._sleep(min(left_seconds, pause_seconds * self._random.uniform(0.5, 1.5)))
+                pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+            else:
+                self._tell_that_it_is_over()
+                return result
+
+    def _tell_once(self, error: PassingError) -> None:
+        with self._lock:
+            first, self._told = not self._told, True
+        if first:
+            self._tell(
+                f"the store {self._store} does not answer, trying again for up to {self._seconds:.0f} s ({error})"
+            )
+
+    def _tell_that_it_is_over(self) -> None:
+        if self._told:
+            with self._lock:
+                told, self._told = self._told, False
+            if told:
+                self._tell(f"the store {self._store} answers again")

@@ -1,0 +1,122 @@
+"""How files become an artifact in a bucket, such that whoever is cut off anywhere leaves none or a whole one."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from peerkd.artifacts.s3_bucket import Bucket, Stored
+from peerkd.artifacts.s3_errors import ConditionError, MissingError, NoConditionsError
+from peerkd.artifacts.s3_names import Names
+from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, copy_object, is_stored, upload_file
+from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_file, is_content
+from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
+
+_NUM_TRIES: Final = 5
+"""Times that publishing is begun anew because another worker wrote or deleted what it was about."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Source:
+    """A file of the artifact to be: an object that was saved, or a file of this worker alone."""
+
+    entry: FileEntry
+    path: Path | None = None
+    saved: str | None = None
+    stored: Stored | None = None
+
+
+def find_manifest(bucket: Bucket, names: Names, key: str) -> Manifest | None:
+    """Return the manifest of a published artifact, or None."""
+    text = bucket.get(names.manifest(key))
+    return None if text is None else Manifest.from_json(text, key=key)
+
+
+def publish_folder(
+    bucket: Bucket,
+    names: Names,
+    key: str,
+    folder: Path,
+    *,
+    metadata: Mapping[str, Any],
+    part_bytes: int = PART_BYTES,
+    copy_bytes: int = COPY_BYTES,
+) -> Manifest:
+    """Publish the files of a folder and those that anybody saved, unless the artifact is there; return its manifest.
+
+    A file that is in both is published as it is in the folder.
+
+    Raises:
+        ArtifactCorruptError: If an object among the saved ones was not saved by this program.
+        StoreUnavailableError: If the store does not answer, or loses what it was given.
+    """
+    for _ in range(_NUM_TRIES):
+        manifest = find_manifest(bucket, names, key)
+        if manifest:
+            clear_away(bucket, names, manifest)
+            return manifest
+        # A file that is gone, or another one, when its turn comes: look again, perhaps somebody else has published.
+        with suppress(MissingError, ConditionError):
+            sources = _sources(bucket, names.partial(key), folder)
+            files = {name: source.entry for name, source in sources.items()}
+            manifest = Manifest(key=key, files=files, metadata=metadata)
+            for name, source in sources.items():
+                _write(bucket, source, names.file(manifest, name), part_bytes=part_bytes, copy_bytes=copy_bytes)
+            _check(bucket, names, manifest)
+            _write_manifest(bucket, names, manifest)
+    raise StoreUnavailableError(f"The files of {key} in {bucket.address} were lost {_NUM_TRIES} times while published.")
+
+
+def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> None:
+    """Delete what the making of a published artifact left. Failing at that is no failure."""
+    impatient = bucket.impatient()
+    kept = (names.manifest(manifest.key), names.content(manifest))
+    with suppress(StoreUnavailableError, ValueError):
+        others = [name for name in impatient.names(names.published(manifest.key)) if not name.startswith(kept)]
+        impatient.delete([*others, *impatient.names(names.partial(manifest.key))])
+
+
+def _sources(bucket: Bucket, partial: str, folder: Path) -> dict[str, _Source]:
+    sources = {name: _Source(entry=describe_file(folder / name), path=folder / name) for name in content_names(folder)}
+    for saved in bucket.names(partial):
+        name = saved.removeprefix(partial)
+        if not is_content(name):
+            continue
+        stored = bucket.head(saved)
+        if stored is None:
+            raise MissingError(saved)
+        if stored.sha256 is None:
+            raise ArtifactCorruptError(f"{saved} in {bucket.address} has no SHA-256: it was not saved by this program.")
+        entry = FileEntry(num_bytes=stored.num_bytes, sha256=stored.sha256)
+        if name not in sources or sources[name].entry == entry:
+            sources[name] = _Source(entry=entry, saved=saved, stored=stored)
+    return dict(sorted(sources.items()))
+
+
+def _write(bucket: Bucket, source: _Source, target: str, *, part_bytes: int, copy_bytes: int) -> None:
+    # By an attempt that was cut off.
+    if is_stored(bucket, target, source.entry):
+        return
+    if source.saved and source.stored:
+        copy_object(bucket, source.saved, source.stored, target, copy_bytes=copy_bytes)
+    elif source.path:
+        upload_file(bucket, source.path, target, part_bytes=part_bytes)
+
+
+def _check(bucket: Bucket, names: Names, manifest: Manifest) -> None:
+    for name, entry in manifest.files.items():
+        if not is_stored(bucket, names.file(manifest, name), entry):
+            raise MissingError(name)
+
+
+def _write_manifest(bucket: Bucket, names: Names, manifest: Manifest) -> None:
+    name, text = names.manifest(manifest.key), manifest.to_json().encode()
+    try:
+        bucket.put(name, text, only_new=True)
+    except ConditionError:
+        # There is one: another worker's, or this one's, if the answer was lost and the request repeated.
+        pass
+    except NoConditionsError:
+        if find_manifest(bucket, names, manifest.key) is None:
+            bucket.put(name, text)

@@ -1,0 +1,192 @@
+"""Files to objects and back: large ones in parts, several at once, each part repeated alone when it fails.
+
+Memory: ``part_bytes`` for each of ``_NUM_PARTS_AT_ONCE``, whatever the size of the file.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from peerkd.artifacts.s3_bucket import Bucket, Stored
+from peerkd.artifacts.s3_errors import ConditionError, UploadLostError
+from peerkd.artifacts.store import FileEntry, describe_file
+from peerkd.errors import StoreUnavailableError
+
+PART_BYTES: Final = 64 * 1024**2
+"""Of an upload or a download. 10,000 parts are the most that an object may have: 640 GB."""
+COPY_BYTES: Final = 512 * 1024**2
+"""What a server is asked to copy at once, though it may copy 5 GiB: it must answer before we hang up."""
+
+_NUM_PARTS_AT_ONCE: Final = 2
+_NUM_RANGES_AT_ONCE: Final = 8
+_NUM_UPLOADS: Final = 3
+"""Times that a whole upload is tried when its parts are lost."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Download:
+    """A file that is to come."""
+
+    name: str
+    stored: Stored
+    path: Path
+
+
+def upload_file(bucket: Bucket, path: Path, name: str, *, part_bytes: int = PART_BYTES) -> FileEntry:
+    """Write a file to an object, with its SHA-256 in the metadata, and return what was written.
+
+    A file that is changed meanwhile is written as it was at one moment, or again.
+
+    Raises:
+        StoreUnavailableError: If the store does not answer, or loses what it was given.
+        FileNotFoundError: If there is no such file.
+    """
+    if path.stat().st_size <= part_bytes:
+        content = path.read_bytes()
+        return FileEntry(num_bytes=len(content), sha256=bucket.put(name, content))
+    for upload in bucket.uploads(name):
+        # Of an attempt that was killed. If it is of one that lives, that one begins anew, and aborts nothing then.
+        with suppress(UploadLostError):
+            bucket.abort_upload(name, upload)
+
+    def try_upload() -> FileEntry | None:
+        entry = describe_file(path)
+        ranges = _ranges(entry.num_bytes, part_bytes)
+
+        def put(upload: str, number: int) -> str:
+            offset, num_bytes = ranges[number - 1]
+            return bucket.put_part(name, upload, number, _read(path, offset, num_bytes))
+
+        def is_unchanged() -> bool:
+            return describe_file(path) == entry
+
+        made = _upload_parts(bucket, name, entry, num_parts=len(ranges), make_part=put, may_end=is_unchanged)
+        return entry if made else None
+
+    return _repeat_upload(name, try_upload)
+
+
+def copy_object(bucket: Bucket, source: str, stored: Stored, target: str, *, copy_bytes: int = COPY_BYTES) -> None:
+    """Let the server copy an object that has a SHA-256, however large it is.
+
+    Raises:
+        MissingError: If there is no such source any more.
+        ConditionError: If the source was written anew since it was looked at.
+        StoreUnavailableError: If the store does not answer, or loses what it was given.
+    """
+    if stored.num_bytes <= copy_bytes:
+        bucket.copy(source, target, etag=stored.etag)
+        return
+    entry = FileEntry(num_bytes=stored.num_bytes, sha256=stored.sha256 or "")
+    ranges = _ranges(entry.num_bytes, copy_bytes)
+
+    def copy(upload: str, number: int) -> str:
+        offset, num_bytes = ranges[number - 1]
+        return bucket.copy_part(source, target, upload, number, etag=stored.etag, offset=offset, num_bytes=num_bytes)
+
+    def is_unchanged() -> bool:
+        # Not every server looks at the condition when it copies a part.
+        if bucket.head(source) != stored:
+            raise ConditionError(source)
+        return True
+
+    def try_copy() -> FileEntry | None:
+        made = _upload_parts(bucket, target, entry, num_parts=len(ranges), make_part=copy, may_end=is_unchanged)
+        return entry if made else None
+
+    _repeat_upload(target, try_copy)
+
+
+def is_stored(bucket: Bucket, name: str, entry: FileEntry) -> bool:
+    """Return whether an object is there with this size, written as this content."""
+    stored = bucket.head(name)
+    return stored is not None and (stored.num_bytes, stored.sha256) == (entry.num_bytes, entry.sha256)
+
+
+def download_files(bucket: Bucket, downloads: Iterable[Download], *, part_bytes: int = PART_BYTES) -> None:
+    """Read objects into new files, in ranges, several at once; whether they are what they should be is not looked at.
+
+    Raises:
+        MissingError: If an object is no longer there.
+        ConditionError: If an object was written anew since it was looked at.
+        StoreUnavailableError: If the store does not answer.
+    """
+    pieces: list[tuple[Download, int, int]] = []
+    for download in downloads:
+        download.path.parent.mkdir(parents=True, exist_ok=True)
+        download.path.touch()
+        pieces += [(download, *piece) for piece in _ranges(download.stored.num_bytes, part_bytes)]
+    with _threads(_NUM_RANGES_AT_ONCE) as threads:
+        for done in [threads.submit(_download_range, bucket, *piece) for piece in pieces]:
+            done.result()
+
+
+def _download_range(bucket: Bucket, download: Download, offset: int, num_bytes: int) -> None:
+    end = offset + num_bytes
+    with download.path.open("r+b") as file:
+        file.seek(offset)
+        # Where a connection breaks, the next one goes on.
+        while offset < end:
+            offset += bucket.read(
+                download.name, etag=download.stored.etag, offset=offset, num_bytes=end - offset, write=file.write
+            )
+
+
+def _upload_parts(
+    bucket: Bucket,
+    name: str,
+    entry: FileEntry,
+    *,
+    num_parts: int,
+    make_part: Callable[[str, int], str],
+    may_end: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Make an object of parts; return whether it is there, which it is not if it may not be or the server lost them."""
+    upload = bucket.begin_upload(name, sha256=entry.sha256)
+    try:
+        with _threads(_NUM_PARTS_AT_ONCE) as threads:
+            parts = [threads.submit(make_part, upload, number) for number in range(1, num_parts + 1)]
+            tags = [part.result() for part in parts]
+        if not may_end():
+            bucket.abort_upload(name, upload)
+            return False
+        bucket.end_upload(name, upload, tags)
+    except UploadLostError:
+        # The end may have been done by a request whose answer did not arrive.
+        pass
+    except BaseException:
+        with suppress(StoreUnavailableError, UploadLostError, ValueError):
+            bucket.impatient().abort_upload(name, upload)
+        raise
+    return is_stored(bucket, name, entry)
+
+
+def _repeat_upload(name: str, try_upload: Callable[[], FileEntry | None]) -> FileEntry:
+    for _ in range(_NUM_UPLOADS):
+        entry = try_upload()
+        if entry is not None:
+            return entry
+    raise StoreUnavailableError(f"The upload of {name} was lost {_NUM_UPLOADS} times, or the file changed meanwhile.")
+
+
+@contextmanager
+def _threads(num: int) -> Iterator[ThreadPoolExecutor]:
+    executor = ThreadPoolExecutor(num, thread_name_prefix="s3")
+    try:
+        yield executor
+    finally:
+        # When one part failed for good, none of the others is begun any more.
+        executor.shutdown(cancel_futures=True)
+
+
+def _ranges(num_bytes: int, part_bytes: int) -> list[tuple[int, int]]:
+    return [(offset, min(part_bytes, num_bytes - offset)) for offset in range(0, num_bytes, part_bytes)]
+
+
+def _read(path: Path, offset: int, num_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(num_bytes)

@@ -1,0 +1,67 @@
+"""A workspace on this machine whose saved files are objects."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_errors import ConditionError, MissingError
+from peerkd.artifacts.s3_transfer import PART_BYTES, Download, download_files, upload_file
+from peerkd.artifacts.store import SCRATCH_NAME, check_name, file_sha256
+from peerkd.errors import ArtifactCorruptError
+
+_NUM_TRIES: Final = 10
+"""Times that a file is loaded anew because another worker saved it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Workspace:
+    """See ``Workspace``."""
+
+    folder: Path
+    _bucket: Bucket
+    _partial: str
+    """How the names of the saved files begin."""
+    _part_bytes: int = PART_BYTES
+
+    def save(self, *names: str) -> None:
+        """Write files of the folder to the store; see ``Workspace.save``."""
+        for name in names:
+            upload_file(self._bucket, self.folder / check_name(name), self._partial + name, part_bytes=self._part_bytes)
+
+    def load(self, name: str) -> bool:
+        """Read the saved version of a file; see ``Workspace.load``.
+
+        Raises:
+            ArtifactCorruptError: If what comes is not what was saved.
+        """
+        target = self.folder / check_name(name)
+        descriptor, text = tempfile.mkstemp(prefix=".load-", dir=self.folder / SCRATCH_NAME)
+        os.close(descriptor)
+        path = Path(text)
+        try:
+            for _ in range(_NUM_TRIES):
+                stored = self._bucket.head(self._partial + name)
+                if stored is None:
+                    return False
+                os.truncate(path, 0)
+                try:
+                    download = Download(name=self._partial + name, stored=stored, path=path)
+                    download_files(self._bucket, [download], part_bytes=self._part_bytes)
+                except (ConditionError, MissingError):
+                    continue
+                if file_sha256(path) == stored.sha256:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.rename(target)
+                    return True
+        finally:
+            path.unlink(missing_ok=True)
+        raise ArtifactCorruptError(f"The content of {self._partial}{name} is not what was saved.")
+
+    def saved(self, prefix: str) -> Mapping[str, str]:
+        """Return the objects that begin so; see ``Workspace.saved``."""
+        versions = self._bucket.names(self._partial + prefix)
+        return {name.removeprefix(self._partial): version for name, version in versions.items()}

@@ -1,0 +1,143 @@
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.cache import cache_folder, fetch_once
+from peerkd.artifacts.s3 import S3Store
+from peerkd.artifacts.store import Manifest, describe_folder
+from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
+from tests.s3_proxy import S3Proxy
+from tests.s3_server import S3Server
+
+KEY = "peers/0123456789abcdef"
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a").write_bytes(b"1")
+    return describe_folder(tmp_path / "source", key=KEY, metadata={})
+
+
+class Downloads:
+    """Fills folders, and counts how often."""
+
+    def __init__(self, content: bytes = b"1") -> None:
+        self.content, self.num = content, 0
+
+    def __call__(self, folder: Path) -> None:
+        self.num += 1
+        (folder / "a").write_bytes(self.content)
+
+
+def test_what_is_there_is_not_downloaded_again(tmp_path: Path, manifest: Manifest) -> None:
+    download = Downloads()
+    folders = {fetch_once(tmp_path / "cache", manifest, download=download) for _ in range(2)}
+    assert [(path.name, path.read_bytes()) for folder in folders for path in folder.iterdir()] == [("a", b"1")]
+    assert download.num == 1
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"2"), lambda path: path.unlink()])
+def test_what_is_damaged_here_is_downloaded_again(
+    tmp_path: Path, manifest: Manifest, damage: Callable[[Path], None]
+) -> None:
+    download = Downloads()
+    damage(fetch_once(tmp_path / "cache", manifest, download=download) / "a")
+    assert (fetch_once(tmp_path / "cache", manifest, download=download) / "a").read_bytes() == b"1"
+    assert download.num == 2
+
+
+def test_what_comes_damaged_is_not_kept(tmp_path: Path, manifest: Manifest) -> None:
+    with pytest.raises(ArtifactCorruptError, match=rf"^{KEY}: the content of a is not what its manifest says\.$"):
+        fetch_once(tmp_path / "cache", manifest, download=Downloads(b"2"))
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.name == "a"] == []
+    assert fetch_once(tmp_path / "cache", manifest, download=Downloads()).is_dir()
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, manifest: Manifest) -> None:
+    def killed(folder: Path) -> None:
+        (folder / "a").write_bytes(b"half")
+        os.replace(folder, f"{folder}-kept")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_once(tmp_path / "cache", manifest, download=killed)
+    assert len([path for path in (tmp_path / "cache").rglob("*") if path.name == "a"]) == 1
+    folder = fetch_once(tmp_path / "cache", manifest, download=Downloads())
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.name == "a"] == [folder / "a"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, manifest: Manifest) -> None:
+    (tmp_path / "cache").write_text("mine")
+    with pytest.raises(StoreUnavailableError) as caught:
+        fetch_once(tmp_path / "cache", manifest, download=Downloads())
+    assert str(caught.value) == (
+        f"The folder {tmp_path}/cache cannot be used (Not a directory): PEERKD_CACHE_FOLDER may name another."
+    )
+
+
+def test_a_disk_that_is_full_is_told_and_what_came_is_not_kept(tmp_path: Path, manifest: Manifest) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "a").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(
+        StoreUnavailableError, match=r" cannot be used \(No space left on device\): PEERKD_CACHE_FOLDER "
+    ):
+        fetch_once(tmp_path / "cache", manifest, download=fill)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.name == "a"] == []
+
+
+def test_each_store_has_its_own_folder_where_the_environment_says() -> None:
+    def folder(address: str = "http://a/b/c", **environment: str) -> Path:
+        return cache_folder(address, environment=environment)
+
+    assert folder(PEERKD_CACHE_FOLDER="/cache", XDG_CACHE_HOME="/other").parent == Path("/cache")
+    assert folder(XDG_CACHE_HOME="/other").parent == Path("/other/peerkd")
+    assert folder().parent == Path("~/.cache/peerkd").expanduser()
+    assert folder() == folder()
+    assert folder() != folder("http://a/b/d")
+
+
+def test_of_several_processes_that_want_an_artifact_one_downloads_it(
+    open_distant: Callable[..., S3Store], s3_server: S3Server, proxy: S3Proxy, prefix: str, tmp_path: Path
+) -> None:
+    store = open_distant()
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "weights").write_bytes(bytes(10_000_000))
+        store.publish(KEY, metadata={})
+    script = textwrap.dedent(
+        """
+        import sys
+        from peerkd.artifacts.open import open_store
+
+        print(open_store(sys.argv[1]).fetch(sys.argv[2]))
+        """
+    )
+    environment = {
+        **os.environ,
+        **s3_server.environment(endpoint=proxy.endpoint),
+        "PEERKD_CACHE_FOLDER": str(tmp_path / "shared cache"),
+    }
+    command = [sys.executable, "-c", script, f"s3://{s3_server.bucket}/{prefix}", KEY]
+    # The one that downloads has not got it before all have asked for it.
+    proxy.fail(r"GET [^?]*/weights", "hold")
+    num_asked = proxy.count(r"GET .*manifest\.json")
+    fetching = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    deadline = time.monotonic() + 60
+    while proxy.count(r"GET .*manifest\.json") < num_asked + 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    proxy.go_on.set()
+    folders = {process.communicate(timeout=60)[0].strip() for process in fetching}
+    assert [process.returncode for process in fetching] == [0, 0, 0]
+    assert len(folders) == 1
+    assert (Path(folders.pop()) / "weights").read_bytes() == bytes(10_000_000)
+    assert proxy.count(r"GET [^?]*/weights") == 1

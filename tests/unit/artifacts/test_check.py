@@ -1,0 +1,76 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.check import Finding, check_store
+from peerkd.artifacts.s3_bucket import Bucket
+from tests.s3_proxy import S3Proxy
+from tests.s3_server import S3Server
+
+STEPS = ["put", "get", "condition", "multipart", "list", "delete"]
+
+
+@pytest.fixture
+def address(
+    s3_server: S3Server, proxy: S3Proxy, prefix: str, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> Iterator[str]:
+    for name, value in s3_server.environment(endpoint=proxy.endpoint).items():
+        monkeypatch.setenv(name, value)
+    yield f"s3://{s3_server.bucket}/{prefix}"
+    assert bucket.names(prefix) == {}
+
+
+def failed(findings: list[Finding]) -> Finding:
+    assert [finding.passed for finding in findings] == [True] * (len(findings) - 1) + [False]
+    return findings[-1]
+
+
+def test_a_store_that_works_passes_and_nothing_stays_in_it(address: str) -> None:
+    findings = check_store(address)
+    assert [finding.name for finding in findings] == STEPS
+    assert all(finding.passed for finding in findings)
+    assert findings[0].text == f"wrote to {address}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "step"),
+    [
+        ("PUT .*small", "put"),
+        ("GET .*small", "get"),
+        ("POST .*uploads", "multipart"),
+        ("GET .*list-type", "list"),
+        ("POST .*delete", "delete"),
+    ],
+)
+def test_what_is_denied_is_found_and_nothing_stays(address: str, proxy: S3Proxy, pattern: str, step: str) -> None:
+    proxy.fail(pattern, "403")
+    finding = failed(check_store(address))
+    assert finding.name == step
+    assert finding.text.startswith(f"The store {proxy.endpoint} denies these credentials the use of bucket ")
+
+
+def test_a_server_that_is_away_is_found(address: str, proxy: S3Proxy) -> None:
+    proxy.down()
+    finding = failed(check_store(address, patience_seconds=0.1))
+    assert finding.name == "put"
+    assert finding.text.startswith(f"The store {proxy.endpoint} has not answered for ")
+
+
+def test_an_environment_without_a_server_is_found() -> None:
+    finding = failed(check_store("s3://bucket/runs"))
+    assert finding.name == "address"
+    assert finding.text.startswith("A store at s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and ")
+
+
+def test_a_folder_is_checked_without_making_it(tmp_path: Path) -> None:
+    assert check_store(str(tmp_path / "new")) == [
+        Finding(name="put", passed=True, text=f"{tmp_path}/new can be written")
+    ]
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("mine")
+    assert failed(check_store(str(tmp_path / "file"))).text.endswith("is not a folder.")
+
+
+def test_an_address_that_is_none_is_found() -> None:
+    assert failed(check_store("gs://bucket")).name == "address"

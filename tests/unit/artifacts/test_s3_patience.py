@@ -1,0 +1,100 @@
+import itertools
+
+import pytest
+
+from peerkd.artifacts.s3_errors import PassingError
+from peerkd.artifacts.s3_patience import Patience
+from peerkd.errors import StoreUnavailableError
+
+
+class Outage:
+    """A store that does not answer for some requests, and the time that its clients see pass."""
+
+    def __init__(self, num_failures: int) -> None:
+        self.num_left = num_failures
+        self.now_seconds = 1000.0
+        self.pauses_seconds: list[float] = []
+        self.said: list[str] = []
+
+    def request(self) -> str:
+        if self.num_left:
+            self.num_left -= 1
+            raise PassingError("nobody listens")
+        return "answer"
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses_seconds.append(seconds)
+        self.now_seconds += seconds
+
+    def patience(self, seconds: float) -> Patience:
+        return Patience(
+            "http://a", tell=self.said.append, seconds=seconds, clock=lambda: self.now_seconds, sleep=self.sleep
+        )
+
+
+def test_pauses_grow_to_ten_seconds_or_so_and_differ() -> None:
+    outage = Outage(40)
+    assert outage.patience(1000).run(outage.request) == "answer"
+    for pause_seconds, middle_seconds in zip(
+        outage.pauses_seconds, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4] + 34 * [10], strict=True
+    ):
+        assert 0.5 * middle_seconds <= pause_seconds <= 1.5 * middle_seconds
+    assert len(set(outage.pauses_seconds)) == 40
+
+
+def test_an_outage_is_told_once_and_its_end_too() -> None:
+    outage = Outage(9)
+    patience = outage.patience(300)
+    patience.run(outage.request)
+    told = [
+        "the store http://a does not answer, trying again for up to 300 s (nobody listens)",
+        "the store http://a answers again",
+    ]
+    assert outage.said == told
+    patience.run(outage.request)
+    assert outage.said == told
+    outage.num_left = 2
+    patience.run(outage.request)
+    assert outage.said == told + told
+
+
+def test_a_single_failure_is_not_worth_a_word() -> None:
+    outage = Outage(1)
+    assert outage.patience(300).run(outage.request) == "answer"
+    assert outage.said == []
+
+
+def test_patience_ends_when_it_said_it_would() -> None:
+    outage = Outage(10_000)
+    with pytest.raises(StoreUnavailableError) as caught:
+        outage.patience(300).run(outage.request)
+    assert str(caught.value) == "The store http://a has not answered for 300 s (nobody listens)."
+    assert outage.now_seconds == pytest.approx(1300)
+
+
+def test_each_request_has_all_the_patience() -> None:
+    outage = Outage(0)
+    patience = outage.patience(300)
+    for _ in range(3):
+        outage.num_left = 30
+        assert patience.run(outage.request) == "answer"
+    assert outage.now_seconds > 1000 + 300
+
+
+def test_without_patience_a_request_is_made_once() -> None:
+    outage = Outage(1)
+    with pytest.raises(StoreUnavailableError):
+        outage.patience(0).run(outage.request)
+    assert outage.pauses_seconds == []
+
+
+def test_other_errors_pass_at_once() -> None:
+    outage, numbers = Outage(0), itertools.count()
+
+    def wrong() -> None:
+        next(numbers)
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match=r"^wrong$"):
+        outage.patience(300).run(wrong)
+    assert next(numbers) == 1

@@ -1,0 +1,213 @@
+"""Publishing where anything may end it, and where another may publish too."""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.s3 import S3Store
+from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_transfer import copy_object
+from peerkd.artifacts.store import MANIFEST_NAME, Manifest
+from peerkd.errors import ArtifactCorruptError
+from tests.s3_proxy import S3Proxy
+from tests.unit.artifacts.conftest import SMALLEST_PART_BYTES
+
+KEY = "trials/0123456789abcdef"
+Opener = Callable[..., S3Store]
+CONTENTS = {"large": os.urandom(SMALLEST_PART_BYTES + 1), "local": b"here alone", "small": b"saved"}
+
+
+class KilledError(BaseException):
+    """Ends a process, of which nothing is sent any more."""
+
+
+def kill_at(bucket: Bucket, number: int) -> Bucket:
+    """Return the same bucket for a process that is killed when it makes its request of that number."""
+    victim = bucket.impatient()
+    client = victim._client = type(bucket._client).__new__(type(bucket._client))
+    client.__dict__.update(bucket._client.__dict__)
+    execute, numbers, lock = client._execute, itertools.count(1), threading.Lock()
+
+    def counted(*args: object, **kwargs: object) -> object:
+        with lock:
+            current = next(numbers)
+        if current < number:
+            return execute(*args, **kwargs)
+        raise KilledError
+
+    client._execute = counted
+    return victim
+
+
+def publish(bucket: Bucket, prefix: str, key: str, cache: Path) -> Manifest:
+    store = S3Store(bucket, prefix, cache=cache, part_bytes=SMALLEST_PART_BYTES, copy_bytes=SMALLEST_PART_BYTES)
+    with store.open_workspace(key) as workspace:
+        (workspace.folder / "local").write_bytes(CONTENTS["local"])
+        return store.publish(key, metadata={})
+
+
+def test_a_publisher_that_is_killed_at_any_request_leaves_none_or_a_whole_artifact_and_the_next_goes_on(
+    bucket: Bucket, prefix: str, tmp_path: Path
+) -> None:
+    with S3Store(bucket, prefix, cache=tmp_path, part_bytes=SMALLEST_PART_BYTES).open_workspace("master") as workspace:
+        for name in ("large", "small", "scratch/journal"):
+            (workspace.folder / name).write_bytes(CONTENTS.get(name, b"3 of 3"))
+            workspace.save(name)
+    num_kills, outcomes = 0, set()
+    for number in itertools.count(1):
+        key = f"trials/{number}"
+        for name in ("large", "small", "scratch/journal"):
+            master = f"{prefix}/master.partial/{name}"
+            stored = bucket.head(master)
+            assert stored is not None
+            copy_object(bucket, master, stored, f"{prefix}/{key}.partial/{name}")
+        try:
+            publish(kill_at(bucket, number), prefix, key, tmp_path)
+        except KilledError:
+            num_kills += 1
+        reader = S3Store(bucket, prefix, cache=tmp_path / f"{number}")
+        outcomes.add(reader.find(key) is not None)
+        if reader.find(key):
+            assert contents(reader.fetch(key)) == CONTENTS
+        manifest = publish(bucket, prefix, key, tmp_path)
+        assert manifest.files.keys() == CONTENTS.keys()
+        assert contents(reader.fetch(key)) == CONTENTS
+        assert len(bucket.names(f"{prefix}/{key}/")) == len(CONTENTS) + 1
+        assert bucket.names(f"{prefix}/{key}.partial/") == {}
+        if num_kills < number:
+            break
+    assert num_kills > 10
+    assert outcomes == {False, True}
+
+
+def test_who_goes_on_where_another_was_cut_off_sends_only_what_is_missing(open_distant: Opener, proxy: S3Proxy) -> None:
+    proxy.fail(f"PUT .*{MANIFEST_NAME}", "403")
+    for _ in range(2):
+        store = open_distant()
+        with store.open_workspace(KEY) as workspace:
+            (workspace.folder / "a").write_bytes(b"1")
+            with suppress(ValueError):
+                store.publish(KEY, metadata={})
+    assert contents(store.fetch(KEY)) == {"a": b"1"}
+    assert proxy.count("PUT .*/a$") == 1
+    assert proxy.count(f"PUT .*{MANIFEST_NAME}") == 2
+
+
+def test_of_two_who_publish_at_once_the_first_wins_and_its_files_stay_whole(
+    open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, tmp_path: Path
+) -> None:
+    proxy.fail(f"PUT .*{MANIFEST_NAME}", "hold")
+    late: list[Manifest] = []
+
+    def publish_late() -> None:
+        store = open_distant()
+        with store.open_workspace(KEY) as workspace:
+            (workspace.folder / "a").write_bytes(b"of the second")
+            late.append(store.publish(KEY, metadata={}))
+
+    second = threading.Thread(target=publish_late)
+    second.start()
+    assert proxy.held.wait(60)
+    store = S3Store(bucket, prefix, cache=tmp_path / "other cache")
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "a").write_bytes(b"of the first")
+        first = store.publish(KEY, metadata={})
+    proxy.go_on.set()
+    second.join()
+    assert late == [first]
+    assert contents(store.fetch(KEY)) == {"a": b"of the first"}
+    assert len(bucket.names(f"{prefix}/{KEY}/")) == 2
+
+
+def test_a_server_that_knows_no_conditions_is_asked_whether_there_is_one(open_distant: Opener, proxy: S3Proxy) -> None:
+    proxy.fail(f"PUT .*{MANIFEST_NAME}", "501")
+    store = open_distant()
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "a").write_bytes(b"1")
+        assert store.publish(KEY, metadata={}) == store.find(KEY)
+    assert proxy.count(f"PUT .*{MANIFEST_NAME}") == 2
+
+
+def test_clearing_away_may_fail(open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str) -> None:
+    proxy.fail("POST .*delete", "drop", times=1000)
+    store = open_distant()
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "a").write_bytes(b"1")
+        workspace.save("a")
+        store.publish(KEY, metadata={})
+    assert proxy.count("POST .*delete") == 1
+    assert contents(store.fetch(KEY)) == {"a": b"1"}
+    assert len(bucket.names(f"{prefix}/{KEY}.partial/")) == 1
+
+
+def test_what_is_saved_is_copied_by_the_server_and_not_sent_again(open_distant: Opener, proxy: S3Proxy) -> None:
+    store = open_distant()
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "small").write_bytes(b"1")
+        (workspace.folder / "large").write_bytes(CONTENTS["large"])
+        workspace.save("small", "large")
+        num_sent = sum("PUT" in request for request in proxy.requests)
+        store.publish(KEY, metadata={})
+    sent = [request for request in proxy.requests if "PUT" in request][num_sent:]
+    assert len(sent) == 1 + 2 + 1
+    assert contents(store.fetch(KEY)) == {"small": b"1", "large": CONTENTS["large"]}
+
+
+def test_a_file_that_was_changed_since_it_was_saved_is_published_as_it_is(open_distant: Opener) -> None:
+    store = open_distant()
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "a").write_bytes(b"half")
+        workspace.save("a")
+        (workspace.folder / "a").write_bytes(b"done")
+        store.publish(KEY, metadata={})
+    assert contents(store.fetch(KEY)) == {"a": b"done"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "num_bytes"),
+    [(r"PUT .*[0-9a-f]{16}/a$", 1), (r"PUT .*[0-9a-f]{16}/a\?partNumber=2", SMALLEST_PART_BYTES + 1)],
+    ids=["in one request", "between two parts"],
+)
+def test_a_source_that_is_saved_anew_while_it_is_copied_is_looked_at_again(
+    open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, pattern: str, num_bytes: int
+) -> None:
+    first, second = (bytes([value]) * num_bytes for value in (1, 2))
+    bucket.put(f"{prefix}/{KEY}.partial/a", first)
+    proxy.fail(pattern, "hold")
+    store, published = open_distant(), []
+
+    def publish() -> None:
+        with store.open_workspace(KEY):
+            published.append(store.publish(KEY, metadata={}))
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    assert proxy.held.wait(60)
+    bucket.put(f"{prefix}/{KEY}.partial/a", second)
+    proxy.go_on.set()
+    publisher.join()
+    assert published == [store.find(KEY)]
+    assert contents(store.fetch(KEY)) == {"a": second}
+
+
+def test_an_object_that_was_not_saved_by_the_program_is_not_published(
+    open_distant: Opener, bucket: Bucket, prefix: str
+) -> None:
+    name = f"{prefix}/{KEY}.partial/a"
+    bucket._send("PUT", name, body=b"1")
+    store = open_distant()
+    with store.open_workspace(KEY) as workspace:
+        with pytest.raises(ArtifactCorruptError, match=rf"^{name} in http\S+ has no SHA-256: it was not saved by this"):
+            store.publish(KEY, metadata={})
+        with pytest.raises(ArtifactCorruptError, match=rf"^The content of {name} is not what was saved\.$"):
+            workspace.load("a")
+    assert store.find(KEY) is None
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
