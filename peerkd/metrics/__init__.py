@@ -1,1 +1,1 @@
-"""What is told about work while it goes on. What it led to is in ``peerkd.results``."""
+"""What is told about work while it goes on, in lines and in numbers. What it led to is in ``peerkd.results``."""

@@ -4,6 +4,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from peerkd.metrics import recorder
+
 LINE_PREFIX = "peerkd |"
 """Starts every line meant for people, so that a runner can tell it from the noise of libraries."""
 
@@ -17,7 +19,8 @@ def say(stage: str, text: str) -> None:
 class Progress:
     """Counts pieces of work and says, every few seconds, how far it is and how long it will take.
 
-    The rate counts only what was done since the start of this process, so that a resumed run is not flattered.
+    The rate counts only what was done since the start of this process, so that a resumed run is not flattered. What is
+    counted here is in the metrics, too: done, left and when there was progress last.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Progress:
         self._interval_seconds, self._clock, self._write = interval_seconds, clock, write
         self._opened = self._last_said = clock()
         self._rated_since: float | None = None
+        self._record()
 
     def advance(self, num: int = 1) -> None:
         """Count ``num`` more pieces; say so if it is time, and always at the end."""
@@ -44,6 +48,7 @@ class Progress:
             # The first piece also paid for the start of the workers: it would spoil the rate.
             self._rated_since, self._num_before = now, self._num_before + num
         self._num_done += num
+        self._record(num_new=num)
         if self._num_done >= self._total or now - self._last_said >= self._interval_seconds:
             self._last_said = now
             self._write(self._stage, self._line(now, rated_seconds=now - self._rated_since))
@@ -52,6 +57,20 @@ class Progress:
         """Count ``num`` pieces that an earlier attempt did and that only now turn up; they are left out of the rate."""
         self._num_before += num
         self._num_done += num
+        self._record()
+
+    def follow(self, num: int) -> None:
+        """Count ``num`` pieces that other workers did meanwhile: they are part of the rate, not of this one's work."""
+        self._num_done += num
+        self._record()
+        now = self._clock()
+        if self._num_done >= self._total or now - self._last_said >= self._interval_seconds:
+            self._last_said = now
+            self._write(self._stage, self._line(now, rated_seconds=now - (self._rated_since or self._opened)))
+
+    def _record(self, *, num_new: int = 0) -> None:
+        num_left = max(0, self._total - self._num_done)
+        recorder.progress(self._unit, num_new=num_new, num_done=self._num_done, num_left=num_left)
 
     def _line(self, now: float, *, rated_seconds: float) -> str:
         rate = (self._num_done - self._num_before) / rated_seconds if rated_seconds >= self._interval_seconds else 0

@@ -3,6 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from peerkd.metrics.progress import Progress, say
+from peerkd.metrics.recorder import recording_to
+from tests.unit.metrics.recorded import Recorded
 
 
 class Clock:
@@ -138,3 +140,25 @@ def test_what_an_earlier_attempt_did_counts_but_not_towards_the_rate(clock: Cloc
         progress.recover(10)
         progress.advance()
     assert lines[-1] == "s: 45 of 100 epochs (45%), 1.0 a second, about 55 s left"
+
+
+def test_what_is_counted_is_in_the_metrics_too(clock: Clock) -> None:
+    taker = Recorded()
+    with recording_to(taker):
+        progress = Progress("s", unit="trials", total=10, num_done=2, clock=clock, write=lambda stage, text: None)
+        assert (taker.values["trials_done"], taker.values["trials_left"]) == (2, 8)
+        assert taker.values["trials_total"] == 0
+        progress.recover(3)
+        progress.advance()
+        progress.advance(2)
+        assert (taker.values["trials_done"], taker.values["trials_left"]) == (8, 2)
+        progress.follow(1)
+    assert (taker.values["trials_done"], taker.values["trials_left"]) == (9, 1)
+    assert taker.values["trials_total"] == 3
+
+
+def test_more_than_all_leaves_nothing(clock: Clock) -> None:
+    taker = Recorded()
+    with recording_to(taker):
+        Progress("s", unit="epochs", total=1, clock=clock, write=lambda stage, text: None).advance(2)
+    assert (taker.values["epochs_done"], taker.values["epochs_left"]) == (2, 0)

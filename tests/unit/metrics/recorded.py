@@ -1,0 +1,29 @@
+"""A recorder that remembers what it was told."""
+
+from peerkd.metrics.names import Metric
+
+
+class Recorded:
+    """Values by name and labels; counters are summed."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+        self.architectures: list[str] = []
+
+    def set(self, metric: Metric, value: float, **labels: str) -> None:
+        assert metric.kind == "gauge"
+        assert set(labels) == set(metric.extra_labels)
+        self.values[_key(metric, labels)] = value
+
+    def add(self, metric: Metric, amount: float, **labels: str) -> None:
+        assert metric.kind == "counter"
+        assert set(labels) == set(metric.extra_labels)
+        key = _key(metric, labels)
+        self.values[key] = self.values.get(key, 0) + amount
+
+    def describe(self, architecture: str) -> None:
+        self.architectures.append(architecture)
+
+
+def _key(metric: Metric, labels: dict[str, str]) -> str:
+    return " ".join([metric.name.removeprefix("peerkd_"), *labels.values()])
