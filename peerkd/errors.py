@@ -3,8 +3,11 @@
 PeerKDError
 ├── ArtifactNotFoundError    a store has nothing under this key
 ├── ArtifactCorruptError     what a store holds is not what its manifest says
+├── ClusterRefusedError      a cluster's API has answered no
+├── ClusterUnavailableError  a cluster's API cannot be reached
 ├── DataSourceError          a data set on disk is missing, truncated or unreadable
 ├── StageFailedError         a stage of a pipeline ended without its result
+│   └── JobFailedError       because its job on a cluster failed
 ├── StoreUnavailableError    a store cannot be written or reached
 ├── WorkerDiedError          a worker process ended before its work
 └── WorkspaceBusyError       another process is at work on the same artifact
@@ -23,6 +26,18 @@ class ArtifactCorruptError(PeerKDError):
     """What a store holds is not what its manifest says."""
 
 
+class ClusterRefusedError(PeerKDError):
+    """A cluster's API has answered no."""
+
+    def __init__(self, message: str, *, status: int, reason: str = "") -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+class ClusterUnavailableError(PeerKDError):
+    """A cluster's API cannot be reached; that may pass."""
+
+
 class DataSourceError(PeerKDError):
     """A data set on disk is missing, truncated or unreadable."""
 
@@ -31,12 +46,21 @@ class StageFailedError(PeerKDError):
     """A stage of a pipeline ended without its result."""
 
 
+class JobFailedError(StageFailedError):
+    """A stage's job on a cluster failed; the message names the first failing worker, its reason and its last lines."""
+
+
 class StoreUnavailableError(PeerKDError):
     """A store cannot be written or reached."""
 
 
 class WorkerDiedError(PeerKDError):
     """A worker process ended before its work."""
+
+    def __init__(self, message: str, *, was_killed: bool = False) -> None:
+        super().__init__(message)
+        self.was_killed = was_killed
+        """Whether a signal ended it, as when memory runs out: another attempt may fare better."""
 
 
 class WorkspaceBusyError(PeerKDError):

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Final
 
 EXIT_ABANDONED: Final = 1
@@ -15,9 +16,21 @@ def end_with(pid: int) -> None:
 
 
 def _watch(pid: int) -> None:
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            os._exit(EXIT_ABANDONED)
+    while _is_alive(pid):
         time.sleep(_INTERVAL_SECONDS)
+    os._exit(EXIT_ABANDONED)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        # It has just ended, which the next look finds, or this system has no such file.
+        return True
+    # After the name, which may hold anything. A dead process that nobody has taken note of, as in a container whose
+    # first process takes no note of any, is Z for ever.
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -116,11 +116,24 @@ def load_file(pipeline: Pipeline[Config], path: Path) -> Config:
         ValueError: If the file cannot be read, is not a mapping, or breaks a rule.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"config must be a file that can be read, got {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"config must be YAML or JSON, got {path}.") from error
+    return load_text(pipeline, text, source=str(path))
+
+
+def load_text(pipeline: Pipeline[Config], text: str, *, source: str) -> Config:
+    """Read an experiment from the text of such a file, wherever it comes from.
+
+    Raises:
+        ValueError: If the text is not a mapping, or breaks a rule; the message names ``source`` if it is no YAML.
+    """
+    try:
+        values = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"config must be YAML or JSON, got {source}.") from error
     if not isinstance(values, dict):
         # A ValueError, not a TypeError: the text is the user's, no caller passed a wrong type.
         raise ValueError(f"config must hold a mapping of keys to values, got {values!r}.")  # noqa: TRY004

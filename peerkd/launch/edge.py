@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import Final
 
-from peerkd.errors import DataSourceError, PeerKDError
+from peerkd.errors import DataSourceError, PeerKDError, StoreUnavailableError, WorkerDiedError
 from peerkd.lifeline import end_with
 from peerkd.metrics.progress import say
 
@@ -16,28 +20,74 @@ ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
 RUNNER_PID_VARIABLE = "PEERKD_RUNNER_PID"
 """Process on this machine that runs the pipeline; when it is gone, so is the stage."""
 
+TERMINATION_LOG_VARIABLE = "PEERKD_TERMINATION_LOG"
+"""Names a file that takes the sentence alone. Kubernetes shows it as the end of the container."""
+
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
+EXIT_MAY_PASS = 138
+"""Of what another attempt may not meet: the training operator takes it as such, where 1 and 2 are final."""
+
+EXIT_TERMINATED = 143
+_TERMINATION_LOG: Final = "/dev/termination-log"
+_TERMINATION_LOG_BYTES: Final = 4096
+"""What Kubernetes reads of it."""
 
 
 @contextmanager
 def stage_edge(stage: str) -> Iterator[None]:
-    """Run a stage's body: what a user can fix ends with exit code 2, what failed outside with 1, each in one sentence.
+    """Run a stage's body: every error of ours ends it with an exit code and one sentence.
 
-    Any other exception is a defect of this program and passes with its traceback.
+    2 is what a user can fix, 138 what another attempt may not meet (the store did not answer, a process was killed), 1
+    anything else that failed outside. Any other exception is a defect of this program and passes with its traceback.
     """
     runner = os.environ.get(RUNNER_PID_VARIABLE)
     if runner:
         end_with(int(runner))
     try:
         yield
-    except (ValueError, DataSourceError) as error:
-        _leave(stage, str(error), EXIT_USER_ERROR)
-    except PeerKDError as error:
-        _leave(stage, str(error), EXIT_FAILURE)
+    except (ValueError, PeerKDError) as error:
+        _leave(stage, str(error), exit_code(error))
+
+
+def exit_code(error: ValueError | PeerKDError) -> int:
+    """Return the exit code of a stage that an error ends."""
+    match error:
+        case ValueError() | DataSourceError():
+            return EXIT_USER_ERROR
+        case StoreUnavailableError() | WorkerDiedError(was_killed=True):
+            return EXIT_MAY_PASS
+    return EXIT_FAILURE
+
+
+@contextmanager
+def leaving_when_told(*, within_seconds: float = 25.0) -> Iterator[None]:
+    """Let SIGTERM end the body like an error, so that it saves what it has; the exit code is 143.
+
+    Args:
+        within_seconds: What saving may take. Kubernetes kills after 30 seconds.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        timer = threading.Timer(within_seconds, os._exit, (EXIT_TERMINATED,))
+        timer.daemon = True
+        timer.start()
+        raise SystemExit(EXIT_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave(stage: str, message: str, exit_code: int) -> None:
+    # A disk that is full must not hide the error.
+    with suppress(OSError):
+        log = Path(os.environ.get(TERMINATION_LOG_VARIABLE) or _TERMINATION_LOG)
+        if log.exists() or TERMINATION_LOG_VARIABLE in os.environ:
+            log.write_bytes(message.encode()[:_TERMINATION_LOG_BYTES])
     error_file = os.environ.get(ERROR_FILE_VARIABLE)
     if error_file:
         Path(error_file).write_text(json.dumps({"message": message, "exit_code": exit_code}), encoding="utf-8")

@@ -10,13 +10,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
-from kfp import components, local
+from kfp import components, dsl, local
 
 from peerkd.errors import StageFailedError
 from peerkd.launch.edge import ERROR_FILE_VARIABLE, EXIT_USER_ERROR, RUNNER_PID_VARIABLE
 from peerkd.launch.terminal import Relay
 
 _NUM_SHOWN_LINES: Final = 40
+
+_PLACES_OF_A_RUN: Final = (
+    dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+    dsl.PIPELINE_TASK_ID_PLACEHOLDER,
+)
 
 
 def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
@@ -29,7 +35,7 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
         ValueError: If a task found something that the user can fix.
         StageFailedError: If a task failed otherwise.
     """
-    pipeline = components.load_component_from_file(str(pipeline_file))
+    pipeline = components.load_component_from_text(_without_run(pipeline_file.read_text(encoding="utf-8")))
     # kfp keeps outputs under a root of its own; what lasts is in the store, so that root is thrown away.
     with tempfile.TemporaryDirectory(prefix="peerkd-") as scratch:
         error_file = Path(scratch) / "error.json"
@@ -41,10 +47,25 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
         relay = Relay(sys.stdout, num_kept_lines=_NUM_SHOWN_LINES)
         with _environment(error_file), contextlib.redirect_stdout(relay), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You may be attemping", category=RuntimeWarning)
+            # What a task asks of a cluster is asked of no laptop.
+            warnings.filterwarnings(
+                "ignore", message="Task .* have no effect in the current local", category=UserWarning
+            )
             try:
                 return str(pipeline(**arguments).output)
             except RuntimeError as error:
                 _raise_from(error_file, relay, error)
+
+
+def _without_run(text: str) -> str:
+    """Return a compiled pipeline whose tasks are told of no run.
+
+    kfp would make up a number for each, another one every time, and a job that is named by it would not be found by
+    the same command given again.
+    """
+    for placeholder in _PLACES_OF_A_RUN:
+        text = text.replace(f"constant: '{placeholder}'", "constant: ''")
+    return text
 
 
 def _raise_from(error_file: Path, relay: Relay, error: RuntimeError) -> NoReturn:

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from peerkd import errors
-from peerkd.errors import DataSourceError, PeerKDError, WorkspaceBusyError
-from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE, stage_edge
+from peerkd.errors import DataSourceError, PeerKDError, StoreUnavailableError, WorkerDiedError, WorkspaceBusyError
+from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE, TERMINATION_LOG_VARIABLE, stage_edge
+
+
+@pytest.fixture(autouse=True)
+def termination_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "termination-log"
+    monkeypatch.setenv(TERMINATION_LOG_VARIABLE, str(path))
+    return path
 
 
 @pytest.fixture
@@ -38,18 +45,23 @@ OUTCOMES = [
     (DataSourceError("data.npz is truncated."), 2),
     (WorkspaceBusyError("Another process is at work."), 1),
     (PeerKDError("Something outside."), 1),
+    (WorkerDiedError("A process ended."), 1),
+    (WorkerDiedError("A process was killed.", was_killed=True), 138),
+    (StoreUnavailableError("The store does not answer."), 138),
 ]
-"""What a user can fix, in the config or in the data, ends with 2; what failed outside with 1."""
+"""What a user can fix, in the config or in the data, ends with 2; what failed outside with 138 if another attempt may
+fare better, else with 1."""
 
 
 @pytest.mark.parametrize(("error", "exit_code"), OUTCOMES)
-def test_an_error_goes_to_the_runner_who_tells_it(
-    error_file: Path, capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int
+def test_an_error_goes_to_the_runner_who_tells_it_and_to_the_end_of_the_container(
+    error_file: Path, termination_log: Path, capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         run_stage(error)
     assert caught.value.code == exit_code
     assert json.loads(error_file.read_text()) == {"message": str(error), "exit_code": exit_code}
+    assert termination_log.read_text() == str(error)
     assert capsys.readouterr() == ("", "")
 
 
@@ -79,6 +91,53 @@ def test_a_defect_passes_with_its_traceback(error_file: Path, defect: BaseExcept
         run_stage(defect)
     assert caught.value is defect
     assert not error_file.exists()
+
+
+def test_a_long_error_is_cut_for_the_container_and_whole_for_the_runner(
+    error_file: Path, termination_log: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        run_stage(PeerKDError("x" * 5000))
+    assert termination_log.stat().st_size == 4096
+    assert len(json.loads(error_file.read_text())["message"]) == 5000
+
+
+def test_an_end_of_the_container_that_cannot_be_written_hides_nothing(
+    error_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(TERMINATION_LOG_VARIABLE, str(tmp_path))
+    with pytest.raises(SystemExit):
+        run_stage(PeerKDError("Something outside."))
+    assert json.loads(error_file.read_text())["message"] == "Something outside."
+
+
+TOLD = textwrap.dedent(
+    """
+    import sys, time
+    from peerkd.launch.edge import leaving_when_told, stage_edge
+
+    with stage_edge("pretrain_peers"), leaving_when_told(within_seconds=float(sys.argv[1])):
+        try:
+            print("at work", flush=True)
+            time.sleep(60)
+        finally:
+            time.sleep(float(sys.argv[2]))
+            print("saved", flush=True)
+    """
+)
+
+
+@pytest.mark.parametrize(("within_seconds", "seconds", "said"), [("20", "0", b"saved\n"), ("0.3", "60", b"")])
+def test_a_stage_that_is_told_to_go_saves_what_it_has_and_takes_no_longer_than_it_may(
+    within_seconds: str, seconds: str, said: bytes
+) -> None:
+    command = [sys.executable, "-c", TOLD, within_seconds, seconds]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stage:
+        assert stage.stdout is not None
+        assert stage.stdout.readline() == b"at work\n"
+        stage.terminate()
+        assert stage.stdout.read() == said
+        assert stage.wait(timeout=30) == 143
 
 
 STAGE = textwrap.dedent(

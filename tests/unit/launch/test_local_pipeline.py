@@ -1,11 +1,13 @@
 """A pipeline of one task that does what its argument says, run for real."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 
+from components.launched import PASSTHROUGHS
 from peerkd.errors import StageFailedError
 from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE
 from peerkd.launch.local_pipeline import run_pipeline
@@ -35,6 +37,27 @@ def act(what: str) -> str:
 @dsl.pipeline(name="one")
 def one(what: str) -> str:
     return act(what=what).output
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False, task_config_passthroughs=PASSTHROUGHS)
+def tell(run_id: str, task_name: str, task_id: str, task_config: dsl.TaskConfig) -> str:
+    """Return what a launcher is told of where it is."""
+    import dataclasses
+    import json
+
+    return json.dumps([run_id, task_name, task_id, dataclasses.asdict(task_config)])
+
+
+@dsl.pipeline(name="told")
+def told() -> str:
+    task = tell(
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+        task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
+    )
+    task.set_memory_limit("1Gi").set_accelerator_type("nvidia.com/gpu").set_accelerator_limit("2")
+    kubernetes.use_secret_as_env(task, "peerkd-store", {"access-key": "PEERKD_S3_ACCESS_KEY"}, optional=True)
+    return task.output
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +103,16 @@ def test_variables_that_were_set_before_are_set_again(pipeline_file: Path, monke
         monkeypatch.setenv(name, "1")
     run_pipeline(pipeline_file, {"what": "work"})
     assert {os.environ[name] for name in (ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE)} == {"1"}
+
+
+def test_a_pipeline_for_a_cluster_runs_here_without_a_run_and_without_a_word_about_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two documents, placeholders, resources and a TaskConfig: a run's number, another each time, would lose a job."""
+    path = tmp_path / "told.yaml"
+    compiler.Compiler().compile(told, str(path))
+    assert path.read_text().count("\n---\n") == 1
+    run_id, task_name, task_id, task_config = json.loads(run_pipeline(path, {}))
+    assert (run_id, task_name, task_id) == ("", "", "")
+    assert not any(task_config.values())
+    assert capfd.readouterr() == ("", "")

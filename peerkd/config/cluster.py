@@ -1,0 +1,247 @@
+"""The workers of a job on a cluster: how many, with what, where, and how long they are waited for."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from peerkd.config.pipelines import Pipeline
+from peerkd.config.prices import Prices
+from peerkd.config.resolve import load_file, load_text, override, split_overrides
+from peerkd.config.strict import StrictConfig
+
+CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
+"""Names a YAML file with an operator's defaults."""
+
+CLUSTER_VARIABLE: Final = "PEERKD_CLUSTER"
+"""Holds such a file's text, where no file is named: a pipeline's pod is more easily given a variable than a file."""
+
+_QUANTITY: Final = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i)?")
+_FACTORS: Final = {"": 1.0, "m": 1e-3} | {
+    prefix + suffix: float(base**power)
+    for suffix, base in (("", 1000), ("i", 1024))
+    for power, prefix in enumerate("kMGTPE" if not suffix else "KMGTPE", 1)
+}
+
+
+def _as_text(value: object) -> object:
+    """YAML reads ``cpu_per_worker=2`` as a number; to Kubernetes it is the same as the text."""
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[str, BeforeValidator(_as_text)]
+"""An amount as Kubernetes writes it: 500m, 2, 2Gi."""
+
+AnyMapping = dict[str, Any]
+
+
+class ClusterConfig(StrictConfig):
+    """What a job's workers are given. It changes nothing of a result, so it is no part of an experiment."""
+
+    namespace: str | None = None
+    """Where jobs are made. Null: the launcher's own, or the kubeconfig's."""
+
+    image: str | None = None
+    """The trainer's image. Null: the environment's PEERKD_TRAINER_IMAGE, else the published one of this version."""
+
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of secrets for the image's registry."""
+
+    service_account: str = "peerkd-worker"
+    """Of the workers; its token is not mounted."""
+
+    num_workers: int = Field(default=1, ge=1)
+    """Pods of a job. Trials are shared out among them."""
+
+    gpus_per_worker: int = Field(default=0, ge=0)
+
+    gpu_resource: str = "nvidia.com/gpu"
+    """What the cluster calls a GPU."""
+
+    cpu_per_worker: Quantity = "1"
+    """Requested, and the limit."""
+
+    memory_per_worker: Quantity = "2Gi"
+    """Requested, and the limit: a worker that takes more is killed."""
+
+    shared_memory: Quantity = "1Gi"
+    """Size of /dev/shm at most; what is in it counts against memory_per_worker."""
+
+    store_secret: str = "peerkd-store"
+    """The secret with the store's access-key and secret-key. Empty: the workers have no keys from us."""
+
+    queue: str | None = None
+    """A LocalQueue of Kueue. Null: jobs start at once."""
+
+    priority: str | None = None
+    """A WorkloadPriorityClass of Kueue."""
+
+    priority_class: str | None = None
+    """A PriorityClass of the pods."""
+
+    node_selector: dict[str, str] = Field(default={})
+    """Labels that a worker's node must have."""
+
+    tolerations: tuple[AnyMapping, ...] = ()
+    """As in a pod."""
+
+    affinity: AnyMapping | None = None
+    """As in a pod."""
+
+    volumes: tuple[AnyMapping, ...] = ()
+    """As in a pod, beside those for /tmp and /dev/shm."""
+
+    volume_mounts: tuple[AnyMapping, ...] = ()
+    """As in a container."""
+
+    env: tuple[AnyMapping, ...] = ()
+    """As in a container; an entry replaces ours of the same name."""
+
+    deadline_seconds: float | None = Field(default=None, gt=0)
+    """Longest time that a job may run. Time in a queue does not count. Null: none."""
+
+    stall_seconds: float | None = Field(default=1800, gt=0)
+    """How long a running job may say nothing of its progress. Null: for ever."""
+
+    start_seconds: float = Field(default=60, gt=0)
+    """How long a worker may be unable to start, for instance without its image, before the job is given up."""
+
+    schedule_seconds: float | None = Field(default=None, gt=0)
+    """How long a worker may wait for a node that has room. Null: for ever, since nodes may be on their way."""
+
+    patience_seconds: float = Field(default=600, gt=0)
+    """How long the cluster's API may be away before the launcher gives up."""
+
+    max_restarts: int = Field(default=3, ge=0)
+    """Of one worker that was evicted, ran out of memory, or lost its node or its store."""
+
+    max_retries: int = Field(default=2, ge=0)
+    """New jobs after one that failed as a whole, though another attempt may succeed."""
+
+    lease_seconds: float = Field(default=60, ge=1)
+    """A job whose launcher has not been heard of for so long may be deleted."""
+
+    ttl_seconds_after_finished: int = Field(default=3600, ge=0)
+    """How long an ended job is kept to be looked at."""
+
+    price_per_gpu_hour: float | None = Field(default=None, ge=0)
+    """In any currency; reports tell what a run cost. Null: they tell GPU-seconds alone."""
+
+    price_per_worker_hour: float | None = Field(default=None, ge=0)
+    """Of a worker's CPUs and memory."""
+
+    @property
+    def prices(self) -> Prices:
+        """What a job's workers cost."""
+        return Prices(gpu_hour=self.price_per_gpu_hour, worker_hour=self.price_per_worker_hour)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for field in ("cpu_per_worker", "memory_per_worker", "shared_memory"):
+            if not _QUANTITY.fullmatch(getattr(self, field)):
+                raise ValueError(
+                    f"{field} must be an amount as Kubernetes writes it, as in 500m or 2Gi, got {getattr(self, field)}."
+                )
+        if amount(self.shared_memory) > amount(self.memory_per_worker):
+            raise ValueError(
+                f"shared_memory must be at most memory_per_worker ({self.memory_per_worker}), since it counts against "
+                f"it, got {self.shared_memory}."
+            )
+        if self.queue is None and self.priority is not None:
+            raise ValueError(f"priority must come with a queue, got {self.priority}.")
+        return self
+
+
+def amount(quantity: str) -> float:
+    """Return how much a quantity is: bytes, or whole CPUs."""
+    match = _QUANTITY.fullmatch(quantity)
+    assert match is not None
+    return float(match[1]) * _FACTORS[match[2] or ""]
+
+
+def resolve_cluster(
+    text: str = "",
+    *,
+    num_workers: str = "",
+    gpus: str = "",
+    file: Path | None = None,
+    task_config: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> ClusterConfig:
+    """Return the cluster that an operator's file describes, then a pipeline's task, then what a person types.
+
+    Args:
+        text: ``key=value`` pairs parted by white space, as in ``queue=research memory_per_worker=8Gi``.
+        num_workers: A whole number as text, or empty. Pipelines drop numbers silently.
+        gpus: GPUs of each worker: a whole number as text, or empty.
+        file: YAML, or None.
+        task_config: See ``with_task_config``.
+        environment: Where the file's text is looked for if there is no file.
+
+    Raises:
+        ValueError: If the file cannot be read, a key is unknown, or a value breaks a rule.
+    """
+    base = _operators_defaults(file, environment.get(CLUSTER_VARIABLE, ""))
+    pairs = split_overrides(text)
+    for field, parameter, given in (("num_workers", "num_workers", num_workers), ("gpus_per_worker", "gpus", gpus)):
+        if given:
+            if not given.isdecimal():
+                raise ValueError(f"{parameter} must be a whole number, got {given}.")
+            pairs.append(f"{field}={int(given)}")
+    return override(with_task_config(base, task_config or {}), pairs)
+
+
+def _operators_defaults(file: Path | None, text: str) -> ClusterConfig:
+    form = Pipeline("cluster", ClusterConfig, {})
+    if file:
+        return load_file(form, file)
+    return load_text(form, text, source=f"{CLUSTER_VARIABLE}={text[:40]}") if text.strip() else ClusterConfig()
+
+
+def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> ClusterConfig:
+    """Return the cluster with what a pipeline's author has set on the task; what is empty there changes nothing.
+
+    Args:
+        cluster: The defaults.
+        task_config: ``dataclasses.asdict`` of Kubeflow's ``dsl.TaskConfig``, or an empty mapping.
+
+    Raises:
+        ValueError: If the task has a resource or a field that no worker can be given.
+    """
+    values = cluster.model_dump(mode="json")
+    given = {name: value for name, value in task_config.items() if value}
+    # What a pipeline tells its launcher of the store reaches the workers by way of the job itself.
+    given["env"] = [entry for entry in given.pop("env", ()) if not str(entry.get("name")).startswith("PEERKD_")]
+    resources = given.pop("resources", {})
+    asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+    for resource, quantity in asked.items():
+        field = {"cpu": "cpu_per_worker", "memory": "memory_per_worker"}.get(resource)
+        if field:
+            values[field] = quantity
+        elif "/" in resource and str(quantity).isdecimal():
+            # An accelerator's name has a domain: nvidia.com/gpu, amd.com/gpu.
+            values |= {"gpu_resource": resource, "gpus_per_worker": int(quantity)}
+        else:
+            raise ValueError(f"resources must be cpu, memory or a number of GPUs, got {resource}={quantity}.")
+    # A smaller limit on memory than our default for /dev/shm must not need a second setting.
+    if "memory" in asked and amount_or_zero(asked["memory"]) < amount(cluster.shared_memory):
+        values["shared_memory"] = asked["memory"]
+    for field in ("node_selector", "affinity"):
+        if field in given:
+            values[field] = given.pop(field)
+    for field in ("tolerations", "env", "volumes", "volume_mounts"):
+        values[field] = [*values[field], *given.pop(field, ())]
+    if given:
+        raise ValueError(f"task_config must hold no other fields, got {', '.join(given)}.")
+    return ClusterConfig.from_mapping(values)
+
+
+def amount_or_zero(quantity: object) -> float:
+    """Return how much a quantity is; 0 for what is none, which the config then refuses by name."""
+    text = str(quantity)
+    return amount(text) if _QUANTITY.fullmatch(text) else 0.0

@@ -1,0 +1,95 @@
+"""Checks by asking the cluster whether it would take what a launcher makes. Nothing is made."""
+
+from typing import Any, Final
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.errors import ClusterRefusedError
+from peerkd.launch.doctor.finding import Finding, check
+from peerkd.launch.kubernetes.client import NODES, SERVICE_ACCOUNTS, Cluster
+from peerkd.launch.kubernetes.manifest import manifest_for
+from peerkd.launch.order import StageOrder
+
+_DRY_RUN: Final = [("dryRun", "All")]
+_STATUS_FORBIDDEN: Final = 403
+
+
+def sample_job(settings: ClusterConfig, store: str) -> dict[str, Any]:
+    """Return the job of an order that nobody gives."""
+    order = StageOrder(stage="distill_pairs", config_json="{}", store=store, inputs={}, key="distill_pairs/doctor")
+    return manifest_for(order, settings)
+
+
+def check_job(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
+    """Ask whether a job would be taken: its form, webhooks, policies."""
+    path = f"/apis/kubeflow.org/v1/namespaces/{cluster.namespace}/pytorchjobs"
+    return _ask(cluster, "job", path, sample_job(settings, store), "a job", asked="create PyTorchJobs")
+
+
+def check_worker(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
+    """Ask whether a worker's pod would be taken: pod security, quota, service account, priority class."""
+    template = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**template["metadata"], "name": "peerkd-doctor"},
+        "spec": {**template["spec"], "restartPolicy": "Never"},
+    }
+    path = f"/api/v1/namespaces/{cluster.namespace}/pods"
+    return _ask(cluster, "worker", path, pod, "a worker", asked="create pods, which nobody but the operator must")
+
+
+@check("service account", asked="get service accounts")
+def check_service_account(cluster: Cluster, settings: ClusterConfig) -> Finding:
+    """Look whether the workers' account is there: without it no pod is made, and nobody is told."""
+    if cluster.get(SERVICE_ACCOUNTS, settings.service_account):
+        return Finding("service account", True, f"The workers' account {settings.service_account} is there.")
+    return Finding(
+        "service account",
+        False,
+        f"There is no service account {settings.service_account} in {cluster.namespace}: no worker would be made.",
+        "Apply manifests/base, or set service_account in the cluster's settings.",
+    )
+
+
+@check("image", asked="list nodes")
+def check_image(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
+    """Look at the form of the trainer's image, and on how many nodes it is."""
+    container = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][
+        0
+    ]
+    image = container["image"]
+    name, _, tag = image.rpartition("/")[2].partition("@" if "@" in image else ":")
+    if not name or not tag or tag == "latest":
+        return Finding(
+            "image",
+            False,
+            f"The trainer's image must have a tag or a digest, and not latest, got {image}.",
+            "Set image in the cluster's settings, as in image=registry.example/peerkd-trainer:0.1.0.",
+        )
+    nodes = cluster.list(NODES)["items"]
+    num_there = sum(_has(node, image) for node in nodes)
+    if num_there:
+        return Finding("image", True, f"{image} is on {num_there} of {len(nodes)} nodes.")
+    if settings.image_pull_policy == "Never":
+        return Finding(
+            "image",
+            False,
+            f"{image} is on none of {len(nodes)} nodes, and none may pull it.",
+            "Load it onto the nodes, or set image_pull_policy=IfNotPresent.",
+        )
+    return Finding("image", None, f"{image} is on none of {len(nodes)} nodes yet; the first worker pulls it.")
+
+
+def _has(node: dict[str, Any], image: str) -> bool:
+    return any(image in (each.get("names") or []) for each in node["status"].get("images") or [])
+
+
+def _ask(cluster: Cluster, name: str, path: str, body: dict[str, Any], what: str, *, asked: str) -> Finding:
+    try:
+        cluster.request("POST", path, query=_DRY_RUN, body=body)
+    except ClusterRefusedError as error:
+        # Both a missing right and a policy's no have the status 403; a right's has these words.
+        if error.status == _STATUS_FORBIDDEN and " cannot create resource " in str(error):
+            return Finding(name, None, f"You may not {asked}, so this was not checked.")
+        return Finding(name, False, f"The cluster would not take {what}: {error}", "Mend what it names.")
+    return Finding(name, True, f"The cluster would take {what} in {cluster.namespace}.")

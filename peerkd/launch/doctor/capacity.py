@@ -1,0 +1,123 @@
+"""Checks of room: quotas of the namespace, and nodes large enough for a worker."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from peerkd.config.cluster import ClusterConfig, amount
+from peerkd.launch.doctor.finding import Finding, check
+from peerkd.launch.kubernetes.client import NODES, RESOURCE_QUOTAS, Cluster, Resource
+
+LIMIT_RANGES: Final = Resource("", "v1", "limitranges")
+
+
+@check("quota", asked="list resource quotas")
+def check_quota(cluster: Cluster, settings: ClusterConfig) -> Finding:
+    """Look whether the namespace's quotas have room for one job now, and whether pods need limits that none gives."""
+    short = []
+    needs = _needs(settings)
+    quotas = cluster.list(RESOURCE_QUOTAS)["items"]
+    for quota in quotas:
+        status = quota.get("status") or {}
+        used = status.get("used") or {}
+        for name, hard in (status.get("hard") or {}).items():
+            left = _amount(hard) - _amount(used.get(name, "0"))
+            if name in needs and left < needs[name]:
+                short.append(f"{name} has {_plain(left)} left of {hard} and a job takes {_plain(needs[name])}")
+    if short:
+        return Finding(
+            "quota",
+            False,
+            f"A job of {settings.num_workers} does not fit into the quotas of {cluster.namespace}: {'; '.join(short)}.",
+            "Wait for other jobs, ask for fewer or smaller workers, or raise the ResourceQuota.",
+        )
+    counted = {name for quota in quotas for name in (quota.get("status") or {}).get("hard") or {}}
+    if counted & {"requests.cpu", "requests.memory", "limits.memory", "limits.cpu", "cpu", "memory"}:
+        ranges = cluster.list(LIMIT_RANGES)["items"]
+        if not any(limit["type"] == "Container" for each in ranges for limit in each["spec"]["limits"]):
+            return Finding(
+                "quota",
+                False,
+                f"{cluster.namespace} has a quota of CPU or memory and no LimitRange: launchers in a pipeline, which "
+                "ask for nothing, would be refused.",
+                "Apply limits.yaml of manifests/base.",
+            )
+    return Finding("quota", True, f"A job of {settings.num_workers} fits into the quotas of {cluster.namespace}.")
+
+
+@check("nodes", asked="list nodes")
+def check_nodes(cluster: Cluster, settings: ClusterConfig) -> Finding:
+    """Look whether nodes that a worker may be on are large enough, and enough of them.
+
+    What other pods hold there is not looked at: they come and go.
+    """
+    wanted = {"cpu": _amount(settings.cpu_per_worker), "memory": _amount(settings.memory_per_worker)}
+    if settings.gpus_per_worker:
+        wanted[settings.gpu_resource] = settings.gpus_per_worker
+    nodes = [node for node in cluster.list(NODES)["items"] if _admits(node, settings)]
+    room = sum(
+        min(int(_amount(node["status"]["allocatable"].get(name, "0")) // value) for name, value in wanted.items())
+        for node in nodes
+    )
+    worker = ", ".join(f"{name} {_plain(value)}" for name, value in wanted.items())
+    if room >= settings.num_workers:
+        return Finding("nodes", True, f"{len(nodes)} nodes have room for {room} workers ({worker}), if empty.")
+    return Finding(
+        "nodes",
+        False,
+        f"{len(nodes)} nodes that workers may be on have room for {room} workers ({worker}), even if empty, and a job "
+        f"has {settings.num_workers}.",
+        "Ask for less, add nodes, or mend node_selector and tolerations; a pool that grows from zero shows no nodes "
+        "until a job waits for them.",
+    )
+
+
+def _needs(settings: ClusterConfig) -> Mapping[str, float]:
+    """Return what one job takes of everything that a quota may count."""
+    num = settings.num_workers
+    cpu, memory = num * _amount(settings.cpu_per_worker), num * _amount(settings.memory_per_worker)
+    gpus = num * settings.gpus_per_worker
+    needs: dict[str, float] = {
+        "pods": num,
+        "count/pods": num,
+        "count/pytorchjobs.kubeflow.org": 1,
+        **dict.fromkeys(("cpu", "requests.cpu", "limits.cpu"), cpu),
+        **dict.fromkeys(("memory", "requests.memory", "limits.memory"), memory),
+    }
+    return needs | ({f"requests.{settings.gpu_resource}": gpus} if gpus else {})
+
+
+def _admits(node: Mapping[str, Any], settings: ClusterConfig) -> bool:
+    spec, labels = node["spec"], node["metadata"].get("labels") or {}
+    if spec.get("unschedulable"):
+        return False
+    if any(labels.get(key) != value for key, value in settings.node_selector.items()):
+        return False
+    return all(
+        taint["effect"] == "PreferNoSchedule" or _tolerated(taint, settings.tolerations)
+        for taint in spec.get("taints") or []
+    )
+
+
+def _tolerated(taint: Mapping[str, Any], tolerations: Iterable[Mapping[str, Any]]) -> bool:
+    return any(
+        each.get("effect", taint["effect"]) == taint["effect"]
+        and each.get("key", taint["key"]) == taint["key"]
+        and (each.get("operator") == "Exists" or each.get("value", "") == taint.get("value", ""))
+        for each in tolerations
+    )
+
+
+def _amount(quantity: object) -> float:
+    """Return how much a quantity is that the cluster itself has written: a number's form 1e3 is also one."""
+    text = str(quantity)
+    try:
+        return float(text)
+    except ValueError:
+        return amount(text)
+
+
+def _plain(value: float) -> str:
+    for unit, size in (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:g}"

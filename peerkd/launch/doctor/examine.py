@@ -1,0 +1,73 @@
+"""All checks, one after another."""
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.errors import ClusterUnavailableError
+from peerkd.launch.doctor import access, admission, api, capacity, queue, store
+from peerkd.launch.doctor.finding import Finding
+from peerkd.launch.kubernetes.client import Cluster
+
+_PACKAGES: Final = ("peerkd", "kubernetes", "kubeflow-training", "kfp", "minio")
+
+
+def examine(cluster: Cluster, settings: ClusterConfig, *, store_address: str) -> Iterator[Finding]:
+    """Yield what each check finds, beginning with the cluster itself; where nobody answers, that is all there is.
+
+    Args:
+        cluster: Seen from the namespace in which jobs are made.
+        settings: What a job would be given.
+        store_address: Of the artifact store; empty if it is not to be looked at.
+    """
+    yield check_versions()
+    checks: list[Callable[[], Finding | None]] = [
+        lambda: api.check_reachable(cluster),
+        lambda: api.check_namespace(cluster),
+        lambda: access.check_access(cluster),
+        lambda: api.check_pytorchjobs(cluster),
+        lambda: api.check_operator(cluster),
+        lambda: api.check_workflows(cluster),
+        lambda: api.check_kueue(cluster, settings),
+        lambda: queue.check_queue(cluster, settings),
+        lambda: queue.check_cluster_queue(cluster, settings),
+        lambda: admission.check_service_account(cluster, settings),
+        lambda: store.check_secret(cluster, settings.store_secret),
+        lambda: admission.check_job(cluster, settings, store_address),
+        lambda: admission.check_worker(cluster, settings, store_address),
+        lambda: admission.check_image(cluster, settings, store_address),
+        lambda: capacity.check_quota(cluster, settings),
+        lambda: capacity.check_nodes(cluster, settings),
+    ]
+    for each in checks:
+        try:
+            found = each()
+        except ClusterUnavailableError as error:
+            yield Finding(
+                "cluster", False, str(error), "Look at KUBECONFIG, and at the network between here and there."
+            )
+            break
+        if found is not None:
+            yield found
+    if store_address:
+        yield from store.check_artifacts(store_address)
+    else:
+        yield Finding("store", None, "No store was looked at.", "Give --store its address, as in s3://peerkd/runs.")
+
+
+def check_versions() -> Finding:
+    """Name what is installed here, for whoever is asked for help."""
+    found = {package: _version(package) for package in _PACKAGES}
+    told = ", ".join(f"{package} {number or 'absent'}" for package, number in found.items())
+    lacking = [package for package in ("kubernetes", "kubeflow-training") if not found.get(package)]
+    if lacking:
+        return Finding("versions", False, f"{told}.", "Install peerkd with its extra cluster.")
+    return Finding("versions", True, f"{told}.")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,42 @@
+"""Checks of the artifact store, from where they are run."""
+
+from typing import Final
+
+from peerkd.artifacts.check import check_store
+from peerkd.launch.doctor.finding import Finding, check
+from peerkd.launch.kubernetes.client import SECRETS, Cluster
+
+_MENDS: Final = {
+    "address": "Give --store an address as in s3://bucket/prefix, and set PEERKD_S3_ENDPOINT.",
+    "credentials": "Set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, or the variables of AWS.",
+}
+_MEND: Final = "Look at PEERKD_S3_ENDPOINT, at the keys and at what they may do with the bucket."
+_KEYS: Final = ("access-key", "secret-key")
+
+
+def check_artifacts(address: str) -> list[Finding]:
+    """Put, get, list and delete something in the store, also in parts as large files are."""
+    return [
+        Finding(f"store: {found.name}", found.passed, found.text, "" if found.passed else _MENDS.get(found.name, _MEND))
+        for found in check_store(address)
+    ]
+
+
+@check("store secret", asked="get secrets")
+def check_secret(cluster: Cluster, name: str) -> Finding | None:
+    """Look whether the secret with the workers' keys to the store has both."""
+    if not name:
+        return None
+    secret = cluster.get(SECRETS, name)
+    lacking = [key for key in _KEYS if key not in ((secret or {}).get("data") or {})]
+    if lacking:
+        return Finding(
+            "store secret",
+            False,
+            f"The secret {name} with the keys to the store is not in {cluster.namespace}."
+            if secret is None
+            else f"The secret {name} must have {' and '.join(lacking)}.",
+            f"kubectl create secret generic {name} --namespace {cluster.namespace} --from-literal=access-key=... "
+            "--from-literal=secret-key=...",
+        )
+    return Finding("store secret", True, f"The secret {name} has the keys to the store.")

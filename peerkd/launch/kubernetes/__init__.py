@@ -1,0 +1,1 @@
+"""Orders as PyTorchJobs. ``client.py`` alone knows the service; everything else handles plain mappings."""

@@ -1,0 +1,172 @@
+"""The workers of a stage as processes on this machine."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Final, NoReturn
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.errors import StageFailedError
+from peerkd.launch.edge import ERROR_FILE_VARIABLE, EXIT_USER_ERROR, RUNNER_PID_VARIABLE, TERMINATION_LOG_VARIABLE
+from peerkd.launch.order import JobAccount, StageOrder
+from peerkd.launch.torchrun import ENDPOINT_VARIABLE
+from peerkd.launch.worker import NUM_CORES_VARIABLE, NUM_WORKERS_VARIABLE, WORKER_INDEX_VARIABLE, count_cores
+from peerkd.metrics.progress import LINE_PREFIX
+
+_GPUS_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
+_NUM_SHOWN_LINES: Final = 40
+_INTERVAL_SECONDS: Final = 0.1
+_GRACE_SECONDS: Final = 10.0
+"""What a worker gets to save what it has, when another one has failed."""
+
+
+class LocalWorkers:
+    """Carries out orders by processes on this machine. Of the cluster, only the number of workers plays a part."""
+
+    def __init__(self, cluster: ClusterConfig) -> None:
+        self._num_workers = cluster.num_workers
+
+    def run(self, order: StageOrder) -> Sequence[JobAccount]:
+        """Run the order's command line in each worker, wait for all, and relay what they say.
+
+        Raises:
+            ValueError: If a worker found something that the user can mend.
+            StageFailedError: If a worker failed otherwise. The others are ended first.
+        """
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+            workers: list[_LocalWorker] = []
+            try:
+                for index, environment in enumerate(self._environments(order)):
+                    error_file = Path(folder, f"error-{index}.json")
+                    workers.append(_LocalWorker(order, index, self._num_workers, environment, error_file))
+                failed = _wait(workers)
+            finally:
+                _end(workers)
+            if failed:
+                failed.raise_error()
+        return [
+            JobAccount(
+                name="local", seconds=time.monotonic() - started, num_workers=self._num_workers, gpus_per_worker=0
+            )
+        ]
+
+    def _environments(self, order: StageOrder) -> list[dict[str, str]]:
+        shared = {
+            # A worker hangs on this process, and this one perhaps on another.
+            RUNNER_PID_VARIABLE: str(os.getpid()),
+            # The end of this process is for this process to tell.
+            TERMINATION_LOG_VARIABLE: os.devnull,
+            "PYTHONUNBUFFERED": "1",
+            NUM_WORKERS_VARIABLE: str(self._num_workers),
+        }
+        if order.num_processes > 1 and self._num_workers > 1:
+            shared[ENDPOINT_VARIABLE] = f"localhost:{_free_port()}"
+        own: list[dict[str, str]] = [{WORKER_INDEX_VARIABLE: str(index)} for index in range(self._num_workers)]
+        if self._num_workers > 1:
+            gpus = _gpus()
+            for index, each in enumerate(own):
+                each[NUM_CORES_VARIABLE] = str(_share(count_cores(), index, self._num_workers))
+                if gpus:
+                    each[_GPUS_VARIABLE] = ",".join(gpus[index :: self._num_workers] or [gpus[index % len(gpus)]])
+        return [{**os.environ, **shared, **each} for each in own]
+
+
+class _LocalWorker:
+    """One of the processes."""
+
+    def __init__(
+        self, order: StageOrder, index: int, num_workers: int, environment: dict[str, str], error_file: Path
+    ) -> None:
+        self._stage, self._index, self._error_file = order.stage, index, error_file
+        # With several, each line says whose it is.
+        self._mark = f"{LINE_PREFIX} {order.stage}: ", f"worker {index}: " if num_workers > 1 else ""
+        self._kept: deque[str] = deque(maxlen=_NUM_SHOWN_LINES)
+        _, *arguments = order.command()
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**environment, ERROR_FILE_VARIABLE: str(error_file)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        assert self.process.stdout is not None
+        self._relay = threading.Thread(target=self._pass_on, args=(self.process.stdout,), daemon=True)
+        self._relay.start()
+
+    def close(self) -> None:
+        """Take the last of what an ended process said."""
+        self._relay.join(timeout=_GRACE_SECONDS)
+
+    def raise_error(self) -> NoReturn:
+        """Raise what ended the process."""
+        if self._error_file.exists():
+            told = json.loads(self._error_file.read_text(encoding="utf-8"))
+            raise (ValueError if told["exit_code"] == EXIT_USER_ERROR else StageFailedError)(told["message"])
+        code = self.process.returncode
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code} without saying why"
+        lines = "\n".join(self._kept)
+        raise StageFailedError(f"Worker {self._index} of {self._stage} {how}; its last lines were:\n{lines}")
+
+    def _pass_on(self, lines: IO[str]) -> None:
+        prefix, mark = self._mark
+        with lines:
+            for line in lines:
+                if not line.startswith(LINE_PREFIX):
+                    self._kept.append(line.rstrip())
+                told = line.replace(prefix, prefix + mark, 1) if line.startswith(prefix) else line
+                sys.stdout.write(told)
+                sys.stdout.flush()
+
+
+def _wait(workers: Sequence[_LocalWorker]) -> _LocalWorker | None:
+    """Return when all workers have ended well, or with the first that has not."""
+    while True:
+        codes = [worker.process.poll() for worker in workers]
+        for worker, code in zip(workers, codes, strict=True):
+            if code:
+                return worker
+        if None not in codes:
+            return None
+        time.sleep(_INTERVAL_SECONDS)
+
+
+def _end(workers: Sequence[_LocalWorker]) -> None:
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.process.terminate()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for worker in workers:
+        try:
+            worker.process.wait(timeout=max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+        worker.close()
+
+
+def _gpus() -> list[str]:
+    """Return the GPUs that may be used, as numbers or names; without asking torch, which this process does not have."""
+    if _GPUS_VARIABLE in os.environ:
+        return [gpu for gpu in os.environ[_GPUS_VARIABLE].split(",") if gpu]
+    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _share(total: int, index: int, num_workers: int) -> int:
+    return max(1, total // num_workers + (index < total % num_workers))
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,146 @@
+"""A compiled pipeline as a file: what it can be given, checked before anything is sent anywhere."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+MAX_ARGUMENT_BYTES: Final = 10_000
+"""Kubeflow Pipelines' own bound on all arguments of a run together, where an operator has not raised it."""
+
+_TEXT: Final = "STRING"
+_MAX_SHOWN: Final = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    """A compiled pipeline."""
+
+    name: str
+    parameters: Mapping[str, Mapping[str, Any]]
+    """What a run can be given: name to parameterType, defaultValue and description."""
+
+    images: frozenset[str]
+    documents: tuple[Mapping[str, Any], ...]
+    """The pipeline, and what it asks of Kubernetes."""
+
+    def with_image(self, image: str) -> "Package":
+        """Return the pipeline with every task in another image: one by digest, or of a registry nearer by."""
+        document = json.loads(json.dumps(self.documents[0]))
+        for executor in document["deploymentSpec"]["executors"].values():
+            if "container" in executor:
+                executor["container"]["image"] = image
+        return _package((document, *self.documents[1:]))
+
+    def to_yaml(self) -> str:
+        """Return the text that ``read_package`` reads."""
+        return yaml.safe_dump_all(self.documents, sort_keys=False)
+
+
+def read_package(path: Path) -> Package:
+    """Read what ``python -m pipelines.compile`` or ``kfp dsl compile`` wrote.
+
+    Raises:
+        ValueError: If the file cannot be read, or is no compiled pipeline.
+    """
+    try:
+        documents = tuple(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"pipeline must be a file that can be read, got {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"pipeline must be YAML, got {path}.") from error
+    try:
+        return _package(documents)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"pipeline must be a compiled pipeline, such as pipelines/jointkd.yaml, got {path}."
+        ) from error
+
+
+def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the arguments of ``key=value`` pairs, each of the type that the pipeline declares.
+
+    A text stays the text it is: ``num_workers=2`` for a parameter of text is "2", where ``kfp run create`` sends a
+    number, which the server refuses.
+
+    Raises:
+        ValueError: If a pair has no key, a key is unknown or comes twice, a value is not of its type, a parameter
+            without default is missing, or the server would not take the arguments.
+    """
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise ValueError(f"An argument must have the form key=value, got {pair}.")
+        if name not in package.parameters:
+            raise ValueError(
+                f"{name} is not a parameter of {package.name}, which has {', '.join(package.parameters)}, got {text}."
+            )
+        if name in given:
+            raise ValueError(f"{name} must be given once, got {given[name]} and {text}.")
+        given[name] = _value(name, text, kind=package.parameters[name]["parameterType"])
+    for name, parameter in package.parameters.items():
+        if name not in given and "defaultValue" not in parameter and not parameter.get("isOptional"):
+            raise ValueError(f"{name} is required.")
+    _check_what_the_server_takes(given)
+    return given
+
+
+def texts(package: Package, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return every parameter of text, with its default where it is not given."""
+    return {
+        name: str(arguments.get(name, parameter.get("defaultValue", "")))
+        for name, parameter in package.parameters.items()
+        if parameter["parameterType"] == _TEXT
+    }
+
+
+def _package(documents: tuple[Mapping[str, Any], ...]) -> Package:
+    spec = documents[0]
+    executors = spec["deploymentSpec"]["executors"].values()
+    return Package(
+        name=spec["pipelineInfo"]["name"],
+        parameters=spec["root"].get("inputDefinitions", {}).get("parameters", {}),
+        images=frozenset(executor["container"]["image"] for executor in executors if "container" in executor),
+        documents=documents,
+    )
+
+
+def _value(name: str, text: str, *, kind: str) -> Any:
+    if kind == _TEXT:
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{name} must be JSON, since it is no text but {kind}, got {_shorten(text)}.") from error
+    fits = {
+        "NUMBER_INTEGER": isinstance(value, int) and not isinstance(value, bool),
+        "NUMBER_DOUBLE": isinstance(value, int | float) and not isinstance(value, bool),
+        "BOOLEAN": isinstance(value, bool),
+        "LIST": isinstance(value, list),
+        "STRUCT": isinstance(value, dict),
+    }
+    if not fits.get(kind, True):
+        raise ValueError(f"{name} must be of the type {kind}, got {_shorten(text)}.")
+    return value
+
+
+def _check_what_the_server_takes(arguments: Mapping[str, Any]) -> None:
+    num_bytes = len(json.dumps(arguments, ensure_ascii=False).encode())
+    if num_bytes > MAX_ARGUMENT_BYTES:
+        largest = max(arguments, key=lambda name: len(str(arguments[name])))
+        raise ValueError(
+            f"The arguments must have at most {MAX_ARGUMENT_BYTES:,} bytes together, got {num_bytes:,}; "
+            f"the largest is {largest}."
+        )
+    for name, value in arguments.items():
+        beyond = next((character for character in str(value) if ord(character) > 0xFFFF), None)
+        if beyond:
+            raise ValueError(f"{name} must not hold emoji and the like, which the server refuses, got {beyond!a}.")
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."

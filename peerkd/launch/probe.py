@@ -1,0 +1,39 @@
+"""Answers the probes of a cluster: whether this process still does its work."""
+
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PATH = "/healthz"
+
+
+def serve_probe(port: int, *, pulse: Callable[[], float], max_seconds: float) -> ThreadingHTTPServer:
+    """Answer ``/healthz`` from a thread: 200 while ``pulse()`` is at most ``max_seconds``, else 503.
+
+    Args:
+        port: 0 takes any that is free; ``server_port`` of what is returned names it.
+        pulse: Returns the seconds since the last sign of life.
+        max_seconds: Longer without one, and the process had better be started anew.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Answer a probe."""
+            seconds = pulse()
+            status = HTTPStatus.OK if seconds <= max_seconds else HTTPStatus.SERVICE_UNAVAILABLE
+            body = f"last sign of life {seconds:.0f} s ago\n".encode()
+            if self.path != PATH:
+                status, body = HTTPStatus.NOT_FOUND, b""
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """A probe every few seconds is no news."""
+
+    server = ThreadingHTTPServer(("", port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

@@ -1,0 +1,66 @@
+"""Which worker of a job this process is: what its environment says, the same on every backend."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+WORKER_INDEX_VARIABLE: Final = "PEERKD_WORKER_INDEX"
+NUM_WORKERS_VARIABLE: Final = "PEERKD_NUM_WORKERS"
+RUN_ID_VARIABLE: Final = "PEERKD_RUN_ID"
+NUM_CORES_VARIABLE: Final = "PEERKD_NUM_CORES"
+"""CPU cores that a worker may use, where it sees more: in a container all those of the machine."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """One of the workers that share a stage."""
+
+    index: int = 0
+    """From 0."""
+
+    num_workers: int = 1
+    """Of the stage, this one included."""
+
+    run_id: str = ""
+    """A worker of another run is another worker, though it may have the same index and be at the same stage."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the worker that waits for all others and publishes."""
+        return self.index == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no others."""
+        return self.num_workers == 1
+
+
+def this_worker(environment: Mapping[str, str] | None = None) -> Worker:
+    """Return which worker the environment says that this is; without a word, the only one.
+
+    Raises:
+        ValueError: If the numbers are none, or do not fit together.
+    """
+    environment = os.environ if environment is None else environment
+    texts = {
+        name: environment.get(name) or default
+        for name, default in ((WORKER_INDEX_VARIABLE, "0"), (NUM_WORKERS_VARIABLE, "1"))
+    }
+    for name, text in texts.items():
+        if not text.isdecimal():
+            raise ValueError(f"{name} must be a whole number, got {text}.")
+    index, num_workers = (int(text) for text in texts.values())
+    if index >= num_workers:
+        raise ValueError(f"{WORKER_INDEX_VARIABLE} must be below {NUM_WORKERS_VARIABLE} ({num_workers}), got {index}.")
+    return Worker(index=index, num_workers=num_workers, run_id=environment.get(RUN_ID_VARIABLE, ""))
+
+
+def count_cores(environment: Mapping[str, str] | None = None) -> int:
+    """Return the number of CPU cores that this process may use."""
+    told = (os.environ if environment is None else environment).get(NUM_CORES_VARIABLE, "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,130 @@
+"""What the training operator, the kubelet and a queue do to objects, done by a test when it wants."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.fake_kubernetes.server import FakeKubernetes
+from tests.fake_kubernetes.store import Object, now
+
+NAMESPACE = "peerkd"
+
+
+class Operator:
+    def __init__(self, kubernetes: FakeKubernetes) -> None:
+        self._kubernetes, self._store = kubernetes, kubernetes.store
+
+    def job(self) -> Object:
+        (job,) = self._store.list("pytorchjobs", NAMESPACE)
+        return job
+
+    def pod_name(self, worker: int = 0) -> str:
+        return f"{self.job()['metadata']['name']}-worker-{worker}"
+
+    def set_condition(self, kind: str, *, message: str = "", status: str = "True", **times: str) -> None:
+        job = self.job()
+        state = job.setdefault("status", {})
+        others = [each for each in state.get("conditions", []) if each["type"] != kind]
+        state["conditions"] = [
+            *others,
+            {"type": kind, "status": status, "message": message, "lastTransitionTime": now()},
+        ]
+        state |= {"startTime": state.get("startTime", now()), **times}
+        self._store.put("pytorchjobs", NAMESPACE, job)
+
+    def change_job(self, change: Mapping[str, Any]) -> None:
+        from tests.fake_kubernetes.store import merged
+
+        self._store.put("pytorchjobs", NAMESPACE, merged(self.job(), change))
+
+    def make_pod(self, worker: int = 0, **status: Any) -> Object:
+        name = self.pod_name(worker)
+        self._kubernetes.logs.pop(name, None)
+        labels = {
+            "training.kubeflow.org/job-name": self.job()["metadata"]["name"],
+            "training.kubeflow.org/replica-index": str(worker),
+        }
+        pod = {"metadata": {"name": name, "labels": labels}, "status": {"phase": "Pending", **status}}
+        return self._store.put("pods", NAMESPACE, pod)
+
+    def set_pod(self, worker: int, status: Mapping[str, Any]) -> None:
+        pod = self._store.get("pods", NAMESPACE, self.pod_name(worker))
+        assert pod is not None
+        self._store.put("pods", NAMESPACE, {**pod, "status": dict(status)})
+
+    def wait_pod(self, worker: int, reason: str, message: str = "") -> None:
+        self.set_pod(worker, waiting(reason, message))
+
+    def run_pod(self, worker: int = 0) -> None:
+        self.set_pod(worker, {"phase": "Running", "containerStatuses": [container({"running": {"startedAt": now()}})]})
+
+    def start(self, num_workers: int = 1) -> None:
+        """Let all workers run."""
+        self.set_condition("Created")
+        for worker in range(num_workers):
+            self.make_pod(worker)
+            self.run_pod(worker)
+        self.set_condition("Running")
+
+    def end_pod(self, worker: int, exit_code: int, *, reason: str = "", message: str = "", at: str = "") -> None:
+        phase = "Failed" if exit_code else "Succeeded"
+        self.set_pod(worker, ended(exit_code, phase=phase, reason=reason, message=message, at=at or now()))
+        self._kubernetes.end_log(self.pod_name(worker))
+
+    def evict_pod(self, worker: int) -> None:
+        self.set_pod(worker, {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."})
+        self._kubernetes.end_log(self.pod_name(worker))
+
+    def remove_pod(self, worker: int) -> None:
+        self._store.remove("pods", NAMESPACE, self.pod_name(worker))
+
+    def remake_pod(self, worker: int) -> None:
+        """What restartPolicy ExitCode does after a code from 128."""
+        self.remove_pod(worker)
+        self.make_pod(worker)
+        self.run_pod(worker)
+
+    def succeed(self, num_workers: int = 1) -> None:
+        for worker in range(num_workers):
+            self.end_pod(worker, 0)
+        self.set_condition("Succeeded", completionTime=now())
+
+    def fail(self, message: str = "1 Worker replica(s) failed.") -> None:
+        self.set_condition("Failed", message=message)
+
+    def suspend(self, suspend: bool) -> None:
+        self.change_job({"spec": {"runPolicy": {"suspend": suspend}}})
+
+    def warn(self, about: Object, reason: str, message: str) -> None:
+        uid = about["metadata"]["uid"]
+        event = {
+            "metadata": {"name": f"{about['metadata']['name']}.{reason}.{self._store.version}"},
+            "involvedObject": {"uid": uid, "name": about["metadata"]["name"]},
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "lastTimestamp": now(),
+        }
+        self._store.put("events", NAMESPACE, event)
+
+
+def container(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": "pytorch", "state": dict(state)}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"phase": "Pending", "containerStatuses": [container(state)]}
+
+
+def ended(
+    exit_code: int, *, phase: str = "Failed", reason: str = "", message: str = "", at: str = ""
+) -> dict[str, Any]:
+    state = {
+        "terminated": {
+            "exitCode": exit_code,
+            "reason": reason or ("Error" if exit_code else "Completed"),
+            "message": message,
+            "finishedAt": at,
+        }
+    }
+    return {"phase": phase, "containerStatuses": [container(state)]}

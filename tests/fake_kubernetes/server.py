@@ -1,0 +1,348 @@
+"""The fake API's HTTP side. ``FakeKubernetes`` is what tests hold."""
+
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.fake_kubernetes.store import Object, Store, merged, now, selected
+
+_PATH = re.compile(
+    r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)"
+    r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?$"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+
+    @property
+    def is_watch(self) -> bool:
+        return self.query.get("watch") == "1"
+
+
+@dataclass
+class Log:
+    """Of one pod: what its container has printed so far."""
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    is_over: bool = False
+
+
+@dataclass
+class Fault:
+    """Answers requests that fit with a status, or by hanging up."""
+
+    fits: Callable[[Request], bool]
+    status: int | None
+    """None: the connection is closed without an answer."""
+
+    message: str
+    num_left: float
+
+
+class FakeKubernetes:
+    def __init__(self) -> None:
+        self.store = Store()
+        self.requests: list[Request] = []
+        self.logs: dict[str, Log] = {}
+        self.faults: list[Fault] = []
+        self.on_create: Callable[[Object], None] | None = None
+        self.seconds_until_gone = 0.0
+        """How long a deleted object stays, as one does whose pods have yet to end."""
+
+        self._connections: set[socket.socket] = set()
+        self._streams: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._port = 0
+        self._server: ThreadingHTTPServer | None = None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        fake = self
+
+        class Handler(_Handler):
+            kubernetes = fake
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Clients that hang up are part of the tests."""
+
+        self._server = Server(("127.0.0.1", self._port), Handler)
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Go away: nothing listens any more, and what is connected is cut."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        self._cut(self._connections)
+
+    def cut_streams(self) -> None:
+        """Break all watches and logs in the middle."""
+        self._cut(self._streams)
+
+    def fail(
+        self,
+        status: int | None,
+        *,
+        times: float = 1,
+        method: str = "",
+        path: str = "",
+        watch: bool | None = None,
+        message: str = "injected",
+    ) -> Fault:
+        def fits(request: Request) -> bool:
+            return (
+                method in ("", request.method) and path in request.path and (watch is None or request.is_watch == watch)
+            )
+
+        fault = Fault(fits, status, message, times)
+        self.faults.append(fault)
+        return fault
+
+    def fault_for(self, request: Request) -> Fault | None:
+        with self._lock:
+            for fault in self.faults:
+                if fault.num_left > 0 and fault.fits(request):
+                    fault.num_left -= 1
+                    return fault
+        return None
+
+    def asked(self, method: str, path: str = "") -> list[Request]:
+        """Return the requests so far of a method whose path has a text in it."""
+        return [each for each in list(self.requests) if each.method == method and path in each.path]
+
+    def log(self, pod: str, text: str, *, at: str | None = None) -> None:
+        """Let a pod's container print a line."""
+        stamp = at or datetime.now().astimezone().isoformat(timespec="microseconds")
+        with self.store.changed:
+            self.logs.setdefault(pod, Log()).lines.append((stamp, text))
+            self.store.changed.notify_all()
+
+    def end_log(self, pod: str) -> None:
+        with self.store.changed:
+            self.logs.setdefault(pod, Log()).is_over = True
+            self.store.changed.notify_all()
+
+    def delete_later(self, plural: str, namespace: str, name: str) -> None:
+        """Delete an object, and the pods of a job, at once or as slowly as the test wants."""
+
+        def finish() -> None:
+            time.sleep(self.seconds_until_gone)
+            for pod in self.store.list("pods", namespace):
+                if pod["metadata"].get("labels", {}).get("training.kubeflow.org/job-name") == name:
+                    self.store.remove("pods", namespace, pod["metadata"]["name"])
+            self.store.remove(plural, namespace, name)
+
+        seen = self.store.get(plural, namespace, name)
+        if seen is not None and self.seconds_until_gone:
+            seen["metadata"]["deletionTimestamp"] = now()
+            self.store.put(plural, namespace, seen)
+            threading.Thread(target=finish, daemon=True).start()
+        else:
+            finish()
+
+    @contextlib.contextmanager
+    def connected(self, connection: socket.socket) -> Iterator[None]:
+        with self._lock:
+            self._connections.add(connection)
+            if self._server is None:
+                # Accepted just before the end: nobody else will cut it.
+                connection.shutdown(socket.SHUT_RDWR)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+    @contextlib.contextmanager
+    def streaming(self, connection: socket.socket) -> Iterator[None]:
+        with self._lock:
+            self._streams.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams.discard(connection)
+
+    def _cut(self, connections: set[socket.socket]) -> None:
+        with self._lock:
+            for each in connections:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # A stream's lines must arrive when they are written.
+    wbufsize = 0
+    kubernetes: FakeKubernetes
+
+    def handle(self) -> None:
+        with self.kubernetes.connected(self.connection), contextlib.suppress(OSError):
+            super().handle()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_PATCH = do_DELETE = do_GET
+
+    def _serve(self) -> None:
+        address = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        query = {name: values[-1] for name, values in parse_qs(address.query).items()}
+        request = Request(self.command, address.path, query, body)
+        self.kubernetes.requests.append(request)
+        fault = self.kubernetes.fault_for(request)
+        if fault is not None and fault.status is None:
+            self.close_connection = True
+            return
+        if fault is not None:
+            assert fault.status is not None
+            self._refuse(fault.status, fault.message)
+            return
+        match = _PATH.match(request.path)
+        if match is None:
+            self._answer({"gitVersion": "fake"})
+            return
+        plural, namespace, name = match["plural"], match["namespace"] or "", match["name"] or ""
+        if match["sub"] == "log":
+            self._log(name, request)
+        elif request.is_watch:
+            self._watch(plural, namespace, request)
+        else:
+            self._object(plural, namespace, name, request)
+
+    def _object(self, plural: str, namespace: str, name: str, request: Request) -> None:
+        store = self.kubernetes.store
+        if request.method == "GET" and not name:
+            items = [each for each in store.list(plural, namespace) if self._is_selected(each, request)]
+            self._answer({"metadata": {"resourceVersion": str(store.version)}, "items": items})
+            return
+        if request.method == "POST":
+            name = request.body["metadata"]["name"]
+            if store.get(plural, namespace, name) is not None:
+                self._refuse(409, f'{plural} "{name}" already exists', reason="AlreadyExists")
+                return
+            made = store.put(plural, namespace, request.body)
+            if self.kubernetes.on_create is not None:
+                self.kubernetes.on_create(made)
+            self._answer(made, status=201)
+            return
+        seen = store.get(plural, namespace, name)
+        if seen is None:
+            self._refuse(404, f'{plural} "{name}" not found', reason="NotFound")
+        elif request.method == "GET":
+            self._answer(seen)
+        elif request.method == "PATCH":
+            uid = (request.body.get("metadata") or {}).get("uid", seen["metadata"]["uid"])
+            if uid != seen["metadata"]["uid"]:
+                self._refuse(409, "the UID in the precondition does not match", reason="Conflict")
+            else:
+                self._answer(store.put(plural, namespace, merged(seen, request.body)))
+        else:
+            wanted = ((request.body or {}).get("preconditions") or {}).get("uid", seen["metadata"]["uid"])
+            if wanted != seen["metadata"]["uid"]:
+                self._refuse(409, "the UID in the precondition does not match", reason="Conflict")
+                return
+            self.kubernetes.delete_later(plural, namespace, name)
+            self._answer({"kind": "Status", "status": "Success"})
+
+    def _watch(self, plural: str, namespace: str, request: Request) -> None:
+        store, version = self.kubernetes.store, int(request.query["resourceVersion"])
+        end = time.monotonic() + float(request.query["timeoutSeconds"])
+        with self.kubernetes.streaming(self.connection):
+            self._begin_stream()
+            while time.monotonic() < end:
+                if version < store.oldest:
+                    status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+                    self._chunk(json.dumps({"type": "ERROR", "object": status}) + "\n")
+                    break
+                for change in store.changes_after(version, plural, namespace):
+                    version = change.version
+                    if self._is_selected(change.seen, request):
+                        self._chunk(json.dumps({"type": change.kind, "object": change.seen}) + "\n")
+                with store.changed:
+                    if store.version <= version:
+                        store.changed.wait(min(0.2, max(0.0, end - time.monotonic())))
+                    elif not any(True for _ in store.changes_after(version, plural, namespace)):
+                        store.changed.wait(0.05)
+            self._chunk("")
+
+    def _log(self, pod: str, request: Request) -> None:
+        store = self.kubernetes.store
+        if not any(each["metadata"]["name"] == pod for each in store.list("pods", "")):
+            self._refuse(404, f'pods "{pod}" not found', reason="NotFound")
+            return
+        log = self.kubernetes.logs.setdefault(pod, Log())
+        since = request.query.get("sinceTime")
+        begin = datetime.fromisoformat(since).replace(microsecond=0) if since else None
+        num_sent = 0
+        with self.kubernetes.streaming(self.connection):
+            self._begin_stream()
+            while True:
+                with store.changed:
+                    lines, is_over = log.lines[num_sent:], log.is_over
+                    if not lines and not is_over and request.query.get("follow"):
+                        store.changed.wait(0.1)
+                if "tailLines" in request.query:
+                    lines = lines[-int(request.query["tailLines"]) :]
+                for stamp, text in lines:
+                    num_sent += 1
+                    if begin is None or datetime.fromisoformat(stamp) >= begin:
+                        self._chunk((f"{stamp} " if request.query.get("timestamps") else "") + text + "\n")
+                if not request.query.get("follow") or (is_over and num_sent >= len(log.lines)):
+                    break
+            self._chunk("")
+
+    def _is_selected(self, seen: Object, request: Request) -> bool:
+        return selected(
+            seen, labels=request.query.get("labelSelector", ""), fields=request.query.get("fieldSelector", "")
+        )
+
+    def _begin_stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def _chunk(self, text: str) -> None:
+        data = text.encode()
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def _answer(self, body: Any, *, status: int = 200) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _refuse(self, status: int, message: str, *, reason: str = "") -> None:
+        self._answer({"kind": "Status", "code": status, "reason": reason, "message": message}, status=status)

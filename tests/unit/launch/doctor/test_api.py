@@ -1,0 +1,105 @@
+import pytest
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from peerkd.launch.doctor import api
+from tests.unit.launch.doctor.conftest import Answering
+
+OPERATOR = "/apis/apps/v1/deployments"
+
+
+@pytest.mark.parametrize(("version", "ok"), [("v1.26.3", False), ("v1.27.0", True), ("v1.34.1+k3s1", True)])
+def test_an_old_cluster_is_told(cluster: Answering, version: str, ok: bool) -> None:
+    cluster.answers["/version"] = {"gitVersion": version}
+    finding = api.check_reachable(cluster)
+    assert (finding.ok, version in finding.sentence) == (ok, True)
+
+
+def test_a_cluster_that_does_not_answer_passes_on(cluster: Answering) -> None:
+    cluster.answers["/version"] = ClusterUnavailableError("The cluster's API cannot be reached.")
+    with pytest.raises(ClusterUnavailableError):
+        api.check_reachable(cluster)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ({"pod-security.kubernetes.io/enforce": "restricted"}, "The namespace peerkd admits restricted pods only."),
+        ({"pod-security.kubernetes.io/enforce": "baseline"}, "enforces the pod security level baseline"),
+        (None, "enforces the pod security level privileged"),
+    ],
+)
+def test_what_the_namespace_enforces_is_told(cluster: Answering, labels: dict[str, str] | None, sentence: str) -> None:
+    cluster.answers["/api/v1/namespaces/peerkd"] = {"metadata": {"labels": labels}}
+    finding = api.check_namespace(cluster)
+    assert finding.ok is True
+    assert sentence in finding.sentence
+    assert bool(finding.mend) == ("restricted pods" not in finding.sentence)
+
+
+def test_a_namespace_that_is_not_there_fails_and_one_that_cannot_be_seen_does_not(cluster: Answering) -> None:
+    assert api.check_namespace(cluster).ok is False
+    cluster.forbid("/api/v1/namespaces/peerkd")
+    finding = api.check_namespace(cluster)
+    assert (finding.ok, finding.sentence) == (None, "You may not get the namespace, so this was not checked.")
+
+
+def test_any_other_answer_fails_in_the_clusters_words(cluster: Answering) -> None:
+    cluster.answers["/api/v1/namespaces/peerkd"] = ClusterRefusedError("The cluster says teapot.", status=418)
+    assert api.check_namespace(cluster)[:3] == ("namespace", False, "The cluster says teapot.")
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "plural", "lacking"),
+    [
+        (api.check_pytorchjobs, "/apis/kubeflow.org/v1", "pytorchjobs", False),
+        # Kubeflow Pipelines is one way of three.
+        (api.check_workflows, "/apis/argoproj.io/v1alpha1", "workflows", None),
+    ],
+)
+def test_kinds_are_looked_for_where_everybody_may_look(cluster: Answering, check, path, plural, lacking) -> None:
+    assert check(cluster).ok is lacking
+    cluster.answers[path] = {"resources": [{"name": "others"}]}
+    assert check(cluster).ok is lacking
+    cluster.answers[path]["resources"].append({"name": plural})
+    assert check(cluster).ok is True
+
+
+def operator(*, num_ready: int, image: str) -> dict[str, object]:
+    return {
+        "metadata": {"namespace": "kubeflow"},
+        "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
+        "status": {"readyReplicas": num_ready} if num_ready else {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("items", "ok", "words"),
+    [
+        ([], False, "There is no training operator"),
+        ([operator(num_ready=0, image="x:v1.9.3")], False, "is not ready"),
+        ([operator(num_ready=1, image="x:v1.8.1")], False, "is 1.8.1"),
+        ([operator(num_ready=1, image="x:v1.9.3")], True, "kubeflow/training-operator is ready (1.9.3)."),
+        ([operator(num_ready=1, image="x:v1-93c5489")], True, "kubeflow/training-operator is ready."),
+    ],
+)
+def test_the_operator_must_be_there_ready_and_new_enough(cluster: Answering, items, ok, words) -> None:
+    cluster.answers[OPERATOR] = {"items": items}
+    finding = api.check_operator(cluster)
+    assert (finding.ok, words in finding.sentence) == (ok, True)
+    assert bool(finding.mend) is not ok
+
+
+def test_an_operator_that_cannot_be_seen_is_unknown(cluster: Answering) -> None:
+    cluster.forbid(OPERATOR)
+    assert api.check_operator(cluster).ok is None
+
+
+@pytest.mark.parametrize(("version", "ok"), [("v1beta2", True), ("v1beta1", False), (None, False)])
+def test_kueue_is_looked_for_if_a_queue_is_wanted(cluster: Answering, version: str | None, ok: bool) -> None:
+    if version:
+        cluster.answers[f"/apis/kueue.x-k8s.io/{version}"] = {"resources": [{"name": "localqueues"}]}
+    assert api.check_kueue(cluster, ClusterConfig()) is None
+    finding = api.check_kueue(cluster, ClusterConfig(queue="research"))
+    assert finding is not None
+    assert finding.ok is ok

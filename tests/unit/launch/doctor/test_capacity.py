@@ -1,0 +1,116 @@
+from typing import Any
+
+import pytest
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.doctor.capacity import check_nodes, check_quota
+from tests.unit.launch.doctor.conftest import Answering
+
+QUOTAS = "/api/v1/namespaces/peerkd/resourcequotas"
+RANGES = "/api/v1/namespaces/peerkd/limitranges"
+NODES = "/api/v1/nodes"
+
+TWO_WITH_GPUS = ClusterConfig(num_workers=2, gpus_per_worker=4, cpu_per_worker="8", memory_per_worker="16Gi")
+
+
+def quota(hard: dict[str, str], used: dict[str, str]) -> dict[str, Any]:
+    return {"items": [{"status": {"hard": hard, "used": used}}]}
+
+
+@pytest.mark.parametrize(
+    ("hard", "used", "short"),
+    [
+        ({"pods": "10"}, {"pods": "8"}, ""),
+        ({"pods": "10"}, {"pods": "9"}, "pods has 1 left of 10 and a job takes 2"),
+        ({"requests.cpu": "16"}, {}, ""),
+        ({"requests.cpu": "16"}, {"requests.cpu": "500m"}, "requests.cpu has 15.5 left of 16 and a job takes 16"),
+        ({"limits.memory": "20Gi"}, {"limits.memory": "0"}, "limits.memory has 20Gi left of 20Gi and a job takes 32Gi"),
+        ({"requests.nvidia.com/gpu": "8"}, {"requests.nvidia.com/gpu": "1"}, "requests.nvidia.com/gpu has 7 left of 8"),
+        ({"count/pytorchjobs.kubeflow.org": "1"}, {"count/pytorchjobs.kubeflow.org": "1"}, "takes 1"),
+        ({"secrets": "1"}, {"secrets": "1"}, ""),
+    ],
+)
+def test_a_job_must_fit_into_what_the_quotas_have_left(
+    cluster: Answering, hard: dict[str, str], used: dict[str, str], short: str
+) -> None:
+    cluster.answers[QUOTAS] = quota(hard, used)
+    cluster.answers[RANGES] = {"items": [{"spec": {"limits": [{"type": "Container"}]}}]}
+    finding = check_quota(cluster, TWO_WITH_GPUS)
+    assert finding is not None
+    assert finding.ok is not bool(short)
+    assert short in finding.sentence
+
+
+def test_a_quota_of_memory_needs_a_range_for_pods_that_ask_for_nothing(cluster: Answering) -> None:
+    cluster.answers[QUOTAS] = quota({"limits.memory": "1Ti"}, {})
+    cluster.answers[RANGES] = {"items": []}
+    finding = check_quota(cluster, ClusterConfig())
+    assert finding is not None
+    assert finding.ok is False
+    assert "no LimitRange" in finding.sentence
+
+
+def test_a_namespace_without_quotas_has_room(cluster: Answering) -> None:
+    cluster.answers[QUOTAS] = {"items": []}
+    finding = check_quota(cluster, ClusterConfig())
+    assert finding is not None
+    assert finding.ok is True
+
+
+def node(
+    *, gpus: int = 8, taint: str | None = None, labels: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
+    taints = [{"key": taint, "value": "present", "effect": "NoSchedule"}] if taint else []
+    return {
+        "metadata": {"labels": labels},
+        "spec": {"taints": taints, **spec},
+        "status": {"allocatable": {"cpu": "64", "memory": "263921040Ki", "nvidia.com/gpu": str(gpus)}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "ok"),
+    [
+        ([node()], True),
+        ([node(gpus=4)], False),
+        ([node(gpus=4), node(gpus=4)], True),
+        ([node(gpus=0), node(gpus=0)], False),
+        ([node(taint="nvidia.com/gpu")], True),
+        ([node(taint="maintenance")], False),
+        ([node(unschedulable=True)], False),
+        ([node(labels={"pool": "cpu"})], False),
+        ([], False),
+    ],
+    ids=range(9),
+)
+def test_nodes_must_have_room_for_all_workers(cluster: Answering, nodes: list[dict[str, Any]], ok: bool) -> None:
+    for each in nodes:
+        each["metadata"]["labels"] = each["metadata"]["labels"] or {"pool": "gpu"}
+    cluster.answers[NODES] = {"items": nodes}
+    settings = ClusterConfig.from_mapping(
+        {
+            **TWO_WITH_GPUS.model_dump(mode="json"),
+            "node_selector": {"pool": "gpu"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        }
+    )
+    finding = check_nodes(cluster, settings)
+    assert finding is not None
+    assert finding.ok is ok
+    assert bool(finding.mend) is not ok
+
+
+def test_a_toleration_of_another_value_does_not_help(cluster: Answering) -> None:
+    cluster.answers[NODES] = {"items": [node(taint="pool")]}
+    for value, ok in (("present", True), ("absent", False)):
+        tolerations = ({"key": "pool", "operator": "Equal", "value": value},)
+        finding = check_nodes(cluster, ClusterConfig(tolerations=tolerations))
+        assert finding is not None
+        assert finding.ok is ok
+
+
+def test_nodes_that_cannot_be_seen_are_unknown(cluster: Answering) -> None:
+    cluster.forbid(NODES)
+    finding = check_nodes(cluster, ClusterConfig())
+    assert finding is not None
+    assert finding.ok is None

@@ -1,0 +1,78 @@
+from typing import Any
+
+import pytest
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.doctor.queue import check_cluster_queue, check_queue
+from tests.unit.launch.doctor.conftest import Answering
+
+QUEUES = "/apis/kueue.x-k8s.io/v1beta2/namespaces/peerkd/localqueues"
+CLUSTER_QUEUE = "/apis/kueue.x-k8s.io/v1beta2/clusterqueues/gpus"
+
+
+def queue(status: str | None, message: str = "") -> dict[str, Any]:
+    conditions = [{"type": "Active", "status": status, "message": message}] if status else []
+    return {"spec": {"clusterQueue": "gpus"}, "status": {"conditions": conditions}}
+
+
+def test_without_a_queue_there_is_nothing_to_check(cluster: Answering) -> None:
+    assert check_queue(cluster, ClusterConfig()) is None
+    assert check_cluster_queue(cluster, ClusterConfig()) is None
+    assert cluster.asked == []
+
+
+@pytest.mark.parametrize(
+    ("found", "ok", "words"),
+    [
+        (queue("True"), True, "The queue research of gpus is active."),
+        (queue("False", "ClusterQueue gpus is stopped"), False, "lets no job in: ClusterQueue gpus is stopped"),
+        (queue(None), False, "Kueue has not looked at it yet."),
+    ],
+)
+def test_a_queue_must_be_active(cluster: Answering, found: dict[str, Any], ok: bool, words: str) -> None:
+    cluster.answers[f"{QUEUES}/research"] = found
+    finding = check_queue(cluster, ClusterConfig(queue="research"))
+    assert finding is not None
+    assert (finding.ok, words in finding.sentence) == (ok, True)
+
+
+def test_a_queue_that_is_not_there_is_told_with_those_that_are(cluster: Answering) -> None:
+    cluster.answers[QUEUES] = {"items": [{"metadata": {"name": "teaching"}}]}
+    finding = check_queue(cluster, ClusterConfig(queue="research"))
+    assert finding is not None
+    assert finding[1:3] == (False, "There is no queue research in peerkd, only teaching.")
+
+
+@pytest.mark.parametrize(
+    ("quota", "cohort", "ok"),
+    [
+        ({"nominalQuota": "8"}, None, True),
+        ({"nominalQuota": 7}, None, False),
+        ({"nominalQuota": 4, "borrowingLimit": 4}, "all", True),
+        ({"nominalQuota": 4, "borrowingLimit": 3}, "all", False),
+        # Without a limit it may borrow all that the others leave.
+        ({"nominalQuota": 0}, "all", True),
+    ],
+)
+def test_a_job_larger_than_the_queue_is_told_before_it_waits_for_ever(
+    cluster: Answering, quota: dict[str, Any], cohort: str | None, ok: bool
+) -> None:
+    cluster.answers[f"{QUEUES}/research"] = queue("True")
+    flavour = {"name": "on-demand", "resources": [{"name": "nvidia.com/gpu", **quota}]}
+    cluster.answers[CLUSTER_QUEUE] = {"spec": {"cohortName": cohort, "resourceGroups": [{"flavors": [flavour]}]}}
+    settings = ClusterConfig(queue="research", num_workers=2, gpus_per_worker=4)
+    finding = check_cluster_queue(cluster, settings)
+    assert finding is not None
+    assert finding.ok is ok
+
+
+def test_what_is_behind_a_queue_must_be_there_and_may_be_hidden(cluster: Answering) -> None:
+    cluster.answers[f"{QUEUES}/research"] = queue("True")
+    settings = ClusterConfig(queue="research")
+    finding = check_cluster_queue(cluster, settings)
+    assert finding is not None
+    assert finding.ok is False
+    cluster.forbid(CLUSTER_QUEUE)
+    finding = check_cluster_queue(cluster, settings)
+    assert finding is not None
+    assert finding.ok is None

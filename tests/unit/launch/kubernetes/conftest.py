@@ -1,0 +1,103 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kubernetes.client import Configuration
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.run import PyTorchJobs
+from peerkd.launch.order import JobAccount, StageOrder
+from tests.fake_kubernetes.operator import NAMESPACE, Operator
+from tests.fake_kubernetes.server import FakeKubernetes
+
+# What a test waits for must come; how soon is no matter of these tests.
+PATIENCE_SECONDS = 20.0
+
+
+def eventually(holds: Callable[[], Any], *, what: str = "") -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < end, what or "it never held"
+        time.sleep(0.01)
+
+
+class Launch:
+    """A launcher at work in a thread."""
+
+    def __init__(self, backend: PyTorchJobs, order: StageOrder) -> None:
+        self._backend, self._order = backend, order
+        self._accounts: list[JobAccount] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def result(self) -> list[JobAccount]:
+        self._thread.join(PATIENCE_SECONDS)
+        assert self.is_over, "the launcher is still waiting"
+        if self._error is not None:
+            raise self._error
+        return self._accounts
+
+    def _run(self) -> None:
+        try:
+            self._accounts = self._backend.run(self._order)
+        except BaseException as error:
+            self._error = error
+
+
+@pytest.fixture(autouse=True)
+def _no_long_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peerkd.launch.kubernetes.patience._FIRST_DELAY_SECONDS", 0.02)
+
+
+@pytest.fixture
+def kubernetes() -> Iterator[FakeKubernetes]:
+    fake = FakeKubernetes()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def operator(kubernetes: FakeKubernetes) -> Operator:
+    return Operator(kubernetes)
+
+
+@pytest.fixture
+def connection(kubernetes: FakeKubernetes) -> Cluster:
+    return Cluster(Configuration(host=kubernetes.address), namespace=NAMESPACE)
+
+
+@pytest.fixture
+def order() -> StageOrder:
+    return StageOrder(
+        stage="distill_pairs",
+        config_json="{}",
+        store="s3://bucket/runs",
+        inputs={"peers": {"key": "pretrain_peers/12ab", "fingerprint": "ff00"}},
+        key="distill_pairs/34cd",
+    )
+
+
+@pytest.fixture
+def launch(kubernetes: FakeKubernetes, connection: Cluster, order: StageOrder) -> Callable[..., Launch]:
+    """Start a launcher; it returns once its job is there and watched, unless the test wants it at once."""
+
+    def start(*, made: bool = True, environment: dict[str, str] | None = None, **settings: Any) -> Launch:
+        cluster = ClusterConfig.model_validate({"start_seconds": 0.1, "patience_seconds": 10.0, **settings})
+        backend = PyTorchJobs(cluster, run_id="run-1", connection=connection, environment=environment or {})
+        started = Launch(backend, order)
+        if made:
+            eventually(lambda: kubernetes.asked("POST", "pytorchjobs"))
+            eventually(lambda: kubernetes.store.list("pytorchjobs", NAMESPACE))
+            # From here on no pod comes and goes unseen.
+            eventually(lambda: [each for each in kubernetes.asked("GET", "/pods") if each.is_watch])
+        return started
+
+    return start

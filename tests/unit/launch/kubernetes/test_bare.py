@@ -1,0 +1,50 @@
+"""Each in a fresh interpreter, since what is imported once stays imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[4]
+
+
+def said(script: str) -> list[str]:
+    ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT)
+    return ended.stdout.split()
+
+
+def test_a_launcher_reads_few_of_the_clients_modules() -> None:
+    # With them it has more than 1,400.
+    (number,) = said("import sys, peerkd.launch.kubernetes.run; print(len(sys.modules))")
+    assert 200 < int(number) < 900
+
+
+def test_whoever_imports_the_client_afterwards_gets_all_of_it() -> None:
+    script = """
+import sys, peerkd.launch.kubernetes.run
+assert not [name for name in sys.modules if name.partition(".")[0] in ("kubernetes", "kubeflow")]
+import kubernetes, kubeflow.training
+print(kubernetes.client.CoreV1Api.__name__, kubernetes.watch.Watch.__name__, kubeflow.training.TrainingClient.__name__)
+"""
+    assert said(script) == ["CoreV1Api", "Watch", "TrainingClient"]
+
+
+def test_where_the_client_is_there_already_nothing_is_taken_away() -> None:
+    script = """
+import kubernetes.client
+from peerkd.launch.kubernetes import client, manifest, run
+print(client.Configuration is kubernetes.client.Configuration, kubernetes.client.V1Pod.__name__)
+"""
+    assert said(script) == ["True", "V1Pod"]
+
+
+def test_a_package_that_is_not_there_is_missing_as_always() -> None:
+    script = """
+import sys
+from peerkd.launch.kubernetes.bare import bare
+try:
+    with bare("json_that_is_not_there"):
+        print("within")
+except ModuleNotFoundError as error:
+    print(error.name, [name for name in sys.modules if "json_that" in name])
+"""
+    assert said(script) == ["json_that_is_not_there", "[]"]

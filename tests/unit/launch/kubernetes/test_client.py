@@ -1,0 +1,194 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from peerkd.launch.kubernetes.client import NODES, PODS, PYTORCHJOBS, Cluster, connect
+from tests.fake_kubernetes.operator import NAMESPACE
+from tests.fake_kubernetes.server import FakeKubernetes
+from tests.unit.launch.kubernetes.conftest import eventually
+
+JOB = {"metadata": {"name": "job", "labels": {"a": "b"}}}
+
+
+def test_objects_are_made_seen_changed_and_deleted(connection: Cluster) -> None:
+    made = connection.create(PYTORCHJOBS, JOB)
+    assert connection.get(PYTORCHJOBS, "job") == made
+    patched = connection.patch(PYTORCHJOBS, "job", {"metadata": {"annotations": {"x": "1"}}})
+    assert patched is not None
+    assert patched["metadata"]["annotations"] == {"x": "1"}
+    assert [each["metadata"]["name"] for each in connection.list(PYTORCHJOBS, labels={"a": "b"})["items"]] == ["job"]
+    assert connection.list(PYTORCHJOBS, labels={"a": "c"})["items"] == []
+    assert connection.list(PYTORCHJOBS, fields={"metadata.name": "job"})["items"] != []
+    assert connection.delete(PYTORCHJOBS, "job") is True
+
+
+def test_what_is_not_there_is_none_and_not_an_error(connection: Cluster) -> None:
+    assert connection.get(PYTORCHJOBS, "job") is None
+    assert connection.patch(PYTORCHJOBS, "job", {}) is None
+    assert connection.delete(PYTORCHJOBS, "job") is False
+
+
+def test_another_object_of_the_name_is_not_deleted(connection: Cluster) -> None:
+    made = connection.create(PYTORCHJOBS, JOB)
+    assert connection.delete(PYTORCHJOBS, "job", uid="another") is False
+    assert connection.get(PYTORCHJOBS, "job") == made
+    assert connection.delete(PYTORCHJOBS, "job", uid=made["metadata"]["uid"], foreground=True) is True
+
+
+def test_namespaces_are_in_paths_where_there_are_any(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    connection.list(PODS)
+    connection.list(PODS, all_namespaces=True)
+    connection.list(NODES)
+    connection.list(PYTORCHJOBS, limit=5)
+    assert [request.path for request in kubernetes.requests] == [
+        f"/api/v1/namespaces/{NAMESPACE}/pods",
+        "/api/v1/pods",
+        "/api/v1/nodes",
+        f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/pytorchjobs",
+    ]
+    assert kubernetes.requests[-1].query == {"limit": "5"}
+
+
+def test_a_refusal_has_its_status_and_the_servers_words(connection: Cluster) -> None:
+    connection.create(PYTORCHJOBS, JOB)
+    with pytest.raises(
+        ClusterRefusedError, match=r'^The cluster refused to POST .*: pytorchjobs "job" already'
+    ) as raised:
+        connection.create(PYTORCHJOBS, JOB)
+    assert (raised.value.status, raised.value.reason) == (409, "AlreadyExists")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_unavailable(connection: Cluster, kubernetes: FakeKubernetes, status: int) -> None:
+    kubernetes.fail(status)
+    with pytest.raises(ClusterUnavailableError, match=f"injected \\(status {status}\\)"):
+        connection.get(PODS, "x")
+    assert connection.get(PODS, "x") is None
+
+
+def test_nothing_is_asked_twice_behind_our_back(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    kubernetes.fail(None, times=5)
+    with pytest.raises(ClusterUnavailableError):
+        connection.get(PODS, "x")
+    assert len(kubernetes.requests) == 1
+
+
+def test_an_address_where_nobody_listens_is_unavailable_in_one_sentence(
+    connection: Cluster, kubernetes: FakeKubernetes
+) -> None:
+    kubernetes.stop()
+    with pytest.raises(ClusterUnavailableError, match=r"^The cluster's API at http\S+ cannot be reached: [^\n<>]*\.$"):
+        connection.get(PODS, "x")
+
+
+def test_a_watch_yields_changes_after_the_version_and_ends(connection: Cluster) -> None:
+    version = connection.list(PYTORCHJOBS)["metadata"]["resourceVersion"]
+    connection.create(PYTORCHJOBS, JOB)
+    connection.create(PODS, JOB)
+    connection.delete(PYTORCHJOBS, "job")
+    seen = connection.watch(PYTORCHJOBS, resource_version=version, timeout_seconds=1)
+    assert [(kind, each["metadata"]["name"]) for kind, each in seen] == [("ADDED", "job"), ("DELETED", "job")]
+
+
+def test_a_watch_from_a_forgotten_version_is_gone(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    version = connection.list(PYTORCHJOBS)["metadata"]["resourceVersion"]
+    kubernetes.store.forget_the_past()
+    with pytest.raises(ClusterRefusedError) as raised:
+        list(connection.watch(PYTORCHJOBS, resource_version=version))
+    assert raised.value.status == 410
+
+
+def test_a_watch_that_breaks_is_unavailable(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    version = connection.list(PYTORCHJOBS)["metadata"]["resourceVersion"]
+    connection.create(PYTORCHJOBS, JOB)
+    watch = connection.watch(PYTORCHJOBS, resource_version=version)
+    next(watch)
+    kubernetes.cut_streams()
+    with pytest.raises(ClusterUnavailableError):
+        next(watch)
+
+
+def test_a_stream_that_falls_silent_is_unavailable(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    connection.create(PODS, JOB)
+    kubernetes.log("job", "one")
+    lines = connection.logs("job", follow=True, silence_seconds=0.2)
+    assert next(lines) == "one"
+    with pytest.raises(ClusterUnavailableError, match="timed out"):
+        next(lines)
+
+
+def test_logs_are_lines(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    connection.create(PODS, JOB)
+    for text in ("one", "", "zwei ü"):
+        kubernetes.log("job", text, at="2026-01-01T00:00:00Z")
+    assert list(connection.logs("job")) == ["one", "", "zwei ü"]
+    assert list(connection.logs("job", tail_lines=1)) == ["zwei ü"]
+    assert next(connection.logs("job", timestamps=True)) == "2026-01-01T00:00:00Z one"
+
+
+def test_an_answer_that_is_no_json_is_unavailable(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    connection.create(PODS, JOB)
+    kubernetes.log("job", "no json")
+    with pytest.raises(ClusterUnavailableError, match=r"must answer .* with JSON"):
+        connection.request("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/job/log")
+
+
+class TestConnect:
+    @pytest.fixture(autouse=True)
+    def _nowhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    def write(self, path: Path, monkeypatch: pytest.MonkeyPatch, **context: str) -> None:
+        config = {
+            "current-context": "one",
+            "clusters": [{"name": "c", "cluster": {"server": "http://localhost:1"}}],
+            "users": [{"name": "u", "user": {"token": "secret"}}],
+            "contexts": [{"name": "one", "context": {"cluster": "c", "user": "u", **context}}],
+        }
+        path.write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("KUBECONFIG", str(path))
+
+    def test_the_kubeconfigs_namespace_is_taken_unless_another_is_asked_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.write(tmp_path / "config", monkeypatch, namespace="team")
+        assert connect().namespace == "team"
+        assert connect(namespace="other").namespace == "other"
+        assert connect().address == "http://localhost:1"
+
+    def test_without_one_it_is_default(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.write(tmp_path / "config", monkeypatch)
+        assert connect().namespace == "default"
+
+    @pytest.mark.parametrize("text", [None, "", "a: [", "{}", json.dumps({"current-context": "x", "contexts": []})])
+    def test_a_config_that_describes_no_cluster_is_the_users_to_mend(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+    ) -> None:
+        if text is not None:
+            (tmp_path / "config").write_text(text)
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        with pytest.raises(ValueError, match=r"^KUBECONFIG must name a file that describes a cluster: "):
+            connect()
+
+
+def test_credentials_are_asked_for_anew_with_each_request(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    asked: list[int] = []
+
+    def refresh(configuration: object) -> None:
+        asked.append(1)
+
+    connection._configuration.api_key["authorization"] = "Bearer secret"
+    connection._configuration.refresh_api_key_hook = refresh
+    connection.get(PODS, "x")
+    connection.get(PODS, "x")
+    assert len(asked) == 2
+
+
+def test_a_separate_client_shares_no_connections(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+    other = connection.separate()
+    assert other._pool is not connection._pool
+    assert (other.namespace, other.get(PODS, "x")) == (NAMESPACE, None)
+    eventually(lambda: kubernetes.requests)

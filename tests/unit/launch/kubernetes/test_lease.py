@@ -1,0 +1,56 @@
+import itertools
+
+import pytest
+
+from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.lease import Lease, lease_now
+from tests.fake_kubernetes.operator import NAMESPACE
+from tests.fake_kubernetes.server import FakeKubernetes
+from tests.unit.launch.kubernetes.conftest import eventually
+
+
+@pytest.fixture
+def uid(kubernetes: FakeKubernetes) -> str:
+    return kubernetes.store.put("pytorchjobs", NAMESPACE, {"metadata": {"name": "job"}})["metadata"]["uid"]
+
+
+def value(kubernetes: FakeKubernetes) -> str:
+    job = kubernetes.store.get("pytorchjobs", NAMESPACE, "job")
+    assert job is not None
+    return (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_LEASE_RENEWED, "")
+
+
+def lease(connection: Cluster, uid: str) -> Lease:
+    numbers = itertools.count(1)
+    return Lease(connection, "job", uid=uid, lease_seconds=0.08, now=lambda: str(next(numbers)), retry_seconds=0.01)
+
+
+def test_the_value_changes_until_it_is_released(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
+    with lease(connection, uid):
+        eventually(lambda: int(value(kubernetes) or 0) >= 3)
+    eventually(lambda: len(kubernetes.asked("PATCH")) >= 3)
+
+
+def test_it_is_renewed_as_soon_as_the_api_is_back(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
+    fault = kubernetes.fail(503, method="PATCH", times=5)
+    with lease(connection, uid):
+        eventually(lambda: value(kubernetes) != "")
+    assert fault.num_left == 0
+
+
+def test_a_job_that_is_gone_is_not_asked_for_again(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
+    kubernetes.store.remove("pytorchjobs", NAMESPACE, "job")
+    with lease(connection, uid) as kept:
+        kept._keep()
+    assert 1 <= len(kubernetes.asked("PATCH")) <= 2
+
+
+def test_a_later_job_of_the_name_is_not_touched(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
+    with lease(connection, "another") as kept:
+        kept._keep()
+    assert value(kubernetes) == ""
+
+
+def test_a_lease_is_a_time_for_people() -> None:
+    assert lease_now().endswith("+00:00")

@@ -1,0 +1,48 @@
+import dataclasses
+import re
+
+import pytest
+
+from peerkd.launch.kubernetes import names
+from peerkd.launch.order import StageOrder
+
+
+def test_the_name_of_an_order_is_the_same_for_ever(order: StageOrder) -> None:
+    assert names.job_name(order, run_id="run-1", task_id="") == "peerkd-distill-pairs-0108ee01f6"
+
+
+@pytest.mark.parametrize("change", [{"run_id": "run-2"}, {"task_id": "task-2"}])
+def test_another_run_or_task_has_another_job(order: StageOrder, change: dict[str, str]) -> None:
+    base = {"run_id": "run-1", "task_id": "task-1"}
+    assert names.job_name(order, **base) != names.job_name(order, **{**base, **change})
+    assert names.job_name(order, **base) != names.job_name(dataclasses.replace(order, key="x"), **base)
+
+
+def test_parts_of_a_name_do_not_run_into_each_other(order: StageOrder) -> None:
+    assert names.job_name(order, run_id="a", task_id="bc") != names.job_name(order, run_id="ab", task_id="c")
+
+
+def test_without_a_run_the_store_and_the_key_tell_runs_apart(order: StageOrder) -> None:
+    name = names.job_name(order, run_id="", task_id="")
+    assert name == names.job_name(dataclasses.replace(order, config_json="other"), run_id="", task_id="")
+    assert name != names.job_name(dataclasses.replace(order, store="s3://other"), run_id="", task_id="")
+
+
+@pytest.mark.parametrize("stage", ["a", "Distill_Pairs", "_x_", "long_" * 30, "a" * 32 + "_b"])
+def test_a_name_is_a_dns_label_with_room_for_the_operators_suffix(order: StageOrder, stage: str) -> None:
+    name = names.job_name(dataclasses.replace(order, stage=stage), run_id="r", task_id="t")
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
+    assert len(name) <= 50
+
+
+@pytest.mark.parametrize(("text", "is_kept"), [("run-1", True), ("a" * 64, False), ("", False), ("a b", False)])
+def test_a_label_holds_what_it_can_and_else_a_hash(text: str, is_kept: bool) -> None:
+    value = names.label_value(text)
+    assert (value == text) == is_kept
+    assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", value)
+
+
+def test_only_what_a_launcher_made_is_ours() -> None:
+    assert names.is_ours({"metadata": {"labels": {**names.OUR_LABELS, "x": "y"}}})
+    assert not names.is_ours({"metadata": {"labels": {**names.OUR_LABELS, names.LABEL_MANAGED_BY: "x"}}})
+    assert not names.is_ours({"metadata": {}})

@@ -1,0 +1,130 @@
+from typing import Any
+
+import pytest
+
+from peerkd.launch.kubernetes.pods import ending_of, has_log, hindrance_of, is_over, is_running
+from tests.unit.launch.kubernetes.objects import ended, event, pod, running, unschedulable, waiting
+
+EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
+DISRUPTED = {
+    **ended(143),
+    "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "m"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code", "told", "may_pass"),
+    [
+        (ended(1), 1, "exit code 1", False),
+        (ended(2), 2, "exit code 2", False),
+        (ended(127), 127, "exit code 127", False),
+        (ended(128), 128, "exit code 128", True),
+        (ended(137, reason="OOMKilled"), 137, "OOMKilled (exit code 137)", True),
+        (ended(138), 138, "exit code 138", True),
+        (EVICTED, None, "Evicted", True),
+        ({**ended(1), "reason": "Evicted"}, 1, "Evicted (exit code 1)", True),
+        (DISRUPTED, 143, "PreemptionByScheduler (exit code 143)", True),
+        ({"phase": "Failed"}, None, "no reason given", True),
+    ],
+)
+def test_an_ending_has_its_code_its_reason_and_whether_it_may_pass(
+    status: dict[str, Any], exit_code: int | None, told: str, may_pass: bool
+) -> None:
+    ending = ending_of(pod(1, status))
+    assert ending is not None
+    assert (ending.worker, ending.exit_code, ending.told(), ending.may_pass) == (1, exit_code, told, may_pass)
+
+
+def test_a_container_that_was_killed_for_memory_is_out_of_memory_whatever_the_pod_says() -> None:
+    ending = ending_of(pod(0, {**ended(137, reason="OOMKilled"), "reason": "Evicted"}))
+    assert ending is not None
+    assert ending.is_out_of_memory
+
+
+@pytest.mark.parametrize("status", [running(), waiting("ContainerCreating"), ended(0, phase="Succeeded"), {}])
+def test_what_is_at_work_or_done_has_not_failed(status: dict[str, Any]) -> None:
+    assert ending_of(pod(0, status)) is None
+
+
+def test_a_pod_that_vanished_at_work_was_deleted() -> None:
+    ending = ending_of(pod(0, running()), is_gone=True)
+    assert ending is not None
+    assert (ending.was_deleted, ending.exit_code, ending.told()) == (True, None, "deleted")
+    assert ending_of(pod(0, ended(0, phase="Succeeded")), is_gone=True) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ('{"message": "seed must be 1.", "exit_code": 2}', "seed must be 1."),
+        ("seed must be 1.\n", "seed must be 1."),
+        ('"text"', '"text"'),
+        ("12", "12"),
+        ("", ""),
+    ],
+)
+def test_the_last_word_of_a_worker_is_its_message(message: str, expected: str) -> None:
+    ending = ending_of(pod(0, ended(2, message=message)))
+    assert ending is not None
+    assert ending.message == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "text"),
+    [
+        (waiting("ErrImagePull", "manifest unknown."), "start", "ErrImagePull: manifest unknown"),
+        (waiting("ImagePullBackOff"), "start", "ImagePullBackOff"),
+        (
+            waiting("CreateContainerConfigError", 'secret "s" not found'),
+            "start",
+            'CreateContainerConfigError: secret "s" not found',
+        ),
+        (unschedulable(), "schedule", "0/1 nodes are available"),
+    ],
+)
+def test_what_hinders_a_pod(status: dict[str, Any], kind: str, text: str) -> None:
+    hindrance = hindrance_of(pod(0, status))
+    assert hindrance is not None
+    assert (hindrance.kind, hindrance.text, hindrance.is_final) == (kind, text, False)
+
+
+def test_an_image_name_that_is_none_is_final() -> None:
+    hindrance = hindrance_of(pod(0, waiting("InvalidImageName", "a b")))
+    assert hindrance is not None
+    assert hindrance.is_final
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        running(),
+        ended(1),
+        waiting("ContainerCreating"),
+        waiting("PodInitializing"),
+        {"phase": "Pending"},
+        unschedulable(reason="SchedulingGated"),
+    ],
+)
+def test_what_only_takes_time_hinders_nothing(status: dict[str, Any]) -> None:
+    assert hindrance_of(pod(0, status)) is None
+
+
+def test_a_volume_that_does_not_exist_hinders_and_a_slow_one_does_not() -> None:
+    creating = pod(0, waiting("ContainerCreating"))
+    missing = event("FailedMount", 'MountVolume.SetUp failed: secret "s" not found', uid="pod-0")
+    slow = event("FailedMount", "timed out waiting for the condition", uid="pod-0")
+    of_another = event("FailedMount", 'secret "s" not found', uid="pod-1")
+    assert hindrance_of(creating, [slow, of_another]) is None
+    hindrance = hindrance_of(creating, [slow, missing])
+    assert hindrance is not None
+    assert hindrance.text.startswith("FailedMount: ")
+
+
+def test_a_pod_is_running_over_or_neither() -> None:
+    assert is_running(pod(0, running()))
+    assert not is_running(pod(0, running(), deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert is_over(pod(0, ended(1)))
+    assert not is_over(pod(0, running()))
+    assert has_log(pod(0, running()))
+    assert has_log(pod(0, ended(1)))
+    assert not has_log(pod(0, waiting("ContainerCreating")))

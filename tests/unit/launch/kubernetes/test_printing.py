@@ -1,0 +1,59 @@
+import threading
+
+import pytest
+
+from peerkd.launch.kubernetes.printing import Printer, with_worker
+
+
+@pytest.mark.parametrize(
+    ("line", "num_workers", "expected"),
+    [
+        ("peerkd | train: 1 of 2", 2, "peerkd | train: [worker 1] 1 of 2"),
+        ("peerkd | train: 1 of 2", 1, "peerkd | train: 1 of 2"),
+        ("peerkd | train: a: b", 2, "peerkd | train: [worker 1] a: b"),
+        ("peerkd | odd", 2, "peerkd | odd [worker 1]"),
+        ("noise", 2, "[worker 1] noise"),
+        ("noise", 1, "[worker 1] noise"),
+    ],
+)
+def test_lines_carry_their_worker(line: str, num_workers: int, expected: str) -> None:
+    assert with_worker(line, 1, num_workers=num_workers) == expected
+
+
+def test_lines_are_printed_in_order_and_the_last_are_kept_without_progress() -> None:
+    out: list[str] = []
+    printer = Printer(num_workers=2, write=out.append)
+    printer.say("train", "begins")
+    for number in range(100):
+        printer.take(1, f"line {number}")
+    printer.take(1, "peerkd | train: 5 of 9")
+    printer.flush(timeout_seconds=10)
+    assert out[:2] == ["peerkd | train: begins", "[worker 1] line 0"]
+    assert len(out) == 102
+    assert printer.last_lines(1)[-1] == "line 99"
+    assert len(printer.last_lines(1)) == 39
+    assert printer.last_lines(0) == []
+
+
+def test_a_reader_that_is_stuck_does_not_hold_up_the_launcher() -> None:
+    let_go = threading.Event()
+    printer = Printer(num_workers=1, write=lambda _: let_go.wait())
+    for _ in range(2001):
+        printer.take(0, "line")
+    printer.say("train", "this is dropped")
+    printer.flush(timeout_seconds=0.05)
+    let_go.set()
+
+
+def test_a_reader_that_is_gone_is_no_failure() -> None:
+    num_tries = []
+
+    def gone(line: str) -> None:
+        num_tries.append(line)
+        raise BrokenPipeError
+
+    printer = Printer(num_workers=1, write=gone)
+    printer.take(0, "one")
+    printer.take(0, "two")
+    printer.flush(timeout_seconds=10)
+    assert len(num_tries) == 2

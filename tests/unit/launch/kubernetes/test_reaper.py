@@ -1,0 +1,347 @@
+"""Round by round, with a clock that the test moves; the cluster is one in memory."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.client import PYTORCHJOBS, WORKFLOWS, Resource
+from peerkd.launch.kubernetes.reaper import Owner, Reaper, Workflows, owner_of, run_reaper, why_ended
+
+LEASE_SECONDS = 60
+
+
+class Memory:
+    """A cluster's API as far as the reaper calls it."""
+
+    namespace = "peerkd"
+
+    def __init__(self) -> None:
+        self.things: dict[Resource, dict[str, dict[str, Any]]] = {PYTORCHJOBS: {}, WORKFLOWS: {}}
+        self.changes: list[tuple[str, dict[str, Any]] | Exception] = []
+        self.error: Exception | None = None
+        self.refused: dict[str, ClusterRefusedError] = {}
+        self.deleted: list[str] = []
+        self.num_gets = 0
+
+    def list(self, resource: Resource, *, labels: Any) -> dict[str, Any]:
+        self._may("list", resource)
+        assert labels == (names.OUR_LABELS if resource == PYTORCHJOBS else {"workflows.argoproj.io/completed!": "true"})
+        there = self.things[resource].values()
+        unfinished = [each for each in there if resource != WORKFLOWS or not each.get("labelled")]
+        return {"items": unfinished, "metadata": {"resourceVersion": "7"}}
+
+    def watch(self, resource: Resource, *, resource_version: str, **_: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        assert (resource, resource_version) == (WORKFLOWS, "7")
+        while self.changes:
+            change = self.changes.pop(0)
+            if isinstance(change, Exception):
+                raise change
+            yield change
+
+    def get(self, resource: Resource, name: str) -> dict[str, Any] | None:
+        self._may("get", resource)
+        self.num_gets += 1
+        return self.things[resource].get(name)
+
+    def delete(self, resource: Resource, name: str, *, uid: str | None = None) -> bool:
+        self._may("delete", resource)
+        there = self.things[resource].get(name)
+        if there is None or there["metadata"]["uid"] != uid:
+            return False
+        del self.things[resource][name]
+        self.deleted.append(name)
+        return True
+
+    def _may(self, verb: str, resource: Resource) -> None:
+        if self.error:
+            raise self.error
+        if f"{verb} {resource.plural}" in self.refused:
+            raise self.refused[f"{verb} {resource.plural}"]
+
+
+class Scene:
+    """A reaper, its cluster, and its clock."""
+
+    def __init__(self) -> None:
+        self.memory, self.told, self.now = Memory(), list[str](), 1000.0
+        self.workflows = Workflows(self.memory, tell=self.told.append)
+        self.reaper = Reaper(self.memory, self.workflows, clock=lambda: self.now, tell=self.told.append)
+
+    def job(self, name: str, *, lease: str | None = None, workflow: str | None = None, **more: Any) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"name": name, "uid": f"uid-{name}", "annotations": {}}
+        if lease is not None:
+            metadata["annotations"] = {
+                names.ANNOTATION_LEASE_RENEWED: lease,
+                names.ANNOTATION_LEASE_SECONDS: str(LEASE_SECONDS),
+            }
+        if workflow is not None:
+            metadata["ownerReferences"] = [{"kind": "Workflow", "name": workflow, "uid": f"uid-{workflow}"}]
+        self.memory.things[PYTORCHJOBS][name] = {"metadata": metadata, **more}
+        return self.memory.things[PYTORCHJOBS][name]
+
+    def workflow(self, name: str, **more: Any) -> dict[str, Any]:
+        workflow = {"metadata": {"name": name, "uid": f"uid-{name}"}, "spec": {}, "status": {}, **more}
+        self.memory.things[WORKFLOWS][name] = workflow
+        return workflow
+
+    def renew(self, name: str) -> None:
+        self.memory.things[PYTORCHJOBS][name]["metadata"]["annotations"][names.ANNOTATION_LEASE_RENEWED] += "+"
+
+    def rounds(self, seconds: float, *, step: float = 3.0) -> None:
+        for _ in range(int(seconds / step)):
+            self.now += step
+            self.reaper.round()
+
+    @property
+    def deleted(self) -> list[str]:
+        return self.memory.deleted
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_job_whose_lease_is_not_renewed_is_deleted_and_one_whose_is_stays(scene: Scene) -> None:
+    scene.job("left", lease="10:00")
+    scene.job("held", lease="10:00")
+    scene.reaper.round()
+    for _ in range(3):
+        scene.rounds(21)
+        scene.renew("held")
+    assert scene.deleted == ["left"]
+    assert scene.told == ["deleted left, because nobody has renewed its lease for 63 s."]
+    scene.rounds(60)
+    assert scene.deleted == ["left"]
+
+
+def test_a_lease_is_measured_on_the_reapers_own_clock(scene: Scene) -> None:
+    """A launcher whose clock is years behind is as good as another."""
+    scene.job("old", lease="1970-01-01T00:00:00Z")
+    scene.rounds(60)
+    assert scene.deleted == []
+
+
+def test_a_job_without_a_lease_stays(scene: Scene) -> None:
+    scene.job("other")
+    scene.rounds(600)
+    assert scene.deleted == []
+
+
+@pytest.mark.parametrize("condition", ["Succeeded", "Failed"])
+def test_a_job_at_its_end_stays_to_be_looked_at(scene: Scene, condition: str) -> None:
+    scene.job("ended", lease="1", status={"conditions": [{"type": condition, "status": "True"}]})
+    scene.rounds(600)
+    assert scene.deleted == []
+
+
+def test_a_job_that_failed_once_and_runs_again_is_not_at_its_end(scene: Scene) -> None:
+    scene.job("again", lease="1", status={"conditions": [{"type": "Failed", "status": "False"}]})
+    scene.rounds(90)
+    assert scene.deleted == ["again"]
+
+
+def test_an_outage_of_the_api_is_not_held_against_anybody(scene: Scene) -> None:
+    scene.job("held", lease="1")
+    scene.rounds(54)
+    scene.memory.error = ClusterUnavailableError("The cluster's API cannot be reached.")
+    scene.rounds(60)
+    scene.memory.error = None
+    scene.rounds(60)
+    assert scene.deleted == []
+    assert scene.told == [
+        "waiting: The cluster's API cannot be reached.",
+        "the cluster answers again; all leases are observed anew.",
+    ]
+    scene.rounds(9)
+    assert scene.deleted == ["held"]
+
+
+def test_a_reaper_that_was_held_up_itself_has_seen_nothing_meanwhile(scene: Scene) -> None:
+    scene.job("held", lease="1")
+    scene.rounds(30)
+    scene.now += 3600
+    scene.reaper.round()
+    assert scene.deleted == []
+
+
+def test_a_new_job_of_the_same_name_begins_anew(scene: Scene) -> None:
+    scene.job("job", lease="1")
+    scene.rounds(57)
+    scene.job("job", lease="1")["metadata"]["uid"] = "another"
+    scene.rounds(57)
+    assert scene.deleted == []
+
+
+def test_only_the_job_that_was_seen_is_deleted(scene: Scene) -> None:
+    job = scene.job("job", lease="1")
+    scene.rounds(60)
+    listed = scene.memory.list
+    # Between the look and the deletion, another job takes the name.
+    scene.memory.list = lambda *args, **more: (  # type: ignore[method-assign]
+        listed(*args, **more),
+        scene.memory.things[PYTORCHJOBS].update(job={"metadata": {**job["metadata"], "uid": "another"}}),
+    )[0]
+    scene.rounds(3)
+    assert scene.deleted == []
+    assert scene.told == []
+
+
+@pytest.mark.parametrize(
+    ("ended", "why"),
+    [
+        ({"spec": {"activeDeadlineSeconds": 0}}, "was terminated"),
+        ({"status": {"phase": "Succeeded"}}, "has ended (Succeeded)"),
+        ({"status": {"phase": "Failed"}}, "has ended (Failed)"),
+        ({"status": {"phase": "Error"}}, "has ended (Error)"),
+    ],
+)
+def test_the_job_of_an_ended_workflow_goes_at_the_next_look_and_others_stay(
+    scene: Scene, ended: dict[str, Any], why: str
+) -> None:
+    scene.workflow("running", status={"phase": "Running"})
+    scene.workflow("over", status={"phase": "Running"})
+    scene.job("kept", lease="1", workflow="running")
+    scene.job("unwanted", lease="1", workflow="over")
+    scene.workflows.follow_once()
+    scene.reaper.round()
+    assert scene.deleted == []
+    scene.workflows.changed.clear()
+    scene.memory.changes = [("MODIFIED", scene.workflow("over", **ended))]
+    scene.workflows.follow_once()
+    assert scene.workflows.changed.is_set()
+    scene.reaper.round()
+    assert scene.deleted == ["unwanted"]
+    assert scene.told == [f"deleted unwanted, because its Workflow over {why}."]
+
+
+def test_a_workflow_that_left_the_selection_or_the_cluster_is_asked_for(scene: Scene) -> None:
+    for name in ("gone", "finished", "alive"):
+        scene.job(name, workflow=name)
+        scene.workflow(name)
+    del scene.memory.things[WORKFLOWS]["gone"]
+    scene.workflow("finished", status={"phase": "Succeeded"}, labelled=True)
+    scene.workflows.follow_once()
+    scene.reaper.round()
+    assert scene.deleted == ["gone", "finished"]
+    assert scene.told[0] == "deleted gone, because its Workflow gone is gone."
+
+
+def test_a_workflow_of_the_same_name_is_another(scene: Scene) -> None:
+    scene.job("job", workflow="run")
+    scene.workflow("run")["metadata"]["uid"] = "another"
+    scene.workflows.follow_once()
+    scene.reaper.round()
+    assert scene.deleted == ["job"]
+
+
+def test_a_workflow_newer_than_what_is_known_keeps_its_job(scene: Scene) -> None:
+    scene.workflows.follow_once()
+    scene.workflow("new")
+    scene.job("job", workflow="new")
+    scene.reaper.round()
+    assert scene.deleted == []
+
+
+def test_workflows_at_work_are_not_asked_for_one_by_one(scene: Scene) -> None:
+    for number in range(50):
+        scene.workflow(f"run-{number}")
+        scene.job(f"job-{number}", workflow=f"run-{number}")
+    scene.workflows.follow_once()
+    scene.rounds(30)
+    assert scene.memory.num_gets == 0
+
+
+def test_a_run_that_was_retried_keeps_its_job(scene: Scene) -> None:
+    scene.workflow("run", spec={"activeDeadlineSeconds": 0})
+    scene.workflows.follow_once()
+    scene.memory.changes = [("ADDED", scene.workflow("run", status={"phase": "Running"}))]
+    scene.workflows.follow_once()
+    scene.job("job", workflow="run")
+    scene.reaper.round()
+    assert scene.deleted == []
+
+
+def test_without_argo_leases_are_watched_alone(scene: Scene) -> None:
+    scene.memory.refused["list workflows"] = ClusterRefusedError("no such thing", status=404)
+    scene.job("job", lease="1", workflow="run")
+    assert scene.workflows.follow_once() > 10
+    assert scene.workflows.follow_once() > 10
+    scene.reaper.round()
+    assert scene.deleted == []
+    assert scene.told == ["there are no Workflows here: only leases are watched."]
+    scene.rounds(63)
+    assert scene.deleted == ["job"]
+
+
+def test_an_old_version_is_listed_anew_at_once_and_an_outage_after_a_pause(scene: Scene) -> None:
+    scene.memory.changes = [ClusterRefusedError("too old", status=410)]
+    assert scene.workflows.follow_once() == 0
+    scene.memory.changes = [ClusterUnavailableError("broken")]
+    assert scene.workflows.follow_once() == 2
+    # What was known before the outage may be wrong by now: it is no reason to delete.
+    assert not scene.workflows.may_have_ended(Owner("run", "uid-run"))
+
+
+def test_a_deletion_that_is_refused_is_told_once_and_tried_again(scene: Scene) -> None:
+    scene.memory.refused["delete pytorchjobs"] = ClusterRefusedError("The cluster refused.", status=403)
+    scene.job("job", lease="1")
+    scene.rounds(90)
+    assert scene.told == [
+        "job is to be deleted, because nobody has renewed its lease for 63 s, and cannot be: The cluster refused."
+    ]
+    scene.memory.refused.clear()
+    scene.rounds(3)
+    assert scene.deleted == ["job"]
+
+
+def test_jobs_that_cannot_be_seen_are_told(scene: Scene) -> None:
+    scene.memory.refused["list pytorchjobs"] = ClusterRefusedError("The cluster refused to list.", status=403)
+    scene.reaper.round()
+    assert scene.told == ["cannot see the jobs: The cluster refused to list."]
+
+
+def test_nothing_is_kept_of_jobs_that_are_gone(scene: Scene) -> None:
+    for number in range(100):
+        scene.job(f"job-{number}", lease="1")
+    scene.rounds(9)
+    scene.memory.things[PYTORCHJOBS].clear()
+    scene.rounds(3)
+    assert scene.reaper._leases == {}
+
+
+def test_the_owner_is_also_found_by_the_annotation(scene: Scene) -> None:
+    job = scene.job("job")
+    assert owner_of(job, namespace="peerkd") is None
+    job["metadata"]["annotations"][names.ANNOTATION_WORKFLOW] = "peerkd/run"
+    assert owner_of(job, namespace="peerkd") == Owner("run", None)
+    assert owner_of(job, namespace="elsewhere") is None
+
+
+def test_a_workflow_at_work_has_not_ended() -> None:
+    for status in ({}, {"phase": ""}, {"phase": "Pending"}, {"phase": "Running"}):
+        assert why_ended({"metadata": {}, "spec": {"activeDeadlineSeconds": 600}, "status": status}) == ""
+
+
+def test_a_workflow_that_ends_wakes_the_reaper_up(scene: Scene) -> None:
+    """In threads, as it runs: done in well under the time between two looks."""
+    scene.workflow("over", spec={"activeDeadlineSeconds": 0})
+    scene.job("unwanted", workflow="over")
+    stop, done = threading.Event(), threading.Event()
+
+    def tell(text: str) -> None:
+        if text.startswith("deleted"):
+            done.set()
+
+    # The watch of a cluster in memory ends at once, and is begun anew.
+    pulse = run_reaper(scene.memory, stop=stop, tell=tell)
+    try:
+        assert done.wait(20)
+        assert pulse() < 20
+    finally:
+        stop.set()
+    assert scene.deleted == ["unwanted"]

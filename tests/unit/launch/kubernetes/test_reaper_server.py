@@ -1,0 +1,74 @@
+"""The reaper in its threads against an API over HTTP, beside a launcher."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from peerkd.errors import JobFailedError
+from peerkd.launch.kubernetes import reaper as module
+from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.reaper import run_reaper
+from tests.fake_kubernetes.operator import NAMESPACE, Operator
+from tests.fake_kubernetes.server import FakeKubernetes
+from tests.unit.launch.kubernetes.conftest import Launch, eventually
+
+WORKFLOW = {"metadata": {"name": "run-x", "uid": "uid-of-run"}, "spec": {}, "status": {"phase": "Running"}}
+POD = {
+    "metadata": {
+        "name": "launcher",
+        "ownerReferences": [
+            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "controller": True}
+            | {"name": "run-x", "uid": "uid-of-run"}
+        ],
+    }
+}
+
+
+@pytest.fixture
+def told(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a reaper at work tells; a run is at work too."""
+    monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.1)
+    kubernetes.store.put("workflows", NAMESPACE, WORKFLOW)
+    kubernetes.store.put("pods", NAMESPACE, POD)
+    told: list[str] = []
+    stop = threading.Event()
+    run_reaper(connection, stop=stop, tell=told.append)
+    eventually(lambda: any(each.is_watch for each in kubernetes.asked("GET", "workflows")))
+    yield told
+    stop.set()
+
+
+def jobs(kubernetes: FakeKubernetes) -> list[dict[str, Any]]:
+    return kubernetes.store.list("pytorchjobs", NAMESPACE)
+
+
+def test_the_job_of_a_run_that_is_terminated_is_deleted_and_not_made_again(
+    told: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
+) -> None:
+    launched = launch(environment={"KFP_POD_NAME": "launcher"})
+    operator.start()
+    (job,) = jobs(kubernetes)
+    kubernetes.store.put("workflows", NAMESPACE, {**WORKFLOW, "spec": {"activeDeadlineSeconds": 0}})
+    eventually(lambda: not jobs(kubernetes), what="the reaper does not delete the job")
+    with pytest.raises(JobFailedError):
+        launched.result()
+    assert jobs(kubernetes) == []
+    line = f"deleted {job['metadata']['name']}, because its Workflow run-x was terminated."
+    eventually(lambda: line in told)
+
+
+def test_the_job_of_a_run_at_work_stays_over_an_outage(
+    told: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
+) -> None:
+    launched = launch(environment={"KFP_POD_NAME": "launcher"})
+    operator.start()
+    kubernetes.stop()
+    eventually(lambda: any(each.startswith("waiting: ") for each in told))
+    kubernetes.start()
+    eventually(lambda: "the cluster answers again; all leases are observed anew." in told)
+    operator.succeed()
+    launched.result()
+    assert not any(each.startswith("deleted") for each in told)

@@ -1,0 +1,192 @@
+"""Orders carried out by processes that do what a script says, in place of ``peerkd stage``."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.errors import StageFailedError
+from peerkd.launch import local_workers
+from peerkd.launch.local_workers import LocalWorkers
+from peerkd.launch.order import StageOrder
+
+ORDER = StageOrder(stage="pretrain_peers", config_json="{}", store="runs", inputs={}, key="pretrain_peers/a")
+
+
+@pytest.fixture
+def carry_out(tmp_path, monkeypatch):
+    """Return what runs workers that do what a script says. Its ``folder`` is for what they leave."""
+
+    def run(script: str, *, num_workers: int = 1, num_processes: int = 1):
+        path = tmp_path / "worker.py"
+        path.write_text(f"folder = {str(tmp_path)!r}\n" + textwrap.dedent(script))
+        monkeypatch.setattr(StageOrder, "command", lambda order: ["python", str(path)])
+        order = StageOrder(
+            stage=ORDER.stage,
+            config_json=ORDER.config_json,
+            store=ORDER.store,
+            inputs={},
+            key=ORDER.key,
+            num_processes=num_processes,
+        )
+        return LocalWorkers(ClusterConfig(num_workers=num_workers)).run(order)
+
+    return run
+
+
+TELL = """
+    import json, os, pathlib
+    index = os.environ["PEERKD_WORKER_INDEX"]
+    names = ("PEERKD_", "PET_", "CUDA_")
+    told = {name: value for name, value in os.environ.items() if name.startswith(names)}
+    pathlib.Path(folder, f"told-{index}.json").write_text(json.dumps(told))
+"""
+
+
+def told(tmp_path):
+    return [json.loads(path.read_text()) for path in sorted(tmp_path.glob("told-*.json"))]
+
+
+def test_each_worker_is_told_which_it_is_and_the_cores_are_shared_out(carry_out, tmp_path, monkeypatch):
+    monkeypatch.setenv("PEERKD_NUM_CORES", "5")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    (account,) = carry_out(TELL, num_workers=2)
+    assert (account.num_workers, account.gpu_seconds) == (2, 0)
+    assert account.seconds > 0
+    first, second = told(tmp_path)
+    assert [(each["PEERKD_WORKER_INDEX"], each["PEERKD_NUM_WORKERS"]) for each in (first, second)] == [
+        ("0", "2"),
+        ("1", "2"),
+    ]
+    assert [each["PEERKD_NUM_CORES"] for each in (first, second)] == ["3", "2"]
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in (first, second)] == ["0,2", "1"]
+    assert first["PEERKD_RUNNER_PID"] == str(os.getpid())
+    assert "PET_RDZV_ENDPOINT" not in first
+
+
+def test_a_worker_alone_has_the_whole_machine(carry_out, tmp_path, monkeypatch):
+    monkeypatch.delenv("PEERKD_NUM_CORES", raising=False)
+    carry_out(TELL)
+    (only,) = told(tmp_path)
+    assert "PEERKD_NUM_CORES" not in only
+
+
+def test_workers_that_share_a_training_know_where_to_meet(carry_out, tmp_path):
+    carry_out(TELL, num_workers=2, num_processes=2)
+    first, second = told(tmp_path)
+    assert first["PET_RDZV_ENDPOINT"] == second["PET_RDZV_ENDPOINT"]
+    assert first["PET_RDZV_ENDPOINT"].startswith("localhost:")
+
+
+def test_what_workers_say_is_passed_on_with_whose_it_is(carry_out, capsys):
+    say = """
+        import os
+        print("peerkd | pretrain_peers: at", "work")
+        print("noise")
+    """
+    carry_out(say, num_workers=2)
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "noise",
+        "noise",
+        "peerkd | pretrain_peers: worker 0: at work",
+        "peerkd | pretrain_peers: worker 1: at work",
+    ]
+    carry_out(say)
+    assert capsys.readouterr().out == "peerkd | pretrain_peers: at work\nnoise\n"
+
+
+FAIL = """
+    import os, signal, sys, time
+    from peerkd.errors import StoreUnavailableError, WorkspaceBusyError
+    from peerkd.launch.edge import stage_edge
+    if os.environ["PEERKD_WORKER_INDEX"] == "0":
+        time.sleep(60)
+    with stage_edge("pretrain_peers"):
+        raise {error}
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("ValueError('seed must be less.')", ValueError),
+        ("WorkspaceBusyError('seed must be less.')", StageFailedError),
+        ("StoreUnavailableError('seed must be less.')", StageFailedError),
+    ],
+)
+def test_the_first_that_fails_ends_all_and_its_sentence_is_the_stages(carry_out, error, kind, capsys):
+    started = time.monotonic()
+    with pytest.raises(kind, match=r"^seed must be less\.$"):
+        carry_out(FAIL.format(error=error), num_workers=2)
+    assert time.monotonic() - started < 50
+    assert capsys.readouterr().out == ""
+
+
+def test_one_that_is_killed_is_told_with_its_last_lines(carry_out):
+    with pytest.raises(
+        StageFailedError, match=r"(?s)^Worker 0 of pretrain_peers was killed by signal 9;.*\nlast words$"
+    ):
+        carry_out("import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 9)")
+
+
+def test_a_defect_is_told_with_its_traceback(carry_out):
+    with pytest.raises(StageFailedError, match=r"(?s)ended with exit code 1 without saying why;.*ZeroDivisionError"):
+        carry_out("1 / 0")
+
+
+def test_one_that_does_not_end_is_killed(carry_out, monkeypatch):
+    monkeypatch.setattr(local_workers, "_GRACE_SECONDS", 0.2)
+    script = """
+        import os, pathlib, signal, time
+        if os.environ["PEERKD_WORKER_INDEX"] == "0":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            pathlib.Path(folder, "deaf").touch()
+            time.sleep(60)
+        while not pathlib.Path(folder, "deaf").exists():
+            time.sleep(0.05)
+        raise SystemExit(3)
+    """
+    with pytest.raises(StageFailedError, match="Worker 1 of pretrain_peers ended with exit code 3"):
+        carry_out(script, num_workers=2)
+
+
+def test_workers_end_when_who_ordered_is_killed(tmp_path):
+    worker = textwrap.dedent("""
+        import os, pathlib, sys, time
+        from peerkd.launch.edge import stage_edge
+        with stage_edge("pretrain_peers"):
+            print(os.getpid(), flush=True)
+            time.sleep(60)
+    """)
+    (tmp_path / "worker.py").write_text(worker)
+    script = textwrap.dedent(f"""
+        from peerkd.config.cluster import ClusterConfig
+        from peerkd.launch.local_workers import LocalWorkers
+        from peerkd.launch.order import StageOrder
+        StageOrder.command = lambda order: ["python", {str(tmp_path / "worker.py")!r}]
+        order = StageOrder(stage="pretrain_peers", config_json="", store="", inputs={{}}, key="a")
+        LocalWorkers(ClusterConfig(num_workers=2)).run(order)
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+    ) as launcher:
+        assert launcher.stdout is not None
+        workers = [int(launcher.stdout.readline()) for _ in range(2)]
+        launcher.kill()
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in workers):
+        assert time.monotonic() < deadline, "workers outlived who ordered them"
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
