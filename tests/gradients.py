@@ -1,4 +1,5 @@
-"""Run by torchrun: each process writes the gradients of one step, and the running statistics after it.
+"""Run by torchrun: each process writes the gradients of one step, and the running statistics after it; and ``heard-``,
+what it heard from the others.
 
 ``python -m tests.gradients FOLDER ARCHITECTURE NUM_SAMPLES METHOD...``, each step on one batch of all samples.
 """
@@ -10,9 +11,12 @@ import torch
 
 from peerkd.config.methods import Method
 from peerkd.training.checkpoints import save_tensors
+from peerkd.training.online import group as group_module
 from peerkd.training.online.group import ALONE, Group, join_group, leave_group
 from peerkd.training.online.objectives import loss_parts, num_views
 from tests.trainings import Training, make_dataset
+
+SHARED = bytes(range(256)) + b"and some more"
 
 
 def step(training: Training) -> dict[str, torch.Tensor]:
@@ -39,6 +43,19 @@ def training_of(method: Method, architecture: str, num_samples: int, *, group: G
     return training.but(recipe=training.recipe.model_copy(update={"batch_size": num_samples}))
 
 
+def heard(group: Group) -> dict[str, torch.Tensor]:
+    """Return what the first process shares, in pieces, and what all put together."""
+    group_module._SHARED_AT_ONCE_BYTES = 100  # type: ignore[misc]
+    shared = group.share(SHARED if group.leads else b"")
+    nothing = group.share(b"")
+    return {
+        "shared": torch.tensor(list(shared), dtype=torch.uint8),
+        "nothing": torch.tensor(list(nothing), dtype=torch.uint8),
+        "gathered": group.gather(torch.tensor([group.rank, 10.0 * group.rank], dtype=torch.float64)),
+        "gathered nothing": group.gather(torch.zeros(0)),
+    }
+
+
 if __name__ == "__main__":
     folder, architecture, num_samples, *methods = sys.argv[1:]
     torch.set_num_threads(1)
@@ -46,4 +63,5 @@ if __name__ == "__main__":
     for method in methods:
         tensors = step(training_of(method, architecture, int(num_samples), group=group))
         save_tensors(Path(folder) / f"{method}-{group.rank}", tensors)
+    save_tensors(Path(folder) / f"heard-{group.rank}", heard(group))
     leave_group()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.cost import RunCost
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,9 @@ class RunFacts:
     num_trials: int
     worker_seconds: float
     """Seconds of all trials added up, though several workers did them side by side."""
+
+    cost: RunCost | None = None
+    """What the jobs of the run held; None where nobody kept accounts."""
 
     @property
     def num_peers(self) -> int:

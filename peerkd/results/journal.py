@@ -41,7 +41,21 @@ def open_journal(path: Path) -> Iterator[Journal]:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             os.ftruncate(file.fileno(), len(whole))
-        yield Journal(file, [_read(line, path, number) for number, line in enumerate(whole.splitlines(), start=1)])
+        yield Journal(file, _read_all(whole, path))
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a journal that somebody may be writing to: a last line that is not whole is left out.
+
+    Raises:
+        ArtifactCorruptError: If a line other than the last is not a record.
+    """
+    content = path.read_bytes()
+    return _read_all(content[: content.rfind(b"\n") + 1], path)
+
+
+def _read_all(lines: bytes, path: Path) -> list[dict[str, Any]]:
+    return [_read(line, path, number) for number, line in enumerate(lines.splitlines(), start=1)]
 
 
 def _read(line: bytes, path: Path, number: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,14 +18,17 @@ from peerkd.metrics.progress import say
 from peerkd.reporting import html, tables
 from peerkd.reporting.facts import PeerFacts, RunFacts
 from peerkd.reporting.findings import compute_findings
+from peerkd.results.cost import to_csv
 from peerkd.results.table import read_table
-from peerkd.stages import distill_pairs
+from peerkd.stages import distill_pairs, pretrain_peers
+from peerkd.stages.cost import gather_accounts
 
 NAME: Final = "build_report"
 REPORT_NAME: Final = "report.html"
 PAIRS_NAME: Final = "pairs.csv"
 METRICS_NAME: Final = "metrics.json"
 SUMMARY_NAME: Final = "summary.txt"
+COST_NAME: Final = "cost.csv"
 
 
 def run(
@@ -61,19 +65,25 @@ def run(
 def report(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> Manifest:
     """Publish the report of an experiment, unless it is there."""
     described = config.model_dump(mode="json", exclude={"compute"})
-    key = keys.key(NAME, {"trials": trials.fingerprint, "config": described, "peerkd": version("peerkd")})
+    accounts = gather_accounts(
+        {pretrain_peers.NAME: trials.metadata["inputs"]["peers"]["key"], distill_pairs.NAME: trials.key}, store
+    )
+    causes = {"trials": trials.fingerprint, "config": described, "peerkd": version("peerkd")}
+    key = keys.key(NAME, {**causes, "cost": accounts.causes})
     done = store.find(key)
     if done:
         say(NAME, "already done")
         return done
     table = read_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME)
-    facts = gather_facts(config, trials, store)
+    facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
     findings = compute_findings(table, facts)
     with store.open_workspace(key) as workspace:
-        (workspace / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
-        (workspace / PAIRS_NAME).write_text(tables.pairs_csv(findings), encoding="utf-8")
-        (workspace / METRICS_NAME).write_text(json.dumps(tables.metrics(findings), indent=2), encoding="utf-8")
-        (workspace / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")
+        (workspace.folder / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
+        (workspace.folder / PAIRS_NAME).write_text(tables.pairs_csv(findings), encoding="utf-8")
+        (workspace.folder / METRICS_NAME).write_text(json.dumps(tables.metrics(findings), indent=2), encoding="utf-8")
+        if facts.cost:
+            (workspace.folder / COST_NAME).write_text(to_csv(facts.cost), encoding="utf-8")
+        (workspace.folder / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")
         manifest = store.publish(
             key,
             metadata={

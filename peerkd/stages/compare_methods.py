@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final
 
@@ -15,14 +16,17 @@ from peerkd.metrics.progress import say
 from peerkd.reporting.methods import html, tables
 from peerkd.reporting.methods.facts import PclFacts, RunFacts
 from peerkd.reporting.methods.findings import compute_findings
+from peerkd.results.cost import to_csv
 from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
+from peerkd.stages.cost import gather_accounts
 
 NAME: Final = "compare_methods"
 REPORT_NAME: Final = "report.html"
 METHODS_NAME: Final = "methods.csv"
 METRICS_NAME: Final = "metrics.json"
 SUMMARY_NAME: Final = "summary.txt"
+COST_NAME: Final = "cost.csv"
 
 
 def run(
@@ -59,19 +63,23 @@ def run(
 def compare(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Manifest:
     """Publish the comparison of a study, unless it is there."""
     described = config.model_dump(mode="json", exclude={"compute"})
-    key = keys.key(NAME, {"runs": runs.fingerprint, "config": described, "peerkd": version("peerkd")})
+    accounts = gather_accounts({train_pcl.NAME: runs.key}, store)
+    causes = {"runs": runs.fingerprint, "config": described, "peerkd": version("peerkd")}
+    key = keys.key(NAME, {**causes, "cost": accounts.causes})
     done = store.find(key)
     if done:
         say(NAME, "already done")
         return done
     table = read_curves(store.fetch(runs.key) / train_pcl.CURVES_NAME)
-    facts = gather_facts(config, runs, store)
+    facts = replace(gather_facts(config, runs, store), cost=accounts.cost())
     findings = compute_findings(table, facts)
     with store.open_workspace(key) as workspace:
-        (workspace / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
-        (workspace / METHODS_NAME).write_text(tables.methods_csv(findings), encoding="utf-8")
-        (workspace / METRICS_NAME).write_text(json.dumps(tables.metrics(findings), indent=2), encoding="utf-8")
-        (workspace / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")
+        (workspace.folder / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
+        (workspace.folder / METHODS_NAME).write_text(tables.methods_csv(findings), encoding="utf-8")
+        (workspace.folder / METRICS_NAME).write_text(json.dumps(tables.metrics(findings), indent=2), encoding="utf-8")
+        if facts.cost:
+            (workspace.folder / COST_NAME).write_text(to_csv(facts.cost), encoding="utf-8")
+        (workspace.folder / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")
         manifest = store.publish(
             key,
             metadata={

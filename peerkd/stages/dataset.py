@@ -40,10 +40,10 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
     dataset = source.dataset
     with store.open_workspace(source.key) as workspace:
         if isinstance(dataset, StreamedDataset):
-            fingerprint = write_index(workspace, dataset)
+            fingerprint = write_index(workspace.folder, dataset)
         else:
             assert isinstance(dataset, RawDataset)
-            fingerprint = write_packed(workspace, dataset)
+            fingerprint = write_packed(workspace.folder, dataset)
         metadata = {"name": dataset.name, "fingerprint": fingerprint, "num_samples": len(dataset.labels_N)}
         return store.publish(source.key, metadata=metadata)
 

@@ -1,12 +1,12 @@
 """The machine that a stage runs on: what it can compute with, and what a reader of its numbers wants to know of it."""
 
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from peerkd.config.experiment import ComputeConfig
+from peerkd.launch.worker import count_cores
 
 _PACKAGES: Final = ("peerkd", "torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
 
@@ -23,13 +23,6 @@ def choose_device(compute: ComputeConfig) -> tuple[str, int]:
     if num_gpus == 0:
         return "cpu", compute.num_workers or count_cores()
     return "cuda", compute.num_workers or num_gpus
-
-
-def count_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def describe_processor() -> str:

@@ -64,7 +64,7 @@ def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
         say(NAME, f"already done: {summary}")
         return done
     with store.open_workspace(key) as workspace:
-        assignment.save(workspace)
+        assignment.save(workspace.folder)
         inputs = {"dataset": references.reference(dataset)}
         manifest = store.publish(key, metadata={"inputs": inputs, **_describe(assignment, source.dataset)})
     say(NAME, summary)

@@ -73,7 +73,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         say(NAME, f"already done: {summary} of {source.dataset.name}")
         return done
     with store.open_workspace(key) as workspace:
-        assignment.save(workspace)
+        assignment.save(workspace.folder)
         manifest = store.publish(
             key,
             metadata={

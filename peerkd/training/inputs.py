@@ -25,6 +25,14 @@ class PretrainInputs:
     device: str
     """``cpu``, or ``cuda`` for the GPU of the worker's number."""
 
+    def weights(self, peer: int) -> Path:
+        """Return the file that takes a peer's weights."""
+        return self.weights_folder / f"{peer_name(peer)}.safetensors"
+
+    def checkpoint(self, peer: int) -> Path:
+        """Return the file that an interrupted training of a peer goes on from."""
+        return self.checkpoints_folder / f"{peer_name(peer)}.safetensors"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepInputs:
@@ -44,6 +52,12 @@ class EpochDone(NamedTuple):
     peer: int
     num_epochs: int
     """Finished so far."""
+
+    num_samples: int
+    """Of an epoch."""
+
+    gpu_bytes: tuple[int, int] = (0, 0)
+    """That the training takes, and the most that it took."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,15 +79,15 @@ class RunInputs:
 
     def network(self, run: Run) -> Path:
         """Return the file that takes the network that a run deploys."""
-        return self.networks_folder / f"{_name(run)}.safetensors"
+        return self.networks_folder / f"{run_name(run)}.safetensors"
 
     def ensemble(self, run: Run) -> Path:
         """Return the file that takes a run's ensemble, if its method has one."""
-        return self.networks_folder / f"{_name(run)}-ensemble.safetensors"
+        return self.networks_folder / f"{run_name(run)}-ensemble.safetensors"
 
     def checkpoint(self, run: Run) -> Path:
         """Return the file that an interrupted run goes on from."""
-        return self.checkpoints_folder / f"{_name(run)}.safetensors"
+        return self.checkpoints_folder / f"{run_name(run)}.safetensors"
 
 
 class RunEpochDone(NamedTuple):
@@ -83,6 +97,15 @@ class RunEpochDone(NamedTuple):
     num_epochs: int
     """Finished so far."""
 
+    num_samples: int
+    """Of an epoch."""
+
+    measured: dict[str, Any]
+    """In this epoch, as in the run's record. Values that JSON can write."""
+
+    gpu_bytes: tuple[int, int] = (0, 0)
+    """That the training takes in the leading process, and the most that it took."""
+
 
 class RunDone(NamedTuple):
     """A run has ended."""
@@ -91,5 +114,11 @@ class RunDone(NamedTuple):
     """Values that JSON can write: what was run, what was measured in each epoch, what it cost."""
 
 
-def _name(run: Run) -> str:
+def peer_name(peer: int) -> str:
+    """Return what a peer's files are called, whatever is in them."""
+    return f"peer-{peer:03d}"
+
+
+def run_name(run: Run) -> str:
+    """Return what a run's files are called, whatever is in them."""
     return f"{run.architecture}-{run.method}-{run.seed}"

@@ -12,8 +12,8 @@ from peerkd.training.inputs import RunInputs
 NEWS_PREFIX: Final = "peerkd-news "
 """Starts a line that a process prints; JSON follows: a kind and its value.
 
-``epoch``: number of epochs finished. ``done``: the run's record. ``refused``: what the user can fix. ``failed``: what
-failed outside.
+``epoch``: number of epochs finished, samples of an epoch, what was measured. ``done``: the run's record. ``refused``:
+what the user can fix. ``failed``: what failed outside.
 """
 
 _FOLDERS: Final = ("dataset_folder", "split_folder", "networks_folder", "checkpoints_folder")
@@ -24,22 +24,29 @@ class RunOrder:
     """One run for several processes."""
 
     inputs: RunInputs
-    run: Run
+    run: Run | None
+    """None for processes that join others who know."""
 
     starter_pid: int
     """The process that orders the run; those that do it end with it."""
 
     @classmethod
-    def of(cls, inputs: RunInputs, run: Run) -> Self:
+    def of(cls, inputs: RunInputs, run: Run | None) -> Self:
         """Return the order that this process gives."""
         return cls(inputs=inputs, run=run, starter_pid=os.getpid())
+
+    @property
+    def of_run(self) -> Run:
+        """The run, where it is known."""
+        assert self.run is not None
+        return self.run
 
     def write(self, path: Path) -> None:
         """Write the file that ``read`` reads."""
         values = {
             "config": self.inputs.config.to_json(),
             "device": self.inputs.device,
-            "run": list(self.run),
+            "run": self.run and list(self.run),
             "starter_pid": self.starter_pid,
             **{name: str(getattr(self.inputs, name)) for name in _FOLDERS},
         }
@@ -54,4 +61,4 @@ class RunOrder:
             device=values["device"],
             **{name: Path(values[name]) for name in _FOLDERS},
         )
-        return cls(inputs=inputs, run=Run(*values["run"]), starter_pid=values["starter_pid"])
+        return cls(inputs=inputs, run=Run(*values["run"]) if values["run"] else None, starter_pid=values["starter_pid"])

@@ -18,7 +18,8 @@ from peerkd.models.build import build_network, num_parameters
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import copy_state, save_tensors
 from peerkd.training.evaluate import Judge
-from peerkd.training.inputs import EpochDone, PretrainInputs
+from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
+from peerkd.training.memory import gpu_bytes
 from peerkd.training.online.export import deployed_state
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method
@@ -31,7 +32,7 @@ METHOD_OF_PRETRAINING: Final[Mapping[str, Method]] = {"cross_entropy": "plain", 
 
 def weights_name(peer: int) -> str:
     """Return the name of the file with a peer's weights."""
-    return f"peer-{peer:03d}.safetensors"
+    return f"{peer_name(peer)}.safetensors"
 
 
 def build_peer(architecture: str, dataset: ImageDataset, *, seed: int) -> nn.Module:
@@ -115,12 +116,12 @@ def start(inputs: PretrainInputs, *, worker: int) -> Perform:
             collaboration=recipe.collaboration,
             recipe=recipe,
             precision=recipe.precision,
-            checkpoint=inputs.checkpoints_folder / weights_name(peer),
+            checkpoint=inputs.checkpoint(peer),
         )
         for num_epochs in epochs:
-            yield EpochDone(peer, num_epochs)
+            yield EpochDone(peer, num_epochs, len(samples), gpu_bytes(device))
         weights = deployed_state(state, method)
-        save_tensors(inputs.weights_folder / weights_name(peer), weights)
+        save_tensors(inputs.weights(peer), weights)
         deployed = build_peer(architecture, dataset, seed=0).to(device)
         copy_state(weights, deployed)
         yield {

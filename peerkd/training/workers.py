@@ -13,7 +13,7 @@ from importlib import import_module
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 from peerkd.errors import PeerKDError, WorkerDiedError
 from peerkd.training.memory import keep_freed_memory
@@ -21,48 +21,86 @@ from peerkd.training.memory import keep_freed_memory
 Perform = Callable[[Any], Iterator[Any]]
 """Does one task and yields its results one by one."""
 
+Tag = TypeVar("Tag")
 
-def run_in_workers(start: str, arguments: tuple[Any, ...], tasks: Iterable[Any], *, num_workers: int) -> Iterator[Any]:
-    """Do every task once and yield the results as they are made, in no particular order.
+
+def run_in_workers(
+    start: str,
+    arguments: tuple[Any, ...],
+    tasks: Iterable[tuple[Tag, Any] | None],
+    *,
+    num_workers: int,
+    poll_seconds: float = 1.0,
+) -> Iterator[tuple[Tag, Any]]:
+    """Do every task once and yield the results as they are made, in no particular order, each with its task's tag.
 
     Args:
         start: ``module:function``, called once in each worker with ``arguments`` and ``worker``, its number from 0;
             returns what does a task there. A name, so that only the workers import torch.
         arguments: For ``start``; they are pickled.
-        tasks: Handed out one at a time, first come first served.
+        tasks: Each with a tag, which stays here. Asked for one at a time, when a worker is free; None stands for none
+            at the moment, and the next is asked for a little later.
         num_workers: Processes, at least 1.
+        poll_seconds: How much later.
 
     Raises:
         WorkerDiedError: If a worker ends without an exception of its own, for instance killed for its memory.
         Exception: What a worker raised; the others are ended first.
     """
     context = _context(preload=start.partition(":")[0])
-    waiting = list(tasks)[::-1]
+    coming = iter(tasks)
     workers: dict[connection.Connection, BaseProcess] = {}
+    tags: dict[connection.Connection, Tag] = {}
+    free: list[connection.Connection] = []
+    is_over = False
     try:
-        for number in range(min(num_workers, len(waiting))):
-            ours, theirs = context.Pipe()
-            workers[ours] = context.Process(target=_serve, args=(theirs, start, arguments, number), daemon=True)
-            workers[ours].start()
-            theirs.close()
-            ours.send(waiting.pop())
-        while workers:
-            for ready in connection.wait(list(workers)):
+        while True:
+            is_waiting = False
+            while not (is_over or is_waiting) and (free or len(workers) < num_workers):
+                try:
+                    task = next(coming)
+                except StopIteration:
+                    is_over = True
+                    break
+                if task is None:
+                    is_waiting = True
+                    break
+                pipe = free.pop() if free else _start(context, workers, (start, arguments))
+                tags[pipe], work = task
+                pipe.send(work)
+            if is_over:
+                for pipe in free:
+                    pipe.send(None)
+                    workers.pop(pipe).join()
+                free.clear()
+                if not workers:
+                    return
+            for ready in connection.wait(list(workers), timeout=poll_seconds if is_waiting else None):
                 assert isinstance(ready, connection.Connection)
                 kind, value = _receive(ready, workers[ready])
                 if kind == "result":
-                    yield value
+                    yield tags[ready], value
                 elif kind == "error":
                     raise value
-                elif waiting:
-                    ready.send(waiting.pop())
                 else:
-                    ready.send(None)
-                    workers.pop(ready).join()
+                    del tags[ready]
+                    free.append(ready)
     finally:
         for process in workers.values():
             process.kill()
             process.join()
+
+
+def _start(
+    context: ForkServerContext | SpawnContext,
+    workers: dict[connection.Connection, BaseProcess],
+    start: tuple[str, tuple[Any, ...]],
+) -> connection.Connection:
+    ours, theirs = context.Pipe()
+    workers[ours] = context.Process(target=_serve, args=(theirs, *start, len(workers)), daemon=True)
+    workers[ours].start()
+    theirs.close()
+    return ours
 
 
 def _context(*, preload: str) -> ForkServerContext | SpawnContext:
@@ -79,7 +117,10 @@ def _receive(pipe: connection.Connection, process: BaseProcess) -> tuple[str, An
         message: tuple[str, Any] = pipe.recv()
     except (EOFError, ConnectionResetError) as error:
         process.join()
-        raise WorkerDiedError(f"A worker process ended with exit code {process.exitcode} before its work.") from error
+        raise WorkerDiedError(
+            f"A worker process ended with exit code {process.exitcode} before its work.",
+            was_killed=(process.exitcode or 0) < 0,
+        ) from error
     return message
 
 

@@ -76,9 +76,9 @@ def trials(output: Path) -> pa.Table:
     return read_table(path)
 
 
-def num_lines(output: Path, journal: str) -> int:
-    """Return how many records a journal in the making has, 0 where there is none."""
-    return sum(path.read_bytes().count(b"\n") for path in output.glob(f"*/*.partial/scratch/{journal}"))
+def num_lines(output: Path, stage: str) -> int:
+    """Return how many records a stage in the making has, 0 where there is none."""
+    return sum(path.read_bytes().count(b"\n") for path in output.glob(f"{stage}/*.partial/scratch/journals/*/*"))
 
 
 def _processes() -> str:

@@ -25,7 +25,7 @@ def test_the_committed_yaml_is_what_the_code_compiles_to(name, tmp_path):
 
 def test_the_graph_has_the_stages_in_order_and_installs_nothing():
     text = (PIPELINES_FOLDER / "jointkd.yaml").read_text()
-    tasks = yaml.safe_load(text)["root"]["dag"]["tasks"]
+    tasks = next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]
     after = {name: set(task.get("dependentTasks", [])) for name, task in tasks.items()}
     assert after == {
         "partition-data": set(),
@@ -87,13 +87,13 @@ def test_a_run_killed_at_five_moments_ends_in_the_same_table(finished, tmp_path)
     moments = [
         lambda: any(output.glob("partition_data/*/manifest.json")),
         lambda: any(output.glob("pretrain_peers/*.partial/scratch/*.safetensors")),
-        lambda: num_lines(output, "peers.jsonl") >= 1,
-        lambda: num_lines(output, "trials.jsonl") >= 10,
-        lambda: num_lines(output, "trials.jsonl") >= 60,
+        lambda: num_lines(output, "pretrain_peers") >= 1,
+        lambda: num_lines(output, "distill_pairs") >= 10,
+        lambda: num_lines(output, "distill_pairs") >= 60,
     ]
     for moment in moments:
         run_and_kill(output, at=moment)
-    num_before = num_lines(output, "trials.jsonl")
+    num_before = num_lines(output, "distill_pairs")
     process = run(output)
     assert process.returncode == 0, process.stderr
     assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout

@@ -33,7 +33,7 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subp
 
 def test_the_graph_has_the_stages_in_order_and_installs_nothing():
     text = (PIPELINES_FOLDER / "pcl.yaml").read_text()
-    tasks = yaml.safe_load(text)["root"]["dag"]["tasks"]
+    tasks = next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]
     after = {name: set(task.get("dependentTasks", [])) for name, task in tasks.items()}
     assert after == {
         "split-data": set(),
@@ -101,7 +101,7 @@ def test_a_study_killed_at_three_moments_ends_in_the_same_curves_and_networks(fi
     moments = [
         lambda: any(output.glob("split_data/*/manifest.json")),
         lambda: any(output.glob("train_pcl/*.partial/scratch/*.safetensors")),
-        lambda: num_lines(output, "runs.jsonl") >= 2,
+        lambda: num_lines(output, "train_pcl") >= 2,
     ]
     for moment in moments:
         run_and_kill(output, TINY_STUDY, at=moment, pipeline="pcl")

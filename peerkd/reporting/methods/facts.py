@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from peerkd.config.methods import Method
 from peerkd.config.pcl import PclConfig
+from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
 
 
@@ -46,6 +47,9 @@ class PclFacts:
     num_test_samples: int
 
     runs: tuple[RunFacts, ...]
+
+    cost: RunCost | None = None
+    """What the jobs of the run held; None where nobody kept accounts."""
 
     @property
     def published_data_set(self) -> str | None:

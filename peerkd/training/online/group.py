@@ -10,7 +10,7 @@ is evaluated or saved. Synchronised (GPUs only), the statistics are those of the
 
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from peerkd.models.branched import BranchedNetwork
+
+_SHARED_AT_ONCE_BYTES: Final = 64 * 1024**2
 
 
 class Group(NamedTuple):
@@ -63,6 +65,33 @@ class Group(NamedTuple):
         flat /= self.num_processes
         for buffer, values in zip(statistics, flat.split([buffer.numel() for buffer in statistics]), strict=True):
             buffer.copy_(values.view_as(buffer))
+
+    def share(self, content: bytes) -> bytes:
+        """Return the bytes that the leading process gives, in every process: only it may have a file of them."""
+        if self.num_processes == 1:
+            return content
+        device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else None
+        size = torch.tensor([len(content)], device=device)
+        dist.broadcast(size, 0)
+        num_bytes, received = int(size.item()), bytearray(content if self.leads else b"")
+        for start in range(0, num_bytes, _SHARED_AT_ONCE_BYTES):
+            stop = min(start + _SHARED_AT_ONCE_BYTES, num_bytes)
+            if self.leads:
+                piece = torch.frombuffer(received, dtype=torch.uint8, offset=start, count=stop - start).to(device)
+            else:
+                piece = torch.empty(stop - start, dtype=torch.uint8, device=device)
+            dist.broadcast(piece, 0)
+            if not self.leads:
+                received += piece.cpu().numpy().tobytes()
+        return bytes(received)
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return a tensor of every process, the first one's first: shape (processes, ...)."""
+        if self.num_processes == 1 or values.numel() == 0:
+            return values.expand(self.num_processes, *values.shape)
+        gathered = [torch.empty_like(values) for _ in range(self.num_processes)]
+        dist.all_gather(gathered, values.contiguous())
+        return torch.stack(gathered)
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of a tensor over the processes."""

@@ -4,6 +4,7 @@ Shape suffixes: V = views, B = batch, N = V * B, C = image channels, H W = image
 """
 
 import math
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -57,7 +58,8 @@ def train(
         collaboration: Of the method.
         recipe: Epochs, optimiser and schedule.
         precision: ``float32``, or ``bfloat16`` for autocast; weights, statistics and losses are float32 in both.
-        checkpoint: File written after every epoch; the caller removes it.
+        checkpoint: File written after every epoch by the leading process, which alone must have it; the caller
+            removes it.
         checkpoint_steps: Write it also after every so many steps.
         evaluate: Called by the leading process in evaluated epochs.
         evaluate_every_epochs: The last epoch is evaluated in any case.
@@ -66,8 +68,7 @@ def train(
     Yields:
         The number of epochs finished, after each.
     """
-    if checkpoint.exists():
-        state.restore(checkpoint)
+    _restore(state, checkpoint, group)
     num_batches = samples.num_batches
     num_steps = recipe.epochs * num_batches
     views = num_views(method, collaboration)
@@ -122,8 +123,24 @@ def _settle(state: TrainingState, group: Group) -> None:
     group.average_statistics([state.network, *([state.mean.network] if state.mean else [])])
 
 
+def _restore(state: TrainingState, checkpoint: Path, group: Group) -> None:
+    if group.num_processes == 1:
+        if checkpoint.exists():
+            state.restore(checkpoint)
+        return
+    # The others may be on other machines.
+    content = group.share(checkpoint.read_bytes() if group.leads and checkpoint.exists() else b"")
+    if not content:
+        return
+    with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+        received = Path(folder) / "received.safetensors"
+        received.write_bytes(content)
+        state.restore(received, rank=group.rank)
+
+
 def _save(state: TrainingState, checkpoint: Path, group: Group) -> None:
+    sums = group.gather(state.sums)
     if group.leads:
-        state.save(checkpoint)
+        state.save(checkpoint, sums_of_processes=sums)
     # Nobody may end, or be asked to go on from the file, before it is there.
     group.wait()

@@ -1,7 +1,7 @@
 """One of the processes that torchrun starts for a run: ``python -m peerkd.training.online.processes FILE``.
 
-The file is a ``RunOrder``. The leading process prints its news, and
-each its errors: one line of JSON behind ``NEWS_PREFIX``.
+The file is a ``RunOrder``. The leading process says which run it is and prints the news, and each its errors: one line
+of JSON behind ``NEWS_PREFIX``.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from peerkd.config.pcl import Run
 from peerkd.errors import PeerKDError
 from peerkd.lifeline import end_with
 from peerkd.training.inputs import RunDone
@@ -29,9 +30,13 @@ def main(order_path: Path) -> int:
     keep_freed_memory()
     group, device = join_group(order.inputs.device)
     try:
-        for news in open_runs(order.inputs, device=device, group=group)(order.run):
+        run = Run(*json.loads(group.share(json.dumps(order.run).encode())))
+        for news in open_runs(order.inputs, device=device, group=group)(run):
             if group.leads:
-                _tell("done" if isinstance(news, RunDone) else "epoch", news[-1])
+                if isinstance(news, RunDone):
+                    _tell("done", news.record)
+                else:
+                    _tell("epoch", news[1:])
     except ValueError as error:
         _tell("refused", str(error))
         return 1

@@ -11,6 +11,7 @@ from peerkd.data.streamed import open_dataset
 from peerkd.models.build import num_parameters
 from peerkd.seeds import derive_seed
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
+from peerkd.training.memory import gpu_bytes
 from peerkd.training.online.evaluate import make_evaluate
 from peerkd.training.online.export import export_networks
 from peerkd.training.online.group import ALONE, Group
@@ -86,7 +87,7 @@ def open_runs(inputs: RunInputs, *, device: torch.device, group: Group = ALONE) 
             group=group,
         )
         for num_epochs in epochs:
-            yield RunEpochDone(run, num_epochs)
+            yield RunEpochDone(run, num_epochs, len(samples), state.history[-1], gpu_bytes(device))
         if group.leads:
             export_networks(
                 state,

@@ -51,8 +51,13 @@ class TrainingState:
         self.history.append(measured)
         self.sums = torch.zeros(0)
 
-    def save(self, path: Path) -> None:
-        """Write the file; it appears whole or not at all."""
+    def save(self, path: Path, *, sums_of_processes: Tensor | None = None) -> None:
+        """Write the file; it appears whole or not at all.
+
+        Args:
+            path: The file.
+            sums_of_processes: ``sums`` of every process that shares the training, the first one's first.
+        """
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.mean:
             tensors |= {f"mean.{name}": tensor for name, tensor in self.mean.network.state_dict().items()}
@@ -60,7 +65,7 @@ class TrainingState:
             momentum = self.optimizer.state[parameter].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum
-        tensors["sums"] = self.sums
+        tensors["sums"] = self.sums[None] if sums_of_processes is None else sums_of_processes
         tensors["generator.cpu"] = torch.get_rng_state()
         device = next(self.network.parameters()).device
         if device.type == "cuda":
@@ -73,8 +78,12 @@ class TrainingState:
         }
         save_tensors(path, tensors, {"progress": json.dumps(progress)})
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, *, rank: int = 0) -> None:
         """Become what ``save`` wrote.
+
+        Args:
+            path: The file.
+            rank: Which of the processes this is that share the training.
 
         Raises:
             ArtifactCorruptError: If the file is damaged.
@@ -90,7 +99,7 @@ class TrainingState:
             if name in momenta:
                 self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])
         device = next(self.network.parameters()).device
-        self.sums = tensors["sums"].to(device)
+        self.sums = tensors["sums"][rank].to(device)
         torch.set_rng_state(tensors["generator.cpu"])
         if device.type == "cuda" and "generator.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["generator.cuda"], device)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from peerkd.errors import ArtifactCorruptError
-from peerkd.results.journal import open_journal
+from peerkd.results.journal import open_journal, read_journal
 
 RECORDS: list[dict[str, Any]] = [
     {"peer": 0, "accuracy": 0.1 + 0.2},
@@ -110,3 +110,17 @@ def test_appended_records_survive_a_kill(tmp_path: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == -signal.SIGKILL
     assert records(path) == [{"number": number} for number in range(100)]
+
+
+def test_a_journal_that_is_being_written_is_read_up_to_its_last_whole_line_and_left_as_it_is(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b'{"peer": 3, "acc')
+    before = path.read_bytes()
+    assert read_journal(path) == RECORDS
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_line_is_told_by_whoever_only_reads(path: Path) -> None:
+    path.write_bytes(b"[1]\n" + path.read_bytes())
+    with pytest.raises(ArtifactCorruptError, match="line 1 must be a record"):
+        read_journal(path)

@@ -14,6 +14,10 @@ from peerkd.training.workers import Perform, run_in_workers
 HERE = "tests.unit.training.test_workers"
 
 
+def tagged(tasks):
+    return [(f"tag {task}", task) for task in tasks]
+
+
 def squares(offset: int, *, worker: int) -> Perform:
     def perform(task: int) -> Iterator[int]:
         yield task**2 + offset
@@ -50,16 +54,44 @@ def identities(*, worker: int) -> Perform:
 
 @pytest.mark.parametrize("num_workers", [1, 5])
 def test_every_task_is_done_once_and_every_result_comes_back(num_workers):
-    results = run_in_workers(f"{HERE}:squares", (1,), range(7), num_workers=num_workers)
-    assert sorted(results) == sorted(task**2 + sign for task in range(7) for sign in (1, -1))
+    results = run_in_workers(f"{HERE}:squares", (1,), tagged(range(7)), num_workers=num_workers)
+    assert sorted(results) == sorted((f"tag {task}", task**2 + sign) for task in range(7) for sign in (1, -1))
 
 
 def test_without_tasks_no_worker_is_started():
     assert list(run_in_workers("no.such:module", (), [], num_workers=2)) == []
 
 
+def test_a_task_is_asked_for_when_a_worker_is_free_and_again_where_there_was_none():
+    asked = []
+
+    def tasks():
+        for number in (0, None, 1, None, None, 2):
+            asked.append(number)
+            yield None if number is None else (number, number)
+
+    results = run_in_workers(f"{HERE}:squares", (0,), tasks(), num_workers=1, poll_seconds=0.01)
+    assert next(results) == (0, 0)
+    assert asked == [0]
+    assert {tag for tag, _ in results} == {0, 1, 2}
+    assert asked == [0, None, 1, None, None, 2]
+
+
+def test_results_come_while_there_is_no_task_for_a_free_worker():
+    def tasks():
+        yield "first", 3
+        while not got:
+            yield None
+
+    got = []
+    for tag, result in run_in_workers(f"{HERE}:squares", (1,), tasks(), num_workers=2, poll_seconds=0.01):
+        got.append((tag, result))
+    assert got == [("first", 10), ("first", 8)]
+
+
 def test_workers_are_processes_of_one_thread_with_numbers_from_0():
-    seen = set(run_in_workers(f"{HERE}:identities", (), range(8), num_workers=2))
+    seen = set(run_in_workers(f"{HERE}:identities", (), tagged(range(8)), num_workers=2))
+    seen = {identity for _, identity in seen}
     assert {worker for worker, _, _ in seen} == {0, 1}
     assert len({pid for _, pid, _ in seen} | {os.getpid()}) == 3
     assert {num_threads for _, _, num_threads in seen} == {1}
@@ -67,27 +99,28 @@ def test_workers_are_processes_of_one_thread_with_numbers_from_0():
 
 def test_an_error_of_ours_reaches_the_caller_as_it_is():
     with pytest.raises(DataSourceError, match="The file is gone"):
-        list(run_in_workers(f"{HERE}:misfortunes", (), ["refuse"], num_workers=1))
+        list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["refuse"]), num_workers=1))
 
 
 def test_a_defect_reaches_the_caller_with_the_workers_traceback():
     with pytest.raises(ZeroDivisionError) as caught:
-        list(run_in_workers(f"{HERE}:misfortunes", (), ["break"], num_workers=1))
+        list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["break"]), num_workers=1))
     assert "in perform" in "".join(caught.value.__notes__)
 
 
 def test_a_worker_that_is_killed_is_told_and_the_others_are_ended():
     started = time.monotonic()
-    with pytest.raises(WorkerDiedError, match="exit code -9"):
-        list(run_in_workers(f"{HERE}:misfortunes", (), ["sleep", "die"], num_workers=2))
+    with pytest.raises(WorkerDiedError, match="exit code -9") as caught:
+        list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["sleep", "die"]), num_workers=2))
     assert time.monotonic() - started < 30
+    assert caught.value.was_killed
 
 
 def test_workers_end_when_their_parent_is_killed():
     script = textwrap.dedent(f"""
         from peerkd.training.workers import run_in_workers
-        for result in run_in_workers("{HERE}:announce", (), [1, 2], num_workers=2):
-            print(result, flush=True)
+        for result in run_in_workers("{HERE}:announce", (), [(1, 1), (2, 2)], num_workers=2):
+            print(result[1], flush=True)
     """)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -10,7 +10,7 @@ import torch
 from peerkd.config.methods import METHODS, Method
 from peerkd.training.checkpoints import load_tensors
 from peerkd.training.online.group import ALONE, Group
-from tests.gradients import step, training_of
+from tests.gradients import SHARED, step, training_of
 from tests.trainings import Training
 
 ROOT = Path(__file__).parents[4]
@@ -76,12 +76,23 @@ def test_processes_agree_on_gradients_whatever_their_statistics(convolutions: Pa
     assert [name for name in gradients if not torch.equal(first[name], second[name])] == []
 
 
+def test_what_the_first_process_shares_arrives_whole_and_all_hear_all(perceptrons: Path) -> None:
+    for rank in (0, 1):
+        heard, _ = load_tensors(perceptrons / f"heard-{rank}")
+        assert bytes(heard["shared"].tolist()) == SHARED
+        assert heard["nothing"].numel() == 0
+        assert heard["gathered"].tolist() == [[0, 0], [1, 10]]
+        assert heard["gathered nothing"].shape == (2, 0)
+
+
 def test_one_process_is_called_as_it_is() -> None:
     state, stepped = Training().prepare()
     assert stepped is state.network
     assert ALONE.leads
     values = torch.ones(2)
     assert ALONE.sum(values) is values
+    assert ALONE.share(b"content") == b"content"
+    assert ALONE.gather(values).tolist() == [[1, 1]]
 
 
 def test_statistics_cannot_be_synchronised_without_a_gpu() -> None:

@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import json
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from peerkd.data.dataset import write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.sources import read_source
 from peerkd.errors import WorkerDiedError
-from peerkd.launch.torchrun import run_processes
+from peerkd.launch.torchrun import Meeting, run_processes
 from peerkd.training.checkpoints import load_tensors
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
 from peerkd.training.online.runs import start
@@ -71,7 +73,7 @@ def whole(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunI
     inputs = inputs_in(folders, tmp_path_factory.mktemp("whole"))
     (run,) = inputs.config.runs
     *epochs, done = start(inputs, worker=0)(run)
-    assert epochs == [RunEpochDone(run, number) for number in (1, 2, 3)]
+    assert epochs == [RunEpochDone(run, number, 600, done.record["history"][number - 1]) for number in (1, 2, 3)]
     return inputs, done.record
 
 
@@ -118,7 +120,7 @@ def with_run(order: Path, *, until_steps: int, checkpoint: Path) -> None:
         "list(start(order.inputs, worker=0)(order.run))"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(order)], cwd=ROOT)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while steps_in(checkpoint) < until_steps:
         assert process.poll() is None, "ended before it was killed"
         assert time.monotonic() < deadline
@@ -133,9 +135,13 @@ def steps_in(checkpoint: Path) -> int:
     return json.loads(load_tensors(checkpoint)[1]["progress"])["num_steps"]
 
 
-def news_of(order: Path, *, num_processes: int = 2) -> Iterator[list[object]]:
+def news_of(order: Path, *, num_processes: int = 2, meeting: Meeting | None = None) -> Iterator[list[object]]:
     return run_processes(
-        "peerkd.training.online.processes", order, num_processes=num_processes, news_prefix=NEWS_PREFIX
+        "peerkd.training.online.processes",
+        order,
+        num_processes=num_processes,
+        news_prefix=NEWS_PREFIX,
+        meeting=meeting,
     )
 
 
@@ -152,8 +158,8 @@ def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(
             continue
         RunOrder.of(inputs, run).write(tmp_path / "order.json")
         *epochs, (kind, record) = news_of(tmp_path / "order.json")
-        assert epochs == [["epoch", 1], ["epoch", 2], ["epoch", 3]]
         assert kind == "done"
+        assert epochs == [["epoch", [number, 600, record["history"][number - 1], [0, 0]]] for number in (1, 2, 3)]
         records.append((inputs, record))
     (alone_inputs, alone), (shared_inputs, shared) = records
     for name, tensor in load_tensors(alone_inputs.network(run))[0].items():
@@ -163,11 +169,43 @@ def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(
             assert theirs["train"][part] == pytest.approx(ours["train"][part], rel=1e-3), part
 
 
+def test_workers_go_on_from_the_first_ones_checkpoint_and_do_what_it_says(folders: Path, tmp_path: Path) -> None:
+    """Two workers with a process each, after two processes of one were cut off, end where two of one would have."""
+    records = {}
+    for name in ("whole", "cut"):
+        inputs = inputs_in(folders, tmp_path / name, overrides="training.num_processes=2")
+        (run,) = inputs.config.runs
+        RunOrder.of(inputs, run).write(tmp_path / f"{name}.json")
+        news = news_of(tmp_path / f"{name}.json")
+        if name == "whole":
+            *_, (_, records[name]) = news
+            whole = inputs.network(run)
+        else:
+            while steps_in(inputs.checkpoint(run)) < 14:
+                next(news)
+            news.close()
+    # What the second worker has of the first one's folders is nothing.
+    elsewhere = dataclasses.replace(inputs, networks_folder=tmp_path / "no", checkpoints_folder=tmp_path / "no")
+    RunOrder.of(elsewhere, None).write(tmp_path / "second.json")
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    first, second = (Meeting(host="localhost", port=port, index=index, num_workers=2) for index in range(2))
+    heard: list[object] = []
+    thread = threading.Thread(target=lambda: heard.extend(news_of(tmp_path / "second.json", meeting=second)))
+    thread.start()
+    *_, (_, records["cut"]) = news_of(tmp_path / "cut.json", meeting=first)
+    thread.join(timeout=120)
+    assert heard == []
+    assert deterministic(records["cut"]) == deterministic(records["whole"])
+    assert inputs.network(run).read_bytes() == whole.read_bytes()
+
+
 def test_processes_that_are_left_alone_end(folders: Path, tmp_path: Path) -> None:
     inputs = inputs_in(folders, tmp_path, overrides="training.epochs=100000 training.num_processes=2")
     (run,) = inputs.config.runs
     script = (
-        "import sys; from pathlib import Path; from peerkd.launch.torchrun import run_processes;"
+        "import sys; from pathlib import Path; from peerkd.launch.torchrun import Meeting, run_processes;"
         "from peerkd.training.orders import RunOrder, NEWS_PREFIX; import dataclasses, os;"
         "order = dataclasses.replace(RunOrder.read(Path(sys.argv[1])), starter_pid=os.getpid());"
         "order.write(Path(sys.argv[1]));"

@@ -1,0 +1,58 @@
+"""What the launched stages of a run took: their jobs' accounts, with the prices that an operator has set."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from peerkd.artifacts.store import ArtifactStore
+from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, resolve_cluster
+from peerkd.config.prices import Prices
+from peerkd.results.cost import Account, RunCost, run_cost, seconds_of_pairs
+from peerkd.stages.launched import find_accounts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accounts:
+    """All that a run's cost follows from."""
+
+    accounts: tuple[Account, ...]
+    prices: Prices
+
+    @property
+    def causes(self) -> dict[str, Any]:
+        """What a report that tells the cost is named by."""
+        return asdict(self)
+
+    def cost(self, *, sweep: str = "", trials: pa.Table | None = None) -> RunCost | None:
+        """Return the cost, shared out among the pairs of a sweep; None where nobody kept accounts."""
+        if not self.accounts:
+            return None
+        seconds = None if trials is None else seconds_of_pairs(trials)
+        return run_cost(self.accounts, prices=self.prices, sweep=sweep, trial_seconds=seconds)
+
+
+def gather_accounts(keys_of_steps: Mapping[str, str], store: ArtifactStore) -> Accounts:
+    """Collect the accounts of each step's artifact, given by the step's name.
+
+    Raises:
+        ValueError: If the operator's settings break a rule.
+    """
+    file = os.environ.get(CLUSTER_FILE_VARIABLE)
+    settings = resolve_cluster(file=Path(file) if file else None)
+    return Accounts(
+        accounts=tuple(
+            Account(
+                step=step,
+                seconds=job.seconds,
+                num_workers=job.num_workers,
+                gpus_per_worker=job.gpus_per_worker,
+            )
+            for step, key in keys_of_steps.items()
+            for job in find_accounts(key, store)
+        ),
+        prices=settings.prices,
+    )

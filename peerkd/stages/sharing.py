@@ -1,0 +1,299 @@
+"""One worker's part of a stage: it takes shards as its processes need work, and keeps what they do.
+
+What a shard has done is in journals in the workspace, one for each worker that was ever at it, so that no two write to
+the same file. A journal is saved every second or two; a training in progress saves its checkpoint twice a minute. So
+whoever takes over a shard goes on from the last of these, here or on another machine.
+"""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from peerkd.artifacts.store import Workspace
+from peerkd.errors import ArtifactCorruptError, PeerKDError
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import say
+from peerkd.results.journal import Journal, open_journal, read_journal
+from peerkd.stages.shards import BEAT_SECONDS, SCRATCH, Board, Shard
+
+_JOURNALS: Final = f"{SCRATCH}journals/"
+_CHECKPOINTS: Final = f"{SCRATCH}checkpoints/"
+_SAVE_SECONDS: Final = 1.5
+_CHECKPOINT_SECONDS: Final = 30.0
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What there is to do at a stage."""
+
+    stage: str
+    """The noun."""
+
+    shards: Sequence[Shard]
+
+    identity: Callable[[Record], Hashable]
+    """What tells one record from all others of the stage."""
+
+    left: Callable[[Sequence[Any], set[Any]], Sequence[Any]]
+    """What remains of a shard's tasks, given the identities of the records that are there."""
+
+    found: Callable[[int], None]
+    """Told the number of records that were there before."""
+
+    followed: Callable[[int], None]
+    """Told the number of records that others have made meanwhile."""
+
+
+class Held:
+    """A shard that this worker is at."""
+
+    def __init__(self, shard: Shard, journal: Journal, close: Callable[[], None], *, journal_name: str) -> None:
+        self.shard, self.journal, self.close = shard, journal, close
+        self.journal_name = journal_name
+        self.tasks: Sequence[Any] = ()
+        """What was left to do when the shard was taken."""
+
+        self.known: dict[Hashable, Record] = {}
+        """Every record of the shard, whoever made it."""
+
+        self.is_saved = True
+        self.checkpoint_version = 0
+        """Of the checkpoint that was saved last: the time that it was written, in ns."""
+
+        self.checkpoint_saved_at = -_CHECKPOINT_SECONDS
+
+
+class Sharing:
+    """The shards that this worker holds, and the records that it knows. Made by ``share``."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        board: Board,
+        worker: Worker,
+        work: Work,
+        *,
+        is_published: Callable[[], bool],
+    ) -> None:
+        self._workspace, self._board, self._worker, self._work = workspace, board, worker, work
+        self._shards = {shard.name: shard for shard in work.shards}
+        self._is_published = is_published
+        self._held: dict[str, Held] = {}
+        self._records: dict[str, dict[Hashable, Record]] = {}
+        self._told: set[str] = set()
+        self._waits = False
+        self._failure: Exception | None = None
+
+    def tasks(self) -> Iterator[tuple[Held, Any] | None]:
+        """Yield the next task of this worker with its shard, or None if there is none at the moment.
+
+        It ends when there will be none: for the worker that leads when every shard is done, for another one when all
+        that is left is at workers that live.
+        """
+        while True:
+            self._check()
+            if not self._worker.is_alone and self._is_published():
+                return
+            held = self._take()
+            if held:
+                yield from [(held, task) for task in held.tasks]
+            elif self._is_over():
+                break
+            else:
+                self._wait(not self._held)
+                yield None
+        self._wait(False)
+
+    def append(self, held: Held, record: Record, *names: str) -> None:
+        """Keep a record, after the files that it tells of; with the last record of a shard, the shard is done."""
+        self._check()
+        self._workspace.save(*names)
+        held.journal.append(record)
+        held.is_saved = False
+        held.known[self._work.identity(record)] = record
+        if len(held.known) == held.shard.num_records:
+            self._finish(held)
+
+    def records(self) -> list[Record]:
+        """Return the records of all shards, when all are done.
+
+        Raises:
+            ArtifactCorruptError: If some are missing.
+        """
+        self._board.look()
+        for shard in self._shards.values():
+            if len(self._records.get(shard.name, ())) < shard.num_records:
+                self._records[shard.name] = self._load(shard)
+            num_records = len(self._records[shard.name])
+            if num_records != shard.num_records:
+                raise ArtifactCorruptError(
+                    f"The journals of part {shard.name} of {self._work.stage} must have {shard.num_records} records, "
+                    f"got {num_records}."
+                )
+        return [record for name in self._shards for record in self._records[name].values()]
+
+    def checkpoint(self, shard: str) -> Path:
+        """Return the file that the work at a shard may go on from. Written here, it is saved now and then."""
+        return self._workspace.folder / f"{SCRATCH}{shard}.safetensors"
+
+    def begin(self) -> None:
+        """See what was done before."""
+        self._board.look()
+        for name in self._board.done:
+            self._told.add(name)
+            self._work.found(self._shards[name].num_records)
+
+    def save(self, *, everything: bool = False) -> None:
+        """Make durable what is not yet: journals, and checkpoints if it is time or ``everything`` is asked for."""
+        for held in list(self._held.values()):
+            if not held.is_saved:
+                held.is_saved = True
+                self._workspace.save(held.journal_name)
+                recorder.checkpoint_saved()
+            if everything or time.monotonic() - held.checkpoint_saved_at >= _CHECKPOINT_SECONDS:
+                self._save_checkpoint(held)
+
+    def keep_doing(self, work: Callable[[], None], *, every_seconds: float, until: threading.Event) -> threading.Thread:
+        """Do something again and again in a thread; should it fail, the worker is told when it next comes by."""
+
+        def repeat() -> None:
+            try:
+                while not until.wait(every_seconds):
+                    work()
+            except (PeerKDError, ValueError, OSError) as error:
+                self._failure = error
+
+        thread = threading.Thread(target=repeat, daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Close all journals."""
+        for held in self._held.values():
+            held.close()
+
+    def _is_over(self) -> bool:
+        if self._worker.is_alone or self._board.is_finished:
+            return True
+        return not self._worker.leads and not self._held and self._board.is_in_good_hands
+
+    def _take(self) -> Held | None:
+        while shard := self._board.claim():
+            self._tell_of_others()
+            held = self._open(shard)
+            if held.tasks:
+                self._held[shard.name] = held
+                self._wait(False)
+                return held
+            # The last record was saved, but not that it is the last.
+            self._finish(held)
+        self._tell_of_others()
+        return None
+
+    def _open(self, shard: Shard) -> Held:
+        known = self._load(shard)
+        name = f"{_JOURNALS}{shard.name}/{self._board.life}.jsonl"
+        path = self._workspace.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stack = ExitStack()
+        held = Held(shard, stack.enter_context(open_journal(path)), stack.close, journal_name=name)
+        held.known = known
+        held.tasks = self._work.left(shard.tasks, set(known))
+        self._told.add(shard.name)
+        self._work.found(len(known))
+        live, saved = self.checkpoint(shard.name), f"{_CHECKPOINTS}{shard.name}.safetensors"
+        if not live.exists() and saved in self._board.names and self._workspace.load(saved):
+            # By hand, so that what is saved never changes while it is read.
+            shutil.copyfile(self._workspace.folder / saved, live)
+        return held
+
+    def _load(self, shard: Shard) -> dict[Hashable, Record]:
+        known: dict[Hashable, Record] = {}
+        for name in sorted(self._board.names):
+            if name.startswith(f"{_JOURNALS}{shard.name}/") and self._workspace.load(name):
+                known |= {self._work.identity(record): record for record in read_journal(self._workspace.folder / name)}
+        return known
+
+    def _finish(self, held: Held) -> None:
+        if held.journal.records:
+            self._workspace.save(held.journal_name)
+        self._board.finish(held.shard)
+        self._held.pop(held.shard.name, None)
+        self._records[held.shard.name] = held.known
+        held.close()
+        for path in (self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)):
+            path.unlink(missing_ok=True)
+
+    def _save_checkpoint(self, held: Held) -> None:
+        live, saved = self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)
+        with suppress(FileNotFoundError):
+            version = live.stat().st_mtime_ns
+            if version == held.checkpoint_version:
+                return
+            saved.parent.mkdir(parents=True, exist_ok=True)
+            # A second name for the same file: the training puts a new one in place of the first name.
+            partial = saved.with_suffix(".linking")
+            partial.unlink(missing_ok=True)
+            os.link(live, partial)
+            partial.replace(saved)
+            self._workspace.save(f"{_CHECKPOINTS}{saved.name}")
+            recorder.checkpoint_saved()
+            held.checkpoint_version, held.checkpoint_saved_at = version, time.monotonic()
+
+    def _saved_checkpoint(self, shard: str) -> Path:
+        return self._workspace.folder / f"{_CHECKPOINTS}{shard}.safetensors"
+
+    def _tell_of_others(self) -> None:
+        for name in self._board.done - self._told - self._held.keys():
+            self._told.add(name)
+            self._work.followed(self._shards[name].num_records)
+
+    def _wait(self, whether: bool) -> None:
+        if whether != self._waits:
+            self._waits = whether
+            recorder.waiting(whether)
+            if whether:
+                say(self._work.stage, "waiting for other workers")
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+
+
+@contextmanager
+def share(workspace: Workspace, work: Work, worker: Worker, *, is_published: Callable[[], bool]) -> Iterator[Sharing]:
+    """Take part in a stage's work; on leaving, however that comes about, what is not durable is saved.
+
+    Args:
+        workspace: Of the artifact that all workers of the stage make.
+        work: What there is to do.
+        worker: This one.
+        is_published: Whether somebody has finished the stage.
+    """
+    board = Board(workspace, work.shards, worker)
+    sharing = Sharing(workspace, board, worker, work, is_published=is_published)
+    if not worker.is_alone:
+        board.beat()
+    sharing.begin()
+    leaving = threading.Event()
+    threads = [sharing.keep_doing(sharing.save, every_seconds=_SAVE_SECONDS, until=leaving)]
+    if not worker.is_alone:
+        threads.append(sharing.keep_doing(board.beat, every_seconds=BEAT_SECONDS, until=leaving))
+    try:
+        yield sharing
+    finally:
+        leaving.set()
+        for thread in threads:
+            thread.join()
+        with suppress(PeerKDError):
+            sharing.save(everything=True)
+        sharing.close()

@@ -1,0 +1,82 @@
+"""Doing the trials of the sweep, as one of the workers: a shard is a group of units."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import Progress, say
+from peerkd.results import table
+from peerkd.stages import machine
+from peerkd.stages.distill_pairs import NAME, TABLE_NAME, key, summary
+from peerkd.stages.shards import cut
+from peerkd.stages.sharing import Sharing, Work, share
+from peerkd.training.inputs import SweepInputs
+from peerkd.training.plan import plan, record_identity, without
+from peerkd.training.workers import run_in_workers
+
+MAX_SHARDS: Final = 256
+"""Enough for many workers to end together, few enough for a store to list at once."""
+
+
+def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+    """Do the trials that come to this worker; the first worker publishes them all."""
+    config, peers = ExperimentConfig.from_json(config_json), inputs["peers"]
+    artifact = key(config, peers)
+    done = store.find(artifact)
+    if done:
+        say(NAME, f"already done: {summary(done.metadata)}")
+        return
+    device, num_processes = machine.choose_device(config.compute)
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    sweep_inputs = SweepInputs(
+        config=config,
+        dataset_folder=store.fetch(dataset.key),
+        partition_folder=store.fetch(partition.key),
+        peers_folder=store.fetch(peers.key),
+        device=device,
+    )
+    # Neighbours in the plan go together. The largest units come first: what ends last is small.
+    shards = cut(plan(config), num_records=lambda unit: len(unit.trials), max_shards=MAX_SHARDS)
+    progress = Progress(NAME, unit="trials", total=sum(shard.num_records for shard in shards))
+    work = Work(
+        stage=NAME,
+        shards=shards,
+        identity=record_identity,
+        left=without,
+        found=progress.recover,
+        followed=progress.follow,
+    )
+    with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
+        with share(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as sharing:
+            _distill(sweep_inputs, sharing, progress, num_processes=num_processes)
+            if not worker.leads or store.find(artifact):
+                return
+            trials = table.assemble(sharing.records())
+        table.write_table(trials, workspace.folder / TABLE_NAME)
+        manifest = store.publish(
+            artifact,
+            metadata={
+                "inputs": {"peers": references.reference(peers)},
+                "fingerprint": table.fingerprint(trials),
+                "num_trials": trials.num_rows,
+                "worker_seconds": sum(trials["seconds"].to_pylist()),
+                "device": device,
+                "versions": machine.software_versions(),
+                "machine": machine.describe_processor(),
+            },
+        )
+    say(NAME, summary(manifest.metadata))
+
+
+def _distill(inputs: SweepInputs, sharing: Sharing, progress: Progress, *, num_processes: int) -> None:
+    for held, record in run_in_workers(
+        "peerkd.training.sweep:start", (inputs,), sharing.tasks(), num_workers=num_processes
+    ):
+        sharing.append(held, record)
+        progress.advance()
+        recorder.samples(record["num_transfer_samples"] * record["epochs"])

@@ -1,0 +1,77 @@
+"""Training each peer on its own data, as one of the workers: a shard is a peer."""
+
+from collections.abc import Mapping
+
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import Progress, say
+from peerkd.stages import machine
+from peerkd.stages.pretrain_peers import NAME, key, summary
+from peerkd.stages.shards import Shard
+from peerkd.stages.sharing import Sharing, Work, share
+from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
+from peerkd.training.workers import run_in_workers
+
+
+def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+    """Train the peers that come to this worker; the first worker publishes them all."""
+    config, partition = ExperimentConfig.from_json(config_json), inputs["partition"]
+    artifact = key(config, partition)
+    done = store.find(artifact)
+    if done:
+        say(NAME, f"already done: {summary(done.metadata)}")
+        return
+    device, num_processes = machine.choose_device(config.compute)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    epochs = config.pretrain.epochs
+    shards = [Shard(name=peer_name(peer), tasks=(peer,), num_records=1) for peer in range(config.partition.num_peers)]
+    progress = Progress(NAME, unit="epochs", total=len(shards) * epochs)
+    work = Work(
+        stage=NAME,
+        shards=shards,
+        identity=lambda record: record["peer"],
+        left=lambda peers, finished: [peer for peer in peers if peer not in finished],
+        found=lambda num_records: progress.recover(num_records * epochs),
+        followed=lambda num_records: progress.follow(num_records * epochs),
+    )
+    with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
+        with share(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as sharing:
+            pretrain_inputs = PretrainInputs(
+                config=config,
+                dataset_folder=store.fetch(dataset.key),
+                partition_folder=store.fetch(partition.key),
+                weights_folder=workspace.folder,
+                checkpoints_folder=sharing.checkpoint(shards[0].name).parent,
+                device=device,
+            )
+            _train(pretrain_inputs, sharing, progress, num_processes=num_processes)
+            if not worker.leads or store.find(artifact):
+                return
+            records = sorted(sharing.records(), key=lambda record: int(record["peer"]))
+        manifest = store.publish(
+            artifact, metadata={"inputs": {"partition": references.reference(partition)}, "peers": records}
+        )
+    say(NAME, summary(manifest.metadata))
+
+
+def _train(inputs: PretrainInputs, sharing: Sharing, progress: Progress, *, num_processes: int) -> None:
+    num_epochs: dict[int, int] = {}
+    gpu_bytes: dict[int, tuple[int, int]] = {}
+    for held, news in run_in_workers(
+        "peerkd.training.peers:start", (inputs,), sharing.tasks(), num_workers=num_processes
+    ):
+        if isinstance(news, EpochDone):
+            # A training that goes on from a checkpoint starts with all the epochs it had done.
+            progress.recover(news.num_epochs - num_epochs.get(news.peer, 0) - 1)
+            progress.advance()
+            recorder.samples(news.num_samples)
+            num_epochs[news.peer] = news.num_epochs
+            gpu_bytes[news.peer] = news.gpu_bytes
+            used, peak = zip(*gpu_bytes.values(), strict=True)
+            recorder.gpu_memory(used_bytes=sum(used), peak_bytes=sum(peak))
+        else:
+            gpu_bytes.pop(news["peer"], None)
+            sharing.append(held, news, inputs.weights(news["peer"]).name)

@@ -1,0 +1,228 @@
+"""Training by every method, as one of the workers.
+
+A shard is a run. Where several processes share each run, all workers are at the same one: the first worker chooses it,
+keeps its checkpoint and what it measured, and tells the others which it is through the processes themselves. A worker
+that was lost joins again when it comes back; until then the others wait, and go on from the last checkpoint.
+"""
+
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.methods import deployed_predictor
+from peerkd.config.pcl import PclConfig, Run
+from peerkd.errors import WorkerDiedError
+from peerkd.launch.torchrun import Meeting, run_processes, wait_for_host
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import Progress, say
+from peerkd.results import curves
+from peerkd.stages import machine
+from peerkd.stages.launched import check_num_processes
+from peerkd.stages.shards import Shard
+from peerkd.stages.sharing import Held, Sharing, Work, share
+from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, key, summary
+from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs, run_name
+from peerkd.training.orders import NEWS_PREFIX, RunOrder
+from peerkd.training.workers import run_in_workers
+
+_MAX_ATTEMPTS: Final = 5
+"""At one run, when a worker is lost each time: then it is the run."""
+
+News = RunEpochDone | RunDone
+
+
+def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+    """Do the runs that come to this worker, or its part of each; the first worker publishes them all."""
+    config, split = PclConfig.from_json(config_json), inputs["split"]
+    artifact = key(config, split)
+    done = store.find(artifact)
+    if done:
+        say(NAME, f"already done: {summary(done.metadata)}")
+        return
+    num_processes = config.training.num_processes
+    check_num_processes(num_processes, num_workers=worker.num_workers)
+    device, num_worker_processes = machine.choose_device(config.compute)
+    dataset = references.follow(split.metadata["inputs"]["dataset"], store)
+    folders = {"dataset_folder": store.fetch(dataset.key), "split_folder": store.fetch(split.key)}
+    meeting = Meeting.of(worker) if num_processes > 1 else None
+    if meeting and not worker.leads:
+        _follow(
+            RunInputs(config=config, networks_folder=Path(), checkpoints_folder=Path(), device=device, **folders),
+            meeting,
+            store,
+            artifact,
+        )
+        return
+    shards = [Shard(name=run_name(run), tasks=(run,), num_records=1) for run in config.runs]
+    epochs = config.training.epochs
+    progress = Progress(NAME, unit="epochs", total=len(shards) * epochs)
+    work = Work(
+        stage=NAME,
+        shards=shards,
+        identity=_run_of,
+        left=lambda runs, finished: [run for run in runs if run not in finished],
+        found=lambda num_records: progress.recover(num_records * epochs),
+        followed=lambda num_records: progress.follow(num_records * epochs),
+    )
+    with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
+        # Where others have a part of each run rather than runs of their own, there is nobody to share runs with.
+        sharer = Worker(run_id=worker.run_id) if meeting else worker
+        with share(workspace, work, sharer, is_published=lambda: store.find(artifact) is not None) as sharing:
+            (workspace.folder / NETWORKS_FOLDER).mkdir(exist_ok=True)
+            run_inputs = RunInputs(
+                config=config,
+                networks_folder=workspace.folder / NETWORKS_FOLDER,
+                checkpoints_folder=sharing.checkpoint(shards[0].name).parent,
+                device=device,
+                **folders,
+            )
+            if num_processes == 1:
+                news = run_in_workers(
+                    "peerkd.training.online.runs:start",
+                    (run_inputs,),
+                    sharing.tasks(),
+                    num_workers=num_worker_processes,
+                )
+            else:
+                news = _lead(run_inputs, sharing, meeting)
+            _keep(run_inputs, sharing, progress, news)
+            if not worker.leads or store.find(artifact):
+                return
+            records = sorted(sharing.records(), key=lambda record: config.runs.index(_run_of(record)))
+        table = curves.assemble(row for record in records for row in curve_rows(record))
+        curves.write_curves(table, workspace.folder / CURVES_NAME)
+        manifest = store.publish(
+            artifact,
+            metadata={
+                "inputs": {"split": references.reference(split)},
+                "fingerprint": curves.fingerprint(table),
+                "runs": [{name: value for name, value in record.items() if name != "history"} for record in records],
+                "device": device,
+                "versions": machine.software_versions(),
+                "machine": machine.describe_processor(),
+            },
+        )
+    say(NAME, summary(manifest.metadata))
+
+
+def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a run's measurements one by one, as the rows of ``peerkd.results.curves``."""
+    for measured in record["history"]:
+        for split, quantities in measured.items():
+            if split != "epoch":
+                for quantity, value in quantities.items():
+                    yield {
+                        **_run_of(record)._asdict(),
+                        "epoch": measured["epoch"],
+                        "split": split,
+                        "quantity": quantity,
+                        "value": value,
+                    }
+
+
+def _keep(inputs: RunInputs, sharing: Sharing, progress: Progress, news: Iterator[tuple[Held, News]]) -> None:
+    """Keep what runs report."""
+    num_branches = inputs.config.collaboration.num_branches
+    num_epochs: dict[Run, int] = {}
+    gpu_bytes: dict[Run, tuple[int, int]] = {}
+    for held, each in news:
+        if isinstance(each, RunEpochDone):
+            # A training that goes on from a checkpoint starts with all the epochs it had done.
+            progress.recover(each.num_epochs - num_epochs.get(each.run, 0) - 1)
+            progress.advance()
+            num_epochs[each.run] = each.num_epochs
+            gpu_bytes[each.run] = each.gpu_bytes
+            _record(each, gpu_bytes.values(), num_branches=num_branches)
+        else:
+            run = _run_of(each.record)
+            gpu_bytes.pop(run, None)
+            networks = [path for path in (inputs.network(run), inputs.ensemble(run)) if path.exists()]
+            sharing.append(held, each.record, *(f"{NETWORKS_FOLDER}/{path.name}" for path in networks))
+            say(NAME, _result(each.record, num_branches=num_branches))
+
+
+def _lead(inputs: RunInputs, sharing: Sharing, meeting: Meeting | None) -> Iterator[tuple[Held, News]]:
+    """Do one run after another, each with all processes of all workers."""
+    for task in sharing.tasks():
+        # Never none at the moment: nobody else takes runs.
+        assert task is not None
+        held, run = task
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            try:
+                for news in _run_together(RunOrder.of(inputs, run), meeting):
+                    yield held, news
+            except WorkerDiedError:
+                if meeting is None or attempt == _MAX_ATTEMPTS:
+                    raise
+                say(NAME, f"a worker was lost in {run_name(run)}; going on when it is back")
+            else:
+                break
+
+
+def _follow(inputs: RunInputs, meeting: Meeting, store: ArtifactStore, artifact: str) -> None:
+    """Have a part in each run that the first worker begins, until all is published."""
+    num_failures = 0
+    recorder.waiting(True)
+    while wait_for_host(meeting, is_over=lambda: store.find(artifact) is not None):
+        recorder.waiting(False)
+        try:
+            for _ in _run_together(RunOrder.of(inputs, None), meeting):
+                pass
+        except WorkerDiedError:
+            num_failures += 1
+            if num_failures == _MAX_ATTEMPTS:
+                raise
+            say(NAME, "another worker was lost; going on when it is back")
+        else:
+            num_failures = 0
+        recorder.waiting(True)
+
+
+def _run_together(order: RunOrder, meeting: Meeting | None) -> Iterator[News]:
+    with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+        path = Path(folder) / "order.json"
+        order.write(path)
+        for kind, value in run_processes(
+            "peerkd.training.online.processes",
+            path,
+            num_processes=order.inputs.config.training.num_processes,
+            news_prefix=NEWS_PREFIX,
+            meeting=meeting,
+        ):
+            match kind:
+                case "epoch":
+                    yield RunEpochDone(order.of_run, *value)
+                case "done":
+                    yield RunDone(value)
+                case "refused":
+                    raise ValueError(value)
+                case "failed":
+                    raise WorkerDiedError(value)
+
+
+def _run_of(record: Mapping[str, Any]) -> Run:
+    return Run(record["architecture"], record["method"], record["seed"])
+
+
+def _record(news: RunEpochDone, gpu_bytes: Collection[tuple[int, int]], *, num_branches: int) -> None:
+    used, peak = zip(*gpu_bytes, strict=True)
+    recorder.gpu_memory(used_bytes=sum(used), peak_bytes=sum(peak))
+    recorder.samples(news.num_samples)
+    recorder.losses({part: value for part, value in news.measured["train"].items() if part.startswith("loss")})
+    for split in ("validation", "test"):
+        if split in news.measured:
+            recorder.accuracy(split, _accuracy(news.measured, split, news.run.method, num_branches=num_branches))
+
+
+def _accuracy(measured: Mapping[str, Any], split: str, method: Any, *, num_branches: int) -> float:
+    value: float = measured[split][f"accuracy/{deployed_predictor(method, num_branches=num_branches)}"]
+    return value
+
+
+def _result(record: Mapping[str, Any], *, num_branches: int) -> str:
+    accuracy = _accuracy(record["history"][-1], "test", record["method"], num_branches=num_branches)
+    return f"{record['architecture']} by {record['method']}, seed {record['seed']}: test accuracy {accuracy:.1%}"

@@ -1,0 +1,243 @@
+"""Stages that several workers share, as real processes: whatever happens to one, the numbers are those of one alone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts import references
+from peerkd.artifacts.open import open_store
+from peerkd.config.pipelines import JOINTKD, PCL
+from peerkd.config.resolve import resolve
+from peerkd.launch.order import StageOrder
+from peerkd.results.table import read_table
+from peerkd.stages import distill_pairs, split_data, train_pcl
+from tests.pipelines.experiments import TINY, TINY_STUDY, command, trials
+from tests.s3_server import S3Server, free_port, s3_server  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = resolve(JOINTKD, preset="digits", overrides=" ".join([*TINY, "distill.epochs=5"]))
+"""A sweep that lasts long enough for something to happen in it."""
+
+
+class Sweep:
+    """The sweep in one store, after all that comes before it."""
+
+    def __init__(self, address: str, finished: Path) -> None:
+        self._environment = {**os.environ, "PEERKD_NUM_CORES": "1"}
+        self.store = open_store(address)
+        self.root = None if "://" in address else Path(address)
+        done = open_store(str(finished))
+        for noun in ("dataset", "partition_data", "pretrain_peers"):
+            (folder,) = (path.parent for path in finished.glob(f"{noun}/*/manifest.json"))
+            manifest = done.find(f"{noun}/{folder.name}")
+            with self.store.open_workspace(manifest.key) as workspace:
+                for name in manifest.files:
+                    (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(folder / name, workspace.folder / name)
+                self.peers = self.store.publish(manifest.key, metadata=manifest.metadata)
+        self.key = distill_pairs.key(CONFIG, self.peers)
+        order = StageOrder(
+            stage="distill_pairs",
+            config_json=CONFIG.to_json(),
+            store=address,
+            inputs={"peers": references.reference(self.peers)},
+            key=self.key,
+        )
+        self._arguments = order.command()[3:]
+
+    def start(self, index: int, num_workers: int) -> subprocess.Popen[bytes]:
+        ours = {"PEERKD_WORKER_INDEX": str(index), "PEERKD_NUM_WORKERS": str(num_workers)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.pipelines.impatient_worker", *self._arguments],
+            env={**self._environment, **ours},
+            cwd=ROOT,
+        )
+
+    def records_of(self, index: int) -> list[dict[str, object]]:
+        """What one worker has saved."""
+        if self.root:
+            # A worker alone holds the workspace, and nobody else may.
+            paths = self.root.glob(f"{self.key}.partial/scratch/journals/*/*-{index:04d}-*.jsonl")
+            return [json.loads(line) for path in paths for line in path.read_bytes().split(b"\n")[:-1]]
+        with self.store.open_workspace(self.key, shared=True) as workspace:
+            records = []
+            for name in workspace.saved("scratch/journals/"):
+                if f"-{index:04d}-" in name and workspace.load(name):
+                    lines = (workspace.folder / name).read_bytes().split(b"\n")[:-1]
+                    records += [json.loads(line) for line in lines]
+            return records
+
+    def table(self):
+        return read_table(self.store.fetch(self.key) / distill_pairs.TABLE_NAME)
+
+
+@pytest.fixture(scope="module")
+def by_one(finished, tmp_path_factory):
+    """The table that one worker makes."""
+    sweep = Sweep(str(tmp_path_factory.mktemp("one") / "runs"), finished[0])
+    with sweep.start(0, 1) as worker:
+        assert worker.wait(timeout=900) == 0
+    return sweep.table()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def sweep(request, finished, tmp_path, monkeypatch):
+    if request.param == "folder":
+        return Sweep(str(tmp_path / "runs"), finished[0])
+    server: S3Server = request.getfixturevalue("s3_server")
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Sweep(f"s3://{server.bucket}/{tmp_path.name}", finished[0])
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 900
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_worker_that_is_killed_in_mid_sweep_loses_no_trial_and_changes_no_number(sweep, by_one, lost):
+    """The first worker comes back, and goes on at once. The second does not: the first takes what was its work."""
+    workers = [sweep.start(index, 2) for index in range(2)]
+    try:
+        wait_for(lambda: len(sweep.records_of(lost)) >= 3)
+        assert workers[lost].poll() is None, "ended before it was killed"
+        workers[lost].send_signal(signal.SIGKILL)
+        assert workers[lost].wait() == -signal.SIGKILL
+        assert sweep.store.find(sweep.key) is None
+        kept = sweep.records_of(lost)
+        if lost == 0:
+            workers[0] = sweep.start(0, 2)
+        assert workers[0].wait(timeout=900) == 0
+        if lost == 0:
+            assert workers[1].wait(timeout=900) == 0
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    table = sweep.table()
+    assert table.drop_columns("seconds").equals(by_one.drop_columns("seconds"))
+    # A trial that was done again would have another time.
+    assert {record["seconds"] for record in kept} <= set(table["seconds"].to_pylist())
+
+
+def test_a_worker_that_is_told_to_go_saves_what_it_has(sweep):
+    with sweep.start(0, 1) as worker:
+        wait_for(lambda: sweep.records_of(0))
+        worker.terminate()
+        assert worker.wait(timeout=60) == 143
+    before = len(sweep.records_of(0))
+    assert before >= 1
+    with sweep.start(0, 1) as worker:
+        assert worker.wait(timeout=900) == 0
+    assert sweep.table().num_rows > before
+
+
+def test_two_workers_of_this_machine_make_what_one_makes(finished, tmp_path):
+    whole, _ = finished
+    output = tmp_path / "runs"
+    process = subprocess.run(
+        [*command(output), "--workers", "2"], capture_output=True, text=True, timeout=900, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert trials(output).drop_columns("seconds").equals(trials(whole).drop_columns("seconds"))
+    for path in whole.glob("pretrain_peers/*/*.safetensors"):
+        (same,) = output.glob(f"pretrain_peers/*/{path.name}")
+        assert same.read_bytes() == path.read_bytes()
+    assert "worker 1: " in process.stdout
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes):
+    """With runs of their own; and with a process each in every run."""
+    settings = [*TINY_STUDY, "methods=[pcl]", f"training.num_processes={num_processes}"]
+    outputs = [tmp_path / "one", tmp_path / "two"]
+    for output, options in zip(outputs, ([], ["--workers", "2"]), strict=True):
+        process = subprocess.run(
+            [*command(output, settings, pipeline="pcl"), *options],
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+    one, two = ({path.name: path.read_bytes() for path in output.glob("train_pcl/*/networks/*")} for output in outputs)
+    assert len(one) == 4
+    assert one == two
+
+
+@pytest.fixture
+def start_training(tmp_path):
+    """Return what starts a worker of a study in which all workers share every run."""
+    settings = [*TINY_STUDY, "methods=[pcl]", "num_seeds=1", "training.epochs=12", "training.num_processes=2"]
+    config = resolve(PCL, preset="digits", overrides=" ".join(settings))
+
+    def start(name, index, num_workers, port):
+        store = open_store(str(tmp_path / name))
+        split = split_data.split(config, store)
+        order = StageOrder(
+            stage="train_pcl",
+            config_json=config.to_json(),
+            store=str(tmp_path / name),
+            inputs={"split": references.reference(split)},
+            key=train_pcl.key(config, split),
+        )
+        environment = {
+            "PEERKD_WORKER_INDEX": str(index),
+            "PEERKD_NUM_WORKERS": str(num_workers),
+            "PET_RDZV_ENDPOINT": f"localhost:{port}",
+        }
+        return subprocess.Popen([sys.executable, *order.command()[1:]], env={**os.environ, **environment}, cwd=ROOT)
+
+    return start
+
+
+def test_a_worker_that_is_killed_in_a_training_joins_again_when_it_comes_back(start_training, tmp_path):
+    """First the second worker, then the first, which has the checkpoint."""
+    with start_training("whole", 0, 1, 0) as worker:
+        assert worker.wait(timeout=900) == 0
+    port = free_port()
+    workers = [start_training("cut", index, 2, port) for index in range(2)]
+
+    def written() -> int:
+        paths = tmp_path.glob("cut/train_pcl/*.partial/scratch/small_cnn-pcl-0.safetensors")
+        return max((path.stat().st_mtime_ns for path in paths), default=0)
+
+    seen = 0
+    try:
+        for lost in (1, 0):
+            wait_for(lambda before=seen: written() > before)
+            assert [worker.poll() for worker in workers] == [None, None]
+            workers[lost].kill()
+            workers[lost].wait()
+            seen = written()
+            workers[lost] = start_training("cut", lost, 2, port)
+        assert [worker.wait(timeout=900) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    for path in tmp_path.glob("whole/train_pcl/*/networks/*"):
+        (same,) = tmp_path.glob(f"cut/train_pcl/*/networks/{path.name}")
+        assert same.read_bytes() == path.read_bytes()
+
+
+def test_processes_that_workers_cannot_share_are_one_sentence(tmp_path):
+    output = tmp_path / "runs"
+    words = [*command(output, ["training.num_processes=3"], pipeline="pcl"), "--workers", "2"]
+    process = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+    assert process.returncode == 2
+    assert process.stderr == (
+        "peerkd: training.num_processes must be a multiple of the number of workers (2), got 3.\n"
+    )

@@ -1,0 +1,55 @@
+"""A store as S3 is one: every worker has a folder of its own, and sees of the others what they save."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.store import Workspace
+
+
+class Remote:
+    """What is saved, by name. It counts versions, and can be made to look away."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.files: dict[str, bytes] = {}
+        self.num_saves: dict[str, int] = {}
+        self.before_save = lambda name: None
+
+    def workspace(self, name: str) -> Workspace:
+        folder = self._root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "scratch").mkdir(parents=True)
+        return RemoteWorkspace(folder, self)
+
+
+class RemoteWorkspace:
+    def __init__(self, folder: Path, remote: Remote) -> None:
+        self.folder, self._remote = folder, remote
+
+    def save(self, *names: str) -> None:
+        for name in names:
+            self._remote.before_save(name)
+            self._remote.files[name] = (self.folder / name).read_bytes()
+            self._remote.num_saves[name] = self._remote.num_saves.get(name, 0) + 1
+
+    def load(self, name: str) -> bool:
+        if name not in self._remote.files:
+            return False
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_bytes(self._remote.files[name])
+        return True
+
+    def saved(self, prefix: str) -> dict[str, str]:
+        return {
+            name: f"{hashlib.sha256(content).hexdigest()}"
+            for name, content in dict(self._remote.files).items()
+            if name.startswith(prefix)
+        }
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Remote:
+    return Remote(tmp_path / "workers")

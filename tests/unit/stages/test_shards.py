@@ -1,0 +1,172 @@
+from dataclasses import dataclass
+
+import pytest
+
+from peerkd.launch.worker import Worker
+from peerkd.stages.shards import BEAT_SECONDS, STALE_SECONDS, Board, Shard, cut
+
+SHARDS = [Shard(name=f"{number:04d}", tasks=(number,), num_records=1) for number in range(6)]
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def board(remote, clock):
+    def make(index, num_workers=2, run_id="run"):
+        worker = Worker(index=index, num_workers=num_workers, run_id=run_id)
+        made = Board(remote.workspace(f"{run_id}-{index}"), SHARDS, worker, clock=clock)
+        made.beat()
+        return made
+
+    return make
+
+
+def claimed(board, num=99):
+    names = []
+    while len(names) < num and (shard := board.claim()):
+        names.append(int(shard.name))
+    return names
+
+
+def test_a_worker_alone_takes_all_in_order_and_claims_nothing(remote):
+    board = Board(remote.workspace("alone"), SHARDS, Worker())
+    assert claimed(board) == [0, 1, 2, 3, 4, 5]
+    assert remote.files == {}
+
+
+def test_each_worker_begins_with_its_own_and_goes_on_with_the_others(board):
+    first, second = board(0), board(1)
+    assert [claimed(first, 2), claimed(second, 2)] == [[0, 2], [1, 3]]
+    assert claimed(first) == [4, 5]
+    assert claimed(second) == []
+
+
+def test_what_is_done_is_not_done_again(board):
+    first, second = board(0), board(1)
+    first.finish(first.claim())
+    assert not first.is_finished
+    assert claimed(second) == [1, 3, 5, 2, 4]
+    for shard in SHARDS[1:]:
+        second.finish(shard)
+    first.look()
+    assert first.is_finished
+
+
+def test_the_shards_of_a_worker_that_beats_no_more_are_free(board, clock):
+    first, second = board(0), board(1)
+    assert claimed(second, 2) == [1, 3]
+    assert claimed(first) == [0, 2, 4, 5]
+    clock.now += STALE_SECONDS
+    assert claimed(first) == []
+    clock.now += 1
+    assert claimed(first) == [1, 3]
+
+
+def test_a_beat_keeps_them(board, clock):
+    first, second = board(0), board(1)
+    claimed(second, 2)
+    claimed(first)
+    for _ in range(10):
+        clock.now += BEAT_SECONDS
+        second.beat()
+        assert claimed(first) == []
+
+
+def test_a_beat_that_changed_while_nobody_looked_counts_from_now(board, clock):
+    first, second = board(0), board(1)
+    claimed(second, 2)
+    first.look()
+    second.beat()
+    clock.now += 1000
+    assert claimed(first) == [0, 2, 4, 5]
+    clock.now += STALE_SECONDS + 1
+    assert claimed(first) == [1, 3]
+
+
+def test_a_worker_that_comes_back_has_its_shards_at_once(board):
+    claimed(board(1), 3)
+    assert claimed(board(1)) == [1, 3, 5, 0, 2, 4]
+
+
+def test_with_fewer_workers_than_before_the_lost_ones_hold_nothing(board):
+    claimed(board(2, num_workers=3), 2)
+    assert claimed(board(0)) == [0, 2, 4, 1, 3, 5]
+
+
+def test_a_worker_of_another_run_with_the_same_index_is_another_worker(board, clock):
+    claimed(board(0, run_id="theirs"), 2)
+    ours = board(0)
+    assert claimed(ours) == [4, 1, 3, 5]
+    clock.now += STALE_SECONDS + 1
+    assert claimed(ours) == [0, 2]
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_of_two_that_claim_at_once_the_later_gives_way_to_a_lower_index(board, remote, late):
+    """One claims between the other's look and its claim. With the higher index first both do the shard."""
+    boards = [board(0, num_workers=1 + 1), board(1)]
+    slow, fast = boards[late], boards[1 - late]
+    for shard in SHARDS[1:]:
+        slow.finish(shard)
+    slow.look()
+    got = []
+
+    def interfere(name):
+        if name.startswith("scratch/claims/"):
+            remote.before_save = lambda name: None
+            got.append(fast.claim())
+
+    remote.before_save = interfere
+    mine = slow.claim()
+    assert [shard.name for shard in (*got, mine) if shard] == ["0000"] * (2 if late == 0 else 1)
+    assert got[0].name == "0000"
+
+
+def test_a_worker_that_gave_way_takes_the_shard_when_the_other_is_lost(board, remote, clock):
+    first, second = board(0), board(1)
+    for shard in SHARDS[1:]:
+        first.finish(shard)
+
+    def interfere(name):
+        if name.startswith("scratch/claims/"):
+            remote.before_save = lambda name: None
+            assert first.claim()
+
+    second.look()
+    remote.before_save = interfere
+    assert second.claim() is None
+    clock.now += STALE_SECONDS + 1
+    second.beat()
+    assert second.claim() == SHARDS[0]
+
+
+def test_what_is_left_is_in_good_hands_only_when_they_were_seen_to_live(board):
+    first, second = board(0), board(1)
+    claimed(second)
+    first.look()
+    assert not first.is_in_good_hands
+    second.beat()
+    first.look()
+    assert first.is_in_good_hands
+
+
+@pytest.mark.parametrize("num_tasks", [1, 5, 256, 1000])
+def test_shards_are_contiguous_nearly_equal_and_never_too_many(num_tasks):
+    tasks = list(range(num_tasks))
+    shards = cut(tasks, num_records=lambda task: task + 1, max_shards=256)
+    assert [task for shard in shards for task in shard.tasks] == tasks
+    assert len(shards) == min(256, num_tasks)
+    assert max(len(shard.tasks) for shard in shards) - min(len(shard.tasks) for shard in shards) <= 1
+    assert sum(shard.num_records for shard in shards) == sum(task + 1 for task in tasks)
+    assert [shard.name for shard in shards] == sorted({shard.name for shard in shards})

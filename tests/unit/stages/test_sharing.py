@@ -1,0 +1,220 @@
+"""One worker's part of a stage, driven by hand: tasks are numbers, records say which number and who did it."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
+from peerkd.launch.worker import Worker
+from peerkd.stages import sharing as sharing_module
+from peerkd.stages.shards import cut
+from peerkd.stages.sharing import Work, share
+
+TASKS = list(range(8))
+
+
+class Counts:
+    def __init__(self):
+        self.found = self.followed = 0
+
+
+@contextmanager
+def worker(remote, index=0, num_workers=1, *, max_shards=4, counts=None, published=lambda: False, name=None):
+    counts = counts or Counts()
+
+    def found(num):
+        counts.found += num
+
+    def followed(num):
+        counts.followed += num
+
+    work = Work(
+        stage="count",
+        shards=cut(TASKS, num_records=lambda task: 1, max_shards=max_shards),
+        identity=lambda record: record["task"],
+        left=lambda tasks, done: [task for task in tasks if task not in done],
+        found=found,
+        followed=followed,
+    )
+    me = Worker(index=index, num_workers=num_workers)
+    workspace = remote.workspace(name or f"worker-{index}")
+    with share(workspace, work, me, is_published=published) as sharing:
+        yield sharing
+
+
+def do(sharing, num=99, by="me"):
+    """Do up to ``num`` tasks; return which. Stops where there is none at the moment."""
+    done = []
+    tasks = sharing.tasks()
+    while len(done) < num and (task := next(tasks, None)):
+        held, number = task
+        sharing.append(held, {"task": number, "by": by})
+        done.append(number)
+    return done
+
+
+def test_one_worker_does_all_and_knows_every_record(remote):
+    with worker(remote) as sharing:
+        assert do(sharing) == TASKS
+        assert [record["task"] for record in sharing.records()] == TASKS
+
+
+def test_two_workers_do_every_task_once_and_the_first_joins_the_records(remote):
+    counts = Counts()
+    with worker(remote, 0, 2, counts=counts) as first:
+        with worker(remote, 1, 2) as second:
+            assert do(second, 4, by="second") == [2, 3, 6, 7]
+        assert do(first) == [0, 1, 4, 5]
+        assert {record["task"]: record["by"] for record in first.records()} == {
+            task: "second" if task in (2, 3, 6, 7) else "me" for task in TASKS
+        }
+    assert (counts.found, counts.followed) == (0, 4)
+
+
+def test_an_attempt_that_was_cut_off_in_mid_shard_goes_on_after_its_last_record(remote):
+    with worker(remote) as sharing:
+        assert do(sharing, 3, by="early") == [0, 1, 2]
+    counts = Counts()
+    with worker(remote, counts=counts) as sharing:
+        assert do(sharing, by="late") == [3, 4, 5, 6, 7]
+        assert [record["by"] for record in sharing.records()] == ["early"] * 3 + ["late"] * 5
+    assert counts.found == 3
+
+
+def test_a_record_that_a_kill_cut_short_is_made_again(remote):
+    with worker(remote) as sharing:
+        do(sharing, 3)
+    (journal,) = [name for name in remote.files if name.startswith("scratch/journals/0001/")]
+    remote.files[journal] += b'{"task": 3, "b'
+    with worker(remote) as sharing:
+        assert do(sharing) == [3, 4, 5, 6, 7]
+
+
+def test_a_shard_whose_last_record_is_saved_is_done_though_nobody_said_so(remote):
+    with worker(remote) as sharing:
+        do(sharing, 4)
+    del remote.files["scratch/done/0001"]
+    with worker(remote) as sharing:
+        assert do(sharing) == [4, 5, 6, 7]
+        assert len(sharing.records()) == 8
+    assert "scratch/done/0001" in remote.files
+
+
+def test_records_that_are_missing_are_not_passed_over(remote):
+    with worker(remote) as sharing:
+        do(sharing)
+    for name in [name for name in remote.files if name.startswith("scratch/journals/0002/")]:
+        del remote.files[name]
+    with (
+        worker(remote) as sharing,
+        pytest.raises(ArtifactCorruptError, match=r"^The journals of part 0002 of count must have 2 records, got 0\.$"),
+    ):
+        sharing.records()
+
+
+def test_the_first_worker_waits_for_the_others_without_blocking_and_others_do_not(remote):
+    with worker(remote, 0, 2) as first, worker(remote, 1, 2) as second:
+        theirs = second.tasks()
+        held = [next(theirs) for _ in range(3)]
+        assert do(first) == [0, 1, 4, 5]
+        waiting = first.tasks()
+        assert [next(waiting), next(waiting)] == [None, None]
+        for shard, task in [*held, next(theirs)]:
+            second.append(shard, {"task": task, "by": "second"})
+        assert list(waiting) == []
+        assert list(theirs) == []
+        assert len(first.records()) == 8
+
+
+def test_another_worker_ends_when_what_is_left_is_with_workers_that_live(remote, monkeypatch):
+    monkeypatch.setattr(sharing_module, "BEAT_SECONDS", 0.05)
+    with worker(remote, 0, 2) as first, worker(remote, 1, 2) as second:
+        ours = first.tasks()
+        for _ in range(3):
+            next(ours)
+        assert do(second) == [2, 3, 6, 7]
+        for task in second.tasks():
+            assert task is None
+            threading.Event().wait(0.05)
+
+
+def test_when_somebody_has_published_there_is_nothing_left(remote):
+    with worker(remote, 1, 2, published=lambda: True) as sharing:
+        assert list(sharing.tasks()) == []
+
+
+def test_a_lost_workers_shard_goes_on_from_its_records_and_its_checkpoint(remote):
+    with worker(remote, 1, 2) as lost:
+        held, task = next(lost.tasks())
+        lost.append(held, {"task": task, "by": "lost"})
+        lost.checkpoint(held.shard.name).write_bytes(b"half")
+    with worker(remote, 0, 2) as first:
+        first._board._stale_seconds = -1.0
+        tasks = first.tasks()
+        order = [next(tasks) for _ in range(5)]
+        assert [number for _, number in order] == [0, 1, 4, 5, 3]
+        assert first.checkpoint("0001").read_bytes() == b"half"
+        assert not first.checkpoint("0000").exists()
+
+
+def test_a_journal_is_saved_every_second_or_two_and_a_checkpoint_when_it_is_new(remote, monkeypatch):
+    monkeypatch.setattr(sharing_module, "_CHECKPOINT_SECONDS", 0.0)
+    with worker(remote) as sharing:
+        tasks = sharing.tasks()
+        held, task = next(tasks)
+        sharing.checkpoint("0000").write_bytes(b"one")
+        sharing.append(held, {"task": task})
+        for _ in range(3):
+            sharing.save()
+        (journal,) = [name for name in remote.files if name.startswith("scratch/journals/")]
+        assert remote.num_saves[journal] == 1
+        assert remote.num_saves["scratch/checkpoints/0000.safetensors"] == 1
+        sharing.checkpoint("0000").write_bytes(b"another")
+        sharing.save()
+        assert remote.files["scratch/checkpoints/0000.safetensors"] == b"another"
+        held, task = next(tasks)
+        sharing.append(held, {"task": task})
+        assert not sharing.checkpoint("0000").exists()
+
+
+def test_files_are_saved_before_the_record_that_tells_of_them(remote):
+    saved = []
+    remote.before_save = saved.append
+    with worker(remote, max_shards=8) as sharing:
+        (sharing.checkpoint("x").parents[1] / "weights").write_bytes(b"1")
+        held, task = next(sharing.tasks())
+        sharing.append(held, {"task": task}, "weights")
+    assert saved[0] == "weights"
+    assert saved[1].startswith("scratch/journals/0000/")
+    assert saved[2] == "scratch/done/0000"
+
+
+def test_what_ends_a_worker_does_not_keep_it_from_saving(remote):
+    def leave():
+        with worker(remote) as sharing:
+            do(sharing, 1)
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        leave()
+    with worker(remote) as sharing:
+        assert do(sharing, 1) == [1]
+
+
+def test_a_store_that_is_gone_ends_the_worker_when_it_next_comes_by(remote, monkeypatch):
+    monkeypatch.setattr(sharing_module, "_SAVE_SECONDS", 0.01)
+
+    def fail(name):
+        raise StoreUnavailableError("The store does not answer.")
+
+    with worker(remote) as sharing:
+        held, task = next(sharing.tasks())
+        remote.before_save = fail
+        sharing.append(held, {"task": task})
+        while not sharing._failure:
+            threading.Event().wait(0.01)
+        with pytest.raises(StoreUnavailableError):
+            next(sharing.tasks())
+        with pytest.raises(StoreUnavailableError):
+            sharing.append(held, {"task": task})
