@@ -1,6 +1,9 @@
-"""Image references used by components, one place."""
+"""Image references of components and of the jobs that they launch, one place."""
 
 from typing import Final
 
-PYTHON_IMAGE: Final = "ghcr.io/peerkd/peerkd-python:0.1.0"
-"""peerkd with all of its extras: what a component's body runs in."""
+CONTROL_IMAGE: Final = "ghcr.io/peerkd/peerkd-control:0.1.0"
+"""What a component's body runs in: kfp, the launcher and the reports, no torch. Made by images/control."""
+
+TRAINER_IMAGE: Final = "ghcr.io/peerkd/peerkd-trainer:0.1.0"
+"""What a worker of a launched job runs in, unless the cluster's settings name another. Made by images/trainer."""

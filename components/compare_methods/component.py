@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.images import PYTHON_IMAGE
+from components.images import CONTROL_IMAGE
 
 
-@dsl.component(base_image=PYTHON_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
 def compare_methods(
     config_json: str,
     store: str,

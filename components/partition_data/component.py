@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.images import PYTHON_IMAGE
+from components.images import CONTROL_IMAGE
 
 
-@dsl.component(base_image=PYTHON_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
 def partition_data(
     preset: str, config_json: str, overrides: str, store: str, partition: dsl.Output[dsl.Dataset]
 ) -> str:

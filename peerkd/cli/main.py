@@ -6,6 +6,22 @@ from typing import Annotated
 
 import typer
 
+from peerkd.cli.options import (
+    ClusterSettings,
+    ConfigFile,
+    DryRun,
+    Endpoint,
+    Gpus,
+    Namespace,
+    Output,
+    Overrides,
+    PipelineName,
+    Preset,
+    RunBackend,
+    Store,
+    Workers,
+)
+
 app = typer.Typer(
     name="peerkd",
     help="Peer distillation experiments: the same pipelines on a laptop and on Kubeflow.",
@@ -14,18 +30,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-run_app = typer.Typer(help="Run a pipeline on this machine.", no_args_is_help=True, rich_markup_mode=None)
+run_app = typer.Typer(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
 config_app = typer.Typer(help="Look at experiment configs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(run_app, name="run")
 app.add_typer(config_app, name="config")
-
-PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="jointkd or pcl.")]
-Preset = Annotated[str, typer.Option(help="Named experiment to start from; see 'peerkd config presets'.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML or JSON file, in place of a preset.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any field, as in seed=3. Repeatable.")
-]
-Output = Annotated[Path, typer.Option(help="Folder of the artifact store.")]
 
 
 @run_app.command("jointkd")
@@ -34,12 +42,27 @@ def run_jointkd(
     config: ConfigFile = None,
     override: Overrides = None,
     output: Output = Path("runs"),
+    backend: RunBackend = "local",
+    workers: Workers = None,
+    gpus: Gpus = None,
+    cluster: ClusterSettings = "",
+    store: Store = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Joint distillation: divide the data, train the peers, let every pair distil, report."""
-    from peerkd.cli.run import run
+    from peerkd.cli.run import Placement, run
     from peerkd.config.pipelines import JOINTKD
 
-    run(JOINTKD, preset=preset, config_file=config, overrides=override or [], output=output)
+    placement = Placement(backend=backend, workers=workers, gpus=gpus, cluster=cluster, store=store)
+    run(
+        JOINTKD,
+        preset=preset,
+        config_file=config,
+        overrides=override or [],
+        output=output,
+        placement=placement,
+        dry_run=dry_run,
+    )
 
 
 @run_app.command("pcl")
@@ -48,12 +71,117 @@ def run_pcl(
     config: ConfigFile = None,
     override: Overrides = None,
     output: Output = Path("runs"),
+    backend: RunBackend = "local",
+    workers: Workers = None,
+    gpus: Gpus = None,
+    cluster: ClusterSettings = "",
+    store: Store = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Peer collaborative learning: split the data, train networks by every method, compare the methods."""
-    from peerkd.cli.run import run
+    from peerkd.cli.run import Placement, run
     from peerkd.config.pipelines import PCL
 
-    run(PCL, preset=preset, config_file=config, overrides=override or [], output=output)
+    placement = Placement(backend=backend, workers=workers, gpus=gpus, cluster=cluster, store=store)
+    run(
+        PCL,
+        preset=preset,
+        config_file=config,
+        overrides=override or [],
+        output=output,
+        placement=placement,
+        dry_run=dry_run,
+    )
+
+
+@app.command("submit")
+def submit(
+    pipeline: Annotated[Path, typer.Argument(metavar="FILE", help="Compiled pipeline: pipelines/jointkd.yaml.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Parameters: preset=poster gpus=8.")
+    ] = None,
+    endpoint: Endpoint = "",
+    namespace: Annotated[
+        str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the run, on a server of many users.")
+    ] = "",
+    experiment: Annotated[
+        str,
+        typer.Option(envvar="KFP_RUN_CREATE_EXPERIMENT_NAME", help="What the run belongs to on the server's pages."),
+    ] = "peerkd",
+    name: Annotated[str, typer.Option(help="Of the run. Without it, the pipeline's.")] = "",
+    service_account: Annotated[
+        str, typer.Option(help="Of the run's pods: peerkd-launcher of manifests/base. Without it, the server's.")
+    ] = "",
+    image: Annotated[str, typer.Option(help="Control image of all tasks, in place of the one compiled in.")] = "",
+    token: Annotated[
+        str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="Bearer token for the server.", show_default=False)
+    ] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end; the exit code tells it.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most; the run goes on.")] = None,
+) -> None:
+    """Send a compiled pipeline to Kubeflow Pipelines.
+
+    Exit codes with --watch: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not at its end in time.
+    """
+    from peerkd.cli.submit import submit as send
+
+    exit_code = send(
+        pipeline,
+        arguments or [],
+        endpoint=endpoint,
+        namespace=namespace,
+        experiment=experiment,
+        name=name,
+        service_account=service_account,
+        token=token,
+        image=image,
+        wait=watch,
+        timeout_seconds=timeout,
+    )
+    raise typer.Exit(exit_code)
+
+
+@app.command("doctor")
+def doctor(
+    namespace: Namespace = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
+    cluster: ClusterSettings = "",
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check a cluster, and say how to mend what is wrong. Exit code 1 if anything is."""
+    from peerkd.cli.doctor import doctor as examine
+    from peerkd.cli.run import KUBERNETES, Placement
+
+    placement = Placement(backend=KUBERNETES, workers=workers, gpus=gpus, cluster=cluster, store=store)
+    raise typer.Exit(examine(placement, namespace=namespace, as_json=as_json))
+
+
+@app.command("reap")
+def reap(
+    namespace: Namespace = None,
+    port: Annotated[int | None, typer.Option(help="Answer probes at /healthz on this port. Without it, none.")] = None,
+) -> None:
+    """Delete the jobs for which nobody waits any more, until stopped. Runs inside of a cluster."""
+    from peerkd.cli.reap import reap as work
+
+    work(namespace=namespace, port=port)
+
+
+@app.command("stage", hidden=True)
+def stage(
+    noun: Annotated[str, typer.Argument(help="Of the stage, as in distill_pairs.")],
+    config_json: Annotated[str, typer.Option(help="The whole experiment as JSON.")],
+    store: Annotated[str, typer.Option(help="Address of the artifact store.")],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="NAME=KEY@FINGERPRINT", help="An artifact. Repeatable.")
+    ] = None,
+) -> None:
+    """Do a stage's work, or this worker's part of it. Launchers call this."""
+    from peerkd.stages.command import perform
+
+    perform(noun, config_json=config_json, store=store, inputs=inputs or [])
 
 
 @config_app.command("presets")

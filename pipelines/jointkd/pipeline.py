@@ -6,24 +6,64 @@ from components.build_report import build_report
 from components.distill_pairs import distill_pairs
 from components.partition_data import partition_data
 from components.pretrain_peers import pretrain_peers
+from pipelines.pods import in_its_own_pod, launching
 
 
 @dsl.pipeline(name="jointkd", description="Joint knowledge distillation between pre-trained peers.")
-def jointkd(preset: str = "digits", overrides: str = "", config_json: str = "", store: str = "runs") -> str:
+def jointkd(
+    preset: str = "digits",
+    overrides: str = "",
+    config_json: str = "",
+    store: str = "s3://peerkd/runs",
+    backend: str = "auto",
+    num_workers: str = "",
+    gpus: str = "",
+    cluster: str = "",
+) -> str:
     """Run one experiment from data to report.
 
     Args:
         preset: Name of a preset: digits, cifar10_small or poster.
         overrides: key=value pairs parted by white space, as in "seed=3 sweep.alphas=[0.5,0.9]".
         config_json: A whole experiment as JSON, in place of a preset.
-        store: Address of the artifact store.
+        store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
+        backend: Where peers are trained: auto (PyTorchJobs on a cluster, processes elsewhere), kubernetes or local.
+        num_workers: Pods of each job. Empty: 1, or what the cluster's own settings say.
+        gpus: GPUs of each of those pods. Empty: what is set on the task or by the cluster, else none.
+        cluster: key=value pairs for the jobs, as in "memory_per_worker=16Gi queue=research"; docs/cluster.md has all.
 
     Returns:
         Key of the report in the store.
     """
-    divided = partition_data(preset=preset, config_json=config_json, overrides=overrides, store=store)
+    divided = in_its_own_pod(partition_data(preset=preset, config_json=config_json, overrides=overrides, store=store))
     config = divided.outputs["Output"]
-    trained = pretrain_peers(config_json=config, store=store, partition=divided.outputs["partition"])
-    distilled = distill_pairs(config_json=config, store=store, peers=trained.outputs["peers"])
-    reported = build_report(config_json=config, store=store, trials=distilled.outputs["trials"])
+    trained = launching(
+        pretrain_peers(
+            config_json=config,
+            store=store,
+            backend=backend,
+            num_workers=num_workers,
+            gpus=gpus,
+            cluster=cluster,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+            task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
+            partition=divided.outputs["partition"],
+        )
+    )
+    distilled = launching(
+        distill_pairs(
+            config_json=config,
+            store=store,
+            backend=backend,
+            num_workers=num_workers,
+            gpus=gpus,
+            cluster=cluster,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+            task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
+            peers=trained.outputs["peers"],
+        )
+    )
+    reported = in_its_own_pod(build_report(config_json=config, store=store, trials=distilled.outputs["trials"]))
     return reported.outputs["Output"]

@@ -1,8 +1,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,33 +8,12 @@ import yaml
 
 from peerkd.cli import run
 from peerkd.cli.main import main
+from peerkd.cli.run import Placement
 from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline
 from peerkd.config.resolve import load_file, resolve
 from peerkd.config.strict import StrictConfig
 from peerkd.errors import DataSourceError, PeerKDError, StageFailedError
-
-
-@dataclass(frozen=True)
-class Outcome:
-    exit_code: int | str | None
-    out: str
-    err: str
-
-
-@pytest.fixture
-def peerkd(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Outcome]:
-    """Run the command in an empty folder, in this process."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["peerkd", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return Outcome(caught.value.code, *capsys.readouterr())
-
-    return run
+from tests.unit.cli.conftest import Outcome
 
 
 @pytest.fixture
@@ -52,13 +29,16 @@ def _no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_help_is_at_once_because_nothing_heavy_is_imported() -> None:
     script = (
         "import sys; from peerkd.cli.main import main; sys.argv = ['peerkd', '--help']\n"
+        "heavy = {'torch', 'kfp', 'kubernetes', 'pydantic', 'numpy', 'yaml'}\n"
         "try: main()\n"
-        "finally: sys.stderr.write(' '.join({'torch', 'kfp', 'pydantic', 'numpy', 'yaml'} & sys.modules.keys()))"
+        "finally: sys.stderr.write(' '.join(heavy & sys.modules.keys()))"
     )
     ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert ended.returncode == 0
     assert ended.stderr == ""
     assert "Peer distillation experiments" in ended.stdout
+    # Launchers call it, people do not.
+    assert "stage" not in ended.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("run",), ("config",)])
@@ -139,12 +119,26 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
     peerkd("run", "jointkd", "--preset", "poster", "--set", "seed=1", "--set", "name=a b", "--output", "elsewhere")
     peerkd("run", "jointkd", "--config", "mine.yaml")
     peerkd("run", "pcl")
-    default = {"pipeline": JOINTKD, "preset": "digits", "config_file": None, "overrides": [], "output": Path("runs")}
+    cluster = ("--backend", "kubernetes", "--workers", "2", "--gpus", "1", "--cluster", "queue=q", "--store", "s3://b")
+    for pipeline in ("jointkd", "pcl"):
+        peerkd("run", pipeline, *cluster, "--dry-run")
+    default = {
+        "pipeline": JOINTKD,
+        "preset": "digits",
+        "config_file": None,
+        "overrides": [],
+        "output": Path("runs"),
+        "placement": Placement(),
+        "dry_run": False,
+    }
+    placement = Placement(backend="kubernetes", workers=2, gpus=1, cluster="queue=q", store="s3://b")
     assert given == [
         default,
         {**default, "preset": "poster", "overrides": ["seed=1", "name=a b"], "output": Path("elsewhere")},
         {**default, "config_file": Path("mine.yaml")},
         {**default, "pipeline": PCL},
+        {**default, "placement": placement, "dry_run": True},
+        {**default, "pipeline": PCL, "placement": placement, "dry_run": True},
     ]
 
 

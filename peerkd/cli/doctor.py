@@ -1,0 +1,40 @@
+"""``peerkd doctor``: what a cluster lacks, and how to mend it."""
+
+import json
+
+import typer
+
+from peerkd.cli.run import Placement, cluster_settings
+from peerkd.launch.doctor.examine import examine
+from peerkd.launch.doctor.finding import Finding
+from peerkd.launch.kubernetes.client import connect
+
+_MARKS = {True: "ok", False: "NO", None: "??"}
+
+
+def doctor(placement: Placement, *, namespace: str | None, as_json: bool) -> int:
+    """Print what each check finds, and return the exit code: 1 if one of them failed.
+
+    Raises:
+        ValueError: If a setting is wrong, or no cluster is configured.
+    """
+    settings = cluster_settings(placement)
+    cluster = connect(namespace=namespace or settings.namespace)
+    findings: list[Finding] = []
+    for finding in examine(cluster, settings, store_address=placement.store or ""):
+        findings.append(finding)
+        if not as_json:
+            # At once: the next check may take its time.
+            typer.echo(line_of(finding))
+    num_failed = sum(finding.ok is False for finding in findings)
+    if as_json:
+        typer.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
+    else:
+        typer.echo(f"\n{len(findings)} checks, {num_failed} failed.")
+    return 1 if num_failed else 0
+
+
+def line_of(finding: Finding) -> str:
+    """Return a finding as a person reads it, with what to do below it."""
+    line = f"{_MARKS[finding.ok]}  {finding.name}: {finding.sentence}"
+    return f"{line}\n    -> {finding.mend}" if finding.mend else line

@@ -1,0 +1,33 @@
+"""The options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="jointkd or pcl.")]
+Preset = Annotated[str, typer.Option(help="Named experiment to start from; see 'peerkd config presets'.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML or JSON file, in place of a preset.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any field, as in seed=3. Repeatable.")
+]
+Output = Annotated[Path, typer.Option(help="Folder of the artifact store; with --store, of the report alone.")]
+
+RunBackend = Annotated[
+    str, typer.Option(metavar="NAME", help="Where peers are trained: local, or kubernetes for jobs on a cluster.")
+]
+Workers = Annotated[int | None, typer.Option(help="Pods of each job, or processes of each stage.", show_default=False)]
+Gpus = Annotated[int | None, typer.Option(help="GPUs of each pod.", show_default=False)]
+ClusterSettings = Annotated[
+    str,
+    typer.Option(metavar="'KEY=VALUE ...'", help="Settings of the jobs: 'memory_per_worker=16Gi queue=research'."),
+]
+Store = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Artifact store in place of --output: s3://bucket/prefix.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the jobs that --backend kubernetes would make.")]
+
+Namespace = Annotated[str | None, typer.Option(help="Without it, the kubeconfig's or the pod's own.")]
+Endpoint = Annotated[
+    str, typer.Option(metavar="URL", envvar=["KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"], help="Of Kubeflow Pipelines.")
+]

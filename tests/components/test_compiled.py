@@ -1,0 +1,152 @@
+"""What the compiled pipelines ask of Kubeflow Pipelines 2.17.0, which was measured: see docs/cluster.md."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import peerkd
+from components.images import CONTROL_IMAGE, TRAINER_IMAGE
+from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.doctor.admission import sample_job
+from peerkd.launch.package import Package, read_package
+
+FOLDER = Path(__file__).parents[2] / "pipelines"
+NAMES = ("jointkd", "pcl")
+LAUNCHED = {"pretrain-peers", "distill-pairs", "train-pcl"}
+PLACES = {
+    "run_id": "{{$.pipeline_job_uuid}}",
+    "task_name": "{{$.pipeline_task_name}}",
+    "task_id": "{{$.pipeline_task_uuid}}",
+}
+
+each_pipeline = pytest.mark.parametrize("name", NAMES)
+
+
+def package(name: str) -> Package:
+    return read_package(FOLDER / f"{name}.yaml")
+
+
+def tasks(name: str) -> dict[str, Any]:
+    return dict(package(name).documents[0]["root"]["dag"]["tasks"])
+
+
+def launched(name: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each task that launches a job, with its component."""
+    components = package(name).documents[0]["components"]
+    for task in tasks(name).values():
+        if task["taskInfo"]["name"] in LAUNCHED:
+            yield task, components[task["componentRef"]["name"]]
+
+
+@each_pipeline
+def test_a_run_has_at_most_six_tasks(name: str) -> None:
+    """Each costs about 20 seconds, whatever it does."""
+    assert 0 < len(tasks(name)) <= 6
+
+
+@each_pipeline
+def test_every_parameter_is_a_text_with_a_default_and_an_explanation(name: str) -> None:
+    """A number would vanish where it becomes a count of GPUs, and a dict would lose the type of its numbers."""
+    parameters = package(name).parameters
+    assert set(parameters) == {
+        *("preset", "overrides", "config_json", "store"),
+        *("backend", "num_workers", "gpus", "cluster"),
+    }
+    for parameter in parameters.values():
+        assert parameter["parameterType"] == "STRING"
+        assert isinstance(parameter["defaultValue"], str)
+        assert parameter["description"]
+
+
+@each_pipeline
+def test_nothing_is_installed_and_every_task_runs_in_the_control_image(name: str) -> None:
+    text = (FOLDER / f"{name}.yaml").read_text()
+    assert "pip install" not in text
+    assert package(name).images == {CONTROL_IMAGE}
+
+
+def test_images_are_of_this_version_and_workers_get_the_trainer() -> None:
+    assert CONTROL_IMAGE.endswith(f":{peerkd.__version__}")
+    worker = sample_job(ClusterConfig(), "s3://b/p")["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    assert worker["containers"][0]["image"] == TRAINER_IMAGE
+
+
+@each_pipeline
+def test_the_file_holds_no_character_that_the_server_cannot_store(name: str) -> None:
+    assert max(map(ord, (FOLDER / f"{name}.yaml").read_text())) <= 0xFFFF
+
+
+@each_pipeline
+def test_what_an_author_sets_on_a_task_is_for_the_workers(name: str) -> None:
+    for _, component in launched(name):
+        fields = {each["field"]: each.get("applyToTask", False) for each in component["taskConfigPassthroughs"]}
+        assert fields == {
+            "RESOURCES": False,
+            "KUBERNETES_TOLERATIONS": False,
+            "KUBERNETES_NODE_SELECTOR": False,
+            "KUBERNETES_AFFINITY": False,
+            "KUBERNETES_VOLUMES": False,
+            # Both: the launcher opens the store too.
+            "ENV": True,
+        }
+        kinds = {key: each["parameterType"] for key, each in component["inputDefinitions"]["parameters"].items()}
+        assert kinds.pop("task_config") == "TASK_CONFIG"
+        assert set(kinds.values()) == {"STRING"}
+
+
+@each_pipeline
+def test_our_own_pipelines_ask_for_nothing_on_a_task_that_launches(name: str) -> None:
+    executors = package(name).documents[0]["deploymentSpec"]["executors"]
+    for _, component in launched(name):
+        assert "resources" not in executors[component["executorLabel"]]["container"]
+
+
+@each_pipeline
+def test_placeholders_are_whole_values(name: str) -> None:
+    """The server resolves no other; which is why they are joined inside of the component."""
+    for task, _ in launched(name):
+        given = task["inputs"]["parameters"]
+        assert {key: given[key]["runtimeValue"]["constant"] for key in PLACES} == PLACES
+        # KFP would look in its cache for an input that no other run has.
+        assert task["cachingOptions"] == {}
+    text = (FOLDER / f"{name}.yaml").read_text()
+    assert set(re.findall(r"\{\{\$\.[^}]*\}\}", text)) == set(PLACES.values())
+
+
+@each_pipeline
+def test_every_task_is_given_the_keys_of_the_store_and_starts_without_them_too(name: str) -> None:
+    """A pod that wants a Secret that is not there waits for ever."""
+    spec, platform = package(name).documents
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == set(spec["deploymentSpec"]["executors"])
+    for executor in executors.values():
+        (secret,) = executor["secretAsEnv"]
+        (settings,) = executor["configMapAsEnv"]
+        assert secret["optional"] is settings["optional"] is True
+        assert {each["envVar"] for each in secret["keyToEnv"]} == {"PEERKD_S3_ACCESS_KEY", "PEERKD_S3_SECRET_KEY"}
+        assert "PEERKD_S3_ENDPOINT" in {each["envVar"] for each in settings["keyToEnv"]}
+
+
+@each_pipeline
+def test_data_tasks_have_room_in_their_own_pods(name: str) -> None:
+    executors = package(name).documents[0]["deploymentSpec"]["executors"]
+    for task in set(tasks(name)) - LAUNCHED:
+        resources = executors[f"exec-{task}"]["container"]["resources"]
+        assert {"resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit"} <= set(resources)
+
+
+def test_the_operators_settings_of_the_manifests_are_those_that_tasks_are_given() -> None:
+    (settings,) = (
+        executor["configMapAsEnv"]
+        for executor in [
+            package("pcl").documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train-pcl"]
+        ]
+    )
+    kustomization = yaml.safe_load((FOLDER.parent / "manifests" / "base" / "kustomization.yaml").read_text())
+    (generated,) = kustomization["configMapGenerator"]
+    assert settings[0]["configMapName"] == generated["name"]
+    assert set(generated["files"]) <= {each["configMapKey"] for each in settings[0]["keyToEnv"]}

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from peerkd.cli import doctor
+from peerkd.launch.doctor.finding import Finding
+
+FOUND = [
+    Finding("cluster", True, "It is there."),
+    Finding("queue", False, "It is not.", "Make it."),
+    Finding("nodes", None, "You may not list nodes, so this was not checked."),
+]
+
+
+@pytest.fixture
+def _examined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "connect", lambda *, namespace: f"cluster of {namespace}")
+    monkeypatch.setattr(doctor, "examine", lambda cluster, settings, *, store_address: iter(FOUND))
+
+
+@pytest.mark.usefixtures("_examined")
+def test_each_finding_is_a_line_and_a_failure_says_how_to_mend_it(peerkd) -> None:
+    outcome = peerkd("doctor")
+    assert (outcome.exit_code, outcome.err) == (1, "")
+    assert outcome.out == (
+        "ok  cluster: It is there.\n"
+        "NO  queue: It is not.\n    -> Make it.\n"
+        "??  nodes: You may not list nodes, so this was not checked.\n"
+        "\n3 checks, 1 failed.\n"
+    )
+
+
+@pytest.mark.usefixtures("_examined")
+def test_what_could_not_be_checked_is_no_failure(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: iter([FOUND[0], FOUND[2]]))
+    assert peerkd("doctor").exit_code == 0
+
+
+@pytest.mark.usefixtures("_examined")
+def test_findings_are_json_for_programs(peerkd) -> None:
+    outcome = peerkd("doctor", "--json")
+    assert outcome.exit_code == 1
+    assert json.loads(outcome.out) == [finding._asdict() for finding in FOUND]
+
+
+def test_what_a_job_would_be_given_is_what_is_checked(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(doctor, "connect", lambda *, namespace: namespace)
+    monkeypatch.setattr(doctor, "examine", lambda *args, **more: given.append((args, more)) or iter([]))
+    options = ("--workers", "2", "--gpus", "8", "--cluster", "queue=q namespace=theirs", "--store", "s3://b/p")
+    assert peerkd("doctor", *options).exit_code == 0
+    assert peerkd("doctor", *options, "--namespace", "mine").exit_code == 0
+    (cluster, settings), more = given[0]
+    assert (cluster, settings.num_workers, settings.gpus_per_worker, settings.queue) == ("theirs", 2, 8, "q")
+    assert more == {"store_address": "s3://b/p"}
+    assert given[1][0][0] == "mine"
+
+
+def test_without_a_cluster_that_is_told_in_a_sentence(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "none.yaml")
+    outcome = peerkd("doctor")
+    assert outcome.exit_code == 2
+    assert outcome.err.startswith("peerkd: KUBECONFIG must name a file that describes a cluster: ")
+    assert outcome.err.count("\n") == 1

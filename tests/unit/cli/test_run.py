@@ -1,0 +1,155 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.cli import run
+from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, CLUSTER_VARIABLE
+from tests.unit.cli.conftest import Outcome
+
+STORE = ("--store", "s3://peerkd/runs")
+KUBERNETES = ("--backend", "kubernetes")
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, str]]:
+    """What pipelines are run with; each leaves a report in a store, which stands for any store."""
+    given: list[dict[str, str]] = []
+
+    def run_pipeline(pipeline: Path, arguments: dict[str, str]) -> str:
+        assert pipeline.is_file()
+        given.append(arguments)
+        store = FilesystemStore(tmp_path / "elsewhere")
+        with store.open_workspace("build_report/1") as workspace:
+            folder = getattr(workspace, "folder", workspace)
+            for name in ("summary.txt", "report.html"):
+                (folder / name).write_text(f"the {name}")
+            store.publish("build_report/1", metadata={})
+        return "build_report/1"
+
+    monkeypatch.setattr(run, "run_pipeline", run_pipeline)
+    monkeypatch.setattr(run, "open_store", lambda _: FilesystemStore(tmp_path / "elsewhere"))
+    for name in (CLUSTER_FILE_VARIABLE, CLUSTER_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    return given
+
+
+def test_on_this_machine_the_output_is_the_store(peerkd, sent, tmp_path: Path) -> None:
+    assert peerkd("run", "jointkd").exit_code == 0
+    (given,) = sent
+    given.pop("config_json")
+    assert given == {
+        "store": str(tmp_path / "runs"),
+        "backend": "local",
+        "num_workers": "",
+        "gpus": "",
+        "cluster": "",
+    }
+
+
+def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -> None:
+    outcome = peerkd("run", "pcl", *KUBERNETES, *STORE, "--workers", "2", "--gpus", "8", "--cluster", "queue=q")
+    assert outcome.exit_code == 0, outcome.err
+    (given,) = sent
+    given.pop("config_json")
+    assert given == {
+        "store": "s3://peerkd/runs",
+        "backend": "kubernetes",
+        "num_workers": "2",
+        "gpus": "8",
+        "cluster": "queue=q",
+    }
+    report = tmp_path / "runs" / "build_report" / "1" / "report.html"
+    assert report.read_text() == "the report.html"
+    assert outcome.out.endswith(f"the summary.txt\n\nReport: {report}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backend", "cloud"], "backend must be one of local, kubernetes, got cloud."),
+        (KUBERNETES, "store must be given with --backend kubernetes, since jobs cannot reach a folder of this machine"),
+        ([*KUBERNETES, *STORE, "--cluster", "gpu=1"], "gpu is not a key of the config, got 1."),
+        ([*KUBERNETES, *STORE, "--workers", "0"], "num_workers must be greater than or equal to 1, got 0."),
+        (["--dry-run"], "backend must be kubernetes with --dry-run, which shows its jobs, got local."),
+        ([*KUBERNETES, *STORE, "--dry-run", "--set", "seed=x"], 'seed must be a valid integer, got "x".'),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(peerkd, sent, tmp_path: Path, arguments: Any, message: str) -> None:
+    outcome = peerkd("run", "jointkd", *arguments)
+    assert outcome.exit_code == 2
+    assert outcome.err.startswith(f"peerkd: {message}")
+    assert outcome.err.count("\n") == 1
+    assert (sent, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_an_operators_file_gives_the_defaults(peerkd, sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text("num_workers: 3\nmemory_per_worker: 8Gi\n")
+    # A file that is named counts more than a text, which is there for pods.
+    monkeypatch.setenv(CLUSTER_VARIABLE, "num_workers: 5")
+    monkeypatch.setenv(CLUSTER_FILE_VARIABLE, str(file))
+    (job, _) = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run"))
+    worker = job["spec"]["pytorchReplicaSpecs"]["Worker"]
+    assert worker["replicas"] == 3
+    assert worker["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "8Gi"
+
+
+def test_an_operators_text_gives_the_defaults_where_no_file_is_named(
+    peerkd, sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CLUSTER_VARIABLE, "num_workers: 5\n")
+    (job, _) = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run"))
+    assert job["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] == 5
+    monkeypatch.setenv(CLUSTER_VARIABLE, "[")
+    outcome = peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run")
+    assert (outcome.exit_code, outcome.err) == (2, "peerkd: config must be YAML or JSON, got PEERKD_CLUSTER=[.\n")
+
+
+def manifests(outcome: Outcome) -> list[dict[str, Any]]:
+    assert outcome.exit_code == 0, outcome.err
+    return list(yaml.safe_load_all(outcome.out))
+
+
+def test_a_dry_run_shows_the_jobs_and_runs_nothing(peerkd, sent, tmp_path: Path) -> None:
+    outcome = peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run", "--workers", "2", "--gpus", "4")
+    jobs = manifests(outcome)
+    assert [job["metadata"]["name"] for job in jobs] == [
+        "peerkd-pretrain-peers-0000000000",
+        "peerkd-distill-pairs-0000000000",
+    ]
+    for job in jobs:
+        worker = job["spec"]["pytorchReplicaSpecs"]["Worker"]
+        container = worker["template"]["spec"]["containers"][0]
+        assert worker["replicas"] == 2
+        assert container["resources"]["limits"]["nvidia.com/gpu"] == "4"
+        assert container["command"][:4] == ["python", "-m", "peerkd", "stage"]
+        assert job["metadata"]["labels"]["peerkd.io/spec"] == "0" * 16
+    assert (
+        "distill_pairs"
+        in jobs[1]["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][0]["command"]
+    )
+    assert outcome.out.count("stands here as zeros") == 2
+    assert (sent, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_dry_run_pretends_to_know_nothing_that_it_does_not(peerkd, sent) -> None:
+    """Two experiments whose jobs differ only by what is not known yet look the same."""
+    shown = [
+        peerkd("run", "jointkd", *KUBERNETES, "--store", store, "--dry-run").out.replace(store, "")
+        for store in ("s3://one/a", "s3://two/b")
+    ]
+    assert shown[0] == shown[1]
+
+
+def test_the_processes_of_one_training_are_shared_out_in_a_dry_run_too(peerkd, sent) -> None:
+    shared = ("--set", "training.num_processes=4", "--set", "training.batch_size=128")
+    (job,) = manifests(peerkd("run", "pcl", *KUBERNETES, *STORE, "--dry-run", "--workers", "2", *shared))
+    assert job["spec"]["nprocPerNode"] == "2"
+    outcome = peerkd("run", "pcl", *KUBERNETES, *STORE, "--dry-run", "--workers", "3", *shared)
+    assert (outcome.exit_code, outcome.err) == (
+        2,
+        "peerkd: num_workers must divide the 4 processes of train_pcl, got 3.\n",
+    )

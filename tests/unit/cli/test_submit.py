@@ -1,0 +1,143 @@
+"""The command against a server on this machine, and kfp's own command beside it."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kfp_server import RUN_ID, PipelineApi, serving
+
+ROOT = Path(__file__).parents[3]
+PIPELINE = str(ROOT / "pipelines" / "jointkd.yaml")
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PipelineApi]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in list(os.environ):
+        if name.startswith(("KFP_", "KF_PIPELINES")):
+            monkeypatch.delenv(name)
+    with serving() as api:
+        monkeypatch.setenv("KFP_ENDPOINT", api.endpoint)
+        yield api
+
+
+def test_a_pipeline_is_sent_and_not_waited_for(peerkd, api: PipelineApi) -> None:
+    outcome = peerkd("submit", PIPELINE, "preset=cifar10_small", "overrides=data.path=/data seed=3", "num_workers=2")
+    assert outcome.exit_code == 0, outcome.err
+    assert outcome.out == f"run {RUN_ID}: sent; {api.endpoint}/#/runs/details/{RUN_ID}\n"
+    (run,) = api.runs
+    assert run["runtime_config"]["parameters"] == {
+        "preset": "cifar10_small",
+        "overrides": "data.path=/data seed=3",
+        "num_workers": "2",
+    }
+    assert run["display_name"] == "jointkd"
+    assert [each["display_name"] for each in api.experiments] == ["peerkd"]
+    assert api.num_questions == 0
+
+
+def test_the_options_reach_the_server(peerkd, api: PipelineApi) -> None:
+    image = "registry.example/control@sha256:0"
+    options = ("--experiment", "e", "--name", "n", "--service-account", "peerkd-launcher", "--image", image)
+    assert peerkd("submit", PIPELINE, *options).exit_code == 0
+    (run,) = api.runs
+    assert (run["display_name"], run["service_account"]) == ("n", "peerkd-launcher")
+    executors = run["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
+    assert {each["container"]["image"] for each in executors.values()} == {image}
+
+
+@pytest.mark.parametrize(
+    ("states", "exit_code", "told"),
+    [
+        (["RUNNING", "SUCCEEDED"], 0, ""),
+        (["FAILED"], 1, "failed. Its page has the logs: "),
+        (["CANCELING", "FAILED"], 3, "was cancelled."),
+    ],
+)
+def test_the_end_of_the_run_is_the_exit_code(
+    peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch, states: list[str], exit_code: int, told: str
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    api.answers = [{"state": state} for state in states]
+    outcome = peerkd("submit", PIPELINE, "--watch")
+    assert outcome.exit_code == exit_code
+    assert told in outcome.err
+    assert f"run {RUN_ID}: {states[-1]}" in outcome.out
+
+
+def test_a_run_that_does_not_end_in_time_has_its_own_exit_code(peerkd, api: PipelineApi) -> None:
+    api.answers = [{"state": "RUNNING"}]
+    outcome = peerkd("submit", PIPELINE, "--watch", "--timeout", "0")
+    assert (outcome.exit_code, outcome.err) == (4, f"The run {RUN_ID} has not ended after 0 s and goes on.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["presett=digits"], "presett is not a parameter of jointkd, which has "),
+        (["preset=mnist"], "preset must be one of digits, cifar10_small, poster, got mnist."),
+        (["overrides=seed=x"], "seed must be a valid integer, got "),
+        (["gpus=two"], "gpus must be a whole number, got two."),
+        (["cluster=memory=8Gi"], "memory is not a key of the config, got "),
+        (["--endpoint", "nowhere"], "endpoint must be the http:// or https:// address of the server, got 'nowhere'."),
+    ],
+)
+def test_what_would_fail_on_the_cluster_is_told_before_anything_is_sent(
+    peerkd, api: PipelineApi, arguments: list[str], message: str
+) -> None:
+    outcome = peerkd("submit", PIPELINE, *arguments)
+    assert outcome.exit_code == 2
+    assert outcome.err.startswith(f"peerkd: {message}")
+    assert (api.runs, api.experiments) == ([], [])
+
+
+def test_a_server_that_refuses_or_is_not_there_ends_with_one(
+    peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.refusal = (400, {"error": "no"})
+    outcome = peerkd("submit", PIPELINE)
+    assert (outcome.exit_code, outcome.err) == (1, f"peerkd: {api.endpoint} refused: no (status 400).\n")
+    monkeypatch.setenv("KFP_ENDPOINT", "http://127.0.0.1:9")
+    assert peerkd("submit", PIPELINE).exit_code == 1
+
+
+def kfp(api: PipelineApi, command: str) -> subprocess.CompletedProcess[str]:
+    """Type a command in a shell that has read the shipped file."""
+    folder = shlex.quote(str(Path(sys.executable).parent))
+    script = f"export PATH={folder}:$PATH; . pipelines/kfp.env; {command}"
+    return subprocess.run(
+        ["sh", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "KFP_ENDPOINT": api.endpoint, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["jointkd", "pcl"])
+def test_kfps_own_command_works_as_typed(api: PipelineApi, name: str) -> None:
+    ended = kfp(api, f"kfp run submit -f pipelines/{name}.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (run,) = api.runs
+    assert run["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == name
+    assert "platform_spec" in run["pipeline_spec"]
+    assert [each["display_name"] for each in api.experiments] == ["peerkd"]
+
+
+def test_kfps_own_command_sends_texts_if_they_are_quoted_as_the_page_says(api: PipelineApi) -> None:
+    arguments = """preset=poster 'overrides=seed=3 data.path=/data' 'num_workers="2"' 'gpus="8"'"""
+    ended = kfp(api, f"kfp run create -f pipelines/jointkd.yaml {arguments}")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert api.runs[0]["runtime_config"]["parameters"] == {
+        "preset": "poster",
+        "overrides": "seed=3 data.path=/data",
+        "num_workers": "2",
+        "gpus": "8",
+    }
