@@ -4,9 +4,14 @@ PIPELINE ?= jointkd
 PRESET ?= digits
 OUTPUT ?= runs
 ARGS ?=
+export REGISTRY TAG BASE_IMAGE BUILDER
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+# What an image has of the lock: extras of pyproject.toml. tests/manifests/test_images.py knows the same.
+CONTROL := --extra pipeline --extra report --extra cluster --extra s3 --extra metrics --extra data
+TRAINER := --extra train --extra s3 --extra metrics
 
 ##@ Use
 .PHONY: run
@@ -29,13 +34,24 @@ types: setup ## Static types
 imports: setup ## Who may import whom
 	@$(BIN)/lint-imports --no-logo
 
+##@ Deploy
+.PHONY: wheel images manifests
+wheel: setup ## Build the wheel in dist/
+	@rm -rf dist/*.whl && $(BIN)/python -m hatchling build --target wheel --directory dist >/dev/null && ls dist/*.whl
+
+images: wheel ## Build the images, tagged by commit; REGISTRY, TAG, BASE_IMAGE, BUILDER=buildah|docker, ARGS="--network host"
+	@images/build control $(ARGS) && images/build trainer $(ARGS)
+
+manifests: setup ## Check all that a cluster is given: it builds, and is what it must be
+	@$(BIN)/pytest tests/manifests
+
 ##@ Measure
 .PHONY: bench-pcl
 bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output FILE", or --help
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pcl_step $(ARGS)
 
 ##@ Develop
-.PHONY: setup format compile compiled docs lock clean
+.PHONY: setup format compile compiled docs rules lock clean
 setup: .venv/ready ## Make the environment in .venv from the lock
 
 .venv/ready: requirements.lock pyproject.toml
@@ -61,10 +77,19 @@ docs: setup ## Write the reference pages that come from the code
 	@$(BIN)/python -m peerkd.config.describe pcl > docs/pcl-experiment.md
 	@$(BIN)/python -m peerkd.results.describe > docs/results-table.md
 	@$(BIN)/python -m peerkd.results.describe curves > docs/curves-table.md
+	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
+
+MONITORING := manifests/components/monitoring
+rules: ## Copy Prometheus's rules into the operator's object
+	@sed '/^spec:/q' $(MONITORING)/prometheusrule.yaml > $(MONITORING)/prometheusrule.new
+	@sed -n '/^groups:/,$$p' $(MONITORING)/rules.yaml | sed 's/^\(.\)/  \1/' >> $(MONITORING)/prometheusrule.new
+	@mv $(MONITORING)/prometheusrule.new $(MONITORING)/prometheusrule.yaml
 
 lock: setup ## Resolve the dependencies anew
-	@$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \
-	  --python-version 3.11 pyproject.toml --output-file requirements.lock
+	@$(LOCK) --all-extras pyproject.toml --output-file requirements.lock
+	@$(LOCK) $(CONTROL) --constraint requirements.lock pyproject.toml --output-file images/control/requirements.txt
+	@$(LOCK) $(TRAINER) --constraint requirements.lock pyproject.toml --output-file images/trainer/requirements.txt
+	@$(LOCK) images/sbom-tool.in --output-file images/sbom-tool.txt
 
 clean: ## Remove the environment; results in runs/ stay
 	@rm -rf .venv

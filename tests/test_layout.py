@@ -80,10 +80,18 @@ def test_every_package_of_peerkd_is_in_a_layer() -> None:
 
 CONTROL_PLANE = [
     "peerkd.cli.main",
+    "peerkd.cli.run",
+    "peerkd.cli.submit",
     "peerkd.config.experiment",
     "peerkd.config.resolve",
     "peerkd.artifacts.filesystem",
+    "peerkd.config.cluster",
+    "peerkd.launch.backends",
+    "peerkd.launch.kubernetes.run",
+    "peerkd.launch.doctor.examine",
+    "peerkd.launch.kubernetes.reaper",
     "peerkd.launch.local_pipeline",
+    "peerkd.launch.submit",
     "peerkd.reporting.html",
     "peerkd.reporting.methods.html",
     "peerkd.results.table",
@@ -111,7 +119,17 @@ def test_the_control_plane_knows_no_torch() -> None:
 
 
 def test_the_training_plane_knows_no_kfp() -> None:
-    assert imported_with(TRAINING_PLANE, suspects={"kfp", "kubernetes", "jinja2"}) == set()
+    assert imported_with(TRAINING_PLANE, suspects={"kfp", "kubernetes", "kubeflow", "minio", "jinja2"}) == set()
+
+
+def test_a_laptop_alone_needs_no_cluster_client() -> None:
+    modules = ["peerkd.cli.main", "peerkd.config.cluster", "peerkd.launch.backends", "peerkd.launch.order"]
+    assert imported_with(modules, suspects={"kubernetes", "kubeflow", "minio", "urllib3"}) == set()
+
+
+def test_a_launcher_is_light() -> None:
+    heavy = {"numpy", "pyarrow", "pandas", "kfp", "scipy"}
+    assert imported_with(["peerkd.launch.kubernetes.run"], suspects=heavy) == set()
 
 
 def test_the_instrument_finds_what_it_looks_for() -> None:

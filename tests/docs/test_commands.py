@@ -14,6 +14,7 @@ from peerkd.cli.main import app
 from peerkd.config.pipelines import JOINTKD, PCL, Pipeline
 from peerkd.config.resolve import load_file, to_yaml
 from peerkd.config.strict import StrictConfig
+from tests.docs.cluster_commands import check_kfp, check_kubectl, check_peerkd
 from tests.docs.pages import ROOT, blocks, name_of, pages, prose
 
 LANGUAGES = {"sh", "text", "python", "yaml"}
@@ -50,6 +51,14 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
             _check_run(arguments, pipeline, monkeypatch)
         case [".venv/bin/pytest", *paths]:
             _call([sys.executable, "-m", "pytest", "--collect-only", "-qq", *paths])
+        case ["kubectl", *arguments]:
+            check_kubectl(arguments)
+        case [".venv/bin/peerkd", "doctor" | "submit", *_]:
+            check_peerkd(words[1:])
+        case [".", file]:
+            assert (ROOT / file).is_file()
+        case ["kfp", "run", "submit" | "create", "-f", file, *arguments]:
+            check_kfp(file, arguments)
         case _:
             pytest.fail(f"{page} shows a command of a kind that this test does not know: {command}")
 
@@ -107,6 +116,10 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
         raise ReachedThePipeline
 
     monkeypatch.setattr(run, "run_pipeline", run_pipeline)
+    if "--dry-run" in arguments:
+        result = CliRunner().invoke(app, ["run", *arguments])
+        assert result.exit_code == 0, result.output
+        return
     result = CliRunner().invoke(app, ["run", *arguments])
     assert isinstance(result.exception, ReachedThePipeline), (result.output, result.exception)
     pipeline.config.from_json(configs[0])

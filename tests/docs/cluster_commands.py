@@ -1,0 +1,53 @@
+"""Shown commands that want a cluster: understood without one, and their manifests built."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from kfp.cli.utils.parsing import parse_parameter_value
+
+from peerkd.launch.package import read_arguments, read_package
+from tests.docs.pages import ROOT
+
+
+def check_kubectl(arguments: Sequence[str]) -> None:
+    """Let kubectl ask a server that is not there: a command that is understood fails for that reason and no other."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("there is no kubectl here")
+    if "-k" in arguments:
+        folder = ROOT / arguments[arguments.index("-k") + 1]
+        assert (folder / "kustomization.yaml").is_file()
+        if "third-party" in folder.parts:
+            return
+    ended = subprocess.run(
+        [kubectl, *arguments, "--server=http://127.0.0.1:1", "--request-timeout=5s"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "refused" in ended.stderr, ended.stderr
+
+
+def check_kfp(file: str, arguments: Sequence[str]) -> None:
+    """Look at the arguments as kfp would send them; that it does is tested beside ``peerkd submit``."""
+    package = read_package(ROOT / file)
+    for argument in arguments:
+        name, _, text = argument.partition("=")
+        value = parse_parameter_value(text)
+        assert isinstance(value, str), f"{argument} must be quoted once more, since it arrives as {value!r}"
+        read_arguments(package, [f"{name}={value}"])
+
+
+def check_peerkd(arguments: Sequence[str]) -> None:
+    """Let peerkd read the options, and show its help instead of asking a server."""
+    files = [word for word in arguments if word.endswith(".yaml")]
+    assert [file for file in files if not Path(ROOT, file).is_file()] == []
+    command = [sys.executable, "-m", "peerkd", *arguments, "--help"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr

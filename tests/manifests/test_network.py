@@ -1,0 +1,162 @@
+"""What may talk to what: nothing, except what the policies name."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from peerkd.launch.kubernetes import names
+from tests.manifests.built import Object, build, of_kind, templates
+
+OBJECTS = ("overlays/gpu", "examples/team")
+WORKER = dict(names.OUR_LABELS)
+TASK = {"workflows.argoproj.io/workflow": "jointkd-x"}
+REAPER = {"app.kubernetes.io/name": "peerkd", "app.kubernetes.io/component": "reaper"}
+GATEWAY = {"app.kubernetes.io/name": "peerkd", "app.kubernetes.io/component": "pushgateway"}
+MINIO = {"app.kubernetes.io/name": "minio", "app.kubernetes.io/component": "store"}
+METADATA = "169.254.169.254"
+API_SERVER = "10.0.0.1"
+OUTSIDE = "52.216.0.1"
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    if not selector.get("matchLabels", {}).items() <= labels.items():
+        return False
+    for each in selector.get("matchExpressions", []):
+        found = labels.get(each["key"])
+        fits = {"Exists": found is not None, "In": found in each.get("values", [])}
+        if not fits[each["operator"]]:
+            return False
+    return True
+
+
+def rules(objects: tuple[Object, ...], labels: Mapping[str, str], way: str) -> Iterator[Mapping[str, Any]] | None:
+    """Yield the rules for a pod, or return None if nothing holds it back."""
+    chosen = [
+        policy["spec"]
+        for policy in of_kind(objects, "NetworkPolicy").values()
+        if selects(policy["spec"]["podSelector"], labels) and way.capitalize() in policy["spec"]["policyTypes"]
+    ]
+    return (rule for spec in chosen for rule in spec.get(way, [])) if chosen else None
+
+
+def allows(
+    objects: tuple[Object, ...],
+    labels: Mapping[str, str],
+    way: str,
+    peer: Mapping[str, str] | str,
+    port: int,
+    **space: str,
+) -> bool:
+    """Tell whether a pod may talk to (egress) or be talked to by (ingress) a pod or an address.
+
+    Args:
+        objects: With the policies.
+        labels: Of the pod.
+        way: egress or ingress.
+        peer: Labels of the other pod, or an address.
+        port: Of the side that is talked to.
+        **space: namespace, if the other pod is in another.
+    """
+    found = rules(objects, labels, way)
+    return found is None or any(_fits(rule, way, peer, port, space.get("namespace")) for rule in found)
+
+
+def _fits(rule: Mapping[str, Any], way: str, peer: Mapping[str, str] | str, port: int, namespace: str | None) -> bool:
+    ports = rule.get("ports")
+    if ports is not None and port not in {each["port"] for each in ports}:
+        return False
+    return any(_is(side, peer, namespace) for side in rule["to" if way == "egress" else "from"])
+
+
+def _is(side: Mapping[str, Any], peer: Mapping[str, str] | str, namespace: str | None) -> bool:
+    if "ipBlock" in side:
+        block = side["ipBlock"]
+        inside = isinstance(peer, str) and ip_address(peer) in ip_network(block["cidr"])
+        return inside and not any(ip_address(peer) in ip_network(each) for each in block.get("except", []))
+    if isinstance(peer, str):
+        return False
+    space = side.get("namespaceSelector")
+    if (space is None) != (namespace is None):
+        return False
+    if space is not None and not selects(space, {"kubernetes.io/metadata.name": str(namespace)}):
+        return False
+    return selects(side.get("podSelector", {}), peer)
+
+
+@pytest.mark.parametrize("overlay", OBJECTS)
+@pytest.mark.parametrize("way", ["egress", "ingress"])
+def test_a_pod_that_nobody_thought_of_is_alone(overlay: str, way: str) -> None:
+    objects = build(overlay)
+    for port in (80, 443, 9000, 9090, 9091):
+        assert not allows(objects, {"app": "unknown"}, way, OUTSIDE, port)
+        assert not allows(objects, {"app": "unknown"}, way, WORKER, port)
+
+
+@pytest.mark.parametrize("overlay", OBJECTS)
+@pytest.mark.parametrize("labels", [WORKER, TASK, REAPER, MINIO, GATEWAY])
+def test_nobody_reaches_the_clouds_metadata(overlay: str, labels: dict[str, str]) -> None:
+    assert not any(allows(build(overlay), labels, "egress", METADATA, port) for port in (80, 443, 6443))
+
+
+@pytest.mark.parametrize("overlay", OBJECTS)
+def test_everybody_asks_for_names(overlay: str) -> None:
+    dns = {"k8s-app": "kube-dns"}
+    for labels in (WORKER, TASK, REAPER, {"app": "unknown"}):
+        assert allows(build(overlay), labels, "egress", dns, 53, namespace="kube-system")
+        assert not allows(build(overlay), labels, "egress", dns, 53, namespace="elsewhere")
+
+
+@pytest.mark.parametrize("overlay", OBJECTS)
+def test_launcher_and_reaper_reach_the_api_server_and_workers_do_not(overlay: str) -> None:
+    objects = build(overlay)
+    for port in (443, 6443):
+        assert allows(objects, TASK, "egress", API_SERVER, port)
+        assert allows(objects, REAPER, "egress", API_SERVER, port)
+        assert not allows(objects, WORKER, "egress", API_SERVER, port)
+
+
+@pytest.mark.parametrize("overlay", OBJECTS)
+def test_workers_reach_each_other_and_a_store_outside(overlay: str) -> None:
+    objects = build(overlay)
+    assert allows(objects, WORKER, "egress", WORKER, 34567)
+    assert allows(objects, WORKER, "ingress", WORKER, 34567)
+    assert not allows(objects, WORKER, "ingress", TASK, 34567)
+    assert allows(objects, WORKER, "egress", OUTSIDE, 443)
+    assert not allows(objects, WORKER, "egress", OUTSIDE, 80)
+
+
+@pytest.mark.parametrize("labels", [WORKER, TASK, {"app.kubernetes.io/component": "bucket"}])
+def test_a_store_inside_is_reached_by_those_who_need_it(labels: dict[str, str]) -> None:
+    objects = build("overlays/gpu")
+    assert allows(objects, labels, "egress", MINIO, 9000)
+    assert allows(objects, MINIO, "ingress", labels, 9000)
+    assert not allows(objects, MINIO, "ingress", REAPER, 9000)
+
+
+def test_only_prometheus_reads_metrics() -> None:
+    objects = build("overlays/gpu")
+    for labels, port in ((WORKER, 9090), (GATEWAY, 9091)):
+        assert allows(objects, labels, "ingress", {"app": "prometheus"}, port, namespace="monitoring")
+        assert not allows(objects, labels, "ingress", {"app": "prometheus"}, port, namespace="elsewhere")
+    for labels in (WORKER, TASK):
+        assert allows(objects, labels, "egress", GATEWAY, 9091)
+        assert allows(objects, GATEWAY, "ingress", labels, 9091)
+
+
+def test_a_task_reports_to_kubeflow_pipelines() -> None:
+    assert allows(build("overlays/gpu"), TASK, "egress", {"app": "metadata-grpc"}, 8080, namespace="kubeflow")
+    assert not allows(build("overlays/gpu"), WORKER, "egress", {"app": "metadata-grpc"}, 8080, namespace="kubeflow")
+
+
+def test_the_policies_know_the_labels_that_pods_have() -> None:
+    labels = {each.name: each.labels for each in templates(build("overlays/gpu"))}
+    assert REAPER.items() <= labels["Deployment/peerkd-reaper"].items()
+    assert GATEWAY.items() <= labels["Deployment/peerkd-pushgateway"].items()
+    inside = {each.name: each.labels for each in templates(build("overlays/kind"))}
+    assert MINIO.items() <= inside["Deployment/minio"].items()
+
+
+def test_the_instrument_sees_a_pod_that_nothing_holds_back() -> None:
+    assert allows(build("base"), WORKER, "egress", METADATA, 80)

@@ -1,0 +1,140 @@
+"""Every pod that the manifests write out satisfies "restricted" and what we want beyond it; so do a job's workers."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.kubernetes.manifest import manifest_for
+from peerkd.launch.order import StageOrder
+from tests.manifests.built import OVERLAYS, build, of_kind, templates
+from tests.manifests.restricted import breaches, shortcomings
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_satisfies_restricted(overlay: str) -> None:
+    found = {template.name: list(breaches(template.spec)) for template in templates(build(overlay))}
+    assert "Deployment/peerkd-reaper" in found
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_has_what_a_reviewer_asks_for(overlay: str) -> None:
+    found = {template.name: list(shortcomings(template.spec)) for template in templates(build(overlay))}
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_the_reaper_has_a_token(overlay: str) -> None:
+    with_token = {each.name for each in templates(build(overlay)) if each.spec["automountServiceAccountToken"]}
+    assert with_token == {"Deployment/peerkd-reaper"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_names_an_account_a_priority_and_claims_that_are_there(overlay: str) -> None:
+    objects = build(overlay)
+    accounts, classes = of_kind(objects, "ServiceAccount"), of_kind(objects, "PriorityClass")
+    claims, maps = of_kind(objects, "PersistentVolumeClaim"), of_kind(objects, "ConfigMap")
+    for template in templates(objects):
+        assert template.spec.get("serviceAccountName", "default") in {*accounts, "default"}, template.name
+        assert template.spec.get("priorityClassName", "peerkd-launcher") in classes, template.name
+        for volume in template.spec.get("volumes") or []:
+            assert volume.get("persistentVolumeClaim", {}).get("claimName") in {None, *claims}
+            assert volume.get("configMap", {}).get("name") in {None, *maps}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_namespace_enforces_restricted(overlay: str) -> None:
+    objects = build(overlay)
+    spaces = of_kind(objects, "Namespace")
+    assert {each.namespace for each in templates(objects)} == set(spaces)
+    for space in spaces.values():
+        levels = {mode: space["metadata"]["labels"][f"pod-security.kubernetes.io/{mode}"] for mode in MODES}
+        assert levels == dict.fromkeys(MODES, "restricted")
+
+
+MODES = ("enforce", "audit", "warn")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_service_reaches_a_port_of_a_pod(overlay: str) -> None:
+    objects = build(overlay)
+    for name, service in of_kind(objects, "Service").items():
+        selector = service["spec"]["selector"].items()
+        (pod,) = (each for each in templates(objects) if selector <= each.labels.items())
+        ports = {port["name"] for container in pod.spec["containers"] for port in container["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, name
+
+
+def test_a_worker_satisfies_restricted_and_what_we_want_beyond() -> None:
+    order = StageOrder(
+        stage="distill_pairs", config_json="{}", store="s3://peerkd/runs", inputs={}, key="distill_pairs/1"
+    )
+    job = manifest_for(order, ClusterConfig(image="registry.example/peerkd/trainer:1"), environment={})
+    spec = job["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    assert [*breaches(spec), *shortcomings(spec)] == []
+
+
+GOOD: dict[str, Any] = {
+    "automountServiceAccountToken": False,
+    "enableServiceLinks": False,
+    "securityContext": {"runAsNonRoot": True, "runAsUser": 1, "seccompProfile": {"type": "RuntimeDefault"}},
+    "volumes": [{"name": "tmp", "emptyDir": {}}],
+    "containers": [
+        {
+            "name": "main",
+            "image": "registry.example/a/b:1",
+            "resources": {"requests": {"cpu": "1", "memory": "1"}, "limits": {"cpu": "1", "memory": "1"}},
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+    ],
+}
+PLACES = [
+    ("hostNetwork", True),
+    ("securityContext.runAsNonRoot", False),
+    ("securityContext.runAsUser", 0),
+    ("securityContext.seccompProfile", {}),
+    ("volumes", [{"name": "node", "hostPath": {"path": "/"}}]),
+    ("containers.0.securityContext.allowPrivilegeEscalation", True),
+    ("containers.0.securityContext.capabilities", {}),
+    ("containers.0.securityContext.capabilities", {"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
+    ("containers.0.securityContext.privileged", True),
+    ("containers.0.ports", [{"containerPort": 1, "hostPort": 1}]),
+]
+BEYOND = [
+    ("containers.0.securityContext.readOnlyRootFilesystem", False),
+    ("containers.0.image", "b:latest"),
+    ("containers.0.image", "registry.example:5000/a/b"),
+    ("containers.0.resources", {}),
+    ("securityContext.runAsUser", None),
+    ("enableServiceLinks", True),
+]
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    spec = deepcopy(GOOD)
+    *path, last = place.split(".")
+    inner: Any = spec
+    for part in path:
+        inner = inner[int(part) if part.isdecimal() else part]
+    inner[last] = value
+    return spec
+
+
+def test_the_instrument_has_no_complaint_about_a_good_pod() -> None:
+    assert [*breaches(GOOD), *shortcomings(GOOD)] == []
+
+
+@pytest.mark.parametrize(("place", "value"), PLACES)
+def test_the_instrument_sees_a_breach(place: str, value: Any) -> None:
+    assert list(breaches(changed(place, value)))
+
+
+@pytest.mark.parametrize(("place", "value"), BEYOND)
+def test_the_instrument_sees_a_shortcoming(place: str, value: Any) -> None:
+    assert list(shortcomings(changed(place, value)))

@@ -1,0 +1,73 @@
+"""Who may do what: narrow, without wildcards, and exactly what the code calls."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from peerkd.launch.doctor.access import LAUNCHER_NEEDS
+from tests.manifests.built import OVERLAYS, build, of_kind
+
+Rights = set[tuple[str, str, str]]
+
+LAUNCHER: Rights = {(need.resource.group, need.name, verb) for need in LAUNCHER_NEEDS for verb in need.verbs}
+PIPELINE_TASK: Rights = {
+    ("argoproj.io", "workflowtaskresults", "create"),
+    ("argoproj.io", "workflowtaskresults", "patch"),
+    ("", "configmaps/kfp-launcher", "get"),
+    ("", "secrets/mlpipeline-minio-artifact", "get"),
+}
+REAPER: Rights = {
+    *(("argoproj.io", "workflows", verb) for verb in ("get", "list", "watch")),
+    *(("kubeflow.org", "pytorchjobs", verb) for verb in ("list", "delete")),
+}
+ROLES = {"peerkd-launcher": LAUNCHER, "peerkd-pipeline-task": PIPELINE_TASK, "peerkd-reaper": REAPER}
+ACCOUNTS = {
+    "peerkd-launcher": {"peerkd-launcher", "peerkd-pipeline-task"},
+    "peerkd-reaper": {"peerkd-reaper"},
+    "peerkd-worker": set(),
+}
+"""The roles that each account has."""
+
+
+def rights_of(role: Mapping[str, Any]) -> Rights:
+    return {
+        (group, f"{resource}/{name}" if name else resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_role_allows_what_is_called_and_nothing_else(overlay: str) -> None:
+    assert {name: rights_of(role) for name, role in of_kind(build(overlay), "Role").items()} == ROLES
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_account_has_its_roles_and_no_other(overlay: str) -> None:
+    objects = build(overlay)
+    had: dict[str, set[str]] = {name: set() for name in of_kind(objects, "ServiceAccount")}
+    for binding in of_kind(objects, "RoleBinding").values():
+        assert binding["roleRef"]["kind"] == "Role"
+        for subject in binding["subjects"]:
+            assert (subject["kind"], subject["namespace"]) == ("ServiceAccount", binding["metadata"]["namespace"])
+            had[subject["name"]].add(binding["roleRef"]["name"])
+    assert {name: roles for name, roles in had.items() if name in ACCOUNTS} == ACCOUNTS
+    assert all(not roles for name, roles in had.items() if name not in ACCOUNTS)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_right_is_for_everything_or_for_the_whole_cluster(overlay: str) -> None:
+    objects = build(overlay)
+    assert {each["kind"] for each in objects}.isdisjoint({"ClusterRole", "ClusterRoleBinding"})
+    assert "*" not in {part for role in of_kind(objects, "Role").values() for each in rights_of(role) for part in each}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_account_hands_out_a_token_unasked_but_the_launchers(overlay: str) -> None:
+    accounts = of_kind(build(overlay), "ServiceAccount")
+    unasked = {name for name, each in accounts.items() if each.get("automountServiceAccountToken") is not False}
+    assert unasked == {"peerkd-launcher"}
