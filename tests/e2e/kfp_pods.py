@@ -1,0 +1,195 @@
+"""A compiled pipeline, task by task, each as the pod that KFP would run: same image, command, arguments and inputs.
+
+What this leaves out of KFP: drivers, caching, retries, and the upload of artifacts, which the pod's log stands in for.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.e2e.kubectl import apply, get, kubectl, wait_until
+
+_SCRATCH: Final = "/minio"
+"""Where KFP's launcher keeps what a task reads and writes: ``minio://a/b`` is the file ``/minio/a/b``."""
+
+_MARK: Final = "=== written by the task: "
+TASK_CONFIG_OF_NOTHING: Final = {"affinity": None, "env": [], "node_selector": None, "resources": {}}
+"""What KFP 2.17.0 hands to a component whose task sets none of its fields."""
+
+
+@dataclass
+class Pipeline:
+    """A pipeline under way: what tasks have put out so far."""
+
+    spec: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+    run_id: str
+    parameters: dict[tuple[str, str], Any] = field(default_factory=dict)
+    artifacts: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """Task and output to address and content."""
+
+    @classmethod
+    def load(cls, path: Path, arguments: Mapping[str, Any], *, run_id: str) -> "Pipeline":
+        """Open a compiled pipeline, its defaults filled in."""
+        spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        inputs = spec["root"]["inputDefinitions"]["parameters"]
+        defaults = {name: each["defaultValue"] for name, each in inputs.items() if "defaultValue" in each}
+        return cls(spec, {**defaults, **arguments}, run_id)
+
+    def tasks(self) -> Iterator[str]:
+        """Yield the names of the tasks, each after all that it depends on."""
+        tasks = self.spec["root"]["dag"]["tasks"]
+        done: list[str] = []
+        while len(done) < len(tasks):
+            for name, task in tasks.items():
+                if name not in done and set(task.get("dependentTasks", [])) <= set(done):
+                    done.append(name)
+                    yield name
+
+    def run(self, task: str, *, namespace: str, pod: str, seconds: float = 600, **pod_changes: Any) -> str:
+        """Run one task to its end as a pod and keep what it put out; return its log."""
+        self.start(task, namespace=namespace, pod=pod, **pod_changes)
+        ended = wait_until(
+            lambda: (
+                (found := get("pod", pod, namespace=namespace))
+                and found["status"]["phase"] in ("Succeeded", "Failed")
+                and found
+            ),
+            seconds=seconds,
+            what=f"end of {pod}",
+        )
+        log = kubectl("logs", pod, "-n", namespace)
+        assert ended["status"]["phase"] == "Succeeded", log
+        for text in log.split(_MARK)[1:]:
+            path, _, content = text.partition("\n")
+            self._keep(task, path, content.rstrip("\n"))
+        return log
+
+    def start(self, task: str, *, namespace: str, pod: str, **pod_changes: Any) -> None:
+        """Create the pod of a task."""
+        apply(self._pod(task, namespace=namespace, pod=pod, **pod_changes))
+
+    def _keep(self, task: str, path: str, content: str) -> None:
+        name = Path(path).name
+        if "/parameters/" in path:
+            self.parameters[task, name] = content
+        else:
+            self.artifacts[task, name] = (path.replace(_SCRATCH + "/", "minio://", 1), content)
+
+    def _pod(
+        self, task: str, *, namespace: str, pod: str, service_account: str, env: list[dict[str, Any]], owner: Any = None
+    ) -> dict[str, Any]:
+        component = self.spec["components"][self._task(task)["componentRef"]["name"]]
+        container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        executor_input, given = self._executor_input(task, component)
+        outputs = [each["outputFile"] for each in executor_input["outputs"].get("parameters", {}).values()]
+        addresses = [each["artifacts"][0]["uri"] for each in executor_input["outputs"].get("artifacts", {}).values()]
+        outputs += [address.replace("minio://", _SCRATCH + "/", 1) for address in addresses]
+        lines = [f"mkdir -p $(dirname {path}) && printf %s '{content}' > {path}" for path, content in given.items()]
+        lines += [f"mkdir -p $(dirname {path})" for path in outputs]
+        lines.append('"$@"')
+        lines += [f"echo; echo '{_MARK}{path}'; cat {path}" for path in outputs if not path.endswith("report")]
+        arguments = [
+            json.dumps(executor_input) if each == "{{$}}" else self._filled(each, task) for each in container["args"]
+        ]
+        metadata: dict[str, Any] = {"name": pod, "namespace": namespace, "labels": {"app": "kfp-task"}}
+        if owner:
+            metadata["ownerReferences"] = [owner]
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+            "spec": {
+                "restartPolicy": "Never",
+                "serviceAccountName": service_account,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "fsGroup": 10001,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "volumes": [{"name": "scratch", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+                "containers": [
+                    {
+                        "name": "main",
+                        "image": container["image"],
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["sh", "-ec", "\n".join(lines), "sh", *container["command"]],
+                        "args": arguments,
+                        "env": [
+                            {"name": "KFP_POD_NAME", "value": pod},
+                            *container.get("env", []),
+                            *env,
+                        ],
+                        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                        "volumeMounts": [
+                            {"name": "scratch", "mountPath": _SCRATCH},
+                            {"name": "tmp", "mountPath": "/tmp"},
+                        ],
+                    }
+                ],
+            },
+        }
+
+    def _task(self, task: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.spec["root"]["dag"]["tasks"][task]
+        return found
+
+    def _executor_input(self, task: str, component: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        inputs = self._task(task).get("inputs", {})
+        values = {name: self._value(each, task) for name, each in inputs.get("parameters", {}).items()}
+        for name, each in component.get("inputDefinitions", {}).get("parameters", {}).items():
+            if each["parameterType"] == "TASK_CONFIG":
+                values[name] = TASK_CONFIG_OF_NOTHING
+            elif name not in values and "defaultValue" in each:
+                values[name] = each["defaultValue"]
+        artifacts, given = {}, {}
+        for name, each in inputs.get("artifacts", {}).items():
+            source = each["taskOutputArtifact"]
+            address, content = self.artifacts[source["producerTask"], source["outputArtifactKey"]]
+            artifacts[name] = {"artifacts": [{"name": name, "uri": address, "metadata": {}}]}
+            given[address.replace("minio://", _SCRATCH + "/", 1)] = content
+        outputs = component.get("outputDefinitions", {})
+        folder = f"peerkd/{self.run_id}/{task}"
+        executor_input = {
+            "inputs": {"parameterValues": values, "artifacts": artifacts},
+            "outputs": {
+                "parameters": {
+                    name: {"outputFile": f"{_SCRATCH}/{folder}/parameters/{name}"}
+                    for name in outputs.get("parameters", {})
+                },
+                "artifacts": {
+                    name: {
+                        "artifacts": [
+                            {
+                                "name": name,
+                                "type": {"schemaTitle": each["artifactType"]["schemaTitle"]},
+                                "uri": f"minio://{folder}/{name}",
+                                "metadata": {},
+                            }
+                        ]
+                    }
+                    for name, each in outputs.get("artifacts", {}).items()
+                },
+                "outputFile": f"{_SCRATCH}/{folder}/executor_output.json",
+            },
+        }
+        return executor_input, given
+
+    def _value(self, source: Mapping[str, Any], task: str) -> Any:
+        if "componentInputParameter" in source:
+            return self.arguments[source["componentInputParameter"]]
+        if "taskOutputParameter" in source:
+            output = source["taskOutputParameter"]
+            return self.parameters[output["producerTask"], output["outputParameterKey"]]
+        constant = source["runtimeValue"]["constant"]
+        return self._filled(constant, task) if isinstance(constant, str) else constant
+
+    def _filled(self, text: str, task: str) -> str:
+        values = {"pipeline_job_uuid": self.run_id, "pipeline_task_name": task, "pipeline_task_uuid": "1"}
+        return re.sub(r"\{\{\$\.(\w+)\}\}", lambda match: values.get(match[1], match[0]), text)

@@ -1,0 +1,102 @@
+"""Studies small enough for a cluster of two cores, and the command that runs them as a person would."""
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NAMESPACE = "peerkd-e2e"
+
+SHORT = (
+    "partition.num_peers=3",
+    "pretrain.epochs=2",
+    "distill.epochs=1",
+    "sweep.temperatures=[2.0]",
+    "sweep.alphas=[0.5]",
+)
+"""Some 30 trials: over in seconds."""
+
+LONG = ("partition.num_peers=6", "pretrain.epochs=2", "distill.epochs=12")
+"""Some 2,000 trials: long enough to be disturbed in the middle."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """An installed peerkd and its store. The store's address serves pods and this machine alike."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    control_image: str
+    trainer_image: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a launcher on this machine needs to know."""
+        return {
+            **os.environ,
+            "PEERKD_S3_ENDPOINT": self.endpoint,
+            "PEERKD_S3_ACCESS_KEY": self.access_key,
+            "PEERKD_S3_SECRET_KEY": self.secret_key,
+            "PEERKD_TRAINER_IMAGE": self.trainer_image,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+@dataclass
+class Study:
+    """One run of one pipeline, orchestrated from this machine with jobs on the cluster."""
+
+    site: Site
+    output: Path
+    overrides: tuple[str, ...] = SHORT
+    workers: int = 2
+    settings: tuple[str, ...] = ("cpu_per_worker=500m", "memory_per_worker=1Gi", "shared_memory=128Mi")
+    pipeline: str = "jointkd"
+    backend: str = "kubernetes"
+    environment: dict[str, str] = field(default_factory=dict)
+    prefix: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Of the store, so that no study finds what another one did."""
+
+    @property
+    def store(self) -> str:
+        """The store's address."""
+        return f"s3://peerkd/{self.prefix}"
+
+    @property
+    def command(self) -> list[str]:
+        """What a person would type."""
+        command = [sys.executable, "-m", "peerkd", "run", self.pipeline, "--output", str(self.output)]
+        for each in self.overrides:
+            command += ["--set", each]
+        if self.backend == "kubernetes":
+            settings = " ".join((f"namespace={NAMESPACE}", *self.settings))
+            command += ["--backend", "kubernetes", "--workers", str(self.workers), "--store", self.store]
+            command += ["--cluster", settings]
+        return command
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start it; both streams come as one."""
+        return subprocess.Popen(
+            self.command,
+            env={**self.site.environment, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        process = self.start()
+        printed, _ = process.communicate(timeout=seconds)
+        return subprocess.CompletedProcess(self.command, process.returncode, printed, "")
+
+
+def trials_fingerprint(printed: str) -> str:
+    """Return the fingerprint of the table of trials that a run has told."""
+    (found,) = re.findall(r"distill_pairs: [\d,]+ trials, fingerprint (\w+)|$", printed)[:1]
+    assert found, printed
+    return str(found)

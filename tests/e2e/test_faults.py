@@ -1,0 +1,260 @@
+"""What goes wrong on clusters, made to go wrong on purpose: the outcome, and the sentence that a person reads."""
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.kubectl import apply, items, kubectl, wait_until
+from tests.e2e.studies import LONG, NAMESPACE, Site, Study, trials_fingerprint
+
+OURS = "app.kubernetes.io/name=peerkd,app.kubernetes.io/component=worker"
+
+
+class Running:
+    """A study under way, with all that it has printed so far."""
+
+    def __init__(self, study: Study) -> None:
+        self.process = study.start()
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def printed(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for(self, text: str, *, seconds: float = 180) -> None:
+        def look() -> bool:
+            assert text in self.printed or self.process.poll() is None, self.printed
+            return text in self.printed
+
+        wait_until(look, seconds=seconds, what=f"{text!r} in:\n{self.printed}")
+
+    def end(self, *, seconds: float = 420) -> int:
+        code = self.process.wait(timeout=seconds)
+        self._reader.join(timeout=10)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(iter(self.process.stdout.readline, ""))
+
+
+@pytest.fixture
+def study(site: Site, tmp_path: Path) -> Study:
+    return Study(site, tmp_path, overrides=LONG)
+
+
+@pytest.fixture
+def running(study: Study) -> Iterator[Running]:
+    started = Running(study)
+    started.wait_for("distill_pairs: [worker ")
+    yield started
+    if started.process.poll() is None:
+        started.process.kill()
+    kubectl("delete", "pytorchjobs", "--all", "-n", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The fingerprint of the long study's table when nothing goes wrong."""
+    ended = Study(site, tmp_path_factory.mktemp("here"), overrides=LONG, backend="local").run()
+    assert ended.returncode == 0, ended.stdout
+    return trials_fingerprint(ended.stdout)
+
+
+def jobs(stage: str = "distill_pairs") -> list[dict[str, Any]]:
+    return [each for each in items("pytorchjobs", namespace=NAMESPACE) if stage.replace("_", "-") in name(each)]
+
+
+def unfinished() -> list[dict[str, Any]]:
+    ends = ("Succeeded", "Failed")
+    return [
+        job
+        for job in items("pytorchjobs", namespace=NAMESPACE)
+        if not any(
+            each["type"] in ends and each["status"] == "True" for each in job.get("status", {}).get("conditions", [])
+        )
+    ]
+
+
+def conditions(job: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(job.get("status", {}).get("conditions", []))
+
+
+def make_workflow(workflow: str) -> None:
+    """Stand in for Argo with nothing but its resource."""
+    if not kubectl("get", "crd", "workflows.argoproj.io", "--ignore-not-found"):
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+        names = {"kind": "Workflow", "plural": "workflows", "singular": "workflow"}
+        apply(
+            {
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": {"name": "workflows.argoproj.io"},
+                "spec": {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]},
+            }
+        )
+        kubectl("wait", "crd/workflows.argoproj.io", "--for=condition=established", "--timeout=30s")
+    metadata = {"name": workflow, "namespace": NAMESPACE}
+    apply({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": {}})
+
+
+def name(found: dict[str, Any]) -> str:
+    return str(found["metadata"]["name"])
+
+
+def uid(found: dict[str, Any]) -> str:
+    return str(found["metadata"]["uid"])
+
+
+def test_a_launcher_that_is_killed_and_started_again_adopts_the_job(
+    study: Study, running: Running, undisturbed: str
+) -> None:
+    (job,) = jobs()
+    running.process.kill()
+    running.end()
+    again = Running(study)
+    again.wait_for("distill_pairs: [worker ")
+    (adopted,) = jobs()
+    assert uid(adopted) == uid(job)
+    assert again.end() == 0, again.printed
+    assert trials_fingerprint(again.printed) == undisturbed
+
+
+def test_a_launcher_that_is_killed_for_good_leaves_no_job_after_two_minutes(running: Running) -> None:
+    running.process.send_signal(signal.SIGKILL)
+    wait_until(lambda: not unfinished(), seconds=120, what="the reaper deletes the job")
+    wait_until(lambda: not items("pods", namespace=NAMESPACE, labels=OURS), seconds=60, what="its pods end")
+
+
+def test_an_interrupted_launcher_deletes_its_job_at_once(running: Running) -> None:
+    running.process.send_signal(signal.SIGINT)
+    wait_until(lambda: not unfinished(), seconds=5, what="the launcher deletes the job")
+    running.end(seconds=30)
+    assert "run the same command again to go on" in running.printed
+
+
+def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Study, running: Running) -> None:
+    """A launcher that was killed before its handler ran, and a Workflow that was told to end."""
+    (job,) = jobs()
+    make_workflow("ending")
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "ending", "controller": True}
+    (workflow,) = items("workflows.argoproj.io", namespace=NAMESPACE)
+    patch = {"metadata": {"ownerReferences": [{**owner, "uid": uid(workflow)}]}}
+    kubectl("patch", "pytorchjob", name(job), "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
+    running.process.kill()
+    end = {"spec": {"activeDeadlineSeconds": 0}}
+    kubectl("patch", "workflow", "ending", "-n", NAMESPACE, "--type=merge", "-p", json.dumps(end))
+    wait_until(lambda: not unfinished(), seconds=10, what="the reaper deletes the job")
+
+
+@pytest.mark.parametrize("how", ["deleted", "evicted", "killed"])
+def test_a_worker_that_is_lost_costs_no_trial(running: Running, undisturbed: str, how: str) -> None:
+    (pod,) = [each for each in items("pods", namespace=NAMESPACE, labels=OURS) if name(each).endswith("worker-1")]
+    if how == "deleted":
+        kubectl("delete", "pod", name(pod), "-n", NAMESPACE, "--wait=false")
+    elif how == "evicted":
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name(pod), "namespace": NAMESPACE},
+        }
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name(pod)}/eviction"
+        kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
+    else:
+        kubectl("exec", name(pod), "-n", NAMESPACE, "--", "python", "-c", "import os; os.kill(1, 9)")
+    assert running.end() == 0, running.printed
+    assert trials_fingerprint(running.printed) == undisturbed
+
+
+def test_an_api_server_that_is_away_for_a_minute_costs_nothing(running: Running, undisturbed: str) -> None:
+    server = subprocess.run(["pgrep", "-x", "kube-apiserver"], capture_output=True, text=True, check=False).stdout
+    if not server:
+        pytest.skip("the API server is not a process of this machine")
+    try:
+        subprocess.run(["kill", "-STOP", *server.split()], check=True)
+        time.sleep(60)
+    finally:
+        subprocess.run(["kill", "-CONT", *server.split()], check=True)
+    assert running.end() == 0, running.printed
+    assert trials_fingerprint(running.printed) == undisturbed
+
+
+def test_an_operator_that_restarts_changes_nothing(running: Running, undisturbed: str) -> None:
+    kubectl("rollout", "restart", "deployment/training-operator", "-n", "kubeflow")
+    assert running.end() == 0, running.printed
+    assert trials_fingerprint(running.printed) == undisturbed
+
+
+def test_a_job_deleted_by_hand_ends_the_run_in_a_sentence(running: Running) -> None:
+    (job,) = jobs()
+    kubectl("delete", "pytorchjob", name(job), "-n", NAMESPACE, "--wait=false")
+    assert running.end(seconds=30) == 1
+    assert "was deleted" in running.printed.splitlines()[-1]
+    assert not unfinished()
+
+
+def test_a_store_that_is_away_for_a_minute_is_waited_for(running: Running, undisturbed: str) -> None:
+    kubectl("scale", "deployment/minio", "-n", NAMESPACE, "--replicas=0")
+    time.sleep(60)
+    kubectl("scale", "deployment/minio", "-n", NAMESPACE, "--replicas=1")
+    assert running.end(seconds=600) == 0, running.printed
+    assert trials_fingerprint(running.printed) == undisturbed
+
+
+def test_an_image_that_does_not_exist_is_told_within_a_minute_or_so(site: Site, tmp_path: Path) -> None:
+    study = Study(site, tmp_path)
+    study.settings += ("image=peerkd.invalid/no-such:image",)
+    ended = study.run(seconds=240)
+    assert ended.returncode != 0
+    assert "peerkd.invalid/no-such:image" in ended.stdout.splitlines()[-1]
+    assert not unfinished()
+
+
+def test_a_worker_out_of_memory_is_told_as_that(site: Site, tmp_path: Path) -> None:
+    study = Study(site, tmp_path)
+    study.settings = ("cpu_per_worker=500m", "memory_per_worker=100Mi", "shared_memory=16Mi")
+    ended = study.run(seconds=420)
+    assert ended.returncode != 0
+    assert "memory" in ended.stdout.splitlines()[-1]
+    assert "100Mi" in ended.stdout.splitlines()[-1]
+    assert not unfinished()
+
+
+def test_wrong_keys_are_told_before_anything_is_made(site: Site, tmp_path: Path) -> None:
+    study = Study(site, tmp_path, environment={"PEERKD_S3_SECRET_KEY": "wrong"})
+    ended = study.run(seconds=120)
+    assert ended.returncode == 2, ended.stdout
+    assert "PEERKD_S3_SECRET_KEY" in ended.stdout.splitlines()[-1]
+    assert not unfinished()
+
+
+def test_a_worker_with_wrong_keys_ends_the_run_in_a_sentence(site: Site, tmp_path: Path) -> None:
+    secret = {"access-key": "e2e-access", "secret-key": "wrong"}
+    arguments = [f"--from-literal={key}={value}" for key, value in secret.items()]
+    kubectl("delete", "secret", "wrong-keys", "-n", NAMESPACE, "--ignore-not-found")
+    kubectl("create", "secret", "generic", "wrong-keys", "-n", NAMESPACE, *arguments)
+    study = Study(site, tmp_path)
+    study.settings += ("store_secret=wrong-keys",)
+    ended = study.run(seconds=240)
+    assert ended.returncode == 2, ended.stdout
+    assert "PEERKD_S3_SECRET_KEY" in ended.stdout.splitlines()[-1]
+    assert not unfinished()
+
+
+def test_a_secret_that_is_missing_is_told(site: Site, tmp_path: Path) -> None:
+    study = Study(site, tmp_path)
+    study.settings += ("store_secret=no-such-secret",)
+    ended = study.run(seconds=240)
+    assert ended.returncode != 0
+    assert "no-such-secret" in ended.stdout.splitlines()[-1]
+    assert not unfinished()
