@@ -54,7 +54,7 @@ def digits_ablation() -> PclConfig:
 
 
 def cifar10_small() -> PclConfig:
-    """ResNet-20 on a subset of CIFAR-10 at 16x16 pixels, six methods, 5 seeds, 30 runs: about half an hour on two cores.
+    """ResNet-20 on a subset of CIFAR-10 at 16x16 pixels, six methods, 5 seeds, 30 runs: half an hour on two cores.
 
     Command: ``peerkd run pcl --preset cifar10_small --set data.path=FOLDER`` where FOLDER holds
     ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``. Ramp and mean over time are shortened as in ``digits``.
