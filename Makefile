@@ -19,9 +19,12 @@ run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a re
 	@$(BIN)/peerkd run $(PIPELINE) --preset $(PRESET) --output $(OUTPUT) $(ARGS)
 
 ##@ Test
-.PHONY: test check lint types imports
+.PHONY: test e2e check lint types imports
 test: setup ## Run all tests that this machine can run
 	@$(BIN)/pytest
+
+e2e: setup ## Run studies, and what can go wrong with them, on the cluster that KUBECONFIG names; `make images` first
+	@PEERKD_E2E=1 $(BIN)/pytest tests/e2e $(ARGS)
 
 check: lint types imports compiled test ## All that a change must pass
 

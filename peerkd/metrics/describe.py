@@ -17,8 +17,8 @@ _INTRODUCTION: Final = f"""\
 # Metrics
 
 A training pod serves the metrics of the first table on the port that `PEERKD_METRICS_PORT` names. The others are
-pushed once, at the end of a job or of a step too short to be scraped, to the Pushgateway that `PEERKD_PUSHGATEWAY`
-names, and deleted there ten minutes later. Without these variables nothing is served and nothing is pushed.
+pushed once by the launcher, at the end of a job, to the Pushgateway that `PEERKD_PUSHGATEWAY` names, and deleted there
+ten minutes later. Without these variables nothing is served and nothing is pushed.
 
 - Every metric of a worker has the labels {_words(WORKER_LABELS)}; Prometheus adds the namespace, the pod, and the pool
   of the pod's node. Every metric of a summary has the labels {_words(GROUP_LABELS)}.

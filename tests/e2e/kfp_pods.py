@@ -17,6 +17,9 @@ from tests.e2e.kubectl import apply, get, kubectl, wait_until
 _SCRATCH: Final = "/minio"
 """Where KFP's launcher keeps what a task reads and writes: ``minio://a/b`` is the file ``/minio/a/b``."""
 
+_OUTPUT_NAME: Final = "executor_output.json"
+"""The file in which KFP's executor leaves what a component returns."""
+
 _MARK: Final = "=== written by the task: "
 TASK_CONFIG_OF_NOTHING: Final = {"affinity": None, "env": [], "node_selector": None, "resources": {}}
 """What KFP 2.17.0 hands to a component whose task sets none of its fields."""
@@ -76,24 +79,35 @@ class Pipeline:
 
     def _keep(self, task: str, path: str, content: str) -> None:
         name = Path(path).name
-        if "/parameters/" in path:
-            self.parameters[task, name] = content
+        if name == _OUTPUT_NAME:
+            values = json.loads(content).get("parameterValues", {})
+            self.parameters |= {(task, parameter): value for parameter, value in values.items()}
         else:
             self.artifacts[task, name] = (path.replace(_SCRATCH + "/", "minio://", 1), content)
 
     def _pod(
-        self, task: str, *, namespace: str, pod: str, service_account: str, env: list[dict[str, Any]], owner: Any = None
+        self,
+        task: str,
+        *,
+        namespace: str,
+        pod: str,
+        image: str,
+        service_account: str,
+        env: list[dict[str, Any]],
+        owner: Any = None,
     ) -> dict[str, Any]:
         component = self.spec["components"][self._task(task)["componentRef"]["name"]]
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         executor_input, given = self._executor_input(task, component)
-        outputs = [each["outputFile"] for each in executor_input["outputs"].get("parameters", {}).values()]
+        outputs = [executor_input["outputs"]["outputFile"]]
         addresses = [each["artifacts"][0]["uri"] for each in executor_input["outputs"].get("artifacts", {}).values()]
         outputs += [address.replace("minio://", _SCRATCH + "/", 1) for address in addresses]
         lines = [f"mkdir -p $(dirname {path}) && printf %s '{content}' > {path}" for path, content in given.items()]
         lines += [f"mkdir -p $(dirname {path})" for path in outputs]
         lines.append('"$@"')
-        lines += [f"echo; echo '{_MARK}{path}'; cat {path}" for path in outputs if not path.endswith("report")]
+        # Metrics are in the executor's own file; a page is too long for a log.
+        shown = [path for path in outputs if not path.endswith(("/metrics", "/report"))]
+        lines += [f"echo; echo '{_MARK}{path}'; cat {path}" for path in shown]
         arguments = [
             json.dumps(executor_input) if each == "{{$}}" else self._filled(each, task) for each in container["args"]
         ]
@@ -116,7 +130,7 @@ class Pipeline:
                 "containers": [
                     {
                         "name": "main",
-                        "image": container["image"],
+                        "image": image,
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["sh", "-ec", "\n".join(lines), "sh", *container["command"]],
                         "args": arguments,
@@ -176,7 +190,7 @@ class Pipeline:
                     }
                     for name, each in outputs.get("artifacts", {}).items()
                 },
-                "outputFile": f"{_SCRATCH}/{folder}/executor_output.json",
+                "outputFile": f"{_SCRATCH}/{folder}/{_OUTPUT_NAME}",
             },
         }
         return executor_input, given

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NAMESPACE = "peerkd-e2e"
+NAMESPACE = os.environ.get("PEERKD_E2E_NAMESPACE", "peerkd-e2e")
 
 SHORT = (
     "partition.num_peers=3",
@@ -19,8 +19,8 @@ SHORT = (
 )
 """Some 30 trials: over in seconds."""
 
-LONG = ("partition.num_peers=6", "pretrain.epochs=2", "distill.epochs=12")
-"""Some 2,000 trials: long enough to be disturbed in the middle."""
+LONG = ("partition.num_peers=4", "pretrain.epochs=2", "distill.epochs=4")
+"""Some 750 trials: long enough to be disturbed in the middle."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,6 @@ class Study:
 
 def trials_fingerprint(printed: str) -> str:
     """Return the fingerprint of the table of trials that a run has told."""
-    (found,) = re.findall(r"distill_pairs: [\d,]+ trials, fingerprint (\w+)|$", printed)[:1]
+    found = re.search(r"distill_pairs: (?:\[worker \d+\] )?[\d,]+ trials, fingerprint (\w+)", printed)
     assert found, printed
-    return str(found)
+    return found[1]

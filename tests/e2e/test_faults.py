@@ -44,7 +44,8 @@ class Running:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
+        with self.process.stdout as printed:
+            self.lines.extend(iter(printed.readline, ""))
 
 
 @pytest.fixture

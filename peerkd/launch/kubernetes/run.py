@@ -144,6 +144,7 @@ class PyTorchJobs:
     def _account(self, wait: Wait) -> JobAccount:
         job = wait.last_seen
         start, end = started_at(job), ended_at(job) or datetime.now(UTC)
+        num_failures = sum(wait.history.num_failures(worker) for worker in range(self._cluster.num_workers))
         seconds = (end - start).total_seconds() if start else 0.0
         return JobAccount(
             name=name_of(job),
@@ -152,7 +153,8 @@ class PyTorchJobs:
             num_workers=self._cluster.num_workers,
             gpus_per_worker=self._cluster.gpus_per_worker,
             queue_seconds=max(0.0, ((start or end) - made_at(job)).total_seconds()),
-            num_restarts=sum(wait.history.num_failures(worker) for worker in range(self._cluster.num_workers)),
+            # The end of a job that failed was not made good by another pod.
+            num_restarts=max(0, num_failures - has_failed(job)),
         )
 
     def _push_summary(self, order: StageOrder, accounts: Sequence[JobAccount], *, succeeded: bool) -> None:
@@ -168,7 +170,7 @@ class PyTorchJobs:
                 num_attempts=len(accounts),
                 num_restarts=sum(each.num_restarts for each in accounts),
             ),
-            run=names.run_of(order, self._run_id),
+            run=names.label_value(names.run_of(order, self._run_id)),
             stage=order.stage,
         )
 

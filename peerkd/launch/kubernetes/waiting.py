@@ -166,13 +166,16 @@ class Wait:
             self._say(verdict.text)
 
     def _settle(self, verdict: Verdict) -> Verdict:
-        """Look at the pods once more, since news of the job may have overtaken theirs.
+        """Look at the job and its pods once more, since news of one may have overtaken those of the other.
 
-        Of a failure, the first worker is wanted; of any end, the last lines.
+        A job that has succeeded is not given up for what was heard before; of a failure, the first worker is wanted.
         """
         if verdict.state is State.GONE:
             return verdict
         with contextlib.suppress(PeerKDError):
+            job = self._connection.get(PYTORCHJOBS, self._name)
+            if job is not None and uid_of(job) == self._uid:
+                self._last_seen = self.job = job
             listed = self._connection.list(PODS, labels={names.LABEL_JOB_OF_POD: self._name})
             self._take_pods(listed.get("items") or [])
         again = judge(self.job, history=self.history, cluster=self._cluster, events=self._events)

@@ -1,0 +1,56 @@
+"""One process of the control side by itself, so that what it takes is its own: started by path, told by standard input.
+
+``launcher`` waits for the job of an order; ``reaper`` looks after a namespace for some seconds. Each prints, at its
+end, what it took as one line of JSON.
+"""
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+def _peak_mib() -> float:
+    # Of this program alone; what getrusage tells begins with the process that started it.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def _launcher(told: dict[str, Any]) -> dict[str, Any]:
+    from peerkd.config.cluster import ClusterConfig
+    from peerkd.launch.kubernetes.run import PyTorchJobs
+    from peerkd.launch.order import StageOrder
+
+    (account,) = PyTorchJobs(ClusterConfig.from_mapping(told["cluster"]), environment={}).run(
+        StageOrder(**told["order"])
+    )
+    return {"job": account.name, "queue_seconds": account.queue_seconds, "seconds": account.seconds}
+
+
+def _reaper(told: dict[str, Any]) -> dict[str, Any]:
+    from peerkd.launch.kubernetes.client import connect
+    from peerkd.launch.kubernetes.reaper import run_reaper
+
+    stop = threading.Event()
+    said: list[str] = []
+    pulse = run_reaper(connect(namespace=told["namespace"]), stop=stop, tell=said.append)
+    time.sleep(told["seconds"])
+    age = pulse()
+    stop.set()
+    return {"said": said, "last_round_seconds": age}
+
+
+def main() -> None:
+    """Do what the first argument names."""
+    what = {"launcher": _launcher, "reaper": _reaper}[sys.argv[1]]
+    result = what(json.load(sys.stdin))
+    ended = time.time()
+    cpu_seconds = time.process_time()
+    took = {"ended": ended, "peak_mib": _peak_mib(), "cpu_seconds": cpu_seconds}
+    sys.stdout.write(json.dumps({**result, **took}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
