@@ -34,7 +34,6 @@ _EVERY: Final = 10
 NUM_LOST: Final = 20
 """Pods that run on spot nodes, at least, when these go."""
 
-NUM_PAIRED: Final = -(-NUM_FIRST[OTHER] // _EVERY)
 _STEP_SECONDS: Final = 150.0
 _RECOVERY_SECONDS: Final = 15.0
 """After which Kueue has sent back by itself what it sends back by itself."""
@@ -229,9 +228,12 @@ def send_back(entries: Sequence[Entry]) -> None:
     deadline = time.monotonic() + _STEP_SECONDS
     while left and time.monotonic() < deadline:
         time.sleep(0.5)
-        for each in [each for each in left if each.holding is None]:
-            clusters[each.namespace].patch(WORKLOADS, each.workload, {"spec": {"active": True}})
-            left.remove(each)
+        for each in list(left):
+            seen = clusters[each.namespace].get(WORKLOADS, each.workload)
+            assert seen
+            if "admission" not in seen["status"]:
+                clusters[each.namespace].patch(WORKLOADS, each.workload, {"spec": {"active": True}})
+                left.remove(each)
     assert not left, f"still hold their share: {[each.workload for each in left]}"
 
 

@@ -115,7 +115,9 @@ class Ledger:
         if finished and entry.finished is None:
             entry.finished = now
         before = entry.holding
-        entry.holding = None if finished or kind == "DELETED" else _holding(status.get("admission"))
+        # Kueue gives a share away as soon as its holder is to be inactive, and does not wait for its pods.
+        is_free = finished or kind == "DELETED" or workload["spec"].get("active") is False
+        entry.holding = None if is_free else _holding(status.get("admission"))
         if entry.holding and entry.holding != before:
             entry.admissions.append((now, entry.holding.flavor))
         evicted = condition(workload, "Evicted")
@@ -128,7 +130,7 @@ class Ledger:
                 entry.last_eviction = evicted["lastTransitionTime"]
                 entry.evictions.append((now, why))
         self.num_changes += 1
-        self._check()
+        self._check(now)
 
     def _entry(self, workload: Mapping[str, Any], now: float) -> Entry:
         uid = workload["metadata"]["uid"]
@@ -145,14 +147,14 @@ class Ledger:
             )
         return self.entries[uid]
 
-    def _check(self) -> None:
+    def _check(self, now: float) -> None:
         sums: Counter[tuple[str, str]] = Counter()
         for each in self.entries.values():
             if each.holding:
                 sums[each.holding.queue, each.holding.flavor] += each.holding.gpus
         for pair, gpus in sums.items():
             self.most[pair] = max(self.most[pair], gpus)
-        self.breaches += breaches(sums, self._shares)
+        self.breaches += [f"{now:.1f}: {each}" for each in breaches(sums, self._shares)]
 
 
 def breaches(held: Mapping[tuple[str, str], int], shares: Mapping[tuple[str, str], Share]) -> list[str]:

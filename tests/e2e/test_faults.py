@@ -72,7 +72,7 @@ def undisturbed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def jobs(stage: str = "distill_pairs") -> list[dict[str, Any]]:
-    return [each for each in items("pytorchjobs", namespace=NAMESPACE) if stage.replace("_", "-") in name(each)]
+    return [each for each in unfinished() if stage.replace("_", "-") in name(each)]
 
 
 def unfinished() -> list[dict[str, Any]]:

@@ -209,15 +209,26 @@ def test_kustomize_builds_the_component(tmp_path: Path) -> None:
     if kubectl is None:
         pytest.skip("there is no kubectl here")
     shutil.copytree(FOLDER, tmp_path / "monitoring")
-    (tmp_path / "kustomization.yaml").write_text("components: [monitoring]\nnamespace: elsewhere\n", encoding="utf-8")
+    (tmp_path / "base").mkdir()
+    settings = {
+        "name": "peerkd",
+        "namespace": "peerkd",
+        "literals": ["A=b"],
+        "options": {"disableNameSuffixHash": True},
+    }
+    (tmp_path / "base" / "kustomization.yaml").write_text(yaml.safe_dump({"configMapGenerator": [settings]}))
+    site = {"resources": ["base"], "components": ["monitoring"], "namespace": "elsewhere"}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(site))
     built = subprocess.run(
         [kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert built.returncode == 0, built.stderr
     objects = list(yaml.safe_load_all(built.stdout))
     assert {each["metadata"]["namespace"] for each in objects} == {"elsewhere"}
-    dashboards = [each for each in objects if each["kind"] == "ConfigMap"]
-    assert [each["metadata"]["name"] for each in dashboards] == [f"peerkd-dashboard-{path.stem}" for path in DASHBOARDS]
+    maps = {each["metadata"]["name"]: each for each in objects if each["kind"] == "ConfigMap"}
+    assert maps.pop("peerkd")["data"] == {"A": "b", "PEERKD_PUSHGATEWAY": "http://peerkd-pushgateway:9091"}
+    dashboards = list(maps.values())
+    assert list(maps) == [f"peerkd-dashboard-{path.stem}" for path in DASHBOARDS]
     for each in dashboards:
         assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
         (content,) = each["data"].values()
