@@ -1,0 +1,283 @@
+"""Three hundred jobs of three teams through two pools of GPU nodes, and what happens to the pools meanwhile."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from peerkd.launch.kubernetes.client import PODS, PYTORCHJOBS, Cluster, connect
+from tests.e2e import pools
+from tests.e2e.footprint import Watcher
+from tests.e2e.kubectl import wait_until
+from tests.e2e.ledger import WORKLOADS, Entry, Ledger
+from tests.e2e.pools import TEAMS, Share, namespace_of
+
+OWN, IDLE, OTHER = TEAMS
+"""Of the three teams, the second has nothing to do at first."""
+
+NUM_FIRST: Final = {OWN: 134, OTHER: 80}
+NUM_LATER: Final = 80
+NUM_URGENT: Final = 6
+NUM_JOBS: Final = sum(NUM_FIRST.values()) + NUM_LATER + NUM_URGENT
+NUM_HELD: Final = 300
+SECONDS: Final = 45.0
+"""That a job's pods last."""
+
+_EVERY: Final = 10
+"""Of the third team's jobs, one in so many has two workers."""
+
+NUM_LOST: Final = 20
+"""Pods that run on spot nodes, at least, when these go."""
+
+_STEP_SECONDS: Final = 150.0
+_RECOVERY_SECONDS: Final = 15.0
+"""After which Kueue has sent back by itself what it sends back by itself."""
+
+
+@dataclass
+class Record:
+    """What was seen, for tests and for people. Times are seconds from the first job's creation."""
+
+    begun: float = 0.0
+    shares: dict[tuple[str, str], Share] = field(default_factory=dict)
+    num_admitted_without_nodes: int = 0
+    """To the spot pool, while it was empty."""
+    grown_at: float = 0.0
+    first: list[str] = field(default_factory=list)
+    """Jobs let into the pool while it was empty."""
+    borrowed: int = 0
+    """GPUs beyond the borrowers' own shares, just before their owner came back."""
+    back_at: float = 0.0
+    reclaim_seconds: float = 0.0
+    urgent_seconds: float = 0.0
+    num_overtaken: int = 0
+    lost_at: float = 0.0
+    lost: list[str] = field(default_factory=list)
+    """Workloads that held spot nodes when they went."""
+    num_sent_back_by_kueue: int = 0
+    num_sent_back_by_hand: int = 0
+    returned_at: float = 0.0
+    seconds: float = 0.0
+    """From the first job's creation to the last one's end."""
+    launcher: dict[str, Any] = field(default_factory=dict)
+    reaper: dict[str, Any] = field(default_factory=dict)
+    footprints: dict[str, Any] = field(default_factory=dict)
+    ledger: Ledger | None = None
+
+
+def run_study(shares: dict[tuple[str, str], Share]) -> Record:
+    """Go through it from the empty pool to the last job's end."""
+    record = Record(shares=shares)
+    ledger = record.ledger = Ledger(connect(), [namespace_of(team) for team in TEAMS], shares)
+    ledger.start()
+    controllers = {
+        "kueue": ("kueue-system", "control-plane=controller-manager"),
+        "training-operator": ("kubeflow", "control-plane=kubeflow-training-operator"),
+    }
+    record.begun = time.time()
+    with Watcher(controllers) as watcher:
+        first = [_first(team, index) for team in (OWN, OTHER) for index in range(NUM_FIRST[team])]
+        pools.send(first)
+        launcher = start_control("launcher", **_told(NUM_FIRST[OWN] - 1))
+        try:
+            for step in (_grow, _come_back, _be_urgent, _lose_and_return, _end):
+                _tell(record, step.__name__.strip("_"))
+                step(record, ledger)
+            record.launcher = end_control(launcher)
+        finally:
+            launcher.kill()
+            launcher.communicate()
+    record.footprints = {name: asdict(each) for name, each in watcher.seen.items()}
+    _look_after_many(record)
+    return record
+
+
+def start_control(what: str, **told: Any) -> subprocess.Popen[str]:
+    """Start one process of the control side."""
+    script = Path(__file__).with_name("control_side.py")
+    process = subprocess.Popen(
+        [sys.executable, str(script), what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin
+    process.stdin.write(json.dumps(told))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def end_control(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for its end and return what it told last."""
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, printed
+    result: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
+    return {**result, "printed": printed}
+
+
+def admission_rate(ledger: Ledger, *, within_seconds: float) -> float:
+    """Return how many jobs were let in per second, in the best stretch of that length."""
+    times = sorted(when for each in ledger.entries.values() for when, _ in each.admissions)
+    most = max(sum(start <= each < start + within_seconds for each in times) for start in times)
+    return most / within_seconds
+
+
+def _first(team: str, index: int) -> dict[str, Any]:
+    workers = 2 if team == OTHER and index % _EVERY == 0 else 1
+    return pools.job(team, index, seconds=SECONDS, workers=workers)
+
+
+def _told(index: int) -> dict[str, Any]:
+    order = pools.order_of(OWN, index)
+    fields = {name: getattr(order, name) for name in ("stage", "config_json", "store", "inputs", "key")}
+    return {"cluster": pools.cluster_of(OWN).model_dump(mode="json"), "order": fields}
+
+
+def _grow(record: Record, ledger: Ledger) -> None:
+    """The spot pool has no nodes; what is let into it waits for them, and is what an autoscaler would see."""
+    wait_until(lambda: len(_unscheduled()) >= 10, seconds=_STEP_SECONDS, what="pods that wait for spot nodes")
+    record.first = [each.job for each in _holders(ledger, "peerkd-spot")]
+    record.num_admitted_without_nodes = len(record.first)
+    record.grown_at = time.time() - record.begun
+    pools.size("spot", pools.NODES["spot"])
+
+
+def _come_back(record: Record, ledger: Ledger) -> None:
+    """The team that was idle sends its jobs, while the others have borrowed its share."""
+    own = {queue: sum(s.nominal for (q, _), s in record.shares.items() if q == queue) for queue in TEAMS}
+    wait_until(
+        lambda: ledger.held(OWN) + ledger.held(OTHER) > own[OWN] + own[OTHER], seconds=_STEP_SECONDS, what="borrowing"
+    )
+    wait_until(lambda: len(ledger.entries) >= sum(NUM_FIRST.values()), seconds=_STEP_SECONDS, what="all jobs queued")
+    record.borrowed = ledger.held(OWN) + ledger.held(OTHER) - own[OWN] - own[OTHER]
+    came_back = time.time()
+    record.back_at = came_back - record.begun
+    pools.send([pools.job(IDLE, index, seconds=SECONDS) for index in range(NUM_LATER)])
+    wait_until(lambda: ledger.held(IDLE) >= own[IDLE], seconds=_STEP_SECONDS, what="its own share given back")
+    record.reclaim_seconds = time.time() - came_back
+
+
+def _be_urgent(record: Record, ledger: Ledger) -> None:
+    """Some jobs of high priority come last."""
+    waiting = {each.workload for each in ledger.of(OWN) if not each.admissions}
+    first = NUM_FIRST[OWN]
+    sent = time.time()
+    pools.send([pools.job(OWN, first + n, seconds=SECONDS, priority="peerkd-high") for n in range(NUM_URGENT)])
+
+    def let_in() -> list[Entry]:
+        return [each for each in ledger.of(OWN) if each.priority == "peerkd-high" and each.admissions]
+
+    wait_until(lambda: len(let_in()) == NUM_URGENT, seconds=_STEP_SECONDS, what="the urgent jobs let in")
+    last = max(each.admissions[0][0] for each in let_in())
+    record.urgent_seconds = last - sent
+    record.num_overtaken = sum(
+        each.workload in waiting and not any(when < last for when, _ in each.admissions) for each in ledger.of(OWN)
+    )
+
+
+def _lose_and_return(record: Record, ledger: Ledger) -> None:
+    """All spot nodes vanish under their pods; much later there are new ones."""
+    wait_until(lambda: len(_running_on("spot")) >= NUM_LOST, seconds=_STEP_SECONDS, what="pods on spot nodes")
+    pools.lose("spot")
+    lost_at = time.time()
+    record.lost_at = lost_at - record.begun
+    lost = _holders(ledger, "peerkd-spot")
+    record.lost = [each.workload for each in lost]
+    _tell(record, f"{len(lost)} jobs have lost their nodes")
+    wait_until(lambda: not _running_on("spot"), seconds=_STEP_SECONDS, what="the lost nodes' pods cleared away")
+    time.sleep(_RECOVERY_SECONDS)
+    sent_back = [each for each in lost if any(when > lost_at for when, _ in each.evictions)]
+    record.num_sent_back_by_kueue = len(sent_back)
+    left = [each for each in lost if each not in sent_back and each.holding and each.finished is None]
+    record.num_sent_back_by_hand = len(left)
+    _tell(record, f"Kueue has sent back {len(sent_back)}, and {len(left)} hold what is not there")
+    send_back(left)
+    wait_until(
+        lambda: any(each.finished and each.admissions[-1][1] == "peerkd-on-demand" for each in lost),
+        seconds=_STEP_SECONDS,
+        what="a job of the lost pool that has ended on demand",
+    )
+    pools.size("spot", pools.NODES["spot"])
+    record.returned_at = time.time() - record.begun
+
+
+def _end(record: Record, ledger: Ledger) -> None:
+    """No job is left."""
+    wait_until(
+        lambda: len(ledger.succeeded) + len(ledger.failed) >= NUM_JOBS, seconds=300, what=f"{NUM_JOBS} ended jobs"
+    )
+    record.seconds = max([*ledger.succeeded.values(), *ledger.failed.values()]) - record.begun
+
+
+def _tell(record: Record, step: str) -> None:
+    assert record.ledger
+    seconds, ended = time.time() - record.begun, len(record.ledger.succeeded)
+    sys.stdout.write(f"{seconds:4.0f} s: {ended} jobs have ended, {record.ledger.held()} GPUs are held; {step}\n")
+    sys.stdout.flush()
+
+
+def send_back(entries: Sequence[Entry]) -> None:
+    """Send jobs back to their queue as an operator must: inactive, and once they hold nothing, active again.
+
+    Kueue does so itself only for jobs that the training operator no longer calls Running, and it goes on to call most
+    of them so: a vanished node's pods are deleted before it has seen them fail.
+    """
+    clusters = {each.namespace: connect(namespace=each.namespace) for each in entries}
+    for each in entries:
+        clusters[each.namespace].patch(WORKLOADS, each.workload, {"spec": {"active": False}})
+    left = list(entries)
+    deadline = time.monotonic() + _STEP_SECONDS
+    while left and time.monotonic() < deadline:
+        time.sleep(0.5)
+        for each in list(left):
+            seen = clusters[each.namespace].get(WORKLOADS, each.workload)
+            assert seen
+            if "admission" not in seen["status"]:
+                clusters[each.namespace].patch(WORKLOADS, each.workload, {"spec": {"active": True}})
+                left.remove(each)
+    assert not left, f"still hold their share: {[each.workload for each in left]}"
+
+
+def _look_after_many(record: Record) -> None:
+    """A reaper, and jobs that are all new to it."""
+    pools.send(pools.held_jobs(NUM_HELD, lease="2026-01-01T00:00:00.000+00:00"))
+    cluster = connect(namespace=namespace_of("reaper"))
+    assert len(cluster.list(PYTORCHJOBS)["items"]) == NUM_HELD
+    record.reaper = end_control(start_control("reaper", namespace=namespace_of("reaper"), seconds=15))
+    record.reaper["num_left"] = len(cluster.list(PYTORCHJOBS)["items"])
+
+
+def _holders(ledger: Ledger, flavor: str) -> list[Entry]:
+    return [each for each in list(ledger.entries.values()) if each.holding and each.holding.flavor == flavor]
+
+
+def _pods(phase: str) -> list[dict[str, Any]]:
+    cluster: Cluster = connect()
+    listed = cluster.list(
+        PODS, labels={"peerkd.io/stage": "distill_pairs"}, fields={"status.phase": phase}, all_namespaces=True
+    )
+    ours = {namespace_of(team) for team in TEAMS}
+    return [pod for pod in listed["items"] if pod["metadata"]["namespace"] in ours]
+
+
+def _unscheduled() -> list[dict[str, Any]]:
+    return [
+        pod
+        for pod in _pods("Pending")
+        if not pod["spec"].get("nodeName") and pod["spec"]["nodeSelector"].get("peerkd.io/pool") == "spot"
+    ]
+
+
+def _running_on(pool: str) -> list[dict[str, Any]]:
+    return [pod for pod in _pods("Running") if pod["spec"]["nodeSelector"].get("peerkd.io/pool") == pool]
+
+
+def pools_of_ended_pods() -> Counter[tuple[str, str]]:
+    """Return where pods ended, as pairs: the pool that the queue chose, and the pool of the node."""
+    return Counter(
+        (pod["spec"]["nodeSelector"]["peerkd.io/pool"], pools.pool_of_node(pod["spec"]["nodeName"]))
+        for pod in _pods("Succeeded")
+    )

@@ -1,0 +1,187 @@
+"""Every change of what Kueue has let in, and of jobs' ends, as the API tells them: none between two looks is missed."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from peerkd.errors import PeerKDError
+from peerkd.launch.kubernetes.client import PYTORCHJOBS, Cluster, Resource
+from peerkd.launch.kubernetes.jobs import condition, has_failed, has_succeeded
+from tests.e2e.pools import GPU, Share
+
+WORKLOADS: Final = Resource("kueue.x-k8s.io", "v1beta2", "workloads")
+_WATCH_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a job holds of the pools."""
+
+    queue: str
+    flavor: str
+    gpus: int
+
+
+@dataclass
+class Entry:
+    """A job's way through its queue. Times are this machine's."""
+
+    job: str
+    workload: str
+    namespace: str
+    queue: str
+    priority: str
+    first_seen: float
+    holding: Holding | None = None
+    finished: float | None = None
+    admissions: list[tuple[float, str]] = field(default_factory=list)
+    """Each with its flavour."""
+    evictions: list[tuple[float, str]] = field(default_factory=list)
+    """Each with its reason."""
+    last_eviction: str = ""
+    """Kueue's time of it, which tells it from the one before."""
+
+
+class Ledger:
+    """Follows the workloads and jobs of some namespaces, in threads that end with the process."""
+
+    def __init__(self, cluster: Cluster, namespaces: Sequence[str], shares: Mapping[tuple[str, str], Share]) -> None:
+        self._cluster, self._namespaces, self._shares = cluster, frozenset(namespaces), dict(shares)
+        self.entries: dict[str, Entry] = {}
+        self.succeeded: dict[str, float] = {}
+        self.failed: dict[str, float] = {}
+        self.breaches: list[str] = []
+        """Of a quota, at any moment."""
+        self.troubles: list[str] = []
+        self.num_changes = 0
+        self.most: Counter[tuple[str, str]] = Counter()
+        """GPUs by queue and flavour."""
+
+    def start(self) -> None:
+        """Begin to follow; what is there already is taken in first."""
+        for resource, take in ((WORKLOADS, self._take_workload), (PYTORCHJOBS, self._take_job)):
+            listed = self._cluster.list(resource, all_namespaces=True)
+            for each in listed["items"]:
+                take("ADDED", each)
+            arguments = (resource, take, listed["metadata"]["resourceVersion"])
+            threading.Thread(target=self._follow, args=arguments, daemon=True).start()
+
+    def held(self, queue: str | None = None, flavor: str | None = None) -> int:
+        """Return how many GPUs are let in, of a queue or a flavour or all."""
+        holdings = [each.holding for each in list(self.entries.values()) if each.holding]
+        return sum(each.gpus for each in holdings if queue in (None, each.queue) and flavor in (None, each.flavor))
+
+    def of(self, queue: str) -> list[Entry]:
+        """Return all of a queue."""
+        return [each for each in list(self.entries.values()) if each.queue == queue]
+
+    def num_evicted(self, reason: str, *, since: float = 0.0) -> int:
+        """Return how many times a job was sent back for a reason."""
+        return sum(
+            when >= since and why.startswith(reason)
+            for each in list(self.entries.values())
+            for when, why in each.evictions
+        )
+
+    def _follow(self, resource: Resource, take: Callable[[str, dict[str, Any]], None], resource_version: str) -> None:
+        try:
+            # Without a pause between two watches, since none is needed: one lasts longer than the study.
+            for kind, seen in self._cluster.watch(
+                resource, resource_version=resource_version, all_namespaces=True, timeout_seconds=_WATCH_SECONDS
+            ):
+                take(kind, seen)
+        except PeerKDError as error:
+            self.troubles.append(f"{resource.plural}: {error}")
+
+    def _take_job(self, kind: str, job: dict[str, Any]) -> None:
+        if kind == "BOOKMARK" or job["metadata"]["namespace"] not in self._namespaces:
+            return
+        name = job["metadata"]["name"]
+        if has_succeeded(job):
+            self.succeeded.setdefault(name, time.time())
+        elif has_failed(job):
+            self.failed.setdefault(name, time.time())
+
+    def _take_workload(self, kind: str, workload: dict[str, Any]) -> None:
+        if kind == "BOOKMARK" or workload["metadata"]["namespace"] not in self._namespaces:
+            return
+        now = time.time()
+        entry = self._entry(workload, now)
+        status = workload.get("status") or {}
+        finished = condition(workload, "Finished")
+        if finished and entry.finished is None:
+            entry.finished = now
+        before = entry.holding
+        # Kueue gives a share away as soon as its holder is to be inactive, and does not wait for its pods.
+        is_free = finished or kind == "DELETED" or workload["spec"].get("active") is False
+        entry.holding = None if is_free else _holding(status.get("admission"))
+        if entry.holding and entry.holding != before:
+            entry.admissions.append((now, entry.holding.flavor))
+        evicted = condition(workload, "Evicted")
+        if evicted:
+            preempted = condition(workload, "Preempted") or {}
+            why = evicted["reason"] + (
+                f"/{preempted['reason']}" if evicted["reason"] == "Preempted" and preempted else ""
+            )
+            if entry.last_eviction != evicted["lastTransitionTime"]:
+                entry.last_eviction = evicted["lastTransitionTime"]
+                entry.evictions.append((now, why))
+        self.num_changes += 1
+        self._check(now)
+
+    def _entry(self, workload: Mapping[str, Any], now: float) -> Entry:
+        uid = workload["metadata"]["uid"]
+        if uid not in self.entries:
+            (owner,) = workload["metadata"]["ownerReferences"]
+            reference = workload["spec"].get("priorityClassRef") or {}
+            self.entries[uid] = Entry(
+                job=owner["name"],
+                workload=workload["metadata"]["name"],
+                namespace=workload["metadata"]["namespace"],
+                queue=workload["spec"]["queueName"],
+                priority=reference.get("name", ""),
+                first_seen=now,
+            )
+        return self.entries[uid]
+
+    def _check(self, now: float) -> None:
+        sums: Counter[tuple[str, str]] = Counter()
+        for each in self.entries.values():
+            if each.holding:
+                sums[each.holding.queue, each.holding.flavor] += each.holding.gpus
+        for pair, gpus in sums.items():
+            self.most[pair] = max(self.most[pair], gpus)
+        self.breaches += [f"{now:.1f}: {each}" for each in breaches(sums, self._shares)]
+
+
+def breaches(held: Mapping[tuple[str, str], int], shares: Mapping[tuple[str, str], Share]) -> list[str]:
+    """Return what of the GPUs held, by queue and flavour, is against the shares of a cohort."""
+    found = []
+    for flavor in sorted({flavor for _, flavor in shares}):
+        total = sum(share.nominal for (_, where), share in shares.items() if where == flavor)
+        all_held = sum(gpus for (_, where), gpus in held.items() if where == flavor)
+        if all_held > total:
+            found.append(f"{flavor}: {all_held} of {total} GPUs")
+        for (queue, where), share in shares.items():
+            own = held.get((queue, flavor), 0)
+            if where != flavor:
+                continue
+            if share.borrowing is not None and own > share.nominal + share.borrowing:
+                found.append(f"{queue} holds {own} of {flavor}, and may {share.nominal + share.borrowing}")
+            kept = share.nominal - share.lending if share.lending is not None else 0
+            if all_held - own > total - kept:
+                found.append(f"others hold {all_held - own} of {flavor}, though {queue} keeps {kept} of {total}")
+    found += [
+        f"{queue} holds {flavor}, of which it has no share" for queue, flavor in held if (queue, flavor) not in shares
+    ]
+    return found
+
+
+def _holding(admission: Mapping[str, Any] | None) -> Holding | None:
+    if not admission:
+        return None
+    (assigned,) = admission["podSetAssignments"]
+    return Holding(admission["clusterQueue"], assigned["flavors"][GPU], int(assigned["resourceUsage"][GPU]))

@@ -1,0 +1,217 @@
+"""Pools of simulated GPU nodes, the shipped queues at their size, and jobs that teams send there."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.kubernetes.manifest import manifest_for
+from peerkd.launch.order import StageOrder
+from tests.e2e import kubectl as kube
+
+ROOT: Final = Path(__file__).parents[2]
+COMMAND_VARIABLE: Final = "PEERKD_E2E_GPU_POOL"
+"""Names a command: NAME NODES GPUS_PER_NODE LABEL=VALUE gives a pool that many simulated nodes."""
+
+TEAMS: Final = ("peerkd", "vision", "language")
+"""The first has the component's own queue, the others are copies of the example."""
+
+FACTOR: Final = 5
+"""Times the shipped shares, the three teams' are 160 GPUs on demand and 640 on spot nodes: 100 nodes."""
+
+NODES: Final = {"on-demand": 20, "spot": 80}
+GPUS_PER_NODE: Final = 8
+GPU: Final = "nvidia.com/gpu"
+MARK: Final = {"peerkd.io/e2e": "pools"}
+_PREFIX: Final = "peerkd-pools-"
+_BATCH: Final = 60
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a queue may have of one flavour, in GPUs; None is without a limit of its own."""
+
+    nominal: int
+    borrowing: int | None
+    lending: int | None
+
+
+def namespace_of(team: str) -> str:
+    """Return where a team's jobs are."""
+    return _PREFIX + team
+
+
+def size(pool: str, num_nodes: int) -> None:
+    """Make nodes of a pool until it has that many."""
+    command = [os.environ[COMMAND_VARIABLE], _PREFIX + pool, str(num_nodes), str(GPUS_PER_NODE)]
+    subprocess.run([*command, f"peerkd.io/pool={pool}"], check=True, capture_output=True, timeout=120)
+    if pool == "spot" and num_nodes:
+        _taint(num_nodes)
+
+
+def lose(pool: str) -> None:
+    """Take a pool's nodes away without a warning, as a cloud does: from one moment to the next they are not there."""
+    kube.kubectl("delete", "node", "-l", f"pool={_PREFIX}{pool}", "--ignore-not-found", "--wait=false")
+
+
+def pool_of_node(name: str) -> str:
+    """Return the pool of a node that is here or was."""
+    return name.removeprefix(_PREFIX).rpartition("-")[0]
+
+
+def queues(folder: Path) -> list[dict[str, Any]]:
+    """Return the shipped flavours, queues and priorities, with patches as an operator's own overlay has them."""
+    shares = (ROOT / "manifests/examples/team/share.yaml").read_text(encoding="utf-8")
+    for team in TEAMS[1:]:
+        (folder / f"{team}.yaml").write_text(shares.replace("vision", team), encoding="utf-8")
+    overlay: dict[str, Any] = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "labels": [{"pairs": dict(MARK)}],
+        "resources": [f"{team}.yaml" for team in TEAMS[1:]],
+        "components": [
+            os.path.relpath(ROOT / "manifests/components" / component, folder.resolve())
+            for component in ("kueue", "spot")
+        ],
+    }
+    plain = _built(folder, overlay)
+    overlay["patches"] = [
+        {
+            "target": {"kind": each["kind"], "name": each["metadata"]["name"]},
+            "patch": json.dumps(list(_patches(each))),
+        }
+        for each in plain
+        if each["kind"] in ("ClusterQueue", "LocalQueue")
+    ]
+    return _built(folder, overlay)
+
+
+def shares_of(objects: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Share]:
+    """Return by queue and flavour what its GPUs are."""
+    return {
+        (queue["metadata"]["name"], flavor["name"]): Share(
+            nominal=int(resource["nominalQuota"]),
+            borrowing=_number(resource.get("borrowingLimit")),
+            lending=_number(resource.get("lendingLimit")),
+        )
+        for queue in objects
+        if queue["kind"] == "ClusterQueue"
+        for group in queue["spec"]["resourceGroups"]
+        for flavor in group["flavors"]
+        for resource in flavor["resources"]
+        if resource["name"] == GPU
+    }
+
+
+def namespaces() -> list[dict[str, Any]]:
+    """Return the teams' namespaces as the base makes its own, and the account of workers in each."""
+    base = ROOT / "manifests/base"
+    (namespace,) = yaml.safe_load_all((base / "namespace.yaml").read_text(encoding="utf-8"))
+    accounts = yaml.safe_load_all((base / "accounts.yaml").read_text(encoding="utf-8"))
+    (account,) = (each for each in accounts if each["metadata"]["name"] == "peerkd-worker")
+    made: list[dict[str, Any]] = []
+    for where in (*map(namespace_of, TEAMS), namespace_of("reaper")):
+        labels = {**namespace["metadata"].get("labels", {}), **MARK}
+        made.append({**namespace, "metadata": {"name": where, "labels": labels}})
+        made.append({**account, "metadata": {**account["metadata"], "namespace": where}})
+    return made
+
+
+def cluster_of(team: str, *, priority: str = "peerkd-normal", num_workers: int = 1) -> ClusterConfig:
+    """Return the settings of a team whose workers take a whole node each."""
+    return ClusterConfig(
+        namespace=namespace_of(team),
+        queue=team,
+        priority=priority,
+        num_workers=num_workers,
+        gpus_per_worker=GPUS_PER_NODE,
+        cpu_per_worker="64",
+        memory_per_worker="512Gi",
+        shared_memory="64Gi",
+    )
+
+
+def order_of(team: str, index: int) -> StageOrder:
+    """Return a stage's work that nobody else has asked for."""
+    return StageOrder(
+        stage="distill_pairs", config_json="{}", store="s3://pools/runs", inputs={}, key=f"{team}-{index:03d}"
+    )
+
+
+def job(team: str, index: int, *, seconds: float, priority: str = "peerkd-normal", workers: int = 1) -> dict[str, Any]:
+    """Return an order's job as a launcher makes it, with how long its pods are to last."""
+    cluster = cluster_of(team, priority=priority, num_workers=workers)
+    made = manifest_for(order_of(team, index), cluster, environment={})
+    made["metadata"]["namespace"] = cluster.namespace
+    template = made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
+    template["metadata"]["annotations"]["simulated-duration"] = f"{seconds:g}s"
+    return made
+
+
+def held_jobs(num_jobs: int, *, lease: str) -> list[dict[str, Any]]:
+    """Return jobs of one namespace that wait for ever, each with a launcher's word on it."""
+    made = []
+    for index in range(num_jobs):
+        each = job(TEAMS[0], index, seconds=1)
+        each["metadata"]["namespace"] = namespace_of("reaper")
+        del each["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]
+        del each["metadata"]["labels"]["kueue.x-k8s.io/priority-class"]
+        each["metadata"]["annotations"]["peerkd.io/lease-renewed"] = lease
+        made.append(each)
+    return made
+
+
+def send(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Make jobs, some at a time."""
+    for start in range(0, len(jobs), _BATCH):
+        kube.apply(*jobs[start : start + _BATCH])
+
+
+def _taint(num_nodes: int) -> None:
+    """Give spot nodes their taint, all at once."""
+    taints = [{"key": "nvidia.com/gpu", "value": "present"}, {"key": "peerkd.io/pool", "value": "spot"}]
+    spec = {"taints": [{**taint, "effect": "NoSchedule"} for taint in taints]}
+    nodes = [
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"{_PREFIX}spot-{index}"}, "spec": spec}
+        for index in range(num_nodes)
+    ]
+    # As somebody else than who made them, since what one manager does not name again is removed.
+    arguments = ("--server-side", "--force-conflicts", "--field-manager=peerkd-pools", "-f", "-")
+    kube.kubectl("apply", *arguments, text=json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes}))
+
+
+def _built(folder: Path, overlay: Mapping[str, Any]) -> list[dict[str, Any]]:
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    return list(yaml.safe_load_all(kube.kubectl("kustomize", str(folder))))
+
+
+def _patches(each: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if each["kind"] == "LocalQueue":
+        yield {"op": "replace", "path": "/metadata/namespace", "value": namespace_of(each["metadata"]["name"])}
+        return
+    label = "/spec/namespaceSelector/matchLabels/kubernetes.io~1metadata.name"
+    yield {"op": "replace", "path": label, "value": namespace_of(each["metadata"]["name"])}
+    for i, group in enumerate(each["spec"]["resourceGroups"]):
+        for j, flavor in enumerate(group["flavors"]):
+            for k, resource in enumerate(flavor["resources"]):
+                for field, quantity in resource.items():
+                    if field != "name":
+                        path = f"/spec/resourceGroups/{i}/flavors/{j}/resources/{k}/{field}"
+                        yield {"op": "replace", "path": path, "value": _times(quantity)}
+
+
+def _times(quantity: str) -> str:
+    match = re.fullmatch(r"(\d+)(\D*)", quantity)
+    assert match is not None, quantity
+    return f"{int(match[1]) * FACTOR}{match[2]}"
+
+
+def _number(quantity: str | None) -> int | None:
+    return None if quantity is None else int(quantity)

@@ -1,0 +1,208 @@
+"""Pools of GPU nodes: 100 simulated nodes of 8 GPUs, the shipped flavours and queues, 300 jobs of three teams.
+
+Needs Kueue in the cluster, and the command that PEERKD_E2E_GPU_POOL names (``pools.COMMAND_VARIABLE``). Kueue is
+restarted with the shipped settings and shorter times, and at the end with those that it had.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e import gpu_study, pools
+from tests.e2e import kubectl as kube
+from tests.e2e.gpu_study import NUM_HELD, NUM_JOBS, OTHER, OWN, Record
+from tests.e2e.ledger import breaches
+from tests.e2e.pools import Share
+
+KUEUE = "kueue-system"
+SETTINGS, SETTINGS_FILE = "kueue-manager-config", "controller_manager_config.yaml"
+
+
+@pytest.fixture(scope="module")
+def kueue() -> Iterator[None]:
+    """Kueue with the shipped settings, but for the times that a test cannot wait for."""
+    if not os.environ.get(pools.COMMAND_VARIABLE):
+        pytest.skip(f"no simulated nodes: {pools.COMMAND_VARIABLE} is not set")
+    before = kube.get("configmap", SETTINGS, namespace=KUEUE)
+    if before is None:
+        pytest.skip("Kueue is not installed")
+    queue = kube.get("clusterqueues.kueue.x-k8s.io", "peerkd", namespace="default")
+    if queue and not pools.MARK.items() <= queue["metadata"].get("labels", {}).items():
+        pytest.skip("the cluster has a queue named peerkd already")
+    remove()
+    if kube.kubectl("get", "nodes", "-l", "peerkd.io/pool", "-o", "name"):
+        pytest.skip("the cluster has pools of its own")
+    shipped = yaml.safe_load((pools.ROOT / "manifests/third-party/kueue/settings.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load(shipped["data"][SETTINGS_FILE])
+    settings["waitForPodsReady"] |= {"timeout": "120s", "recoveryTimeout": "10s"}
+    settings["waitForPodsReady"]["requeuingStrategy"] |= {"backoffBaseSeconds": 1, "backoffMaxSeconds": 5}
+    try:
+        configure({**before["data"], SETTINGS_FILE: yaml.safe_dump(settings)})
+        yield
+        remove()
+    finally:
+        configure(before["data"])
+
+
+@pytest.fixture(scope="module")
+def record(kueue: None, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """The whole study."""
+    objects = pools.queues(tmp_path_factory.mktemp("overlay"))
+    kube.apply(*pools.namespaces())
+    kube.apply(*objects)
+    pools.size("on-demand", pools.NODES["on-demand"])
+    made = gpu_study.run_study(pools.shares_of(objects))
+    report = summary(made)
+    file: Path = tmp_path_factory.mktemp("gpu-pools") / "summary.json"
+    file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    sys.stdout.write(f"\n{file}\n{json.dumps(report, indent=2)}\n")
+    return made
+
+
+def configure(data: dict[str, str]) -> None:
+    """Give Kueue other settings."""
+    kube.kubectl("patch", "configmap", SETTINGS, "-n", KUEUE, "--type=merge", "-p", json.dumps({"data": data}))
+    kube.kubectl("rollout", "restart", "deployment/kueue-controller-manager", "-n", KUEUE)
+    kube.kubectl(
+        "rollout", "status", "deployment/kueue-controller-manager", "-n", KUEUE, "--timeout=120s", timeout_seconds=150
+    )
+
+
+def remove() -> None:
+    """Remove all that the study makes; queues last, since they stay as long as jobs hold something of them."""
+    marked = ",".join(f"{label}={value}" for label, value in pools.MARK.items())
+    kube.kubectl("delete", "namespace", "-l", marked, "--ignore-not-found", "--wait", timeout_seconds=240)
+    for kind in ("clusterqueues", "resourceflavors", "workloadpriorityclasses"):
+        kube.kubectl("delete", f"{kind}.kueue.x-k8s.io", "-l", marked, "--ignore-not-found", "--wait")
+    for pool in pools.NODES:
+        pools.lose(pool)
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """Return the numbers for people."""
+    ledger = record.ledger
+    assert ledger
+    ended = gpu_study.pools_of_ended_pods()
+    return {
+        "jobs": NUM_JOBS,
+        "seconds": record.seconds,
+        "admissions": sum(len(each.admissions) for each in ledger.entries.values()),
+        "admissions_per_second": {
+            "mean": sum(len(each.admissions) for each in ledger.entries.values()) / record.seconds,
+            "best_10_s": gpu_study.admission_rate(ledger, within_seconds=10),
+        },
+        "evictions": {
+            reason: ledger.num_evicted(reason)
+            for reason in sorted({why for each in ledger.entries.values() for _, why in each.evictions})
+        },
+        "most_gpus": {" ".join(pair): gpus for pair, gpus in sorted(ledger.most.items())},
+        "workload_changes_checked": ledger.num_changes,
+        "ended_pods": {f"{chosen} on {node}": number for (chosen, node), number in ended.items()},
+        "empty_pool": {"admitted": record.num_admitted_without_nodes, "grown_at": record.grown_at},
+        "borrowing": {"gpus": record.borrowed, "back_at": record.back_at, "reclaim_seconds": record.reclaim_seconds},
+        "priority": {"seconds": record.urgent_seconds, "overtaken": record.num_overtaken},
+        "lost_pool": {
+            "jobs": len(record.lost),
+            "lost_at": record.lost_at,
+            "sent_back_by_kueue": record.num_sent_back_by_kueue,
+            "sent_back_by_hand": record.num_sent_back_by_hand,
+            "returned_at": record.returned_at,
+        },
+        "controllers": record.footprints,
+        "launcher": {**record.launcher, "notice_seconds": notice_seconds(record)},
+        "reaper": record.reaper,
+    }
+
+
+def notice_seconds(record: Record) -> float:
+    """Return how long after the end of its job the launcher returned."""
+    assert record.ledger
+    return float(record.launcher["ended"] - record.ledger.succeeded[record.launcher["job"]])
+
+
+def test_quotas_hold_after_every_change(record: Record) -> None:
+    assert record.ledger
+    assert record.ledger.troubles == []
+    assert record.ledger.num_changes > 3 * NUM_JOBS
+    assert record.ledger.breaches == []
+
+
+def test_an_empty_pool_that_grows_is_used(record: Record) -> None:
+    assert record.ledger
+    assert record.num_admitted_without_nodes > 0
+    straight = [
+        each
+        for each in record.ledger.entries.values()
+        if each.job in record.first and each.finished and [flavor for _, flavor in each.admissions] == ["peerkd-spot"]
+    ]
+    assert straight
+
+
+def test_an_idle_share_is_lent_and_comes_back(record: Record) -> None:
+    assert record.ledger
+    assert record.borrowed > 0
+    # While the share's owner waited for it. The owner may have borrowed as well, of the other pool.
+    start, end = record.begun + record.back_at, record.begun + record.back_at + record.reclaim_seconds
+    reclaimed = [
+        each.queue
+        for each in record.ledger.entries.values()
+        if any(start < when <= end and why == "Preempted/InCohortReclamation" for when, why in each.evictions)
+    ]
+    assert {OWN, OTHER} & set(reclaimed)
+
+
+def test_urgent_jobs_get_in_at_once(record: Record) -> None:
+    assert record.num_overtaken > 0
+    assert record.urgent_seconds < 30
+
+
+def test_jobs_of_a_lost_pool_are_queued_again_and_finish(record: Record) -> None:
+    assert record.ledger
+    lost = [each for each in record.ledger.entries.values() if each.workload in record.lost]
+    lost_at = record.begun + record.lost_at
+    again = [each for each in lost if any(when > lost_at for when, _ in each.evictions)]
+    ended_at_the_last_moment = [each for each in lost if each not in again]
+    assert again
+    assert all(each.finished for each in lost)
+    # Some ended before their pods were cleared away. None waited for new nodes with its share in its hands.
+    returned = record.begun + record.returned_at
+    assert all(each.finished is not None and each.finished < returned for each in ended_at_the_last_moment)
+    assert "peerkd-on-demand" in {each.admissions[-1][1] for each in again}
+
+
+def test_all_jobs_finish_where_their_queue_sent_them(record: Record) -> None:
+    assert record.ledger
+    assert record.ledger.failed == {}
+    assert len(record.ledger.succeeded) == NUM_JOBS
+    # Those of the nodes that were lost are gone with them.
+    ended = gpu_study.pools_of_ended_pods()
+    assert set(ended) == {("on-demand", "on-demand"), ("spot", "spot")}
+
+
+def test_the_launcher_is_light_and_quick(record: Record) -> None:
+    assert record.launcher["peak_mib"] < 100
+    assert notice_seconds(record) < 2
+
+
+def test_the_reaper_is_light(record: Record) -> None:
+    assert record.reaper["peak_mib"] < 100
+    assert record.reaper["last_round_seconds"] < 10
+    assert record.reaper["num_left"] == NUM_HELD
+
+
+def test_the_check_of_quotas_can_fail() -> None:
+    shares = {
+        ("a", "spot"): Share(nominal=32, borrowing=8, lending=16),
+        ("b", "spot"): Share(nominal=32, borrowing=None, lending=None),
+    }
+    assert breaches({("a", "spot"): 40, ("b", "spot"): 24}, shares) == []
+    assert len(breaches({("a", "spot"): 48}, shares)) == 1
+    assert len(breaches({("b", "spot"): 56}, shares)) == 1
+    assert len(breaches({("a", "spot"): 32, ("b", "spot"): 40}, shares)) == 1
+    assert len(breaches({("c", "spot"): 8}, shares)) == 1
