@@ -96,8 +96,9 @@ def test_a_run_killed_at_five_moments_ends_in_the_same_table(finished, tmp_path)
     num_before = num_lines(output, "distill_pairs")
     process = run(output)
     assert process.returncode == 0, process.stderr
-    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
     assert num_before >= 60
+    if num_before < NUM_TINY_TRIALS:  # What a killed run started takes a moment to end, and may do the rest in it.
+        assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
     assert fingerprint(trials(output)) == fingerprint(trials(whole))
     identical = trials(whole).drop_columns("seconds").equals(trials(output).drop_columns("seconds"))
     assert identical
