@@ -110,7 +110,7 @@ def own_lap(task: Task, contestant: Contestant, *, method: Method, view_batch_no
         recipe=recipe,
         device=task.device,
     )
-    state.save = lambda path: None  # type: ignore[method-assign]
+    state.save = lambda path, **_: None  # type: ignore[method-assign]
     dataset = task.dataset()
     samples = SampleSet(
         dataset,
