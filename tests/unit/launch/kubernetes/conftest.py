@@ -17,6 +17,10 @@ from tests.fake_kubernetes.server import FakeKubernetes
 PATIENCE_SECONDS = 20.0
 
 
+def jobs(kubernetes: FakeKubernetes) -> list[dict[str, Any]]:
+    return kubernetes.store.list("pytorchjobs", NAMESPACE)
+
+
 def eventually(holds: Callable[[], Any], *, what: str = "") -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not holds():
@@ -50,6 +54,9 @@ class Launch:
             self._accounts = self._backend.run(self._order)
         except BaseException as error:
             self._error = error
+
+
+StartLaunch = Callable[..., Launch]
 
 
 @pytest.fixture(autouse=True)

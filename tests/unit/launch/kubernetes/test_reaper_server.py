@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.reaper import run_reaper
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
-from tests.unit.launch.kubernetes.conftest import Launch, eventually
+from tests.unit.launch.kubernetes.conftest import Launch, eventually, jobs
 
 WORKFLOW = {"metadata": {"name": "run-x", "uid": "uid-of-run"}, "spec": {}, "status": {"phase": "Running"}}
 POD = {
@@ -39,10 +38,6 @@ def told(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.Mo
     eventually(lambda: any(each.is_watch for each in kubernetes.asked("GET", "workflows")))
     yield told
     stop.set()
-
-
-def jobs(kubernetes: FakeKubernetes) -> list[dict[str, Any]]:
-    return kubernetes.store.list("pytorchjobs", NAMESPACE)
 
 
 def test_the_job_of_a_run_that_is_terminated_is_deleted_and_not_made_again(

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,10 +15,8 @@ from peerkd.launch.order import StageOrder
 from peerkd.metrics import summary
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
-from tests.unit.launch.kubernetes.conftest import Launch, eventually
+from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually
 from tests.unit.metrics.test_summary import Gateway, read
-
-StartLaunch = Callable[..., Launch]
 
 
 @pytest.fixture(autouse=True)
@@ -100,11 +98,20 @@ def test_what_a_user_can_mend_is_pushed_as_a_failure_too(
     assert pushed(gateway)["success"] == 0
 
 
-def test_a_worker_that_was_made_anew_is_a_restart(launch: StartLaunch, operator: Operator, gateway: Gateway) -> None:
+def test_a_worker_that_was_made_anew_is_a_restart(
+    launch: StartLaunch,
+    operator: Operator,
+    kubernetes: FakeKubernetes,
+    gateway: Gateway,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     started = launch()
     operator.start()
     operator.end_pod(0, 138)
     operator.remake_pod(0)
+    kubernetes.log(operator.pod_name(0), "here again")
+    # Pods are told of in order: who reads the second one's log has heard how the first one ended.
+    eventually(lambda: "here again" in capsys.readouterr().out)
     operator.succeed()
     started.result()
     told = pushed(gateway)

@@ -1,0 +1,131 @@
+"""How a job ends, and what the launcher makes of it; a test plays the operator."""
+
+import pytest
+
+from peerkd.errors import JobFailedError
+from tests.fake_kubernetes.operator import NAMESPACE, Operator, ended
+from tests.fake_kubernetes.server import FakeKubernetes
+from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs
+
+
+def test_what_a_user_can_mend_is_a_value_error_with_the_workers_sentence(
+    launch: StartLaunch, operator: Operator
+) -> None:
+    started = launch(num_workers=2)
+    operator.start(2)
+    operator.end_pod(1, 2, message='{"message": "sweep.alphas must not be empty.", "exit_code": 2}')
+    operator.fail()
+    with pytest.raises(ValueError, match=r"worker 1 ended with exit code 2: sweep.alphas must not be empty\.$"):
+        started.result()
+
+
+def test_a_failure_names_the_first_worker_and_its_last_lines(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch(num_workers=2)
+    operator.start(2)
+    kubernetes.log(operator.pod_name(1), "Traceback (most recent call last):")
+    kubernetes.log(operator.pod_name(1), "ZeroDivisionError")
+    operator.end_pod(0, 1, at="2026-01-01T00:00:09Z")
+    operator.end_pod(1, 1, at="2026-01-01T00:00:03Z")
+    operator.fail()
+    with pytest.raises(JobFailedError) as raised:
+        started.result()
+    message = str(raised.value)
+    assert message.startswith("distill_pairs failed in job peerkd-distill-pairs-")
+    assert "worker 1 ended with exit code 1." in message
+    assert message.endswith("Traceback (most recent call last):\nZeroDivisionError")
+
+
+def test_a_job_that_failed_is_left_to_be_looked_at(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch()
+    operator.start()
+    operator.fail()
+    operator.end_pod(0, 1)
+    with pytest.raises(JobFailedError):
+        started.result()
+    assert kubernetes.asked("DELETE") == []
+
+
+def test_a_job_deleted_by_hand_is_not_made_again(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch()
+    operator.start()
+    kubernetes.store.remove("pytorchjobs", NAMESPACE, operator.job()["metadata"]["name"])
+    with pytest.raises(JobFailedError, match="was deleted while it was at work"):
+        started.result()
+    assert len(kubernetes.asked("POST", "pytorchjobs")) == 1
+
+
+def test_a_job_replaced_by_another_of_its_name_is_gone(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch()
+    job = operator.job()
+    kubernetes.stop()
+    kubernetes.store.remove("pytorchjobs", NAMESPACE, job["metadata"]["name"])
+    kubernetes.store.put("pytorchjobs", NAMESPACE, {**job, "metadata": {**job["metadata"], "uid": "another"}})
+    kubernetes.store.forget_the_past()
+    kubernetes.start()
+    with pytest.raises(JobFailedError, match="was deleted"):
+        started.result()
+
+
+def test_out_of_memory_twice_says_what_to_raise(launch: StartLaunch, operator: Operator) -> None:
+    started = launch(num_workers=2)
+    operator.start(2)
+    operator.end_pod(1, 137, reason="OOMKilled")
+    operator.remake_pod(1)
+    operator.end_pod(1, 137, reason="OOMKilled")
+    with pytest.raises(JobFailedError, match=r"worker 1 ran out of memory 2 times \(limit 2Gi.*memory_per_worker"):
+        started.result()
+
+
+def test_an_evicted_worker_is_waited_for(launch: StartLaunch, operator: Operator) -> None:
+    started = launch(num_workers=2)
+    operator.start(2)
+    operator.evict_pod(0)
+    operator.remake_pod(0)
+    operator.succeed(2)
+    assert len(started.result()) == 1
+
+
+def test_restarts_of_a_worker_are_bounded(launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes) -> None:
+    started = launch(max_restarts=2)
+    operator.start()
+    for _ in range(2):
+        operator.end_pod(0, 138, message="The store cannot be reached.")
+        operator.remake_pod(0)
+    operator.end_pod(0, 138, message="The store cannot be reached.")
+    with pytest.raises(JobFailedError, match=r"worker 0 ended 3 times .*exit code 138: The store cannot be"):
+        started.result()
+    assert jobs(kubernetes) == []
+
+
+def test_a_job_that_failed_for_a_reason_that_may_pass_is_made_anew(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch(num_workers=2, max_retries=1)
+    operator.start(2)
+    operator.set_pod(1, ended(143, at="2026-01-01T00:00:01Z"))
+    operator.end_pod(0, 1, at="2026-01-01T00:00:02Z")
+    uid = operator.job()["metadata"]["uid"]
+    operator.fail()
+    eventually(lambda: [job for job in jobs(kubernetes) if job["metadata"]["uid"] != uid])
+    operator.start(2)
+    operator.succeed(2)
+    assert len(started.result()) == 2
+
+
+def test_new_attempts_are_bounded(launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes) -> None:
+    started = launch(max_retries=1)
+    for num_jobs in (1, 2):
+        eventually(lambda num=num_jobs: len(kubernetes.asked("POST", "pytorchjobs")) == num and jobs(kubernetes))
+        operator.start()
+        operator.end_pod(0, 143)
+        operator.fail()
+    with pytest.raises(JobFailedError, match="exit code 143"):
+        started.result()

@@ -1,0 +1,113 @@
+"""The launcher while the API server is away, forgetful or refuses, played by one in memory."""
+
+import time
+
+import pytest
+
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from tests.fake_kubernetes.operator import Operator, waiting
+from tests.fake_kubernetes.server import FakeKubernetes
+from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually
+
+
+def test_a_past_that_is_forgotten_is_listed_anew(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch()
+    operator.start()
+    eventually(lambda: [each for each in kubernetes.asked("GET", "pytorchjobs") if each.is_watch])
+    num_lists = len([each for each in kubernetes.asked("GET", "pytorchjobs") if not each.is_watch])
+    kubernetes.store.forget_the_past()
+    eventually(lambda: len([each for each in kubernetes.asked("GET", "pytorchjobs") if not each.is_watch]) > num_lists)
+    operator.succeed()
+    started.result()
+
+
+@pytest.mark.parametrize("status", [None, 500, 503, 504, 429])
+def test_a_blip_is_survived(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, status: int | None
+) -> None:
+    fault = kubernetes.fail(status, times=6)
+    started = launch()
+    operator.start()
+    eventually(lambda: fault.num_left == 0)
+    operator.succeed()
+    started.result()
+
+
+def test_streams_that_break_in_the_middle_are_taken_up_again(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch()
+    operator.start()
+    for num_watches in (1, 2, 3):
+        eventually(
+            lambda num=num_watches: (
+                len([each for each in kubernetes.asked("GET", "pytorchjobs") if each.is_watch]) >= num
+            )
+        )
+        kubernetes.cut_streams()
+    operator.succeed()
+    started.result()
+
+
+def test_an_end_that_came_while_the_api_was_away_is_noticed_when_it_is_back(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = launch()
+    operator.start()
+    eventually(lambda: [each for each in kubernetes.asked("GET", "pods") if each.is_watch])
+    kubernetes.stop()
+    operator.succeed()
+    said: list[str] = []
+    eventually(lambda: said.append(capsys.readouterr().out) or "waiting for the cluster's API" in "".join(said))
+    kubernetes.start()
+    started.result()
+    assert "the cluster's API is back" in "".join(said) + capsys.readouterr().out
+
+
+def test_nothing_is_given_up_for_what_was_seen_before_the_api_went_away(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = launch(deadline_seconds=0.3, start_seconds=1.5)
+    operator.set_condition("Created")
+    operator.make_pod(0, **waiting("ErrImagePull"))
+    said: list[str] = []
+    eventually(lambda: said.append(capsys.readouterr().out) or "cannot start yet" in "".join(said))
+    kubernetes.stop()
+    operator.run_pod()
+    operator.succeed()
+    eventually(lambda: said.append(capsys.readouterr().out) or "waiting for the cluster's API" in "".join(said))
+    time.sleep(0.7)
+    kubernetes.start()
+    started.result()
+
+
+def test_an_api_that_is_away_for_too_long_is_given_up(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch(patience_seconds=1.0)
+    operator.start()
+    kubernetes.stop()
+    with pytest.raises(ClusterUnavailableError, match=r"cannot be reached: .*; this has gone on for \d+ s"):
+        started.result()
+
+
+def test_a_refusal_is_told_at_once(launch: StartLaunch, kubernetes: FakeKubernetes) -> None:
+    kubernetes.fail(403, method="POST", message="pytorchjobs is forbidden: no rights")
+    with pytest.raises(ClusterRefusedError, match="no rights") as raised:
+        launch(made=False).result()
+    assert raised.value.status == 403
+
+
+def test_a_server_that_has_just_started_and_knows_nobody_yet_is_forgiven(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch()
+    operator.start()
+    eventually(lambda: [each for each in kubernetes.asked("GET", "pytorchjobs") if each.is_watch])
+    fault = kubernetes.fail(403, method="GET", times=3)
+    kubernetes.cut_streams()
+    eventually(lambda: fault.num_left == 0)
+    operator.succeed()
+    started.result()
