@@ -29,13 +29,18 @@ from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnav
 
 
 def open_bucket(
-    address: str, *, tell: Callable[[str], None], patience_seconds: float = PATIENCE_SECONDS
+    address: str,
+    *,
+    tell: Callable[[str], None],
+    count_failure: Callable[[], None] = lambda: None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> tuple[Bucket, str]:
     """Return bucket and prefix of ``s3://bucket/prefix``, on the server that the environment names. Sends nothing.
 
     Args:
         address: The address.
         tell: Is given a sentence when the store does not answer, and one when it does again.
+        count_failure: Is called for each request that fails, even if it is repeated.
         patience_seconds: How long each request may stay without an answer.
 
     Raises:
@@ -48,7 +53,7 @@ def open_bucket(
     if prefix:
         check_name(prefix)
     settings = read_settings()
-    patience = Patience(settings.endpoint, tell=tell, seconds=patience_seconds)
+    patience = Patience(settings.endpoint, tell=tell, count_failure=count_failure, seconds=patience_seconds)
     return Bucket(settings, parts.netloc, patience=patience), prefix
 
 

@@ -24,11 +24,13 @@ class Patience:
         store: str,
         *,
         tell: Callable[[str], None],
+        count_failure: Callable[[], None] = lambda: None,
         seconds: float = PATIENCE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store, self._tell, self._seconds = store, tell, seconds
+        self._count_failure = count_failure
         self._clock, self._sleep = clock, sleep
         self._told = False
         self._lock = threading.Lock()
@@ -47,6 +49,7 @@ class Patience:
             try:
                 result = request()
             except PassingError as error:
+                self._count_failure()
                 now = self._clock()
                 if failed_first is None:
                     # Not told yet: a connection that had been idle for long is often closed without any outage.

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 
 from peerkd.artifacts import keys, references
-from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
@@ -22,6 +21,7 @@ from peerkd.results.cost import to_csv
 from peerkd.results.table import read_table
 from peerkd.stages import distill_pairs, pretrain_peers
 from peerkd.stages.cost import gather_accounts
+from peerkd.stages.opened_store import open_stage_store
 
 NAME: Final = "build_report"
 REPORT_NAME: Final = "report.html"
@@ -51,7 +51,7 @@ def run(
         log_metric: Called with name and value of each headline number.
     """
     with stage_edge(NAME):
-        opened = open_store(store)
+        opened = open_stage_store(NAME, store)
         trials = references.follow_file(trials_path, opened)
         manifest = report(ExperimentConfig.from_json(config_json), trials, opened)
         folder = opened.fetch(manifest.key)

@@ -5,11 +5,11 @@ from importlib import import_module
 from typing import Final
 
 from peerkd.artifacts import references
-from peerkd.artifacts.open import open_store
 from peerkd.launch.edge import leaving_when_told, stage_edge
 from peerkd.launch.order import read_inputs
 from peerkd.launch.worker import this_worker
 from peerkd.metrics.recorder import recording
+from peerkd.stages.opened_store import open_stage_store
 
 LAUNCHED: Final[Mapping[str, str]] = {
     noun: f"peerkd.stages.work.{noun}" for noun in ("pretrain_peers", "distill_pairs", "train_pcl")
@@ -30,6 +30,6 @@ def perform(noun: str, *, config_json: str, store: str, inputs: Sequence[str]) -
         if noun not in LAUNCHED:
             raise ValueError(f"stage must be one of {', '.join(LAUNCHED)}, got {noun}.")
         worker = this_worker()
-        opened = open_store(store)
+        opened = open_stage_store(noun, store)
         found = {name: references.follow(reference, opened) for name, reference in read_inputs(inputs).items()}
         import_module(LAUNCHED[noun]).perform(config_json, found, opened, worker)

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Final
 
 from peerkd.artifacts import keys, references
-from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.pcl import PclConfig
 from peerkd.launch.edge import stage_edge
@@ -20,6 +19,7 @@ from peerkd.results.cost import to_csv
 from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
 from peerkd.stages.cost import gather_accounts
+from peerkd.stages.opened_store import open_stage_store
 
 NAME: Final = "compare_methods"
 REPORT_NAME: Final = "report.html"
@@ -49,7 +49,7 @@ def run(
         log_metric: Called with name and value of each headline number.
     """
     with stage_edge(NAME):
-        opened = open_store(store)
+        opened = open_stage_store(NAME, store)
         runs = references.follow_file(runs_path, opened)
         manifest = compare(PclConfig.from_json(config_json), runs, opened)
         folder = opened.fetch(manifest.key)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from peerkd.artifacts import keys, references
-from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
 from peerkd.stages.launched import LaunchOptions, obtain
+from peerkd.stages.opened_store import open_stage_store
 
 NAME: Final = "distill_pairs"
 TABLE_NAME: Final = "trials.parquet"
@@ -44,7 +44,7 @@ def run(
         task_config: What a pipeline's author has set on the task.
     """
     with stage_edge(NAME):
-        opened = open_store(store)
+        opened = open_stage_store(NAME, store)
         peers = references.follow_file(peers_path, opened)
         manifest = obtain(
             key(ExperimentConfig.from_json(config_json), peers),

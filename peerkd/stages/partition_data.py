@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from peerkd.artifacts import keys, references
-from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import check_image_size
 from peerkd.config.experiment import ExperimentConfig
@@ -18,6 +17,7 @@ from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source
 from peerkd.stages.division import divide
+from peerkd.stages.opened_store import open_stage_store
 
 NAME = "partition_data"
 
@@ -34,7 +34,7 @@ def run(*, preset: str, config_json: str, overrides: str, store: str, partition_
     """
     with stage_edge(NAME):
         config = resolve(JOINTKD, preset=preset, config_json=config_json, overrides=overrides)
-        manifest = partition(config, open_store(store))
+        manifest = partition(config, open_stage_store(NAME, store))
         references.write(partition_path, manifest)
     return config.to_json()
 

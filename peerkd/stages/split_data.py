@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 
 from peerkd.artifacts import keys, references
-from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import check_image_size
 from peerkd.config.pcl import PclConfig
@@ -18,6 +17,7 @@ from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source
 from peerkd.stages.division import hold_out
+from peerkd.stages.opened_store import open_stage_store
 from peerkd.training.bounds import batch_bounds, part_of
 
 NAME: Final = "split_data"
@@ -35,7 +35,7 @@ def run(*, preset: str, config_json: str, overrides: str, store: str, split_path
     """
     with stage_edge(NAME):
         config = resolve(PCL, preset=preset, config_json=config_json, overrides=overrides)
-        references.write(split_path, split(config, open_store(store)))
+        references.write(split_path, split(config, open_stage_store(NAME, store)))
     return config.to_json()
 
 

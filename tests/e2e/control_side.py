@@ -1,10 +1,11 @@
 """One process of the control side by itself, so that what it takes is its own: started by path, told by standard input.
 
-``launcher`` waits for the job of an order; ``reaper`` looks after a namespace for some seconds. Each prints, at its
-end, what it took as one line of JSON.
+``launcher`` waits for the job of an order; ``reaper`` looks after a namespace until it is told to end. Each prints, at
+its end, what it took as one line of JSON.
 """
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -33,10 +34,14 @@ def _reaper(told: dict[str, Any]) -> dict[str, Any]:
     from peerkd.launch.kubernetes.client import connect
     from peerkd.launch.kubernetes.reaper import run_reaper
 
-    stop = threading.Event()
+    stop, end = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: end.set())
     said: list[str] = []
-    pulse = run_reaper(connect(namespace=told["namespace"]), stop=stop, tell=said.append)
-    time.sleep(told["seconds"])
+    pulse = run_reaper(
+        connect(namespace=told["namespace"]), stop=stop, tell=said.append, patience_seconds=told["patience_seconds"]
+    )
+    while not end.wait(1.0):
+        pass
     age = pulse()
     stop.set()
     return {"said": said, "last_round_seconds": age}

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ from peerkd.launch.kubernetes.client import PODS, PYTORCHJOBS, Cluster, connect
 from tests.e2e import pools
 from tests.e2e.footprint import Watcher
 from tests.e2e.kubectl import wait_until
-from tests.e2e.ledger import WORKLOADS, Entry, Ledger
+from tests.e2e.ledger import Entry, Ledger
 from tests.e2e.pools import TEAMS, Share, namespace_of
 
 OWN, IDLE, OTHER = TEAMS
@@ -35,8 +34,9 @@ NUM_LOST: Final = 20
 """Pods that run on spot nodes, at least, when these go."""
 
 _STEP_SECONDS: Final = 150.0
-_RECOVERY_SECONDS: Final = 15.0
-"""After which Kueue has sent back by itself what it sends back by itself."""
+_REAPER_SECONDS: Final = 15.0
+_PATIENCE_SECONDS: Final = 10.0
+"""Of the reaper with a job that has lost its nodes: as short as Kueue's here, so that either has its chance."""
 
 
 @dataclass
@@ -60,7 +60,9 @@ class Record:
     lost: list[str] = field(default_factory=list)
     """Workloads that held spot nodes when they went."""
     num_sent_back_by_kueue: int = 0
-    num_sent_back_by_hand: int = 0
+    num_sent_back_by_reaper: int = 0
+    sent_back_seconds: float = 0.0
+    """From the loss until no job held what was not there."""
     returned_at: float = 0.0
     seconds: float = 0.0
     """From the first job's creation to the last one's end."""
@@ -84,14 +86,19 @@ def run_study(shares: dict[tuple[str, str], Share]) -> Record:
         first = [_first(team, index) for team in (OWN, OTHER) for index in range(NUM_FIRST[team])]
         pools.send(first)
         launcher = start_control("launcher", **_told(NUM_FIRST[OWN] - 1))
+        reapers = [_start_reaper(namespace_of(team)) for team in TEAMS]
         try:
             for step in (_grow, _come_back, _be_urgent, _lose_and_return, _end):
                 _tell(record, step.__name__.strip("_"))
                 step(record, ledger)
             record.launcher = end_control(launcher)
+            for each in reapers:
+                each.terminate()
+                end_control(each)
         finally:
-            launcher.kill()
-            launcher.communicate()
+            for each in (launcher, *reapers):
+                each.kill()
+                each.communicate()
     record.footprints = {name: asdict(each) for name, each in watcher.seen.items()}
     _look_after_many(record)
     return record
@@ -188,13 +195,16 @@ def _lose_and_return(record: Record, ledger: Ledger) -> None:
     record.lost = [each.workload for each in lost]
     _tell(record, f"{len(lost)} jobs have lost their nodes")
     wait_until(lambda: not _running_on("spot"), seconds=_STEP_SECONDS, what="the lost nodes' pods cleared away")
-    time.sleep(_RECOVERY_SECONDS)
-    sent_back = [each for each in lost if any(when > lost_at for when, _ in each.evictions)]
-    record.num_sent_back_by_kueue = len(sent_back)
-    left = [each for each in lost if each not in sent_back and each.holding and each.finished is None]
-    record.num_sent_back_by_hand = len(left)
-    _tell(record, f"Kueue has sent back {len(sent_back)}, and {len(left)} hold what is not there")
-    send_back(left)
+
+    def still_hold() -> list[Entry]:
+        return [each for each in lost if each.finished is None and not _evictions(each, after=lost_at)]
+
+    wait_until(lambda: not still_hold(), seconds=_STEP_SECONDS, what="all that had lost their nodes sent back")
+    record.sent_back_seconds = time.time() - lost_at
+    reasons = [_evictions(each, after=lost_at)[0] for each in lost if _evictions(each, after=lost_at)]
+    record.num_sent_back_by_reaper = sum("Deactivated" in why for why in reasons)
+    record.num_sent_back_by_kueue = len(reasons) - record.num_sent_back_by_reaper
+    _tell(record, f"{record.num_sent_back_by_kueue} sent back by Kueue, {record.num_sent_back_by_reaper} by the reaper")
     wait_until(
         lambda: any(each.finished and each.admissions[-1][1] == "peerkd-on-demand" for each in lost),
         seconds=_STEP_SECONDS,
@@ -219,26 +229,8 @@ def _tell(record: Record, step: str) -> None:
     sys.stdout.flush()
 
 
-def send_back(entries: Sequence[Entry]) -> None:
-    """Send jobs back to their queue as an operator must: inactive, and once they hold nothing, active again.
-
-    Kueue does so itself only for jobs that the training operator no longer calls Running, and it goes on to call most
-    of them so: a vanished node's pods are deleted before it has seen them fail.
-    """
-    clusters = {each.namespace: connect(namespace=each.namespace) for each in entries}
-    for each in entries:
-        clusters[each.namespace].patch(WORKLOADS, each.workload, {"spec": {"active": False}})
-    left = list(entries)
-    deadline = time.monotonic() + _STEP_SECONDS
-    while left and time.monotonic() < deadline:
-        time.sleep(0.5)
-        for each in list(left):
-            seen = clusters[each.namespace].get(WORKLOADS, each.workload)
-            assert seen
-            if "admission" not in seen["status"]:
-                clusters[each.namespace].patch(WORKLOADS, each.workload, {"spec": {"active": True}})
-                left.remove(each)
-    assert not left, f"still hold their share: {[each.workload for each in left]}"
+def _start_reaper(namespace: str) -> subprocess.Popen[str]:
+    return start_control("reaper", namespace=namespace, patience_seconds=_PATIENCE_SECONDS)
 
 
 def _look_after_many(record: Record) -> None:
@@ -246,8 +238,15 @@ def _look_after_many(record: Record) -> None:
     pools.send(pools.held_jobs(NUM_HELD, lease="2026-01-01T00:00:00.000+00:00"))
     cluster = connect(namespace=namespace_of("reaper"))
     assert len(cluster.list(PYTORCHJOBS)["items"]) == NUM_HELD
-    record.reaper = end_control(start_control("reaper", namespace=namespace_of("reaper"), seconds=15))
+    reaper = _start_reaper(namespace_of("reaper"))
+    time.sleep(_REAPER_SECONDS)
+    reaper.terminate()
+    record.reaper = end_control(reaper)
     record.reaper["num_left"] = len(cluster.list(PYTORCHJOBS)["items"])
+
+
+def _evictions(entry: Entry, *, after: float) -> list[str]:
+    return [why for when, why in entry.evictions if when > after]
 
 
 def _holders(ledger: Ledger, flavor: str) -> list[Entry]:

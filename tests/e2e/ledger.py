@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from peerkd.errors import PeerKDError
-from peerkd.launch.kubernetes.client import PYTORCHJOBS, Cluster, Resource
+from peerkd.launch.kubernetes.client import PYTORCHJOBS, WORKLOADS, Cluster, Resource
 from peerkd.launch.kubernetes.jobs import condition, has_failed, has_succeeded
 from tests.e2e.pools import GPU, Share
 
-WORKLOADS: Final = Resource("kueue.x-k8s.io", "v1beta2", "workloads")
 _WATCH_SECONDS: Final = 600.0
 
 

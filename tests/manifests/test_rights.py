@@ -20,6 +20,8 @@ PIPELINE_TASK: Rights = {
 REAPER: Rights = {
     *(("argoproj.io", "workflows", verb) for verb in ("get", "list", "watch")),
     *(("kubeflow.org", "pytorchjobs", verb) for verb in ("list", "delete")),
+    *(("kueue.x-k8s.io", "workloads", verb) for verb in ("list", "patch")),
+    ("", "pods", "list"),
 }
 ROLES = {"peerkd-launcher": LAUNCHER, "peerkd-pipeline-task": PIPELINE_TASK, "peerkd-reaper": REAPER}
 ACCOUNTS = {

@@ -49,6 +49,7 @@ CUSTOM_RESOURCES: Final = Resource("apiextensions.k8s.io", "v1", "customresource
 PYTORCHJOBS: Final = Resource("kubeflow.org", "v1", "pytorchjobs")
 WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "workflows")
 LOCAL_QUEUES: Final = Resource("kueue.x-k8s.io", "v1beta2", "localqueues")
+WORKLOADS: Final = Resource("kueue.x-k8s.io", "v1beta2", "workloads")
 CLUSTER_QUEUES: Final = Resource("kueue.x-k8s.io", "v1beta2", "clusterqueues", namespaced=False)
 
 _CONNECT_SECONDS: Final = 5.0

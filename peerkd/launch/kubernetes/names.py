@@ -26,6 +26,12 @@ LABEL_JOB_OF_POD: Final = "training.kubeflow.org/job-name"
 LABEL_INDEX_OF_POD: Final = "training.kubeflow.org/replica-index"
 """These two the operator puts on pods."""
 
+LABEL_JOB_OF_WORKLOAD: Final = "kueue.x-k8s.io/job-uid"
+"""This one Kueue puts on the Workload of a job."""
+
+LABEL_SENT_BACK: Final = "peerkd.io/sent-back"
+"""On a Workload that the reaper has made inactive and will make active again."""
+
 ANNOTATION_LEASE_RENEWED: Final = "peerkd.io/lease-renewed"
 """Changes as long as somebody waits for the job. Its value is a time of the launcher's clock, for people: whoever
 watches the lease compares values with each other, never with a clock of its own."""
@@ -75,6 +81,11 @@ def is_ours(job: Mapping[str, Any]) -> bool:
     """Return whether a launcher of peerkd made this."""
     labels = job["metadata"].get("labels") or {}
     return all(labels.get(name) == value for name, value in OUR_LABELS.items())
+
+
+def annotation(job: Mapping[str, Any], name: str) -> str:
+    """Return the value of an annotation, empty if there is none."""
+    return str((job["metadata"].get("annotations") or {}).get(name, ""))
 
 
 def worker_of(pod: Mapping[str, Any]) -> int:

@@ -166,9 +166,9 @@ def _lead(inputs: RunInputs, sharing: Sharing, meeting: Meeting | None) -> Itera
 def _follow(inputs: RunInputs, meeting: Meeting, store: ArtifactStore, artifact: str) -> None:
     """Have a part in each run that the first worker begins, until all is published."""
     num_failures = 0
+    # The first worker tells of the progress of all: this one is never stalled by itself.
     recorder.waiting(True)
     while wait_for_host(meeting, is_over=lambda: store.find(artifact) is not None):
-        recorder.waiting(False)
         try:
             for _ in _run_together(RunOrder.of(inputs, None), meeting):
                 pass
@@ -179,7 +179,6 @@ def _follow(inputs: RunInputs, meeting: Meeting, store: ArtifactStore, artifact:
             say(NAME, "another worker was lost; going on when it is back")
         else:
             num_failures = 0
-        recorder.waiting(True)
 
 
 def _run_together(order: RunOrder, meeting: Meeting | None) -> Iterator[News]:

@@ -64,6 +64,14 @@ def test_a_single_failure_is_not_worth_a_word() -> None:
     assert outage.said == []
 
 
+def test_each_request_that_fails_is_counted() -> None:
+    outage, counted = Outage(3), list[int]()
+    patience = Patience("", tell=outage.said.append, count_failure=lambda: counted.append(1), sleep=outage.sleep)
+    patience.run(outage.request)
+    patience.run(outage.request)
+    assert len(counted) == 3
+
+
 def test_patience_ends_when_it_said_it_would() -> None:
     outage = Outage(10_000)
     with pytest.raises(StoreUnavailableError) as caught:

@@ -9,7 +9,8 @@ import pytest
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import PYTORCHJOBS, WORKFLOWS, Resource
-from peerkd.launch.kubernetes.reaper import Owner, Reaper, Workflows, owner_of, run_reaper, why_ended
+from peerkd.launch.kubernetes.reaper import Reaper, run_reaper
+from peerkd.launch.kubernetes.workflows import Owner, Workflows, owner_of, why_ended
 
 LEASE_SECONDS = 60
 
@@ -137,6 +138,37 @@ def test_a_job_at_its_end_stays_to_be_looked_at(scene: Scene, condition: str) ->
     scene.job("ended", lease="1", status={"conditions": [{"type": condition, "status": "True"}]})
     scene.rounds(600)
     assert scene.deleted == []
+
+
+@pytest.mark.parametrize("condition", ["Succeeded", "Failed"])
+def test_a_job_that_has_ended_goes_when_its_time_and_the_operators_are_over(scene: Scene, condition: str) -> None:
+    """The operator deletes those that succeeded, and forgets those that failed with restartPolicy ExitCode."""
+    ended = {"conditions": [{"type": condition, "status": "True"}]}
+    scene.job("ended", status=ended, spec={"runPolicy": {"ttlSecondsAfterFinished": 600}})
+    scene.rounds(720)
+    assert scene.deleted == []
+    scene.rounds(6)
+    assert scene.deleted == ["ended"]
+    assert scene.told == ["deleted ended, because it ended more than 600 s ago (ttl_seconds_after_finished)."]
+
+
+def test_the_time_of_a_job_that_ends_begins_then(scene: Scene) -> None:
+    job = scene.job("job", spec={"runPolicy": {"ttlSecondsAfterFinished": 60}})
+    scene.rounds(600)
+    job["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+    scene.rounds(150)
+    assert scene.deleted == []
+
+
+def test_stranded_jobs_are_looked_for_now_and_then(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[list[str]] = []
+    monkeypatch.setattr(
+        scene.reaper._stranded, "look", lambda jobs: looks.append([job["metadata"]["name"] for job in jobs])
+    )
+    scene.job("at work")
+    scene.job("ended", status={"conditions": [{"type": "Succeeded", "status": "True"}]})
+    scene.rounds(60)
+    assert looks == [["at work"]] * 4
 
 
 def test_a_job_that_failed_once_and_runs_again_is_not_at_its_end(scene: Scene) -> None:
@@ -311,7 +343,7 @@ def test_nothing_is_kept_of_jobs_that_are_gone(scene: Scene) -> None:
     scene.rounds(9)
     scene.memory.things[PYTORCHJOBS].clear()
     scene.rounds(3)
-    assert scene.reaper._leases == {}
+    assert len(scene.reaper._unchanged) == 0
 
 
 def test_the_owner_is_also_found_by_the_annotation(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from peerkd.errors import JobFailedError
-from peerkd.launch.kubernetes import reaper as module
+from peerkd.launch.kubernetes import reaper, workflows
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.reaper import run_reaper
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
@@ -28,8 +28,8 @@ POD = {
 @pytest.fixture
 def told(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What a reaper at work tells; a run is at work too."""
-    monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.1)
-    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(reaper, "INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(workflows, "_PAUSE_SECONDS", 0.1)
     kubernetes.store.put("workflows", NAMESPACE, WORKFLOW)
     kubernetes.store.put("pods", NAMESPACE, POD)
     told: list[str] = []

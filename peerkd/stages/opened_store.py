@@ -1,0 +1,13 @@
+"""The store as a stage opens it: what it says goes to the stage's lines, what fails to the worker's metrics."""
+
+from functools import partial
+
+from peerkd.artifacts.open import open_store
+from peerkd.artifacts.store import ArtifactStore
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import say
+
+
+def open_stage_store(stage: str, address: str) -> ArtifactStore:
+    """Return the store at an address; see ``peerkd.artifacts.open``."""
+    return open_store(address, tell=partial(say, stage), count_failure=recorder.store_error)

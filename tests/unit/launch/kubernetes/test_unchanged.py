@@ -1,0 +1,45 @@
+from peerkd.launch.kubernetes.unchanged import Unchanged
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_time_is_summed_from_look_to_look_as_long_as_the_value_stays() -> None:
+    clock = Clock()
+    unchanged = Unchanged(clock=clock)
+    unchanged.see({"a": 1, "b": 1})
+    clock.now += 5
+    unchanged.see({"a": 1, "b": 2})
+    clock.now += 7
+    assert (unchanged.seconds("a"), unchanged.seconds("b"), unchanged.seconds("c")) == (5, 0, 0)
+    unchanged.see({"a": 1, "b": 2})
+    assert (unchanged.seconds("a"), unchanged.seconds("b")) == (12, 7)
+
+
+def test_what_was_away_begins_anew_and_is_not_kept() -> None:
+    clock = Clock()
+    unchanged = Unchanged(clock=clock)
+    unchanged.see({"a": None})
+    clock.now += 5
+    unchanged.see({})
+    assert len(unchanged) == 0
+    clock.now += 5
+    unchanged.see({"a": None})
+    assert unchanged.seconds("a") == 0
+
+
+def test_a_long_step_counts_for_a_short_one_and_what_is_forgotten_for_nothing() -> None:
+    clock = Clock()
+    unchanged = Unchanged(clock=clock, max_step_seconds=9)
+    unchanged.see({"a": 1})
+    clock.now += 3600
+    unchanged.see({"a": 1})
+    assert unchanged.seconds("a") == 9
+    unchanged.forget()
+    clock.now += 5
+    unchanged.see({"a": 1})
+    assert unchanged.seconds("a") == 0
