@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from tests.e2e.kubectl import apply, get, kubectl, wait_until
+from tests.e2e.studies import Site
 
 _SCRATCH: Final = "/minio"
 """Where KFP's launcher keeps what a task reads and writes: ``minio://a/b`` is the file ``/minio/a/b``."""
@@ -21,8 +22,20 @@ _OUTPUT_NAME: Final = "executor_output.json"
 """The file in which KFP's executor leaves what a component returns."""
 
 _MARK: Final = "=== written by the task: "
-TASK_CONFIG_OF_NOTHING: Final = {"affinity": None, "env": [], "node_selector": None, "resources": {}}
+TASK_CONFIG_OF_NOTHING: Final[Mapping[str, Any]] = {"affinity": None, "env": [], "node_selector": None, "resources": {}}
 """What KFP 2.17.0 hands to a component whose task sets none of its fields."""
+
+
+def environment(site: Site) -> list[dict[str, Any]]:
+    """Return what a cluster's administrator gives to all tasks: where the store is, and its keys."""
+    return [
+        {"name": "PEERKD_S3_ENDPOINT", "value": site.endpoint},
+        {"name": "PEERKD_TRAINER_IMAGE", "value": site.trainer_image},
+        *(
+            {"name": variable, "valueFrom": {"secretKeyRef": {"name": "peerkd-store", "key": key}}}
+            for variable, key in (("PEERKD_S3_ACCESS_KEY", "access-key"), ("PEERKD_S3_SECRET_KEY", "secret-key"))
+        ),
+    ]
 
 
 @dataclass

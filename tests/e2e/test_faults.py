@@ -1,6 +1,7 @@
 """What goes wrong on clusters, made to go wrong on purpose: the outcome, and the sentence that a person reads."""
 
 import json
+import secrets
 import signal
 import subprocess
 import threading
@@ -11,9 +12,18 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.kfp_pods import Pipeline, environment
 from tests.e2e.kubectl import apply, items, kubectl, wait_until
 from tests.e2e.studies import LONG, NAMESPACE, Site, Study, trials_fingerprint
 
+ROOT = Path(__file__).parents[2]
+SMALL_WORKERS = ("cpu_per_worker=500m", "memory_per_worker=1Gi", "shared_memory=128Mi")
+KILL_THE_TASK = """
+import os, pathlib
+for folder in pathlib.Path("/proc").glob("[0-9]*"):
+    if int(folder.name) not in (1, os.getpid()) and b"executor_main" in (folder / "cmdline").read_bytes():
+        os.kill(int(folder.name), 9)
+"""
 OURS = "app.kubernetes.io/name=peerkd,app.kubernetes.io/component=worker"
 
 
@@ -129,6 +139,31 @@ def test_a_launcher_that_is_killed_and_started_again_adopts_the_job(
     assert uid(adopted) == uid(job)
     assert again.end() == 0, again.printed
     assert trials_fingerprint(again.printed) == undisturbed
+
+
+def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, undisturbed: str) -> None:
+    """As a pipeline's task, which Kubeflow Pipelines runs again in a new pod."""
+    store = f"s3://peerkd/{secrets.token_hex(4)}"
+    arguments = {"overrides": " ".join(LONG), "store": store, "num_workers": "2", "cluster": " ".join(SMALL_WORKERS)}
+    pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=secrets.token_hex(4))
+    of_all: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "image": site.control_image,
+        "service_account": "peerkd-launcher",
+        "env": environment(site),
+    }
+    for task in pipeline.tasks():
+        if task == "distill-pairs":
+            break
+        pipeline.run(task, pod=f"retried-{task}", **of_all)
+    pipeline.start(task, pod="retried-first", **of_all)
+    wait_until(lambda: "[worker " in kubectl("logs", "retried-first", "-n", NAMESPACE), seconds=180, what="work")
+    (job,) = jobs()
+    kubectl("exec", "retried-first", "-n", NAMESPACE, "--", "python", "-c", KILL_THE_TASK)
+    log = pipeline.run(task, pod="retried-second", **of_all)
+    assert f"job {name(job)} is there already; its end is waited for" in log
+    assert [uid(each) for each in items("pytorchjobs", namespace=NAMESPACE) if name(each) == name(job)] == [uid(job)]
+    assert trials_fingerprint(log) == undisturbed
 
 
 def test_a_launcher_that_is_killed_for_good_leaves_no_job_after_two_minutes(running: Running) -> None:
@@ -258,4 +293,16 @@ def test_a_secret_that_is_missing_is_told(site: Site, tmp_path: Path) -> None:
     ended = study.run(seconds=240)
     assert ended.returncode != 0
     assert "no-such-secret" in ended.stdout.splitlines()[-1]
+    assert not unfinished()
+
+
+def test_a_quota_without_room_is_told(site: Site, tmp_path: Path) -> None:
+    quota = {"metadata": {"name": "no-room", "namespace": NAMESPACE}, "spec": {"hard": {"pods": "0"}}}
+    apply({"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+    try:
+        ended = Study(site, tmp_path).run(seconds=240)
+    finally:
+        kubectl("delete", "resourcequota", "no-room", "-n", NAMESPACE)
+    assert ended.returncode != 0
+    assert "exceeded quota: no-room" in ended.stdout.splitlines()[-1]
     assert not unfinished()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kfp_pods import Pipeline
+from tests.e2e.kfp_pods import Pipeline, environment
 from tests.e2e.kubectl import items
 from tests.e2e.studies import NAMESPACE, SHORT, Site, Study, trials_fingerprint
 
@@ -36,14 +36,6 @@ def test_jobs_of_two_workers_under_restricted_find_what_a_laptop_finds(
 def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here: str) -> None:
     arguments = {"overrides": " ".join(SHORT), "store": f"s3://peerkd/kfp-{id(site):x}", "num_workers": "2"}
     pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=f"{id(site):x}")
-    env = [
-        {"name": "PEERKD_S3_ENDPOINT", "value": site.endpoint},
-        {"name": "PEERKD_TRAINER_IMAGE", "value": site.trainer_image},
-        *(
-            {"name": variable, "valueFrom": {"secretKeyRef": {"name": "peerkd-store", "key": key}}}
-            for variable, key in (("PEERKD_S3_ACCESS_KEY", "access-key"), ("PEERKD_S3_SECRET_KEY", "secret-key"))
-        ),
-    ]
     logs = {
         task: pipeline.run(
             task,
@@ -51,7 +43,7 @@ def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here
             pod=f"task-{task}",
             image=site.control_image,
             service_account="peerkd-launcher",
-            env=env,
+            env=environment(site),
         )
         for task in pipeline.tasks()
     }

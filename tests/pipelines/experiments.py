@@ -83,3 +83,10 @@ def num_lines(output: Path, stage: str) -> int:
 
 def _processes() -> str:
     return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 900
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
