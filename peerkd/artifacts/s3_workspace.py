@@ -3,8 +3,9 @@
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from peerkd.artifacts.s3_bucket import Bucket
@@ -26,11 +27,15 @@ class S3Workspace:
     _partial: str
     """How the names of the saved files begin."""
     _part_bytes: int = PART_BYTES
+    _saving: dict[str, Lock] = field(default_factory=dict)
+    """For each file, held while it is being saved: a request that had to wait must not overtake a later one."""
 
     def save(self, *names: str) -> None:
         """Write files of the folder to the store; see ``Workspace.save``."""
         for name in names:
-            upload_file(self._bucket, self.folder / check_name(name), self._partial + name, part_bytes=self._part_bytes)
+            path = self.folder / check_name(name)
+            with self._saving.setdefault(name, Lock()):
+                upload_file(self._bucket, path, self._partial + name, part_bytes=self._part_bytes)
 
     def load(self, name: str) -> bool:
         """Read the saved version of a file; see ``Workspace.load``.

@@ -74,7 +74,10 @@ class Workspace(Protocol):
         """The local folder to work in; ``scratch/`` is there from the start."""
 
     def save(self, *names: str) -> None:
-        """Make files of the folder durable: whatever ends this process or its machine, they can be loaded again."""
+        """Make files of the folder durable: whatever ends this process or its machine, they can be loaded again.
+
+        Threads may save the same file: what it held when the last of them called is what is loaded.
+        """
 
     def load(self, name: str) -> bool:
         """Bring the saved version of a file into the folder, whoever saved it; return False if there is none."""

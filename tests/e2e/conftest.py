@@ -8,6 +8,7 @@ PEERKD_E2E_MINIO_IMAGE name other images than the manifests do.
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from tests.e2e.studies import NAMESPACE, Site
 
 ROOT = Path(__file__).parents[2]
 MINIO_IMAGE = "quay.io/minio/minio"
+
+
+# Whoever is started in the background of a script ignores interrupts, and so would all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

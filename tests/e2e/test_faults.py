@@ -1,5 +1,6 @@
 """What goes wrong on clusters, made to go wrong on purpose: the outcome, and the sentence that a person reads."""
 
+import contextlib
 import json
 import secrets
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
-from tests.e2e.kubectl import apply, items, kubectl, wait_until
+from tests.e2e.kubectl import KubectlError, apply, items, kubectl, wait_until
 from tests.e2e.studies import LONG, NAMESPACE, Site, Study, trials_fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,12 @@ class Running:
             self.lines.extend(iter(printed.readline, ""))
 
 
+@pytest.fixture(autouse=True)
+def _no_jobs_left(site: Site) -> Iterator[None]:
+    yield
+    kubectl("delete", "pytorchjobs", "--all", "-n", NAMESPACE)
+
+
 @pytest.fixture
 def study(site: Site, tmp_path: Path) -> Study:
     return Study(site, tmp_path, overrides=LONG)
@@ -70,7 +77,6 @@ def running(study: Study) -> Iterator[Running]:
     yield started
     if started.process.poll() is None:
         started.process.kill()
-    kubectl("delete", "pytorchjobs", "--all", "-n", NAMESPACE, "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +100,12 @@ def unfinished() -> list[dict[str, Any]]:
             each["type"] in ends and each["status"] == "True" for each in job.get("status", {}).get("conditions", [])
         )
     ]
+
+
+def at_work() -> list[str]:
+    """The workers' pods that hold something of the cluster."""
+    pods = items("pods", namespace=NAMESPACE, labels=OURS)
+    return [name(each) for each in pods if each["status"]["phase"] not in ("Succeeded", "Failed")]
 
 
 def conditions(job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -157,9 +169,15 @@ def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, un
             break
         pipeline.run(task, pod=f"retried-{task}", **of_all)
     pipeline.start(task, pod="retried-first", **of_all)
+    running = "--for=jsonpath={.status.phase}=Running"
+    kubectl("wait", "pod/retried-first", "-n", NAMESPACE, running, "--timeout=60s", timeout_seconds=90)
     wait_until(lambda: "[worker " in kubectl("logs", "retried-first", "-n", NAMESPACE), seconds=180, what="work")
     (job,) = jobs()
-    kubectl("exec", "retried-first", "-n", NAMESPACE, "--", "python", "-c", KILL_THE_TASK)
+    # The pod may be gone before the program in it can say that it has done it.
+    with contextlib.suppress(KubectlError):
+        kubectl("exec", "retried-first", "-n", NAMESPACE, "--", "python", "-c", KILL_THE_TASK)
+    failed = "--for=jsonpath={.status.phase}=Failed"
+    kubectl("wait", "pod/retried-first", "-n", NAMESPACE, failed, "--timeout=30s")
     log = pipeline.run(task, pod="retried-second", **of_all)
     assert f"job {name(job)} is there already; its end is waited for" in log
     assert [uid(each) for each in items("pytorchjobs", namespace=NAMESPACE) if name(each) == name(job)] == [uid(job)]
@@ -169,7 +187,7 @@ def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, un
 def test_a_launcher_that_is_killed_for_good_leaves_no_job_after_two_minutes(running: Running) -> None:
     running.process.send_signal(signal.SIGKILL)
     wait_until(lambda: not unfinished(), seconds=120, what="the reaper deletes the job")
-    wait_until(lambda: not items("pods", namespace=NAMESPACE, labels=OURS), seconds=60, what="its pods end")
+    wait_until(lambda: not at_work(), seconds=60, what="its pods end")
 
 
 def test_an_interrupted_launcher_deletes_its_job_at_once(running: Running) -> None:
@@ -195,19 +213,21 @@ def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Stud
 
 @pytest.mark.parametrize("how", ["deleted", "evicted", "killed"])
 def test_a_worker_that_is_lost_costs_no_trial(running: Running, undisturbed: str, how: str) -> None:
-    (pod,) = [each for each in items("pods", namespace=NAMESPACE, labels=OURS) if name(each).endswith("worker-1")]
+    (pod,) = [each for each in at_work() if each.endswith("worker-1")]
     if how == "deleted":
-        kubectl("delete", "pod", name(pod), "-n", NAMESPACE, "--wait=false")
+        kubectl("delete", "pod", pod, "-n", NAMESPACE, "--wait=false")
     elif how == "evicted":
         eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
-            "metadata": {"name": name(pod), "namespace": NAMESPACE},
+            "metadata": {"name": pod, "namespace": NAMESPACE},
         }
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name(pod)}/eviction"
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
         kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
     else:
-        kubectl("exec", name(pod), "-n", NAMESPACE, "--", "python", "-c", "import os; os.kill(1, 9)")
+        # All processes of the container but the first, which the kernel guards; it ends for want of the others.
+        with contextlib.suppress(KubectlError):
+            kubectl("exec", pod, "-n", NAMESPACE, "--", "python", "-c", "import os; os.kill(-1, 9)")
     assert running.end() == 0, running.printed
     assert trials_fingerprint(running.printed) == undisturbed
 

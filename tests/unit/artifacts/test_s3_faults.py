@@ -214,6 +214,23 @@ def test_a_file_that_changes_while_it_is_uploaded_is_saved_as_it_was_at_one_mome
         assert (workspace.folder / "weights").read_bytes() == changed
 
 
+def test_a_save_that_was_held_up_does_not_undo_a_later_one(open_distant: Opener, proxy: S3Proxy) -> None:
+    """As when the store was away: a thread's request waits, and what it has read is old when it gets through."""
+    proxy.fail(r"PUT .*journal", "hold")
+    with open_distant().open_workspace(KEY) as workspace:
+        first = threading.Thread(target=save, args=(workspace, "scratch/journal", b"1 of 3"))
+        first.start()
+        assert proxy.held.wait(60)
+        second = threading.Thread(target=save, args=(workspace, "scratch/journal", b"2 of 3"))
+        second.start()
+        second.join(timeout=1)
+        proxy.go_on.set()
+        first.join()
+        second.join()
+        assert workspace.load("scratch/journal")
+        assert (workspace.folder / "scratch/journal").read_bytes() == b"2 of 3"
+
+
 def test_a_file_that_is_saved_anew_while_it_is_loaded_is_loaded_anew(open_distant: Opener, proxy: S3Proxy) -> None:
     loaded: list[bool] = []
     with open_distant().open_workspace(KEY) as workspace:
