@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Final
 
 from peerkd.errors import DataSourceError, PeerKDError, StoreUnavailableError, WorkerDiedError
+from peerkd.launch.memory_kills import num_memory_kills
 from peerkd.lifeline import end_with
 from peerkd.metrics.progress import say
 
@@ -22,6 +23,9 @@ RUNNER_PID_VARIABLE = "PEERKD_RUNNER_PID"
 
 TERMINATION_LOG_VARIABLE = "PEERKD_TERMINATION_LOG"
 """Names a file that takes the sentence alone. Kubernetes shows it as the end of the container."""
+
+OUT_OF_MEMORY: Final = "out_of_memory"
+"""Key of a last word that is JSON: the container's memory had run out."""
 
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
@@ -44,10 +48,12 @@ def stage_edge(stage: str) -> Iterator[None]:
     runner = os.environ.get(RUNNER_PID_VARIABLE)
     if runner:
         end_with(int(runner))
+    num_kills_before = num_memory_kills()
     try:
         yield
     except (ValueError, PeerKDError) as error:
-        _leave(stage, str(error), exit_code(error))
+        is_out_of_memory = isinstance(error, WorkerDiedError) and num_memory_kills() > num_kills_before
+        _leave(stage, str(error), exit_code(error), is_out_of_memory=is_out_of_memory)
 
 
 def exit_code(error: ValueError | PeerKDError) -> int:
@@ -82,12 +88,16 @@ def leaving_when_told(*, within_seconds: float = 25.0) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _leave(stage: str, message: str, exit_code: int) -> None:
+def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) -> None:
+    if is_out_of_memory:
+        # The kernel kills a worker process and leaves this one, so Kubernetes does not know why the container ends.
+        message += " Memory ran out."
     # A disk that is full must not hide the error.
     with suppress(OSError):
         log = Path(os.environ.get(TERMINATION_LOG_VARIABLE) or _TERMINATION_LOG)
         if log.exists() or TERMINATION_LOG_VARIABLE in os.environ:
-            log.write_bytes(message.encode()[:_TERMINATION_LOG_BYTES])
+            last_word = json.dumps({"message": message, OUT_OF_MEMORY: True}) if is_out_of_memory else message
+            log.write_bytes(last_word.encode()[:_TERMINATION_LOG_BYTES])
     error_file = os.environ.get(ERROR_FILE_VARIABLE)
     if error_file:
         Path(error_file).write_text(json.dumps({"message": message, "exit_code": exit_code}), encoding="utf-8")

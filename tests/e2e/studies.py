@@ -79,13 +79,14 @@ class Study:
         return command
 
     def start(self) -> subprocess.Popen[str]:
-        """Start it; both streams come as one."""
+        """Start it, as the first process of a group; both streams come as one."""
         return subprocess.Popen(
             self.command,
             env={**self.site.environment, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def run(self, *, seconds: float = 600) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -48,6 +49,10 @@ class Running:
 
         wait_until(look, seconds=seconds, what=f"{text!r} in:\n{self.printed}")
 
+    def kill(self) -> None:
+        """Kill all of its processes at once: whichever is left would see the others end, and delete the job."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+
     def end(self, *, seconds: float = 420) -> int:
         code = self.process.wait(timeout=seconds)
         self._reader.join(timeout=10)
@@ -76,7 +81,7 @@ def running(study: Study) -> Iterator[Running]:
     started.wait_for("distill_pairs: [worker ")
     yield started
     if started.process.poll() is None:
-        started.process.kill()
+        started.kill()
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +148,7 @@ def test_a_launcher_that_is_killed_and_started_again_adopts_the_job(
     study: Study, running: Running, undisturbed: str
 ) -> None:
     (job,) = jobs()
-    running.process.kill()
+    running.kill()
     running.end()
     again = Running(study)
     again.wait_for("distill_pairs: [worker ")
@@ -185,7 +190,7 @@ def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, un
 
 
 def test_a_launcher_that_is_killed_for_good_leaves_no_job_after_two_minutes(running: Running) -> None:
-    running.process.send_signal(signal.SIGKILL)
+    running.kill()
     wait_until(lambda: not unfinished(), seconds=120, what="the reaper deletes the job")
     wait_until(lambda: not at_work(), seconds=60, what="its pods end")
 
@@ -197,6 +202,11 @@ def test_an_interrupted_launcher_deletes_its_job_at_once(running: Running) -> No
     assert "run the same command again to go on" in running.printed
 
 
+def test_a_command_that_is_killed_has_its_job_deleted_by_what_it_had_started(running: Running) -> None:
+    running.process.kill()
+    wait_until(lambda: not unfinished(), seconds=10, what="the launcher deletes the job")
+
+
 def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Study, running: Running) -> None:
     """A launcher that was killed before its handler ran, and a Workflow that was told to end."""
     (job,) = jobs()
@@ -205,7 +215,7 @@ def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Stud
     (workflow,) = items("workflows.argoproj.io", namespace=NAMESPACE)
     patch = {"metadata": {"ownerReferences": [{**owner, "uid": uid(workflow)}]}}
     kubectl("patch", "pytorchjob", name(job), "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
-    running.process.kill()
+    running.kill()
     end = {"spec": {"activeDeadlineSeconds": 0}}
     kubectl("patch", "workflow", "ending", "-n", NAMESPACE, "--type=merge", "-p", json.dumps(end))
     wait_until(lambda: not unfinished(), seconds=10, what="the reaper deletes the job")

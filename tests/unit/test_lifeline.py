@@ -1,6 +1,9 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
 
 from peerkd.lifeline import EXIT_ABANDONED
 
@@ -25,3 +28,32 @@ def test_a_dead_process_that_nobody_has_taken_note_of_is_dead() -> None:
         assert hanging.wait(timeout=30) == EXIT_ABANDONED
     finally:
         other.wait()
+
+
+HANDLING = """
+import signal, sys, time
+from pathlib import Path
+from peerkd.lifeline import end_with
+
+def stop(number, frame):
+    Path(sys.argv[2]).write_text("told")
+    if sys.argv[3] == "leaves":
+        sys.exit(7)
+
+signal.signal(signal.SIGTERM, stop)
+end_with(int(sys.argv[1]))
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("what", "exit_code"), [("leaves", 7), ("stays", EXIT_ABANDONED)])
+def test_who_handles_a_request_to_end_gets_one_first(tmp_path: Path, what: str, exit_code: int) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    words = [sys.executable, "-c", HANDLING, str(other.pid), str(tmp_path / "told"), what]
+    hanging = subprocess.Popen(words)
+    time.sleep(1)
+    other.kill()
+    other.communicate()
+    assert hanging.wait(timeout=30) == exit_code
+    assert (tmp_path / "told").read_text() == "told"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from peerkd.launch.edge import OUT_OF_MEMORY
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.jobs import uid_of
 
@@ -114,9 +115,10 @@ def ending_of(pod: Pod, *, is_gone: bool = False) -> Ending | None:
     )
     was_deleted = bool(pod["metadata"].get("deletionTimestamp")) or phase != "Failed"
     reason = status.get("reason") or disruption.get("reason") or terminated.get("reason") or ""
-    if terminated.get("reason") == "OOMKilled":
+    last_word, is_out_of_memory = _last_word(terminated.get("message") or "")
+    if terminated.get("reason") == "OOMKilled" or is_out_of_memory:
         reason = "OOMKilled"
-    message = _last_word(terminated.get("message") or "") or status.get("message") or disruption.get("message") or ""
+    message = last_word or status.get("message") or disruption.get("message") or ""
     return Ending(
         worker=names.worker_of(pod),
         uid=uid_of(pod),
@@ -164,13 +166,15 @@ def _container(pod: Pod) -> Mapping[str, Any]:
     return next((each for each in statuses if each.get("name") == names.CONTAINER), {})
 
 
-def _last_word(message: str) -> str:
-    """Return the sentence in a termination message, which a stage's edge may have written as JSON."""
+def _last_word(message: str) -> tuple[str, bool]:
+    """Return the sentence in a termination message and whether memory had run out, as a stage's edge may tell."""
     try:
         decoded = json.loads(message)
     except ValueError:
-        return message
-    return str(decoded["message"]) if isinstance(decoded, dict) and "message" in decoded else message
+        return message, False
+    if isinstance(decoded, dict) and "message" in decoded:
+        return str(decoded["message"]), decoded.get(OUT_OF_MEMORY) is True
+    return message, False
 
 
 def _joined(reason: str, message: str | None) -> str:

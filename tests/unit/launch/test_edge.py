@@ -10,7 +10,11 @@ import pytest
 
 from peerkd import errors
 from peerkd.errors import DataSourceError, PeerKDError, StoreUnavailableError, WorkerDiedError, WorkspaceBusyError
+from peerkd.launch import edge
 from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE, TERMINATION_LOG_VARIABLE, stage_edge
+from peerkd.launch.kubernetes.pods import ending_of
+from peerkd.launch.memory_kills import num_memory_kills
+from tests.fake_kubernetes.operator import ended
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +79,39 @@ def test_an_error_that_no_runner_takes_is_told_by_the_stage(
         run_stage(error)
     assert caught.value.code == exit_code
     assert capsys.readouterr() == (f"peerkd | pretrain_peers: error: {error}\n", "")
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_worker_process_that_the_kernel_killed_for_memory_is_told_as_that(
+    error_file: Path, termination_log: Path, monkeypatch: pytest.MonkeyPatch, is_counted: bool
+) -> None:
+    numbers = iter([3, 4 if is_counted else 3])
+    monkeypatch.setattr(edge, "num_memory_kills", lambda: next(numbers))
+    with pytest.raises(SystemExit) as caught:
+        run_stage(WorkerDiedError("A process ended.", was_killed=True))
+    assert caught.value.code == 138
+    wanted = "A process ended. Memory ran out." if is_counted else "A process ended."
+    assert json.loads(error_file.read_text())["message"] == wanted
+    pod = {"metadata": {"uid": "u", "labels": {}}, "status": ended(138, message=termination_log.read_text())}
+    ending = ending_of(pod)
+    assert ending is not None
+    assert (ending.message, ending.is_out_of_memory) == (wanted, is_counted)
+
+
+@pytest.mark.parametrize(
+    ("counter", "expected"),
+    [
+        ("low 0\nhigh 0\nmax 12\noom 2\noom_kill 2\noom_group_kill 0\n", 2),
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n", 7),
+        ("oom_kill_disable 0\n", 0),
+        (None, 0),
+    ],
+)
+def test_what_the_kernel_has_killed_for_memory_is_counted(tmp_path: Path, counter: str | None, expected: int) -> None:
+    path = tmp_path / "memory.events"
+    if counter is not None:
+        path.write_text(counter)
+    assert num_memory_kills((tmp_path / "none", path)) == expected
 
 
 @pytest.mark.parametrize("name", [name for name, kind in vars(errors).items() if isinstance(kind, type)])

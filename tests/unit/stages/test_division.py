@@ -61,7 +61,7 @@ def test_no_training_sample_is_lost_shared_or_judged_on(skew, public_fraction, o
     assert len(got.public) == pytest.approx(public_fraction * (1000 if num_test else 750), abs=5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_seed_decides_everything(seed):
     source = dataset()
