@@ -80,6 +80,7 @@ def test_every_package_of_peerkd_is_in_a_layer() -> None:
 
 CONTROL_PLANE = [
     "peerkd.cli.main",
+    "peerkd.cli.plan",
     "peerkd.cli.run",
     "peerkd.cli.submit",
     "peerkd.config.experiment",
@@ -94,7 +95,9 @@ CONTROL_PLANE = [
     "peerkd.launch.submit",
     "peerkd.reporting.html",
     "peerkd.reporting.methods.html",
+    "peerkd.results.spill",
     "peerkd.results.table",
+    "peerkd.training.forecast",
     *(f"components.{noun}" for noun in NOUNS),
     "pipelines.jointkd.pipeline",
     "pipelines.pcl.pipeline",

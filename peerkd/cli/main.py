@@ -32,7 +32,9 @@ app = typer.Typer(
 )
 run_app = typer.Typer(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
 config_app = typer.Typer(help="Look at experiment configs.", no_args_is_help=True, rich_markup_mode=None)
+plan_app = typer.Typer(help="Say what a run will take.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(run_app, name="run")
+app.add_typer(plan_app, name="plan")
 app.add_typer(config_app, name="config")
 
 
@@ -92,6 +94,26 @@ def run_pcl(
         placement=placement,
         dry_run=dry_run,
     )
+
+
+@plan_app.command("jointkd")
+def plan_jointkd(
+    preset: Preset = "digits",
+    config: ConfigFile = None,
+    override: Overrides = None,
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Measure for some seconds how long it takes here. Without either, where torch is installed.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Joint distillation: how many trials, samples, bytes and hours."""
+    from peerkd.cli.plan import plan
+
+    plan(preset=preset, config_file=config, overrides=override or [], measure=measure)
 
 
 @app.command("submit")

@@ -52,8 +52,8 @@ class PrecisionRecipeConfig(RecipeConfig):
     """A recipe whose forward passes may be computed in fewer bits."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: matrix products and convolutions of the forward pass in 16 bits, weights and losses in 32; faster on
-    GPUs and CPUs that have it."""
+    """bfloat16: matrix products and convolutions in 16 bits, weights and losses in 32; faster on GPUs and CPUs that
+    have it."""
 
 
 class PeersConfig(StrictConfig):
@@ -96,7 +96,7 @@ class ConventionsConfig(StrictConfig):
     """The term that alpha multiplies."""
 
 
-class DistillConfig(RecipeConfig):
+class DistillConfig(PrecisionRecipeConfig):
     """One round of distillation from a teacher to a student, both pre-trained. The teacher does not change."""
 
     epochs: int = Field(default=3, ge=1)

@@ -1,15 +1,21 @@
 """What the tables of results share: columns with a meaning, a fingerprint of the values, and Parquet on disk."""
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
-from peerkd.results.arrays import FloatArray
+from peerkd.results.arrays import BoolArray, FloatArray
+
+_BATCH_ROWS: Final = 2**12
+"""Of a column that is read from disk in pieces."""
 
 
 class TableKind(NamedTuple):
@@ -50,14 +56,21 @@ def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> st
 
     Depends on names, types and values alone: not on how Arrow chunked, sliced or padded them.
     """
-    digest = hashlib.sha256()
-    for name in table.column_names:
-        if name in without:
-            continue
-        column = table.column(name)
-        digest.update(f"{name}:{column.type}:{len(column)};".encode())
-        _update(digest, column.combine_chunks())
-    return digest.hexdigest()
+    return _fingerprint(
+        table.schema, lambda name: iter(table.column(name).chunks), num_rows=table.num_rows, without=without
+    )
+
+
+def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = frozenset()) -> str:
+    """Return the ``fingerprint`` of what ``write`` wrote; few of its values are in memory at a time."""
+    with pq.ParquetFile(path) as file:
+
+        def pieces(name: str) -> Iterator[pa.Array]:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[name], use_threads=False):
+                yield batch.column(0)
+
+        # Not the file's own schema: Parquet calls the items of a list otherwise.
+        return _fingerprint(kind.schema, pieces, num_rows=file.metadata.num_rows, without=without)
 
 
 def write(table: pa.Table, path: Path, kind: TableKind) -> None:
@@ -67,6 +80,16 @@ def write(table: pa.Table, path: Path, kind: TableKind) -> None:
         ValueError: If the table is not of its kind.
     """
     pq.write_table(checked(table, kind), path, compression="zstd")
+
+
+@contextmanager
+def open_writer(path: Path, kind: TableKind) -> Iterator[Callable[[pa.Table], None]]:
+    """Lend what appends tables of one kind to a Parquet file, each as a row group.
+
+    It raises ValueError if a table is not of its kind.
+    """
+    with pq.ParquetWriter(path, kind.schema, compression="zstd") as writer:
+        yield lambda table: writer.write_table(checked(table, kind), row_group_size=max(table.num_rows, 1))
 
 
 def read(path: Path, kind: TableKind) -> pa.Table:
@@ -89,19 +112,50 @@ def read(path: Path, kind: TableKind) -> pa.Table:
         raise ArtifactCorruptError(f"{path} does not hold a {kind.noun}: {error}") from error
 
 
-def _update(digest: "hashlib._Hash", array: pa.Array) -> None:
-    """Feed validity, lengths and values; what lies in the memory of a null is never looked at."""
-    digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
-    if pa.types.is_list(array.type):
-        digest.update(array.value_lengths().fill_null(0).to_numpy().astype("<i8").tobytes())
-        _update(digest, array.flatten())
-    elif pa.types.is_floating(array.type) or pa.types.is_integer(array.type):
-        values: FloatArray = array.fill_null(0).to_numpy(zero_copy_only=False)
-        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+def _fingerprint(
+    schema: pa.Schema, pieces: Callable[[str], Iterator[pa.Array]], *, num_rows: int, without: frozenset[str]
+) -> str:
+    digest = hashlib.sha256()
+    for column in schema:
+        if column.name not in without:
+            digest.update(f"{column.name}:{column.type}:{num_rows};".encode())
+            _update(digest, column.type, partial(pieces, column.name))
+    return digest.hexdigest()
+
+
+def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Iterator[pa.Array]]) -> None:
+    """Feed validity, lengths and values of a column; what lies in the memory of a null is never looked at.
+
+    Args:
+        digest: Takes the bytes.
+        kind: Type of the column.
+        pieces: Returns the column piece by piece; called several times.
+    """
+    _update_with_validity(digest, pieces())
+    if pa.types.is_list(kind):
+        for array in pieces():
+            digest.update(array.value_lengths().fill_null(0).to_numpy().astype("<i8").tobytes())
+        _update(digest, kind.value_type, lambda: (array.flatten() for array in pieces()))
+    elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        for array in pieces():
+            values: FloatArray = array.fill_null(0).to_numpy(zero_copy_only=False)
+            digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
     else:
-        texts = [_as_bytes(value) for value in array.to_pylist()]
-        digest.update(np.array([len(text) for text in texts], "<i8").tobytes())
-        digest.update(b"".join(texts))
+        for array in pieces():
+            digest.update(np.array([len(_as_bytes(value)) for value in array.to_pylist()], "<i8").tobytes())
+        for array in pieces():
+            digest.update(b"".join(_as_bytes(value) for value in array.to_pylist()))
+
+
+def _update_with_validity(digest: "hashlib._Hash", pieces: Iterator[pa.Array]) -> None:
+    """Feed a bit a value, packed as if the pieces were one."""
+    rest: BoolArray = np.empty(0, dtype=np.bool_)
+    for array in pieces:
+        is_valid = np.concatenate([rest, array.is_valid().to_numpy(zero_copy_only=False)])
+        num_packed = len(is_valid) // 8 * 8
+        digest.update(np.packbits(is_valid[:num_packed]).tobytes())
+        rest = is_valid[num_packed:]
+    digest.update(np.packbits(rest).tobytes())
 
 
 def _as_bytes(value: str | bytes | None) -> bytes:

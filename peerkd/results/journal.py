@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,12 +11,12 @@ from peerkd.errors import ArtifactCorruptError
 
 
 class Journal:
-    """The records of earlier attempts, and the place for new ones. Open it with ``open_journal``."""
+    """The place for new records, after those of earlier attempts. Open it with ``open_journal``."""
 
-    def __init__(self, file: BinaryIO, records: list[dict[str, Any]]) -> None:
+    def __init__(self, file: BinaryIO, *, num_records: int) -> None:
         self._file = file
-        self.records = records
-        """Every record so far, oldest first."""
+        self.num_records = num_records
+        """So far, those of earlier attempts among them. They are on the disk, not in memory."""
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one record. When this returns, a kill of the process no longer loses it.
@@ -25,7 +25,7 @@ class Journal:
         """
         self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
         self._file.flush()
-        self.records.append(dict(record))
+        self.num_records += 1
 
 
 @contextmanager
@@ -37,25 +37,30 @@ def open_journal(path: Path) -> Iterator[Journal]:
     """
     with path.open("a+b") as file:
         file.seek(0)
-        content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.ftruncate(file.fileno(), len(whole))
-        yield Journal(file, _read_all(whole, path))
+        num_records = sum(1 for _ in _records(file, path))
+        file.seek(0)
+        whole = sum(len(line) for line in file if line.endswith(b"\n"))
+        if whole < file.tell():
+            os.ftruncate(file.fileno(), whole)
+        yield Journal(file, num_records=num_records)
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a journal that somebody may be writing to: a last line that is not whole is left out.
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a journal that somebody may be writing to: a last line that is not whole is left out.
 
     Raises:
         ArtifactCorruptError: If a line other than the last is not a record.
     """
-    content = path.read_bytes()
-    return _read_all(content[: content.rfind(b"\n") + 1], path)
+    with path.open("rb") as file:
+        yield from _records(file, path)
 
 
-def _read_all(lines: bytes, path: Path) -> list[dict[str, Any]]:
-    return [_read(line, path, number) for number, line in enumerate(lines.splitlines(), start=1)]
+def _records(file: Iterable[bytes], path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(file, start=1):
+        if not line.endswith(b"\n"):
+            # Its rest may be written just now, and would look like a line of its own.
+            return
+        yield _read(line[:-1], path, number)
 
 
 def _read(line: bytes, path: Path, number: int) -> dict[str, Any]:

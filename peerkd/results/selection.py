@@ -130,19 +130,20 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
     is_default = num_changes == 0
     num_peers = trials.num_peers
     chosen, default, control = (np.full((num_peers, num_peers), NO_ROW, dtype=np.int64) for _ in range(3))
-    for student, teacher in np.argwhere(~np.eye(num_peers, dtype=bool)):
-        of_student = allowed & (trials.student == student)
-        of_pair = of_student & (trials.teacher == teacher)
-        defaults = np.flatnonzero(of_pair & is_default)
+    rows = _rows_by_pair(trials, allowed)
+    none = np.empty(0, dtype=np.int64)
+    for student, teacher in np.argwhere(~np.eye(num_peers, dtype=bool)).tolist():
+        of_pair = rows.get((student, teacher), none)
+        defaults = of_pair[is_default[of_pair]]
         if not defaults.size:
             raise ValueError(
                 f"Each pair must have a trial of the default on {default_transfer_set}, "
                 f"got none for student {student} and teacher {teacher}."
             )
         default[student, teacher] = defaults[0]
-        chosen[student, teacher] = _best(np.flatnonzero(of_pair & ~is_control), trials, num_changes)
-        without_teacher = of_pair | (of_student & (trials.teacher == NO_TEACHER))
-        control[student, teacher] = _best(np.flatnonzero(without_teacher & is_control), trials, num_changes)
+        chosen[student, teacher] = _best(of_pair[~is_control[of_pair]], trials, num_changes)
+        controls = np.sort(np.concatenate([of_pair, rows.get((student, NO_TEACHER), none)]))
+        control[student, teacher] = _best(controls[is_control[controls]], trials, num_changes)
 
     after = trials.accuracy_after
     is_pair = chosen != NO_ROW
@@ -178,6 +179,19 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     rows_PP[trials.student[complete[best]], trials.teacher[complete[best]]] = complete[best]
     transfer_set, temperature, alpha = best
     return SingleSetting(transfer_set=transfer_set, temperature=temperature, alpha=alpha, rows=rows_PP)
+
+
+def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int], IntArray]:
+    """Return the allowed rows of each student and teacher, ascending."""
+    rows = np.flatnonzero(allowed)
+    rows = rows[np.lexsort((trials.teacher[rows], trials.student[rows]))]
+    student, teacher = trials.student[rows], trials.teacher[rows]
+    firsts = np.flatnonzero((np.diff(student) != 0) | (np.diff(teacher) != 0)) + 1
+    return {
+        (int(trials.student[part[0]]), int(trials.teacher[part[0]])): part
+        for part in np.split(rows, firsts)
+        if part.size
+    }
 
 
 def _num_changes(trials: Candidates, default_transfer_set: str) -> IntArray:

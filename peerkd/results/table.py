@@ -33,7 +33,9 @@ TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
 
 _SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
 
-_KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA)
+KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA)
+
+_NOT_IN_FINGERPRINT: Final = frozenset({"seconds"})
 
 
 def assemble(records: Iterable[Record]) -> pa.Table:
@@ -52,7 +54,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     """
     rows = list(records)
     for row in rows:
-        _check_record(row)
+        check_record(row)
     rows.sort(key=_order)
     _refuse_duplicates(rows)
 
@@ -74,25 +76,35 @@ def assemble(records: Iterable[Record]) -> pa.Table:
             _add_gains(columns, f"{split}_{scope}", controls)
 
     table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in TRIALS_SCHEMA}, TRIALS_SCHEMA)
-    return arrow.checked(table, _KIND)
+    return arrow.checked(table, KIND)
 
 
 def fingerprint(table: pa.Table) -> str:
     """Return the SHA-256 of every column except ``seconds``; see ``arrow.fingerprint``."""
-    return arrow.fingerprint(table, without=frozenset({"seconds"}))
+    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT)
+
+
+def fingerprint_file(path: Path) -> str:
+    """Return the ``fingerprint`` of a table on disk, without the whole table in memory."""
+    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write the table of trials as Parquet; see ``arrow.write``."""
-    arrow.write(table, path, _KIND)
+    arrow.write(table, path, KIND)
 
 
 def read_table(path: Path) -> pa.Table:
     """Read what ``write_table`` wrote; see ``arrow.read``."""
-    return arrow.read(path, _KIND)
+    return arrow.read(path, KIND)
 
 
-def _check_record(row: Record) -> None:
+def check_record(row: Record) -> None:
+    """Refuse a mapping that is no record of a trial.
+
+    Raises:
+        ValueError: If it has other keys than ``RECORD_COLUMNS``, or lacks a required value.
+    """
     expected = set(RECORD_COLUMNS)
     empty = {name for name in _REQUIRED_COLUMNS if row.get(name) is None}
     for problem, names in (("lacks", expected - row.keys() | empty), ("must not have", row.keys() - expected)):

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -31,7 +32,9 @@ class Shard:
     """A part of a stage's work that one worker does. The shards are the same whatever the number of workers."""
 
     name: str
-    tasks: tuple[Any, ...]
+    tasks: Sequence[Any]
+    """They may be made when they are asked for."""
+
     num_records: int
     """What the tasks leave in the journal, one record a piece of work."""
 
@@ -172,14 +175,16 @@ def _rank(life: str) -> tuple[str, str]:
 
 
 def cut(tasks: Sequence[Any], *, num_records: Callable[[Any], int], max_shards: int) -> list[Shard]:
-    """Return tasks in their order as at most ``max_shards`` shards of nearly equal numbers of tasks."""
+    """Return tasks in their order as at most ``max_shards`` shards of nearly equal numbers of tasks.
+
+    A shard refers to its tasks as a slice: where ``tasks`` are made when they are asked for, so are those of a shard.
+
+    Args:
+        tasks: All of them.
+        num_records: Of a slice of the tasks, how many records they leave.
+        max_shards: At least 1.
+    """
     num_shards = min(max_shards, len(tasks))
     bounds = [len(tasks) * number // num_shards for number in range(num_shards + 1)]
-    return [
-        Shard(
-            name=f"{number:04d}",
-            tasks=tuple(tasks[bounds[number] : bounds[number + 1]]),
-            num_records=sum(num_records(task) for task in tasks[bounds[number] : bounds[number + 1]]),
-        )
-        for number in range(num_shards)
-    ]
+    parts = [tasks[start:stop] for start, stop in pairwise(bounds)]
+    return [Shard(name=f"{number:04d}", tasks=part, num_records=num_records(part)) for number, part in enumerate(parts)]

@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class Work:
     identity: Callable[[Record], Hashable]
     """What tells one record from all others of the stage."""
 
-    left: Callable[[Sequence[Any], set[Any]], Sequence[Any]]
+    left: Callable[[Sequence[Any], set[Any]], Iterable[Any]]
     """What remains of a shard's tasks, given the identities of the records that are there."""
 
     found: Callable[[int], None]
@@ -59,11 +59,11 @@ class Held:
     def __init__(self, shard: Shard, journal: Journal, close: Callable[[], None], *, journal_name: str) -> None:
         self.shard, self.journal, self.close = shard, journal, close
         self.journal_name = journal_name
-        self.tasks: Sequence[Any] = ()
+        self.tasks: Iterable[Any] = ()
         """What was left to do when the shard was taken."""
 
-        self.known: dict[Hashable, Record] = {}
-        """Every record of the shard, whoever made it."""
+        self.num_records = 0
+        """Of the shard so far, whoever made them. They themselves are in journals."""
 
         self.is_saved = True
         self.checkpoint_version = 0
@@ -73,7 +73,7 @@ class Held:
 
 
 class Sharing:
-    """The shards that this worker holds, and the records that it knows. Made by ``share``."""
+    """The shards that this worker holds. It keeps no records, however many there are. Made by ``share``."""
 
     def __init__(
         self,
@@ -88,7 +88,6 @@ class Sharing:
         self._shards = {shard.name: shard for shard in work.shards}
         self._is_published = is_published
         self._held: dict[str, Held] = {}
-        self._records: dict[str, dict[Hashable, Record]] = {}
         self._told: set[str] = set()
         self._waits = False
         self._failure: Exception | None = None
@@ -105,7 +104,7 @@ class Sharing:
                 return
             held = self._take()
             if held:
-                yield from [(held, task) for task in held.tasks]
+                yield from ((held, task) for task in held.tasks)
             elif self._is_over():
                 break
             else:
@@ -119,27 +118,29 @@ class Sharing:
         self._workspace.save(*names)
         held.journal.append(record)
         held.is_saved = False
-        held.known[self._work.identity(record)] = record
-        if len(held.known) == held.shard.num_records:
+        held.num_records += 1
+        if held.num_records == held.shard.num_records:
             self._finish(held)
 
-    def records(self) -> list[Record]:
-        """Return the records of all shards, when all are done.
+    def records(self) -> Iterator[Record]:
+        """Yield the records of all shards from their journals, when all are done; two of one identity count as one.
 
         Raises:
-            ArtifactCorruptError: If some are missing.
+            ArtifactCorruptError: If some are missing; it is told after what is there of their shard.
         """
         self._board.look()
         for shard in self._shards.values():
-            if len(self._records.get(shard.name, ())) < shard.num_records:
-                self._records[shard.name] = self._load(shard)
-            num_records = len(self._records[shard.name])
-            if num_records != shard.num_records:
+            seen: set[Hashable] = set()
+            for record in self._load(shard):
+                identity = self._work.identity(record)
+                if identity not in seen:
+                    seen.add(identity)
+                    yield record
+            if len(seen) != shard.num_records:
                 raise ArtifactCorruptError(
                     f"The journals of part {shard.name} of {self._work.stage} must have {shard.num_records} records, "
-                    f"got {num_records}."
+                    f"got {len(seen)}."
                 )
-        return [record for name in self._shards for record in self._records[name].values()]
 
     def checkpoint(self, shard: str) -> Path:
         """Return the file that the work at a shard may go on from. Written here, it is saved now and then."""
@@ -190,7 +191,7 @@ class Sharing:
         while shard := self._board.claim():
             self._tell_of_others()
             held = self._open(shard)
-            if held.tasks:
+            if held.num_records < shard.num_records:
                 self._held[shard.name] = held
                 self._wait(False)
                 return held
@@ -200,14 +201,14 @@ class Sharing:
         return None
 
     def _open(self, shard: Shard) -> Held:
-        known = self._load(shard)
+        known = {self._work.identity(record) for record in self._load(shard)}
         name = f"{_JOURNALS}{shard.name}/{self._board.life}.jsonl"
         path = self._workspace.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         stack = ExitStack()
         held = Held(shard, stack.enter_context(open_journal(path)), stack.close, journal_name=name)
-        held.known = known
-        held.tasks = self._work.left(shard.tasks, set(known))
+        held.num_records = len(known)
+        held.tasks = self._work.left(shard.tasks, known)
         self._told.add(shard.name)
         self._work.found(len(known))
         live, saved = self.checkpoint(shard.name), f"{_CHECKPOINTS}{shard.name}.safetensors"
@@ -216,19 +217,19 @@ class Sharing:
             shutil.copyfile(self._workspace.folder / saved, live)
         return held
 
-    def _load(self, shard: Shard) -> dict[Hashable, Record]:
-        known: dict[Hashable, Record] = {}
-        for name in sorted(self._board.names):
-            if name.startswith(f"{_JOURNALS}{shard.name}/") and self._workspace.load(name):
-                known |= {self._work.identity(record): record for record in read_journal(self._workspace.folder / name)}
-        return known
+    def _load(self, shard: Shard) -> Iterator[Record]:
+        journals = f"{_JOURNALS}{shard.name}/"
+        own = f"{journals}{self._board.life}.jsonl"
+        for name in sorted(name for name in self._board.names if name.startswith(journals)):
+            # Our own is here as we wrote it.
+            if name == own or self._workspace.load(name):
+                yield from read_journal(self._workspace.folder / name)
 
     def _finish(self, held: Held) -> None:
-        if held.journal.records:
+        if held.journal.num_records:
             self._workspace.save(held.journal_name)
         self._board.finish(held.shard)
         self._held.pop(held.shard.name, None)
-        self._records[held.shard.name] = held.known
         held.close()
         for path in (self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)):
             path.unlink(missing_ok=True)

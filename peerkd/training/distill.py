@@ -3,72 +3,91 @@
 Shape suffixes: B = batch, K = classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.losses.distillation import joint_loss
-from peerkd.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
-from peerkd.training.samples import SampleSet
+from peerkd.training.optimizers import (
+    build_optimizer,
+    learning_rate_at,
+    momenta_of,
+    restore_momenta,
+    set_learning_rate,
+)
+from peerkd.training.precision import autocast
+from peerkd.training.samples import Batches
 
-TeacherLogits = Sequence[Sequence[Tensor]]
-"""``logits_BK`` of the teacher for every batch of every epoch, in the order of ``SampleSet.batches``."""
+TeacherLogits = Mapping[int, Sequence[Tensor]]
+"""By epoch, ``logits_BK`` of the teacher for every batch, float32, in the order of ``SampleSet.batches``."""
 
 
 @torch.no_grad()
-def teacher_logits(teacher: nn.Module, samples: SampleSet, *, epochs: int, mode: str) -> TeacherLogits:
+def teacher_logits(
+    teacher: nn.Module, samples: Batches, *, epochs: range, mode: str, precision: str = "float32"
+) -> TeacherLogits:
     """Run a teacher once over the views that all its students will see.
 
     Args:
         teacher: Its weights and running statistics are left as they were.
         samples: The transfer set.
-        epochs: Of the distillation.
+        epochs: Of the distillation, counted from 0.
         mode: ``eval`` or ``train``, for the teacher's batch normalisation.
+        precision: Of the pass, ``float32`` or ``bfloat16``.
     """
-    if mode == "eval":
-        teacher.eval()
-        return [[teacher(batch.images_NCHW) for batch in samples.batches(epoch)] for epoch in range(epochs)]
-    statistics = {name: buffer.clone() for name, buffer in teacher.named_buffers()}
-    teacher.train()
-    logits = [[teacher(batch.images_NCHW) for batch in samples.batches(epoch)] for epoch in range(epochs)]
+    statistics = {name: buffer.clone() for name, buffer in teacher.named_buffers()} if mode == "train" else {}
+    teacher.train(mode == "train")
+    with autocast(samples.device, precision):
+        logits = {epoch: [teacher(batch.images_NCHW).float() for batch in samples.batches(epoch)] for epoch in epochs}
     for name, buffer in teacher.named_buffers():
-        buffer.copy_(statistics[name])
+        if name in statistics:
+            buffer.copy_(statistics[name])
     teacher.eval()
     return logits
 
 
 def distill(
     student: nn.Module,
-    samples: SampleSet,
+    samples: Batches,
     *,
     teacher: TeacherLogits | None,
     distillation_weight: float,
     temperature: float | None,
     recipe: DistillConfig,
-) -> None:
-    """Train ``student`` in place on a transfer set for ``recipe.epochs``.
+    epochs: range | None = None,
+    momenta: Mapping[str, Tensor] | None = None,
+) -> Mapping[str, Tensor]:
+    """Train ``student`` in place on a transfer set, for all epochs of the recipe or for some of them.
 
     Args:
-        student: Pre-trained; on its device; channels-last memory. Momentum starts from nothing.
+        student: Pre-trained; on its device; channels-last memory.
         samples: The transfer set.
-        teacher: From ``teacher_logits``; None for a control, whose weight is 0.
+        teacher: From ``teacher_logits``, for these epochs; None for a control, whose weight is 0.
         distillation_weight: Weight of the divergence, from 0 to 1.
         temperature: T; None for a control.
-        recipe: Epochs, optimiser, schedule and conventions.
+        recipe: Epochs, optimiser, schedule, precision and conventions.
+        epochs: Those to do, counted from 0. The schedule is that of all the recipe's epochs. None: all.
+        momenta: What a call for the epochs before returned; None before the first one.
+
+    Returns:
+        The momentum of each parameter, by name: with it and the student, training goes on as if it had not stopped.
     """
     conventions: ConventionsConfig = recipe.conventions
     optimizer = build_optimizer(student, recipe)
+    restore_momenta(optimizer, student, momenta or {})
     num_steps = recipe.epochs * samples.num_batches
     student.train()
-    for epoch in range(recipe.epochs):
+    for epoch in epochs or range(recipe.epochs):
         for index, batch in enumerate(samples.batches(epoch)):
             step = epoch * samples.num_batches + index
             set_learning_rate(optimizer, learning_rate_at(step, num_steps=num_steps, recipe=recipe))
             optimizer.zero_grad()
+            with autocast(samples.device, recipe.precision):
+                logits_BK = student(batch.images_NCHW).float()
             loss = joint_loss(
-                student(batch.images_NCHW),
+                logits_BK,
                 labels_B=batch.labels_B,
                 teacher_logits_BK=None if teacher is None else teacher[epoch][index],
                 distillation_weight=distillation_weight,
@@ -79,3 +98,4 @@ def distill(
             )
             loss.backward()
             optimizer.step()
+    return momenta_of(optimizer, student)

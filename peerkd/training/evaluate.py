@@ -1,9 +1,10 @@
 """Judging networks: predictions on the evaluation samples of a peer, and what they say of it.
 
-Shape suffixes: N = evaluation samples of one peer in one split, B = batch, C = image channels, H W = image size.
+Shape suffixes: G = networks, N = evaluation samples of one peer in one split, B = batch, K = classes, C = image
+channels, H W = image size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.results import outcome
 from peerkd.results.schema import SPLITS
+from peerkd.training.precision import autocast
 
 _BATCH_SIZE: Final = 500
 
@@ -37,9 +39,20 @@ class _Samples(NamedTuple):
 class Judge:
     """The evaluation samples, read once and kept on the device as uint8."""
 
-    def __init__(self, dataset: ImageDataset, assignment: Assignment, *, device: torch.device) -> None:
+    def __init__(
+        self, dataset: ImageDataset, assignment: Assignment, *, device: torch.device, precision: str = "float32"
+    ) -> None:
+        """Describe what networks are judged on; nothing is read before the first is.
+
+        Args:
+            dataset: Where the images are.
+            assignment: Says which of them are for evaluation.
+            device: Where the networks are.
+            precision: That networks compute in, ``float32`` or ``bfloat16``.
+        """
         self._dataset = dataset
         self._device = device
+        self._precision = precision
         self._globals = {"validation": assignment.validation, "test": assignment.test}
         self._owns = {"validation": assignment.own_validation, "test": assignment.own_test}
         self._mean_C = torch.tensor(dataset.channel_mean, device=device)
@@ -51,7 +64,25 @@ class Judge:
     def predict(self, network: nn.Module, *, peer: int) -> Predictions:
         """Return the predicted classes of a peer's evaluation samples. The network is left in evaluation mode."""
         network.eval()
-        return {split: self._predict(network, self._samples(split, peer).images_NCHW) for split in SPLITS}
+        (predictions,) = self.predict_many(lambda images_BCHW: network(images_BCHW).unsqueeze(0), peers=[peer])
+        return predictions
+
+    def predict_many(self, logits: Callable[[Tensor], Tensor], *, peers: Sequence[int]) -> list[Predictions]:
+        """Return what several networks predict, each on its own peer's evaluation samples.
+
+        Args:
+            logits: Takes ``images_BCHW`` and returns ``logits_GBK`` of all networks in evaluation mode.
+            peers: Of each network, the peer that it is judged as.
+        """
+        predictions: list[dict[str, _Indices]] = [{} for _ in peers]
+        for split in SPLITS:
+            images = {id(self._samples(split, peer).images_NCHW): peer for peer in peers}
+            predicted = {
+                key: self._predict(logits, self._samples(split, peer).images_NCHW) for key, peer in images.items()
+            }
+            for place, peer in enumerate(peers):
+                predictions[place][split] = predicted[id(self._samples(split, peer).images_NCHW)][place]
+        return list(predictions)
 
     def compare(self, before: Predictions, after: Predictions, *, peer: int) -> dict[str, Any]:
         """Return the columns of ``TRIALS_SCHEMA`` that tell what a training did to a peer."""
@@ -80,13 +111,14 @@ class Judge:
         return values
 
     @torch.inference_mode()
-    def _predict(self, network: nn.Module, images_NCHW: Tensor) -> _Indices:
+    def _predict(self, logits: Callable[[Tensor], Tensor], images_NCHW: Tensor) -> _Indices:
         predictions: list[Tensor] = []
         for images_BCHW in images_NCHW.split(_BATCH_SIZE):
             normal_BCHW = normalize(images_BCHW, mean_C=self._mean_C, std_C=self._std_C)
-            logits_BK = network(normal_BCHW.contiguous(memory_format=torch.channels_last))
-            predictions.append(logits_BK.argmax(dim=1))
-        return torch.cat(predictions).cpu().numpy()
+            with autocast(self._device, self._precision):
+                logits_GBK = logits(normal_BCHW.contiguous(memory_format=torch.channels_last))
+            predictions.append(logits_GBK.argmax(dim=2))
+        return torch.cat(predictions, dim=1).cpu().numpy()
 
     def _read_samples(self, split: str, peer: int) -> _Samples:
         everyone, own = self._globals[split], self._owns[split][peer]

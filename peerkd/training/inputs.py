@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig, Run
+from peerkd.training.plan import Unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +45,29 @@ class SweepInputs:
     peers_folder: Path
     device: str
     """``cpu``, or ``cuda`` for the GPU of the worker's number."""
+
+    states_folder: Path | None = None
+    """Takes where each trial stands at the end of a leg, and has what legs go on from. None: legs are whole trials."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leg:
+    """Some of the epochs of each trial of a unit. Legs, one after another, end in what whole trials end in."""
+
+    unit: Unit
+    first_epoch: int
+    """Counted from 0. Where it is not 0, the trials have been done up to here."""
+
+    last_epoch: int
+    """The epochs done at the end."""
+
+
+class WayTaken(NamedTuple):
+    """A worker has measured how a kind of work is done fastest."""
+
+    kind: str
+    text: str
+    """What it has chosen, for people."""
 
 
 class EpochDone(NamedTuple):

@@ -1,9 +1,10 @@
 """The optimiser and its schedule, from a recipe."""
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from peerkd.config.training import RecipeConfig
 
@@ -41,3 +42,18 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
     """Set the rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
+
+
+def momenta_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
+    """Return the momentum of each parameter that has one, by the parameter's name."""
+    states = {name: optimizer.state[parameter] for name, parameter in network.named_parameters()}
+    return {
+        name: state["momentum_buffer"] for name, state in states.items() if state.get("momentum_buffer") is not None
+    }
+
+
+def restore_momenta(optimizer: torch.optim.Optimizer, network: nn.Module, momenta: Mapping[str, Tensor]) -> None:
+    """Give an optimiser what ``momenta_of`` returned."""
+    for name, parameter in network.named_parameters():
+        if name in momenta:
+            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])

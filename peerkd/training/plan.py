@@ -1,8 +1,10 @@
 """The trials of a sweep, and their order: a list of units that can be done anywhere, in any order. No torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple, overload
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, TransferSet
@@ -76,49 +78,137 @@ def settings(config: ExperimentConfig, transfer_set: TransferSet) -> tuple[Setti
     return tuple(sorted(setting for setting in weighed if setting.distillation_weight > 0))
 
 
-def plan(config: ExperimentConfig) -> list[Unit]:
+class Plan(Sequence[Unit]):
+    """Units that are made when they are asked for, so that a plan of millions takes no memory. Slices are plans too."""
+
+    def __init__(self, blocks: Sequence["_Block"], places: range) -> None:
+        self._blocks, self._places = blocks, places
+        self._ends = list(accumulate(block.num_units for block in blocks))
+
+    def __len__(self) -> int:
+        """Return the number of units."""
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Unit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Plan": ...
+
+    def __getitem__(self, index: int | slice) -> "Unit | Plan":
+        """Return a unit, or the plan of some."""
+        if isinstance(index, slice):
+            return Plan(self._blocks, self._places[index])
+        place = self._places[index]
+        number = bisect_right(self._ends, place)
+        block = self._blocks[number]
+        return block.unit(place - self._ends[number] + block.num_units)
+
+    @property
+    def num_trials(self) -> int:
+        """The number of trials, which no unit is made for."""
+        if self._places.step != 1:
+            return sum(len(unit.trials) for unit in self)
+        first, stop = self._places.start, self._places.stop
+        return sum(
+            block.num_trials * max(min(end, stop) - max(end - block.num_units, first), 0)
+            for block, end in zip(self._blocks, self._ends, strict=True)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Block:
+    """Units of one kind on one transfer set, all equally large."""
+
+    num_units: int
+    num_owners: int
+    num_trials: int
+    """Of each unit."""
+
+    unit: Callable[[int], Unit]
+    """Makes one by its number."""
+
+
+def plan(config: ExperimentConfig) -> Plan:
     """Return every trial of the sweep, each exactly once, as units; the largest come first so that none ends late.
 
     All ordered pairs of peers, so that every peer is student and teacher to every other. The control of a student
     on a set depends on neither temperature nor teacher, so it is one trial however large the grid.
     """
-    peers = range(config.partition.num_peers)
-    units: list[Unit] = []
+    blocks: list[_Block] = []
     for transfer_set in config.sweep.transfer_sets:
-        grid = settings(config, transfer_set)
-        for (owners, teacher), students in _groups(transfer_set, peers):
-            trials = tuple(Trial(student, teacher, transfer_set, setting) for student in students for setting in grid)
-            units.append(Unit(owners=owners, teacher=teacher, trials=trials))
-        units.extend(_controls(config, transfer_set, peers))
-    return sorted(units, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
+        blocks.append(_distillations(transfer_set, settings(config, transfer_set), config.partition.num_peers))
+        blocks.extend(_controls(config, transfer_set))
+    blocks.sort(key=lambda block: -block.num_trials * max(block.num_owners, 1))
+    return Plan(blocks, range(sum(block.num_units for block in blocks)))
 
 
-def _groups(transfer_set: TransferSet, peers: Sequence[int]) -> Iterator[tuple[tuple[tuple[int, ...], int], list[int]]]:
-    """Yield (owners of the set, teacher) with the students that they serve."""
-    groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
-    for student in peers:
-        for teacher in peers:
-            if student != teacher:
-                owners = set_owners(transfer_set, student=student, teacher=teacher)
-                groups.setdefault((owners, teacher), []).append(student)
-    yield from groups.items()
+def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], num_peers: int) -> _Block:
+    """Return the units with a teacher: one a teacher where it serves all students on one set, else one a pair."""
+
+    def of_teacher(number: int) -> Unit:
+        teacher = (number + 1) % num_peers
+        return unit(teacher, [student for student in range(num_peers) if student != teacher])
+
+    def of_pair(number: int) -> Unit:
+        # Students in order, and for each of them the teachers.
+        student, place = divmod(number, num_peers - 1)
+        return unit(place + (place >= student), [student])
+
+    def unit(teacher: int, students: Sequence[int]) -> Unit:
+        return Unit(
+            owners=set_owners(transfer_set, student=students[0], teacher=teacher),
+            teacher=teacher,
+            trials=tuple(Trial(student, teacher, transfer_set, setting) for student in students for setting in grid),
+        )
+
+    serves_all = transfer_set in ("teacher", "public", "public_unlabelled")
+    return _Block(
+        num_units=num_peers if serves_all else num_peers * (num_peers - 1),
+        num_owners=len(set_owners(transfer_set, student=0, teacher=1)),
+        num_trials=len(grid) * (num_peers - 1 if serves_all else 1),
+        unit=of_teacher if serves_all else of_pair,
+    )
 
 
-def _controls(config: ExperimentConfig, transfer_set: TransferSet, peers: Sequence[int]) -> Iterator[Unit]:
-    if transfer_set == "public_unlabelled":
-        return  # plain fine-tuning needs labels
-    alpha = 0.0 if config.distill.conventions.alpha_weighs == "distillation" else 1.0
-    control = Setting(None, alpha, 0.0)
-    if transfer_set in ("student", "public"):
-        trials = [Trial(student, None, transfer_set, control) for student in peers]
-    else:
-        trials = [Trial(s, t, transfer_set, control) for s in peers for t in peers if s != t]
-    groups: dict[tuple[int, ...], list[Trial]] = {}
-    for trial in trials:
-        teacher = trial.student if trial.teacher is None else trial.teacher
-        groups.setdefault(set_owners(transfer_set, student=trial.student, teacher=teacher), []).append(trial)
-    for owners, members in groups.items():
-        yield Unit(owners=owners, teacher=None, trials=tuple(members))
+def _controls(config: ExperimentConfig, transfer_set: TransferSet) -> Iterator[_Block]:
+    num_peers = config.partition.num_peers
+    control = Setting(None, 0.0 if config.distill.conventions.alpha_weighs == "distillation" else 1.0, 0.0)
+
+    def unit(owners: tuple[int, ...], pairs: Iterable[tuple[int, int | None]]) -> Unit:
+        trials = tuple(Trial(student, teacher, transfer_set, control) for student, teacher in pairs)
+        return Unit(owners=owners, teacher=None, trials=trials)
+
+    def of_student(number: int) -> Unit:
+        return unit((number,), [(number, None)])
+
+    def of_public(_: int) -> Unit:
+        return unit((), ((student, None) for student in range(num_peers)))
+
+    def of_teachers_data(number: int) -> Unit:
+        teacher = (number + 1) % num_peers
+        return unit((teacher,), ((student, teacher) for student in range(num_peers) if student != teacher))
+
+    def of_both(number: int) -> Unit:
+        # Unordered pairs in order, those of peer 0 first.
+        first = bisect_right(range(num_peers), number, key=num_pairs_before) - 1
+        second = number - num_pairs_before(first) + first + 1
+        return unit((first, second), ((first, second), (second, first)))
+
+    def num_pairs_before(peer: int) -> int:
+        return peer * (2 * num_peers - peer - 1) // 2
+
+    match transfer_set:
+        case "student":
+            yield _Block(num_units=num_peers, num_owners=1, num_trials=1, unit=of_student)
+        case "teacher":
+            yield _Block(num_units=num_peers, num_owners=1, num_trials=num_peers - 1, unit=of_teachers_data)
+        case "both":
+            yield _Block(num_units=num_peers * (num_peers - 1) // 2, num_owners=2, num_trials=2, unit=of_both)
+        case "public":
+            yield _Block(num_units=1, num_owners=0, num_trials=num_peers, unit=of_public)
+        case "public_unlabelled":
+            pass  # plain fine-tuning needs labels
 
 
 def set_owners(transfer_set: TransferSet, *, student: int, teacher: int) -> tuple[int, ...]:
@@ -134,10 +224,9 @@ def set_owners(transfer_set: TransferSet, *, student: int, teacher: int) -> tupl
             return ()
 
 
-def without(units: Sequence[Unit], done: set[tuple[object, ...]]) -> list[Unit]:
-    """Return the units with the trials that are not among the identities in ``done``."""
-    left = (
-        Unit(owners=u.owners, teacher=u.teacher, trials=tuple(t for t in u.trials if t.identity not in done))
-        for u in units
-    )
-    return [unit for unit in left if unit.trials]
+def without(units: Iterable[Unit], done: set[tuple[object, ...]]) -> Iterator[Unit]:
+    """Yield the units with the trials that are not among the identities in ``done``."""
+    for unit in units:
+        left = tuple(trial for trial in unit.trials if trial.identity not in done) if done else unit.trials
+        if left:
+            yield Unit(owners=unit.owners, teacher=unit.teacher, trials=left)

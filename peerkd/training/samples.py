@@ -8,8 +8,8 @@ Shape suffixes: S = samples of the set, V = views, B = batch, N = V * B, C = ima
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import islice, pairwise
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,34 @@ class Batch(NamedTuple):
 
     num_samples: int
     """Of the whole batch: more than B where this is one part of several."""
+
+
+class Batches(Protocol):
+    """What a training reads, epoch by epoch."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+
+    @property
+    def num_batches(self) -> int:
+        """Batches, and so steps, of one epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over the batches of one epoch, counted from 0."""
+
+
+class FirstBatches:
+    """The first batches of each epoch of a set, as if there were no more."""
+
+    def __init__(self, samples: Batches, num_batches: int) -> None:
+        self._samples = samples
+        self.device = samples.device
+        self.num_batches = min(num_batches, samples.num_batches)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over the batches of one epoch, counted from 0."""
+        return islice(self._samples.batches(epoch), self.num_batches)
 
 
 class SampleSet:
@@ -74,7 +102,7 @@ class SampleSet:
         self.name = name
         self._batch_size = batch_size
         self._seed = seed
-        self._device = device
+        self.device = device
         self._cache_bytes = cache_bytes
         self._cached: dict[int, list[_Views]] = {}
         self._pixels = Pixels(dataset, indices_S, device=device, resident_bytes=resident_bytes)
@@ -146,10 +174,10 @@ class SampleSet:
 
     def _make_views(self, epoch: int, num_views: int, spans: list[tuple[int, int]]) -> Iterator[_Views]:
         order_S = generator(self._seed, "order", self.name, epoch).permutation(len(self))
-        device_order_S = torch.from_numpy(order_S).to(self._device)
+        device_order_S = torch.from_numpy(order_S).to(self.device)
         views = [
             self._draw_views(seed=derive_seed(self._seed, "views", *([view] if view else [])), epoch=epoch).to(
-                self._device
+                self.device
             )
             for view in range(num_views)
         ]

@@ -1,9 +1,13 @@
-"""Doing a unit of the sweep: batches and teacher logits once, then one student after another."""
+"""Doing units of the sweep: batches and teacher logits once for all trials of a unit, many tiny students at once.
+
+What a trial's record says depends neither on the other trials, nor on how many were done at once.
+"""
 
 import time
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import groupby
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,51 +16,81 @@ from torch import Tensor, nn
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.training.checkpoints import copy_state, load_tensors
-from peerkd.training.distill import distill, teacher_logits
+from peerkd.training.distill import TeacherLogits, distill, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
-from peerkd.training.inputs import SweepInputs
+from peerkd.training.group_size import GroupSizes
+from peerkd.training.inputs import Leg, SweepInputs, WayTaken
 from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
-from peerkd.training.plan import Unit
-from peerkd.training.samples import SampleSet
+from peerkd.training.plan import Trial, Unit
+from peerkd.training.samples import FirstBatches, SampleSet
+from peerkd.training.stacked.students import Students, pays
+from peerkd.training.trial_state import TrialState, load_state, save_state, state_path
 from peerkd.training.workers import Perform
+
+_NUM_KEPT_SETS: Final = 2
+"""Neighbours in the plan often have the same transfer set."""
+
+_NUM_KEPT_PEERS: Final = 32
+"""Their weights are kept in memory; those of others are read again when they are needed."""
+
+_NUM_MEASURED_BATCHES: Final = 2
 
 
 class Sweep:
     """The pre-trained peers, the data they distil on and are judged on. Opened once a process."""
 
     def __init__(self, inputs: SweepInputs, *, device: torch.device) -> None:
-        self._config = inputs.config
-        self._peers_folder = inputs.peers_folder
-        self._device = device
+        self._inputs, self._config, self._device = inputs, inputs.config, device
+        self._recipe = inputs.config.distill
         self._dataset = open_dataset(inputs.dataset_folder)
         self._assignment = Assignment.load(inputs.partition_folder)
-        self._judge = Judge(self._dataset, self._assignment, device=device)
+        self._judge = Judge(self._dataset, self._assignment, device=device, precision=self._recipe.precision)
+        self._group_sizes = GroupSizes()
         # One module an architecture, its state swapped for each trial.
         self._network = cache(self._build_network)
-        self._peer_state = cache(self._load_peer_state)
+        self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
         self._before = cache(self._predict_before)
+        self._transfer_set = lru_cache(maxsize=_NUM_KEPT_SETS)(self._read_transfer_set)
 
-    def do(self, unit: Unit) -> Iterator[dict[str, Any]]:
-        """Train and judge every trial of a unit; yield each one's record as soon as it is done."""
-        samples = self._transfer_set(unit)
+    def do(self, task: Unit | Leg) -> Iterator[dict[str, Any] | WayTaken]:
+        """Train and judge every trial of a unit, or some epochs of each; yield its record when that is done.
+
+        Raises:
+            ValueError: If a leg is to go on from where its trials have not come to.
+        """
+        leg = task if isinstance(task, Leg) else Leg(unit=task, first_epoch=0, last_epoch=self._recipe.epochs)
+        unit, epochs = leg.unit, range(leg.first_epoch, leg.last_epoch)
+        samples = self._transfer_set(unit.owners)
         logits = None
         if unit.teacher is not None:
-            teacher = self._peer(unit.teacher)
-            conventions = self._config.distill.conventions
-            logits = teacher_logits(teacher, samples, epochs=self._config.distill.epochs, mode=conventions.teacher_mode)
-        for trial in unit.trials:
-            started = time.perf_counter()
-            before = self._before(trial.student)
-            student = self._peer(trial.student)
-            distill(
-                student,
+            logits = teacher_logits(
+                self._peer(unit.teacher),
                 samples,
-                teacher=logits,
-                distillation_weight=trial.setting.distillation_weight,
-                temperature=trial.setting.temperature,
-                recipe=self._config.distill,
+                epochs=epochs,
+                mode=self._recipe.conventions.teacher_mode,
+                precision=self._recipe.precision,
             )
-            after = self._judge.predict(student, peer=trial.student)
+        for architecture, alike in groupby(unit.trials, key=lambda trial: self._config.architectures[trial.student]):
+            trials = list(alike)
+            size = self._group_size(architecture, samples) if self._is_stacked(architecture) else 1
+            yield from self._group_sizes.read_news()
+            for start in range(0, len(trials), size):
+                yield from self._do_group(trials[start : start + size], samples, logits, epochs)
+
+    def _do_group(
+        self, trials: Sequence[Trial], samples: SampleSet, logits: TeacherLogits | None, epochs: range
+    ) -> Iterator[dict[str, Any]]:
+        started = time.perf_counter()
+        before = [self._before(trial.student) for trial in trials]
+        starts = [self._start(trial, epochs) for trial in trials]
+        architecture = self._config.architectures[trials[0].student]
+        train = self._train_stacked if self._is_stacked(architecture) else self._train_alone
+        ends, after = train(architecture, trials, starts, samples, logits, epochs)
+        if self._inputs.states_folder:
+            for trial, end in zip(trials, ends, strict=True):
+                save_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.stop), end)
+        seconds = (time.perf_counter() - started) / len(trials)
+        for trial, *predictions in zip(trials, before, after, strict=True):
             yield {
                 "student": trial.student,
                 "teacher": trial.teacher,
@@ -66,18 +100,100 @@ class Sweep:
                 "distillation_weight": trial.setting.distillation_weight,
                 "seed": self._config.seed,
                 "num_transfer_samples": len(samples),
-                "epochs": self._config.distill.epochs,
-                **self._judge.compare(before, after, peer=trial.student),
-                "seconds": time.perf_counter() - started,
+                "epochs": epochs.stop,
+                **self._judge.compare(*predictions, peer=trial.student),
+                "seconds": seconds,
             }
 
-    def _transfer_set(self, unit: Unit) -> SampleSet:
-        parts = [self._assignment.train[owner] for owner in unit.owners] or [self._assignment.public]
+    def _train_stacked(
+        self,
+        architecture: str,
+        trials: Sequence[Trial],
+        starts: Sequence[TrialState],
+        samples: SampleSet,
+        logits: TeacherLogits | None,
+        epochs: range,
+    ) -> tuple[list[TrialState], list[Predictions]]:
+        students = self._stack(architecture, starts)
+        students.train(
+            samples,
+            teacher_logits=[logits] * len(trials),
+            distillation_weights=[trial.setting.distillation_weight for trial in trials],
+            temperatures=[trial.setting.temperature for trial in trials],
+            recipe=self._recipe,
+            epochs=epochs,
+        )
+        ends = [TrialState(students.state(place), students.momentum(place)) for place in range(len(trials))]
+        return ends, self._judge.predict_many(students.logits, peers=[trial.student for trial in trials])
+
+    def _train_alone(
+        self,
+        architecture: str,
+        trials: Sequence[Trial],
+        starts: Sequence[TrialState],
+        samples: SampleSet,
+        logits: TeacherLogits | None,
+        epochs: range,
+    ) -> tuple[list[TrialState], list[Predictions]]:
+        (trial,), (start,) = trials, starts
+        student = self._network(architecture)
+        copy_state(start.weights, student)
+        momenta = distill(
+            student,
+            samples,
+            teacher=logits,
+            distillation_weight=trial.setting.distillation_weight,
+            temperature=trial.setting.temperature,
+            recipe=self._recipe,
+            epochs=epochs,
+            momenta=start.momenta,
+        )
+        return [TrialState(student.state_dict(), momenta)], [self._judge.predict(student, peer=trial.student)]
+
+    def _start(self, trial: Trial, epochs: range) -> TrialState:
+        if epochs.start == 0:
+            return TrialState(self._peer_state(trial.student), {})
+        if self._inputs.states_folder is None:
+            raise ValueError("states_folder must be set where trials go on from earlier legs, got none.")
+        return load_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.start))
+
+    def _is_stacked(self, architecture: str) -> bool:
+        if self._device.type != "cpu" or self._recipe.precision != "float32":
+            return False
+        return pays(architecture, image_shape_CHW=self._dataset.image_shape)
+
+    def _group_size(self, architecture: str, samples: SampleSet) -> int:
+        """Return how many students to train at once; measured on the sets that come first."""
+
+        def train(num_students: int) -> None:
+            start = TrialState(self._network(architecture).state_dict(), {})
+            self._stack(architecture, [start] * num_students).train(
+                FirstBatches(samples, _NUM_MEASURED_BATCHES),
+                teacher_logits=[None] * num_students,
+                distillation_weights=[0.0] * num_students,
+                temperatures=[None] * num_students,
+                recipe=self._recipe,
+                epochs=range(1),
+            )
+
+        return self._group_sizes.best(architecture, train)
+
+    def _stack(self, architecture: str, starts: Sequence[TrialState]) -> Students:
+        return Students(
+            architecture,
+            [start.weights for start in starts],
+            momenta=[start.momenta for start in starts],
+            image_shape_CHW=self._dataset.image_shape,
+            num_classes=self._dataset.num_classes,
+        )
+
+    def _read_transfer_set(self, owners: tuple[int, ...]) -> SampleSet:
+        parts = [self._assignment.train[owner] for owner in owners] or [self._assignment.public]
         return sample_set(
             self._dataset,
             np.concatenate(parts),
-            name="distill " + ("+".join(map(str, unit.owners)) or "public"),
-            batch_size=self._config.distill.batch_size,
+            name="distill " + ("+".join(map(str, owners)) or "public"),
+            batch_size=self._recipe.batch_size,
             config=self._config,
             device=self._device,
         )
@@ -92,13 +208,19 @@ class Sweep:
         return build_peer(architecture, self._dataset, seed=0).to(self._device)
 
     def _load_peer_state(self, peer: int) -> Mapping[str, Tensor]:
-        tensors, _ = load_tensors(self._peers_folder / weights_name(peer))
+        tensors, _ = load_tensors(self._inputs.peers_folder / weights_name(peer))
         return {name: tensor.to(self._device) for name, tensor in tensors.items()}
 
     def _predict_before(self, peer: int) -> Predictions:
-        return self._judge.predict(self._peer(peer), peer=peer)
+        architecture = self._config.architectures[peer]
+        if not self._is_stacked(architecture):
+            return self._judge.predict(self._peer(peer), peer=peer)
+        # By the same arithmetic as afterwards.
+        student = self._stack(architecture, [TrialState(self._peer_state(peer), {})])
+        (predictions,) = self._judge.predict_many(student.logits, peers=[peer])
+        return predictions
 
 
 def start(inputs: SweepInputs, *, worker: int) -> Perform:
-    """Open the sweep in a worker process and return what does a unit there."""
+    """Open the sweep in a worker process and return what does a unit, or a leg of one, there."""
     return Sweep(inputs, device=worker_device(inputs.device, worker=worker)).do

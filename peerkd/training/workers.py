@@ -13,10 +13,14 @@ from importlib import import_module
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from peerkd.errors import PeerKDError, WorkerDiedError
+from peerkd.training.affinity import pin_to_core
 from peerkd.training.memory import keep_freed_memory
+
+_EXIT_UNKNOWN: Final = 255
+"""Of a process whose parent, the fork server, is gone too and has told nobody: all were killed together."""
 
 Perform = Callable[[Any], Iterator[Any]]
 """Does one task and yields its results one by one."""
@@ -65,7 +69,7 @@ def run_in_workers(
                 if task is None:
                     is_waiting = True
                     break
-                pipe = free.pop() if free else _start(context, workers, (start, arguments))
+                pipe = free.pop() if free else _start(context, workers, (start, arguments), num_workers)
                 tags[pipe], work = task
                 pipe.send(work)
             if is_over:
@@ -95,10 +99,18 @@ def _start(
     context: ForkServerContext | SpawnContext,
     workers: dict[connection.Connection, BaseProcess],
     start: tuple[str, tuple[Any, ...]],
+    num_workers: int,
 ) -> connection.Connection:
     ours, theirs = context.Pipe()
-    workers[ours] = context.Process(target=_serve, args=(theirs, *start, len(workers)), daemon=True)
-    workers[ours].start()
+    process = context.Process(target=_serve, args=(theirs, *start, len(workers), num_workers), daemon=True)
+    try:
+        process.start()
+    except (EOFError, OSError) as error:
+        # What processes are forked from may have been killed for its memory, or there is no memory for another.
+        raise WorkerDiedError(
+            f"A worker process could not be started ({error or 'the fork server is gone'}).", was_killed=True
+        ) from error
+    workers[ours] = process
     theirs.close()
     return ours
 
@@ -119,17 +131,18 @@ def _receive(pipe: connection.Connection, process: BaseProcess) -> tuple[str, An
         process.join()
         raise WorkerDiedError(
             f"A worker process ended with exit code {process.exitcode} before its work.",
-            was_killed=(process.exitcode or 0) < 0,
+            was_killed=(process.exitcode or 0) < 0 or process.exitcode == _EXIT_UNKNOWN,
         ) from error
     return message
 
 
-def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], number: int) -> None:
+def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], number: int, num_workers: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import torch
 
         torch.set_num_threads(1)
+        pin_to_core(number, num_workers=num_workers)
         keep_freed_memory()
         module, _, function = start.partition(":")
         perform: Perform = getattr(import_module(module), function)(*arguments, worker=number)

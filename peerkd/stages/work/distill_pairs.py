@@ -9,12 +9,12 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, say
-from peerkd.results import table
+from peerkd.results.spill import write_trials
 from peerkd.stages import machine
 from peerkd.stages.distill_pairs import NAME, TABLE_NAME, key, summary
-from peerkd.stages.shards import cut
+from peerkd.stages.shards import SCRATCH, cut
 from peerkd.stages.sharing import Sharing, Work, share
-from peerkd.training.inputs import SweepInputs
+from peerkd.training.inputs import SweepInputs, WayTaken
 from peerkd.training.plan import plan, record_identity, without
 from peerkd.training.workers import run_in_workers
 
@@ -41,7 +41,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
         device=device,
     )
     # Neighbours in the plan go together. The largest units come first: what ends last is small.
-    shards = cut(plan(config), num_records=lambda unit: len(unit.trials), max_shards=MAX_SHARDS)
+    shards = cut(plan(config), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS)
     progress = Progress(NAME, unit="trials", total=sum(shard.num_records for shard in shards))
     work = Work(
         stage=NAME,
@@ -56,15 +56,16 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
             _distill(sweep_inputs, sharing, progress, num_processes=num_processes)
             if not worker.leads or store.find(artifact):
                 return
-            trials = table.assemble(sharing.records())
-        table.write_table(trials, workspace.folder / TABLE_NAME)
+            trials = write_trials(
+                sharing.records(), workspace.folder / TABLE_NAME, scratch_folder=workspace.folder / SCRATCH
+            )
         manifest = store.publish(
             artifact,
             metadata={
                 "inputs": {"peers": references.reference(peers)},
-                "fingerprint": table.fingerprint(trials),
-                "num_trials": trials.num_rows,
-                "worker_seconds": sum(trials["seconds"].to_pylist()),
+                "fingerprint": trials.fingerprint,
+                "num_trials": trials.num_trials,
+                "worker_seconds": trials.seconds,
                 "device": device,
                 "versions": machine.software_versions(),
                 "machine": machine.describe_processor(),
@@ -74,9 +75,16 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
 
 
 def _distill(inputs: SweepInputs, sharing: Sharing, progress: Progress, *, num_processes: int) -> None:
+    told: set[str] = set()
     for held, record in run_in_workers(
         "peerkd.training.sweep:start", (inputs,), sharing.tasks(), num_workers=num_processes
     ):
+        if isinstance(record, WayTaken):
+            # Each process measures for itself, and finds about the same.
+            if record.kind not in told:
+                say(NAME, record.text)
+            told.add(record.kind)
+            continue
         sharing.append(held, record)
         progress.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])

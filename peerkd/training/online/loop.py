@@ -6,11 +6,9 @@ Shape suffixes: V = views, B = batch, N = V * B, C = image channels, H W = image
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from peerkd.config.collaboration import CollaborationConfig
@@ -21,6 +19,7 @@ from peerkd.training.online.group import ALONE, Group
 from peerkd.training.online.objectives import distillation_weight, loss_parts, num_views
 from peerkd.training.online.state import TrainingState
 from peerkd.training.optimizers import learning_rate_at, set_learning_rate
+from peerkd.training.precision import autocast
 from peerkd.training.samples import SampleSet
 
 Evaluate = Callable[[BranchedNetwork, BranchedNetwork | None], dict[str, dict[str, float]]]
@@ -111,11 +110,6 @@ def train(
         state.end_epoch(measured)
         _save(state, checkpoint, group)
         yield epoch + 1
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Return the context that computes in ``float32`` or in ``bfloat16`` where that is safe."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _settle(state: TrainingState, group: Group) -> None:

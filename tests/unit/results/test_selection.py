@@ -137,3 +137,45 @@ def test_choosing_never_does_worse_on_validation_than_what_it_could_choose():
         assert trials.accuracy_after[row] >= trials.accuracy_after[choice.default[pair]]
         assert trials.accuracy_after[row] >= trials.accuracy_after[single.rows[pair]]
     assert np.array_equal(np.diag(choice.chosen), [NO_ROW] * 4)
+
+
+@pytest.mark.parametrize("transfer_sets", [None, ("both",), ("public", "public_unlabelled")])
+def test_the_choice_is_that_of_looking_through_all_rows_for_every_pair(transfer_sets):
+    study = Study(
+        num_peers=4,
+        transfer_sets=("student", "both", "public", "public_unlabelled"),
+        num_validation_samples=20,
+        temperatures=(1.0, 4.0),
+        alphas=(0.5, 0.9),
+    )
+    table = study.table.take(np.random.default_rng(0).permutation(study.table.num_rows))
+    trials = candidates(table, metric="global_accuracy")
+    default_set = transfer_sets[0] if transfer_sets else "student"
+    choice = choose(trials, default_transfer_set=default_set, transfer_sets=transfer_sets)
+    rows = [row | {"row": number} for number, row in enumerate(table.to_pylist())]
+    for student, teacher in pairs(4):
+        of_pair = [
+            row
+            for row in rows
+            if row["student"] == student
+            and row["teacher"] in (teacher, None)
+            and row["transfer_set"] in (transfer_sets or study.config.sweep.transfer_sets)
+        ]
+
+        def best(candidates):
+            def num_changes(row):
+                weight = 1.0 if row["transfer_set"] == "public_unlabelled" else 0.5
+                is_default = (row["temperature"] == 1.0, row["distillation_weight"] == weight)
+                return 3 - sum(is_default) - (row["transfer_set"] == default_set)
+
+            most = max(row["validation_global_accuracy_after"] for row in candidates)
+            tied = [row for row in candidates if row["validation_global_accuracy_after"] > most - 1e-9]
+            return min(tied, key=num_changes)["row"]
+
+        distilled = [row for row in of_pair if row["distillation_weight"] > 0]
+        controls = [row for row in of_pair if row["distillation_weight"] == 0]
+        assert choice.chosen[student, teacher] == best(distilled)
+        assert choice.control[student, teacher] == best(controls)
+        default = table.slice(int(choice.default[student, teacher]), 1).to_pylist()[0]
+        assert (default["student"], default["teacher"]) == (student, teacher)
+        assert (default["transfer_set"], default["temperature"]) == (default_set, 1.0)

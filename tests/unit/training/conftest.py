@@ -42,7 +42,7 @@ class TinyExperiment:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyExperiment:
     """Three peers of three architectures, trained for two epochs."""
-    config = resolve(JOINTKD, preset="digits", overrides=f"{TINY} peers.architectures=[mlp,small_cnn,mlp]")
+    config = resolve(JOINTKD, preset="digits", overrides=f"{TINY} peers.architectures=[mlp,small_cnn,resnet20]")
     folder = tmp_path_factory.mktemp("tiny")
     experiment = TinyExperiment(config, folder / "dataset", folder / "partition", folder / "peers")
     for part in (experiment.dataset, experiment.partition, experiment.peers):

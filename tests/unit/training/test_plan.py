@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
-from peerkd.training.plan import Setting, plan, record_identity, settings, without
+from peerkd.training.plan import Setting, Trial, Unit, plan, record_identity, set_owners, settings, without
 
 TRANSFER_SETS = ["student", "teacher", "both", "public", "public_unlabelled"]
 
@@ -13,6 +13,30 @@ TRANSFER_SETS = ["student", "teacher", "both", "public", "public_unlabelled"]
 def experiment(**overrides: object) -> ExperimentConfig:
     pairs = " ".join(f"{key.replace('__', '.')}={value}" for key, value in overrides.items()).replace("'", "")
     return resolve(JOINTKD, preset="digits", overrides=pairs.replace(", ", ","))
+
+
+def enumerated(config: ExperimentConfig) -> list[Unit]:
+    """All units, made one after another by going through all pairs: what the plan makes when asked."""
+    peers = range(config.partition.num_peers)
+    pairs = [(student, teacher) for student in peers for teacher in peers if student != teacher]
+    weighs_distillation = config.distill.conventions.alpha_weighs == "distillation"
+    control = Setting(None, 0.0 if weighs_distillation else 1.0, 0.0)
+    units = []
+    for transfer_set in config.sweep.transfer_sets:
+        groups: dict[tuple[tuple[int, ...], int | None], list[Trial]] = {}
+        for student, teacher in pairs:
+            key = (set_owners(transfer_set, student=student, teacher=teacher), teacher)
+            grid = settings(config, transfer_set)
+            groups.setdefault(key, []).extend(Trial(student, teacher, transfer_set, setting) for setting in grid)
+        if transfer_set in ("student", "public"):
+            controlled = [(student, None) for student in peers]
+        else:
+            controlled = [] if transfer_set == "public_unlabelled" else pairs
+        for student, teacher in controlled:
+            owners = set_owners(transfer_set, student=student, teacher=student if teacher is None else teacher)
+            groups.setdefault((owners, None), []).append(Trial(student, teacher, transfer_set, control))
+        units += [Unit(owners=owners, teacher=teacher, trials=tuple(t)) for (owners, teacher), t in groups.items()]
+    return sorted(units, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
 
 
 def trials(config: ExperimentConfig):
@@ -54,6 +78,40 @@ def test_no_trial_is_planned_twice_and_each_pair_has_each_setting(num_peers, tra
                     and trial.setting.distillation_weight > 0
                 }
                 assert planned == set(grid)
+
+
+@given(
+    num_peers=st.integers(2, 7),
+    transfer_sets=st.lists(st.sampled_from(TRANSFER_SETS), min_size=1, unique=True),
+    alpha_weighs=st.sampled_from(["distillation", "cross_entropy"]),
+    part=st.tuples(st.integers(-40, 40), st.integers(-40, 40), st.sampled_from([1, 1, 2, -1])),
+)
+def test_units_that_are_made_when_asked_for_are_those_of_going_through_all_pairs(
+    num_peers, transfer_sets, alpha_weighs, part
+):
+    config = experiment(
+        partition__num_peers=num_peers,
+        partition__public_fraction=0.1,
+        sweep__transfer_sets=transfer_sets,
+        distill__conventions__alpha_weighs=alpha_weighs,
+    )
+    planned, units = plan(config), enumerated(config)
+    assert list(planned) == units
+    assert len(planned) == len(units)
+    assert planned.num_trials == sum(len(unit.trials) for unit in units)
+    some = slice(*part)
+    assert list(planned[some]) == units[some]
+    assert planned[some].num_trials == sum(len(unit.trials) for unit in units[some])
+    assert planned[-1] == units[-1]
+    with pytest.raises(IndexError):
+        planned[len(units)]
+
+
+def test_the_plan_of_a_thousand_peers_is_there_at_once():
+    planned = plan(experiment(partition__num_peers=1_000))
+    num_pairs = 1_000 * 999
+    assert planned.num_trials == num_pairs * 20 * 3 + 1_000 + num_pairs * 2
+    assert planned[2_000_000:][0].trials[0] == planned[2_000_000].trials[0]
 
 
 def test_the_untuned_default_is_tried_even_if_the_grid_lacks_it():

@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,29 @@ def test_workers_are_processes_of_one_thread_with_numbers_from_0():
     assert {num_threads for _, _, num_threads in seen} == {1}
 
 
+def cores(*, worker: int) -> Perform:
+    def perform(_: int) -> Iterator[tuple[int, frozenset[int]]]:
+        time.sleep(0.1)  # so that every worker gets a task
+        yield worker, frozenset(os.sched_getaffinity(0))
+
+    return perform
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its cores")
+@pytest.mark.parametrize("num_more", [0, 1])
+def test_workers_have_a_core_each_where_there_is_one_for_each(num_more: int) -> None:
+    ours = os.sched_getaffinity(0)
+    num_workers = len(ours) + num_more
+    seen = dict(
+        got for _, got in run_in_workers(f"{HERE}:cores", (), tagged(range(3 * num_workers)), num_workers=num_workers)
+    )
+    assert seen == (
+        {worker: frozenset({core}) for worker, core in enumerate(sorted(ours))}
+        if not num_more
+        else dict.fromkeys(range(num_workers), ours)
+    )
+
+
 def test_an_error_of_ours_reaches_the_caller_as_it_is():
     with pytest.raises(DataSourceError, match="The file is gone"):
         list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["refuse"]), num_workers=1))
@@ -114,6 +138,28 @@ def test_a_worker_that_is_killed_is_told_and_the_others_are_ended():
         list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["sleep", "die"]), num_workers=2))
     assert time.monotonic() - started < 30
     assert caught.value.was_killed
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells a process's parent there")
+def test_processes_that_are_killed_together_are_told_as_killed():
+    """The fork server too, which alone knows how the others ended."""
+    script = textwrap.dedent(f"""
+        from peerkd.errors import WorkerDiedError
+        from peerkd.training.workers import run_in_workers
+        try:
+            for result in run_in_workers("{HERE}:announce", (), [(1, 1)], num_workers=1):
+                print(result[1], flush=True)
+        except WorkerDiedError as error:
+            print(error.was_killed, flush=True)
+    """)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        server = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+        assert server != parent.pid
+        for pid in (server, worker):
+            os.kill(pid, signal.SIGKILL)
+        assert parent.stdout.readline() == "True\n"
 
 
 def test_workers_end_when_their_parent_is_killed():

@@ -1,0 +1,118 @@
+"""``peerkd plan``: what an experiment will take, before it runs."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import typer
+
+from peerkd.config.architectures import Architecture
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import load
+from peerkd.data.sources.sizes import SourceSize, source_size
+from peerkd.training.forecast import Forecast, Rates, forecast, worker_seconds
+
+_BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def plan(*, preset: str, config_file: Path | None, overrides: Sequence[str], measure: bool | None) -> None:
+    """Print what there is to do, and after some seconds of measuring how long it takes here.
+
+    Args:
+        preset: Named experiment to start from.
+        config_file: In place of a preset.
+        overrides: ``key=value`` texts.
+        measure: Whether to measure. None: if this environment has torch.
+
+    Raises:
+        ValueError: If the config breaks a rule, the experiment cannot be done on its data set, or there is no torch.
+        DataSourceError: If there is no such data set.
+    """
+    config = load(JOINTKD, preset=preset, config_file=config_file, overrides=overrides)
+    has_torch = find_spec("torch") is not None
+    if measure and not has_torch:
+        raise ValueError("measure must be false where torch is not installed, got true.")
+    size = source_size(config.data.source, path=config.data.path, image_size_pixels=config.data.image_size_pixels)
+    expected = forecast(config, size)
+    for line in lines(config, expected):
+        typer.echo(line)
+    if has_torch if measure is None else measure:
+        typer.echo("")
+        for line in _measured_lines(config, size, expected):
+            typer.echo(line)
+
+
+def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
+    """Yield what an experiment does, line by line."""
+    samples = expected.samples
+    architectures = Counter(config.architectures)
+    yield _line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
+    yield _line("ordered pairs", f"{expected.num_pairs:,}")
+    yield _line("transfer sets", f"{len(config.sweep.transfer_sets)}", ", ".join(config.sweep.transfer_sets))
+    yield _line("settings a pair", f"{expected.num_settings:,}", "on all of its transfer sets")
+    yield _line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
+    yield _line(
+        "training samples",
+        f"{samples.training:,}",
+        f"{samples.training / expected.num_peers:,.0f} a peer; {samples.validation:,} to choose by, "
+        f"{samples.test:,} to report on, {samples.public:,} public",
+    )
+    yield ""
+    yield "Samples through networks, about:"
+    yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{config.pretrain.epochs} epochs")
+    yield _line("distillation", f"{expected.num_distillation_samples:,}", f"{config.distill.epochs} epochs a trial")
+    yield _line("teachers, forward", f"{expected.num_teacher_samples:,}")
+    yield _line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
+    yield ""
+    yield "Bytes, about:"
+    streamed = config.data.storage == "streamed"
+    yield _line("data set", *(("0", "read where it is") if streamed else (_bytes(expected.dataset_bytes),)))
+    yield _line("weights of the peers", _bytes(expected.weights_bytes))
+    yield _line("journals of the sweep", _bytes(expected.journals_bytes), "while it is done")
+    yield _line("table of trials", _bytes(expected.table_bytes))
+
+
+def _measured_lines(config: ExperimentConfig, size: SourceSize, expected: Forecast) -> Iterator[str]:
+    # Imported here: what is above is there at once.
+    from peerkd.stages.machine import choose_device
+    from peerkd.training.workers import run_in_workers
+
+    device, num_workers = choose_device(config.compute)
+    rates: dict[Architecture, Rates] = {}
+    inputs = (config, size, expected.samples, device)
+    tasks = [(name, name) for name in dict.fromkeys(config.architectures)]
+    yield f"Samples a second, of one {'core' if device == 'cpu' else 'GPU'} on random images:"
+    for name, measured in run_in_workers("peerkd.training.rates:start", inputs, tasks, num_workers=1):
+        rates[name] = measured
+        parts = zip(Rates._fields, measured, strict=True)
+        yield _line(name, ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))
+    seconds = worker_seconds(expected, rates, config)
+    what = "CPU cores" if device == "cpu" else "GPUs"
+    yield ""
+    hours = seconds / 3600
+    yield _line(f"hours of {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "trainings and evaluations alone")
+    yield _line("time here", duration(seconds / num_workers), f"{num_workers:,} at once")
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people, in two units at most."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = round(seconds / 3600)
+    return f"{hours} h" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
+
+
+def _bytes(num_bytes: int) -> str:
+    value, unit = float(num_bytes), 0
+    while value >= 1000 and unit < len(_BYTE_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.0f} {_BYTE_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_BYTE_UNITS[unit]}"
+
+
+def _line(name: str, value: str, note: str = "") -> str:
+    return f"  {name:<22}{value:>16}  {note}".rstrip()

@@ -1,0 +1,266 @@
+"""How many seconds a sample takes on this machine, measured on random images by the code that runs experiments.
+
+Transfer sets have the size that the experiment's will have, and units all settings of a set, as far as that takes a
+few seconds; otherwise fewer. A first small measurement says what that is.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+import torch
+
+from peerkd.config.architectures import Architecture
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.data.dataset import RawDataset, write_packed
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.sources.sizes import SourceSize
+from peerkd.data.streamed import open_dataset
+from peerkd.training import peers
+from peerkd.training.checkpoints import save_tensors
+from peerkd.training.forecast import Rates, SampleCounts
+from peerkd.training.inputs import PretrainInputs, SweepInputs
+from peerkd.training.plan import Trial, Unit, settings
+from peerkd.training.stacked.students import STACKABLE
+from peerkd.training.sweep import Sweep
+from peerkd.training.workers import Perform
+
+_NUM_ROUNDS: Final = 3
+_ROUND_SECONDS: Final = 2.0
+"""About. When this is over, another round is not begun."""
+
+_PILOT_SAMPLES: Final = 4
+_NUM_SETS: Final = 1 + 3 * _NUM_ROUNDS
+"""No two measurements have a transfer set in common, as a set's batches may be kept for the next."""
+
+_STUDENT, _TEACHER = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateInputs:
+    """What rates depend on."""
+
+    config: ExperimentConfig
+    size: SourceSize
+    samples: SampleCounts
+    device: str
+    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scale:
+    """How much is done in one measurement."""
+
+    num_samples: int
+    """Of a transfer set; another one has twice as many."""
+
+    num_evaluated: int
+    num_trials: int
+    epochs: int
+
+
+def start(config: ExperimentConfig, size: SourceSize, samples: SampleCounts, device: str, *, worker: int) -> Perform:
+    """Return what measures the rates of one architecture in a worker process; it yields its ``Rates``.
+
+    Args:
+        config: The experiment.
+        size: Of its data set.
+        samples: The parts of it.
+        device: ``cpu``, or ``cuda`` for the GPU of the worker's number.
+        worker: Number of the process.
+    """
+    inputs = RateInputs(config=config, size=size, samples=samples, device=device)
+    place = peers.worker_device(device, worker=worker)
+
+    def perform(architecture: Architecture) -> Iterator[Rates]:
+        yield measure(inputs, architecture, device=place)
+
+    return perform
+
+
+def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.device) -> Rates:
+    """Return the rates of one architecture with the recipes and precisions of an experiment."""
+    # Students that train many at once are only measured so.
+    is_tiny = architecture in STACKABLE
+    num_settings = len(settings(inputs.config, inputs.config.sweep.transfer_sets[0]))
+    num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
+    pilot = _Scale(
+        num_samples=num_samples, num_evaluated=num_samples, num_trials=num_settings if is_tiny else 1, epochs=1
+    )
+    with TemporaryDirectory() as folder:
+        pilot_seconds = _Units(inputs, architecture, pilot, folder=Path(folder), device=device).seconds(doubled=False)
+    scale = _scale(inputs, pilot, pilot_seconds=pilot_seconds)
+    with TemporaryDirectory() as folder:
+        units = _Units(inputs, architecture, scale, folder=Path(folder), device=device)
+        rounds = _rounds(
+            lambda: (
+                units.seconds(doubled=False),
+                units.seconds(doubled=True),
+                units.seconds(doubled=True, only_teacher=True),
+            )
+        )
+        single, double, teacher = (min(each) for each in zip(*rounds, strict=True))
+        pretraining = _pretraining_seconds(inputs, architecture, scale, folder=Path(folder), device=device)
+    num_epoch_samples = scale.num_samples * scale.epochs
+    teacher_rate = teacher / (2 * num_epoch_samples)
+    # Half of the samples make the difference, and what a trial takes whatever its set is in neither.
+    distillation = ((double - single) / num_epoch_samples - teacher_rate) / scale.num_trials
+    most = (double - teacher) / (2 * num_epoch_samples) / scale.num_trials
+    # Noise must not make a set cost nothing.
+    distillation = min(max(distillation, most / 2), most)
+    rest = 2 * num_epoch_samples * (most - distillation)
+    return Rates(
+        pretraining=pretraining,
+        distillation=distillation,
+        teacher=teacher_rate,
+        evaluation=rest / scale.num_evaluated,
+    )
+
+
+def _scale(inputs: RateInputs, pilot: _Scale, *, pilot_seconds: float) -> _Scale:
+    """Return how much fits into a round, which is some five times the work of its smaller unit."""
+    samples, recipe = inputs.samples, inputs.config.distill
+    num_settings = len(settings(inputs.config, inputs.config.sweep.transfer_sets[0]))
+    # Of a set, for as many trials as in the pilot.
+    num_affordable = int(_ROUND_SECONDS * pilot.num_samples / pilot_seconds / 5)
+    num_samples = max(samples.training // inputs.config.partition.num_peers, 2)
+    num_samples = min(num_samples, max(num_affordable, 2 * _PILOT_SAMPLES))
+    epochs = max(min(recipe.epochs, num_affordable // num_samples), 1)
+    num_trials = num_affordable * pilot.num_trials // (num_samples * epochs)
+    return _Scale(
+        num_samples=num_samples,
+        num_evaluated=min(samples.validation + samples.test + samples.own, max(num_affordable, 2 * _PILOT_SAMPLES)),
+        num_trials=max(min(num_trials, num_settings), pilot.num_trials),
+        epochs=epochs,
+    )
+
+
+def _rounds(measure_once: Callable[[], tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Measure several times, as far as the time allows."""
+    rounds: list[tuple[float, ...]] = []
+    while not rounds or (len(rounds) < _NUM_ROUNDS and sum(map(sum, rounds)) < _ROUND_SECONDS):
+        rounds.append(measure_once())
+    return rounds
+
+
+class _Units:
+    """Units of an experiment on random images, made to be timed."""
+
+    def __init__(
+        self, inputs: RateInputs, architecture: Architecture, scale: _Scale, *, folder: Path, device: torch.device
+    ) -> None:
+        self._device = device
+        config = _reduced(inputs.config, architecture, epochs=scale.epochs)
+        sweep_inputs = SweepInputs(
+            config=config,
+            dataset_folder=folder,
+            partition_folder=folder,
+            peers_folder=folder,
+            device=inputs.device,
+        )
+        _write_experiment(inputs.size, scale, folder)
+        dataset = open_dataset(folder)
+        for peer in (_STUDENT, _TEACHER):
+            weights = peers.build_peer(architecture, dataset, seed=peer).state_dict()
+            save_tensors(folder / peers.weights_name(peer), weights)
+        self._sweep = Sweep(sweep_inputs, device=device)
+        transfer_set = config.sweep.transfer_sets[0]
+        grid = settings(config, transfer_set)[: scale.num_trials]
+        self._trials = tuple(Trial(_STUDENT, _TEACHER, transfer_set, setting) for setting in grid)
+        self._num_done = {False: 0, True: 0}
+        self.seconds(doubled=False)  # whatever is only done once
+
+    def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
+        """Do a unit on a set that was not used before and return how long that took.
+
+        Args:
+            doubled: Whether the set is of twice the size.
+            only_teacher: Whether to stop after the teacher's logits.
+        """
+        # Sets of even number are of single size.
+        owner = 2 * self._num_done[doubled] + doubled
+        self._num_done[doubled] += 1
+        unit = Unit(owners=(owner,), teacher=_TEACHER, trials=() if only_teacher else self._trials)
+        return _timed(lambda: [*self._sweep.do(unit)], self._device)
+
+
+def _pretraining_seconds(
+    inputs: RateInputs, architecture: Architecture, scale: _Scale, *, folder: Path, device: torch.device
+) -> float:
+    """Return the seconds a sample of pre-training: what an epoch of twice as many samples takes longer."""
+    checkpoints_folder = folder / "checkpoints"
+    checkpoints_folder.mkdir()
+    config = _reduced(inputs.config, architecture, epochs=scale.epochs)
+    recipe = config.pretrain.model_copy(update={"epochs": 1 + _NUM_ROUNDS})
+    perform = peers.start(
+        PretrainInputs(
+            config=config.model_copy(update={"pretrain": recipe}),
+            dataset_folder=folder,
+            partition_folder=folder,
+            weights_folder=checkpoints_folder,
+            checkpoints_folder=checkpoints_folder,
+            device=inputs.device,
+        ),
+        worker=device.index or 0,
+    )
+    single, double = perform(0), perform(1)
+    next(single), next(double)  # whatever is only done once
+    rounds = _rounds(lambda: (_timed(lambda: next(single), device), _timed(lambda: next(double), device)))
+    of_single, of_double = (min(each[place] for each in rounds) for place in (0, 1))
+    most = of_double / (2 * scale.num_samples)
+    return min(max((of_double - of_single) / scale.num_samples, most / 2), most)
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    # On the CPU the time that this process computes: others may have the core in between, but not during a real run.
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    _finish(device)
+    started = clock()
+    work()
+    _finish(device)
+    return clock() - started
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reduced(config: ExperimentConfig, architecture: Architecture, *, epochs: int) -> ExperimentConfig:
+    """Return the same recipes for the peers that are measured, all of one architecture."""
+    return config.model_copy(
+        update={
+            "partition": config.partition.model_copy(update={"num_peers": 2 * _NUM_SETS}),
+            "peers": config.peers.model_copy(update={"architectures": (architecture,)}),
+            "distill": config.distill.model_copy(update={"epochs": epochs}),
+        }
+    )
+
+
+def _write_experiment(size: SourceSize, scale: _Scale, folder: Path) -> None:
+    """Write random images, and a partition of ``2 * _NUM_SETS`` peers of which every second has twice as many."""
+    rng = np.random.default_rng(0)
+    num_images = max(2 * scale.num_samples, scale.num_evaluated, size.num_classes)
+    raw = RawDataset(
+        images_NCHW=rng.integers(0, 256, (num_images, *size.image_shape_CHW), dtype=np.uint8),
+        labels_N=np.arange(num_images) % size.num_classes,
+        num_train=num_images,
+        class_names=tuple(str(k) for k in range(size.num_classes)),
+        columns={},
+        name="random",
+    )
+    write_packed(folder, raw)
+    num_validation = max(scale.num_evaluated // 2, 1)
+    validation, test = np.arange(num_validation), np.arange(max(scale.num_evaluated - num_validation, 1))
+    Assignment(
+        train=tuple(np.arange(scale.num_samples * (1 + number % 2)) for number in range(2 * _NUM_SETS)),
+        own_validation=(validation,) * (2 * _NUM_SETS),
+        own_test=(test,) * (2 * _NUM_SETS),
+        validation=validation,
+        test=test,
+        public=np.empty(0, dtype=np.int64),
+    ).save(folder)

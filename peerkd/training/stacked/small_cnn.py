@@ -1,0 +1,174 @@
+"""``peerkd.models.small.small_cnn`` for many students at once.
+
+The first layer is alike for all students but for its weights, and everything that batch normalisation does to it is
+linear: it is folded into the weights, and neither its maps' moments nor their gradient is computed from the maps.
+
+Shape suffixes: G = students, B = batch, C = image channels, H W = image size, M = maps, D = inputs of one output of a
+convolution, P = positions, R = columns: P * B, F = features, J = classes and the rows that fill them up;
+GM1 = one number a map.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from peerkd.training.stacked import normalization, patches
+from peerkd.training.stacked.linear import linear, linear_backward, linear_gradients, relu_backward
+
+_NUM_CELLS = 2
+"""Of the average pooling, in height and in width."""
+
+
+class Windows(NamedTuple):
+    """What the first layer reads."""
+
+    patches_DR: Tensor
+    """In the order of ``by_window``."""
+
+    pooled_shape_HWB: tuple[int, int, int]
+    """Of the first layer's maps after pooling."""
+
+
+class Shared(NamedTuple):
+    """What is made of a batch once for all students."""
+
+    windows: Windows
+    """Less the mean of the patches."""
+
+    moments: normalization.InputMoments
+    """Of the patches, with those that no window reads."""
+
+    num_columns: int
+    """Of which these are the moments."""
+
+
+class StackedSmallCnn:
+    """Where the students' weights are and their gradients go, and what backward needs of the last forward pass."""
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], *, gradients: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
+    ) -> None:
+        """Keep the tensors: the weights are read anew in each pass; the gradients and running statistics written."""
+        self._weights = weights
+        self._gradients = gradients
+        self._statistics = statistics
+        self._num_students = len(weights["classifier.bias"])
+
+    def share(self, images_BCHW: Tensor) -> Shared:
+        """Return what is made of a batch once for all students, for ``forward``."""
+        patches_DHWB = _patches(images_BCHW)
+        centred_DR, moments = normalization.centre(patches_DHWB.flatten(1))
+        return Shared(_windows(centred_DR.view_as(patches_DHWB)), moments, num_columns=centred_DR.shape[1])
+
+    def forward(self, shared: Shared) -> Tensor:
+        """Return ``logits_GJB`` in training mode, and move the running statistics."""
+        self._windows = shared.windows
+        self._moments1 = normalization.output_moments(self._filters("stage1.0"), shared.moments)
+        self._inverse1_GM1 = normalization.inverse_deviation(self._moments1.variance_GM1)
+        self._running("stage1.1", self._moments1.mean_GM1, self._moments1.variance_GM1, shared.num_columns)
+        self._pool1(self._scale("stage1.1") * self._inverse1_GM1, self._shift("stage1.1"))
+        self._maps2_GMR = self._convolve2()
+        self._normal2_GMR, self._mean2_GM1, self._inverse2_GM1 = normalization.normalize(self._maps2_GMR)
+        variance_GM1 = normalization.variance_of(self._inverse2_GM1)
+        self._running("stage2.1", self._mean2_GM1, variance_GM1, self._maps2_GMR.shape[2])
+        return self._classify((self._normal2_GMR * self._scale("stage2.1")).add_(self._shift("stage2.1")))
+
+    def evaluate(self, images_BCHW: Tensor) -> Tensor:
+        """Return ``logits_GJB`` in evaluation mode."""
+        self._windows = _windows(_patches(images_BCHW))
+        self._pool1(*self._running_affine("stage1.1"))
+        scale_GM1, shift_GM1 = self._running_affine("stage2.1")
+        return self._classify(self._convolve2().mul_(scale_GM1).add_(shift_GM1))
+
+    def backward(self, grad_GJB: Tensor) -> None:
+        """Write the gradients of all weights, from that of the logits of the last forward pass."""
+        linear_gradients(self._gradients, "classifier", self._features_GFB, grad_GJB)
+        grad_GMR = self._average_pool_backward(linear_backward(self._weights, "classifier", grad_GJB))
+        grad_GMR = relu_backward(grad_GMR, self._hidden2_GMR)
+        torch.sum(grad_GMR, dim=2, out=self._gradients["stage2.1.bias"])
+        torch.sum(grad_GMR * self._normal2_GMR, dim=2, out=self._gradients["stage2.1.weight"])
+        grad_GMR = normalization.normalize_backward(
+            grad_GMR * self._scale("stage2.1"), self._maps2_GMR, self._mean2_GM1, self._inverse2_GM1
+        )
+        self._filter_gradients("stage2.0", torch.bmm(grad_GMR, self._patches2_GDR.transpose(1, 2)))
+        grad_GDR = torch.bmm(self._filters("stage2.0").transpose(1, 2), grad_GMR)
+        grad_GMHWB = patches.patches_backward(grad_GDR.unflatten(2, self._windows.pooled_shape_HWB))
+        self._backward1(relu_backward(grad_GMHWB.flatten(2), self._hidden1_GMR))
+
+    def _backward1(self, grad_GMR: Tensor) -> None:
+        """Write the gradients of the first stage, from that of its pooled maps before the rectifier.
+
+        With x the centred columns, d the gradient of the maps after normalisation and s the inverse deviation, the
+        gradient of the scale is ``dot = s * w . (d x)``, and that of the weights ``scale * s * (d x - dot * s * c)``,
+        where c is the covariance of outputs and inputs: batch normalisation's own formula, with the sums over columns
+        done on the side of the inputs.
+        """
+        torch.sum(grad_GMR, dim=2, out=self._gradients["stage1.1.bias"])
+        grad_windows_GMR = patches.max_pool_backward(grad_GMR, self._windows1_GMR, self._places1)
+        product_GMD = torch.bmm(grad_windows_GMR, self._patches1_GDR.transpose(1, 2))
+        dot_GM1 = (self._filters("stage1.0") * product_GMD).sum(2, keepdim=True) * self._inverse1_GM1
+        self._gradients["stage1.1.weight"].copy_(dot_GM1.squeeze(2))
+        within_GMD = self._moments1.covariance_GMD * (dot_GM1 * self._inverse1_GM1)
+        scale_GM1 = self._scale("stage1.1") * self._inverse1_GM1
+        self._filter_gradients("stage1.0", (product_GMD - within_GMD) * scale_GM1)
+
+    def _pool1(self, scale_GM1: Tensor, shift_GM1: Tensor) -> None:
+        self._patches1_GDR = self._windows.patches_DR.expand(self._num_students, -1, -1)
+        # Shifted and rectified after pooling, which gives the same maximum, on a quarter of the numbers.
+        self._windows1_GMR = torch.bmm(self._filters("stage1.0") * scale_GM1, self._patches1_GDR)
+        largest_GMR, self._places1 = patches.max_pool(self._windows1_GMR)
+        self._hidden1_GMR = largest_GMR.add_(shift_GM1).clamp_min_(0)
+
+    def _convolve2(self) -> Tensor:
+        hidden1_GMHWB = self._hidden1_GMR.unflatten(2, self._windows.pooled_shape_HWB)
+        self._patches2_GDR = patches.patches(hidden1_GMHWB).flatten(2)
+        return torch.bmm(self._filters("stage2.0"), self._patches2_GDR)
+
+    def _classify(self, normal_GMR: Tensor) -> Tensor:
+        self._hidden2_GMR = normal_GMR.clamp_min_(0)
+        cells = F.adaptive_avg_pool2d(self._as_images(self._hidden2_GMR), _NUM_CELLS)
+        num_images = cells.shape[1]
+        self._features_GFB = cells.permute(0, 2, 3, 1).reshape(self._num_students, -1, num_images)
+        return linear(self._weights, "classifier", self._features_GFB)
+
+    def _average_pool_backward(self, grad_GFB: Tensor) -> Tensor:
+        cells = grad_GFB.reshape(-1, _NUM_CELLS, _NUM_CELLS, grad_GFB.shape[2]).permute(0, 3, 1, 2)
+        grad: Tensor = torch.ops.aten._adaptive_avg_pool2d_backward(cells, self._as_images(self._hidden2_GMR))
+        return grad.permute(0, 2, 3, 1).reshape(self._hidden2_GMR.shape)
+
+    def _as_images(self, maps_GMR: Tensor) -> Tensor:
+        """Return a view that is to torch a batch of G * M images of B channels, the channels innermost."""
+        return maps_GMR.view(-1, *self._windows.pooled_shape_HWB).permute(0, 3, 1, 2)
+
+    def _filters(self, layer: str) -> Tensor:
+        return self._weights[f"{layer}.weight"].flatten(2)
+
+    def _filter_gradients(self, layer: str, grad_GMD: Tensor) -> None:
+        self._gradients[f"{layer}.weight"].flatten(2).copy_(grad_GMD)
+
+    def _scale(self, layer: str) -> Tensor:
+        return self._weights[f"{layer}.weight"].unsqueeze(2)
+
+    def _shift(self, layer: str) -> Tensor:
+        return self._weights[f"{layer}.bias"].unsqueeze(2)
+
+    def _running(self, layer: str, mean_GM1: Tensor, variance_GM1: Tensor, num_columns: int) -> None:
+        normalization.update_running(self._statistics, layer, mean_GM1, variance_GM1, num_columns=num_columns)
+
+    def _running_affine(self, layer: str) -> tuple[Tensor, Tensor]:
+        """Return scale and shift of a normalisation by its running statistics."""
+        mean_GM, variance_GM = (self._statistics[f"{layer}.running_{name}"] for name in ("mean", "var"))
+        scale_GM1 = self._scale(layer) * normalization.inverse_deviation(variance_GM).unsqueeze(2)
+        return scale_GM1, self._shift(layer) - mean_GM.unsqueeze(2) * scale_GM1
+
+
+def _patches(images_BCHW: Tensor) -> Tensor:
+    return patches.patches(images_BCHW.permute(1, 2, 3, 0).contiguous())
+
+
+def _windows(patches_DHWB: Tensor) -> Windows:
+    _, height, width, num_images = patches_DHWB.shape
+    return Windows(patches.by_window(patches_DHWB), (height // 2, width // 2, num_images))

@@ -1,0 +1,177 @@
+"""Students of one architecture that train side by side, each as ``peerkd.training.distill.distill`` trains it alone.
+
+What a student becomes depends neither on how many there are, nor on its place, nor on who is beside it, to the last
+bit: nothing adds over students, and each one's part of a tensor lies in memory as every other's does. This holds for
+one thread, as workers have it. From ``distill`` it differs by rounding, since sums are made in another order.
+
+Shape suffixes: G = students, B = batch, N = images, C = image channels, H W = image size, K = classes, J = classes and
+the rows that fill them up.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from peerkd.config.training import DistillConfig
+from peerkd.models.build import build_network
+from peerkd.training.distill import TeacherLogits
+from peerkd.training.optimizers import learning_rate_at
+from peerkd.training.samples import Batches
+from peerkd.training.stacked.flat import FlatTensors
+from peerkd.training.stacked.mlp import StackedMlp
+from peerkd.training.stacked.objective import Objective
+from peerkd.training.stacked.small_cnn import StackedSmallCnn
+
+_NUM_EVALUATED_IMAGES: Final = 100
+"""At once: what a larger batch needs no longer fits into the cache."""
+
+
+class _Networks(Protocol):
+    """Forward and backward passes of G networks."""
+
+    def share(self, images_BCHW: Tensor) -> Any: ...
+    def forward(self, shared: Any, /) -> Tensor: ...
+    def backward(self, grad_GJB: Tensor) -> None: ...
+    def evaluate(self, images_BCHW: Tensor) -> Tensor: ...
+
+
+_NETWORKS: Final[Mapping[str, Callable[..., _Networks]]] = {"mlp": StackedMlp, "small_cnn": StackedSmallCnn}
+
+STACKABLE: Final[frozenset[str]] = frozenset(_NETWORKS)
+"""Architectures whose students can be trained side by side."""
+
+_MAX_PIXELS: Final[Mapping[str, int]] = {"small_cnn": 1024}
+"""Times channels, of the largest images for which this was measured to be faster than one after the other. By size and
+not by timing on the spot, since the two differ in their last bits."""
+
+
+def pays(architecture: str, *, image_shape_CHW: tuple[int, int, int]) -> bool:
+    """Return whether students are to be trained side by side."""
+    num_pixels = math.prod(image_shape_CHW)
+    return architecture in STACKABLE and num_pixels <= _MAX_PIXELS.get(architecture, num_pixels)
+
+
+class Students:
+    """G networks of one architecture that train side by side on the same images."""
+
+    def __init__(
+        self,
+        architecture: str,
+        states: Sequence[Mapping[str, Tensor]],
+        *,
+        image_shape_CHW: tuple[int, int, int],
+        num_classes: int,
+        momenta: Sequence[Mapping[str, Tensor]] | None = None,
+    ) -> None:
+        """Copy the students' tensors.
+
+        Args:
+            architecture: One of ``STACKABLE``.
+            states: The ``state_dict`` of each student's network, on the CPU. All is computed in the precision of the
+                first one's weights.
+            image_shape_CHW: Of the images, as for ``build_network``.
+            num_classes: K.
+            momenta: What ``momentum`` or ``distill`` returned for each student, to go on from there; an empty one
+                stands for none yet, and None for none of any student.
+
+        Raises:
+            ValueError: If the architecture is not one of ``STACKABLE``, or there is no student.
+        """
+        if architecture not in STACKABLE:
+            raise ValueError(f"architecture must be one of {', '.join(sorted(STACKABLE))}, got {architecture}.")
+        if not states:
+            raise ValueError("states must be those of at least 1 student, got 0.")
+        plain = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=0)
+        shapes = {name: parameter.shape for name, parameter in plain.named_parameters()}
+        self._num_classes = num_classes
+        self._dtype = states[0]["classifier.weight"].dtype
+        self._weights, self._gradients, self._momenta = (
+            FlatTensors(shapes, num_students=len(states), dtype=self._dtype) for _ in range(3)
+        )
+        for place, (state, momentum) in enumerate(zip(states, momenta or [{}] * len(states), strict=True)):
+            self._weights.put(place, state)
+            if momentum:
+                self._momenta.put(place, momentum)
+        self._statistics = {name: torch.stack([state[name] for state in states]) for name, _ in plain.named_buffers()}
+        self._networks = _NETWORKS[architecture](
+            self._weights.named, gradients=self._gradients.named, statistics=self._statistics
+        )
+
+    def train(
+        self,
+        samples: Batches,
+        *,
+        teacher_logits: Sequence[TeacherLogits | None],
+        distillation_weights: Sequence[float],
+        temperatures: Sequence[float | None],
+        recipe: DistillConfig,
+        epochs: range,
+    ) -> None:
+        """Train all students for some of a recipe's epochs, one after another; those before must have been done.
+
+        Args:
+            samples: The transfer set.
+            teacher_logits: Of each student's teacher, for these epochs; None for a control. Those of one teacher
+                should be the same object, which is then read once.
+            distillation_weights: Weight of each student's divergence, from 0 to 1.
+            temperatures: T of each student; None for a control.
+            recipe: Optimiser, schedule over all its epochs, and conventions.
+            epochs: Those to do, counted from 0.
+
+        Raises:
+            ValueError: If one of the sequences is not as long as there are students, a weight is outside 0 to 1, or a
+                student with a weight above 0 lacks teacher or temperature.
+        """
+        num_students = len(self._weights.named["classifier.bias"])
+        if len(distillation_weights) != num_students:
+            raise ValueError(f"distillation_weights must be {num_students}, got {len(distillation_weights)}.")
+        objective = Objective(
+            teacher_logits=teacher_logits,
+            distillation_weights=distillation_weights,
+            temperatures=temperatures,
+            conventions=recipe.conventions,
+            dtype=self._dtype,
+        )
+        num_steps = recipe.epochs * samples.num_batches
+        # Not inference_mode: the batches are kept, and other students may be trained on them by autograd.
+        with torch.no_grad():
+            for epoch in epochs:
+                for index, batch in enumerate(samples.batches(epoch)):
+                    logits_GJB = self._networks.forward(self._networks.share(batch.images_NCHW.to(self._dtype)))
+                    logits_GKB = logits_GJB[:, : self._num_classes]
+                    grad_GKB = objective.gradient(logits_GKB, labels_B=batch.labels_B, epoch=epoch, batch=index)
+                    num_rows_filled_up = logits_GJB.shape[1] - self._num_classes
+                    self._networks.backward(F.pad(grad_GKB, (0, 0, 0, num_rows_filled_up)))
+                    step = epoch * samples.num_batches + index
+                    self._step(learning_rate_at(step, num_steps=num_steps, recipe=recipe), recipe)
+
+    @torch.no_grad()
+    def logits(self, images_NCHW: Tensor) -> Tensor:
+        """Return ``logits_GNK`` of all students in evaluation mode."""
+        parts = images_NCHW.to(self._dtype).split(_NUM_EVALUATED_IMAGES)
+        logits_GJN = torch.cat([self._networks.evaluate(images_BCHW) for images_BCHW in parts], dim=2)
+        return logits_GJN[:, : self._num_classes].transpose(1, 2).contiguous()
+
+    def state(self, place: int) -> dict[str, Tensor]:
+        """Return the ``state_dict`` of one student's network, copied."""
+        statistics = {name: stacked[place].clone() for name, stacked in self._statistics.items()}
+        return self._weights.take(place) | statistics
+
+    def momentum(self, place: int) -> dict[str, Tensor]:
+        """Return the momentum of each of one student's parameters, by name, copied."""
+        return self._momenta.take(place)
+
+    def _step(self, learning_rate: float, recipe: DistillConfig) -> None:
+        """Do what ``torch.optim.SGD`` does, for all parameters of all students at once."""
+        weights, gradients, momenta = self._weights.numbers, self._gradients.numbers, self._momenta.numbers
+        if recipe.weight_decay:
+            gradients.add_(weights, alpha=recipe.weight_decay)
+        if recipe.momentum:
+            momenta.mul_(recipe.momentum).add_(gradients)
+            # The gradients are written anew in every step.
+            gradients = gradients.add_(momenta, alpha=recipe.momentum) if recipe.nesterov else momenta
+        weights.add_(gradients, alpha=-learning_rate)

@@ -1,0 +1,54 @@
+"""Where a trial stands after some of its epochs, on disk: what the next ones go on from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from peerkd.training.checkpoints import load_tensors, save_tensors
+from peerkd.training.plan import Trial
+
+_WEIGHTS, _MOMENTUM = "weights/", "momentum/"
+
+
+class TrialState(NamedTuple):
+    """A student in mid-training."""
+
+    weights: Mapping[str, Tensor]
+    """The network's parameters and buffers, by name."""
+
+    momenta: Mapping[str, Tensor]
+    """Of the parameters, by name; empty before the first step."""
+
+
+def state_path(folder: Path, trial: Trial, *, num_epochs: int) -> Path:
+    """Return the file that takes the state of a trial after so many epochs."""
+    teacher = "none" if trial.teacher is None else f"{trial.teacher:04d}"
+    temperature = "none" if trial.setting.temperature is None else repr(trial.setting.temperature)
+    setting = f"{temperature}-{trial.setting.alpha!r}"
+    return folder / f"{trial.student:04d}-{teacher}-{trial.transfer_set}-{setting}-{num_epochs}.safetensors"
+
+
+def save_state(path: Path, state: TrialState) -> None:
+    """Write a state; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
+    save_tensors(path, weights | {f"{_MOMENTUM}{name}": tensor for name, tensor in state.momenta.items()})
+
+
+def load_state(path: Path) -> TrialState:
+    """Read what ``save_state`` wrote.
+
+    Raises:
+        ValueError: If there is no such file.
+        ArtifactCorruptError: If the file is damaged.
+    """
+    if not path.is_file():
+        raise ValueError(f"A trial can only go on from where it has come to, and there is no {path.name}.")
+    tensors, _ = load_tensors(path)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    return TrialState(weights=part(_WEIGHTS), momenta=part(_MOMENTUM))

@@ -1,0 +1,91 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from peerkd.cli import plan as plan_module
+from peerkd.cli.plan import duration
+from peerkd.training import workers
+from peerkd.training.forecast import Rates
+from tests.unit.cli.conftest import Outcome
+from tests.unit.cli.test_main import BAD_INPUTS
+
+
+def value(outcome: Outcome, name: str) -> str:
+    (line,) = [line for line in outcome.out.splitlines() if line.strip().startswith(name)]
+    return line.strip().removeprefix(name).split()[0]
+
+
+def test_the_digits_sweep_is_planned(peerkd, tmp_path: Path) -> None:
+    outcome = peerkd("plan", "jointkd", "--no-measure")
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert value(outcome, "ordered pairs") == "90"
+    assert value(outcome, "settings a pair") == "60"
+    assert value(outcome, "trials") == "5,590"
+    assert "190 of them controls" in outcome.out
+    assert "a second" not in outcome.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hundred_peers_are_planned_without_torch() -> None:
+    script = (
+        "import sys; from peerkd.cli.main import main\n"
+        "sys.argv = 'peerkd plan jointkd --no-measure --set partition.num_peers=100'.split()\n"
+        "try: main()\n"
+        "finally: sys.stderr.write(' '.join({'torch', 'sklearn', 'kfp', 'pyarrow'} & sys.modules.keys()))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "613,900" in ended.stdout
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_INPUTS)
+def test_a_bad_input_is_told_as_by_a_run(peerkd, arguments: list[str], message: str) -> None:
+    assert peerkd("plan", "jointkd", *arguments) == Outcome(2, "", f"peerkd: {message}\n")
+
+
+def test_a_partition_that_cannot_be_is_told_before_anything_is_printed(peerkd) -> None:
+    outcome = peerkd("plan", "jointkd", "--set", "partition.num_peers=108")
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert outcome.err.startswith("peerkd: partition.num_peers must be at most 107, so that each has 10 of the 1,078")
+
+
+def test_a_data_set_that_is_not_there_is_told(peerkd) -> None:
+    outcome = peerkd("plan", "jointkd", "--preset", "cifar10_small", "--set", "data.path=nowhere")
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert outcome.err.startswith("peerkd: data.path: ")
+
+
+@pytest.mark.parametrize("has_torch", [True, False])
+@pytest.mark.parametrize("options", [(), ("--measure",)])
+def test_rates_become_hours(peerkd, monkeypatch: pytest.MonkeyPatch, has_torch: bool, options: tuple[str, ...]) -> None:
+    monkeypatch.setattr(plan_module, "find_spec", lambda _: object() if has_torch else None)
+    rates = Rates(0.0, 3600 / 2_419_032, 0.0, 0.0)
+    monkeypatch.setattr(workers, "run_in_workers", lambda *_, **__: iter([("small_cnn", rates)]))
+    outcome = peerkd("plan", "jointkd", "--set", "compute.num_workers=4", "--set", "compute.device=cpu", *options)
+    if options and not has_torch:
+        assert outcome == Outcome(2, "", "peerkd: measure must be false where torch is not installed, got true.\n")
+        return
+    assert outcome.exit_code == 0
+    if has_torch:
+        assert value(outcome, "hours of CPU cores") == "1.00"
+        assert "15 min  4 at once" in outcome.out
+        assert "distillation 672" in outcome.out
+    else:
+        assert "hours" not in outcome.out
+
+
+def test_rates_are_measured_in_a_process_of_their_own(peerkd) -> None:
+    options = ("partition.num_peers=2", "peers.architectures=[mlp]", "sweep.temperatures=[1]", "sweep.alphas=[0.5]")
+    outcome = peerkd("plan", "jointkd", "--measure", *(word for each in options for word in ("--set", each)))
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert float(value(outcome, "hours of CPU cores")) < 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.4, "1 s"), (89.0, "89 s"), (110.0, "2 min"), (7_000, "117 min"), (7_200, "2 h"), (180_000, "2 d 2 h")],
+)
+def test_times_are_told_in_units_that_people_use(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,74 @@
+"""What a stage's own process holds of a sweep: planned, followed and made a table of, without the training."""
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+from peerkd.artifacts.filesystem import FolderWorkspace
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.launch.worker import Worker
+from peerkd.results.spill import WrittenTable, write_trials
+from peerkd.stages.shards import cut
+from peerkd.stages.sharing import Work, share
+from peerkd.training.plan import Trial, plan, record_identity, without
+from tests.tables import record
+
+GRID = "sweep.transfer_sets=[student] sweep.temperatures=[1] sweep.alphas=[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,1]"
+
+MAX_GROWTH_BYTES = 4 * 2**20
+"""From 1,000 trials to 10,000. All records of 10,000 trials take more than ten times as much."""
+
+
+def record_of(trial: Trial) -> dict[str, Any]:
+    """A record as a journal of ten classes and 450 test samples has it."""
+    class_accuracies = {
+        f"{split}_class_accuracy_{moment}": [0.1 * k + 0.01 for k in range(10)]
+        for split in ("validation", "test")
+        for moment in ("before", "after")
+    }
+    return record(
+        student=trial.student,
+        teacher=trial.teacher,
+        transfer_set=trial.transfer_set,
+        temperature=trial.setting.temperature,
+        alpha=trial.setting.alpha,
+        distillation_weight=trial.setting.distillation_weight,
+        test_correct_bits=bytes(57).hex(),
+        **class_accuracies,
+    )
+
+
+def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
+    """Do a sweep but for the training; return what is written, and the most bytes that were held."""
+    (folder / "scratch").mkdir(parents=True)
+    config = resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers={num_peers} {GRID}")
+    tracemalloc.start()
+    try:
+        work = Work(
+            stage="distill_pairs",
+            shards=cut(plan(config), num_records=lambda units: units.num_trials, max_shards=256),
+            identity=record_identity,
+            left=without,
+            found=lambda _: None,
+            followed=lambda _: None,
+        )
+        worker = Worker(index=0, num_workers=1)
+        with share(FolderWorkspace(folder), work, worker, is_published=lambda: False) as sharing:
+            for task in sharing.tasks():
+                assert task is not None
+                held, unit = task
+                for trial in unit.trials:
+                    sharing.append(held, record_of(trial))
+            written = write_trials(sharing.records(), folder / "trials.parquet", scratch_folder=folder / "scratch")
+        return written, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_ten_times_as_many_trials_take_hardly_more_memory(tmp_path: Path) -> None:
+    sweep(tmp_path / "first", num_peers=2)  # imports, and what they cache
+    few, few_bytes = sweep(tmp_path / "few", num_peers=10)
+    many, many_bytes = sweep(tmp_path / "many", num_peers=31)
+    assert (few.num_trials, many.num_trials) == (1_000, 10_261)
+    assert many_bytes - few_bytes < MAX_GROWTH_BYTES

@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from peerkd.training.stacked.flat import FlatTensors
+
+SHAPES = {"a": torch.Size([10, 3]), "b": torch.Size([10]), "c": torch.Size([16, 5, 3, 3])}
+
+
+@pytest.mark.parametrize("num_students", [1, 2, 3, 17])
+def test_each_students_part_begins_at_a_multiple_of_64_bytes(num_students):
+    flat = FlatTensors(SHAPES, num_students=num_students, dtype=torch.float32)
+    assert flat.numbers.data_ptr() % 64 == 0
+    assert flat.numbers.numel() % 64 == 0
+    for stacked in flat.named.values():
+        assert stacked.is_contiguous()
+        assert [student.data_ptr() % 64 for student in stacked] == [0] * num_students
+
+
+def test_what_is_put_in_is_what_is_taken_out_and_the_rest_is_zero():
+    flat = FlatTensors(SHAPES, num_students=2, dtype=torch.float32)
+    tensors = {name: torch.rand(shape) + 1 for name, shape in SHAPES.items()}
+    flat.put(1, tensors | {"of no concern": torch.ones(1)})
+    taken = flat.take(1)
+    assert taken.keys() == tensors.keys()
+    assert all(torch.equal(taken[name], tensors[name]) for name in tensors)
+    assert flat.numbers.count_nonzero() == sum(shape.numel() for shape in SHAPES.values())
+    taken["a"].zero_()
+    assert torch.equal(flat.take(1)["a"], tensors["a"])

@@ -1,0 +1,210 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peerkd.config.training import ConventionsConfig, DistillConfig
+from peerkd.models.build import build_network
+from peerkd.training.distill import distill
+from peerkd.training.stacked.students import STACKABLE, Students, pays
+
+RELATIVE_TOLERANCE = 2e-5
+ARCHITECTURES = sorted(STACKABLE)
+
+A_SHAPE = st.sampled_from([(1, 8, 8), (1, 8, 8), (3, 4, 4), (2, 7, 5), (1, 9, 6)])
+SOME_SIZES = st.lists(st.sampled_from([3, 4, 16, 17, 27, 32, 33]), min_size=1, max_size=3)
+TEMPERATURE = st.sampled_from([0.5, 1.0, 2.0, 4.0, 20.0])
+WEIGHT = st.sampled_from([0.1, 0.5, 0.9, 1.0])
+
+
+@st.composite
+def lessons(draw, *, min_size=1, max_size=17):
+    """Draw for each student its seed, weight, temperature and teacher: controls and unlabelled ones among them."""
+    taught = st.tuples(st.integers(0, 5), WEIGHT, TEMPERATURE, st.integers(0, 1))
+    control = st.tuples(st.integers(0, 5), st.just(0.0), st.none(), st.none())
+    return draw(st.lists(taught | taught | control, min_size=min_size, max_size=max_size))
+
+
+@st.composite
+def recipes(draw):
+    momentum = draw(st.sampled_from([0.0, 0.9]))
+    return DistillConfig(
+        epochs=draw(st.integers(1, 2)),
+        learning_rate=draw(st.sampled_from([0.005, 0.02])),
+        momentum=momentum,
+        nesterov=momentum > 0 and draw(st.booleans()),
+        weight_decay=draw(st.sampled_from([0.0, 5e-4])),
+        schedule=draw(st.sampled_from(["constant", "cosine", "multistep"])),
+        conventions=ConventionsConfig(
+            divergence_direction=draw(st.sampled_from(["teacher_to_student", "student_to_teacher"])),
+            reduction=draw(st.sampled_from(["batchmean", "mean"])),
+            scale_by_temperature_squared=draw(st.booleans()),
+        ),
+    )
+
+
+def enrol(made, architecture, group, momenta=None):
+    states = [made.network(architecture, seed).state_dict() for seed, *_ in group]
+    shape = {"image_shape_CHW": made.shape_CHW, "num_classes": made.num_classes}
+    return Students(architecture, states, **shape, momenta=momenta)
+
+
+def teach(students, made, group, recipe, epochs):
+    teachers = {number: made.teacher(number) for *_, number in group if number is not None}
+    students.train(
+        made,
+        teacher_logits=[teachers.get(number) for *_, number in group],
+        distillation_weights=[weight for _, weight, _, _ in group],
+        temperatures=[temperature for _, _, temperature, _ in group],
+        recipe=recipe,
+        epochs=epochs,
+    )
+    return students
+
+
+def trained(made, architecture, group, recipe):
+    return teach(enrol(made, architecture, group), made, group, recipe, range(recipe.epochs))
+
+
+def differences(one, place, other, other_place):
+    """Name what is not the same to the last bit of two students."""
+    pairs = [(one.state(place), other.state(other_place)), (one.momentum(place), other.momentum(other_place))]
+    return [name for first, second in pairs for name in first if not torch.equal(first[name], second[name])]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@given(
+    data=st.data(),
+    shape_CHW=A_SHAPE,
+    num_classes=st.sampled_from([2, 3, 10, 16, 17]),
+    batch_sizes=SOME_SIZES,
+    group=lessons(),
+    recipe=recipes(),
+)
+@settings(max_examples=60)
+def test_a_student_is_the_same_to_the_last_bit_whoever_is_beside_it(
+    architecture, made_batches, data, shape_CHW, num_classes, batch_sizes, group, recipe
+):
+    made = made_batches(shape_CHW, num_classes, batch_sizes=batch_sizes)
+    together = trained(made, architecture, group, recipe)
+    images_NCHW = torch.cat([batch.images_NCHW for batch in made.batches(9)])
+    logits_GNK = together.logits(images_NCHW)
+    others = data.draw(st.permutations(range(len(group))))[: data.draw(st.integers(1, len(group)))]
+    for places in ([data.draw(st.sampled_from(range(len(group))))], others):
+        again = trained(made, architecture, [group[place] for place in places], recipe)
+        logits_again_GNK = again.logits(images_NCHW)
+        for other_place, place in enumerate(places):
+            assert differences(together, place, again, other_place) == []
+            assert torch.equal(logits_GNK[place], logits_again_GNK[other_place])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@given(shape_CHW=A_SHAPE, batch_sizes=SOME_SIZES, group=lessons(max_size=3), recipe=recipes())
+@settings(max_examples=40, derandomize=True)
+def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, shape_CHW, batch_sizes, group, recipe):
+    made = made_batches(shape_CHW, 10, batch_sizes=batch_sizes)
+    students = trained(made, architecture, group, recipe)
+    images_NCHW = torch.cat([batch.images_NCHW for batch in made.batches(9)])
+    logits_GNK = students.logits(images_NCHW)
+    for place, (seed, weight, temperature, number) in enumerate(group):
+        plain = made.network(architecture, seed)
+        before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
+        distill(
+            plain,
+            made,
+            teacher=None if number is None else made.teacher(number),
+            distillation_weight=weight,
+            temperature=temperature,
+            recipe=recipe,
+        )
+        state = plain.state_dict()
+        got = students.state(place)
+        assert got.keys() == state.keys()
+        change = max((state[name] - before[name]).abs().max().item() for name in dict(plain.named_parameters()))
+        for name, tensor in state.items():
+            # A weight near 1 is itself only known to 1e-7.
+            torch.testing.assert_close(
+                got[name], tensor, rtol=1e-6, atol=RELATIVE_TOLERANCE * change + 1e-7, msg=lambda m, n=name: f"{n}: {m}"
+            )
+        plain.eval()
+        with torch.no_grad():
+            wanted_NK = plain(images_NCHW)
+        torch.testing.assert_close(logits_GNK[place], wanted_NK, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@given(group=lessons(min_size=2, max_size=5), batch_sizes=SOME_SIZES, nesterov=st.booleans(), data=st.data())
+@settings(max_examples=15)
+def test_epochs_done_one_by_one_in_other_groups_end_where_all_at_once_end(
+    architecture, made_batches, group, batch_sizes, nesterov, data
+):
+    made = made_batches((1, 8, 8), 10, batch_sizes=batch_sizes)
+    recipe = DistillConfig(epochs=3, nesterov=nesterov)
+    at_once = trained(made, architecture, group, recipe)
+    in_legs = enrol(made, architecture, group)
+    teach(in_legs, made, group, recipe, range(1))
+    places = data.draw(st.permutations(range(len(group))))[: data.draw(st.integers(1, len(group)))]
+    elsewhere = Students(
+        architecture,
+        [in_legs.state(place) for place in places],
+        momenta=[in_legs.momentum(place) for place in places],
+        image_shape_CHW=made.shape_CHW,
+        num_classes=made.num_classes,
+    )
+    teach(in_legs, made, group, recipe, range(1, 3))
+    teach(elsewhere, made, [group[place] for place in places], recipe, range(1, 3))
+    for place in range(len(group)):
+        assert differences(at_once, place, in_legs, place) == []
+    for other_place, place in enumerate(places):
+        assert differences(at_once, place, elsewhere, other_place) == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_state_is_a_copy_that_a_plain_network_takes(architecture, made_batches):
+    made = made_batches((1, 8, 8), 10, batch_sizes=[8])
+    group = [(0, 0.5, 2.0, 0)]
+    students = enrol(made, architecture, group)
+    begun = made.network(architecture, 0).state_dict()
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in students.state(0).items())
+    assert all(momentum.count_nonzero() == 0 for momentum in students.momentum(0).values())
+    kept = students.state(0)
+    teach(students, made, group, DistillConfig(epochs=1), range(1))
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in kept.items())
+    plain = build_network(architecture, image_shape_CHW=made.shape_CHW, num_classes=10, seed=1)
+    plain.load_state_dict(students.state(0))
+    assert students.momentum(0).keys() == dict(plain.named_parameters()).keys()
+    assert any(momentum.count_nonzero() > 0 for momentum in students.momentum(0).values())
+
+
+def test_many_images_are_judged_as_few_are(made_batches):
+    made = made_batches((1, 8, 8), 10, batch_sizes=[230])
+    students = enrol(made, "small_cnn", [(0, 0.5, 2.0, 0), (1, 0.5, 2.0, 0)])
+    (batch,) = made.batches(0)
+    logits_GNK = students.logits(batch.images_NCHW)
+    assert logits_GNK.shape == (2, 230, 10)
+    torch.testing.assert_close(logits_GNK[:, 117:119], students.logits(batch.images_NCHW[117:119]))
+
+
+def test_only_what_can_be_stacked_is(made_batches):
+    made = made_batches((1, 8, 8), 10, batch_sizes=[8])
+    with pytest.raises(ValueError, match="architecture must be one of mlp, small_cnn, got resnet20"):
+        enrol(made, "resnet20", [])
+    with pytest.raises(ValueError, match="at least 1 student"):
+        enrol(made, "mlp", [])
+    with pytest.raises(ValueError, match="distillation_weights must be 2, got 1"):
+        teach(enrol(made, "mlp", [(0, 0.5, 2.0, 0)] * 2), made, [(0, 0.5, 2.0, 0)], DistillConfig(), range(1))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "image_shape_CHW", "expected"),
+    [
+        ("mlp", (3, 224, 224), True),
+        ("small_cnn", (1, 32, 32), True),
+        ("small_cnn", (3, 32, 32), False),
+        ("resnet20", (1, 8, 8), False),
+    ],
+)
+def test_it_pays_for_tiny_networks_and_images(
+    architecture: str, image_shape_CHW: tuple[int, int, int], expected: bool
+) -> None:
+    assert pays(architecture, image_shape_CHW=image_shape_CHW) is expected

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.data.dataset import RawDataset
+from peerkd.data.sources.sizes import SourceSize, source_size
+from peerkd.stages.division import divide
+from peerkd.training.forecast import Rates, forecast, worker_seconds
+from peerkd.training.plan import plan
+
+DIGITS = source_size("digits", path=None, image_size_pixels=None)
+ALL_SETS = "sweep.transfer_sets=[student,teacher,both,public,public_unlabelled] partition.public_fraction=0.1"
+
+
+def experiment(overrides: str = "") -> ExperimentConfig:
+    return resolve(JOINTKD, preset="digits", overrides=overrides)
+
+
+def dataset(size: SourceSize) -> RawDataset:
+    """Samples without pixels, of ten classes in turn."""
+    num_samples = size.num_train + size.num_test
+    return RawDataset(
+        images_NCHW=np.zeros((num_samples, *size.image_shape_CHW), np.uint8),
+        labels_N=np.arange(num_samples) % size.num_classes,
+        num_train=size.num_train,
+        class_names=tuple(map(str, range(size.num_classes))),
+        columns={},
+        name="empty",
+    )
+
+
+@pytest.mark.parametrize("size", [DIGITS, SourceSize(3_000, 500, (1, 8, 8), 10)], ids=["one split", "two splits"])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "",
+        f"{ALL_SETS} partition.num_peers=4",
+        f"{ALL_SETS} partition.num_peers=3 partition.quantity_skew.kind=dirichlet",
+        "partition.num_peers=6 partition.own_evaluation=held_out partition.label_skew.kind=iid",
+        "partition.num_peers=2 data.max_train_samples=1000",
+    ],
+)
+def test_the_numbers_are_those_of_the_real_partition(overrides: str, size: SourceSize) -> None:
+    config = experiment(overrides)
+    raw = dataset(size)
+    if config.data.max_train_samples:
+        raw = dataset(size._replace(num_train=config.data.max_train_samples))
+    parts = divide(config, raw)
+    num_distilled = num_taught = num_trials = num_controls = 0
+    for unit in plan(config):
+        num_samples = sum(len(parts.train[owner]) for owner in unit.owners) if unit.owners else len(parts.public)
+        num_distilled += num_samples * len(unit.trials) * config.distill.epochs
+        num_taught += num_samples * config.distill.epochs if unit.teacher is not None else 0
+        num_trials += len(unit.trials)
+        num_controls += sum(trial.setting.temperature is None for trial in unit.trials)
+    num_evaluated = sum(
+        np.union1d(everyone, own).size
+        for everyone, owns in ((parts.validation, parts.own_validation), (parts.test, parts.own_test))
+        for own in owns
+    ) / len(parts.train)
+
+    expected = forecast(config, size)
+    assert (expected.num_trials, expected.num_controls) == (num_trials, num_controls)
+    assert expected.num_pairs == expected.num_peers * (expected.num_peers - 1)
+    assert expected.num_distillation_samples == pytest.approx(num_distilled, rel=0.01)
+    assert expected.num_teacher_samples == pytest.approx(num_taught, rel=0.01)
+    assert expected.num_pretraining_samples == pytest.approx(sum(map(len, parts.train)) * 30, rel=0.01)
+    num_judged = (num_trials + expected.num_peers) * num_evaluated
+    assert expected.num_evaluation_samples == pytest.approx(num_judged, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "partition.num_peers=1000",
+        "data.validation_fraction=0.6 partition.public_fraction=0.5",
+        "peers.architectures=[vgg16]",
+    ],
+)
+def test_what_cannot_be_is_told_in_the_words_of_the_run(overrides: str) -> None:
+    config = experiment(overrides)
+    with pytest.raises(ValueError, match=r", got .*\.$|, which needs") as caught:
+        forecast(config, DIGITS)
+    if "architectures" not in overrides:
+        with pytest.raises(ValueError, match="got") as expected:
+            divide(config, dataset(DIGITS))
+        assert str(caught.value) == str(expected.value)
+
+
+def test_the_time_is_that_of_every_kind_of_sample_of_every_architecture() -> None:
+    config = experiment("partition.num_peers=4 peers.architectures=[mlp,small_cnn,mlp,mlp]")
+    expected = forecast(config, DIGITS)
+    counts = (
+        expected.num_pretraining_samples,
+        expected.num_distillation_samples,
+        expected.num_teacher_samples,
+        expected.num_evaluation_samples,
+    )
+    slow, fast = Rates(4.0, 3.0, 2.0, 1.0), Rates(0.0, 0.0, 0.0, 0.0)
+    of_slow = sum(num * seconds for num, seconds in zip(counts, slow, strict=True))
+    assert worker_seconds(expected, {"mlp": slow, "small_cnn": slow}, config) == pytest.approx(of_slow)
+    assert worker_seconds(expected, {"mlp": slow, "small_cnn": fast}, config) == pytest.approx(0.75 * of_slow)
+
+
+def test_the_bytes_of_the_digits_sweep_are_about_those_of_a_real_run() -> None:
+    expected = forecast(experiment(), DIGITS)
+    assert expected.dataset_bytes == 1797 * (64 + 8)
+    # Measured on a run of the preset: 1,601 bytes a record, 93 a row.
+    assert expected.journals_bytes == pytest.approx(5_590 * 1_601, rel=0.2)
+    assert expected.table_bytes == pytest.approx(5_590 * 93.4, rel=0.2)
+
+
+def test_a_thousand_peers_are_no_more_work_to_plan_than_ten() -> None:
+    size = source_size("cifar10", path="nowhere", image_size_pixels=None)
+    expected = forecast(resolve(JOINTKD, preset="poster", overrides="partition.num_peers=1000"), size)
+    assert expected.num_trials == 61_939_000
+    assert expected.num_distillation_samples == 10 * 45_000 * (20 * 4 * 999 + 3 * 999 + 1)

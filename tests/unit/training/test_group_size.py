@@ -1,0 +1,56 @@
+"""With a clock that the test moves."""
+
+from collections.abc import Callable
+
+from peerkd.training.group_size import SIZES, GroupSizes
+
+
+class Machine:
+    """Takes so many seconds for a group of each size."""
+
+    def __init__(self, seconds: Callable[[int], float]) -> None:
+        self.now, self.trained, self._seconds = 0.0, list[int](), seconds
+
+    def clock(self) -> float:
+        return self.now
+
+    def train(self, num_students: int) -> None:
+        self.trained.append(num_students)
+        self.now += self._seconds(num_students)
+
+
+def test_the_size_with_the_least_time_a_student_is_taken_and_told_once() -> None:
+    machine = Machine(lambda size: 0.001 + size * (0.001 if size <= 8 else 0.003))
+    sizes = GroupSizes(clock=machine.clock)
+    assert sizes.best("mlp", machine.train) == 8
+    (news,) = sizes.read_news()
+    assert (news.kind, news.text) == ("mlp", "mlp: 8 students at once, measured 1.8 times as fast as one")
+    num_trained = len(machine.trained)
+    assert sizes.best("mlp", machine.train) == 8
+    assert (len(machine.trained), sizes.read_news()) == (num_trained, [])
+
+
+def test_one_at_a_time_is_a_choice_too() -> None:
+    machine = Machine(lambda size: 0.001 * size**1.5)
+    assert GroupSizes(clock=machine.clock).best("mlp", machine.train) == 1
+
+
+def test_each_kind_is_measured_for_itself() -> None:
+    sizes = GroupSizes(clock=(machine := Machine(lambda size: 0.001)).clock)
+    assert sizes.best("mlp", machine.train) == sizes.best("small_cnn", machine.train) == max(SIZES)
+    assert [news.kind for news in sizes.read_news()] == ["mlp", "small_cnn"]
+
+
+def test_a_slow_machine_is_not_measured_for_long() -> None:
+    machine = Machine(lambda size: 0.2 * size)
+    GroupSizes(clock=machine.clock).best("mlp", machine.train)
+    assert machine.trained == list(SIZES)
+
+
+def test_a_single_slow_moment_does_not_decide() -> None:
+    """The least time of several rounds counts: the first one may have to warm up."""
+    times = iter([1.0, *([0.01] * 100)])
+    machine = Machine(lambda size: next(times) * size)
+    assert GroupSizes(clock=machine.clock).best("mlp", machine.train) in SIZES
+    machine = Machine(lambda size: 0.01)
+    assert GroupSizes(clock=machine.clock).best("mlp", machine.train) == max(SIZES)

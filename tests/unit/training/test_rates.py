@@ -1,0 +1,49 @@
+"""What is measured is not asserted but for being there: tests run beside others."""
+
+import pytest
+import torch
+
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.data.sources.sizes import source_size
+from peerkd.training import rates
+from peerkd.training.forecast import Rates, count_samples
+
+SIZE = source_size("digits", path=None, image_size_pixels=None)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "peers.architectures=[mlp]",
+        "peers.architectures=[small_cnn] distill.precision=bfloat16 distill.conventions.teacher_mode=train",
+        "peers.architectures=[small_cnn] pretrain.method=pcl partition.own_evaluation=held_out",
+        "peers.architectures=[resnet20] sweep.transfer_sets=[public_unlabelled] partition.public_fraction=0.1",
+    ],
+)
+def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "_ROUND_SECONDS", 0.05)
+    config = resolve(JOINTKD, preset="digits", overrides=f"sweep.temperatures=[1] {overrides}")
+    perform = rates.start(config, SIZE, count_samples(config, SIZE), "cpu", worker=0)
+    (measured,) = perform(config.architectures[0])
+    assert isinstance(measured, Rates)
+    assert min(measured.pretraining, measured.distillation, measured.teacher) > 0
+    assert measured.evaluation >= 0
+    assert max(measured) < 10
+
+
+@pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])
+def test_a_slow_network_is_measured_on_less(pilot_seconds: float) -> None:
+    config = resolve(JOINTKD, preset="digits", overrides="peers.architectures=[resnet20]")
+    inputs = rates.RateInputs(config=config, size=SIZE, samples=count_samples(config, SIZE), device="cpu")
+    pilot = rates._Scale(num_samples=4, num_evaluated=4, num_trials=1, epochs=1)
+    scale = rates._scale(inputs, pilot, pilot_seconds=pilot_seconds)
+    work = scale.num_samples * scale.num_trials * scale.epochs
+    assert 8 <= scale.num_samples <= 107
+    assert work <= max(8, rates._ROUND_SECONDS * 4 / pilot_seconds / 5)
+    if pilot_seconds == 1e-4:
+        assert (scale.num_samples, scale.epochs, scale.num_trials) == (107, 3, 20)
+
+
+def test_the_measured_units_are_on_the_device_that_was_asked_for() -> None:
+    assert rates._timed(lambda: None, torch.device("cpu")) >= 0

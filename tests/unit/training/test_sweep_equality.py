@@ -1,0 +1,127 @@
+"""Whatever is done together, in whatever order and however cut into legs: each trial is what it is alone."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from peerkd.training.group_size import SIZES, GroupSizes
+from peerkd.training.inputs import Leg, WayTaken
+from peerkd.training.plan import Trial, Unit, plan
+from peerkd.training.sweep import Sweep
+from peerkd.training.trial_state import load_state, state_path
+
+CPU = torch.device("cpu")
+NUM_EXAMPLES = 12
+
+
+def opened(tiny, folder: Path, *, size: int = 1, precision: str = "float32") -> Sweep:
+    config = tiny.config.model_copy(update={"distill": tiny.config.distill.model_copy(update={"precision": precision})})
+    sweep = Sweep(replace(tiny.sweep_inputs, config=config, states_folder=folder), device=CPU)
+    sweep._group_sizes = FixedSize(size)
+    return sweep
+
+
+class FixedSize(GroupSizes):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def best(self, *_: Any) -> int:
+        return self._size
+
+
+def done(sweep: Sweep, task: Unit | Leg) -> dict[Trial, dict[str, Any]]:
+    unit = task.unit if isinstance(task, Leg) else task
+    records = [made for made in sweep.do(task) if not isinstance(made, WayTaken)]
+    of_trial = dict(zip(unit.trials, records, strict=True))
+    return {trial: {**record, "seconds": None} for trial, record in of_trial.items()}
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    for ours, theirs in zip(load_state(one), load_state(other), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, tensor in ours.items():
+            assert torch.equal(tensor, theirs[name]), name
+
+
+class Alone:
+    """Each trial by itself, in a sweep that has done nothing else; done when it is first asked for."""
+
+    def __init__(self, tiny, folder: Path, *, precision: str) -> None:
+        self.folder, self.precision = folder, precision
+        self._tiny, self._records = tiny, dict[Trial, dict[str, Any]]()
+
+    def record(self, unit: Unit, trial: Trial) -> dict[str, Any]:
+        if trial not in self._records:
+            fresh = opened(self._tiny, self.folder, precision=self.precision)
+            self._records |= done(fresh, Unit(owners=unit.owners, teacher=unit.teacher, trials=(trial,)))
+        return self._records[trial]
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def alone(request: pytest.FixtureRequest, tiny, tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    return Alone(tiny, tmp_path_factory.mktemp("alone"), precision=request.param)
+
+
+@st.composite
+def tasks(draw: st.DrawFn, units: list[Unit]) -> list[Unit]:
+    """Some trials of some units, in any order."""
+    chosen = draw(st.lists(st.sampled_from(units), min_size=1, max_size=2, unique_by=id))
+    return [
+        Unit(
+            owners=unit.owners,
+            teacher=unit.teacher,
+            trials=tuple(draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=6, unique=True))),
+        )
+        for unit in chosen
+    ]
+
+
+@settings(max_examples=NUM_EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_trial_is_the_same_whatever_is_done_beside_it(tiny, alone: Alone, data: st.DataObject) -> None:
+    chosen = data.draw(tasks(list(plan(tiny.config))))
+    size, is_cut = data.draw(st.sampled_from(SIZES)), data.draw(st.booleans())
+    with TemporaryDirectory() as name:
+        sweep = opened(tiny, Path(name), size=size, precision=alone.precision)
+        for unit in chosen:
+            if is_cut:
+                done(sweep, Leg(unit=unit, first_epoch=0, last_epoch=1))
+                # Another process may go on.
+                sweep = opened(tiny, Path(name), size=data.draw(st.sampled_from(SIZES)), precision=alone.precision)
+            task = Leg(unit=unit, first_epoch=1, last_epoch=2) if is_cut else unit
+            for trial, record in done(sweep, task).items():
+                assert record == alone.record(unit, trial)
+                assert_same_state(*(state_path(each, trial, num_epochs=2) for each in (Path(name), alone.folder)))
+
+
+def test_a_leg_tells_of_the_epochs_so_far(tiny, tmp_path: Path) -> None:
+    unit = next(unit for unit in plan(tiny.config) if unit.teacher is not None)
+    (record, *_) = done(opened(tiny, tmp_path), Leg(unit=unit, first_epoch=0, last_epoch=1)).values()
+    assert record["epochs"] == 1
+
+
+def test_a_leg_that_has_nothing_to_go_on_from_is_refused(tiny, tmp_path: Path) -> None:
+    unit = next(iter(plan(tiny.config)))
+    with pytest.raises(ValueError, match=r"A trial can only go on from where it has come to, and there is no 000"):
+        done(opened(tiny, tmp_path), Leg(unit=unit, first_epoch=1, last_epoch=2))
+
+
+def test_bfloat16_is_near_and_not_the_same(tiny, tmp_path: Path) -> None:
+    unit = next(unit for unit in plan(tiny.config) if unit.teacher is not None)
+    for precision in ("float32", "bfloat16"):
+        done(opened(tiny, tmp_path / precision, precision=precision), unit)
+    (trial, *_) = unit.trials
+    one, other = (
+        load_state(state_path(tmp_path / precision, trial, num_epochs=2)).weights
+        for precision in ("float32", "bfloat16")
+    )
+    weights = [name for name, tensor in one.items() if tensor.dtype == torch.float32 and tensor.dim() > 1]
+    differences = [((one[name] - other[name]).norm() / one[name].norm()).item() for name in weights]
+    assert 0 < max(differences) < 0.05
