@@ -49,7 +49,13 @@ manifests: setup ## Check all that a cluster is given: it builds, and is what it
 	@$(BIN)/pytest tests/manifests
 
 ##@ Measure
-.PHONY: bench-pcl
+.PHONY: bench bench-gpu bench-pcl
+bench: setup ## Time a sweep beside what people do, in 20 minutes; ARGS="--quick", "--output FILE", or --help
+	@$(BIN)/python -m benchmarks.sweep $(ARGS)
+
+bench-gpu: setup ## The same on a GPU
+	@$(BIN)/python -m benchmarks.sweep --device cuda --batch 128 --samples 2560 --workloads resnet18 resnet20 digits $(ARGS)
+
 bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output FILE", or --help
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pcl_step $(ARGS)
 

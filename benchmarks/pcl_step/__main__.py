@@ -4,17 +4,18 @@ import argparse
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
 import torch
 
+from benchmarks.machine_facts import closing_facts, load_average
+from benchmarks.markdown import facts_table
 from benchmarks.pcl_step.contestants import Contestant, Lap, Precision, Task, own_lap, straightforward_lap
 from benchmarks.pcl_step.equivalence import compare_losses
-from benchmarks.pcl_step.table import PLAIN, Seconds, facts_table, step_table
+from benchmarks.pcl_step.table import PLAIN, Seconds, step_table
 from peerkd.config.architectures import Architecture
-from peerkd.stages.machine import describe_processor, software_versions
+from peerkd.stages.machine import describe_processor
 from peerkd.training.memory import keep_freed_memory
 
 _NUM_COMPARED_SAMPLES = 8
@@ -25,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = _parse(words)
     device = torch.device(arguments.device)
     processor = describe_processor()
-    load = [os.getloadavg()[0]]
+    loads = [load_average()]
     if device.type == "cpu":
         _pin(arguments.core)
     torch.set_num_threads(1)
@@ -54,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> None:
             f"At equal weights and images peerkd and the straightforward program differ by {differences.loss:.1e} in "
             f"the loss and by {differences.gradient_fraction:.1e} of its length in the gradient."
         )
-    load.append(os.getloadavg()[0])
+    loads.append(load_average())
     facts = {
         "Images": f"{arguments.channels}x{arguments.pixels}x{arguments.pixels}, {arguments.classes} classes, noise",
         "Batch": f"{arguments.batch} samples",
@@ -62,9 +63,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "Device": torch.cuda.get_device_name(device) if device.type == "cuda" else "one core of the processor",
         "Machine": processor,
         "Threads": "1",
-        "Load average": f"{load[0]:.2f} before, {load[1]:.2f} after; 1.0 is this program alone",
-        "Software": ", ".join(f"{name} {version}" for name, version in software_versions().items()),
-        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **closing_facts(loads, own_load=1),
     }
     document = "\n\n".join(["# Time of a PCL step", facts_table(facts), *sections]) + "\n"
     print(document, end="")

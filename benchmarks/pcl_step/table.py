@@ -6,6 +6,7 @@ A quotient is the median over rounds of the quotients within a round, whose two 
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from benchmarks.markdown import quotients, spread
 from benchmarks.pcl_step.contestants import STRAIGHTFORWARD, STRAIGHTFORWARD_READY, Contestant
 
 Seconds = Mapping[Contestant, Sequence[float]]
@@ -35,13 +36,7 @@ def step_table(seconds: Seconds) -> str:
     return "\n".join(lines)
 
 
-def facts_table(facts: Mapping[str, str]) -> str:
-    """Return one row for each fact."""
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
-
-
 def _quotient(above: Sequence[float], below: Sequence[float]) -> str:
     if above is below:
         return ""
-    quotients = [one / other for one, other in zip(above, below, strict=True)]
-    return f"{median(quotients):.2f} ({min(quotients):.2f} to {max(quotients):.2f})"
+    return spread(quotients(above, below))

@@ -1,0 +1,27 @@
+"""What a reader of timings wants to know of the machine and its software."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from peerkd.stages.machine import software_versions
+
+
+def load_average() -> float:
+    """Return how many processes wanted a core over the last minute."""
+    return os.getloadavg()[0]
+
+
+def closing_facts(loads: Sequence[float], *, own_load: float) -> dict[str, str]:
+    """Return the facts that end a table.
+
+    Args:
+        loads: Load averages before and after.
+        own_load: What they would be if the machine had nothing else to do.
+    """
+    before, after = loads
+    return {
+        "Load average": f"{before:.2f} before, {after:.2f} after; {own_load:.1f} is this program alone",
+        "Software": ", ".join(f"{name} {version}" for name, version in software_versions().items()),
+        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }

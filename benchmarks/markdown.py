@@ -1,0 +1,35 @@
+"""Tables in Markdown, and values that were measured several times."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import floor, log10
+from statistics import median
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def facts_table(facts: Mapping[str, str]) -> str:
+    """Return one row for each fact."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return median, least and most, with as many decimals as give the median three digits."""
+    middle = median(values)
+    texts = [three_digits(value, like=middle) for value in (middle, min(values), max(values))]
+    return f"{texts[0]} ({texts[1]} to {texts[2]})"
+
+
+def three_digits(value: float, *, like: float | None = None) -> str:
+    """Return a value with as many decimals as give it, or another one, three digits."""
+    size = abs(value if like is None else like)
+    num_decimals = max(0, 2 - floor(log10(size))) if size > 0 else 0
+    return f"{value:,.{num_decimals}f}"
+
+
+def quotients(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Return the quotients of values that were measured in the same round, whose two sides ran seconds apart."""
+    return [one / other for one, other in zip(above, below, strict=True)]

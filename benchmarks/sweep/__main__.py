@@ -1,0 +1,181 @@
+"""Time a sweep as people do it first, and as peerkd does it: ``python -m benchmarks.sweep --help``."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean
+
+from benchmarks.machine_facts import closing_facts, load_average
+from benchmarks.markdown import facts_table
+from benchmarks.sweep.agreement import Agreement, compare, reference_accuracies
+from benchmarks.sweep.arithmetic import MatrixRates, count_flops
+from benchmarks.sweep.contestants import ENGINE, GROUPED, PROCESS, VMAP, contestants
+from benchmarks.sweep.outcome import Layout
+from benchmarks.sweep.prepare import prepare
+from benchmarks.sweep.rounds import Measured, time_in_turn
+from benchmarks.sweep.tables import agreement_table, quotient_table, rate_table
+from benchmarks.sweep.workloads import SYNTHETIC_NAME, WORKLOADS, Workload, find_workload
+from peerkd.config.experiment import ComputeConfig
+from peerkd.data.dataset import read_packed
+from peerkd.data.partition.assignment import Assignment
+from peerkd.launch.worker import count_cores
+from peerkd.stages.machine import choose_device, describe_processor
+
+_NO_GPU = 2
+_DISAGREEMENT = 1
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Time what the arguments ask for and print it; return the exit status, 1 if two programs disagree."""
+    arguments = _parse(words)
+    try:
+        choose_device(ComputeConfig(device=arguments.device))
+    except ValueError:
+        print("There is no GPU here that torch can use, so nothing can be timed on one.", file=sys.stderr)
+        return _NO_GPU
+    layouts = _layouts(arguments.device)
+    loads = [load_average()]
+    sections, all_agree = [], True
+    with tempfile.TemporaryDirectory(prefix="peerkd-bench-") as temporary:
+        folder = arguments.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in arguments.workloads:
+            workload = find_workload(
+                name,
+                num_processes=max(layout.num_processes for layout in layouts),
+                is_quick=arguments.quick,
+                num_rounds=arguments.rounds,
+                num_samples=arguments.samples,
+                batch_size=arguments.batch,
+                data=arguments.data,
+            )
+            section, agrees = _time_workload(name, workload, folder, arguments, layouts)
+            sections.append(section)
+            all_agree = all_agree and agrees
+    loads.append(load_average())
+    facts = {
+        "Machine": describe_processor(),
+        "Device": "the processor" if arguments.device == "cpu" else _gpu_name(),
+        **closing_facts(loads, own_load=layouts[0].num_processes),
+    }
+    document = "\n\n".join(["# Time of a sweep", facts_table(facts), *sections]) + "\n"
+    print(document, end="")
+    if arguments.output:
+        arguments.output.write_text(document, encoding="utf-8")
+    return 0 if all_agree else _DISAGREEMENT
+
+
+def compare_all(all_measured: Sequence[Measured]) -> dict[tuple[str, str], Agreement]:
+    """Return how far each program is from peerkd in float32, by name and precision."""
+    (engine,) = (
+        each for each in all_measured if (each.contestant.name, each.contestant.precision) == (ENGINE, "float32")
+    )
+    reference = reference_accuracies(lap.outcomes for lap in engine.laps)
+    return {
+        (each.contestant.name, each.contestant.precision): compare(
+            [outcome for lap in each.laps for outcome in lap.outcomes],
+            reference,
+            has_same_batches=each.contestant.name != PROCESS and each.contestant.precision == "float32",
+        )
+        for each in all_measured
+        if each is not engine
+    }
+
+
+def _time_workload(
+    name: str, workload: Workload, folder: Path, arguments: argparse.Namespace, layouts: Sequence[Layout]
+) -> tuple[str, bool]:
+    # In a process of its own, so that what it leaves in memory is no contestant's.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        inputs = executor.submit(prepare, workload.config, folder, device=arguments.device).result()
+    dataset, assignment = read_packed(inputs.dataset_folder), Assignment.load(inputs.partition_folder)
+    flops = count_flops(workload.config, image_shape_CHW=dataset.image_shape, num_classes=dataset.num_classes)
+    with closing(MatrixRates(device=arguments.device, seconds=0.1 if arguments.quick else 0.5)) as rates:
+        all_measured = time_in_turn(
+            list(contestants(workload, inputs, layouts, is_quick=arguments.quick)),
+            rates,
+            num_rounds=workload.num_rounds,
+            name=name,
+        )
+    recipe = workload.config.distill
+    num_judged = len(assignment.validation) + len(assignment.test)
+    (of_processes,) = (each for each in all_measured if each.contestant.name == PROCESS)
+    start_fraction = mean(lap.start_fraction or 0 for lap in of_processes.laps)
+    agreements = compare_all(all_measured)
+    present = {each.contestant.name for each in all_measured}
+    left_out = [each for each in (VMAP, GROUPED) if each not in present]
+    facts = {
+        "Network": f"{workload.config.architectures[0]}, {flops.step / 1e6:,.1f} MFLOP a sample and step",
+        "Images": f"{_data_text(workload)}, {'x'.join(map(str, dataset.image_shape))}",
+        "Transfer sets": ", ".join(workload.config.sweep.transfer_sets)
+        + f"; {mean(map(len, assignment.train)):,.0f} samples of each peer",
+        "Trial": f"epochs: {recipe.epochs}, in batches of up to {recipe.batch_size}; then {num_judged} samples judged",
+        "Rounds": f"{workload.num_rounds}",
+        "Ways to run": "the first of each program's, unmeasured"
+        if arguments.quick
+        else "the fastest of each program's, measured before",
+        "A process a trial": f"{100 * start_fraction:.0f} % of its time go by before it trains",
+        **({"Left out for their time": ", ".join(left_out)} if left_out else {}),
+    }
+    parts = [
+        f"## {name}",
+        facts_table(facts),
+        rate_table(all_measured, flops, epochs=recipe.epochs, num_judged=num_judged),
+        quotient_table(all_measured),
+        "Test accuracy against peerkd in float32, in percentage points:",
+        agreement_table(agreements),
+    ]
+    return "\n\n".join(parts), all(agreement.holds for agreement in agreements.values())
+
+
+def _data_text(workload: Workload) -> str:
+    data = workload.config.data
+    return (
+        "synthetic, a pattern for each class under noise" if data.path == SYNTHETIC_NAME else data.path or data.source
+    )
+
+
+def _layouts(device: str) -> list[Layout]:
+    """Return how programs may use the machine; the first is that of peerkd."""
+    if device == "cuda":
+        return [Layout(1, 1), Layout(4, 1)]
+    num_cores = count_cores()
+    return [Layout(num_cores, 1), Layout(1, num_cores)] if num_cores > 1 else [Layout(1, 1)]
+
+
+def _gpu_name() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.sweep", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--workloads",
+        nargs="+",
+        choices=list(WORKLOADS),
+        default=["digits", "resnet20", "resnet18"],
+        metavar="NAME",
+        help=", ".join(WORKLOADS),
+    )
+    parser.add_argument("--quick", action="store_true", help="one round of few trials: to see that it runs")
+    parser.add_argument("--rounds", type=int, help="repeats; None: the workload's own number")
+    parser.add_argument("--samples", type=int, help="of a ResNet's transfer set; None: the workload's own number")
+    parser.add_argument("--batch", type=int, help="samples of a step of a ResNet; None: the workload's own number")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="with train/<class>/*.jpg; None: synthetic images")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--folder", type=Path, help="where data and peers are kept for the next time; None: nowhere")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the tables, too")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""That all programs end in the same accuracy: otherwise their times mean nothing.
+
+The reference is peerkd in float32. Programs that see the same batches in float32 must agree with it trial by trial, but
+for a few samples near the border of two classes. A program with an order and views of its own, or with fewer bits, must
+agree on average.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import sqrt
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from benchmarks.sweep.outcome import Outcome
+
+MAX_TRIAL_DIFFERENCE = 0.03
+"""Of the test accuracy of one trial, where batches are the same."""
+
+MAX_MEAN_DIFFERENCE = 0.01
+"""Of the mean over trials. Where batches are not the same, three standard errors come on top of it."""
+
+Accuracies = Mapping[tuple[Any, ...], float]
+"""Of the reference, on the test set, by trial."""
+
+
+class Agreement(NamedTuple):
+    """How far a program is from the reference."""
+
+    num_trials: int
+    mean_difference: float
+    largest_difference: float
+    allowed_mean: float
+    allowed_largest: float | None
+    """None: any."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether both are as small as they must be."""
+        is_near = self.allowed_largest is None or self.largest_difference <= self.allowed_largest
+        return is_near and abs(self.mean_difference) <= self.allowed_mean
+
+
+def reference_accuracies(laps: Iterable[Sequence[Outcome]]) -> Accuracies:
+    """Return the accuracy of each trial.
+
+    Raises:
+        ArithmeticError: If a trial ends in another accuracy in another round.
+    """
+    accuracies: dict[tuple[Any, ...], float] = {}
+    for outcomes in laps:
+        for outcome in outcomes:
+            if accuracies.setdefault(outcome.identity, outcome.test_accuracy) != outcome.test_accuracy:
+                raise ArithmeticError(
+                    f"The trial {outcome.identity} ended in the accuracies {accuracies[outcome.identity]} and "
+                    f"{outcome.test_accuracy}."
+                )
+    return accuracies
+
+
+def compare(outcomes: Sequence[Outcome], reference: Accuracies, *, has_same_batches: bool) -> Agreement:
+    """Compare a program with the reference on the trials that both have done.
+
+    Raises:
+        ArithmeticError: If there are none.
+    """
+    differences = [
+        outcome.test_accuracy - reference[outcome.identity] for outcome in outcomes if outcome.identity in reference
+    ]
+    if not differences:
+        raise ArithmeticError("Two programs have no trial in common.")
+    largest = max(map(abs, differences))
+    allowed_mean = MAX_MEAN_DIFFERENCE
+    if not has_same_batches:
+        # Of one trial there is no deviation; it may then be as large as differences between trials usually are.
+        deviation = stdev(differences) if len(differences) > 1 else MAX_TRIAL_DIFFERENCE
+        allowed_mean += 3 * deviation / sqrt(len(differences))
+    return Agreement(
+        num_trials=len(differences),
+        mean_difference=mean(differences),
+        largest_difference=largest,
+        allowed_mean=allowed_mean,
+        allowed_largest=MAX_TRIAL_DIFFERENCE if has_same_batches else None,
+    )

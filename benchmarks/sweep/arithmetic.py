@@ -1,0 +1,89 @@
+"""How much arithmetic there is to a trial, and how fast the machine multiplies matrices: what a share of it means."""
+
+import time
+from typing import NamedTuple
+
+from benchmarks.sweep.outcome import Lap, Layout
+from benchmarks.sweep.pool import Pool
+from peerkd.config.experiment import ExperimentConfig
+
+_MATRIX_SIZE = 2048
+_NUM_COUNTED = 2
+
+
+class SampleFlops(NamedTuple):
+    """Of one sample, a multiplication with its addition counted as two; matrix products and convolutions alone."""
+
+    step: float
+    """Forward and backward."""
+
+    forward: float
+
+
+def count_flops(config: ExperimentConfig, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> SampleFlops:
+    """Count what torch does for a sample."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from peerkd.models.build import build_network
+
+    network = build_network(config.architectures[0], image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=0)
+    images_NCHW = torch.zeros(_NUM_COUNTED, *image_shape_CHW)
+    with FlopCounterMode(display=False) as step:
+        network(images_NCHW).sum().backward()
+    with FlopCounterMode(display=False) as forward, torch.no_grad():
+        network(images_NCHW)
+    return SampleFlops(step.get_total_flops() / _NUM_COUNTED, forward.get_total_flops() / _NUM_COUNTED)
+
+
+def lap_flops(lap: Lap, flops: SampleFlops, *, epochs: int, num_judged: int) -> float:
+    """Return the arithmetic of a lap: of students and, where they were run, of teachers and of judging.
+
+    Args:
+        lap: Says who was trained.
+        flops: Of a sample.
+        epochs: Of a trial.
+        num_judged: Samples that a student is judged on.
+    """
+    num_trained = sum(outcome.num_samples for outcome in lap.outcomes) * epochs
+    num_forward = lap.num_taught * epochs + len(lap.outcomes) * num_judged
+    return num_trained * flops.step + num_forward * flops.forward
+
+
+class MatrixRates:
+    """The rate of matrix products, measured in as many processes and threads as a contestant has."""
+
+    def __init__(self, *, device: str, seconds: float) -> None:
+        self._device = device
+        self._seconds = seconds
+        self._pools: dict[Layout, Pool] = {}
+
+    def measure(self, layout: Layout) -> dict[str, float]:
+        """Return FLOP/s of all processes together, by precision."""
+        if layout not in self._pools:
+            self._pools[layout] = Pool(layout)
+        return {
+            precision: sum(self._pools[layout].everywhere(_multiply, precision, self._device, self._seconds))
+            for precision in ("float32", "bfloat16")
+        }
+
+    def close(self) -> None:
+        """End the processes."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+def _multiply(precision: str, device: str, seconds: float) -> float:
+    import torch
+
+    shape = (_MATRIX_SIZE, _MATRIX_SIZE)
+    one, other = (torch.randn(shape, device=device).to(getattr(torch, precision)) for _ in range(2))
+    product = one @ other
+    num_products = 0
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        torch.mm(one, other, out=product)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        num_products += 1
+    return num_products * 2 * _MATRIX_SIZE**3 / (time.perf_counter() - started)

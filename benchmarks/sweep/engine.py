@@ -1,0 +1,82 @@
+"""peerkd itself: the units of a plan, in the workers of its sweep."""
+
+import multiprocessing
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.sweep.outcome import Lap, Layout, Outcome
+from benchmarks.sweep.tasks import chosen_units
+from benchmarks.sweep.workloads import Workload
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.training.inputs import SweepInputs, WayTaken
+from peerkd.training.plan import Unit, record_identity
+from peerkd.training.workers import run_in_workers
+
+
+class Engine:
+    """One worker for each core, as ``peerkd.stages.work.distill_pairs`` has them; kept for all rounds."""
+
+    def __init__(self, workload: Workload, inputs: SweepInputs, config: ExperimentConfig, *, layout: Layout) -> None:
+        self.layout = layout
+        self._units = chosen_units(workload)
+        self._waiting: deque[Unit] = deque()
+        self._ways_taken: set[str] = set()
+        self._news = run_in_workers(
+            "peerkd.training.sweep:start",
+            (replace(inputs, config=config),),
+            self._tasks(),
+            num_workers=layout.num_processes,
+            poll_seconds=0.05,
+        )
+        others = {process.pid for process in multiprocessing.active_children()}
+        # The shortest, one for each worker: what a worker does once it does here.
+        self._do([replace(self._units[-1], trials=self._units[-1].trials[:1])] * layout.num_processes)
+        self._processes = {process.pid for process in multiprocessing.active_children()} - others
+
+    def process_ids(self) -> set[int]:
+        """Return the worker processes."""
+        return self._processes
+
+    def lap(self) -> Lap:
+        """Do all units."""
+        started = time.perf_counter()
+        outcomes = self._do(self._units)
+        seconds = time.perf_counter() - started
+        num_samples = {outcome.identity: outcome.num_samples for outcome in outcomes}
+        # Each once: what units of one set and teacher have in common is there to be shared.
+        taught = {(unit.owners, unit.teacher): num_samples[unit.trials[0].identity] for unit in self._units}
+        return Lap(seconds, outcomes, num_taught=sum(taught.values()), ways_taken=tuple(sorted(self._ways_taken)))
+
+    def close(self) -> None:
+        """End the workers."""
+        self._news.close()
+
+    def _do(self, units: Sequence[Unit]) -> list[Outcome]:
+        self._waiting.extend(units)
+        outcomes: list[Outcome] = []
+        num_trials = sum(len(unit.trials) for unit in units)
+        while len(outcomes) < num_trials:
+            _, news = next(self._news)
+            if isinstance(news, WayTaken):
+                # What comes after the comma is how much faster it was, which each worker measures for itself.
+                self._ways_taken.add(news.text.partition(",")[0])
+            else:
+                outcomes.append(_outcome(news))
+        return outcomes
+
+    def _tasks(self) -> Iterator[tuple[None, Unit] | None]:
+        # None stands for none at the moment: between rounds the workers wait.
+        while True:
+            yield (None, self._waiting.popleft()) if self._waiting else None
+
+
+def _outcome(record: Mapping[str, Any]) -> Outcome:
+    return Outcome(
+        record_identity(record),
+        record["num_transfer_samples"],
+        record["validation_global_accuracy_after"],
+        record["test_global_accuracy_after"],
+    )

@@ -1,0 +1,73 @@
+"""Memory of some processes and all that they have started, while they run. Linux only."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PERIOD_SECONDS = 0.1
+
+
+class Peak:
+    """The most memory that was seen."""
+
+    num_bytes = 0
+
+
+@contextmanager
+def watching(process_ids: Callable[[], set[int]]) -> Iterator[Peak]:
+    """Look again and again while the context is open.
+
+    Args:
+        process_ids: Returns the processes that are there now, without what they have started.
+    """
+    peak, is_over = Peak(), threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_PERIOD_SECONDS):
+            peak.num_bytes = max(peak.num_bytes, used_bytes(process_ids()))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def used_bytes(roots: set[int]) -> int:
+    """Return the memory of processes and their descendants.
+
+    What each has of its own, and the files that they map, such as torch's libraries, once: those of the process that
+    maps most. Pages that a process has inherited from a parent count as its own.
+    """
+    own, mapped = [0], [0]
+    for process_id in roots | _descendants(roots):
+        sizes = _sizes_bytes(process_id)
+        own.append(sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0))
+        mapped.append(sizes.get("RssFile", 0))
+    return sum(own) + max(mapped)
+
+
+def _descendants(process_ids: set[int]) -> set[int]:
+    found: set[int] = set()
+    for process_id in process_ids:
+        children: set[int] = set()
+        for listed in Path(f"/proc/{process_id}/task").glob("*/children"):
+            children |= {int(child) for child in _read(listed).split()}
+        found |= children | _descendants(children)
+    return found
+
+
+def _sizes_bytes(process_id: int) -> dict[str, int]:
+    pairs = (line.split(":") for line in _read(Path(f"/proc/{process_id}/status")).splitlines() if "Rss" in line)
+    return {name: 1024 * int(value.split()[0]) for name, value in pairs}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        # The process has ended, or there is no /proc.
+        return ""

@@ -1,0 +1,49 @@
+"""What all contestants start from: a data set, its partition and pre-trained peers, made by the stages of peerkd."""
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.sweep.images import write_synthetic
+from benchmarks.sweep.workloads import SYNTHETIC_NAME
+from peerkd.artifacts import references
+from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.artifacts.store import Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.launch.worker import Worker
+from peerkd.stages import partition_data, pretrain_peers
+from peerkd.stages.work import pretrain_peers as pretrain_work
+from peerkd.training.inputs import SweepInputs
+
+
+def prepare(config: ExperimentConfig, folder: Path, *, device: str) -> SweepInputs:
+    """Make whatever is not in the folder yet, and return where it is. Progress goes to standard error."""
+    if config.data.path == SYNTHETIC_NAME:
+        config = _with_synthetic_images(config, folder)
+    compute = config.compute.model_copy(update={"device": device})
+    config = config.model_copy(update={"compute": compute})
+    store = FilesystemStore(folder / "store")
+    with contextlib.redirect_stdout(sys.stderr):
+        partition = partition_data.partition(config, store)
+        inputs: Mapping[str, Manifest] = {"partition": partition}
+        pretrain_work.perform(config.to_json(), inputs, store, Worker())
+    peers = store.find(pretrain_peers.key(config, partition))
+    assert peers is not None
+    return SweepInputs(
+        config=config,
+        dataset_folder=store.fetch(references.follow(partition.metadata["inputs"]["dataset"], store).key),
+        partition_folder=store.fetch(partition.key),
+        peers_folder=store.fetch(peers.key),
+        device=device,
+    )
+
+
+def _with_synthetic_images(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
+    num_train, num_test = config.data.max_train_samples, config.data.max_test_samples
+    assert num_train is not None
+    assert num_test is not None
+    path = folder / f"{num_train}-{num_test}-{SYNTHETIC_NAME}"
+    if not path.exists():
+        write_synthetic(path, num_train=num_train, num_test=num_test)
+    return config.model_copy(update={"data": config.data.model_copy(update={"path": str(path)})})

@@ -1,0 +1,82 @@
+"""Rounds in which all contestants take turns, and what is measured of each."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+
+from benchmarks.sweep.arithmetic import MatrixRates
+from benchmarks.sweep.contestants import Choice, Contestant, Program
+from benchmarks.sweep.memory import watching
+from benchmarks.sweep.outcome import Lap
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """What was measured of one contestant, by round."""
+
+    contestant: Contestant
+    choice: Choice
+    laps: list[Lap] = field(default_factory=list)
+
+    matrix_flops: list[float] = field(default_factory=list)
+    """FLOP/s of matrix products in the contestant's precision, processes and threads."""
+
+    peak_bytes: list[int] = field(default_factory=list)
+
+
+def time_in_turn(
+    contestants: Sequence[Contestant], rates: MatrixRates, *, num_rounds: int, name: str
+) -> list[Measured]:
+    """Return what was measured; in a round everyone has one turn.
+
+    What else the machine does, or how warm it is, so meets all alike.
+
+    Args:
+        contestants: Each is opened, in the fastest of its ways, before the first round.
+        rates: Measured in each round, too.
+        num_rounds: Repeats.
+        name: Of the workload, for the lines of progress on standard error.
+    """
+    with ExitStack() as stack:
+        turns: list[tuple[Measured, Program]] = []
+        for contestant in contestants:
+            choice, program = _open_fastest(contestant, name=name)
+            stack.enter_context(closing(program))
+            turns.append((Measured(contestant=contestant, choice=choice), program))
+        for number in range(1, num_rounds + 1):
+            for measured, program in turns:
+                with watching(program.process_ids) as peak:
+                    lap = program.lap()
+                measured.laps.append(lap)
+                measured.peak_bytes.append(peak.num_bytes)
+                measured.matrix_flops.append(rates.measure(program.layout)[measured.contestant.precision])
+                _say(
+                    f"{name}: round {number} of {num_rounds}: {measured.contestant.name}, "
+                    f"{measured.contestant.precision}: {len(lap.outcomes)} trials in {lap.seconds:.1f} s"
+                )
+        return [measured for measured, _ in turns]
+
+
+def _open_fastest(contestant: Contestant, *, name: str) -> tuple[Choice, Program]:
+    """Return the choice that does most trials per second in one lap, opened."""
+    best: tuple[float, Choice, Program] | None = None
+    for choice in contestant.choices:
+        program = choice.open()
+        trials_per_second = 0.0
+        if len(contestant.choices) > 1:
+            lap = program.lap()
+            trials_per_second = len(lap.outcomes) / lap.seconds
+            _say(f"{name}: {contestant.name}, {choice.text}: {trials_per_second:.3g} trials per second")
+        if best is not None and trials_per_second <= best[0]:
+            program.close()
+            continue
+        if best is not None:
+            best[2].close()
+        best = trials_per_second, choice, program
+    assert best is not None
+    return best[1], best[2]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,84 @@
+"""Which trials of an experiment each contestant does in a round. No torch.
+
+One that takes seconds for a trial does few of them, one that takes milliseconds many; what is compared is trials per
+second. All are drawn from the same units, equally many for each transfer set, so that they have equally many samples on
+average.
+"""
+
+from typing import NamedTuple
+
+from benchmarks.sweep.workloads import Workload
+from peerkd.training.plan import Trial, Unit, plan
+
+
+class Task(NamedTuple):
+    """One trial, as a program that knows no plan is told of it."""
+
+    student: int
+    teacher: int
+    owners: tuple[int, ...]
+    """Peers whose training sets are the transfer set."""
+
+    temperature: float
+    distillation_weight: float
+    identity: tuple[object, ...]
+
+
+def chosen_units(workload: Workload) -> list[Unit]:
+    """Return the units that the engine does. Controls are left out: they are few, and need no teacher."""
+    units = [unit for unit in plan(workload.config) if unit.teacher is not None]
+    chosen = []
+    for transfer_set in workload.config.sweep.transfer_sets:
+        of_set = [unit for unit in units if unit.trials[0].transfer_set == transfer_set]
+        chosen += of_set[:: workload.unit_stride]
+    # As in the plan: the largest first.
+    return sorted(chosen, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
+
+
+def tasks_of_each_set(workload: Workload, number: int) -> list[Task]:
+    """Return so many trials of each transfer set, spread over the chosen units and their settings; the longest first.
+
+    All of them, if there are fewer.
+    """
+    tasks = []
+    for tasks_of_set in _by_set(workload):
+        stride = max(1, len(tasks_of_set) // number)
+        tasks += tasks_of_set[::stride][:number]
+    return sorted(tasks, key=lambda task: -len(task.owners))
+
+
+def groups_of_each_set(workload: Workload, number: int, *, size: int) -> list[list[Task]]:
+    """Return so many groups of ``size`` trials of each transfer set; trials of a group have the same samples."""
+    groups = []
+    for tasks_of_set in _by_set(workload):
+        by_owners: dict[tuple[int, ...], list[Task]] = {}
+        for task in tasks_of_set:
+            by_owners.setdefault(task.owners, []).append(task)
+        whole = [
+            alike[start : start + size]
+            for alike in by_owners.values()
+            for start in range(0, len(alike) - size + 1, size)
+        ]
+        groups += whole[:: max(1, len(whole) // number)][:number]
+    return sorted(groups, key=lambda group: -len(group[0].owners))
+
+
+def _by_set(workload: Workload) -> list[list[Task]]:
+    units = chosen_units(workload)
+    return [
+        [_task(unit, trial) for unit in units for trial in unit.trials if trial.transfer_set == transfer_set]
+        for transfer_set in workload.config.sweep.transfer_sets
+    ]
+
+
+def _task(unit: Unit, trial: Trial) -> Task:
+    assert unit.teacher is not None
+    assert trial.setting.temperature is not None
+    return Task(
+        student=trial.student,
+        teacher=unit.teacher,
+        owners=unit.owners,
+        temperature=trial.setting.temperature,
+        distillation_weight=trial.setting.distillation_weight,
+        identity=trial.identity,
+    )

@@ -1,0 +1,182 @@
+"""What is trained: experiments cut down to a few minutes, and how much of them each contestant does. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from peerkd.config.architectures import Architecture
+from peerkd.config.data import AugmentationConfig, DataConfig, DirichletLabels, PartitionConfig
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.presets import digits
+from peerkd.config.sweep import SweepConfig
+from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
+
+SYNTHETIC_NAME: Final = "synthetic.npz"
+"""Of the file with images that are made here; ``data.path`` of the experiments that want CIFAR-shaped images."""
+
+_NUM_QUICK_SAMPLES: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """One experiment, and who does how much of it in a round."""
+
+    config: ExperimentConfig
+
+    num_samples: int | None
+    """Of a transfer set of CIFAR-shaped images. None: the experiment's data set is another."""
+
+    unit_stride: int
+    """Of each transfer set, the engine does every so many-th unit, with all its trials."""
+
+    num_process_trials: int
+    """Of each transfer set, that get a process of their own."""
+
+    num_loop_trials: int
+    """Of each transfer set, that the plain loop does."""
+
+    num_groups: int
+    """Of each transfer set, groups that are trained as one by torch.func.vmap and by grouped convolution."""
+
+    vmap_sizes: tuple[int, ...]
+    """Students in a group, of which the fastest number is taken. Empty: left out, for the time that it takes."""
+
+    grouped_sizes: tuple[int, ...]
+    """Likewise, for grouped convolution."""
+
+    num_rounds: int
+
+
+def _cifar_shaped(architecture: Architecture, *, num_samples: int, batch_size: int) -> ExperimentConfig:
+    """Four peers with ``num_samples`` each: one epoch on the student's own data, three temperatures a pair."""
+    num_peers, num_validation, num_test = 4, 64, 128
+    num_train = num_peers * num_samples + num_validation
+    return ExperimentConfig(
+        name=architecture,
+        data=DataConfig(
+            source="npz",
+            path=SYNTHETIC_NAME,
+            max_train_samples=num_train,
+            max_test_samples=num_test,
+            validation_fraction=num_validation / num_train,
+        ),
+        augmentation=AugmentationConfig(crop_padding_pixels=4, horizontal_flip=True),
+        partition=PartitionConfig(num_peers=num_peers, label_skew=DirichletLabels(concentration=0.3)),
+        peers=PeersConfig(architectures=(architecture,)),
+        pretrain=PretrainConfig(epochs=6, batch_size=64, learning_rate=0.05, nesterov=True, precision="bfloat16"),
+        distill=DistillConfig(epochs=1, batch_size=batch_size, learning_rate=0.01, nesterov=True),
+        sweep=SweepConfig(temperatures=(1.0, 2.0, 4.0), alphas=(0.5,), transfer_sets=("student",)),
+    )
+
+
+WORKLOADS: Final[Mapping[str, Workload]] = {
+    "digits": Workload(
+        config=digits(),
+        num_samples=None,
+        unit_stride=10,
+        num_process_trials=2,
+        num_loop_trials=20,
+        num_groups=2,
+        vmap_sizes=(4, 16),
+        grouped_sizes=(4, 16),
+        num_rounds=5,
+    ),
+    "resnet20": Workload(
+        config=_cifar_shaped("resnet20", num_samples=384, batch_size=64),
+        num_samples=384,
+        unit_stride=6,
+        num_process_trials=4,
+        num_loop_trials=4,
+        num_groups=2,
+        vmap_sizes=(3,),
+        grouped_sizes=(3,),
+        num_rounds=5,
+    ),
+    "resnet32": Workload(
+        config=_cifar_shaped("resnet32", num_samples=384, batch_size=64),
+        num_samples=384,
+        unit_stride=6,
+        num_process_trials=2,
+        num_loop_trials=2,
+        num_groups=2,
+        vmap_sizes=(),
+        grouped_sizes=(3,),
+        num_rounds=3,
+    ),
+    "resnet18": Workload(
+        config=_cifar_shaped("resnet18", num_samples=192, batch_size=64),
+        num_samples=192,
+        unit_stride=6,
+        num_process_trials=2,
+        num_loop_trials=2,
+        num_groups=2,
+        vmap_sizes=(),
+        grouped_sizes=(2,),
+        num_rounds=3,
+    ),
+}
+
+
+def find_workload(
+    name: str,
+    *,
+    num_processes: int,
+    is_quick: bool = False,
+    num_rounds: int | None = None,
+    num_samples: int | None = None,
+    batch_size: int | None = None,
+    data: Path | None = None,
+) -> Workload:
+    """Return a workload by its name, as the arguments change it.
+
+    Args:
+        name: Of ``WORKLOADS``, whose numbers are for two cores.
+        num_processes: Of a contestant; for more of them there is more to do, so that none is idle.
+        is_quick: One round, few trials, few samples.
+        num_rounds: In place of the workload's own number.
+        num_samples: Of a transfer set of CIFAR-shaped images, in place of the workload's own.
+        batch_size: Likewise, of a step.
+        data: Folder with ``train/<class>/*.jpg``, in place of images that are made here.
+    """
+    workload = WORKLOADS[name]
+    if is_quick:
+        workload = replace(
+            workload,
+            num_rounds=1,
+            num_process_trials=1,
+            num_loop_trials=2,
+            num_groups=1,
+            vmap_sizes=workload.vmap_sizes[:1],
+            grouped_sizes=workload.grouped_sizes[:1],
+        )
+    num_each = -(-num_processes // len(workload.config.sweep.transfer_sets))
+    config = workload.config
+    if workload.num_samples is not None:
+        config = _cifar_shaped(
+            config.architectures[0],
+            num_samples=num_samples or (_NUM_QUICK_SAMPLES if is_quick else workload.num_samples),
+            batch_size=batch_size or config.distill.batch_size,
+        )
+        if data is not None:
+            source = config.data.model_copy(update={"source": "image_folder", "path": str(data)})
+            config = config.model_copy(update={"data": source})
+    return replace(
+        workload,
+        config=config,
+        unit_stride=max(1, 2 * workload.unit_stride // max(2, num_processes)),
+        num_process_trials=max(workload.num_process_trials, num_each),
+        num_loop_trials=max(workload.num_loop_trials, num_each),
+        num_groups=max(workload.num_groups, num_each),
+        num_rounds=num_rounds or workload.num_rounds,
+    )
+
+
+def precisions(config: ExperimentConfig) -> Sequence[ExperimentConfig]:
+    """Return the experiment in float32 and, where networks are large enough to gain by it, in bfloat16."""
+    if config.data.source == "digits":
+        return [config]
+    return [
+        config.model_copy(update={"distill": config.distill.model_copy(update={"precision": precision})})
+        for precision in ("float32", "bfloat16")
+    ]
