@@ -291,8 +291,10 @@ def test_a_worker_out_of_memory_is_told_as_that(site: Site, tmp_path: Path) -> N
     study.settings = ("cpu_per_worker=500m", "memory_per_worker=100Mi", "shared_memory=16Mi")
     ended = study.run(seconds=420)
     assert ended.returncode != 0
-    assert "memory" in ended.stdout.splitlines()[-1]
-    assert "100Mi" in ended.stdout.splitlines()[-1]
+    # The worker's last lines follow.
+    (sentence, *_) = ended.stdout.rpartition("\npeerkd: ")[2].splitlines()
+    assert "ran out of memory" in sentence
+    assert "limit 100Mi" in sentence
     assert not unfinished()
 
 
