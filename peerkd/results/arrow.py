@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -99,13 +100,50 @@ def read(path: Path, kind: TableKind) -> pa.Table:
         ArtifactNotFoundError: If there is no such file.
         ArtifactCorruptError: If the file is not Parquet or holds no table of this kind.
     """
+    with _telling_of(path, kind), pq.ParquetFile(path) as file:
+        table = file.read()
+    return _checked_file(table, path, kind)
+
+
+@contextmanager
+def mapped(path: Path, kind: TableKind) -> Iterator[pa.Table]:
+    """Lend what ``read`` returns with its values on disk: memory holds what is looked at, and gives it up when asked.
+
+    Raises:
+        ArtifactNotFoundError: If there is no such file.
+        ArtifactCorruptError: If the file is not Parquet or holds no table of this kind.
+    """
+    with TemporaryDirectory(prefix="peerkd-") as folder:
+        unpacked = Path(folder) / "table.arrow"
+        _unpack(path, unpacked, kind)
+        with pa.memory_map(str(unpacked)) as source:
+            yield pa.ipc.open_file(source).read_all()
+
+
+def _unpack(path: Path, unpacked: Path, kind: TableKind) -> None:
+    """Write a table anew in the form that it has in memory, a piece at a time."""
+    with (
+        _telling_of(path, kind),
+        pq.ParquetFile(path) as file,
+        pa.OSFile(str(unpacked), "wb") as sink,
+        pa.ipc.new_file(sink, kind.schema) as writer,
+    ):
+        _checked_file(file.schema_arrow.empty_table(), path, kind)
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+            writer.write_table(_checked_file(pa.Table.from_batches([batch]), path, kind))
+
+
+@contextmanager
+def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
+        yield
     except FileNotFoundError as error:
         raise ArtifactNotFoundError(f"There is no {kind.noun} at {path}.") from error
     except (pa.ArrowException, OSError) as error:
         raise ArtifactCorruptError(f"The {kind.noun} at {path} cannot be read as Parquet: {error}.") from error
+
+
+def _checked_file(table: pa.Table, path: Path, kind: TableKind) -> pa.Table:
     try:
         return checked(table, kind)
     except ValueError as error:

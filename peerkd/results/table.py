@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
@@ -92,6 +93,11 @@ def fingerprint_file(path: Path) -> str:
 def write_table(table: pa.Table, path: Path) -> None:
     """Write the table of trials as Parquet; see ``arrow.write``."""
     arrow.write(table, path, KIND)
+
+
+def mapped_table(path: Path) -> AbstractContextManager[pa.Table]:
+    """Lend what ``read_table`` returns with its values on disk; see ``arrow.mapped``."""
+    return arrow.mapped(path, KIND)
 
 
 def read_table(path: Path) -> pa.Table:

@@ -18,7 +18,7 @@ from peerkd.reporting import html, tables
 from peerkd.reporting.facts import PeerFacts, RunFacts
 from peerkd.reporting.findings import compute_findings
 from peerkd.results.cost import to_csv
-from peerkd.results.table import read_table
+from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, pretrain_peers
 from peerkd.stages.cost import gather_accounts
 from peerkd.stages.opened_store import open_stage_store
@@ -74,9 +74,9 @@ def report(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> 
     if done:
         say(NAME, "already done")
         return done
-    table = read_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME)
-    facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
-    findings = compute_findings(table, facts)
+    with mapped_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME) as table:
+        facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
+        findings = compute_findings(table, facts)
     with store.open_workspace(key) as workspace:
         (workspace.folder / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
         (workspace.folder / PAIRS_NAME).write_text(tables.pairs_csv(findings), encoding="utf-8")

@@ -7,7 +7,7 @@ restarted with the shipped settings and shorter times, and at the end with those
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def record(kueue: None, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """The whole study."""
     objects = pools.queues(tmp_path_factory.mktemp("overlay"))
     kube.apply(*pools.namespaces())
-    kube.apply(*objects)
+    kube.wait_until(lambda: are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
     pools.size("on-demand", pools.NODES["on-demand"])
     made = gpu_study.run_study(pools.shares_of(objects))
     report = summary(made)
@@ -72,6 +72,15 @@ def configure(data: dict[str, str]) -> None:
     kube.kubectl(
         "rollout", "status", "deployment/kueue-controller-manager", "-n", KUEUE, "--timeout=120s", timeout_seconds=150
     )
+
+
+def are_taken(objects: Sequence[Mapping[str, Any]]) -> bool:
+    """Create or change objects; return whether the cluster has taken them all."""
+    try:
+        kube.apply(*objects)
+    except kube.KubectlError:
+        return False
+    return True
 
 
 def remove() -> None:

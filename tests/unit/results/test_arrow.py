@@ -2,10 +2,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 from peerkd.results import arrow
 
 KIND = arrow.TableKind(
@@ -78,3 +80,35 @@ def test_a_table_of_another_kind_is_not_appended(tmp_path: Path) -> None:
         pytest.raises(ValueError, match="A table of fruit must have the columns of FRUIT, got differing in code"),
     ):
         append(fruit(3).drop_columns("code"))
+
+
+@pytest.mark.parametrize("batch_rows", [7, 4096])
+def test_a_mapped_table_is_the_table_and_holds_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_rows: int
+) -> None:
+    monkeypatch.setattr(arrow, "_BATCH_ROWS", batch_rows)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    table = fruit(20_000)
+    path = tmp_path / "fruit.parquet"
+    arrow.write(table, path, KIND)
+    before = pa.total_allocated_bytes()
+    with arrow.mapped(path, KIND) as mapped:
+        # What a column of lists or of missing values needs to be looked at is little beside the values.
+        assert pa.total_allocated_bytes() - before < table.nbytes / 10
+        assert mapped.equals(table)
+        assert arrow.fingerprint(mapped) == arrow.fingerprint(table)
+    del mapped
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_such_table_is_not_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "none.parquet"
+    with pytest.raises(ArtifactNotFoundError, match=r"^There is no table of fruit at "), arrow.mapped(path, KIND):
+        pass
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(ArtifactCorruptError, match="cannot be read as Parquet"), arrow.mapped(path, KIND):
+        pass
+    pq.write_table(pa.table({"name": ["pear"]}), path)
+    with pytest.raises(ArtifactCorruptError, match="does not hold a table of fruit"), arrow.mapped(path, KIND):
+        pass
