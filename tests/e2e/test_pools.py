@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from peerkd.launch.kubernetes.jobs import condition
+from peerkd.launch.kubernetes.names import LABEL_JOB_OF_WORKLOAD, LABEL_SENT_BACK
 from tests.e2e import gpu_study, pools
 from tests.e2e import kubectl as kube
 from tests.e2e.gpu_study import NUM_HELD, NUM_JOBS, OTHER, OWN, Record
@@ -21,6 +23,7 @@ from tests.e2e.ledger import breaches
 from tests.e2e.pools import Share
 
 KUEUE = "kueue-system"
+INDEX_OF_SENT_BACK = 9000
 SETTINGS, SETTINGS_FILE = "kueue-manager-config", "controller_manager_config.yaml"
 
 
@@ -81,6 +84,19 @@ def are_taken(objects: Sequence[Mapping[str, Any]]) -> bool:
     except kube.KubectlError:
         return False
     return True
+
+
+def condition_of(name: str, namespace: str, kind: str) -> bool:
+    """Return whether the operator says so of a job."""
+    job = kube.get("pytorchjob", name, namespace=namespace)
+    return job is not None and condition(job, kind) is not None
+
+
+def uid_of(name: str, namespace: str) -> str:
+    """Return a job's uid."""
+    job = kube.get("pytorchjob", name, namespace=namespace)
+    assert job is not None
+    return str(job["metadata"]["uid"])
 
 
 def remove() -> None:
@@ -178,7 +194,6 @@ def test_jobs_of_a_lost_pool_are_queued_again_and_finish(record: Record) -> None
     lost_at = record.begun + record.lost_at
     again = [each for each in lost if any(when > lost_at for when, _ in each.evictions)]
     ended_at_the_last_moment = [each for each in lost if each not in again]
-    assert record.num_sent_back_by_reaper > 0
     assert all(each.finished for each in lost)
     # Some ended before their pods were cleared away. None waited for new nodes with its share in its hands.
     returned = record.begun + record.returned_at
@@ -204,6 +219,38 @@ def test_the_reaper_is_light(record: Record) -> None:
     assert record.reaper["peak_mib"] < 100
     assert record.reaper["last_round_seconds"] < 10
     assert record.reaper["num_left"] == NUM_HELD
+
+
+def test_the_reaper_lets_into_the_queue_again_what_was_sent_back(kueue: None, tmp_path: Path) -> None:
+    """As one does that is started after another was killed between its two steps."""
+    kube.apply(*pools.namespaces())
+    objects = pools.queues(tmp_path)
+    kube.wait_until(lambda: are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
+    for pool in pools.NODES:
+        pools.lose(pool)
+    pools.size("on-demand", 1)
+    job = pools.job(OTHER, INDEX_OF_SENT_BACK, seconds=40)
+    name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+    pools.send([job])
+    kube.wait_until(lambda: condition_of(name, namespace, "Running"), seconds=90, what="the job at work")
+
+    def workload() -> dict[str, Any]:
+        labels = f"{LABEL_JOB_OF_WORKLOAD}={uid_of(name, namespace)}"
+        (found,) = kube.items("workloads.kueue.x-k8s.io", namespace=namespace, labels=labels)
+        return found
+
+    change = json.dumps({"metadata": {"labels": {LABEL_SENT_BACK: "true"}}, "spec": {"active": False}})
+    kube.kubectl("patch", "workload", workload()["metadata"]["name"], "-n", namespace, "--type=merge", "-p", change)
+    kube.wait_until(lambda: condition_of(name, namespace, "Suspended"), seconds=60, what="the job out of its pool")
+    assert "admission" not in workload()["status"]
+    reaper = gpu_study.start_control("reaper", namespace=namespace, patience_seconds=10)
+    try:
+        kube.wait_until(lambda: condition_of(name, namespace, "Succeeded"), seconds=200, what="its end")
+    finally:
+        reaper.kill()
+        reaper.communicate()
+    assert workload()["spec"].get("active", True)
+    assert LABEL_SENT_BACK not in workload()["metadata"]["labels"]
 
 
 def test_the_check_of_quotas_can_fail() -> None:
