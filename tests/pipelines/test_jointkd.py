@@ -14,6 +14,9 @@ from peerkd.results.table import fingerprint
 from pipelines.compile import PIPELINES, compile_all
 from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, run, run_and_kill, trials
 
+LASTING = (*TINY, "peers.architectures=[small_cnn]", "distill.epochs=40")
+"""Long enough to be killed in the middle of its sweep."""
+
 PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"
 
 
@@ -81,9 +84,9 @@ def test_another_grid_reuses_the_peers(finished, tmp_path):
     assert "distill_pairs: already done" not in process.stdout
 
 
-def test_a_run_killed_at_five_moments_ends_in_the_same_table(finished, tmp_path):
-    whole, _ = finished
-    output = tmp_path / "runs"
+def test_a_run_killed_at_five_moments_ends_in_the_same_table(tmp_path):
+    whole, output = tmp_path / "whole", tmp_path / "runs"
+    assert run(whole, LASTING).returncode == 0
     moments = [
         lambda: any(output.glob("partition_data/*/manifest.json")),
         lambda: any(output.glob("pretrain_peers/*.partial/scratch/*.safetensors")),
@@ -92,13 +95,11 @@ def test_a_run_killed_at_five_moments_ends_in_the_same_table(finished, tmp_path)
         lambda: num_lines(output, "distill_pairs") >= 60,
     ]
     for moment in moments:
-        run_and_kill(output, at=moment)
-    num_before = num_lines(output, "distill_pairs")
-    process = run(output)
+        run_and_kill(output, LASTING, at=moment)
+    assert 60 <= num_lines(output, "distill_pairs") < NUM_TINY_TRIALS
+    process = run(output, LASTING)
     assert process.returncode == 0, process.stderr
-    assert num_before >= 60
-    if num_before < NUM_TINY_TRIALS:  # What a killed run started takes a moment to end, and may do the rest in it.
-        assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
+    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
     assert fingerprint(trials(output)) == fingerprint(trials(whole))
     identical = trials(whole).drop_columns("seconds").equals(trials(output).drop_columns("seconds"))
     assert identical

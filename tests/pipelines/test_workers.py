@@ -22,7 +22,7 @@ from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 
-CONFIG = resolve(JOINTKD, preset="digits", overrides=" ".join([*TINY, "distill.epochs=5"]))
+CONFIG = resolve(JOINTKD, preset="digits", overrides=" ".join([*TINY, "distill.epochs=40"]))
 """A sweep that lasts long enough for something to happen in it."""
 
 
