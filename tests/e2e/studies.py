@@ -22,6 +22,14 @@ SHORT = (
 LONG = ("partition.num_peers=4", "pretrain.epochs=2", "distill.epochs=4")
 """Some 750 trials: long enough to be disturbed in the middle."""
 
+TOGETHER = (
+    "methods=[plain, pcl]",
+    "num_seeds=1",
+    "training.epochs=2",
+    "training.num_processes=2",
+)
+"""Two runs of a comparison of methods, each by two processes that share its batches."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -98,6 +106,15 @@ class Study:
 
 def trials_fingerprint(printed: str) -> str:
     """Return the fingerprint of the table of trials that a run has told."""
-    found = re.search(r"distill_pairs: (?:\[worker \d+\] )?[\d,]+ trials, fingerprint (\w+)", printed)
+    return _fingerprint(printed, told=r"distill_pairs: (?:\[worker \d+\] )?[\d,]+ trials")
+
+
+def curves_fingerprint(printed: str) -> str:
+    """Return the fingerprint of the curves of all runs that a comparison of methods has told."""
+    return _fingerprint(printed, told=r"train_pcl: (?:\[worker \d+\] )?[\d,]+ runs")
+
+
+def _fingerprint(printed: str, *, told: str) -> str:
+    found = re.search(rf"{told}, fingerprint (\w+)", printed)
     assert found, printed
     return found[1]

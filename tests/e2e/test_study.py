@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
 from tests.e2e.kubectl import items
-from tests.e2e.studies import NAMESPACE, SHORT, Site, Study, trials_fingerprint
+from tests.e2e.studies import NAMESPACE, SHORT, TOGETHER, Site, Study, curves_fingerprint, trials_fingerprint
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +31,14 @@ def test_jobs_of_two_workers_under_restricted_find_what_a_laptop_finds(
     assert "peerkd" in report.read_text(encoding="utf-8")
     again = study.run()
     assert "distill_pairs: already done" in again.stdout
+
+
+def test_pcl_under_ddp_finds_with_two_workers_what_two_processes_of_a_laptop_find(site: Site, tmp_path: Path) -> None:
+    here = Study(site, tmp_path / "here", TOGETHER, pipeline="pcl", backend="local").run()
+    assert here.returncode == 0, here.stdout
+    there = Study(site, tmp_path / "there", TOGETHER, pipeline="pcl").run()
+    assert there.returncode == 0, there.stdout
+    assert curves_fingerprint(there.stdout) == curves_fingerprint(here.stdout)
 
 
 def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here: str) -> None:
