@@ -1,0 +1,1 @@
+"""Automated tuning: which pairs to distil and under which settings, for a small share of the full sweep's cost."""
