@@ -10,7 +10,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 # What an image has of the lock: extras of pyproject.toml. tests/manifests/test_images.py knows the same.
-CONTROL := --extra pipeline --extra report --extra cluster --extra s3 --extra metrics --extra data
+CONTROL := --extra pipeline --extra report --extra tune --extra cluster --extra s3 --extra metrics --extra data
 TRAINER := --extra train --extra s3 --extra metrics
 
 ##@ Use
