@@ -2,8 +2,8 @@
 
 A worker that takes a shard leaves a claim there, and shows that it lives by a beat every ten seconds. The claims of a
 worker whose beat another has not seen change for 45 seconds, by that one's own clock, are void: its shards are free
-again. Nothing is ever deleted and no clocks are compared. Two workers that claim a shard at once see each other, and
-one lets go; where they do not, both do it, which costs time and changes no number.
+again. None of these files is ever deleted and no clocks are compared. Two workers that claim a shard at once see each
+other, and one lets go; where they do not, both do it, which costs time and changes no number.
 """
 
 import hashlib
@@ -62,12 +62,13 @@ class Board:
         clock: Callable[[], float] = time.monotonic,
         stale_seconds: float = STALE_SECONDS,
     ) -> None:
-        self._workspace, self._shards, self._worker = workspace, shards, worker
+        self._workspace, self._worker = workspace, worker
         self._clock, self._stale_seconds = clock, stale_seconds
         self._run = hashlib.sha256(worker.run_id.encode()).hexdigest()[:8]
         self.life = f"{self._run}-{worker.index:04d}-{uuid4().hex[:8]}"
         """Names this process among all that were ever at this stage: run, index, and what tells attempts apart."""
 
+        self._batches = [shards]
         self._num_beats = 0
         self._beats: dict[str, _Beat] = {}
         self._claims: dict[str, list[str]] = {}
@@ -78,18 +79,21 @@ class Board:
         self.names: Mapping[str, str] = {}
         """Of all files in scratch when it was looked at last."""
 
+    def add(self, shards: Sequence[Shard]) -> None:
+        """Have more shards to claim, after all that there were before."""
+        self._batches.append(shards)
+
     @property
     def is_finished(self) -> bool:
         """Whether every shard is done."""
-        return len(self.done) == len(self._shards)
+        return next(self._undone(), None) is None
 
     @property
     def is_in_good_hands(self) -> bool:
         """Whether every shard that is not done is at a worker that this one has seen alive."""
         return all(
             any(self._is_alive(life) and self._beats[life].has_changed for life in self._claims.get(shard.name, ()))
-            for shard in self._shards
-            if shard.name not in self.done
+            for shard in self._undone()
         )
 
     def beat(self) -> None:
@@ -131,16 +135,20 @@ class Board:
         self._write(f"{_DONE}{shard.name}", "", writing="claim")
         self.done.add(shard.name)
 
+    def _undone(self) -> Iterator[Shard]:
+        return (shard for batch in self._batches for shard in batch if shard.name not in self.done)
+
     def _free(self) -> Iterator[Shard]:
         for shard in self._in_own_order():
             if shard.name not in self.done and shard.name not in self._mine and not self._rivals(shard):
                 yield shard
 
     def _in_own_order(self) -> Iterator[Shard]:
-        """Yield one's own shards, every n-th, and then one worker's after the other."""
+        """Yield one's own shards, every n-th, and then one worker's after the other; what was added later comes later."""
         num_workers = self._worker.num_workers
-        for step in range(num_workers):
-            yield from self._shards[(self._worker.index + step) % num_workers :: num_workers]
+        for batch in self._batches:
+            for step in range(num_workers):
+                yield from batch[(self._worker.index + step) % num_workers :: num_workers]
 
     def _rivals(self, shard: Shard) -> list[str]:
         return (
@@ -162,11 +170,7 @@ class Board:
 
     def _write(self, name: str, text: str, *, writing: str) -> None:
         """Write a file that others see whole or not at all."""
-        partial, path = self._workspace.folder / f"{SCRATCH}{self.life}.{writing}", self._workspace.folder / name
-        partial.write_text(text, encoding="utf-8")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(path)
-        self._workspace.save(name)
+        write_whole(self._workspace, name, text, partial=f"{SCRATCH}{self.life}.{writing}")
 
 
 def _rank(life: str) -> tuple[str, str]:
@@ -174,7 +178,18 @@ def _rank(life: str) -> tuple[str, str]:
     return index, life
 
 
-def cut(tasks: Sequence[Any], *, num_records: Callable[[Any], int], max_shards: int) -> list[Shard]:
+def write_whole(workspace: Workspace, name: str, text: str, *, partial: str) -> None:
+    """Write and save a file that others see whole or not at all; ``partial`` names it until then."""
+    path = workspace.folder / name
+    (workspace.folder / partial).write_text(text, encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (workspace.folder / partial).replace(path)
+    workspace.save(name)
+
+
+def cut(
+    tasks: Sequence[Any], *, num_records: Callable[[Any], int], max_shards: int, prefix: str = ""
+) -> list[Shard]:
     """Return tasks in their order as at most ``max_shards`` shards of nearly equal numbers of tasks.
 
     A shard refers to its tasks as a slice: where ``tasks`` are made when they are asked for, so are those of a shard.
@@ -183,8 +198,9 @@ def cut(tasks: Sequence[Any], *, num_records: Callable[[Any], int], max_shards: 
         tasks: All of them.
         num_records: Of a slice of the tasks, how many records they leave.
         max_shards: At least 1.
+        prefix: How their names begin, where others have the same numbers.
     """
     num_shards = min(max_shards, len(tasks))
     bounds = [len(tasks) * number // num_shards for number in range(num_shards + 1)]
     parts = [tasks[start:stop] for start, stop in pairwise(bounds)]
-    return [Shard(name=f"{number:04d}", tasks=part, num_records=num_records(part)) for number, part in enumerate(parts)]
+    return [Shard(name=f"{prefix}{number:04d}", tasks=part, num_records=num_records(part)) for number, part in enumerate(parts)]

@@ -52,6 +52,10 @@ class Work:
     followed: Callable[[int], None]
     """Told the number of records that others have made meanwhile."""
 
+    grow: Callable[["Sharing"], bool] | None = None
+    """Adds the shards that there are by now, when this worker looks for work; returns whether there may be more later.
+    None: the shards are all that there will ever be."""
+
 
 class Held:
     """A shard that this worker is at."""
@@ -102,15 +106,26 @@ class Sharing:
             self._check()
             if not self._worker.is_alone and self._is_published():
                 return
+            may_grow = self._work.grow is not None and self._work.grow(self)
             held = self._take()
             if held:
                 yield from ((held, task) for task in held.tasks)
-            elif self._is_over():
+            elif not may_grow and self._is_over():
                 break
             else:
                 self._wait(not self._held)
                 yield None
         self._wait(False)
+
+    def add(self, shards: Sequence[Shard]) -> None:
+        """Have more shards, of other names than all before."""
+        self._board.add(shards)
+        self._shards |= {shard.name: shard for shard in shards}
+        self._tell_of_earlier(shard.name for shard in shards)
+
+    def is_done(self, shards: Iterable[Shard]) -> bool:
+        """Return whether all of these are done, as far as is known."""
+        return all(shard.name in self._board.done for shard in shards)
 
     def append(self, held: Held, record: Record, *names: str) -> None:
         """Keep a record, after the files that it tells of; with the last record of a shard, the shard is done."""
@@ -122,14 +137,17 @@ class Sharing:
         if held.num_records == held.shard.num_records:
             self._finish(held)
 
-    def records(self) -> Iterator[Record]:
-        """Yield the records of all shards from their journals, when all are done; two of one identity count as one.
+    def records(self, shards: Iterable[Shard] | None = None) -> Iterator[Record]:
+        """Yield the records of shards that are done from their journals; two of one identity count as one.
+
+        Args:
+            shards: Those to look at. None: all.
 
         Raises:
             ArtifactCorruptError: If some are missing; it is told after what is there of their shard.
         """
         self._board.look()
-        for shard in self._shards.values():
+        for shard in list(self._shards.values()) if shards is None else shards:
             seen: set[Hashable] = set()
             for record in self._load(shard):
                 identity = self._work.identity(record)
@@ -149,9 +167,7 @@ class Sharing:
     def begin(self) -> None:
         """See what was done before."""
         self._board.look()
-        for name in self._board.done:
-            self._told.add(name)
-            self._work.found(self._shards[name].num_records)
+        self._tell_of_earlier(self._shards)
 
     def save(self, *, everything: bool = False) -> None:
         """Make durable what is not yet: journals, and checkpoints if it is time or ``everything`` is asked for."""
@@ -253,8 +269,14 @@ class Sharing:
     def _saved_checkpoint(self, shard: str) -> Path:
         return self._workspace.folder / f"{_CHECKPOINTS}{shard}.safetensors"
 
+    def _tell_of_earlier(self, names: Iterable[str]) -> None:
+        for name in self._board.done.intersection(names):
+            self._told.add(name)
+            self._work.found(self._shards[name].num_records)
+
     def _tell_of_others(self) -> None:
-        for name in self._board.done - self._told - self._held.keys():
+        # Others may be at shards that have not been added here.
+        for name in self._board.done & self._shards.keys() - self._told - self._held.keys():
             self._told.add(name)
             self._work.followed(self._shards[name].num_records)
 
