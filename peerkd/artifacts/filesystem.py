@@ -154,6 +154,11 @@ class FolderWorkspace:
         """Return whether the file is there; see ``Workspace.load``."""
         return (self.folder / check_name(name)).is_file()
 
+    def discard(self, *names: str) -> None:
+        """Delete files; see ``Workspace.discard``."""
+        for name in names:
+            (self.folder / check_name(name)).unlink(missing_ok=True)
+
     def saved(self, prefix: str) -> Mapping[str, str]:
         """Return all names that begin with ``prefix``; see ``Workspace.saved``."""
         versions = {}

@@ -66,6 +66,13 @@ class S3Workspace:
             path.unlink(missing_ok=True)
         raise ArtifactCorruptError(f"The content of {self._partial}{name} is not what was saved.")
 
+    def discard(self, *names: str) -> None:
+        """Delete files of the folder and their objects; see ``Workspace.discard``."""
+        for name in names:
+            (self.folder / check_name(name)).unlink(missing_ok=True)
+        if names:
+            self._bucket.delete(self._partial + name for name in names)
+
     def saved(self, prefix: str) -> Mapping[str, str]:
         """Return the objects that begin so; see ``Workspace.saved``."""
         versions = self._bucket.names(self._partial + prefix)

@@ -82,6 +82,9 @@ class Workspace(Protocol):
     def load(self, name: str) -> bool:
         """Bring the saved version of a file into the folder, whoever saved it; return False if there is none."""
 
+    def discard(self, *names: str) -> None:
+        """Delete files here and where they were saved; one that is not there is deleted."""
+
     def saved(self, prefix: str) -> Mapping[str, str]:
         """Return the durable names that begin with ``prefix``, each with a version that changes with its content."""
 

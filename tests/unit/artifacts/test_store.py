@@ -88,6 +88,16 @@ def test_what_an_aborted_attempt_saved_is_loaded_again(backend, store: ArtifactS
         assert contents(workspace.folder) == saved
 
 
+def test_what_was_discarded_is_gone_here_and_for_others(backend, store: ArtifactStore) -> None:
+    with store.open_workspace(KEY) as workspace:
+        write(workspace, {f"{SCRATCH_NAME}/{name}": b"1" for name in "ab"}, save=True)
+        workspace.discard(f"{SCRATCH_NAME}/a", f"{SCRATCH_NAME}/never")
+        assert contents(workspace.folder).keys() == {f"{SCRATCH_NAME}/b"}
+    with backend.open().open_workspace(KEY) as workspace:
+        assert workspace.saved("").keys() == {f"{SCRATCH_NAME}/b"}
+        assert not workspace.load(f"{SCRATCH_NAME}/a")
+
+
 def test_scratch_is_there_from_the_start_and_no_part_of_the_artifact(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
         assert (workspace.folder / SCRATCH_NAME).is_dir()

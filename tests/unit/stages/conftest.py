@@ -42,6 +42,11 @@ class RemoteWorkspace:
         (self.folder / name).write_bytes(self._remote.files[name])
         return True
 
+    def discard(self, *names: str) -> None:
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+            self._remote.files.pop(name, None)
+
     def saved(self, prefix: str) -> dict[str, str]:
         return {
             name: f"{hashlib.sha256(content).hexdigest()}"
