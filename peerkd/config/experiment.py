@@ -9,6 +9,7 @@ from peerkd.config.data import AugmentationConfig, DataConfig, PartitionConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
+from peerkd.config.tuning import TuneConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 """What a job on a cluster may be called."""
@@ -43,6 +44,7 @@ class ExperimentConfig(StrictConfig):
     pretrain: PretrainConfig = PretrainConfig()
     distill: DistillConfig = DistillConfig()
     sweep: SweepConfig = SweepConfig()
+    tune: TuneConfig = TuneConfig()
     compute: ComputeConfig = ComputeConfig()
 
     @property
