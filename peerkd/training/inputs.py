@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig, Run
-from peerkd.training.plan import Unit
+from peerkd.training.plan import Trial, Unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +60,14 @@ class Leg:
 
     last_epoch: int
     """The epochs done at the end."""
+
+
+def state_name(trial: Trial, *, num_epochs: int) -> str:
+    """Return the name of the file that has the state of a trial after so many epochs."""
+    teacher = "none" if trial.teacher is None else f"{trial.teacher:04d}"
+    temperature = "none" if trial.setting.temperature is None else repr(trial.setting.temperature)
+    setting = f"{temperature}-{trial.setting.alpha!r}"
+    return f"{trial.student:04d}-{teacher}-{trial.transfer_set}-{setting}-{num_epochs}.safetensors"
 
 
 class WayTaken(NamedTuple):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from peerkd.training.checkpoints import load_tensors, save_tensors
+from peerkd.training.inputs import state_name
 from peerkd.training.plan import Trial
 
 _WEIGHTS, _MOMENTUM = "weights/", "momentum/"
@@ -24,10 +25,7 @@ class TrialState(NamedTuple):
 
 def state_path(folder: Path, trial: Trial, *, num_epochs: int) -> Path:
     """Return the file that takes the state of a trial after so many epochs."""
-    teacher = "none" if trial.teacher is None else f"{trial.teacher:04d}"
-    temperature = "none" if trial.setting.temperature is None else repr(trial.setting.temperature)
-    setting = f"{temperature}-{trial.setting.alpha!r}"
-    return folder / f"{trial.student:04d}-{teacher}-{trial.transfer_set}-{setting}-{num_epochs}.safetensors"
+    return folder / state_name(trial, num_epochs=num_epochs)
 
 
 def save_state(path: Path, state: TrialState) -> None:
