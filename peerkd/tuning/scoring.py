@@ -1,0 +1,135 @@
+"""What the choices of a tuner are worth: judged on test, next to choices that a full sweep allows.
+
+Only what is here knows test gains. The references are those of the same pairs: the full sweep's choice for each pair,
+the best single setting for all pairs, both by validation, and the untuned default. A pair that is left as it is gains
+0; the full sweep's choice may leave pairs too, by the same rule.
+
+Shape suffixes: Q = ordered pairs, S = settings.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from peerkd.config.sweep import DEFAULT_TEMPERATURE
+from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.selection import default_weight
+from peerkd.tuning.space import NO_SETTING, Space
+
+SAME_GAIN: Final = 1e-9
+"""Accuracies are counts over one number; two gains that are nearer than this are the same."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """What can be had from the pairs that a score is over: mean gains on test, fractions."""
+
+    full: float
+    """Of the full sweep's choice for each pair, or leaving it."""
+
+    single: float
+    """Of the one setting with the best mean on validation, for all pairs."""
+
+    default: float
+    """Of the untuned default, for all pairs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """What a tuner's choices are worth when a budget is spent. Gains are means over all pairs on test."""
+
+    budget: float
+    """Share of the full sweep's cost that could be spent."""
+
+    spent_share: float
+    """Share that was spent: never more."""
+
+    spent: float
+    """The same in trained samples; see ``peerkd.tuning.accounting``."""
+
+    gain: float
+    """Of the choices; a pair that is left gains 0."""
+
+    reference: Reference
+
+    num_pairs_tried: int
+    num_pairs_left: int
+    """Pairs whose student the tuner leaves as it is."""
+
+    num_trials: int
+    """Begun, whether done to the end or not."""
+
+    tuner_seconds: float
+    """That the tuner itself took so far: its thinking, not the measurements."""
+
+    @property
+    def share_recovered(self) -> float:
+        """Of what choosing for each pair brings over one setting for all; NaN where that is nothing."""
+        whole = self.reference.full - self.reference.single
+        return (self.gain - self.reference.single) / whole if whole > SAME_GAIN else np.nan
+
+    @property
+    def regret(self) -> float:
+        """Mean gain of the full sweep's choices minus that of these."""
+        return self.reference.full - self.gain
+
+
+class Judge:
+    """Keeps the test gains of every pair under every setting, and tells nothing of them but means."""
+
+    def __init__(self, test_gains_QS: FloatArray) -> None:
+        self._test_gains_QS = test_gains_QS
+
+    def mean_gain(self, choices_Q: IntArray) -> float:
+        """Return the mean test gain of choices, ``NO_SETTING`` gaining 0."""
+        gains_Q = self._test_gains_QS[np.arange(len(choices_Q)), choices_Q]
+        return float(np.where(choices_Q == NO_SETTING, 0.0, gains_Q).mean())
+
+    def restricted(self, pairs: IntArray) -> "Judge":
+        """Return the judge of some pairs, by their places."""
+        return Judge(self._test_gains_QS[pairs])
+
+
+def reference(space: Space, validation_gains_QS: FloatArray, judge: Judge) -> Reference:
+    """Return what can be had: choices by validation gains of whole trials, worth what the judge says."""
+    preference = Preference(space)
+    single = preference.best(validation_gains_QS.mean(axis=0))
+    return Reference(
+        full=judge.mean_gain(preference.best_or_none(validation_gains_QS)),
+        single=judge.mean_gain(np.full(space.num_pairs, single)),
+        default=judge.mean_gain(np.full(space.num_pairs, space.default_setting)),
+    )
+
+
+class Preference:
+    """Which of several settings that are equally good is taken: as in ``peerkd.results.selection``.
+
+    That which changes the fewest things against the default, then the first: a tie is no evidence for a change.
+    """
+
+    def __init__(self, space: Space) -> None:
+        default = space.settings[space.default_setting]
+        num_changes_S = [
+            (setting.temperature != DEFAULT_TEMPERATURE)
+            + (setting.distillation_weight != default_weight(setting.transfer_set))
+            + (setting.transfer_set != default.transfer_set)
+            for setting in space.settings
+        ]
+        self._order_S: IntArray = np.argsort(num_changes_S, kind="stable")
+
+    def best(self, gains_S: FloatArray) -> int:
+        """Return the best of settings, NaN standing for what is not known; ``NO_SETTING`` if nothing is."""
+        return int(self._best(gains_S[None])[0])
+
+    def best_or_none(self, gains_QS: FloatArray) -> IntArray:
+        """Return the best setting of each pair, or ``NO_SETTING`` where none that is known gains anything."""
+        best_Q = self._best(gains_QS)
+        gains_Q = gains_QS[np.arange(len(best_Q)), best_Q]
+        return np.where((best_Q != NO_SETTING) & (gains_Q > SAME_GAIN), best_Q, NO_SETTING)
+
+    def _best(self, gains_QS: FloatArray) -> IntArray:
+        known_QS = np.where(np.isnan(gains_QS), -np.inf, gains_QS)[:, self._order_S]
+        most_Q1 = known_QS.max(axis=1, keepdims=True)
+        best_Q = self._order_S[(known_QS >= most_Q1 - SAME_GAIN).argmax(axis=1)]
+        return np.where(np.isneginf(most_Q1[:, 0]), NO_SETTING, best_Q)

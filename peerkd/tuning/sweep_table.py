@@ -1,0 +1,200 @@
+"""Reads a full sweep from its table of trials, as arrays by pair and setting; refuses one that is not full.
+
+Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial, F = features, R = rows of the table.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from peerkd.config.sweep import DEFAULT_TEMPERATURE
+from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.selection import Metric, default_weight
+from peerkd.results.table import TRANSFER_SETS
+from peerkd.tuning.space import SettingOnSet, Space
+
+TRIALS_NAME: Final = "trials.parquet"
+_FEATURES_NAME: Final = "features.parquet"
+
+_Pair: TypeAlias = tuple[int, int]
+
+_PAIR_COLUMNS: Final = ("student", "teacher")
+_SETTING_COLUMNS: Final = ("transfer_set", "temperature", "alpha", "distillation_weight")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Sweep:
+    """Gains of every pair under every setting, as fractions."""
+
+    space: Space
+    validation_gains_QSE: FloatArray
+    """After each epoch."""
+
+    test_gains_QS: FloatArray
+    """Of whole trials."""
+
+
+def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None) -> Sweep:
+    """Read the distillations of a full sweep; controls are left out.
+
+    Only the columns that count are read, so that a table of another version serves as well.
+
+    Args:
+        path: Of the table of trials. ``features.parquet`` may lie beside it.
+        metric: The accuracy whose gains count.
+        default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
+
+    Raises:
+        ValueError: If this is no table of trials or one without accuracies by epoch, or a pair lacks a setting.
+    """
+    scope = metric.removesuffix("_accuracy")
+    by_epoch = f"validation_{scope}_accuracy_by_epoch"
+    before, test_gain = f"validation_{scope}_accuracy_before", f"test_{scope}_gain"
+    table = _distillations(
+        path, [*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs", before, test_gain], by_epoch
+    )
+    pair_of_R = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
+    setting_of_R = [
+        SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in _SETTING_COLUMNS), strict=True)
+    ]
+    pairs = _all_pairs(pair_of_R)
+    settings = sorted(set(setting_of_R), key=_order)
+    rows_QS = _rows(pair_of_R, setting_of_R, pairs=pairs, settings=settings, path=path)
+    accuracies_RE = _by_epoch(table, by_epoch, path)
+    feature_names, features_QF = _features(path.parent / _FEATURES_NAME, pairs)
+    students_Q, teachers_Q = np.array(pairs, dtype=np.int64).T
+    return Sweep(
+        space=Space(
+            students_Q=students_Q,
+            teachers_Q=teachers_Q,
+            settings=tuple(settings),
+            default_setting=_default(settings, default_transfer_set, path),
+            num_samples_QS=table["num_transfer_samples"].to_numpy().astype(np.int64)[rows_QS],
+            num_epochs=accuracies_RE.shape[1],
+            feature_names=feature_names,
+            features_QF=features_QF,
+        ),
+        validation_gains_QSE=(accuracies_RE - table[before].to_numpy()[:, None])[rows_QS],
+        test_gains_QS=table[test_gain].to_numpy()[rows_QS],
+    )
+
+
+def _distillations(path: Path, names: Sequence[str], by_epoch: str) -> pa.Table:
+    needed = [*names, by_epoch]
+    there = _column_names(path, "a table of trials")
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise ValueError(f"A replay must be given a table of trials, got {path}, which lacks {', '.join(missing)}.")
+    if by_epoch in there:
+        table = pq.read_table(path, columns=needed)
+        table = table.filter(pc.greater(table["distillation_weight"], 0))
+        if not table.num_rows:
+            raise ValueError(f"A replay must be given a table with distillations, got {path}, which has none.")
+        if not table[by_epoch].null_count:
+            return table.combine_chunks()
+    raise ValueError(
+        f"A replay must be given a sweep with sweep.validate_every_epoch=true, got {path}, "
+        f"which has trials without {by_epoch}."
+    )
+
+
+def _column_names(path: Path, noun: str) -> frozenset[str]:
+    try:
+        return frozenset(pq.read_schema(path).names)
+    except FileNotFoundError as error:
+        raise ValueError(f"A replay must be given {noun}, got {path}, which does not exist.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"A replay must be given {noun}, got {path}, which is not Parquet.") from error
+
+
+def _all_pairs(pair_of_R: Iterable[_Pair]) -> list[_Pair]:
+    """Return all ordered pairs of the peers that there are."""
+    peers = sorted({peer for pair in set(pair_of_R) for peer in pair})
+    return [(student, teacher) for student in peers for teacher in peers if student != teacher]
+
+
+def _order(setting: SettingOnSet) -> tuple[float, ...]:
+    """As in the table of trials."""
+    return (
+        TRANSFER_SETS.index(setting.transfer_set),
+        setting.distillation_weight,
+        setting.temperature,
+        setting.alpha,
+    )
+
+
+def _rows(
+    pair_of_R: Sequence[_Pair],
+    setting_of_R: Sequence[SettingOnSet],
+    *,
+    pairs: Sequence[_Pair],
+    settings: Sequence[SettingOnSet],
+    path: Path,
+) -> IntArray:
+    """Return the row of each pair under each setting: (Q, S)."""
+    place_of_pair = {pair: place for place, pair in enumerate(pairs)}
+    place_of_setting = {setting: place for place, setting in enumerate(settings)}
+    rows_QS = np.full((len(pairs), len(settings)), -1, dtype=np.int64)
+    places_of_R = [place_of_pair[pair] for pair in pair_of_R], [place_of_setting[setting] for setting in setting_of_R]
+    rows_QS[places_of_R] = np.arange(len(pair_of_R))
+    num_tried_Q = (rows_QS >= 0).sum(axis=1)
+    if num_tried_Q.min() < len(settings):
+        student, teacher = pairs[int(num_tried_Q.argmin())]
+        raise ValueError(
+            f"Each pair must have a trial of all {len(settings)} settings, got {num_tried_Q.min()} "
+            f"for student {student} and teacher {teacher} in {path}."
+        )
+    return rows_QS
+
+
+def _by_epoch(table: pa.Table, name: str, path: Path) -> FloatArray:
+    """Return validation accuracies (R, E), after each epoch."""
+    lists = table[name].combine_chunks()
+    num_epochs = set(table["epochs"].to_pylist()) | set(pc.list_value_length(lists).to_pylist())
+    if len(num_epochs) > 1:
+        raise ValueError(f"All trials must have as many epochs, each validated, got {sorted(num_epochs)} in {path}.")
+    accuracies_RE: FloatArray = lists.flatten().to_numpy().reshape(len(lists), -1)
+    return accuracies_RE
+
+
+def _default(settings: Sequence[SettingOnSet], default_transfer_set: str | None, path: Path) -> int:
+    wanted = default_transfer_set or settings[0].transfer_set
+    for place, setting in enumerate(settings):
+        weight = default_weight(setting.transfer_set)
+        if (setting.transfer_set, setting.temperature, setting.distillation_weight) == (
+            wanted,
+            DEFAULT_TEMPERATURE,
+            weight,
+        ):
+            return place
+    raise ValueError(f"Each pair must have a trial of the default on {wanted}, got none in {path}.")
+
+
+def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], FloatArray]:
+    """Return what features there are of the pairs, in the order of the pairs; none where there is no such file."""
+    if not path.is_file():
+        return (), np.empty((len(pairs), 0))
+    if not _column_names(path, "a table of features") >= set(_PAIR_COLUMNS):
+        raise ValueError(f"A table of features must have student and teacher, got {path}.")
+    table = pq.read_table(path)
+    row_of_pair = {
+        pair: row for row, pair in enumerate(zip(*(table[n].to_pylist() for n in _PAIR_COLUMNS), strict=True))
+    }
+    missing = [pair for pair in pairs if pair not in row_of_pair]
+    if missing:
+        student, teacher = missing[0]
+        raise ValueError(
+            f"Each pair must have features, got none for student {student} and teacher {teacher} in {path}."
+        )
+    names = tuple(name for name in table.column_names if name not in _PAIR_COLUMNS)
+    features_RF = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float64)
+    if not np.isfinite(features_RF).all():
+        name = names[int(np.isfinite(features_RF).all(axis=0).argmin())]
+        raise ValueError(f"A feature must be a finite number for each pair, got others in {name} of {path}.")
+    return names, features_RF[[row_of_pair[pair] for pair in pairs]]
