@@ -116,6 +116,42 @@ def plan_jointkd(
     plan(preset=preset, config_file=config, overrides=override or [], measure=measure)
 
 
+@app.command("tune")
+def tune(
+    replay: Annotated[list[Path], typer.Option(metavar="TABLE", help="trials.parquet of a full sweep. Repeatable.")],
+    prior: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="TABLE", help="A sweep that tuners may start from. Never used on itself. Repeatable."),
+    ] = None,
+    tuner: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Without it, all. Repeatable.")] = None,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="SHARE", help="Of the full sweep's cost. Repeatable, ascending. Without it, 0.01 0.02 0.05 0.1."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Of each tuner that draws.")] = 5,
+    metric: Annotated[str, typer.Option(help="global_accuracy or own_accuracy.")] = "global_accuracy",
+    augmented: Annotated[
+        bool, typer.Option("--augmented", help="The sweeps augmented their views: teachers count for each epoch.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it, as .md or .csv.")] = None,
+) -> None:
+    """Let tuners redo full sweeps (sweep.validate_every_epoch=true) for a part of the cost, and compare them."""
+    from peerkd.cli.tune import tune as compare
+
+    compare(
+        replays=replay,
+        priors=prior or [],
+        tuners=tuner or [],
+        budgets=budget or [],
+        num_seeds=seeds,
+        metric=metric,
+        is_augmented=augmented,
+        output=output,
+    )
+
+
 @app.command("submit")
 def submit(
     pipeline: Annotated[Path, typer.Argument(metavar="FILE", help="Compiled pipeline: pipelines/jointkd.yaml.")],

@@ -17,7 +17,7 @@ from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Earlier, Measurement, Tuner
 from peerkd.tuning.scoring import Judge, Reference, Score, reference
 from peerkd.tuning.space import Space
-from peerkd.tuning.sweep_table import TRIALS_NAME, read_sweep
+from peerkd.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -157,7 +157,7 @@ def load_replay(
     Raises:
         ValueError: If this is no table of trials or one without what a replay needs, or a pair lacks a setting.
     """
-    path = path / TRIALS_NAME if path.is_dir() else path
+    path = table_path(path)
     sweep = read_sweep(path, metric=metric, default_transfer_set=default_transfer_set)
     return Replay(
         name=path.parent.name if path.name == TRIALS_NAME else path.stem,
@@ -166,3 +166,14 @@ def load_replay(
         judge=Judge(sweep.test_gains_QS),
         is_augmented=is_augmented,
     )
+
+
+def load_earlier(path: Path, *, metric: Metric = "global_accuracy", default_transfer_set: str | None = None) -> Earlier:
+    """Read a full sweep's table as what a tuner may start from; accuracies by epoch are not needed.
+
+    Raises:
+        ValueError: As for ``load_replay``.
+    """
+    path = table_path(path)
+    sweep = read_sweep(path, metric=metric, default_transfer_set=default_transfer_set, by_epoch=False)
+    return Earlier(space=sweep.space, gains_QS=sweep.validation_gains_QSE[:, :, -1])

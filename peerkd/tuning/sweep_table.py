@@ -34,13 +34,18 @@ class Sweep:
 
     space: Space
     validation_gains_QSE: FloatArray
-    """After each epoch."""
+    """After each epoch; only after the last (E = 1) where nothing else was asked for."""
 
     test_gains_QS: FloatArray
     """Of whole trials."""
 
 
-def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None) -> Sweep:
+def table_path(path: Path) -> Path:
+    """Return where the table is: there, or in that folder."""
+    return path / TRIALS_NAME if path.is_dir() else path
+
+
+def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None, by_epoch: bool = True) -> Sweep:
     """Read the distillations of a full sweep; controls are left out.
 
     Only the columns that count are read, so that a table of another version serves as well.
@@ -49,16 +54,17 @@ def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None) 
         path: Of the table of trials. ``features.parquet`` may lie beside it.
         metric: The accuracy whose gains count.
         default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
+        by_epoch: Whether what each epoch brought is wanted, or only what whole trials did.
 
     Raises:
-        ValueError: If this is no table of trials or one without accuracies by epoch, or a pair lacks a setting.
+        ValueError: If this is no table of trials, or one without accuracies by epoch where they are wanted, or a pair
+            lacks a setting.
     """
     scope = metric.removesuffix("_accuracy")
-    by_epoch = f"validation_{scope}_accuracy_by_epoch"
     before, test_gain = f"validation_{scope}_accuracy_before", f"test_{scope}_gain"
-    table = _distillations(
-        path, [*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs", before, test_gain], by_epoch
-    )
+    after = f"validation_{scope}_accuracy_{'by_epoch' if by_epoch else 'after'}"
+    plain = (*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs", before, test_gain)
+    table = _distillations(path, plain, after)
     pair_of_R = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
     setting_of_R = [
         SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in _SETTING_COLUMNS), strict=True)
@@ -66,7 +72,8 @@ def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None) 
     pairs = _all_pairs(pair_of_R)
     settings = sorted(set(setting_of_R), key=_order)
     rows_QS = _rows(pair_of_R, setting_of_R, pairs=pairs, settings=settings, path=path)
-    accuracies_RE = _by_epoch(table, by_epoch, path)
+    num_epochs = _num_epochs(table, path)
+    accuracies_RE = _accuracies(table[after], num_epochs, path)
     feature_names, features_QF = _features(path.parent / _FEATURES_NAME, pairs)
     students_Q, teachers_Q = np.array(pairs, dtype=np.int64).T
     return Sweep(
@@ -76,7 +83,7 @@ def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None) 
             settings=tuple(settings),
             default_setting=_default(settings, default_transfer_set, path),
             num_samples_QS=table["num_transfer_samples"].to_numpy().astype(np.int64)[rows_QS],
-            num_epochs=accuracies_RE.shape[1],
+            num_epochs=num_epochs,
             feature_names=feature_names,
             features_QF=features_QF,
         ),
@@ -85,32 +92,42 @@ def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None) 
     )
 
 
-def _distillations(path: Path, names: Sequence[str], by_epoch: str) -> pa.Table:
-    needed = [*names, by_epoch]
-    there = _column_names(path, "a table of trials")
-    missing = [name for name in names if name not in there]
+def _distillations(path: Path, plain: Sequence[str], after: str) -> pa.Table:
+    """Read columns of the trials that have a teacher's weight; ``after`` may be one by epoch."""
+    there = _column_names(path)
+    missing = [name for name in plain if name not in there]
     if missing:
-        raise ValueError(f"A replay must be given a table of trials, got {path}, which lacks {', '.join(missing)}.")
-    if by_epoch in there:
-        table = pq.read_table(path, columns=needed)
-        table = table.filter(pc.greater(table["distillation_weight"], 0))
-        if not table.num_rows:
-            raise ValueError(f"A replay must be given a table with distillations, got {path}, which has none.")
-        if not table[by_epoch].null_count:
-            return table.combine_chunks()
-    raise ValueError(
-        f"A replay must be given a sweep with sweep.validate_every_epoch=true, got {path}, "
-        f"which has trials without {by_epoch}."
+        raise ValueError(f"{path} must be a table of trials, got one that lacks {', '.join(missing)}.")
+    if after not in there:
+        raise ValueError(_without_epochs(path))
+    try:
+        table = pq.read_table(path, columns=[*plain, after])
+        table = table.filter(pc.greater(table["distillation_weight"], 0)).combine_chunks()
+    except pa.ArrowException as error:
+        raise ValueError(f"{path} must be a table of trials, got values of other kinds.") from error
+    if not table.num_rows:
+        raise ValueError(f"{path} must be a table with distillations, got none.")
+    empty = [name for name in plain if table[name].null_count]
+    if empty:
+        raise ValueError(f"{path} must have a value of {', '.join(empty)} for each distillation.")
+    if table[after].null_count:
+        raise ValueError(_without_epochs(path))
+    return table
+
+
+def _without_epochs(path: Path) -> str:
+    return (
+        f"{path} must be of a sweep with sweep.validate_every_epoch=true, got one without accuracies after each epoch."
     )
 
 
-def _column_names(path: Path, noun: str) -> frozenset[str]:
+def _column_names(path: Path) -> frozenset[str]:
     try:
         return frozenset(pq.read_schema(path).names)
     except FileNotFoundError as error:
-        raise ValueError(f"A replay must be given {noun}, got {path}, which does not exist.") from error
+        raise ValueError(f"{path} must be a table of trials, got no such file.") from error
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"A replay must be given {noun}, got {path}, which is not Parquet.") from error
+        raise ValueError(f"{path} must be a table of trials as Parquet, got a file that cannot be read so.") from error
 
 
 def _all_pairs(pair_of_R: Iterable[_Pair]) -> list[_Pair]:
@@ -147,19 +164,27 @@ def _rows(
     if num_tried_Q.min() < len(settings):
         student, teacher = pairs[int(num_tried_Q.argmin())]
         raise ValueError(
-            f"Each pair must have a trial of all {len(settings)} settings, got {num_tried_Q.min()} "
-            f"for student {student} and teacher {teacher} in {path}."
+            f"Each pair of {path} must have a trial under all {len(settings)} settings, got {num_tried_Q.min()} "
+            f"for student {student} and teacher {teacher}."
         )
     return rows_QS
 
 
-def _by_epoch(table: pa.Table, name: str, path: Path) -> FloatArray:
-    """Return validation accuracies (R, E), after each epoch."""
-    lists = table[name].combine_chunks()
-    num_epochs = set(table["epochs"].to_pylist()) | set(pc.list_value_length(lists).to_pylist())
-    if len(num_epochs) > 1:
-        raise ValueError(f"All trials must have as many epochs, each validated, got {sorted(num_epochs)} in {path}.")
-    accuracies_RE: FloatArray = lists.flatten().to_numpy().reshape(len(lists), -1)
+def _num_epochs(table: pa.Table, path: Path) -> int:
+    nums = sorted(set(table["epochs"].to_pylist()))
+    if len(nums) > 1:
+        raise ValueError(f"All trials of {path} must have the same epochs, got from {nums[0]} to {nums[-1]}.")
+    return int(nums[0])
+
+
+def _accuracies(column: pa.ChunkedArray, num_epochs: int, path: Path) -> FloatArray:
+    """Return accuracies (R, E) of a column of numbers (E = 1) or of lists."""
+    values = column.combine_chunks()
+    if not pa.types.is_list(values.type):
+        return np.asarray(values.to_numpy(), dtype=np.float64)[:, None]
+    if set(pc.list_value_length(values).to_pylist()) != {num_epochs}:
+        raise ValueError(f"All trials of {path} must have an accuracy after each of {num_epochs} epochs.")
+    accuracies_RE: FloatArray = values.flatten().to_numpy().reshape(-1, num_epochs)
     return accuracies_RE
 
 
@@ -173,28 +198,28 @@ def _default(settings: Sequence[SettingOnSet], default_transfer_set: str | None,
             weight,
         ):
             return place
-    raise ValueError(f"Each pair must have a trial of the default on {wanted}, got none in {path}.")
+    raise ValueError(f"Each pair of {path} must have a trial of the default on {wanted}, got none.")
 
 
 def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], FloatArray]:
     """Return what features there are of the pairs, in the order of the pairs; none where there is no such file."""
     if not path.is_file():
         return (), np.empty((len(pairs), 0))
-    if not _column_names(path, "a table of features") >= set(_PAIR_COLUMNS):
-        raise ValueError(f"A table of features must have student and teacher, got {path}.")
-    table = pq.read_table(path)
-    row_of_pair = {
-        pair: row for row, pair in enumerate(zip(*(table[n].to_pylist() for n in _PAIR_COLUMNS), strict=True))
-    }
+    try:
+        table = pq.read_table(path)
+        rows = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ValueError(f"{path} must be a table of features of pairs, got another file.") from error
+    row_of_pair = {pair: row for row, pair in enumerate(rows)}
     missing = [pair for pair in pairs if pair not in row_of_pair]
     if missing:
         student, teacher = missing[0]
         raise ValueError(
-            f"Each pair must have features, got none for student {student} and teacher {teacher} in {path}."
+            f"{path} must have features of each pair, got none of student {student} and teacher {teacher}."
         )
     names = tuple(name for name in table.column_names if name not in _PAIR_COLUMNS)
     features_RF = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float64)
     if not np.isfinite(features_RF).all():
         name = names[int(np.isfinite(features_RF).all(axis=0).argmin())]
-        raise ValueError(f"A feature must be a finite number for each pair, got others in {name} of {path}.")
+        raise ValueError(f"{path} must have a finite number for each feature of each pair, got another in {name}.")
     return names, features_RF[[row_of_pair[pair] for pair in pairs]]

@@ -1,0 +1,91 @@
+"""``peerkd tune``: tuners against each other on full sweeps that were done before."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, get_args
+
+import typer
+
+from peerkd.results.selection import Metric
+from peerkd.tuning.contest import Standing, compete, standings, together
+from peerkd.tuning.replay import check_budgets, load_earlier, load_replay
+from peerkd.tuning.sweep_table import table_path
+from peerkd.tuning.tables import markdown, to_csv
+from peerkd.tuning.tuners import TUNERS, find
+
+BUDGETS: Final = (0.01, 0.02, 0.05, 0.1)
+
+_SUFFIXES: Final = (".md", ".csv")
+
+
+def tune(
+    *,
+    replays: Sequence[Path],
+    priors: Sequence[Path],
+    tuners: Sequence[str],
+    budgets: Sequence[float],
+    num_seeds: int,
+    metric: str,
+    is_augmented: bool,
+    output: Path | None,
+) -> None:
+    """Replay sweeps with every tuner, and print what each would have reached.
+
+    Args:
+        replays: Tables of full sweeps.
+        priors: Tables that the tuners may start from; for each replay, those of them that are other files.
+        tuners: Names; none for all.
+        budgets: Shares of a full sweep's cost; none for ``BUDGETS``.
+        num_seeds: For each tuner that draws.
+        metric: The accuracy whose gains count.
+        is_augmented: Whether the sweeps augmented their views.
+        output: Also write the table there as Markdown, or the numbers as CSV.
+
+    Raises:
+        ValueError: If a table is not of a full sweep or cannot be replayed, or an option breaks its rule.
+    """
+    budgets, names = budgets or BUDGETS, tuple(dict.fromkeys(tuners)) or tuple(TUNERS)
+    for name in names:
+        find(name)
+    check_budgets(budgets)
+    if num_seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {num_seeds}.")
+    if metric not in get_args(Metric):
+        raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric}.")
+    wanted: Metric = "own_accuracy" if metric == "own_accuracy" else "global_accuracy"
+    if output is not None:
+        _check_output(output)
+
+    paths = [table_path(path).resolve() for path in replays]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"replay must name each table once, got {', '.join(map(str, replays))}.")
+    loaded = [load_replay(path, metric=wanted, is_augmented=is_augmented) for path in paths]
+    earlier = {path: load_earlier(path, metric=wanted) for path in (table_path(prior).resolve() for prior in priors)}
+    experiments = _distinct([str(path) for path in paths], [replay.name for replay in loaded])
+    reached: list[Standing] = []
+    for name in names:
+        by_experiment: list[list[Standing]] = []
+        for path, replay, experiment in zip(paths, loaded, experiments, strict=True):
+            known = [each for other, each in earlier.items() if other != path]
+            runs = compete(name, replay, budgets, seeds=range(num_seeds), earlier=known)
+            by_experiment.append(list(standings(experiment, name, runs)))
+        reached.extend(standing for of_experiment in by_experiment for standing in of_experiment)
+        if len(loaded) > 1:
+            reached.extend(together(of_budget) for of_budget in zip(*by_experiment, strict=True))
+    references = {name: replay.reference for name, replay in zip(experiments, loaded, strict=True)}
+    text = markdown(reached, references, metric=metric, num_priors=len(earlier))
+    typer.echo(text, nl=False)
+    if output is not None:
+        output.write_text(to_csv(reached) if output.suffix == ".csv" else text, encoding="utf-8")
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix not in _SUFFIXES:
+        raise ValueError(f"output must be a file that ends in {' or '.join(_SUFFIXES)}, got {output}.")
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        raise ValueError(f"output must be a file in a folder that is there, got {output}.")
+
+
+def _distinct(paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return a name for each table: its own, or its path where others have the same."""
+    return [name if names.count(name) == 1 else path for path, name in zip(paths, names, strict=True)]
