@@ -36,6 +36,9 @@ class SweepConfig(StrictConfig):
     default_transfer_set: TransferSet | None = None
     """The set on which the untuned default is compared. Null: the first of ``transfer_sets``."""
 
+    validate_every_epoch: bool = False
+    """Also measure validation accuracy after every epoch, for studies of early stopping; a little slower."""
+
     @property
     def resolved_default_transfer_set(self) -> TransferSet:
         """The transfer set of the untuned default."""

@@ -28,6 +28,9 @@ class TableKind(NamedTuple):
     schema_name: str
     schema: pa.Schema
 
+    later_columns: frozenset[str] = frozenset()
+    """That older files lack: they are read as if they held nulls there."""
+
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
     """Return a column that carries its meaning as metadata."""
@@ -52,17 +55,35 @@ def checked(table: pa.Table, kind: TableKind) -> pa.Table:
     return table.cast(kind.schema)
 
 
-def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> str:
+def fingerprint(
+    table: pa.Table, *, without: frozenset[str] = frozenset(), without_null: frozenset[str] = frozenset()
+) -> str:
     """Return the SHA-256 of every column that is not left out, in hexadecimal.
 
     Depends on names, types and values alone: not on how Arrow chunked, sliced or padded them.
+
+    Args:
+        table: Any.
+        without: Columns that are left out.
+        without_null: Columns that are left out if they hold nothing but nulls, so that the fingerprints of tables
+            from before such a column was thought of stay what they were.
     """
     return _fingerprint(
-        table.schema, lambda name: iter(table.column(name).chunks), num_rows=table.num_rows, without=without
+        table.schema,
+        lambda name: iter(table.column(name).chunks),
+        num_rows=table.num_rows,
+        without=without,
+        without_null=without_null,
     )
 
 
-def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = frozenset()) -> str:
+def fingerprint_file(
+    path: Path,
+    kind: TableKind,
+    *,
+    without: frozenset[str] = frozenset(),
+    without_null: frozenset[str] = frozenset(),
+) -> str:
     """Return the ``fingerprint`` of what ``write`` wrote; few of its values are in memory at a time."""
     with pq.ParquetFile(path) as file:
 
@@ -71,7 +92,9 @@ def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = f
                 yield batch.column(0)
 
         # Not the file's own schema: Parquet calls the items of a list otherwise.
-        return _fingerprint(kind.schema, pieces, num_rows=file.metadata.num_rows, without=without)
+        return _fingerprint(
+            kind.schema, pieces, num_rows=file.metadata.num_rows, without=without, without_null=without_null
+        )
 
 
 def write(table: pa.Table, path: Path, kind: TableKind) -> None:
@@ -144,6 +167,9 @@ def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
 
 
 def _checked_file(table: pa.Table, path: Path, kind: TableKind) -> pa.Table:
+    for place, column in enumerate(kind.schema):
+        if column.name in kind.later_columns and column.name not in table.column_names:
+            table = table.add_column(min(place, table.num_columns), column, pa.nulls(table.num_rows, column.type))
     try:
         return checked(table, kind)
     except ValueError as error:
@@ -151,11 +177,21 @@ def _checked_file(table: pa.Table, path: Path, kind: TableKind) -> pa.Table:
 
 
 def _fingerprint(
-    schema: pa.Schema, pieces: Callable[[str], Iterator[pa.Array]], *, num_rows: int, without: frozenset[str]
+    schema: pa.Schema,
+    pieces: Callable[[str], Iterator[pa.Array]],
+    *,
+    num_rows: int,
+    without: frozenset[str],
+    without_null: frozenset[str],
 ) -> str:
+    def is_left_out(name: str) -> bool:
+        return name in without or (
+            name in without_null and all(array.null_count == len(array) for array in pieces(name))
+        )
+
     digest = hashlib.sha256()
     for column in schema:
-        if column.name not in without:
+        if not is_left_out(column.name):
             digest.update(f"{column.name}:{column.type}:{num_rows};".encode())
             _update(digest, column.type, partial(pieces, column.name))
     return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""The pages that document the tables, from their schemas: ``python -m peerkd.results.describe [trials|curves]``."""
+"""The pages that document the tables, from their schemas.
+
+``python -m peerkd.results.describe [trials|curves|features]`` prints one.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -7,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from peerkd.results.curves import CURVES_SCHEMA
+from peerkd.results.features import FEATURES_SCHEMA
 from peerkd.results.schema import IDENTITY_COLUMNS, TRIALS_SCHEMA
 
 _TRIALS: Final = f"""\
@@ -63,9 +67,31 @@ print(curves.schema.field("epoch").metadata[b"description"].decode())
 ```
 """
 
+_FEATURES: Final = """\
+<!-- Written by `make docs` from peerkd/results/features.py. Edit that. -->
+
+# The table of features
+
+`distill_pairs/<fingerprint>/features.parquet` in the store has one row for each ordered pair of peers: what is known of
+them before any distillation. It is there where `sweep.validate_every_epoch` is set.
+
+- Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies.
+- `validation` is the evaluation set of the whole data set; nothing here is measured on the test split.
+- Training samples are up to 256 of each peer, evenly spaced and without augmentation.
+- The file carries the meanings below as metadata of its columns.
+
+```python
+import pyarrow.parquet as pq
+
+features = pq.read_table("runs/distill_pairs/<fingerprint>/features.parquet")
+print(features.schema.field("agreement").metadata[b"description"].decode())
+```
+"""
+
 PAGES: Final[Mapping[str, tuple[str, pa.Schema]]] = {
     "trials": (_TRIALS, TRIALS_SCHEMA),
     "curves": (_CURVES, CURVES_SCHEMA),
+    "features": (_FEATURES, FEATURES_SCHEMA),
 }
 """Introduction and schema of each page."""
 

@@ -15,6 +15,9 @@ from peerkd.results.arrow import field
 SPLITS: Final = ("validation", "test")
 SCOPES: Final = ("global", "own")
 
+BY_EPOCH_COLUMNS: Final = {scope: f"validation_{scope}_accuracy_by_epoch" for scope in SCOPES}
+"""By scope, what is measured where ``sweep.validate_every_epoch`` is set."""
+
 _BEFORE_AFTER: Final = {
     "before": "of the pre-trained student, before any distillation",
     "after": "of the student after this trial",
@@ -69,11 +72,19 @@ def _outcome_fields() -> Iterator[pa.Field]:
     )
 
 
+def _by_epoch_fields() -> Iterator[pa.Field]:
+    for scope, name in BY_EPOCH_COLUMNS.items():
+        meaning = f"Accuracy on the {scope} validation set after each epoch of this trial; null where not measured"
+        yield field(name, pa.list_(pa.float64()), meaning)
+
+
 def _circumstance_fields() -> Iterator[pa.Field]:
     yield field("seconds", pa.float64(), "Wall time of the trial; the only column that two runs may differ in")
 
 
-TRIALS_SCHEMA: Final = pa.schema([*_identity_fields(), *_outcome_fields(), *_circumstance_fields()])
+TRIALS_SCHEMA: Final = pa.schema(
+    [*_identity_fields(), *_outcome_fields(), *_by_epoch_fields(), *_circumstance_fields()]
+)
 """Every column with its type and, as metadata, its meaning."""
 
 IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from peerkd.config.sweep import TransferSet
 from peerkd.results import arrow
-from peerkd.results.schema import IDENTITY_COLUMNS, SCOPES, SPLITS, TRIALS_SCHEMA
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, SCOPES, SPLITS, TRIALS_SCHEMA
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -26,7 +26,9 @@ DERIVED_COLUMNS: Final = frozenset(
 """What ``assemble`` computes from the other columns, so that no two writers can disagree on it."""
 
 RECORD_COLUMNS: Final = tuple(name for name in TRIALS_SCHEMA.names if name not in DERIVED_COLUMNS)
-"""What a record of one trial holds."""
+"""What a record of one trial holds; those of ``BY_EPOCH_COLUMNS`` only where they were measured."""
+
+_BY_EPOCH: Final = frozenset(BY_EPOCH_COLUMNS.values())
 
 _REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_SCHEMA.field(name).nullable)
 
@@ -34,7 +36,7 @@ TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
 
 _SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
 
-KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA)
+KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, _BY_EPOCH)
 
 _NOT_IN_FINGERPRINT: Final = frozenset({"seconds"})
 
@@ -46,8 +48,9 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     however many workers they had.
 
     Args:
-        records: One mapping a trial with exactly the keys ``RECORD_COLUMNS``. Class accuracies are sequences that
-            hold None or NaN for a class without evaluation samples. Bits are bytes, or hexadecimal as in a journal.
+        records: One mapping a trial with the keys ``RECORD_COLUMNS``, as ``check_record`` wants them. Class accuracies
+            are sequences that hold None or NaN for a class without evaluation samples. Bits are bytes, or hexadecimal
+            as in a journal.
 
     Raises:
         ValueError: If a record has other keys, lacks a required value or has an unknown transfer set, or if two
@@ -59,7 +62,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     rows.sort(key=_order)
     _refuse_duplicates(rows)
 
-    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in RECORD_COLUMNS}
+    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in RECORD_COLUMNS}
     columns["test_correct_bits"] = [
         bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in columns["test_correct_bits"]
     ]
@@ -81,13 +84,13 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds``; see ``arrow.fingerprint``."""
-    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT)
+    """Return the SHA-256 of every column except ``seconds``, and those by epoch where none was measured."""
+    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH)
 
 
 def fingerprint_file(path: Path) -> str:
     """Return the ``fingerprint`` of a table on disk, without the whole table in memory."""
-    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT)
+    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -109,11 +112,13 @@ def check_record(row: Record) -> None:
     """Refuse a mapping that is no record of a trial.
 
     Raises:
-        ValueError: If it has other keys than ``RECORD_COLUMNS``, or lacks a required value.
+        ValueError: If it has other keys than ``RECORD_COLUMNS``, lacks one other than those of ``BY_EPOCH_COLUMNS``,
+            or lacks a required value.
     """
     expected = set(RECORD_COLUMNS)
     empty = {name for name in _REQUIRED_COLUMNS if row.get(name) is None}
-    for problem, names in (("lacks", expected - row.keys() | empty), ("must not have", row.keys() - expected)):
+    lacking = expected - _BY_EPOCH - row.keys() | empty
+    for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected)):
         if names:
             raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")
 

@@ -12,6 +12,8 @@ from peerkd.stages.opened_store import open_stage_store
 
 NAME: Final = "distill_pairs"
 TABLE_NAME: Final = "trials.parquet"
+FEATURES_NAME: Final = "features.parquet"
+"""There where ``sweep.validate_every_epoch`` is set."""
 
 
 def run(
@@ -69,12 +71,16 @@ def run(
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
     """Return the key of the trials that follow from a config and the peers."""
+    swept = {"temperatures", "alphas", "transfer_sets"}
+    if config.sweep.validate_every_epoch:
+        # Only where it is set: the keys of sweeps from before there was such a field stay what they were.
+        swept.add("validate_every_epoch")
     return keys.key(
         NAME,
         {
             "peers": peers.fingerprint,
             "distill": config.distill.model_dump(mode="json"),
-            "sweep": config.sweep.model_dump(mode="json", include={"temperatures", "alphas", "transfer_sets"}),
+            "sweep": config.sweep.model_dump(mode="json", include=swept),
             "augmentation": config.augmentation.model_dump(mode="json"),
             "seed": config.seed,
         },

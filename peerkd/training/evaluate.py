@@ -61,21 +61,26 @@ class Judge:
         # Peers whose own samples lie among the global ones share one tensor.
         self._images = cache(self._read_images)
 
-    def predict(self, network: nn.Module, *, peer: int) -> Predictions:
+    def predict(self, network: nn.Module, *, peer: int, splits: Sequence[str] = SPLITS) -> Predictions:
         """Return the predicted classes of a peer's evaluation samples. The network is left in evaluation mode."""
         network.eval()
-        (predictions,) = self.predict_many(lambda images_BCHW: network(images_BCHW).unsqueeze(0), peers=[peer])
+        (predictions,) = self.predict_many(
+            lambda images_BCHW: network(images_BCHW).unsqueeze(0), peers=[peer], splits=splits
+        )
         return predictions
 
-    def predict_many(self, logits: Callable[[Tensor], Tensor], *, peers: Sequence[int]) -> list[Predictions]:
+    def predict_many(
+        self, logits: Callable[[Tensor], Tensor], *, peers: Sequence[int], splits: Sequence[str] = SPLITS
+    ) -> list[Predictions]:
         """Return what several networks predict, each on its own peer's evaluation samples.
 
         Args:
             logits: Takes ``images_BCHW`` and returns ``logits_GBK`` of all networks in evaluation mode.
             peers: Of each network, the peer that it is judged as.
+            splits: Those to predict.
         """
         predictions: list[dict[str, _Indices]] = [{} for _ in peers]
-        for split in SPLITS:
+        for split in splits:
             images = {id(self._samples(split, peer).images_NCHW): peer for peer in peers}
             predicted = {
                 key: self._predict(logits, self._samples(split, peer).images_NCHW) for key, peer in images.items()
@@ -101,9 +106,9 @@ class Judge:
         return columns
 
     def accuracies(self, predictions: Predictions, *, peer: int) -> dict[str, float]:
-        """Return ``{validation,test}_{global,own}_accuracy`` of a peer's network."""
+        """Return ``{validation,test}_{global,own}_accuracy`` of a peer's network, for the splits that it predicted."""
         values: dict[str, float] = {}
-        for split in SPLITS:
+        for split in predictions:
             samples = self._samples(split, peer)
             for scope, positions in (("global", samples.global_positions), ("own", samples.own_positions)):
                 value = outcome.accuracy(samples.labels_N[positions], predictions[split][positions])

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
+from peerkd.results.schema import BY_EPOCH_COLUMNS, SPLITS
 from peerkd.training.checkpoints import copy_state, load_tensors
-from peerkd.training.distill import TeacherLogits, distill, teacher_logits
+from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import Leg, SweepInputs, WayTaken
@@ -24,6 +25,7 @@ from peerkd.training.peers import build_peer, sample_set, weights_name, worker_d
 from peerkd.training.plan import Trial, Unit
 from peerkd.training.samples import FirstBatches, SampleSet
 from peerkd.training.stacked.students import Students, pays
+from peerkd.training.trainees import LoneTrainee, StackedTrainees, Trainees
 from peerkd.training.trial_state import TrialState, load_state, save_state, state_path
 from peerkd.training.workers import Perform
 
@@ -82,15 +84,13 @@ class Sweep:
     ) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         before = [self._before(trial.student) for trial in trials]
-        starts = [self._start(trial, epochs) for trial in trials]
-        architecture = self._config.architectures[trials[0].student]
-        train = self._train_stacked if self._is_stacked(architecture) else self._train_alone
-        ends, after = train(architecture, trials, starts, samples, logits, epochs)
+        students = self._trainees(trials, epochs)
+        by_epoch, after = self._train(students, samples, logits, trials=trials, epochs=epochs)
         if self._inputs.states_folder:
-            for trial, end in zip(trials, ends, strict=True):
+            for trial, end in zip(trials, students.states(), strict=True):
                 save_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.stop), end)
         seconds = (time.perf_counter() - started) / len(trials)
-        for trial, *predictions in zip(trials, before, after, strict=True):
+        for trial, *predictions, measured in zip(trials, before, after, by_epoch, strict=True):
             yield {
                 "student": trial.student,
                 "teacher": trial.teacher,
@@ -102,53 +102,42 @@ class Sweep:
                 "num_transfer_samples": len(samples),
                 "epochs": epochs.stop,
                 **self._judge.compare(*predictions, peer=trial.student),
+                **measured,
                 "seconds": seconds,
             }
 
-    def _train_stacked(
+    def _train(
         self,
-        architecture: str,
-        trials: Sequence[Trial],
-        starts: Sequence[TrialState],
+        students: Trainees,
         samples: SampleSet,
         logits: TeacherLogits | None,
+        *,
+        trials: Sequence[Trial],
         epochs: range,
-    ) -> tuple[list[TrialState], list[Predictions]]:
-        students = self._stack(architecture, starts)
-        students.train(
-            samples,
-            teacher_logits=[logits] * len(trials),
-            distillation_weights=[trial.setting.distillation_weight for trial in trials],
-            temperatures=[trial.setting.temperature for trial in trials],
-            recipe=self._recipe,
-            epochs=epochs,
-        )
-        ends = [TrialState(students.state(place), students.momentum(place)) for place in range(len(trials))]
-        return ends, self._judge.predict_many(students.logits, peers=[trial.student for trial in trials])
+    ) -> tuple[list[dict[str, list[float]]], list[Predictions]]:
+        """Return what was measured of each trial epoch by epoch, if anything was, and the predictions at the end."""
+        if not self._config.sweep.validate_every_epoch or epochs.start > 0:
+            students.train(samples, logits, epochs=epochs)
+            return [{} for _ in trials], students.predict(self._judge)
+        measured: list[dict[str, list[float]]] = [{name: [] for name in BY_EPOCH_COLUMNS.values()} for _ in trials]
+        for epoch in epochs:
+            students.train(samples, logits, epochs=range(epoch, epoch + 1))
+            # The last epoch's are those of the trial.
+            splits = SPLITS if epoch == epochs[-1] else ("validation",)
+            predictions = students.predict(self._judge, splits=splits)
+            for trial, lists, predicted in zip(trials, measured, predictions, strict=True):
+                accuracies = self._judge.accuracies(predicted, peer=trial.student)
+                for scope, name in BY_EPOCH_COLUMNS.items():
+                    lists[name].append(accuracies[f"validation_{scope}_accuracy"])
+        return measured, predictions
 
-    def _train_alone(
-        self,
-        architecture: str,
-        trials: Sequence[Trial],
-        starts: Sequence[TrialState],
-        samples: SampleSet,
-        logits: TeacherLogits | None,
-        epochs: range,
-    ) -> tuple[list[TrialState], list[Predictions]]:
+    def _trainees(self, trials: Sequence[Trial], epochs: range) -> Trainees:
+        starts = [self._start(trial, epochs) for trial in trials]
+        architecture = self._config.architectures[trials[0].student]
+        if self._is_stacked(architecture):
+            return StackedTrainees(self._stack(architecture, starts), trials, recipe=self._recipe)
         (trial,), (start,) = trials, starts
-        student = self._network(architecture)
-        copy_state(start.weights, student)
-        momenta = distill(
-            student,
-            samples,
-            teacher=logits,
-            distillation_weight=trial.setting.distillation_weight,
-            temperature=trial.setting.temperature,
-            recipe=self._recipe,
-            epochs=epochs,
-            momenta=start.momenta,
-        )
-        return [TrialState(student.state_dict(), momenta)], [self._judge.predict(student, peer=trial.student)]
+        return LoneTrainee(self._network(architecture), trial, start, recipe=self._recipe)
 
     def _start(self, trial: Trial, epochs: range) -> TrialState:
         if epochs.start == 0:

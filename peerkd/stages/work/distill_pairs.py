@@ -1,6 +1,7 @@
 """Doing the trials of the sweep, as one of the workers: a shard is a group of units."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from peerkd.artifacts import references
@@ -11,7 +12,7 @@ from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, say
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine
-from peerkd.stages.distill_pairs import NAME, TABLE_NAME, key, summary
+from peerkd.stages.distill_pairs import FEATURES_NAME, NAME, TABLE_NAME, key, summary
 from peerkd.stages.shards import SCRATCH, cut
 from peerkd.stages.sharing import Sharing, Work, share
 from peerkd.training.inputs import SweepInputs, WayTaken
@@ -59,6 +60,10 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
             trials = write_trials(
                 sharing.records(), workspace.folder / TABLE_NAME, scratch_folder=workspace.folder / SCRATCH
             )
+            features = {}
+            if config.sweep.validate_every_epoch:
+                num_samples = _write_features(sweep_inputs, workspace.folder / FEATURES_NAME)
+                features["features_forward_samples"] = num_samples
         manifest = store.publish(
             artifact,
             metadata={
@@ -66,12 +71,21 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
                 "fingerprint": trials.fingerprint,
                 "num_trials": trials.num_trials,
                 "worker_seconds": trials.seconds,
+                **features,
                 "device": device,
                 "versions": machine.software_versions(),
                 "machine": machine.describe_processor(),
             },
         )
     say(NAME, summary(manifest.metadata))
+
+
+def _write_features(inputs: SweepInputs, path: Path) -> int:
+    """Have a process write the table of features; return how many samples went forward for it."""
+    ((_, num_samples),) = run_in_workers(
+        "peerkd.training.pair_features:start", (inputs,), [("features", path)], num_workers=1
+    )
+    return int(num_samples)
 
 
 def _distill(inputs: SweepInputs, sharing: Sharing, progress: Progress, *, num_processes: int) -> None:

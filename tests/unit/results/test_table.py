@@ -8,7 +8,16 @@ import pytest
 
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 from peerkd.results.schema import TRIALS_SCHEMA
-from peerkd.results.table import DERIVED_COLUMNS, RECORD_COLUMNS, assemble, fingerprint, read_table, write_table
+from peerkd.results.table import (
+    DERIVED_COLUMNS,
+    RECORD_COLUMNS,
+    assemble,
+    fingerprint,
+    fingerprint_file,
+    mapped_table,
+    read_table,
+    write_table,
+)
 from tests.tables import Study, control, record
 
 GAIN_PARTS = ("test_global_gain", "test_global_gain_from_data", "test_global_gain_from_teacher")
@@ -139,6 +148,44 @@ def test_the_fingerprint_sees_every_value_except_seconds():
     ]
     fingerprints = [fingerprint(assemble([one])) for one in different]
     assert len({plain, *fingerprints}) == len(different) + 1
+
+
+BY_EPOCH = {"validation_global_accuracy_by_epoch": [0.25, 0.5], "validation_own_accuracy_by_epoch": [0.5, 0.75]}
+
+
+def test_the_fingerprint_sees_accuracies_by_epoch_only_where_there_are_any(tmp_path):
+    tables = [
+        assemble([record(), record(teacher=2)]),
+        assemble([record(), record(teacher=2, **BY_EPOCH)]),
+        assemble([record(), record(teacher=2, **(BY_EPOCH | {"validation_own_accuracy_by_epoch": None}))]),
+    ]
+    assert len({fingerprint(table) for table in tables}) == len(tables)
+    assert fingerprint(tables[0]) == "3138cadd1c38ba2cd244ccd7e449da04f1dfb3a43438ef913e78562ce5c86218"
+    for table in tables:
+        write_table(table, tmp_path / "trials.parquet")
+        assert fingerprint_file(tmp_path / "trials.parquet") == fingerprint(table)
+
+
+def test_a_table_from_before_there_were_accuracies_by_epoch_is_read_with_nulls(tmp_path):
+    table = assemble([record(), record(teacher=2)])
+    path = tmp_path / "trials.parquet"
+    pq.write_table(table.drop_columns(list(BY_EPOCH)), path)
+    assert read_table(path).equals(table)
+    with mapped_table(path) as mapped:
+        assert mapped.equals(table)
+
+
+def test_a_record_may_lack_accuracies_by_epoch():
+    named = assemble([record(**dict.fromkeys(BY_EPOCH))])
+    assert assemble([record()]).equals(named)
+    assert named.select(list(BY_EPOCH)).to_pylist() == [dict.fromkeys(BY_EPOCH)]
+
+
+def test_accuracies_by_epoch_come_back_from_disk(tmp_path):
+    table = assemble([record(**BY_EPOCH)])
+    write_table(table, tmp_path / "trials.parquet")
+    (row,) = read_table(tmp_path / "trials.parquet").select(list(BY_EPOCH)).to_pylist()
+    assert row == BY_EPOCH
 
 
 def test_the_fingerprint_does_not_see_chunks_and_slices():

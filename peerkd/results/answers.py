@@ -1,0 +1,200 @@
+"""What the answers of all peers to the same samples say of each peer and of each ordered pair, before any distillation.
+
+Answers come in parts, so that those to all samples need not be in memory at once.
+
+Shape suffixes: P = peers, N = samples of one part, K = classes, T = temperatures, W = weights, R = answers that are
+looked at more closely.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from peerkd.results.arrays import FloatArray, IntArray, SingleArray
+
+TEMPERATURES: Final = (1, 2, 4, 8)
+"""At which peers are compared on training samples."""
+
+WEIGHTS: Final = (0.1, 0.3, 0.5)
+"""Of the second peer of a pair, where the answers of both are mixed."""
+
+_NUM_BINS: Final = 10
+
+
+class Answers(NamedTuple):
+    """What every peer says of some samples."""
+
+    logits_PNK: FloatArray | SingleArray
+    """A peer whose logits are not finite is taken to know nothing: they count as 0."""
+
+    labels_N: IntArray
+
+
+class OnValidation(NamedTuple):
+    """Of the global validation set."""
+
+    accuracy_P: FloatArray
+    class_accuracy_PK: FloatArray
+    """NaN for a class without samples."""
+
+    entropy_P: FloatArray
+    """Mean over samples, in nats."""
+
+    calibration_error_P: FloatArray
+    """Expected calibration error of the largest probability, in 10 bins of equal width."""
+
+    only_first_right_PP: FloatArray
+    """Share of samples that the peer of the row has right and that of the column wrong."""
+
+    agreement_PP: FloatArray
+    """Share of samples in whose class both agree, right or wrong."""
+
+    mixture_gain_WPP: FloatArray
+    """What the accuracy of the peer of the row changes by, where the one of the column answers too, by weight."""
+
+
+class OnTrainingData(NamedTuple):
+    """Of the training samples of each peer, the owner; means over samples, entropies and divergences in nats."""
+
+    accuracy_PP: FloatArray
+    """Of the peer of the row on the data of that of the column; so below."""
+
+    entropy_TPP: FloatArray
+    divergence_to_owner_TPP: FloatArray
+    """T^2 KL(peer || owner): how far the owner is from the peer as its teacher."""
+
+    divergence_from_owner_TPP: FloatArray
+    """T^2 KL(owner || peer): how far the peer is from the owner as its teacher."""
+
+
+def on_validation(parts: Iterable[Answers]) -> OnValidation:
+    """Measure all peers, and all pairs of them, on one set of samples.
+
+    Args:
+        parts: At least one; all of the same peers and classes.
+    """
+    sums: _Sums | None = None
+    for part in parts:
+        more = _sums(part)
+        sums = more if sums is None else _Sums(*(one + other for one, other in zip(sums, more, strict=True)))
+    assert sums is not None
+    num_samples = sums.num_K.sum()
+    accuracy_P = sums.right_PK.sum(axis=1) / num_samples
+    with np.errstate(invalid="ignore"):
+        class_accuracy_PK = sums.right_PK / sums.num_K
+    return OnValidation(
+        accuracy_P=accuracy_P,
+        class_accuracy_PK=class_accuracy_PK,
+        entropy_P=sums.entropy_P / num_samples,
+        calibration_error_P=np.abs(sums.overconfidence_PB).sum(axis=1) / num_samples,
+        only_first_right_PP=sums.only_first_right_PP / num_samples,
+        agreement_PP=sums.agreement_PP / num_samples,
+        mixture_gain_WPP=sums.mixture_right_WPP / num_samples - accuracy_P[:, None],
+    )
+
+
+def on_training_data(parts: Iterable[Answers]) -> OnTrainingData:
+    """Compare every peer with every other on the samples of either.
+
+    Args:
+        parts: Answers to samples of each peer, in the order of the peers.
+    """
+    columns = zip(*(_columns(owner, part) for owner, part in enumerate(parts)), strict=True)
+    accuracy_PP, entropy_TPP, to_owner_TPP, from_owner_TPP = (np.stack(column, axis=-1) for column in columns)
+    return OnTrainingData(accuracy_PP, entropy_TPP, to_owner_TPP, from_owner_TPP)
+
+
+class _Sums(NamedTuple):
+    """Over samples; B = bins of the largest probability."""
+
+    num_K: FloatArray
+    right_PK: FloatArray
+    entropy_P: FloatArray
+    overconfidence_PB: FloatArray
+    only_first_right_PP: FloatArray
+    agreement_PP: FloatArray
+    mixture_right_WPP: FloatArray
+
+
+def _sums(part: Answers) -> _Sums:
+    num_peers, _, num_classes = part.logits_PNK.shape
+    probabilities_PNK, logs_PNK = _softmax(part.logits_PNK)
+    predicted_PN = probabilities_PNK.argmax(axis=2)
+    right_PN = predicted_PN == part.labels_N
+    confidence_PN = probabilities_PNK.max(axis=2)
+    bins_PN = np.minimum((confidence_PN * _NUM_BINS).astype(np.int64), _NUM_BINS - 1)
+    bins_PN += _NUM_BINS * np.arange(num_peers)[:, None]
+    excess = (confidence_PN - right_PN).ravel()
+    overconfidence = np.bincount(bins_PN.ravel(), excess, num_peers * _NUM_BINS).astype(np.float64)
+    right = right_PN.astype(np.float64)
+    is_class_NK = part.labels_N[:, None] == np.arange(num_classes)
+    is_predicted = (predicted_PN[:, :, None] == np.arange(num_classes)).reshape(num_peers, -1).astype(np.float64)
+    return _Sums(
+        num_K=is_class_NK.sum(axis=0).astype(np.float64),
+        right_PK=right @ is_class_NK,
+        entropy_P=-(probabilities_PNK * logs_PNK).sum(axis=(1, 2)),
+        overconfidence_PB=overconfidence.reshape(num_peers, _NUM_BINS),
+        only_first_right_PP=right @ (1 - right).T,
+        agreement_PP=is_predicted @ is_predicted.T,
+        mixture_right_WPP=_mixture_right(probabilities_PNK, part.labels_N),
+    )
+
+
+def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatArray:
+    """Return how many samples each peer (row) has right when each other (column) has a part in its answers, by weight.
+
+    Of all classes only a few are looked at: what a mixture answers is nearly always what one of the two does.
+    """
+    num_peers, num_samples, _ = probabilities_PNK.shape
+    places_N = np.arange(num_samples)
+    predicted_PN = probabilities_PNK.argmax(axis=2)
+    right_PN = predicted_PN == labels_N
+    *_, second_PN, first_PN = np.moveaxis(np.partition(probabilities_PNK, (-2, -1), axis=2), 2, 0)
+    right_WPP = np.empty((len(WEIGHTS), num_peers, num_peers))
+    for peer, ours_NK in enumerate(probabilities_PNK):
+        at_ours_PN = probabilities_PNK[:, places_N, predicted_PN[peer]]
+        ours_at_theirs_PN = ours_NK[places_N, predicted_PN]
+        for number, weight in enumerate(WEIGHTS):
+            for_ours_PN = (1 - weight) * first_PN[peer] + weight * at_ours_PN
+            for_theirs_PN = (1 - weight) * ours_at_theirs_PN + weight * first_PN
+            at_most_PN = (1 - weight) * second_PN[peer] + weight * second_PN
+            is_right_PN = np.where(for_ours_PN > for_theirs_PN, right_PN[peer], right_PN)
+            # A third class may have more than both, or both have the same.
+            is_open_PN = np.maximum(for_ours_PN, for_theirs_PN) <= at_most_PN
+            is_open_PN |= (for_ours_PN == for_theirs_PN) & (predicted_PN[peer] != predicted_PN)
+            others, places = np.nonzero(is_open_PN)
+            mixed_RK = (1 - weight) * ours_NK[places] + weight * probabilities_PNK[others, places]
+            is_right_PN[others, places] = mixed_RK.argmax(axis=1) == labels_N[places]
+            right_WPP[number, peer] = is_right_PN.sum(axis=1)
+    return right_WPP
+
+
+def _columns(owner: int, part: Answers) -> tuple[FloatArray, ...]:
+    """Return the columns of the matrices of ``OnTrainingData`` that are of one owner's samples."""
+    num_peers, num_samples, _ = part.logits_PNK.shape
+    entropies, divergences_to, divergences_from = [], [], []
+    for temperature in TEMPERATURES:
+        probabilities_PNK, logs_PNK = _softmax(part.logits_PNK, temperature=temperature)
+        probabilities, logs = probabilities_PNK.reshape(num_peers, -1), logs_PNK.reshape(num_peers, -1)
+        entropy_P = -np.einsum("pn,pn->p", probabilities, logs) / num_samples
+        cross_to_P = -(probabilities @ logs[owner]) / num_samples
+        cross_from_P = -(logs @ probabilities[owner]) / num_samples
+        entropies.append(entropy_P)
+        divergences_to.append(temperature**2 * np.maximum(cross_to_P - entropy_P, 0))
+        divergences_from.append(temperature**2 * np.maximum(cross_from_P - entropy_P[owner], 0))
+    # The last temperature's; no temperature changes the class.
+    accuracy_P = (probabilities_PNK.argmax(axis=2) == part.labels_N).mean(axis=1)
+    return accuracy_P, np.stack(entropies), np.stack(divergences_to), np.stack(divergences_from)
+
+
+def _softmax(logits_PNK: FloatArray | SingleArray, *, temperature: float = 1) -> tuple[FloatArray, FloatArray]:
+    """Return probabilities and their logarithms, in double precision: no two certain classes get equally likely."""
+    logs_PNK = np.where(np.isfinite(logits_PNK), logits_PNK, 0).astype(np.float64)
+    logs_PNK /= temperature
+    logs_PNK -= logs_PNK.max(axis=2, keepdims=True)
+    probabilities_PNK = np.exp(logs_PNK)
+    totals_PN1 = probabilities_PNK.sum(axis=2, keepdims=True)
+    probabilities_PNK /= totals_PN1
+    logs_PNK -= np.log(totals_PN1)
+    return probabilities_PNK, logs_PNK

@@ -1,0 +1,125 @@
+"""Features of pairs from the pre-trained networks: forward passes of every peer on samples of every peer.
+
+All networks and all answers need not fit into memory: samples go through them in blocks, and each block goes through
+one network after another. The test split is never read.
+
+Shape suffixes: P = peers, N = samples of one part, B = batch, K = classes, C = image channels, H W = image size.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from peerkd.config.architectures import Architecture
+from peerkd.data.augment import normalize
+from peerkd.data.dataset import ImageDataset
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.streamed import open_dataset
+from peerkd.results.answers import Answers
+from peerkd.results.arrays import SingleArray
+from peerkd.results.features import pair_features, write_features
+from peerkd.training.checkpoints import copy_state, load_tensors
+from peerkd.training.inputs import SweepInputs
+from peerkd.training.peers import build_peer, weights_name, worker_device
+from peerkd.training.precision import autocast
+from peerkd.training.workers import Perform
+
+MAX_SAMPLES: Final = 256
+"""Training samples of each peer that are looked at, and validation samples of one part."""
+
+_BLOCK_BYTES: Final = 2**28
+"""Of the pixels and the answers of one block."""
+
+_Indices = npt.NDArray[np.int64]
+
+
+def start(inputs: SweepInputs, *, worker: int) -> Perform:
+    """Open the peers in a worker process and return what writes their table of features to a path.
+
+    It yields the number of samples that went forward, one in one network counting once.
+    """
+    device = worker_device(inputs.device, worker=worker)
+
+    def perform(path: Path) -> Iterator[int]:
+        dataset, assignment = open_dataset(inputs.dataset_folder), Assignment.load(inputs.partition_folder)
+        validation, training = validation_parts(assignment), training_parts(assignment)
+        parts = [*validation, *training]
+        answers = _Networks(inputs, dataset, device=device).answers(parts)
+        counts_PK = np.stack(
+            [np.bincount(dataset.labels_N[indices], minlength=dataset.num_classes) for indices in assignment.train]
+        )
+        write_features(pair_features(islice(answers, len(validation)), answers, label_counts_PK=counts_PK), path)
+        yield assignment.num_peers * sum(map(len, parts))
+
+    return perform
+
+
+def validation_parts(assignment: Assignment) -> list[_Indices]:
+    """Return the global validation samples in parts of at most ``MAX_SAMPLES``."""
+    return np.array_split(assignment.validation, max(math.ceil(len(assignment.validation) / MAX_SAMPLES), 1))
+
+
+def training_parts(assignment: Assignment) -> list[_Indices]:
+    """Return up to ``MAX_SAMPLES`` training samples of each peer, evenly spaced."""
+    return [_evenly_spaced(indices) for indices in assignment.train]
+
+
+class _Networks:
+    """The pre-trained networks of all peers, one in memory for each architecture."""
+
+    def __init__(self, inputs: SweepInputs, dataset: ImageDataset, *, device: torch.device) -> None:
+        self._inputs, self._dataset, self._device = inputs, dataset, device
+        self._num_peers = inputs.config.partition.num_peers
+        self._network = cache(self._build_network)
+        self._mean_C = torch.tensor(dataset.channel_mean, device=device)
+        self._std_C = torch.tensor(dataset.channel_std, device=device)
+
+    def answers(self, parts: Sequence[_Indices]) -> Iterator[Answers]:
+        """Yield what all peers answer to each part, without augmentation."""
+        bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * self._num_peers * self._dataset.num_classes
+        for block in blocks(parts, max_samples=max(_BLOCK_BYTES // bytes_of_sample, 1)):
+            images = torch.from_numpy(self._dataset.read_images(np.concatenate(block))).to(self._device)
+            logits_PNK = np.stack([self._logits(peer, images) for peer in range(self._num_peers)])
+            bounds = np.cumsum([len(part) for part in block])[:-1]
+            for part, part_PNK in zip(block, np.split(logits_PNK, bounds, axis=1), strict=True):
+                yield Answers(part_PNK, self._dataset.labels_N[part])
+
+    @torch.inference_mode()
+    def _logits(self, peer: int, images_NCHW: Tensor) -> SingleArray:
+        network = self._network(self._inputs.config.architectures[peer])
+        weights, _ = load_tensors(self._inputs.peers_folder / weights_name(peer))
+        copy_state(weights, network)
+        logits: list[Tensor] = []
+        for images_BCHW in images_NCHW.split(MAX_SAMPLES):
+            normal_BCHW = normalize(images_BCHW, mean_C=self._mean_C, std_C=self._std_C)
+            with autocast(self._device, self._inputs.config.distill.precision):
+                logits.append(network(normal_BCHW.contiguous(memory_format=torch.channels_last)).float())
+        return torch.cat(logits).cpu().numpy()
+
+    def _build_network(self, architecture: Architecture) -> nn.Module:
+        return build_peer(architecture, self._dataset, seed=0).to(self._device).eval()
+
+
+def blocks(parts: Sequence[_Indices], *, max_samples: int) -> Iterator[list[_Indices]]:
+    """Yield the parts in order, as many together as have ``max_samples`` samples, at least one."""
+    block: list[_Indices] = []
+    for part in parts:
+        if block and sum(map(len, block)) + len(part) > max_samples:
+            yield block
+            block = []
+        block.append(part)
+    if block:
+        yield block
+
+
+def _evenly_spaced(indices: _Indices) -> _Indices:
+    num = min(len(indices), MAX_SAMPLES)
+    return indices[np.arange(num) * len(indices) // num]
