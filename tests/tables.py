@@ -70,9 +70,10 @@ class Study:
         name: str = "simulated",
         class_names: tuple[str, ...] | None = None,
         selection_metric: str = "global_accuracy",
+        by_epoch: bool = False,
     ) -> None:
         self.rng = np.random.default_rng(seed)
-        self.teaching = teaching
+        self.teaching, self.by_epoch = teaching, by_epoch
         self.num_samples = {"validation": num_validation_samples, "test": num_test_samples}
         self.num_classes = num_classes
         self.config = ExperimentConfig(
@@ -150,6 +151,9 @@ class Study:
             values[f"{split}_positive_flips"] = (~before & after).mean()
             values[f"{split}_negative_flips"] = (before & ~after).mean()
         values["test_correct_bits"] = np.packbits(after).tobytes()
+        for scope in ("global", "own") if self.by_epoch else ():
+            start, end = (values[f"validation_{scope}_accuracy_{moment}"] for moment in ("before", "after"))
+            values[f"validation_{scope}_accuracy_by_epoch"] = [start + (end - start) * part for part in (0.5, 0.8, 1.0)]
         return values
 
     def _facts(self) -> RunFacts:

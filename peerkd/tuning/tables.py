@@ -42,7 +42,7 @@ def markdown(
         CONVENTIONS,
         "",
         _means_of(shown, references),
-        f"Tuners may start from {num_priors} prior tables, never from the one that is replayed."
+        f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."
         if num_priors
         else "Tuners start from nothing but the experiment itself.",
         "",

@@ -37,18 +37,19 @@ def _elimination(known: Known, seed: int) -> Script:
     pairs = shuffled_pairs(space, seed=seed, name="best_single")
     settings = np.array(generator(seed, "tuner", "best_single", "settings").permutation(len(space.settings)))
     if len(known.earlier_gains_LS):
-        settings = _best(known, settings, max(round(_EARLIER_SHARE * len(settings)), _NUM_KEPT))
+        settings = _best(known, (), settings, max(round(_EARLIER_SHARE * len(settings)), _NUM_KEPT))
     start, num_pairs = 0, 1
     while start < len(pairs):
-        batch = pairs[start : start + num_pairs]
-        yield [Ask(pair, int(setting), space.num_epochs) for pair in batch for setting in settings]
-        settings = _best(known, settings, max(len(settings) // 2, _NUM_KEPT))
-        start, num_pairs = start + num_pairs, 2 * num_pairs
+        stop = start + num_pairs
+        yield [Ask(pair, int(setting), space.num_epochs) for pair in pairs[start:stop] for setting in settings]
+        settings = _best(known, pairs[:stop], settings, max(len(settings) // 2, _NUM_KEPT))
+        start, num_pairs = stop, 2 * num_pairs
 
 
-def _best(known: Known, settings: IntArray, num: int) -> IntArray:
-    """Return some of the settings, those with the best means; all of them were tried on the same pairs."""
-    expected_S = known.expected_gains(known.whole_gains)
+def _best(known: Known, pairs: Sequence[int], settings: IntArray, num: int) -> IntArray:
+    """Return some of the settings, those with the best means over pairs on which all of them were tried."""
+    # Not over all that is known: a new life must decide as the last one did.
+    expected_S = known.expected_gains(known.whole_gains[list(pairs)])
     best_first = settings[np.argsort(-np.nan_to_num(expected_S[settings], nan=-np.inf), kind="stable")]
     return best_first[:num]
 

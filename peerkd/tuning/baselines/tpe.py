@@ -1,12 +1,12 @@
 """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), a study for each pair."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import Trial, TrialState, create_trial
 
 from peerkd.seeds import derive_seed, generator
 from peerkd.tuning.baselines.known import Known
@@ -15,7 +15,11 @@ from peerkd.tuning.baselines.script import Script, Scripted
 from peerkd.tuning.protocol import Ask, Earlier
 from peerkd.tuning.space import Space
 
-_MAX_REPEATS: Final = 5
+_Name: TypeAlias = tuple[str, float, float]
+
+_AXES: Final = ("transfer_set", "temperature", "alpha")
+
+_MAX_REPEATS: Final = 10
 """Suggestions in a row of what the pair has tried, or cannot try, before a random setting is tried instead."""
 
 
@@ -34,38 +38,50 @@ def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
 
 def _study(known: Known, pair: int, seed: int) -> Script:
     space = known.space
-    names = [(setting.transfer_set, setting.temperature, setting.alpha) for setting in space.settings]
-    axes = ("transfer_set", "temperature", "alpha")
+    names: list[_Name] = [(setting.transfer_set, setting.temperature, setting.alpha) for setting in space.settings]
     distributions: dict[str, BaseDistribution] = {
         axis: CategoricalDistribution(tuple(dict.fromkeys(name[place] for name in names)))
-        for place, axis in enumerate(axes)
+        for place, axis in enumerate(_AXES)
     }
-    place_of_name: dict[tuple[str, float, float], int] = {name: place for place, name in enumerate(names)}
+    place_of_name = {name: place for place, name in enumerate(names)}
+    gains: dict[_Name, float] = {}
     sampler = TPESampler(seed=derive_seed(seed, "tuner", "tpe", pair) % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     left = generator(seed, "tuner", "tpe", "left", pair).permutation(len(names)).tolist()
     while left:
-        setting = _suggested(study, distributions, place_of_name, left)
-        left.remove(setting)
-        ask = Ask(pair, setting, space.num_epochs)
+        trial = _new_suggestion(study, distributions, place_of_name, gains)
+        name = names[left[0]] if trial is None else _name(trial)
+        ask = Ask(pair, place_of_name[name], space.num_epochs)
+        left.remove(ask.setting)
         yield [ask]
-        params = dict(zip(axes, names[setting], strict=True))
-        study.add_trial(create_trial(params=params, distributions=distributions, value=known.gain(ask)))
+        gains[name] = known.gain(ask)
+        if trial is None:
+            params = dict(zip(_AXES, name, strict=True))
+            study.add_trial(create_trial(params=params, distributions=distributions, value=gains[name]))
+        else:
+            study.tell(trial, gains[name])
         yield ()
 
 
-def _suggested(
+def _new_suggestion(
     study: optuna.Study,
     distributions: dict[str, BaseDistribution],
-    place_of_name: Mapping[tuple[str, float, float], int],
-    left: Sequence[int],
-) -> int:
-    """Return the setting that the study suggests; in the end the next of those that are left."""
+    place_of_name: Mapping[_Name, int],
+    gains: Mapping[_Name, float],
+) -> Trial | None:
+    """Return a suggestion of what the pair can try and did not try yet; None if none comes."""
     for _ in range(_MAX_REPEATS):
         trial = study.ask(distributions)
-        name = (trial.params["transfer_set"], trial.params["temperature"], trial.params["alpha"])
-        # Its answer comes as a trial of its own; one that is under way or failed says nothing to the sampler.
-        study.tell(trial, state=TrialState.FAIL)
-        if place_of_name.get(name) in left:
-            return place_of_name[name]
-    return left[0]
+        name = _name(trial)
+        if name in gains:
+            # As Optuna would have it, were it measured again: what is suggested often weighs more.
+            study.tell(trial, gains[name])
+        elif name in place_of_name:
+            return trial
+        else:
+            study.tell(trial, state=TrialState.FAIL)
+    return None
+
+
+def _name(trial: Trial) -> _Name:
+    return trial.params["transfer_set"], trial.params["temperature"], trial.params["alpha"]

@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import numpy as np
+
+from peerkd.tuning.protocol import Measurement
+from peerkd.tuning.replay import Replay
+from peerkd.tuning.space import SettingOnSet
+from peerkd.tuning.tuners import build
+
+
+def test_a_study_finds_its_way_to_what_is_good(replay: Replay) -> None:
+    ordered = replace(replay.space, **{name: getattr(replay.space, name)[:1] for name in ("students_Q", "teachers_Q")})
+    settings = tuple(
+        SettingOnSet(name, t, a, a)
+        for name in ("student", "both")
+        for t in (1.0, 2.0, 4.0, 8.0)
+        for a in np.arange(1, 10) / 10
+    )
+    ordered = replace(
+        ordered,
+        settings=settings,
+        num_samples_QS=np.ones((1, len(settings)), dtype=np.int64),
+        features_QF=np.empty((1, 0)),
+    )
+
+    def gain(setting: SettingOnSet) -> float:
+        return -abs(setting.alpha - 0.8) - abs(np.log2(setting.temperature) - 2) - (setting.transfer_set == "both")
+
+    late, early = [], []
+    for seed in range(5):
+        tuner = build("tpe", ordered, seed=seed, earlier=())
+        gains = []
+        for _ in range(30):
+            (ask,) = tuner.ask(1)
+            gains.append(gain(settings[ask.setting]))
+            tuner.tell(Measurement(ask, gains[-1]))
+        early.append(np.mean(gains[:10]))
+        late.append(np.mean(gains[15:]))
+    assert np.mean(late) > np.mean(early) + 0.3
+
+
+def test_settings_that_are_no_grid_are_all_tried(replay: Replay) -> None:
+    space = replay.space
+    settings = (*space.settings[:5], SettingOnSet("public_unlabelled", 4.0, 1.0, 1.0))
+    few = replace(space.restricted([0, 1]), settings=settings, num_samples_QS=np.ones((2, 6), dtype=np.int64))
+    tuner = build("tpe", few, seed=0, earlier=())
+    asked = []
+    while asks := tuner.ask(1):
+        asked += asks
+        tuner.tell(Measurement(asks[0], 0.0))
+    assert sorted((ask.pair, ask.setting) for ask in asked) == [
+        (pair, setting) for pair in (0, 1) for setting in range(6)
+    ]

@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from peerkd.tuning.replay import Replay, load_earlier, load_replay
+from tests.tables import Study
+from tests.unit.tuning.conftest import NUM_EPOCHS, NUM_PAIRS, NUM_SETTINGS, STUDY
+
+
+def test_pairs_and_settings_are_in_the_tables_order(replay: Replay, sweep: pa.Table) -> None:
+    space = replay.space
+    assert replay.gains_QSE.shape == (NUM_PAIRS, NUM_SETTINGS, NUM_EPOCHS)
+    rows = [row for row in sweep.to_pylist() if row["distillation_weight"] > 0]
+    assert list(zip(space.students_Q, space.teachers_Q, strict=True)) == sorted(
+        {(r["student"], r["teacher"]) for r in rows}
+    )
+    of_first_pair = rows[:NUM_SETTINGS]
+    assert [(each.transfer_set, each.temperature, each.alpha) for each in space.settings] == [
+        (row["transfer_set"], row["temperature"], row["alpha"]) for row in of_first_pair
+    ]
+    default = space.settings[space.default_setting]
+    assert (default.transfer_set, default.temperature, default.alpha) == ("student", 1.0, 0.5)
+    assert space.num_samples_QS.tolist() == [[120] * NUM_SETTINGS] * NUM_PAIRS
+    assert replay.name == "sweep"
+
+
+@pytest.mark.parametrize("metric", ["global_accuracy", "own_accuracy"])
+def test_gains_are_those_of_the_rows(sweep: pa.Table, written: Callable[..., Path], metric: str) -> None:
+    replay = load_replay(written(sweep), metric=metric)
+    scope, space = metric.removesuffix("_accuracy"), replay.space
+    chosen = np.random.default_rng(0).integers(NUM_SETTINGS, size=NUM_PAIRS)
+    expected = []
+    for pair, place in enumerate(chosen):
+        setting = space.settings[place]
+        (row,) = [
+            row
+            for row in sweep.to_pylist()
+            if (row["student"], row["teacher"]) == (space.students_Q[pair], space.teachers_Q[pair])
+            and (row["transfer_set"], row["temperature"], row["alpha"]) == setting[:3]
+        ]
+        before = row[f"validation_{scope}_accuracy_before"]
+        by_epoch = np.array(row[f"validation_{scope}_accuracy_by_epoch"])
+        np.testing.assert_allclose(replay.gains_QSE[pair, place], by_epoch - before)
+        np.testing.assert_allclose(replay.gains_QSE[pair, place, -1], row[f"validation_{scope}_gain"], atol=1e-12)
+        expected.append(row[f"test_{scope}_gain"])
+    assert replay.judge.mean_gain(chosen) == pytest.approx(np.mean(expected))
+
+
+def test_what_is_known_from_before_needs_no_accuracies_by_epoch(
+    replay: Replay, sweep: pa.Table, written: Callable[..., Path]
+) -> None:
+    names = [name for name in sweep.column_names if not name.endswith("by_epoch")]
+    path = written(sweep.select(names), name="old")
+    np.testing.assert_allclose(load_earlier(path).gains_QS, replay.earlier.gains_QS, atol=1e-12)
+    assert load_earlier(path.parent).space.num_epochs == NUM_EPOCHS
+    with pytest.raises(ValueError, match=r"sweep.validate_every_epoch=true, got one without"):
+        load_replay(path)
+
+
+def test_features_beside_the_table_are_taken_in_the_order_of_the_pairs(
+    sweep: pa.Table, written: Callable[..., Path]
+) -> None:
+    path = written(sweep)
+    pairs = [(student, teacher) for student in range(4) for teacher in range(4) if student != teacher]
+    students, teachers = np.array(pairs[::-1]).T
+    columns = {"student": students, "teacher": teachers, "sum": students + teachers, "product": students * teachers}
+    pq.write_table(
+        pa.table({name: pa.array(values.astype(float)) for name, values in columns.items()}),
+        path.parent / "features.parquet",
+    )
+    space = load_replay(path).space
+    assert space.feature_names == ("sum", "product")
+    assert space.features_QF.tolist() == [[i + j, i * j] for i, j in pairs]
+    columns["product"] = np.full(len(pairs), np.inf)
+    pq.write_table(pa.table(columns), path.parent / "features.parquet")
+    with pytest.raises(ValueError, match=r"features.parquet must have a finite number .* got another in product"):
+        load_replay(path)
+    pq.write_table(pa.table(columns).slice(1), path.parent / "features.parquet")
+    with pytest.raises(ValueError, match="must have features of each pair, got none of student 3 and teacher 2"):
+        load_replay(path)
+    pq.write_table(pa.table({"sum": [1.0]}), path.parent / "features.parquet")
+    with pytest.raises(ValueError, match="must be a table of features of pairs, got another file"):
+        load_replay(path)
+
+
+def test_the_set_of_the_default_can_be_given(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    path = written(sweep)
+    space = load_replay(path, default_transfer_set="both").space
+    assert space.settings[space.default_setting][:3] == ("both", 1.0, 0.5)
+    with pytest.raises(ValueError, match="must have a trial of the default on teacher, got none"):
+        load_replay(path, default_transfer_set="teacher")
+
+
+def test_what_is_no_table_is_refused(sweep: pa.Table, written: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no.parquet must be a table of trials, got no such file"):
+        load_replay(tmp_path / "no.parquet")
+    (tmp_path / "text.parquet").write_text("trials")
+    with pytest.raises(ValueError, match="must be a table of trials as Parquet, got a file that cannot be read so"):
+        load_replay(tmp_path / "text.parquet")
+    with pytest.raises(ValueError, match="must be a table of trials, got one that lacks teacher, alpha"):
+        load_replay(written(sweep.drop_columns(["teacher", "alpha"])))
+    with pytest.raises(ValueError, match="must be a table with distillations, got none"):
+        load_replay(written(sweep.filter(pc.equal(sweep["distillation_weight"], 0))))
+    with pytest.raises(ValueError, match="must have a value of temperature for each distillation"):
+        load_replay(written(sweep, temperature=[None] * sweep.num_rows))
+
+
+def test_a_sweep_that_was_not_validated_at_each_epoch_is_refused(written: Callable[..., Path]) -> None:
+    with pytest.raises(ValueError, match=r"sweep.validate_every_epoch=true, got one without"):
+        load_replay(written(Study(**STUDY).table))
+
+
+def test_a_sweep_that_is_not_full_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    rows = sweep.to_pylist()
+    dropped = next(
+        n for n, row in enumerate(rows) if (row["student"], row["teacher"], row["temperature"]) == (2, 1, 4.0)
+    )
+    table = pa.concat_tables([sweep.slice(0, dropped), sweep.slice(dropped + 1)])
+    with pytest.raises(ValueError, match="all 18 settings, got 17 for student 2 and teacher 1"):
+        load_replay(written(table))
+    no_pair = sweep.filter(pc.invert(pc.and_kleene(pc.equal(sweep["student"], 3), pc.equal(sweep["teacher"], 0))))
+    with pytest.raises(ValueError, match="all 18 settings, got 0 for student 3 and teacher 0"):
+        load_replay(written(no_pair))
+
+
+def test_trials_of_different_lengths_are_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    epochs = sweep["epochs"].to_pylist()
+    with pytest.raises(ValueError, match="must have the same epochs, got from 2 to 3"):
+        load_replay(written(sweep, epochs=[2, *epochs[1:-1], 2]))
+    with pytest.raises(ValueError, match="must have an accuracy after each of 4 epochs"):
+        load_replay(written(sweep, epochs=[4] * len(epochs)))
