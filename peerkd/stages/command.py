@@ -12,7 +12,7 @@ from peerkd.metrics.recorder import recording
 from peerkd.stages.opened_store import open_stage_store
 
 LAUNCHED: Final[Mapping[str, str]] = {
-    noun: f"peerkd.stages.work.{noun}" for noun in ("pretrain_peers", "distill_pairs", "train_pcl")
+    noun: f"peerkd.stages.work.{noun}" for noun in ("pretrain_peers", "distill_pairs", "tune_pairs", "train_pcl")
 }
 """Nouns of the launched stages, and the modules that do their work."""
 

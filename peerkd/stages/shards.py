@@ -144,7 +144,7 @@ class Board:
                 yield shard
 
     def _in_own_order(self) -> Iterator[Shard]:
-        """Yield one's own shards, every n-th, and then one worker's after the other; what was added later comes later."""
+        """Yield one's own shards, every n-th, and then one worker's after the other, batch by batch."""
         num_workers = self._worker.num_workers
         for batch in self._batches:
             for step in range(num_workers):
@@ -187,9 +187,7 @@ def write_whole(workspace: Workspace, name: str, text: str, *, partial: str) -> 
     workspace.save(name)
 
 
-def cut(
-    tasks: Sequence[Any], *, num_records: Callable[[Any], int], max_shards: int, prefix: str = ""
-) -> list[Shard]:
+def cut(tasks: Sequence[Any], *, num_records: Callable[[Any], int], max_shards: int, prefix: str = "") -> list[Shard]:
     """Return tasks in their order as at most ``max_shards`` shards of nearly equal numbers of tasks.
 
     A shard refers to its tasks as a slice: where ``tasks`` are made when they are asked for, so are those of a shard.
@@ -203,4 +201,7 @@ def cut(
     num_shards = min(max_shards, len(tasks))
     bounds = [len(tasks) * number // num_shards for number in range(num_shards + 1)]
     parts = [tasks[start:stop] for start, stop in pairwise(bounds)]
-    return [Shard(name=f"{prefix}{number:04d}", tasks=part, num_records=num_records(part)) for number, part in enumerate(parts)]
+    return [
+        Shard(name=f"{prefix}{number:04d}", tasks=part, num_records=num_records(part))
+        for number, part in enumerate(parts)
+    ]

@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,11 @@ class Sharing:
                 self._wait(not self._held)
                 yield None
         self._wait(False)
+
+    @property
+    def names(self) -> Collection[str]:
+        """Names of all files in scratch when it was looked at last."""
+        return self._board.names.keys()
 
     def add(self, shards: Sequence[Shard]) -> None:
         """Have more shards, of other names than all before."""

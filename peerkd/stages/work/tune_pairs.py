@@ -1,0 +1,203 @@
+"""Doing the rounds of a tuned study, as one of the workers; the first one plans them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from peerkd.artifacts import keys, references
+from peerkd.artifacts.store import ArtifactStore, Manifest, Workspace
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import say
+from peerkd.results import arrow, choices
+from peerkd.results.spill import write_trials
+from peerkd.stages import machine
+from peerkd.stages.shards import SCRATCH
+from peerkd.stages.sharing import Sharing, Work, share
+from peerkd.stages.tune_pairs import CHOICES_NAME, CURVE_NAME, NAME, TRIALS_NAME, TUNER, key, summary
+from peerkd.stages.work.tuning.course import STATES, Course, LeadCourse, identity
+from peerkd.stages.work.tuning.decided import Decided
+from peerkd.stages.work.tuning.features import obtain_features
+from peerkd.stages.work.tuning.space import build_space
+from peerkd.stages.work.tuning.study import Study
+from peerkd.training.inputs import SweepInputs, WayTaken
+from peerkd.training.workers import run_in_workers
+from peerkd.tuning import tuners
+from peerkd.tuning.accounting import Account, feature_forward_samples
+
+
+class _Setup(NamedTuple):
+    """What a worker has when it begins."""
+
+    config: ExperimentConfig
+    inputs: SweepInputs
+    workspace: Workspace
+    num_train: list[int]
+    """Training samples of each peer."""
+
+    num_public: int
+    num_processes: int
+
+
+def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+    """Do the trials that come to this worker; the first worker says which there are, and publishes the study."""
+    config, peers = ExperimentConfig.from_json(config_json), inputs["peers"]
+    artifact = key(config, peers)
+    done = store.find(artifact)
+    if done:
+        say(NAME, f"already done: {summary(done.metadata)}")
+        return
+    device, num_processes = machine.choose_device(config.compute)
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
+        setup = _Setup(
+            config=config,
+            inputs=SweepInputs(
+                config=config,
+                dataset_folder=store.fetch(dataset.key),
+                partition_folder=store.fetch(partition.key),
+                peers_folder=store.fetch(peers.key),
+                device=device,
+                states_folder=workspace.folder / STATES,
+            ),
+            workspace=workspace,
+            num_train=[sum(counts) for counts in partition.metadata["class_counts"]],
+            num_public=partition.metadata["num_public"],
+            num_processes=num_processes,
+        )
+        found = _take_part(setup, worker, store=store, artifact=artifact)
+        if found is None:
+            return
+        manifest = store.publish(
+            artifact,
+            metadata={
+                "inputs": {"peers": references.reference(peers)},
+                **found,
+                "device": device,
+                "versions": machine.software_versions(),
+                "machine": machine.describe_processor(),
+            },
+        )
+    say(NAME, summary(manifest.metadata))
+
+
+def _take_part(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
+    """Do this worker's part; for the first worker, write the tables and return what the manifest says of them."""
+    space = build_space(setup.config, num_train=setup.num_train, num_public=setup.num_public, features=None)
+    course = Course(setup.workspace, space, leads=worker.leads)
+    lead: LeadCourse | None = None
+
+    def grow(sharing: Sharing) -> bool:
+        nonlocal lead
+        if not worker.leads:
+            return course.follow(sharing)
+        lead = lead or _open_study(setup, course)
+        return lead.lead(sharing)
+
+    tally = _Tally(course)
+    work = Work(
+        stage=NAME,
+        shards=(),
+        identity=identity,
+        left=course.left,
+        found=tally.found,
+        followed=tally.found,
+        grow=grow,
+    )
+    with share(setup.workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as sharing:
+        _distill(setup, sharing, course, tally)
+        if lead is None or store.find(artifact):
+            return None
+        return _write(setup, lead, course, sharing)
+
+
+class _Tally:
+    """Counts trials for the metrics."""
+
+    def __init__(self, course: Course) -> None:
+        self._course, self._num_done = course, 0
+
+    def found(self, num: int) -> None:
+        self._num_done += num
+        self._record()
+
+    def advance(self) -> None:
+        self._num_done += 1
+        self._record(num_new=1)
+
+    def _record(self, *, num_new: int = 0) -> None:
+        num_left = max(0, self._course.num_trials - self._num_done)
+        recorder.progress("trials", num_new=num_new, num_done=self._num_done, num_left=num_left)
+
+
+def _open_study(setup: _Setup, course: Course) -> LeadCourse:
+    features = obtain_features(setup.workspace, setup.inputs)
+    space = build_space(setup.config, num_train=setup.num_train, num_public=setup.num_public, features=features)
+    account = Account(space, is_augmented=setup.config.augmentation != type(setup.config.augmentation)())
+    account.charge_forward(feature_forward_samples(space))
+    tune = setup.config.tune
+    study = Study(
+        space,
+        lambda: tuners.build(TUNER, space, seed=setup.config.seed, earlier=()),
+        account,
+        budget_fraction=tune.budget_fraction,
+    )
+    return LeadCourse(
+        course,
+        study,
+        setup.workspace,
+        stage=NAME,
+        metric=setup.config.sweep.selection_metric,
+        max_seconds=tune.max_seconds,
+    )
+
+
+def _distill(setup: _Setup, sharing: Sharing, course: Course, tally: _Tally) -> None:
+    told: set[str] = set()
+    for held, record in run_in_workers(
+        "peerkd.training.sweep:start", (setup.inputs,), sharing.tasks(), num_workers=setup.num_processes
+    ):
+        if isinstance(record, WayTaken):
+            # Each process measures for itself, and finds about the same.
+            if record.kind not in told:
+                say(NAME, record.text)
+            told.add(record.kind)
+            continue
+        sharing.append(held, record, *course.state_to_keep(record))
+        tally.advance()
+        recorder.samples(record["num_transfer_samples"] * record["epochs"])
+
+
+def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) -> dict[str, object]:
+    """Write the tables of a study that is over, and return what to say of it."""
+    folder = setup.workspace.folder
+    seconds = lead.end(sharing)
+    decided = Decided(course, lead.study, metric=setup.config.sweep.selection_metric)
+    trials = write_trials(
+        decided.seen(course.last_records(sharing.records())), folder / TRIALS_NAME, scratch_folder=folder / SCRATCH
+    )
+    tables = {
+        CHOICES_NAME: (choices.assemble(decided.rows(), choices.CHOICES), choices.CHOICES),
+        CURVE_NAME: (choices.assemble((point._asdict() for point in lead.study.curve), choices.CURVE), choices.CURVE),
+    }
+    for name, (table, kind) in tables.items():
+        choices.write_table(table, folder / name, kind)
+    return {
+        # The features are no part of it: other software may round them differently, and the choices be the same.
+        "fingerprint": keys.fingerprint(
+            [trials.fingerprint, *(arrow.fingerprint(table) for table, _ in tables.values())]
+        ),
+        "trials_fingerprint": trials.fingerprint,
+        "num_trials": trials.num_trials,
+        "num_rounds": len(lead.study.curve),
+        "ended": course.rounds[-1].reason,
+        "budget_fraction": setup.config.tune.budget_fraction,
+        "spent_share": lead.study.account.spent_share,
+        "spent_samples": lead.study.account.spent,
+        "full_sweep_samples": lead.study.account.full,
+        "worker_seconds": trials.seconds,
+        "seconds": seconds,
+        "tuner_seconds": lead.study.tuner_seconds,
+        **decided.counts(),
+    }

@@ -1,0 +1,217 @@
+"""The rounds of a tuned study as a worker of it goes through them: the first one plans them, the others read them."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from peerkd.artifacts.store import Workspace
+from peerkd.metrics.progress import say
+from peerkd.stages.shards import SCRATCH, Shard, write_whole
+from peerkd.stages.sharing import Record, Sharing
+from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards_of
+from peerkd.stages.work.tuning.space import trial_of
+from peerkd.stages.work.tuning.study import Study
+from peerkd.training.inputs import Leg, state_name
+from peerkd.training.plan import Setting, Trial, record_identity
+from peerkd.tuning.space import Space
+
+STATES: Final = f"{SCRATCH}states/"
+_TIME_IS_OVER: Final = "max_seconds are over"
+_SAY_SECONDS: Final = 2.0
+_MARGIN: Final = 2
+"""A round is planned when all but the last one are done: what they made superfluous nobody needs any more."""
+
+
+class Course:
+    """The rounds that this worker knows of, and the states that trials go on from."""
+
+    def __init__(self, workspace: Workspace, space: Space, *, leads: bool) -> None:
+        self._workspace, self._space, self._leads = workspace, space, leads
+        self._progress = Progress()
+        self._superseded: list[list[str]] = []
+        self.rounds: list[Round] = []
+        self.shards: list[Sequence[Shard]] = []
+        """Of each round."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there will be no further round."""
+        return bool(self.rounds) and self.rounds[-1].phase == "end"
+
+    @property
+    def num_trials(self) -> int:
+        """Records that all rounds so far leave."""
+        return sum(len(made.asks) for made in self.rounds)
+
+    @property
+    def epochs(self) -> Mapping[tuple[int, int], int]:
+        """How far every trial is when all rounds so far are done, by pair and setting."""
+        return self._progress.trials
+
+    def follow(self, sharing: Sharing) -> bool:
+        """Take in the rounds that are there by now; return whether there may be more later."""
+        while not self.is_over and (made := self.read(sharing)):
+            self.add(made, sharing)
+        return not self.is_over
+
+    def read(self, sharing: Sharing) -> Round | None:
+        """Return the next round, if somebody has planned it."""
+        name = round_name(len(self.rounds))
+        if name not in sharing.names or not self._workspace.load(name):
+            return None
+        return Round.from_json((self._workspace.folder / name).read_text(encoding="utf-8"), name=name)
+
+    def add(self, made: Round, sharing: Sharing) -> None:
+        """Have the trials of the next round done, and delete the states that no trial can go on from any more."""
+        shards = shards_of(made, self._space, self._progress)
+        self._superseded.append(
+            [
+                _state(self.trial(ask.pair, ask.setting), num_epochs=epochs)
+                for ask in made.asks
+                if (epochs := self._progress.epochs(ask.pair, ask.setting))
+            ]
+        )
+        self._progress.add(made.asks)
+        self.rounds.append(made)
+        self.shards.append(shards)
+        sharing.add(shards)
+        if len(self.rounds) > _MARGIN:
+            self._discard(self._superseded[-1 - _MARGIN])
+
+    def left(self, legs: Sequence[Leg], done: set[Any]) -> Iterator[Leg]:
+        """Yield what remains of legs. A trial whose state is nowhere begins anew, and ends in the same."""
+        for leg in legs:
+            trials = [trial for trial in leg.unit.trials if (*trial.identity, leg.last_epoch) not in done]
+            ready = [
+                trial
+                for trial in trials
+                if leg.first_epoch == 0 or self._workspace.load(_state(trial, num_epochs=leg.first_epoch))
+            ]
+            lost = [trial for trial in trials if trial not in ready]
+            for first_epoch, some in ((leg.first_epoch, ready), (0, lost)):
+                if some:
+                    yield replace(leg, unit=replace(leg.unit, trials=tuple(some)), first_epoch=first_epoch)
+
+    def state_to_keep(self, record: Record) -> list[str]:
+        """Return the file that must be durable before this record is; a whole trial leaves none."""
+        name = _state(_trial(record), num_epochs=record["epochs"])
+        if record["epochs"] < self._space.num_epochs:
+            return [name]
+        (self._workspace.folder / name).unlink(missing_ok=True)
+        return []
+
+    def last_records(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield of each trial the record that tells most."""
+        last = {self.trial(pair, setting).identity: epochs for (pair, setting), epochs in self.epochs.items()}
+        return (record for record in records if record["epochs"] == last[record_identity(record)])
+
+    def trial(self, pair: int, setting: int) -> Trial:
+        """Return the trial of a pair under a setting."""
+        return trial_of(self._space, pair=pair, setting=setting)
+
+    def _discard(self, names: Sequence[str]) -> None:
+        if self._leads:
+            self._workspace.discard(*names)
+        else:
+            for name in names:
+                (self._workspace.folder / name).unlink(missing_ok=True)
+
+
+class LeadCourse:
+    """The course of the worker that plans."""
+
+    def __init__(
+        self,
+        course: Course,
+        study: Study,
+        workspace: Workspace,
+        *,
+        stage: str,
+        metric: str,
+        max_seconds: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._course, self.study, self._workspace = course, study, workspace
+        self._stage, self._metric, self._max_seconds = stage, metric, max_seconds
+        self._clock, self._began_at, self._earlier_seconds = clock, clock(), 0.0
+        self._said_at = -_SAY_SECONDS
+
+    def lead(self, sharing: Sharing) -> bool:
+        """Plan the rounds that can be planned by now; return whether there may be more later."""
+        while not self._course.is_over:
+            if not self._tell(sharing, self.study.num_needed):
+                return True
+            made = self._next(sharing)
+            if made:
+                self.study.accept(made)
+                self._course.add(made, sharing)
+        return False
+
+    def end(self, sharing: Sharing) -> float:
+        """Tell the study of all that was done; return the seconds that it took, breaks apart."""
+        self._tell(sharing, len(self._course.rounds) - 1)
+        return self._seconds()
+
+    def _tell(self, sharing: Sharing, num_rounds: int) -> bool:
+        """Tell the study of its first rounds; return False if one of them is not done."""
+        while self.study.num_told < num_rounds:
+            number = self.study.num_told
+            if not sharing.is_done(self._course.shards[number]):
+                return False
+            self.study.tell(self._gains(sharing, number))
+            self._say_so()
+        return True
+
+    def _say_so(self) -> None:
+        if self._clock() - self._said_at >= _SAY_SECONDS:
+            self._said_at, point = self._clock(), self.study.curve[-1]
+            say(
+                self._stage,
+                f"round {point.round + 1}: {point.num_trials:,} trials of {point.num_pairs_tried:,} pairs for "
+                f"{point.spent_share:.2%} of the full sweep's cost, {point.num_pairs_distilled:,} pairs to distil",
+            )
+
+    def _gains(self, sharing: Sharing, number: int) -> list[float]:
+        before, after = (f"validation_{self._metric}_{moment}" for moment in ("before", "after"))
+        gains = {
+            identity(record): record[after] - record[before] for record in sharing.records(self._course.shards[number])
+        }
+        return [
+            gains[*self._course.trial(ask.pair, ask.setting).identity, ask.num_epochs]
+            for ask in self._course.rounds[number].asks
+        ]
+
+    def _next(self, sharing: Sharing) -> Round | None:
+        saved = self._course.read(sharing)
+        if saved:
+            self._earlier_seconds, self._began_at = saved.seconds, self._clock()
+            if saved.reason == _TIME_IS_OVER:
+                return saved
+            # Asked for again, as a tuner may count on being asked; what was saved is what counts.
+            return self.study.plan(seconds=saved.seconds) and saved
+        seconds = self._seconds()
+        if self._max_seconds is not None and seconds >= self._max_seconds:
+            planned: Round | None = self.study.end(seconds=seconds, reason=_TIME_IS_OVER)
+        else:
+            planned = self.study.plan(seconds=seconds)
+        if planned:
+            write_whole(self._workspace, planned.name, planned.to_json(), partial=f"{SCRATCH}round.writing")
+        return planned
+
+    def _seconds(self) -> float:
+        return self._earlier_seconds + self._clock() - self._began_at
+
+
+def identity(record: Record) -> tuple[object, ...]:
+    """Return what tells a record from all others of a study: its trial, and how far that was done."""
+    return (*record_identity(record), record["epochs"])
+
+
+def _state(trial: Trial, *, num_epochs: int) -> str:
+    return STATES + state_name(trial, num_epochs=num_epochs)
+
+
+def _trial(record: Record) -> Trial:
+    setting = Setting(record["temperature"], record["alpha"], record["distillation_weight"])
+    return Trial(record["student"], record["teacher"], record["transfer_set"], setting)

@@ -1,0 +1,71 @@
+"""What a study has decided for every ordered pair, beside what became of the chosen trials."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from peerkd.results.choices import Decision
+from peerkd.stages.sharing import Record
+from peerkd.stages.work.tuning.course import Course
+from peerkd.stages.work.tuning.study import Study
+from peerkd.training.plan import record_identity
+from peerkd.tuning.space import NO_SETTING
+
+
+class Decided:
+    """The rows of the table of choices. Test accuracy is looked at here for the first time, when all is chosen."""
+
+    def __init__(self, course: Course, study: Study, *, metric: str) -> None:
+        self._course, self._study, self._metric = course, study, metric
+        self._outcome = study.outcome()
+        self._chosen = {
+            self._course.trial(pair, setting).identity: pair
+            for pair, setting in enumerate(self._outcome.choices_Q.tolist())
+            if setting != NO_SETTING
+        }
+        self._test_gains: dict[int, float] = {}
+
+    def seen(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records of trials as they come, and keep what the chosen ones gain on test."""
+        before, after = (f"test_{self._metric}_{moment}" for moment in ("before", "after"))
+        for record in records:
+            pair = self._chosen.get(record_identity(record))
+            if pair is not None and record["epochs"] == self._study.space.num_epochs:
+                self._test_gains[pair] = record[after] - record[before]
+            yield record
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row for each pair, after all records were seen."""
+        space, outcome = self._study.space, self._outcome
+        num_trials_Q = np.bincount([pair for pair, _ in self._course.epochs], minlength=space.num_pairs)
+        for pair, number in enumerate(outcome.choices_Q.tolist()):
+            decision: Decision = "leave" if number == NO_SETTING else "distil"
+            setting = None if number == NO_SETTING else space.settings[number]
+            yield {
+                "student": int(space.students_Q[pair]),
+                "teacher": int(space.teachers_Q[pair]),
+                "decision": decision,
+                "transfer_set": setting and setting.transfer_set,
+                "temperature": setting and setting.temperature,
+                "alpha": setting and setting.alpha,
+                "distillation_weight": setting and setting.distillation_weight,
+                "num_trials": int(num_trials_Q[pair]),
+                "epochs": self._course.epochs.get((pair, number), 0),
+                "validation_gain": _known(outcome.gains_Q[pair]),
+                "predicted_gain": _known(outcome.predicted_Q[pair]),
+                "predicted_gain_deviation": _known(outcome.deviations_Q[pair]),
+                "test_gain": self._test_gains.get(pair),
+            }
+
+    def counts(self) -> dict[str, int]:
+        """Return what a reader wants to know without opening the table."""
+        return {
+            "num_pairs": self._study.space.num_pairs,
+            "num_pairs_distilled": len(self._chosen),
+            "num_chosen_whole": len(self._test_gains),
+        }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,23 @@
+"""What is known of every ordered pair before any distillation: computed once for a study, in a worker process."""
+
+import pyarrow as pa
+
+from peerkd.artifacts.store import Workspace
+from peerkd.results.features import read_features
+from peerkd.stages.shards import SCRATCH
+from peerkd.stages.tune_pairs import FEATURES_NAME
+from peerkd.training.inputs import SweepInputs
+from peerkd.training.workers import run_in_workers
+
+
+def obtain_features(workspace: Workspace, inputs: SweepInputs) -> pa.Table:
+    """Return the table of features, from the workspace if an earlier attempt has left it there."""
+    path = workspace.folder / FEATURES_NAME
+    if not workspace.load(FEATURES_NAME):
+        partial = workspace.folder / SCRATCH / FEATURES_NAME
+        # To its end, so that the process ends of itself.
+        for _ in run_in_workers("peerkd.training.pair_features:start", (inputs,), [("", partial)], num_workers=1):
+            pass
+        partial.replace(path)
+        workspace.save(FEATURES_NAME)
+    return read_features(path)

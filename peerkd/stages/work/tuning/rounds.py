@@ -1,0 +1,133 @@
+"""Rounds of a tuned study: what is done in one, as a file that is the truth for every later life, and as shards."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from peerkd.errors import ArtifactCorruptError
+from peerkd.stages.shards import SCRATCH, Shard, cut
+from peerkd.stages.work.tuning.space import trial_of
+from peerkd.training.inputs import Leg
+from peerkd.training.plan import Trial, Unit, set_owners
+from peerkd.tuning.protocol import Ask
+from peerkd.tuning.space import Space
+
+ROUNDS: Final = f"{SCRATCH}rounds/"
+
+MAX_SHARDS: Final = 16
+"""Of a round: enough for many workers to end together. There are dozens of rounds, and a store lists all shards."""
+
+MAX_TRIALS: Final = 16
+"""Of a unit. More students side by side are hardly faster, and the trials of a round are to occupy many processes."""
+
+Phase = Literal["search", "finish", "end"]
+"""search: what the tuner asks for. finish: chosen trials, to their end. end: there is no further round."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """What is done together."""
+
+    number: int
+    phase: Phase
+    asks: tuple[Ask, ...]
+    seconds: float
+    """From the beginning of the study until this was planned, breaks apart."""
+
+    reason: str = ""
+    """Why there is no further round, in an ``end``."""
+
+    @property
+    def name(self) -> str:
+        """Name of its file in the workspace."""
+        return round_name(self.number)
+
+    def to_json(self) -> str:
+        """Return the text that ``from_json`` reads."""
+        return json.dumps(
+            {
+                "number": self.number,
+                "phase": self.phase,
+                "asks": [list(ask) for ask in self.asks],
+                "seconds": self.seconds,
+                "reason": self.reason,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, *, name: str) -> "Round":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ArtifactCorruptError: If the text is no round.
+        """
+        try:
+            values = json.loads(text)
+            return cls(**{**values, "asks": tuple(Ask(*ask) for ask in values["asks"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactCorruptError(f"{name} must be a round of a study, got {text[:80]!r}.") from error
+
+
+def round_name(number: int) -> str:
+    """Return the name of the file of a round."""
+    return f"{ROUNDS}{number:04d}.json"
+
+
+class Progress:
+    """How far every trial will be when the rounds so far are done."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[tuple[int, int], int] = {}
+
+    def epochs(self, pair: int, setting: int) -> int:
+        """Return the epochs of a trial; 0 where it was not asked for."""
+        return self._epochs.get((pair, setting), 0)
+
+    def add(self, asks: Iterable[Ask]) -> None:
+        """Take in a round."""
+        self._epochs.update({(ask.pair, ask.setting): ask.num_epochs for ask in asks})
+
+    @property
+    def trials(self) -> Mapping[tuple[int, int], int]:
+        """Epochs of every trial, by pair and setting."""
+        return self._epochs
+
+
+def shards_of(made: Round, space: Space, before: Progress) -> list[Shard]:
+    """Return a round as shards of legs. Trials that share transfer set, teacher and epochs are in one leg, if not many.
+
+    Neighbours have their transfer set in common, and the largest sets come first so that none ends late.
+
+    Args:
+        made: The round.
+        space: What its asks refer to.
+        before: How far trials are that were asked for in earlier rounds.
+    """
+    alike: dict[tuple[tuple[int, ...], int], dict[tuple[str, int, int], list[Trial]]]
+    alike = defaultdict(lambda: defaultdict(list))
+    costs: dict[tuple[int, ...], int] = defaultdict(int)
+    for ask in made.asks:
+        trial = trial_of(space, pair=ask.pair, setting=ask.setting)
+        assert trial.teacher is not None
+        owners = set_owners(trial.transfer_set, student=trial.student, teacher=trial.teacher)
+        first = before.epochs(ask.pair, ask.setting)
+        alike[owners, trial.teacher][trial.transfer_set, first, ask.num_epochs].append(trial)
+        costs[owners] += int(space.num_samples_QS[ask.pair, ask.setting]) * (ask.num_epochs - first)
+    legs = [
+        Leg(
+            unit=Unit(owners=owners, teacher=teacher, trials=tuple(trials[start : start + MAX_TRIALS])),
+            first_epoch=first,
+            last_epoch=last,
+        )
+        for owners, teacher in sorted(alike, key=lambda key: (-costs[key[0]], key))
+        for (_, first, last), trials in alike[owners, teacher].items()
+        for start in range(0, len(trials), MAX_TRIALS)
+    ]
+    return cut(legs, num_records=num_trials, max_shards=MAX_SHARDS, prefix=f"{made.number:04d}-") if legs else []
+
+
+def num_trials(legs: Sequence[Leg]) -> int:
+    """Return how many records legs leave."""
+    return sum(len(leg.unit.trials) for leg in legs)

@@ -1,0 +1,88 @@
+"""The space of a tuned study: the sweep's grid for every ordered pair, in the order of the table of trials."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.sweep import DEFAULT_TEMPERATURE
+from peerkd.results.selection import default_weight
+from peerkd.results.table import TRANSFER_SETS
+from peerkd.training.plan import Setting, Trial, set_owners, settings
+from peerkd.tuning.space import SettingOnSet, Space
+
+_IDENTITY_COLUMNS: Final = ("student", "teacher")
+
+
+def build_space(
+    config: ExperimentConfig, *, num_train: Sequence[int], num_public: int, features: pa.Table | None
+) -> Space:
+    """Return what a study can try.
+
+    Args:
+        config: Of the experiment.
+        num_train: Training samples of each peer.
+        num_public: Samples of the public set.
+        features: What is known of every ordered pair, student by student; None: nothing.
+    """
+    grid = sorted(
+        (
+            SettingOnSet(transfer_set, setting.temperature, setting.alpha, setting.distillation_weight)
+            for transfer_set in config.sweep.transfer_sets
+            for setting in settings(config, transfer_set)
+            if setting.temperature is not None
+        ),
+        key=lambda each: (
+            TRANSFER_SETS.index(each.transfer_set),
+            each.distillation_weight,
+            each.temperature,
+            each.alpha,
+        ),
+    )
+    pairs_Q2 = np.argwhere(~np.eye(len(num_train), dtype=bool))
+    names = () if features is None else tuple(name for name in features.column_names if name not in _IDENTITY_COLUMNS)
+    return Space(
+        students_Q=pairs_Q2[:, 0],
+        teachers_Q=pairs_Q2[:, 1],
+        settings=tuple(grid),
+        default_setting=_default_setting(grid, config.sweep.resolved_default_transfer_set),
+        num_samples_QS=np.array(
+            [
+                [
+                    sum(num_train[owner] for owner in owners) if owners else num_public
+                    for each in grid
+                    for owners in [set_owners(each.transfer_set, student=student, teacher=teacher)]
+                ]
+                for student, teacher in pairs_Q2.tolist()
+            ],
+            dtype=np.int64,
+        ),
+        num_epochs=config.distill.epochs,
+        feature_names=names,
+        features_QF=np.empty((len(pairs_Q2), 0))
+        if features is None
+        else np.stack([features[name].to_numpy() for name in names], axis=1),
+    )
+
+
+def trial_of(space: Space, *, pair: int, setting: int) -> Trial:
+    """Return the trial of a pair under a setting."""
+    chosen = space.settings[setting]
+    return Trial(
+        int(space.students_Q[pair]),
+        int(space.teachers_Q[pair]),
+        chosen.transfer_set,
+        Setting(chosen.temperature, chosen.alpha, chosen.distillation_weight),
+    )
+
+
+def _default_setting(grid: Sequence[SettingOnSet], transfer_set: str) -> int:
+    return next(
+        place
+        for place, each in enumerate(grid)
+        if each.transfer_set == transfer_set
+        and each.temperature == DEFAULT_TEMPERATURE
+        and each.distillation_weight == default_weight(transfer_set)
+    )

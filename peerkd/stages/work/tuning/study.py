@@ -1,0 +1,274 @@
+"""A tuned study as decisions: what the next round is, given what was measured in the rounds before. It does nothing.
+
+All that it decides follows from its settings, from the measurements, and from the rounds that are told to be the
+truth; so a study that is taken up again, and told the same, goes on as if it had not stopped.
+
+Shape suffixes: Q = ordered pairs.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.stages.work.tuning.rounds import Phase, Progress, Round
+from peerkd.tuning.accounting import Account
+from peerkd.tuning.protocol import Ask, Measurement, Tuner
+from peerkd.tuning.space import NO_SETTING, Space
+
+FINISH_FRACTION: Final = 0.2
+"""Of the budget, the most that is kept for doing the chosen trials to their end: a user deploys the student of a whole
+trial, and a choice that was only predicted is worth checking. One whole trial of each pair costs a 60th of a sweep of
+60 settings, which is a third of the default budget; but some of the chosen trials have been done for the search. What
+the present choices do not need of this, the search may have."""
+
+NUM_ROUNDS: Final = 20
+"""That the search would have if all its trials were whole ones; see ``round_size``."""
+
+MAX_ROUNDS: Final = 100
+"""About: a round costs at least this part of the budget, however short its trials are. Each leaves files to be looked
+through, and is some work for the tuner."""
+
+
+@runtime_checkable
+class Predicting(Protocol):
+    """A tuner that says what it expects of its choices."""
+
+    def predicted(self) -> tuple[FloatArray, FloatArray]:
+        """Return the gain on validation (Q,) that each of ``choices`` will bring, and its standard deviation.
+
+        0 and 0 where the student is left as it is.
+        """
+        ...
+
+
+class CurvePoint(NamedTuple):
+    """What the choices were after a round."""
+
+    round: int
+    phase: Phase
+    spent_share: float
+    num_trials: int
+    num_pairs_tried: int
+    num_pairs_distilled: int
+    """For which a setting was chosen."""
+
+    num_chosen_measured: int
+    """Of those, how many had their chosen setting measured."""
+
+    mean_observed_gain: float
+    """Over all pairs; a choice that was not measured, and one to leave a student as it is, count 0."""
+
+    mean_predicted_gain: float | None
+    """Over all pairs, where the tuner predicts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Outcome:
+    """The choices, with what was seen and what is expected of them."""
+
+    choices_Q: IntArray
+    gains_Q: FloatArray
+    """Observed on validation, at the last epoch that was measured; NaN where the choice was not tried."""
+
+    predicted_Q: FloatArray
+    deviations_Q: FloatArray
+    """NaN where the tuner does not predict."""
+
+
+def round_size(num_affordable: float) -> int:
+    """Return how many measurements to ask for at once.
+
+    Each round is planned while the one before is still being done, so a tuner is behind by up to two rounds. A
+    twentieth of what can be afforded keeps that below a tenth of the study, whatever its size; smaller rounds would
+    have fewer trials in common that can be trained side by side, and more of the tuner's own time.
+
+    Args:
+        num_affordable: Whole trials that the budget would pay for.
+    """
+    return max(1, round(num_affordable / NUM_ROUNDS))
+
+
+class Study:
+    """Rounds so far, and what follows from them."""
+
+    def __init__(
+        self,
+        space: Space,
+        build_tuner: Callable[[], Tuner],
+        account: Account,
+        *,
+        budget_fraction: float,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.space, self.account = space, account
+        self._budget = budget_fraction * account.full
+        self._clock = clock
+        mean_cost = float(space.num_samples_QS.mean()) * space.num_epochs
+        self._round_size = round_size(self._budget / mean_cost)
+        self._is_searching, self._must_wait = True, False
+        self._put_off: list[Ask] = []
+        self._spent_after: list[float] = []
+        self._gains: dict[tuple[int, int], float] = {}
+        self.progress = Progress()
+        self.rounds: list[Round] = []
+        self.num_told = 0
+        """Rounds whose measurements are known, the first ones."""
+
+        self.curve: list[CurvePoint] = []
+        self.tuner_seconds = 0.0
+        with self._timed():
+            self._tuner = build_tuner()
+        self._outcome = self.outcome()
+
+    @property
+    def num_needed(self) -> int:
+        """Rounds that must have been told before the next one can be planned: while it searches, all but the last."""
+        may_be_behind = self._is_searching and not self._must_wait
+        return max(len(self.rounds) - 1, 0) if may_be_behind else len(self.rounds)
+
+    def tell(self, gains: Sequence[float]) -> None:
+        """Take in the gains on validation of the next round, in the order of its asks."""
+        made = self.rounds[self.num_told]
+        with self._timed():
+            for ask, gain in zip(made.asks, gains, strict=True):
+                self._gains[ask.pair, ask.setting] = gain
+                self._tuner.tell(Measurement(ask, gain))
+        self.num_told += 1
+        self._outcome = self.outcome()
+        self.curve.append(self._point(made, self._outcome))
+
+    def plan(self, *, seconds: float) -> Round | None:
+        """Return the next round by all that was told, or None if more must be told first: see ``num_needed``.
+
+        Args:
+            seconds: Of the study so far.
+        """
+        if self._is_searching:
+            asks = self._search()
+            if asks:
+                return self._round("search", asks, seconds)
+            if self._put_off and self.num_told < len(self.rounds):
+                self._must_wait = True
+                return None
+            self._is_searching = False
+            if self.num_needed > self.num_told:
+                return None
+        asks = self._finish()
+        if asks:
+            return self._round("finish", asks, seconds)
+        return self.end(seconds=seconds, reason="the budget is spent or nothing more is wanted")
+
+    def end(self, *, seconds: float, reason: str) -> Round:
+        """Return what says that there is no further round."""
+        return self._round("end", [], seconds, reason=reason)
+
+    def accept(self, made: Round) -> None:
+        """Take a round for what will be done, whoever planned it."""
+        self.rounds.append(made)
+        self._must_wait = False
+        for ask in made.asks:
+            self.account.charge(ask)
+        self._spent_after.append(self.account.spent_share)
+        self.progress.add(made.asks)
+
+    def outcome(self) -> Outcome:
+        """Return what is chosen by all that was told."""
+        with self._timed():
+            choices_Q = np.asarray(self._tuner.choices())
+            nothing_Q = np.full(len(choices_Q), np.nan)
+            predicted_Q, deviations_Q = (
+                self._tuner.predicted() if isinstance(self._tuner, Predicting) else (nothing_Q, nothing_Q)
+            )
+        gains_Q = np.array([self._gains.get(key, np.nan) for key in enumerate(choices_Q.tolist())])
+        return Outcome(choices_Q=choices_Q, gains_Q=gains_Q, predicted_Q=predicted_Q, deviations_Q=deviations_Q)
+
+    def _search(self) -> list[Ask]:
+        under_way = {(ask.pair, ask.setting) for made in self.rounds[self.num_told :] for ask in made.asks}
+        tab = _Tab(self.account, self._budget - self._reserve())
+        asks: dict[tuple[int, int], Ask] = {}
+        wanted, self._put_off = self._put_off, []
+        while True:
+            with self._timed():
+                news = self._tuner.ask(self._round_size)
+            for ask in (*wanted, *news):
+                key = ask.pair, ask.setting
+                if key in under_way or key in asks:
+                    # It goes on from what others are still at.
+                    self._put_off.append(ask)
+                elif ask.num_epochs > self.progress.epochs(*key):
+                    if not tab.take(ask):
+                        return list(asks.values())
+                    asks[key] = ask
+            wanted = []
+            if not news or tab.total >= self._budget / MAX_ROUNDS:
+                return list(asks.values())
+
+    def _finish(self) -> list[Ask]:
+        tab = _Tab(self.account, self._budget)
+        return [ask for ask in self._unfinished() if tab.take(ask)]
+
+    def _reserve(self) -> float:
+        """Return what the search must leave, in trained samples."""
+        most = FINISH_FRACTION * self._budget
+        if not self.num_told:
+            return most
+        return min(most, sum(self.account.price(ask) for ask in self._unfinished()))
+
+    def _unfinished(self) -> Iterator[Ask]:
+        """Yield what would do the chosen trials to their end."""
+        outcome, num_epochs = self._outcome, self.space.num_epochs
+        for pair in self._by_promise(outcome):
+            setting = int(outcome.choices_Q[pair])
+            if setting != NO_SETTING and self.progress.epochs(pair, setting) < num_epochs:
+                yield Ask(pair, setting, num_epochs)
+
+    def _by_promise(self, outcome: Outcome) -> list[int]:
+        """Return the pairs, those first whose choice is expected to bring most; what was measured counts before."""
+        expected_Q = np.where(np.isnan(outcome.predicted_Q), outcome.gains_Q, outcome.predicted_Q)
+        order_Q = np.argsort(-np.nan_to_num(expected_Q, nan=-np.inf), kind="stable")
+        return [int(pair) for pair in order_Q]
+
+    def _round(self, phase: Phase, asks: Sequence[Ask], seconds: float, *, reason: str = "") -> Round:
+        return Round(number=len(self.rounds), phase=phase, asks=tuple(asks), seconds=seconds, reason=reason)
+
+    def _point(self, made: Round, outcome: Outcome) -> CurvePoint:
+        is_distilled_Q = outcome.choices_Q != NO_SETTING
+        return CurvePoint(
+            round=made.number,
+            phase=made.phase,
+            spent_share=self._spent_after[made.number],
+            num_trials=len(self._gains),
+            num_pairs_tried=len({pair for pair, _ in self._gains}),
+            num_pairs_distilled=int(is_distilled_Q.sum()),
+            num_chosen_measured=int((is_distilled_Q & ~np.isnan(outcome.gains_Q)).sum()),
+            mean_observed_gain=float(np.nan_to_num(outcome.gains_Q, nan=0.0).mean()),
+            mean_predicted_gain=None if np.isnan(outcome.predicted_Q).any() else float(outcome.predicted_Q.mean()),
+        )
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self.tuner_seconds += self._clock() - started
+
+
+class _Tab:
+    """What a round will cost: a little more than it does, where its trials share a teacher's logits."""
+
+    def __init__(self, account: Account, limit: float) -> None:
+        self._account, self._limit, self.total = account, limit, 0.0
+
+    def take(self, ask: Ask) -> bool:
+        """Add a measurement if all that is spent stays within the limit, in trained samples; return whether it does."""
+        price = self._account.price(ask)
+        if self._account.spent + self.total + price > self._limit:
+            return False
+        self.total += price
+        return True

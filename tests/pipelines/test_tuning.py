@@ -1,0 +1,171 @@
+"""A tuned study that is killed, or that workers share, as real processes: the same as one that nothing disturbs."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts import references
+from peerkd.artifacts.open import open_store
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.launch.order import StageOrder
+from peerkd.launch.worker import Worker
+from peerkd.stages import partition_data, tune_pairs
+from peerkd.stages.work import pretrain_peers
+from tests.pipelines.experiments import wait_for
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = resolve(
+    JOINTKD,
+    preset="digits",
+    overrides="partition.num_peers=4 data.max_train_samples=600 pretrain.epochs=2 distill.epochs=40 "
+    "peers.architectures=[small_cnn] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] tune.budget_fraction=0.25",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store with all that comes before the study."""
+    root = tmp_path_factory.mktemp("trained")
+    store = open_store(str(root))
+    partition = partition_data.partition(CONFIG, store)
+    pretrain_peers.perform(CONFIG.to_json(), {"partition": partition}, store, Worker())
+    return root
+
+
+class Study:
+    """The study in a store of its own."""
+
+    def __init__(self, trained, address):
+        done, self.store = open_store(str(trained)), open_store(address)
+        for noun in ("dataset", "partition_data", "pretrain_peers"):
+            (folder,) = (path.parent for path in trained.glob(f"{noun}/*/manifest.json"))
+            manifest = done.find(f"{noun}/{folder.name}")
+            with self.store.open_workspace(manifest.key) as workspace:
+                for name in manifest.files:
+                    (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(folder / name, workspace.folder / name)
+                peers = self.store.publish(manifest.key, metadata=manifest.metadata)
+        self.key = tune_pairs.key(CONFIG, peers)
+        self.root = None if "://" in address else Path(address)
+        order = StageOrder(
+            stage="tune_pairs",
+            config_json=CONFIG.to_json(),
+            store=address,
+            inputs={"peers": references.reference(peers)},
+            key=self.key,
+        )
+        self._arguments = order.command()[3:]
+
+    def start(self, index=0, num_workers=1):
+        ours = {"PEERKD_WORKER_INDEX": str(index), "PEERKD_NUM_WORKERS": str(num_workers), "PEERKD_NUM_CORES": "1"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.pipelines.tuning_worker", *self._arguments],
+            env={**os.environ, **ours},
+            cwd=ROOT,
+        )
+
+    def records(self, index=None):
+        """What has been saved, by trial and epochs: the seconds of each time that it was done."""
+        which = "*" if index is None else f"*-{index:04d}-*"
+        if self.root:
+            paths = self.root.glob(f"{self.key}.partial/scratch/journals/*/{which}.jsonl")
+            contents = [path.read_bytes() for path in paths]
+        else:
+            with self.store.open_workspace(self.key, shared=True) as workspace:
+                names = [name for name in workspace.saved("scratch/journals/") if Path(name).match(f"{which}.jsonl")]
+                contents = [(workspace.folder / name).read_bytes() for name in names if workspace.load(name)]
+        found = {}
+        for line in (line for content in contents for line in content.split(b"\n")[:-1]):
+            record = json.loads(line)
+            names = ("student", "teacher", "transfer_set", "temperature", "alpha", "epochs")
+            found.setdefault(tuple(record[name] for name in names), []).append(record["seconds"])
+        return found
+
+    @property
+    def manifest(self):
+        return self.store.find(self.key)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained, tmp_path_factory):
+    study = Study(trained, str(tmp_path_factory.mktemp("one") / "runs"))
+    with study.start() as worker:
+        assert worker.wait(timeout=900) == 0
+    return study.manifest.metadata
+
+
+@pytest.fixture(params=["folder", "s3"])
+def study(request, trained, tmp_path, monkeypatch):
+    if request.param == "folder":
+        return Study(trained, str(tmp_path / "runs"))
+    server: S3Server = request.getfixturevalue("s3_server")
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Study(trained, f"s3://{server.bucket}/{tmp_path.name}")
+
+
+def same(study, undisturbed):
+    found = study.manifest.metadata
+    names = ("fingerprint", "trials_fingerprint", "num_trials", "num_rounds", "spent_share", "num_chosen_whole")
+    assert {name: found[name] for name in names} == {name: undisturbed[name] for name in names}
+
+
+@pytest.mark.parametrize("study", ["folder"], indirect=True)
+@pytest.mark.parametrize("loses_states", [False, True])
+def test_a_study_killed_at_random_moments_loses_no_trial_and_does_none_twice(study, undisturbed, loses_states):
+    moments = random.Random(int(loses_states))
+    kept = {}
+    for _ in range(5):
+        with study.start() as worker:
+            num = len(kept) + moments.randrange(1, 12)
+            wait_for(lambda num=num: len(study.records()) >= num or worker.poll() is not None)
+            time.sleep(moments.random() / 20)
+            worker.kill()
+        if study.manifest:
+            break
+        records = study.records()
+        assert all(len(times) == 1 for times in records.values())
+        assert kept.items() <= records.items()
+        kept = records
+        if loses_states:
+            (states,) = study.root.glob(f"{study.key}.partial/scratch/states")
+            shutil.rmtree(states)
+    assert len(kept) > 5
+    with study.start() as worker:
+        assert worker.wait(timeout=900) == 0
+    same(study, undisturbed)
+
+
+@pytest.mark.parametrize("study", ["folder", "s3"], indirect=True)
+@pytest.mark.parametrize("lost", [None, 0, 1])
+def test_two_workers_make_the_same_study_whatever_happens_to_one(study, undisturbed, lost):
+    workers = [study.start(index, 2) for index in range(2)]
+    try:
+        if lost is not None:
+            wait_for(lambda: len(study.records(lost)) >= 3)
+            assert workers[lost].poll() is None, "ended before it was killed"
+            workers[lost].send_signal(signal.SIGKILL)
+            assert workers[lost].wait() == -signal.SIGKILL
+            assert study.manifest is None
+        if lost == 0:
+            workers[0] = study.start(0, 2)
+        assert workers[0].wait(timeout=900) == 0
+        if lost != 1:
+            assert workers[1].wait(timeout=900) == 0
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    same(study, undisturbed)

@@ -1,0 +1,207 @@
+"""A tuned study on a tiny experiment, by a worker in this process: real trials, an artless tuner."""
+
+import shutil
+
+import pytest
+
+from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.launch.worker import Worker
+from peerkd.results import choices
+from peerkd.results.features import read_features
+from peerkd.results.table import read_table
+from peerkd.stages import partition_data, tune_pairs
+from peerkd.stages.work import pretrain_peers
+from peerkd.stages.work import tune_pairs as work
+from tests import tuners
+
+OVERRIDES = (
+    "partition.num_peers=4 data.max_train_samples=600 pretrain.epochs=2 distill.epochs=4 "
+    "peers.architectures=[mlp,mlp,small_cnn,mlp] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
+    "tune.budget_fraction=0.3 compute.num_workers=2 compute.device=cpu"
+)
+NUM_PAIRS, NUM_SETTINGS = 12, 12
+
+
+def config(more=""):
+    return resolve(JOINTKD, preset="digits", overrides=f"{OVERRIDES} {more}")
+
+
+class Study:
+    def __init__(self, store, manifest):
+        self.metadata, folder = manifest.metadata, store.fetch(manifest.key)
+        self.names = set(manifest.files)
+        self.trials = read_table(folder / tune_pairs.TRIALS_NAME).to_pylist()
+        self.choices = choices.read_table(folder / tune_pairs.CHOICES_NAME, choices.CHOICES).to_pylist()
+        self.curve = choices.read_table(folder / tune_pairs.CURVE_NAME, choices.CURVE).to_pylist()
+        self.features = read_features(folder / tune_pairs.FEATURES_NAME)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store with the peers in it."""
+    root = tmp_path_factory.mktemp("store")
+    store = FilesystemStore(root)
+    partition = partition_data.partition(config(), store)
+    pretrain_peers.perform(config().to_json(), {"partition": partition}, store, Worker())
+    return root
+
+
+@pytest.fixture(scope="module")
+def tuned(trained, tmp_path_factory):
+    """Tune in a store of its own."""
+
+    def tune(more=""):
+        root = tmp_path_factory.mktemp("study") / "store"
+        shutil.copytree(trained, root)
+        store = FilesystemStore(root)
+        (folder,) = (path.parent for path in root.glob("pretrain_peers/*/manifest.json"))
+        peers = store.find(f"pretrain_peers/{folder.name}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(work.tuners, "build", tuners.build)
+            work.perform(config(more).to_json(), {"peers": peers}, store, Worker())
+        return Study(store, store.find(tune_pairs.key(config(more), peers)))
+
+    return tune
+
+
+@pytest.fixture(scope="module")
+def study(tuned):
+    return tuned()
+
+
+def identity(row):
+    return tuple(row[name] for name in ("student", "teacher", "transfer_set", "temperature", "alpha"))
+
+
+def test_the_artifact_is_tables_and_nothing_else(study):
+    assert study.names == {"trials.parquet", "choices.parquet", "curve.parquet", "features.parquet"}
+    assert study.features.num_rows == NUM_PAIRS
+
+
+def test_every_pair_has_a_decision_and_those_to_distil_a_setting(study):
+    assert [(row["student"], row["teacher"]) for row in study.choices] == [
+        (student, teacher) for student in range(4) for teacher in range(4) if student != teacher
+    ]
+    for row in study.choices:
+        given = [row[name] is not None for name in ("transfer_set", "temperature", "alpha", "distillation_weight")]
+        assert given == [row["decision"] == "distil"] * 4
+    assert {row["decision"] for row in study.choices} == {"distil", "leave"}
+    assert study.metadata["num_pairs_distilled"] == sum(row["decision"] == "distil" for row in study.choices)
+
+
+def test_a_trial_is_in_the_table_once_as_far_as_it_was_done(study):
+    assert len({identity(row) for row in study.trials}) == len(study.trials) == study.metadata["num_trials"]
+    assert {row["epochs"] for row in study.trials} == {1, 4}
+    tried = dict.fromkeys(((row["student"], row["teacher"]) for row in study.choices), 0)
+    for row in study.trials:
+        tried[row["student"], row["teacher"]] += 1
+    assert list(tried.values()) == [row["num_trials"] for row in study.choices]
+
+
+def test_choices_tell_what_became_of_the_chosen_trials(study):
+    trials = {identity(row): row for row in study.trials}
+    for row in study.choices:
+        trial = trials.get(identity(row))
+        if row["decision"] == "leave":
+            assert row["epochs"] == 0
+            assert row["validation_gain"] is row["test_gain"] is None
+        else:
+            assert row["epochs"] == trial["epochs"]
+            assert row["validation_gain"] == pytest.approx(trial["validation_global_gain"])
+            assert row["predicted_gain"] == row["validation_gain"]
+            whole = trial["epochs"] == 4
+            assert row["test_gain"] == (pytest.approx(trial["test_global_gain"]) if whole else None)
+
+
+def test_what_was_chosen_was_done_to_its_end(study):
+    assert {row["epochs"] for row in study.choices if row["decision"] == "distil"} == {4}
+    assert study.metadata["num_chosen_whole"] == study.metadata["num_pairs_distilled"]
+
+
+def test_the_budget_is_kept_and_nearly_spent(study):
+    samples = sum(3 * row["num_transfer_samples"] * row["epochs"] for row in study.trials)
+    owners = {"student": ("student",), "teacher": ("teacher",), "both": ("student", "teacher")}
+    taught = {
+        (row["teacher"], frozenset(row[name] for name in owners[row["transfer_set"]])): row["num_transfer_samples"]
+        for row in study.trials
+    }
+    sizes = {row["student"]: row["num_student_samples"] for row in study.features.to_pylist()}
+    forward = sum(taught.values()) + 4 * sum(min(size, 256) for size in sizes.values())
+    assert study.metadata["spent_samples"] == pytest.approx((samples + forward) / 3)
+    assert 0.25 < study.metadata["spent_share"] <= 0.3
+    assert [row["spent_share"] for row in study.curve] == sorted(row["spent_share"] for row in study.curve)
+    assert study.curve[-1]["spent_share"] == study.metadata["spent_share"]
+
+
+def test_the_curve_ends_where_the_choices_are(study):
+    last = study.curve[-1]
+    gains = [row["validation_gain"] or 0.0 for row in study.choices]
+    assert last["mean_observed_gain"] == pytest.approx(sum(gains) / NUM_PAIRS)
+    assert last["num_trials"] == len(study.trials)
+    assert last["num_pairs_distilled"] == study.metadata["num_pairs_distilled"]
+    assert [row["round"] for row in study.curve] == list(range(len(study.curve)))
+
+
+def test_the_same_experiment_gives_the_same_study_with_another_number_of_processes(study, tuned):
+    again = tuned("compute.num_workers=1")
+    assert again.metadata["fingerprint"] == study.metadata["fingerprint"]
+    assert again.choices == study.choices
+
+
+def test_a_whole_trial_is_that_of_the_sweep(study, trained):
+    """To the last bit, though it was done in two parts beside others."""
+    from peerkd.stages import distill_pairs
+    from peerkd.stages.work import distill_pairs as sweep
+
+    store = FilesystemStore(trained)
+    (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
+    peers = store.find(f"pretrain_peers/{folder.name}")
+    sweep.perform(config().to_json(), {"peers": peers}, store, Worker())
+    table = read_table(store.fetch(distill_pairs.key(config(), peers)) / distill_pairs.TABLE_NAME)
+    swept = {identity(row): row for row in table.to_pylist()}
+    names = [name for name in study.trials[0] if name != "seconds" and "gain_from" not in name]
+    whole = [row for row in study.trials if row["epochs"] == 4]
+    assert whole
+    for row in whole:
+        assert [row[name] for name in names] == [swept[identity(row)][name] for name in names]
+
+
+def test_when_the_time_is_over_no_further_round_is_begun(tuned):
+    study = tuned("tune.max_seconds=0.001")
+    assert study.metadata["ended"] == "max_seconds are over"
+    assert 0 < study.metadata["num_rounds"] <= 2
+    assert study.metadata["spent_share"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("tune.budget_fraction=0", "tune.budget_fraction must be greater than 0, got 0."),
+        ("tune.budget_fraction=1.5", "tune.budget_fraction must be less than or equal to 1, got 1.5."),
+        ("tune.max_seconds=0", "tune.max_seconds must be greater than 0, got 0."),
+        ("tune.patience=3", "tune.patience is not a key of the config, got 3."),
+    ],
+)
+def test_bad_values_are_refused_in_one_sentence(override, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        config(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "is_other"),
+    [
+        ("tune.budget_fraction=0.2", True),
+        ("tune.max_seconds=100", True),
+        ("sweep.selection_metric=own_accuracy", True),
+        ("sweep.default_transfer_set=both", True),
+        ("sweep.default_transfer_set=student", False),
+        ("compute.num_workers=7", False),
+        ("name=another", False),
+    ],
+)
+def test_the_key_has_all_that_changes_the_study_and_nothing_else(trained, override, is_other):
+    (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
+    peers = FilesystemStore(trained).find(f"pretrain_peers/{folder.name}")
+    assert (tune_pairs.key(config(override), peers) != tune_pairs.key(config(), peers)) == is_other
