@@ -13,9 +13,9 @@ from peerkd.tuning.scoring import Reference
 CONVENTIONS: Final = (
     "Tuners choose on validation; every number is of those choices on test, as a mean over all ordered pairs. A pair "
     "left as it is gains 0. Recovered: how far from the best single setting (0 %) to the full sweep's choice for each "
-    "pair (100 %); both are chosen on validation. Regret: the full sweep's gain minus this. Budget and cost: shares of "
-    "what the full sweep costs, controls apart, in samples trained on; a sample that goes forward only counts a third. "
-    "A tuner's measurements, its teachers' logits and its features are counted."
+    "pair (100 %), both chosen on validation; a dash where that is no better. Regret: the full sweep's gain minus "
+    "this. Budget and cost: shares of what the full sweep costs, controls apart, in samples trained on; a sample that "
+    "goes forward only counts a third. A tuner's measurements, its teachers' logits and its features are counted."
 )
 
 _COLUMNS: Final = (

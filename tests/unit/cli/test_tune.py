@@ -1,0 +1,130 @@
+import csv
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from peerkd.tuning.tuners import TUNERS
+from tests.tables import Study
+from tests.unit.cli.conftest import Outcome
+
+SMALL = {"num_peers": 3, "temperatures": (1.0, 4.0), "alphas": (0.1, 0.5), "transfer_sets": ("student", "both")}
+
+
+@pytest.fixture(scope="module")
+def tables() -> list[pa.Table]:
+    return [Study(**SMALL, seed=seed, by_epoch=True).table for seed in range(2)]
+
+
+@pytest.fixture
+def sweeps(tables: list[pa.Table], tmp_path: Path) -> list[str]:
+    for name, table in zip("ab", tables, strict=True):
+        (tmp_path / name).mkdir()
+        pq.write_table(table, tmp_path / name / "trials.parquet")
+    return ["a/trials.parquet", "b/trials.parquet"]
+
+
+def rows_of(outcome: Outcome) -> list[list[str]]:
+    lines = [line for line in outcome.out.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_a_table_of_all_tuners_and_budgets_is_printed(peerkd, sweeps: list[str]) -> None:
+    outcome = peerkd("tune", "--replay", sweeps[0], "--budget", "0.1", "--budget", "1", "--seeds", "2")
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    rows = rows_of(outcome)
+    assert [row[:2] for row in rows[:4]] == [
+        ["default", "10 %"],
+        ["default", "100 %"],
+        ["best_single", "10 %"],
+        ["best_single", "100 %"],
+    ]
+    (whole,) = [row for row in rows if row[:2] == ["random", "100 %"]]
+    assert whole[4:7] == ["0.00", "100.00", "6"]
+    assert "Tuners choose on validation; every number is of those choices on test" in outcome.out
+    assert "- a: full sweep +" in outcome.out
+    assert "Means over 2 seeds" in outcome.out
+
+
+def test_several_experiments_are_taken_together_and_told_apart_in_the_file(
+    peerkd, sweeps: list[str], tmp_path: Path
+) -> None:
+    options = [word for path in sweeps for word in ("--replay", path, "--prior", path)]
+    chosen = ("--tuner", "portfolio", "--tuner", "default", "--budget", "0", "--seeds", "2")
+    outcome = peerkd("tune", *options, *chosen, "--output", "out.csv")
+    assert outcome.exit_code == 0
+    assert [row[0] for row in rows_of(outcome)] == ["portfolio", "default"]
+    assert "Means over 2 experiments" in outcome.out
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["experiment"], row["tuner"]) for row in rows] == [
+        (e, t) for t in ("portfolio", "default") for e in ("a", "b", "all")
+    ]
+    gains = [float(row["gain"]) for row in rows[:3]]
+    assert gains[2] == pytest.approx(sum(gains[:2]) / 2, abs=1e-6)
+    assert gains[0] != 0  # it knows the other experiment before it measures anything
+
+
+def test_a_sweep_is_no_prior_of_itself(peerkd, sweeps: list[str]) -> None:
+    outcome = peerkd("tune", "--replay", sweeps[0], "--prior", "a", "--tuner", "portfolio", "--budget", "0")
+    (row,) = rows_of(outcome)
+    assert row[3] == "0.00"
+
+
+def test_the_table_can_be_written_as_it_is_printed(peerkd, sweeps: list[str], tmp_path: Path) -> None:
+    outcome = peerkd("tune", "--replay", "a", "--tuner", "random", "--metric", "own_accuracy", "--output", "out.md")
+    assert outcome.exit_code == 0
+    assert (tmp_path / "out.md").read_text() == outcome.out
+    assert outcome.out.startswith("# Tuners, by gain of own accuracy\n")
+    assert [row[1] for row in rows_of(outcome)] == ["1 %", "2 %", "5 %", "10 %"]
+
+
+def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str]) -> None:
+    command = ("tune", "--replay", "a", "--tuner", "successive_halving", "--budget", "1", "--seeds", "1")
+    plain, augmented = (float(rows_of(peerkd(*command, *more))[0][5]) for more in ((), ("--augmented",)))
+    assert plain != augmented
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--replay", "no.parquet"), "{here}/no.parquet must be a table of trials, got no such file."),
+        (
+            ("--replay", "a", "--replay", "a/trials.parquet"),
+            "replay must name each table once, got a, a/trials.parquet.",
+        ),
+        (
+            ("--replay", "a", "--tuner", "luck"),
+            f"tuner must be one of {', '.join(TUNERS)}, got luck.",
+        ),
+        (("--replay", "a", "--budget", "2"), "budget must be at least one share from 0 to 1, got [2.0]."),
+        (("--replay", "a", "--seeds", "0"), "seeds must be at least 1, got 0."),
+        (("--replay", "a", "--metric", "loss"), "metric must be one of global_accuracy, own_accuracy, got loss."),
+        (("--replay", "a", "--output", "out.txt"), "output must be a file that ends in .md or .csv, got out.txt."),
+        (("--replay", "a", "--output", "no/out.md"), "output must be a file in a folder that is there, got no/out.md."),
+    ],
+)
+def test_a_bad_input_ends_with_two_and_one_sentence(
+    peerkd, sweeps: list[str], tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    assert peerkd("tune", *options) == Outcome(2, "", f"peerkd: {message.format(here=tmp_path)}\n")
+
+
+def test_sweeps_that_cannot_be_replayed_are_told(
+    peerkd, sweeps: list[str], tables: list[pa.Table], tmp_path: Path
+) -> None:
+    pq.write_table(tables[0].slice(1), tmp_path / "b" / "trials.parquet")
+    pq.write_table(Study(**SMALL).table, tmp_path / "a" / "trials.parquet")
+    (tmp_path / "text.parquet").write_text("trials")
+    for path, words in (("a", "validate_every_epoch=true"), ("text.parquet", "cannot be read so")):
+        outcome = peerkd("tune", "--replay", path)
+        assert (outcome.exit_code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+        assert words in outcome.err
+    rows = tables[0].to_pylist()
+    first = next(number for number, row in enumerate(rows) if row["distillation_weight"] > 0)
+    part = pa.concat_tables([tables[0].slice(0, first), tables[0].slice(first + 1)])
+    pq.write_table(part, tmp_path / "b" / "trials.parquet")
+    outcome = peerkd("tune", "--replay", "b")
+    assert outcome.exit_code == 2
+    assert "must have a trial under all 8 settings, got 7 for student 0 and teacher 1" in outcome.err
