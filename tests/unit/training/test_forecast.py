@@ -112,6 +112,15 @@ def test_the_bytes_of_the_digits_sweep_are_about_those_of_a_real_run() -> None:
     assert expected.table_bytes == pytest.approx(5_590 * 93.4, rel=0.2)
 
 
+def test_validation_after_every_epoch_is_counted() -> None:
+    plain, by_epoch = (forecast(experiment(f"sweep.validate_every_epoch={word}"), DIGITS) for word in ("false", "true"))
+    num_more = (experiment().distill.epochs - 1) * plain.num_trials * plain.samples.validation
+    assert by_epoch.num_evaluation_samples == plain.num_evaluation_samples + num_more
+    assert by_epoch.num_distillation_samples == plain.num_distillation_samples
+    assert by_epoch.journals_bytes > plain.journals_bytes
+    assert by_epoch.table_bytes > plain.table_bytes
+
+
 def test_a_thousand_peers_are_no_more_work_to_plan_than_ten() -> None:
     size = source_size("cifar10", path="nowhere", image_size_pixels=None)
     expected = forecast(resolve(JOINTKD, preset="poster", overrides="partition.num_peers=1000"), size)

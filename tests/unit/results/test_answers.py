@@ -1,0 +1,34 @@
+"""Mixtures of two peers' answers, of which few are looked at closely, against all of them looked at."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peerkd.results.answers import WEIGHTS, Answers, on_validation
+
+
+def by_looking_at_all(part: Answers, weight: float) -> np.ndarray:
+    powers = np.exp(part.logits_PNK.astype(np.float64) - part.logits_PNK.max(axis=2, keepdims=True))
+    shares = powers / powers.sum(axis=2, keepdims=True)
+    mixed = (1 - weight) * shares[:, None] + weight * shares[None]
+    right = shares.argmax(axis=2) == part.labels_N
+    return (mixed.argmax(axis=3) == part.labels_N).mean(axis=2) - right.mean(axis=1)[:, None]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 20), st.integers(2, 7)),
+    scale=st.sampled_from([0.0, 0.3, 3.0, 30.0, 1000.0]),
+    num_decimals=st.sampled_from([0, 8]),
+)
+def test_a_mixture_is_right_where_its_largest_probability_is(
+    seed: int, shape: tuple[int, int, int], scale: float, num_decimals: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits = (scale * rng.normal(size=shape)).round(num_decimals)
+    part = Answers(logits, rng.integers(shape[2], size=shape[1]))
+    measured = on_validation([part])
+    for number, weight in enumerate(WEIGHTS):
+        # Of equal probabilities the first counts, also where all are certain of one class and it is not the same.
+        assert measured.mixture_gain_WPP[number] == pytest.approx(by_looking_at_all(part, weight), abs=1e-12)
