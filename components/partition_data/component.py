@@ -7,7 +7,12 @@ from components.images import CONTROL_IMAGE
 
 @dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
 def partition_data(
-    preset: str, config_json: str, overrides: str, store: str, partition: dsl.Output[dsl.Dataset]
+    preset: str,
+    config_json: str,
+    overrides: str,
+    strategy: str,
+    store: str,
+    partition: dsl.Output[dsl.Dataset],
 ) -> str:
     """Read the data set, and divide it among the peers.
 
@@ -15,6 +20,7 @@ def partition_data(
         preset: Name of a preset, not looked at when config_json is given.
         config_json: A whole experiment as JSON, or empty.
         overrides: key=value pairs parted by white space, as in "seed=3 partition.num_peers=5".
+        strategy: How settings will be found, checked before anything runs: sweep or tune.
         store: Address of the artifact store.
         partition: Reference to the partition in the store.
 
@@ -24,5 +30,10 @@ def partition_data(
     from peerkd.stages import partition_data as stage
 
     return stage.run(
-        preset=preset, config_json=config_json, overrides=overrides, store=store, partition_path=partition.path
+        preset=preset,
+        config_json=config_json,
+        overrides=overrides,
+        strategy=strategy,
+        store=store,
+        partition_path=partition.path,
     )

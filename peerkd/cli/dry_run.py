@@ -17,10 +17,14 @@ _INPUTS: Final = {
     JOINTKD.name: {
         "pretrain_peers": {"partition": "partition_data"},
         "distill_pairs": {"peers": "pretrain_peers"},
+        "tune_pairs": {"peers": "pretrain_peers"},
     },
     PCL.name: {"train_pcl": {"split": "split_data"}},
 }
 """The stages of each pipeline that are launched, and what each reads: the input's name, and whose it is."""
+
+_OF_ANOTHER_STRATEGY: Final = {"tune": "distill_pairs", "sweep": "tune_pairs"}
+"""The stage that a run by a strategy does without."""
 
 _UNKNOWN_KEY: Final = "0" * 16
 _UNKNOWN_FINGERPRINT: Final = "0" * 64
@@ -31,13 +35,17 @@ _NOTE: Final = """\
 """
 
 
-def show_jobs(pipeline: str, config_json: str, settings: ClusterConfig, *, store: str) -> None:
+def show_jobs(
+    pipeline: str, config_json: str, settings: ClusterConfig, *, store: str, strategy: str | None = None
+) -> None:
     """Print the jobs as YAML, which ``kubectl apply --dry-run=server`` takes."""
-    for stage, manifest in jobs(pipeline, config_json, settings, store=store):
+    for stage, manifest in jobs(pipeline, config_json, settings, store=store, strategy=strategy):
         typer.echo("---\n" + _NOTE.format(stage=stage) + yaml.safe_dump(manifest, sort_keys=False), nl=False)
 
 
-def jobs(pipeline: str, config_json: str, settings: ClusterConfig, *, store: str) -> Iterator[tuple[str, Any]]:
+def jobs(
+    pipeline: str, config_json: str, settings: ClusterConfig, *, store: str, strategy: str | None = None
+) -> Iterator[tuple[str, Any]]:
     """Yield each launched stage with its job.
 
     Raises:
@@ -45,6 +53,8 @@ def jobs(pipeline: str, config_json: str, settings: ClusterConfig, *, store: str
     """
     num_processes = PclConfig.from_json(config_json).training.num_processes if pipeline == PCL.name else 1
     for stage, inputs in _INPUTS[pipeline].items():
+        if stage == _OF_ANOTHER_STRATEGY[strategy or "sweep"]:
+            continue
         order = StageOrder(
             stage=stage,
             config_json=config_json,

@@ -19,6 +19,7 @@ from peerkd.cli.options import (
     Preset,
     RunBackend,
     Store,
+    Strategy,
     Workers,
 )
 
@@ -44,6 +45,7 @@ def run_jointkd(
     config: ConfigFile = None,
     override: Overrides = None,
     output: Output = Path("runs"),
+    strategy: Strategy = "sweep",
     backend: RunBackend = "local",
     workers: Workers = None,
     gpus: Gpus = None,
@@ -51,7 +53,7 @@ def run_jointkd(
     store: Store = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Joint distillation: divide the data, train the peers, let every pair distil, report."""
+    """Joint distillation: divide the data, train the peers, let every pair distil or tune that, report."""
     from peerkd.cli.run import Placement, run
     from peerkd.config.pipelines import JOINTKD
 
@@ -63,6 +65,7 @@ def run_jointkd(
         overrides=override or [],
         output=output,
         placement=placement,
+        strategy=strategy,
         dry_run=dry_run,
     )
 

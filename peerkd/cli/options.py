@@ -13,6 +13,10 @@ Overrides = Annotated[
 ]
 Output = Annotated[Path, typer.Option(help="Folder of the artifact store; with --store, of the report alone.")]
 
+Strategy = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="How settings are found: sweep, which tries all, or tune, for a share of that."),
+]
 RunBackend = Annotated[
     str, typer.Option(metavar="NAME", help="Where peers are trained: local, or kubernetes for jobs on a cluster.")
 ]

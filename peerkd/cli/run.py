@@ -14,6 +14,7 @@ from peerkd.artifacts.open import open_store
 from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, ClusterConfig, resolve_cluster
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.resolve import Config, load
+from peerkd.config.tuning import check_strategy
 from peerkd.launch.local_pipeline import run_pipeline
 
 LOCAL, KUBERNETES = "local", "kubernetes"
@@ -49,14 +50,27 @@ def run(
     overrides: Sequence[str],
     output: Path,
     placement: Placement,
+    strategy: str | None = None,
     dry_run: bool = False,
 ) -> None:
     """Check everything that can be checked at once, run the pipeline, and show what came out.
+
+    Args:
+        pipeline: What to run.
+        preset: Name of the experiment to start from.
+        config_file: In place of a preset.
+        overrides: ``key=value`` pairs.
+        output: Folder of the store, or of the report alone.
+        placement: Where the work is done.
+        strategy: How settings are found; None for a pipeline that does not ask.
+        dry_run: Print the jobs instead.
 
     Raises:
         ValueError: If the config breaks a rule, the output folder cannot be written, or a stage refuses its input.
         StageFailedError: If a stage fails.
     """
+    if strategy is not None:
+        check_strategy(strategy)
     config = load(pipeline, preset=preset, config_file=config_file, overrides=overrides)
     settings = cluster_settings(placement)
     store = _store_address(placement, output)
@@ -65,10 +79,12 @@ def run(
     if dry_run:
         from peerkd.cli.dry_run import show_jobs
 
-        show_jobs(pipeline.name, config.to_json(), settings, store=store)
+        show_jobs(pipeline.name, config.to_json(), settings, store=store, strategy=strategy)
         return
     check_writable(output)
     arguments = {"config_json": config.to_json(), "store": store, **placement.parameters}
+    if strategy is not None:
+        arguments["strategy"] = strategy
     key = run_pipeline(compiled_pipeline(pipeline.name), arguments)
     folder = open_store(store).fetch(key)
     if placement.store is not None:

@@ -10,6 +10,7 @@ from peerkd.config.architectures import check_image_size
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
+from peerkd.config.tuning import check_strategy
 from peerkd.data import skew
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
@@ -22,17 +23,21 @@ from peerkd.stages.opened_store import open_stage_store
 NAME = "partition_data"
 
 
-def run(*, preset: str, config_json: str, overrides: str, store: str, partition_path: str) -> str:
+def run(
+    *, preset: str, config_json: str, overrides: str, strategy: str = "sweep", store: str, partition_path: str
+) -> str:
     """Publish the data set and its partition; return the whole experiment as JSON, every default written out.
 
     Args:
         preset: Name of a preset, not looked at when ``config_json`` is given.
         config_json: A whole experiment as JSON, or empty.
         overrides: ``key=value`` pairs parted by white space.
+        strategy: How settings will be found. A later task would take a word that is none for the other way.
         store: Address of the artifact store.
         partition_path: File that takes the reference to the partition.
     """
     with stage_edge(NAME):
+        check_strategy(strategy)
         config = resolve(JOINTKD, preset=preset, config_json=config_json, overrides=overrides)
         manifest = partition(config, open_stage_store(NAME, store))
         references.write(partition_path, manifest)

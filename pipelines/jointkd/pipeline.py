@@ -1,4 +1,4 @@
-"""Joint distillation: divide the data, train the peers, let every pair distil, report."""
+"""Joint distillation: divide the data, train the peers, let every pair distil or tune that, report."""
 
 from kfp import dsl
 
@@ -6,6 +6,8 @@ from components.build_report import build_report
 from components.distill_pairs import distill_pairs
 from components.partition_data import partition_data
 from components.pretrain_peers import pretrain_peers
+from components.report_choices import report_choices
+from components.tune_pairs import tune_pairs
 from pipelines.pods import in_its_own_pod, launching
 
 
@@ -15,6 +17,7 @@ def jointkd(
     overrides: str = "",
     config_json: str = "",
     store: str = "s3://peerkd/runs",
+    strategy: str = "sweep",
     backend: str = "auto",
     num_workers: str = "",
     gpus: str = "",
@@ -27,6 +30,7 @@ def jointkd(
         overrides: key=value pairs parted by white space, as in "seed=3 sweep.alphas=[0.5,0.9]".
         config_json: A whole experiment as JSON, in place of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
+        strategy: How settings are found: sweep (every setting of every pair) or tune (what a tuner asks for).
         backend: Where peers are trained: auto (PyTorchJobs on a cluster, processes elsewhere), kubernetes or local.
         num_workers: Pods of each job. Empty: 1, or what the cluster's own settings say.
         gpus: GPUs of each of those pods. Empty: what is set on the task or by the cluster, else none.
@@ -35,7 +39,9 @@ def jointkd(
     Returns:
         Key of the report in the store.
     """
-    divided = in_its_own_pod(partition_data(preset=preset, config_json=config_json, overrides=overrides, store=store))
+    divided = in_its_own_pod(
+        partition_data(preset=preset, config_json=config_json, overrides=overrides, strategy=strategy, store=store)
+    )
     config = divided.outputs["Output"]
     trained = launching(
         pretrain_peers(
@@ -51,19 +57,36 @@ def jointkd(
             partition=divided.outputs["partition"],
         )
     )
-    distilled = launching(
-        distill_pairs(
-            config_json=config,
-            store=store,
-            backend=backend,
-            num_workers=num_workers,
-            gpus=gpus,
-            cluster=cluster,
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
-            task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
-            peers=trained.outputs["peers"],
+    with dsl.If(strategy == "tune"):
+        tuned = launching(
+            tune_pairs(
+                config_json=config,
+                store=store,
+                backend=backend,
+                num_workers=num_workers,
+                gpus=gpus,
+                cluster=cluster,
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+                task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
+                peers=trained.outputs["peers"],
+            )
         )
-    )
-    reported = in_its_own_pod(build_report(config_json=config, store=store, trials=distilled.outputs["trials"]))
-    return reported.outputs["Output"]
+        chosen = in_its_own_pod(report_choices(config_json=config, store=store, study=tuned.outputs["study"]))
+    with dsl.Else():
+        distilled = launching(
+            distill_pairs(
+                config_json=config,
+                store=store,
+                backend=backend,
+                num_workers=num_workers,
+                gpus=gpus,
+                cluster=cluster,
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+                task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
+                peers=trained.outputs["peers"],
+            )
+        )
+        reported = in_its_own_pod(build_report(config_json=config, store=store, trials=distilled.outputs["trials"]))
+    return dsl.OneOf(chosen.outputs["Output"], reported.outputs["Output"])

@@ -55,7 +55,7 @@ def test_every_input_and_output_is_described(path):
 
 
 def test_what_trains_is_launched_and_nothing_else():
-    assert [path.parent.name for path in LAUNCHED] == ["distill_pairs", "pretrain_peers", "train_pcl"]
+    assert [path.parent.name for path in LAUNCHED] == ["distill_pairs", "pretrain_peers", "train_pcl", "tune_pairs"]
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.parent.name)

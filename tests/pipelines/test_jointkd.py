@@ -28,14 +28,22 @@ def test_the_committed_yaml_is_what_the_code_compiles_to(name, tmp_path):
 
 def test_the_graph_has_the_stages_in_order_and_installs_nothing():
     text = (PIPELINES_FOLDER / "jointkd.yaml").read_text()
-    tasks = next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]
-    after = {name: set(task.get("dependentTasks", [])) for name, task in tasks.items()}
-    assert after == {
+    spec = next(yaml.safe_load_all(text))
+
+    def after(dag):
+        return {name: set(task.get("dependentTasks", [])) for name, task in dag["tasks"].items()}
+
+    assert after(spec["root"]["dag"]) == {
         "partition-data": set(),
         "pretrain-peers": {"partition-data"},
-        "distill-pairs": {"partition-data", "pretrain-peers"},
-        "build-report": {"partition-data", "distill-pairs"},
+        "condition-branches-1": {"partition-data", "pretrain-peers"},
     }
+    branches = spec["components"]["comp-condition-branches-1"]["dag"]
+    ways = [after(spec["components"][task["componentRef"]["name"]]["dag"]) for task in branches["tasks"].values()]
+    assert ways == [
+        {"tune-pairs": set(), "report-choices": {"tune-pairs"}},
+        {"distill-pairs": set(), "build-report": {"distill-pairs"}},
+    ]
     assert "pip install" not in text
 
 

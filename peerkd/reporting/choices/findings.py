@@ -1,0 +1,174 @@
+"""What follows from the tables of a tuned study: who should teach whom, with what, and what that should bring.
+
+Shape suffixes: P = peers (row: student, column: teacher).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.results.arrays import FloatArray
+from peerkd.results.intervals import Estimate, mean_over_pairs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What was decided for one ordered pair. Gains are fractions of accuracy, None where they are not known."""
+
+    student: int
+    teacher: int
+    is_distilled: bool
+    transfer_set: str | None
+    temperature: float | None
+    alpha: float | None
+    num_trials: int
+    epochs: int
+    validation_gain: float | None
+    predicted_gain: float | None
+    predicted_gain_deviation: float | None
+    test_gain: float | None
+
+    @property
+    def expected_gain(self) -> float | None:
+        """What the choice should bring on validation: what the tuner predicts, or else what was seen; 0 if left."""
+        if not self.is_distilled:
+            return 0.0
+        return self.validation_gain if self.predicted_gain is None else self.predicted_gain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advice:
+    """What two peers should do with each other."""
+
+    choice: Choice
+    """Of the better position."""
+
+    other_gain: float | None
+    """Expected in the other position."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyCost:
+    """What a study took, from its manifest."""
+
+    budget_fraction: float
+    spent_share: float
+    spent_samples: float
+    full_sweep_samples: float
+    num_trials: int
+    num_rounds: int
+    worker_seconds: float
+    seconds: float
+    tuner_seconds: float
+    ended: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Findings:
+    """All that the page shows."""
+
+    choices: Sequence[Choice]
+    """Of every ordered pair."""
+
+    curve: Sequence[Mapping[str, Any]]
+    """Rows of the curve."""
+
+    plan: Sequence[Advice]
+    """For every two peers one of whom should learn from the other, the largest expected gain first."""
+
+    num_left_alone: int
+    """Two peers neither of whom should learn from the other."""
+
+    expected_PP: FloatArray
+    test_PP: FloatArray
+    """Of the chosen trials that were done whole, NaN elsewhere."""
+
+    num_trials_PP: FloatArray
+    mean_expected: Estimate
+    mean_test: Estimate
+    mean_validation_of_tested: Estimate
+    """Of the same pairs, what they seemed to gain on validation, which chose them."""
+
+    untried_settings: Sequence[str]
+    cost: StudyCost
+
+    @property
+    def num_pairs(self) -> int:
+        """Ordered pairs."""
+        return len(self.choices)
+
+    @property
+    def num_distilled(self) -> int:
+        """Ordered pairs for which a setting was chosen."""
+        return sum(choice.is_distilled for choice in self.choices)
+
+    @property
+    def untried_pairs(self) -> list[Choice]:
+        """Those that nothing was tried for."""
+        return [choice for choice in self.choices if not choice.num_trials]
+
+
+_FIELDS: Final = (
+    *("student", "teacher", "transfer_set", "temperature", "alpha", "num_trials", "epochs"),
+    *("validation_gain", "predicted_gain", "predicted_gain_deviation", "test_gain"),
+)
+
+
+def compute_findings(
+    choices: pa.Table, curve: pa.Table, *, untried_settings: Sequence[str], cost: StudyCost
+) -> Findings:
+    """Return what follows from the table of choices and the curve of a study."""
+    made = [
+        Choice(is_distilled=row["decision"] == "distil", **{name: row[name] for name in _FIELDS})
+        for row in choices.to_pylist()
+    ]
+    num_peers = 1 + max(choice.student for choice in made)
+    expected_PP, test_PP, seen_PP, num_trials_PP = (np.full((num_peers, num_peers), np.nan) for _ in range(4))
+    for choice in made:
+        place = choice.student, choice.teacher
+        expected_PP[place] = _number(choice.expected_gain)
+        test_PP[place] = _number(choice.test_gain)
+        seen_PP[place] = _number(choice.validation_gain) if choice.test_gain is not None else np.nan
+        num_trials_PP[place] = choice.num_trials
+    plan, num_left_alone = _plan(made)
+    return Findings(
+        choices=made,
+        curve=curve.to_pylist(),
+        plan=plan,
+        num_left_alone=num_left_alone,
+        expected_PP=expected_PP,
+        test_PP=test_PP,
+        num_trials_PP=num_trials_PP,
+        mean_expected=mean_over_pairs(expected_PP),
+        mean_test=mean_over_pairs(test_PP),
+        mean_validation_of_tested=mean_over_pairs(seen_PP),
+        untried_settings=untried_settings,
+        cost=cost,
+    )
+
+
+def _plan(choices: Sequence[Choice]) -> tuple[list[Advice], int]:
+    of_pair = {(choice.student, choice.teacher): choice for choice in choices}
+    plan = []
+    num_left_alone = 0
+    for (student, teacher), choice in of_pair.items():
+        if student < teacher:
+            # Where both promise the same, the lower number learns: somebody has to be first.
+            worse, better = sorted((of_pair[teacher, student], choice), key=_promise)
+            if better.is_distilled:
+                plan.append(Advice(choice=better, other_gain=worse.expected_gain))
+            else:
+                num_left_alone += 1
+    return sorted(plan, key=lambda advice: -_promise(advice.choice)[1]), num_left_alone
+
+
+def _promise(choice: Choice) -> tuple[bool, float]:
+    gain = choice.expected_gain
+    return choice.is_distilled, -np.inf if gain is None else gain
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

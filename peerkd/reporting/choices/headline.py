@@ -1,0 +1,78 @@
+"""What a tuned study found, in a few sentences."""
+
+from peerkd.reporting.choices.findings import Findings
+from peerkd.reporting.headline import Finding
+from peerkd.reporting.wording import interval, points, setting
+from peerkd.results.intervals import Estimate
+
+
+def headline(findings: Findings) -> list[Finding]:
+    """Return the findings in words, most important first."""
+    named = [Finding("Plan", _plan(findings)), Finding("Gain", _gain(findings)), Finding("Cost", _cost(findings))]
+    if findings.untried_pairs or findings.untried_settings:
+        named.append(Finding("Not tried", _untried(findings)))
+    return named
+
+
+def describe(findings: Findings, place: int) -> str:
+    """Return one piece of the plan as words."""
+    choice = findings.plan[place].choice
+    assert choice.transfer_set is not None
+    assert choice.temperature is not None
+    assert choice.alpha is not None
+    return (
+        f"peer {choice.student} should learn from peer {choice.teacher} with "
+        f"{setting(choice.transfer_set, choice.temperature, choice.alpha)}"
+    )
+
+
+def _plan(findings: Findings) -> str:
+    num_both = len(findings.plan) + findings.num_left_alone
+    if not findings.plan:
+        return f"For none of {num_both:,} pairs of peers should one learn from the other: nothing that was tried helps."
+    gain = findings.plan[0].choice.expected_gain
+    return (
+        f"For {len(findings.plan):,} of {num_both:,} pairs of peers one should learn from the other. Most is expected "
+        f"of this: {describe(findings, 0)}" + (f", {points(gain)} points on validation." if gain is not None else ".")
+    )
+
+
+def _gain(findings: Findings) -> str:
+    tested, seen = findings.mean_test, findings.mean_validation_of_tested
+    text = (
+        f"A setting is chosen for {findings.num_distilled:,} of {findings.num_pairs:,} ordered pairs; the other "
+        f"students are to be left as they are, which gains 0. On average over all pairs with an expectation, "
+        f"{_estimate(findings.mean_expected)} are expected on validation."
+    )
+    if not tested.num:
+        return f"{text} None of the chosen trials was done to its end, so nothing is known of test accuracy."
+    return (
+        f"{text} The {tested.num:,} chosen trials that were done to their end gain {_estimate(tested)} on test; on "
+        f"validation, which chose them, they seemed to gain {_estimate(seen)}."
+    )
+
+
+def _cost(findings: Findings) -> str:
+    cost = findings.cost
+    return (
+        f"{cost.num_trials:,} trials, whole or in part, for {100 * cost.spent_share:.2f} % of what the full sweep "
+        f"costs; the budget was {100 * cost.budget_fraction:g} %. The study ended since {cost.ended}."
+    )
+
+
+def _untried(findings: Findings) -> str:
+    num = len(findings.untried_pairs)
+    parts = []
+    if num:
+        known = sum(choice.is_distilled for choice in findings.untried_pairs)
+        parts.append(
+            f"Nothing was tried for {num:,} of {findings.num_pairs:,} ordered pairs; for {known:,} of them a setting "
+            "is chosen by what other pairs gained."
+        )
+    if findings.untried_settings:
+        parts.append(f"{len(findings.untried_settings):,} settings of the grid were tried for no pair.")
+    return " ".join(parts)
+
+
+def _estimate(estimate: Estimate) -> str:
+    return f"{points(estimate.value)} points ({interval(estimate)})"

@@ -1,0 +1,62 @@
+"""The findings of a tuned study as rows: a file of the plan, flat numbers, and the lines that a terminal shows."""
+
+import csv
+import io
+import math
+from typing import Final
+
+from peerkd.reporting.choices.findings import Findings
+from peerkd.reporting.choices.headline import describe, headline
+from peerkd.reporting.facts import RunFacts
+from peerkd.reporting.wording import points
+
+_NUM_SHOWN: Final = 5
+_COLUMNS: Final = (
+    *("student", "teacher", "transfer_set", "temperature", "alpha"),
+    *("expected_gain", "predicted_gain_deviation", "validation_gain", "test_gain", "num_trials", "epochs"),
+)
+
+
+def plan_csv(findings: Findings) -> str:
+    """Return one line for every two peers one of whom should learn from the other. Gains are fractions of accuracy."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_COLUMNS, "expected_gain_in_other_position"])
+    for advice in findings.plan:
+        values = [*(getattr(advice.choice, name) for name in _COLUMNS), advice.other_gain]
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    return text.getvalue()
+
+
+def metrics(findings: Findings) -> dict[str, float]:
+    """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
+    values = {
+        "expected_gain_points": 100 * findings.mean_expected.value,
+        "tested_gain_points": 100 * findings.mean_test.value,
+        "spent_percent_of_full_sweep": 100 * findings.cost.spent_share,
+        "num_trials": float(findings.cost.num_trials),
+        "num_pairs": float(findings.num_pairs),
+        "num_pairs_distilled": float(findings.num_distilled),
+        "num_pairs_not_tried": float(len(findings.untried_pairs)),
+    }
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+def summary(findings: Findings, facts: RunFacts) -> str:
+    """Return in a line what there is."""
+    return (
+        f"{facts.config.name}: {findings.num_distilled} of {findings.num_pairs} ordered pairs to distil, for "
+        f"{findings.cost.spent_share:.2%} of the full sweep's cost"
+    )
+
+
+def terminal_summary(findings: Findings, facts: RunFacts) -> str:
+    """Return the findings for a terminal."""
+    lines = [summary(findings, facts)]
+    lines += [f"  {named.text}" for named in headline(findings) if named.topic != "Plan"]
+    if findings.plan:
+        lines.append("who should teach whom, what is expected most first:")
+    for place, advice in enumerate(findings.plan[:_NUM_SHOWN]):
+        gain = advice.choice.expected_gain
+        lines.append(f"  {'' if gain is None else points(gain):>7}  {describe(findings, place)}")
+    return "\n".join(lines)
