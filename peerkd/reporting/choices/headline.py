@@ -41,8 +41,8 @@ def _gain(findings: Findings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
         f"A setting is chosen for {findings.num_distilled:,} of {findings.num_pairs:,} ordered pairs; the other "
-        f"students are to be left as they are, which gains 0. On average over all pairs with an expectation, "
-        f"{_estimate(findings.mean_expected)} are expected on validation."
+        f"students are to be left as they are, which gains 0. On average {_estimate(findings.mean_expected)} are "
+        f"expected on validation (n = {findings.mean_expected.num:,} pairs)."
     )
     if not tested.num:
         return f"{text} None of the chosen trials was done to its end, so nothing is known of test accuracy."
@@ -65,10 +65,8 @@ def _untried(findings: Findings) -> str:
     parts = []
     if num:
         known = sum(choice.is_distilled for choice in findings.untried_pairs)
-        parts.append(
-            f"Nothing was tried for {num:,} of {findings.num_pairs:,} ordered pairs; for {known:,} of them a setting "
-            "is chosen by what other pairs gained."
-        )
+        guessed = f"; for {known:,} of them a setting is chosen by what other pairs gained" if known else ""
+        parts.append(f"Nothing was tried for {num:,} of {findings.num_pairs:,} ordered pairs{guessed}.")
     if findings.untried_settings:
         parts.append(f"{len(findings.untried_settings):,} settings of the grid were tried for no pair.")
     return " ".join(parts)

@@ -193,8 +193,9 @@ class Study:
         asks: dict[tuple[int, int], Ask] = {}
         wanted, self._put_off = self._put_off, []
         while True:
+            num_missing = self._round_size - len(wanted)
             with self._timed():
-                news = self._tuner.ask(self._round_size)
+                news = self._tuner.ask(num_missing) if num_missing > 0 else []
             for ask in (*wanted, *news):
                 key = ask.pair, ask.setting
                 if key in under_way or key in asks:
@@ -205,7 +206,7 @@ class Study:
                         return list(asks.values())
                     asks[key] = ask
             wanted = []
-            if not news or tab.total >= self._budget / MAX_ROUNDS:
+            if not news or self._put_off or tab.total >= self._budget / MAX_ROUNDS:
                 return list(asks.values())
 
     def _finish(self) -> list[Ask]:

@@ -1,0 +1,201 @@
+"""A study's decisions, driven by hand: gains are made up, and nothing is trained."""
+
+import numpy as np
+import pytest
+
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.stages.work.tuning.rounds import MAX_TRIALS, Progress, Round, num_trials, shards_of
+from peerkd.stages.work.tuning.space import build_space
+from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, Study, round_size
+from peerkd.tuning.accounting import Account
+from peerkd.tuning.protocol import Ask
+from peerkd.tuning.space import NO_SETTING
+from tests.tuners import HalvingTuner
+
+CONFIG = resolve(
+    JOINTKD,
+    preset="digits",
+    overrides="partition.num_peers=5 distill.epochs=4 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
+    "partition.public_fraction=0.1 sweep.transfer_sets=[public_unlabelled,both,student]",
+)
+SIZES = [30, 50, 70, 90, 110]
+
+
+@pytest.fixture
+def space():
+    return build_space(CONFIG, num_train=SIZES, num_public=40, features=None)
+
+
+def gain(ask):
+    """The same for each trial, whoever asks; more after more epochs."""
+    return float(np.sin(7 * ask.pair + 3 * ask.setting)) * ask.num_epochs / 100
+
+
+class Scripted:
+    """Asks what it is told to, and has its mind made up."""
+
+    def __init__(self, space, asks, choice=NO_SETTING):
+        self._space, self.batches, self.told, self._choice = space, list(asks), [], choice
+
+    def ask(self, num):
+        return self.batches.pop(0) if self.batches else []
+
+    def tell(self, measurement):
+        self.told.append(measurement)
+
+    def choices(self):
+        return np.full(self._space.num_pairs, self._choice)
+
+
+def opened(space, tuner, *, budget=0.3):
+    return Study(space, lambda: tuner, Account(space), budget_fraction=budget)
+
+
+def step(study):
+    """Tell what must be known and return the next round."""
+    while True:
+        while study.num_told < study.num_needed:
+            study.tell([gain(ask) for ask in study.rounds[study.num_told].asks])
+        if made := study.plan(seconds=1.0):
+            study.accept(made)
+            return made
+
+
+def finished(study):
+    while step(study).phase != "end":
+        pass
+    return study
+
+
+def test_the_space_is_the_grid_in_the_order_of_the_table(space):
+    assert [setting.transfer_set for setting in space.settings] == ["student"] * 4 + ["both"] * 4 + [
+        "public_unlabelled"
+    ] * 2
+    assert space.settings[0][1:] == (1.0, 0.5, 0.5)
+    default = space.settings[space.default_setting]
+    assert default == ("public_unlabelled", 1.0, 1.0, 1.0)
+    assert list(zip(space.students_Q, space.teachers_Q, strict=True))[3:6] == [(0, 4), (1, 0), (1, 2)]
+    assert space.num_samples_QS[3].tolist() == [30] * 4 + [140] * 4 + [40] * 2
+
+
+def test_a_study_that_is_taken_up_again_plans_the_same_rounds(space):
+    whole = finished(opened(space, HalvingTuner(space, seed=1)))
+    again = opened(space, HalvingTuner(space, seed=1))
+    for made in whole.rounds:
+        assert step(again) == made
+    assert again.curve == whole.curve[: len(again.curve)]
+
+
+def test_a_round_that_is_there_is_the_truth_whatever_the_tuner_would_ask_for(space):
+    study = opened(space, Scripted(space, [[Ask(0, 0, 4)], [Ask(1, 0, 4)]]), budget=0.1)
+    study.plan(seconds=0.0)
+    study.accept(Round(number=0, phase="search", asks=(Ask(3, 2, 1),), seconds=0.0))
+    assert study.progress.trials == {(3, 2): 1}
+    assert step(study).asks == (Ask(1, 0, 4),)
+
+
+@pytest.mark.parametrize("budget", [0.01, 0.1, 0.5, 1.0])
+def test_no_more_than_the_budget_is_spent_and_the_most_of_it(space, budget):
+    study = finished(opened(space, HalvingTuner(space, seed=0), budget=budget))
+    largest = space.num_samples_QS.max() * (space.num_epochs + 1)
+    assert study.account.spent <= budget * study.account.full
+    if budget < 1:
+        assert study.account.spent > budget * study.account.full - largest
+
+
+def test_while_it_searches_a_round_is_planned_before_the_last_one_is_done(space):
+    study = opened(space, HalvingTuner(space, seed=0))
+    for number in range(5):
+        assert study.num_needed == max(number - 1, 0)
+        assert step(study).phase == "search"
+
+
+def test_a_trial_goes_on_only_when_what_it_goes_on_from_is_done(space):
+    tuner = Scripted(space, [[Ask(0, 0, 1), Ask(0, 0, 2)], [Ask(0, 0, 4), Ask(1, 0, 4)]])
+    study = opened(space, tuner)
+    rounds = [step(study).asks for _ in range(3)]
+    assert rounds == [(Ask(0, 0, 1),), (Ask(1, 0, 4),), (Ask(0, 0, 2),)]
+    assert step(study).asks == (Ask(0, 0, 4),)
+    assert finished(study).rounds[-1].phase == "end"
+
+
+def test_what_was_asked_for_before_is_not_done_again(space):
+    study = opened(space, Scripted(space, [[Ask(0, 0, 4)], [Ask(1, 1, 4)], [Ask(0, 0, 4), Ask(0, 0, 2)]]), budget=0.1)
+    finished(study)
+    assert [made.asks for made in study.rounds] == [(Ask(0, 0, 4),), (Ask(1, 1, 4),), ()]
+
+
+def test_chosen_trials_are_done_to_their_end_even_if_nobody_tried_them(space):
+    study = finished(opened(space, Scripted(space, [[Ask(0, 1, 1)]], choice=1)))
+    *_, search, finish, end = study.rounds
+    assert (search.phase, finish.phase, end.phase) == ("search", "finish", "end")
+    assert finish.asks == tuple(Ask(pair, 1, 4) for pair in range(space.num_pairs))
+
+
+def test_of_chosen_trials_those_that_promise_most_come_first(space):
+    tuner = Scripted(space, [[Ask(pair, 1, 1) for pair in (2, 5, 7)]], choice=1)
+    study = finished(opened(space, tuner, budget=0.03))
+    asks = study.rounds[1].asks
+    assert 0 < len(asks) < space.num_pairs
+    assert [ask.pair for ask in asks][:2] == sorted((2, 5, 7), key=lambda pair: -gain(Ask(pair, 1, 1)))[:2]
+
+
+def test_the_search_leaves_enough_to_finish_what_is_chosen(space):
+    study = finished(opened(space, HalvingTuner(space, seed=0), budget=0.2))
+    last_search = max(made.number for made in study.rounds if made.phase == "search")
+    outcome = study.outcome()
+    assert all(
+        study.progress.epochs(pair, setting) == space.num_epochs
+        for pair, setting in enumerate(outcome.choices_Q.tolist())
+        if setting != NO_SETTING
+    )
+    assert last_search > 5
+    assert 0 < FINISH_FRACTION < 1
+
+
+def test_short_trials_make_no_more_than_about_a_hundred_rounds(space):
+    class Brief(Scripted):
+        def ask(self, num):
+            number = len(self.batches)
+            self.batches.extend(range(num))
+            places = [divmod(place, len(space.settings)) for place in range(number, number + num)]
+            return [Ask(pair, setting, 1) for pair, setting in places if pair < space.num_pairs]
+
+    study = finished(opened(space, Brief(space, []), budget=0.2))
+    assert len(study.rounds) <= MAX_ROUNDS + 2
+
+
+@pytest.mark.parametrize(("num_affordable", "size"), [(0.3, 1), (10, 1), (100, 5), (30_000, 1500)])
+def test_a_round_is_a_twentieth_of_what_can_be_afforded(num_affordable, size):
+    assert NUM_ROUNDS == 20
+    assert round_size(num_affordable) == size
+
+
+def test_a_round_comes_back_from_its_file():
+    made = Round(number=3, phase="search", asks=(Ask(1, 2, 3),), seconds=1.5)
+    assert Round.from_json(made.to_json(), name=made.name) == made
+    assert made.name == "scratch/rounds/0003.json"
+
+
+def test_trials_with_one_teacher_and_one_set_are_in_one_leg_if_they_are_as_far(space):
+    before = Progress()
+    before.add([Ask(3, 0, 1)])
+    asks = (Ask(3, 0, 4), Ask(3, 1, 4), Ask(3, 2, 4), Ask(3, 4, 4), Ask(7, 8, 4), Ask(3, 8, 4))
+    shards = shards_of(Round(number=2, phase="search", asks=asks, seconds=0.0), space, before)
+    legs = [leg for shard in shards for leg in shard.tasks]
+    assert [shard.name for shard in shards] == [f"0002-{number:04d}" for number in range(len(shards))]
+    assert [(leg.unit.owners, leg.unit.teacher, leg.first_epoch, len(leg.unit.trials)) for leg in legs] == [
+        ((0, 4), 4, 0, 1),
+        ((0,), 4, 1, 1),
+        ((0,), 4, 0, 2),
+        ((), 4, 0, 2),
+    ]
+
+
+def test_many_trials_of_one_kind_are_several_legs(space):
+    asks = tuple(Ask(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
+    made = Round(number=0, phase="search", asks=asks, seconds=0.0)
+    legs = [leg for shard in shards_of(made, space, Progress()) for leg in shard.tasks]
+    assert max(len(leg.unit.trials) for leg in legs) <= MAX_TRIALS
+    assert num_trials(legs) == len(asks)
