@@ -5,7 +5,12 @@ import pytest
 from peerkd.results import describe
 from tests.docs.pages import ROOT
 
-FILES = {"trials": "results-table.md", "curves": "curves-table.md", "features": "features-table.md"}
+FILES = {
+    "trials": "results-table.md",
+    "curves": "curves-table.md",
+    "features": "features-table.md",
+    "choices": "choices-table.md",
+}
 
 
 def test_every_page_is_in_a_file() -> None:
