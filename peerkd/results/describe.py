@@ -1,6 +1,6 @@
 """The pages that document the tables, from their schemas.
 
-``python -m peerkd.results.describe [trials|curves|features]`` prints one.
+``python -m peerkd.results.describe [trials|curves|features|choices]`` prints one.
 """
 
 import sys
@@ -9,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from peerkd.results.choices import CHOICES_SCHEMA
 from peerkd.results.curves import CURVES_SCHEMA
 from peerkd.results.features import FEATURES_SCHEMA
 from peerkd.results.schema import IDENTITY_COLUMNS, TRIALS_SCHEMA
@@ -88,10 +89,34 @@ print(features.schema.field("agreement").metadata[b"description"].decode())
 ```
 """
 
+_CHOICES: Final = """\
+<!-- Written by `make docs` from peerkd/results/choices.py. Edit that. -->
+
+# The table of choices
+
+`tune_pairs/<fingerprint>/choices.parquet` in the store has one row for each ordered pair of peers: what a tuned study
+(`peerkd run jointkd --strategy tune`) has decided for it.
+
+- Gains are differences of accuracies, fractions; of the accuracy that `sweep.selection_metric` names.
+- `validation` has chosen, so its gains promise too much; `test` is only there where the chosen trial was done whole.
+- Beside it lie `trials.parquet`, the [trials](results-table.md) that were done, whole or in part as `epochs` says;
+  `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`: what the choices would have
+  been after each round of trials, and what had been spent by then.
+- The file carries the meanings below as metadata of its columns.
+
+```python
+import pyarrow.parquet as pq
+
+choices = pq.read_table("runs/tune_pairs/<fingerprint>/choices.parquet")
+print(choices.schema.field("decision").metadata[b"description"].decode())
+```
+"""
+
 PAGES: Final[Mapping[str, tuple[str, pa.Schema]]] = {
     "trials": (_TRIALS, TRIALS_SCHEMA),
     "curves": (_CURVES, CURVES_SCHEMA),
     "features": (_FEATURES, FEATURES_SCHEMA),
+    "choices": (_CHOICES, CHOICES_SCHEMA),
 }
 """Introduction and schema of each page."""
 

@@ -68,7 +68,7 @@ def _untried(findings: Findings) -> str:
         guessed = f"; for {known:,} of them a setting is chosen by what other pairs gained" if known else ""
         parts.append(f"Nothing was tried for {num:,} of {findings.num_pairs:,} ordered pairs{guessed}.")
     if findings.untried_settings:
-        parts.append(f"{len(findings.untried_settings):,} settings of the grid were tried for no pair.")
+        parts.append(f"Settings of the grid that were tried for no pair: {len(findings.untried_settings):,}.")
     return " ".join(parts)
 
 

@@ -46,6 +46,7 @@ def test_on_this_machine_the_output_is_the_store(peerkd, sent, tmp_path: Path) -
         "num_workers": "",
         "gpus": "",
         "cluster": "",
+        "strategy": "sweep",
     }
 
 
@@ -133,6 +134,20 @@ def test_a_dry_run_shows_the_jobs_and_runs_nothing(peerkd, sent, tmp_path: Path)
     )
     assert outcome.out.count("stands here as zeros") == 2
     assert (sent, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_dry_run_of_a_tuned_study_has_its_job(peerkd, sent) -> None:
+    jobs = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run", "--strategy", "tune"))
+    assert [job["metadata"]["name"] for job in jobs] == [
+        "peerkd-pretrain-peers-0000000000",
+        "peerkd-tune-pairs-0000000000",
+    ]
+
+
+def test_a_strategy_that_is_none_is_refused_before_anything_runs(peerkd, sent, tmp_path: Path) -> None:
+    outcome = peerkd("run", "jointkd", "--strategy", "guess", "--output", str(tmp_path / "runs"))
+    assert (outcome.exit_code, outcome.err) == (2, "peerkd: strategy must be one of sweep, tune, got guess.\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_pretends_to_know_nothing_that_it_does_not(peerkd, sent) -> None:

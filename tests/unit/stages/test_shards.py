@@ -161,6 +161,23 @@ def test_what_is_left_is_in_good_hands_only_when_they_were_seen_to_live(board):
     assert first.is_in_good_hands
 
 
+def test_shards_that_come_later_are_taken_later(board):
+    first, second = board(0), board(1)
+    more = [Shard(name=f"more-{number}", tasks=(number,), num_records=1) for number in range(3)]
+    for each in (first, second):
+        each.add(more)
+    names = []
+    while shard := second.claim():
+        names.append(shard.name)
+    assert names == ["0001", "0003", "0005", "0000", "0002", "0004", "more-1", "more-0", "more-2"]
+    for shard in SHARDS:
+        second.finish(shard)
+    assert not second.is_finished
+    for shard in more:
+        second.finish(shard)
+    assert second.is_finished
+
+
 @pytest.mark.parametrize("num_tasks", [1, 5, 256, 1000])
 def test_shards_are_contiguous_nearly_equal_and_never_too_many(num_tasks):
     tasks = list(range(num_tasks))

@@ -20,7 +20,9 @@ class Counts:
 
 
 @contextmanager
-def worker(remote, index=0, num_workers=1, *, max_shards=4, counts=None, published=lambda: False, name=None):
+def worker(
+    remote, index=0, num_workers=1, *, max_shards=4, counts=None, published=lambda: False, name=None, grow=None
+):
     counts = counts or Counts()
 
     def found(num):
@@ -36,6 +38,7 @@ def worker(remote, index=0, num_workers=1, *, max_shards=4, counts=None, publish
         left=lambda tasks, done: [task for task in tasks if task not in done],
         found=found,
         followed=followed,
+        grow=grow,
     )
     me = Worker(index=index, num_workers=num_workers)
     workspace = remote.workspace(name or f"worker-{index}")
@@ -235,3 +238,64 @@ def test_a_store_that_is_gone_ends_the_worker_when_it_next_comes_by(remote, monk
             next(sharing.tasks())
         with pytest.raises(StoreUnavailableError):
             sharing.append(held, {"task": task})
+
+
+def growing(num_batches):
+    """Two more tasks as soon as all before are done, in shards of one."""
+    added = [cut(TASKS, num_records=len, max_shards=4)]
+
+    def grow(sharing):
+        while len(added) <= num_batches and sharing.is_done(added[-1]):
+            number = 100 * len(added)
+            added.append(cut([number, number + 1], num_records=len, max_shards=2, prefix=f"{number}-"))
+            sharing.add(added[-1])
+        return len(added) <= num_batches
+
+    return grow
+
+
+def test_shards_may_come_while_others_are_done(remote):
+    with worker(remote, grow=growing(2)) as sharing:
+        tasks = sharing.tasks()
+        for held, number in [next(tasks) for _ in range(8)]:
+            # What comes next follows from these, and nobody is kept waiting.
+            if number == 7:
+                assert next(tasks) is None
+            sharing.append(held, {"task": number})
+        later = []
+        for held, number in tasks:
+            sharing.append(held, {"task": number})
+            later.append(number)
+        assert later == [100, 101, 200, 201]
+        assert [record["task"] for record in sharing.records()] == [*TASKS, *later]
+
+
+def test_records_of_some_shards_can_be_asked_for(remote):
+    with worker(remote) as sharing:
+        do(sharing)
+        shards = cut(TASKS, num_records=len, max_shards=4)[1:3]
+        assert sharing.is_done(shards)
+        assert [record["task"] for record in sharing.records(shards)] == [2, 3, 4, 5]
+
+
+def test_shards_that_were_done_before_they_came_count_as_found(remote):
+    with worker(remote, grow=growing(1)) as sharing:
+        for held, number in sharing.tasks():
+            sharing.append(held, {"task": number})
+    counts = Counts()
+    with worker(remote, counts=counts, grow=growing(1)) as sharing:
+        assert list(sharing.tasks()) == []
+    assert (counts.found, counts.followed) == (10, 0)
+
+
+def test_a_worker_that_does_not_lead_stays_while_more_may_come(remote):
+    with worker(remote, 1, 2, grow=lambda _: True) as sharing:
+        assert do(sharing) == [2, 3, 6, 7, 0, 1, 4, 5]
+        waiting = sharing.tasks()
+        assert [next(waiting), next(waiting)] == [None, None]
+
+
+def test_what_others_did_of_shards_that_have_not_come_here_is_no_matter(remote):
+    with worker(remote, 1, 2, grow=growing(1)) as second, worker(remote, 0, 2) as first:
+        assert len(do(second)) == 10
+        assert list(first.tasks()) == []

@@ -1,5 +1,6 @@
 """A tuned study on a tiny experiment, by a worker in this process: real trials, an artless tuner."""
 
+import json
 import shutil
 
 import pytest
@@ -11,7 +12,7 @@ from peerkd.launch.worker import Worker
 from peerkd.results import choices
 from peerkd.results.features import read_features
 from peerkd.results.table import read_table
-from peerkd.stages import partition_data, tune_pairs
+from peerkd.stages import partition_data, report_choices, tune_pairs
 from peerkd.stages.work import pretrain_peers
 from peerkd.stages.work import tune_pairs as work
 from tests import tuners
@@ -30,6 +31,7 @@ def config(more=""):
 
 class Study:
     def __init__(self, store, manifest):
+        self.store, self.manifest = store, manifest
         self.metadata, folder = manifest.metadata, store.fetch(manifest.key)
         self.names = set(manifest.files)
         self.trials = read_table(folder / tune_pairs.TRIALS_NAME).to_pylist()
@@ -166,6 +168,18 @@ def test_a_whole_trial_is_that_of_the_sweep(study, trained):
     assert whole
     for row in whole:
         assert [row[name] for name in names] == [swept[identity(row)][name] for name in names]
+
+
+def test_the_report_of_a_study_tells_who_should_teach_whom(study):
+    manifest = report_choices.report(config(), study.manifest, study.store)
+    assert set(manifest.files) == {"report.html", "plan.csv", "metrics.json", "summary.txt"}
+    folder = study.store.fetch(manifest.key)
+    students = {frozenset((row["student"], row["teacher"])) for row in study.choices if row["decision"] == "distil"}
+    assert len((folder / "plan.csv").read_text().splitlines()) == 1 + len(students)
+    assert "should learn from peer" in (folder / "report.html").read_text()
+    numbers = json.loads((folder / "metrics.json").read_text())
+    assert numbers["num_pairs_distilled"] == study.metadata["num_pairs_distilled"]
+    assert report_choices.report(config(), study.manifest, study.store) == manifest
 
 
 def test_when_the_time_is_over_no_further_round_is_begun(tuned):

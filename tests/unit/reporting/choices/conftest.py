@@ -1,0 +1,83 @@
+"""A tuned study of three peers, written by hand."""
+
+import pytest
+
+from peerkd.reporting.choices.findings import StudyCost, compute_findings
+from peerkd.results import choices as tables
+
+LEAVE = dict.fromkeys(("transfer_set", "temperature", "alpha", "distillation_weight"))
+SETTING = {"transfer_set": "both", "temperature": 4.0, "alpha": 0.9, "distillation_weight": 0.9}
+COST = StudyCost(
+    budget_fraction=0.05,
+    spent_share=0.0487,
+    spent_samples=48_700.0,
+    full_sweep_samples=1_000_000.0,
+    num_trials=9,
+    num_rounds=2,
+    worker_seconds=12.5,
+    seconds=8.0,
+    tuner_seconds=0.5,
+    ended="the budget is spent or nothing more is wanted",
+)
+
+
+def row(student, teacher, *, setting=None, trials=0, epochs=0, seen=None, predicted=None, test=None):
+    return {
+        "student": student,
+        "teacher": teacher,
+        "decision": "leave" if setting is None else "distil",
+        **(setting or LEAVE),
+        "num_trials": trials,
+        "epochs": epochs,
+        "validation_gain": seen,
+        "predicted_gain": predicted,
+        "predicted_gain_deviation": None if predicted is None else 0.011,
+        "test_gain": test,
+    }
+
+
+ROWS = (
+    row(0, 1, setting=SETTING, trials=3, epochs=20, seen=0.05, predicted=0.04, test=0.03),
+    row(0, 2, predicted=0.0),
+    row(1, 0, setting={**SETTING, "transfer_set": "teacher"}, trials=2, epochs=5, seen=0.07, predicted=0.02),
+    row(1, 2, setting=SETTING, predicted=0.06),
+    row(2, 0, trials=4, predicted=0.0),
+    row(2, 1, predicted=0.0),
+)
+
+
+def point(number, share, observed, predicted):
+    return {
+        "round": number,
+        "phase": "search",
+        "spent_share": share,
+        "num_trials": 4 + 5 * number,
+        "num_pairs_tried": 2,
+        "num_pairs_distilled": 3,
+        "num_chosen_measured": 2,
+        "mean_observed_gain": observed,
+        "mean_predicted_gain": predicted,
+    }
+
+
+CURVE = (point(0, 0.02, 0.01, 0.015), point(1, 0.0487, 0.02, 0.02))
+
+
+@pytest.fixture(scope="session")
+def conclude():
+    """Return what follows from some rows and points."""
+
+    def of(rows=ROWS, curve=CURVE, untried=("transfer set student, T=1, alpha=0.5",)):
+        return compute_findings(
+            tables.assemble(rows, tables.CHOICES),
+            tables.assemble(curve, tables.CURVE),
+            untried_settings=untried,
+            cost=COST,
+        )
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def concluded(conclude):
+    return conclude()

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from peerkd.reporting.choices.headline import headline
+from peerkd.reporting.choices.tables import metrics, plan_csv
+from tests.unit.reporting.choices.conftest import ROWS, SETTING, row
+
+
+def test_of_two_peers_the_one_learns_of_whom_more_is_expected(concluded):
+    assert [(advice.choice.student, advice.choice.teacher, advice.other_gain) for advice in concluded.plan] == [
+        (1, 2, 0.0),
+        (0, 1, 0.02),
+    ]
+    assert concluded.num_left_alone == 1
+
+
+def test_a_choice_to_leave_gives_way_to_any_setting(conclude):
+    rows = [row(0, 1), row(1, 0, setting=SETTING)]
+    (advice,) = conclude(rows).plan
+    assert (advice.choice.student, advice.choice.expected_gain, advice.other_gain) == (1, None, 0.0)
+
+
+def test_without_predictions_what_was_seen_is_expected(conclude):
+    rows = [{**each, "predicted_gain": None, "predicted_gain_deviation": None} for each in ROWS]
+    findings = conclude(rows)
+    assert [advice.choice.expected_gain for advice in findings.plan] == [0.07, None]
+    assert np.isnan(findings.expected_PP[1, 2])
+    assert findings.mean_expected.num == 5
+
+
+def test_means_are_over_all_pairs_and_tests_over_those_that_were_done(concluded):
+    assert concluded.mean_expected.value == pytest.approx(0.02)
+    assert (concluded.mean_test.value, concluded.mean_test.num) == (0.03, 1)
+    assert concluded.mean_validation_of_tested.value == 0.05
+    assert (concluded.num_pairs, concluded.num_distilled, len(concluded.untried_pairs)) == (6, 3, 3)
+
+
+def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
+    texts = {finding.topic: finding.text for finding in headline(concluded)}
+    assert list(texts) == ["Plan", "Gain", "Cost", "Not tried"]
+    assert "peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9, +6.0 points" in texts["Plan"]
+    assert "A setting is chosen for 3 of 6 ordered pairs" in texts["Gain"]
+    assert "9 trials, whole or in part, for 4.87 % of what the full sweep costs; the budget was 5 %" in texts["Cost"]
+    assert texts["Not tried"] == (
+        "Nothing was tried for 3 of 6 ordered pairs; for 1 of them a setting is chosen by what other pairs gained. "
+        "Settings of the grid that were tried for no pair: 1."
+    )
+
+
+def test_where_nothing_helps_it_says_so(conclude):
+    findings = conclude([row(0, 1, trials=2), row(1, 0, trials=2)], untried=())
+    texts = {finding.topic: finding.text for finding in headline(findings)}
+    assert texts["Plan"].startswith("For none of 1 pairs of peers should one learn from the other")
+    assert "nothing is known of test accuracy" in texts["Gain"]
+    assert list(texts) == ["Plan", "Gain", "Cost"]
+    assert plan_csv(findings).count("\n") == 1
+
+
+def test_the_plan_as_a_file_has_a_line_for_every_two_peers(concluded):
+    lines = plan_csv(concluded).splitlines()
+    assert lines[0].startswith("student,teacher,transfer_set,temperature,alpha,expected_gain")
+    assert lines[1:] == ["1,2,both,4,0.9,0.06,0.011,,,0,0,0", "0,1,both,4,0.9,0.04,0.011,0.05,0.03,3,20,0.02"]
+
+
+def test_numbers_that_do_not_exist_are_no_metrics(conclude, concluded):
+    assert metrics(concluded)["expected_gain_points"] == pytest.approx(2.0)
+    assert metrics(concluded)["num_pairs_not_tried"] == 3
+    assert "tested_gain_points" not in metrics(conclude([row(0, 1), row(1, 0)]))

@@ -1,0 +1,74 @@
+import re
+
+import pytest
+
+from peerkd.reporting.choices.curve import curve_chart_data
+from peerkd.reporting.choices.html import SECTIONS, render
+from peerkd.reporting.choices.tables import terminal_summary
+from tests.pages import Page
+from tests.tables import Study
+from tests.unit.reporting.choices.conftest import CURVE, point, row
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return Study(num_peers=3).facts
+
+
+@pytest.fixture(scope="module")
+def page(concluded, facts):
+    return render(concluded, facts)
+
+
+def test_the_page_has_every_section_once_and_balanced_tags(page):
+    ids = Page(page).ids
+    assert len(ids) == len(set(ids))
+    for name, title in SECTIONS.items():
+        assert name in ids
+        assert f">{title}</h2>" in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(page):
+    for sign in ("http://", "https://", "@import", "url(", 'href="#', "localStorage", "sessionStorage", "download"):
+        assert sign not in page
+    assert not [attribute for attribute in Page(page).attributes if attribute[1] in ("src", "srcset")]
+
+
+def test_it_shows_the_plan_the_settings_and_what_was_not_tried(page):
+    text = " ".join(" ".join(Page(page).text).split())
+    assert "+6.0 ± 1.1" in text
+    assert "T=1, alpha=0.5" in text
+    assert page.count('<figure class="heat">') == 4  # settings, expected, measured, trials
+    assert page.count("<small>leave</small>") == 3
+    assert len(re.findall(r'<td class="setting useless">4 / 0.9<small>both</small>', page)) == 1
+    assert "48,700" in text
+
+
+def test_a_study_in_which_nothing_was_done_has_a_page_too(conclude, facts):
+    rows = [row(student, teacher) for student in range(3) for teacher in range(3) if student != teacher]
+    page = render(conclude(rows, curve=()), facts)
+    assert Page(page).open == []
+    assert "Nobody should teach anybody" in page
+    assert "There was no round of trials." in page
+
+
+def test_the_curve_has_a_line_for_what_is_known():
+    both = curve_chart_data(CURVE)
+    assert [line.label for line in both.lines] == ["predicted", "observed"]
+    assert abs(both.lines[0].end_y - both.lines[1].end_y) == pytest.approx(14)
+    (seen,) = curve_chart_data([point(0, 0.01, 0.0, None)]).lines
+    assert seen.label == "observed"
+    assert curve_chart_data([]) is None
+
+
+def test_what_costs_more_is_further_right_and_what_gains_more_higher():
+    (_, observed) = curve_chart_data([point(0, 0.01, 0.0, 0.0), point(1, 0.03, 0.02, 0.03)]).lines
+    (x0, y0), (x1, y1) = (map(float, mark.split(",")) for mark in observed.path.removeprefix("M").split(" "))
+    assert x1 > x0
+    assert y1 < y0
+
+
+def test_a_terminal_shows_the_plan(concluded, facts):
+    lines = terminal_summary(concluded, facts).splitlines()
+    assert lines[0].endswith("3 of 6 ordered pairs to distil, for 4.87% of the full sweep's cost")
+    assert lines[-2] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
