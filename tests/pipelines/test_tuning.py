@@ -20,7 +20,8 @@ from peerkd.launch.order import StageOrder
 from peerkd.launch.worker import Worker
 from peerkd.stages import partition_data, tune_pairs
 from peerkd.stages.work import pretrain_peers
-from tests.pipelines.experiments import wait_for
+from peerkd.tuning import tuners
+from tests.pipelines.experiments import TINY, command, wait_for
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
@@ -169,3 +170,20 @@ def test_two_workers_make_the_same_study_whatever_happens_to_one(study, undistur
             worker.kill()
             worker.wait()
     same(study, undisturbed)
+
+
+@pytest.mark.skipif(tune_pairs.TUNER not in tuners.TUNERS, reason="the tuner of studies is not there yet")
+def test_a_run_by_a_tuner_ends_with_a_plan_and_trains_nothing_the_second_time(tmp_path):
+    output = tmp_path / "runs"
+    words = [*command(output, (*TINY, "distill.epochs=3", "tune.budget_fraction=0.2")), "--strategy", "tune"]
+    first, second = (subprocess.run(words, capture_output=True, text=True, check=False) for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    (page,) = output.glob("report_choices/*/report.html")
+    assert str(page) in first.stdout
+    assert not list(output.glob("distill_pairs/*"))
+    assert [line.split(":")[0] for line in second.stdout.splitlines() if ": already done" in line] == [
+        "partition_data",
+        "pretrain_peers",
+        "tune_pairs",
+        "report_choices",
+    ]

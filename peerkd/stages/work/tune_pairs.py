@@ -41,7 +41,7 @@ class _Setup(NamedTuple):
 
 def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
     """Do the trials that come to this worker; the first worker says which there are, and publishes the study."""
-    config, peers = ExperimentConfig.from_json(config_json), inputs["peers"]
+    config, peers = _without_curves(ExperimentConfig.from_json(config_json)), inputs["peers"]
     artifact = key(config, peers)
     done = store.find(artifact)
     if done:
@@ -80,6 +80,11 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
             },
         )
     say(NAME, summary(manifest.metadata))
+
+
+def _without_curves(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the config with no accuracies by epoch: a trial that is done in parts has none."""
+    return config.model_copy(update={"sweep": config.sweep.model_copy(update={"validate_every_epoch": False})})
 
 
 def _take_part(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
