@@ -1,0 +1,91 @@
+"""Functions of pairs that a model across pairs is made of: similar pairs have similar values.
+
+A radial kernel on the features of pairs, by its projection on some of the pairs (Williams and Seeger 2001,
+"Using the Nystroem method to speed up kernel machines").
+
+Shape suffixes: Q = pairs, F = features, A = functions.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from peerkd.results.arrays import FloatArray
+from peerkd.tuning.space import Space
+
+_LENGTHS: Final[Mapping[str, float]] = {
+    "student_accuracy": 0.5,
+    "teacher_accuracy": 0.5,
+    "label_divergence": 0.2,
+    "student_label_entropy": 2.0,
+    "teacher_label_entropy": 1.8,
+    "only_student_right": 0.2,
+    "only_teacher_right": 0.4,
+    "agreement": 0.8,
+    "teacher_accuracy_on_student_data": 0.8,
+    "student_accuracy_on_teacher_data": 1.0,
+    "ensemble_gain_30": 0.15,
+    "student_class_accuracy_on_teacher_classes": 1.0,
+    "teacher_class_accuracy_on_student_classes": 0.7,
+}
+"""Distance in each feature over which gains change; features that are not here are not looked at."""
+
+MAX_CENTRES: Final = 64
+_JITTER: Final = 1e-8
+
+
+class PairBasis:
+    """Functions whose products approximate the kernel between pairs, from below."""
+
+    def __init__(self, spaces: Sequence[Space], *, max_centres: int = MAX_CENTRES) -> None:
+        """Choose the centres among the pairs of all spaces, one after the other where the approximation is worst.
+
+        Args:
+            spaces: The space to tune first, then those of earlier experiments; features that one lacks are left out.
+            max_centres: A.
+        """
+        known = [set(space.feature_names) for space in spaces]
+        self._names = [name for name in _LENGTHS if all(name in names for names in known)]
+        scaled_QF = np.concatenate([self._scaled(space) for space in spaces])
+        centres = _pivots(scaled_QF, max_centres=max_centres)
+        self._centres_AF = scaled_QF[centres]
+        kernel_AA = _kernel(self._centres_AF, self._centres_AF)
+        self._factor_AA = np.linalg.cholesky(kernel_AA + _JITTER * np.eye(len(centres)))
+
+    def spread(self, space: Space) -> list[int]:
+        """Return places of pairs of a space, the most different ones first."""
+        return _pivots(self._scaled(space), max_centres=MAX_CENTRES)
+
+    def values(self, space: Space) -> FloatArray:
+        """Return the functions at each pair of a space: (Q, A), no row longer than 1."""
+        kernel_QA = _kernel(self._scaled(space), self._centres_AF)
+        values_AQ: FloatArray = solve_triangular(self._factor_AA, kernel_QA.T, lower=True)
+        return values_AQ.T
+
+    def _scaled(self, space: Space) -> FloatArray:
+        places = [space.feature_names.index(name) for name in self._names]
+        scaled_QF: FloatArray = space.features_QF[:, places] / np.array([_LENGTHS[name] for name in self._names])
+        return scaled_QF
+
+
+def _kernel(first_QF: FloatArray, second_QF: FloatArray) -> FloatArray:
+    squared = (first_QF**2).sum(1)[:, None] + (second_QF**2).sum(1)[None, :] - 2 * first_QF @ second_QF.T
+    kernel: FloatArray = np.exp(-np.maximum(squared, 0) / 2)
+    return kernel
+
+
+def _pivots(scaled_QF: FloatArray, *, max_centres: int) -> list[int]:
+    """Return the places of a pivoted Cholesky factorisation of the kernel: it ends early where pairs are alike."""
+    num_pairs = len(scaled_QF)
+    left_Q, rows_AQ = np.ones(num_pairs), np.zeros((0, num_pairs))
+    pivots: list[int] = []
+    while len(pivots) < min(max_centres, num_pairs) and left_Q.max() > 1e-3:
+        pivot = int(left_Q.argmax())
+        row_Q = _kernel(scaled_QF[pivot : pivot + 1], scaled_QF)[0] - rows_AQ[:, pivot] @ rows_AQ
+        rows_AQ = np.vstack([rows_AQ, row_Q / np.sqrt(left_Q[pivot])])
+        left_Q = np.maximum(left_Q - rows_AQ[-1] ** 2, 0)
+        left_Q[pivot] = 0
+        pivots.append(pivot)
+    return pivots
