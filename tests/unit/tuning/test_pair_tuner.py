@@ -1,0 +1,157 @@
+"""The tuner on networks of peers whose gains are known."""
+
+import numpy as np
+import pytest
+
+from peerkd.tuning.pair_tuner import PairTuner
+from peerkd.tuning.protocol import Ask, Earlier, Measurement
+from peerkd.tuning.space import NO_SETTING, SettingOnSet, Space
+
+SETTINGS = tuple(
+    SettingOnSet(transfer_set, temperature, alpha, alpha)
+    for transfer_set in ("student", "teacher", "both")
+    for temperature in (1.0, 4.0)
+    for alpha in (0.1, 0.5, 0.9)
+)
+EPOCHS = 3
+
+
+def network(num_peers: int = 5, seed: int = 0) -> tuple[Space, np.ndarray]:
+    """Pairs whose gain depends on one feature, and their gains (Q, S, E): early ones are rough."""
+    rng = np.random.default_rng(seed)
+    students, teachers = np.nonzero(~np.eye(num_peers, dtype=bool))
+    feature = rng.uniform(size=len(students))
+    alphas = np.array([setting.alpha for setting in SETTINGS])
+    is_both = np.array([setting.transfer_set == "both" for setting in SETTINGS])
+    whole = 0.1 * np.outer(feature - 0.4, is_both) - 0.05 * alphas + rng.normal(scale=0.005, size=(len(students), 18))
+    left = 1 - np.arange(1, EPOCHS + 1) / EPOCHS
+    gains = whole[:, :, None] + rng.normal(scale=0.02, size=(*whole.shape, EPOCHS)) * left
+    sizes = np.where(is_both, 200, 100)
+    return Space(
+        students_Q=students,
+        teachers_Q=teachers,
+        settings=SETTINGS,
+        default_setting=1,
+        num_samples_QS=np.tile(sizes, (len(students), 1)),
+        num_epochs=EPOCHS,
+        feature_names=("only_teacher_right",),
+        features_QF=feature[:, None],
+    ), gains
+
+
+def spend(tuner: PairTuner, space: Space, gains: np.ndarray, *, share: float, batch: int = 1) -> list[Ask]:
+    budget = share * space.num_samples_QS.sum() * EPOCHS
+    done: dict[tuple[int, int], int] = {}
+    made: list[Ask] = []
+    while asks := tuner.ask(batch):
+        for ask in asks:
+            budget -= space.num_samples_QS[ask.pair, ask.setting] * (ask.num_epochs - done.get(ask[:2], 0))
+            if budget < 0:
+                return made
+            done[ask[:2]] = ask.num_epochs
+            made.append(ask)
+            tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+    return made
+
+
+def mean_gain(tuner: PairTuner, gains: np.ndarray) -> float:
+    choices = tuner.choices()
+    return float(np.where(choices == NO_SETTING, 0, gains[np.arange(len(gains)), choices, -1]).mean())
+
+
+def best(gains: np.ndarray) -> float:
+    return float(np.maximum(gains[:, :, -1].max(1), 0).mean())
+
+
+def test_a_tenth_of_the_cost_finds_most_of_the_gain() -> None:
+    space, gains = network()
+    tuner = PairTuner(space)
+    spend(tuner, space, gains, share=0.1)
+    assert mean_gain(tuner, gains) > 0.85 * best(gains)
+
+
+def test_pairs_that_gain_nothing_are_left_as_they_are() -> None:
+    space, gains = network()
+    gains = gains - 0.2
+    tuner = PairTuner(space)
+    made = spend(tuner, space, gains, share=0.1)
+    assert set(tuner.choices().tolist()) == {NO_SETTING}
+    assert len({ask.pair for ask in made}) < space.num_pairs
+    assert not tuner.predicted().gains_Q.any()
+
+
+def test_earlier_experiments_are_worth_something_before_the_first_measurement() -> None:
+    space, gains = network(seed=1)
+    theirs, known = network(seed=2)
+    tuner = PairTuner(space, earlier=[Earlier(space=theirs, gains_QS=known[:, :, -1])])
+    assert mean_gain(tuner, gains) > 0.6 * best(gains) > mean_gain(PairTuner(space), gains)
+
+
+def test_settings_that_earlier_experiments_did_not_have_are_no_hindrance() -> None:
+    space, _ = network(seed=1)
+    theirs, known = network(seed=2)
+    fewer = Space(
+        **{name: getattr(theirs, name) for name in theirs.__slots__ if name not in ("settings", "num_samples_QS")},
+        settings=(*SETTINGS[:7], SettingOnSet("public", 1.0, 0.5, 0.5)),
+        num_samples_QS=theirs.num_samples_QS[:, :8],
+    )
+    gains_QS = known[:, :8, -1].copy()
+    gains_QS[3] = np.nan
+    assert len(PairTuner(space, earlier=[Earlier(space=fewer, gains_QS=gains_QS)]).ask(3)) == 3
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_it_asks_for_nothing_twice_and_ends(batch: int) -> None:
+    space, gains = network(num_peers=3)
+    made = spend(PairTuner(space), space, gains, share=10, batch=batch)
+    assert len(set(made)) == len(made)
+    last: dict[tuple[int, int], int] = {}
+    for ask in made:
+        assert ask.num_epochs > last.get(ask[:2], 0)
+        last[ask[:2]] = ask.num_epochs
+
+
+def test_measurements_that_are_under_way_are_counted_on() -> None:
+    space, _ = network()
+    asks = PairTuner(space).ask(60)
+    assert len(set(asks)) == 60
+    assert len({ask[:2] for ask in asks}) > 50
+
+
+def test_a_tuner_that_is_told_all_again_goes_on_as_before() -> None:
+    space, gains = network()
+    first, second = PairTuner(space), PairTuner(space)
+    told = [Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])) for ask in first.ask(40)]
+    for measurement in told:
+        first.tell(measurement)
+        second.tell(measurement)
+    assert first.ask(10) == second.ask(10)
+    assert first.choices().tolist() == second.choices().tolist()
+
+
+def test_what_it_predicts_is_about_what_comes() -> None:
+    space, gains = network(num_peers=8)
+    tuner = PairTuner(space)
+    spend(tuner, space, gains, share=0.1)
+    predicted, choices = tuner.predicted(), tuner.choices()
+    chosen = np.flatnonzero(choices != NO_SETTING)
+    errors = gains[chosen, choices[chosen], -1] - predicted.gains_Q[chosen]
+    assert abs(errors.mean()) < 0.01
+    assert np.mean(np.abs(errors) < 2 * predicted.standard_deviations_Q[chosen] + 0.01) > 0.85
+
+
+def test_a_network_of_a_hundred_peers_is_planned() -> None:
+    num_peers = 100
+    students, teachers = np.nonzero(~np.eye(num_peers, dtype=bool))
+    rng = np.random.default_rng(0)
+    space = Space(
+        students_Q=students,
+        teachers_Q=teachers,
+        settings=SETTINGS,
+        default_setting=1,
+        num_samples_QS=np.full((len(students), len(SETTINGS)), 100),
+        num_epochs=EPOCHS,
+        feature_names=("only_teacher_right",),
+        features_QF=rng.uniform(size=(len(students), 1)),
+    )
+    assert len(PairTuner(space).ask(1000)) == 1000

@@ -1,0 +1,103 @@
+"""The two layers of the model, taken in pair by pair, against one Gaussian process over all measurements."""
+
+import numpy as np
+import pytest
+
+from peerkd.tuning.posterior import Observed, Posterior, Prior
+from peerkd.tuning.space import SettingOnSet
+
+SETTINGS = tuple(
+    SettingOnSet(transfer_set, temperature, alpha, alpha)
+    for transfer_set in ("student", "both")
+    for temperature in (1.0, 4.0)
+    for alpha in (0.1, 0.5, 0.9)
+)
+NUM_PAIRS, NUM_FUNCTIONS = 5, 3
+NOISE_SD = 0.7
+
+
+@pytest.fixture
+def prior() -> Prior:
+    return Prior(SETTINGS)
+
+
+@pytest.fixture
+def basis() -> np.ndarray:
+    values = np.random.default_rng(0).normal(size=(NUM_PAIRS, NUM_FUNCTIONS))
+    return values / np.linalg.norm(values, axis=1, keepdims=True) * 0.9
+
+
+def observed(seed: int, num: int = 4) -> Observed:
+    rng = np.random.default_rng(seed)
+    return Observed(
+        settings_N=np.sort(rng.choice(len(SETTINGS), num, replace=False)),
+        points_N=rng.normal(size=num) * 3,
+        extra_sd_N=rng.choice([0.0, 2.0], num),
+    )
+
+
+def plain(prior: Prior, basis: np.ndarray, measured: dict[int, Observed]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (Q * S,) and covariance of all gains by the textbook, before any scale."""
+    unexplained = 1 - (basis**2).sum(1)
+    across = np.kron(basis @ basis.T, prior.across_SS)
+    shared = np.kron(np.ones((NUM_PAIRS, NUM_PAIRS)), prior.shared_SU @ prior.shared_SU.T)
+    own = np.zeros_like(across)
+    size = len(SETTINGS)
+    for pair in range(NUM_PAIRS):
+        block = slice(pair * size, (pair + 1) * size)
+        own[block, block] = prior.own_SS + unexplained[pair] * prior.across_SS
+    covariance = across + shared + own
+    mean = np.tile(prior.mean_S, NUM_PAIRS)
+    places = np.concatenate([pair * size + each.settings_N for pair, each in measured.items()])
+    points = np.concatenate([each.points_N for each in measured.values()])
+    noise = np.concatenate([NOISE_SD**2 + each.extra_sd_N**2 for each in measured.values()])
+    weights = np.linalg.solve(covariance[np.ix_(places, places)] + np.diag(noise), covariance[places]).T
+    return mean + weights @ (points - mean[places]), covariance - weights @ covariance[places]
+
+
+def test_means_and_covariances_are_those_of_one_process(prior: Prior, basis: np.ndarray) -> None:
+    measured = {0: observed(1), 2: observed(2), 3: observed(3)}
+    posterior = Posterior(prior, basis)
+    posterior.update(measured)
+    mean, covariance = plain(prior, basis, measured)
+    size = len(SETTINGS)
+    for pair in range(NUM_PAIRS):
+        block = slice(pair * size, (pair + 1) * size)
+        mean_S, covariance_SS = posterior.of_pair(pair)
+        np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
+        np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
+
+
+def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.ndarray) -> None:
+    at_once, again = Posterior(prior, basis), Posterior(prior, basis)
+    at_once.update({1: observed(5, num=6)})
+    again.update({1: observed(4)})
+    again.update({1: observed(5, num=6)})
+    for pair in range(NUM_PAIRS):
+        for first, second in zip(at_once.of_pair(pair), again.of_pair(pair), strict=True):
+            np.testing.assert_allclose(first, second, atol=1e-7)
+
+
+def test_the_scale_grows_with_surprise_and_shrinks_without(prior: Prior, basis: np.ndarray) -> None:
+    def scale(factor: float) -> float:
+        posterior = Posterior(prior, basis)
+        each = observed(1, num=len(SETTINGS))
+        points = prior.mean_S[each.settings_N] + factor * each.points_N
+        posterior.update({0: Observed(settings_N=each.settings_N, points_N=points, extra_sd_N=each.extra_sd_N)})
+        return posterior.scale
+
+    assert scale(0.0) < 1 < scale(10.0)
+
+
+def test_earlier_experiments_move_beliefs_but_leave_room(prior: Prior, basis: np.ndarray) -> None:
+    blank, taught, certain = (Posterior(prior, basis) for _ in range(3))
+    for seed in range(30):
+        good = Observed(settings_N=np.array([0]), points_N=prior.mean_S[:1] + 5, extra_sd_N=np.zeros(1))
+        taught.learn(basis[seed % NUM_PAIRS], good)
+        certain.learn(basis[seed % NUM_PAIRS], good)
+    taught.begin()
+    certain.update({})
+    before, after, sure = (posterior.of_pair(0) for posterior in (blank, taught, certain))
+    assert after[0][0] > before[0][0] + 2
+    assert sure[1][0, 0] < after[1][0, 0] < before[1][0, 0]
+    assert taught.scale == pytest.approx(1.0)
