@@ -151,7 +151,8 @@ class Sharing:
         Raises:
             ArtifactCorruptError: If some are missing; it is told after what is there of their shard.
         """
-        self._board.look()
+        if not self._worker.is_alone:
+            self._board.look()
         for shard in list(self._shards.values()) if shards is None else shards:
             seen: set[Hashable] = set()
             for record in self._load(shard):
@@ -241,8 +242,10 @@ class Sharing:
     def _load(self, shard: Shard) -> Iterator[Record]:
         journals = f"{_JOURNALS}{shard.name}/"
         own = f"{journals}{self._board.life}.jsonl"
-        for name in sorted(name for name in self._board.names if name.startswith(journals)):
-            # Our own is here as we wrote it.
+        # Our own is here as we wrote it, though nobody may have looked since.
+        is_ours = (self._workspace.folder / own).exists()
+        others = (name for name in self._board.names if name.startswith(journals) and name != own)
+        for name in sorted([*others, own] if is_ours else others):
             if name == own or self._workspace.load(name):
                 yield from read_journal(self._workspace.folder / name)
 

@@ -62,6 +62,13 @@ class Leg:
     """The epochs done at the end."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LegsTogether:
+    """Legs of several teachers on one transfer set over the same epochs: one student may stand beside another's."""
+
+    legs: tuple[Leg, ...]
+
+
 def state_name(trial: Trial, *, num_epochs: int) -> str:
     """Return the name of the file that has the state of a trial after so many epochs."""
     teacher = "none" if trial.teacher is None else f"{trial.teacher:04d}"

@@ -20,7 +20,7 @@ from peerkd.training.checkpoints import copy_state, load_tensors
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
 from peerkd.training.group_size import GroupSizes
-from peerkd.training.inputs import Leg, SweepInputs, WayTaken
+from peerkd.training.inputs import Leg, LegsTogether, SweepInputs, WayTaken
 from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
 from peerkd.training.plan import Trial, Unit
 from peerkd.training.samples import FirstBatches, SampleSet
@@ -54,33 +54,60 @@ class Sweep:
         self._before = cache(self._predict_before)
         self._transfer_set = lru_cache(maxsize=_NUM_KEPT_SETS)(self._read_transfer_set)
 
-    def do(self, task: Unit | Leg) -> Iterator[dict[str, Any] | WayTaken]:
+    def do(self, task: Unit | Leg | LegsTogether) -> Iterator[dict[str, Any] | WayTaken]:
         """Train and judge every trial of a unit, or some epochs of each; yield its record when that is done.
 
         Raises:
-            ValueError: If a leg is to go on from where its trials have not come to.
+            ValueError: If a leg is to go on from where its trials have not come to, or legs that are to be done
+                together differ in transfer set or epochs.
         """
-        leg = task if isinstance(task, Leg) else Leg(unit=task, first_epoch=0, last_epoch=self._recipe.epochs)
-        unit, epochs = leg.unit, range(leg.first_epoch, leg.last_epoch)
-        samples = self._transfer_set(unit.owners)
-        logits = None
-        if unit.teacher is not None:
-            logits = teacher_logits(
-                self._peer(unit.teacher),
-                samples,
-                epochs=epochs,
-                mode=self._recipe.conventions.teacher_mode,
-                precision=self._recipe.precision,
-            )
-        for architecture, alike in groupby(unit.trials, key=lambda trial: self._config.architectures[trial.student]):
-            trials = list(alike)
+        legs = self._legs(task)
+        samples = self._transfer_set(legs[0].unit.owners)
+        epochs = range(legs[0].first_epoch, legs[0].last_epoch)
+        asked = [(trial, leg.unit.teacher) for leg in legs for trial in leg.unit.trials]
+        if len(legs) > 1:
+            # Students of one architecture are neighbours, and among them those of one teacher.
+            asked.sort(key=lambda each: self._config.architectures[each[0].student])
+        logits: dict[int | None, TeacherLogits | None] = {}
+        for architecture, alike in groupby(asked, key=lambda each: self._config.architectures[each[0].student]):
+            these = list(alike)
             size = self._group_size(architecture, samples) if self._is_stacked(architecture) else 1
             yield from self._group_sizes.read_news()
-            for start in range(0, len(trials), size):
-                yield from self._do_group(trials[start : start + size], samples, logits, epochs)
+            for start in range(0, len(these), size):
+                group = these[start : start + size]
+                # Only those of the group's teachers are in memory; neighbours have theirs in common.
+                teachers = dict.fromkeys(teacher for _, teacher in group)
+                logits = {
+                    teacher: logits[teacher] if teacher in logits else self._logits(teacher, samples, epochs)
+                    for teacher in teachers
+                }
+                yield from self._do_group(
+                    [trial for trial, _ in group], samples, [logits[teacher] for _, teacher in group], epochs
+                )
+
+    def _legs(self, task: Unit | Leg | LegsTogether) -> tuple[Leg, ...]:
+        if isinstance(task, Unit):
+            return (Leg(unit=task, first_epoch=0, last_epoch=self._recipe.epochs),)
+        if isinstance(task, Leg):
+            return (task,)
+        kinds = {(leg.unit.owners, leg.first_epoch, leg.last_epoch) for leg in task.legs}
+        if len(kinds) != 1:
+            raise ValueError(f"legs must be of one transfer set and the same epochs, got {len(kinds)} kinds.")
+        return task.legs
+
+    def _logits(self, teacher: int | None, samples: SampleSet, epochs: range) -> TeacherLogits | None:
+        if teacher is None:
+            return None
+        return teacher_logits(
+            self._peer(teacher),
+            samples,
+            epochs=epochs,
+            mode=self._recipe.conventions.teacher_mode,
+            precision=self._recipe.precision,
+        )
 
     def _do_group(
-        self, trials: Sequence[Trial], samples: SampleSet, logits: TeacherLogits | None, epochs: range
+        self, trials: Sequence[Trial], samples: SampleSet, logits: Sequence[TeacherLogits | None], epochs: range
     ) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         before = [self._before(trial.student) for trial in trials]
@@ -110,7 +137,7 @@ class Sweep:
         self,
         students: Trainees,
         samples: SampleSet,
-        logits: TeacherLogits | None,
+        logits: Sequence[TeacherLogits | None],
         *,
         trials: Sequence[Trial],
         epochs: range,

@@ -20,10 +20,16 @@ from peerkd.training.trial_state import TrialState
 
 
 class Trainees(Protocol):
-    """The students of some trials of one unit, in the order of the trials."""
+    """The students of some trials on one transfer set, in the order of the trials."""
 
-    def train(self, samples: SampleSet, logits: TeacherLogits | None, *, epochs: range) -> None:
-        """Go on for these epochs, counted from 0; all before them must have been done."""
+    def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
+        """Go on for these epochs, counted from 0; all before them must have been done.
+
+        Args:
+            samples: The transfer set of all of them.
+            logits: Of each trial's teacher, for these epochs; None for a control.
+            epochs: Those to do.
+        """
         ...
 
     def predict(self, judge: Judge, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
@@ -44,12 +50,13 @@ class LoneTrainee:
         self._momenta = start.momenta
         copy_state(start.weights, network)
 
-    def train(self, samples: SampleSet, logits: TeacherLogits | None, *, epochs: range) -> None:
+    def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         """Go on for these epochs; see ``Trainees``."""
+        (teacher,) = logits
         self._momenta = distill(
             self._network,
             samples,
-            teacher=logits,
+            teacher=teacher,
             distillation_weight=self._trial.setting.distillation_weight,
             temperature=self._trial.setting.temperature,
             recipe=self._recipe,
@@ -73,11 +80,11 @@ class StackedTrainees:
         """Take over students that stand where the trials do."""
         self._students, self._trials, self._recipe = students, trials, recipe
 
-    def train(self, samples: SampleSet, logits: TeacherLogits | None, *, epochs: range) -> None:
+    def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         """Go on for these epochs; see ``Trainees``."""
         self._students.train(
             samples,
-            teacher_logits=[logits] * len(self._trials),
+            teacher_logits=logits,
             distillation_weights=[trial.setting.distillation_weight for trial in self._trials],
             temperatures=[trial.setting.temperature for trial in self._trials],
             recipe=self._recipe,

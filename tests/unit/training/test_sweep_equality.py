@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peerkd.training.group_size import SIZES, GroupSizes
-from peerkd.training.inputs import Leg, WayTaken
-from peerkd.training.plan import Trial, Unit, plan
+from peerkd.training.inputs import Leg, LegsTogether, WayTaken
+from peerkd.training.plan import Trial, Unit, plan, record_identity
 from peerkd.training.sweep import Sweep
 from peerkd.training.trial_state import load_state, state_path
 
@@ -99,6 +99,42 @@ def test_a_trial_is_the_same_whatever_is_done_beside_it(tiny, alone: Alone, data
             for trial, record in done(sweep, task).items():
                 assert record == alone.record(unit, trial)
                 assert_same_state(*(state_path(each, trial, num_epochs=2) for each in (Path(name), alone.folder)))
+
+
+@settings(max_examples=NUM_EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_trial_is_the_same_beside_those_of_other_teachers(tiny, alone: Alone, data: st.DataObject) -> None:
+    units = [unit for unit in plan(tiny.config) if unit.teacher is not None]
+    owners = data.draw(st.sampled_from(sorted({unit.owners for unit in units})))
+    together = [
+        Unit(
+            owners=unit.owners,
+            teacher=unit.teacher,
+            trials=tuple(data.draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=4, unique=True))),
+        )
+        for unit in units
+        if unit.owners == owners
+    ]
+    first_epoch, size = data.draw(st.sampled_from([0, 1])), data.draw(st.sampled_from(SIZES))
+    with TemporaryDirectory() as name:
+        sweep = opened(tiny, Path(name), size=size, precision=alone.precision)
+        for unit in together[: len(together) * first_epoch]:
+            done(sweep, Leg(unit=unit, first_epoch=0, last_epoch=1))
+        task = LegsTogether(legs=tuple(Leg(unit=unit, first_epoch=first_epoch, last_epoch=2) for unit in together))
+        made = [{**made, "seconds": None} for made in sweep.do(task) if not isinstance(made, WayTaken)]
+        records = {record_identity(record): record for record in made}
+        asked = [(unit, trial) for unit in together for trial in unit.trials]
+        assert len(asked) == len(records) == len(made)
+        for unit, trial in asked:
+            assert records[trial.identity] == alone.record(unit, trial)
+            assert_same_state(*(state_path(each, trial, num_epochs=2) for each in (Path(name), alone.folder)))
+
+
+def test_what_cannot_be_done_together_is_refused(tiny, tmp_path: Path) -> None:
+    units = [unit for unit in plan(tiny.config) if unit.teacher is not None]
+    legs = tuple(Leg(unit=units[0], first_epoch=0, last_epoch=last) for last in (1, 2))
+    with pytest.raises(ValueError, match=r"^legs must be of one transfer set and the same epochs, got 2 kinds\.$"):
+        list(opened(tiny, tmp_path).do(LegsTogether(legs=legs)))
 
 
 def test_a_leg_tells_of_the_epochs_so_far(tiny, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from peerkd.stages.sharing import Record, Sharing
 from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards_of
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.study import Study
-from peerkd.training.inputs import Leg, state_name
+from peerkd.training.inputs import Leg, LegsTogether, state_name
 from peerkd.training.plan import Setting, Trial, record_identity
 from peerkd.tuning.space import Space
 
@@ -79,19 +79,21 @@ class Course:
         if len(self.rounds) > _MARGIN:
             self._discard(self._superseded[-1 - _MARGIN])
 
-    def left(self, legs: Sequence[Leg], done: set[Any]) -> Iterator[Leg]:
-        """Yield what remains of legs. A trial whose state is nowhere begins anew, and ends in the same."""
-        for leg in legs:
-            trials = [trial for trial in leg.unit.trials if (*trial.identity, leg.last_epoch) not in done]
-            ready = [
-                trial
-                for trial in trials
-                if leg.first_epoch == 0 or self._workspace.load(_state(trial, num_epochs=leg.first_epoch))
-            ]
-            lost = [trial for trial in trials if trial not in ready]
-            for first_epoch, some in ((leg.first_epoch, ready), (0, lost)):
-                if some:
-                    yield replace(leg, unit=replace(leg.unit, trials=tuple(some)), first_epoch=first_epoch)
+    def left(self, tasks: Sequence[LegsTogether], done: set[Any]) -> Iterator[LegsTogether]:
+        """Yield what remains of tasks. A trial whose state is nowhere begins anew, and ends in the same."""
+        for task in tasks:
+            ready, lost = [], []
+            for leg in task.legs:
+                trials = [trial for trial in leg.unit.trials if (*trial.identity, leg.last_epoch) not in done]
+                there = [trial for trial in trials if leg.first_epoch == 0 or self._has_state(trial, leg.first_epoch)]
+                ready += _part(leg, there, first_epoch=leg.first_epoch)
+                lost += _part(leg, [trial for trial in trials if trial not in there], first_epoch=0)
+            for legs in (ready, lost):
+                if legs:
+                    yield LegsTogether(legs=tuple(legs))
+
+    def _has_state(self, trial: Trial, num_epochs: int) -> bool:
+        return self._workspace.load(_state(trial, num_epochs=num_epochs))
 
     def state_to_keep(self, record: Record) -> list[str]:
         """Return the file that must be durable before this record is; a whole trial leaves none."""
@@ -206,6 +208,11 @@ class LeadCourse:
 def identity(record: Record) -> tuple[object, ...]:
     """Return what tells a record from all others of a study: its trial, and how far that was done."""
     return (*record_identity(record), record["epochs"])
+
+
+def _part(leg: Leg, trials: Sequence[Trial], *, first_epoch: int) -> list[Leg]:
+    """Return the leg of some of its trials, as a list of one; of none if there are none."""
+    return [replace(leg, unit=replace(leg.unit, trials=tuple(trials)), first_epoch=first_epoch)] if trials else []
 
 
 def _state(trial: Trial, *, num_epochs: int) -> str:

@@ -4,12 +4,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, Literal
 
 from peerkd.errors import ArtifactCorruptError
 from peerkd.stages.shards import SCRATCH, Shard, cut
 from peerkd.stages.work.tuning.space import trial_of
-from peerkd.training.inputs import Leg
+from peerkd.training.inputs import Leg, LegsTogether
 from peerkd.training.plan import Trial, Unit, set_owners
 from peerkd.tuning.protocol import Ask
 from peerkd.tuning.space import Space
@@ -20,7 +21,7 @@ MAX_SHARDS: Final = 16
 """Of a round: enough for many workers to end together. There are dozens of rounds, and a store lists all shards."""
 
 MAX_TRIALS: Final = 16
-"""Of a unit. More students side by side are hardly faster, and the trials of a round are to occupy many processes."""
+"""Of a task. More students side by side are hardly faster, and the trials of a round are to occupy many processes."""
 
 Phase = Literal["search", "finish", "end"]
 """search: what the tuner asks for. finish: chosen trials, to their end. end: there is no further round."""
@@ -96,7 +97,7 @@ class Progress:
 
 
 def shards_of(made: Round, space: Space, before: Progress) -> list[Shard]:
-    """Return a round as shards of legs. Trials that share transfer set, teacher and epochs are in one leg, if not many.
+    """Return a round as shards of ``LegsTogether``: trials that share transfer set and epochs, if they are not many.
 
     Neighbours have their transfer set in common, and the largest sets come first so that none ends late.
 
@@ -105,29 +106,43 @@ def shards_of(made: Round, space: Space, before: Progress) -> list[Shard]:
         space: What its asks refer to.
         before: How far trials are that were asked for in earlier rounds.
     """
-    alike: dict[tuple[tuple[int, ...], int], dict[tuple[str, int, int], list[Trial]]]
-    alike = defaultdict(lambda: defaultdict(list))
+    alike: dict[tuple[int, ...], dict[tuple[int, int], list[Trial]]] = defaultdict(lambda: defaultdict(list))
     costs: dict[tuple[int, ...], int] = defaultdict(int)
     for ask in made.asks:
         trial = trial_of(space, pair=ask.pair, setting=ask.setting)
-        assert trial.teacher is not None
-        owners = set_owners(trial.transfer_set, student=trial.student, teacher=trial.teacher)
         first = before.epochs(ask.pair, ask.setting)
-        alike[owners, trial.teacher][trial.transfer_set, first, ask.num_epochs].append(trial)
+        owners = set_owners(trial.transfer_set, student=trial.student, teacher=_teacher(trial))
+        alike[owners][first, ask.num_epochs].append(trial)
         costs[owners] += int(space.num_samples_QS[ask.pair, ask.setting]) * (ask.num_epochs - first)
-    legs = [
-        Leg(
-            unit=Unit(owners=owners, teacher=teacher, trials=tuple(trials[start : start + MAX_TRIALS])),
-            first_epoch=first,
-            last_epoch=last,
-        )
-        for owners, teacher in sorted(alike, key=lambda key: (-costs[key[0]], key))
-        for (_, first, last), trials in alike[owners, teacher].items()
+    tasks = [
+        _together(trials[start : start + MAX_TRIALS], owners, first_epoch=first, last_epoch=last)
+        for owners in sorted(alike, key=lambda owners: (-costs[owners], owners))
+        for (first, last), unordered in alike[owners].items()
+        # Those of one teacher are neighbours, whose logits are then made once.
+        for trials in [sorted(unordered, key=_teacher)]
         for start in range(0, len(trials), MAX_TRIALS)
     ]
-    return cut(legs, num_records=num_trials, max_shards=MAX_SHARDS, prefix=f"{made.number:04d}-") if legs else []
+    return cut(tasks, num_records=num_trials, max_shards=MAX_SHARDS, prefix=f"{made.number:04d}-") if tasks else []
 
 
-def num_trials(legs: Sequence[Leg]) -> int:
-    """Return how many records legs leave."""
-    return sum(len(leg.unit.trials) for leg in legs)
+def num_trials(tasks: Sequence[LegsTogether]) -> int:
+    """Return how many records tasks leave."""
+    return sum(len(leg.unit.trials) for task in tasks for leg in task.legs)
+
+
+def _together(trials: Sequence[Trial], owners: tuple[int, ...], *, first_epoch: int, last_epoch: int) -> LegsTogether:
+    return LegsTogether(
+        legs=tuple(
+            Leg(
+                unit=Unit(owners=owners, teacher=teacher, trials=tuple(of_teacher)),
+                first_epoch=first_epoch,
+                last_epoch=last_epoch,
+            )
+            for teacher, of_teacher in groupby(trials, key=_teacher)
+        )
+    )
+
+
+def _teacher(trial: Trial) -> int:
+    assert trial.teacher is not None, "a control is not asked for"
+    return trial.teacher

@@ -178,24 +178,27 @@ def test_a_round_comes_back_from_its_file():
     assert made.name == "scratch/rounds/0003.json"
 
 
-def test_trials_with_one_teacher_and_one_set_are_in_one_leg_if_they_are_as_far(space):
+def test_trials_on_one_set_go_together_if_they_are_as_far(space):
     before = Progress()
     before.add([Ask(3, 0, 1)])
-    asks = (Ask(3, 0, 4), Ask(3, 1, 4), Ask(3, 2, 4), Ask(3, 4, 4), Ask(7, 8, 4), Ask(3, 8, 4))
+    asks = (Ask(3, 0, 4), Ask(3, 1, 4), Ask(0, 2, 4), Ask(3, 3, 4), Ask(3, 4, 4), Ask(7, 8, 4), Ask(3, 8, 4))
     shards = shards_of(Round(number=2, phase="search", asks=asks, seconds=0.0), space, before)
-    legs = [leg for shard in shards for leg in shard.tasks]
     assert [shard.name for shard in shards] == [f"0002-{number:04d}" for number in range(len(shards))]
-    assert [(leg.unit.owners, leg.unit.teacher, leg.first_epoch, len(leg.unit.trials)) for leg in legs] == [
-        ((0, 4), 4, 0, 1),
-        ((0,), 4, 1, 1),
-        ((0,), 4, 0, 2),
-        ((), 4, 0, 2),
+    assert [
+        [(leg.unit.owners, leg.unit.teacher, leg.first_epoch, len(leg.unit.trials)) for leg in task.legs]
+        for shard in shards
+        for task in shard.tasks
+    ] == [
+        [((0, 4), 4, 0, 1)],
+        [((0,), 4, 1, 1)],
+        [((0,), 1, 0, 1), ((0,), 4, 0, 2)],
+        [((), 4, 0, 2)],
     ]
 
 
-def test_many_trials_of_one_kind_are_several_legs(space):
+def test_many_trials_of_one_kind_are_several_tasks(space):
     asks = tuple(Ask(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
     made = Round(number=0, phase="search", asks=asks, seconds=0.0)
-    legs = [leg for shard in shards_of(made, space, Progress()) for leg in shard.tasks]
-    assert max(len(leg.unit.trials) for leg in legs) <= MAX_TRIALS
-    assert num_trials(legs) == len(asks)
+    tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
+    assert max(num_trials([task]) for task in tasks) == MAX_TRIALS
+    assert num_trials(tasks) == len(asks)
