@@ -59,7 +59,7 @@ def test_only_a_tuner_that_uses_features_sees_and_pays_them(replay: Replay, monk
 
 
 def test_an_unknown_tuner_is_refused(replay: Replay) -> None:
-    with pytest.raises(ValueError, match=r"tuner must be one of default, .*, got luck"):
+    with pytest.raises(ValueError, match=r"tuner must be one of peerkd, .*, got luck"):
         compete("luck", replay, [0.1], seeds=[0])
 
 
