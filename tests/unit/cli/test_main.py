@@ -129,16 +129,18 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
         "overrides": [],
         "output": Path("runs"),
         "placement": Placement(),
+        "strategy": "sweep",
         "dry_run": False,
     }
+    of_pcl = {name: value for name, value in default.items() if name != "strategy"} | {"pipeline": PCL}
     placement = Placement(backend="kubernetes", workers=2, gpus=1, cluster="queue=q", store="s3://b")
     assert given == [
         default,
         {**default, "preset": "poster", "overrides": ["seed=1", "name=a b"], "output": Path("elsewhere")},
         {**default, "config_file": Path("mine.yaml")},
-        {**default, "pipeline": PCL},
+        of_pcl,
         {**default, "placement": placement, "dry_run": True},
-        {**default, "pipeline": PCL, "placement": placement, "dry_run": True},
+        {**of_pcl, "placement": placement, "dry_run": True},
     ]
 
 
