@@ -51,7 +51,7 @@ CURVE_SCHEMA: Final = pa.schema(
         arrow.field("mean_predicted_gain", pa.float64(), "The same as the tuner expects it; null where it does not"),
     ]
 )
-"""What the choices would have been after each round."""
+"""What the choices would have been after rounds of trials, about twenty of them."""
 
 CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA)
 CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)

@@ -101,7 +101,7 @@ _CHOICES: Final = """\
 - `validation` has chosen, so its gains promise too much; `test` is only there where the chosen trial was done whole.
 - Beside it lie `trials.parquet`, the [trials](results-table.md) that were done, whole or in part as `epochs` says;
   `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`: what the choices would have
-  been after each round of trials, and what had been spent by then.
+  been as trials went on, and what had been spent by then.
 - The file carries the meanings below as metadata of its columns.
 
 ```python

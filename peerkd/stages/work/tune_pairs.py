@@ -195,7 +195,7 @@ def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) ->
         ),
         "trials_fingerprint": trials.fingerprint,
         "num_trials": trials.num_trials,
-        "num_rounds": len(lead.study.curve),
+        "num_rounds": lead.study.num_told,
         "ended": course.rounds[-1].reason,
         "budget_fraction": setup.config.tune.budget_fraction,
         "spent_share": lead.study.account.spent_share,

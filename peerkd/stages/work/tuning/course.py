@@ -153,6 +153,7 @@ class LeadCourse:
     def end(self, sharing: Sharing) -> float:
         """Tell the study of all that was done; return the seconds that it took, breaks apart."""
         self._tell(sharing, len(self._course.rounds) - 1)
+        self.study.close()
         return self._seconds()
 
     def _tell(self, sharing: Sharing, num_rounds: int) -> bool:
@@ -167,12 +168,8 @@ class LeadCourse:
 
     def _say_so(self) -> None:
         if self._clock() - self._said_at >= _SAY_SECONDS:
-            self._said_at, point = self._clock(), self.study.curve[-1]
-            say(
-                self._stage,
-                f"round {point.round + 1}: {point.num_trials:,} trials of {point.num_pairs_tried:,} pairs for "
-                f"{point.spent_share:.2%} of the full sweep's cost, {point.num_pairs_distilled:,} pairs to distil",
-            )
+            self._said_at = self._clock()
+            say(self._stage, self.study.how_far())
 
     def _gains(self, sharing: Sharing, number: int) -> list[float]:
         before, after = (f"validation_{self._metric}_{moment}" for moment in ("before", "after"))

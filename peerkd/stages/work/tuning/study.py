@@ -123,7 +123,7 @@ class Study:
         self.tuner_seconds = 0.0
         with self._timed():
             self._tuner = build_tuner()
-        self._outcome = self.outcome()
+        self._outcome: Outcome | None = None
 
     @property
     def num_needed(self) -> int:
@@ -139,8 +139,25 @@ class Study:
                 self._gains[ask.pair, ask.setting] = gain
                 self._tuner.tell(Measurement(ask, gain))
         self.num_told += 1
-        self._outcome = self.outcome()
-        self.curve.append(self._point(made, self._outcome))
+        self._outcome = None
+        # A tuner may think long about its choices, so they are asked for now and then, not after every round.
+        last_share = self.curve[-1].spent_share if self.curve else 0.0
+        if (self._spent_after[made.number] - last_share) * self.account.full >= self._budget / NUM_ROUNDS:
+            self._add_point()
+
+    def close(self) -> None:
+        """Have the curve end with the last round, when all were told."""
+        if self.num_told and (not self.curve or self.curve[-1].round < self.num_told - 1):
+            self._add_point()
+
+    def how_far(self) -> str:
+        """Return in words what is known so far."""
+        num_pairs = len({pair for pair, _ in self._gains})
+        share = self._spent_after[self.num_told - 1] if self.num_told else 0.0
+        return (
+            f"round {self.num_told}: {len(self._gains):,} trials of {num_pairs:,} pairs for {share:.2%} of the full "
+            "sweep's cost"
+        )
 
     def plan(self, *, seconds: float) -> Round | None:
         """Return the next round by all that was told, or None if more must be told first: see ``num_needed``.
@@ -178,6 +195,11 @@ class Study:
 
     def outcome(self) -> Outcome:
         """Return what is chosen by all that was told."""
+        if self._outcome is None:
+            self._outcome = self._ask_for_choices()
+        return self._outcome
+
+    def _ask_for_choices(self) -> Outcome:
         with self._timed():
             choices_Q = np.asarray(self._tuner.choices())
             nothing_Q = np.full(len(choices_Q), np.nan)
@@ -189,7 +211,7 @@ class Study:
 
     def _search(self) -> list[Ask]:
         under_way = {(ask.pair, ask.setting) for made in self.rounds[self.num_told :] for ask in made.asks}
-        tab = _Tab(self.account, self._budget - self._reserve())
+        tab = _Tab(self.account, (1 - FINISH_FRACTION) * self._budget)
         asks: dict[tuple[int, int], Ask] = {}
         wanted, self._put_off = self._put_off, []
         while True:
@@ -203,7 +225,10 @@ class Study:
                     self._put_off.append(ask)
                 elif ask.num_epochs > self.progress.epochs(*key):
                     if not tab.take(ask):
-                        return list(asks.values())
+                        # Only now, since the choices must be known for it.
+                        tab.limit = max(tab.limit, self._budget - self._reserve())
+                        if not tab.take(ask):
+                            return list(asks.values())
                     asks[key] = ask
             wanted = []
             if not news or self._put_off or tab.total >= self._budget / MAX_ROUNDS:
@@ -222,7 +247,7 @@ class Study:
 
     def _unfinished(self) -> Iterator[Ask]:
         """Yield what would do the chosen trials to their end."""
-        outcome, num_epochs = self._outcome, self.space.num_epochs
+        outcome, num_epochs = self.outcome(), self.space.num_epochs
         for pair in self._by_promise(outcome):
             setting = int(outcome.choices_Q[pair])
             if setting != NO_SETTING and self.progress.epochs(pair, setting) < num_epochs:
@@ -236,6 +261,9 @@ class Study:
 
     def _round(self, phase: Phase, asks: Sequence[Ask], seconds: float, *, reason: str = "") -> Round:
         return Round(number=len(self.rounds), phase=phase, asks=tuple(asks), seconds=seconds, reason=reason)
+
+    def _add_point(self) -> None:
+        self.curve.append(self._point(self.rounds[self.num_told - 1], self.outcome()))
 
     def _point(self, made: Round, outcome: Outcome) -> CurvePoint:
         is_distilled_Q = outcome.choices_Q != NO_SETTING
@@ -264,12 +292,12 @@ class _Tab:
     """What a round will cost: a little more than it does, where its trials share a teacher's logits."""
 
     def __init__(self, account: Account, limit: float) -> None:
-        self._account, self._limit, self.total = account, limit, 0.0
+        self._account, self.limit, self.total = account, limit, 0.0
 
     def take(self, ask: Ask) -> bool:
         """Add a measurement if all that is spent stays within the limit, in trained samples; return whether it does."""
         price = self._account.price(ask)
-        if self._account.spent + self.total + price > self._limit:
+        if self._account.spent + self.total + price > self.limit:
             return False
         self.total += price
         return True
