@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.tuning.accounting import Account
 from peerkd.tuning.first_asks import first_asks
 from peerkd.tuning.information import Belief, knowledge_gradients
 from peerkd.tuning.pair_basis import PairBasis
@@ -54,6 +55,7 @@ class PairTuner:
         self._offsets_SE = early_offsets(space.settings, num_epochs=space.num_epochs)
         self._variances_SE = early_sds(space.settings, num_epochs=space.num_epochs) ** 2
         self._rungs = np.unique(np.ceil(np.linspace(0, space.num_epochs, _NUM_RUNGS + 1)[1:]).astype(np.int64))
+        self._account = Account(space)
         self._asked_epochs_QS = np.zeros((space.num_pairs, len(space.settings)), dtype=np.int64)
         self._told: dict[int, dict[int, tuple[int, float]]] = {}
         """By pair and setting: the epochs that were done last, and the gain after them in compressed points."""
@@ -81,6 +83,7 @@ class PairTuner:
         while len(asks) < num and (ask := self._next()):
             asks.append(ask)
             self._asked_epochs_QS[ask.pair, ask.setting] = ask.num_epochs
+            self._account.charge(ask)
             self._beliefs[ask.pair].suppose(ask.setting, noise_variance=self._noise(ask.setting, ask.num_epochs))
             self._enqueue(ask.pair)
         return asks
@@ -92,7 +95,9 @@ class PairTuner:
         of_pair = self._told.setdefault(pair, {})
         if of_pair.get(setting, (0, 0.0))[0] < num_epochs:
             of_pair[setting] = (num_epochs, points)
-        self._asked_epochs_QS[pair, setting] = max(self._asked_epochs_QS[pair, setting], num_epochs)
+        if self._asked_epochs_QS[pair, setting] < num_epochs:
+            self._asked_epochs_QS[pair, setting] = num_epochs
+            self._account.charge(measurement.ask)
         self._num_told += 1
         self._num_news += 1
         self._unlearned.add(pair)
@@ -196,7 +201,7 @@ class PairTuner:
             settings_C=settings_C,
             noise_variance_C=self._posterior.noise_variance + self._variances_SE[settings_C, rungs_C - 1],
         )
-        worth_C = raised_C / (self._space.num_samples_QS[pair, settings_C] * (rungs_C - asked_S[settings_C]))
+        worth_C = raised_C / self._account.prices(pair, settings_C, rungs_C)
         best = int(worth_C.argmax())
         if raised_C[best] > _WORTHLESS_POINTS:
             ask = Ask(pair, int(settings_C[best]), int(rungs_C[best]))

@@ -126,3 +126,16 @@ def test_features_cost_a_look_of_every_peer_at_samples_of_every_peer() -> None:
     account = Account(named)
     account.charge_forward(300)
     assert account.spent == 100
+
+
+@pytest.mark.parametrize("is_augmented", [False, True])
+def test_many_prices_at_once_are_those_of_one_by_one(is_augmented: bool) -> None:
+    account = Account(space(), is_augmented=is_augmented)
+    for ask in (Ask(0, place("student"), 2), Ask(0, place("both"), 1), Ask(3, place("teacher"), 4)):
+        account.charge(ask)
+    for pair in range(6):
+        settings = np.arange(len(SETTINGS))
+        last = np.full(len(SETTINGS), 3)
+        open_to_all = [s for s in settings if (pair, s) not in {(3, place("teacher"))}]
+        found = account.prices(pair, settings[open_to_all], last[open_to_all])
+        assert found.tolist() == pytest.approx([account.price(Ask(pair, s, 3)) for s in open_to_all])
