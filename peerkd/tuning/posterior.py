@@ -8,7 +8,7 @@ exactly. That costs as much as there are pairs, where one kernel over all measur
 Units are compressed points (``settings_prior``).
 
 Shape suffixes: S = settings, A = functions of pairs, R = functions of settings, U = functions that all pairs share,
-V = R + U, W = A * R + U weights, N = measurements of one pair.
+V = R + U, W = A * R + U weights, N = measurements of one pair, M = of several.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +33,9 @@ _NOISE_SD: Final = 0.7
 """Of finite validation samples."""
 
 _NUM_FUNCTIONS: Final = 10
+_UPDATES_BETWEEN_SOLVES: Final = 10
+"""Revised again and again, a covariance gathers errors."""
+
 _SCALE_PRIOR_MEASUREMENTS: Final = 100.0
 _OWN_SHARE_ACROSS: Final = 0.1
 _OWN_SHARE_OF_ALL: Final = 0.5
@@ -84,6 +87,7 @@ class Posterior:
         self._evidence_W = np.zeros(num_weights)
         self._squares, self._num_measurements = 0.0, 0
         self._observed: dict[int, Observed] = {}
+        self._num_updates = 0
         self._solve()
 
     def learn(self, basis_A: FloatArray, observed: Observed) -> None:
@@ -102,12 +106,22 @@ class Posterior:
 
     def update(self, changed: Mapping[int, Observed]) -> None:
         """Take in all that is known of some pairs, in place of what was known of them before."""
+        removed, added = [], []
         for pair, observed in changed.items():
             if pair in self._observed:
-                self._count(self._basis_QA[pair], self._observed[pair], sign=-1)
-            self._count(self._basis_QA[pair], observed, sign=1)
+                removed.append(self._count(self._basis_QA[pair], self._observed[pair], sign=-1))
+            added.append(self._count(self._basis_QA[pair], observed, sign=1))
             self._observed[pair] = observed
-        self._solve()
+        num_rows = sum(map(len, removed)) + sum(map(len, added))
+        self._num_updates += 1
+        if self._num_updates % _UPDATES_BETWEEN_SOLVES == 0 or num_rows > len(self._evidence_W) / 4:
+            self._solve()
+            return
+        # Additions first, so that nothing is ever less certain than by the prior.
+        for sign, rows in ((1, added), (-1, removed)):
+            if rows:
+                self._revise(np.concatenate(rows), sign=sign)
+        self._mean_W = self._covariance_WW @ self._evidence_W
 
     @property
     def scale(self) -> float:
@@ -159,18 +173,26 @@ class Posterior:
         factor: tuple[FloatArray, bool] = cho_factor(own_SS[np.ix_(places_N, places_N)] + np.diag(noise_N), lower=True)
         return factor
 
-    def _count(self, basis_A: FloatArray, observed: Observed, *, sign: int) -> None:
+    def _count(self, basis_A: FloatArray, observed: Observed, *, sign: int) -> FloatArray:
+        """Add measurements of a pair, or take them away; return what they say of the weights, as rows of noise 1."""
         factor, _ = self._factor(self._own(basis_A), observed)
         across_NR = self._prior.across_SR[observed.settings_N]
         across_NW = np.einsum("a,nr->nar", basis_A, across_NR).reshape(len(across_NR), -1)
         design_NW = np.concatenate([across_NW, self._prior.shared_SU[observed.settings_N]], axis=1)
         residual_N = observed.points_N - self._prior.mean_S[observed.settings_N]
-        white_NW = solve_triangular(factor, design_NW, lower=True)
+        white_NW: FloatArray = solve_triangular(factor, design_NW, lower=True)
         white_N = solve_triangular(factor, residual_N, lower=True)
         self._precision_WW += sign * (white_NW.T @ white_NW)
         self._evidence_W += sign * (white_NW.T @ white_N)
         self._squares += sign * float(white_N @ white_N)
         self._num_measurements += sign * len(white_N)
+        return white_NW
+
+    def _revise(self, rows_MW: FloatArray, *, sign: int) -> None:
+        """Bring the covariance up to date by the formula of Woodbury, which is cheaper than solving for few rows."""
+        moved_WM = self._covariance_WW @ rows_MW.T
+        inner_MM = sign * np.eye(len(rows_MW)) + rows_MW @ moved_WM
+        self._covariance_WW -= moved_WM @ np.linalg.solve(inner_MM, moved_WM.T)
 
     def _solve(self) -> None:
         self._covariance_WW = np.linalg.inv(self._precision_WW)

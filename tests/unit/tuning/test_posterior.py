@@ -78,6 +78,20 @@ def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.n
             np.testing.assert_allclose(first, second, atol=1e-7)
 
 
+def test_many_small_updates_end_where_one_large_one_does(prior: Prior, basis: np.ndarray) -> None:
+    at_once, in_steps = Posterior(prior, basis), Posterior(prior, basis)
+    last = {pair: observed(pair + 100, num=9) for pair in range(NUM_PAIRS)}
+    for step in range(25):
+        in_steps.update({step % NUM_PAIRS: observed(step)})
+    for pair, each in last.items():
+        in_steps.update({pair: each})
+    at_once.update(last)
+    assert in_steps.scale == pytest.approx(at_once.scale)
+    for pair in range(NUM_PAIRS):
+        for first, second in zip(at_once.of_pair(pair), in_steps.of_pair(pair), strict=True):
+            np.testing.assert_allclose(first, second, atol=1e-6)
+
+
 def test_the_scale_grows_with_surprise_and_shrinks_without(prior: Prior, basis: np.ndarray) -> None:
     def scale(factor: float) -> float:
         posterior = Posterior(prior, basis)
