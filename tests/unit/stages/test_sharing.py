@@ -20,9 +20,7 @@ class Counts:
 
 
 @contextmanager
-def worker(
-    remote, index=0, num_workers=1, *, max_shards=4, counts=None, published=lambda: False, name=None, grow=None
-):
+def worker(remote, index=0, num_workers=1, *, max_shards=4, counts=None, published=lambda: False, name=None, grow=None):
     counts = counts or Counts()
 
     def found(num):
