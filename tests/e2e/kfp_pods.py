@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from tests.e2e.kfp_dag import flattened
 from tests.e2e.kubectl import apply, get, kubectl, wait_until
 from tests.e2e.studies import Site
 
@@ -49,6 +51,10 @@ class Pipeline:
     artifacts: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """Task and output to address and content."""
 
+    @cached_property
+    def _tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        return flattened(self.spec, self.arguments)
+
     @classmethod
     def load(cls, path: Path, arguments: Mapping[str, Any], *, run_id: str) -> "Pipeline":
         """Open a compiled pipeline, its defaults filled in."""
@@ -59,7 +65,7 @@ class Pipeline:
 
     def tasks(self) -> Iterator[str]:
         """Yield the names of the tasks, each after all that it depends on."""
-        tasks = self.spec["root"]["dag"]["tasks"]
+        tasks = self._tasks
         done: list[str] = []
         while len(done) < len(tasks):
             for name, task in tasks.items():
@@ -164,8 +170,7 @@ class Pipeline:
         }
 
     def _task(self, task: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.spec["root"]["dag"]["tasks"][task]
-        return found
+        return self._tasks[task]
 
     def _executor_input(self, task: str, component: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         inputs = self._task(task).get("inputs", {})

@@ -22,6 +22,16 @@ SHORT = (
 LONG = ("partition.num_peers=4", "pretrain.epochs=2", "distill.epochs=4")
 """Some 750 trials: long enough to be disturbed in the middle."""
 
+TUNED = (
+    "partition.num_peers=3",
+    "pretrain.epochs=2",
+    "distill.epochs=2",
+    "sweep.temperatures=[1.0, 4.0]",
+    "sweep.alphas=[0.1, 0.9]",
+    "tune.budget_fraction=0.3",
+)
+"""A tuner has some 100 trials to choose from, and may do a third of them."""
+
 TOGETHER = (
     "methods=[plain, pcl]",
     "num_seeds=1",
@@ -64,6 +74,7 @@ class Study:
     workers: int = 2
     settings: tuple[str, ...] = ("cpu_per_worker=500m", "memory_per_worker=1Gi", "shared_memory=128Mi")
     pipeline: str = "jointkd"
+    strategy: str = ""
     backend: str = "kubernetes"
     environment: dict[str, str] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -80,6 +91,8 @@ class Study:
         command = [sys.executable, "-m", "peerkd", "run", self.pipeline, "--output", str(self.output)]
         for each in self.overrides:
             command += ["--set", each]
+        if self.strategy:
+            command += ["--strategy", self.strategy]
         if self.backend == "kubernetes":
             settings = " ".join((f"namespace={NAMESPACE}", *self.settings))
             command += ["--backend", "kubernetes", "--workers", str(self.workers), "--store", self.store]
@@ -107,6 +120,11 @@ class Study:
 def trials_fingerprint(printed: str) -> str:
     """Return the fingerprint of the table of trials that a run has told."""
     return _fingerprint(printed, told=r"distill_pairs: (?:\[worker \d+\] )?[\d,]+ trials")
+
+
+def choices_fingerprint(printed: str) -> str:
+    """Return the fingerprint of the trials that a tuned study rests on."""
+    return _fingerprint(printed, told=r"tune_pairs: (?:\[worker \d+\] )?[\d,]+ trials for [\d.]+% of the [\w' ]+")
 
 
 def curves_fingerprint(printed: str) -> str:

@@ -1,12 +1,23 @@
 """The same study on the cluster and on this machine."""
 
+import secrets
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
 from tests.e2e.kubectl import items
-from tests.e2e.studies import NAMESPACE, SHORT, TOGETHER, Site, Study, curves_fingerprint, trials_fingerprint
+from tests.e2e.studies import (
+    NAMESPACE,
+    SHORT,
+    TOGETHER,
+    TUNED,
+    Site,
+    Study,
+    choices_fingerprint,
+    curves_fingerprint,
+    trials_fingerprint,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,6 +27,13 @@ def fingerprint_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> st
     ended = Study(site, tmp_path_factory.mktemp("here"), backend="local").run()
     assert ended.returncode == 0, ended.stdout
     return trials_fingerprint(ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def choices_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+    ended = Study(site, tmp_path_factory.mktemp("tuned"), TUNED, strategy="tune", backend="local").run()
+    assert ended.returncode == 0, ended.stdout
+    return choices_fingerprint(ended.stdout)
 
 
 def test_jobs_of_two_workers_under_restricted_find_what_a_laptop_finds(
@@ -33,6 +51,17 @@ def test_jobs_of_two_workers_under_restricted_find_what_a_laptop_finds(
     assert "distill_pairs: already done" in again.stdout
 
 
+def test_two_workers_tune_together_as_a_laptop_does(site: Site, tmp_path: Path, choices_here: str) -> None:
+    study = Study(site, tmp_path, TUNED, strategy="tune")
+    ended = study.run()
+    assert ended.returncode == 0, ended.stdout
+    assert choices_fingerprint(ended.stdout) == choices_here
+    (plan,) = (tmp_path / "report_choices").glob("*/plan.csv")
+    assert len(plan.read_text(encoding="utf-8").splitlines()) == 1 + 3, "a position for each two peers"
+    again = study.run()
+    assert "tune_pairs: already done" in again.stdout
+
+
 def test_pcl_under_ddp_finds_with_two_workers_what_two_processes_of_a_laptop_find(site: Site, tmp_path: Path) -> None:
     here = Study(site, tmp_path / "here", TOGETHER, pipeline="pcl", backend="local").run()
     assert here.returncode == 0, here.stdout
@@ -42,18 +71,34 @@ def test_pcl_under_ddp_finds_with_two_workers_what_two_processes_of_a_laptop_fin
 
 
 def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here: str) -> None:
-    arguments = {"overrides": " ".join(SHORT), "store": f"s3://peerkd/kfp-{id(site):x}", "num_workers": "2"}
-    pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=f"{id(site):x}")
-    logs = {
+    logs = _as_pods(site, strategy="sweep", overrides=SHORT)
+    assert trials_fingerprint(logs["distill-pairs"]) == fingerprint_here
+    assert items("pytorchjobs", namespace=NAMESPACE)
+
+
+def test_each_component_of_a_tuned_study_runs_as_a_pod_of_a_pipeline(site: Site, choices_here: str) -> None:
+    logs = _as_pods(site, strategy="tune", overrides=TUNED)
+    assert choices_fingerprint(logs["tune-pairs"]) == choices_here
+
+
+def _as_pods(site: Site, *, strategy: str, overrides: tuple[str, ...]) -> dict[str, str]:
+    """Run the tasks that a strategy takes, each as the pod that KFP would run; return their logs."""
+    run_id = secrets.token_hex(4)
+    arguments = {
+        "strategy": strategy,
+        "overrides": " ".join(overrides),
+        "store": f"s3://peerkd/kfp-{run_id}",
+        "num_workers": "2",
+    }
+    pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=run_id)
+    return {
         task: pipeline.run(
             task,
             namespace=NAMESPACE,
-            pod=f"task-{task}",
+            pod=f"task-{task}-{run_id}",
             image=site.control_image,
             service_account="peerkd-launcher",
             env=environment(site),
         )
         for task in pipeline.tasks()
     }
-    assert trials_fingerprint(logs["distill-pairs"]) == fingerprint_here
-    assert items("pytorchjobs", namespace=NAMESPACE)
