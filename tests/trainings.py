@@ -113,6 +113,5 @@ def all_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
     tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
     if state.mean:
         tensors |= {f"mean.{name}": tensor for name, tensor in state.mean.network.state_dict().items()}
-    for name, parameter in state.network.named_parameters():
-        tensors[f"momentum.{name}"] = state.optimizer.state[parameter]["momentum_buffer"]
+    tensors |= {f"momentum.{name}": momentum for name, momentum in state.optimizer.momenta.items()}
     return {name: tensor.clone() for name, tensor in tensors.items()}

@@ -17,7 +17,7 @@ from benchmarks.sweep.outcome import Outcome
 from benchmarks.sweep.study import Study
 from benchmarks.sweep.tasks import Task
 from peerkd.losses.distillation import joint_loss
-from peerkd.training.optimizers import learning_rate_at, set_learning_rate
+from peerkd.training.optimizers import learning_rate_at
 
 Way = Literal["vmap", "grouped"]
 
@@ -113,7 +113,7 @@ def train_group(study: Study, way: Way, tasks: list[Task]) -> list[Outcome]:
             with torch.no_grad():
                 teacher_logits_BK = {task.teacher: study.peer(task.teacher)(images_BCHW) for task in tasks}
             step = epoch * samples.num_batches + index
-            set_learning_rate(optimizer, learning_rate_at(step, num_steps=num_steps, recipe=recipe))
+            optimizer.param_groups[0]["lr"] = learning_rate_at(step, num_steps=num_steps, recipe=recipe)
             optimizer.zero_grad()
             losses = [
                 joint_loss(

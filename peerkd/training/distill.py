@@ -10,13 +10,7 @@ from torch import Tensor, nn
 
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.losses.distillation import joint_loss
-from peerkd.training.optimizers import (
-    build_optimizer,
-    learning_rate_at,
-    momenta_of,
-    restore_momenta,
-    set_learning_rate,
-)
+from peerkd.training.optimizers import Sgd, learning_rate_at
 from peerkd.training.precision import autocast
 from peerkd.training.samples import Batches
 
@@ -75,14 +69,12 @@ def distill(
         The momentum of each parameter, by name: with it and the student, training goes on as if it had not stopped.
     """
     conventions: ConventionsConfig = recipe.conventions
-    optimizer = build_optimizer(student, recipe)
-    restore_momenta(optimizer, student, momenta or {})
+    optimizer = Sgd(student, recipe, momenta)
     num_steps = recipe.epochs * samples.num_batches
     student.train()
     for epoch in epochs or range(recipe.epochs):
         for index, batch in enumerate(samples.batches(epoch)):
             step = epoch * samples.num_batches + index
-            set_learning_rate(optimizer, learning_rate_at(step, num_steps=num_steps, recipe=recipe))
             optimizer.zero_grad()
             with autocast(samples.device, recipe.precision):
                 logits_BK = student(batch.images_NCHW).float()
@@ -97,5 +89,5 @@ def distill(
                 scale_by_temperature_squared=conventions.scale_by_temperature_squared,
             )
             loss.backward()
-            optimizer.step()
-    return momenta_of(optimizer, student)
+            optimizer.step(learning_rate_at(step, num_steps=num_steps, recipe=recipe))
+    return optimizer.momenta

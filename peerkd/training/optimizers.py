@@ -5,20 +5,64 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from peerkd.config.training import RecipeConfig
 
 
-def build_optimizer(network: nn.Module, recipe: RecipeConfig) -> torch.optim.SGD:
-    """Build SGD with momentum as ``recipe`` says; the rate is set anew before every step."""
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        foreach=True,
-    )
+class Sgd:
+    """``torch.optim.SGD`` of one network, whose rate is given with each step.
+
+    Made of the function that torch's class is made of, and equal to it bit for bit. The class itself loads torch's
+    compiler when one is made, which takes a worker longer than all the rest of its start.
+
+    Args:
+        network: Its parameters are changed in place.
+        recipe: Momentum and weight decay.
+        momenta: Of each parameter, by name, if this goes on from an earlier training; copied.
+    """
+
+    def __init__(self, network: nn.Module, recipe: RecipeConfig, momenta: Mapping[str, Tensor] | None = None) -> None:
+        self._recipe = recipe
+        self._parameters: dict[str, Tensor] = dict(network.named_parameters())
+        self._momenta: dict[str, Tensor | None] = dict.fromkeys(self._parameters)
+        self.restore_momenta(momenta or {})
+
+    @property
+    def momenta(self) -> dict[str, Tensor]:
+        """The momentum of each parameter that has one, by the parameter's name."""
+        return {name: momentum for name, momentum in self._momenta.items() if momentum is not None}
+
+    def restore_momenta(self, momenta: Mapping[str, Tensor]) -> None:
+        """Take copies of what ``momenta`` gave, in the layout and on the device of each parameter."""
+        for name, momentum in momenta.items():
+            self._momenta[name] = torch.empty_like(self._parameters[name]).copy_(momentum).detach()
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Change every parameter that has a gradient."""
+        names = [name for name, parameter in self._parameters.items() if parameter.grad is not None]
+        parameters = [self._parameters[name] for name in names]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        momenta = [self._momenta[name] for name in names]
+        sgd(
+            parameters,
+            gradients,
+            momenta,
+            foreach=True,
+            weight_decay=self._recipe.weight_decay,
+            momentum=self._recipe.momentum,
+            lr=learning_rate,
+            dampening=0,
+            nesterov=self._recipe.nesterov,
+            maximize=False,
+        )
+        self._momenta.update(zip(names, momenta, strict=True))
 
 
 def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig) -> float:
@@ -36,24 +80,3 @@ def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig) -> floa
         case "multistep":
             factor = recipe.decay_factor ** sum(progress >= milestone for milestone in recipe.milestone_fractions)
     return recipe.learning_rate * factor
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the rate of every parameter group."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-
-
-def momenta_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
-    """Return the momentum of each parameter that has one, by the parameter's name."""
-    states = {name: optimizer.state[parameter] for name, parameter in network.named_parameters()}
-    return {
-        name: state["momentum_buffer"] for name, state in states.items() if state.get("momentum_buffer") is not None
-    }
-
-
-def restore_momenta(optimizer: torch.optim.Optimizer, network: nn.Module, momenta: Mapping[str, Tensor]) -> None:
-    """Give an optimiser what ``momenta_of`` returned."""
-    for name, parameter in network.named_parameters():
-        if name in momenta:
-            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])

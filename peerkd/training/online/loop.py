@@ -18,7 +18,7 @@ from peerkd.models.branched import BranchedNetwork
 from peerkd.training.online.group import ALONE, Group
 from peerkd.training.online.objectives import distillation_weight, loss_parts, num_views
 from peerkd.training.online.state import TrainingState
-from peerkd.training.optimizers import learning_rate_at, set_learning_rate
+from peerkd.training.optimizers import learning_rate_at
 from peerkd.training.precision import autocast
 from peerkd.training.samples import SampleSet
 
@@ -77,7 +77,6 @@ def train(
         state.network.train()
         for batch in samples.batches(epoch, num_views=views, first_batch=first_batch, part=group):
             rate = learning_rate_at(state.num_steps, num_steps=num_steps, recipe=recipe)
-            set_learning_rate(state.optimizer, rate)
             state.optimizer.zero_grad()
             with autocast(batch.labels_B.device, precision):
                 outputs = network(batch.images_NCHW, views).float()
@@ -87,7 +86,7 @@ def train(
             # Processes average their gradients: each loss weighs as its part of the batch does.
             share = len(batch.labels_B) * group.num_processes / batch.num_samples
             (loss if share == 1 else share * loss).backward()
-            state.optimizer.step()
+            state.optimizer.step(rate)
             if state.mean:
                 state.mean.update()
             state.num_steps += 1

@@ -10,7 +10,7 @@ from peerkd.models.branched import BranchedNetwork
 from peerkd.training.online.group import ALONE, Group
 from peerkd.training.online.mean import MeanNetwork
 from peerkd.training.online.state import TrainingState
-from peerkd.training.optimizers import build_optimizer
+from peerkd.training.optimizers import Sgd
 
 
 def prepare(
@@ -42,4 +42,4 @@ def prepare(
     mean = None
     if METHODS[method].has_mean_network:
         mean = MeanNetwork(network, ceiling=collaboration.mean_decay, batch_norm=collaboration.mean_batch_norm)
-    return TrainingState(network, build_optimizer(network, recipe), mean=mean), stepped
+    return TrainingState(network, Sgd(network, recipe), mean=mean), stepped

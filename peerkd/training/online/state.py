@@ -12,6 +12,7 @@ from torch import Tensor
 from peerkd.models.branched import BranchedNetwork
 from peerkd.training.checkpoints import copy_state, load_tensors, save_tensors
 from peerkd.training.online.mean import MeanNetwork
+from peerkd.training.optimizers import Sgd
 
 
 class TrainingState:
@@ -20,7 +21,7 @@ class TrainingState:
     Rate, weight of the distillation, order and views are functions of the step, so the step stands for all of them.
     """
 
-    def __init__(self, network: BranchedNetwork, optimizer: torch.optim.Optimizer, *, mean: MeanNetwork | None) -> None:
+    def __init__(self, network: BranchedNetwork, optimizer: Sgd, *, mean: MeanNetwork | None) -> None:
         self.network = network
         self.optimizer = optimizer
         self.mean = mean
@@ -61,10 +62,7 @@ class TrainingState:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.mean:
             tensors |= {f"mean.{name}": tensor for name, tensor in self.mean.network.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
+        tensors |= {f"momentum.{name}": momentum for name, momentum in self.optimizer.momenta.items()}
         tensors["sums"] = self.sums[None] if sums_of_processes is None else sums_of_processes
         tensors["generator.cpu"] = torch.get_rng_state()
         device = next(self.network.parameters()).device
@@ -94,10 +92,7 @@ class TrainingState:
         if self.mean:
             copy_state(_under("mean.", tensors), self.mean.network)
             self.mean.num_updates = progress["num_mean_updates"]
-        momenta = _under("momentum.", tensors)
-        for name, parameter in self.network.named_parameters():
-            if name in momenta:
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])
+        self.optimizer.restore_momenta(_under("momentum.", tensors))
         device = next(self.network.parameters()).device
         self.sums = tensors["sums"][rank].to(device)
         torch.set_rng_state(tensors["generator.cpu"])

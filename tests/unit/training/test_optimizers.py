@@ -1,10 +1,12 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from peerkd.config.training import RecipeConfig
-from peerkd.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
+from peerkd.training.optimizers import Sgd, learning_rate_at
 
 
 def rates(num_steps=8, **recipe):
@@ -32,14 +34,67 @@ def test_a_step_is_that_of_sgd_with_nesterov_momentum_and_weight_decay():
     layer = torch.nn.Linear(1, 1, bias=False)
     weight = layer.weight.item()
     recipe = RecipeConfig(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
-    optimizer = build_optimizer(layer, recipe)
+    optimizer = Sgd(layer, recipe)
     momentum = 0.0
     for rate in (0.1, 0.05):
-        set_learning_rate(optimizer, rate)
         optimizer.zero_grad()
         (3 * layer.weight.sum()).backward()
-        optimizer.step()
+        optimizer.step(rate)
         gradient = 3 + 0.01 * weight
         momentum = 0.9 * momentum + gradient
         weight -= rate * (gradient + 0.9 * momentum)
         assert layer.weight.item() == pytest.approx(weight, rel=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_it_is_torchs_own_bit_for_bit_and_goes_on_where_another_ended(momentum):
+    recipe = RecipeConfig(learning_rate=0.1, momentum=momentum, nesterov=momentum > 0, weight_decay=0.01)
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = torch.optim.SGD(
+        theirs.parameters(), lr=0.1, momentum=momentum, nesterov=momentum > 0, weight_decay=0.01, foreach=True
+    )
+    momenta = None
+    for rate in (0.1, 0.05, 0.025):
+        images_NCHW = torch.randn(2, 3, 5, 5)
+        own = Sgd(ours, recipe, momenta)
+        for network in (ours, theirs):
+            network.zero_grad()
+            network(images_NCHW).square().mean().backward()
+        own.step(rate)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        momenta = own.momenta
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
+    assert set(momenta) == ({"weight", "bias"} if momentum else set())
+
+
+def test_a_parameter_without_a_gradient_stays():
+    layer = torch.nn.Linear(2, 2)
+    before = layer.bias.clone()
+    optimizer = Sgd(layer, RecipeConfig(learning_rate=0.1, weight_decay=0.01))
+    layer.weight.sum().backward()
+    optimizer.step(0.1)
+    assert torch.equal(layer.bias, before)
+    assert set(optimizer.momenta) == {"weight"}
+    optimizer.zero_grad()
+    assert layer.weight.grad is None
+
+
+def test_a_training_loads_no_compiler():
+    program = """
+import sys
+import torch
+from peerkd.config.training import RecipeConfig
+from peerkd.models.build import build_network
+from peerkd.training.optimizers import Sgd
+
+network = build_network("small_cnn", image_shape_CHW=(1, 8, 8), num_classes=10, seed=0)
+optimizer = Sgd(network, RecipeConfig(learning_rate=0.1))
+network(torch.zeros(2, 1, 8, 8)).square().mean().backward()
+optimizer.step(0.1)
+print("torch._dynamo" in sys.modules)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("False\n", "")

@@ -44,7 +44,7 @@ def trained(training: Training) -> TrainingState:
         parts = loss_parts(training.method, collaboration, outputs, labels_B, mean_outputs=mean_outputs)
         state.optimizer.zero_grad()
         parts.total(1.0).backward()
-        state.optimizer.step()
+        state.optimizer.step(0.05)
         if state.mean:
             state.mean.update()
     return state
