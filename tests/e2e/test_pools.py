@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.e2e.ledger import breaches
 from tests.e2e.pools import Share
 
 KUEUE = "kueue-system"
-INDEX_OF_SENT_BACK = 9000
+INDEX_OF_SENT_BACK, INDEX_OF_STRANDED = 9000, 9001
 SETTINGS, SETTINGS_FILE = "kueue-manager-config", "controller_manager_config.yaml"
 
 
@@ -41,16 +42,27 @@ def kueue() -> Iterator[None]:
     remove()
     if kube.kubectl("get", "nodes", "-l", "peerkd.io/pool", "-o", "name"):
         pytest.skip("the cluster has pools of its own")
-    shipped = yaml.safe_load((pools.ROOT / "manifests/third-party/kueue/settings.yaml").read_text(encoding="utf-8"))
-    settings = yaml.safe_load(shipped["data"][SETTINGS_FILE])
-    settings["waitForPodsReady"] |= {"timeout": "120s", "recoveryTimeout": "10s"}
-    settings["waitForPodsReady"]["requeuingStrategy"] |= {"backoffBaseSeconds": 1, "backoffMaxSeconds": 5}
     try:
-        configure({**before["data"], SETTINGS_FILE: yaml.safe_dump(settings)})
+        configure({**before["data"], SETTINGS_FILE: settings(recovery="10s")})
         yield
         remove()
     finally:
         configure(before["data"])
+
+
+@pytest.fixture
+def patient_kueue(kueue: None) -> None:
+    """Kueue that itself sends no job back, however long that is without its node."""
+    configure({SETTINGS_FILE: settings(recovery="1h")})
+
+
+def settings(*, recovery: str) -> str:
+    """Return Kueue's shipped settings with times that a test can wait for."""
+    shipped = yaml.safe_load((pools.ROOT / "manifests/third-party/kueue/settings.yaml").read_text(encoding="utf-8"))
+    changed = yaml.safe_load(shipped["data"][SETTINGS_FILE])
+    changed["waitForPodsReady"] |= {"timeout": "120s", "recoveryTimeout": recovery}
+    changed["waitForPodsReady"]["requeuingStrategy"] |= {"backoffBaseSeconds": 1, "backoffMaxSeconds": 5}
+    return yaml.safe_dump(changed)
 
 
 @pytest.fixture(scope="module")
@@ -223,34 +235,69 @@ def test_the_reaper_is_light(record: Record) -> None:
 
 def test_the_reaper_lets_into_the_queue_again_what_was_sent_back(kueue: None, tmp_path: Path) -> None:
     """As one does that is started after another was killed between its two steps."""
+    name, namespace = job_at_work(tmp_path, INDEX_OF_SENT_BACK)
+    change = json.dumps({"metadata": {"labels": {LABEL_SENT_BACK: "true"}}, "spec": {"active": False}})
+    workload = workload_of(name, namespace)["metadata"]["name"]
+    kube.kubectl("patch", "workload", workload, "-n", namespace, "--type=merge", "-p", change)
+    kube.wait_until(lambda: condition_of(name, namespace, "Suspended"), seconds=60, what="the job out of its pool")
+    assert "admission" not in workload_of(name, namespace)["status"]
+    with reaper(namespace):
+        kube.wait_until(lambda: condition_of(name, namespace, "Succeeded"), seconds=200, what="its end")
+    assert_is_in_its_queue_as_others(workload_of(name, namespace))
+
+
+def test_the_reaper_sends_back_a_job_that_lost_its_node_where_kueue_does_not(
+    patient_kueue: None, tmp_path: Path
+) -> None:
+    name, namespace = job_at_work(tmp_path, INDEX_OF_STRANDED)
+    with reaper(namespace):
+        pools.lose("on-demand")
+        kube.wait_until(lambda: condition_of(name, namespace, "Suspended"), seconds=240, what="the job sent back")
+        pools.size("on-demand", 1)
+        kube.wait_until(lambda: condition_of(name, namespace, "Succeeded"), seconds=240, what="its end")
+    found = workload_of(name, namespace)
+    assert_is_in_its_queue_as_others(found)
+    evictions = found["status"]["schedulingStats"]["evictions"]
+    assert [each["reason"] for each in evictions] == ["Deactivated"]
+
+
+def job_at_work(folder: Path, index: int) -> tuple[str, str]:
+    """Return the name and the namespace of a job that runs on the only node of its pool."""
     kube.apply(*pools.namespaces())
-    objects = pools.queues(tmp_path)
+    objects = pools.queues(folder)
     kube.wait_until(lambda: are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
     for pool in pools.NODES:
         pools.lose(pool)
     pools.size("on-demand", 1)
-    job = pools.job(OTHER, INDEX_OF_SENT_BACK, seconds=40)
+    job = pools.job(OTHER, index, seconds=40)
     name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
     pools.send([job])
     kube.wait_until(lambda: condition_of(name, namespace, "Running"), seconds=90, what="the job at work")
+    return name, namespace
 
-    def workload() -> dict[str, Any]:
-        labels = f"{LABEL_JOB_OF_WORKLOAD}={uid_of(name, namespace)}"
-        (found,) = kube.items("workloads.kueue.x-k8s.io", namespace=namespace, labels=labels)
-        return found
 
-    change = json.dumps({"metadata": {"labels": {LABEL_SENT_BACK: "true"}}, "spec": {"active": False}})
-    kube.kubectl("patch", "workload", workload()["metadata"]["name"], "-n", namespace, "--type=merge", "-p", change)
-    kube.wait_until(lambda: condition_of(name, namespace, "Suspended"), seconds=60, what="the job out of its pool")
-    assert "admission" not in workload()["status"]
-    reaper = gpu_study.start_control("reaper", namespace=namespace, patience_seconds=10)
+def workload_of(name: str, namespace: str) -> dict[str, Any]:
+    """Return what Kueue knows of a job."""
+    labels = f"{LABEL_JOB_OF_WORKLOAD}={uid_of(name, namespace)}"
+    (found,) = kube.items("workloads.kueue.x-k8s.io", namespace=namespace, labels=labels)
+    return found
+
+
+def assert_is_in_its_queue_as_others(workload: dict[str, Any]) -> None:
+    """Check that nothing is left of its having been sent back."""
+    assert workload["spec"].get("active", True)
+    assert LABEL_SENT_BACK not in workload["metadata"]["labels"]
+
+
+@contextmanager
+def reaper(namespace: str) -> Iterator[None]:
+    """A reaper of one namespace, in a hurry."""
+    process = gpu_study.start_control("reaper", namespace=namespace, patience_seconds=10)
     try:
-        kube.wait_until(lambda: condition_of(name, namespace, "Succeeded"), seconds=200, what="its end")
+        yield
     finally:
-        reaper.kill()
-        reaper.communicate()
-    assert workload()["spec"].get("active", True)
-    assert LABEL_SENT_BACK not in workload()["metadata"]["labels"]
+        process.kill()
+        process.communicate()
 
 
 def test_the_check_of_quotas_can_fail() -> None:

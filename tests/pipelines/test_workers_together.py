@@ -33,10 +33,11 @@ def test_two_workers_of_this_machine_make_what_one_makes(finished, tmp_path):
     assert "worker 1: " in process.stdout
 
 
-@pytest.mark.parametrize("num_processes", [1, 2])
-def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes):
+@pytest.mark.parametrize(("num_processes", "num_seeds"), [(1, 2), (2, 1)])
+def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes, num_seeds):
     """With runs of their own; and with a process each in every run."""
-    settings = [*TINY_STUDY, "methods=[pcl]", f"training.num_processes={num_processes}"]
+    sizes = [f"training.num_processes={num_processes}", f"num_seeds={num_seeds}"]
+    settings = [*TINY_STUDY, "methods=[pcl]", *sizes]
     outputs = [tmp_path / "one", tmp_path / "two"]
     for output, options in zip(outputs, ([], ["--workers", "2"]), strict=True):
         process = subprocess.run(
@@ -48,7 +49,7 @@ def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes)
         )
         assert process.returncode == 0, process.stderr
     one, two = ({path.name: path.read_bytes() for path in output.glob("train_pcl/*/networks/*")} for output in outputs)
-    assert len(one) == 4
+    assert len(one) == 2 * num_seeds
     assert one == two
 
 
