@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _NO_GPU
     layouts = _layouts(arguments.device)
     loads = [load_average()]
-    sections, all_agree = [], True
+    sections, document, all_agree = [], "", True
     with tempfile.TemporaryDirectory(prefix="peerkd-bench-") as temporary:
         folder = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,17 +57,21 @@ def main(words: Sequence[str] | None = None) -> int:
             section, agrees = _time_workload(name, workload, folder, arguments, layouts)
             sections.append(section)
             all_agree = all_agree and agrees
-    loads.append(load_average())
+            document = _document(sections, loads, arguments.device, layouts)
+            if arguments.output:
+                # What there is so far, since a workload takes minutes.
+                arguments.output.write_text(document, encoding="utf-8")
+    print(document, end="")
+    return 0 if all_agree else _DISAGREEMENT
+
+
+def _document(sections: Sequence[str], loads: Sequence[float], device: str, layouts: Sequence[Layout]) -> str:
     facts = {
         "Machine": describe_processor(),
-        "Device": "the processor" if arguments.device == "cpu" else _gpu_name(),
-        **closing_facts(loads, own_load=layouts[0].num_processes),
+        "Device": "the processor" if device == "cpu" else _gpu_name(),
+        **closing_facts([*loads, load_average()], own_load=layouts[0].num_processes),
     }
-    document = "\n\n".join(["# Time of a sweep", facts_table(facts), *sections]) + "\n"
-    print(document, end="")
-    if arguments.output:
-        arguments.output.write_text(document, encoding="utf-8")
-    return 0 if all_agree else _DISAGREEMENT
+    return "\n\n".join(["# Time of a sweep", facts_table(facts), *sections]) + "\n"
 
 
 def compare_all(all_measured: Sequence[Measured]) -> dict[tuple[str, str], Agreement]:

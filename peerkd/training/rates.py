@@ -25,7 +25,7 @@ from peerkd.training.checkpoints import save_tensors
 from peerkd.training.forecast import Rates, SampleCounts
 from peerkd.training.inputs import PretrainInputs, SweepInputs
 from peerkd.training.plan import Trial, Unit, settings
-from peerkd.training.stacked.students import STACKABLE
+from peerkd.training.stacked.students import pays
 from peerkd.training.sweep import Sweep
 from peerkd.training.workers import Perform
 
@@ -85,7 +85,7 @@ def start(config: ExperimentConfig, size: SourceSize, samples: SampleCounts, dev
 def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.device) -> Rates:
     """Return the rates of one architecture with the recipes and precisions of an experiment."""
     # Students that train many at once are only measured so.
-    is_tiny = architecture in STACKABLE
+    is_tiny = pays(architecture, image_shape_CHW=inputs.size.image_shape_CHW)
     num_settings = len(settings(inputs.config, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
     pilot = _Scale(
