@@ -26,8 +26,8 @@ TUNED = (
     "partition.num_peers=3",
     "pretrain.epochs=2",
     "distill.epochs=2",
-    "sweep.temperatures=[1.0, 4.0]",
-    "sweep.alphas=[0.1, 0.9]",
+    "sweep.temperatures=[1.0,4.0]",
+    "sweep.alphas=[0.1,0.9]",
     "tune.budget_fraction=0.3",
 )
 """A tuner has some 100 trials to choose from, and may do a third of them."""
