@@ -135,6 +135,14 @@ def tune(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Of each tuner that draws.")] = 5,
     metric: Annotated[str, typer.Option(help="global_accuracy or own_accuracy.")] = "global_accuracy",
+    own_weight: Annotated[
+        float | None,
+        typer.Option(metavar="WEIGHT", help="Of own accuracy in a mean with global accuracy, in place of --metric."),
+    ] = None,
+    max_own_drop: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="The most own accuracy on validation that a choice may cost: 0.02."),
+    ] = None,
     augmented: Annotated[
         bool, typer.Option("--augmented", help="The sweeps augmented their views: teachers count for each epoch.")
     ] = False,
@@ -150,6 +158,8 @@ def tune(
         budgets=budget or [],
         num_seeds=seeds,
         metric=metric,
+        own_weight=own_weight,
+        max_own_drop=max_own_drop,
         is_augmented=augmented,
         output=output,
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import typer
 
-from peerkd.results.selection import Metric
+from peerkd.results.objective import OWN_WEIGHTS, Objective
 from peerkd.tuning.contest import Standing, compete, standings, together
 from peerkd.tuning.replay import check_budgets, load_earlier, load_replay
 from peerkd.tuning.sweep_table import table_path
@@ -26,6 +26,8 @@ def tune(
     budgets: Sequence[float],
     num_seeds: int,
     metric: str,
+    own_weight: float | None,
+    max_own_drop: float | None,
     is_augmented: bool,
     output: Path | None,
 ) -> None:
@@ -37,7 +39,9 @@ def tune(
         tuners: Names; none for all.
         budgets: Shares of a full sweep's cost; none for ``BUDGETS``.
         num_seeds: For each tuner that draws.
-        metric: The accuracy whose gains count.
+        metric: The accuracy whose gains count, where no weight says it.
+        own_weight: Of the own accuracy in a mean with the global one. None: as the metric says.
+        max_own_drop: The most that a choice may lose of own accuracy on validation. None: no limit.
         is_augmented: Whether the sweeps augmented their views.
         output: Also write the table there as Markdown, or the numbers as CSV.
 
@@ -50,17 +54,17 @@ def tune(
     check_budgets(budgets)
     if num_seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {num_seeds}.")
-    if metric not in get_args(Metric):
-        raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric}.")
-    wanted: Metric = "own_accuracy" if metric == "own_accuracy" else "global_accuracy"
+    objective = _objective(metric, own_weight=own_weight, max_own_drop=max_own_drop)
     if output is not None:
         _check_output(output)
 
     paths = [table_path(path).resolve() for path in replays]
     if len(set(paths)) < len(paths):
         raise ValueError(f"replay must name each table once, got {', '.join(map(str, replays))}.")
-    loaded = [load_replay(path, metric=wanted, is_augmented=is_augmented) for path in paths]
-    earlier = {path: load_earlier(path, metric=wanted) for path in (table_path(prior).resolve() for prior in priors)}
+    loaded = [load_replay(path, objective=objective, is_augmented=is_augmented) for path in paths]
+    earlier = {
+        path: load_earlier(path, objective=objective) for path in (table_path(prior).resolve() for prior in priors)
+    }
     experiments = _distinct([str(path) for path in paths], [replay.name for replay in loaded])
     reached: list[Standing] = []
     for name in names:
@@ -73,10 +77,17 @@ def tune(
         if len(loaded) > 1:
             reached.extend(together(of_budget) for of_budget in zip(*by_experiment, strict=True))
     references = {name: replay.reference for name, replay in zip(experiments, loaded, strict=True)}
-    text = markdown(reached, references, metric=metric, num_priors=len(earlier))
+    text = markdown(reached, references, objective=objective, num_priors=len(earlier))
     typer.echo(text, nl=False)
     if output is not None:
         output.write_text(to_csv(reached) if output.suffix == ".csv" else text, encoding="utf-8")
+
+
+def _objective(metric: str, *, own_weight: float | None, max_own_drop: float | None) -> Objective:
+    weights = {str(name): weight for name, weight in OWN_WEIGHTS.items()}
+    if metric not in weights:
+        raise ValueError(f"metric must be one of {', '.join(weights)}, got {metric}.")
+    return Objective(own_weight=weights[metric] if own_weight is None else own_weight, max_own_drop=max_own_drop)
 
 
 def _check_output(output: Path) -> None:

@@ -13,7 +13,15 @@ STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 
 
 class TuneConfig(StrictConfig):
-    """For ``--strategy tune``: the settings are those of ``sweep``, the objective is its ``selection_metric``."""
+    """For ``--strategy tune``: the settings are those of ``sweep``."""
+
+    own_weight: float | None = Field(default=None, ge=0, le=1)
+    """What is chosen by: 0 for global accuracy, 1 for that on the student's own distribution, between them a mean of
+    both. Null: as ``sweep.selection_metric`` says, 0 or 1."""
+
+    max_own_drop: float | None = Field(default=None, ge=0, le=1)
+    """Limit on forgetting: choose no setting that was not seen to keep the student's own accuracy on validation to
+    within this fraction. Null: no limit."""
 
     budget_fraction: float = Field(default=0.05, gt=0, le=1)
     """Share of the full sweep's cost, counted in training samples; forward passes count a third."""

@@ -29,7 +29,7 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field("test_gain", pa.float64(), "Of the chosen setting; null where it was not tried to the end"),
     ]
 )
-"""Every column with its type and, as metadata, its meaning. Gains are of the accuracy that the sweep chooses by."""
+"""Every column with its type and, as metadata, its meaning. Gains are what the study chooses by."""
 
 CURVE_SCHEMA: Final = pa.schema(
     [

@@ -97,7 +97,8 @@ _CHOICES: Final = """\
 `tune_pairs/<fingerprint>/choices.parquet` in the store has one row for each ordered pair of peers: what a tuned study
 (`peerkd run jointkd --strategy tune`) has decided for it.
 
-- Gains are differences of accuracies, fractions; of the accuracy that `sweep.selection_metric` names.
+- Gains are differences of accuracies, fractions; of global and own accuracy as `tune.own_weight` weighs them, or of the
+  one that `sweep.selection_metric` names.
 - `validation` has chosen, so its gains promise too much; `test` is only there where the chosen trial was done whole.
 - Beside it lie `trials.parquet`, the [trials](results-table.md) that were done, whole or in part as `epochs` says;
   `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`: what the choices would have

@@ -18,8 +18,9 @@ from peerkd.metrics.progress import say
 from peerkd.reporting.choices import html, tables
 from peerkd.reporting.choices.findings import StudyCost, compute_findings
 from peerkd.reporting.wording import setting
-from peerkd.results import choices
+from peerkd.results import choices, objective
 from peerkd.results.cost import to_csv
+from peerkd.results.front import front
 from peerkd.results.table import mapped_table
 from peerkd.stages import build_report, pretrain_peers, tune_pairs
 from peerkd.stages.cost import gather_accounts
@@ -77,9 +78,11 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
         untried = untried_settings(config, trials)
+        had_together = front(trials, objective=objective.of_study(config), num_pairs=study.metadata["num_pairs"])
     findings = compute_findings(
         choices.read_table(folder / tune_pairs.CHOICES_NAME, choices.CHOICES),
         choices.read_table(folder / tune_pairs.CURVE_NAME, choices.CURVE),
+        front=had_together,
         untried_settings=untried,
         cost=StudyCost(**{field.name: study.metadata[field.name] for field in fields(StudyCost)}),
     )

@@ -1,6 +1,7 @@
 """Stage: a tuner chooses what every ordered pair distils under, for a share of what trying everything costs."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
+from peerkd.results import objective
 from peerkd.stages.launched import LaunchOptions, obtain
 from peerkd.stages.opened_store import open_stage_store
 
@@ -78,7 +80,8 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
     The version of the program is part of it, since what a tuner asks for follows from how it is written.
     """
-    grid = {"temperatures", "alphas", "transfer_sets", "selection_metric"}
+    grid = {"temperatures", "alphas", "transfer_sets"}
+    in_objective = {"own_weight", "max_own_drop"}
     return keys.key(
         NAME,
         {
@@ -87,7 +90,8 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
             "sweep": config.sweep.model_dump(mode="json", include=grid),
             "default_transfer_set": config.sweep.resolved_default_transfer_set,
             "augmentation": config.augmentation.model_dump(mode="json"),
-            "tune": config.tune.model_dump(mode="json"),
+            "objective": asdict(objective.of_study(config)),
+            "tune": config.tune.model_dump(mode="json", exclude=in_objective),
             "seed": config.seed,
             "tuner": TUNER,
             "peerkd": version("peerkd"),

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
-from peerkd.results.selection import Metric
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results.objective import Objective
 from peerkd.tuning.accounting import Account
-from peerkd.tuning.protocol import Earlier, Measurement, Tuner
+from peerkd.tuning.protocol import Ask, Earlier, Measurement, Tuner
 from peerkd.tuning.scoring import Judge, Reference, Score, reference
+from peerkd.tuning.seen import Seen, only_seen, without_forbidden
 from peerkd.tuning.space import Space
 from peerkd.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
 
@@ -27,10 +28,13 @@ class Replay:
     name: str
     space: Space
     gains_QSE: FloatArray
-    """On validation after each epoch: fractions."""
+    """On validation after each epoch, as a tuner is told of them: fractions."""
 
     judge: Judge
     """Has the test gains. Never given to a tuner."""
+
+    is_allowed_QSE: BoolArray | None = None
+    """Where a limit on forgetting is kept on validation. None: there is no limit."""
 
     is_augmented: bool = False
     """Whether a teacher's logits must be computed again for each epoch."""
@@ -38,7 +42,8 @@ class Replay:
     @property
     def reference(self) -> Reference:
         """What can be had from its pairs."""
-        return reference(self.space, self.gains_QSE[:, :, -1], self.judge)
+        is_allowed_QS = None if self.is_allowed_QSE is None else self.is_allowed_QSE[:, :, -1]
+        return reference(self.space, self.gains_QSE[:, :, -1], self.judge, is_allowed_QS=is_allowed_QS)
 
     @property
     def earlier(self) -> Earlier:
@@ -49,6 +54,12 @@ class Replay:
         """Return an account on which nothing is charged yet."""
         return Account(self.space, is_augmented=self.is_augmented)
 
+    def answer(self, ask: Ask) -> Seen:
+        """Return what a measurement shows."""
+        place = ask.pair, ask.setting, ask.num_epochs - 1
+        is_allowed = self.is_allowed_QSE is None or bool(self.is_allowed_QSE[place])
+        return Seen(float(self.gains_QSE[place]), is_allowed)
+
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
         """Return the benchmark of some pairs, by their places; its references and its full cost are theirs alone."""
         places = np.asarray(pairs, dtype=np.int64)
@@ -57,6 +68,7 @@ class Replay:
             space=self.space.restricted(places),
             gains_QSE=self.gains_QSE[places],
             judge=self.judge.restricted(places),
+            is_allowed_QSE=None if self.is_allowed_QSE is None else self.is_allowed_QSE[places],
             is_augmented=self.is_augmented,
         )
 
@@ -77,7 +89,7 @@ def play(
     """Let a tuner ask until each budget is spent, and score what it would choose then.
 
     It gets one answer at a time. The first ask that would overspend ends a budget; with the next larger budget it is
-    answered.
+    answered. Under a limit on forgetting, a choice counts only if it was measured and keeps the limit; see ``seen``.
 
     Args:
         tuner: Fresh, and told nothing of the replay.
@@ -94,6 +106,7 @@ def play(
     account.charge_forward(num_forward_samples)
     seconds, scores = seconds_so_far, []
     waiting = None
+    seen: dict[tuple[int, int], Seen] = {}
     for budget in budgets:
         while True:
             if waiting is None:
@@ -103,14 +116,16 @@ def play(
             if waiting is None or not account.fits(waiting, budget):
                 break
             account.charge(waiting)
-            gain = float(replay.gains_QSE[waiting.pair, waiting.setting, waiting.num_epochs - 1])
+            answer = seen[waiting.pair, waiting.setting] = replay.answer(waiting)
             started = time.perf_counter()
-            tuner.tell(Measurement(waiting, gain))
+            tuner.tell(Measurement(waiting, answer.gain))
             seconds += time.perf_counter() - started
             waiting = None
         started = time.perf_counter()
         choices_Q = tuner.choices()
         seconds += time.perf_counter() - started
+        if replay.is_allowed_QSE is not None:
+            choices_Q = only_seen(without_forbidden(choices_Q, seen), seen)
         scores.append(
             Score(
                 budget=budget,
@@ -142,7 +157,7 @@ def check_budgets(budgets: Sequence[float]) -> None:
 def load_replay(
     path: Path,
     *,
-    metric: Metric = "global_accuracy",
+    objective: Objective | None = None,
     default_transfer_set: str | None = None,
     is_augmented: bool = False,
 ) -> Replay:
@@ -150,30 +165,31 @@ def load_replay(
 
     Args:
         path: Of the table of trials, or of the folder that holds it as ``trials.parquet``.
-        metric: The accuracy whose gains count.
+        objective: Says whose gains count, and what they may cost. None: global accuracy, whatever it costs.
         default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
         is_augmented: Whether the sweep augmented its views; only costs depend on it.
 
     Raises:
         ValueError: If this is no table of trials or one without what a replay needs, or a pair lacks a setting.
     """
-    path = table_path(path)
-    sweep = read_sweep(path, metric=metric, default_transfer_set=default_transfer_set)
+    path, objective = table_path(path), objective or Objective()
+    sweep = read_sweep(path, objective=objective, default_transfer_set=default_transfer_set)
     return Replay(
         name=path.parent.name if path.name == TRIALS_NAME else path.stem,
         space=sweep.space,
-        gains_QSE=sweep.validation_gains_QSE,
-        judge=Judge(sweep.test_gains_QS),
+        gains_QSE=objective.worth(sweep.validation_gains_QSE),
+        judge=Judge(objective.gains(sweep.test_gains_QS)),
+        is_allowed_QSE=objective.allows(sweep.validation_gains_QSE) if objective.is_limited else None,
         is_augmented=is_augmented,
     )
 
 
-def load_earlier(path: Path, *, metric: Metric = "global_accuracy", default_transfer_set: str | None = None) -> Earlier:
+def load_earlier(path: Path, *, objective: Objective | None = None, default_transfer_set: str | None = None) -> Earlier:
     """Read a full sweep's table as what a tuner may start from; accuracies by epoch are not needed.
 
     Raises:
         ValueError: As for ``load_replay``.
     """
-    path = table_path(path)
-    sweep = read_sweep(path, metric=metric, default_transfer_set=default_transfer_set, by_epoch=False)
-    return Earlier(space=sweep.space, gains_QS=sweep.validation_gains_QSE[:, :, -1])
+    path, objective = table_path(path), objective or Objective()
+    sweep = read_sweep(path, objective=objective, default_transfer_set=default_transfer_set, by_epoch=False)
+    return Earlier(space=sweep.space, gains_QS=objective.worth(sweep.validation_gains_QSE)[:, :, -1])

@@ -2,7 +2,8 @@
 
 Only what is here knows test gains. The references are those of the same pairs: the full sweep's choice for each pair,
 the best single setting for all pairs, both by validation, and the untuned default. A pair that is left as it is gains
-0; the full sweep's choice may leave pairs too, by the same rule.
+0; the full sweep's choice may leave pairs too, by the same rule. Under a limit on forgetting, one setting for all pairs
+leaves those where it breaks the limit on validation.
 
 Shape suffixes: Q = ordered pairs, S = settings.
 """
@@ -13,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from peerkd.config.sweep import DEFAULT_TEMPERATURE
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.selection import default_weight
 from peerkd.tuning.space import NO_SETTING, Space
 
@@ -91,14 +92,29 @@ class Judge:
         return Judge(self._test_gains_QS[pairs])
 
 
-def reference(space: Space, validation_gains_QS: FloatArray, judge: Judge) -> Reference:
-    """Return what can be had: choices by validation gains of whole trials, worth what the judge says."""
+def reference(
+    space: Space, validation_gains_QS: FloatArray, judge: Judge, *, is_allowed_QS: BoolArray | None = None
+) -> Reference:
+    """Return what can be had: choices by validation gains of whole trials, worth what the judge says.
+
+    Args:
+        space: What can be chosen.
+        validation_gains_QS: As a tuner is told of them.
+        judge: Of the same pairs.
+        is_allowed_QS: Where a limit on forgetting is kept. None: there is no limit.
+    """
     preference = Preference(space)
-    single = preference.best(validation_gains_QS.mean(axis=0))
+    if is_allowed_QS is None:
+        is_allowed_QS = np.ones(validation_gains_QS.shape, dtype=np.bool_)
+
+    def for_all(setting: int) -> IntArray:
+        return np.where(is_allowed_QS[:, setting], setting, NO_SETTING)
+
+    single = preference.best(np.where(is_allowed_QS, validation_gains_QS, 0.0).mean(axis=0))
     return Reference(
         full=judge.mean_gain(preference.best_or_none(validation_gains_QS)),
-        single=judge.mean_gain(np.full(space.num_pairs, single)),
-        default=judge.mean_gain(np.full(space.num_pairs, space.default_setting)),
+        single=judge.mean_gain(for_all(single)),
+        default=judge.mean_gain(for_all(space.default_setting)),
     )
 
 

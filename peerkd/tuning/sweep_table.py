@@ -3,7 +3,7 @@
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial, F = features, R = rows of the table.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results.arrays import FloatArray, IntArray
-from peerkd.results.selection import Metric, default_weight
+from peerkd.results.objective import Objective
+from peerkd.results.selection import default_weight
 from peerkd.results.table import TRANSFER_SETS
 from peerkd.tuning.space import SettingOnSet, Space
 
@@ -30,13 +31,13 @@ _SETTING_COLUMNS: Final = ("transfer_set", "temperature", "alpha", "distillation
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sweep:
-    """Gains of every pair under every setting, as fractions."""
+    """Gains of every pair under every setting, as fractions, for each scope that the objective looks at."""
 
     space: Space
-    validation_gains_QSE: FloatArray
+    validation_gains_QSE: Mapping[str, FloatArray]
     """After each epoch; only after the last (E = 1) where nothing else was asked for."""
 
-    test_gains_QS: FloatArray
+    test_gains_QS: Mapping[str, FloatArray]
     """Of whole trials."""
 
 
@@ -45,14 +46,14 @@ def table_path(path: Path) -> Path:
     return path / TRIALS_NAME if path.is_dir() else path
 
 
-def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None, by_epoch: bool = True) -> Sweep:
+def read_sweep(path: Path, *, objective: Objective, default_transfer_set: str | None, by_epoch: bool = True) -> Sweep:
     """Read the distillations of a full sweep; controls are left out.
 
     Only the columns that count are read, so that a table of another version serves as well.
 
     Args:
         path: Of the table of trials. ``features.parquet`` may lie beside it.
-        metric: The accuracy whose gains count.
+        objective: Says whose gains count.
         default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
         by_epoch: Whether what each epoch brought is wanted, or only what whole trials did.
 
@@ -60,11 +61,13 @@ def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None, 
         ValueError: If this is no table of trials, or one without accuracies by epoch where they are wanted, or a pair
             lacks a setting.
     """
-    scope = metric.removesuffix("_accuracy")
-    before, test_gain = f"validation_{scope}_accuracy_before", f"test_{scope}_gain"
-    after = f"validation_{scope}_accuracy_{'by_epoch' if by_epoch else 'after'}"
-    plain = (*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs", before, test_gain)
-    table = _distillations(path, plain, after)
+    scopes, moment = objective.scopes, "by_epoch" if by_epoch else "after"
+    before = {scope: f"validation_{scope}_accuracy_before" for scope in scopes}
+    after = {scope: f"validation_{scope}_accuracy_{moment}" for scope in scopes}
+    test_gain = {scope: f"test_{scope}_gain" for scope in scopes}
+    identity = (*_PAIR_COLUMNS, *_SETTING_COLUMNS)
+    plain = (*identity, "num_transfer_samples", "epochs", *before.values(), *test_gain.values())
+    table = _distillations(path, plain, tuple(after.values()))
     pair_of_R = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
     setting_of_R = [
         SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in _SETTING_COLUMNS), strict=True)
@@ -73,7 +76,6 @@ def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None, 
     settings = sorted(set(setting_of_R), key=_order)
     rows_QS = _rows(pair_of_R, setting_of_R, pairs=pairs, settings=settings, path=path)
     num_epochs = _num_epochs(table, path)
-    accuracies_RE = _accuracies(table[after], num_epochs, path)
     feature_names, features_QF = _features(path.parent / _FEATURES_NAME, pairs)
     students_Q, teachers_Q = np.array(pairs, dtype=np.int64).T
     return Sweep(
@@ -87,21 +89,26 @@ def read_sweep(path: Path, *, metric: Metric, default_transfer_set: str | None, 
             feature_names=feature_names,
             features_QF=features_QF,
         ),
-        validation_gains_QSE=(accuracies_RE - table[before].to_numpy()[:, None])[rows_QS],
-        test_gains_QS=table[test_gain].to_numpy()[rows_QS],
+        validation_gains_QSE={
+            scope: (_accuracies(table[after[scope]], num_epochs, path) - table[before[scope]].to_numpy()[:, None])[
+                rows_QS
+            ]
+            for scope in scopes
+        },
+        test_gains_QS={scope: table[test_gain[scope]].to_numpy()[rows_QS] for scope in scopes},
     )
 
 
-def _distillations(path: Path, plain: Sequence[str], after: str) -> pa.Table:
-    """Read columns of the trials that have a teacher's weight; ``after`` may be one by epoch."""
+def _distillations(path: Path, plain: Sequence[str], after: Sequence[str]) -> pa.Table:
+    """Read columns of the trials that have a teacher's weight; those of ``after`` may be by epoch."""
     there = _column_names(path)
     missing = [name for name in plain if name not in there]
     if missing:
         raise ValueError(f"{path} must be a table of trials, got one that lacks {', '.join(missing)}.")
-    if after not in there:
+    if not there.issuperset(after):
         raise ValueError(_without_epochs(path))
     try:
-        table = pq.read_table(path, columns=[*plain, after])
+        table = pq.read_table(path, columns=[*plain, *after])
         table = table.filter(pc.greater(table["distillation_weight"], 0)).combine_chunks()
     except pa.ArrowException as error:
         raise ValueError(f"{path} must be a table of trials, got values of other kinds.") from error
@@ -110,7 +117,7 @@ def _distillations(path: Path, plain: Sequence[str], after: str) -> pa.Table:
     empty = [name for name in plain if table[name].null_count]
     if empty:
         raise ValueError(f"{path} must have a value of {', '.join(empty)} for each distillation.")
-    if table[after].null_count:
+    if any(table[name].null_count for name in after):
         raise ValueError(_without_epochs(path))
     return table
 

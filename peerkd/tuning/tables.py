@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from peerkd.results.intervals import Estimate
+from peerkd.results.objective import Objective
 from peerkd.tuning.contest import ALL, Standing
 from peerkd.tuning.scoring import Reference
 
@@ -16,6 +17,11 @@ CONVENTIONS: Final = (
     "pair (100 %), both chosen on validation; a dash where that is no better. Regret: the full sweep's gain minus "
     "this. Budget and cost: shares of what the full sweep costs, controls apart, in samples trained on; a sample that "
     "goes forward only counts a third. A tuner's measurements, its teachers' logits and its features are counted."
+)
+
+LIMIT: Final = (
+    "{rule} A pair whose choice was not measured is left. So it is with the default and the best single setting: pairs "
+    "on which they break the limit are left."
 )
 
 _COLUMNS: Final = (
@@ -32,14 +38,15 @@ _COLUMNS: Final = (
 
 
 def markdown(
-    standings: Sequence[Standing], references: Mapping[str, Reference], *, metric: str, num_priors: int
+    standings: Sequence[Standing], references: Mapping[str, Reference], *, objective: Objective, num_priors: int
 ) -> str:
     """Return conventions, references and one table: of the one experiment, or of all together where there are more."""
     shown = [each for each in standings if each.experiment == ALL] or list(standings)
     lines = [
-        f"# Tuners, by gain of {metric.replace('_', ' ')}",
+        f"# Tuners, by gain of {objective.accuracy_in_words}",
         "",
         CONVENTIONS,
+        *(("", LIMIT.format(rule=objective.limit_in_words)) if objective.is_limited else ()),
         "",
         _means_of(shown, references),
         f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."

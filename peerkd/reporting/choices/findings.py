@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.results.arrays import FloatArray
+from peerkd.results.front import FrontPoint
 from peerkd.results.intervals import Estimate, mean_over_pairs
 
 
@@ -92,6 +93,9 @@ class Findings:
     mean_validation_of_tested: Estimate
     """Of the same pairs, what they seemed to gain on validation, which chose them."""
 
+    front: Sequence[FrontPoint]
+    """What the trials would have given under other weights of the two accuracies."""
+
     untried_settings: Sequence[str]
     cost: StudyCost
 
@@ -118,7 +122,12 @@ _FIELDS: Final = (
 
 
 def compute_findings(
-    choices: pa.Table, curve: pa.Table, *, untried_settings: Sequence[str], cost: StudyCost
+    choices: pa.Table,
+    curve: pa.Table,
+    *,
+    front: Sequence[FrontPoint],
+    untried_settings: Sequence[str],
+    cost: StudyCost,
 ) -> Findings:
     """Return what follows from the table of choices and the curve of a study."""
     made = [
@@ -145,6 +154,7 @@ def compute_findings(
         mean_expected=mean_over_pairs(expected_PP),
         mean_test=mean_over_pairs(test_PP),
         mean_validation_of_tested=mean_over_pairs(seen_PP),
+        front=front,
         untried_settings=untried_settings,
         cost=cost,
     )

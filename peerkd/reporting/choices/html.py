@@ -4,18 +4,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from peerkd.reporting import charts, heatmaps, page, palette, wording
-from peerkd.reporting.choices import curve
+from peerkd.reporting.choices import curve, front
 from peerkd.reporting.choices.findings import Findings
 from peerkd.reporting.choices.headline import headline
 from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.heatmaps import Cell, HeatMap
 from peerkd.reporting.palette import step_class
+from peerkd.results import objective
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
     "plan": "Who should teach whom",
     "settings": "Chosen settings",
     "gains": "Gain by pair",
+    "front": "Global against own accuracy",
     "curve": "Gain against cost",
     "untried": "What was not tried",
     "run": "What was run",
@@ -33,6 +35,7 @@ def render(findings: Findings, facts: RunFacts) -> str:
 
 
 def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
+    aim = objective.of_study(facts.config)
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {
         "findings": findings,
@@ -46,7 +49,8 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "palette_css": palette.css(),
         "limit": limit,
         "num_steps": palette.NUM_STEPS,
-        "metric": facts.config.sweep.selection_metric.replace("_", " "),
+        "metric": aim.accuracy_in_words,
+        "limit_sentence": aim.limit_in_words,
         "loss_formula": wording.loss_formula(facts.config.distill.conventions),
         "conventions": wording.conventions_in_words(facts.config.distill.conventions),
         "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
@@ -59,6 +63,8 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "trials_map": _trials_map(findings),
         "curve": curve.curve_chart_data(findings.curve),
         "curve_height": curve.HEIGHT,
+        "front_chart": front.front_chart_data(findings.front),
+        "front_height": front.HEIGHT,
         "chart_width": charts.WIDTH,
         "max_plan": _MAX_PLAN,
     }

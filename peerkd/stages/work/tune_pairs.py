@@ -9,7 +9,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
-from peerkd.results import arrow, choices
+from peerkd.results import arrow, choices, objective
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine
 from peerkd.stages.shards import SCRATCH
@@ -147,13 +147,14 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
         lambda: tuners.build(TUNER, space, seed=setup.config.seed, earlier=()),
         account,
         budget_fraction=tune.budget_fraction,
+        is_limited=objective.of_study(setup.config).is_limited,
     )
     return LeadCourse(
         course,
         study,
         setup.workspace,
         stage=NAME,
-        metric=setup.config.sweep.selection_metric,
+        objective=objective.of_study(setup.config),
         max_seconds=tune.max_seconds,
     )
 
@@ -178,7 +179,7 @@ def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) ->
     """Write the tables of a study that is over, and return what to say of it."""
     folder = setup.workspace.folder
     seconds = lead.end(sharing)
-    decided = Decided(course, lead.study, metric=setup.config.sweep.selection_metric)
+    decided = Decided(course, lead.study, objective=objective.of_study(setup.config))
     trials = write_trials(
         decided.seen(course.last_records(sharing.records())), folder / TRIALS_NAME, scratch_folder=folder / SCRATCH
     )

@@ -75,6 +75,24 @@ def test_the_table_can_be_written_as_it_is_printed(peerkd, sweeps: list[str], tm
     assert [row[1] for row in rows_of(outcome)] == ["1 %", "2 %", "5 %", "10 %"]
 
 
+def test_a_mix_and_a_limit_are_told_and_change_what_is_chosen(peerkd, sweeps: list[str], tmp_path: Path) -> None:
+    def full(*options: str) -> str:
+        outcome = peerkd("tune", "--replay", "a", "--tuner", "random", "--budget", "1", "--seeds", "1", *options)
+        assert (outcome.exit_code, outcome.err) == (0, "")
+        (line,) = [line for line in outcome.out.splitlines() if line.startswith("- a: full sweep")]
+        assert rows_of(outcome)[0][4] == "0.00"
+        texts.append(outcome.out)
+        return line
+
+    texts: list[str] = []
+    lines = [full(), full("--own-weight", "0.5"), full("--own-weight", "0.5", "--max-own-drop", "0.01")]
+    assert len(set(lines)) == 3
+    assert full("--own-weight", "1") == full("--metric", "own_accuracy")
+    assert texts[1].startswith("# Tuners, by gain of accuracy (50 % global, 50 % own)\n")
+    assert "own accuracy." not in texts[1]
+    assert "the student loses at most 1 points of its own accuracy. A pair whose choice was not measured" in texts[2]
+
+
 def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str]) -> None:
     command = ("tune", "--replay", "a", "--tuner", "successive_halving", "--budget", "1", "--seeds", "1")
     plain, augmented = (float(rows_of(peerkd(*command, *more))[0][5]) for more in ((), ("--augmented",)))
@@ -96,6 +114,8 @@ def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str])
         (("--replay", "a", "--budget", "2"), "budget must be at least one share from 0 to 1, got [2.0]."),
         (("--replay", "a", "--seeds", "0"), "seeds must be at least 1, got 0."),
         (("--replay", "a", "--metric", "loss"), "metric must be one of global_accuracy, own_accuracy, got loss."),
+        (("--replay", "a", "--own-weight", "2"), "own_weight must be from 0 to 1, got 2.0."),
+        (("--replay", "a", "--max-own-drop", "-0.1"), "max_own_drop must be from 0 to 1, got -0.1."),
         (("--replay", "a", "--output", "out.txt"), "output must be a file that ends in .md or .csv, got out.txt."),
         (("--replay", "a", "--output", "no/out.md"), "output must be a file in a folder that is there, got no/out.md."),
     ],

@@ -192,12 +192,37 @@ def test_when_the_time_is_over_no_further_round_is_begun(tuned):
     assert study.metadata["spent_share"] < 0.05
 
 
+def test_a_study_of_both_accuracies_with_a_limit_chooses_by_them(tuned):
+    own_weight, limit = 0.25, 0.02
+    study = tuned(f"tune.own_weight={own_weight} tune.max_own_drop={limit}")
+    trials = {identity(row): row for row in study.trials}
+    losses = [row for row in study.trials if row["validation_own_gain"] < -limit]
+    assert losses
+    chosen = [row for row in study.choices if row["decision"] == "distil"]
+    assert chosen
+    for row in chosen:
+        trial = trials[identity(row)]
+        assert trial["validation_own_gain"] >= -limit - 1e-9
+        for split in ("validation", "test"):
+            mean = (1 - own_weight) * trial[f"{split}_global_gain"] + own_weight * trial[f"{split}_own_gain"]
+            assert row[f"{split}_gain"] == pytest.approx(mean)
+    page_of = report_choices.report(
+        config(f"tune.own_weight={own_weight} tune.max_own_drop={limit}"), study.manifest, study.store
+    )
+    page = (study.store.fetch(page_of.key) / "report.html").read_text()
+    assert "accuracy (75 % global, 25 % own)" in page
+    assert "loses at most 2 points of its own accuracy" in page
+    assert '0.25 <span class="muted">this study</span>' in page
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
         ("tune.budget_fraction=0", "tune.budget_fraction must be greater than 0, got 0."),
         ("tune.budget_fraction=1.5", "tune.budget_fraction must be less than or equal to 1, got 1.5."),
         ("tune.max_seconds=0", "tune.max_seconds must be greater than 0, got 0."),
+        ("tune.own_weight=1.1", "tune.own_weight must be less than or equal to 1, got 1.1."),
+        ("tune.max_own_drop=-0.1", "tune.max_own_drop must be greater than or equal to 0, got -0.1."),
         ("tune.patience=3", "tune.patience is not a key of the config, got 3."),
     ],
 )
@@ -212,6 +237,10 @@ def test_bad_values_are_refused_in_one_sentence(override, sentence):
         ("tune.budget_fraction=0.2", True),
         ("tune.max_seconds=100", True),
         ("sweep.selection_metric=own_accuracy", True),
+        ("tune.own_weight=0.5", True),
+        ("tune.own_weight=0", False),
+        ("sweep.selection_metric=own_accuracy tune.own_weight=0", False),
+        ("tune.max_own_drop=0.1", True),
         ("sweep.default_transfer_set=both", True),
         ("sweep.default_transfer_set=student", False),
         ("compute.num_workers=7", False),

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from peerkd.results.objective import Objective
 from peerkd.tuning.protocol import Ask, Measurement, Tuner
 from peerkd.tuning.replay import Replay, load_replay
 from tests.tables import Study
@@ -49,25 +50,38 @@ def replay(sweep: pa.Table, written: Callable[..., Path]) -> Replay:
 
 @pytest.fixture
 def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Replay]:
-    """Return a replay in which one setting of each pair is far the best on validation, from the first epoch on."""
+    """Return a replay in which one setting of each pair is far the best on validation, from the first epoch on.
 
-    def plant(seed: int = 0, *, one_for_all: bool = False, test_sign: float = 1.0) -> tuple[Replay, np.ndarray]:
+    It gains on the student's own classes as much as on all. With ``tempting``, the setting after it gains that.
+    """
+
+    def plant(
+        seed: int = 0,
+        *,
+        one_for_all: bool = False,
+        test_sign: float = 1.0,
+        objective: Objective | None = None,
+        tempting: tuple[float, float] | None = None,
+    ) -> tuple[Replay, np.ndarray]:
         rows = sweep.to_pylist()
         pairs = sorted({(row["student"], row["teacher"]) for row in rows if row["teacher"] is not None})
         settings = sorted({setting_of(row) for row in rows if row["distillation_weight"] > 0})
         drawn = np.random.default_rng(seed).integers(len(settings), size=len(pairs))
         drawn = np.full_like(drawn, drawn[0]) if one_for_all else drawn
         best = {pair: settings[place] for pair, place in zip(pairs, drawn, strict=True)}
-        by_epoch, test = [], []
+        after_best = dict(zip(settings, settings[1:] + settings[:1], strict=True))
+        columns: dict[str, list[object]] = {}
         for number, row in enumerate(rows):
-            is_best = best.get((row["student"], row["teacher"])) == setting_of(row)
-            gain = 0.2 if is_best else 0.001 * (number % 7)
-            before = row["validation_global_accuracy_before"]
-            by_epoch.append([before + gain * part for part in (0.5, 0.8, 1.0)])
-            test.append(test_sign * gain)
-        found = load_replay(
-            written(sweep, name="planted", validation_global_accuracy_by_epoch=by_epoch, test_global_gain=test)
-        )
+            of_pair = best.get((row["student"], row["teacher"]))
+            gains = (0.2, 0.2) if of_pair == setting_of(row) else (0.001 * (number % 7),) * 2
+            if tempting and after_best.get(of_pair) == setting_of(row):
+                gains = tempting
+            for scope, gain in zip(("global", "own"), gains, strict=True):
+                before = row[f"validation_{scope}_accuracy_before"]
+                by_epoch = [before + gain * part for part in (0.5, 0.8, 1.0)]
+                columns.setdefault(f"validation_{scope}_accuracy_by_epoch", []).append(by_epoch)
+                columns.setdefault(f"test_{scope}_gain", []).append(test_sign * gain)
+        found = load_replay(written(sweep, name="planted", **columns), objective=objective)
         places = {(each.transfer_set, each.temperature, each.alpha): n for n, each in enumerate(found.space.settings)}
         return found, np.array([places[best[pair]] for pair in pairs])
 

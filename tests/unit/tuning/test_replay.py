@@ -3,6 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from peerkd.results.objective import Objective
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask, Measurement
 from peerkd.tuning.replay import Replay, check_budgets, play
@@ -94,8 +95,20 @@ def test_the_whole_sweep_recovers_all(replay: Replay) -> None:
     assert score.num_trials == len(everything)
 
 
-def test_a_choice_follows_validation_where_test_says_the_opposite(planted: Callable[..., tuple]) -> None:
-    replay, best = planted(test_sign=-1.0)
+OBJECTIVES = [
+    Objective(),
+    Objective(own_weight=1.0),
+    Objective(own_weight=0.4),
+    Objective(max_own_drop=0.02),
+    Objective(own_weight=0.4, max_own_drop=0.0),
+]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_choice_follows_validation_where_test_says_the_opposite(
+    planted: Callable[..., tuple], objective: Objective
+) -> None:
+    replay, best = planted(test_sign=-1.0, objective=objective)
     for name in ("random", "portfolio", "tpe", "hyperband"):
         tuner = build(name, replay.space, seed=0, earlier=())
         (score,) = play(tuner, replay, [1.0])
@@ -104,9 +117,60 @@ def test_a_choice_follows_validation_where_test_says_the_opposite(planted: Calla
         assert score.reference.full == pytest.approx(-0.2)
 
 
-def test_nothing_that_a_tuner_gets_holds_a_test_gain(planted: Callable[..., tuple]) -> None:
-    first, _ = planted()
-    second, _ = planted(test_sign=-1.0)
+TEMPTING = (0.4, -0.1)
+"""Global and own gain of the setting after the best one."""
+
+
+@pytest.mark.parametrize(
+    ("objective", "gain"),
+    [
+        (Objective(), 0.4),
+        (Objective(own_weight=1.0), 0.2),
+        (Objective(own_weight=0.3), 0.7 * 0.4 - 0.3 * 0.1),
+        (Objective(own_weight=0.5), 0.2),
+        (Objective(max_own_drop=0.1), 0.4),
+        (Objective(max_own_drop=0.09), 0.2),
+        (Objective(own_weight=0.3, max_own_drop=0.09), 0.2),
+    ],
+)
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_each_objective_has_its_own_right_choice(
+    planted: Callable[..., tuple], objective: Objective, gain: float, name: str
+) -> None:
+    replay, best = planted(objective=objective, tempting=TEMPTING)
+    tuner = build(name, replay.space, seed=0, earlier=())
+    (score,) = play(tuner, replay, [1.0])
+    assert score.reference.full == pytest.approx(gain)
+    assert score.gain == pytest.approx(gain)
+    is_best = gain == 0.2
+    assert (tuner.choices() == best).all() == is_best
+
+
+def test_a_choice_that_was_seen_to_break_the_limit_or_was_not_seen_is_not_made(planted: Callable[..., tuple]) -> None:
+    objective = Objective(max_own_drop=0.05)
+    replay, best = planted(objective=objective, tempting=TEMPTING)
+    tempting = replay.gains_QSE[:, :, -1].argmin(axis=1)
+
+    class Stubborn(Listed):
+        def choices(self) -> np.ndarray:
+            return tempting
+
+    asks = [Ask(0, int(tempting[0]), 3), Ask(0, int(best[0]), 3), Ask(1, int(tempting[1]), 3), Ask(2, int(best[2]), 1)]
+    tuner = Stubborn(asks, 12)
+    (score,) = play(tuner, replay, [1.0])
+    # The second of pair 0, which was seen to be good, in place of what the tuner wants; all else is left.
+    assert score.num_pairs_left == 11
+    assert score.gain == pytest.approx(0.2 / 12)
+    assert [measurement.gain for measurement in tuner.told] == pytest.approx([-0.1, 0.2, -0.1, 0.1])
+    unlimited, _ = planted(tempting=TEMPTING)
+    (free,) = play(Stubborn([], 12), unlimited, [1.0])
+    assert free.gain == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_nothing_that_a_tuner_gets_holds_a_test_gain(planted: Callable[..., tuple], objective: Objective) -> None:
+    first, _ = planted(objective=objective)
+    second, _ = planted(test_sign=-1.0, objective=objective)
     told = []
     for replay in (first, second):
         tuner = Recorded(build("portfolio", replay.space, seed=0, earlier=[replay.earlier]))

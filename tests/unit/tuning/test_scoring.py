@@ -31,6 +31,15 @@ def test_choices_and_the_single_setting_are_made_on_validation_and_told_on_test(
     assert known.default == pytest.approx((0.1 + 0.2 + 0.3) / 3)
 
 
+def test_one_setting_for_all_leaves_the_pairs_on_which_it_breaks_the_limit() -> None:
+    validation = np.array([[0.4, 0.1, 0.1], [-0.3, 0.2, -0.1], [-0.4, 0.1, -0.3]])
+    is_allowed = np.array([[True, True, True], [False, True, False], [False, False, True]])
+    test = np.array([[0.01, 0.02, 0.04], [1.0, 0.08, 1.0], [1.0, 1.0, -0.16]])
+    known = reference(space(3), validation, Judge(test), is_allowed_QS=is_allowed)
+    assert known.single == pytest.approx(0.01 / 3)  # 0.4 on the first pair is more than 0.1 and 0.2 on two
+    assert known.default == pytest.approx((0.04 + 0 - 0.16) / 3)
+
+
 def test_a_tie_goes_to_what_changes_fewest_things() -> None:
     preference = Preference(space(1))
     assert preference.best(np.array([0.2, 0.2, 0.2])) == 2

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from peerkd.results.objective import OWN_WEIGHTS, Objective
 from peerkd.tuning.replay import Replay, load_earlier, load_replay
 from tests.tables import Study
 from tests.unit.tuning.conftest import NUM_EPOCHS, NUM_PAIRS, NUM_SETTINGS, STUDY
@@ -31,7 +32,7 @@ def test_pairs_and_settings_are_in_the_tables_order(replay: Replay, sweep: pa.Ta
 
 @pytest.mark.parametrize("metric", ["global_accuracy", "own_accuracy"])
 def test_gains_are_those_of_the_rows(sweep: pa.Table, written: Callable[..., Path], metric: str) -> None:
-    replay = load_replay(written(sweep), metric=metric)
+    replay = load_replay(written(sweep), objective=Objective(own_weight=OWN_WEIGHTS[metric]))
     scope, space = metric.removesuffix("_accuracy"), replay.space
     chosen = np.random.default_rng(0).integers(NUM_SETTINGS, size=NUM_PAIRS)
     expected = []

@@ -5,8 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from peerkd.artifacts.store import Workspace
 from peerkd.metrics.progress import say
+from peerkd.results.arrays import FloatArray
+from peerkd.results.objective import Objective
 from peerkd.stages.shards import SCRATCH, Shard, write_whole
 from peerkd.stages.sharing import Record, Sharing
 from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards_of
@@ -14,6 +18,7 @@ from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.study import Study
 from peerkd.training.inputs import Leg, LegsTogether, state_name
 from peerkd.training.plan import Setting, Trial, record_identity
+from peerkd.tuning.seen import Seen
 from peerkd.tuning.space import Space
 
 STATES: Final = f"{SCRATCH}states/"
@@ -130,12 +135,12 @@ class LeadCourse:
         workspace: Workspace,
         *,
         stage: str,
-        metric: str,
+        objective: Objective,
         max_seconds: float | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._course, self.study, self._workspace = course, study, workspace
-        self._stage, self._metric, self._max_seconds = stage, metric, max_seconds
+        self._stage, self._objective, self._max_seconds = stage, objective, max_seconds
         self._clock, self._began_at, self._earlier_seconds = clock, clock(), 0.0
         self._said_at = -_SAY_SECONDS
 
@@ -162,7 +167,7 @@ class LeadCourse:
             number = self.study.num_told
             if not sharing.is_done(self._course.shards[number]):
                 return False
-            self.study.tell(self._gains(sharing, number))
+            self.study.tell(self._seen(sharing, number))
             self._say_so()
         return True
 
@@ -171,15 +176,13 @@ class LeadCourse:
             self._said_at = self._clock()
             say(self._stage, self.study.how_far())
 
-    def _gains(self, sharing: Sharing, number: int) -> list[float]:
-        before, after = (f"validation_{self._metric}_{moment}" for moment in ("before", "after"))
-        gains = {
-            identity(record): record[after] - record[before] for record in sharing.records(self._course.shards[number])
-        }
-        return [
-            gains[*self._course.trial(ask.pair, ask.setting).identity, ask.num_epochs]
-            for ask in self._course.rounds[number].asks
-        ]
+    def _seen(self, sharing: Sharing, number: int) -> list[Seen]:
+        records = {identity(record): record for record in sharing.records(self._course.shards[number])}
+        asks = self._course.rounds[number].asks
+        asked = [records[*self._course.trial(ask.pair, ask.setting).identity, ask.num_epochs] for ask in asks]
+        gains = gains_of(asked, self._objective, split="validation")
+        worth, is_allowed = self._objective.worth(gains).tolist(), self._objective.allows(gains).tolist()
+        return [Seen(*each) for each in zip(worth, is_allowed, strict=True)]
 
     def _next(self, sharing: Sharing) -> Round | None:
         saved = self._course.read(sharing)
@@ -205,6 +208,19 @@ class LeadCourse:
 def identity(record: Record) -> tuple[object, ...]:
     """Return what tells a record from all others of a study: its trial, and how far that was done."""
     return (*record_identity(record), record["epochs"])
+
+
+def gains_of(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:
+    """Return what trials gain on a split (one value a record), for each scope that an objective looks at."""
+    return {
+        scope: np.array(
+            [
+                record[f"{split}_{scope}_accuracy_after"] - record[f"{split}_{scope}_accuracy_before"]
+                for record in records
+            ]
+        )
+        for scope in objective.scopes
+    }
 
 
 def _part(leg: Leg, trials: Sequence[Trial], *, first_epoch: int) -> list[Leg]:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from peerkd.results.choices import Decision
+from peerkd.results.objective import Objective
 from peerkd.stages.sharing import Record
-from peerkd.stages.work.tuning.course import Course
+from peerkd.stages.work.tuning.course import Course, gains_of
 from peerkd.stages.work.tuning.study import Study
 from peerkd.training.plan import record_identity
 from peerkd.tuning.space import NO_SETTING
@@ -16,8 +17,8 @@ from peerkd.tuning.space import NO_SETTING
 class Decided:
     """The rows of the table of choices. Test accuracy is looked at here for the first time, when all is chosen."""
 
-    def __init__(self, course: Course, study: Study, *, metric: str) -> None:
-        self._course, self._study, self._metric = course, study, metric
+    def __init__(self, course: Course, study: Study, *, objective: Objective) -> None:
+        self._course, self._study, self._objective = course, study, objective
         self._outcome = study.outcome()
         self._chosen = {
             self._course.trial(pair, setting).identity: pair
@@ -28,11 +29,11 @@ class Decided:
 
     def seen(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records of trials as they come, and keep what the chosen ones gain on test."""
-        before, after = (f"test_{self._metric}_{moment}" for moment in ("before", "after"))
         for record in records:
             pair = self._chosen.get(record_identity(record))
             if pair is not None and record["epochs"] == self._study.space.num_epochs:
-                self._test_gains[pair] = record[after] - record[before]
+                (gain,) = self._objective.gains(gains_of([record], self._objective, split="test")).tolist()
+                self._test_gains[pair] = gain
             yield record
 
     def rows(self) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.stages.work.tuning.rounds import Phase, Progress, Round
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask, Measurement, Tuner
+from peerkd.tuning.seen import Seen, only_seen, without_forbidden
 from peerkd.tuning.space import NO_SETTING, Space
 
 FINISH_FRACTION: Final = 0.2
@@ -71,13 +72,21 @@ class CurvePoint(NamedTuple):
 class Outcome:
     """The choices, with what was seen and what is expected of them."""
 
+    wanted_Q: IntArray
+    """What the tuner chooses, without what was seen to break a limit on forgetting."""
+
     choices_Q: IntArray
+    """What is chosen. Under a limit, a setting that was wanted and never measured is not: nobody saw it keep it."""
+
     gains_Q: FloatArray
     """Observed on validation, at the last epoch that was measured; NaN where the choice was not tried."""
 
+    promised_Q: FloatArray
+    """What is expected of what is wanted: as the tuner predicts it, or else as it was seen; NaN where neither is."""
+
     predicted_Q: FloatArray
     deviations_Q: FloatArray
-    """NaN where the tuner does not predict."""
+    """NaN where the tuner does not predict, or chose something else."""
 
 
 def round_size(num_affordable: float) -> int:
@@ -103,9 +112,20 @@ class Study:
         account: Account,
         *,
         budget_fraction: float,
+        is_limited: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.space, self.account = space, account
+        """Begin.
+
+        Args:
+            space: What can be tried.
+            build_tuner: Called once.
+            account: With what was spent before.
+            budget_fraction: Of the full sweep's cost.
+            is_limited: Whether a choice must have been measured, and have kept within a limit on forgetting.
+            clock: For the tuner's own time.
+        """
+        self.space, self.account, self._is_limited = space, account, is_limited
         self._budget = budget_fraction * account.full
         self._clock = clock
         mean_cost = float(space.num_samples_QS.mean()) * space.num_epochs
@@ -113,7 +133,7 @@ class Study:
         self._is_searching, self._must_wait = True, False
         self._put_off: list[Ask] = []
         self._spent_after: list[float] = []
-        self._gains: dict[tuple[int, int], float] = {}
+        self._seen: dict[tuple[int, int], Seen] = {}
         self.progress = Progress()
         self.rounds: list[Round] = []
         self.num_told = 0
@@ -131,13 +151,13 @@ class Study:
         may_be_behind = self._is_searching and not self._must_wait
         return max(len(self.rounds) - 1, 0) if may_be_behind else len(self.rounds)
 
-    def tell(self, gains: Sequence[float]) -> None:
-        """Take in the gains on validation of the next round, in the order of its asks."""
+    def tell(self, seen: Sequence[Seen]) -> None:
+        """Take in what validation shows of the next round, in the order of its asks."""
         made = self.rounds[self.num_told]
         with self._timed():
-            for ask, gain in zip(made.asks, gains, strict=True):
-                self._gains[ask.pair, ask.setting] = gain
-                self._tuner.tell(Measurement(ask, gain))
+            for ask, shown in zip(made.asks, seen, strict=True):
+                self._seen[ask.pair, ask.setting] = shown
+                self._tuner.tell(Measurement(ask, shown.gain))
         self.num_told += 1
         self._outcome = None
         # A tuner may think long about its choices, so they are asked for now and then, not after every round.
@@ -152,10 +172,10 @@ class Study:
 
     def how_far(self) -> str:
         """Return in words what is known so far."""
-        num_pairs = len({pair for pair, _ in self._gains})
+        num_pairs = len({pair for pair, _ in self._seen})
         share = self._spent_after[self.num_told - 1] if self.num_told else 0.0
         return (
-            f"round {self.num_told}: {len(self._gains):,} trials of {num_pairs:,} pairs for {share:.2%} of the full "
+            f"round {self.num_told}: {len(self._seen):,} trials of {num_pairs:,} pairs for {share:.2%} of the full "
             "sweep's cost"
         )
 
@@ -206,8 +226,23 @@ class Study:
             predicted_Q, deviations_Q = (
                 self._tuner.predicted() if isinstance(self._tuner, Predicting) else (nothing_Q, nothing_Q)
             )
-        gains_Q = np.array([self._gains.get(key, np.nan) for key in enumerate(choices_Q.tolist())])
-        return Outcome(choices_Q=choices_Q, gains_Q=gains_Q, predicted_Q=predicted_Q, deviations_Q=deviations_Q)
+        wanted_Q = without_forbidden(choices_Q, self._seen)
+        made_Q = only_seen(wanted_Q, self._seen) if self._is_limited else wanted_Q
+        # To leave a student is no prediction.
+        other_Q = np.where(made_Q == NO_SETTING, 0.0 * predicted_Q, np.nan)
+        is_predicted_Q = (wanted_Q == choices_Q) & ~np.isnan(predicted_Q)
+        return Outcome(
+            wanted_Q=wanted_Q,
+            choices_Q=made_Q,
+            gains_Q=self._gains(made_Q),
+            promised_Q=np.where(is_predicted_Q, predicted_Q, self._gains(wanted_Q)),
+            predicted_Q=np.where(made_Q == choices_Q, predicted_Q, other_Q),
+            deviations_Q=np.where(made_Q == choices_Q, deviations_Q, other_Q),
+        )
+
+    def _gains(self, choices_Q: IntArray) -> FloatArray:
+        seen = [self._seen.get(key) for key in enumerate(choices_Q.tolist())]
+        return np.array([np.nan if shown is None else shown.gain for shown in seen])
 
     def _search(self) -> list[Ask]:
         under_way = {(ask.pair, ask.setting) for made in self.rounds[self.num_told :] for ask in made.asks}
@@ -249,14 +284,13 @@ class Study:
         """Yield what would do the chosen trials to their end."""
         outcome, num_epochs = self.outcome(), self.space.num_epochs
         for pair in self._by_promise(outcome):
-            setting = int(outcome.choices_Q[pair])
+            setting = int(outcome.wanted_Q[pair])
             if setting != NO_SETTING and self.progress.epochs(pair, setting) < num_epochs:
                 yield Ask(pair, setting, num_epochs)
 
     def _by_promise(self, outcome: Outcome) -> list[int]:
         """Return the pairs, those first whose choice is expected to bring most; what was measured counts before."""
-        expected_Q = np.where(np.isnan(outcome.predicted_Q), outcome.gains_Q, outcome.predicted_Q)
-        order_Q = np.argsort(-np.nan_to_num(expected_Q, nan=-np.inf), kind="stable")
+        order_Q = np.argsort(-np.nan_to_num(outcome.promised_Q, nan=-np.inf), kind="stable")
         return [int(pair) for pair in order_Q]
 
     def _round(self, phase: Phase, asks: Sequence[Ask], seconds: float, *, reason: str = "") -> Round:
@@ -271,12 +305,12 @@ class Study:
             round=made.number,
             phase=made.phase,
             spent_share=self._spent_after[made.number],
-            num_trials=len(self._gains),
-            num_pairs_tried=len({pair for pair, _ in self._gains}),
+            num_trials=len(self._seen),
+            num_pairs_tried=len({pair for pair, _ in self._seen}),
             num_pairs_distilled=int(is_distilled_Q.sum()),
             num_chosen_measured=int((is_distilled_Q & ~np.isnan(outcome.gains_Q)).sum()),
             mean_observed_gain=float(np.nan_to_num(outcome.gains_Q, nan=0.0).mean()),
-            mean_predicted_gain=None if np.isnan(outcome.predicted_Q).any() else float(outcome.predicted_Q.mean()),
+            mean_predicted_gain=_mean_predicted(outcome),
         )
 
     @contextmanager
@@ -286,6 +320,13 @@ class Study:
             yield
         finally:
             self.tuner_seconds += self._clock() - started
+
+
+def _mean_predicted(outcome: Outcome) -> float | None:
+    """Return the mean over all pairs, a choice that took the place of a forbidden one counting what was seen of it."""
+    if np.isnan(outcome.predicted_Q).all():
+        return None
+    return float(np.where(np.isnan(outcome.predicted_Q), outcome.gains_Q, outcome.predicted_Q).mean())
 
 
 class _Tab:

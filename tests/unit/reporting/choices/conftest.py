@@ -4,6 +4,7 @@ import pytest
 
 from peerkd.reporting.choices.findings import StudyCost, compute_findings
 from peerkd.results import choices as tables
+from peerkd.results.front import FrontPoint
 
 LEAVE = dict.fromkeys(("transfer_set", "temperature", "alpha", "distillation_weight"))
 SETTING = {"transfer_set": "both", "temperature": 4.0, "alpha": 0.9, "distillation_weight": 0.9}
@@ -60,6 +61,18 @@ def point(number, share, observed, predicted):
     }
 
 
+def front_point(weight, validation, test, *, num=3, is_of_study=False):
+    """With global and own gain of each split."""
+    names = [f"{split}_{scope}_gain" for split in ("validation", "test") for scope in ("global", "own")]
+    gains = dict(zip(names, (*validation, *test), strict=True))
+    return FrontPoint(own_weight=weight, is_of_study=is_of_study, num_distilled=num, **gains)
+
+
+FRONT = (
+    front_point(0.0, (0.04, -0.02), (0.03, -0.03), is_of_study=True),
+    front_point(0.5, (0.03, 0.01), (0.02, 0.0)),
+    front_point(1.0, (0.0, 0.02), (-0.01, 0.01), num=2),
+)
 CURVE = (point(0, 0.02, 0.01, 0.015), point(1, 0.0487, 0.02, 0.02))
 
 
@@ -71,6 +84,7 @@ def conclude():
         return compute_findings(
             tables.assemble(rows, tables.CHOICES),
             tables.assemble(curve, tables.CURVE),
+            front=FRONT,
             untried_settings=untried,
             cost=COST,
         )

@@ -3,11 +3,12 @@ import re
 import pytest
 
 from peerkd.reporting.choices.curve import curve_chart_data
+from peerkd.reporting.choices.front import front_chart_data
 from peerkd.reporting.choices.html import SECTIONS, render
 from peerkd.reporting.choices.tables import terminal_summary
 from tests.pages import Page
 from tests.tables import Study
-from tests.unit.reporting.choices.conftest import CURVE, point, row
+from tests.unit.reporting.choices.conftest import CURVE, FRONT, front_point, point, row
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,22 @@ def test_what_costs_more_is_further_right_and_what_gains_more_higher():
     (x0, y0), (x1, y1) = (map(float, mark.split(",")) for mark in observed.path.removeprefix("M").split(" "))
     assert x1 > x0
     assert y1 < y0
+
+
+def test_the_front_has_a_line_and_a_table_of_what_can_be_had_together(page):
+    validation, test = front_chart_data(FRONT).lines
+    assert (validation.label, test.label) == ("validation", "test")
+    xs, ys = ([getattr(dot, axis) for dot in validation.dots] for axis in "xy")
+    assert xs == sorted(xs, reverse=True)
+    assert ys == sorted(ys, reverse=True)
+    assert all(shifted.x < dot.x for dot, shifted in zip(validation.dots, test.dots, strict=True))
+    assert validation.dots[1].title == "validation, own weight 0.5: +3.0 global, +1.0 own"
+    text = " ".join(" ".join(Page(page).text).split())
+    assert "0 this study +4.0 \N{MINUS SIGN}2.0 +3.0 \N{MINUS SIGN}3.0 3 0.5 +3.0 +1.0 +2.0 0.0 3" in text
+
+
+def test_where_no_weight_chooses_anything_there_is_no_front_to_draw():
+    assert front_chart_data([front_point(0.0, (0, 0), (0, 0), num=0)]) is None
 
 
 def test_a_terminal_shows_the_plan(concluded, facts):

@@ -10,6 +10,7 @@ from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, Study, round_size
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask
+from peerkd.tuning.seen import Seen
 from peerkd.tuning.space import NO_SETTING
 from tests.tuners import HalvingTuner
 
@@ -56,7 +57,7 @@ def step(study):
     """Tell what must be known and return the next round."""
     while True:
         while study.num_told < study.num_needed:
-            study.tell([gain(ask) for ask in study.rounds[study.num_told].asks])
+            study.tell([Seen(gain(ask)) for ask in study.rounds[study.num_told].asks])
         if made := study.plan(seconds=1.0):
             study.accept(made)
             return made
@@ -139,6 +140,55 @@ def test_of_chosen_trials_those_that_promise_most_come_first(space):
     asks = study.rounds[1].asks
     assert 0 < len(asks) < space.num_pairs
     assert [ask.pair for ask in asks][:2] == sorted((2, 5, 7), key=lambda pair: -gain(Ask(pair, 1, 1)))[:2]
+
+
+def limited(space, tuner, forbidden, *, budget=0.3):
+    """A study to its end in which some trials break the limit."""
+    study = Study(space, lambda: tuner, Account(space), budget_fraction=budget, is_limited=True)
+    while True:
+        while study.num_told < study.num_needed:
+            asks = study.rounds[study.num_told].asks
+            study.tell([Seen(0.05, (ask.pair, ask.setting) not in forbidden) for ask in asks])
+        if made := study.plan(seconds=1.0):
+            study.accept(made)
+            if made.phase == "end":
+                return study
+
+
+def test_under_a_limit_a_wanted_setting_is_done_to_its_end_and_given_up_where_it_breaks_it(space):
+    tuner = Scripted(space, [[Ask(0, 0, 4), Ask(0, 1, 4), Ask(1, 1, 4)]], choice=1)
+    study = limited(space, tuner, forbidden={(0, 1), (1, 1), (2, 1)})
+    finish = next(made for made in study.rounds if made.phase == "finish")
+    assert finish.asks == tuple(Ask(pair, 1, 4) for pair in range(2, space.num_pairs))
+    expected = [0, NO_SETTING, NO_SETTING] + [1] * (space.num_pairs - 3)
+    assert study.outcome().choices_Q.tolist() == expected
+    assert np.nan_to_num(study.outcome().gains_Q).tolist() == [0.05, 0, 0] + [0.05] * (space.num_pairs - 3)
+
+
+def test_under_a_limit_what_the_budget_did_not_reach_is_left(space):
+    study = limited(space, Scripted(space, [[Ask(0, 1, 1)]], choice=1), forbidden=(), budget=0.03)
+    outcome = study.outcome()
+    tried = {pair for pair, _ in study.progress.trials}
+    assert 0 < len(tried) < space.num_pairs
+    assert set(np.flatnonzero(outcome.choices_Q != NO_SETTING)) == tried
+    assert (outcome.wanted_Q == 1).all()
+    study.close()
+    assert study.curve[-1].num_pairs_distilled == len(tried)
+
+
+def test_what_was_put_in_the_place_of_a_forbidden_choice_is_not_what_the_tuner_predicted(space):
+    class Foreseeing(Scripted):
+        def predicted(self):
+            return np.full(self._space.num_pairs, 0.5), np.full(self._space.num_pairs, 0.1)
+
+    tuner = Foreseeing(space, [[Ask(0, 0, 4), Ask(0, 1, 4), Ask(1, 1, 4)]], choice=1)
+    study = limited(space, tuner, forbidden={(0, 1), (1, 1)})
+    outcome = study.outcome()
+    assert np.isnan([outcome.predicted_Q[0], outcome.deviations_Q[0]]).all()
+    assert (outcome.predicted_Q[1], outcome.deviations_Q[1]) == (0, 0)
+    assert outcome.predicted_Q[2:].tolist() == [0.5] * (space.num_pairs - 2)
+    study.close()
+    assert study.curve[-1].mean_predicted_gain == pytest.approx((0.05 + 0.5 * (space.num_pairs - 2)) / space.num_pairs)
 
 
 def test_the_search_leaves_enough_to_finish_what_is_chosen(space):

@@ -1,0 +1,86 @@
+"""What global and own accuracy can be had together: choices from the trials of a tuned study, weight by weight.
+
+Every choice is made on validation. The points lie on the Pareto front of the mean gains on validation: nothing that
+was tried has more of one accuracy without less of the other. (A mean of two gains finds those that lie on its convex
+hull.)
+
+Shape suffixes: N = trials, Q = ordered pairs that have one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.objective import Objective
+from peerkd.results.schema import SCOPES, SPLITS
+
+OWN_WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
+"""At which the choices are made, beside the study's own."""
+
+_DIGITS: Final = 9
+"""Accuracies are counts over one number; means of two that are nearer than this are the same."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontPoint:
+    """The choices under one weight. Gains are fractions, means over all ordered pairs; who is left gains 0."""
+
+    own_weight: float
+    is_of_study: bool
+    """Whether the study chose by this weight."""
+
+    validation_global_gain: float
+    validation_own_gain: float
+    test_global_gain: float
+    test_own_gain: float
+    num_distilled: int
+    """Pairs with a chosen setting."""
+
+
+def front(trials: pa.Table, *, objective: Objective, num_pairs: int) -> list[FrontPoint]:
+    """Return the choices for each weight, the smallest first.
+
+    Of choices with the same mean, the one with more of both accuracies together is taken; then to leave the student as
+    it is, then the first setting of the table.
+
+    Args:
+        trials: That were done, whole or in part: each counts with what it had come to.
+        objective: Of the study. Its limit holds for all weights.
+        num_pairs: Ordered pairs, with trials or without.
+    """
+    pair_N, gains = _gains(trials)
+    weights = sorted({*OWN_WEIGHTS, objective.own_weight})
+    points = []
+    for weight in weights:
+        chosen = _choose(pair_N, gains["validation"], replace(objective, own_weight=weight))
+        means = {
+            f"{split}_{scope}_gain": float(gains[split][scope][chosen].sum()) / num_pairs
+            for split in SPLITS
+            for scope in SCOPES
+        }
+        is_of_study = weight == objective.own_weight
+        points.append(FrontPoint(own_weight=weight, is_of_study=is_of_study, num_distilled=len(chosen), **means))
+    return points
+
+
+def _gains(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
+    """Return the pair of each trial as a number, and its gains by split and scope."""
+    student, teacher = (np.asarray(trials[name].to_numpy(), dtype=np.int64) for name in ("student", "teacher"))
+    num_peers = int(max(student.max(initial=0), teacher.max(initial=0))) + 1
+    gains = {split: {scope: trials[f"{split}_{scope}_gain"].to_numpy() for scope in SCOPES} for split in SPLITS}
+    return student * num_peers + teacher, gains
+
+
+def _choose(pair_N: IntArray, gains: Mapping[str, FloatArray], objective: Objective) -> Sequence[int]:
+    """Return the trial that each pair chooses, none for a pair that chooses to leave its student."""
+    mean_N, both_N = objective.gains(gains).round(_DIGITS), (gains["global"] + gains["own"]).round(_DIGITS)
+    is_better_N = objective.allows(gains) & ((mean_N > 0) | ((mean_N == 0) & (both_N > 0)))
+    order = np.lexsort((-both_N, -mean_N, pair_N))
+    order = order[is_better_N[order]]
+    _, firsts_Q = np.unique(pair_N[order], return_index=True)
+    chosen: list[int] = order[firsts_Q].tolist()
+    return chosen
