@@ -11,6 +11,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.reporting.facts import PeerFacts, RunFacts
 from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
 
 NUM_TEST_SAMPLES = 8
@@ -151,9 +152,9 @@ class Study:
             values[f"{split}_positive_flips"] = (~before & after).mean()
             values[f"{split}_negative_flips"] = (before & ~after).mean()
         values["test_correct_bits"] = np.packbits(after).tobytes()
-        for scope in ("global", "own") if self.by_epoch else ():
-            start, end = (values[f"validation_{scope}_accuracy_{moment}"] for moment in ("before", "after"))
-            values[f"validation_{scope}_accuracy_by_epoch"] = [start + (end - start) * part for part in (0.5, 0.8, 1.0)]
+        for (split, scope), name in BY_EPOCH_COLUMNS.items() if self.by_epoch else ():
+            start, end = (values[f"{split}_{scope}_accuracy_{moment}"] for moment in ("before", "after"))
+            values[name] = [start + (end - start) * part for part in (0.5, 0.8, 1.0)]
         return values
 
     def _facts(self) -> RunFacts:

@@ -143,6 +143,9 @@ def tune(
         float | None,
         typer.Option(metavar="FRACTION", help="The most own accuracy on validation that a choice may cost: 0.02."),
     ] = None,
+    choose_epochs: Annotated[
+        bool, typer.Option("--choose-epochs", help="A choice may stop after any epoch that was measured.")
+    ] = False,
     augmented: Annotated[
         bool, typer.Option("--augmented", help="The sweeps augmented their views: teachers count for each epoch.")
     ] = False,
@@ -160,6 +163,7 @@ def tune(
         metric=metric,
         own_weight=own_weight,
         max_own_drop=max_own_drop,
+        chooses_epochs=choose_epochs,
         is_augmented=augmented,
         output=output,
     )

@@ -28,6 +28,7 @@ def tune(
     metric: str,
     own_weight: float | None,
     max_own_drop: float | None,
+    chooses_epochs: bool,
     is_augmented: bool,
     output: Path | None,
 ) -> None:
@@ -42,6 +43,7 @@ def tune(
         metric: The accuracy whose gains count, where no weight says it.
         own_weight: Of the own accuracy in a mean with the global one. None: as the metric says.
         max_own_drop: The most that a choice may lose of own accuracy on validation. None: no limit.
+        chooses_epochs: Whether a choice has an epoch to stop after.
         is_augmented: Whether the sweeps augmented their views.
         output: Also write the table there as Markdown, or the numbers as CSV.
 
@@ -61,9 +63,13 @@ def tune(
     paths = [table_path(path).resolve() for path in replays]
     if len(set(paths)) < len(paths):
         raise ValueError(f"replay must name each table once, got {', '.join(map(str, replays))}.")
-    loaded = [load_replay(path, objective=objective, is_augmented=is_augmented) for path in paths]
+    loaded = [
+        load_replay(path, objective=objective, chooses_epochs=chooses_epochs, is_augmented=is_augmented)
+        for path in paths
+    ]
     earlier = {
-        path: load_earlier(path, objective=objective) for path in (table_path(prior).resolve() for prior in priors)
+        path: load_earlier(path, objective=objective, chooses_epochs=chooses_epochs)
+        for path in (table_path(prior).resolve() for prior in priors)
     }
     experiments = _distinct([str(path) for path in paths], [replay.name for replay in loaded])
     reached: list[Standing] = []
@@ -77,7 +83,7 @@ def tune(
         if len(loaded) > 1:
             reached.extend(together(of_budget) for of_budget in zip(*by_experiment, strict=True))
     references = {name: replay.reference for name, replay in zip(experiments, loaded, strict=True)}
-    text = markdown(reached, references, objective=objective, num_priors=len(earlier))
+    text = markdown(reached, references, objective=objective, chooses_epochs=chooses_epochs, num_priors=len(earlier))
     typer.echo(text, nl=False)
     if output is not None:
         output.write_text(to_csv(reached) if output.suffix == ".csv" else text, encoding="utf-8")

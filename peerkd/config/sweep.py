@@ -37,7 +37,7 @@ class SweepConfig(StrictConfig):
     """The set on which the untuned default is compared. Null: the first of ``transfer_sets``."""
 
     validate_every_epoch: bool = False
-    """Also measure validation accuracy after every epoch, for studies of early stopping; a little slower."""
+    """Also measure accuracy after every epoch, for studies of early stopping; slower. On test it only judges."""
 
     @property
     def resolved_default_transfer_set(self) -> TransferSet:

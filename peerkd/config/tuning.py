@@ -23,6 +23,10 @@ class TuneConfig(StrictConfig):
     """Limit on forgetting: choose no setting that was not seen to keep the student's own accuracy on validation to
     within this fraction. Null: no limit."""
 
+    chooses_epochs: bool = False
+    """Choose after which epoch a distillation should stop, too: accuracy is measured after each, by which a trial is
+    worth what it was at its best."""
+
     budget_fraction: float = Field(default=0.05, gt=0, le=1)
     """Share of the full sweep's cost, counted in training samples; forward passes count a third."""
 

@@ -20,13 +20,22 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null where it is left"),
         arrow.field("distillation_weight", pa.float64(), "Weight of the divergence in the loss; null where it is left"),
         arrow.field("num_trials", pa.int64(), "Settings of this pair that were tried, if only in part", nullable=False),
-        arrow.field("epochs", pa.int64(), "Epochs that the chosen setting was tried for; 0: not tried", nullable=False),
+        arrow.field(
+            "epochs",
+            pa.int64(),
+            "Epochs of the gains seen: to stop after where tune.chooses_epochs is set, or else all tried; 0: not tried",
+            nullable=False,
+        ),
         arrow.field(
             "validation_gain", pa.float64(), "Of the chosen setting, after these epochs; null where it was not tried"
         ),
         arrow.field("predicted_gain", pa.float64(), "On validation, as the tuner expects it; null where it does not"),
         arrow.field("predicted_gain_deviation", pa.float64(), "Standard deviation of the predicted gain"),
-        arrow.field("test_gain", pa.float64(), "Of the chosen setting; null where it was not tried to the end"),
+        arrow.field(
+            "test_gain",
+            pa.float64(),
+            "Of the chosen setting after these epochs; null where not tried, or not to the end and epochs not chosen",
+        ),
     ]
 )
 """Every column with its type and, as metadata, its meaning. Gains are what the study chooses by."""

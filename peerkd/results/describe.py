@@ -99,7 +99,8 @@ _CHOICES: Final = """\
 
 - Gains are differences of accuracies, fractions; of global and own accuracy as `tune.own_weight` weighs them, or of the
   one that `sweep.selection_metric` names.
-- `validation` has chosen, so its gains promise too much; `test` is only there where the chosen trial was done whole.
+- `validation` has chosen, so its gains promise too much; `test` is only there where the chosen trial was done whole, or
+  where it was tried and `tune.chooses_epochs` is set.
 - Beside it lie `trials.parquet`, the [trials](results-table.md) that were done, whole or in part as `epochs` says;
   `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`: what the choices would have
   been as trials went on, and what had been spent by then.

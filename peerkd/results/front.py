@@ -4,7 +4,7 @@ Every choice is made on validation. The points lie on the Pareto front of the me
 was tried has more of one accuracy without less of the other. (A mean of two gains finds those that lie on its convex
 hull.)
 
-Shape suffixes: N = trials, Q = ordered pairs that have one.
+Shape suffixes: N = trials, or epochs of trials to stop after; Q = ordered pairs that have one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.objective import Objective
-from peerkd.results.schema import SCOPES, SPLITS
+from peerkd.results.schema import BY_EPOCH_COLUMNS, SCOPES, SPLITS
 
 OWN_WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
 """At which the choices are made, beside the study's own."""
@@ -41,7 +41,7 @@ class FrontPoint:
     """Pairs with a chosen setting."""
 
 
-def front(trials: pa.Table, *, objective: Objective, num_pairs: int) -> list[FrontPoint]:
+def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epochs: bool = False) -> list[FrontPoint]:
     """Return the choices for each weight, the smallest first.
 
     Of choices with the same mean, the one with more of both accuracies together is taken; then to leave the student as
@@ -51,8 +51,9 @@ def front(trials: pa.Table, *, objective: Objective, num_pairs: int) -> list[Fro
         trials: That were done, whole or in part: each counts with what it had come to.
         objective: Of the study. Its limit holds for all weights.
         num_pairs: Ordered pairs, with trials or without.
+        chooses_epochs: Whether a choice may stop after any epoch. Then of equal choices the one that stops first.
     """
-    pair_N, gains = _gains(trials)
+    pair_N, gains = _gains_by_epoch(trials) if chooses_epochs else _gains(trials)
     weights = sorted({*OWN_WEIGHTS, objective.own_weight})
     points = []
     for weight in weights:
@@ -69,10 +70,33 @@ def front(trials: pa.Table, *, objective: Objective, num_pairs: int) -> list[Fro
 
 def _gains(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
     """Return the pair of each trial as a number, and its gains by split and scope."""
+    gains = {split: {scope: trials[f"{split}_{scope}_gain"].to_numpy() for scope in SCOPES} for split in SPLITS}
+    return _pairs(trials), gains
+
+
+def _gains_by_epoch(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
+    """Return the same for each epoch of each trial, epoch by epoch so that of equal ones the first comes first."""
+    epochs, trial_N = np.array(trials["epochs"].to_pylist(), dtype=np.int64), np.arange(trials.num_rows)
+    trial_N, epoch_N = np.repeat(trial_N, epochs), np.concatenate([np.arange(num) for num in epochs.tolist()])
+    order_N = np.lexsort((trial_N, epoch_N))
+    gains = {
+        split: {
+            scope: (
+                np.concatenate([np.array(each) for each in trials[BY_EPOCH_COLUMNS[split, scope]].to_pylist()])
+                - trials[f"{split}_{scope}_accuracy_before"].to_numpy()[trial_N]
+            )[order_N]
+            for scope in SCOPES
+        }
+        for split in SPLITS
+    }
+    return _pairs(trials)[trial_N[order_N]], gains
+
+
+def _pairs(trials: pa.Table) -> IntArray:
     student, teacher = (np.asarray(trials[name].to_numpy(), dtype=np.int64) for name in ("student", "teacher"))
     num_peers = int(max(student.max(initial=0), teacher.max(initial=0))) + 1
-    gains = {split: {scope: trials[f"{split}_{scope}_gain"].to_numpy() for scope in SCOPES} for split in SPLITS}
-    return student * num_peers + teacher, gains
+    pair_N: IntArray = student * num_peers + teacher
+    return pair_N
 
 
 def _choose(pair_N: IntArray, gains: Mapping[str, FloatArray], objective: Objective) -> Sequence[int]:

@@ -15,8 +15,8 @@ from peerkd.results.arrow import field
 SPLITS: Final = ("validation", "test")
 SCOPES: Final = ("global", "own")
 
-BY_EPOCH_COLUMNS: Final = {scope: f"validation_{scope}_accuracy_by_epoch" for scope in SCOPES}
-"""By scope, what is measured where ``sweep.validate_every_epoch`` is set."""
+BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" for split in SPLITS for scope in SCOPES}
+"""By split and scope, what is measured where ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
 
 _BEFORE_AFTER: Final = {
     "before": "of the pre-trained student, before any distillation",
@@ -73,8 +73,8 @@ def _outcome_fields() -> Iterator[pa.Field]:
 
 
 def _by_epoch_fields() -> Iterator[pa.Field]:
-    for scope, name in BY_EPOCH_COLUMNS.items():
-        meaning = f"Accuracy on the {scope} validation set after each epoch of this trial; null where not measured"
+    for (split, scope), name in BY_EPOCH_COLUMNS.items():
+        meaning = f"Accuracy on the {scope} {split} set after each epoch of this trial; null where not measured"
         yield field(name, pa.list_(pa.float64()), meaning)
 
 

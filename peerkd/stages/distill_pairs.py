@@ -7,6 +7,7 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
+from peerkd.results.schema import SPLITS
 from peerkd.stages.launched import LaunchOptions, obtain
 from peerkd.stages.opened_store import open_stage_store
 
@@ -71,16 +72,16 @@ def run(
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
     """Return the key of the trials that follow from a config and the peers."""
-    swept = {"temperatures", "alphas", "transfer_sets"}
+    swept = config.sweep.model_dump(mode="json", include={"temperatures", "alphas", "transfer_sets"})
     if config.sweep.validate_every_epoch:
         # Only where it is set: the keys of sweeps from before there was such a field stay what they were.
-        swept.add("validate_every_epoch")
+        swept["judged_every_epoch_on"] = list(SPLITS)
     return keys.key(
         NAME,
         {
             "peers": peers.fingerprint,
             "distill": config.distill.model_dump(mode="json"),
-            "sweep": config.sweep.model_dump(mode="json", include=swept),
+            "sweep": swept,
             "augmentation": config.augmentation.model_dump(mode="json"),
             "seed": config.seed,
         },

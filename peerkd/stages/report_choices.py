@@ -78,12 +78,18 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
         untried = untried_settings(config, trials)
-        had_together = front(trials, objective=objective.of_study(config), num_pairs=study.metadata["num_pairs"])
+        had_together = front(
+            trials,
+            objective=objective.of_study(config),
+            num_pairs=study.metadata["num_pairs"],
+            chooses_epochs=config.tune.chooses_epochs,
+        )
     findings = compute_findings(
         choices.read_table(folder / tune_pairs.CHOICES_NAME, choices.CHOICES),
         choices.read_table(folder / tune_pairs.CURVE_NAME, choices.CURVE),
         front=had_together,
         untried_settings=untried,
+        chooses_epochs=config.tune.chooses_epochs,
         cost=StudyCost(**{field.name: study.metadata[field.name] for field in fields(StudyCost)}),
     )
     with store.open_workspace(key) as workspace:

@@ -21,11 +21,11 @@ _LABEL_BYTES: Final = 8
 _RECORD_BYTES: Final = 850
 _RECORD_BYTES_PER_CLASS: Final = 48
 _RECORD_BYTES_PER_TEST_SAMPLE: Final = 0.25
-_RECORD_BYTES_PER_MEASURED_EPOCH: Final = 40
+_RECORD_BYTES_PER_MEASURED_EPOCH: Final = 80
 _ROW_BYTES: Final = 60
 _ROW_BYTES_PER_CLASS: Final = 1.5
 _ROW_BYTES_PER_TEST_SAMPLE: Final = 0.06
-_ROW_BYTES_PER_MEASURED_EPOCH: Final = 3
+_ROW_BYTES_PER_MEASURED_EPOCH: Final = 6
 
 
 class SampleCounts(NamedTuple):
@@ -106,8 +106,9 @@ def forecast(config: ExperimentConfig, size: SourceSize) -> Forecast:
     # On these sets a teacher's logits serve all students at once.
     num_taught = sum(num if name in ("student", "both") else num // (num_peers - 1) for name, num in taught.items())
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
-    # The last epoch is judged anyhow; of a peer's own samples half are for validation.
-    num_validated = max(num_measured_epochs - 1, 0) * num_trials * (samples.validation + samples.own // 2)
+    num_judged = samples.validation + samples.test + samples.own
+    # The last epoch is judged anyhow.
+    num_judged_between = max(num_measured_epochs - 1, 0) * num_trials * num_judged
     architectures = Counter(config.architectures)
     return Forecast(
         num_peers=num_peers,
@@ -119,8 +120,7 @@ def forecast(config: ExperimentConfig, size: SourceSize) -> Forecast:
         num_pretraining_samples=samples.training * config.pretrain.epochs,
         num_distillation_samples=num_distilled * config.distill.epochs,
         num_teacher_samples=num_taught * config.distill.epochs,
-        num_evaluation_samples=num_validated
-        + (num_trials + num_peers) * (samples.validation + samples.test + samples.own),
+        num_evaluation_samples=num_judged_between + (num_trials + num_peers) * num_judged,
         dataset_bytes=0 if config.data.storage == "streamed" else samples.total * (size.num_pixel_bytes + _LABEL_BYTES),
         weights_bytes=sum(
             num * weights_bytes(name, image_shape_CHW=size.image_shape_CHW, num_classes=size.num_classes)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
-from peerkd.results.schema import BY_EPOCH_COLUMNS, SPLITS
+from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.training.checkpoints import copy_state, load_tensors
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
@@ -142,20 +142,19 @@ class Sweep:
         trials: Sequence[Trial],
         epochs: range,
     ) -> tuple[list[dict[str, list[float]]], list[Predictions]]:
-        """Return what was measured of each trial epoch by epoch, if anything was, and the predictions at the end."""
-        if not self._config.sweep.validate_every_epoch or epochs.start > 0:
+        """Return what each trial was after each epoch, if that is asked for, and the predictions at the end."""
+        if not self._config.sweep.validate_every_epoch:
             students.train(samples, logits, epochs=epochs)
             return [{} for _ in trials], students.predict(self._judge)
         measured: list[dict[str, list[float]]] = [{name: [] for name in BY_EPOCH_COLUMNS.values()} for _ in trials]
         for epoch in epochs:
             students.train(samples, logits, epochs=range(epoch, epoch + 1))
             # The last epoch's are those of the trial.
-            splits = SPLITS if epoch == epochs[-1] else ("validation",)
-            predictions = students.predict(self._judge, splits=splits)
+            predictions = students.predict(self._judge)
             for trial, lists, predicted in zip(trials, measured, predictions, strict=True):
                 accuracies = self._judge.accuracies(predicted, peer=trial.student)
-                for scope, name in BY_EPOCH_COLUMNS.items():
-                    lists[name].append(accuracies[f"validation_{scope}_accuracy"])
+                for (split, scope), name in BY_EPOCH_COLUMNS.items():
+                    lists[name].append(accuracies[f"{split}_{scope}_accuracy"])
         return measured, predictions
 
     def _trainees(self, trials: Sequence[Trial], epochs: range) -> Trainees:

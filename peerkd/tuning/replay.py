@@ -4,7 +4,7 @@ Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ from peerkd.results.objective import Objective
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask, Earlier, Measurement, Tuner
 from peerkd.tuning.scoring import Judge, Reference, Score, reference
-from peerkd.tuning.seen import Seen, only_seen, without_forbidden
+from peerkd.tuning.seen import Seen, best_epochs, only_seen, without_forbidden
 from peerkd.tuning.space import Space
 from peerkd.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
 
@@ -36,19 +36,30 @@ class Replay:
     is_allowed_QSE: BoolArray | None = None
     """Where a limit on forgetting is kept on validation. None: there is no limit."""
 
+    chooses_epochs: bool = False
+    """Whether a choice has an epoch to stop after, the best that was seen; if not, it is a whole trial."""
+
     is_augmented: bool = False
     """Whether a teacher's logits must be computed again for each epoch."""
 
     @property
     def reference(self) -> Reference:
         """What can be had from its pairs."""
-        is_allowed_QS = None if self.is_allowed_QSE is None else self.is_allowed_QSE[:, :, -1]
-        return reference(self.space, self.gains_QSE[:, :, -1], self.judge, is_allowed_QS=is_allowed_QS)
+        return reference(
+            self.space,
+            self.gains_QSE,
+            self.judge,
+            is_allowed_QSE=self.is_allowed_QSE,
+            chooses_epochs=self.chooses_epochs,
+        )
 
     @property
     def earlier(self) -> Earlier:
         """What a tuner of another experiment, or of other pairs, may learn from it."""
-        return Earlier(space=self.space, gains_QS=self.gains_QSE[:, :, -1])
+        gains_QS = self.gains_QSE[:, :, -1]
+        if self.chooses_epochs:
+            gains_QS = _best_gains(self.gains_QSE, self.is_allowed_QSE)
+        return Earlier(space=self.space, gains_QS=gains_QS)
 
     def account(self) -> Account:
         """Return an account on which nothing is charged yet."""
@@ -56,9 +67,11 @@ class Replay:
 
     def answer(self, ask: Ask) -> Seen:
         """Return what a measurement shows."""
-        place = ask.pair, ask.setting, ask.num_epochs - 1
-        is_allowed = self.is_allowed_QSE is None or bool(self.is_allowed_QSE[place])
-        return Seen(float(self.gains_QSE[place]), is_allowed)
+        done = ask.pair, ask.setting, slice(ask.num_epochs)
+        gains_E = self.gains_QSE[done]
+        is_allowed_E = _all_if_none(self.is_allowed_QSE, self.gains_QSE)[done]
+        stop = int(best_epochs(gains_E, is_allowed_E)[-1]) if self.chooses_epochs else ask.num_epochs - 1
+        return Seen(float(gains_E[stop]), bool(is_allowed_E[stop]), stop + 1)
 
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
         """Return the benchmark of some pairs, by their places; its references and its full cost are theirs alone."""
@@ -69,6 +82,7 @@ class Replay:
             gains_QSE=self.gains_QSE[places],
             judge=self.judge.restricted(places),
             is_allowed_QSE=None if self.is_allowed_QSE is None else self.is_allowed_QSE[places],
+            chooses_epochs=self.chooses_epochs,
             is_augmented=self.is_augmented,
         )
 
@@ -90,6 +104,7 @@ def play(
 
     It gets one answer at a time. The first ask that would overspend ends a budget; with the next larger budget it is
     answered. Under a limit on forgetting, a choice counts only if it was measured and keeps the limit; see ``seen``.
+    Where epochs are chosen, a choice stops after the best of those that were paid for, or is a whole trial if none was.
 
     Args:
         tuner: Fresh, and told nothing of the replay.
@@ -131,7 +146,7 @@ def play(
                 budget=budget,
                 spent_share=account.spent_share,
                 spent=account.spent,
-                gain=replay.judge.mean_gain(choices_Q),
+                gain=replay.judge.mean_gain(choices_Q, stops_Q=_stops(choices_Q, seen, replay)),
                 reference=known,
                 num_pairs_tried=account.num_pairs_tried,
                 num_pairs_left=int((choices_Q < 0).sum()),
@@ -140,6 +155,25 @@ def play(
             )
         )
     return scores
+
+
+def _stops(choices_Q: IntArray, seen: Mapping[tuple[int, int], Seen], replay: Replay) -> IntArray | None:
+    """Return the place of the epoch after which each choice stops; None where all are whole trials."""
+    if not replay.chooses_epochs:
+        return None
+    whole = Seen(0.0, num_epochs=replay.space.num_epochs)
+    return np.array([seen.get(key, whole).num_epochs - 1 for key in enumerate(choices_Q.tolist())])
+
+
+def _best_gains(gains_QSE: FloatArray, is_allowed_QSE: BoolArray | None) -> FloatArray:
+    """Return the gain of each whole trial after its best epoch: (Q, S)."""
+    stops_QS1 = best_epochs(gains_QSE, _all_if_none(is_allowed_QSE, gains_QSE))[:, :, -1:]
+    gains_QS: FloatArray = np.take_along_axis(gains_QSE, stops_QS1, axis=2)[:, :, 0]
+    return gains_QS
+
+
+def _all_if_none(is_allowed_QSE: BoolArray | None, gains_QSE: FloatArray) -> BoolArray:
+    return np.broadcast_to(True, gains_QSE.shape) if is_allowed_QSE is None else is_allowed_QSE
 
 
 def check_budgets(budgets: Sequence[float]) -> None:
@@ -158,6 +192,7 @@ def load_replay(
     path: Path,
     *,
     objective: Objective | None = None,
+    chooses_epochs: bool = False,
     default_transfer_set: str | None = None,
     is_augmented: bool = False,
 ) -> Replay:
@@ -166,6 +201,7 @@ def load_replay(
     Args:
         path: Of the table of trials, or of the folder that holds it as ``trials.parquet``.
         objective: Says whose gains count, and what they may cost. None: global accuracy, whatever it costs.
+        chooses_epochs: Whether choices have an epoch to stop after.
         default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
         is_augmented: Whether the sweep augmented its views; only costs depend on it.
 
@@ -173,23 +209,36 @@ def load_replay(
         ValueError: If this is no table of trials or one without what a replay needs, or a pair lacks a setting.
     """
     path, objective = table_path(path), objective or Objective()
-    sweep = read_sweep(path, objective=objective, default_transfer_set=default_transfer_set)
+    sweep = read_sweep(
+        path, objective=objective, default_transfer_set=default_transfer_set, tests_by_epoch=chooses_epochs
+    )
     return Replay(
         name=path.parent.name if path.name == TRIALS_NAME else path.stem,
         space=sweep.space,
         gains_QSE=objective.worth(sweep.validation_gains_QSE),
-        judge=Judge(objective.gains(sweep.test_gains_QS)),
+        judge=Judge(objective.gains(sweep.test_gains_QSE)),
         is_allowed_QSE=objective.allows(sweep.validation_gains_QSE) if objective.is_limited else None,
+        chooses_epochs=chooses_epochs,
         is_augmented=is_augmented,
     )
 
 
-def load_earlier(path: Path, *, objective: Objective | None = None, default_transfer_set: str | None = None) -> Earlier:
-    """Read a full sweep's table as what a tuner may start from; accuracies by epoch are not needed.
+def load_earlier(
+    path: Path,
+    *,
+    objective: Objective | None = None,
+    chooses_epochs: bool = False,
+    default_transfer_set: str | None = None,
+) -> Earlier:
+    """Read a full sweep's table as what a tuner may start from.
+
+    Accuracies by epoch are only needed where epochs are chosen.
 
     Raises:
         ValueError: As for ``load_replay``.
     """
     path, objective = table_path(path), objective or Objective()
-    sweep = read_sweep(path, objective=objective, default_transfer_set=default_transfer_set, by_epoch=False)
-    return Earlier(space=sweep.space, gains_QS=objective.worth(sweep.validation_gains_QSE)[:, :, -1])
+    sweep = read_sweep(path, objective=objective, default_transfer_set=default_transfer_set, by_epoch=chooses_epochs)
+    gains_QSE = objective.worth(sweep.validation_gains_QSE)
+    # Of whole trials there is one epoch.
+    return Earlier(space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE)))

@@ -3,9 +3,10 @@
 Only what is here knows test gains. The references are those of the same pairs: the full sweep's choice for each pair,
 the best single setting for all pairs, both by validation, and the untuned default. A pair that is left as it is gains
 0; the full sweep's choice may leave pairs too, by the same rule. Under a limit on forgetting, one setting for all pairs
-leaves those where it breaks the limit on validation.
+leaves those where it breaks the limit on validation. Where epochs are chosen too, each of these has its epoch to stop
+after, but for the default.
 
-Shape suffixes: Q = ordered pairs, S = settings.
+Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial; 1 where only whole trials count.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.selection import default_weight
+from peerkd.tuning.seen import best_epochs
 from peerkd.tuning.space import NO_SETTING, Space
 
 SAME_GAIN: Final = 1e-9
@@ -79,42 +81,62 @@ class Score:
 class Judge:
     """Keeps the test gains of every pair under every setting, and tells nothing of them but means."""
 
-    def __init__(self, test_gains_QS: FloatArray) -> None:
-        self._test_gains_QS = test_gains_QS
+    def __init__(self, test_gains_QSE: FloatArray) -> None:
+        self._test_gains_QSE = test_gains_QSE
 
-    def mean_gain(self, choices_Q: IntArray) -> float:
-        """Return the mean test gain of choices, ``NO_SETTING`` gaining 0."""
-        gains_Q = self._test_gains_QS[np.arange(len(choices_Q)), choices_Q]
+    def mean_gain(self, choices_Q: IntArray, *, stops_Q: IntArray | None = None) -> float:
+        """Return the mean test gain of choices, ``NO_SETTING`` gaining 0.
+
+        Args:
+            choices_Q: Settings.
+            stops_Q: Places of the epochs to stop after. None: of whole trials.
+        """
+        stops_Q = np.full_like(choices_Q, -1) if stops_Q is None else stops_Q
+        gains_Q = self._test_gains_QSE[np.arange(len(choices_Q)), choices_Q, stops_Q]
         return float(np.where(choices_Q == NO_SETTING, 0.0, gains_Q).mean())
 
     def restricted(self, pairs: IntArray) -> "Judge":
         """Return the judge of some pairs, by their places."""
-        return Judge(self._test_gains_QS[pairs])
+        return Judge(self._test_gains_QSE[pairs])
 
 
 def reference(
-    space: Space, validation_gains_QS: FloatArray, judge: Judge, *, is_allowed_QS: BoolArray | None = None
+    space: Space,
+    validation_gains_QSE: FloatArray,
+    judge: Judge,
+    *,
+    is_allowed_QSE: BoolArray | None = None,
+    chooses_epochs: bool = False,
 ) -> Reference:
-    """Return what can be had: choices by validation gains of whole trials, worth what the judge says.
+    """Return what can be had: choices by validation gains, worth what the judge says.
 
     Args:
         space: What can be chosen.
-        validation_gains_QS: As a tuner is told of them.
-        judge: Of the same pairs.
-        is_allowed_QS: Where a limit on forgetting is kept. None: there is no limit.
+        validation_gains_QSE: After each epoch, as a tuner is told of them.
+        judge: Of the same pairs; of each epoch where epochs are chosen.
+        is_allowed_QSE: Where a limit on forgetting is kept. None: there is no limit.
+        chooses_epochs: Whether a choice has an epoch to stop after, or is a whole trial.
     """
-    preference = Preference(space)
-    if is_allowed_QS is None:
-        is_allowed_QS = np.ones(validation_gains_QS.shape, dtype=np.bool_)
+    if is_allowed_QSE is None:
+        is_allowed_QSE = np.ones(validation_gains_QSE.shape, dtype=np.bool_)
+    if not chooses_epochs:
+        validation_gains_QSE, is_allowed_QSE = validation_gains_QSE[:, :, -1:], is_allowed_QSE[:, :, -1:]
+    preference, places_Q = Preference(space), np.arange(space.num_pairs)
+    last = validation_gains_QSE.shape[2] - 1
 
-    def for_all(setting: int) -> IntArray:
-        return np.where(is_allowed_QS[:, setting], setting, NO_SETTING)
+    def for_all(setting: int, stop: int) -> float:
+        choices_Q = np.where(is_allowed_QSE[:, setting, stop], setting, NO_SETTING)
+        return judge.mean_gain(choices_Q, stops_Q=np.full_like(choices_Q, stop - last - 1))
 
-    single = preference.best(np.where(is_allowed_QS, validation_gains_QS, 0.0).mean(axis=0))
+    stops_QS = best_epochs(validation_gains_QSE, is_allowed_QSE)[:, :, -1]
+    best_QS = np.take_along_axis(validation_gains_QSE, stops_QS[:, :, None], axis=2)[:, :, 0]
+    full_Q = preference.best_or_none(best_QS)
+    mean_SE = np.where(is_allowed_QSE, validation_gains_QSE, 0.0).mean(axis=0)
+    single = preference.best(mean_SE.max(axis=1))
     return Reference(
-        full=judge.mean_gain(preference.best_or_none(validation_gains_QS)),
-        single=judge.mean_gain(for_all(single)),
-        default=judge.mean_gain(for_all(space.default_setting)),
+        full=judge.mean_gain(full_Q, stops_Q=stops_QS[places_Q, full_Q] - last - 1),
+        single=for_all(single, int(mean_SE[single].argmax())),
+        default=for_all(space.default_setting, last),
     )
 
 

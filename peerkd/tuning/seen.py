@@ -1,6 +1,6 @@
-"""What validation has shown of trials, and which choices a limit on forgetting leaves by it.
+"""What validation has shown of trials, after which epoch it was best, and which choices a limit on forgetting leaves.
 
-Shape suffixes: Q = ordered pairs.
+Shape suffixes: Q = ordered pairs, E = epochs of a trial.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from peerkd.results.arrays import IntArray
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.tuning.space import NO_SETTING
 
 
@@ -20,6 +20,29 @@ class Seen(NamedTuple):
 
     is_allowed: bool = True
     """Whether it keeps within the limit on forgetting."""
+
+    num_epochs: int = 0
+    """After which this was seen: as far as the trial was done, or the best to stop after where that is chosen."""
+
+
+def best_epochs(worth_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
+    """Return after each epoch the place of the best one until then: one that is allowed, the first of equal ones.
+
+    Args:
+        worth_E: As ``Objective.worth`` has it, from -1 to 1; any axes may come before that of the epochs.
+        is_allowed_E: Of the same shape.
+    """
+    # Whatever is allowed comes before whatever is not.
+    rank_E = np.where(is_allowed_E, worth_E, worth_E - 4)
+    earlier_E = np.maximum.accumulate(rank_E, axis=-1)[..., :-1]
+    is_new_E = np.concatenate([np.ones_like(rank_E[..., :1], dtype=np.bool_), rank_E[..., 1:] > earlier_E], axis=-1)
+    places_E: IntArray = np.maximum.accumulate(np.where(is_new_E, np.arange(rank_E.shape[-1]), 0), axis=-1)
+    return places_E
+
+
+def better(first: Seen, second: Seen) -> Seen:
+    """Return the one of two stops of a trial that is better, by the rule of ``best_epochs``; ``first`` was earlier."""
+    return second if (second.is_allowed, second.gain) > (first.is_allowed, first.gain) else first
 
 
 def without_forbidden(choices_Q: IntArray, seen: Mapping[tuple[int, int], Seen]) -> IntArray:
@@ -34,9 +57,9 @@ def without_forbidden(choices_Q: IntArray, seen: Mapping[tuple[int, int], Seen])
     """
     is_forbidden_Q = np.array([not _is_allowed(key, seen) for key in enumerate(choices_Q.tolist())], dtype=np.bool_)
     best_Q, gain_Q = np.full_like(choices_Q, NO_SETTING), np.zeros(len(choices_Q))
-    for (pair, setting), (gain, is_allowed) in sorted(seen.items()):
-        if is_forbidden_Q[pair] and is_allowed and gain > gain_Q[pair]:
-            best_Q[pair], gain_Q[pair] = setting, gain
+    for (pair, setting), shown in sorted(seen.items()):
+        if is_forbidden_Q[pair] and shown.is_allowed and shown.gain > gain_Q[pair]:
+            best_Q[pair], gain_Q[pair] = setting, shown.gain
     return np.where(is_forbidden_Q, best_Q, choices_Q)
 
 

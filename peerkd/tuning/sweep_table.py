@@ -6,7 +6,7 @@ Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial, F 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -37,8 +37,8 @@ class Sweep:
     validation_gains_QSE: Mapping[str, FloatArray]
     """After each epoch; only after the last (E = 1) where nothing else was asked for."""
 
-    test_gains_QS: Mapping[str, FloatArray]
-    """Of whole trials."""
+    test_gains_QSE: Mapping[str, FloatArray]
+    """After each epoch; only of whole trials (E = 1) where nothing else was asked for."""
 
 
 def table_path(path: Path) -> Path:
@@ -46,7 +46,14 @@ def table_path(path: Path) -> Path:
     return path / TRIALS_NAME if path.is_dir() else path
 
 
-def read_sweep(path: Path, *, objective: Objective, default_transfer_set: str | None, by_epoch: bool = True) -> Sweep:
+def read_sweep(
+    path: Path,
+    *,
+    objective: Objective,
+    default_transfer_set: str | None,
+    by_epoch: bool = True,
+    tests_by_epoch: bool = False,
+) -> Sweep:
     """Read the distillations of a full sweep; controls are left out.
 
     Only the columns that count are read, so that a table of another version serves as well.
@@ -55,19 +62,17 @@ def read_sweep(path: Path, *, objective: Objective, default_transfer_set: str | 
         path: Of the table of trials. ``features.parquet`` may lie beside it.
         objective: Says whose gains count.
         default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
-        by_epoch: Whether what each epoch brought is wanted, or only what whole trials did.
+        by_epoch: Whether what each epoch brought on validation is wanted, or only what whole trials did.
+        tests_by_epoch: The same for test.
 
     Raises:
         ValueError: If this is no table of trials, or one without accuracies by epoch where they are wanted, or a pair
             lacks a setting.
     """
-    scopes, moment = objective.scopes, "by_epoch" if by_epoch else "after"
-    before = {scope: f"validation_{scope}_accuracy_before" for scope in scopes}
-    after = {scope: f"validation_{scope}_accuracy_{moment}" for scope in scopes}
-    test_gain = {scope: f"test_{scope}_gain" for scope in scopes}
-    identity = (*_PAIR_COLUMNS, *_SETTING_COLUMNS)
-    plain = (*identity, "num_transfer_samples", "epochs", *before.values(), *test_gain.values())
-    table = _distillations(path, plain, tuple(after.values()))
+    scopes = objective.scopes
+    of_validation = {scope: _after("validation", scope, by_epoch=by_epoch) for scope in scopes}
+    of_test = {scope: _after("test", scope, by_epoch=tests_by_epoch) for scope in scopes}
+    table = _distillations(path, (*of_validation.values(), *of_test.values()))
     pair_of_R = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
     setting_of_R = [
         SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in _SETTING_COLUMNS), strict=True)
@@ -90,25 +95,42 @@ def read_sweep(path: Path, *, objective: Objective, default_transfer_set: str | 
             features_QF=features_QF,
         ),
         validation_gains_QSE={
-            scope: (_accuracies(table[after[scope]], num_epochs, path) - table[before[scope]].to_numpy()[:, None])[
-                rows_QS
-            ]
-            for scope in scopes
+            scope: _gains(table, column, num_epochs, path)[rows_QS] for scope, column in of_validation.items()
         },
-        test_gains_QS={scope: table[test_gain[scope]].to_numpy()[rows_QS] for scope in scopes},
+        test_gains_QSE={scope: _gains(table, column, num_epochs, path)[rows_QS] for scope, column in of_test.items()},
     )
 
 
-def _distillations(path: Path, plain: Sequence[str], after: Sequence[str]) -> pa.Table:
-    """Read columns of the trials that have a teacher's weight; those of ``after`` may be by epoch."""
+class _Gain(NamedTuple):
+    """Where a gain is told: in two columns."""
+
+    after: str
+    before: str
+    is_by_epoch: bool
+
+
+def _after(split: str, scope: str, *, by_epoch: bool) -> _Gain:
+    return _Gain(
+        after=f"{split}_{scope}_accuracy_{'by_epoch' if by_epoch else 'after'}",
+        before=f"{split}_{scope}_accuracy_before",
+        is_by_epoch=by_epoch,
+    )
+
+
+def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
+    """Read what gains are told in, for the trials that have a teacher's weight."""
     there = _column_names(path)
+    plain = [*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs", *(gain.before for gain in gains)]
+    plain += [gain.after for gain in gains if not gain.is_by_epoch]
+    by_epoch = [gain.after for gain in gains if gain.is_by_epoch]
     missing = [name for name in plain if name not in there]
     if missing:
         raise ValueError(f"{path} must be a table of trials, got one that lacks {', '.join(missing)}.")
-    if not there.issuperset(after):
-        raise ValueError(_without_epochs(path))
+    lacking = [name for name in by_epoch if name not in there]
+    if lacking:
+        raise ValueError(_without_epochs(path, lacking[0]))
     try:
-        table = pq.read_table(path, columns=[*plain, *after])
+        table = pq.read_table(path, columns=[*plain, *by_epoch])
         table = table.filter(pc.greater(table["distillation_weight"], 0)).combine_chunks()
     except pa.ArrowException as error:
         raise ValueError(f"{path} must be a table of trials, got values of other kinds.") from error
@@ -117,14 +139,17 @@ def _distillations(path: Path, plain: Sequence[str], after: Sequence[str]) -> pa
     empty = [name for name in plain if table[name].null_count]
     if empty:
         raise ValueError(f"{path} must have a value of {', '.join(empty)} for each distillation.")
-    if any(table[name].null_count for name in after):
-        raise ValueError(_without_epochs(path))
+    lacking = [name for name in by_epoch if table[name].null_count]
+    if lacking:
+        raise ValueError(_without_epochs(path, lacking[0]))
     return table
 
 
-def _without_epochs(path: Path) -> str:
+def _without_epochs(path: Path, name: str) -> str:
+    split = name.partition("_")[0]
     return (
-        f"{path} must be of a sweep with sweep.validate_every_epoch=true, got one without accuracies after each epoch."
+        f"{path} must be of a sweep with sweep.validate_every_epoch=true, got one without {split} accuracies after "
+        "each epoch."
     )
 
 
@@ -182,6 +207,12 @@ def _num_epochs(table: pa.Table, path: Path) -> int:
     if len(nums) > 1:
         raise ValueError(f"All trials of {path} must have the same epochs, got from {nums[0]} to {nums[-1]}.")
     return int(nums[0])
+
+
+def _gains(table: pa.Table, gain: _Gain, num_epochs: int, path: Path) -> FloatArray:
+    """Return gains (R, E): of whole trials (E = 1), or after each epoch."""
+    gains_RE: FloatArray = _accuracies(table[gain.after], num_epochs, path) - table[gain.before].to_numpy()[:, None]
+    return gains_RE
 
 
 def _accuracies(column: pa.ChunkedArray, num_epochs: int, path: Path) -> FloatArray:

@@ -24,6 +24,12 @@ LIMIT: Final = (
     "on which they break the limit are left."
 )
 
+EPOCHS: Final = (
+    "A choice stops after the epoch that was best on validation, among those that were paid for; one that was not "
+    "measured is a whole trial. The full sweep and the best single setting choose among all epochs; the default is "
+    "whole trials."
+)
+
 _COLUMNS: Final = (
     "tuner",
     "budget",
@@ -38,7 +44,12 @@ _COLUMNS: Final = (
 
 
 def markdown(
-    standings: Sequence[Standing], references: Mapping[str, Reference], *, objective: Objective, num_priors: int
+    standings: Sequence[Standing],
+    references: Mapping[str, Reference],
+    *,
+    objective: Objective,
+    chooses_epochs: bool,
+    num_priors: int,
 ) -> str:
     """Return conventions, references and one table: of the one experiment, or of all together where there are more."""
     shown = [each for each in standings if each.experiment == ALL] or list(standings)
@@ -47,6 +58,7 @@ def markdown(
         "",
         CONVENTIONS,
         *(("", LIMIT.format(rule=objective.limit_in_words)) if objective.is_limited else ()),
+        *(("", EPOCHS) if chooses_epochs else ()),
         "",
         _means_of(shown, references),
         f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."

@@ -14,10 +14,10 @@ def test_a_sweep_that_validates_every_epoch_has_its_curves_and_the_features_of_i
     assert ended.returncode == 0, ended.stderr
     table = trials(output)
     assert table.num_rows == NUM_TINY_TRIALS
-    for scope, name in BY_EPOCH_COLUMNS.items():
+    for (split, scope), name in BY_EPOCH_COLUMNS.items():
         lists = table[name].to_pylist()
         assert {len(values) for values in lists} == {2}
-        assert [values[-1] for values in lists] == table[f"validation_{scope}_accuracy_after"].to_pylist()
+        assert [values[-1] for values in lists] == table[f"{split}_{scope}_accuracy_after"].to_pylist()
     (folder,) = output.glob("distill_pairs/*/")
     features = read_features(folder / "features.parquet")
     assert features.num_rows == 3 * 2

@@ -97,6 +97,9 @@ class Findings:
     """What the trials would have given under other weights of the two accuracies."""
 
     untried_settings: Sequence[str]
+    chooses_epochs: bool
+    """Whether a choice has an epoch to stop after. If not, only whole trials have test gains."""
+
     cost: StudyCost
 
     @property
@@ -127,6 +130,7 @@ def compute_findings(
     *,
     front: Sequence[FrontPoint],
     untried_settings: Sequence[str],
+    chooses_epochs: bool = False,
     cost: StudyCost,
 ) -> Findings:
     """Return what follows from the table of choices and the curve of a study."""
@@ -156,6 +160,7 @@ def compute_findings(
         mean_validation_of_tested=mean_over_pairs(seen_PP),
         front=front,
         untried_settings=untried_settings,
+        chooses_epochs=chooses_epochs,
         cost=cost,
     )
 

@@ -20,9 +20,11 @@ def describe(findings: Findings, place: int) -> str:
     assert choice.transfer_set is not None
     assert choice.temperature is not None
     assert choice.alpha is not None
+    # Where no trial says when to stop, it is not said.
+    stop = f", for {choice.epochs} epochs" if findings.chooses_epochs and choice.epochs else ""
     return (
         f"peer {choice.student} should learn from peer {choice.teacher} with "
-        f"{setting(choice.transfer_set, choice.temperature, choice.alpha)}"
+        f"{setting(choice.transfer_set, choice.temperature, choice.alpha)}{stop}"
     )
 
 
@@ -44,6 +46,11 @@ def _gain(findings: Findings) -> str:
         f"students are to be left as they are, which gains 0. On average {_estimate(findings.mean_expected)} are "
         f"expected on validation (n = {findings.mean_expected.num:,} pairs)."
     )
+    if findings.chooses_epochs and tested.num:
+        return (
+            f"{text} Stopped after their best epoch, the {tested.num:,} choices that were tried gain "
+            f"{_estimate(tested)} on test; on validation, which chose them, they seemed to gain {_estimate(seen)}."
+        )
     if not tested.num:
         return f"{text} None of the chosen trials was done to its end, so nothing is known of test accuracy."
     return (

@@ -58,7 +58,11 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "settings": settings_data(findings),
         "gain_maps": [
             heatmaps.pairs_data(findings.expected_PP, caption="Expected, validation", limit=limit),
-            heatmaps.pairs_data(findings.test_PP, caption="Measured, test, where done whole", limit=limit),
+            heatmaps.pairs_data(
+                findings.test_PP,
+                caption=f"Measured, test, where {'tried' if findings.chooses_epochs else 'done whole'}",
+                limit=limit,
+            ),
         ],
         "trials_map": _trials_map(findings),
         "curve": curve.curve_chart_data(findings.curve),
@@ -81,6 +85,7 @@ def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
             "alpha": "" if choice.alpha is None else wording.number(choice.alpha),
             "transfer_set": choice.transfer_set,
             "is_tried": choice.epochs > 0,
+            "epochs": choice.epochs if findings.chooses_epochs else 0,
         }
     return cells
 

@@ -41,7 +41,7 @@ class _Setup(NamedTuple):
 
 def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
     """Do the trials that come to this worker; the first worker says which there are, and publishes the study."""
-    config, peers = _without_curves(ExperimentConfig.from_json(config_json)), inputs["peers"]
+    config, peers = _judged_as_asked(ExperimentConfig.from_json(config_json)), inputs["peers"]
     artifact = key(config, peers)
     done = store.find(artifact)
     if done:
@@ -82,9 +82,10 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
     say(NAME, summary(manifest.metadata))
 
 
-def _without_curves(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the config with no accuracies by epoch: a trial that is done in parts has none."""
-    return config.model_copy(update={"sweep": config.sweep.model_copy(update={"validate_every_epoch": False})})
+def _judged_as_asked(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the config with accuracies by epoch where the study chooses by them, and only there."""
+    sweep = config.sweep.model_copy(update={"validate_every_epoch": config.tune.chooses_epochs})
+    return config.model_copy(update={"sweep": sweep})
 
 
 def _take_part(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
@@ -148,6 +149,7 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
         account,
         budget_fraction=tune.budget_fraction,
         is_limited=objective.of_study(setup.config).is_limited,
+        chooses_epochs=tune.chooses_epochs,
     )
     return LeadCourse(
         course,
@@ -155,6 +157,7 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
         setup.workspace,
         stage=NAME,
         objective=objective.of_study(setup.config),
+        chooses_epochs=tune.chooses_epochs,
         max_seconds=tune.max_seconds,
     )
 
@@ -179,7 +182,12 @@ def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) ->
     """Write the tables of a study that is over, and return what to say of it."""
     folder = setup.workspace.folder
     seconds = lead.end(sharing)
-    decided = Decided(course, lead.study, objective=objective.of_study(setup.config))
+    decided = Decided(
+        course,
+        lead.study,
+        objective=objective.of_study(setup.config),
+        chooses_epochs=setup.config.tune.chooses_epochs,
+    )
     trials = write_trials(
         decided.seen(course.last_records(sharing.records())), folder / TRIALS_NAME, scratch_folder=folder / SCRATCH
     )

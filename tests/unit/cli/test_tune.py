@@ -93,6 +93,20 @@ def test_a_mix_and_a_limit_are_told_and_change_what_is_chosen(peerkd, sweeps: li
     assert "the student loses at most 1 points of its own accuracy. A pair whose choice was not measured" in texts[2]
 
 
+def test_choices_may_stop_after_any_epoch(peerkd, sweeps: list[str], tables: list[pa.Table], tmp_path: Path) -> None:
+    turned = tables[0]
+    for name in [name for name in turned.column_names if name.startswith("validation") and name.endswith("by_epoch")]:
+        lists = pa.array([values[::-1] for values in turned[name].to_pylist()], turned.schema.field(name).type)
+        turned = turned.set_column(turned.column_names.index(name), turned.schema.field(name), lists)
+    pq.write_table(turned, tmp_path / "a" / "trials.parquet")
+    command = ("tune", "--replay", "a", "--prior", "b", "--tuner", "random", "--budget", "1", "--seeds", "1")
+    plain, choosing = (peerkd(*command, *more) for more in ((), ("--choose-epochs",)))
+    assert choosing.exit_code == 0
+    assert "A choice stops after the epoch that was best on validation" in choosing.out
+    assert float(rows_of(choosing)[0][3]) != float(rows_of(plain)[0][3])
+    assert rows_of(choosing)[0][4:6] == rows_of(plain)[0][4:6] == ["0.00", "100.00"]
+
+
 def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str]) -> None:
     command = ("tune", "--replay", "a", "--tuner", "successive_halving", "--budget", "1", "--seeds", "1")
     plain, augmented = (float(rows_of(peerkd(*command, *more))[0][5]) for more in ((), ("--augmented",)))

@@ -74,6 +74,23 @@ def test_more_of_one_accuracy_costs_some_of_the_other_on_validation() -> None:
     assert of_own[-1] > of_own[0]
 
 
+def test_where_epochs_are_chosen_every_epoch_can_be_stopped_after() -> None:
+    courses = {
+        "validation_global": [0.6, 0.52, 0.55],
+        "validation_own": [0.4, 0.7, 0.65],
+        "test_global": [0.58, 0.9, 0.9],
+        "test_own": [0.1, 0.6, 0.1],
+    }
+    by_epoch = {f"{name}_accuracy_by_epoch": values for name, values in courses.items()}
+    rows = [
+        record(epochs=3, **by_epoch),
+        record(epochs=1, temperature=2.0, **{name: values[:1] for name, values in by_epoch.items()}),
+    ]
+    points = front(assemble(rows), objective=Objective(), num_pairs=2, chooses_epochs=True)
+    assert gains(points[0]) == pytest.approx((0.05, -0.05, 0.04, -0.2))
+    assert gains(points[-1]) == pytest.approx((0.01, 0.1, 0.2, 0.05))
+
+
 def test_test_gains_choose_nothing() -> None:
     turned = TRIALS
     for name in ("test_global_gain", "test_own_gain"):

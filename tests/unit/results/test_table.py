@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
-from peerkd.results.schema import TRIALS_SCHEMA
+from peerkd.results.schema import BY_EPOCH_COLUMNS, TRIALS_SCHEMA
 from peerkd.results.table import (
     DERIVED_COLUMNS,
     RECORD_COLUMNS,
@@ -150,7 +150,7 @@ def test_the_fingerprint_sees_every_value_except_seconds():
     assert len({plain, *fingerprints}) == len(different) + 1
 
 
-BY_EPOCH = {"validation_global_accuracy_by_epoch": [0.25, 0.5], "validation_own_accuracy_by_epoch": [0.5, 0.75]}
+BY_EPOCH = {name: [0.25 + 0.125 * place, 0.5] for place, name in enumerate(BY_EPOCH_COLUMNS.values())}
 
 
 def test_the_fingerprint_sees_accuracies_by_epoch_only_where_there_are_any(tmp_path):

@@ -18,4 +18,6 @@ def test_a_sweep_without_validation_by_epoch_has_the_key_that_it_had_before_ther
     causes = {"peers": PEERS.fingerprint, "distill": distill, "augmentation": augmentation, "seed": 0, "sweep": sweep}
     assert key(plain, PEERS) == keys.key(NAME, causes)
     by_epoch = plain.model_copy(update={"sweep": SweepConfig(validate_every_epoch=True)})
-    assert key(by_epoch, PEERS) == keys.key(NAME, causes | {"sweep": sweep | {"validate_every_epoch": True}})
+    assert key(by_epoch, PEERS) == keys.key(
+        NAME, causes | {"sweep": sweep | {"judged_every_epoch_on": ["validation", "test"]}}
+    )

@@ -215,6 +215,53 @@ def test_a_study_of_both_accuracies_with_a_limit_chooses_by_them(tuned):
     assert '0.25 <span class="muted">this study</span>' in page
 
 
+@pytest.fixture(scope="module")
+def stopping(tuned):
+    return tuned("tune.chooses_epochs=true")
+
+
+def test_where_epochs_are_chosen_all_are_measured_and_the_best_is_taken(stopping):
+    names = {split: f"{split}_global_accuracy_by_epoch" for split in ("validation", "test")}
+    for row in stopping.trials:
+        assert [len(row[name]) for name in names.values()] == [row["epochs"]] * 2
+        assert [row[name][-1] for name in names.values()] == [row[f"{split}_global_accuracy_after"] for split in names]
+    trials = {identity(row): row for row in stopping.trials}
+    chosen = [row for row in stopping.choices if row["decision"] == "distil"]
+    for row in chosen:
+        trial, stop = trials[identity(row)], row["epochs"] - 1
+        gains = [accuracy - trial["validation_global_accuracy_before"] for accuracy in trial[names["validation"]]]
+        assert (stop, row["validation_gain"]) == (gains.index(max(gains)), pytest.approx(max(gains)))
+        assert row["test_gain"] == pytest.approx(trial[names["test"]][stop] - trial["test_global_accuracy_before"])
+    assert {row["epochs"] for row in chosen} != {4}
+    assert stopping.metadata["num_chosen_whole"] == len(chosen)
+
+
+def test_a_trial_in_parts_has_the_accuracies_by_epoch_of_the_sweep(stopping, trained):
+    from peerkd.stages import distill_pairs
+    from peerkd.stages.work import distill_pairs as sweep
+
+    store = FilesystemStore(trained)
+    (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
+    peers = store.find(f"pretrain_peers/{folder.name}")
+    by_epoch = config("sweep.validate_every_epoch=true")
+    sweep.perform(by_epoch.to_json(), {"peers": peers}, store, Worker())
+    table = read_table(store.fetch(distill_pairs.key(by_epoch, peers)) / distill_pairs.TABLE_NAME)
+    swept = {identity(row): row for row in table.to_pylist()}
+    for row in stopping.trials:
+        for name in (name for name in row if name.endswith("by_epoch")):
+            assert row[name] == swept[identity(row)][name][: row["epochs"]]
+
+
+def test_the_report_says_after_which_epochs_to_stop(stopping):
+    manifest = report_choices.report(config("tune.chooses_epochs=true"), stopping.manifest, stopping.store)
+    folder = stopping.store.fetch(manifest.key)
+    page = (folder / "report.html").read_text()
+    assert "stop after, epochs" in page
+    assert "Stopped after their best epoch, the" in page
+    (line, *_) = [line for line in (folder / "summary.txt").read_text().splitlines() if "should learn" in line]
+    assert line.endswith(" epochs")
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
@@ -241,6 +288,7 @@ def test_bad_values_are_refused_in_one_sentence(override, sentence):
         ("tune.own_weight=0", False),
         ("sweep.selection_metric=own_accuracy tune.own_weight=0", False),
         ("tune.max_own_drop=0.1", True),
+        ("tune.chooses_epochs=true", True),
         ("sweep.default_transfer_set=both", True),
         ("sweep.default_transfer_set=student", False),
         ("compute.num_workers=7", False),

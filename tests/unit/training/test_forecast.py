@@ -112,9 +112,10 @@ def test_the_bytes_of_the_digits_sweep_are_about_those_of_a_real_run() -> None:
     assert expected.table_bytes == pytest.approx(5_590 * 93.4, rel=0.2)
 
 
-def test_validation_after_every_epoch_is_counted() -> None:
+def test_judging_after_every_epoch_is_counted() -> None:
     plain, by_epoch = (forecast(experiment(f"sweep.validate_every_epoch={word}"), DIGITS) for word in ("false", "true"))
-    num_more = (experiment().distill.epochs - 1) * plain.num_trials * plain.samples.validation
+    num_judged = plain.samples.validation + plain.samples.test + plain.samples.own
+    num_more = (experiment().distill.epochs - 1) * plain.num_trials * num_judged
     assert by_epoch.num_evaluation_samples == plain.num_evaluation_samples + num_more
     assert by_epoch.num_distillation_samples == plain.num_distillation_samples
     assert by_epoch.journals_bytes > plain.journals_bytes

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from peerkd.results.schema import BY_EPOCH_COLUMNS, SPLITS
+from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import check_record
-from peerkd.training.evaluate import Judge
 from peerkd.training.inputs import Leg, WayTaken
 from peerkd.training.plan import Trial, Unit, plan
 from peerkd.training.sweep import Sweep
@@ -50,8 +49,8 @@ def test_accuracies_by_epoch_are_those_of_legs_judged_apart(tiny, tmp_path: Path
         wholes = records(by_epoch, unit)
         legs = [records(in_legs, Leg(unit=unit, first_epoch=epoch, last_epoch=epoch + 1)) for epoch in range(2)]
         for trial, whole, *epochs in zip(unit.trials, wholes, *legs, strict=True):
-            for scope, name in BY_EPOCH_COLUMNS.items():
-                assert whole.pop(name) == [leg[f"validation_{scope}_accuracy_after"] for leg in epochs]
+            for (split, scope), name in BY_EPOCH_COLUMNS.items():
+                assert whole.pop(name) == [leg[f"{split}_{scope}_accuracy_after"] for leg in epochs]
             # And the trial ends where it does without being looked at.
             assert whole == epochs[-1]
             assert_same_end(tmp_path, trial)
@@ -64,31 +63,16 @@ def assert_same_end(folder: Path, trial: Trial) -> None:
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
-def test_a_record_has_accuracies_by_epoch_only_where_all_its_epochs_were_looked_at(tiny, tmp_path: Path) -> None:
+def test_the_record_of_a_leg_has_accuracies_after_its_own_epochs(tiny, tmp_path: Path) -> None:
     (unit, *_) = some_units(tiny)
     validating = opened(tiny, tmp_path, validates=True)
-    for leg, num_measured in ((range(1), 1), (range(1, 2), None)):
-        for record in records(validating, Leg(unit=unit, first_epoch=leg.start, last_epoch=leg.stop)):
-            check_record(record | {"seconds": 0.0})
-            lists = [record.get(name) for name in BY_EPOCH_COLUMNS.values()]
-            assert [values and len(values) for values in lists] == [num_measured] * 2
+    wholes = records(validating, unit)
+    for epoch in range(2):
+        legs = records(validating, Leg(unit=unit, first_epoch=epoch, last_epoch=epoch + 1))
+        for leg, whole in zip(legs, wholes, strict=True):
+            check_record(leg | {"seconds": 0.0})
+            assert [leg[name] for name in BY_EPOCH_COLUMNS.values()] == [
+                [whole[name][epoch]] for name in BY_EPOCH_COLUMNS.values()
+            ]
     for record in records(opened(tiny, tmp_path, validates=False), unit):
         assert not record.keys() & set(BY_EPOCH_COLUMNS.values())
-
-
-def test_only_the_last_epoch_is_judged_on_test(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (unit, *_) = some_units(tiny)
-    sweep = opened(tiny, tmp_path, validates=True)
-    records(sweep, unit)  # students before any training are judged once
-    asked = []
-    predict_many = Judge.predict_many
-
-    def listening(self: Judge, *arguments: Any, splits: Any = SPLITS, **named: Any) -> Any:
-        asked.append(tuple(splits))
-        return predict_many(self, *arguments, splits=splits, **named)
-
-    monkeypatch.setattr(Judge, "predict_many", listening)
-    records(sweep, unit)
-    assert len(asked) >= 2
-    assert set(asked[::2]) == {("validation",)}
-    assert set(asked[1::2]) == {SPLITS}

@@ -53,6 +53,7 @@ def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Repl
     """Return a replay in which one setting of each pair is far the best on validation, from the first epoch on.
 
     It gains on the student's own classes as much as on all. With ``tempting``, the setting after it gains that.
+    ``course`` is the share of its gain that a trial has after each epoch.
     """
 
     def plant(
@@ -62,6 +63,8 @@ def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Repl
         test_sign: float = 1.0,
         objective: Objective | None = None,
         tempting: tuple[float, float] | None = None,
+        chooses_epochs: bool = False,
+        course: tuple[float, ...] = (0.5, 0.8, 1.0),
     ) -> tuple[Replay, np.ndarray]:
         rows = sweep.to_pylist()
         pairs = sorted({(row["student"], row["teacher"]) for row in rows if row["teacher"] is not None})
@@ -78,10 +81,15 @@ def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Repl
                 gains = tempting
             for scope, gain in zip(("global", "own"), gains, strict=True):
                 before = row[f"validation_{scope}_accuracy_before"]
-                by_epoch = [before + gain * part for part in (0.5, 0.8, 1.0)]
+                by_epoch = [before + gain * part for part in course]
                 columns.setdefault(f"validation_{scope}_accuracy_by_epoch", []).append(by_epoch)
-                columns.setdefault(f"test_{scope}_gain", []).append(test_sign * gain)
-        found = load_replay(written(sweep, name="planted", **columns), objective=objective)
+                before = row[f"test_{scope}_accuracy_before"]
+                by_epoch = [before + test_sign * gain * part for part in course]
+                columns.setdefault(f"test_{scope}_accuracy_by_epoch", []).append(by_epoch)
+                columns.setdefault(f"test_{scope}_accuracy_after", []).append(by_epoch[-1])
+        found = load_replay(
+            written(sweep, name="planted", **columns), objective=objective, chooses_epochs=chooses_epochs
+        )
         places = {(each.transfer_set, each.temperature, each.alpha): n for n, each in enumerate(found.space.settings)}
         return found, np.array([places[best[pair]] for pair in pairs])
 

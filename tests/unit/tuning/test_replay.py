@@ -167,6 +167,65 @@ def test_a_choice_that_was_seen_to_break_the_limit_or_was_not_seen_is_not_made(p
     assert free.gain == pytest.approx(0.4)
 
 
+PEAK = (0.5, 1.0, 0.25)
+"""Shares of a gain after each epoch: best after the second."""
+
+
+def test_where_epochs_are_chosen_a_choice_stops_at_its_best(planted: Callable[..., tuple]) -> None:
+    replay, best = planted(course=PEAK, chooses_epochs=True)
+    tuner = build("random", replay.space, seed=0, earlier=())
+    (score,) = play(tuner, replay, [1.0])
+    assert tuner.choices().tolist() == best.tolist()
+    assert score.gain == pytest.approx(0.2)
+    assert score.reference.full == pytest.approx(0.2)
+    whole, _ = planted(course=PEAK)
+    assert whole.reference.full == pytest.approx(0.2 * 0.25)
+    # The default is a whole trial in both.
+    assert score.reference.default == pytest.approx(whole.reference.default)
+    assert replay.earlier.gains_QS[np.arange(12), best] == pytest.approx(np.full(12, 0.2))
+
+
+def test_only_epochs_that_were_paid_for_can_be_stopped_after(planted: Callable[..., tuple]) -> None:
+    replay, best = planted(course=PEAK, chooses_epochs=True)
+
+    class Knowing(Listed):
+        def choices(self) -> np.ndarray:
+            return best
+
+    # Done for one epoch, for two, and for three in two parts; the other nine are whole trials unseen.
+    asks = [Ask(pair, int(best[pair]), num) for pair, num in ((0, 1), (1, 2), (2, 1), (2, 3))]
+    tuner = Knowing(asks, 12)
+    (score,) = play(tuner, replay, [1.0])
+    assert [measurement.gain for measurement in tuner.told] == pytest.approx([0.1, 0.2, 0.1, 0.2])
+    assert score.gain == pytest.approx((0.1 + 0.2 + 0.2 + 9 * 0.05) / 12)
+    paid = replay.account()
+    for ask in asks:
+        paid.charge(ask)
+    assert score.spent == paid.spent
+
+
+def test_an_epoch_is_chosen_on_validation_where_test_says_the_opposite(planted: Callable[..., tuple]) -> None:
+    replay, _ = planted(course=PEAK, chooses_epochs=True, test_sign=-1.0)
+    (score,) = play(build("random", replay.space, seed=0, earlier=()), replay, [1.0])
+    assert score.gain == pytest.approx(-0.2)
+
+
+def test_the_limit_holds_for_the_epoch_that_is_stopped_after(planted: Callable[..., tuple]) -> None:
+    objective = Objective(max_own_drop=0.05)
+    replay, _ = planted(course=PEAK, chooses_epochs=True, tempting=TEMPTING, objective=objective)
+    (score,) = play(build("random", replay.space, seed=0, earlier=()), replay, [1.0])
+    # 0.4 after two epochs costs 0.1 at home, 0.2 after one costs 0.05, which is as good as the best setting's peak.
+    assert score.gain == pytest.approx(0.2)
+    tempting = replay.gains_QSE[:, :, 1].argmin(axis=1)
+    assert replay.answer(Ask(0, int(tempting[0]), 3)) == (pytest.approx(0.2), True, 1)
+    assert replay.answer(Ask(0, int(tempting[0]), 1)) == (pytest.approx(0.2), True, 1)
+
+
+def test_one_setting_for_all_has_one_epoch_for_all(planted: Callable[..., tuple]) -> None:
+    replay, _ = planted(course=PEAK, chooses_epochs=True, one_for_all=True)
+    assert replay.reference.single == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_nothing_that_a_tuner_gets_holds_a_test_gain(planted: Callable[..., tuple], objective: Objective) -> None:
     first, _ = planted(objective=objective)

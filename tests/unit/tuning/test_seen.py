@@ -1,6 +1,6 @@
 import numpy as np
 
-from peerkd.tuning.seen import Seen, only_seen, without_forbidden
+from peerkd.tuning.seen import Seen, best_epochs, better, only_seen, without_forbidden
 from peerkd.tuning.space import NO_SETTING
 
 SEEN = {
@@ -23,3 +23,24 @@ def test_in_place_of_what_is_forbidden_comes_the_best_that_was_seen_to_be_allowe
 def test_what_nobody_has_seen_can_be_left_out() -> None:
     choices = np.array([1, 0, NO_SETTING, 1, 3])
     assert only_seen(choices, SEEN).tolist() == [1, 0, NO_SETTING, NO_SETTING, NO_SETTING]
+
+
+def test_the_best_epoch_so_far_is_the_first_of_the_highest_that_are_allowed() -> None:
+    worth = np.array([[0.1, 0.3, 0.3, 0.2, 0.4], [-0.1, -0.3, -0.2, 0.0, -0.5]])
+    is_allowed = np.ones((2, 5), dtype=np.bool_)
+    assert best_epochs(worth, is_allowed).tolist() == [[0, 1, 1, 1, 4], [0, 0, 0, 3, 3]]
+    is_allowed[0, 1] = is_allowed[0, 4] = is_allowed[1, 0] = False
+    assert best_epochs(worth, is_allowed).tolist() == [[0, 0, 2, 2, 2], [0, 1, 2, 3, 3]]
+
+
+def test_two_parts_of_a_trial_are_compared_as_its_epochs_are() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        worth, is_allowed = rng.integers(-3, 4, size=6) / 100, rng.random(6) < 0.6
+        stops = best_epochs(worth, is_allowed)
+        first, second = (
+            Seen(worth[start:end][stop], is_allowed[start:end][stop], start + stop + 1)
+            for start, end in ((0, 2), (2, 6))
+            for stop in [int(best_epochs(worth[start:end], is_allowed[start:end])[-1])]
+        )
+        assert better(first, second).num_epochs == stops[-1] + 1

@@ -116,6 +116,13 @@ def test_a_sweep_that_was_not_validated_at_each_epoch_is_refused(written: Callab
         load_replay(written(Study(**STUDY).table))
 
 
+def test_a_sweep_without_test_by_epoch_cannot_choose_epochs(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    path = written(sweep.drop_columns(["test_global_accuracy_by_epoch"]))
+    assert load_replay(path).space.num_epochs == NUM_EPOCHS
+    with pytest.raises(ValueError, match=r"validate_every_epoch=true, got one without test accuracies after each"):
+        load_replay(path, chooses_epochs=True)
+
+
 def test_a_sweep_that_is_not_full_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
     rows = sweep.to_pylist()
     dropped = next(

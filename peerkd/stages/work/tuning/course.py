@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
 from peerkd.artifacts.store import Workspace
 from peerkd.metrics.progress import say
-from peerkd.results.arrays import FloatArray
 from peerkd.results.objective import Objective
+from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.stages.shards import SCRATCH, Shard, write_whole
 from peerkd.stages.sharing import Record, Sharing
 from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards_of
+from peerkd.stages.work.tuning.shown import joined, seen_at_best, seen_at_end
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.study import Study
 from peerkd.training.inputs import Leg, LegsTogether, state_name
@@ -24,6 +23,7 @@ from peerkd.tuning.space import Space
 STATES: Final = f"{SCRATCH}states/"
 _TIME_IS_OVER: Final = "max_seconds are over"
 _SAY_SECONDS: Final = 2.0
+_A_COLUMN_BY_EPOCH: Final = next(iter(BY_EPOCH_COLUMNS.values()))
 _MARGIN: Final = 2
 """A round is planned when all but the last one are done: what they made superfluous nobody needs any more."""
 
@@ -109,9 +109,22 @@ class Course:
         return []
 
     def last_records(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield of each trial the record that tells most."""
+        """Yield of each trial the last record, with what it was after each epoch if that was measured.
+
+        Args:
+            records: Those of a trial in the order in which they were made.
+        """
         last = {self.trial(pair, setting).identity: epochs for (pair, setting), epochs in self.epochs.items()}
-        return (record for record in records if record["epochs"] == last[record_identity(record)])
+        first: dict[tuple[object, ...], Record] = {}
+        for record in records:
+            trial = record_identity(record)
+            if record.get(_A_COLUMN_BY_EPOCH) is not None:
+                earlier = first.pop(trial, None)
+                record = joined(earlier, record) if earlier else record
+                if record["epochs"] < last[trial]:
+                    first[trial] = record
+            if record["epochs"] == last[trial]:
+                yield record
 
     def trial(self, pair: int, setting: int) -> Trial:
         """Return the trial of a pair under a setting."""
@@ -136,11 +149,13 @@ class LeadCourse:
         *,
         stage: str,
         objective: Objective,
+        chooses_epochs: bool,
         max_seconds: float | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._course, self.study, self._workspace = course, study, workspace
         self._stage, self._objective, self._max_seconds = stage, objective, max_seconds
+        self._chooses_epochs = chooses_epochs
         self._clock, self._began_at, self._earlier_seconds = clock, clock(), 0.0
         self._said_at = -_SAY_SECONDS
 
@@ -180,9 +195,9 @@ class LeadCourse:
         records = {identity(record): record for record in sharing.records(self._course.shards[number])}
         asks = self._course.rounds[number].asks
         asked = [records[*self._course.trial(ask.pair, ask.setting).identity, ask.num_epochs] for ask in asks]
-        gains = gains_of(asked, self._objective, split="validation")
-        worth, is_allowed = self._objective.worth(gains).tolist(), self._objective.allows(gains).tolist()
-        return [Seen(*each) for each in zip(worth, is_allowed, strict=True)]
+        if self._chooses_epochs:
+            return [seen_at_best(record, self._objective) for record in asked]
+        return seen_at_end(asked, self._objective)
 
     def _next(self, sharing: Sharing) -> Round | None:
         saved = self._course.read(sharing)
@@ -208,19 +223,6 @@ class LeadCourse:
 def identity(record: Record) -> tuple[object, ...]:
     """Return what tells a record from all others of a study: its trial, and how far that was done."""
     return (*record_identity(record), record["epochs"])
-
-
-def gains_of(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return what trials gain on a split (one value a record), for each scope that an objective looks at."""
-    return {
-        scope: np.array(
-            [
-                record[f"{split}_{scope}_accuracy_after"] - record[f"{split}_{scope}_accuracy_before"]
-                for record in records
-            ]
-        )
-        for scope in objective.scopes
-    }
 
 
 def _part(leg: Leg, trials: Sequence[Trial], *, first_epoch: int) -> list[Leg]:

@@ -8,7 +8,8 @@ import numpy as np
 from peerkd.results.choices import Decision
 from peerkd.results.objective import Objective
 from peerkd.stages.sharing import Record
-from peerkd.stages.work.tuning.course import Course, gains_of
+from peerkd.stages.work.tuning.course import Course
+from peerkd.stages.work.tuning.shown import gains_at_end, gains_by_epoch
 from peerkd.stages.work.tuning.study import Study
 from peerkd.training.plan import record_identity
 from peerkd.tuning.space import NO_SETTING
@@ -17,8 +18,9 @@ from peerkd.tuning.space import NO_SETTING
 class Decided:
     """The rows of the table of choices. Test accuracy is looked at here for the first time, when all is chosen."""
 
-    def __init__(self, course: Course, study: Study, *, objective: Objective) -> None:
+    def __init__(self, course: Course, study: Study, *, objective: Objective, chooses_epochs: bool) -> None:
         self._course, self._study, self._objective = course, study, objective
+        self._chooses_epochs = chooses_epochs
         self._outcome = study.outcome()
         self._chosen = {
             self._course.trial(pair, setting).identity: pair
@@ -31,10 +33,15 @@ class Decided:
         """Yield the records of trials as they come, and keep what the chosen ones gain on test."""
         for record in records:
             pair = self._chosen.get(record_identity(record))
-            if pair is not None and record["epochs"] == self._study.space.num_epochs:
-                (gain,) = self._objective.gains(gains_of([record], self._objective, split="test")).tolist()
-                self._test_gains[pair] = gain
+            if pair is not None and (self._chooses_epochs or record["epochs"] == self._study.space.num_epochs):
+                self._test_gains[pair] = self._test_gain(pair, record)
             yield record
+
+    def _test_gain(self, pair: int, record: Record) -> float:
+        if not self._chooses_epochs:
+            return float(self._objective.gains(gains_at_end([record], self._objective, split="test"))[0])
+        gains_E = self._objective.gains(gains_by_epoch(record, self._objective, split="test"))
+        return float(gains_E[self._outcome.epochs_Q[pair] - 1])
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each pair, after all records were seen."""
@@ -52,7 +59,7 @@ class Decided:
                 "alpha": setting and setting.alpha,
                 "distillation_weight": setting and setting.distillation_weight,
                 "num_trials": int(num_trials_Q[pair]),
-                "epochs": self._course.epochs.get((pair, number), 0),
+                "epochs": int(outcome.epochs_Q[pair]),
                 "validation_gain": _known(outcome.gains_Q[pair]),
                 "predicted_gain": _known(outcome.predicted_Q[pair]),
                 "predicted_gain_deviation": _known(outcome.deviations_Q[pair]),
@@ -64,7 +71,10 @@ class Decided:
         return {
             "num_pairs": self._study.space.num_pairs,
             "num_pairs_distilled": len(self._chosen),
-            "num_chosen_whole": len(self._test_gains),
+            "num_chosen_whole": sum(
+                self._course.epochs.get((pair, setting)) == self._study.space.num_epochs
+                for pair, setting in enumerate(self._outcome.choices_Q.tolist())
+            ),
         }
 
 

@@ -18,7 +18,7 @@ from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.stages.work.tuning.rounds import Phase, Progress, Round
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask, Measurement, Tuner
-from peerkd.tuning.seen import Seen, only_seen, without_forbidden
+from peerkd.tuning.seen import Seen, better, only_seen, without_forbidden
 from peerkd.tuning.space import NO_SETTING, Space
 
 FINISH_FRACTION: Final = 0.2
@@ -79,7 +79,10 @@ class Outcome:
     """What is chosen. Under a limit, a setting that was wanted and never measured is not: nobody saw it keep it."""
 
     gains_Q: FloatArray
-    """Observed on validation, at the last epoch that was measured; NaN where the choice was not tried."""
+    """Observed on validation, after ``epochs_Q``; NaN where the choice was not tried."""
+
+    epochs_Q: IntArray
+    """That were done of the choice, or to stop after where that is chosen; 0 where it was not tried."""
 
     promised_Q: FloatArray
     """What is expected of what is wanted: as the tuner predicts it, or else as it was seen; NaN where neither is."""
@@ -113,6 +116,7 @@ class Study:
         *,
         budget_fraction: float,
         is_limited: bool = False,
+        chooses_epochs: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Begin.
@@ -123,8 +127,10 @@ class Study:
             account: With what was spent before.
             budget_fraction: Of the full sweep's cost.
             is_limited: Whether a choice must have been measured, and have kept within a limit on forgetting.
+            chooses_epochs: Whether a trial is worth what it was at its best, after whichever epoch.
             clock: For the tuner's own time.
         """
+        self._chooses_epochs = chooses_epochs
         self.space, self.account, self._is_limited = space, account, is_limited
         self._budget = budget_fraction * account.full
         self._clock = clock
@@ -152,10 +158,13 @@ class Study:
         return max(len(self.rounds) - 1, 0) if may_be_behind else len(self.rounds)
 
     def tell(self, seen: Sequence[Seen]) -> None:
-        """Take in what validation shows of the next round, in the order of its asks."""
+        """Take in what validation shows of the next round, in the order of its asks: of the epochs done in it."""
         made = self.rounds[self.num_told]
         with self._timed():
             for ask, shown in zip(made.asks, seen, strict=True):
+                earlier = self._seen.get((ask.pair, ask.setting))
+                if self._chooses_epochs and earlier:
+                    shown = better(earlier, shown)
                 self._seen[ask.pair, ask.setting] = shown
                 self._tuner.tell(Measurement(ask, shown.gain))
         self.num_told += 1
@@ -235,6 +244,7 @@ class Study:
             wanted_Q=wanted_Q,
             choices_Q=made_Q,
             gains_Q=self._gains(made_Q),
+            epochs_Q=self._epochs(made_Q),
             promised_Q=np.where(is_predicted_Q, predicted_Q, self._gains(wanted_Q)),
             predicted_Q=np.where(made_Q == choices_Q, predicted_Q, other_Q),
             deviations_Q=np.where(made_Q == choices_Q, deviations_Q, other_Q),
@@ -243,6 +253,10 @@ class Study:
     def _gains(self, choices_Q: IntArray) -> FloatArray:
         seen = [self._seen.get(key) for key in enumerate(choices_Q.tolist())]
         return np.array([np.nan if shown is None else shown.gain for shown in seen])
+
+    def _epochs(self, choices_Q: IntArray) -> IntArray:
+        seen = [self._seen.get(key) for key in enumerate(choices_Q.tolist())]
+        return np.array([0 if shown is None else shown.num_epochs for shown in seen], dtype=np.int64)
 
     def _search(self) -> list[Ask]:
         under_way = {(ask.pair, ask.setting) for made in self.rounds[self.num_told :] for ask in made.asks}

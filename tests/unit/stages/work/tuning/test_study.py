@@ -191,6 +191,30 @@ def test_what_was_put_in_the_place_of_a_forbidden_choice_is_not_what_the_tuner_p
     assert study.curve[-1].mean_predicted_gain == pytest.approx((0.05 + 0.5 * (space.num_pairs - 2)) / space.num_pairs)
 
 
+def test_where_epochs_are_chosen_a_trial_is_worth_what_it_was_at_its_best(space):
+    tuner = Scripted(space, [[Ask(0, 0, 2), Ask(1, 0, 2)], [], [Ask(0, 0, 4), Ask(1, 0, 4)]], choice=0)
+    study = Study(space, lambda: tuner, Account(space), budget_fraction=0.1, chooses_epochs=True)
+    shown = {
+        Ask(0, 0, 2): Seen(0.05, num_epochs=1),
+        Ask(0, 0, 4): Seen(0.03, num_epochs=3),
+        Ask(1, 0, 2): Seen(0.05, num_epochs=2),
+        Ask(1, 0, 4): Seen(0.06, num_epochs=4),
+    }
+    while True:
+        while study.num_told < study.num_needed:
+            asks = study.rounds[study.num_told].asks
+            study.tell([shown.get(ask, Seen(0.0, num_epochs=ask.num_epochs)) for ask in asks])
+        made = study.plan(seconds=1.0)
+        if made:
+            study.accept(made)
+        if made and made.phase == "end":
+            break
+    assert study.outcome().epochs_Q[:2].tolist() == [1, 4]
+    assert study.outcome().gains_Q[:2].tolist() == [0.05, 0.06]
+    told = {measurement.ask: measurement.gain for measurement in tuner.told}
+    assert [told[ask] for ask in shown] == [0.05, 0.05, 0.05, 0.06]
+
+
 def test_the_search_leaves_enough_to_finish_what_is_chosen(space):
     study = finished(opened(space, HalvingTuner(space, seed=0), budget=0.2))
     last_search = max(made.number for made in study.rounds if made.phase == "search")

@@ -1,0 +1,63 @@
+"""What the records of trials show: gains by split and scope, and what a tuner is told of them.
+
+Shape suffixes: N = records, E = epochs that a record tells of.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from peerkd.results.arrays import FloatArray
+from peerkd.results.objective import Objective
+from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.stages.sharing import Record
+from peerkd.tuning.seen import Seen, best_epochs
+
+
+def seen_at_end(records: Sequence[Record], objective: Objective) -> list[Seen]:
+    """Return what validation shows of trials when they have come to where their records end."""
+    gains_N = gains_at_end(records, objective, split="validation")
+    shown = (
+        objective.worth(gains_N).tolist(),
+        objective.allows(gains_N).tolist(),
+        [each["epochs"] for each in records],
+    )
+    return [Seen(*each) for each in zip(*shown, strict=True)]
+
+
+def seen_at_best(record: Record, objective: Objective) -> Seen:
+    """Return what validation shows of a trial after the best of the epochs that its record tells of."""
+    gains_E = gains_by_epoch(record, objective, split="validation")
+    worth_E, is_allowed_E = objective.worth(gains_E), objective.allows(gains_E)
+    stop = int(best_epochs(worth_E, is_allowed_E)[-1])
+    return Seen(float(worth_E[stop]), bool(is_allowed_E[stop]), record["epochs"] - len(worth_E) + stop + 1)
+
+
+def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:
+    """Return what trials gain on a split (N,), for each scope that an objective looks at."""
+    return {
+        scope: np.array(
+            [
+                record[f"{split}_{scope}_accuracy_after"] - record[f"{split}_{scope}_accuracy_before"]
+                for record in records
+            ]
+        )
+        for scope in objective.scopes
+    }
+
+
+def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:
+    """Return what a trial gains on a split after each of the last epochs (E,), all that its record tells of."""
+    return {
+        scope: np.array(record[BY_EPOCH_COLUMNS[split, scope]]) - record[f"{split}_{scope}_accuracy_before"]
+        for scope in objective.scopes
+    }
+
+
+def joined(earlier: Record, later: Record) -> Record:
+    """Return the record of a trial, which tells of its last leg, with what an earlier one tells of epochs before."""
+    num_epochs = later["epochs"]
+    lists = {
+        name: [*earlier[name][: num_epochs - len(later[name])], *later[name]] for name in BY_EPOCH_COLUMNS.values()
+    }
+    return {**later, **lists}
