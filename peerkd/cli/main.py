@@ -149,6 +149,11 @@ def tune(
     augmented: Annotated[
         bool, typer.Option("--augmented", help="The sweeps augmented their views: teachers count for each epoch.")
     ] = False,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Also score on pairs, or peers, starting from the others. Repeatable."),
+    ] = None,
+    folds: Annotated[int, typer.Option(help="Into which pairs or peers are divided.")] = 5,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it, as .md or .csv.")] = None,
 ) -> None:
     """Let tuners redo full sweeps (sweep.validate_every_epoch=true) for a part of the cost, and compare them."""
@@ -165,6 +170,8 @@ def tune(
         max_own_drop=max_own_drop,
         chooses_epochs=choose_epochs,
         is_augmented=augmented,
+        held_out=held_out or [],
+        num_folds=folds,
         output=output,
     )
 

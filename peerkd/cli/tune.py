@@ -1,6 +1,6 @@
 """``peerkd tune``: tuners against each other on full sweeps that were done before."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,9 +8,11 @@ import typer
 
 from peerkd.results.objective import OWN_WEIGHTS, Objective
 from peerkd.tuning.contest import Standing, compete, standings, together
+from peerkd.tuning.held_out import compete_held_out, folds
 from peerkd.tuning.replay import check_budgets, load_earlier, load_replay
+from peerkd.tuning.scoring import Reference, Score
 from peerkd.tuning.sweep_table import table_path
-from peerkd.tuning.tables import markdown, to_csv
+from peerkd.tuning.tables import EXPERIMENTS, Section, markdown, to_csv
 from peerkd.tuning.tuners import TUNERS, find
 
 BUDGETS: Final = (0.01, 0.02, 0.05, 0.1)
@@ -30,6 +32,8 @@ def tune(
     max_own_drop: float | None,
     chooses_epochs: bool,
     is_augmented: bool,
+    held_out: Sequence[str],
+    num_folds: int,
     output: Path | None,
 ) -> None:
     """Replay sweeps with every tuner, and print what each would have reached.
@@ -45,6 +49,8 @@ def tune(
         max_own_drop: The most that a choice may lose of own accuracy on validation. None: no limit.
         chooses_epochs: Whether a choice has an epoch to stop after.
         is_augmented: Whether the sweeps augmented their views.
+        held_out: Parts of each sweep that tuners are also scored on, starting from the rest of it.
+        num_folds: Into which such parts are divided.
         output: Also write the table there as Markdown, or the numbers as CSV.
 
     Raises:
@@ -72,21 +78,47 @@ def tune(
         for path in (table_path(prior).resolve() for prior in priors)
     }
     experiments = _distinct([str(path) for path in paths], [replay.name for replay in loaded])
-    reached: list[Standing] = []
-    for name in names:
-        by_experiment: list[list[Standing]] = []
-        for path, replay, experiment in zip(paths, loaded, experiments, strict=True):
-            known = [each for other, each in earlier.items() if other != path]
-            runs = compete(name, replay, budgets, seeds=range(num_seeds), earlier=known)
-            by_experiment.append(list(standings(experiment, name, runs)))
-        reached.extend(standing for of_experiment in by_experiment for standing in of_experiment)
-        if len(loaded) > 1:
-            reached.extend(together(of_budget) for of_budget in zip(*by_experiment, strict=True))
-    references = {name: replay.reference for name, replay in zip(experiments, loaded, strict=True)}
-    text = markdown(reached, references, objective=objective, chooses_epochs=chooses_epochs, num_priors=len(earlier))
+    parts = tuple(dict.fromkeys(held_out))
+    divided = {part: [folds(replay.space, part, num_folds=num_folds) for replay in loaded] for part in parts}
+
+    def on_experiments(name: str, place: int) -> list[list[Score]]:
+        known = [each for other, each in earlier.items() if other != paths[place]]
+        return compete(name, loaded[place], budgets, seeds=range(num_seeds), earlier=known)
+
+    sections = [_section(EXPERIMENTS, 0, names, experiments, on_experiments)]
+    for part in parts:
+
+        def on_part(name: str, place: int, part: str = part) -> list[list[Score]]:
+            pairs = divided[part][place]
+            return compete_held_out(name, loaded[place], budgets, seeds=range(num_seeds), held_out=pairs)
+
+        sections.append(_section(part, num_folds, names, experiments, on_part))
+    text = markdown(sections, objective=objective, chooses_epochs=chooses_epochs, num_priors=len(earlier))
     typer.echo(text, nl=False)
     if output is not None:
-        output.write_text(to_csv(reached) if output.suffix == ".csv" else text, encoding="utf-8")
+        output.write_text(to_csv(sections) if output.suffix == ".csv" else text, encoding="utf-8")
+
+
+def _section(
+    part: str,
+    num_folds: int,
+    names: Sequence[str],
+    experiments: Sequence[str],
+    runs_of: Callable[[str, int], list[list[Score]]],
+) -> Section:
+    """Have all tuners compete on one part of each experiment."""
+    reached: list[Standing] = []
+    references: dict[str, Reference] = {}
+    for name in names:
+        by_experiment: list[list[Standing]] = []
+        for place, experiment in enumerate(experiments):
+            runs = runs_of(name, place)
+            references[experiment] = runs[0][0].reference
+            by_experiment.append(list(standings(experiment, name, runs)))
+        reached.extend(standing for of_experiment in by_experiment for standing in of_experiment)
+        if len(experiments) > 1:
+            reached.extend(together(of_budget) for of_budget in zip(*by_experiment, strict=True))
+    return Section(part, num_folds, reached, references)
 
 
 def _objective(metric: str, *, own_weight: float | None, max_own_drop: float | None) -> Objective:

@@ -4,11 +4,12 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from peerkd.results.intervals import Estimate
 from peerkd.results.objective import Objective
 from peerkd.tuning.contest import ALL, Standing
+from peerkd.tuning.held_out import PARTS
 from peerkd.tuning.scoring import Reference
 
 CONVENTIONS: Final = (
@@ -18,6 +19,9 @@ CONVENTIONS: Final = (
     "this. Budget and cost: shares of what the full sweep costs, controls apart, in samples trained on; a sample that "
     "goes forward only counts a third. A tuner's measurements, its teachers' logits and its features are counted."
 )
+
+EXPERIMENTS: Final = "experiments"
+"""The part that is a whole experiment: what tuners may start from are other ones."""
 
 LIMIT: Final = (
     "{rule} A pair whose choice was not measured is left. So it is with the default and the best single setting: pairs "
@@ -29,6 +33,19 @@ EPOCHS: Final = (
     "measured is a whole trial. The full sweep and the best single setting choose among all epochs; the default is "
     "whole trials."
 )
+
+_OF_FOLDS: Final = (
+    "No prior table is used. Budgets, costs and references are those of full sweeps of the held-out {part} alone; the "
+    "folds are taken together, each pair alike."
+)
+
+FOLDS: Final[Mapping[str, str]] = {
+    "pairs": "{num} folds of pairs: on each, tuners start from whole trials of all other pairs of the experiment. "
+    + _OF_FOLDS.format(part="pairs"),
+    "peers": "{num} folds of peers: on the pairs of each, tuners start from whole trials of the pairs among all other "
+    "peers. A pair of two folds counts in both. " + _OF_FOLDS.format(part="peers' pairs"),
+}
+"""What tuners start from in each part, with the number of folds to fill in."""
 
 _COLUMNS: Final = (
     "tuner",
@@ -43,41 +60,53 @@ _COLUMNS: Final = (
 )
 
 
-def markdown(
-    standings: Sequence[Standing],
-    references: Mapping[str, Reference],
-    *,
-    objective: Objective,
-    chooses_epochs: bool,
-    num_priors: int,
-) -> str:
-    """Return conventions, references and one table: of the one experiment, or of all together where there are more."""
-    shown = [each for each in standings if each.experiment == ALL] or list(standings)
+class Section(NamedTuple):
+    """What one table is of."""
+
+    part: str
+    """``EXPERIMENTS``, or what was held out of each."""
+
+    num_folds: int
+    """0 for experiments."""
+
+    standings: Sequence[Standing]
+    references: Mapping[str, Reference]
+    """By experiment."""
+
+
+def markdown(sections: Sequence[Section], *, objective: Objective, chooses_epochs: bool, num_priors: int) -> str:
+    """Return conventions, and for each section references and a table.
+
+    A table is of the one experiment, or of all together where there are more.
+    """
     lines = [
         f"# Tuners, by gain of {objective.accuracy_in_words}",
         "",
         CONVENTIONS,
         *(("", LIMIT.format(rule=objective.limit_in_words)) if objective.is_limited else ()),
         *(("", EPOCHS) if chooses_epochs else ()),
-        "",
-        _means_of(shown, references),
-        f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."
-        if num_priors
-        else "Tuners start from nothing but the experiment itself.",
-        "",
-        *(_reference_line(name, known) for name, known in references.items()),
-        "",
-        _row(_COLUMNS),
-        _row(("---", *("---:" for _ in _COLUMNS[1:]))),
-        *(_row(_cells(each)) for each in shown),
     ]
+    for section in sections:
+        shown = [each for each in section.standings if each.experiment == ALL] or list(section.standings)
+        lines += [
+            *(("", f"## Held-out {section.part}") if len(sections) > 1 else ()),
+            "",
+            _means_of(shown, section.references),
+            _start(section, num_priors),
+            "",
+            *(_reference_line(name, known) for name, known in section.references.items()),
+            "",
+            _row(_COLUMNS),
+            _row(("---", *("---:" for _ in _COLUMNS[1:]))),
+            *(_row(_cells(each)) for each in shown),
+        ]
     return "\n".join(lines) + "\n"
 
 
-def to_csv(standings: Sequence[Standing]) -> str:
-    """Return one line for each experiment, tuner and budget, in fractions; what is not known is empty."""
+def to_csv(sections: Sequence[Section]) -> str:
+    """Return one line for each part, experiment, tuner and budget, in fractions; what is not known is empty."""
     text = io.StringIO()
-    rows = [_numbers(each) for each in standings]
+    rows = [_numbers(section, each) for section in sections for each in section.standings]
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -89,6 +118,14 @@ def _means_of(shown: Sequence[Standing], references: Mapping[str, Reference]) ->
         return f"Means over {len(references)} experiments, with 95 % t intervals over them."
     num = max(each.num for each in shown)
     return f"Means over {num} seeds, with 95 % t intervals over them." if num > 1 else "Of one seed, without intervals."
+
+
+def _start(section: Section, num_priors: int) -> str:
+    if section.part in PARTS:
+        return FOLDS[section.part].format(num=section.num_folds)
+    if num_priors:
+        return f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."
+    return "Tuners start from nothing but the experiment itself."
 
 
 def _reference_line(name: str, known: Reference) -> str:
@@ -110,8 +147,9 @@ def _cells(standing: Standing) -> Iterator[str]:
     yield f"{standing.tuner_seconds:.2f}"
 
 
-def _numbers(standing: Standing) -> dict[str, str]:
-    numbers = {"experiment": standing.experiment, "tuner": standing.tuner, "budget": f"{standing.budget:g}"}
+def _numbers(section: Section, standing: Standing) -> dict[str, str]:
+    numbers = {"held_out": section.part, "folds": str(section.num_folds)}
+    numbers |= {"experiment": standing.experiment, "tuner": standing.tuner, "budget": f"{standing.budget:g}"}
     numbers["num"] = str(standing.num)
     for name, estimate in (
         ("share_recovered", standing.share_recovered),

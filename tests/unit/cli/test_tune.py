@@ -93,6 +93,26 @@ def test_a_mix_and_a_limit_are_told_and_change_what_is_chosen(peerkd, sweeps: li
     assert "the student loses at most 1 points of its own accuracy. A pair whose choice was not measured" in texts[2]
 
 
+def test_held_out_parts_have_tables_of_their_own(peerkd, sweeps: list[str], tmp_path: Path) -> None:
+    parts = ("--held-out", "pairs", "--held-out", "peers", "--folds", "3")
+    chosen = ("--tuner", "portfolio", "--budget", "0", "--budget", "0.5", "--seeds", "2")
+    outcome = peerkd("tune", "--replay", "a", *parts, *chosen, "--output", "out.csv")
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    titles = [line for line in outcome.out.splitlines() if line.startswith("## ")]
+    assert titles == ["## Held-out experiments", "## Held-out pairs", "## Held-out peers"]
+    assert "3 folds of pairs: on each, tuners start from whole trials of all other pairs" in outcome.out
+    assert "3 folds of peers: on the pairs of each" in outcome.out
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["held_out"], row["folds"], row["budget"]) for row in rows] == [
+        (part, folds, budget)
+        for part, folds in (("experiments", "0"), ("pairs", "3"), ("peers", "3"))
+        for budget in ("0", "0.5")
+    ]
+    # Only from other pairs is anything known beforehand.
+    assert [float(row["gain"]) != 0 for row in rows if row["budget"] == "0"] == [False, True, True]
+
+
 def test_choices_may_stop_after_any_epoch(peerkd, sweeps: list[str], tables: list[pa.Table], tmp_path: Path) -> None:
     turned = tables[0]
     for name in [name for name in turned.column_names if name.startswith("validation") and name.endswith("by_epoch")]:
@@ -128,6 +148,11 @@ def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str])
         (("--replay", "a", "--budget", "2"), "budget must be at least one share from 0 to 1, got [2.0]."),
         (("--replay", "a", "--seeds", "0"), "seeds must be at least 1, got 0."),
         (("--replay", "a", "--metric", "loss"), "metric must be one of global_accuracy, own_accuracy, got loss."),
+        (("--replay", "a", "--held-out", "seeds"), "held-out must be one of pairs, peers, got seeds."),
+        (
+            ("--replay", "a", "--held-out", "pairs", "--folds", "7"),
+            "folds must be from 2 to the 6 pairs that there are, got 7.",
+        ),
         (("--replay", "a", "--own-weight", "2"), "own_weight must be from 0 to 1, got 2.0."),
         (("--replay", "a", "--max-own-drop", "-0.1"), "max_own_drop must be from 0 to 1, got -0.1."),
         (("--replay", "a", "--output", "out.txt"), "output must be a file that ends in .md or .csv, got out.txt."),
