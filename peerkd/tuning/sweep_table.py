@@ -70,8 +70,8 @@ def read_sweep(
             lacks a setting.
     """
     scopes = objective.scopes
-    of_validation = {scope: _after("validation", scope, by_epoch=by_epoch) for scope in scopes}
-    of_test = {scope: _after("test", scope, by_epoch=tests_by_epoch) for scope in scopes}
+    of_validation = {scope: _validation(scope, by_epoch=by_epoch) for scope in scopes}
+    of_test = {scope: _test(scope, by_epoch=tests_by_epoch) for scope in scopes}
     table = _distillations(path, (*of_validation.values(), *of_test.values()))
     pair_of_R = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
     setting_of_R = [
@@ -102,27 +102,31 @@ def read_sweep(
 
 
 class _Gain(NamedTuple):
-    """Where a gain is told: in two columns."""
+    """Where a gain is told: in a column of its own, or as what an accuracy is above another."""
 
-    after: str
-    before: str
+    name: str
+    before: str | None
     is_by_epoch: bool
 
 
-def _after(split: str, scope: str, *, by_epoch: bool) -> _Gain:
-    return _Gain(
-        after=f"{split}_{scope}_accuracy_{'by_epoch' if by_epoch else 'after'}",
-        before=f"{split}_{scope}_accuracy_before",
-        is_by_epoch=by_epoch,
-    )
+def _validation(scope: str, *, by_epoch: bool) -> _Gain:
+    name = f"validation_{scope}_accuracy_{'by_epoch' if by_epoch else 'after'}"
+    return _Gain(name, before=f"validation_{scope}_accuracy_before", is_by_epoch=by_epoch)
+
+
+def _test(scope: str, *, by_epoch: bool) -> _Gain:
+    if not by_epoch:
+        return _Gain(f"test_{scope}_gain", before=None, is_by_epoch=False)
+    return _Gain(f"test_{scope}_accuracy_by_epoch", before=f"test_{scope}_accuracy_before", is_by_epoch=True)
 
 
 def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
     """Read what gains are told in, for the trials that have a teacher's weight."""
     there = _column_names(path)
-    plain = [*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs", *(gain.before for gain in gains)]
-    plain += [gain.after for gain in gains if not gain.is_by_epoch]
-    by_epoch = [gain.after for gain in gains if gain.is_by_epoch]
+    plain = [*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs"]
+    plain += [gain.before for gain in gains if gain.before]
+    plain += [gain.name for gain in gains if not gain.is_by_epoch]
+    by_epoch = [gain.name for gain in gains if gain.is_by_epoch]
     missing = [name for name in plain if name not in there]
     if missing:
         raise ValueError(f"{path} must be a table of trials, got one that lacks {', '.join(missing)}.")
@@ -211,8 +215,8 @@ def _num_epochs(table: pa.Table, path: Path) -> int:
 
 def _gains(table: pa.Table, gain: _Gain, num_epochs: int, path: Path) -> FloatArray:
     """Return gains (R, E): of whole trials (E = 1), or after each epoch."""
-    gains_RE: FloatArray = _accuracies(table[gain.after], num_epochs, path) - table[gain.before].to_numpy()[:, None]
-    return gains_RE
+    values_RE = _accuracies(table[gain.name], num_epochs, path)
+    return values_RE - table[gain.before].to_numpy()[:, None] if gain.before else values_RE
 
 
 def _accuracies(column: pa.ChunkedArray, num_epochs: int, path: Path) -> FloatArray:

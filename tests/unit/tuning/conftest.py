@@ -86,7 +86,7 @@ def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Repl
                 before = row[f"test_{scope}_accuracy_before"]
                 by_epoch = [before + test_sign * gain * part for part in course]
                 columns.setdefault(f"test_{scope}_accuracy_by_epoch", []).append(by_epoch)
-                columns.setdefault(f"test_{scope}_accuracy_after", []).append(by_epoch[-1])
+                columns.setdefault(f"test_{scope}_gain", []).append(test_sign * gain * course[-1])
         found = load_replay(
             written(sweep, name="planted", **columns), objective=objective, chooses_epochs=chooses_epochs
         )

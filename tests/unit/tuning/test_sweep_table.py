@@ -52,6 +52,16 @@ def test_gains_are_those_of_the_rows(sweep: pa.Table, written: Callable[..., Pat
     assert replay.judge.mean_gain(chosen) == pytest.approx(np.mean(expected))
 
 
+def test_columns_that_do_not_count_need_not_be_there(
+    replay: Replay, sweep: pa.Table, written: Callable[..., Path]
+) -> None:
+    gains = ("validation_global_accuracy_before", "validation_global_accuracy_by_epoch", "test_global_gain")
+    identity = ("student", "teacher", "transfer_set", "temperature", "alpha", "distillation_weight")
+    few = load_replay(written(sweep.select([*identity, "num_transfer_samples", "epochs", *gains]), name="few"))
+    np.testing.assert_array_equal(few.gains_QSE, replay.gains_QSE)
+    assert few.reference == replay.reference
+
+
 def test_what_is_known_from_before_needs_no_accuracies_by_epoch(
     replay: Replay, sweep: pa.Table, written: Callable[..., Path]
 ) -> None:
