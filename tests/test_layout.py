@@ -128,6 +128,11 @@ def test_the_training_plane_knows_no_kfp() -> None:
     assert imported_with(TRAINING_PLANE, suspects={"kfp", "kubernetes", "kubeflow", "minio", "jinja2"}) == set()
 
 
+def test_without_a_gpu_nothing_of_one_is_loaded() -> None:
+    suspects = {"peerkd.training.captured.in_flight", "peerkd.training.captured.graphs"}
+    assert imported_with(TRAINING_PLANE, suspects=suspects) == set()
+
+
 def test_a_laptop_alone_needs_no_cluster_client() -> None:
     modules = ["peerkd.cli.main", "peerkd.config.cluster", "peerkd.launch.backends", "peerkd.launch.order"]
     assert imported_with(modules, suspects={"kubernetes", "kubeflow", "minio", "urllib3"}) == set()

@@ -12,7 +12,7 @@ def softened_divergence(
     student_logits_BK: Tensor,
     teacher_logits_BK: Tensor,
     *,
-    temperature: float,
+    temperature: float | Tensor,
     direction: str = "teacher_to_student",
     reduction: str = "batchmean",
     scale_by_temperature_squared: bool = True,
@@ -26,7 +26,8 @@ def softened_divergence(
     Args:
         student_logits_BK: Unnormalised scores of the network being trained.
         teacher_logits_BK: Unnormalised scores that it should imitate.
-        temperature: Softening of both distributions, above 0.
+        temperature: Softening of both distributions, above 0. A tensor of one number is taken unseen, since looking at
+            it would wait for its device.
         direction: ``teacher_to_student`` is KL(p || q), which asks the student to cover all that the teacher deems
             possible; ``student_to_teacher`` is KL(q || p).
         reduction: ``batchmean`` divides by B; ``mean`` by B * K, what ``torch.nn.KLDivLoss`` does unless told, and
@@ -35,9 +36,9 @@ def softened_divergence(
             keeps one alpha meaning the same at every temperature.
 
     Raises:
-        ValueError: If ``temperature`` is not above 0, or a convention is unknown.
+        ValueError: If ``temperature`` is a number not above 0, or a convention is unknown.
     """
-    if temperature <= 0:
+    if not isinstance(temperature, Tensor) and temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}.")
     student_log_probs_BK = F.log_softmax(student_logits_BK / temperature, dim=-1)
     teacher_log_probs_BK = F.log_softmax(teacher_logits_BK.detach() / temperature, dim=-1)

@@ -128,6 +128,12 @@ class SampleSet:
         """Batches, and so steps, of one epoch."""
         return len(batch_bounds(len(self), batch_size=self._batch_size)) - 1
 
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Numbers of samples that its batches have: one, or two that differ by one, the larger first."""
+        bounds = batch_bounds(len(self), batch_size=self._batch_size)
+        return tuple(sorted({stop - start for start, stop in pairwise(bounds)}, reverse=True))
+
     def batches(
         self, epoch: int, *, num_views: int = 1, first_batch: int = 0, part: tuple[int, int] = (0, 1)
     ) -> Iterator[Batch]:

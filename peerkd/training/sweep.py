@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from peerkd.training.trainees import LoneTrainee, StackedTrainees, Trainees
 from peerkd.training.trial_state import TrialState, load_state, save_state, state_path
 from peerkd.training.workers import Perform
 
+if TYPE_CHECKING:
+    from peerkd.training.captured.in_flight import InFlight
+
 _NUM_KEPT_SETS: Final = 2
 """Neighbours in the plan often have the same transfer set."""
 
@@ -48,6 +51,7 @@ class Sweep:
         self._assignment = Assignment.load(inputs.partition_folder)
         self._judge = Judge(self._dataset, self._assignment, device=device, precision=self._recipe.precision)
         self._group_sizes = GroupSizes()
+        self._in_flight = self._open_in_flight() if device.type == "cuda" else None
         # One module an architecture, its state swapped for each trial.
         self._network = cache(self._build_network)
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
@@ -71,8 +75,8 @@ class Sweep:
         logits: dict[int | None, TeacherLogits | None] = {}
         for architecture, alike in groupby(asked, key=lambda each: self._config.architectures[each[0].student]):
             these = list(alike)
-            size = self._group_size(architecture, samples) if self._is_stacked(architecture) else 1
-            yield from self._group_sizes.read_news()
+            size = self._group_size(architecture, samples)
+            yield from (self._in_flight or self._group_sizes).read_news()
             for start in range(0, len(these), size):
                 group = these[start : start + size]
                 # Only those of the group's teachers are in memory; neighbours have theirs in common.
@@ -111,7 +115,7 @@ class Sweep:
     ) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         before = [self._before(trial.student) for trial in trials]
-        students = self._trainees(trials, epochs)
+        students = self._trainees(trials, samples, epochs)
         by_epoch, after = self._train(students, samples, logits, trials=trials, epochs=epochs)
         if self._inputs.states_folder:
             for trial, end in zip(trials, students.states(), strict=True):
@@ -157,11 +161,13 @@ class Sweep:
                     lists[name].append(accuracies[f"{split}_{scope}_accuracy"])
         return measured, predictions
 
-    def _trainees(self, trials: Sequence[Trial], epochs: range) -> Trainees:
+    def _trainees(self, trials: Sequence[Trial], samples: SampleSet, epochs: range) -> Trainees:
         starts = [self._start(trial, epochs) for trial in trials]
         architecture = self._config.architectures[trials[0].student]
         if self._is_stacked(architecture):
             return StackedTrainees(self._stack(architecture, starts), trials, recipe=self._recipe)
+        if self._in_flight and self._in_flight.number(architecture, samples):
+            return self._in_flight.trainees(architecture, trials, starts)
         (trial,), (start,) = trials, starts
         return LoneTrainee(self._network(architecture), trial, start, recipe=self._recipe)
 
@@ -173,12 +179,16 @@ class Sweep:
         return load_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.start))
 
     def _is_stacked(self, architecture: str) -> bool:
-        if self._device.type != "cpu" or self._recipe.precision != "float32":
+        if self._in_flight or self._recipe.precision != "float32":
             return False
         return pays(architecture, image_shape_CHW=self._dataset.image_shape)
 
     def _group_size(self, architecture: str, samples: SampleSet) -> int:
         """Return how many students to train at once; measured on the sets that come first."""
+        if self._in_flight:
+            return max(self._in_flight.number(architecture, samples), 1)
+        if not self._is_stacked(architecture):
+            return 1
 
         def train(num_students: int) -> None:
             start = TrialState(self._network(architecture).state_dict(), {})
@@ -192,6 +202,19 @@ class Sweep:
             )
 
         return self._group_sizes.best(architecture, train)
+
+    def _open_in_flight(self) -> "InFlight":
+        # Only a GPU needs it.
+        from peerkd.training.captured.in_flight import InFlight
+
+        return InFlight(
+            self._build_network,
+            num_architectures=len(set(self._config.architectures)),
+            image_shape_CHW=self._dataset.image_shape,
+            num_classes=self._dataset.num_classes,
+            recipe=self._recipe,
+            device=self._device,
+        )
 
     def _stack(self, architecture: str, starts: Sequence[TrialState]) -> Students:
         return Students(

@@ -75,6 +75,19 @@ def test_without_a_gpu_none_is_timed(capsys: pytest.CaptureFixture[str]) -> None
     assert printed.err == "There is no GPU here that torch can use, so nothing can be timed on one.\n"
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here that torch can use")
+@pytest.mark.parametrize("workload", ["digits", "resnet18"])
+def test_on_a_gpu_students_are_in_flight(
+    workload: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WORKLOADS, "digits", TINY)  # type: ignore[arg-type]
+    # Few samples: that it runs is what counts here. Small trials also differ more, so the status may be either.
+    words = ["--device", "cuda", "--quick", "--batch", "32", "--samples", "64", "--workloads", workload]
+    assert main(words) in (0, 1)
+    assert "students in flight" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("architecture", ["mlp", "small_cnn", "resnet20"])
 @pytest.mark.parametrize("way", [Stacked, Grouped])
 def test_students_as_one_network_are_the_students(way: type[nn.Module], architecture: str) -> None:

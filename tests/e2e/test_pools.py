@@ -235,7 +235,7 @@ def test_the_reaper_is_light(record: Record) -> None:
 
 def test_the_reaper_lets_into_the_queue_again_what_was_sent_back(kueue: None, tmp_path: Path) -> None:
     """As one does that is started after another was killed between its two steps."""
-    name, namespace = job_at_work(tmp_path, INDEX_OF_SENT_BACK)
+    name, namespace = job_at_work(tmp_path, INDEX_OF_SENT_BACK, seconds=40)
     change = json.dumps({"metadata": {"labels": {LABEL_SENT_BACK: "true"}}, "spec": {"active": False}})
     workload = workload_of(name, namespace)["metadata"]["name"]
     kube.kubectl("patch", "workload", workload, "-n", namespace, "--type=merge", "-p", change)
@@ -249,7 +249,8 @@ def test_the_reaper_lets_into_the_queue_again_what_was_sent_back(kueue: None, tm
 def test_the_reaper_sends_back_a_job_that_lost_its_node_where_kueue_does_not(
     patient_kueue: None, tmp_path: Path
 ) -> None:
-    name, namespace = job_at_work(tmp_path, INDEX_OF_STRANDED)
+    # Pods of a node that is gone are cleared away after a minute: by then it must not have ended.
+    name, namespace = job_at_work(tmp_path, INDEX_OF_STRANDED, seconds=120)
     with reaper(namespace):
         pools.lose("on-demand")
         kube.wait_until(lambda: condition_of(name, namespace, "Suspended"), seconds=240, what="the job sent back")
@@ -261,7 +262,7 @@ def test_the_reaper_sends_back_a_job_that_lost_its_node_where_kueue_does_not(
     assert [each["reason"] for each in evictions] == ["Deactivated"]
 
 
-def job_at_work(folder: Path, index: int) -> tuple[str, str]:
+def job_at_work(folder: Path, index: int, *, seconds: float) -> tuple[str, str]:
     """Return the name and the namespace of a job that runs on the only node of its pool."""
     kube.apply(*pools.namespaces())
     objects = pools.queues(folder)
@@ -269,7 +270,7 @@ def job_at_work(folder: Path, index: int) -> tuple[str, str]:
     for pool in pools.NODES:
         pools.lose(pool)
     pools.size("on-demand", 1)
-    job = pools.job(OTHER, index, seconds=40)
+    job = pools.job(OTHER, index, seconds=seconds)
     name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
     pools.send([job])
     kube.wait_until(lambda: condition_of(name, namespace, "Running"), seconds=90, what="the job at work")

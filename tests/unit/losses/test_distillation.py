@@ -27,6 +27,15 @@ def softmax(logits: list[float]) -> list[float]:
     return [math.exp(logit) / total for logit in logits]
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_temperature_may_be_a_tensor(direction: str) -> None:
+    one, other = (
+        softened_divergence(random_logits(0), random_logits(1), temperature=temperature, direction=direction)
+        for temperature in (1.3, torch.tensor(1.3, dtype=torch.float64))
+    )
+    assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("scaled", [True, False])
 @pytest.mark.parametrize("reduction", REDUCTIONS)

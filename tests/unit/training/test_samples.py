@@ -117,6 +117,7 @@ def test_batches_are_what_a_person_would_write(dataset, num_views):
     order = generator(5, "order", "set", 2).permutation(indices)
     batches = list(samples(dataset, indices, seed=5).batches(2, num_views=num_views))
     assert [batch.num_samples for batch in batches] == [12, 12, 13]
+    assert samples(dataset, indices).batch_sizes == (13, 12)
     bounds = batch_bounds(len(order), batch_size=16)
     for batch, start, stop in zip(batches, bounds, bounds[1:], strict=False):
         chosen = order[start:stop]

@@ -1,0 +1,155 @@
+"""Trials small enough to repeat many times: 23 grey images of 8x8 in batches of 7 and 8, three epochs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from peerkd.config.training import ConventionsConfig, DistillConfig
+from peerkd.training.captured.lanes import CalledSteps, Lanes, Steps
+from peerkd.training.captured.step import BatchPlace
+from peerkd.training.distill import TeacherLogits, distill, teacher_logits
+from peerkd.training.optimizers import Sgd
+from peerkd.training.peers import build_peer
+from peerkd.training.samples import SampleSet
+from peerkd.training.trial_state import TrialState
+from tests.trainings import make_dataset
+
+NUM_EPOCHS = 3
+PLENTY = 2**40
+
+
+class Wanted(NamedTuple):
+    """A trial, by the seeds of its networks."""
+
+    student: int
+    teacher: int | None
+    weight: float
+    temperature: float | None
+
+
+class Written(Sgd):
+    """The formula of ``torch.optim.SGD`` (its documentation) for each parameter, the rate multiplied before adding."""
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        for name, parameter in self._parameters.items():
+            assert parameter.grad is not None
+            gradient = parameter.grad.add(parameter, alpha=self._recipe.weight_decay)
+            if self._recipe.momentum:
+                momentum = self._momenta[name]
+                momentum = gradient if momentum is None else momentum * self._recipe.momentum + gradient
+                gradient = gradient.add(momentum, alpha=self._recipe.momentum) if self._recipe.nesterov else momentum
+                self._momenta[name] = momentum
+            parameter.sub_(gradient * learning_rate)
+
+
+class Trials:
+    """Students, teachers and samples of one architecture and recipe, on a device."""
+
+    def __init__(self, architecture: str = "small_cnn", *, device: str = "cpu", **recipe: Any) -> None:
+        self.device = torch.device(device)
+        self.dataset = make_dataset(23)
+        self.architecture = architecture
+        self.recipe = DistillConfig(**{"epochs": NUM_EPOCHS, "batch_size": 10, **recipe})
+        self.samples = self.sample_set(23)
+
+    def sample_set(self, num_samples: int) -> SampleSet:
+        return SampleSet(
+            self.dataset,
+            np.arange(num_samples),
+            name="train",
+            batch_size=self.recipe.batch_size,
+            crop_padding_pixels=1,
+            horizontal_flip=True,
+            seed=0,
+            device=self.device,
+        )
+
+    def network(self, seed: int) -> torch.nn.Module:
+        return build_peer(self.architecture, self.dataset, seed=seed).to(self.device)
+
+    def teacher(self, seed: int | None) -> TeacherLogits | None:
+        if seed is None:
+            return None
+        return teacher_logits(self.network(seed), self.samples, epochs=range(self.recipe.epochs), mode="eval")
+
+    def start(self, seed: int) -> TrialState:
+        return TrialState(self.network(seed).state_dict(), {})
+
+    def alone(self, wanted: Wanted) -> TrialState:
+        """Do a trial by ``distill``."""
+        student = self.network(wanted.student)
+        momenta = distill(
+            student,
+            self.samples,
+            teacher=self.teacher(wanted.teacher),
+            distillation_weight=wanted.weight,
+            temperature=wanted.temperature,
+            recipe=self.recipe,
+        )
+        return TrialState(student.state_dict(), momenta)
+
+    def lanes(
+        self,
+        *,
+        make_steps: Callable[[], Steps] = CalledSteps,
+        free_bytes: Callable[[], int] = lambda: PLENTY,
+        budget_bytes: int = PLENTY,
+    ) -> Lanes:
+        place = BatchPlace(
+            num_samples=self.recipe.batch_size,
+            image_shape_CHW=self.dataset.image_shape,
+            num_classes=self.dataset.num_classes,
+            device=self.device,
+        )
+        return Lanes(
+            lambda: self.network(0),
+            place,
+            recipe=self.recipe,
+            make_steps=make_steps,
+            free_bytes=free_bytes,
+            budget_bytes=budget_bytes,
+        )
+
+    def in_lanes(
+        self,
+        lanes: Lanes,
+        wanted: Sequence[Wanted],
+        *,
+        starts: Sequence[TrialState] | None = None,
+        epochs: range = range(NUM_EPOCHS),
+    ) -> list[TrialState]:
+        """Do trials at once in the first lanes, and return copies of where they end."""
+        lanes.grow(len(wanted), batch_sizes=self.samples.batch_sizes)
+        for number, start in enumerate(starts or [self.start(each.student) for each in wanted]):
+            lanes.put(number, start)
+        lanes.train(
+            self.samples,
+            teacher_logits=[self.teacher(each.teacher) for each in wanted],
+            distillation_weights=[each.weight for each in wanted],
+            temperatures=[each.temperature for each in wanted],
+            epochs=epochs,
+        )
+        return [TrialState(*map(copied, state)) for state in lanes.states(len(wanted))]
+
+
+def copied(tensors: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def all_conventions() -> list[ConventionsConfig]:
+    return [
+        ConventionsConfig(divergence_direction=direction, reduction=reduction, scale_by_temperature_squared=is_scaled)
+        for direction in ("teacher_to_student", "student_to_teacher")
+        for reduction in ("batchmean", "mean")
+        for is_scaled in (True, False)
+    ]
+
+
+def assert_same(got: TrialState, wanted: TrialState) -> None:
+    for ours, theirs in zip(got, wanted, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, tensor in theirs.items():
+            assert torch.equal(ours[name], tensor), name

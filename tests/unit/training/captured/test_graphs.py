@@ -1,0 +1,321 @@
+"""Graphs on a GPU, where there is one; and without, what is done around a capture, by a stand-in for torch.cuda."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.optim.sgd import sgd
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from peerkd.training.captured import graphs
+from peerkd.training.captured.lanes import CalledSteps
+from peerkd.training.captured.step import take_step
+from peerkd.training.inputs import WayTaken
+from peerkd.training.plan import plan
+from peerkd.training.sweep import Sweep
+from tests.distillations import Trials, Wanted, assert_same
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here that torch can use")
+
+WANTED = [
+    Wanted(1, None, 0.0, None),
+    Wanted(1, 2, 0.3, 1.3),
+    Wanted(2, 1, 1.0, 4.0),
+    Wanted(2, 0, 0.5, 2.0),
+]
+
+
+def trials_on_gpu(architecture: str, **recipe: Any) -> Trials:
+    graphs.choose_repeatable_algorithms()
+    return Trials(architecture, device=f"cuda:{torch.cuda.current_device()}", **recipe)
+
+
+def captured_steps(trials: Trials) -> graphs.CapturedSteps:
+    return graphs.CapturedSteps(trials.device)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["mlp", "small_cnn", "resnet20", "resnet18"])
+def test_replayed_steps_end_in_the_bits_of_called_ones(architecture: str, precision: str) -> None:
+    trials = trials_on_gpu(architecture, precision=precision)
+    got = trials.in_lanes(trials.lanes(make_steps=partial(captured_steps, trials)), WANTED)
+    for each, called in zip(got, trials.in_lanes(trials.lanes(), WANTED), strict=True):
+        assert_same(each, called)
+
+
+@needs_gpu
+@pytest.mark.parametrize("wanted", WANTED)
+def test_replayed_steps_are_near_distill(wanted: Wanted) -> None:
+    """To a thousandth of the way that the weights go: torch divides by a number otherwise than by a tensor."""
+    trials = trials_on_gpu("small_cnn")
+    (got,) = trials.in_lanes(trials.lanes(make_steps=partial(captured_steps, trials)), [wanted])
+    plain, before = trials.alone(wanted), trials.start(wanted.student)
+    for name, tensor in plain.weights.items():
+        change = (tensor - before.weights[name]).double().norm()
+        assert (got.weights[name] - tensor).double().norm() <= 1e-3 * change, name
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet20", "resnet18"])
+def test_a_trial_is_the_same_beside_others(architecture: str, precision: str) -> None:
+    trials = trials_on_gpu(architecture, precision=precision)
+    make_steps = partial(captured_steps, trials)
+    lanes = trials.lanes(make_steps=make_steps)
+    for group in (WANTED, WANTED[::-1]):
+        for wanted, got in zip(group, trials.in_lanes(lanes, group), strict=True):
+            (alone,) = trials.in_lanes(trials.lanes(make_steps=make_steps), [wanted])
+            assert_same(got, alone)
+
+
+@needs_gpu
+def test_a_capture_leaves_the_student_as_it_was() -> None:
+    trials = trials_on_gpu("resnet20")
+    lanes = trials.lanes(make_steps=partial(captured_steps, trials))
+    lanes.grow(1, batch_sizes=[8])
+    lanes.put(0, trials.start(1))
+    before = [tensor.clone() for tensor in lanes.student(0).tensors]
+    # Another size is captured before the first step.
+    lanes.grow(1, batch_sizes=[8])
+    lanes._prepare(0, [7])
+    for tensor, kept in zip(lanes.student(0).tensors, before, strict=True):
+        assert torch.equal(tensor, kept)
+
+
+@needs_gpu
+def test_lanes_stay_within_their_memory() -> None:
+    trials = trials_on_gpu("resnet18")
+    free_bytes = partial(graphs.free_bytes, trials.device)
+    one = trials.lanes(make_steps=partial(captured_steps, trials), free_bytes=free_bytes, budget_bytes=0)
+    one.grow(8, batch_sizes=trials.samples.batch_sizes)
+    assert len(one) == 1
+    budget_bytes = 4 * max(one.used_bytes, 2**26)
+    some = trials.lanes(make_steps=partial(captured_steps, trials), free_bytes=free_bytes, budget_bytes=budget_bytes)
+    some.grow(16, batch_sizes=trials.samples.batch_sizes)
+    assert 1 <= len(some) <= 16
+    assert some.used_bytes <= budget_bytes
+
+
+@needs_gpu
+def test_a_sweep_on_a_gpu_is_in_lanes_and_a_trial_of_it_the_same_alone(tiny, tmp_path: Path) -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    inputs = replace(tiny.sweep_inputs, device="cuda", states_folder=tmp_path)
+    unit = next(unit for unit in plan(tiny.config) if unit.teacher is not None)
+    made = list(Sweep(inputs, device=device).do(unit))
+    ways = [each for each in made if isinstance(each, WayTaken)]
+    assert ways
+    assert all("students in flight" in way.text for way in ways)
+    records = [each for each in made if not isinstance(each, WayTaken)]
+    alone = [
+        each
+        for trial in unit.trials
+        for each in Sweep(inputs, device=device).do(replace(unit, trials=(trial,)))
+        if not isinstance(each, WayTaken)
+    ]
+    assert [{**each, "seconds": 0} for each in records] == [{**each, "seconds": 0} for each in alone]
+
+
+def test_algorithms_are_asked_to_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Set first, so that it is as it was afterwards.
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
+        graphs.choose_repeatable_algorithms()
+        assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (True, False)
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+        graphs.choose_repeatable_algorithms()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+class StandIn:
+    """What ``graphs`` uses of torch.cuda. It computes on the CPU at once; a capture does, too, and says so."""
+
+    def __init__(self, *, failing_captures: tuple[int, ...] = ()) -> None:
+        self.log: list[str] = []
+        self._failing = failing_captures
+        self._num_captures = 0
+
+    def graph_pool_handle(self) -> int:
+        return len(self.log)
+
+    def new_stream(self, device: torch.device) -> "StandInStream":
+        return StandInStream(self, "lane")
+
+    def current_stream(self, device: torch.device | None = None) -> "StandInStream":
+        return StandInStream(self, "current")
+
+    def new_graph(self) -> "StandInGraph":
+        return StandInGraph(self)
+
+    @contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def stream(self, stream: "StandInStream") -> Iterator[None]:
+        self.log.append(f"on {stream.name}")
+        yield
+
+    @contextmanager
+    def graph(self, graph: "StandInGraph", *, pool: int, stream: "StandInStream") -> Iterator[None]:
+        self._num_captures += 1
+        self.log.append(f"capture on {stream.name}")
+        yield
+        if self._num_captures in self._failing:
+            raise RuntimeError("CUDA out of memory")
+
+
+class StandInStream:
+    def __init__(self, cuda: StandIn, name: str) -> None:
+        self._cuda, self.name = cuda, name
+
+    def wait_stream(self, other: "StandInStream") -> None:
+        self._cuda.log.append(f"{self.name} waits for {other.name}")
+
+
+class StandInGraph:
+    def __init__(self, cuda: StandIn) -> None:
+        self._cuda = cuda
+
+    def replay(self) -> None:
+        self._cuda.log.append("replay")
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> StandIn:
+    stand_in = StandIn(failing_captures=getattr(request, "param", ()))
+    for name in ("graph_pool_handle", "current_stream", "device", "stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, getattr(stand_in, name))
+    monkeypatch.setattr(torch.cuda, "Stream", stand_in.new_stream)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", stand_in.new_graph)
+    return stand_in
+
+
+def test_around_a_capture_streams_wait_for_each_other(cuda: StandIn) -> None:
+    steps, counter = graphs.CapturedSteps(torch.device("cpu")), torch.zeros(())
+    steps.prepare(8, lambda: counter.add_(1) and None, changes=[counter])
+    assert cuda.log == [
+        "on current",
+        "lane waits for current",
+        "on lane",
+        "current waits for lane",
+        "capture on lane",
+    ]
+    assert counter == 0
+    cuda.log.clear()
+    steps.run(8)
+    steps.join()
+    assert cuda.log == ["lane waits for current", "on lane", "replay", "current waits for lane"]
+
+
+def test_the_first_capture_is_warmed_up_longest(cuda: StandIn) -> None:
+    steps, called = graphs.CapturedSteps(torch.device("cpu")), list[int]()
+    for size in (8, 7):
+        steps.prepare(size, partial(called.append, size), changes=[])
+    assert called == [8] * (3 + 1) + [7] * (1 + 1)
+
+
+@pytest.mark.usefixtures("cuda")
+def test_a_student_in_mid_training_is_there_again_after_a_capture() -> None:
+    trials = Trials("resnet20")
+    lanes = trials.lanes(make_steps=partial(captured_steps, trials))
+    lanes.grow(1, batch_sizes=[8])
+    lanes.put(0, trials.start(1))
+    before = [tensor.clone() for tensor in lanes.student(0).tensors]
+    lanes._prepare(0, [7])
+    for tensor, kept in zip(lanes.student(0).tensors, before, strict=True):
+        assert torch.equal(tensor, kept)
+
+
+@pytest.mark.parametrize("cuda", [(1,)], indirect=True)
+def test_a_lane_whose_first_step_is_not_captured_is_none(cuda: StandIn) -> None:
+    counter = torch.zeros(())
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):
+        graphs.CapturedSteps(torch.device("cpu")).prepare(8, lambda: counter.add_(1) and None, changes=[counter])
+    assert counter == 0
+
+
+@pytest.mark.parametrize("cuda", [(2,)], indirect=True)
+def test_a_later_size_that_is_not_captured_is_called(cuda: StandIn) -> None:
+    steps, called = graphs.CapturedSteps(torch.device("cpu")), list[int]()
+    for size in (8, 7):
+        steps.prepare(size, partial(called.append, size), changes=[])
+    called.clear()
+    cuda.log.clear()
+    steps.run(8)
+    steps.run(7)
+    assert (called, cuda.log.count("replay"), cuda.log.count("on lane")) == ([7], 1, 2)
+
+
+def test_sizes_beyond_what_a_lane_keeps_are_called(cuda: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "_MAX_GRAPHS", 1)
+    trials, plain = Trials("mlp"), Trials("mlp")
+    lanes = trials.lanes(make_steps=partial(captured_steps, trials))
+    lanes.grow(1, batch_sizes=[9])
+    # Sizes 8 and 7 come without a graph, and so end as called steps do.
+    (got,) = trials.in_lanes(lanes, WANTED[1:2])
+    (wanted,) = plain.in_lanes(plain.lanes(), WANTED[1:2])
+    assert_same(got, wanted)
+    assert "replay" not in cuda.log
+
+
+class Watching(TorchDispatchMode):
+    """Notes what reads a number of a tensor, in backward passes too: on a GPU that waits, and no capture allows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_ops, self.readers = 0, list[str]()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.num_ops += 1
+        if function.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero):
+            self.readers.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["mlp", "small_cnn", "resnet20", "resnet18", "densenet40_12"])
+def test_steps_look_at_no_number_of_a_tensor(architecture: str, precision: str) -> None:
+    trials = Trials(architecture, nesterov=True, precision=precision)
+    lanes = trials.lanes()
+    lanes.grow(1, batch_sizes=[2])
+    with Watching() as watching:
+        take_step(lanes.student(0), lanes._place, num_samples=2, recipe=trials.recipe)
+    assert watching.num_ops > 20
+    assert watching.readers == []
+
+
+def test_torchs_optimiser_with_a_rate_that_is_a_tensor_does_look() -> None:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.grad = torch.ones(2)
+    with Watching() as watching:
+        sgd(
+            [parameter.detach()],
+            [parameter.grad],
+            [None],
+            foreach=True,
+            weight_decay=0,
+            momentum=0,
+            lr=torch.tensor(0.1),
+            dampening=0,
+            nesterov=False,
+            maximize=False,
+        )  # type: ignore[arg-type]
+    assert watching.readers == ["aten._local_scalar_dense.default"]
+
+
+def test_called_steps_need_no_stream() -> None:
+    called: list[int] = []
+    steps = CalledSteps()
+    steps.prepare(8, partial(called.append, 8), changes=[])
+    steps.run(8)
+    steps.join()
+    assert called == [8]

@@ -1,0 +1,113 @@
+"""Lanes on a CPU, where steps are called: nobody changes another's student, and memory is what it is said to be."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes
+from peerkd.training.trial_state import TrialState
+from tests.distillations import Trials, Wanted, assert_same
+
+TRIALS = Trials()
+WANTED = st.builds(
+    Wanted,
+    student=st.integers(0, 2),
+    teacher=st.integers(3, 4),
+    weight=st.sampled_from([0.0, 0.5, 1.0]),
+    temperature=st.sampled_from([1.0, 4.0]),
+)
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck), deadline=None)
+@given(groups=st.lists(st.lists(WANTED, min_size=1, max_size=4), min_size=1, max_size=2))
+def test_a_trial_is_the_same_beside_others_and_after_others(groups: list[list[Wanted]]) -> None:
+    lanes = TRIALS.lanes()
+    for group in groups:
+        for wanted, got in zip(group, TRIALS.in_lanes(lanes, group), strict=True):
+            (alone,) = TRIALS.in_lanes(TRIALS.lanes(), [wanted])
+            assert_same(got, alone)
+
+
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet20"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_trial_in_legs_ends_where_the_whole_one_does(architecture: str, momentum: float) -> None:
+    trials = Trials(architecture, momentum=momentum)
+    wanted = [Wanted(1, 2, 0.5, 2.0), Wanted(2, 1, 1.0, 4.0)]
+    whole = trials.in_lanes(trials.lanes(), wanted)
+    first = trials.in_lanes(trials.lanes(), wanted, epochs=range(1))
+    # Another process may go on, in other lanes.
+    rest = trials.in_lanes(trials.lanes(), wanted[::-1], starts=first[::-1], epochs=range(1, 3))
+    for got, end in zip(rest[::-1], whole, strict=True):
+        assert_same(got, end)
+
+
+def test_fewer_students_than_lanes_leave_the_others_alone() -> None:
+    lanes = TRIALS.lanes()
+    TRIALS.in_lanes(lanes, [Wanted(1, 2, 0.5, 2.0)] * 3)
+    before = TrialState(*({name: each.clone() for name, each in part.items()} for part in lanes.states(3)[2]))
+    TRIALS.in_lanes(lanes, [Wanted(0, 2, 0.5, 2.0)] * 2)
+    assert_same(lanes.states(3)[2], before)
+
+
+def test_a_weight_without_a_teacher_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"teacher_logits are required when distillation_weight is 0.5"):
+        TRIALS.in_lanes(TRIALS.lanes(), [Wanted(1, None, 0.5, 2.0)])
+
+
+class Gpu:
+    """Has so much memory, of which each lane takes a part; ``fails`` says which lane does not come to be."""
+
+    def __init__(self, *, free: int, per_lane: int, fails: Callable[[int], bool] = lambda number: False) -> None:
+        self.free, self._per_lane, self._fails = free, per_lane, fails
+        self.num_made = 0
+
+    def make_steps(self) -> CalledSteps:
+        self.num_made += 1
+        if self._fails(self.num_made):
+            return _FailingSteps()
+        self.free -= self._per_lane
+        return CalledSteps()
+
+
+class _FailingSteps(CalledSteps):
+    def prepare(self, *_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+
+def grown(gpu: Gpu, number: int, *, budget: int) -> Lanes:
+    lanes = TRIALS.lanes(make_steps=gpu.make_steps, free_bytes=lambda: gpu.free, budget_bytes=budget)
+    lanes.grow(number, batch_sizes=TRIALS.samples.batch_sizes)
+    return lanes
+
+
+@pytest.mark.parametrize(
+    ("free", "budget", "num_lanes"),
+    [(1000, 1000, 8), (1000, 350, 3), (350, 1000, 3), (1000, 10, 1), (10, 1000, 1), (400, 400, 4)],
+)
+def test_lanes_end_where_memory_or_their_share_of_it_does(free: int, budget: int, num_lanes: int) -> None:
+    lanes = grown(Gpu(free=free, per_lane=100), 8, budget=budget)
+    assert (len(lanes), lanes.used_bytes) == (num_lanes, 100 * num_lanes)
+
+
+def test_there_are_no_more_lanes_than_streams_for_them() -> None:
+    assert len(grown(Gpu(free=10**6, per_lane=1), 1000, budget=10**6)) == MAX_LANES < 32
+
+
+def test_a_lane_that_finds_no_memory_is_not_made_and_the_others_go_on() -> None:
+    gpu = Gpu(free=1000, per_lane=100, fails=lambda number: number == 3)
+    lanes = grown(gpu, 8, budget=1000)
+    assert (len(lanes), lanes.used_bytes) == (2, 200)
+    # It is not tried again.
+    lanes.grow(8, batch_sizes=TRIALS.samples.batch_sizes)
+    assert (len(lanes), gpu.num_made) == (2, 3)
+    wanted = [Wanted(1, 2, 0.5, 2.0), Wanted(2, 1, 1.0, 4.0)]
+    for got, each in zip(TRIALS.in_lanes(lanes, wanted), wanted, strict=True):
+        (alone,) = TRIALS.in_lanes(TRIALS.lanes(), [each])
+        assert_same(got, alone)
+
+
+def test_that_not_even_one_can_be_made_is_said() -> None:
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):
+        grown(Gpu(free=1000, per_lane=100, fails=lambda number: True), 8, budget=1000)

@@ -1,0 +1,142 @@
+"""The step against ``distill``: bit for bit with an optimiser that rounds as it does, and that one against torch's."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from peerkd.training.captured.step import BatchPlace, StudentPlace
+from peerkd.training.optimizers import Sgd
+from tests.distillations import Trials, Wanted, Written, all_conventions, assert_same
+
+KINDS = [
+    Wanted(1, None, 0.0, None),
+    Wanted(1, 2, 0.0, 3.0),
+    Wanted(1, 2, 0.3, 1.3),
+    Wanted(1, 2, 1.0, 0.7),
+]
+
+
+@pytest.fixture
+def _rounding_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peerkd.training.distill.Sgd", Written)
+
+
+def assert_is_distill(trials: Trials, wanted: Wanted) -> None:
+    (got,) = trials.in_lanes(trials.lanes(), [wanted])
+    assert_same(got, trials.alone(wanted))
+
+
+@pytest.mark.usefixtures("_rounding_alike")
+@pytest.mark.parametrize("wanted", KINDS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["mlp", "small_cnn", "resnet20"])
+def test_each_kind_of_trial_ends_in_the_bits_of_distill(architecture: str, precision: str, wanted: Wanted) -> None:
+    assert_is_distill(Trials(architecture, precision=precision), wanted)
+
+
+@pytest.mark.usefixtures("_rounding_alike")
+@pytest.mark.parametrize("conventions", all_conventions(), ids=str)
+def test_each_convention_is_that_of_distill(conventions) -> None:
+    assert_is_distill(Trials(conventions=conventions), KINDS[2])
+
+
+@pytest.mark.usefixtures("_rounding_alike")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"momentum": 0.0},
+        {"momentum": 0.0, "weight_decay": 0.0},
+        {"weight_decay": 0.0},
+        {"nesterov": True},
+        {"schedule": "multistep"},
+        {"batch_size": 23},
+    ],
+    ids=str,
+)
+def test_each_recipe_is_that_of_distill(changes: dict[str, object]) -> None:
+    assert_is_distill(Trials(**changes), KINDS[2])
+
+
+@pytest.mark.usefixtures("_rounding_alike")
+@settings(max_examples=20, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    teacher=st.integers(0, 3),
+    weight=st.floats(0, 1, width=32) | st.floats(0, 1),
+    temperature=st.floats(0.1, 50),
+    student=st.integers(0, 3),
+)
+def test_any_setting_is_that_of_distill(student: int, teacher: int, weight: float, temperature: float) -> None:
+    assert_is_distill(Trials("mlp"), Wanted(student, teacher, weight, temperature))
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_optimiser_that_rounds_twice_is_torchs_to_a_rounding(nesterov: bool) -> None:
+    trials = Trials(nesterov=nesterov)
+    networks = [trials.network(1) for _ in range(2)]
+    optimizers = [way(each, trials.recipe) for way, each in zip((Sgd, Written), networks, strict=True)]
+    rng = torch.Generator().manual_seed(0)
+    for rate in (0.3, 0.07):
+        gradients = [torch.randn(each.shape, generator=rng) for each in networks[0].parameters()]
+        for optimizer, network in zip(optimizers, networks, strict=True):
+            for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+                parameter.grad = gradient.clone()
+            optimizer.step(rate)
+    # A rounding of weights of up to 4 is 2e-7 of 1.
+    for one, other in zip(*(each.parameters() for each in networks), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
+
+
+def test_a_trial_is_near_that_of_torchs_optimiser_too() -> None:
+    trials = Trials("mlp")
+    (got,) = trials.in_lanes(trials.lanes(), [KINDS[2]])
+    wanted, before = trials.alone(KINDS[2]), trials.start(1)
+    for name, tensor in wanted.weights.items():
+        change = (tensor - before.weights[name]).norm()
+        assert (got.weights[name] - before.weights[name]).norm() > 0
+        assert (got.weights[name] - tensor).norm() <= 1e-4 * change
+
+
+def place_of(trials: Trials) -> StudentPlace:
+    shape = trials.dataset.image_shape
+    return StudentPlace(
+        trials.network(0),
+        BatchPlace(num_samples=10, image_shape_CHW=shape, num_classes=4, device=trials.device),
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight", "temperature", "message"),
+    [
+        (1.1, 2.0, "distillation_weight must be from 0 to 1, got 1.1"),
+        (0.5, None, "temperature is required when distillation_weight is 0.5"),
+        (0.5, 0.0, "temperature must be above 0, got 0.0"),
+    ],
+)
+def test_a_setting_that_makes_no_loss_is_refused(weight: float, temperature: float | None, message: str) -> None:
+    trials = Trials("mlp")
+    with pytest.raises(ValueError, match=message):
+        place_of(trials).put_setting(
+            distillation_weight=weight, temperature=temperature, conventions=trials.recipe.conventions
+        )
+
+
+def test_a_place_forgets_the_teacher_and_the_momenta_of_the_trial_before() -> None:
+    trials = Trials("mlp")
+    place = place_of(trials)
+    for momentum in place.momenta:
+        momentum.fill_(1)
+    place.put_teacher(torch.full((10, 4), torch.nan))
+    place.put_state(trials.start(1))
+    place.put_setting(distillation_weight=0.0, temperature=None, conventions=trials.recipe.conventions)
+    assert not any(momentum.any() for momentum in place.momenta)
+    assert torch.equal(place.teacher_logits(10), torch.zeros(10, 4))
+
+
+def test_what_a_step_changes_stays_where_it_is() -> None:
+    trials = Trials()
+    lanes = trials.lanes()
+    lanes.grow(1, batch_sizes=trials.samples.batch_sizes)
+    before = [tensor.data_ptr() for tensor in lanes.student(0).tensors]
+    trials.in_lanes(lanes, [KINDS[2]])
+    assert [tensor.data_ptr() for tensor in lanes.student(0).tensors] == before
