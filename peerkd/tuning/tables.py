@@ -44,7 +44,7 @@ def markdown(
         _means_of(shown, references),
         f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."
         if num_priors
-        else "Tuners start from nothing but the experiment itself.",
+        else "No prior tables: peerkd starts from the experience that comes with it, the others from nothing.",
         "",
         *(_reference_line(name, known) for name, known in references.items()),
         "",
