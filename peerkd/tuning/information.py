@@ -57,11 +57,12 @@ def knowledge_gradients(
     hopeful = np.flatnonzero(mean_S + _NUM_SDS * sd_S > best)
     if not hopeful.size:
         return np.zeros(covariance_SC.shape[1])
-    moves_SC = covariance_SC[hopeful] / np.sqrt(np.maximum(variance_C, 1e-12))
-    hoped_S1 = mean_S[hopeful, None]
-    raised_C = np.zeros(len(variance_C))
+    # Single precision: it takes half the time, and a millionth of a point is worth nothing.
+    moves_SC = (covariance_SC[hopeful] / np.sqrt(np.maximum(variance_C, 1e-12))).astype(np.float32)
+    hoped_S1 = mean_S[hopeful, None].astype(np.float32)
+    raised_C: FloatArray = np.zeros(len(variance_C))
     for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-        raised_C += weight * np.maximum((hoped_S1 + node * moves_SC).max(0), 0)
+        raised_C += weight * np.maximum((hoped_S1 + np.float32(node) * moves_SC).max(0), 0)
     return np.maximum(raised_C - best, 0)
 
 

@@ -110,11 +110,8 @@ class PairTuner:
             self._asked_epochs_QS[ask.pair, ask.setting] = ask.num_epochs
             self._account.charge(ask)
             self._under_way.setdefault(ask.pair, {})[ask.setting] = ask.num_epochs
-            belief = self._beliefs.get(ask.pair)
-            if belief is None:
-                self._beliefs[ask.pair] = self._believed(ask.pair)
-            else:
-                self._suppose(belief, ask.setting, ask.num_epochs)
+            if ask.pair in self._beliefs:
+                self._suppose(self._beliefs[ask.pair], ask.setting, ask.num_epochs)
         return asks
 
     def tell(self, measurement: Measurement) -> None:
@@ -134,7 +131,9 @@ class PairTuner:
         self._num_told += 1
         self._num_news += 1
         self._unlearned.add(pair)
-        if pair in self._beliefs:
+        if self._num_told_at_last_look >= 0:
+            if pair not in self._beliefs:
+                self._beliefs[pair] = Belief(*self._posterior.of_pair(pair))
             self._beliefs[pair].tell(place, points, noise_variance=self._posterior.noise_variance + variance)
             self._suppose_asked(pair, self._beliefs[pair])
             self._stale.add(pair)
