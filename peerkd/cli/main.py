@@ -1,5 +1,6 @@
 """The command ``peerkd``. Heavy imports wait until a command needs them, so that ``--help`` is at once."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -308,6 +309,8 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 something the user can fix, 130 interrupted."""
     from peerkd.errors import DataSourceError, PeerKDError
 
+    # Matrices are small here, and threads of several workers on one machine only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except (ValueError, PeerKDError) as error:

@@ -30,6 +30,9 @@ class TuneConfig(StrictConfig):
     budget_fraction: float = Field(default=0.05, gt=0, le=1)
     """Share of the full sweep's cost, counted in training samples; forward passes count a third."""
 
+    experience: bool = True
+    """Begin with what full sweeps of digits taught, where the grid is comparable. False: from nothing."""
+
     max_seconds: float | None = Field(default=None, gt=0)
     """Begin no further round of trials after this time. The choices then depend on the machine. Null: no limit."""
 

@@ -53,6 +53,11 @@ class Objective:
         """Whether there are settings that it does not allow."""
         return self.max_own_drop is not None
 
+    @property
+    def is_global(self) -> bool:
+        """Whether it is global accuracy, whatever that costs."""
+        return self.own_weight == 0 and not self.is_limited
+
     def gains(self, gains: Mapping[str, FloatArray]) -> FloatArray:
         """Return the mean of gains by scope: arrays of one shape, for each of ``scopes``."""
         if self.own_weight in (0, 1):

@@ -21,6 +21,9 @@ FEATURES_NAME: Final = "features.parquet"
 TUNER: Final = "peerkd"
 """As ``peerkd.tuning.tuners`` knows it."""
 
+TUNER_FROM_NOTHING: Final = "peerkd_from_nothing"
+"""The same with ``tune.experience=false``."""
+
 
 def run(
     *,

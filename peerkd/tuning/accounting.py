@@ -25,12 +25,12 @@ class Account:
 
     def __init__(self, space: Space, *, is_augmented: bool = False) -> None:
         self._space, self._is_augmented = space, is_augmented
-        self._units_QS = _units(space)
+        self._units_QS, self._firsts_U = _units(space)
         # In forward passes: whole numbers, so that sums are exact.
         self._spent = 0
         self._full = self._full_forwards()
-        self._done: dict[tuple[int, int], int] = {}
-        self._taught: dict[int, int] = {}
+        self._done_QS = np.zeros(self._units_QS.shape, dtype=np.int64)
+        self._taught_U = np.zeros(len(self._firsts_U), dtype=np.int64)
 
     @property
     def full(self) -> float:
@@ -50,12 +50,12 @@ class Account:
     @property
     def num_pairs_tried(self) -> int:
         """How many pairs were measured at all."""
-        return len({pair for pair, _ in self._done})
+        return int(self._done_QS.any(axis=1).sum())
 
     @property
     def num_trials(self) -> int:
         """How many trials were begun, whether they were done to the end or not."""
-        return len(self._done)
+        return int(np.count_nonzero(self._done_QS))
 
     def price(self, ask: Ask) -> float:
         """Return what a measurement would cost now, in trained samples.
@@ -67,11 +67,9 @@ class Account:
 
     def prices(self, pair: int, settings_C: IntArray, num_epochs_C: IntArray) -> FloatArray:
         """Return what each of some measurements of a pair would cost now, as ``price`` does but unchecked: (C,)."""
-        done_S = np.array([self._done.get((pair, setting), 0) for setting in range(len(self._space.settings))])
-        taught_S = np.array([self._taught.get(unit, 0) for unit in self._units_QS[pair].tolist()])
         num_passes_C = num_epochs_C if self._is_augmented else np.ones_like(num_epochs_C)
-        num_new_passes_C = np.maximum(num_passes_C - taught_S[settings_C], 0)
-        num_epochs_left_C = num_epochs_C - done_S[settings_C]
+        num_new_passes_C = np.maximum(num_passes_C - self._taught_U[self._units_QS[pair, settings_C]], 0)
+        num_epochs_left_C = num_epochs_C - self._done_QS[pair, settings_C]
         samples_C = self._space.num_samples_QS[pair, settings_C]
         prices_C: FloatArray = samples_C * (num_epochs_left_C + num_new_passes_C / FORWARDS_PER_TRAINED_SAMPLE)
         return prices_C
@@ -83,23 +81,23 @@ class Account:
     def charge(self, ask: Ask) -> None:
         """Count a measurement; raises as ``price`` does."""
         self._spent += self._forwards(ask)
-        self._done[ask.pair, ask.setting] = ask.num_epochs
-        unit = int(self._units_QS[ask.pair, ask.setting])
-        self._taught[unit] = max(self._taught.get(unit, 0), self._num_passes(ask.num_epochs))
+        self._done_QS[ask.pair, ask.setting] = ask.num_epochs
+        unit = self._units_QS[ask.pair, ask.setting]
+        self._taught_U[unit] = max(self._taught_U[unit], self._num_passes(ask.num_epochs))
 
     def charge_forward(self, num_samples: int) -> None:
         """Count samples that go forward only, as for features of pairs."""
         self._spent += num_samples
 
     def _forwards(self, ask: Ask) -> int:
-        done = self._done.get((ask.pair, ask.setting), 0)
+        done = int(self._done_QS[ask.pair, ask.setting])
         if not done < ask.num_epochs <= self._space.num_epochs:
             raise ValueError(
                 f"num_epochs must be above {done}, which is done, and at most {self._space.num_epochs}, "
                 f"got {ask.num_epochs} for pair {ask.pair} and setting {ask.setting}."
             )
-        unit = int(self._units_QS[ask.pair, ask.setting])
-        num_new_passes = max(self._num_passes(ask.num_epochs) - self._taught.get(unit, 0), 0)
+        taught = int(self._taught_U[self._units_QS[ask.pair, ask.setting]])
+        num_new_passes = max(self._num_passes(ask.num_epochs) - taught, 0)
         num_samples = int(self._space.num_samples_QS[ask.pair, ask.setting])
         return num_samples * (FORWARDS_PER_TRAINED_SAMPLE * (ask.num_epochs - done) + num_new_passes)
 
@@ -109,8 +107,7 @@ class Account:
 
     def _full_forwards(self) -> int:
         samples_QS, num_epochs = self._space.num_samples_QS, self._space.num_epochs
-        _, firsts_U = np.unique(self._units_QS, return_index=True)
-        num_taught = int(samples_QS.ravel()[firsts_U].sum()) * self._num_passes(num_epochs)
+        num_taught = int(samples_QS.ravel()[self._firsts_U].sum()) * self._num_passes(num_epochs)
         return FORWARDS_PER_TRAINED_SAMPLE * num_epochs * int(samples_QS.sum()) + num_taught
 
 
@@ -132,14 +129,18 @@ def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) ->
     return len(students) * num_looked_at
 
 
-def _units(space: Space) -> IntArray:
-    """Return a number (Q, S) that is the same where one teacher's logits on the same samples are needed."""
+def _units(space: Space) -> tuple[IntArray, IntArray]:
+    """Return a number (Q, S) that is the same where one teacher's logits on the same samples are needed.
+
+    The numbers are from 0 on; with them, where each is first (U,), in the order of pairs and then settings.
+    """
     base = space.num_peers + 1
     units_QS = np.empty((space.num_pairs, len(space.settings)), dtype=np.int64)
     for place, setting in enumerate(space.settings):
         first_Q, second_Q = _owners(space, setting.transfer_set)
         units_QS[:, place] = (space.teachers_Q * base + first_Q + 1) * base + second_Q + 1
-    return units_QS
+    _, firsts_U, numbers = np.unique(units_QS, return_index=True, return_inverse=True)
+    return numbers.reshape(units_QS.shape), firsts_U
 
 
 def _owners(space: Space, transfer_set: TransferSet) -> tuple[IntArray, IntArray]:

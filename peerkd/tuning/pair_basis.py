@@ -7,7 +7,7 @@ Shape suffixes: Q = pairs, F = features, A = functions.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -47,27 +47,46 @@ class PairBasis:
             max_centres: A.
         """
         known = [set(space.feature_names) for space in spaces]
-        self._names = [name for name in _LENGTHS if all(name in names for names in known)]
-        scaled_QF = np.concatenate([self._scaled(space) for space in spaces])
-        centres = _pivots(scaled_QF, max_centres=max_centres)
-        self._centres_AF = scaled_QF[centres]
-        kernel_AA = _kernel(self._centres_AF, self._centres_AF)
-        self._factor_AA = np.linalg.cholesky(kernel_AA + _JITTER * np.eye(len(centres)))
+        names = tuple(name for name in _LENGTHS if all(name in names for names in known))
+        scaled_QF = np.concatenate([_scaled(space, names) for space in spaces])
+        self._centre(names, scaled_QF[_pivots(scaled_QF, max_centres=max_centres)])
+
+    @classmethod
+    def centred(cls, names: Sequence[str], centres_AF: FloatArray) -> Self:
+        """Return the functions with centres that were chosen before.
+
+        Args:
+            names: Of features.
+            centres_AF: Features divided by their lengths, no two rows the same.
+        """
+        basis = cls.__new__(cls)
+        basis._centre(tuple(names), centres_AF)
+        return basis
+
+    def _centre(self, names: tuple[str, ...], centres_AF: FloatArray) -> None:
+        self.names, self.centres_AF = names, centres_AF
+        kernel_AA = _kernel(centres_AF, centres_AF)
+        self._factor_AA = np.linalg.cholesky(kernel_AA + _JITTER * np.eye(len(centres_AF)))
+
+    def rounded(self) -> Self:
+        """Return the functions with centres that few digits can tell."""
+        return self.centred(self.names, self.centres_AF.astype(np.float16).astype(np.float64))
 
     def spread(self, space: Space) -> list[int]:
         """Return places of pairs of a space, the most different ones first."""
-        return _pivots(self._scaled(space), max_centres=MAX_CENTRES)
+        return _pivots(_scaled(space, self.names), max_centres=MAX_CENTRES)
 
     def values(self, space: Space) -> FloatArray:
         """Return the functions at each pair of a space: (Q, A), no row longer than 1."""
-        kernel_QA = _kernel(self._scaled(space), self._centres_AF)
+        kernel_QA = _kernel(_scaled(space, self.names), self.centres_AF)
         values_AQ: FloatArray = solve_triangular(self._factor_AA, kernel_QA.T, lower=True)
         return values_AQ.T
 
-    def _scaled(self, space: Space) -> FloatArray:
-        places = [space.feature_names.index(name) for name in self._names]
-        scaled_QF: FloatArray = space.features_QF[:, places] / np.array([_LENGTHS[name] for name in self._names])
-        return scaled_QF
+
+def _scaled(space: Space, names: Sequence[str]) -> FloatArray:
+    places = [space.feature_names.index(name) for name in names]
+    scaled_QF: FloatArray = space.features_QF[:, places] / np.array([_LENGTHS[name] for name in names])
+    return scaled_QF
 
 
 def _kernel(first_QF: FloatArray, second_QF: FloatArray) -> FloatArray:

@@ -12,19 +12,23 @@ import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.accounting import Account
+from peerkd.tuning.experience import Experience, shipped
 from peerkd.tuning.first_asks import first_asks
 from peerkd.tuning.information import Belief, knowledge_gradients
-from peerkd.tuning.pair_basis import PairBasis
-from peerkd.tuning.posterior import Observed, Posterior, Prior
+from peerkd.tuning.outlook import Outlook, outlook
+from peerkd.tuning.posterior import Observed, Posterior
 from peerkd.tuning.protocol import Ask, Earlier, Measurement
-from peerkd.tuning.settings_prior import compress, early_offsets, early_sds, expand
+from peerkd.tuning.settings_prior import compress, expand
 from peerkd.tuning.space import NO_SETTING, Space
-
-_NUM_RUNGS: Final = 3
-"""Epochs at which a trial may be stopped, so that many epochs do not make the choice slow."""
 
 _NEWS_SHARE: Final = 0.1
 """Of all measurements: so many new ones before what they say of other pairs is worked out."""
+
+_NEWS_SHARE_FOR_ALL: Final = 0.5
+"""Likewise, before what every pair may be worth is worked out anew, not only that of the most promising ones."""
+
+_MIN_NEWS: Final = 3
+_MIN_NEWS_FOR_ALL: Final = 15
 
 _MAX_EARLIER_PAIRS: Final = 200
 """Of each earlier experiment."""
@@ -42,39 +46,60 @@ class Prediction(NamedTuple):
 class PairTuner:
     """A ``Tuner`` whose pairs share what they learn. Deterministic: the same tells give the same asks."""
 
-    def __init__(self, space: Space, *, earlier: Sequence[Earlier] = ()) -> None:
-        """Begin from nothing, or from the tables of earlier experiments, as far as their settings are the same."""
+    def __init__(self, space: Space, *, earlier: Sequence[Earlier] = (), experience: Experience | None = None) -> None:
+        """Begin from experience or from nothing, and learn from the tables of earlier experiments.
+
+        Args:
+            space: To tune.
+            earlier: As far as their settings are the same.
+            experience: As far as it covers the space. None: from nothing.
+        """
         self._space = space
-        basis = PairBasis([space, *(each.space for each in earlier)])
-        self._posterior = Posterior(Prior(space.settings), basis.values(space))
+        self._outlook = outlook(space, earlier=earlier, experience=experience)
+        basis = self._outlook.basis
+        self._posterior = Posterior(self._outlook.prior, basis.values(space), self._outlook.expected(space))
         for each in earlier:
-            self._learn(each, basis)
+            self._learn(each, self._outlook)
         if earlier:
             self._posterior.begin()
-        self._first = deque(() if earlier else first_asks(space, basis.spread(space)))
-        self._offsets_SE = early_offsets(space.settings, num_epochs=space.num_epochs)
-        self._variances_SE = early_sds(space.settings, num_epochs=space.num_epochs) ** 2
-        self._rungs = np.unique(np.ceil(np.linspace(0, space.num_epochs, _NUM_RUNGS + 1)[1:]).astype(np.int64))
+        begins_anew = not earlier and self._outlook.experience is None
+        self._first = deque(first_asks(space, basis.spread(space)) if begins_anew else ())
+        rungs_R, num_settings = self._outlook.rungs_R, len(space.settings)
+        self._rungs_C, self._settings_C = (
+            np.repeat(rungs_R, num_settings),
+            np.tile(np.arange(num_settings), len(rungs_R)),
+        )
+        self._places_C = self._outlook.places_SE[self._settings_C, self._rungs_C - 1]
+        self._variances_C = self._outlook.variances_SE[self._settings_C, self._rungs_C - 1]
         self._account = Account(space)
-        self._asked_epochs_QS = np.zeros((space.num_pairs, len(space.settings)), dtype=np.int64)
-        self._told: dict[int, dict[int, tuple[int, float]]] = {}
-        """By pair and setting: the epochs that were done last, and the gain after them in compressed points."""
+        self._asked_epochs_QS = np.zeros((space.num_pairs, num_settings), dtype=np.int64)
+        self._told: dict[int, dict[int, tuple[int, float, float]]] = {}
+        """By pair and place in the prior: the epochs that were done last, the gain after them in compressed points,
+        and how far that may be off by more than noise."""
+
+        self._under_way: dict[int, dict[int, int]] = {}
+        """By pair and setting: the epochs that were asked for last and are not told yet."""
 
         self._unlearned: set[int] = set()
         """Pairs of which more was told than other pairs know."""
 
-        self._num_told, self._num_news = 0, 0
-        self._beliefs: list[Belief] = []
+        self._num_told, self._num_news, self._num_told_at_last_look = 0, 0, -1
+        self._beliefs: dict[int, Belief] = {}
+        """Of the pairs that something was asked of since what was told of any was worked out."""
+
         self._stale: set[int] = set()
-        """Pairs whose entry in the queue is from before the latest news."""
+        """Pairs whose entry in the queue is from before the latest news of them."""
 
         self._queue: list[tuple[float, int, int, Ask]] = []
         self._versions_Q = np.zeros(space.num_pairs, dtype=np.int64)
         """Of each pair's latest entry in the queue; older ones are void."""
 
+        self._is_outdated_Q = np.zeros(space.num_pairs, dtype=bool)
+        """Whether it is from before the latest news of others."""
+
     def ask(self, num: int) -> Sequence[Ask]:
         """Return the measurements that are worth most for their cost, supposing that those before them are made."""
-        if not self._beliefs or self._num_news > _NEWS_SHARE * self._num_told:
+        if self._num_told_at_last_look < 0 or self._num_news >= max(_NEWS_SHARE * self._num_told, _MIN_NEWS):
             self._believe()
         for pair in sorted(self._stale):
             self._enqueue(pair)
@@ -84,32 +109,40 @@ class PairTuner:
             asks.append(ask)
             self._asked_epochs_QS[ask.pair, ask.setting] = ask.num_epochs
             self._account.charge(ask)
-            self._beliefs[ask.pair].suppose(ask.setting, noise_variance=self._noise(ask.setting, ask.num_epochs))
-            self._enqueue(ask.pair)
+            self._under_way.setdefault(ask.pair, {})[ask.setting] = ask.num_epochs
+            if ask.pair in self._beliefs:
+                self._suppose(self._beliefs[ask.pair], ask.setting, ask.num_epochs)
         return asks
 
     def tell(self, measurement: Measurement) -> None:
-        """Take in a measurement; of several of one trial, the one after the most epochs counts."""
+        """Take in a measurement; of several of one trial that are about the same, the one after most epochs counts."""
         pair, setting, num_epochs = measurement.ask
-        points = float(compress(np.array(measurement.gain))) - self._offsets_SE[setting, num_epochs - 1]
+        place = int(self._outlook.places_SE[setting, num_epochs - 1])
+        variance = float(self._outlook.variances_SE[setting, num_epochs - 1])
+        points = float(compress(np.array(measurement.gain)) - self._outlook.offsets_SE[setting, num_epochs - 1])
         of_pair = self._told.setdefault(pair, {})
-        if of_pair.get(setting, (0, 0.0))[0] < num_epochs:
-            of_pair[setting] = (num_epochs, points)
+        if place not in of_pair or of_pair[place][0] < num_epochs:
+            of_pair[place] = (num_epochs, points, variance)
         if self._asked_epochs_QS[pair, setting] < num_epochs:
             self._asked_epochs_QS[pair, setting] = num_epochs
             self._account.charge(measurement.ask)
+        if self._under_way.get(pair, {}).get(setting, 0) <= num_epochs:
+            self._under_way.get(pair, {}).pop(setting, None)
         self._num_told += 1
         self._num_news += 1
         self._unlearned.add(pair)
-        if self._beliefs:
-            self._beliefs[pair].tell(setting, points, noise_variance=self._noise(setting, num_epochs))
-            self._suppose_asked(pair)
+        if self._num_told_at_last_look >= 0:
+            if pair not in self._beliefs:
+                self._beliefs[pair] = Belief(*self._posterior.of_pair(pair))
+            self._beliefs[pair].tell(place, points, noise_variance=self._posterior.noise_variance + variance)
+            self._suppose_asked(pair, self._beliefs[pair])
             self._stale.add(pair)
 
     def choices(self) -> IntArray:
         """Return the setting with the best mean of each pair (Q,), ``NO_SETTING`` where no mean is above 0."""
         self._learn_news()
-        means_QS = np.stack([self._posterior.of_pair(pair)[0] for pair in range(self._space.num_pairs)])
+        num_settings = len(self._space.settings)
+        means_QS = np.stack([self._posterior.means(pair)[:num_settings] for pair in range(self._space.num_pairs)])
         return np.where(means_QS.max(1) > 0, means_QS.argmax(1), NO_SETTING)
 
     def predicted(self) -> Prediction:
@@ -124,11 +157,11 @@ class PairTuner:
         # Chosen gains are above 0, where points are not compressed.
         return Prediction(expand(gains_Q), expand(sds_Q))
 
-    def _learn(self, earlier: Earlier, basis: PairBasis) -> None:
+    def _learn(self, earlier: Earlier, outlook: Outlook) -> None:
         theirs = {setting: place for place, setting in enumerate(earlier.space.settings)}
         shared = [place for place, setting in enumerate(self._space.settings) if setting in theirs]
         gains_QS = earlier.gains_QS[:, [theirs[self._space.settings[place]] for place in shared]]
-        basis_QA = basis.values(earlier.space)
+        basis_QA, expected_QC = outlook.basis.values(earlier.space), outlook.expected(earlier.space)
         for pair in range(0, len(gains_QS), -(-len(gains_QS) // _MAX_EARLIER_PAIRS)):
             known_S = ~np.isnan(gains_QS[pair])
             if known_S.any():
@@ -137,7 +170,7 @@ class PairTuner:
                     points_N=compress(gains_QS[pair, known_S]),
                     extra_sd_N=np.zeros(int(known_S.sum())),
                 )
-                self._posterior.learn(basis_QA[pair], observed)
+                self._posterior.learn(basis_QA[pair], observed, None if expected_QC is None else expected_QC[pair])
 
     def _learn_news(self) -> None:
         if self._unlearned:
@@ -145,61 +178,83 @@ class PairTuner:
             self._unlearned.clear()
 
     def _observed(self, pair: int) -> Observed:
-        settings = sorted(self._told[pair])
-        num_epochs, points = zip(*(self._told[pair][setting] for setting in settings), strict=True)
-        return Observed(
-            settings_N=np.array(settings),
-            points_N=np.array(points),
-            extra_sd_N=np.sqrt(self._variances_SE[settings, np.array(num_epochs) - 1]),
-        )
+        places = sorted(self._told[pair])
+        _, points, variances = zip(*(self._told[pair][place] for place in places), strict=True)
+        return Observed(settings_N=np.array(places), points_N=np.array(points), extra_sd_N=np.sqrt(variances))
 
     def _believe(self) -> None:
         """Work out for all pairs what was told of any."""
         self._learn_news()
         self._num_news = 0
-        self._beliefs = [Belief(*self._posterior.of_pair(pair)) for pair in range(self._space.num_pairs)]
-        for pair in np.flatnonzero(self._asked_epochs_QS.any(axis=1)).tolist():
-            self._suppose_asked(pair)
-        self._queue.clear()
-        self._stale = set(range(self._space.num_pairs))
+        self._beliefs.clear()
+        num_since_all = self._num_told - self._num_told_at_last_look
+        if self._num_told_at_last_look < 0 or num_since_all >= max(
+            _NEWS_SHARE_FOR_ALL * self._num_told_at_last_look, _MIN_NEWS_FOR_ALL
+        ):
+            self._num_told_at_last_look = self._num_told
+            self._queue.clear()
+            self._stale = set(range(self._space.num_pairs))
+        else:
+            self._is_outdated_Q[:] = True
 
-    def _suppose_asked(self, pair: int) -> None:
+    def _believed(self, pair: int) -> Belief:
+        belief = Belief(*self._posterior.of_pair(pair))
+        self._suppose_asked(pair, belief)
+        return belief
+
+    def _suppose_asked(self, pair: int, belief: Belief) -> None:
         """What was asked for and not told yet will be known: it is not worth asking again."""
-        told = self._told.get(pair, {})
-        for setting in np.flatnonzero(self._asked_epochs_QS[pair]).tolist():
-            num_epochs = int(self._asked_epochs_QS[pair, setting])
-            if told.get(setting, (0, 0.0))[0] < num_epochs:
-                self._beliefs[pair].suppose(setting, noise_variance=self._noise(setting, num_epochs))
+        for setting, num_epochs in self._under_way.get(pair, {}).items():
+            self._suppose(belief, setting, num_epochs)
 
-    def _noise(self, setting: int, num_epochs: int) -> float:
-        return self._posterior.noise_variance + float(self._variances_SE[setting, num_epochs - 1])
+    def _is_under_way(self, pair: int) -> bool:
+        return bool(self._under_way.get(pair))
+
+    def _suppose(self, belief: Belief, setting: int, num_epochs: int) -> None:
+        variance = float(self._outlook.variances_SE[setting, num_epochs - 1])
+        place = int(self._outlook.places_SE[setting, num_epochs - 1])
+        belief.suppose(place, noise_variance=self._posterior.noise_variance + variance)
 
     def _next(self) -> Ask | None:
         while self._first:
             ask = self._first.popleft()
             if self._asked_epochs_QS[ask.pair, ask.setting] < ask.num_epochs:
+                self._is_outdated_Q[ask.pair] = True
                 return ask
         while self._queue:
-            _, _, version, ask = heappop(self._queue)
-            if version == self._versions_Q[ask.pair]:
+            _, _, version, ask = entry = heappop(self._queue)
+            if version != self._versions_Q[ask.pair]:
+                continue
+            if not self._is_outdated_Q[ask.pair]:
+                # The pair's next measurement is hardly worth more; what it is worth is worked out when it comes up.
+                self._is_outdated_Q[ask.pair] = True
+                heappush(self._queue, entry)
                 return ask
+            self._enqueue(ask.pair)
         return None
 
     def _enqueue(self, pair: int) -> None:
         """Put the best measurement of a pair into the queue, if any is worth something."""
         self._versions_Q[pair] += 1
-        asked_S = self._asked_epochs_QS[pair]
-        settings_C, rungs_C = (grid.ravel() for grid in np.meshgrid(np.arange(len(asked_S)), self._rungs))
-        is_new_C = rungs_C > asked_S[settings_C]
-        settings_C, rungs_C = settings_C[is_new_C], rungs_C[is_new_C]
-        if not settings_C.size:
+        self._is_outdated_Q[pair] = False
+        is_new_C = self._rungs_C > self._asked_epochs_QS[pair, self._settings_C]
+        if not is_new_C.any():
             return
-        belief = self._beliefs[pair]
+        belief, num_settings = self._beliefs.get(pair), len(self._space.settings)
+        if belief is None and self._is_under_way(pair):
+            belief = self._beliefs[pair] = self._believed(pair)
+        if belief is None:
+            mean_S, variance_S, covariance_TS = self._posterior.of_choices(pair, num_choices=num_settings)
+        else:
+            mean_S, covariance_TS = belief.mean_S, belief.supposed_SS[:num_settings]
+            variance_S = np.diagonal(belief.supposed_SS)
+        places_C = self._places_C[is_new_C]
+        settings_C, rungs_C = self._settings_C[is_new_C], self._rungs_C[is_new_C]
         raised_C = knowledge_gradients(
-            belief.mean_S,
-            belief.supposed_SS,
-            settings_C=settings_C,
-            noise_variance_C=self._posterior.noise_variance + self._variances_SE[settings_C, rungs_C - 1],
+            mean_S[:num_settings],
+            variance_S[:num_settings],
+            covariance_TS[:, places_C],
+            variance_C=variance_S[places_C] + self._posterior.noise_variance + self._variances_C[is_new_C],
         )
         worth_C = raised_C / self._account.prices(pair, settings_C, rungs_C)
         best = int(worth_C.argmax())
@@ -209,6 +264,6 @@ class PairTuner:
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> PairTuner:
-    """Return the tuner; it draws nothing, so the seed is of no use to it."""
+    """Return the tuner with the experience that is shipped; it draws nothing, so the seed is of no use to it."""
     del seed
-    return PairTuner(space, earlier=earlier)
+    return PairTuner(space, earlier=earlier, experience=shipped())

@@ -5,10 +5,15 @@ finite sum of products of functions of pairs and of settings, whose weights are 
 of earlier experiments too. ``h_p`` is the pair's own, so that what is measured of a pair bears on the rest of the pair
 exactly. That costs as much as there are pairs, where one kernel over all measurements would cost their cube.
 
+Where an ``Experience`` says what to expect of each pair, ``mean`` is a pair's own, and by how much it is to be trusted
+is a weight for each transfer set, learned as all others are.
+
 Units are compressed points (``settings_prior``).
 
-Shape suffixes: S = settings, A = functions of pairs, R = functions of settings, U = functions that all pairs share,
-V = R + U, W = A * R + U weights, N = measurements of one pair, M = of several.
+Shape suffixes: Q = pairs, S = what can be measured: settings, or settings after some of their epochs, T = the first of
+these: those that can be chosen, A = functions of pairs, R = functions of settings, U = functions that all pairs share,
+K = expectations to be trusted more or less, V = R + U + K, W = A * R + U + K weights, N = measurements of one pair,
+M = of several.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,35 +59,63 @@ class Observed:
     """How far each may be from that of its whole trial."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prior:
     """What settings have to do with each other, the same for every pair."""
 
-    def __init__(self, settings: Sequence[SettingOnSet]) -> None:
-        self.mean_S = set_means(settings)
-        across_SS = covariance(settings, ACROSS_PAIRS) * _ACROSS_PAIRS_SD**2
-        self.across_SR = _low_rank(across_SS, rank=_NUM_FUNCTIONS)
-        shared_SS = covariance(settings, OF_ALL_PAIRS) * _OF_ALL_PAIRS_SD**2 + _OF_SETTING_SD**2 * np.eye(len(settings))
-        self.shared_SU = _low_rank(shared_SS, rank=len(settings))
-        self.design_SV = np.concatenate([self.across_SR, self.shared_SU], axis=1)
-        self.across_SS = self.across_SR @ self.across_SR.T
-        own_SS = covariance(settings, WITHIN_PAIR) * _WITHIN_PAIR_SD**2
+    mean_S: FloatArray
+    across_SR: FloatArray
+    """Functions of settings that are weighed by functions of pairs."""
+
+    shared_SU: FloatArray
+    """Functions that have the same weight for all pairs."""
+
+    trusted_SK: FloatArray
+    """How uncertain it is by which factor to take what is expected: its standard deviation, each where it counts."""
+
+    own_SS: FloatArray
+    """Covariance of what is a pair's own."""
+
+    noise_sd: float
+    """Of a measurement about what is worth having."""
+
+    across_SS: FloatArray
+    """What ``across_SR`` amounts to for a pair like no other."""
+
+
+def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
+    """Return what is believed where nothing is known of experiments like this one."""
+    wanted_SS = covariance(settings, ACROSS_PAIRS) * _ACROSS_PAIRS_SD**2
+    across_SR = low_rank(wanted_SS, rank=_NUM_FUNCTIONS)
+    across_SS = across_SR @ across_SR.T
+    shared_SS = covariance(settings, OF_ALL_PAIRS) * _OF_ALL_PAIRS_SD**2 + _OF_SETTING_SD**2 * np.eye(len(settings))
+    own_SS = covariance(settings, WITHIN_PAIR) * _WITHIN_PAIR_SD**2
+    return Prior(
+        mean_S=set_means(settings),
+        across_SR=across_SR,
+        shared_SU=low_rank(shared_SS, rank=len(settings)),
+        trusted_SK=np.zeros((len(settings), 0)),
         # What few functions cannot say of other pairs they must not deny of this one.
-        self.own_SS = own_SS + (across_SS - self.across_SS) + _OF_TRIAL_SD**2 * np.eye(len(settings))
+        own_SS=own_SS + (wanted_SS - across_SS) + _OF_TRIAL_SD**2 * np.eye(len(settings)),
+        noise_sd=_NOISE_SD,
+        across_SS=across_SS,
+    )
 
 
 class Posterior:
     """Beliefs after measurements. They are taken in pair by pair; ``update`` makes them bear on all pairs."""
 
-    def __init__(self, prior: Prior, basis_QA: FloatArray) -> None:
+    def __init__(self, prior: Prior, basis_QA: FloatArray, expected_QS: FloatArray | None = None) -> None:
         """Begin without measurements.
 
         Args:
             prior: Of the settings.
             basis_QA: The functions of pairs at each pair, no row longer than 1.
+            expected_QS: What experience expects of each pair. None: the prior's mean.
         """
-        self._prior, self._basis_QA = prior, basis_QA
+        self._prior, self._basis_QA, self._expected_QS = prior, basis_QA, expected_QS
         self._num_across = basis_QA.shape[1] * prior.across_SR.shape[1]
-        num_weights = self._num_across + prior.shared_SU.shape[1]
+        num_weights = self._num_across + prior.shared_SU.shape[1] + prior.trusted_SK.shape[1]
         self._precision_WW = np.eye(num_weights)
         self._evidence_W = np.zeros(num_weights)
         self._squares, self._num_measurements = 0.0, 0
@@ -90,9 +123,9 @@ class Posterior:
         self._num_updates = 0
         self._solve()
 
-    def learn(self, basis_A: FloatArray, observed: Observed) -> None:
+    def learn(self, basis_A: FloatArray, observed: Observed, expected_S: FloatArray | None = None) -> None:
         """Learn from a pair of an earlier experiment; call ``begin`` when all are told."""
-        self._count(basis_A, observed, sign=1)
+        self._count(basis_A, observed, self._prior.mean_S if expected_S is None else expected_S, sign=1)
 
     def begin(self) -> None:
         """Take what was learned of earlier experiments as what is believed of this one, with a grain of salt."""
@@ -109,8 +142,8 @@ class Posterior:
         removed, added = [], []
         for pair, observed in changed.items():
             if pair in self._observed:
-                removed.append(self._count(self._basis_QA[pair], self._observed[pair], sign=-1))
-            added.append(self._count(self._basis_QA[pair], observed, sign=1))
+                removed.append(self._count_pair(pair, self._observed[pair], sign=-1))
+            added.append(self._count_pair(pair, observed, sign=1))
             self._observed[pair] = observed
         num_rows = sum(map(len, removed)) + sum(map(len, added))
         self._num_updates += 1
@@ -131,11 +164,50 @@ class Posterior:
         return float(np.sqrt(max(squared, 1e-6)))
 
     def of_pair(self, pair: int) -> tuple[FloatArray, FloatArray]:
-        """Return mean (S,) and covariance (S, S) of the gains of whole trials of a pair."""
-        basis_A = self._basis_QA[pair]
+        """Return mean (S,) and covariance (S, S) of a pair's gains."""
+        mean_S, own_SS, design_SV, covariance_VV = self._parts(pair)
+        return mean_S, (own_SS + design_SV @ covariance_VV @ design_SV.T) * self.scale**2
+
+    def of_choices(self, pair: int, *, num_choices: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return mean (S,) and variance (S,) of a pair's gains, and covariance (T, S) of the first ones with all."""
+        mean_S, own_SS, design_SV, covariance_VV = self._parts(pair)
+        of_choices_TV = design_SV[:num_choices] @ covariance_VV
+        covariance_TS = own_SS[:num_choices] + of_choices_TV @ design_SV.T
+        variance_S = np.diagonal(own_SS) + ((design_SV @ covariance_VV) * design_SV).sum(axis=1)
+        squared_scale = self.scale**2
+        return mean_S, variance_S * squared_scale, covariance_TS * squared_scale
+
+    def means(self, pair: int) -> FloatArray:
+        """Return the mean (S,) of a pair's gains, at less cost than ``of_pair``."""
+        basis_A, expected_S = self._basis_QA[pair], self._expected(pair)
+        mean_AR = self._mean_W[: self._num_across].reshape(len(basis_A), -1)
+        weights_V = np.concatenate([basis_A @ mean_AR, self._mean_W[self._num_across :]])
+        mean_S: FloatArray = expected_S + self._design(expected_S) @ weights_V
+        observed = self._observed.get(pair)
+        if observed is not None:
+            places_N, own_SS = observed.settings_N, self._own(basis_A)
+            misfit_N = cho_solve(self._factor(own_SS, observed), observed.points_N - mean_S[places_N])
+            mean_S = mean_S + own_SS[:, places_N] @ misfit_N
+        return mean_S
+
+    @property
+    def noise_variance(self) -> float:
+        """Of a whole trial's validation."""
+        return (self._prior.noise_sd * self.scale) ** 2
+
+    def _expected(self, pair: int) -> FloatArray:
+        return self._prior.mean_S if self._expected_QS is None else self._expected_QS[pair]
+
+    def _design(self, expected_S: FloatArray) -> FloatArray:
+        prior = self._prior
+        return np.concatenate([prior.across_SR, prior.shared_SU, prior.trusted_SK * expected_S[:, None]], axis=1)
+
+    def _parts(self, pair: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return the mean, and the covariance as what is own and what comes of the weights."""
+        basis_A, expected_S = self._basis_QA[pair], self._expected(pair)
         weights_V, covariance_VV = self._of_settings(basis_A)
-        own_SS, design_SV = self._own(basis_A), self._prior.design_SV
-        mean_S = self._prior.mean_S + design_SV @ weights_V
+        own_SS, design_SV = self._own(basis_A), self._design(expected_S)
+        mean_S = expected_S + design_SV @ weights_V
         observed = self._observed.get(pair)
         if observed is not None:
             places_N = observed.settings_N
@@ -143,12 +215,7 @@ class Posterior:
             mean_S = mean_S + from_own_SN @ (observed.points_N - mean_S[places_N])
             design_SV = design_SV - from_own_SN @ design_SV[places_N]
             own_SS = own_SS - from_own_SN @ own_SS[places_N]
-        return mean_S, (own_SS + design_SV @ covariance_VV @ design_SV.T) * self.scale**2
-
-    @property
-    def noise_variance(self) -> float:
-        """Of a whole trial's validation."""
-        return (_NOISE_SD * self.scale) ** 2
+        return mean_S, own_SS, design_SV, covariance_VV
 
     def _own(self, basis_A: FloatArray) -> FloatArray:
         unexplained = max(1 - float(basis_A @ basis_A), 0.0)
@@ -169,17 +236,21 @@ class Posterior:
 
     def _factor(self, own_SS: FloatArray, observed: Observed) -> tuple[FloatArray, bool]:
         places_N = observed.settings_N
-        noise_N = _NOISE_SD**2 + observed.extra_sd_N**2
+        noise_N = self._prior.noise_sd**2 + observed.extra_sd_N**2
         factor: tuple[FloatArray, bool] = cho_factor(own_SS[np.ix_(places_N, places_N)] + np.diag(noise_N), lower=True)
         return factor
 
-    def _count(self, basis_A: FloatArray, observed: Observed, *, sign: int) -> FloatArray:
+    def _count_pair(self, pair: int, observed: Observed, *, sign: int) -> FloatArray:
+        return self._count(self._basis_QA[pair], observed, self._expected(pair), sign=sign)
+
+    def _count(self, basis_A: FloatArray, observed: Observed, expected_S: FloatArray, *, sign: int) -> FloatArray:
         """Add measurements of a pair, or take them away; return what they say of the weights, as rows of noise 1."""
+        places_N, num_functions = observed.settings_N, self._prior.across_SR.shape[1]
         factor, _ = self._factor(self._own(basis_A), observed)
-        across_NR = self._prior.across_SR[observed.settings_N]
-        across_NW = np.einsum("a,nr->nar", basis_A, across_NR).reshape(len(across_NR), -1)
-        design_NW = np.concatenate([across_NW, self._prior.shared_SU[observed.settings_N]], axis=1)
-        residual_N = observed.points_N - self._prior.mean_S[observed.settings_N]
+        design_NV = self._design(expected_S)[places_N]
+        across_NW = np.einsum("a,nr->nar", basis_A, design_NV[:, :num_functions]).reshape(len(places_N), -1)
+        design_NW = np.concatenate([across_NW, design_NV[:, num_functions:]], axis=1)
+        residual_N = observed.points_N - expected_S[places_N]
         white_NW: FloatArray = solve_triangular(factor, design_NW, lower=True)
         white_N = solve_triangular(factor, residual_N, lower=True)
         self._precision_WW += sign * (white_NW.T @ white_NW)
@@ -199,7 +270,8 @@ class Posterior:
         self._mean_W = self._covariance_WW @ self._evidence_W
 
 
-def _low_rank(covariance_SS: FloatArray, *, rank: int) -> FloatArray:
+def low_rank(covariance_SS: FloatArray, *, rank: int) -> FloatArray:
+    """Return the factor (S, R) of the best approximation of a covariance by so many functions."""
     values, vectors = np.linalg.eigh(covariance_SS)
     kept = slice(-min(rank, len(values)), None)
     factor_SR: FloatArray = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))

@@ -50,6 +50,9 @@ class Space:
     features_QF: FloatArray
     """Columns of ``peerkd.results.features``; F may be 0. Finite."""
 
+    has_global_gains: bool = True
+    """Whether what is measured are gains of global accuracy and no limit: the only ones that come up in experience."""
+
     @property
     def num_pairs(self) -> int:
         """Q."""
@@ -72,4 +75,5 @@ class Space:
             num_epochs=self.num_epochs,
             feature_names=self.feature_names,
             features_QF=self.features_QF[places],
+            has_global_gains=self.has_global_gains,
         )

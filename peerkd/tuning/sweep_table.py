@@ -93,6 +93,7 @@ def read_sweep(
             num_epochs=num_epochs,
             feature_names=feature_names,
             features_QF=features_QF,
+            has_global_gains=objective.is_global,
         ),
         validation_gains_QSE={
             scope: _gains(table, column, num_epochs, path)[rows_QS] for scope, column in of_validation.items()

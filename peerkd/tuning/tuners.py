@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 
 TUNERS: Final[Mapping[str, Entry]] = {
     "peerkd": Entry("peerkd.tuning.pair_tuner", is_random=False, uses_features=True),
+    "peerkd_from_nothing": Entry("peerkd.tuning.from_nothing", is_random=False, uses_features=True),
     "default": Entry("peerkd.tuning.baselines.default", is_random=False),
     "best_single": Entry("peerkd.tuning.baselines.best_single"),
     "portfolio": Entry("peerkd.tuning.baselines.portfolio"),

@@ -14,7 +14,16 @@ from peerkd.results.spill import write_trials
 from peerkd.stages import machine
 from peerkd.stages.shards import SCRATCH
 from peerkd.stages.sharing import Sharing, Work, share
-from peerkd.stages.tune_pairs import CHOICES_NAME, CURVE_NAME, NAME, TRIALS_NAME, TUNER, key, summary
+from peerkd.stages.tune_pairs import (
+    CHOICES_NAME,
+    CURVE_NAME,
+    NAME,
+    TRIALS_NAME,
+    TUNER,
+    TUNER_FROM_NOTHING,
+    key,
+    summary,
+)
 from peerkd.stages.work.tuning.course import STATES, Course, LeadCourse, identity
 from peerkd.stages.work.tuning.decided import Decided
 from peerkd.stages.work.tuning.features import obtain_features
@@ -143,9 +152,10 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
     account = Account(space, is_augmented=setup.config.augmentation != type(setup.config.augmentation)())
     account.charge_forward(feature_forward_samples(space))
     tune = setup.config.tune
+    tuner = TUNER if tune.experience else TUNER_FROM_NOTHING
     study = Study(
         space,
-        lambda: tuners.build(TUNER, space, seed=setup.config.seed, earlier=()),
+        lambda: tuners.build(tuner, space, seed=setup.config.seed, earlier=()),
         account,
         budget_fraction=tune.budget_fraction,
         is_limited=objective.of_study(setup.config).is_limited,

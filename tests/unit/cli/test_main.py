@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,17 @@ def test_an_error_is_an_exit_code_and_one_sentence(
     monkeypatch.setattr(run, "run", fail)
     outcome = peerkd("run", "jointkd")
     assert (outcome.exit_code, outcome.err) == (exit_code, told)
+
+
+@pytest.mark.parametrize(("wanted", "found"), [(None, "1"), ("2", "2")])
+def test_matrices_have_one_thread_unless_told_otherwise(
+    peerkd, monkeypatch: pytest.MonkeyPatch, wanted: str | None, found: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {name: os.environ[name] for name in os.environ if "OPENBLAS" not in name})
+    if wanted:
+        os.environ["OPENBLAS_NUM_THREADS"] = wanted
+    peerkd("config", "presets")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == found
 
 
 def test_a_defect_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

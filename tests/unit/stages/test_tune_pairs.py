@@ -283,6 +283,7 @@ def test_bad_values_are_refused_in_one_sentence(override, sentence):
     [
         ("tune.budget_fraction=0.2", True),
         ("tune.max_seconds=100", True),
+        ("tune.experience=false", True),
         ("sweep.selection_metric=own_accuracy", True),
         ("tune.own_weight=0.5", True),
         ("tune.own_weight=0", False),

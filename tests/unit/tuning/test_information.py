@@ -10,6 +10,13 @@ NOISE_C = np.array([0.1, 0.1, 0.1, 4.0])
 SETTINGS_C = np.array([0, 1, 2, 2])
 
 
+def gradients(mean_S: np.ndarray) -> np.ndarray:
+    variance_S = np.diag(COVARIANCE_SS)
+    return knowledge_gradients(
+        mean_S, variance_S, COVARIANCE_SS[:, SETTINGS_C], variance_C=variance_S[SETTINGS_C] + NOISE_C
+    )
+
+
 def by_drawing(mean_S: np.ndarray, setting: int, noise: float) -> float:
     outcomes = np.random.default_rng(0).normal(size=200_000)
     spread = COVARIANCE_SS[:, setting] / np.sqrt(COVARIANCE_SS[setting, setting] + noise)
@@ -18,7 +25,7 @@ def by_drawing(mean_S: np.ndarray, setting: int, noise: float) -> float:
 
 
 def test_it_is_what_the_best_is_expected_to_rise_by() -> None:
-    found = knowledge_gradients(MEAN_S, COVARIANCE_SS, settings_C=SETTINGS_C, noise_variance_C=NOISE_C)
+    found = gradients(MEAN_S)
     drawn = [by_drawing(MEAN_S, *each) for each in zip(SETTINGS_C, NOISE_C, strict=True)]
     np.testing.assert_allclose(found, drawn, atol=0.04)
     assert found[3] < found[2]
@@ -26,7 +33,7 @@ def test_it_is_what_the_best_is_expected_to_rise_by() -> None:
 
 def test_nothing_is_worth_measuring_where_no_outcome_changes_the_choice() -> None:
     hopeless = np.array([-50.0, -60.0, -70.0])
-    assert not knowledge_gradients(hopeless, COVARIANCE_SS, settings_C=SETTINGS_C, noise_variance_C=NOISE_C).any()
+    assert not gradients(hopeless).any()
 
 
 def test_told_and_supposed_beliefs_are_those_of_conditioning() -> None:

@@ -1,9 +1,11 @@
 """The two layers of the model, taken in pair by pair, against one Gaussian process over all measurements."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from peerkd.tuning.posterior import Observed, Posterior, Prior
+from peerkd.tuning.posterior import Observed, Posterior, Prior, settings_prior
 from peerkd.tuning.space import SettingOnSet
 
 SETTINGS = tuple(
@@ -18,7 +20,7 @@ NOISE_SD = 0.7
 
 @pytest.fixture
 def prior() -> Prior:
-    return Prior(SETTINGS)
+    return settings_prior(SETTINGS)
 
 
 @pytest.fixture
@@ -36,7 +38,14 @@ def observed(seed: int, num: int = 4) -> Observed:
     )
 
 
-def plain(prior: Prior, basis: np.ndarray, measured: dict[int, Observed]) -> tuple[np.ndarray, np.ndarray]:
+def plain(
+    prior: Prior,
+    basis: np.ndarray,
+    measured: dict[int, Observed],
+    *,
+    expected: np.ndarray | None = None,
+    more: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean (Q * S,) and covariance of all gains by the textbook, before any scale."""
     unexplained = 1 - (basis**2).sum(1)
     across = np.kron(basis @ basis.T, prior.across_SS)
@@ -46,8 +55,8 @@ def plain(prior: Prior, basis: np.ndarray, measured: dict[int, Observed]) -> tup
     for pair in range(NUM_PAIRS):
         block = slice(pair * size, (pair + 1) * size)
         own[block, block] = prior.own_SS + unexplained[pair] * prior.across_SS
-    covariance = across + shared + own
-    mean = np.tile(prior.mean_S, NUM_PAIRS)
+    covariance = across + shared + own + more
+    mean = np.tile(prior.mean_S, NUM_PAIRS) if expected is None else expected.ravel()
     places = np.concatenate([pair * size + each.settings_N for pair, each in measured.items()])
     points = np.concatenate([each.points_N for each in measured.values()])
     noise = np.concatenate([NOISE_SD**2 + each.extra_sd_N**2 for each in measured.values()])
@@ -66,6 +75,28 @@ def test_means_and_covariances_are_those_of_one_process(prior: Prior, basis: np.
         mean_S, covariance_SS = posterior.of_pair(pair)
         np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
+
+
+def test_by_how_much_expectations_are_right_is_learned_as_by_one_process(prior: Prior, basis: np.ndarray) -> None:
+    is_on = np.array([[setting.transfer_set == name for name in ("student", "both")] for setting in SETTINGS])
+    trusting = replace(prior, trusted_SK=0.4 * is_on)
+    expected = np.random.default_rng(7).normal(size=(NUM_PAIRS, len(SETTINGS))) * 4
+    measured = {0: observed(1), 2: observed(2), 3: observed(3)}
+    posterior = Posterior(trusting, basis, expected)
+    posterior.update(measured)
+    columns = (expected[:, :, None] * trusting.trusted_SK).reshape(-1, 2)
+    mean, covariance = plain(prior, basis, measured, expected=expected, more=columns @ columns.T)
+    size = len(SETTINGS)
+    for pair in range(NUM_PAIRS):
+        block = slice(pair * size, (pair + 1) * size)
+        mean_S, covariance_SS = posterior.of_pair(pair)
+        np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
+        np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
+        np.testing.assert_allclose(posterior.means(pair), mean_S, atol=1e-10)
+        first_S, variance_S, covariance_TS = posterior.of_choices(pair, num_choices=4)
+        np.testing.assert_allclose(first_S, mean_S)
+        np.testing.assert_allclose(variance_S, np.diag(covariance_SS))
+        np.testing.assert_allclose(covariance_TS, covariance_SS[:4])
 
 
 def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import DEFAULT_TEMPERATURE
+from peerkd.results import objective
 from peerkd.results.selection import default_weight
 from peerkd.results.table import TRANSFER_SETS
 from peerkd.training.plan import Setting, Trial, set_owners, settings
@@ -64,6 +65,7 @@ def build_space(
         features_QF=np.empty((len(pairs_Q2), 0))
         if features is None
         else np.stack([features[name].to_numpy() for name in names], axis=1),
+        has_global_gains=objective.of_study(config).is_global,
     )
 
 

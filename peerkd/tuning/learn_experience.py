@@ -1,0 +1,145 @@
+"""Learns from full sweeps what a tuner may know before its first trial.
+
+``python -m peerkd.tuning.learn_experience TABLE... --output FILE`` reads ``trials.parquet`` of sweeps that were made
+with ``sweep.validate_every_epoch=true``, each with ``features.parquet`` beside it.
+
+Shape suffixes: Q = pairs, A = functions of pairs, G = transfer sets x weights x temperatures x epochs, E = epochs,
+L = functions of settings.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from peerkd.results.arrays import FloatArray
+from peerkd.tuning.experience import Experience, save
+from peerkd.tuning.pair_basis import PairBasis
+from peerkd.tuning.replay import Replay, load_replay
+from peerkd.tuning.settings_prior import compress
+from peerkd.tuning.space import Space
+
+_NUM_FUNCTIONS: Final = 40
+_RIDGE: Final = 5.0
+"""Pairs that the prior of the regression is worth: what one pair shows is mostly its own."""
+
+
+def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
+    """Return what full sweeps teach. Only their validation gains are looked at.
+
+    How far off the regression is, is found by leaving out one sweep after the other.
+
+    Args:
+        replays: At least two, all on the same grid of settings and epochs.
+        provenance: From where they are.
+
+    Raises:
+        ValueError: If there are too few, or they differ in settings, or a combination of settings is missing.
+    """
+    if len(replays) < 2:
+        raise ValueError(f"table must be given at least twice, to learn what differs, got {len(replays)}.")
+    sets, weights, temperatures = _grid(replays[0].space)
+    gains = [_gains(replay, sets, weights, temperatures) for replay in replays]
+    spaces = [replay.space for replay in replays]
+    basis = PairBasis(spaces).rounded()
+    values = [basis.values(space) for space in spaces]
+    mean_G, regression_AG = _regress(values, gains)
+    missed = []
+    for place in range(len(replays)):
+        others = [other for other in range(len(replays)) if other != place]
+        mean, regression = _regress([values[other] for other in others], [gains[other] for other in others])
+        missed.append(gains[place] - mean - values[place] @ regression)
+    missed_QG = np.concatenate(missed)
+    factors_GL, luck_KEE = _decompose(
+        missed_QG.T @ missed_QG / len(missed_QG), num_sets=len(sets), num_epochs=spaces[0].num_epochs
+    )
+    return Experience(
+        transfer_sets=sets,
+        weights=weights,
+        temperatures=temperatures,
+        epoch_shares=np.arange(1, spaces[0].num_epochs + 1) / spaces[0].num_epochs,
+        feature_names=basis.names,
+        centres_AF=basis.centres_AF,
+        mean_G=mean_G,
+        regression_AG=regression_AG,
+        factors_GL=factors_GL,
+        luck_KEE=luck_KEE,
+        provenance=provenance,
+    )
+
+
+def fingerprint(replay: Replay) -> str:
+    """Return a digest of all of a sweep that is learned from."""
+    digest = hashlib.sha256()
+    names = sorted(replay.space.feature_names)
+    places = [replay.space.feature_names.index(name) for name in names]
+    for array in (replay.gains_QSE, replay.space.features_QF[:, places]):
+        digest.update(np.round(array, 6).astype("<f4").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _grid(space: Space) -> tuple[tuple[str, ...], FloatArray, FloatArray]:
+    sets = tuple(dict.fromkeys(setting.transfer_set for setting in space.settings))
+    weights = np.unique([setting.distillation_weight for setting in space.settings])
+    temperatures = np.unique([setting.temperature for setting in space.settings])
+    return sets, weights, temperatures
+
+
+def _gains(replay: Replay, sets: tuple[str, ...], weights: FloatArray, temperatures: FloatArray) -> FloatArray:
+    """Return gains (Q, G) in compressed points."""
+    space = replay.space
+    places: dict[tuple[str, float, float], int] = {
+        (each.transfer_set, each.distillation_weight, each.temperature): n for n, each in enumerate(space.settings)
+    }
+    wanted = [(name, weight, temperature) for name in sets for weight in weights for temperature in temperatures]
+    if set(wanted) != places.keys():
+        raise ValueError(
+            f"All tables must have the same {len(wanted)} settings, every combination, got others in {replay.name}."
+        )
+    gains_QSE = compress(replay.gains_QSE[:, np.array([places[each] for each in wanted])])
+    return gains_QSE.reshape(len(gains_QSE), -1)
+
+
+def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Return mean (G,) and coefficients (A, G) of a ridge regression."""
+    values_QA, gains_QG = np.concatenate(values), np.concatenate(gains)
+    mean_G = gains_QG.mean(axis=0)
+    gram_AA = values_QA.T @ values_QA + _RIDGE * np.eye(values_QA.shape[1])
+    return mean_G, np.linalg.solve(gram_AA, values_QA.T @ (gains_QG - mean_G))
+
+
+def _decompose(covariance_GG: FloatArray, *, num_sets: int, num_epochs: int) -> tuple[FloatArray, FloatArray]:
+    """Return a few functions (G, L), and what they leave of single trials: (transfer sets, E, E)."""
+    values, vectors = np.linalg.eigh(covariance_GG)
+    kept = slice(-min(_NUM_FUNCTIONS, len(values)), None)
+    factors_GL = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))
+    left_GG = covariance_GG - factors_GL @ factors_GL.T
+    num_trials = len(left_GG) // num_epochs
+    left_TETE = left_GG.reshape(num_trials, num_epochs, num_trials, num_epochs)
+    of_trials_TEE = left_TETE[np.arange(num_trials), :, np.arange(num_trials)]
+    return factors_GL, of_trials_TEE.reshape(num_sets, -1, num_epochs, num_epochs).mean(axis=1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Learn from tables and write what was learned."""
+    parser = argparse.ArgumentParser(prog="python -m peerkd.tuning.learn_experience", description=__doc__)
+    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE")
+    parser.add_argument("--note", action="append", default=[], metavar="TEXT", help="Of each table: what it is of.")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
+    given = parser.parse_args(arguments)
+    replays = [load_replay(path) for path in given.tables]
+    notes = given.note or [""] * len(replays)
+    if len(notes) != len(replays):
+        parser.error(f"note must be given for each of {len(replays)} tables or for none, got {len(notes)}")
+    lines = [
+        f"{replay.space.num_pairs} pairs, global_accuracy, {fingerprint(replay)} {note}".rstrip()
+        for replay, note in zip(replays, notes, strict=True)
+    ]
+    save(learn(replays, provenance="\n".join(lines)), given.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""What full sweeps teach: kept, interpolated, refused where it says nothing, and overruled where it is wrong."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from peerkd.results.arrays import IntArray
+from peerkd.tuning.experience import Experience, load, measurable, save, shipped
+from peerkd.tuning.learn_experience import fingerprint, learn, main
+from peerkd.tuning.pair_basis import PairBasis
+from peerkd.tuning.pair_tuner import PairTuner
+from peerkd.tuning.replay import Replay
+from peerkd.tuning.scoring import Judge
+from peerkd.tuning.settings_prior import compress
+from peerkd.tuning.space import SettingOnSet, Space
+from tests.unit.tuning.test_pair_tuner import EPOCHS, SETTINGS, best, mean_gain, network, spend
+
+NUM_SETTINGS = len(SETTINGS)
+
+
+def sweep(seed: int, *, sign: float = 1.0) -> Replay:
+    space, gains = network(seed=seed)
+    gains = sign * gains
+    return Replay(name=str(seed), space=space, gains_QSE=gains, judge=Judge(gains[:, :, -1]))
+
+
+@pytest.fixture(scope="module")
+def experience() -> Experience:
+    return learn([sweep(seed) for seed in (2, 3, 4)])
+
+
+def with_settings(space: Space, *settings: SettingOnSet) -> Space:
+    return replace(space, settings=settings, num_samples_QS=space.num_samples_QS[:, : len(settings)], default_setting=0)
+
+
+def rungs(space: Space) -> IntArray:
+    return measurable(space, num_rungs=3)
+
+
+def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:
+    space, _ = network(seed=1)
+    values_QA = PairBasis.centred(experience.feature_names, experience.centres_AF).values(space)
+    grid = (experience.mean_G + values_QA @ experience.regression_AG).reshape(len(values_QA), 3, 3, 2, EPOCHS)
+    expected = experience.expected(space, rungs(space)).reshape(len(values_QA), EPOCHS, NUM_SETTINGS)
+    for place, (transfer_set, temperature, alpha, _) in enumerate(SETTINGS):
+        of_setting = grid[
+            :,
+            experience.transfer_sets.index(transfer_set),
+            experience.weights.tolist().index(alpha),
+            experience.temperatures.tolist().index(temperature),
+        ]
+        # The last epoch comes first.
+        np.testing.assert_allclose(expected[:, :, place], of_setting[:, ::-1], atol=1e-12)
+
+
+def test_the_regression_is_that_of_a_ridge_on_compressed_gains(experience: Experience) -> None:
+    sweeps = [sweep(seed) for seed in (2, 3, 4)]
+    basis = PairBasis.centred(experience.feature_names, experience.centres_AF)
+    values = np.concatenate([basis.values(each.space) for each in sweeps])
+    points = np.concatenate([compress(each.gains_QSE[:, SETTINGS.index(SETTINGS[0]), 0]) for each in sweeps])
+    ridge = values.T @ values + 5.0 * np.eye(values.shape[1])
+    wanted = np.linalg.solve(ridge, values.T @ (points - points.mean()))
+    assert SETTINGS[0] == ("student", 1.0, 0.1, 0.1)
+    np.testing.assert_allclose(experience.regression_AG[:, 0], wanted, atol=1e-9)
+    assert experience.mean_G[0] == pytest.approx(points.mean())
+
+
+def test_between_the_grid_it_is_interpolated(experience: Experience) -> None:
+    space, _ = network(seed=1)
+    ends = [SettingOnSet("both", temperature, 0.5, 0.5) for temperature in (1.0, 4.0)]
+    between = with_settings(space, *ends, SettingOnSet("both", 2.0, 0.5, 0.5), SettingOnSet("both", 8.0, 0.5, 0.5))
+    expected = experience.expected(between, rungs(between))[:, :4]
+    np.testing.assert_allclose(expected[:, 2], expected[:, :2].mean(axis=1))
+    np.testing.assert_allclose(expected[:, 3], expected[:, 1])
+
+
+def test_what_is_left_open_is_functions_and_luck(experience: Experience) -> None:
+    space, _ = network(seed=1)
+    prior = experience.prior(space, rungs(space))
+    total = prior.own_SS + prior.across_SS + prior.shared_SU @ prior.shared_SU.T
+    first = np.arange(EPOCHS)
+    # Whole trial, two epochs, one epoch of the first setting, which is first on the grid too.
+    places = first * NUM_SETTINGS
+    functions = experience.factors_GL[first[::-1]] @ experience.factors_GL[first[::-1]].T
+    values, vectors = np.linalg.eigh(experience.luck_KEE[0] - 0.6**2 * np.eye(EPOCHS))
+    luck = (vectors * np.maximum(values, 0)) @ vectors.T
+    np.testing.assert_allclose(total[np.ix_(places, places)], functions + luck[::-1, ::-1], atol=1e-9)
+    assert np.linalg.eigvalsh(prior.own_SS).min() > -1e-9
+
+
+def test_it_covers_what_was_swept_and_little_more(experience: Experience) -> None:
+    space, _ = network(seed=1)
+    assert experience.covers(space)
+    assert experience.covers(with_settings(space, SettingOnSet("both", 8.0, 0.95, 0.95)))
+    assert not experience.covers(with_settings(space, SettingOnSet("both", 16.0, 0.5, 0.5)))
+    assert not experience.covers(with_settings(space, SettingOnSet("public", 1.0, 0.5, 0.5)))
+    assert not experience.covers(replace(space, feature_names=("agreement",)))
+    assert not experience.covers(replace(space, has_global_gains=False))
+
+
+def test_it_is_written_and_read_again(experience: Experience, tmp_path: Path) -> None:
+    space, _ = network(seed=1)
+    for name in ("one.npz", "two.npz"):
+        save(replace(experience, provenance="of a test"), tmp_path / name)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    found = load(tmp_path / "one.npz")
+    assert found.provenance == "of a test"
+    np.testing.assert_allclose(
+        found.expected(space, rungs(space)), experience.expected(space, rungs(space)), rtol=0.02, atol=0.02
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"PK nothing", b"PK\x03\x04 nothing"])
+def test_what_is_no_experience_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"experience must be a file that peerkd\.tuning\.learn_experience wrote"):
+        load(path)
+
+
+def test_it_is_worth_something_before_the_first_measurement(experience: Experience) -> None:
+    space, gains = network(seed=1)
+    assert mean_gain(PairTuner(space, experience=experience), gains) > 0.6 * best(gains)
+
+
+def test_a_wrong_experience_is_overruled() -> None:
+    # Ten peers: what is learned is shared by ninety pairs.
+    space, gains = network(num_peers=10, seed=1)
+    wrong = learn([sweep(seed, sign=-1.0) for seed in (2, 3, 4)])
+    tuner = PairTuner(space, experience=wrong)
+    before = mean_gain(tuner, gains)
+    spend(tuner, space, gains, share=0.1)
+    assert before < 0.1 * best(gains)
+    assert mean_gain(tuner, gains) > 0.8 * best(gains)
+
+
+def test_no_two_sweeps_no_experience() -> None:
+    with pytest.raises(ValueError, match=r"at least twice, to learn what differs, got 1"):
+        learn([sweep(1)])
+
+
+def test_sweeps_of_other_settings_are_not_mixed() -> None:
+    other = sweep(2)
+    fewer = replace(other, space=with_settings(other.space, *SETTINGS[:-1]), gains_QSE=other.gains_QSE[:, :-1])
+    with pytest.raises(ValueError, match=r"must have the same 18 settings, every combination, got others in 2"):
+        learn([sweep(1), fewer])
+
+
+def test_the_command_learns_from_tables(sweep: pa.Table, written: Callable[..., Path], tmp_path: Path) -> None:
+    gains = np.array(sweep["test_global_gain"].to_pylist())
+    tables = [written(sweep, name="one"), written(sweep, name="two", test_global_gain=(-gains).tolist())]
+    output = tmp_path / "learned.npz"
+    main([*map(str, tables), "--note", "the first", "--note", "the second", "--output", str(output)])
+    first, second = load(output).provenance.splitlines()
+    assert first.startswith("12 pairs, global_accuracy, ")
+    assert first.endswith(" the first")
+    # What is judged on test is not learned from.
+    assert first.split()[:4] == second.split()[:4]
+
+
+def test_a_fingerprint_is_of_gains_and_features() -> None:
+    one, other = sweep(1), sweep(2)
+    assert fingerprint(one) == fingerprint(sweep(1)) != fingerprint(other)
+    assert fingerprint(replace(one, gains_QSE=other.gains_QSE)) not in (fingerprint(one), fingerprint(other))
+
+
+def test_what_is_shipped_is_of_digits_and_small() -> None:
+    known = shipped()
+    assert known.transfer_sets == ("student", "teacher", "both")
+    assert len(known.provenance.splitlines()) == 8
+    assert all("digits" in line for line in known.provenance.splitlines())
+    assert len(known.feature_names) == 13
