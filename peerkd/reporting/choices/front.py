@@ -11,6 +11,7 @@ HEIGHT: Final = 300
 _LEFT: Final = 48
 _RIGHT: Final = 90
 _BOTTOM: Final = 40
+_LETTER_HEIGHT: Final = 14
 _SPLITS: Final = ("validation", "test")
 
 
@@ -20,6 +21,8 @@ class FrontLine(NamedTuple):
     label: str
     path: str
     dots: list[Dot]
+    label_y: float
+    """Beside the first dot, where own accuracy has no weight and the line goes no further to the right."""
 
 
 class FrontChart(NamedTuple):
@@ -51,12 +54,20 @@ def front_chart_data(front: Sequence[FrontPoint]) -> FrontChart | None:
             )
             for point, gain in zip(front, of_split, strict=True)
         ]
-        lines.append(FrontLine(split, "M" + " ".join(f"{dot.x:g},{dot.y:g}" for dot in dots), dots))
+        path = "M" + " ".join(f"{dot.x:g},{dot.y:g}" for dot in dots)
+        lines.append(FrontLine(split, path, dots, dots[0].y))
     return FrontChart(
         x_ticks=[Tick(at((value, 0))[0], _label(value), value == 0) for value in _ticks(x_low, x_high)],
         y_ticks=[Tick(at((0, value))[1], _label(value), value == 0) for value in _ticks(y_low, y_high)],
-        lines=lines,
+        lines=_apart(lines),
     )
+
+
+def _apart(lines: list[FrontLine]) -> list[FrontLine]:
+    """Return the lines with their labels a letter's height apart."""
+    upper, lower = sorted(lines, key=lambda line: line.label_y)
+    middle, half = (upper.label_y + lower.label_y) / 2, max((lower.label_y - upper.label_y) / 2, _LETTER_HEIGHT / 2)
+    return [upper._replace(label_y=middle - half), lower._replace(label_y=middle + half)]
 
 
 def _gains(point: FrontPoint, split: str) -> tuple[float, float]:

@@ -70,8 +70,9 @@ def test_what_costs_more_is_further_right_and_what_gains_more_higher():
 
 
 def test_the_front_has_a_line_and_a_table_of_what_can_be_had_together(page):
-    validation, test = front_chart_data(FRONT).lines
+    validation, test = sorted(front_chart_data(FRONT).lines, key=lambda line: line.label, reverse=True)
     assert (validation.label, test.label) == ("validation", "test")
+    assert test.label_y == test.dots[0].y > validation.label_y == validation.dots[0].y
     xs, ys = ([getattr(dot, axis) for dot in validation.dots] for axis in "xy")
     assert xs == sorted(xs, reverse=True)
     assert ys == sorted(ys, reverse=True)
@@ -79,6 +80,11 @@ def test_the_front_has_a_line_and_a_table_of_what_can_be_had_together(page):
     assert validation.dots[1].title == "validation, own weight 0.5: +3.0 global, +1.0 own"
     text = " ".join(" ".join(Page(page).text).split())
     assert "0 this study +4.0 \N{MINUS SIGN}2.0 +3.0 \N{MINUS SIGN}3.0 3 0.5 +3.0 +1.0 +2.0 0.0 3" in text
+
+
+def test_labels_of_the_front_do_not_lie_on_each_other():
+    lines = front_chart_data([front_point(0.0, (0.04, 0.01), (0.03, 0.01)), FRONT[2]]).lines
+    assert abs(lines[0].label_y - lines[1].label_y) == pytest.approx(14)
 
 
 def test_where_no_weight_chooses_anything_there_is_no_front_to_draw():
