@@ -1,0 +1,58 @@
+"""When experience is used, and what measurements are then about."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from peerkd.tuning.experience import Experience
+from peerkd.tuning.learn_experience import learn
+from peerkd.tuning.outlook import outlook
+from peerkd.tuning.pair_tuner import PairTuner
+from peerkd.tuning.protocol import Earlier
+from tests.unit.tuning.test_experience import sweep
+from tests.unit.tuning.test_pair_tuner import SETTINGS, best, mean_gain, network
+
+
+@pytest.fixture(scope="module")
+def experience() -> Experience:
+    return learn([sweep(seed) for seed in (2, 3)])
+
+
+def test_with_experience_each_rung_is_something_of_its_own(experience: Experience) -> None:
+    space, _ = network(seed=1)
+    found = outlook(replace(space, num_epochs=6), earlier=(), experience=experience)
+    assert found.rungs_R.tolist() == [6, 4, 2]
+    # After one epoch as after two, and so on; whole trials are the first places.
+    assert (found.places_SE[5] // len(SETTINGS)).tolist() == [2, 2, 1, 1, 0, 0]
+    assert found.places_SE[:, -1].tolist() == list(range(len(SETTINGS)))
+    assert len(found.prior.mean_S) == 3 * len(SETTINGS)
+    assert not found.variances_SE.any()
+
+
+def test_without_it_a_part_of_a_trial_is_a_rough_look_at_all_of_it() -> None:
+    space, _ = network(seed=1)
+    found = outlook(space, earlier=(), experience=None)
+    assert (found.places_SE == np.arange(len(SETTINGS))[:, None]).all()
+    assert found.expected(space) is None
+    assert (np.diff(found.variances_SE, axis=1) < 0).all()
+
+
+def test_what_experience_does_not_cover_begins_from_nothing(experience: Experience) -> None:
+    space, gains = network(seed=1)
+    strange = replace(space, feature_names=("agreement",))
+    for each in (strange, replace(space, feature_names=(), features_QF=np.empty((space.num_pairs, 0)))):
+        assert outlook(each, earlier=(), experience=experience).experience is None
+        assert PairTuner(each, experience=experience).ask(9) == PairTuner(each).ask(9)
+    earlier = Earlier(space=strange, gains_QS=gains[:, :, -1])
+    assert outlook(space, earlier=[earlier], experience=experience).experience is None
+
+
+def test_tables_of_earlier_sweeps_add_to_experience(experience: Experience) -> None:
+    space, gains = network(seed=1)
+    theirs, known = network(seed=5)
+    shifted = [each - 0.03 for each in (gains, known)]
+    alone = PairTuner(space, experience=experience)
+    both = PairTuner(space, experience=experience, earlier=[Earlier(space=theirs, gains_QS=shifted[1][:, :, -1])])
+    assert mean_gain(both, shifted[0]) > mean_gain(alone, shifted[0])
+    assert mean_gain(both, shifted[0]) > 0.6 * best(shifted[0])
