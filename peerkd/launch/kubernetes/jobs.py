@@ -65,6 +65,16 @@ def running_since(job: Job) -> datetime | None:
     return read_time((condition(job, "Running") or {}).get("lastTransitionTime"))
 
 
+def restarting_since(job: Job) -> datetime | None:
+    """Return since when failed workers have been made anew and none has run, or None if that is not so.
+
+    What the operator said before the job was last let out of its queue still stands there, and counts for nothing.
+    """
+    since = read_time((condition(job, "Restarting") or {}).get("lastTransitionTime"))
+    started = read_time((job.get("status") or {}).get("startTime"))
+    return since if since and started and since >= started else None
+
+
 def read_time(text: str | None) -> datetime | None:
     """Return the time that the API has written, to the microsecond."""
     return datetime.fromisoformat(text).astimezone(UTC) if text else None

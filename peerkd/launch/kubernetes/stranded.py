@@ -1,8 +1,9 @@
 """Sends jobs back to their queue that hold a share of a pool and no longer have a node in it.
 
-When a pool's nodes vanish, the operator makes their pods anew, and goes on to call the jobs Running. Kueue sends back
-only jobs that are not, so most would hold their share and wait for nodes until there are some again. Made inactive, a
-Workload gives its share up; active again, it stands in the queue, where another pool may take it.
+When a pool's nodes vanish, the operator makes their pods anew, and calls the jobs Restarting if it has seen the old ones
+fail; else it goes on to call them Running. Kueue sends the former back if it is set up to, and the latter never: they
+would hold their share and wait for nodes until there are some again. Made inactive, a Workload gives its share up; active
+again, it stands in the queue, where another pool may take it.
 """
 
 import time
@@ -12,7 +13,7 @@ from typing import Final
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import PODS, WORKLOADS, Cluster
-from peerkd.launch.kubernetes.jobs import Job, is_suspended, name_of, running_since, uid_of
+from peerkd.launch.kubernetes.jobs import Job, is_suspended, name_of, restarting_since, running_since, uid_of
 from peerkd.launch.kubernetes.pods import hindrance_of, is_running
 from peerkd.launch.kubernetes.unchanged import Unchanged
 
@@ -56,8 +57,9 @@ class Stranded:
         try:
             self._open_again()
             without_node = self._without_node()
-            called_running = [job for job in queued if running_since(job) and not is_suspended(job)]
-            lost = [job for job in called_running if name_of(job) in without_node and not self._is_at_work(job)]
+            begun = [job for job in queued if running_since(job) or restarting_since(job)]
+            let_in = [job for job in begun if not is_suspended(job)]
+            lost = [job for job in let_in if name_of(job) in without_node and not self._is_at_work(job)]
             self._unchanged.see({uid_of(job): "without a node" for job in lost})
             for job in lost:
                 if self._unchanged.seconds(uid_of(job)) >= self._patience_seconds:

@@ -12,6 +12,7 @@ from tests.fake_kubernetes.operator import NAMESPACE
 from tests.fake_kubernetes.server import FakeKubernetes
 
 RUNNING = {"type": "Running", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+RESTARTING = {**RUNNING, "type": "Restarting"}
 NO_NODE = {
     "phase": "Pending",
     "conditions": [
@@ -31,9 +32,22 @@ class Scene:
     def another(self, cluster: Cluster) -> Stranded:
         return Stranded(cluster, tell=self.told.append, clock=lambda: self.now)
 
-    def job(self, name: str, *pods: dict[str, Any], queue: str | None = "peerkd", conditions: Any = (RUNNING,)) -> None:
+    def job(
+        self,
+        name: str,
+        *pods: dict[str, Any],
+        queue: str | None = "peerkd",
+        conditions: Any = (RUNNING,),
+        started: str = "2026-01-01T00:00:00Z",
+    ) -> None:
         labels = {**names.OUR_LABELS, **({names.LABEL_QUEUE: queue} if queue else {})}
-        self._put("pytorchjobs", name, labels=labels, spec={"runPolicy": {}}, status={"conditions": [*conditions]})
+        self._put(
+            "pytorchjobs",
+            name,
+            labels=labels,
+            spec={"runPolicy": {}},
+            status={"conditions": [*conditions], "startTime": started},
+        )
         for worker, status in enumerate(pods):
             self.pod(name, worker, status)
         labels = {names.LABEL_JOB_OF_WORKLOAD: f"uid-{name}"}
@@ -92,6 +106,12 @@ def test_a_job_without_nodes_gives_up_its_share_and_then_stands_in_the_queue_aga
     assert len(scene.told) == 1
 
 
+def test_so_does_one_whose_pods_were_seen_to_fail(scene: Scene) -> None:
+    scene.job("lost", NO_NODE, conditions=(RESTARTING,))
+    scene.look(PATIENCE_SECONDS)
+    assert not scene.workload("lost")["spec"]["active"]
+
+
 def test_a_successor_ends_what_a_killed_reaper_has_begun(scene: Scene, connection: Cluster) -> None:
     scene.job("lost", NO_NODE)
     scene.look(PATIENCE_SECONDS)
@@ -108,6 +128,11 @@ def test_a_successor_ends_what_a_killed_reaper_has_begun(scene: Scene, connectio
         pytest.param([AT_WORK], {}, id="all are"),
         pytest.param([PULLING], {}, id="a node is there"),
         pytest.param([NO_NODE], {"conditions": ()}, id="it never ran: its nodes may be on their way"),
+        pytest.param(
+            [NO_NODE],
+            {"conditions": (RESTARTING,), "started": "2026-01-01T00:01:00Z"},
+            id="it failed before it was in the queue, and is new to its pool",
+        ),
         pytest.param([NO_NODE], {"queue": None}, id="no queue"),
     ],
 )
