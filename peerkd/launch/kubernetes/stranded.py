@@ -1,9 +1,9 @@
 """Sends jobs back to their queue that hold a share of a pool and no longer have a node in it.
 
-When a pool's nodes vanish, the operator makes their pods anew, and calls the jobs Restarting if it has seen the old ones
-fail; else it goes on to call them Running. Kueue sends the former back if it is set up to, and the latter never: they
-would hold their share and wait for nodes until there are some again. Made inactive, a Workload gives its share up; active
-again, it stands in the queue, where another pool may take it.
+When a pool's nodes vanish, the operator makes their pods anew, and calls the jobs Restarting if it has seen the old
+ones fail; else it goes on to call them Running. Kueue sends the former back if it is set up to, and the latter never:
+they would hold their share and wait for nodes until there are some again. Made inactive, a Workload gives its share up;
+active again, it stands in the queue, where another pool may take it.
 """
 
 import time

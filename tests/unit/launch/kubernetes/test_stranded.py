@@ -48,8 +48,8 @@ class Scene:
             spec={"runPolicy": {}},
             status={"conditions": [*conditions], "startTime": started},
         )
-        for worker, status in enumerate(pods):
-            self.pod(name, worker, status)
+        for worker, of_pod in enumerate(pods):
+            self.pod(name, worker, of_pod)
         labels = {names.LABEL_JOB_OF_WORKLOAD: f"uid-{name}"}
         self._put("workloads", f"workload-{name}", labels=labels, spec={"active": True}, status={"admission": {}})
 
