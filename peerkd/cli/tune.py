@@ -6,7 +6,8 @@ from typing import Final
 
 import typer
 
-from peerkd.results.objective import OWN_WEIGHTS, Objective
+from peerkd.config.sweep import OWN_WEIGHTS
+from peerkd.results.objective import Objective
 from peerkd.tuning.contest import Standing, compete, standings, together
 from peerkd.tuning.held_out import compete_held_out, folds
 from peerkd.tuning.replay import check_budgets, load_earlier, load_replay

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from peerkd.config.architectures import Architecture, check_branch_point
 from peerkd.config.data import AugmentationConfig, DataConfig, PartitionConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.config.sweep import SweepConfig
+from peerkd.config.sweep import OWN_WEIGHTS, SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 from peerkd.config.tuning import TuneConfig
 
@@ -52,6 +52,12 @@ class ExperimentConfig(StrictConfig):
         """One architecture for each peer."""
         given = self.peers.architectures
         return given * self.partition.num_peers if len(given) == 1 else given
+
+    @property
+    def resolved_own_weight(self) -> float:
+        """What own accuracy weighs in a tuned study's objective."""
+        own_weight = self.tune.own_weight
+        return OWN_WEIGHTS[self.sweep.selection_metric] if own_weight is None else own_weight
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,6 +1,7 @@
 """Which settings are tried for every ordered pair, and how one of them is chosen."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,9 @@ TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled
 
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_ALPHA = 0.5
+
+OWN_WEIGHTS: Final[Mapping[str, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
+"""What own accuracy weighs beside global accuracy, for each metric that is one of the two alone."""
 
 
 class SweepConfig(StrictConfig):

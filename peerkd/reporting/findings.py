@@ -17,7 +17,6 @@ from peerkd.results.forgetting import Forgetting, forgetting
 from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs
 from peerkd.results.pairs import Comparison, at, compare
 from peerkd.results.position import Position, gain_standard_error, position
-from peerkd.results.schema import SCOPES
 from peerkd.results.selection import (
     NO_ROW,
     Candidates,
@@ -28,6 +27,7 @@ from peerkd.results.selection import (
     choose_single,
     is_default_recipe,
 )
+from peerkd.results.splits import SCOPES
 from peerkd.results.table import TRANSFER_SETS
 
 Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.objective import Objective
-from peerkd.results.schema import BY_EPOCH_COLUMNS, SCOPES, SPLITS
+from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.results.splits import SCOPES, SPLITS
 
 OWN_WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
 """At which the choices are made, beside the study's own."""

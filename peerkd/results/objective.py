@@ -11,11 +11,8 @@ from typing import Final
 import numpy as np
 
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.sweep import OWN_WEIGHTS
 from peerkd.results.arrays import BoolArray, FloatArray
-from peerkd.results.selection import Metric
-
-OWN_WEIGHTS: Final[Mapping[Metric, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
-"""Of the objectives that are one accuracy alone."""
 
 _SAME_ACCURACY: Final = 1e-9
 """As in ``peerkd.results.selection``."""
@@ -101,8 +98,4 @@ class Objective:
 
 def of_study(config: ExperimentConfig) -> Objective:
     """Return the objective of a tuned study."""
-    own_weight = config.tune.own_weight
-    return Objective(
-        own_weight=OWN_WEIGHTS[config.sweep.selection_metric] if own_weight is None else own_weight,
-        max_own_drop=config.tune.max_own_drop,
-    )
+    return Objective(own_weight=config.resolved_own_weight, max_own_drop=config.tune.max_own_drop)

@@ -11,9 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from peerkd.results.arrow import field
-
-SPLITS: Final = ("validation", "test")
-SCOPES: Final = ("global", "own")
+from peerkd.results.splits import SCOPES, SPLITS
 
 BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" for split in SPLITS for scope in SCOPES}
 """By split and scope, what is measured where ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from peerkd.config.sweep import TransferSet
 from peerkd.results import arrow
-from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, SCOPES, SPLITS, TRIALS_SCHEMA
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, TRIALS_SCHEMA
+from peerkd.results.splits import SCOPES, SPLITS
 
 Record: TypeAlias = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
-from peerkd.results.schema import SPLITS
+from peerkd.results.splits import SPLITS
 from peerkd.stages.launched import LaunchOptions, obtain
 from peerkd.stages.opened_store import open_stage_store
 

@@ -1,7 +1,6 @@
 """Stage: a tuner chooses what every ordered pair distils under, for a share of what trying everything costs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -9,7 +8,6 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
-from peerkd.results import objective
 from peerkd.stages.launched import LaunchOptions, obtain
 from peerkd.stages.opened_store import open_stage_store
 
@@ -93,7 +91,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
             "sweep": config.sweep.model_dump(mode="json", include=grid),
             "default_transfer_set": config.sweep.resolved_default_transfer_set,
             "augmentation": config.augmentation.model_dump(mode="json"),
-            "objective": asdict(objective.of_study(config)),
+            "objective": {"own_weight": config.resolved_own_weight, "max_own_drop": config.tune.max_own_drop},
             "tune": config.tune.model_dump(mode="json", exclude=in_objective),
             "seed": config.seed,
             "tuner": TUNER,

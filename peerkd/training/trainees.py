@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import nn
 
 from peerkd.config.training import DistillConfig
-from peerkd.results.schema import SPLITS
+from peerkd.results.splits import SPLITS
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.distill import TeacherLogits, distill
 from peerkd.training.evaluate import Judge, Predictions

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from peerkd.config.training import DistillConfig
-from peerkd.results.schema import SPLITS
+from peerkd.results.splits import SPLITS
 from peerkd.training.captured import graphs
 from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes, SizedBatches, Steps
 from peerkd.training.captured.step import BatchPlace

@@ -13,7 +13,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.order import JobAccount
-from peerkd.stages import distill_pairs, launched, pretrain_peers, train_pcl
+from peerkd.stages import distill_pairs, launched, pretrain_peers, train_pcl, tune_pairs
 from peerkd.stages.launched import LaunchOptions, find_accounts, resolve
 
 ROOT = Path(__file__).parents[3]
@@ -152,6 +152,7 @@ def test_no_gpu_chosen_is_none_where_the_task_says_nothing(tmp_path, monkeypatch
     [
         (pretrain_peers, ExperimentConfig(), {"partition_path": "input", "peers_path": "output"}),
         (distill_pairs, ExperimentConfig(), {"peers_path": "input", "trials_path": "output"}),
+        (tune_pairs, ExperimentConfig(), {"peers_path": "input", "study_path": "output"}),
         (train_pcl, PclConfig(), {"split_path": "input", "runs_path": "output"}),
     ],
     ids=lambda value: getattr(value, "NAME", ""),
@@ -160,7 +161,8 @@ def test_who_orders_a_stage_needs_neither_torch_nor_arrays(stage, config, option
     """In a fresh interpreter, so that no other test has imported them."""
     with store.open_workspace("before/a"):
         before = store.publish("before/a", metadata={})
-    metadata = {"peers": [{"test_global_accuracy": 0.5}], "num_trials": 1, "runs": [], "fingerprint": "0" * 64}
+    metadata = {"peers": [{"test_global_accuracy": 0.5}], "runs": [], "fingerprint": "0" * 64}
+    metadata |= {"num_trials": 1, "spent_share": 0.05}
     key = stage.key(config, before)
     with store.open_workspace(key):
         store.publish(key, metadata=metadata)

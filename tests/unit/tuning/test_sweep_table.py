@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from peerkd.results.objective import OWN_WEIGHTS, Objective
+from peerkd.config.sweep import OWN_WEIGHTS
+from peerkd.results.objective import Objective
 from peerkd.tuning.replay import Replay, load_earlier, load_replay
 from tests.tables import Study
 from tests.unit.tuning.conftest import NUM_EPOCHS, NUM_PAIRS, NUM_SETTINGS, STUDY
