@@ -50,7 +50,7 @@ manifests: setup ## Check all that a cluster is given: it builds, and is what it
 
 ##@ Measure
 .PHONY: bench bench-gpu bench-pcl
-bench: setup ## Time a sweep beside what people do, in 20 minutes; ARGS="--quick", "--output FILE", or --help
+bench: setup ## Time a sweep beside what people do, in half an hour; ARGS="--quick", "--output FILE", or --help
 	@$(BIN)/python -m benchmarks.sweep $(ARGS)
 
 bench-gpu: setup ## The same on a GPU
