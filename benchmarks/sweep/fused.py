@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from benchmarks.sweep.optimizer import torch_sgd
 from benchmarks.sweep.outcome import Outcome
 from benchmarks.sweep.study import Study
 from benchmarks.sweep.tasks import Task
@@ -97,14 +98,7 @@ def train_group(study: Study, way: Way, tasks: list[Task]) -> list[Outcome]:
     """Train the students of trials with the same samples, and judge them."""
     recipe, samples = study.recipe, study.samples(tasks[0].owners)
     students = _WAYS[way]([study.peer(task.student) for task in tasks]).to(study.device)
-    optimizer = torch.optim.SGD(
-        students.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        foreach=True,
-    )
+    optimizer = torch_sgd(students, recipe)
     num_steps = recipe.epochs * samples.num_batches
     students.train()
     for epoch in range(recipe.epochs):
