@@ -10,23 +10,29 @@ SIZES: Final = (1, 2, 4, 8, 16, 32)
 _NUM_ROUNDS: Final = 3
 _MAX_SECONDS: Final = 1.0
 
+_NUM_NOT_WORTH_IT: Final = 16
+"""So few students are trained at once, unless it was measured: a study that is over in seconds has no more of them."""
+
 
 class GroupSizes:
-    """The best size of a group for each kind of training, measured when it is first asked for."""
+    """The best size of a group for each kind of training, measured when it is first asked for with many to train."""
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._best: dict[str, int] = {}
         self._news: list[WayTaken] = []
 
-    def best(self, kind: str, train: Callable[[int], None]) -> int:
+    def best(self, kind: str, train: Callable[[int], None], *, num_students: int) -> int:
         """Return how many students of a kind to train at once.
 
         Args:
             kind: What the time depends on, for people too.
             train: Trains so many students for a step or two and forgets them.
+            num_students: That there are to train.
         """
         if kind not in self._best:
+            if num_students <= _NUM_NOT_WORTH_IT:
+                return num_students
             self._best[kind] = self._measure(kind, train)
         return self._best[kind]
 

@@ -75,7 +75,7 @@ class Sweep:
         logits: dict[int | None, TeacherLogits | None] = {}
         for architecture, alike in groupby(asked, key=lambda each: self._config.architectures[each[0].student]):
             these = list(alike)
-            size = self._group_size(architecture, samples)
+            size = self._group_size(architecture, samples, num_trials=len(these))
             yield from (self._in_flight or self._group_sizes).read_news()
             for start in range(0, len(these), size):
                 group = these[start : start + size]
@@ -183,8 +183,8 @@ class Sweep:
             return False
         return pays(architecture, image_shape_CHW=self._dataset.image_shape)
 
-    def _group_size(self, architecture: str, samples: SampleSet) -> int:
-        """Return how many students to train at once; measured on the sets that come first."""
+    def _group_size(self, architecture: str, samples: SampleSet, *, num_trials: int) -> int:
+        """Return how many students to train at once; measured on the first sets with many."""
         if self._in_flight:
             return max(self._in_flight.number(architecture, samples), 1)
         if not self._is_stacked(architecture):
@@ -201,7 +201,7 @@ class Sweep:
                 epochs=range(1),
             )
 
-        return self._group_sizes.best(architecture, train)
+        return self._group_sizes.best(architecture, train, num_students=num_trials)
 
     def _open_in_flight(self) -> "InFlight":
         # Only a GPU needs it.

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from peerkd.results.arrays import FloatArray
 from peerkd.tuning.space import Space
@@ -79,8 +78,7 @@ class PairBasis:
     def values(self, space: Space) -> FloatArray:
         """Return the functions at each pair of a space: (Q, A), no row longer than 1."""
         kernel_QA = _kernel(_scaled(space, self.names), self.centres_AF)
-        values_AQ: FloatArray = solve_triangular(self._factor_AA, kernel_QA.T, lower=True)
-        return values_AQ.T
+        return np.linalg.solve(self._factor_AA, kernel_QA.T).T
 
 
 def _scaled(space: Space, names: Sequence[str]) -> FloatArray:

@@ -6,7 +6,7 @@ Shape suffixes: Q = pairs, S = settings, E = epochs, C = measurements that could
 from collections import deque
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -34,13 +34,6 @@ _MAX_EARLIER_PAIRS: Final = 200
 """Of each earlier experiment."""
 
 _WORTHLESS_POINTS: Final = 1e-4
-
-
-class Prediction(NamedTuple):
-    """What is believed of the choices of all pairs, as fractions; 0 for pairs that are left as they are."""
-
-    gains_Q: FloatArray
-    standard_deviations_Q: FloatArray
 
 
 class PairTuner:
@@ -82,6 +75,9 @@ class PairTuner:
 
         self._unlearned: set[int] = set()
         """Pairs of which more was told than other pairs know."""
+
+        self._means_QS: FloatArray | None = None
+        """What ``_means`` returned, until there is news."""
 
         self._num_told, self._num_news, self._num_told_at_last_look = 0, 0, -1
         self._beliefs: dict[int, Belief] = {}
@@ -140,22 +136,21 @@ class PairTuner:
 
     def choices(self) -> IntArray:
         """Return the setting with the best mean of each pair (Q,), ``NO_SETTING`` where no mean is above 0."""
-        self._learn_news()
-        num_settings = len(self._space.settings)
-        means_QS = np.stack([self._posterior.means(pair)[:num_settings] for pair in range(self._space.num_pairs)])
+        means_QS = self._means()
         return np.where(means_QS.max(1) > 0, means_QS.argmax(1), NO_SETTING)
 
-    def predicted(self) -> Prediction:
-        """Return what the choices are expected to bring."""
-        choices_Q = self.choices()
-        gains_Q, sds_Q = np.zeros(len(choices_Q)), np.zeros(len(choices_Q))
-        for pair in np.flatnonzero(choices_Q != NO_SETTING).tolist():
-            mean_S, covariance_SS = self._posterior.of_pair(pair)
-            setting = choices_Q[pair]
-            gains_Q[pair] = mean_S[setting]
-            sds_Q[pair] = np.sqrt(covariance_SS[setting, setting])
+    def predicted(self) -> FloatArray:
+        """Return the gain (Q,) that each of the choices is expected to bring; 0 where a student is left as it is."""
         # Chosen gains are above 0, where points are not compressed.
-        return Prediction(expand(gains_Q), expand(sds_Q))
+        return expand(np.maximum(self._means().max(1), 0))
+
+    def deviations(self) -> FloatArray:
+        """Return the standard deviation (Q,) of each of ``predicted``."""
+        choices_Q = self.choices()
+        variances_Q = np.zeros(len(choices_Q))
+        for pair in np.flatnonzero(choices_Q != NO_SETTING).tolist():
+            variances_Q[pair] = np.diagonal(self._posterior.of_pair(pair)[1])[choices_Q[pair]]
+        return expand(np.sqrt(variances_Q))
 
     def _learn(self, earlier: Earlier, outlook: Outlook) -> None:
         theirs = {setting: place for place, setting in enumerate(earlier.space.settings)}
@@ -172,10 +167,21 @@ class PairTuner:
                 )
                 self._posterior.learn(basis_QA[pair], observed, None if expected_QC is None else expected_QC[pair])
 
+    def _means(self) -> FloatArray:
+        """Return the mean (Q, S) of each pair's gain under each setting, in compressed points, by all that was told."""
+        self._learn_news()
+        if self._means_QS is None:
+            num_settings = len(self._space.settings)
+            self._means_QS = np.stack(
+                [self._posterior.means(pair)[:num_settings] for pair in range(self._space.num_pairs)]
+            )
+        return self._means_QS
+
     def _learn_news(self) -> None:
         if self._unlearned:
             self._posterior.update({pair: self._observed(pair) for pair in sorted(self._unlearned)})
             self._unlearned.clear()
+            self._means_QS = None
 
     def _observed(self, pair: int) -> Observed:
         places = sorted(self._told[pair])

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from peerkd.training.group_size import SIZES, GroupSizes
 
+MANY = 100
+
 
 class Machine:
     """Takes so many seconds for a group of each size."""
@@ -22,28 +24,29 @@ class Machine:
 def test_the_size_with_the_least_time_a_student_is_taken_and_told_once() -> None:
     machine = Machine(lambda size: 0.001 + size * (0.001 if size <= 8 else 0.003))
     sizes = GroupSizes(clock=machine.clock)
-    assert sizes.best("mlp", machine.train) == 8
+    assert sizes.best("mlp", machine.train, num_students=MANY) == 8
     (news,) = sizes.read_news()
     assert (news.kind, news.text) == ("mlp", "mlp: 8 students at once, measured 1.8 times as fast as one")
     num_trained = len(machine.trained)
-    assert sizes.best("mlp", machine.train) == 8
+    assert sizes.best("mlp", machine.train, num_students=MANY) == 8
     assert (len(machine.trained), sizes.read_news()) == (num_trained, [])
 
 
 def test_one_at_a_time_is_a_choice_too() -> None:
     machine = Machine(lambda size: 0.001 * size**1.5)
-    assert GroupSizes(clock=machine.clock).best("mlp", machine.train) == 1
+    assert GroupSizes(clock=machine.clock).best("mlp", machine.train, num_students=MANY) == 1
 
 
 def test_each_kind_is_measured_for_itself() -> None:
     sizes = GroupSizes(clock=(machine := Machine(lambda size: 0.001)).clock)
-    assert sizes.best("mlp", machine.train) == sizes.best("small_cnn", machine.train) == max(SIZES)
+    found = [sizes.best(kind, machine.train, num_students=MANY) for kind in ("mlp", "small_cnn")]
+    assert found == [max(SIZES)] * 2
     assert [news.kind for news in sizes.read_news()] == ["mlp", "small_cnn"]
 
 
 def test_a_slow_machine_is_not_measured_for_long() -> None:
     machine = Machine(lambda size: 0.2 * size)
-    GroupSizes(clock=machine.clock).best("mlp", machine.train)
+    GroupSizes(clock=machine.clock).best("mlp", machine.train, num_students=MANY)
     assert machine.trained == list(SIZES)
 
 
@@ -51,6 +54,16 @@ def test_a_single_slow_moment_does_not_decide() -> None:
     """The least time of several rounds counts: the first one may have to warm up."""
     times = iter([1.0, *([0.01] * 100)])
     machine = Machine(lambda size: next(times) * size)
-    assert GroupSizes(clock=machine.clock).best("mlp", machine.train) in SIZES
+    assert GroupSizes(clock=machine.clock).best("mlp", machine.train, num_students=MANY) in SIZES
     machine = Machine(lambda size: 0.01)
-    assert GroupSizes(clock=machine.clock).best("mlp", machine.train) == max(SIZES)
+    assert GroupSizes(clock=machine.clock).best("mlp", machine.train, num_students=MANY) == max(SIZES)
+
+
+def test_few_students_are_trained_at_once_and_nothing_is_measured() -> None:
+    machine = Machine(lambda size: 0.001 * size**1.5)
+    sizes = GroupSizes(clock=machine.clock)
+    assert sizes.best("mlp", machine.train, num_students=5) == 5
+    assert (machine.trained, sizes.read_news()) == ([], [])
+    assert sizes.best("mlp", machine.train, num_students=MANY) == 1
+    # What was measured holds for few, too.
+    assert sizes.best("mlp", machine.train, num_students=5) == 1

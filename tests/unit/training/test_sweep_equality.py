@@ -32,7 +32,7 @@ class FixedSize(GroupSizes):
         super().__init__()
         self._size = size
 
-    def best(self, *_: Any) -> int:
+    def best(self, *_: Any, **__: Any) -> int:
         return self._size
 
 

@@ -77,7 +77,7 @@ def test_pairs_that_gain_nothing_are_left_as_they_are() -> None:
     made = spend(tuner, space, gains, share=0.1)
     assert set(tuner.choices().tolist()) == {NO_SETTING}
     assert len({ask.pair for ask in made}) < space.num_pairs
-    assert not tuner.predicted().gains_Q.any()
+    assert not tuner.predicted().any()
 
 
 def test_earlier_experiments_are_worth_something_before_the_first_measurement() -> None:
@@ -133,11 +133,11 @@ def test_what_it_predicts_is_about_what_comes() -> None:
     space, gains = network(num_peers=8)
     tuner = PairTuner(space)
     spend(tuner, space, gains, share=0.1)
-    predicted, choices = tuner.predicted(), tuner.choices()
+    predicted, deviations, choices = tuner.predicted(), tuner.deviations(), tuner.choices()
     chosen = np.flatnonzero(choices != NO_SETTING)
-    errors = gains[chosen, choices[chosen], -1] - predicted.gains_Q[chosen]
+    errors = gains[chosen, choices[chosen], -1] - predicted[chosen]
     assert abs(errors.mean()) < 0.01
-    assert np.mean(np.abs(errors) < 2 * predicted.standard_deviations_Q[chosen] + 0.01) > 0.85
+    assert np.mean(np.abs(errors) < 2 * deviations[chosen] + 0.01) > 0.85
 
 
 def test_a_network_of_a_hundred_peers_is_planned() -> None:

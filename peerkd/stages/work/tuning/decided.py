@@ -46,6 +46,7 @@ class Decided:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each pair, after all records were seen."""
         space, outcome = self._study.space, self._outcome
+        deviations_Q = self._study.deviations()
         num_trials_Q = np.bincount([pair for pair, _ in self._course.epochs], minlength=space.num_pairs)
         for pair, number in enumerate(outcome.choices_Q.tolist()):
             decision: Decision = "leave" if number == NO_SETTING else "distil"
@@ -62,7 +63,7 @@ class Decided:
                 "epochs": int(outcome.epochs_Q[pair]),
                 "validation_gain": _known(outcome.gains_Q[pair]),
                 "predicted_gain": _known(outcome.predicted_Q[pair]),
-                "predicted_gain_deviation": _known(outcome.deviations_Q[pair]),
+                "predicted_gain_deviation": _known(deviations_Q[pair]),
                 "test_gain": self._test_gains.get(pair),
             }
 

@@ -39,11 +39,12 @@ through, and is some work for the tuner."""
 class Predicting(Protocol):
     """A tuner that says what it expects of its choices."""
 
-    def predicted(self) -> tuple[FloatArray, FloatArray]:
-        """Return the gain on validation (Q,) that each of ``choices`` will bring, and its standard deviation.
+    def predicted(self) -> FloatArray:
+        """Return the gain on validation (Q,) that each of ``choices`` will bring; 0 where the student is left."""
+        ...
 
-        0 and 0 where the student is left as it is.
-        """
+    def deviations(self) -> FloatArray:
+        """Return the standard deviation (Q,) of each of ``predicted``; more work than that."""
         ...
 
 
@@ -88,7 +89,6 @@ class Outcome:
     """What is expected of what is wanted: as the tuner predicts it, or else as it was seen; NaN where neither is."""
 
     predicted_Q: FloatArray
-    deviations_Q: FloatArray
     """NaN where the tuner does not predict, or chose something else."""
 
 
@@ -228,17 +228,22 @@ class Study:
             self._outcome = self._ask_for_choices()
         return self._outcome
 
+    def deviations(self) -> FloatArray:
+        """Return the standard deviation (Q,) of each of the outcome's ``predicted_Q``; NaN where that is."""
+        made_Q = self.outcome().choices_Q
+        with self._timed():
+            if not isinstance(self._tuner, Predicting):
+                return np.full(len(made_Q), np.nan)
+            return _of_the_made(self._tuner.deviations(), made_Q=made_Q, choices_Q=np.asarray(self._tuner.choices()))
+
     def _ask_for_choices(self) -> Outcome:
         with self._timed():
             choices_Q = np.asarray(self._tuner.choices())
-            nothing_Q = np.full(len(choices_Q), np.nan)
-            predicted_Q, deviations_Q = (
-                self._tuner.predicted() if isinstance(self._tuner, Predicting) else (nothing_Q, nothing_Q)
+            predicted_Q = (
+                self._tuner.predicted() if isinstance(self._tuner, Predicting) else np.full(len(choices_Q), np.nan)
             )
         wanted_Q = without_forbidden(choices_Q, self._seen)
         made_Q = only_seen(wanted_Q, self._seen) if self._is_limited else wanted_Q
-        # To leave a student is no prediction.
-        other_Q = np.where(made_Q == NO_SETTING, 0.0 * predicted_Q, np.nan)
         is_predicted_Q = (wanted_Q == choices_Q) & ~np.isnan(predicted_Q)
         return Outcome(
             wanted_Q=wanted_Q,
@@ -246,8 +251,7 @@ class Study:
             gains_Q=self._gains(made_Q),
             epochs_Q=self._epochs(made_Q),
             promised_Q=np.where(is_predicted_Q, predicted_Q, self._gains(wanted_Q)),
-            predicted_Q=np.where(made_Q == choices_Q, predicted_Q, other_Q),
-            deviations_Q=np.where(made_Q == choices_Q, deviations_Q, other_Q),
+            predicted_Q=_of_the_made(predicted_Q, made_Q=made_Q, choices_Q=choices_Q),
         )
 
     def _gains(self, choices_Q: IntArray) -> FloatArray:
@@ -334,6 +338,12 @@ class Study:
             yield
         finally:
             self.tuner_seconds += self._clock() - started
+
+
+def _of_the_made(values_Q: FloatArray, *, made_Q: IntArray, choices_Q: IntArray) -> FloatArray:
+    """Return what the tuner says of its choices where they were made; to leave a student otherwise is no prediction."""
+    other_Q = np.where(made_Q == NO_SETTING, 0.0 * values_Q, np.nan)
+    return np.where(made_Q == choices_Q, values_Q, other_Q)
 
 
 def _mean_predicted(outcome: Outcome) -> float | None:
