@@ -9,7 +9,7 @@ from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 
 
 def digits() -> ExperimentConfig:
-    """Ten peers on real handwritten digits, 90 ordered pairs, 5,590 trials: two minutes on two cores.
+    """Ten peers on real handwritten digits, 90 ordered pairs, 5,590 trials: a minute on two cores.
 
     Command: ``peerkd run jointkd``. Needs no download and no path.
     """

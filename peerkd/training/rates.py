@@ -184,7 +184,9 @@ class _Units:
         # Sets of even number are of single size.
         owner = 2 * self._num_done[doubled] + doubled
         self._num_done[doubled] += 1
-        unit = Unit(owners=(owner,), teacher=_TEACHER, trials=() if only_teacher else self._trials)
+        unit = Unit(owners=(owner,), teacher=_TEACHER, trials=self._trials)
+        if only_teacher:
+            return _timed(lambda: self._sweep.run_teacher(unit), self._device)
         return _timed(lambda: [*self._sweep.do(unit)], self._device)
 
 

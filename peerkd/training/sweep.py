@@ -89,6 +89,10 @@ class Sweep:
                     [trial for trial, _ in group], samples, [logits[teacher] for _, teacher in group], epochs
                 )
 
+    def run_teacher(self, unit: Unit) -> TeacherLogits | None:
+        """Return a teacher's logits on a unit's transfer set, as doing the unit begins: to see how long that takes."""
+        return self._logits(unit.teacher, self._transfer_set(unit.owners), range(self._recipe.epochs))
+
     def _legs(self, task: Unit | Leg | LegsTogether) -> tuple[Leg, ...]:
         if isinstance(task, Unit):
             return (Leg(unit=task, first_epoch=0, last_epoch=self._recipe.epochs),)

@@ -1,13 +1,19 @@
 """What is measured is not asserted but for being there: tests run beside others."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.sources.sizes import source_size
-from peerkd.training import rates
+from peerkd.training import rates, sweep
+from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.forecast import Rates, count_samples
+from peerkd.training.samples import SampleSet
 
 SIZE = source_size("digits", path=None, image_size_pixels=None)
 
@@ -30,6 +36,23 @@ def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch)
     assert min(measured.pretraining, measured.distillation, measured.teacher) > 0
     assert measured.evaluation >= 0
     assert max(measured) < 10
+
+
+def test_of_the_teacher_its_passes_over_the_set_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[int] = []
+
+    def counted(teacher: nn.Module, samples: SampleSet, **options: Any) -> TeacherLogits:
+        passed.append(len(samples))
+        return teacher_logits(teacher, samples, **options)
+
+    monkeypatch.setattr(sweep, "teacher_logits", counted)
+    config = resolve(JOINTKD, preset="digits", overrides="peers.architectures=[mlp]")
+    inputs = rates.RateInputs(config=config, size=SIZE, samples=count_samples(config, SIZE), device="cpu")
+    scale = rates._Scale(num_samples=8, num_evaluated=8, num_trials=2, epochs=1)
+    units = rates._Units(inputs, "mlp", scale, folder=tmp_path, device=torch.device("cpu"))
+    passed.clear()
+    assert units.seconds(doubled=True, only_teacher=True) > 0
+    assert passed == [16]
 
 
 @pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])
