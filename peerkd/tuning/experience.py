@@ -40,6 +40,8 @@ _NUM_ACROSS: Final = 8
 _TRUST_SD: Final = 0.3
 """Of the factor by which what is expected on a transfer set is right. Far from 1 it is learned soon enough."""
 
+_LARGEST_SPREAD_LOGARITHM: Final = 1.0
+
 _BEYOND_OCTAVES: Final = 1.0
 _BEYOND_WEIGHT: Final = 0.1
 """How far from the grid a setting may lie to be taken for the nearest one on it."""
@@ -67,6 +69,9 @@ class Experience:
     regression_AG: FloatArray
     """Gains are expected to be ``mean_G`` plus functions of pairs times these."""
 
+    spread_A: FloatArray
+    """Functions of pairs times these are the logarithm of how far pairs are from what is expected, in proportion."""
+
     factors_GL: FloatArray
     """What is left open is a sum of these with standard normal weights, and the luck of trials."""
 
@@ -92,6 +97,11 @@ class Experience:
         expected_QG = self.mean_G + basis.values(space) @ self.regression_AG
         expected_QC: FloatArray = expected_QG @ self._interpolation(space, rungs).T
         return expected_QC
+
+    def spread(self, space: Space) -> FloatArray:
+        """Return how far gains of each pair (Q,) of a space may be from what is expected, in proportion to others."""
+        basis = PairBasis.centred(self.feature_names, self.centres_AF)
+        return spread(basis.values(space), self.spread_A)
 
     def prior(self, space: Space, rungs: IntArray) -> Prior:
         """Return what is left open of what can be measured; see ``measurable``."""
@@ -137,6 +147,13 @@ class Experience:
         return grid_RSG.reshape(len(rungs) * len(settings), -1)
 
 
+def spread(values_QA: FloatArray, spread_A: FloatArray) -> FloatArray:
+    """Return ``Experience.spread`` (Q,) from functions of pairs: none is far from others, so that all are tried."""
+    logarithms_Q = np.clip(values_QA @ spread_A, -_LARGEST_SPREAD_LOGARITHM, _LARGEST_SPREAD_LOGARITHM)
+    spread_Q: FloatArray = np.exp(logarithms_Q)
+    return spread_Q
+
+
 def measurable(space: Space, *, num_rungs: int) -> IntArray:
     """Return the epochs (R,) after which trials are looked at, the last one first.
 
@@ -179,7 +196,7 @@ def shipped() -> Experience:
     return load(SHIPPED)
 
 
-_ROUNDED: Final = ("centres_AF", "mean_G", "regression_AG", "factors_GL", "luck_KEE")
+_ROUNDED: Final = ("centres_AF", "mean_G", "regression_AG", "spread_A", "factors_GL", "luck_KEE")
 _EXACT: Final = ("weights", "temperatures", "epoch_shares")
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from peerkd.results.arrays import FloatArray
-from peerkd.tuning.experience import Experience, save
+from peerkd.tuning.experience import Experience, save, spread
 from peerkd.tuning.pair_basis import PairBasis
 from peerkd.tuning.replay import Replay, load_replay
 from peerkd.tuning.settings_prior import compress
@@ -49,10 +49,10 @@ def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
     mean_G, regression_AG = _regress(values, gains)
     missed = []
     for place in range(len(replays)):
-        others = [other for other in range(len(replays)) if other != place]
-        mean, regression = _regress([values[other] for other in others], [gains[other] for other in others])
-        missed.append(gains[place] - mean - values[place] @ regression)
-    missed_QG = np.concatenate(missed)
+        others_mean_G, others_AG = _regress(_without(values, place), _without(gains, place))
+        missed.append(gains[place] - others_mean_G - values[place] @ others_AG)
+    spread_A, spreads = _spread(values, missed)
+    missed_QG = np.concatenate([each / spread_Q[:, None] for each, spread_Q in zip(missed, spreads, strict=True)])
     factors_GL, luck_KEE = _decompose(
         missed_QG.T @ missed_QG / len(missed_QG), num_sets=len(sets), num_epochs=spaces[0].num_epochs
     )
@@ -65,6 +65,7 @@ def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
         centres_AF=basis.centres_AF,
         mean_G=mean_G,
         regression_AG=regression_AG,
+        spread_A=spread_A,
         factors_GL=factors_GL,
         luck_KEE=luck_KEE,
         provenance=provenance,
@@ -109,6 +110,21 @@ def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple
     mean_G = gains_QG.mean(axis=0)
     gram_AA = values_QA.T @ values_QA + _RIDGE * np.eye(values_QA.shape[1])
     return mean_G, np.linalg.solve(gram_AA, values_QA.T @ (gains_QG - mean_G))
+
+
+def _spread(values: Sequence[FloatArray], missed: Sequence[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
+    """Return coefficients (A,) of what ``Experience.spread`` is, and that of each sweep's pairs by all other sweeps."""
+    logarithms = [np.log((missed_QG**2).mean(axis=1, keepdims=True)) / 2 for missed_QG in missed]
+    _, spread_A1 = _regress(values, logarithms)
+    by_others = []
+    for place in range(len(values)):
+        _, others_A1 = _regress(_without(values, place), _without(logarithms, place))
+        by_others.append(spread(values[place], others_A1[:, 0]))
+    return spread_A1[:, 0], by_others
+
+
+def _without(sweeps: Sequence[FloatArray], place: int) -> list[FloatArray]:
+    return [sweep for other, sweep in enumerate(sweeps) if other != place]
 
 
 def _decompose(covariance_GG: FloatArray, *, num_sets: int, num_epochs: int) -> tuple[FloatArray, FloatArray]:

@@ -53,6 +53,10 @@ class Outlook:
         asked = replace(space, settings=self.space.settings, num_epochs=self.space.num_epochs)
         return self.experience.expected(asked, self.rungs_R)
 
+    def spread(self, space: Space) -> FloatArray | None:
+        """Return how far gains of each pair (Q,) of this or an earlier space may be from that; see ``Foreknown``."""
+        return None if self.experience is None else self.experience.spread(space)
+
 
 def outlook(space: Space, *, earlier: Sequence[Earlier], experience: Experience | None) -> Outlook:
     """Return what is believed of a space, by experience if there is any that covers it.

@@ -16,7 +16,7 @@ from peerkd.tuning.experience import Experience, shipped
 from peerkd.tuning.first_asks import first_asks
 from peerkd.tuning.information import Belief, knowledge_gradients
 from peerkd.tuning.outlook import Outlook, outlook
-from peerkd.tuning.posterior import Observed, Posterior
+from peerkd.tuning.posterior import Foreknown, Observed, Posterior
 from peerkd.tuning.protocol import Ask, Earlier, Measurement
 from peerkd.tuning.settings_prior import compress, expand
 from peerkd.tuning.space import NO_SETTING, Space
@@ -50,7 +50,9 @@ class PairTuner:
         self._space = space
         self._outlook = outlook(space, earlier=earlier, experience=experience)
         basis = self._outlook.basis
-        self._posterior = Posterior(self._outlook.prior, basis.values(space), self._outlook.expected(space))
+        self._posterior = Posterior(
+            self._outlook.prior, basis.values(space), self._outlook.expected(space), self._outlook.spread(space)
+        )
         for each in earlier:
             self._learn(each, self._outlook)
         if earlier:
@@ -157,6 +159,7 @@ class PairTuner:
         shared = [place for place, setting in enumerate(self._space.settings) if setting in theirs]
         gains_QS = earlier.gains_QS[:, [theirs[self._space.settings[place]] for place in shared]]
         basis_QA, expected_QC = outlook.basis.values(earlier.space), outlook.expected(earlier.space)
+        spread_Q = outlook.spread(earlier.space)
         for pair in range(0, len(gains_QS), -(-len(gains_QS) // _MAX_EARLIER_PAIRS)):
             known_S = ~np.isnan(gains_QS[pair])
             if known_S.any():
@@ -165,7 +168,12 @@ class PairTuner:
                     points_N=compress(gains_QS[pair, known_S]),
                     extra_sd_N=np.zeros(int(known_S.sum())),
                 )
-                self._posterior.learn(basis_QA[pair], observed, None if expected_QC is None else expected_QC[pair])
+                known = Foreknown(
+                    basis_A=basis_QA[pair],
+                    expected_S=outlook.prior.mean_S if expected_QC is None else expected_QC[pair],
+                    spread=1.0 if spread_Q is None else float(spread_Q[pair]),
+                )
+                self._posterior.learn(known, observed)
 
     def _means(self) -> FloatArray:
         """Return the mean (Q, S) of each pair's gain under each setting, in compressed points, by all that was told."""

@@ -6,7 +6,8 @@ of earlier experiments too. ``h_p`` is the pair's own, so that what is measured 
 exactly. That costs as much as there are pairs, where one kernel over all measurements would cost their cube.
 
 Where an ``Experience`` says what to expect of each pair, ``mean`` is a pair's own, and by how much it is to be trusted
-is a weight for each transfer set, learned as all others are.
+is a weight for each transfer set, learned as all others are. ``g`` and ``h_p`` are then larger for some pairs than for
+others, in the proportion that experience expects.
 
 Units are compressed points (``settings_prior``).
 
@@ -59,6 +60,19 @@ class Observed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Foreknown:
+    """What is known of a pair before anything of it is measured."""
+
+    basis_A: FloatArray
+    """The functions of pairs; no longer than 1."""
+
+    expected_S: FloatArray
+
+    spread: float = 1.0
+    """How far the pair's gains may be from what is expected, in proportion to others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prior:
     """What settings have to do with each other, the same for every pair."""
 
@@ -104,15 +118,23 @@ def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
 class Posterior:
     """Beliefs after measurements. They are taken in pair by pair; ``update`` makes them bear on all pairs."""
 
-    def __init__(self, prior: Prior, basis_QA: FloatArray, expected_QS: FloatArray | None = None) -> None:
+    def __init__(
+        self,
+        prior: Prior,
+        basis_QA: FloatArray,
+        expected_QS: FloatArray | None = None,
+        spread_Q: FloatArray | None = None,
+    ) -> None:
         """Begin without measurements.
 
         Args:
             prior: Of the settings.
             basis_QA: The functions of pairs at each pair, no row longer than 1.
             expected_QS: What experience expects of each pair. None: the prior's mean.
+            spread_Q: See ``Foreknown``. None: 1 for all.
         """
         self._prior, self._basis_QA, self._expected_QS = prior, basis_QA, expected_QS
+        self._spread_Q = np.ones(len(basis_QA)) if spread_Q is None else spread_Q
         self._num_across = basis_QA.shape[1] * prior.across_SR.shape[1]
         num_weights = self._num_across + prior.shared_SU.shape[1] + prior.trusted_SK.shape[1]
         self._precision_WW = np.eye(num_weights)
@@ -122,9 +144,9 @@ class Posterior:
         self._num_updates = 0
         self._solve()
 
-    def learn(self, basis_A: FloatArray, observed: Observed, expected_S: FloatArray | None = None) -> None:
+    def learn(self, known: Foreknown, observed: Observed) -> None:
         """Learn from a pair of an earlier experiment; call ``begin`` when all are told."""
-        self._count(basis_A, observed, self._prior.mean_S if expected_S is None else expected_S, sign=1)
+        self._count(known, observed, sign=1)
 
     def begin(self) -> None:
         """Take what was learned of earlier experiments as what is believed of this one, with a grain of salt."""
@@ -141,8 +163,8 @@ class Posterior:
         removed, added = [], []
         for pair, observed in changed.items():
             if pair in self._observed:
-                removed.append(self._count_pair(pair, self._observed[pair], sign=-1))
-            added.append(self._count_pair(pair, observed, sign=1))
+                removed.append(self._count(self._known(pair), self._observed[pair], sign=-1))
+            added.append(self._count(self._known(pair), observed, sign=1))
             self._observed[pair] = observed
         num_rows = sum(map(len, removed)) + sum(map(len, added))
         self._num_updates += 1
@@ -178,13 +200,13 @@ class Posterior:
 
     def means(self, pair: int) -> FloatArray:
         """Return the mean (S,) of a pair's gains, at less cost than ``of_pair``."""
-        basis_A, expected_S = self._basis_QA[pair], self._expected(pair)
-        mean_AR = self._mean_W[: self._num_across].reshape(len(basis_A), -1)
-        weights_V = np.concatenate([basis_A @ mean_AR, self._mean_W[self._num_across :]])
-        mean_S: FloatArray = expected_S + self._design(expected_S) @ weights_V
+        known = self._known(pair)
+        mean_AR = self._mean_W[: self._num_across].reshape(len(known.basis_A), -1)
+        weights_V = np.concatenate([known.basis_A @ mean_AR, self._mean_W[self._num_across :]])
+        mean_S: FloatArray = known.expected_S + self._design(known) @ weights_V
         observed = self._observed.get(pair)
         if observed is not None:
-            places_N, own_SS = observed.settings_N, self._own(basis_A)
+            places_N, own_SS = observed.settings_N, self._own(known)
             misfit_N = np.linalg.solve(self._of_observed(own_SS, observed), observed.points_N - mean_S[places_N])
             mean_S = mean_S + own_SS[:, places_N] @ misfit_N
         return mean_S
@@ -194,19 +216,22 @@ class Posterior:
         """Of a whole trial's validation."""
         return (self._prior.noise_sd * self.scale) ** 2
 
-    def _expected(self, pair: int) -> FloatArray:
-        return self._prior.mean_S if self._expected_QS is None else self._expected_QS[pair]
+    def _known(self, pair: int) -> Foreknown:
+        expected_S = self._prior.mean_S if self._expected_QS is None else self._expected_QS[pair]
+        return Foreknown(basis_A=self._basis_QA[pair], expected_S=expected_S, spread=float(self._spread_Q[pair]))
 
-    def _design(self, expected_S: FloatArray) -> FloatArray:
+    def _design(self, known: Foreknown) -> FloatArray:
         prior = self._prior
-        return np.concatenate([prior.across_SR, prior.shared_SU, prior.trusted_SK * expected_S[:, None]], axis=1)
+        return np.concatenate(
+            [prior.across_SR * known.spread, prior.shared_SU, prior.trusted_SK * known.expected_S[:, None]], axis=1
+        )
 
     def _parts(self, pair: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return the mean, and the covariance as what is own and what comes of the weights."""
-        basis_A, expected_S = self._basis_QA[pair], self._expected(pair)
-        weights_V, covariance_VV = self._of_settings(basis_A)
-        own_SS, design_SV = self._own(basis_A), self._design(expected_S)
-        mean_S = expected_S + design_SV @ weights_V
+        known = self._known(pair)
+        weights_V, covariance_VV = self._of_settings(known.basis_A)
+        own_SS, design_SV = self._own(known), self._design(known)
+        mean_S = known.expected_S + design_SV @ weights_V
         observed = self._observed.get(pair)
         if observed is not None:
             places_N = observed.settings_N
@@ -216,9 +241,9 @@ class Posterior:
             own_SS = own_SS - from_own_SN @ own_SS[places_N]
         return mean_S, own_SS, design_SV, covariance_VV
 
-    def _own(self, basis_A: FloatArray) -> FloatArray:
-        unexplained = max(1 - float(basis_A @ basis_A), 0.0)
-        own_SS: FloatArray = self._prior.own_SS + unexplained * self._prior.across_SS
+    def _own(self, known: Foreknown) -> FloatArray:
+        unexplained = max(1 - float(known.basis_A @ known.basis_A), 0.0)
+        own_SS: FloatArray = (self._prior.own_SS + unexplained * self._prior.across_SS) * known.spread**2
         return own_SS
 
     def _of_settings(self, basis_A: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -240,17 +265,14 @@ class Posterior:
         covariance_NN: FloatArray = own_SS[np.ix_(places_N, places_N)] + np.diag(noise_N)
         return covariance_NN
 
-    def _count_pair(self, pair: int, observed: Observed, *, sign: int) -> FloatArray:
-        return self._count(self._basis_QA[pair], observed, self._expected(pair), sign=sign)
-
-    def _count(self, basis_A: FloatArray, observed: Observed, expected_S: FloatArray, *, sign: int) -> FloatArray:
+    def _count(self, known: Foreknown, observed: Observed, *, sign: int) -> FloatArray:
         """Add measurements of a pair, or take them away; return what they say of the weights, as rows of noise 1."""
         places_N, num_functions = observed.settings_N, self._prior.across_SR.shape[1]
-        factor_NN = np.linalg.cholesky(self._of_observed(self._own(basis_A), observed))
-        design_NV = self._design(expected_S)[places_N]
-        across_NW = np.einsum("a,nr->nar", basis_A, design_NV[:, :num_functions]).reshape(len(places_N), -1)
+        factor_NN = np.linalg.cholesky(self._of_observed(self._own(known), observed))
+        design_NV = self._design(known)[places_N]
+        across_NW = np.einsum("a,nr->nar", known.basis_A, design_NV[:, :num_functions]).reshape(len(places_N), -1)
         design_NW = np.concatenate([across_NW, design_NV[:, num_functions:]], axis=1)
-        residual_N = observed.points_N - expected_S[places_N]
+        residual_N = observed.points_N - known.expected_S[places_N]
         # Not by scipy, which knows of triangles: importing it takes longer than all that it would save.
         white_NW = np.linalg.solve(factor_NN, design_NW)
         white_N = np.linalg.solve(factor_NN, residual_N)

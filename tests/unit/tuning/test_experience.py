@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from peerkd.results.arrays import IntArray
+from peerkd.results.arrays import BoolArray, IntArray
 from peerkd.tuning.experience import Experience, load, measurable, save, shipped
 from peerkd.tuning.learn_experience import fingerprint, learn, main
 from peerkd.tuning.pair_basis import PairBasis
@@ -92,6 +92,34 @@ def test_what_is_left_open_is_functions_and_luck(experience: Experience) -> None
     assert np.linalg.eigvalsh(prior.own_SS).min() > -1e-9
 
 
+def test_it_learns_which_pairs_are_hard_to_foresee() -> None:
+    def restless(seed: int) -> Replay:
+        plain, luck = sweep(seed), np.random.default_rng(100 + seed)
+        size_Q = np.where(is_restless(plain.space), 0.05, 0.005)
+        return replace(
+            plain, gains_QSE=plain.gains_QSE + luck.normal(size=plain.gains_QSE.shape) * size_Q[:, None, None]
+        )
+
+    def is_restless(space: Space) -> BoolArray:
+        return space.features_QF[:, 0] > 0.5
+
+    known = learn([restless(seed) for seed in (2, 3, 4, 5)])
+    space, _ = network(num_peers=10, seed=1)
+    spread_Q = known.spread(space)
+    assert spread_Q[is_restless(space)].mean() > 2 * spread_Q[~is_restless(space)].mean()
+    # What is left open is told for a pair of spread 1, and for each of the pairs is about what it was made of.
+    sd_C = np.sqrt(np.diagonal(known.prior(space, rungs(space)).own_SS))
+    left_Q = spread_Q * sd_C[0]
+    assert 3 < left_Q[is_restless(space)].mean() < 7
+    assert left_Q[~is_restless(space)].mean() < 2
+
+
+def test_no_pair_is_so_easy_to_foresee_that_nothing_is_tried(experience: Experience) -> None:
+    sure = replace(experience, spread_A=np.full_like(experience.spread_A, -100.0))
+    space, _ = network(seed=1)
+    np.testing.assert_allclose(sure.spread(space), np.exp(-1.0))
+
+
 def test_it_covers_what_was_swept_and_little_more(experience: Experience) -> None:
     space, _ = network(seed=1)
     assert experience.covers(space)
@@ -171,6 +199,6 @@ def test_a_fingerprint_is_of_gains_and_features() -> None:
 def test_what_is_shipped_is_of_digits_and_small() -> None:
     known = shipped()
     assert known.transfer_sets == ("student", "teacher", "both")
-    assert len(known.provenance.splitlines()) == 8
+    assert len(known.provenance.splitlines()) == 21
     assert all("digits" in line for line in known.provenance.splitlines())
     assert len(known.feature_names) == 13

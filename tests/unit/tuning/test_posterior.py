@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from peerkd.tuning.posterior import Observed, Posterior, Prior, settings_prior
+from peerkd.tuning.posterior import Foreknown, Observed, Posterior, Prior, settings_prior
 from peerkd.tuning.space import SettingOnSet
 
 SETTINGS = tuple(
@@ -44,17 +44,19 @@ def plain(
     measured: dict[int, Observed],
     *,
     expected: np.ndarray | None = None,
+    spread: np.ndarray | None = None,
     more: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean (Q * S,) and covariance of all gains by the textbook, before any scale."""
     unexplained = 1 - (basis**2).sum(1)
-    across = np.kron(basis @ basis.T, prior.across_SS)
+    spread = np.ones(NUM_PAIRS) if spread is None else spread
+    across = np.kron(basis @ basis.T * np.outer(spread, spread), prior.across_SS)
     shared = np.kron(np.ones((NUM_PAIRS, NUM_PAIRS)), prior.shared_SU @ prior.shared_SU.T)
     own = np.zeros_like(across)
     size = len(SETTINGS)
     for pair in range(NUM_PAIRS):
         block = slice(pair * size, (pair + 1) * size)
-        own[block, block] = prior.own_SS + unexplained[pair] * prior.across_SS
+        own[block, block] = (prior.own_SS + unexplained[pair] * prior.across_SS) * spread[pair] ** 2
     covariance = across + shared + own + more
     mean = np.tile(prior.mean_S, NUM_PAIRS) if expected is None else expected.ravel()
     places = np.concatenate([pair * size + each.settings_N for pair, each in measured.items()])
@@ -77,15 +79,16 @@ def test_means_and_covariances_are_those_of_one_process(prior: Prior, basis: np.
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
 
 
-def test_by_how_much_expectations_are_right_is_learned_as_by_one_process(prior: Prior, basis: np.ndarray) -> None:
+def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior, basis: np.ndarray) -> None:
     is_on = np.array([[setting.transfer_set == name for name in ("student", "both")] for setting in SETTINGS])
     trusting = replace(prior, trusted_SK=0.4 * is_on)
     expected = np.random.default_rng(7).normal(size=(NUM_PAIRS, len(SETTINGS))) * 4
+    spread = np.random.default_rng(8).uniform(0.5, 2, size=NUM_PAIRS)
     measured = {0: observed(1), 2: observed(2), 3: observed(3)}
-    posterior = Posterior(trusting, basis, expected)
+    posterior = Posterior(trusting, basis, expected, spread)
     posterior.update(measured)
     columns = (expected[:, :, None] * trusting.trusted_SK).reshape(-1, 2)
-    mean, covariance = plain(prior, basis, measured, expected=expected, more=columns @ columns.T)
+    mean, covariance = plain(prior, basis, measured, expected=expected, spread=spread, more=columns @ columns.T)
     size = len(SETTINGS)
     for pair in range(NUM_PAIRS):
         block = slice(pair * size, (pair + 1) * size)
@@ -137,9 +140,10 @@ def test_the_scale_grows_with_surprise_and_shrinks_without(prior: Prior, basis: 
 def test_earlier_experiments_move_beliefs_but_leave_room(prior: Prior, basis: np.ndarray) -> None:
     blank, taught, certain = (Posterior(prior, basis) for _ in range(3))
     for seed in range(30):
+        pair = Foreknown(basis_A=basis[seed % NUM_PAIRS], expected_S=prior.mean_S)
         good = Observed(settings_N=np.array([0]), points_N=prior.mean_S[:1] + 5, extra_sd_N=np.zeros(1))
-        taught.learn(basis[seed % NUM_PAIRS], good)
-        certain.learn(basis[seed % NUM_PAIRS], good)
+        taught.learn(pair, good)
+        certain.learn(pair, good)
     taught.begin()
     certain.update({})
     before, after, sure = (posterior.of_pair(0) for posterior in (blank, taught, certain))
