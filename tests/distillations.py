@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from peerkd.config.training import ConventionsConfig, DistillConfig
-from peerkd.training.captured.lanes import CalledSteps, Lanes, Steps
+from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes, Steps
 from peerkd.training.captured.step import BatchPlace
 from peerkd.training.distill import TeacherLogits, distill, teacher_logits
 from peerkd.training.optimizers import Sgd
@@ -27,6 +27,7 @@ class Wanted(NamedTuple):
     teacher: int | None
     weight: float
     temperature: float | None
+    learning_rate: float | None = None
 
 
 class Written(Sgd):
@@ -88,6 +89,7 @@ class Trials:
             distillation_weight=wanted.weight,
             temperature=wanted.temperature,
             recipe=self.recipe,
+            learning_rate=wanted.learning_rate,
         )
         return TrialState(student.state_dict(), momenta)
 
@@ -103,6 +105,7 @@ class Trials:
             image_shape_CHW=self.dataset.image_shape,
             num_classes=self.dataset.num_classes,
             device=self.device,
+            num_lanes=MAX_LANES,
         )
         return Lanes(
             lambda: self.network(0),
@@ -130,6 +133,7 @@ class Trials:
             teacher_logits=[self.teacher(each.teacher) for each in wanted],
             distillation_weights=[each.weight for each in wanted],
             temperatures=[each.temperature for each in wanted],
+            learning_rates=[each.learning_rate for each in wanted],
             epochs=epochs,
         )
         return [TrialState(*map(copied, state)) for state in lanes.states(len(wanted))]

@@ -64,6 +64,7 @@ class Study:
         temperatures: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0),
         alphas: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9),
         transfer_sets: tuple[str, ...] = ("student", "teacher", "both"),
+        learning_rates: tuple[float, ...] = (),
         num_validation_samples: int = 270,
         num_test_samples: int = 450,
         teaching: float = 1.0,
@@ -84,6 +85,7 @@ class Study:
             sweep=SweepConfig(
                 temperatures=temperatures,
                 alphas=alphas,
+                learning_rates=learning_rates,
                 transfer_sets=transfer_sets,  # type: ignore[arg-type]
                 selection_metric=selection_metric,  # type: ignore[arg-type]
             ),
@@ -99,19 +101,29 @@ class Study:
         self.facts = self._facts()
 
     def _records(self) -> Iterator[dict[str, Any]]:
+        for rate in self.config.sweep.learning_rates or (None,):
+            yield from self._records_at(rate)
+
+    def _records_at(self, rate: float | None) -> Iterator[dict[str, Any]]:
         num_peers = len(self.counts_PK)
         for name in self.config.sweep.transfer_sets:
             if name in ("student", "public"):
-                yield from (self._trial(s, None, name, None, 0.0) for s in range(num_peers))
+                yield from (self._trial(s, None, name, None, 0.0, rate) for s in range(num_peers))
             elif name != "public_unlabelled":
-                yield from (self._trial(s, t, name, None, 0.0) for s, t in pairs(num_peers))
+                yield from (self._trial(s, t, name, None, 0.0, rate) for s, t in pairs(num_peers))
             alphas = (1.0,) if name == "public_unlabelled" else self.config.sweep.alphas
             for temperature in self.config.sweep.temperatures:
                 for alpha in alphas:
-                    yield from (self._trial(s, t, name, temperature, alpha) for s, t in pairs(num_peers))
+                    yield from (self._trial(s, t, name, temperature, alpha, rate) for s, t in pairs(num_peers))
 
     def _trial(
-        self, student: int, teacher: int | None, transfer_set: str, temperature: float | None, alpha: float
+        self,
+        student: int,
+        teacher: int | None,
+        transfer_set: str,
+        temperature: float | None,
+        alpha: float,
+        rate: float | None,
     ) -> dict[str, Any]:
         before_K = self.knowledge_PK[student]
         shown_K = np.zeros(self.num_classes)
@@ -127,6 +139,10 @@ class Study:
             reach_K = 0.15 + 0.85 * shown_K
             pull = self.teaching * 0.5 * alpha * (1 - 0.12 * abs(np.log2(temperature) - 2 * alpha))
             after_K = after_K + pull * reach_K * (self.knowledge_PK[teacher] - before_K)
+        if rate is not None:
+            # Fast students go further the way that they go, and lose a little on it.
+            steps = np.log2(rate / self.config.distill.learning_rate)
+            after_K = after_K + 0.2 * steps * (after_K - before_K) - 0.01 * steps**2
         values: dict[str, Any] = {
             "student": student,
             "teacher": teacher,
@@ -139,6 +155,7 @@ class Study:
             "epochs": 3,
             "seconds": float(self.rng.random()),
         }
+        values |= {} if rate is None else {"learning_rate": rate}
         own_K = self.counts_PK[student] / self.counts_PK[student].sum()
         for split, n in self.num_samples.items():
             labels, luck = self.labels[split], self.luck[split][student]

@@ -147,6 +147,10 @@ def tune(
     choose_epochs: Annotated[
         bool, typer.Option("--choose-epochs", help="A choice may stop after any epoch that was measured.")
     ] = False,
+    default_learning_rate: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Of the untuned default; wanted where the sweeps tried several."),
+    ] = None,
     augmented: Annotated[
         bool, typer.Option("--augmented", help="The sweeps augmented their views: teachers count for each epoch.")
     ] = False,
@@ -170,6 +174,7 @@ def tune(
         own_weight=own_weight,
         max_own_drop=max_own_drop,
         chooses_epochs=choose_epochs,
+        default_learning_rate=default_learning_rate,
         is_augmented=augmented,
         held_out=held_out or [],
         num_folds=folds,

@@ -51,6 +51,9 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield _line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
     yield _line("ordered pairs", f"{expected.num_pairs:,}")
     yield _line("transfer sets", f"{len(config.sweep.transfer_sets)}", ", ".join(config.sweep.transfer_sets))
+    if config.sweep.learning_rates:
+        rates = ", ".join(f"{rate:g}" for rate in config.sweep.learning_rates)
+        yield _line("learning rates", f"{len(config.sweep.learning_rates)}", rates)
     yield _line("settings a pair", f"{expected.num_settings:,}", "on all of its transfer sets")
     yield _line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
     yield _line(

@@ -32,6 +32,7 @@ def tune(
     own_weight: float | None,
     max_own_drop: float | None,
     chooses_epochs: bool,
+    default_learning_rate: float | None,
     is_augmented: bool,
     held_out: Sequence[str],
     num_folds: int,
@@ -49,6 +50,7 @@ def tune(
         own_weight: Of the own accuracy in a mean with the global one. None: as the metric says.
         max_own_drop: The most that a choice may lose of own accuracy on validation. None: no limit.
         chooses_epochs: Whether a choice has an epoch to stop after.
+        default_learning_rate: Of the untuned default, where tables have several.
         is_augmented: Whether the sweeps augmented their views.
         held_out: Parts of each sweep that tuners are also scored on, starting from the rest of it.
         num_folds: Into which such parts are divided.
@@ -71,11 +73,19 @@ def tune(
     if len(set(paths)) < len(paths):
         raise ValueError(f"replay must name each table once, got {', '.join(map(str, replays))}.")
     loaded = [
-        load_replay(path, objective=objective, chooses_epochs=chooses_epochs, is_augmented=is_augmented)
+        load_replay(
+            path,
+            objective=objective,
+            chooses_epochs=chooses_epochs,
+            default_learning_rate=default_learning_rate,
+            is_augmented=is_augmented,
+        )
         for path in paths
     ]
     earlier = {
-        path: load_earlier(path, objective=objective, chooses_epochs=chooses_epochs)
+        path: load_earlier(
+            path, objective=objective, chooses_epochs=chooses_epochs, default_learning_rate=default_learning_rate
+        )
         for path in (table_path(prior).resolve() for prior in priors)
     }
     experiments = _distinct([str(path) for path in paths], [replay.name for replay in loaded])

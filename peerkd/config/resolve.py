@@ -10,6 +10,7 @@ import yaml
 
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.strict import StrictConfig
+from peerkd.config.sweep import EVERY_FIELD
 
 Config = TypeVar("Config", bound=StrictConfig)
 
@@ -142,7 +143,7 @@ def load_text(pipeline: Pipeline[Config], text: str, *, source: str) -> Config:
 
 def to_yaml(experiment: StrictConfig) -> str:
     """Return what ``load_file`` reads: sections in the order of the schema, every default written out."""
-    return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(experiment.model_dump(mode="json", context=EVERY_FIELD), Dumper=_Dumper, sort_keys=False)
 
 
 def _assign(values: dict[str, Any], path: list[str], value: object) -> None:

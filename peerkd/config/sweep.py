@@ -1,9 +1,9 @@
 """Which settings are tried for every ordered pair, and how one of them is chosen."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from peerkd.config.strict import StrictConfig, refuse_repeats
 
@@ -13,6 +13,9 @@ TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_ALPHA = 0.5
 
+EVERY_FIELD: Final[Mapping[str, bool]] = {"every_field": True}
+"""Context of a dump for people: fields are written that are otherwise left out where they are empty."""
+
 OWN_WEIGHTS: Final[Mapping[str, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
 """What own accuracy weighs beside global accuracy, for each metric that is one of the two alone."""
 
@@ -21,7 +24,8 @@ class SweepConfig(StrictConfig):
     """The grid, over all ordered pairs of peers.
 
     Two controls are in every sweep whatever the grid says: the untuned default (T=1, alpha=0.5), and plain
-    fine-tuning on the transfer set (no distillation), which tells what the data alone would have brought.
+    fine-tuning on the transfer set (no distillation), which tells what the data alone would have brought. With several
+    learning rates the default has that of ``distill``, and fine-tuning is tried at each of them.
     """
 
     temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
@@ -33,6 +37,9 @@ class SweepConfig(StrictConfig):
     transfer_sets: tuple[TransferSet, ...] = Field(default=("student", "teacher", "both"), min_length=1)
     """student, teacher: that peer's own training set. both: their union. public: the public set, with its labels or
     without."""
+
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Of the first step, as ``distill.learning_rate``, in whose place they are tried. Empty: only that."""
 
     selection_metric: Literal["global_accuracy", "own_accuracy"] = "global_accuracy"
     """The validation accuracy by which a setting is chosen: on all classes alike, or on the student's distribution."""
@@ -53,9 +60,17 @@ class SweepConfig(StrictConfig):
         refuse_repeats("temperatures", self.temperatures)
         refuse_repeats("alphas", self.alphas)
         refuse_repeats("transfer_sets", self.transfer_sets)
+        refuse_repeats("learning_rates", self.learning_rates)
         if self.resolved_default_transfer_set not in self.transfer_sets:
             raise ValueError(
                 f"default_transfer_set must be one of transfer_sets {list(self.transfer_sets)}, "
                 f"got {self.default_transfer_set}."
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_rates(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Leave rates out where there are none: the keys of experiments from before there was such a field stay."""
+        values: dict[str, Any] = write(self)
+        is_written = self.learning_rates or info.context == EVERY_FIELD
+        return values if is_written else {name: value for name, value in values.items() if name != "learning_rates"}

@@ -17,6 +17,7 @@ from peerkd.results.forgetting import Forgetting, forgetting
 from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs
 from peerkd.results.pairs import Comparison, at, compare
 from peerkd.results.position import Position, gain_standard_error, position
+from peerkd.results.schema import LEARNING_RATE
 from peerkd.results.selection import (
     NO_ROW,
     Candidates,
@@ -43,8 +44,11 @@ class PairSettings:
     temperature: FloatArray
     alpha: FloatArray
     distillation_weight: FloatArray
+    learning_rate: FloatArray
+    """NaN where there is only one."""
+
     is_default_recipe: BoolArray
-    """Whether temperature and weight are those of the untuned default."""
+    """Whether temperature, weight and learning rate are those of the untuned default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +57,9 @@ class ChoiceCounts:
 
     temperature: Mapping[float, int]
     alpha: Mapping[float, int]
+    learning_rate: Mapping[float, int]
+    """Empty where there is only one."""
+
     transfer_set: Mapping[str, int]
 
 
@@ -64,6 +71,9 @@ class Findings:
     """``global`` or ``own``: the evaluation sets of the choice and of every gain here that names no other."""
 
     default_transfer_set: str
+    default_learning_rate: float | None
+    """None where there is only one."""
+
     transfer_sets: tuple[str, ...]
 
     settings: PairSettings
@@ -88,7 +98,7 @@ class Findings:
     """Chosen from the whole grid, against the untuned default on its set."""
 
     comparison_within: Mapping[str, Comparison]
-    """By transfer set: temperature and weight chosen within it, against the default on it."""
+    """By transfer set: all else chosen within it, against the default on it."""
 
     tuned_over_single: Estimate
     """Gain of each pair's own setting minus that of the one setting for all, on test."""
@@ -116,6 +126,11 @@ class Findings:
     """By name of the distance: its rank correlation over pairs with the chosen gain."""
 
     @property
+    def has_rates(self) -> bool:
+        """Whether a learning rate was chosen, too."""
+        return self.default_learning_rate is not None
+
+    @property
     def num_pairs(self) -> int:
         """The number of ordered pairs."""
         return self.comparison.chosen.num
@@ -128,7 +143,8 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
         ValueError: If the table does not hold every pair of the experiment, each with the untuned default.
     """
     sweep = facts.config.sweep
-    trials = candidates(table, metric=sweep.selection_metric)
+    default_learning_rate = facts.config.distill.learning_rate if sweep.learning_rates else None
+    trials = candidates(table, metric=sweep.selection_metric, default_learning_rate=default_learning_rate)
     if trials.num_peers != facts.num_peers:
         raise ValueError(f"The table must have the {facts.num_peers} peers of the run, got {trials.num_peers}.")
     default_transfer_set = sweep.resolved_default_transfer_set
@@ -149,6 +165,7 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
     return Findings(
         scope=scope,
         default_transfer_set=default_transfer_set,
+        default_learning_rate=default_learning_rate,
         transfer_sets=sweep.transfer_sets,
         settings=_settings(table, trials, choice),
         choice=choice,
@@ -193,6 +210,7 @@ def _settings(table: pa.Table, trials: Candidates, choice: Choice) -> PairSettin
         temperature=at(table, "temperature", choice.chosen),
         alpha=at(table, "alpha", choice.chosen),
         distillation_weight=at(table, "distillation_weight", choice.chosen),
+        learning_rate=at(table, LEARNING_RATE, choice.chosen),
         is_default_recipe=is_default_recipe(trials)[choice.chosen],
     )
 
@@ -209,6 +227,7 @@ def _counts(table: pa.Table, choice: Choice) -> ChoiceCounts:
     return ChoiceCounts(
         temperature=count("temperature"),
         alpha=count("alpha"),
+        learning_rate=count(LEARNING_RATE) if tried[LEARNING_RATE].null_count < tried.num_rows else {},
         transfer_set={name: sets[name] for name in TRANSFER_SETS if name in sets},
     )
 

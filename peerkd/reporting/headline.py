@@ -11,6 +11,7 @@ from peerkd.reporting.wording import (
     points,
     setting,
     share_of,
+    tuned_names,
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
@@ -50,11 +51,13 @@ def verdict(estimate: Estimate) -> str:
 
 def _gain(findings: Findings, facts: RunFacts) -> str:
     chosen, default = findings.comparison.chosen, findings.comparison.default
+    untuned = default_setting(findings.default_transfer_set, findings.default_learning_rate)
+    rate = ", learning rate" if findings.has_rates else ""
     return (
-        f"With temperature, alpha and transfer set chosen for each pair, distillation changes the student's "
+        f"With temperature, alpha{rate} and transfer set chosen for each pair, distillation changes the student's "
         f"{findings.scope} accuracy by {points(chosen.value)} points (95 % interval {interval(chosen)}) on average "
         f"over {findings.num_pairs} ordered pairs of {facts.num_peers} peers: {verdict(chosen)}. The untuned default "
-        f"({default_setting(findings.default_transfer_set)}) changes it by {_estimate(default)}: {verdict(default)}."
+        f"({untuned}) changes it by {_estimate(default)}: {verdict(default)}."
     )
 
 
@@ -68,7 +71,7 @@ def _tuning(findings: Findings) -> str:
     return (
         f"Tuning brings {_estimate(comparison.tuned_over_default)} over the default, "
         f"{verdict(comparison.tuned_over_default)}. {ratio} One setting for all pairs "
-        f"({setting(single.transfer_set, single.temperature, single.alpha)}) changes accuracy by "
+        f"({setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)}) changes accuracy by "
         f"{points(findings.mean_gains['single', findings.scope].value)} points; a setting for each pair adds "
         f"{_estimate(findings.tuned_over_single)} to that, {verdict(findings.tuned_over_single)}."
     )
@@ -77,10 +80,10 @@ def _tuning(findings: Findings) -> str:
 def _away(findings: Findings) -> str:
     comparison = findings.comparison
     return (
-        f"The best temperature and alpha are not the default's for {share_of(comparison.share_away)} pairs. The chosen "
-        f"setting beats the default by more than {NUM_STANDARD_ERRORS:g} paired standard errors for "
-        f"{share_of(comparison.share_wins)}, where chance alone would give about "
-        f"{round(CHANCE_OF_A_WIN * comparison.share_wins.num)}."
+        f"The best {tuned_names(has_rates=findings.has_rates)} are not the default's for "
+        f"{share_of(comparison.share_away)} pairs. The chosen setting beats the default by more than "
+        f"{NUM_STANDARD_ERRORS:g} paired standard errors for {share_of(comparison.share_wins)}, where chance alone "
+        f"would give about {round(CHANCE_OF_A_WIN * comparison.share_wins.num)}."
     )
 
 

@@ -63,10 +63,14 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "loss_formula": wording.loss_formula(facts.config.distill.conventions),
         "conventions": wording.conventions_in_words(facts.config.distill.conventions),
         "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
-        "default_setting": wording.default_setting(findings.default_transfer_set),
+        "default_setting": wording.default_setting(findings.default_transfer_set, findings.default_learning_rate),
         "single_setting": wording.setting(
-            findings.single.transfer_set, findings.single.temperature, findings.single.alpha
+            findings.single.transfer_set,
+            findings.single.temperature,
+            findings.single.alpha,
+            findings.single.learning_rate,
         ),
+        "tuned_names": wording.tuned_names(has_rates=findings.has_rates),
         "mean_gains_chart": charts.interval_chart_data(
             {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
         ),
@@ -85,6 +89,11 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "count_charts": {
             "Temperature": charts.bar_chart_data(_labelled(findings.counts.temperature)),
             "Alpha": charts.bar_chart_data(_labelled(findings.counts.alpha)),
+            **(
+                {"Learning rate": charts.bar_chart_data(_labelled(findings.counts.learning_rate))}
+                if findings.has_rates
+                else {}
+            ),
             "Transfer set": charts.bar_chart_data(findings.counts.transfer_set),
         },
         "class_accuracy_lost": heatmaps.class_accuracy_lost_data(
@@ -115,6 +124,7 @@ def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
         return {
             "temperature": wording.number(settings.temperature[pair]),
             "alpha": wording.number(settings.alpha[pair]),
+            "learning_rate": wording.number(settings.learning_rate[pair]) if findings.has_rates else "",
             "transfer_set": str(settings.transfer_set[pair]),
             "is_default": bool(settings.is_default_recipe[pair]),
             "helps": bool(helps_PP[pair]),

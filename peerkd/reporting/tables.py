@@ -8,7 +8,7 @@ import numpy as np
 
 from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.findings import TREATMENTS, Findings
-from peerkd.reporting.wording import default_setting, interval, points, setting, share_of
+from peerkd.reporting.wording import default_setting, interval, number, points, setting, share_of
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import NO_ROW
 
@@ -25,6 +25,7 @@ def pairs_csv(findings: Findings) -> str:
         "temperature": settings.temperature,
         "alpha": settings.alpha,
         "distillation_weight": settings.distillation_weight,
+        **({"learning_rate": settings.learning_rate} if findings.has_rates else {}),
         "is_default_recipe": settings.is_default_recipe.astype(np.int64),
         gain: findings.gains["chosen"],
         f"{gain}_from_data": findings.gain_from_data,
@@ -73,8 +74,8 @@ def summary(findings: Findings, facts: RunFacts) -> dict[str, float | str | None
         "num_validation_samples": float(facts.num_validation_samples),
         "num_test_samples": float(facts.num_test_samples),
         "worker_seconds": facts.worker_seconds,
-        "default_setting": default_setting(findings.default_transfer_set),
-        "single_setting": setting(single.transfer_set, single.temperature, single.alpha),
+        "default_setting": default_setting(findings.default_transfer_set, findings.default_learning_rate),
+        "single_setting": setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate),
         "tuned_over_default_ratio": None,
         "why_no_ratio": findings.comparison.ratio.reason,
         **metrics(findings),
@@ -90,6 +91,10 @@ def terminal_summary(findings: Findings, facts: RunFacts) -> str:
         for change in findings.forgetting.changes
         if change.role == "chosen"
     ]
+    is_away = f"pairs away from T=1, alpha=0.5: {share_of(comparison.share_away)};"
+    if findings.default_learning_rate is not None:
+        rate = number(findings.default_learning_rate)
+        is_away = f"pairs away from T=1, alpha=0.5, learning rate {rate}: {share_of(comparison.share_away)};\n "
     lines = [
         f"{facts.config.name}: {findings.num_pairs} ordered pairs of {facts.num_peers} peers, "
         f"{facts.num_trials:,} trials",
@@ -99,16 +104,15 @@ def terminal_summary(findings: Findings, facts: RunFacts) -> str:
         f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}  95 % interval",
         _line("best setting of each pair", means["chosen"]),
         _line("one setting for all pairs", means["single"]),
-        f"    ({setting(single.transfer_set, single.temperature, single.alpha)})",
+        f"    ({setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)})",
         _line("untuned default", means["default"]),
-        f"    ({default_setting(findings.default_transfer_set)})",
+        f"    ({default_setting(findings.default_transfer_set, findings.default_learning_rate)})",
         _line("fine-tuning without a teacher", means["control"]),
         _line("tuned over default", comparison.tuned_over_default),
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
         _line("right position over wrong", findings.position.right_over_wrong),
         "",
-        f"pairs away from T=1, alpha=0.5: {share_of(comparison.share_away)}; "
-        f"beating it beyond noise: {share_of(comparison.share_wins)}",
+        f"{is_away} beating it beyond noise: {share_of(comparison.share_wins)}",
         f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
         f"accuracy forgotten a class, by set: {', '.join(forgotten)}",
     ]

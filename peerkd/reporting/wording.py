@@ -57,16 +57,25 @@ def number(value: float) -> str:
     return f"{value:g}"
 
 
-def setting(transfer_set: str, temperature: float, alpha: float) -> str:
-    """Write one setting."""
-    return f"transfer set {transfer_set}, T={number(temperature)}, alpha={number(alpha)}"
+def setting(transfer_set: str, temperature: float, alpha: float, learning_rate: float | None = None) -> str:
+    """Write one setting; without a learning rate where there is only one."""
+    return f"transfer set {transfer_set}, T={number(temperature)}, alpha={number(alpha)}{_rate(learning_rate)}"
 
 
-def default_setting(transfer_set: str) -> str:
-    """Write the untuned default on a transfer set."""
+def default_setting(transfer_set: str, learning_rate: float | None = None) -> str:
+    """Write the untuned default on a transfer set; without a learning rate where there is only one."""
     if transfer_set == "public_unlabelled":
-        return f"transfer set {transfer_set}, T={number(DEFAULT_TEMPERATURE)}, no cross entropy"
-    return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA)
+        return f"transfer set {transfer_set}, T={number(DEFAULT_TEMPERATURE)}, no cross entropy{_rate(learning_rate)}"
+    return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA, learning_rate)
+
+
+def tuned_names(*, has_rates: bool) -> str:
+    """Write what is chosen beside the transfer set."""
+    return "temperature, alpha and learning rate" if has_rates else "temperature and alpha"
+
+
+def _rate(learning_rate: float | None) -> str:
+    return "" if learning_rate is None else f", learning rate {number(learning_rate)}"
 
 
 def loss_formula(conventions: ConventionsConfig) -> str:

@@ -31,6 +31,9 @@ class TableKind(NamedTuple):
     later_columns: frozenset[str] = frozenset()
     """That older files lack: they are read as if they held nulls there."""
 
+    optional_columns: frozenset[str] = frozenset()
+    """That are not written where they hold nothing but nulls, and are read likewise."""
+
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
     """Return a column that carries its meaning as metadata."""
@@ -88,9 +91,12 @@ def fingerprint_file(
     with pq.ParquetFile(path) as file:
 
         def pieces(name: str) -> Iterator[pa.Array]:
+            if name not in there:
+                return
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[name], use_threads=False):
                 yield batch.column(0)
 
+        there = file.schema_arrow.names
         # Not the file's own schema: Parquet calls the items of a list otherwise.
         return _fingerprint(
             kind.schema, pieces, num_rows=file.metadata.num_rows, without=without, without_null=without_null
@@ -103,17 +109,32 @@ def write(table: pa.Table, path: Path, kind: TableKind) -> None:
     Raises:
         ValueError: If the table is not of its kind.
     """
-    pq.write_table(checked(table, kind), path, compression="zstd")
+    table = checked(table, kind)
+    empty = [name for name in kind.optional_columns if table[name].null_count == table.num_rows]
+    pq.write_table(table.drop_columns(empty), path, compression="zstd")
 
 
 @contextmanager
-def open_writer(path: Path, kind: TableKind) -> Iterator[Callable[[pa.Table], None]]:
+def open_writer(
+    path: Path, kind: TableKind, *, without: frozenset[str] = frozenset()
+) -> Iterator[Callable[[pa.Table], None]]:
     """Lend what appends tables of one kind to a Parquet file, each as a row group.
 
     It raises ValueError if a table is not of its kind.
+
+    Args:
+        path: Takes the file.
+        kind: Of the tables.
+        without: Optional columns that hold nothing but nulls in all tables.
     """
-    with pq.ParquetWriter(path, kind.schema, compression="zstd") as writer:
-        yield lambda table: writer.write_table(checked(table, kind), row_group_size=max(table.num_rows, 1))
+    names = [name for name in kind.schema.names if name not in without]
+    schema = pa.schema([kind.schema.field(name) for name in names])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+
+        def append(table: pa.Table) -> None:
+            writer.write_table(checked(table, kind).select(names), row_group_size=max(table.num_rows, 1))
+
+        yield append
 
 
 def read(path: Path, kind: TableKind) -> pa.Table:
@@ -168,7 +189,7 @@ def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
 
 def _checked_file(table: pa.Table, path: Path, kind: TableKind) -> pa.Table:
     for place, column in enumerate(kind.schema):
-        if column.name in kind.later_columns and column.name not in table.column_names:
+        if column.name in kind.later_columns | kind.optional_columns and column.name not in table.column_names:
             table = table.add_column(min(place, table.num_columns), column, pa.nulls(table.num_rows, column.type))
     try:
         return checked(table, kind)

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from peerkd.results import arrow
+from peerkd.results.schema import LEARNING_RATE
 
 Decision = Literal["distil", "leave"]
 
@@ -19,6 +20,11 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field("temperature", pa.float64(), "Softening of both distributions; null where it is left"),
         arrow.field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null where it is left"),
         arrow.field("distillation_weight", pa.float64(), "Weight of the divergence in the loss; null where it is left"),
+        arrow.field(
+            LEARNING_RATE,
+            pa.float64(),
+            "Of the first step; null where it is left, and no such column where only distill.learning_rate is tried",
+        ),
         arrow.field("num_trials", pa.int64(), "Settings of this pair that were tried, if only in part", nullable=False),
         arrow.field(
             "epochs",
@@ -62,8 +68,15 @@ CURVE_SCHEMA: Final = pa.schema(
 )
 """What the choices would have been after rounds of trials, about twenty of them."""
 
-CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA)
+CHOICES: Final = arrow.TableKind(
+    "table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA, optional_columns=frozenset({LEARNING_RATE})
+)
 CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)
+
+
+def fingerprint(table: pa.Table, kind: arrow.TableKind) -> str:
+    """Return the SHA-256 of a table of a study, without optional columns that are empty."""
+    return arrow.fingerprint(table, without_null=kind.optional_columns)
 
 
 def assemble(rows: Iterable[Mapping[str, Any]], kind: arrow.TableKind) -> pa.Table:

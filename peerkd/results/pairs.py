@@ -103,7 +103,7 @@ class Comparison:
     """Mean gain of the chosen setting over mean gain of the default."""
 
     share_away: Estimate
-    """Share of pairs whose chosen temperature or weight is not the default's, on whatever set."""
+    """Share of pairs whose chosen temperature, weight or learning rate is not the default's, on whatever set."""
 
     share_wins: Estimate
     """Share of pairs whose chosen setting beats the default by more than ``NUM_STANDARD_ERRORS`` on global test."""

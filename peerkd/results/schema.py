@@ -16,6 +16,9 @@ from peerkd.results.splits import SCOPES, SPLITS
 BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" for split in SPLITS for scope in SCOPES}
 """By split and scope, what is measured where ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
 
+LEARNING_RATE: Final = "learning_rate"
+"""The column that tables of experiments without ``sweep.learning_rates`` lack."""
+
 _BEFORE_AFTER: Final = {
     "before": "of the pre-trained student, before any distillation",
     "after": "of the student after this trial",
@@ -39,6 +42,11 @@ def _identity_fields() -> Iterator[pa.Field]:
     yield field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
     yield field(
         "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 is a control", nullable=False
+    )
+    yield field(
+        LEARNING_RATE,
+        pa.float64(),
+        "Of the first step; there is no such column where only distill.learning_rate is tried",
     )
     yield field("seed", pa.int64(), "Seed of the experiment", nullable=False)
     yield field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)
@@ -85,5 +93,5 @@ TRIALS_SCHEMA: Final = pa.schema(
 )
 """Every column with its type and, as metadata, its meaning."""
 
-IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha")
+IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", LEARNING_RATE)
 """What tells one trial from another inside an experiment."""

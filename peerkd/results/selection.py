@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results.schema import LEARNING_RATE
 
 Metric: TypeAlias = Literal["global_accuracy", "own_accuracy"]
 
@@ -47,9 +48,15 @@ class Candidates:
     distillation_weight: FloatArray
     """0 is a control."""
 
+    learning_rate: FloatArray
+    """NaN where there is only one."""
+
     accuracy_before: FloatArray
     accuracy_after: FloatArray
     """On the validation set."""
+
+    default_learning_rate: float | None
+    """Of the untuned default. None: there is only one."""
 
     @property
     def num_peers(self) -> int:
@@ -84,11 +91,20 @@ class SingleSetting:
     transfer_set: str
     temperature: float
     alpha: float
+    learning_rate: float | None
+    """None: there is only one."""
+
     rows: IntArray
 
 
-def candidates(table: pa.Table, *, metric: Metric) -> Candidates:
-    """Return what a choice by ``metric`` may look at: identities and validation accuracies."""
+def candidates(table: pa.Table, *, metric: Metric, default_learning_rate: float | None = None) -> Candidates:
+    """Return what a choice by ``metric`` may look at: identities and validation accuracies.
+
+    Args:
+        table: The table of trials.
+        metric: Name of the validation accuracy.
+        default_learning_rate: Of the untuned default, where the table has several.
+    """
     return Candidates(
         student=_numpy(table, "student").astype(np.int64),
         teacher=table["teacher"].fill_null(NO_TEACHER).to_numpy().astype(np.int64),
@@ -96,8 +112,10 @@ def candidates(table: pa.Table, *, metric: Metric) -> Candidates:
         temperature=_numpy(table, "temperature"),
         alpha=_numpy(table, "alpha"),
         distillation_weight=_numpy(table, "distillation_weight"),
+        learning_rate=_numpy(table, LEARNING_RATE).astype(np.float64),
         accuracy_before=_numpy(table, f"validation_{metric}_before"),
         accuracy_after=_numpy(table, f"validation_{metric}_after"),
+        default_learning_rate=default_learning_rate,
     )
 
 
@@ -107,9 +125,9 @@ def default_weight(transfer_set: str) -> float:
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
-    """Return for each row whether temperature and weight are those of the untuned default, on whatever set."""
+    """Return for each row whether temperature, weight and rate are those of the untuned default, on whatever set."""
     is_default_weight = trials.distillation_weight == _default_weights(trials)
-    is_default: BoolArray = (trials.temperature == DEFAULT_TEMPERATURE) & is_default_weight
+    is_default: BoolArray = (trials.temperature == DEFAULT_TEMPERATURE) & is_default_weight & ~_has_another_rate(trials)
     return is_default
 
 
@@ -164,9 +182,15 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     """
     num_peers = trials.num_peers
     num_changes = _num_changes(trials, default_transfer_set)
-    settings: dict[tuple[str, float, float], list[int]] = {}
+    settings: dict[tuple[str, float, float, float | None], list[int]] = {}
     for row in np.flatnonzero(trials.distillation_weight > 0):
-        key = (str(trials.transfer_set[row]), float(trials.temperature[row]), float(trials.alpha[row]))
+        rate = float(trials.learning_rate[row])
+        key = (
+            str(trials.transfer_set[row]),
+            float(trials.temperature[row]),
+            float(trials.alpha[row]),
+            None if np.isnan(rate) else rate,
+        )
         settings.setdefault(key, []).append(int(row))
     complete = {key: rows for key, rows in settings.items() if len(rows) == num_peers * (num_peers - 1)}
     if not complete:
@@ -177,8 +201,10 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     best = min(tied, key=lambda key: int(num_changes[complete[key][0]]))
     rows_PP = np.full((num_peers, num_peers), NO_ROW, dtype=np.int64)
     rows_PP[trials.student[complete[best]], trials.teacher[complete[best]]] = complete[best]
-    transfer_set, temperature, alpha = best
-    return SingleSetting(transfer_set=transfer_set, temperature=temperature, alpha=alpha, rows=rows_PP)
+    transfer_set, temperature, alpha, learning_rate = best
+    return SingleSetting(
+        transfer_set=transfer_set, temperature=temperature, alpha=alpha, learning_rate=learning_rate, rows=rows_PP
+    )
 
 
 def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int], IntArray]:
@@ -195,13 +221,19 @@ def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int
 
 
 def _num_changes(trials: Candidates, default_transfer_set: str) -> IntArray:
-    """Return how many of temperature, weight and set differ from the untuned default, for each row."""
+    """Return how many of temperature, weight, set and rate differ from the untuned default, for each row."""
     changes: IntArray = (
         (trials.temperature != DEFAULT_TEMPERATURE).astype(np.int64)
         + (trials.distillation_weight != _default_weights(trials))
         + (trials.transfer_set != default_transfer_set)
+        + _has_another_rate(trials)
     )
     return changes
+
+
+def _has_another_rate(trials: Candidates) -> BoolArray:
+    has_another: BoolArray = ~np.isnan(trials.learning_rate) & (trials.learning_rate != trials.default_learning_rate)
+    return has_another
 
 
 def _default_weights(trials: Candidates) -> FloatArray:

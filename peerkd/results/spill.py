@@ -44,8 +44,8 @@ def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path)
     """
     num_trials, seconds = 0, 0.0
     with TemporaryDirectory(dir=scratch_folder, prefix="students-") as folder:
-        students = _spill(records, Path(folder))
-        with arrow.open_writer(path, KIND) as append:
+        students, optional = _spill(records, Path(folder))
+        with arrow.open_writer(path, KIND, without=KIND.optional_columns - optional) as append:
             for student in sorted(students):
                 table = assemble(read_journal(students[student]))
                 append(table)
@@ -55,9 +55,10 @@ def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path)
     return WrittenTable(num_trials, seconds, fingerprint_file(path))
 
 
-def _spill(records: Iterable[Record], folder: Path) -> dict[int, Path]:
-    """Write each student's records to a file and return the files."""
+def _spill(records: Iterable[Record], folder: Path) -> tuple[dict[int, Path], set[str]]:
+    """Write each student's records to a file and return the files, and the optional columns that any record has."""
     files: dict[int, Path] = {}
+    optional: set[str] = set()
     waiting: dict[Path, list[str]] = defaultdict(list)
     num_bytes = 0
 
@@ -70,6 +71,7 @@ def _spill(records: Iterable[Record], folder: Path) -> dict[int, Path]:
     for record in records:
         check_record(record)
         student = record["student"]
+        optional |= {name for name in KIND.optional_columns if record.get(name) is not None}
         line = json.dumps(record, allow_nan=False) + "\n"
         waiting[files.setdefault(student, folder / f"{student}.jsonl")].append(line)
         num_bytes += len(line)
@@ -77,4 +79,4 @@ def _spill(records: Iterable[Record], folder: Path) -> dict[int, Path]:
             write_waiting()
             num_bytes = 0
     write_waiting()
-    return files
+    return files, optional

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from peerkd.config.sweep import TransferSet
 from peerkd.results import arrow
-from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, TRIALS_SCHEMA
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, LEARNING_RATE, TRIALS_SCHEMA
 from peerkd.results.splits import SCOPES, SPLITS
 
 Record: TypeAlias = Mapping[str, Any]
@@ -27,9 +27,11 @@ DERIVED_COLUMNS: Final = frozenset(
 """What ``assemble`` computes from the other columns, so that no two writers can disagree on it."""
 
 RECORD_COLUMNS: Final = tuple(name for name in TRIALS_SCHEMA.names if name not in DERIVED_COLUMNS)
-"""What a record of one trial holds; those of ``BY_EPOCH_COLUMNS`` only where they were measured."""
+"""What a record of one trial holds; those of ``BY_EPOCH_COLUMNS`` only where they were measured, the learning rate only
+where there are several."""
 
 _BY_EPOCH: Final = frozenset(BY_EPOCH_COLUMNS.values())
+_OPTIONAL: Final = frozenset({LEARNING_RATE})
 
 _REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_SCHEMA.field(name).nullable)
 
@@ -37,7 +39,7 @@ TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
 
 _SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
 
-KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, _BY_EPOCH)
+KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, _BY_EPOCH, _OPTIONAL)
 
 _NOT_IN_FINGERPRINT: Final = frozenset({"seconds"})
 
@@ -85,13 +87,13 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds``, and those by epoch where none was measured."""
-    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH)
+    """Return the SHA-256 of every column except ``seconds``, and those that may be empty where they are."""
+    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH | _OPTIONAL)
 
 
 def fingerprint_file(path: Path) -> str:
     """Return the ``fingerprint`` of a table on disk, without the whole table in memory."""
-    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH)
+    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH | _OPTIONAL)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -113,12 +115,12 @@ def check_record(row: Record) -> None:
     """Refuse a mapping that is no record of a trial.
 
     Raises:
-        ValueError: If it has other keys than ``RECORD_COLUMNS``, lacks one other than those of ``BY_EPOCH_COLUMNS``,
-            or lacks a required value.
+        ValueError: If it has other keys than ``RECORD_COLUMNS``, lacks one other than the learning rate and those of
+            ``BY_EPOCH_COLUMNS``, or lacks a required value.
     """
     expected = set(RECORD_COLUMNS)
     empty = {name for name in _REQUIRED_COLUMNS if row.get(name) is None}
-    lacking = expected - _BY_EPOCH - row.keys() | empty
+    lacking = expected - _BY_EPOCH - _OPTIONAL - row.keys() | empty
     for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected)):
         if names:
             raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")
@@ -135,15 +137,20 @@ def _order(row: Record) -> tuple[float, ...]:
         row["distillation_weight"],
         0.0 if temperature is None else temperature,
         row["alpha"],
+        row.get(LEARNING_RATE) or 0.0,
     )
 
 
 def _refuse_duplicates(rows: Sequence[Record]) -> None:
     seen = set()
     for row in rows:
-        identity = tuple(row[name] for name in IDENTITY_COLUMNS)
+        identity = tuple(row.get(name) for name in IDENTITY_COLUMNS)
         if identity in seen:
-            named = ", ".join(f"{name} {value}" for name, value in zip(IDENTITY_COLUMNS, identity, strict=True))
+            named = ", ".join(
+                f"{name} {value}"
+                for name, value in zip(IDENTITY_COLUMNS, identity, strict=True)
+                if name not in _OPTIONAL or value is not None
+            )
             raise ValueError(f"Each trial must appear once, got two with {named}.")
         seen.add(identity)
 
@@ -155,7 +162,7 @@ def _control_rows(rows: Sequence[Record]) -> list[int | None]:
         if row["distillation_weight"] == 0:
             data = _data_of(row)
             if data in controls:
-                student, teacher, transfer_set = data
+                student, teacher, transfer_set, _ = data
                 raise ValueError(
                     f"Each student and data must have one control, got two with student {student}, "
                     f"teacher {teacher}, transfer_set {transfer_set}."
@@ -165,9 +172,9 @@ def _control_rows(rows: Sequence[Record]) -> list[int | None]:
 
 
 def _data_of(row: Record) -> tuple[object, ...]:
-    """Return what tells one student's training data from another's: only some sets depend on who teaches."""
+    """Return what tells a training without a teacher from others: only some sets depend on who teaches."""
     teacher = row["teacher"] if row["transfer_set"] in _SETS_WITH_TEACHER_DATA else None
-    return row["student"], teacher, row["transfer_set"]
+    return row["student"], teacher, row["transfer_set"], row.get(LEARNING_RATE)
 
 
 def _add_gains(columns: dict[str, Any], prefix: str, controls: Sequence[int | None]) -> None:

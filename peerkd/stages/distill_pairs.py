@@ -72,7 +72,7 @@ def run(
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
     """Return the key of the trials that follow from a config and the peers."""
-    swept = config.sweep.model_dump(mode="json", include={"temperatures", "alphas", "transfer_sets"})
+    swept = config.sweep.model_dump(mode="json", include={"temperatures", "alphas", "transfer_sets", "learning_rates"})
     if config.sweep.validate_every_epoch:
         # Only where it is set: the keys of sweeps from before there was such a field stay what they were.
         swept["judged_every_epoch_on"] = list(SPLITS)

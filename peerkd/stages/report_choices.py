@@ -116,10 +116,10 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
 
 def untried_settings(config: ExperimentConfig, trials: pa.Table) -> list[str]:
     """Return in words the settings of the grid that no pair has tried."""
-    names = ("transfer_set", "temperature", "alpha")
+    names = ("transfer_set", "temperature", "alpha", "learning_rate")
     tried = set(zip(*(trials[name].to_pylist() for name in names), strict=True))
     grid = [
-        (transfer_set, each.temperature, each.alpha)
+        (transfer_set, each.temperature, each.alpha, each.learning_rate)
         for transfer_set in config.sweep.transfer_sets
         for each in settings(config, transfer_set)
         if each.temperature is not None

@@ -81,7 +81,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
     The version of the program is part of it, since what a tuner asks for follows from how it is written.
     """
-    grid = {"temperatures", "alphas", "transfer_sets"}
+    grid = {"temperatures", "alphas", "transfer_sets", "learning_rates"}
     in_objective = {"own_weight", "max_own_drop"}
     return keys.key(
         NAME,

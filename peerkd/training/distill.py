@@ -50,6 +50,7 @@ def distill(
     distillation_weight: float,
     temperature: float | None,
     recipe: DistillConfig,
+    learning_rate: float | None = None,
     epochs: range | None = None,
     momenta: Mapping[str, Tensor] | None = None,
 ) -> Mapping[str, Tensor]:
@@ -62,6 +63,7 @@ def distill(
         distillation_weight: Weight of the divergence, from 0 to 1.
         temperature: T; None for a control.
         recipe: Epochs, optimiser, schedule, precision and conventions.
+        learning_rate: Of the first step. None: the recipe's.
         epochs: Those to do, counted from 0. The schedule is that of all the recipe's epochs. None: all.
         momenta: What a call for the epochs before returned; None before the first one.
 
@@ -89,5 +91,5 @@ def distill(
                 scale_by_temperature_squared=conventions.scale_by_temperature_squared,
             )
             loss.backward()
-            optimizer.step(learning_rate_at(step, num_steps=num_steps, recipe=recipe))
+            optimizer.step(learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=learning_rate))
     return optimizer.momenta

@@ -13,7 +13,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import TransferSet
 from peerkd.data.sources.sizes import SourceSize
 from peerkd.training.file_sizes import weights_bytes
-from peerkd.training.plan import plan, settings
+from peerkd.training.plan import control_settings, plan, settings
 
 _LABEL_BYTES: Final = 8
 
@@ -102,7 +102,8 @@ def forecast(config: ExperimentConfig, size: SourceSize) -> Forecast:
     num_settings = sum(len(settings(config, transfer_set)) for transfer_set in config.sweep.transfer_sets)
     taught = {name: _pair_samples(name, samples, num_peers) for name in config.sweep.transfer_sets}
     num_distilled = sum(len(settings(config, name)) * num for name, num in taught.items())
-    num_distilled += sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
+    num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
+    num_distilled += num_controlled * len(control_settings(config))
     # On these sets a teacher's logits serve all students at once.
     num_taught = sum(num if name in ("student", "both") else num // (num_peers - 1) for name, num in taught.items())
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0

@@ -74,6 +74,8 @@ def state_name(trial: Trial, *, num_epochs: int) -> str:
     teacher = "none" if trial.teacher is None else f"{trial.teacher:04d}"
     temperature = "none" if trial.setting.temperature is None else repr(trial.setting.temperature)
     setting = f"{temperature}-{trial.setting.alpha!r}"
+    if trial.setting.learning_rate is not None:
+        setting += f"-{trial.setting.learning_rate!r}"
     return f"{trial.student:04d}-{teacher}-{trial.transfer_set}-{setting}-{num_epochs}.safetensors"
 
 

@@ -65,11 +65,17 @@ class Sgd:
         self._momenta.update(zip(names, momenta, strict=True))
 
 
-def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig) -> float:
+def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig, learning_rate: float | None = None) -> float:
     """Return the learning rate of step ``step`` of ``num_steps``, counted from 0.
 
     cosine: ``rate * (1 + cos(pi * step / num_steps)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5).
     multistep: ``rate * decay_factor ** (milestones passed)``.
+
+    Args:
+        step: Of all epochs together.
+        num_steps: Of all epochs together.
+        recipe: Schedule and rate.
+        learning_rate: Of the first step, in place of the recipe's. None: the recipe's.
     """
     progress = step / num_steps
     match recipe.schedule:
@@ -79,4 +85,4 @@ def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig) -> floa
             factor = (1 + math.cos(math.pi * progress)) / 2
         case "multistep":
             factor = recipe.decay_factor ** sum(progress >= milestone for milestone in recipe.milestone_fractions)
-    return recipe.learning_rate * factor
+    return (recipe.learning_rate if learning_rate is None else learning_rate) * factor

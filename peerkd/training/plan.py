@@ -22,6 +22,9 @@ class Setting(NamedTuple):
 
     distillation_weight: float
 
+    learning_rate: float | None = None
+    """Of the first step. None: that of the recipe, where no other is tried."""
+
 
 class Trial(NamedTuple):
     """One training of one student."""
@@ -36,7 +39,10 @@ class Trial(NamedTuple):
     @property
     def identity(self) -> tuple[object, ...]:
         """What tells this trial from every other of the sweep; equal to ``record_identity`` of its record."""
-        return (self.student, self.teacher, self.transfer_set, self.setting.temperature, self.setting.alpha)
+        setting = self.setting
+        return _identity(
+            (self.student, self.teacher, self.transfer_set, setting.temperature, setting.alpha), setting.learning_rate
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +60,12 @@ class Unit:
 
 def record_identity(record: Mapping[str, Any]) -> tuple[object, ...]:
     """Return the identity of the trial that a journal's record or a table's row tells of."""
-    return tuple(record[name] for name in ("student", "teacher", "transfer_set", "temperature", "alpha"))
+    names = ("student", "teacher", "transfer_set", "temperature", "alpha")
+    return _identity(tuple(record[name] for name in names), record.get("learning_rate"))
+
+
+def _identity(common: tuple[object, ...], learning_rate: float | None) -> tuple[object, ...]:
+    return common if learning_rate is None else (*common, learning_rate)
 
 
 def distillation_weight(alpha: float, conventions: ConventionsConfig) -> float:
@@ -66,16 +77,41 @@ def settings(config: ExperimentConfig, transfer_set: TransferSet) -> tuple[Setti
     """Return the settings that a pair tries on one transfer set, the untuned default among them, controls apart.
 
     Without labels there is no cross entropy, so the weight of the divergence is 1 and only the temperature varies.
+    Settings of one learning rate are neighbours: students side by side then mostly have the same.
     """
     conventions = config.distill.conventions
-    grid = [(temperature, alpha) for temperature in config.sweep.temperatures for alpha in config.sweep.alphas]
-    grid.append((DEFAULT_TEMPERATURE, DEFAULT_ALPHA))
+    grid = [
+        (rate, temperature, alpha)
+        for rate in config.sweep.learning_rates or (None,)
+        for temperature in config.sweep.temperatures
+        for alpha in config.sweep.alphas
+    ]
+    grid.append((default_learning_rate(config), DEFAULT_TEMPERATURE, DEFAULT_ALPHA))
     if transfer_set == "public_unlabelled":
         alpha_without_labels = 1.0 if conventions.alpha_weighs == "distillation" else 0.0
-        grid = [(temperature, alpha_without_labels) for temperature, _ in grid]
-    weighed = [Setting(t, alpha, distillation_weight(alpha, conventions)) for t, alpha in dict.fromkeys(grid)]
+        grid = [(rate, temperature, alpha_without_labels) for rate, temperature, _ in grid]
+    weighed = [
+        Setting(temperature, alpha, distillation_weight(alpha, conventions), rate)
+        for rate, temperature, alpha in dict.fromkeys(grid)
+    ]
     # A weight of 0 is the control, which depends on no temperature and is planned once.
-    return tuple(sorted(setting for setting in weighed if setting.distillation_weight > 0))
+    return tuple(sorted((each for each in weighed if each.distillation_weight > 0), key=_by_rate))
+
+
+def default_learning_rate(config: ExperimentConfig) -> float | None:
+    """Return the rate of the untuned default; None where it is that of every trial."""
+    return config.distill.learning_rate if config.sweep.learning_rates else None
+
+
+def control_settings(config: ExperimentConfig) -> tuple[Setting, ...]:
+    """Return the settings of the controls: at every learning rate, as a tuned rate is no gain of distillation."""
+    alpha = 0.0 if config.distill.conventions.alpha_weighs == "distillation" else 1.0
+    rates = {*config.sweep.learning_rates, default_learning_rate(config)}
+    return tuple(sorted((Setting(None, alpha, 0.0, rate) for rate in rates), key=_by_rate))
+
+
+def _by_rate(setting: Setting) -> tuple[float, ...]:
+    return (setting.learning_rate or 0.0, setting.temperature or 0.0, setting.alpha)
 
 
 class Plan(Sequence[Unit]):
@@ -133,7 +169,7 @@ def plan(config: ExperimentConfig) -> Plan:
     """Return every trial of the sweep, each exactly once, as units; the largest come first so that none ends late.
 
     All ordered pairs of peers, so that every peer is student and teacher to every other. The control of a student
-    on a set depends on neither temperature nor teacher, so it is one trial however large the grid.
+    on a set depends on neither temperature nor teacher, so it is one trial a learning rate however large the grid.
     """
     blocks: list[_Block] = []
     for transfer_set in config.sweep.transfer_sets:
@@ -172,11 +208,12 @@ def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], num_pee
 
 
 def _controls(config: ExperimentConfig, transfer_set: TransferSet) -> Iterator[_Block]:
-    num_peers = config.partition.num_peers
-    control = Setting(None, 0.0 if config.distill.conventions.alpha_weighs == "distillation" else 1.0, 0.0)
+    num_peers, controls = config.partition.num_peers, control_settings(config)
 
     def unit(owners: tuple[int, ...], pairs: Iterable[tuple[int, int | None]]) -> Unit:
-        trials = tuple(Trial(student, teacher, transfer_set, control) for student, teacher in pairs)
+        trials = tuple(
+            Trial(student, teacher, transfer_set, control) for student, teacher in pairs for control in controls
+        )
         return Unit(owners=owners, teacher=None, trials=trials)
 
     def of_student(number: int) -> Unit:
@@ -198,15 +235,19 @@ def _controls(config: ExperimentConfig, transfer_set: TransferSet) -> Iterator[_
     def num_pairs_before(peer: int) -> int:
         return peer * (2 * num_peers - peer - 1) // 2
 
+    def block(num_units: int, *, num_owners: int, num_pairs: int, unit: Callable[[int], Unit]) -> _Block:
+        num_trials = num_pairs * len(controls)
+        return _Block(num_units=num_units, num_owners=num_owners, num_trials=num_trials, unit=unit)
+
     match transfer_set:
         case "student":
-            yield _Block(num_units=num_peers, num_owners=1, num_trials=1, unit=of_student)
+            yield block(num_peers, num_owners=1, num_pairs=1, unit=of_student)
         case "teacher":
-            yield _Block(num_units=num_peers, num_owners=1, num_trials=num_peers - 1, unit=of_teachers_data)
+            yield block(num_peers, num_owners=1, num_pairs=num_peers - 1, unit=of_teachers_data)
         case "both":
-            yield _Block(num_units=num_peers * (num_peers - 1) // 2, num_owners=2, num_trials=2, unit=of_both)
+            yield block(num_peers * (num_peers - 1) // 2, num_owners=2, num_pairs=2, unit=of_both)
         case "public":
-            yield _Block(num_units=1, num_owners=0, num_trials=num_peers, unit=of_public)
+            yield block(1, num_owners=0, num_pairs=num_peers, unit=of_public)
         case "public_unlabelled":
             pass  # plain fine-tuning needs labels
 

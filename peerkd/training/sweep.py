@@ -133,6 +133,7 @@ class Sweep:
                 "temperature": trial.setting.temperature,
                 "alpha": trial.setting.alpha,
                 "distillation_weight": trial.setting.distillation_weight,
+                **_rate_of(trial),
                 "seed": self._config.seed,
                 "num_transfer_samples": len(samples),
                 "epochs": epochs.stop,
@@ -261,6 +262,12 @@ class Sweep:
         student = self._stack(architecture, [TrialState(self._peer_state(peer), {})])
         (predictions,) = self._judge.predict_many(student.logits, peers=[peer])
         return predictions
+
+
+def _rate_of(trial: Trial) -> dict[str, float]:
+    """Return the learning rate for a trial's record, which has none where it is the recipe's."""
+    rate = trial.setting.learning_rate
+    return {} if rate is None else {"learning_rate": rate}
 
 
 def start(inputs: SweepInputs, *, worker: int) -> Perform:

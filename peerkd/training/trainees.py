@@ -60,6 +60,7 @@ class LoneTrainee:
             distillation_weight=self._trial.setting.distillation_weight,
             temperature=self._trial.setting.temperature,
             recipe=self._recipe,
+            learning_rate=self._trial.setting.learning_rate,
             epochs=epochs,
             momenta=self._momenta,
         )
@@ -87,6 +88,7 @@ class StackedTrainees:
             teacher_logits=logits,
             distillation_weights=[trial.setting.distillation_weight for trial in self._trials],
             temperatures=[trial.setting.temperature for trial in self._trials],
+            learning_rates=[trial.setting.learning_rate for trial in self._trials],
             recipe=self._recipe,
             epochs=epochs,
         )

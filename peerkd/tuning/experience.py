@@ -84,6 +84,8 @@ class Experience:
     def covers(self, space: Space) -> bool:
         """Return whether a space is comparable: the same gains and features, and settings about on the grid."""
         has_all = space.has_global_gains and set(self.feature_names) <= set(space.feature_names)
+        # The sweeps that were learned from had one learning rate.
+        has_all = has_all and len({setting.learning_rate for setting in space.settings}) == 1
         return has_all and all(
             setting.transfer_set in self.transfer_sets
             and abs(_beyond(np.log2(self.temperatures), np.log2(setting.temperature))) <= _BEYOND_OCTAVES

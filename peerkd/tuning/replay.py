@@ -194,6 +194,7 @@ def load_replay(
     objective: Objective | None = None,
     chooses_epochs: bool = False,
     default_transfer_set: str | None = None,
+    default_learning_rate: float | None = None,
     is_augmented: bool = False,
 ) -> Replay:
     """Read a full sweep's table, and the table of features beside it if there is one.
@@ -203,14 +204,20 @@ def load_replay(
         objective: Says whose gains count, and what they may cost. None: global accuracy, whatever it costs.
         chooses_epochs: Whether choices have an epoch to stop after.
         default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
+        default_learning_rate: Of the untuned default, where the table has several.
         is_augmented: Whether the sweep augmented its views; only costs depend on it.
 
     Raises:
-        ValueError: If this is no table of trials or one without what a replay needs, or a pair lacks a setting.
+        ValueError: If this is no table of trials or one without what a replay needs, a pair lacks a setting, or the
+            default's rate is not among several.
     """
     path, objective = table_path(path), objective or Objective()
     sweep = read_sweep(
-        path, objective=objective, default_transfer_set=default_transfer_set, tests_by_epoch=chooses_epochs
+        path,
+        objective=objective,
+        default_transfer_set=default_transfer_set,
+        default_learning_rate=default_learning_rate,
+        tests_by_epoch=chooses_epochs,
     )
     return Replay(
         name=path.parent.name if path.name == TRIALS_NAME else path.stem,
@@ -229,6 +236,7 @@ def load_earlier(
     objective: Objective | None = None,
     chooses_epochs: bool = False,
     default_transfer_set: str | None = None,
+    default_learning_rate: float | None = None,
 ) -> Earlier:
     """Read a full sweep's table as what a tuner may start from.
 
@@ -238,7 +246,13 @@ def load_earlier(
         ValueError: As for ``load_replay``.
     """
     path, objective = table_path(path), objective or Objective()
-    sweep = read_sweep(path, objective=objective, default_transfer_set=default_transfer_set, by_epoch=chooses_epochs)
+    sweep = read_sweep(
+        path,
+        objective=objective,
+        default_transfer_set=default_transfer_set,
+        default_learning_rate=default_learning_rate,
+        by_epoch=chooses_epochs,
+    )
     gains_QSE = objective.worth(sweep.validation_gains_QSE)
     # Of whole trials there is one epoch.
     return Earlier(space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE)))

@@ -152,6 +152,7 @@ class Preference:
             (setting.temperature != DEFAULT_TEMPERATURE)
             + (setting.distillation_weight != default_weight(setting.transfer_set))
             + (setting.transfer_set != default.transfer_set)
+            + (setting.learning_rate != default.learning_rate)
             for setting in space.settings
         ]
         self._order_S: IntArray = np.argsort(num_changes_S, kind="stable")

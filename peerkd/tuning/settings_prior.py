@@ -56,6 +56,8 @@ class Smoothness:
 
     log2_temperature_length: float = 1.9
     weight_length: float = 0.25
+    log2_rate_length: float = 1.5
+    """Fitted to one sweep of digits with six peers."""
 
 
 ACROSS_PAIRS: Final = Smoothness(across_sets_share=0.25, constant_share=0.55)
@@ -89,8 +91,11 @@ def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> Floa
     sets_S = np.array([setting.transfer_set for setting in settings])
     temperature_S = np.log2([setting.temperature for setting in settings]) / smoothness.log2_temperature_length
     weight_S = np.array([setting.distillation_weight for setting in settings]) / smoothness.weight_length
+    # Where there is one learning rate, none is named, and they are all the same.
+    rate_S = np.log2([setting.learning_rate or 1.0 for setting in settings]) / smoothness.log2_rate_length
     spread_S = np.array([_SETS[setting.transfer_set].relative_spread for setting in settings])
     squared_SS = np.subtract.outer(temperature_S, temperature_S) ** 2 + np.subtract.outer(weight_S, weight_S) ** 2
+    squared_SS += np.subtract.outer(rate_S, rate_S) ** 2
     shared, constant = smoothness.across_sets_share, smoothness.constant_share
     same_set_SS = shared + (1 - shared) * (sets_S[:, None] == sets_S[None, :])
     correlation_SS = same_set_SS * (constant + (1 - constant) * np.exp(-squared_SS / 2))

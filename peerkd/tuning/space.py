@@ -26,6 +26,9 @@ class SettingOnSet(NamedTuple):
 
     distillation_weight: float
 
+    learning_rate: float | None = None
+    """None: there is only one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Space:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.objective import Objective
+from peerkd.results.schema import LEARNING_RATE
 from peerkd.results.selection import default_weight
 from peerkd.results.table import TRANSFER_SETS
 from peerkd.tuning.space import SettingOnSet, Space
@@ -27,6 +28,7 @@ _Pair: TypeAlias = tuple[int, int]
 
 _PAIR_COLUMNS: Final = ("student", "teacher")
 _SETTING_COLUMNS: Final = ("transfer_set", "temperature", "alpha", "distillation_weight")
+"""A table may have learning rates, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,6 +53,7 @@ def read_sweep(
     *,
     objective: Objective,
     default_transfer_set: str | None,
+    default_learning_rate: float | None = None,
     by_epoch: bool = True,
     tests_by_epoch: bool = False,
 ) -> Sweep:
@@ -62,21 +65,21 @@ def read_sweep(
         path: Of the table of trials. ``features.parquet`` may lie beside it.
         objective: Says whose gains count.
         default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
+        default_learning_rate: Of the untuned default, where the table has several.
         by_epoch: Whether what each epoch brought on validation is wanted, or only what whole trials did.
         tests_by_epoch: The same for test.
 
     Raises:
         ValueError: If this is no table of trials, or one without accuracies by epoch where they are wanted, or a pair
-            lacks a setting.
+            lacks a setting, or the table has several learning rates and none of them is said to be the default's.
     """
     scopes = objective.scopes
     of_validation = {scope: _validation(scope, by_epoch=by_epoch) for scope in scopes}
     of_test = {scope: _test(scope, by_epoch=tests_by_epoch) for scope in scopes}
     table = _distillations(path, (*of_validation.values(), *of_test.values()))
     pair_of_R = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
-    setting_of_R = [
-        SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in _SETTING_COLUMNS), strict=True)
-    ]
+    columns = [name for name in (*_SETTING_COLUMNS, LEARNING_RATE) if name in table.column_names]
+    setting_of_R = [SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in columns), strict=True)]
     pairs = _all_pairs(pair_of_R)
     settings = sorted(set(setting_of_R), key=_order)
     rows_QS = _rows(pair_of_R, setting_of_R, pairs=pairs, settings=settings, path=path)
@@ -88,7 +91,7 @@ def read_sweep(
             students_Q=students_Q,
             teachers_Q=teachers_Q,
             settings=tuple(settings),
-            default_setting=_default(settings, default_transfer_set, path),
+            default_setting=_default(settings, default_transfer_set, default_learning_rate, path),
             num_samples_QS=table["num_transfer_samples"].to_numpy().astype(np.int64)[rows_QS],
             num_epochs=num_epochs,
             feature_names=feature_names,
@@ -135,13 +138,16 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
     if lacking:
         raise ValueError(_without_epochs(path, lacking[0]))
     try:
-        table = pq.read_table(path, columns=[*plain, *by_epoch])
+        rates = [LEARNING_RATE] if LEARNING_RATE in there else []
+        table = pq.read_table(path, columns=[*plain, *by_epoch, *rates])
         table = table.filter(pc.greater(table["distillation_weight"], 0)).combine_chunks()
+        if rates and table[LEARNING_RATE].null_count == table.num_rows:
+            table = table.drop_columns(rates)
     except pa.ArrowException as error:
         raise ValueError(f"{path} must be a table of trials, got values of other kinds.") from error
     if not table.num_rows:
         raise ValueError(f"{path} must be a table with distillations, got none.")
-    empty = [name for name in plain if table[name].null_count]
+    empty = [name for name in table.column_names if name not in by_epoch and table[name].null_count]
     if empty:
         raise ValueError(f"{path} must have a value of {', '.join(empty)} for each distillation.")
     lacking = [name for name in by_epoch if table[name].null_count]
@@ -180,6 +186,7 @@ def _order(setting: SettingOnSet) -> tuple[float, ...]:
         setting.distillation_weight,
         setting.temperature,
         setting.alpha,
+        setting.learning_rate or 0.0,
     )
 
 
@@ -231,10 +238,18 @@ def _accuracies(column: pa.ChunkedArray, num_epochs: int, path: Path) -> FloatAr
     return accuracies_RE
 
 
-def _default(settings: Sequence[SettingOnSet], default_transfer_set: str | None, path: Path) -> int:
+def _default(
+    settings: Sequence[SettingOnSet], default_transfer_set: str | None, default_learning_rate: float | None, path: Path
+) -> int:
     wanted = default_transfer_set or settings[0].transfer_set
+    rates = sorted({setting.learning_rate or 0.0 for setting in settings})
+    if len(rates) > 1 and default_learning_rate not in rates:
+        given = "none" if default_learning_rate is None else default_learning_rate
+        raise ValueError(f"default_learning_rate must be one of {rates}, those of {path}, got {given}.")
     for place, setting in enumerate(settings):
         weight = default_weight(setting.transfer_set)
+        if len(rates) > 1 and setting.learning_rate != default_learning_rate:
+            continue
         if (setting.transfer_set, setting.temperature, setting.distillation_weight) == (
             wanted,
             DEFAULT_TEMPERATURE,

@@ -125,7 +125,10 @@ def _start(section: Section, num_priors: int) -> str:
         return FOLDS[section.part].format(num=section.num_folds)
     if num_priors:
         return f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."
-    return "No prior tables: peerkd starts from the experience that comes with it, the others from nothing."
+    return (
+        "No prior tables: peerkd starts from the experience that comes with it, where that covers the settings; the "
+        "others start from nothing."
+    )
 
 
 def _reference_line(name: str, known: Reference) -> str:

@@ -25,6 +25,9 @@ class Choice:
     transfer_set: str | None
     temperature: float | None
     alpha: float | None
+    learning_rate: float | None
+    """None where the student is left, or there is only one."""
+
     num_trials: int
     epochs: int
     validation_gain: float | None
@@ -103,6 +106,11 @@ class Findings:
     cost: StudyCost
 
     @property
+    def has_rates(self) -> bool:
+        """Whether any choice names a learning rate."""
+        return any(choice.learning_rate is not None for choice in self.choices)
+
+    @property
     def num_pairs(self) -> int:
         """Ordered pairs."""
         return len(self.choices)
@@ -119,7 +127,7 @@ class Findings:
 
 
 _FIELDS: Final = (
-    *("student", "teacher", "transfer_set", "temperature", "alpha", "num_trials", "epochs"),
+    *("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate", "num_trials", "epochs"),
     *("validation_gain", "predicted_gain", "predicted_gain_deviation", "test_gain"),
 )
 

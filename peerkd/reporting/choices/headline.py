@@ -24,7 +24,7 @@ def describe(findings: Findings, place: int) -> str:
     stop = f", for {choice.epochs} epochs" if findings.chooses_epochs and choice.epochs else ""
     return (
         f"peer {choice.student} should learn from peer {choice.teacher} with "
-        f"{setting(choice.transfer_set, choice.temperature, choice.alpha)}{stop}"
+        f"{setting(choice.transfer_set, choice.temperature, choice.alpha, choice.learning_rate)}{stop}"
     )
 
 

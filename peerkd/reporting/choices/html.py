@@ -54,7 +54,11 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "loss_formula": wording.loss_formula(facts.config.distill.conventions),
         "conventions": wording.conventions_in_words(facts.config.distill.conventions),
         "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
-        "default_setting": wording.default_setting(facts.config.sweep.resolved_default_transfer_set),
+        "default_setting": wording.default_setting(
+            facts.config.sweep.resolved_default_transfer_set,
+            facts.config.distill.learning_rate if facts.config.sweep.learning_rates else None,
+        ),
+        "tuned_names": wording.tuned_names(has_rates=bool(facts.config.sweep.learning_rates)),
         "settings": settings_data(findings),
         "gain_maps": [
             heatmaps.pairs_data(findings.expected_PP, caption="Expected, validation", limit=limit),
@@ -83,6 +87,7 @@ def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
             "is_distilled": choice.is_distilled,
             "temperature": "" if choice.temperature is None else wording.number(choice.temperature),
             "alpha": "" if choice.alpha is None else wording.number(choice.alpha),
+            "learning_rate": "" if choice.learning_rate is None else wording.number(choice.learning_rate),
             "transfer_set": choice.transfer_set,
             "is_tried": choice.epochs > 0,
             "epochs": choice.epochs if findings.chooses_epochs else 0,

@@ -12,7 +12,7 @@ from peerkd.reporting.wording import points
 
 _NUM_SHOWN: Final = 5
 _COLUMNS: Final = (
-    *("student", "teacher", "transfer_set", "temperature", "alpha"),
+    *("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate"),
     *("expected_gain", "predicted_gain_deviation", "validation_gain", "test_gain", "num_trials", "epochs"),
 )
 
@@ -21,9 +21,10 @@ def plan_csv(findings: Findings) -> str:
     """Return one line for every two peers one of whom should learn from the other. Gains are fractions of accuracy."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, "expected_gain_in_other_position"])
+    columns = [name for name in _COLUMNS if name != "learning_rate" or findings.has_rates]
+    writer.writerow([*columns, "expected_gain_in_other_position"])
     for advice in findings.plan:
-        values = [*(getattr(advice.choice, name) for name in _COLUMNS), advice.other_gain]
+        values = [*(getattr(advice.choice, name) for name in columns), advice.other_gain]
         writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
     return text.getvalue()
 

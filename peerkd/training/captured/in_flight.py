@@ -62,7 +62,11 @@ class InFlight:
         self._free_bytes = free_bytes or ((lambda: graphs.free_bytes(device)) if is_gpu else (lambda: 2**62))
         self._num_coming = num_architectures
         self._place = BatchPlace(
-            num_samples=recipe.batch_size, image_shape_CHW=image_shape_CHW, num_classes=num_classes, device=device
+            num_samples=recipe.batch_size,
+            image_shape_CHW=image_shape_CHW,
+            num_classes=num_classes,
+            device=device,
+            num_lanes=MAX_LANES,
         )
         self._lanes: dict[str, tuple[Lanes, int]] = {}
         self._news: list[WayTaken] = []
@@ -168,6 +172,7 @@ class LaneTrainees:
             teacher_logits=logits,
             distillation_weights=[trial.setting.distillation_weight for trial in self._trials],
             temperatures=[trial.setting.temperature for trial in self._trials],
+            learning_rates=[trial.setting.learning_rate for trial in self._trials],
             epochs=epochs,
         )
 

@@ -1,14 +1,15 @@
 """Lanes: places for students of one architecture that train at once on the same batches, each in its own place.
 
-What a student becomes does not depend on the other lanes: they share the batch and the learning rate, which steps only
-read. On a GPU each lane has its stream, its graphs and their memory. Whatever is put or read is in the order of the
-current stream: lanes begin a step when the batch is there, and the next batch is put when all have ended.
+What a student becomes does not depend on the other lanes: they share the batch, which steps only read. On a GPU each
+lane has its stream, its graphs and their memory. Whatever is put or read is in the order of the current stream: lanes
+begin a step when the batch is there, and the next batch is put when all have ended.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from peerkd.config.training import DistillConfig
@@ -109,7 +110,7 @@ class Lanes:
             if self._lanes and room_bytes < self._largest_bytes:
                 return
             free_bytes = self._free_bytes()
-            lane = (StudentPlace(self._build(), self._place), self._make_steps())
+            lane = (StudentPlace(self._build(), self._place, lane=len(self)), self._make_steps())
             self._lanes.append(lane)
             try:
                 self._prepare(len(self) - 1, batch_sizes)
@@ -141,6 +142,7 @@ class Lanes:
         teacher_logits: Sequence[TeacherLogits | None],
         distillation_weights: Sequence[float],
         temperatures: Sequence[float | None],
+        learning_rates: Sequence[float | None] | None = None,
         epochs: range,
     ) -> None:
         """Train the students of the first lanes for some of the recipe's epochs; those before must have been done.
@@ -150,6 +152,7 @@ class Lanes:
             teacher_logits: Of each student's teacher, for these epochs; None for a control.
             distillation_weights: Weight of each student's divergence, from 0 to 1.
             temperatures: T of each student; None for a control.
+            learning_rates: Of each student's first step; None for the recipe's, and None for the recipe's of all.
             epochs: Those to do, counted from 0.
 
         Raises:
@@ -169,11 +172,11 @@ class Lanes:
         # are made ahead in other threads.
         for number in range(len(lanes)):
             self._prepare(number, samples.batch_sizes)
-        num_steps = recipe.epochs * samples.num_batches
+        rates_SL = self._rates(learning_rates or [None] * len(lanes), samples.num_batches, epochs)
         for epoch in epochs:
             for index, batch in enumerate(samples.batches(epoch)):
-                step = epoch * samples.num_batches + index
-                self._place.put(batch, learning_rate=learning_rate_at(step, num_steps=num_steps, recipe=recipe))
+                step = (epoch - epochs.start) * samples.num_batches + index
+                self._place.put(batch, learning_rates_L=rates_SL[step])
                 for (student, _), teacher in zip(lanes, teachers, strict=True):
                     if teacher is not None:
                         student.put_teacher(teacher[epoch][index])
@@ -195,6 +198,20 @@ class Lanes:
         # A student without momentum has none to go on with, as ``distill`` has it.
         momenta: Mapping[str, Tensor] = student.named_momenta() if self._recipe.momentum else {}
         return TrialState(student.state(), momenta)
+
+    def _rates(self, learning_rates: Sequence[float | None], num_batches: int, epochs: range) -> Tensor:
+        """Return each student's rate of each step of some epochs, on the device: none is to be brought there later."""
+        steps = range(epochs.start * num_batches, epochs.stop * num_batches)
+        num_steps = self._recipe.epochs * num_batches
+        # Students with one rate have one column in common, as schedules take the time of a step to work out.
+        columns = {
+            rate: [
+                learning_rate_at(step, num_steps=num_steps, recipe=self._recipe, learning_rate=rate) for step in steps
+            ]
+            for rate in dict.fromkeys(learning_rates)
+        }
+        rates_LS = torch.tensor([columns[rate] for rate in learning_rates])
+        return rates_LS.T.contiguous().to(self._place.device)
 
     def _prepare(self, number: int, batch_sizes: Sequence[int]) -> None:
         student, steps = self._lanes[number]

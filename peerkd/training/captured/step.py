@@ -5,7 +5,7 @@ serves them all. Gradients are those of ``peerkd.training.distill`` to the last 
 by the rounding of one product, since a learning rate that is a tensor cannot be folded into the addition.
 
 Shape suffixes: M = samples of the largest batch, B = of this one, N = images, C = image channels, H W = image size,
-K = classes.
+K = classes, L = lanes.
 """
 
 from collections.abc import Mapping
@@ -26,23 +26,29 @@ class BatchPlace:
     """Where each batch is put, for all students that train at once."""
 
     def __init__(
-        self, *, num_samples: int, image_shape_CHW: tuple[int, int, int], num_classes: int, device: torch.device
+        self,
+        *,
+        num_samples: int,
+        image_shape_CHW: tuple[int, int, int],
+        num_classes: int,
+        device: torch.device,
+        num_lanes: int = 1,
     ) -> None:
-        """Make room for batches of up to ``num_samples``."""
+        """Make room for batches of up to ``num_samples``, and for so many students' rates."""
         self.device = device
         self.num_classes = num_classes
         self._images_MCHW = torch.zeros(num_samples, *image_shape_CHW, device=device).contiguous(
             memory_format=torch.channels_last
         )
         self._labels_M = torch.zeros(num_samples, dtype=torch.int64, device=device)
-        self.learning_rate = torch.zeros((), device=device)
+        self.learning_rates_L = torch.zeros(num_lanes, device=device)
 
-    def put(self, batch: Batch, *, learning_rate: float) -> None:
-        """Copy a batch and the rate of its step; nothing waits for the device."""
+    def put(self, batch: Batch, *, learning_rates_L: Tensor) -> None:
+        """Copy a batch and the rates of its step in the first lanes, all on the device; nothing waits for it."""
         num_samples = len(batch.labels_B)
         self.images(num_samples).copy_(batch.images_NCHW)
         self.labels(num_samples).copy_(batch.labels_B)
-        self.learning_rate.fill_(learning_rate)
+        self.learning_rates_L[: len(learning_rates_L)].copy_(learning_rates_L)
 
     @property
     def num_samples(self) -> int:
@@ -61,12 +67,13 @@ class BatchPlace:
 class StudentPlace:
     """Where a student, its momenta, its teacher's logits and its setting are put, one after another's."""
 
-    def __init__(self, network: nn.Module, place: BatchPlace) -> None:
-        """Take over a network, of which only the tensors will change."""
+    def __init__(self, network: nn.Module, place: BatchPlace, *, lane: int = 0) -> None:
+        """Take over a network, of which only the tensors will change, and the rates of a lane."""
         self.network = network
         self._parameters: dict[str, Tensor] = dict(network.named_parameters())
         self._momenta = {name: torch.zeros_like(tensor).detach() for name, tensor in self._parameters.items()}
         self._teacher_logits_MK = torch.zeros(place.num_samples, place.num_classes, device=place.device)
+        self.learning_rate = place.learning_rates_L[lane]
         # 0-dimensional parts of one tensor, so that a setting is one copy.
         self._setting = torch.zeros(4, device=place.device)
         self.temperature, self.divergence_factor, self.divergence_weight, self.label_weight = self._setting
@@ -139,12 +146,12 @@ def take_step(student: StudentPlace, place: BatchPlace, *, num_samples: int, rec
 
     Args:
         student: Its network must be in training mode.
-        place: Holds the batch and the learning rate.
+        place: Holds the batch and the learning rates.
         num_samples: B, of the batch.
         recipe: Precision, conventions, momentum and weight decay.
     """
     gradients = _gradients(student, place, num_samples=num_samples, recipe=recipe)
-    _update(student.parameters, list(gradients), student.momenta, learning_rate=place.learning_rate, recipe=recipe)
+    _update(student.parameters, list(gradients), student.momenta, learning_rate=student.learning_rate, recipe=recipe)
 
 
 def _gradients(

@@ -3,7 +3,7 @@
 Shape suffixes: G = students.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Final
 
@@ -43,6 +43,14 @@ class FlatTensors:
         """Copy one student's tensors in; others that are given are passed over."""
         for name, num_rows in self._num_rows.items():
             self.named[name][place, :num_rows] = tensors[name]
+
+    def are_of(self, places: Sequence[int]) -> Tensor:
+        """Return which of ``numbers`` are of these students, as a mask of the same shape."""
+        mask = torch.zeros_like(self.numbers, dtype=torch.bool)
+        sizes = [tensor.numel() for tensor in self.named.values()]
+        for part, tensor in zip(mask[: sum(sizes)].split(sizes), self.named.values(), strict=True):
+            part.view(tensor.shape)[list(places)] = True
+        return mask
 
     def take(self, place: int) -> dict[str, Tensor]:
         """Return copies of one student's tensors."""

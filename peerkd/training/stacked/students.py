@@ -9,7 +9,7 @@ the rows that fill them up.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import torch
@@ -108,6 +108,7 @@ class Students:
         teacher_logits: Sequence[TeacherLogits | None],
         distillation_weights: Sequence[float],
         temperatures: Sequence[float | None],
+        learning_rates: Sequence[float | None] | None = None,
         recipe: DistillConfig,
         epochs: range,
     ) -> None:
@@ -119,6 +120,7 @@ class Students:
                 should be the same object, which is then read once.
             distillation_weights: Weight of each student's divergence, from 0 to 1.
             temperatures: T of each student; None for a control.
+            learning_rates: Of each student's first step; None for the recipe's, and None for the recipe's of all.
             recipe: Optimiser, schedule over all its epochs, and conventions.
             epochs: Those to do, counted from 0.
 
@@ -127,8 +129,10 @@ class Students:
                 student with a weight above 0 lacks teacher or temperature.
         """
         num_students = len(self._weights.named["classifier.bias"])
-        if len(distillation_weights) != num_students:
-            raise ValueError(f"distillation_weights must be {num_students}, got {len(distillation_weights)}.")
+        learning_rates = [None] * num_students if learning_rates is None else learning_rates
+        for name, each in (("distillation_weights", distillation_weights), ("learning_rates", learning_rates)):
+            if len(each) != num_students:
+                raise ValueError(f"{name} must be {num_students}, got {len(each)}.")
         objective = Objective(
             teacher_logits=teacher_logits,
             distillation_weights=distillation_weights,
@@ -137,6 +141,11 @@ class Students:
             dtype=self._dtype,
         )
         num_steps = recipe.epochs * samples.num_batches
+        places_of_rate: dict[float | None, list[int]] = {}
+        for place, rate in enumerate(learning_rates):
+            places_of_rate.setdefault(rate, []).append(place)
+        first, *others = places_of_rate
+        are_others = [self._weights.are_of(places_of_rate[rate]) for rate in others]
         # Not inference_mode: the batches are kept, and other students may be trained on them by autograd.
         with torch.no_grad():
             for epoch in epochs:
@@ -147,7 +156,11 @@ class Students:
                     num_rows_filled_up = logits_GJB.shape[1] - self._num_classes
                     self._networks.backward(F.pad(grad_GKB, (0, 0, 0, num_rows_filled_up)))
                     step = epoch * samples.num_batches + index
-                    self._step(learning_rate_at(step, num_steps=num_steps, recipe=recipe), recipe)
+                    first_now, *others_now = (
+                        learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=rate)
+                        for rate in (first, *others)
+                    )
+                    self._step(first_now, zip(others_now, are_others, strict=True), recipe)
 
     @torch.no_grad()
     def logits(self, images_NCHW: Tensor) -> Tensor:
@@ -165,8 +178,14 @@ class Students:
         """Return the momentum of each of one student's parameters, by name, copied."""
         return self._momenta.take(place)
 
-    def _step(self, learning_rate: float, recipe: DistillConfig) -> None:
-        """Do what ``torch.optim.SGD`` does, for all parameters of all students at once."""
+    def _step(self, learning_rate: float, others: Iterable[tuple[float, Tensor]], recipe: DistillConfig) -> None:
+        """Do what ``torch.optim.SGD`` does, for all parameters of all students at once.
+
+        Args:
+            learning_rate: Of this step.
+            others: Of students with other rates: the rate, and which numbers are theirs.
+            recipe: Momentum and weight decay.
+        """
         weights, gradients, momenta = self._weights.numbers, self._gradients.numbers, self._momenta.numbers
         if recipe.weight_decay:
             gradients.add_(weights, alpha=recipe.weight_decay)
@@ -174,4 +193,9 @@ class Students:
             momenta.mul_(recipe.momentum).add_(gradients)
             # The gradients are written anew in every step.
             gradients = gradients.add_(momenta, alpha=recipe.momentum) if recipe.nesterov else momenta
+        # For all numbers with each rate, since a product and a sum are rounded once here and twice elsewhere: a student
+        # must end in the same bits whatever the rates beside it.
+        moved = [(are_theirs, weights.add(gradients, alpha=-rate)) for rate, are_theirs in others]
         weights.add_(gradients, alpha=-learning_rate)
+        for are_theirs, with_their_rate in moved:
+            torch.where(are_theirs, with_their_rate, weights, out=weights)

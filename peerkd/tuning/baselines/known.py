@@ -134,4 +134,4 @@ def _matched(space: Space, earlier: Sequence[Earlier]) -> FloatArray:
 def _recipe(space: Space, place: int) -> tuple[object, ...]:
     # Not by alpha, which may weigh the other term there.
     setting = space.settings[place]
-    return setting.transfer_set, setting.temperature, setting.distillation_weight
+    return setting.transfer_set, setting.temperature, setting.distillation_weight, setting.learning_rate

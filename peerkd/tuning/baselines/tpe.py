@@ -15,7 +15,8 @@ from peerkd.tuning.baselines.script import Script, Scripted
 from peerkd.tuning.protocol import Ask, Earlier
 from peerkd.tuning.space import Space
 
-_Name: TypeAlias = tuple[str, float, float]
+_Name: TypeAlias = tuple[str | float | None, ...]
+"""Of a setting: its values on the axes."""
 
 _AXES: Final = ("transfer_set", "temperature", "alpha")
 
@@ -26,9 +27,10 @@ _MAX_REPEATS: Final = 10
 def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
     """Return the tuner.
 
-    Each turn of a pair is a whole trial of what its study suggests, by categories of transfer set, temperature and
-    alpha; the pairs have their turns in a random order, and as Optuna has it the first ten of a pair are random. A
-    pair has the best that it tried, or is left; one that had no turn yet has what did best on those that had.
+    Each turn of a pair is a whole trial of what its study suggests, by categories of transfer set, temperature, alpha
+    and, where there are several, learning rate; the pairs have their turns in a random order, and as Optuna has it the
+    first ten of a pair are random. A pair has the best that it tried, or is left; one that had no turn yet has what did
+    best on those that had.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     known = Known(space, earlier)
@@ -38,10 +40,12 @@ def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
 
 def _study(known: Known, pair: int, seed: int) -> Script:
     space = known.space
-    names: list[_Name] = [(setting.transfer_set, setting.temperature, setting.alpha) for setting in space.settings]
+    has_rates = len({setting.learning_rate for setting in space.settings}) > 1
+    axes = (*_AXES, "learning_rate") if has_rates else _AXES
+    names: list[_Name] = [tuple(getattr(setting, axis) for axis in axes) for setting in space.settings]
     distributions: dict[str, BaseDistribution] = {
         axis: CategoricalDistribution(tuple(dict.fromkeys(name[place] for name in names)))
-        for place, axis in enumerate(_AXES)
+        for place, axis in enumerate(axes)
     }
     place_of_name = {name: place for place, name in enumerate(names)}
     gains: dict[_Name, float] = {}
@@ -50,13 +54,13 @@ def _study(known: Known, pair: int, seed: int) -> Script:
     left = generator(seed, "tuner", "tpe", "left", pair).permutation(len(names)).tolist()
     while left:
         trial = _new_suggestion(study, distributions, place_of_name, gains)
-        name = names[left[0]] if trial is None else _name(trial)
+        name = names[left[0]] if trial is None else _name(trial, axes)
         ask = Ask(pair, place_of_name[name], space.num_epochs)
         left.remove(ask.setting)
         yield [ask]
         gains[name] = known.gain(ask)
         if trial is None:
-            params = dict(zip(_AXES, name, strict=True))
+            params = dict(zip(axes, name, strict=True))
             study.add_trial(create_trial(params=params, distributions=distributions, value=gains[name]))
         else:
             study.tell(trial, gains[name])
@@ -72,7 +76,7 @@ def _new_suggestion(
     """Return a suggestion of what the pair can try and did not try yet; None if none comes."""
     for _ in range(_MAX_REPEATS):
         trial = study.ask(distributions)
-        name = _name(trial)
+        name = _name(trial, tuple(distributions))
         if name in gains:
             # As Optuna would have it, were it measured again: what is suggested often weighs more.
             study.tell(trial, gains[name])
@@ -83,5 +87,5 @@ def _new_suggestion(
     return None
 
 
-def _name(trial: Trial) -> _Name:
-    return trial.params["transfer_set"], trial.params["temperature"], trial.params["alpha"]
+def _name(trial: Trial, axes: Sequence[str]) -> _Name:
+    return tuple(trial.params[axis] for axis in axes)

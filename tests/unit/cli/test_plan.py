@@ -89,3 +89,20 @@ def test_rates_are_measured_in_a_process_of_their_own(peerkd) -> None:
 )
 def test_times_are_told_in_units_that_people_use(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_learning_rates_multiply_settings_and_controls(peerkd) -> None:
+    rates = ("--set", "sweep.learning_rates=[0.005,0.02,0.08]")
+    one, three = (peerkd("plan", "jointkd", "--no-measure", *options) for options in ((), rates))
+    assert value(three, "learning rates") == "3"
+    assert "0.005, 0.02, 0.08" in three.out
+    assert "learning rates" not in one.out
+    assert value(three, "settings a pair") == "180"
+    assert value(three, "trials") == f"{3 * 5_590:,}"
+    assert "570 of them controls" in three.out
+    num_samples = [int(value(each, "distillation").replace(",", "")) for each in (one, three)]
+    assert num_samples[1] == 3 * num_samples[0]
+    # Nor is a rate that is not among those given left out: controls and the default have it.
+    other = peerkd("plan", "jointkd", "--no-measure", "--set", "sweep.learning_rates=[0.1]")
+    assert value(other, "settings a pair") == "63"
+    assert "380 of them controls" in other.out

@@ -127,6 +127,17 @@ def test_choices_may_stop_after_any_epoch(peerkd, sweeps: list[str], tables: lis
     assert rows_of(choosing)[0][4:6] == rows_of(plain)[0][4:6] == ["0.00", "100.00"]
 
 
+def test_sweeps_at_several_learning_rates_are_replayed(peerkd, tmp_path: Path) -> None:
+    pq.write_table(Study(**SMALL, learning_rates=(0.02, 0.1), by_epoch=True).table, tmp_path / "trials.parquet")
+    outcome = peerkd("tune", "--replay", "trials.parquet", "--budget", "0.3", "--seeds", "1")
+    assert (outcome.exit_code, outcome.err.split(", got")[-1]) == (2, " none.\n")
+    outcome = peerkd(
+        *("tune", "--replay", "trials.parquet", "--budget", "0.3", "--seeds", "1", "--default-learning-rate", "0.02")
+    )
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert [row[0] for row in rows_of(outcome)] == list(TUNERS)
+
+
 def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str]) -> None:
     command = ("tune", "--replay", "a", "--tuner", "successive_halving", "--budget", "1", "--seeds", "1")
     plain, augmented = (float(rows_of(peerkd(*command, *more))[0][5]) for more in ((), ("--augmented",)))

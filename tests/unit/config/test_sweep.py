@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from peerkd.config.resolve import to_yaml
 from peerkd.config.sweep import SweepConfig
 
 
@@ -22,6 +23,8 @@ def refusal(values: dict[str, Any]) -> str:
         ({"temperatures": [1.0, -2.0]}, "temperatures[1] must be greater than 0, got -2.0."),
         ({"temperatures": []}, "temperatures must have at least 1 item, got []."),
         ({"temperatures": [2, 2.0]}, "temperatures must not repeat a value, got [2.0, 2.0]."),
+        ({"learning_rates": [0]}, "learning_rates[0] must be greater than 0, got 0."),
+        ({"learning_rates": [0.1, 0.02, 0.1]}, "learning_rates must not repeat a value, got [0.1, 0.02, 0.1]."),
         ({"transfer_sets": []}, "transfer_sets must have at least 1 item, got []."),
         ({"transfer_sets": ["both", "both"]}, "transfer_sets must not repeat a value, got ['both', 'both']."),
         (
@@ -53,3 +56,15 @@ def test_the_untuned_default_is_compared_on_the_first_transfer_set_unless_told_o
     assert config.resolved_default_transfer_set == "both"
     told = SweepConfig.from_mapping({"transfer_sets": ["both", "teacher"], "default_transfer_set": "teacher"})
     assert told.resolved_default_transfer_set == "teacher"
+
+
+def test_rates_are_written_where_there_are_any_and_a_config_from_before_there_were_stays_what_it_was() -> None:
+    before = [
+        *("temperatures", "alphas", "transfer_sets", "selection_metric", "default_transfer_set"),
+        "validate_every_epoch",
+    ]
+    assert list(SweepConfig().model_dump(mode="json")) == list(SweepConfig().model_dump()) == before
+    assert to_yaml(SweepConfig()).count("learning_rates: []") == 1
+    config = SweepConfig.from_mapping({"learning_rates": [0.1, 1]})
+    assert SweepConfig.from_json(config.to_json()) == config
+    assert config.model_dump(mode="json", include={"learning_rates"}) == {"learning_rates": [0.1, 1.0]}

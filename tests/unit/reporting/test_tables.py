@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from peerkd.reporting.findings import compute_findings
+from peerkd.reporting.html import render
 from peerkd.reporting.tables import metrics, pairs_csv, summary, terminal_summary
 from tests.tables import Study
 
@@ -56,3 +57,49 @@ def test_the_terminal_shows_at_most_eighteen_lines_of_eighty_columns(which, stud
     assert 12 <= len(lines) <= 18
     assert max(map(len, lines)) <= 80
     assert "nan" not in "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def with_rates():
+    study = Study(num_peers=5, temperatures=(1.0, 4.0), alphas=(0.5, 0.9), learning_rates=(0.005, 0.02, 0.08))
+    return study, compute_findings(study.table, study.facts)
+
+
+def test_settings_name_their_learning_rate_where_there_are_several(with_rates, findings):
+    study, found = with_rates
+    rows = list(csv.DictReader(io.StringIO(pairs_csv(found))))
+    assert [float(row["learning_rate"]) for row in rows] == [
+        found.settings.learning_rate[pair] for pair in np.ndindex(5, 5) if pair[0] != pair[1]
+    ]
+    assert "learning_rate" not in pairs_csv(findings)
+    assert sum(found.counts.learning_rate.values()) == 20
+    assert list(found.counts.learning_rate) == [0.005, 0.02, 0.08]
+    flat = summary(found, study.facts)
+    assert flat["default_setting"] == "transfer set student, T=1, alpha=0.5, learning rate 0.02"
+    assert str(flat["single_setting"]).endswith(f"learning rate {found.single.learning_rate:g}")
+
+
+def test_the_page_and_the_terminal_tell_the_learning_rates(with_rates, study, findings):
+    swept, found = with_rates
+    page, text = render(found, swept.facts), terminal_summary(found, swept.facts)
+    assert "learning rate 0.005, 0.02, 0.08; transfer set student, teacher, both." in page
+    assert "The best temperature, alpha and learning rate are not the default" in page
+    assert "<figcaption>Learning rate</figcaption>" in page
+    chosen = found.settings
+    assert f"<small>{chosen.transfer_set[0, 1]}, {chosen.learning_rate[0, 1]:g}</small>" in page
+    assert "pairs away from T=1, alpha=0.5, learning rate 0.02: " in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "earning rate<" not in render(findings, study.facts)
+
+
+def test_what_the_teacher_brings_is_told_against_the_same_rate(with_rates):
+    study, found = with_rates
+    rows = {
+        (row["student"], row["teacher"], row["transfer_set"], row["learning_rate"]): row["test_global_gain"]
+        for row in study.table.to_pylist()
+        if row["distillation_weight"] == 0
+    }
+    for student, teacher in ((0, 1), (3, 2), (4, 0)):
+        name, rate = str(found.settings.transfer_set[student, teacher]), found.settings.learning_rate[student, teacher]
+        whose = None if name == "student" else teacher
+        assert found.gain_from_data[student, teacher] == rows[student, whose, name, rate]

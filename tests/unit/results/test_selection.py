@@ -179,3 +179,31 @@ def test_the_choice_is_that_of_looking_through_all_rows_for_every_pair(transfer_
         default = table.slice(int(choice.default[student, teacher]), 1).to_pylist()[0]
         assert (default["student"], default["teacher"]) == (student, teacher)
         assert (default["transfer_set"], default["temperature"]) == (default_set, 1.0)
+
+
+def test_a_rate_of_its_own_is_a_change_and_the_default_is_at_the_recipes():
+    table = two_peers(
+        trial(1.0, 0.5, 0.7, learning_rate=0.1),
+        trial(1.0, 0.5, 0.6, learning_rate=0.02),
+        trial(4.0, 0.5, 0.7, learning_rate=0.02),
+        trial(4.0, 0.5, 0.7, learning_rate=0.1),
+        control(learning_rate=0.02, validation_global_accuracy_after=0.6),
+        control(learning_rate=0.1, validation_global_accuracy_after=0.65),
+        learning_rate=0.02,
+    )
+    trials = candidates(table, metric="global_accuracy", default_learning_rate=0.02)
+    choice = choose(trials, default_transfer_set="student")
+    assert row_of(table, choice.default)["learning_rate"] == 0.02
+    # Of one change each, the first in table order.
+    chosen = row_of(table, choice.chosen)
+    assert (chosen["temperature"], chosen["learning_rate"]) == (1.0, 0.1)
+    assert row_of(table, choice.control)["learning_rate"] == 0.1
+    single = choose_single(trials, default_transfer_set="student")
+    assert (single.temperature, single.learning_rate) == (1.0, 0.02)
+
+
+def test_a_default_at_another_rate_is_no_default():
+    table = two_peers(trial(1.0, 0.5, 0.7, learning_rate=0.1), learning_rate=0.1)
+    trials = candidates(table, metric="global_accuracy", default_learning_rate=0.02)
+    with pytest.raises(ValueError, match="must have a trial of the default on student"):
+        choose(trials, default_transfer_set="student")

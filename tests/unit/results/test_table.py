@@ -229,3 +229,44 @@ def test_what_is_no_table_of_trials_is_not_read(tmp_path):
 def test_bits_may_come_in_hexadecimal_as_a_journal_holds_them():
     (bits,) = assemble([record(test_correct_bits="f00a")])["test_correct_bits"].to_pylist()
     assert bits == b"\xf0\x0a"
+
+
+def with_rates(**changes):
+    """A trial and a control at two rates, the faster first."""
+    return [
+        make(learning_rate=rate, **changes, test_global_accuracy_after=0.5 + rate + more)
+        for rate in (0.1, 0.02)
+        for make, more in ((record, 0.2), (control, 0.1))
+    ]
+
+
+def test_a_trial_is_compared_with_the_control_at_its_own_rate():
+    table = assemble(with_rates())
+    assert table["learning_rate"].to_pylist() == [0.02, 0.1, 0.02, 0.1]
+    assert table["distillation_weight"].to_pylist() == [0.0, 0.0, 0.5, 0.5]
+    assert table["test_global_gain_from_data"].to_pylist() == pytest.approx([0.12, 0.2, 0.12, 0.2])
+    assert table["test_global_gain_from_teacher"].to_pylist() == pytest.approx([0, 0, 0.1, 0.1])
+
+
+def test_the_same_trial_at_one_rate_twice_is_refused():
+    with pytest.raises(ValueError, match=r"got two with student 0, .* alpha 0.5, learning_rate 0.1\."):
+        assemble([record(learning_rate=0.1), record(learning_rate=0.1)])
+    with pytest.raises(ValueError, match=r"got two with student 0, .* alpha 0.5\."):
+        assemble([record(), record()])
+
+
+def test_rates_are_a_column_of_the_file_only_where_there_are_any(tmp_path):
+    path = tmp_path / "trials.parquet"
+    for table, has_rates in ((assemble(with_rates()), True), (assemble([record(), control()]), False)):
+        write_table(table, path)
+        assert ("learning_rate" in pq.read_schema(path).names) == has_rates
+        assert pq.read_schema(path).names == [n for n in TRIALS_SCHEMA.names if has_rates or n != "learning_rate"]
+        assert read_table(path).equals(table)
+        with mapped_table(path) as mapped:
+            assert mapped.equals(table)
+        assert fingerprint_file(path) == fingerprint(table)
+
+
+def test_the_fingerprint_sees_rates():
+    tables = [assemble([record(**changes)]) for changes in ({}, {"learning_rate": 0.1}, {"learning_rate": 0.2})]
+    assert len({fingerprint(table) for table in tables}) == 3

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
@@ -291,6 +292,8 @@ def test_bad_values_are_refused_in_one_sentence(override, sentence):
         ("tune.max_own_drop=0.1", True),
         ("tune.chooses_epochs=true", True),
         ("sweep.default_transfer_set=both", True),
+        ("sweep.learning_rates=[0.02]", True),
+        ("sweep.learning_rates=[]", False),
         ("sweep.default_transfer_set=student", False),
         ("compute.num_workers=7", False),
         ("name=another", False),
@@ -300,3 +303,67 @@ def test_the_key_has_all_that_changes_the_study_and_nothing_else(trained, overri
     (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
     peers = FilesystemStore(trained).find(f"pretrain_peers/{folder.name}")
     assert (tune_pairs.key(config(override), peers) != tune_pairs.key(config(), peers)) == is_other
+
+
+RATES = "sweep.learning_rates=[0.005,0.1] sweep.temperatures=[4] sweep.alphas=[0.9] sweep.transfer_sets=[student,both]"
+
+
+@pytest.fixture(scope="module")
+def at_rates(tuned):
+    return tuned(f"{RATES} distill.epochs=2")
+
+
+def test_the_learning_rate_is_tuned_too(at_rates):
+    # The default has the recipe's.
+    assert {row["learning_rate"] for row in at_rates.trials} == {0.005, 0.02, 0.1}
+    chosen = {row["learning_rate"] for row in at_rates.choices if row["decision"] == "distil"}
+    assert chosen <= {0.005, 0.02, 0.1}
+    assert chosen
+    assert all(row["learning_rate"] is None for row in at_rates.choices if row["decision"] == "leave")
+    best = {}
+    for row in at_rates.trials:
+        best.setdefault((row["student"], row["teacher"]), {})[(*identity(row), row["learning_rate"])] = row[
+            "validation_global_gain"
+        ]
+    for row in at_rates.choices:
+        if row["decision"] == "distil":
+            pair = row["student"], row["teacher"]
+            assert best[pair][(*identity(row), row["learning_rate"])] == pytest.approx(row["validation_gain"])
+
+
+def test_rates_are_a_column_of_the_tables_only_where_there_are_any(study, at_rates):
+    for each, has_rates in ((study, False), (at_rates, True)):
+        folder = each.store.fetch(each.manifest.key)
+        for name in (tune_pairs.TRIALS_NAME, tune_pairs.CHOICES_NAME):
+            assert ("learning_rate" in pq.read_schema(folder / name).names) == has_rates
+
+
+def test_whole_trials_at_several_rates_are_those_of_the_sweep(at_rates, trained):
+    from peerkd.stages import distill_pairs
+    from peerkd.stages.work import distill_pairs as sweep
+
+    store, settings = FilesystemStore(trained), config(f"{RATES} distill.epochs=2")
+    (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
+    peers = store.find(f"pretrain_peers/{folder.name}")
+    sweep.perform(settings.to_json(), {"peers": peers}, store, Worker())
+    path = store.fetch(distill_pairs.key(settings, peers)) / distill_pairs.TABLE_NAME
+    rows = read_table(path).to_pylist()
+    controls = [row["learning_rate"] for row in rows if row["distillation_weight"] == 0]
+    # Of four students on their own data, and of twelve pairs.
+    assert {rate: controls.count(rate) for rate in controls} == dict.fromkeys((0.005, 0.02, 0.1), 4 + 12)
+    assert len(rows) == len(controls) + 12 * 2 * 3
+    swept = {(*identity(row), row["learning_rate"]): row for row in rows}
+    names = [name for name in at_rates.trials[0] if name != "seconds" and "gain_from" not in name]
+    whole = [row for row in at_rates.trials if row["epochs"] == 2]
+    assert whole
+    for row in whole:
+        assert [row[name] for name in names] == [swept[(*identity(row), row["learning_rate"])][name] for name in names]
+
+
+def test_the_report_of_a_study_names_learning_rates(at_rates):
+    settings = config(f"{RATES} distill.epochs=2")
+    folder = at_rates.store.fetch(report_choices.report(settings, at_rates.manifest, at_rates.store).key)
+    (header, *lines) = (folder / "plan.csv").read_text().splitlines()
+    place = header.split(",").index("learning_rate")
+    assert {line.split(",")[place] for line in lines} <= {"0.005", "0.02", "0.1"}
+    assert ", learning rate " in (folder / "summary.txt").read_text()

@@ -40,6 +40,7 @@ def dataset(size: SourceSize) -> RawDataset:
         f"{ALL_SETS} partition.num_peers=3 partition.quantity_skew.kind=dirichlet",
         "partition.num_peers=6 partition.own_evaluation=held_out partition.label_skew.kind=iid",
         "partition.num_peers=2 data.max_train_samples=1000",
+        f"{ALL_SETS} partition.num_peers=4 sweep.learning_rates=[0.005,0.1]",
     ],
 )
 def test_the_numbers_are_those_of_the_real_partition(overrides: str, size: SourceSize) -> None:

@@ -30,6 +30,14 @@ def test_a_multistep_rate_falls_at_each_milestone():
     assert values == pytest.approx([0.4] * 4 + [0.04] * 2 + [0.004] * 2)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "multistep"])
+def test_a_schedule_scales_with_a_rate_of_ones_own(schedule):
+    recipe = RecipeConfig(learning_rate=0.4, schedule=schedule)
+    of_ones_own = [learning_rate_at(step, num_steps=8, recipe=recipe, learning_rate=0.05) for step in range(8)]
+    assert of_ones_own == [rate / 8 for rate in rates(schedule=schedule)]
+    assert learning_rate_at(3, num_steps=8, recipe=recipe, learning_rate=0.4) == rates(schedule=schedule)[3]
+
+
 def test_a_step_is_that_of_sgd_with_nesterov_momentum_and_weight_decay():
     layer = torch.nn.Linear(1, 1, bias=False)
     weight = layer.weight.item()

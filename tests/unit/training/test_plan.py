@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
+from peerkd.training.inputs import state_name
 from peerkd.training.plan import Setting, Trial, Unit, plan, record_identity, set_owners, settings, without
 
 TRANSFER_SETS = ["student", "teacher", "both", "public", "public_unlabelled"]
@@ -15,12 +16,18 @@ def experiment(**overrides: object) -> ExperimentConfig:
     return resolve(JOINTKD, preset="digits", overrides=pairs.replace(", ", ","))
 
 
+RATES = st.lists(st.sampled_from([0.01, 0.02, 0.1]), unique=True)
+
+
 def enumerated(config: ExperimentConfig) -> list[Unit]:
     """All units, made one after another by going through all pairs: what the plan makes when asked."""
     peers = range(config.partition.num_peers)
     pairs = [(student, teacher) for student in peers for teacher in peers if student != teacher]
     weighs_distillation = config.distill.conventions.alpha_weighs == "distillation"
-    control = Setting(None, 0.0 if weighs_distillation else 1.0, 0.0)
+    rates = (
+        sorted({*config.sweep.learning_rates, config.distill.learning_rate}) if config.sweep.learning_rates else [None]
+    )
+    controls = [Setting(None, 0.0 if weighs_distillation else 1.0, 0.0, rate) for rate in rates]
     units = []
     for transfer_set in config.sweep.transfer_sets:
         groups: dict[tuple[tuple[int, ...], int | None], list[Trial]] = {}
@@ -34,7 +41,9 @@ def enumerated(config: ExperimentConfig) -> list[Unit]:
             controlled = [] if transfer_set == "public_unlabelled" else pairs
         for student, teacher in controlled:
             owners = set_owners(transfer_set, student=student, teacher=student if teacher is None else teacher)
-            groups.setdefault((owners, None), []).append(Trial(student, teacher, transfer_set, control))
+            groups.setdefault((owners, None), []).extend(
+                Trial(student, teacher, transfer_set, control) for control in controls
+            )
         units += [Unit(owners=owners, teacher=teacher, trials=tuple(t)) for (owners, teacher), t in groups.items()]
     return sorted(units, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
 
@@ -56,13 +65,17 @@ def test_the_digits_sweep_has_every_setting_of_every_ordered_pair_and_190_contro
     transfer_sets=st.lists(st.sampled_from(TRANSFER_SETS), min_size=1, unique=True),
     alphas=st.lists(st.sampled_from([0, 0.25, 0.5, 1]), min_size=1, unique=True),
     alpha_weighs=st.sampled_from(["distillation", "cross_entropy"]),
+    rates=RATES,
 )
-def test_no_trial_is_planned_twice_and_each_pair_has_each_setting(num_peers, transfer_sets, alphas, alpha_weighs):
+def test_no_trial_is_planned_twice_and_each_pair_has_each_setting(
+    num_peers, transfer_sets, alphas, alpha_weighs, rates
+):
     config = experiment(
         partition__num_peers=num_peers,
         partition__public_fraction=0.1,
         sweep__transfer_sets=transfer_sets,
         sweep__alphas=alphas,
+        sweep__learning_rates=rates,
         distill__conventions__alpha_weighs=alpha_weighs,
     )
     sweep = trials(config)
@@ -84,15 +97,17 @@ def test_no_trial_is_planned_twice_and_each_pair_has_each_setting(num_peers, tra
     num_peers=st.integers(2, 7),
     transfer_sets=st.lists(st.sampled_from(TRANSFER_SETS), min_size=1, unique=True),
     alpha_weighs=st.sampled_from(["distillation", "cross_entropy"]),
+    rates=RATES,
     part=st.tuples(st.integers(-40, 40), st.integers(-40, 40), st.sampled_from([1, 1, 2, -1])),
 )
 def test_units_that_are_made_when_asked_for_are_those_of_going_through_all_pairs(
-    num_peers, transfer_sets, alpha_weighs, part
+    num_peers, transfer_sets, alpha_weighs, rates, part
 ):
     config = experiment(
         partition__num_peers=num_peers,
         partition__public_fraction=0.1,
         sweep__transfer_sets=transfer_sets,
+        sweep__learning_rates=rates,
         distill__conventions__alpha_weighs=alpha_weighs,
     )
     planned, units = plan(config), enumerated(config)
@@ -170,3 +185,37 @@ def test_a_record_has_the_identity_of_its_trial():
         "seconds": 0.1,
     }
     assert record_identity(record) == trial.identity
+    assert record_identity(record | {"learning_rate": 0.1}) == (*trial.identity, 0.1)
+
+
+def test_every_setting_and_the_controls_are_tried_at_every_rate_and_the_default_at_the_recipes():
+    config = experiment(
+        partition__num_peers=2,
+        sweep__transfer_sets=["student"],
+        sweep__temperatures=[4],
+        sweep__alphas=[0.9],
+        sweep__learning_rates=[0.1, 0.005],
+        distill__learning_rate=0.02,
+    )
+    assert [trial.setting for trial in trials(config) if trial[:2] == (0, 1)] == [
+        Setting(4.0, 0.9, 0.9, 0.005),
+        Setting(1.0, 0.5, 0.5, 0.02),
+        Setting(4.0, 0.9, 0.9, 0.1),
+    ]
+    assert [trial.setting for trial in trials(config) if trial[:2] == (0, None)] == [
+        Setting(None, 0.0, 0.0, rate) for rate in (0.005, 0.02, 0.1)
+    ]
+
+
+def test_without_rates_trials_are_what_they_were_before_there_were_any():
+    config = experiment()
+    assert "learning_rates" not in config.sweep.model_dump() | config.sweep.model_dump(mode="json")
+    trial = plan(config)[0].trials[0]
+    assert trial.setting == (1.0, 0.1, 0.1, None)
+    assert trial.identity == (trial.student, trial.teacher, trial.transfer_set, 1.0, 0.1)
+    assert (
+        state_name(trial, num_epochs=2)
+        == f"{trial.student:04d}-{trial.teacher:04d}-{trial.transfer_set}-1.0-0.1-2.safetensors"
+    )
+    with_rate = trial._replace(setting=trial.setting._replace(learning_rate=0.02))
+    assert state_name(with_rate, num_epochs=2) == state_name(trial, num_epochs=2).replace("-2.", "-0.02-2.")

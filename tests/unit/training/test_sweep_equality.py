@@ -20,6 +20,24 @@ CPU = torch.device("cpu")
 NUM_EXAMPLES = 12
 
 
+RATES = (0.005, 0.05)
+"""Beside the recipe's 0.02."""
+
+
+def planned(tiny) -> list[Unit]:
+    """The units of the experiment, each with trials at several learning rates."""
+    sweep = tiny.config.sweep.model_copy(update={"learning_rates": RATES})
+    units = list(plan(tiny.config.model_copy(update={"sweep": sweep})))
+    # Trials without a rate of their own have the recipe's.
+    written = {_key(unit): unit.trials for unit in plan(tiny.config)}
+    return [replace(unit, trials=unit.trials + written[_key(unit)]) for unit in units]
+
+
+def _key(unit: Unit) -> tuple[object, ...]:
+    trial = unit.trials[0]
+    return unit.owners, unit.teacher, trial.student, trial.teacher, trial.transfer_set
+
+
 def opened(tiny, folder: Path, *, size: int = 1, precision: str = "float32") -> Sweep:
     config = tiny.config.model_copy(update={"distill": tiny.config.distill.model_copy(update={"precision": precision})})
     sweep = Sweep(replace(tiny.sweep_inputs, config=config, states_folder=folder), device=CPU)
@@ -86,7 +104,7 @@ def tasks(draw: st.DrawFn, units: list[Unit]) -> list[Unit]:
 @settings(max_examples=NUM_EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_trial_is_the_same_whatever_is_done_beside_it(tiny, alone: Alone, data: st.DataObject) -> None:
-    chosen = data.draw(tasks(list(plan(tiny.config))))
+    chosen = data.draw(tasks(planned(tiny)))
     size, is_cut = data.draw(st.sampled_from(SIZES)), data.draw(st.booleans())
     with TemporaryDirectory() as name:
         sweep = opened(tiny, Path(name), size=size, precision=alone.precision)
@@ -104,7 +122,7 @@ def test_a_trial_is_the_same_whatever_is_done_beside_it(tiny, alone: Alone, data
 @settings(max_examples=NUM_EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_trial_is_the_same_beside_those_of_other_teachers(tiny, alone: Alone, data: st.DataObject) -> None:
-    units = [unit for unit in plan(tiny.config) if unit.teacher is not None]
+    units = [unit for unit in planned(tiny) if unit.teacher is not None]
     owners = data.draw(st.sampled_from(sorted({unit.owners for unit in units})))
     together = [
         Unit(
@@ -128,6 +146,16 @@ def test_a_trial_is_the_same_beside_those_of_other_teachers(tiny, alone: Alone, 
         for unit, trial in asked:
             assert records[trial.identity] == alone.record(unit, trial)
             assert_same_state(*(state_path(each, trial, num_epochs=2) for each in (Path(name), alone.folder)))
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_a_rate_that_is_written_out_is_that_of_the_recipe(tiny, tmp_path: Path, size: int) -> None:
+    rate = tiny.config.distill.learning_rate
+    for unit in (next(unit for unit in plan(tiny.config) if unit.trials[0].student == peer) for peer in range(3)):
+        at_rate = tuple(trial._replace(setting=trial.setting._replace(learning_rate=rate)) for trial in unit.trials)
+        wanted = done(opened(tiny, tmp_path, size=size), unit)
+        got = done(opened(tiny, tmp_path, size=size), replace(unit, trials=at_rate))
+        assert list(got.values()) == [{**record, "learning_rate": rate} for record in wanted.values()]
 
 
 def test_what_cannot_be_done_together_is_refused(tiny, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:
     values_QA = PairBasis.centred(experience.feature_names, experience.centres_AF).values(space)
     grid = (experience.mean_G + values_QA @ experience.regression_AG).reshape(len(values_QA), 3, 3, 2, EPOCHS)
     expected = experience.expected(space, rungs(space)).reshape(len(values_QA), EPOCHS, NUM_SETTINGS)
-    for place, (transfer_set, temperature, alpha, _) in enumerate(SETTINGS):
+    for place, (transfer_set, temperature, alpha, *_) in enumerate(SETTINGS):
         of_setting = grid[
             :,
             experience.transfer_sets.index(transfer_set),
@@ -64,7 +64,7 @@ def test_the_regression_is_that_of_a_ridge_on_compressed_gains(experience: Exper
     points = np.concatenate([compress(each.gains_QSE[:, SETTINGS.index(SETTINGS[0]), 0]) for each in sweeps])
     ridge = values.T @ values + 5.0 * np.eye(values.shape[1])
     wanted = np.linalg.solve(ridge, values.T @ (points - points.mean()))
-    assert SETTINGS[0] == ("student", 1.0, 0.1, 0.1)
+    assert SETTINGS[0] == ("student", 1.0, 0.1, 0.1, None)
     np.testing.assert_allclose(experience.regression_AG[:, 0], wanted, atol=1e-9)
     assert experience.mean_G[0] == pytest.approx(points.mean())
 
@@ -128,6 +128,20 @@ def test_it_covers_what_was_swept_and_little_more(experience: Experience) -> Non
     assert not experience.covers(with_settings(space, SettingOnSet("public", 1.0, 0.5, 0.5)))
     assert not experience.covers(replace(space, feature_names=("agreement",)))
     assert not experience.covers(replace(space, has_global_gains=False))
+
+
+def test_it_knows_one_learning_rate_and_covers_no_more(experience: Experience) -> None:
+    space, _ = network(seed=1)
+    slow, fast = (SettingOnSet("both", 4.0, 0.5, 0.5, rate) for rate in (0.02, 0.1))
+    assert experience.covers(with_settings(space, slow, slow._replace(alpha=0.1, distillation_weight=0.1)))
+    assert not experience.covers(with_settings(space, slow, fast))
+    spread = replace(sweep(2), space=with_settings(sweep(2).space, *_at_two_rates()))
+    with pytest.raises(ValueError, match=r"All tables must have one learning rate, got several in "):
+        learn([spread, spread], provenance="")
+
+
+def _at_two_rates() -> list[SettingOnSet]:
+    return [each._replace(learning_rate=0.02 * (1 + place % 2)) for place, each in enumerate(SETTINGS)]
 
 
 def test_it_is_written_and_read_again(experience: Experience, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The tuner on networks of peers whose gains are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from peerkd.tuning.experience import shipped
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.protocol import Ask, Earlier, Measurement
 from peerkd.tuning.space import NO_SETTING, SettingOnSet, Space
@@ -155,3 +158,27 @@ def test_a_network_of_a_hundred_peers_is_planned() -> None:
         features_QF=rng.uniform(size=(len(students), 1)),
     )
     assert len(PairTuner(space).ask(1000)) == 1000
+
+
+def at_rates(space: Space, gains: np.ndarray) -> tuple[Space, np.ndarray]:
+    """The same network at three rates: a slow one brings nothing, a fast one spoils the student."""
+    rates = {0.005: (0.1, -0.01), 0.02: (1.0, 0.0), 0.1: (1.0, -0.06)}
+    settings = [each._replace(learning_rate=rate) for rate in rates for each in SETTINGS]
+    spread = replace(space, settings=tuple(settings), num_samples_QS=np.tile(space.num_samples_QS, (1, 3)))
+    return spread, np.concatenate([factor * gains + lost for factor, lost in rates.values()], axis=1)
+
+
+def test_it_learns_which_rates_are_good_from_all_pairs_together() -> None:
+    space, gains = at_rates(*network())
+    tuner = PairTuner(space, experience=shipped())
+    spend(tuner, space, gains, share=0.1)
+    chosen = [space.settings[place].learning_rate for place in tuner.choices() if place != NO_SETTING]
+    assert chosen.count(0.02) > 0.8 * len(chosen) > 0
+    assert mean_gain(tuner, gains) > 0.6 * np.maximum(gains[:, :, -1].max(axis=1), 0).mean()
+
+
+def test_what_was_tried_at_a_rate_says_nothing_where_no_rate_is_named() -> None:
+    space, gains = network(seed=1)
+    rated, rated_gains = at_rates(space, gains)
+    plain, told = PairTuner(space), PairTuner(space, earlier=[Earlier(space=rated, gains_QS=rated_gains[:, :, -1])])
+    assert np.array_equal(told.choices(), plain.choices())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from peerkd.tuning.posterior import Foreknown, Observed, Posterior, Prior, settings_prior
+from peerkd.tuning.settings_prior import ACROSS_PAIRS, OF_ALL_PAIRS, WITHIN_PAIR, covariance
 from peerkd.tuning.space import SettingOnSet
 
 SETTINGS = tuple(
@@ -150,3 +151,13 @@ def test_earlier_experiments_move_beliefs_but_leave_room(prior: Prior, basis: np
     assert after[0][0] > before[0][0] + 2
     assert sure[1][0, 0] < after[1][0, 0] < before[1][0, 0]
     assert taught.scale == pytest.approx(1.0)
+
+
+def test_rates_that_are_near_go_together_more_than_others_and_one_rate_is_as_none() -> None:
+    setting = SETTINGS[0]
+    at_rates = [setting._replace(learning_rate=rate) for rate in (0.01, 0.02, 0.08)]
+    near, far = covariance(at_rates, WITHIN_PAIR)[0, 1:]
+    assert covariance(at_rates, WITHIN_PAIR)[0, 0] > near > far > 0
+    same = [each._replace(learning_rate=0.3) for each in SETTINGS]
+    for smoothness in (ACROSS_PAIRS, OF_ALL_PAIRS, WITHIN_PAIR):
+        assert np.array_equal(covariance(same, smoothness), covariance(SETTINGS, smoothness))

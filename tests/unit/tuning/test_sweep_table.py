@@ -153,3 +153,39 @@ def test_trials_of_different_lengths_are_refused(sweep: pa.Table, written: Calla
         load_replay(written(sweep, epochs=[2, *epochs[1:-1], 2]))
     with pytest.raises(ValueError, match="must have an accuracy after each of 4 epochs"):
         load_replay(written(sweep, epochs=[4] * len(epochs)))
+
+
+RATES = (0.005, 0.02, 0.08)
+
+
+@pytest.fixture
+def at_rates(written: Callable[..., Path]) -> Path:
+    return written(Study(**{**STUDY, "temperatures": (1.0, 4.0)}, learning_rates=RATES, by_epoch=True).table)
+
+
+def test_learning_rates_are_a_dimension_of_the_settings(at_rates: Path) -> None:
+    replay = load_replay(at_rates, default_learning_rate=0.02)
+    space = replay.space
+    assert len(space.settings) == len(set(space.settings)) == 2 * 2 * 3 * 3
+    assert {setting.learning_rate for setting in space.settings} == set(RATES)
+    assert space.settings[space.default_setting] == ("student", 1.0, 0.5, 0.5, 0.02)
+    rows = [row for row in pq.read_table(at_rates).to_pylist() if row["distillation_weight"] > 0]
+    names = ("transfer_set", "temperature", "alpha", "distillation_weight", "learning_rate")
+    assert [tuple(setting) for setting in space.settings] == [tuple(row[n] for n in names) for row in rows[:36]]
+    gains = [row["validation_global_accuracy_after"] - row["validation_global_accuracy_before"] for row in rows]
+    np.testing.assert_allclose(replay.gains_QSE[:, :, -1].ravel(), gains, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rate", "got"), [(None, "none"), (0.1, "0.1")])
+def test_of_several_rates_one_must_be_said_to_be_the_defaults(at_rates: Path, rate: float | None, got: str) -> None:
+    for load in (load_replay, load_earlier):
+        with pytest.raises(ValueError, match=r"default_learning_rate must be one of \[0.005, 0.02, 0.08\]") as caught:
+            load(at_rates, default_learning_rate=rate)
+        assert str(caught.value).endswith(f"trials.parquet, got {got}.")
+
+
+def test_of_one_rate_nothing_need_be_said(written: Callable[..., Path]) -> None:
+    path = written(Study(**STUDY, learning_rates=(0.08,), by_epoch=True).table)
+    space = load_replay(path).space
+    assert {setting.learning_rate for setting in space.settings} == {0.08}
+    assert space.settings[space.default_setting].learning_rate == 0.08

@@ -235,5 +235,7 @@ def _state(trial: Trial, *, num_epochs: int) -> str:
 
 
 def _trial(record: Record) -> Trial:
-    setting = Setting(record["temperature"], record["alpha"], record["distillation_weight"])
+    setting = Setting(
+        record["temperature"], record["alpha"], record["distillation_weight"], record.get("learning_rate")
+    )
     return Trial(record["student"], record["teacher"], record["transfer_set"], setting)

@@ -59,6 +59,7 @@ class Decided:
                 "temperature": setting and setting.temperature,
                 "alpha": setting and setting.alpha,
                 "distillation_weight": setting and setting.distillation_weight,
+                "learning_rate": setting and setting.learning_rate,
                 "num_trials": int(num_trials_Q[pair]),
                 "epochs": int(outcome.epochs_Q[pair]),
                 "validation_gain": _known(outcome.gains_Q[pair]),

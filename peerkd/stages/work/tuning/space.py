@@ -11,7 +11,7 @@ from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results import objective
 from peerkd.results.selection import default_weight
 from peerkd.results.table import TRANSFER_SETS
-from peerkd.training.plan import Setting, Trial, set_owners, settings
+from peerkd.training.plan import Setting, Trial, default_learning_rate, set_owners, settings
 from peerkd.tuning.space import SettingOnSet, Space
 
 _IDENTITY_COLUMNS: Final = ("student", "teacher")
@@ -30,7 +30,13 @@ def build_space(
     """
     grid = sorted(
         (
-            SettingOnSet(transfer_set, setting.temperature, setting.alpha, setting.distillation_weight)
+            SettingOnSet(
+                transfer_set,
+                setting.temperature,
+                setting.alpha,
+                setting.distillation_weight,
+                setting.learning_rate,
+            )
             for transfer_set in config.sweep.transfer_sets
             for setting in settings(config, transfer_set)
             if setting.temperature is not None
@@ -40,6 +46,7 @@ def build_space(
             each.distillation_weight,
             each.temperature,
             each.alpha,
+            each.learning_rate or 0.0,
         ),
     )
     pairs_Q2 = np.argwhere(~np.eye(len(num_train), dtype=bool))
@@ -48,7 +55,9 @@ def build_space(
         students_Q=pairs_Q2[:, 0],
         teachers_Q=pairs_Q2[:, 1],
         settings=tuple(grid),
-        default_setting=_default_setting(grid, config.sweep.resolved_default_transfer_set),
+        default_setting=_default_setting(
+            grid, config.sweep.resolved_default_transfer_set, default_learning_rate(config)
+        ),
         num_samples_QS=np.array(
             [
                 [
@@ -76,15 +85,16 @@ def trial_of(space: Space, *, pair: int, setting: int) -> Trial:
         int(space.students_Q[pair]),
         int(space.teachers_Q[pair]),
         chosen.transfer_set,
-        Setting(chosen.temperature, chosen.alpha, chosen.distillation_weight),
+        Setting(chosen.temperature, chosen.alpha, chosen.distillation_weight, chosen.learning_rate),
     )
 
 
-def _default_setting(grid: Sequence[SettingOnSet], transfer_set: str) -> int:
+def _default_setting(grid: Sequence[SettingOnSet], transfer_set: str, learning_rate: float | None) -> int:
     return next(
         place
         for place, each in enumerate(grid)
         if each.transfer_set == transfer_set
         and each.temperature == DEFAULT_TEMPERATURE
         and each.distillation_weight == default_weight(transfer_set)
+        and each.learning_rate == learning_rate
     )

@@ -5,7 +5,7 @@ import pytest
 from peerkd.reporting.choices.curve import curve_chart_data
 from peerkd.reporting.choices.front import front_chart_data
 from peerkd.reporting.choices.html import SECTIONS, render
-from peerkd.reporting.choices.tables import terminal_summary
+from peerkd.reporting.choices.tables import plan_csv, terminal_summary
 from tests.pages import Page
 from tests.tables import Study
 from tests.unit.reporting.choices.conftest import CURVE, FRONT, front_point, point, row
@@ -95,3 +95,26 @@ def test_a_terminal_shows_the_plan(concluded, facts):
     lines = terminal_summary(concluded, facts).splitlines()
     assert lines[0].endswith("3 of 6 ordered pairs to distil, for 4.87% of the full sweep's cost")
     assert lines[-2] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
+
+
+def test_settings_name_their_learning_rate_where_there_are_several(conclude):
+    setting = {"transfer_set": "both", "temperature": 4.0, "alpha": 0.9, "distillation_weight": 0.9}
+    rows = (
+        row(0, 1, setting={**setting, "learning_rate": 0.08}, trials=3, epochs=3, seen=0.05, predicted=0.04, test=0.03),
+        row(1, 0, predicted=0.0),
+    )
+    found = conclude(rows)
+    facts = Study(num_peers=2, learning_rates=(0.02, 0.08)).facts
+    page, text = render(found, facts), terminal_summary(found, facts)
+    assert '<th scope="col" class="num">learning rate</th>' in page
+    assert '<td class="num">0.9</td><td class="num">0.08</td>' in page
+    assert "<small>both, 0.08</small>" in page
+    assert "learning rate 0.02, 0.08; transfer set student, teacher, both; and the untuned default" in page
+    assert "peer 0 should learn from peer 1 with transfer set both, T=4, alpha=0.9, learning rate 0.08" in text
+    (header, line) = plan_csv(found).splitlines()
+    assert dict(zip(header.split(","), line.split(","), strict=True))["learning_rate"] == "0.08"
+
+
+def test_without_rates_there_is_no_column_for_them(concluded, page):
+    assert "learning_rate" not in plan_csv(concluded)
+    assert '<th scope="col" class="num">learning rate</th>' not in page

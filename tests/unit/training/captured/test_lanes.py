@@ -17,6 +17,7 @@ WANTED = st.builds(
     teacher=st.integers(3, 4),
     weight=st.sampled_from([0.0, 0.5, 1.0]),
     temperature=st.sampled_from([1.0, 4.0]),
+    learning_rate=st.sampled_from([None, 0.005, 0.1]),
 )
 
 
@@ -34,7 +35,7 @@ def test_a_trial_is_the_same_beside_others_and_after_others(groups: list[list[Wa
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_trial_in_legs_ends_where_the_whole_one_does(architecture: str, momentum: float) -> None:
     trials = Trials(architecture, momentum=momentum)
-    wanted = [Wanted(1, 2, 0.5, 2.0), Wanted(2, 1, 1.0, 4.0)]
+    wanted = [Wanted(1, 2, 0.5, 2.0), Wanted(2, 1, 1.0, 4.0, 0.07)]
     whole = trials.in_lanes(trials.lanes(), wanted)
     first = trials.in_lanes(trials.lanes(), wanted, epochs=range(1))
     # Another process may go on, in other lanes.

@@ -3,6 +3,9 @@ import torch
 
 from peerkd.training.stacked.flat import FlatTensors
 
+NUM_FILLED_UP = 6 * 3 + 6
+"""Numbers of a student in rows that fill up: a and b have 10 rows of 16."""
+
 SHAPES = {"a": torch.Size([10, 3]), "b": torch.Size([10]), "c": torch.Size([16, 5, 3, 3])}
 
 
@@ -24,5 +27,8 @@ def test_what_is_put_in_is_what_is_taken_out_and_the_rest_is_zero():
     assert taken.keys() == tensors.keys()
     assert all(torch.equal(taken[name], tensors[name]) for name in tensors)
     assert flat.numbers.count_nonzero() == sum(shape.numel() for shape in SHAPES.values())
+    is_there = flat.are_of([1])
+    assert flat.numbers[is_there].count_nonzero() == flat.numbers.count_nonzero() == is_there.sum() - NUM_FILLED_UP
+    assert torch.equal(flat.are_of([0]) | is_there, flat.are_of([1, 0]))
     taken["a"].zero_()
     assert torch.equal(flat.take(1)["a"], tensors["a"])

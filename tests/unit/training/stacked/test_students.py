@@ -15,13 +15,14 @@ A_SHAPE = st.sampled_from([(1, 8, 8), (1, 8, 8), (3, 4, 4), (2, 7, 5), (1, 9, 6)
 SOME_SIZES = st.lists(st.sampled_from([3, 4, 16, 17, 27, 32, 33]), min_size=1, max_size=3)
 TEMPERATURE = st.sampled_from([0.5, 1.0, 2.0, 4.0, 20.0])
 WEIGHT = st.sampled_from([0.1, 0.5, 0.9, 1.0])
+RATE = st.sampled_from([None, None, 0.003, 0.05])
 
 
 @st.composite
 def lessons(draw, *, min_size=1, max_size=17):
-    """Draw for each student its seed, weight, temperature and teacher: controls and unlabelled ones among them."""
-    taught = st.tuples(st.integers(0, 5), WEIGHT, TEMPERATURE, st.integers(0, 1))
-    control = st.tuples(st.integers(0, 5), st.just(0.0), st.none(), st.none())
+    """Draw each student's seed, weight, temperature, rate and teacher: controls and unlabelled ones among them."""
+    taught = st.tuples(st.integers(0, 5), WEIGHT, TEMPERATURE, RATE, st.integers(0, 1))
+    control = st.tuples(st.integers(0, 5), st.just(0.0), st.none(), RATE, st.none())
     return draw(st.lists(taught | taught | control, min_size=min_size, max_size=max_size))
 
 
@@ -54,8 +55,9 @@ def teach(students, made, group, recipe, epochs):
     students.train(
         made,
         teacher_logits=[teachers.get(number) for *_, number in group],
-        distillation_weights=[weight for _, weight, _, _ in group],
-        temperatures=[temperature for _, _, temperature, _ in group],
+        distillation_weights=[weight for _, weight, _, _, _ in group],
+        temperatures=[temperature for _, _, temperature, _, _ in group],
+        learning_rates=[rate for _, _, _, rate, _ in group],
         recipe=recipe,
         epochs=epochs,
     )
@@ -106,7 +108,7 @@ def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, sh
     students = trained(made, architecture, group, recipe)
     images_NCHW = torch.cat([batch.images_NCHW for batch in made.batches(9)])
     logits_GNK = students.logits(images_NCHW)
-    for place, (seed, weight, temperature, number) in enumerate(group):
+    for place, (seed, weight, temperature, rate, number) in enumerate(group):
         plain = made.network(architecture, seed)
         before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
         distill(
@@ -116,6 +118,7 @@ def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, sh
             distillation_weight=weight,
             temperature=temperature,
             recipe=recipe,
+            learning_rate=rate,
         )
         state = plain.state_dict()
         got = students.state(place)
@@ -160,9 +163,20 @@ def test_epochs_done_one_by_one_in_other_groups_end_where_all_at_once_end(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+@given(group=lessons(max_size=5), recipe=recipes())
+@settings(max_examples=15)
+def test_the_recipes_rate_may_be_written_out(architecture, made_batches, group, recipe):
+    made = made_batches((1, 8, 8), 10, batch_sizes=[8, 7])
+    written = [(*lesson[:3], lesson[3] or recipe.learning_rate, lesson[4]) for lesson in group]
+    one, other = (trained(made, architecture, each, recipe) for each in (group, written))
+    for place in range(len(group)):
+        assert differences(one, place, other, place) == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_state_is_a_copy_that_a_plain_network_takes(architecture, made_batches):
     made = made_batches((1, 8, 8), 10, batch_sizes=[8])
-    group = [(0, 0.5, 2.0, 0)]
+    group = [(0, 0.5, 2.0, None, 0)]
     students = enrol(made, architecture, group)
     begun = made.network(architecture, 0).state_dict()
     assert all(torch.equal(tensor, begun[name]) for name, tensor in students.state(0).items())
@@ -178,7 +192,7 @@ def test_a_state_is_a_copy_that_a_plain_network_takes(architecture, made_batches
 
 def test_many_images_are_judged_as_few_are(made_batches):
     made = made_batches((1, 8, 8), 10, batch_sizes=[230])
-    students = enrol(made, "small_cnn", [(0, 0.5, 2.0, 0), (1, 0.5, 2.0, 0)])
+    students = enrol(made, "small_cnn", [(0, 0.5, 2.0, None, 0), (1, 0.5, 2.0, None, 0)])
     (batch,) = made.batches(0)
     logits_GNK = students.logits(batch.images_NCHW)
     assert logits_GNK.shape == (2, 230, 10)
@@ -186,13 +200,23 @@ def test_many_images_are_judged_as_few_are(made_batches):
 
 
 def test_only_what_can_be_stacked_is(made_batches):
-    made = made_batches((1, 8, 8), 10, batch_sizes=[8])
+    made, lesson = made_batches((1, 8, 8), 10, batch_sizes=[8]), (0, 0.5, 2.0, None, 0)
     with pytest.raises(ValueError, match="architecture must be one of mlp, small_cnn, got resnet20"):
         enrol(made, "resnet20", [])
     with pytest.raises(ValueError, match="at least 1 student"):
         enrol(made, "mlp", [])
     with pytest.raises(ValueError, match="distillation_weights must be 2, got 1"):
-        teach(enrol(made, "mlp", [(0, 0.5, 2.0, 0)] * 2), made, [(0, 0.5, 2.0, 0)], DistillConfig(), range(1))
+        teach(enrol(made, "mlp", [lesson] * 2), made, [lesson], DistillConfig(), range(1))
+    with pytest.raises(ValueError, match="learning_rates must be 1, got 2"):
+        enrol(made, "mlp", [lesson]).train(
+            made,
+            teacher_logits=[None],
+            distillation_weights=[0.0],
+            temperatures=[None],
+            learning_rates=[0.1, 0.2],
+            recipe=DistillConfig(),
+            epochs=range(1),
+        )
 
 
 @pytest.mark.parametrize(

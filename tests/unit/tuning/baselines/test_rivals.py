@@ -1,14 +1,16 @@
 """What all rivals have in common."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from peerkd.tuning.protocol import Measurement
-from peerkd.tuning.replay import Replay, play
+from peerkd.tuning.replay import Replay, load_replay, play
 from peerkd.tuning.space import NO_SETTING
 from peerkd.tuning.tuners import TUNERS, build
+from tests.tables import Study
 from tests.unit.tuning.conftest import NUM_PAIRS, Recorded
 
 MEASURING = [
@@ -107,3 +109,18 @@ def test_the_default_costs_nothing(replay: Replay) -> None:
     assert tuner.asks == []
     assert score.spent == 0
     assert score.gain == score.reference.default
+
+
+@pytest.mark.parametrize("name", TUNERS)
+def test_the_learning_rate_is_a_dimension_for_all(written: Callable[..., Path], name: str) -> None:
+    rates = {"learning_rates": (0.005, 0.02, 0.08), "temperatures": (1.0, 4.0), "transfer_sets": ("student",)}
+    path = written(Study(num_peers=3, alphas=(0.1, 0.5), **rates, by_epoch=True).table)
+    replay = load_replay(path, default_learning_rate=0.02)
+    tuner = Recorded(build(name, replay.space, seed=0, earlier=()))
+    (score,) = play(tuner, replay, [1.0])
+    assert score.spent_share <= 1
+    assert set(tuner.choices().tolist()) <= {NO_SETTING, *range(12)}
+    if name == "default":
+        assert replay.space.settings[tuner.choices()[0]].learning_rate == 0.02
+    elif name not in ("peerkd", "peerkd_from_nothing"):
+        assert {replay.space.settings[ask.setting].learning_rate for ask in tuner.asks} == {0.005, 0.02, 0.08}

@@ -51,3 +51,26 @@ def test_settings_that_are_no_grid_are_all_tried(replay: Replay) -> None:
     assert sorted((ask.pair, ask.setting) for ask in asked) == [
         (pair, setting) for pair in (0, 1) for setting in range(6)
     ]
+
+
+def test_a_study_finds_its_way_to_the_rate_that_is_good(replay: Replay) -> None:
+    settings = tuple(
+        SettingOnSet("student", t, a, a, rate)
+        for rate in (0.001, 0.01, 0.1)
+        for t in (1.0, 4.0)
+        for a in (0.1, 0.5, 0.9)
+    )
+    num = {"settings": settings, "num_samples_QS": np.ones((1, 18), dtype=np.int64), "features_QF": np.empty((1, 0))}
+    one = replace(replay.space, **{name: getattr(replay.space, name)[:1] for name in ("students_Q", "teachers_Q")})
+    num_good = 0
+    for seed in range(5):
+        tuner = build("tpe", replace(one, **num), seed=seed, earlier=())
+        asked = []
+        for _ in range(14):
+            (ask,) = tuner.ask(1)
+            asked.append(settings[ask.setting])
+            tuner.tell(Measurement(ask, float(asked[-1].learning_rate == 0.01)))
+        assert len(set(asked)) == 14
+        num_good += sum(setting.learning_rate == 0.01 for setting in asked)
+    # All of the six there are, but for chance in the first ten random ones.
+    assert num_good > 5 * 5
