@@ -38,8 +38,10 @@ class HalvingTuner:
         return np.array([best.get(pair, (0, NO_SETTING))[1] for pair in range(self._space.num_pairs)])
 
     def predicted(self):
-        gains = [self._gains.get(key, 0.0) for key in enumerate(self.choices().tolist())]
-        return np.array(gains), np.full(len(gains), 0.01) * (self.choices() != NO_SETTING)
+        return np.array([self._gains.get(key, 0.0) for key in enumerate(self.choices().tolist())])
+
+    def deviations(self):
+        return 0.01 * (self.choices() != NO_SETTING)
 
 
 def build(name, space, *, seed, earlier=()):

@@ -23,6 +23,9 @@ MAX_SHARDS: Final = 16
 MAX_TRIALS: Final = 16
 """Of a task. More students side by side are hardly faster, and the trials of a round are to occupy many processes."""
 
+_NUM_TASKS: Final = 4
+"""That a round has at least, if it has so many trials: processes are not to wait for one that has them all."""
+
 Phase = Literal["search", "finish", "end"]
 """search: what the tuner asks for. finish: chosen trials, to their end. end: there is no further round."""
 
@@ -114,13 +117,14 @@ def shards_of(made: Round, space: Space, before: Progress) -> list[Shard]:
         owners = set_owners(trial.transfer_set, student=trial.student, teacher=_teacher(trial))
         alike[owners][first, ask.num_epochs].append(trial)
         costs[owners] += int(space.num_samples_QS[ask.pair, ask.setting]) * (ask.num_epochs - first)
+    num_together = min(max(len(made.asks) // _NUM_TASKS, 1), MAX_TRIALS)
     tasks = [
-        _together(trials[start : start + MAX_TRIALS], owners, first_epoch=first, last_epoch=last)
+        _together(trials[start : start + num_together], owners, first_epoch=first, last_epoch=last)
         for owners in sorted(alike, key=lambda owners: (-costs[owners], owners))
         for (first, last), unordered in alike[owners].items()
-        # Those of one teacher are neighbours, whose logits are then made once.
-        for trials in [sorted(unordered, key=_teacher)]
-        for start in range(0, len(trials), MAX_TRIALS)
+        # Those of one teacher are neighbours, whose logits are then made once; and among them those of one rate.
+        for trials in [sorted(unordered, key=lambda trial: (_teacher(trial), trial.setting.learning_rate or 0.0))]
+        for start in range(0, len(trials), num_together)
     ]
     return cut(tasks, num_records=num_trials, max_shards=MAX_SHARDS, prefix=f"{made.number:04d}-") if tasks else []
 

@@ -5,6 +5,7 @@ import pytest
 
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
+from peerkd.stages.work.tuning import rounds
 from peerkd.stages.work.tuning.rounds import MAX_TRIALS, Progress, Round, num_trials, shards_of
 from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, Study, round_size
@@ -255,7 +256,8 @@ def test_a_round_comes_back_from_its_file():
     assert made.name == "scratch/rounds/0003.json"
 
 
-def test_trials_on_one_set_go_together_if_they_are_as_far(space):
+def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
+    monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
     before = Progress()
     before.add([Ask(3, 0, 1)])
     asks = (Ask(3, 0, 4), Ask(3, 1, 4), Ask(0, 2, 4), Ask(3, 3, 4), Ask(3, 4, 4), Ask(7, 8, 4), Ask(3, 8, 4))
@@ -273,7 +275,16 @@ def test_trials_on_one_set_go_together_if_they_are_as_far(space):
     ]
 
 
-def test_many_trials_of_one_kind_are_several_tasks(space):
+@pytest.mark.parametrize(("num_asks", "sizes"), [(3, [1, 1, 1]), (8, [2, 2, 2, 2]), (9, [2, 2, 2, 2, 1])])
+def test_a_small_round_is_cut_into_tasks_for_several_processes(space, num_asks, sizes):
+    asks = tuple(Ask(pair, 8, 1) for pair in range(num_asks))  # on the public set
+    made = Round(number=0, phase="search", asks=asks, seconds=0.0)
+    tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
+    assert [num_trials([task]) for task in tasks] == sizes
+
+
+def test_many_trials_of_one_kind_are_several_tasks(space, monkeypatch):
+    monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
     asks = tuple(Ask(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
     made = Round(number=0, phase="search", asks=asks, seconds=0.0)
     tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
