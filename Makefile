@@ -21,7 +21,8 @@ run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a re
 ##@ Test
 .PHONY: test e2e check lint types imports
 test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or any of pytest's
-	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
+	@# Files in their own order: by number of tests, those few that take minutes would come last.
+	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: setup ## Run studies, and what can go wrong with them, on the cluster that KUBECONFIG names; `make images` first
 	@PEERKD_E2E=1 $(BIN)/pytest tests/e2e $(ARGS)
