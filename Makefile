@@ -13,6 +13,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 CONTROL := --extra pipeline --extra report --extra tune --extra cluster --extra s3 --extra metrics --extra data
 TRAINER := --extra train --extra s3 --extra metrics
 
+# A run is many processes that import torch, and where this is set each of them compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 ##@ Use
 .PHONY: run
 run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a report; ARGS="--set seed=1" sets any field
