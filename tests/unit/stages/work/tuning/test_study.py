@@ -191,6 +191,7 @@ def test_what_was_put_in_the_place_of_a_forbidden_choice_is_not_what_the_tuner_p
     assert np.isnan([outcome.predicted_Q[0], study.deviations()[0]]).all()
     assert (outcome.predicted_Q[1], study.deviations()[1]) == (0, 0)
     assert outcome.predicted_Q[2:].tolist() == [0.5] * (space.num_pairs - 2)
+    assert study.deviations()[2:].tolist() == [0.1] * (space.num_pairs - 2)
     study.close()
     assert study.curve[-1].mean_predicted_gain == pytest.approx((0.05 + 0.5 * (space.num_pairs - 2)) / space.num_pairs)
 
