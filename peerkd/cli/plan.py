@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from peerkd.config.architectures import Architecture
+from peerkd.config.architectures import Architecture, network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import load
@@ -87,7 +87,8 @@ def _measured_lines(config: ExperimentConfig, size: SourceSize, expected: Foreca
     inputs = (config, size, expected.samples, device)
     tasks = [(name, name) for name in dict.fromkeys(config.architectures)]
     yield f"Samples a second, of one {'core' if device == 'cpu' else 'GPU'} on random images:"
-    for name, measured in run_in_workers("peerkd.training.rates:start", inputs, tasks, num_workers=1):
+    preload = network_modules(config.architectures)
+    for name, measured in run_in_workers("peerkd.training.rates:start", inputs, tasks, num_workers=1, preload=preload):
         rates[name] = measured
         parts = zip(Rates._fields, measured, strict=True)
         yield _line(name, ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))

@@ -1,9 +1,9 @@
 """The networks that a config can name: their blocks, where branches may leave them, the images they take. No torch.
 
-What ``peerkd.models`` builds has the same names and blocks; a test compares the two.
+What ``peerkd.models`` builds has the same names, modules and blocks; tests compare the two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
 Architecture = Literal[
@@ -27,6 +27,9 @@ Architecture = Literal[
 class ArchitectureFacts(NamedTuple):
     """What a network is made of."""
 
+    module: str
+    """Of ``peerkd.models``, that builds it."""
+
     blocks: tuple[str, ...]
     """From the image to the logits; the last one is ``classifier``."""
 
@@ -43,24 +46,29 @@ class ArchitectureFacts(NamedTuple):
 _TAIL: Final = ("pool", "classifier")
 _THREE_STAGES: Final = ("stem", "stage1", "stage2", "stage3", *_TAIL)
 _FOUR_STAGES: Final = ("stem", "stage1", "stage2", "stage3", "stage4", *_TAIL)
-_CIFAR: Final = ArchitectureFacts(_THREE_STAGES, branch_point="stage3", min_image_size_pixels=4, has_maps=True)
-_IMAGENET: Final = ArchitectureFacts(_FOUR_STAGES, branch_point="stage4", min_image_size_pixels=32, has_maps=True)
+_CIFAR: Final = ArchitectureFacts(
+    "resnet", _THREE_STAGES, branch_point="stage3", min_image_size_pixels=4, has_maps=True
+)
+_IMAGENET: Final = ArchitectureFacts(
+    "imagenet", _FOUR_STAGES, branch_point="stage4", min_image_size_pixels=32, has_maps=True
+)
 
 ARCHITECTURE_FACTS: Final[Mapping[Architecture, ArchitectureFacts]] = {
     "mlp": ArchitectureFacts(
-        ("hidden1", "hidden2", "classifier"), branch_point="hidden2", min_image_size_pixels=1, has_maps=False
+        "small", ("hidden1", "hidden2", "classifier"), branch_point="hidden2", min_image_size_pixels=1, has_maps=False
     ),
     "small_cnn": ArchitectureFacts(
-        ("stage1", "stage2", *_TAIL), branch_point="stage2", min_image_size_pixels=4, has_maps=True
+        "small", ("stage1", "stage2", *_TAIL), branch_point="stage2", min_image_size_pixels=4, has_maps=True
     ),
-    "resnet18": _IMAGENET._replace(min_image_size_pixels=8),
+    "resnet18": _IMAGENET._replace(module="resnet", min_image_size_pixels=8),
     "resnet20": _CIFAR,
     "resnet32": _CIFAR,
     "resnet56": _CIFAR,
     "resnet110": _CIFAR,
     "wrn20_8": _CIFAR,
-    "densenet40_12": _CIFAR,
+    "densenet40_12": _CIFAR._replace(module="densenet"),
     "vgg16": ArchitectureFacts(
+        "vgg",
         ("stage1", "stage2", "stage3", "stage4", "stage5", *_TAIL),
         branch_point="stage5",
         min_image_size_pixels=32,
@@ -71,6 +79,11 @@ ARCHITECTURE_FACTS: Final[Mapping[Architecture, ArchitectureFacts]] = {
     "resnet50_imagenet": _IMAGENET,
     "resnext50_imagenet": _IMAGENET,
 }
+
+
+def network_modules(architectures: Iterable[Architecture]) -> tuple[str, ...]:
+    """Return the modules that build networks, each once: to have them imported before they are needed."""
+    return tuple(dict.fromkeys(f"peerkd.models.{ARCHITECTURE_FACTS[each].module}" for each in architectures))
 
 
 def branch_points(architecture: Architecture) -> tuple[str, ...]:

@@ -40,6 +40,9 @@ _NUM_KEPT_PEERS: Final = 32
 
 _NUM_MEASURED_BATCHES: Final = 2
 
+_KEPT_LOGITS_BYTES: Final = 2**26
+"""A tuned study comes back to a teacher and a set with other settings, and does not know beforehand when."""
+
 
 class Sweep:
     """The pre-trained peers, the data they distil on and are judged on. Opened once a process."""
@@ -57,6 +60,7 @@ class Sweep:
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
         self._before = cache(self._predict_before)
         self._transfer_set = lru_cache(maxsize=_NUM_KEPT_SETS)(self._read_transfer_set)
+        self._kept_logits = lru_cache(maxsize=self._num_kept_logits())(self._make_logits)
 
     def do(self, task: Unit | Leg | LegsTogether) -> Iterator[dict[str, Any] | WayTaken]:
         """Train and judge every trial of a unit, or some epochs of each; yield its record when that is done.
@@ -66,7 +70,8 @@ class Sweep:
                 together differ in transfer set or epochs.
         """
         legs = self._legs(task)
-        samples = self._transfer_set(legs[0].unit.owners)
+        owners = legs[0].unit.owners
+        samples = self._transfer_set(owners)
         epochs = range(legs[0].first_epoch, legs[0].last_epoch)
         asked = [(trial, leg.unit.teacher) for leg in legs for trial in leg.unit.trials]
         if len(legs) > 1:
@@ -82,7 +87,7 @@ class Sweep:
                 # Only those of the group's teachers are in memory; neighbours have theirs in common.
                 teachers = dict.fromkeys(teacher for _, teacher in group)
                 logits = {
-                    teacher: logits[teacher] if teacher in logits else self._logits(teacher, samples, epochs)
+                    teacher: logits[teacher] if teacher in logits else self._logits(teacher, owners, epochs)
                     for teacher in teachers
                 }
                 yield from self._do_group(
@@ -91,7 +96,7 @@ class Sweep:
 
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
         """Return a teacher's logits on a unit's transfer set, as doing the unit begins: to see how long that takes."""
-        return self._logits(unit.teacher, self._transfer_set(unit.owners), range(self._recipe.epochs))
+        return self._logits(unit.teacher, unit.owners, range(self._recipe.epochs))
 
     def _legs(self, task: Unit | Leg | LegsTogether) -> tuple[Leg, ...]:
         if isinstance(task, Unit):
@@ -103,16 +108,27 @@ class Sweep:
             raise ValueError(f"legs must be of one transfer set and the same epochs, got {len(kinds)} kinds.")
         return task.legs
 
-    def _logits(self, teacher: int | None, samples: SampleSet, epochs: range) -> TeacherLogits | None:
+    def _logits(self, teacher: int | None, owners: tuple[int, ...], epochs: range) -> TeacherLogits | None:
         if teacher is None:
             return None
-        return teacher_logits(
+        make = self._make_logits if self._inputs.states_folder is None else self._kept_logits
+        return {epoch: make(teacher, owners, epoch) for epoch in epochs}
+
+    def _make_logits(self, teacher: int, owners: tuple[int, ...], epoch: int) -> Sequence[Tensor]:
+        of_epoch = teacher_logits(
             self._peer(teacher),
-            samples,
-            epochs=epochs,
+            self._transfer_set(owners),
+            epochs=range(epoch, epoch + 1),
             mode=self._recipe.conventions.teacher_mode,
             precision=self._recipe.precision,
         )
+        return of_epoch[epoch]
+
+    def _num_kept_logits(self) -> int:
+        """Return of how many epochs a teacher's logits are kept, by the largest transfer set that there can be."""
+        *_, second, first = sorted(len(indices) for indices in self._assignment.train)
+        num_samples = max(first + second, len(self._assignment.public))
+        return _KEPT_LOGITS_BYTES // (4 * num_samples * self._dataset.num_classes)
 
     def _do_group(
         self, trials: Sequence[Trial], samples: SampleSet, logits: Sequence[TeacherLogits | None], epochs: range

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -34,6 +34,7 @@ def run_in_workers(
     tasks: Iterable[tuple[Tag, Any] | None],
     *,
     num_workers: int,
+    preload: Sequence[str] = (),
     poll_seconds: float = 1.0,
 ) -> Iterator[tuple[Tag, Any]]:
     """Do every task once and yield the results as they are made, in no particular order, each with its task's tag.
@@ -45,13 +46,15 @@ def run_in_workers(
         tasks: Each with a tag, which stays here. Asked for one at a time, when a worker is free; None stands for none
             at the moment, and the next is asked for a little later.
         num_workers: Processes, at least 1.
+        preload: Modules that all of them will import. Where processes are forked, those of the first call are imported
+            once for all workers of all calls.
         poll_seconds: How much later.
 
     Raises:
         WorkerDiedError: If a worker ends without an exception of its own, for instance killed for its memory.
         Exception: What a worker raised; the others are ended first.
     """
-    context = _context(preload=start.partition(":")[0])
+    context = _context(preload=[start.partition(":")[0], *preload])
     coming = iter(tasks)
     workers: dict[connection.Connection, BaseProcess] = {}
     tags: dict[connection.Connection, Tag] = {}
@@ -115,12 +118,12 @@ def _start(
     return ours
 
 
-def _context(*, preload: str) -> ForkServerContext | SpawnContext:
+def _context(*, preload: list[str]) -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # Imported once by the process that workers are forked from: torch takes seconds and hundreds of megabytes.
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(preload)
     return context
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
@@ -83,7 +84,11 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
 def _write_features(inputs: SweepInputs, path: Path) -> int:
     """Have a process write the table of features; return how many samples went forward for it."""
     ((_, num_samples),) = run_in_workers(
-        "peerkd.training.pair_features:start", (inputs,), [("features", path)], num_workers=1
+        "peerkd.training.pair_features:start",
+        (inputs,),
+        [("features", path)],
+        num_workers=1,
+        preload=network_modules(inputs.config.architectures),
     )
     return int(num_samples)
 
@@ -91,7 +96,11 @@ def _write_features(inputs: SweepInputs, path: Path) -> int:
 def _distill(inputs: SweepInputs, sharing: Sharing, progress: Progress, *, num_processes: int) -> None:
     told: set[str] = set()
     for held, record in run_in_workers(
-        "peerkd.training.sweep:start", (inputs,), sharing.tasks(), num_workers=num_processes
+        "peerkd.training.sweep:start",
+        (inputs,),
+        sharing.tasks(),
+        num_workers=num_processes,
+        preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(record, WayTaken):
             # Each process measures for itself, and finds about the same.

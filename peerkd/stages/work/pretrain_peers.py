@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
@@ -61,7 +62,11 @@ def _train(inputs: PretrainInputs, sharing: Sharing, progress: Progress, *, num_
     num_epochs: dict[int, int] = {}
     gpu_bytes: dict[int, tuple[int, int]] = {}
     for held, news in run_in_workers(
-        "peerkd.training.peers:start", (inputs,), sharing.tasks(), num_workers=num_processes
+        "peerkd.training.peers:start",
+        (inputs,),
+        sharing.tasks(),
+        num_workers=num_processes,
+        preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(news, EpochDone):
             # A training that goes on from a checkpoint starts with all the epochs it had done.

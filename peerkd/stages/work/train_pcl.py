@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.architectures import network_modules
 from peerkd.config.methods import deployed_predictor
 from peerkd.config.pcl import PclConfig, Run
 from peerkd.errors import WorkerDiedError
@@ -86,6 +87,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
                     (run_inputs,),
                     sharing.tasks(),
                     num_workers=num_worker_processes,
+                    preload=network_modules(config.architectures),
                 )
             else:
                 news = _lead(run_inputs, sharing, meeting)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest, Workspace
+from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
@@ -175,7 +176,11 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
 def _distill(setup: _Setup, sharing: Sharing, course: Course, tally: _Tally) -> None:
     told: set[str] = set()
     for held, record in run_in_workers(
-        "peerkd.training.sweep:start", (setup.inputs,), sharing.tasks(), num_workers=setup.num_processes
+        "peerkd.training.sweep:start",
+        (setup.inputs,),
+        sharing.tasks(),
+        num_workers=setup.num_processes,
+        preload=network_modules(setup.config.architectures),
     ):
         if isinstance(record, WayTaken):
             # Each process measures for itself, and finds about the same.

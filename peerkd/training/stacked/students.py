@@ -10,6 +10,7 @@ the rows that fill them up.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, Protocol
 
 import torch
@@ -55,6 +56,15 @@ def pays(architecture: str, *, image_shape_CHW: tuple[int, int, int]) -> bool:
     return architecture in STACKABLE and num_pixels <= _MAX_PIXELS.get(architecture, num_pixels)
 
 
+@cache
+def _tensors(
+    architecture: str, image_shape_CHW: tuple[int, int, int], num_classes: int
+) -> tuple[Mapping[str, torch.Size], Sequence[str]]:
+    """Return the shapes of a network's parameters and the names of its buffers, by name."""
+    plain = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=0)
+    return {name: each.shape for name, each in plain.named_parameters()}, [name for name, _ in plain.named_buffers()]
+
+
 class Students:
     """G networks of one architecture that train side by side on the same images."""
 
@@ -85,8 +95,7 @@ class Students:
             raise ValueError(f"architecture must be one of {', '.join(sorted(STACKABLE))}, got {architecture}.")
         if not states:
             raise ValueError("states must be those of at least 1 student, got 0.")
-        plain = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=0)
-        shapes = {name: parameter.shape for name, parameter in plain.named_parameters()}
+        shapes, statistics = _tensors(architecture, image_shape_CHW, num_classes)
         self._num_classes = num_classes
         self._dtype = states[0]["classifier.weight"].dtype
         self._weights, self._gradients, self._momenta = (
@@ -96,7 +105,7 @@ class Students:
             self._weights.put(place, state)
             if momentum:
                 self._momenta.put(place, momentum)
-        self._statistics = {name: torch.stack([state[name] for state in states]) for name, _ in plain.named_buffers()}
+        self._statistics = {name: torch.stack([state[name] for state in states]) for name in statistics}
         self._networks = _NETWORKS[architecture](
             self._weights.named, gradients=self._gradients.named, statistics=self._statistics
         )

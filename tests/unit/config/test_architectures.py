@@ -1,3 +1,4 @@
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -8,6 +9,7 @@ from peerkd.config.architectures import (
     branch_points,
     check_branch_point,
     check_image_size,
+    network_modules,
 )
 from peerkd.models.build import ARCHITECTURES
 
@@ -18,6 +20,20 @@ def test_a_config_can_name_every_architecture_and_no_other() -> None:
 
 def test_there_are_facts_on_every_architecture() -> None:
     assert tuple(ARCHITECTURE_FACTS) == get_args(Architecture)
+
+
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_the_module_of_a_network_is_the_one_that_builds_it(architecture: Architecture) -> None:
+    build = ARCHITECTURES[architecture]()
+
+    assert isinstance(build, partial)
+    assert network_modules([architecture]) == (build.func.__module__,)
+
+
+def test_modules_of_networks_are_named_once_in_the_order_of_the_networks() -> None:
+    named = network_modules(["resnet20", "small_cnn", "resnet18", "mlp", "vgg16"])
+
+    assert named == ("peerkd.models.resnet", "peerkd.models.small", "peerkd.models.vgg")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -57,6 +58,29 @@ def identities(*, worker: int) -> Perform:
 def test_every_task_is_done_once_and_every_result_comes_back(num_workers):
     results = run_in_workers(f"{HERE}:squares", (1,), tagged(range(7)), num_workers=num_workers)
     assert sorted(results) == sorted((f"tag {task}", task**2 + sign) for task in range(7) for sign in (1, -1))
+
+
+def imported(*, worker: int) -> Perform:
+    def perform(task: str) -> Iterator[bool]:
+        yield task in sys.modules
+
+    return perform
+
+
+@pytest.mark.skipif(
+    "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes are not forked on this platform"
+)
+def test_workers_are_forked_with_the_modules_that_they_will_need():
+    # In a process of its own: what this one forks from may have been started by another test.
+    script = f"""
+        from peerkd.training.workers import run_in_workers
+        tasks = [(name, name) for name in ("colorsys", "chunk")]
+        print(dict(run_in_workers("{HERE}:imported", (), tasks, num_workers=1, preload=["colorsys"])))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert said.stdout.strip() == "{'colorsys': True, 'chunk': False}", said.stderr
 
 
 def test_without_tasks_no_worker_is_started():

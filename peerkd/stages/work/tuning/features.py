@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from peerkd.artifacts.store import Workspace
+from peerkd.config.architectures import network_modules
 from peerkd.results.features import read_features
 from peerkd.stages.shards import SCRATCH
 from peerkd.stages.tune_pairs import FEATURES_NAME
@@ -16,7 +17,13 @@ def obtain_features(workspace: Workspace, inputs: SweepInputs) -> pa.Table:
     if not workspace.load(FEATURES_NAME):
         partial = workspace.folder / SCRATCH / FEATURES_NAME
         # To its end, so that the process ends of itself.
-        for _ in run_in_workers("peerkd.training.pair_features:start", (inputs,), [("", partial)], num_workers=1):
+        for _ in run_in_workers(
+            "peerkd.training.pair_features:start",
+            (inputs,),
+            [("", partial)],
+            num_workers=1,
+            preload=network_modules(inputs.config.architectures),
+        ):
             pass
         partial.replace(path)
         workspace.save(FEATURES_NAME)
