@@ -179,10 +179,7 @@ class PairTuner:
         """Return the mean (Q, S) of each pair's gain under each setting, in compressed points, by all that was told."""
         self._learn_news()
         if self._means_QS is None:
-            num_settings = len(self._space.settings)
-            self._means_QS = np.stack(
-                [self._posterior.means(pair)[:num_settings] for pair in range(self._space.num_pairs)]
-            )
+            self._means_QS = self._posterior.means()[:, : len(self._space.settings)]
         return self._means_QS
 
     def _learn_news(self) -> None:

@@ -186,30 +186,45 @@ class Posterior:
 
     def of_pair(self, pair: int) -> tuple[FloatArray, FloatArray]:
         """Return mean (S,) and covariance (S, S) of a pair's gains."""
-        mean_S, own_SS, design_SV, covariance_VV = self._parts(pair)
-        return mean_S, (own_SS + design_SV @ covariance_VV @ design_SV.T) * self.scale**2
+        mean_S, _, covariance_SS = self.of_choices(pair, num_choices=len(self._prior.mean_S))
+        return mean_S, covariance_SS
 
     def of_choices(self, pair: int, *, num_choices: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return mean (S,) and variance (S,) of a pair's gains, and covariance (T, S) of the first ones with all."""
-        mean_S, own_SS, design_SV, covariance_VV = self._parts(pair)
-        of_choices_TV = design_SV[:num_choices] @ covariance_VV
-        covariance_TS = own_SS[:num_choices] + of_choices_TV @ design_SV.T
-        variance_S = np.diagonal(own_SS) + ((design_SV @ covariance_VV) * design_SV).sum(axis=1)
+        known, first = self._known(pair), slice(num_choices)
+        weights_V, covariance_VV = self._of_settings(known.basis_A)
+        design_SV, own_TS, own_S = self._design(known), self._own(known, first), self._own_variance(known)
+        mean_S = known.expected_S + design_SV @ weights_V
+        observed = self._observed.get(pair)
+        if observed is not None:
+            places_N = observed.settings_N
+            own_NS = self._own(known, places_N)
+            weights_NS = np.linalg.solve(_with_noise(own_NS, observed, self._prior.noise_sd), own_NS)
+            mean_S = mean_S + (observed.points_N - mean_S[places_N]) @ weights_NS
+            design_SV = design_SV - weights_NS.T @ design_SV[places_N]
+            own_TS = own_TS - own_NS[:, first].T @ weights_NS
+            own_S = own_S - (own_NS * weights_NS).sum(axis=0)
+        of_weights_SV = design_SV @ covariance_VV
+        covariance_TS = own_TS + of_weights_SV[first] @ design_SV.T
+        variance_S = own_S + (of_weights_SV * design_SV).sum(axis=1)
         squared_scale = self.scale**2
         return mean_S, variance_S * squared_scale, covariance_TS * squared_scale
 
-    def means(self, pair: int) -> FloatArray:
-        """Return the mean (S,) of a pair's gains, at less cost than ``of_pair``."""
-        known = self._known(pair)
-        mean_AR = self._mean_W[: self._num_across].reshape(len(known.basis_A), -1)
-        weights_V = np.concatenate([known.basis_A @ mean_AR, self._mean_W[self._num_across :]])
-        mean_S: FloatArray = known.expected_S + self._design(known) @ weights_V
-        observed = self._observed.get(pair)
-        if observed is not None:
-            places_N, own_SS = observed.settings_N, self._own(known)
-            misfit_N = np.linalg.solve(self._of_observed(own_SS, observed), observed.points_N - mean_S[places_N])
-            mean_S = mean_S + own_SS[:, places_N] @ misfit_N
-        return mean_S
+    def means(self) -> FloatArray:
+        """Return the mean (Q, S) of all pairs' gains, at less cost than pair by pair."""
+        prior, num_across = self._prior, self._num_across
+        weights_QR = self._basis_QA @ self._mean_W[:num_across].reshape(self._basis_QA.shape[1], -1)
+        shared_U, trust_K = np.split(self._mean_W[num_across:], [prior.shared_SU.shape[1]])
+        expected_QS = self._expected_QS
+        if expected_QS is None:
+            expected_QS = np.tile(prior.mean_S, (len(weights_QR), 1))
+        mean_QS: FloatArray = (weights_QR @ prior.across_SR.T) * self._spread_Q[:, None] + prior.shared_SU @ shared_U
+        mean_QS += expected_QS * (1 + prior.trusted_SK @ trust_K)
+        for pair, observed in self._observed.items():
+            own_NS = self._own(self._known(pair), observed.settings_N)
+            misfit_N = observed.points_N - mean_QS[pair, observed.settings_N]
+            mean_QS[pair] += np.linalg.solve(_with_noise(own_NS, observed, prior.noise_sd), misfit_N) @ own_NS
+        return mean_QS
 
     @property
     def noise_variance(self) -> float:
@@ -226,49 +241,33 @@ class Posterior:
             [prior.across_SR * known.spread, prior.shared_SU, prior.trusted_SK * known.expected_S[:, None]], axis=1
         )
 
-    def _parts(self, pair: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Return the mean, and the covariance as what is own and what comes of the weights."""
-        known = self._known(pair)
-        weights_V, covariance_VV = self._of_settings(known.basis_A)
-        own_SS, design_SV = self._own(known), self._design(known)
-        mean_S = known.expected_S + design_SV @ weights_V
-        observed = self._observed.get(pair)
-        if observed is not None:
-            places_N = observed.settings_N
-            from_own_SN = np.linalg.solve(self._of_observed(own_SS, observed), own_SS[places_N]).T
-            mean_S = mean_S + from_own_SN @ (observed.points_N - mean_S[places_N])
-            design_SV = design_SV - from_own_SN @ design_SV[places_N]
-            own_SS = own_SS - from_own_SN @ own_SS[places_N]
-        return mean_S, own_SS, design_SV, covariance_VV
+    def _own(self, known: Foreknown, places: IntArray | slice) -> FloatArray:
+        """Return the covariance of a pair's own part at some places with all: (places, S)."""
+        squared_spread = known.spread**2
+        own: FloatArray = self._prior.own_SS[places] * squared_spread
+        own += self._prior.across_SS[places] * (_unexplained(known) * squared_spread)
+        return own
 
-    def _own(self, known: Foreknown) -> FloatArray:
-        unexplained = max(1 - float(known.basis_A @ known.basis_A), 0.0)
-        own_SS: FloatArray = (self._prior.own_SS + unexplained * self._prior.across_SS) * known.spread**2
-        return own_SS
+    def _own_variance(self, known: Foreknown) -> FloatArray:
+        """Return the variance (S,) of a pair's own part."""
+        own_S, across_S = np.diagonal(self._prior.own_SS), np.diagonal(self._prior.across_SS)
+        variance_S: FloatArray = (own_S + _unexplained(known) * across_S) * known.spread**2
+        return variance_S
 
     def _of_settings(self, basis_A: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean (V,) and covariance (V, V) of the weights of a pair's functions of settings."""
         num_across = self._num_across
         mean_AR = self._mean_W[:num_across].reshape(len(basis_A), -1)
-        rows_RW = np.tensordot(basis_A, self._covariance_WW[:num_across].reshape(*mean_AR.shape, -1), axes=1)
+        rows_RW = (basis_A @ self._covariance_WW[:num_across].reshape(len(basis_A), -1)).reshape(mean_AR.shape[1], -1)
         rows_VW = np.concatenate([rows_RW, self._covariance_WW[num_across:]])
-        across_VAR = rows_VW[:, :num_across].reshape(len(rows_VW), *mean_AR.shape)
-        covariance_VV = np.concatenate(
-            [np.tensordot(across_VAR, basis_A, axes=(1, 0)), rows_VW[:, num_across:]], axis=1
-        )
+        across_VR = basis_A @ rows_VW[:, :num_across].reshape(len(rows_VW), *mean_AR.shape)
+        covariance_VV = np.concatenate([across_VR, rows_VW[:, num_across:]], axis=1)
         return np.concatenate([basis_A @ mean_AR, self._mean_W[num_across:]]), covariance_VV
-
-    def _of_observed(self, own_SS: FloatArray, observed: Observed) -> FloatArray:
-        """Return the covariance of what was measured of a pair, noise included: (N, N)."""
-        places_N = observed.settings_N
-        noise_N = self._prior.noise_sd**2 + observed.extra_sd_N**2
-        covariance_NN: FloatArray = own_SS[np.ix_(places_N, places_N)] + np.diag(noise_N)
-        return covariance_NN
 
     def _count(self, known: Foreknown, observed: Observed, *, sign: int) -> FloatArray:
         """Add measurements of a pair, or take them away; return what they say of the weights, as rows of noise 1."""
         places_N, num_functions = observed.settings_N, self._prior.across_SR.shape[1]
-        factor_NN = np.linalg.cholesky(self._of_observed(self._own(known), observed))
+        factor_NN = np.linalg.cholesky(_with_noise(self._own(known, places_N), observed, self._prior.noise_sd))
         design_NV = self._design(known)[places_N]
         across_NW = np.einsum("a,nr->nar", known.basis_A, design_NV[:, :num_functions]).reshape(len(places_N), -1)
         design_NW = np.concatenate([across_NW, design_NV[:, num_functions:]], axis=1)
@@ -291,6 +290,17 @@ class Posterior:
     def _solve(self) -> None:
         self._covariance_WW = np.linalg.inv(self._precision_WW)
         self._mean_W = self._covariance_WW @ self._evidence_W
+
+
+def _unexplained(known: Foreknown) -> float:
+    """Return which share of what pairs may have in common is this pair's own, as the functions of pairs have it."""
+    return max(1 - float(known.basis_A @ known.basis_A), 0.0)
+
+
+def _with_noise(own_NS: FloatArray, observed: Observed, noise_sd: float) -> FloatArray:
+    """Return the covariance of what was measured of a pair, noise included: (N, N)."""
+    covariance_NN: FloatArray = own_NS[:, observed.settings_N] + np.diag(noise_sd**2 + observed.extra_sd_N**2)
+    return covariance_NN
 
 
 def low_rank(covariance_SS: FloatArray, *, rank: int) -> FloatArray:

@@ -78,6 +78,7 @@ def test_means_and_covariances_are_those_of_one_process(prior: Prior, basis: np.
         mean_S, covariance_SS = posterior.of_pair(pair)
         np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
+        np.testing.assert_allclose(posterior.means()[pair], mean_S, atol=1e-10)
 
 
 def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior, basis: np.ndarray) -> None:
@@ -96,7 +97,7 @@ def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior
         mean_S, covariance_SS = posterior.of_pair(pair)
         np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
-        np.testing.assert_allclose(posterior.means(pair), mean_S, atol=1e-10)
+        np.testing.assert_allclose(posterior.means()[pair], mean_S, atol=1e-10)
         first_S, variance_S, covariance_TS = posterior.of_choices(pair, num_choices=4)
         np.testing.assert_allclose(first_S, mean_S)
         np.testing.assert_allclose(variance_S, np.diag(covariance_SS))
