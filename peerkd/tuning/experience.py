@@ -62,6 +62,12 @@ class Experience:
     """Shares of a whole trial, ascending; the last is 1."""
 
     feature_names: tuple[str, ...]
+    lengths_F: FloatArray
+    """Distance in each feature over which gains change."""
+
+    limits_2F: FloatArray
+    """The least and the largest of each feature that was seen, divided by its length."""
+
     centres_AF: FloatArray
     """Features of pairs that functions of pairs are centred at, each divided by its length."""
 
@@ -95,15 +101,13 @@ class Experience:
 
     def expected(self, space: Space, rungs: IntArray) -> FloatArray:
         """Return the gains (Q, C) that are expected of pairs of a space; see ``measurable``."""
-        basis = PairBasis.centred(self.feature_names, self.centres_AF)
-        expected_QG = self.mean_G + basis.values(space) @ self.regression_AG
+        expected_QG = self.mean_G + self.basis.values(space) @ self.regression_AG
         expected_QC: FloatArray = expected_QG @ self._interpolation(space, rungs).T
         return expected_QC
 
     def spread(self, space: Space) -> FloatArray:
         """Return how far gains of each pair (Q,) of a space may be from what is expected, in proportion to others."""
-        basis = PairBasis.centred(self.feature_names, self.centres_AF)
-        return spread(basis.values(space), self.spread_A)
+        return spread(self.basis.values(space), self.spread_A)
 
     def prior(self, space: Space, rungs: IntArray) -> Prior:
         """Return what is left open of what can be measured; see ``measurable``."""
@@ -123,6 +127,13 @@ class Experience:
             own_SS=own_CC + self._luck(space, rungs),
             noise_sd=_NOISE_SD,
             across_SS=across_CC,
+        )
+
+    @property
+    def basis(self) -> PairBasis:
+        """The functions of pairs."""
+        return PairBasis.centred(
+            self.feature_names, lengths_F=self.lengths_F, limits_2F=self.limits_2F, centres_AF=self.centres_AF
         )
 
     def _luck(self, space: Space, rungs: IntArray) -> FloatArray:
@@ -168,7 +179,7 @@ def measurable(space: Space, *, num_rungs: int) -> IntArray:
 def save(experience: Experience, path: Path) -> None:
     """Write it as an archive of arrays; the same experience gives the same bytes."""
     small = {name: getattr(experience, name).astype(np.float16) for name in _ROUNDED}
-    exact = {name: getattr(experience, name) for name in ("weights", "temperatures", "epoch_shares")}
+    exact = {name: getattr(experience, name) for name in _EXACT}
     texts = {name: np.array(getattr(experience, name)) for name in ("transfer_sets", "feature_names", "provenance")}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **small, **exact, **texts)
@@ -199,7 +210,7 @@ def shipped() -> Experience:
 
 
 _ROUNDED: Final = ("centres_AF", "mean_G", "regression_AG", "spread_A", "factors_GL", "luck_KEE")
-_EXACT: Final = ("weights", "temperatures", "epoch_shares")
+_EXACT: Final = ("weights", "temperatures", "epoch_shares", "lengths_F", "limits_2F")
 
 
 def _interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ L = functions of settings.
 
 import argparse
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,14 @@ from peerkd.tuning.settings_prior import compress
 from peerkd.tuning.space import Space
 
 _NUM_FUNCTIONS: Final = 40
-_RIDGE: Final = 5.0
-"""Pairs that the prior of the regression is worth: what one pair shows is mostly its own."""
+_RIDGE: Final = 2.0
+"""Pairs that the prior of the regression is worth."""
+
+_LENGTH_DEVIATIONS: Final = 0.8
+"""Distance in a feature over which gains change, in standard deviations of it, were it the only one. It grows with the
+root of the number of features, as distances between pairs do."""
+
+_MAX_CENTRES: Final = 128
 
 
 def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
@@ -44,7 +51,7 @@ def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
     sets, weights, temperatures = _grid(replays[0].space)
     gains = [_gains(replay, sets, weights, temperatures) for replay in replays]
     spaces = [replay.space for replay in replays]
-    basis = PairBasis(spaces).rounded()
+    basis = PairBasis(spaces, lengths=_lengths(spaces), max_centres=_MAX_CENTRES).rounded()
     values = [basis.values(space) for space in spaces]
     mean_G, regression_AG = _regress(values, gains)
     missed = []
@@ -62,6 +69,8 @@ def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
         temperatures=temperatures,
         epoch_shares=np.arange(1, spaces[0].num_epochs + 1) / spaces[0].num_epochs,
         feature_names=basis.names,
+        lengths_F=basis.lengths_F,
+        limits_2F=basis.limits_2F,
         centres_AF=basis.centres_AF,
         mean_G=mean_G,
         regression_AG=regression_AG,
@@ -80,6 +89,19 @@ def fingerprint(replay: Replay) -> str:
     for array in (replay.gains_QSE, replay.space.features_QF[:, places]):
         digest.update(np.round(array, 6).astype("<f4").tobytes())
     return digest.hexdigest()[:16]
+
+
+def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
+    """Return the length of each feature that means the same in any experiment: numbers of samples do not."""
+    names = [name for name in spaces[0].feature_names if all(name in each.feature_names for each in spaces)]
+    columns = {
+        name: np.concatenate([each.features_QF[:, each.feature_names.index(name)] for each in spaces])
+        for name in names
+        if not name.startswith("num_")
+    }
+    deviations = {name: float(values.std()) for name, values in columns.items() if values.std()}
+    of_one = _LENGTH_DEVIATIONS * math.sqrt(len(deviations))
+    return {name: float(np.float16(of_one * deviation)) for name, deviation in deviations.items()}
 
 
 def _grid(space: Space) -> tuple[tuple[str, ...], FloatArray, FloatArray]:

@@ -14,7 +14,7 @@ import numpy as np
 from peerkd.results.arrays import FloatArray
 from peerkd.tuning.space import Space
 
-_LENGTHS: Final[Mapping[str, float]] = {
+LENGTHS: Final[Mapping[str, float]] = {
     "student_accuracy": 0.5,
     "teacher_accuracy": 0.5,
     "label_divergence": 0.2,
@@ -29,7 +29,7 @@ _LENGTHS: Final[Mapping[str, float]] = {
     "student_class_accuracy_on_teacher_classes": 1.0,
     "teacher_class_accuracy_on_student_classes": 0.7,
 }
-"""Distance in each feature over which gains change; features that are not here are not looked at."""
+"""Distance in each feature over which gains change, where nothing says otherwise."""
 
 MAX_CENTRES: Final = 64
 _JITTER: Final = 1e-8
@@ -38,52 +38,70 @@ _JITTER: Final = 1e-8
 class PairBasis:
     """Functions whose products approximate the kernel between pairs, from below."""
 
-    def __init__(self, spaces: Sequence[Space], *, max_centres: int = MAX_CENTRES) -> None:
+    def __init__(
+        self, spaces: Sequence[Space], *, lengths: Mapping[str, float] = LENGTHS, max_centres: int = MAX_CENTRES
+    ) -> None:
         """Choose the centres among the pairs of all spaces, one after the other where the approximation is worst.
 
         Args:
             spaces: The space to tune first, then those of earlier experiments; features that one lacks are left out.
+            lengths: Distance in each feature over which gains change; other features are not looked at.
             max_centres: A.
         """
         known = [set(space.feature_names) for space in spaces]
-        names = tuple(name for name in _LENGTHS if all(name in names for names in known))
-        scaled_QF = np.concatenate([_scaled(space, names) for space in spaces])
-        self._centre(names, scaled_QF[_pivots(scaled_QF, max_centres=max_centres)])
+        names = tuple(name for name in lengths if all(name in names for names in known))
+        lengths_F = np.array([lengths[name] for name in names])
+        scaled_QF = np.concatenate([_scaled(space, names, lengths_F) for space in spaces])
+        limits_2F = np.stack([scaled_QF.min(axis=0), scaled_QF.max(axis=0)])
+        self._centre(names, lengths_F, limits_2F, scaled_QF[_pivots(scaled_QF, max_centres=max_centres)])
 
     @classmethod
-    def centred(cls, names: Sequence[str], centres_AF: FloatArray) -> Self:
+    def centred(
+        cls, names: Sequence[str], *, lengths_F: FloatArray, limits_2F: FloatArray, centres_AF: FloatArray
+    ) -> Self:
         """Return the functions with centres that were chosen before.
 
         Args:
             names: Of features.
+            lengths_F: As ``lengths`` has them.
+            limits_2F: The least and the largest of each feature, divided by their lengths. What lies beyond is taken
+                for the nearest of the two: nothing is known of what it would be like.
             centres_AF: Features divided by their lengths, no two rows the same.
         """
         basis = cls.__new__(cls)
-        basis._centre(tuple(names), centres_AF)
+        basis._centre(tuple(names), lengths_F, limits_2F, centres_AF)
         return basis
 
-    def _centre(self, names: tuple[str, ...], centres_AF: FloatArray) -> None:
-        self.names, self.centres_AF = names, centres_AF
+    def _centre(
+        self, names: tuple[str, ...], lengths_F: FloatArray, limits_2F: FloatArray, centres_AF: FloatArray
+    ) -> None:
+        self.names, self.lengths_F, self.limits_2F, self.centres_AF = names, lengths_F, limits_2F, centres_AF
         kernel_AA = _kernel(centres_AF, centres_AF)
         self._factor_AA = np.linalg.cholesky(kernel_AA + _JITTER * np.eye(len(centres_AF)))
 
     def rounded(self) -> Self:
         """Return the functions with centres that few digits can tell."""
-        return self.centred(self.names, self.centres_AF.astype(np.float16).astype(np.float64))
+        return self.centred(
+            self.names,
+            lengths_F=self.lengths_F,
+            limits_2F=self.limits_2F,
+            centres_AF=self.centres_AF.astype(np.float16).astype(np.float64),
+        )
 
     def spread(self, space: Space) -> list[int]:
         """Return places of pairs of a space, the most different ones first."""
-        return _pivots(_scaled(space, self.names), max_centres=MAX_CENTRES)
+        return _pivots(_scaled(space, self.names, self.lengths_F), max_centres=MAX_CENTRES)
 
     def values(self, space: Space) -> FloatArray:
         """Return the functions at each pair of a space: (Q, A), no row longer than 1."""
-        kernel_QA = _kernel(_scaled(space, self.names), self.centres_AF)
+        scaled_QF = np.clip(_scaled(space, self.names, self.lengths_F), *self.limits_2F)
+        kernel_QA = _kernel(scaled_QF, self.centres_AF)
         return np.linalg.solve(self._factor_AA, kernel_QA.T).T
 
 
-def _scaled(space: Space, names: Sequence[str]) -> FloatArray:
+def _scaled(space: Space, names: Sequence[str], lengths_F: FloatArray) -> FloatArray:
     places = [space.feature_names.index(name) for name in names]
-    scaled_QF: FloatArray = space.features_QF[:, places] / np.array([_LENGTHS[name] for name in names])
+    scaled_QF: FloatArray = space.features_QF[:, places] / lengths_F
     return scaled_QF
 
 

@@ -11,7 +11,6 @@ import pytest
 from peerkd.results.arrays import BoolArray, IntArray
 from peerkd.tuning.experience import Experience, load, measurable, save, shipped
 from peerkd.tuning.learn_experience import fingerprint, learn, main
-from peerkd.tuning.pair_basis import PairBasis
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.replay import Replay
 from peerkd.tuning.scoring import Judge
@@ -43,7 +42,7 @@ def rungs(space: Space) -> IntArray:
 
 def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:
     space, _ = network(seed=1)
-    values_QA = PairBasis.centred(experience.feature_names, experience.centres_AF).values(space)
+    values_QA = experience.basis.values(space)
     grid = (experience.mean_G + values_QA @ experience.regression_AG).reshape(len(values_QA), 3, 3, 2, EPOCHS)
     expected = experience.expected(space, rungs(space)).reshape(len(values_QA), EPOCHS, NUM_SETTINGS)
     for place, (transfer_set, temperature, alpha, *_) in enumerate(SETTINGS):
@@ -59,14 +58,26 @@ def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:
 
 def test_the_regression_is_that_of_a_ridge_on_compressed_gains(experience: Experience) -> None:
     sweeps = [sweep(seed) for seed in (2, 3, 4)]
-    basis = PairBasis.centred(experience.feature_names, experience.centres_AF)
-    values = np.concatenate([basis.values(each.space) for each in sweeps])
+    values = np.concatenate([experience.basis.values(each.space) for each in sweeps])
     points = np.concatenate([compress(each.gains_QSE[:, SETTINGS.index(SETTINGS[0]), 0]) for each in sweeps])
-    ridge = values.T @ values + 5.0 * np.eye(values.shape[1])
+    ridge = values.T @ values + 2.0 * np.eye(values.shape[1])
     wanted = np.linalg.solve(ridge, values.T @ (points - points.mean()))
     assert SETTINGS[0] == ("student", 1.0, 0.1, 0.1, None)
     np.testing.assert_allclose(experience.regression_AG[:, 0], wanted, atol=1e-9)
     assert experience.mean_G[0] == pytest.approx(points.mean())
+
+
+def test_a_pair_beyond_all_that_were_seen_is_expected_to_be_like_the_nearest(experience: Experience) -> None:
+    space, _ = network(seed=1)
+    largest_F = (experience.limits_2F[1] * experience.lengths_F)[: len(space.feature_names)]
+    assert experience.feature_names == space.feature_names
+    at_the_end, beyond = (
+        replace(space, features_QF=np.tile(largest_F * factor, (space.num_pairs, 1))) for factor in (1.0, 3.0)
+    )
+    np.testing.assert_allclose(
+        experience.expected(beyond, rungs(space)), experience.expected(at_the_end, rungs(space)), atol=1e-9
+    )
+    np.testing.assert_allclose(experience.spread(beyond), experience.spread(at_the_end))
 
 
 def test_between_the_grid_it_is_interpolated(experience: Experience) -> None:
@@ -213,6 +224,6 @@ def test_a_fingerprint_is_of_gains_and_features() -> None:
 def test_what_is_shipped_is_of_digits_and_small() -> None:
     known = shipped()
     assert known.transfer_sets == ("student", "teacher", "both")
-    assert len(known.provenance.splitlines()) == 21
+    assert len(known.provenance.splitlines()) == 31
     assert all("digits" in line for line in known.provenance.splitlines())
-    assert len(known.feature_names) == 13
+    assert len(known.feature_names) == 39
