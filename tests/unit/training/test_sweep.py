@@ -149,6 +149,24 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
         assert torch.equal(got[name], tensor), name
 
 
+def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monkeypatch):
+    passed = []
+
+    def counted(teacher, samples, *, epochs, **options):
+        passed.append((len(samples), epochs))
+        return teacher_logits(teacher, samples, epochs=epochs, **options)
+
+    monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
+    unit = next(unit for unit in plan(tiny.config) if unit.teacher == 1 and len(unit.owners) == 2)
+    first, second = (replace(unit, trials=unit.trials[place : place + 1]) for place in range(2))
+    sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
+    records_of(sweep, Leg(unit=first, first_epoch=0, last_epoch=1))
+    records_of(sweep, Leg(unit=second, first_epoch=0, last_epoch=2))
+    records_of(sweep, Leg(unit=first, first_epoch=1, last_epoch=2))
+    num_samples = sum(len(Assignment.load(tiny.partition).train[owner]) for owner in unit.owners)
+    assert passed == [(num_samples, range(1)), (num_samples, range(1, 2))]
+
+
 def test_a_record_judges_the_weights_that_the_trial_ended_in(tiny, tmp_path):
     sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
