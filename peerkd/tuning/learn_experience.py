@@ -31,6 +31,9 @@ _LENGTH_DEVIATIONS: Final = 0.8
 """Distance in a feature over which gains change, in standard deviations of it, were it the only one. It grows with the
 root of the number of features, as distances between pairs do."""
 
+_LEAST_DEVIATION: Final = 1e-6
+"""A feature that differs by less is the same everywhere."""
+
 _MAX_CENTRES: Final = 128
 
 
@@ -99,8 +102,9 @@ def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
         for name in names
         if not name.startswith("num_")
     }
-    deviations = {name: float(values.std()) for name, values in columns.items() if values.std()}
+    deviations = {name: float(values.std()) for name, values in columns.items() if values.std() > _LEAST_DEVIATION}
     of_one = _LENGTH_DEVIATIONS * math.sqrt(len(deviations))
+    # In few digits, so that sums in another order give the same.
     return {name: float(np.float16(of_one * deviation)) for name, deviation in deviations.items()}
 
 

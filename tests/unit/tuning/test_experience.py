@@ -67,6 +67,17 @@ def test_the_regression_is_that_of_a_ridge_on_compressed_gains(experience: Exper
     assert experience.mean_G[0] == pytest.approx(points.mean())
 
 
+def test_numbers_of_samples_and_what_never_differs_are_not_looked_at() -> None:
+    def with_more(plain: Replay) -> Replay:
+        space = plain.space
+        more_QF = np.column_stack([space.features_QF, np.arange(space.num_pairs), np.ones(space.num_pairs)])
+        names = (*space.feature_names, "num_student_samples", "agreement")
+        return replace(plain, space=replace(space, feature_names=names, features_QF=more_QF))
+
+    known = learn([with_more(sweep(seed)) for seed in (2, 3, 4)])
+    assert known.feature_names == ("only_teacher_right",)
+
+
 def test_a_pair_beyond_all_that_were_seen_is_expected_to_be_like_the_nearest(experience: Experience) -> None:
     space, _ = network(seed=1)
     largest_F = (experience.limits_2F[1] * experience.lengths_F)[: len(space.feature_names)]
