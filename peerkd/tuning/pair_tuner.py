@@ -29,6 +29,8 @@ _NEWS_SHARE_FOR_ALL: Final = 0.5
 
 _MIN_NEWS: Final = 3
 _MIN_NEWS_FOR_ALL: Final = 15
+_MIN_NEWS_OF_PAIRS: Final = 1 / 6
+"""Of all pairs: so many measurements at least, since what every pair may be worth is work for each of them."""
 
 _MAX_EARLIER_PAIRS: Final = 200
 """Of each earlier experiment."""
@@ -131,7 +133,7 @@ class PairTuner:
         self._unlearned.add(pair)
         if self._num_told_at_last_look >= 0:
             if pair not in self._beliefs:
-                self._beliefs[pair] = Belief(*self._posterior.of_pair(pair))
+                self._beliefs[pair] = Belief(self._posterior.marginals(pair))
             self._beliefs[pair].tell(place, points, noise_variance=self._posterior.noise_variance + variance)
             self._suppose_asked(pair, self._beliefs[pair])
             self._stale.add(pair)
@@ -151,7 +153,7 @@ class PairTuner:
         choices_Q = self.choices()
         variances_Q = np.zeros(len(choices_Q))
         for pair in np.flatnonzero(choices_Q != NO_SETTING).tolist():
-            variances_Q[pair] = np.diagonal(self._posterior.of_pair(pair)[1])[choices_Q[pair]]
+            variances_Q[pair] = self._posterior.marginals(pair).variance_S[choices_Q[pair]]
         return expand(np.sqrt(variances_Q))
 
     def _learn(self, earlier: Earlier, outlook: Outlook) -> None:
@@ -199,9 +201,12 @@ class PairTuner:
         self._num_news = 0
         self._beliefs.clear()
         num_since_all = self._num_told - self._num_told_at_last_look
-        if self._num_told_at_last_look < 0 or num_since_all >= max(
-            _NEWS_SHARE_FOR_ALL * self._num_told_at_last_look, _MIN_NEWS_FOR_ALL
-        ):
+        min_news = max(
+            _NEWS_SHARE_FOR_ALL * self._num_told_at_last_look,
+            _MIN_NEWS_FOR_ALL,
+            _MIN_NEWS_OF_PAIRS * self._space.num_pairs,
+        )
+        if self._num_told_at_last_look < 0 or num_since_all >= min_news:
             self._num_told_at_last_look = self._num_told
             self._queue.clear()
             self._stale = set(range(self._space.num_pairs))
@@ -209,7 +214,7 @@ class PairTuner:
             self._is_outdated_Q[:] = True
 
     def _believed(self, pair: int) -> Belief:
-        belief = Belief(*self._posterior.of_pair(pair))
+        belief = Belief(self._posterior.marginals(pair))
         self._suppose_asked(pair, belief)
         return belief
 
@@ -251,21 +256,15 @@ class PairTuner:
         is_new_C = self._rungs_C > self._asked_epochs_QS[pair, self._settings_C]
         if not is_new_C.any():
             return
-        belief, num_settings = self._beliefs.get(pair), len(self._space.settings)
+        belief = self._beliefs.get(pair)
         if belief is None and self._is_under_way(pair):
             belief = self._beliefs[pair] = self._believed(pair)
-        if belief is None:
-            mean_S, variance_S, covariance_TS = self._posterior.of_choices(pair, num_choices=num_settings)
-        else:
-            mean_S, covariance_TS = belief.mean_S, belief.supposed_SS[:num_settings]
-            variance_S = np.diagonal(belief.supposed_SS)
-        places_C = self._places_C[is_new_C]
-        settings_C, rungs_C = self._settings_C[is_new_C], self._rungs_C[is_new_C]
+        places_C, settings_C, rungs_C = self._places_C[is_new_C], self._settings_C[is_new_C], self._rungs_C[is_new_C]
         raised_C = knowledge_gradients(
-            mean_S[:num_settings],
-            variance_S[:num_settings],
-            covariance_TS[:, places_C],
-            variance_C=variance_S[places_C] + self._posterior.noise_variance + self._variances_C[is_new_C],
+            self._posterior.marginals(pair) if belief is None else belief.supposed,
+            places_C,
+            noise_variance_C=self._posterior.noise_variance + self._variances_C[is_new_C],
+            num_choices=len(self._space.settings),
         )
         worth_C = raised_C / self._account.prices(pair, settings_C, rungs_C)
         best = int(worth_C.argmax())

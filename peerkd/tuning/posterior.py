@@ -24,6 +24,7 @@ from typing import Final
 import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.tuning.marginals import Marginals
 from peerkd.tuning.settings_prior import ACROSS_PAIRS, OF_ALL_PAIRS, WITHIN_PAIR, covariance, set_means
 from peerkd.tuning.space import SettingOnSet
 
@@ -115,6 +116,18 @@ def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Measured:
+    """What was measured of a pair, and what follows for its own part whatever other pairs say."""
+
+    observed: Observed
+    own_NS: FloatArray
+    """The own part's covariance, of what was measured with all."""
+
+    weights_NS: FloatArray
+    """By how much each measurement moves each belief."""
+
+
 class Posterior:
     """Beliefs after measurements. They are taken in pair by pair; ``update`` makes them bear on all pairs."""
 
@@ -140,7 +153,7 @@ class Posterior:
         self._precision_WW = np.eye(num_weights)
         self._evidence_W = np.zeros(num_weights)
         self._squares, self._num_measurements = 0.0, 0
-        self._observed: dict[int, Observed] = {}
+        self._measured: dict[int, _Measured] = {}
         self._num_updates = 0
         self._solve()
 
@@ -162,10 +175,15 @@ class Posterior:
         """Take in all that is known of some pairs, in place of what was known of them before."""
         removed, added = [], []
         for pair, observed in changed.items():
-            if pair in self._observed:
-                removed.append(self._count(self._known(pair), self._observed[pair], sign=-1))
-            added.append(self._count(self._known(pair), observed, sign=1))
-            self._observed[pair] = observed
+            known = self._known(pair)
+            if pair in self._measured:
+                removed.append(self._count(known, self._measured[pair].observed, sign=-1))
+            added.append(self._count(known, observed, sign=1))
+            own_NS = self._own(known, observed.settings_N)
+            weights_NS = np.linalg.solve(_with_noise(own_NS, observed, self._prior.noise_sd), own_NS)
+            self._measured[pair] = _Measured(
+                observed=observed, own_NS=own_NS, weights_NS=np.asarray(weights_NS, dtype=np.float64)
+            )
         num_rows = sum(map(len, removed)) + sum(map(len, added))
         self._num_updates += 1
         if self._num_updates % _UPDATES_BETWEEN_SOLVES == 0 or num_rows > len(self._evidence_W) / 4:
@@ -184,31 +202,30 @@ class Posterior:
         squared = (_SCALE_PRIOR_MEASUREMENTS + misfit) / (_SCALE_PRIOR_MEASUREMENTS + self._num_measurements)
         return float(np.sqrt(max(squared, 1e-6)))
 
-    def of_pair(self, pair: int) -> tuple[FloatArray, FloatArray]:
-        """Return mean (S,) and covariance (S, S) of a pair's gains."""
-        mean_S, _, covariance_SS = self.of_choices(pair, num_choices=len(self._prior.mean_S))
-        return mean_S, covariance_SS
-
-    def of_choices(self, pair: int, *, num_choices: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return mean (S,) and variance (S,) of a pair's gains, and covariance (T, S) of the first ones with all."""
-        known, first = self._known(pair), slice(num_choices)
+    def marginals(self, pair: int) -> Marginals:
+        """Return what is believed of a pair's gains."""
+        known = self._known(pair)
         weights_V, covariance_VV = self._of_settings(known.basis_A)
-        design_SV, own_TS, own_S = self._design(known), self._own(known, first), self._own_variance(known)
-        mean_S = known.expected_S + design_SV @ weights_V
-        observed = self._observed.get(pair)
-        if observed is not None:
-            places_N = observed.settings_N
-            own_NS = self._own(known, places_N)
-            weights_NS = np.linalg.solve(_with_noise(own_NS, observed, self._prior.noise_sd), own_NS)
-            mean_S = mean_S + (observed.points_N - mean_S[places_N]) @ weights_NS
+        mean_S, design_SV, own_S = known.expected_S, self._design(known), self._own_variance(known)
+        measured = self._measured.get(pair)
+        if measured is not None:
+            places_N, weights_NS = measured.observed.settings_N, measured.weights_NS
+            mean_S = mean_S + (measured.observed.points_N - mean_S[places_N]) @ weights_NS
             design_SV = design_SV - weights_NS.T @ design_SV[places_N]
-            own_TS = own_TS - own_NS[:, first].T @ weights_NS
-            own_S = own_S - (own_NS * weights_NS).sum(axis=0)
-        of_weights_SV = design_SV @ covariance_VV
-        covariance_TS = own_TS + of_weights_SV[first] @ design_SV.T
-        variance_S = own_S + (of_weights_SV * design_SV).sum(axis=1)
-        squared_scale = self.scale**2
-        return mean_S, variance_S * squared_scale, covariance_TS * squared_scale
+            own_S = own_S - (measured.own_NS * weights_NS).sum(axis=0)
+        of_weights_SV, squared_scale = design_SV @ covariance_VV, self.scale**2
+
+        def covariance(rows: IntArray | slice) -> FloatArray:
+            own = self._own(known, rows)
+            if measured is not None:
+                own -= measured.own_NS[:, rows].T @ measured.weights_NS
+            return (own + of_weights_SV[rows] @ design_SV.T) * squared_scale
+
+        return Marginals(
+            mean_S=mean_S + design_SV @ weights_V,
+            variance_S=(own_S + (of_weights_SV * design_SV).sum(axis=1)) * squared_scale,
+            covariance=covariance,
+        )
 
     def means(self) -> FloatArray:
         """Return the mean (Q, S) of all pairs' gains, at less cost than pair by pair."""
@@ -220,10 +237,9 @@ class Posterior:
             expected_QS = np.tile(prior.mean_S, (len(weights_QR), 1))
         mean_QS: FloatArray = (weights_QR @ prior.across_SR.T) * self._spread_Q[:, None] + prior.shared_SU @ shared_U
         mean_QS += expected_QS * (1 + prior.trusted_SK @ trust_K)
-        for pair, observed in self._observed.items():
-            own_NS = self._own(self._known(pair), observed.settings_N)
-            misfit_N = observed.points_N - mean_QS[pair, observed.settings_N]
-            mean_QS[pair] += np.linalg.solve(_with_noise(own_NS, observed, prior.noise_sd), misfit_N) @ own_NS
+        for pair, measured in self._measured.items():
+            misfit_N = measured.observed.points_N - mean_QS[pair, measured.observed.settings_N]
+            mean_QS[pair] += misfit_N @ measured.weights_NS
         return mean_QS
 
     @property
@@ -269,7 +285,7 @@ class Posterior:
         places_N, num_functions = observed.settings_N, self._prior.across_SR.shape[1]
         factor_NN = np.linalg.cholesky(_with_noise(self._own(known, places_N), observed, self._prior.noise_sd))
         design_NV = self._design(known)[places_N]
-        across_NW = np.einsum("a,nr->nar", known.basis_A, design_NV[:, :num_functions]).reshape(len(places_N), -1)
+        across_NW = (known.basis_A[:, None] * design_NV[:, None, :num_functions]).reshape(len(places_N), -1)
         design_NW = np.concatenate([across_NW, design_NV[:, num_functions:]], axis=1)
         residual_N = observed.points_N - known.expected_S[places_N]
         # Not by scipy, which knows of triangles: importing it takes longer than all that it would save.

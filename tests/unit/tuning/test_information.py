@@ -2,46 +2,62 @@
 
 import numpy as np
 
-from peerkd.tuning.information import Belief, after_measuring, knowledge_gradients
+from peerkd.tuning.information import Belief, knowledge_gradients
+from peerkd.tuning.marginals import Marginals
 
-MEAN_S = np.array([0.5, 0.2, -1.0])
-COVARIANCE_SS = np.array([[0.5, 0.1, 0.0], [0.1, 2.0, 0.6], [0.0, 0.6, 3.0]])
-NOISE_C = np.array([0.1, 0.1, 0.1, 4.0])
-SETTINGS_C = np.array([0, 1, 2, 2])
+MEAN_S = np.array([0.5, 0.2, -1.0, 9.0])
+COVARIANCE_SS = np.array([[0.5, 0.1, 0.0, 0.2], [0.1, 2.0, 0.6, 0.9], [0.0, 0.6, 3.0, 0.4], [0.2, 0.9, 0.4, 1.5]])
+"""The last one can be measured, and cannot be chosen."""
+
+NUM_CHOICES = 3
+NOISE_C = np.array([0.1, 0.1, 0.1, 4.0, 0.1])
+PLACES_C = np.array([0, 1, 2, 2, 3])
+
+
+def believed(mean_S: np.ndarray) -> Marginals:
+    return Marginals(mean_S=mean_S, variance_S=np.diag(COVARIANCE_SS), covariance=COVARIANCE_SS.__getitem__)
 
 
 def gradients(mean_S: np.ndarray) -> np.ndarray:
-    variance_S = np.diag(COVARIANCE_SS)
-    return knowledge_gradients(
-        mean_S, variance_S, COVARIANCE_SS[:, SETTINGS_C], variance_C=variance_S[SETTINGS_C] + NOISE_C
-    )
+    return knowledge_gradients(believed(mean_S), PLACES_C, noise_variance_C=NOISE_C, num_choices=NUM_CHOICES)
 
 
 def by_drawing(mean_S: np.ndarray, setting: int, noise: float) -> float:
     outcomes = np.random.default_rng(0).normal(size=200_000)
     spread = COVARIANCE_SS[:, setting] / np.sqrt(COVARIANCE_SS[setting, setting] + noise)
-    best = np.maximum((mean_S[:, None] + spread[:, None] * outcomes).max(0), 0)
-    return float(best.mean()) - max(float(mean_S.max()), 0.0)
+    best = np.maximum((mean_S[:, None] + spread[:, None] * outcomes)[:NUM_CHOICES].max(0), 0)
+    return float(best.mean()) - max(float(mean_S[:NUM_CHOICES].max()), 0.0)
 
 
 def test_it_is_what_the_best_is_expected_to_rise_by() -> None:
     found = gradients(MEAN_S)
-    drawn = [by_drawing(MEAN_S, *each) for each in zip(SETTINGS_C, NOISE_C, strict=True)]
+    drawn = [by_drawing(MEAN_S, *each) for each in zip(PLACES_C, NOISE_C, strict=True)]
     np.testing.assert_allclose(found, drawn, atol=0.04)
     assert found[3] < found[2]
 
 
 def test_nothing_is_worth_measuring_where_no_outcome_changes_the_choice() -> None:
-    hopeless = np.array([-50.0, -60.0, -70.0])
+    hopeless = np.array([-50.0, -60.0, -70.0, 9.0])
     assert not gradients(hopeless).any()
 
 
 def test_told_and_supposed_beliefs_are_those_of_conditioning() -> None:
-    belief = Belief(MEAN_S, COVARIANCE_SS)
-    belief.suppose(1, noise_variance=0.3)
-    np.testing.assert_allclose(belief.covariance_SS, COVARIANCE_SS)
-    belief.tell(1, 2.0, noise_variance=0.3)
-    weight_S = COVARIANCE_SS[:, 1] / 2.3
-    np.testing.assert_allclose(belief.mean_S, MEAN_S + weight_S * 1.8)
-    np.testing.assert_allclose(belief.covariance_SS, COVARIANCE_SS - np.outer(weight_S, COVARIANCE_SS[1]))
-    np.testing.assert_allclose(belief.supposed_SS, after_measuring(COVARIANCE_SS, setting=1, noise_variance=0.3))
+    measured, noise_variances, points = np.array([1, 3]), np.array([0.3, 0.6]), np.array([2.0, 7.0])
+    total = COVARIANCE_SS[np.ix_(measured, measured)] + np.diag(noise_variances)
+    weights = np.linalg.solve(total, COVARIANCE_SS[measured]).T
+    covariance_SS = COVARIANCE_SS - weights @ COVARIANCE_SS[measured]
+
+    def check(found: Marginals, mean_S: np.ndarray, covariance_SS: np.ndarray) -> None:
+        np.testing.assert_allclose(found.mean_S, mean_S)
+        np.testing.assert_allclose(found.variance_S, np.diag(covariance_SS))
+        np.testing.assert_allclose(found.covariance(np.array([2, 0])), covariance_SS[[2, 0]])
+
+    belief = Belief(believed(MEAN_S))
+    for place, noise_variance in zip(measured.tolist(), noise_variances, strict=True):
+        belief.suppose(place, noise_variance=noise_variance)
+    check(belief.told, MEAN_S, COVARIANCE_SS)
+    check(belief.supposed, MEAN_S, covariance_SS)
+    for place, noise_variance, point in zip(measured.tolist(), noise_variances, points, strict=True):
+        belief.tell(place, point, noise_variance=noise_variance)
+    for found in (belief.told, belief.supposed):
+        check(found, MEAN_S + weights @ (points - MEAN_S[measured]), covariance_SS)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from peerkd.tuning.experience import shipped
+from peerkd.tuning.marginals import Marginals
 from peerkd.tuning.pair_tuner import PairTuner
+from peerkd.tuning.posterior import Posterior
 from peerkd.tuning.protocol import Ask, Earlier, Measurement
 from peerkd.tuning.space import NO_SETTING, SettingOnSet, Space
 
@@ -81,6 +83,30 @@ def test_pairs_that_gain_nothing_are_left_as_they_are() -> None:
     assert set(tuner.choices().tolist()) == {NO_SETTING}
     assert len({ask.pair for ask in made}) < space.num_pairs
     assert not tuner.predicted().any()
+
+
+def test_pairs_of_a_large_network_are_not_all_looked_at_again_after_few_measurements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space, gains = network(num_peers=20)
+    looked_at: set[int] = set()
+    marginals = Posterior.marginals
+
+    def noting(posterior: Posterior, pair: int) -> Marginals:
+        looked_at.add(pair)
+        return marginals(posterior, pair)
+
+    monkeypatch.setattr(Posterior, "marginals", noting)
+    tuner = PairTuner(space)
+    looks_at_all: list[int] = []
+    for number in range(150):
+        looked_at.clear()
+        (ask,) = tuner.ask(1)
+        tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+        if len(looked_at) == space.num_pairs:
+            looks_at_all.append(number)
+    assert len(looks_at_all) >= 2
+    assert min(np.diff(looks_at_all)) >= space.num_pairs / 6
 
 
 def test_earlier_experiments_are_worth_something_before_the_first_measurement() -> None:

@@ -19,6 +19,12 @@ NUM_PAIRS, NUM_FUNCTIONS = 5, 3
 NOISE_SD = 0.7
 
 
+def of_pair(posterior: Posterior, pair: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of all gains of a pair."""
+    marginals = posterior.marginals(pair)
+    return marginals.mean_S, marginals.covariance(slice(None))
+
+
 @pytest.fixture
 def prior() -> Prior:
     return settings_prior(SETTINGS)
@@ -75,7 +81,7 @@ def test_means_and_covariances_are_those_of_one_process(prior: Prior, basis: np.
     size = len(SETTINGS)
     for pair in range(NUM_PAIRS):
         block = slice(pair * size, (pair + 1) * size)
-        mean_S, covariance_SS = posterior.of_pair(pair)
+        mean_S, covariance_SS = of_pair(posterior, pair)
         np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
         np.testing.assert_allclose(posterior.means()[pair], mean_S, atol=1e-10)
@@ -94,14 +100,14 @@ def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior
     size = len(SETTINGS)
     for pair in range(NUM_PAIRS):
         block = slice(pair * size, (pair + 1) * size)
-        mean_S, covariance_SS = posterior.of_pair(pair)
+        mean_S, covariance_SS = of_pair(posterior, pair)
         np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
         np.testing.assert_allclose(posterior.means()[pair], mean_S, atol=1e-10)
-        first_S, variance_S, covariance_TS = posterior.of_choices(pair, num_choices=4)
-        np.testing.assert_allclose(first_S, mean_S)
-        np.testing.assert_allclose(variance_S, np.diag(covariance_SS))
-        np.testing.assert_allclose(covariance_TS, covariance_SS[:4])
+        marginals = posterior.marginals(pair)
+        np.testing.assert_allclose(marginals.variance_S, np.diag(covariance_SS))
+        some = np.array([5, 0, 7])
+        np.testing.assert_allclose(marginals.covariance(some), covariance_SS[some])
 
 
 def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.ndarray) -> None:
@@ -110,7 +116,7 @@ def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.n
     again.update({1: observed(4)})
     again.update({1: observed(5, num=6)})
     for pair in range(NUM_PAIRS):
-        for first, second in zip(at_once.of_pair(pair), again.of_pair(pair), strict=True):
+        for first, second in zip(of_pair(at_once, pair), of_pair(again, pair), strict=True):
             np.testing.assert_allclose(first, second, atol=1e-7)
 
 
@@ -124,7 +130,7 @@ def test_many_small_updates_end_where_one_large_one_does(prior: Prior, basis: np
     at_once.update(last)
     assert in_steps.scale == pytest.approx(at_once.scale)
     for pair in range(NUM_PAIRS):
-        for first, second in zip(at_once.of_pair(pair), in_steps.of_pair(pair), strict=True):
+        for first, second in zip(of_pair(at_once, pair), of_pair(in_steps, pair), strict=True):
             np.testing.assert_allclose(first, second, atol=1e-6)
 
 
@@ -148,7 +154,7 @@ def test_earlier_experiments_move_beliefs_but_leave_room(prior: Prior, basis: np
         certain.learn(pair, good)
     taught.begin()
     certain.update({})
-    before, after, sure = (posterior.of_pair(0) for posterior in (blank, taught, certain))
+    before, after, sure = (of_pair(posterior, 0) for posterior in (blank, taught, certain))
     assert after[0][0] > before[0][0] + 2
     assert sure[1][0, 0] < after[1][0, 0] < before[1][0, 0]
     assert taught.scale == pytest.approx(1.0)
