@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
 from tests.e2e.kubectl import KubectlError, apply, items, kubectl, wait_until
-from tests.e2e.studies import LONG, NAMESPACE, Site, Study, trials_fingerprint
+from tests.e2e.studies import LONG, NAMESPACE, Site, Study, choices_fingerprint, trials_fingerprint
 
 ROOT = Path(__file__).parents[2]
 SMALL_WORKERS = ("cpu_per_worker=500m", "memory_per_worker=1Gi", "shared_memory=128Mi")
@@ -26,6 +26,7 @@ for folder in pathlib.Path("/proc").glob("[0-9]*"):
     if int(folder.name) not in (1, os.getpid()) and b"executor_main" in (folder / "cmdline").read_bytes():
         os.kill(int(folder.name), 9)
 """
+LONG_TUNED = (*LONG, "tune.budget_fraction=0.3")
 OURS = "app.kubernetes.io/name=peerkd,app.kubernetes.io/component=worker"
 
 
@@ -240,6 +241,24 @@ def test_a_worker_that_is_lost_costs_no_trial(running: Running, undisturbed: str
             kubectl("exec", pod, "-n", NAMESPACE, "--", "python", "-c", "import os; os.kill(-1, 9)")
     assert running.end() == 0, running.printed
     assert trials_fingerprint(running.printed) == undisturbed
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_tuned_study_goes_on_whichever_worker_is_lost(site: Site, tmp_path: Path, place: int) -> None:
+    """The first one has the tuner."""
+    here = Study(site, tmp_path / "here", LONG_TUNED, strategy="tune", backend="local").run()
+    assert here.returncode == 0, here.stdout
+    running = Running(Study(site, tmp_path / "there", LONG_TUNED, strategy="tune"))
+    try:
+        running.wait_for("tune_pairs: [worker 0] round ")
+        (pod,) = [each for each in at_work() if each.endswith(f"worker-{place}")]
+        kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+        assert "trials for" not in running.printed, "the study was over before"
+        assert running.end() == 0, running.printed
+    finally:
+        if running.process.poll() is None:
+            running.kill()
+    assert choices_fingerprint(running.printed) == choices_fingerprint(here.stdout)
 
 
 def test_an_api_server_that_is_away_for_a_minute_costs_nothing(running: Running, undisturbed: str) -> None:
