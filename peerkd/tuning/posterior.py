@@ -12,8 +12,8 @@ others, in the proportion that experience expects.
 Units are compressed points (``settings_prior``).
 
 Shape suffixes: Q = pairs, S = what can be measured: settings, or settings after some of their epochs, A = functions of
-pairs, R = functions of settings, U = functions that all pairs share, K = expectations to be trusted more or less, V = R +
-U + K, W = A * R + U + K weights, N = measurements of one pair, M = of several.
+pairs, R = functions of settings, U = functions that all pairs share, K = expectations to be trusted more or less,
+V = R + U + K, W = A * R + U + K weights, N = measurements of one pair, M = of several.
 """
 
 from collections.abc import Mapping, Sequence
