@@ -32,6 +32,9 @@ TUNED = (
 )
 """A tuner has some 100 trials to choose from, and may do a third of them."""
 
+LONG_TUNED = (*LONG, "tune.budget_fraction=0.3")
+"""The same, long enough to be disturbed in the middle."""
+
 TOGETHER = (
     "methods=[plain, pcl]",
     "num_seeds=1",

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
 from tests.e2e.kubectl import KubectlError, apply, items, kubectl, wait_until
-from tests.e2e.studies import LONG, NAMESPACE, Site, Study, choices_fingerprint, trials_fingerprint
+from tests.e2e.studies import LONG, LONG_TUNED, NAMESPACE, Site, Study, choices_fingerprint, trials_fingerprint
 
 ROOT = Path(__file__).parents[2]
 SMALL_WORKERS = ("cpu_per_worker=500m", "memory_per_worker=1Gi", "shared_memory=128Mi")
@@ -26,7 +26,6 @@ for folder in pathlib.Path("/proc").glob("[0-9]*"):
     if int(folder.name) not in (1, os.getpid()) and b"executor_main" in (folder / "cmdline").read_bytes():
         os.kill(int(folder.name), 9)
 """
-LONG_TUNED = (*LONG, "tune.budget_fraction=0.3")
 OURS = "app.kubernetes.io/name=peerkd,app.kubernetes.io/component=worker"
 
 
