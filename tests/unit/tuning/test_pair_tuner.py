@@ -1,15 +1,19 @@
 """The tuner on networks of peers whose gains are known."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from peerkd.results.arrays import FloatArray
 from peerkd.tuning.experience import shipped
+from peerkd.tuning.information import knowledge_gradients
 from peerkd.tuning.marginals import Marginals
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.posterior import Posterior
 from peerkd.tuning.protocol import Ask, Earlier, Measurement
+from peerkd.tuning.settings_prior import expand
 from peerkd.tuning.space import NO_SETTING, SettingOnSet, Space
 
 SETTINGS = tuple(
@@ -167,6 +171,38 @@ def test_what_it_predicts_is_about_what_comes() -> None:
     errors = gains[chosen, choices[chosen], -1] - predicted[chosen]
     assert abs(errors.mean()) < 0.01
     assert np.mean(np.abs(errors) < 2 * deviations[chosen] + 0.01) > 0.85
+
+
+def test_deviations_are_those_of_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, gains = network()
+    tuner = PairTuner(space)
+    spend(tuner, space, gains, share=0.05)
+    choices = tuner.choices()
+    marginals = Posterior.marginals
+
+    def told_apart(posterior: Posterior, pair: int) -> Marginals:
+        return replace(marginals(posterior, pair), variance_S=np.arange(len(SETTINGS)) * 1.0)
+
+    monkeypatch.setattr(Posterior, "marginals", told_apart)
+    expected = expand(np.sqrt(np.where(choices == NO_SETTING, 0.0, choices)))
+    assert choices.max() > 0
+    np.testing.assert_allclose(tuner.deviations(), expected)
+
+
+def test_only_a_whole_trial_can_be_chosen_though_parts_are_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, _ = network()
+    names = shipped().feature_names
+    features_QF = np.random.default_rng(0).uniform(size=(space.num_pairs, len(names)))
+    measured: set[tuple[int, int]] = set()
+
+    def noting(marginals: Marginals, *arguments: Any, num_choices: int, **named: Any) -> FloatArray:
+        measured.add((len(marginals.mean_S), num_choices))
+        return knowledge_gradients(marginals, *arguments, num_choices=num_choices, **named)
+
+    monkeypatch.setattr("peerkd.tuning.pair_tuner.knowledge_gradients", noting)
+    known = replace(space, feature_names=names, features_QF=features_QF)
+    PairTuner(known, experience=shipped()).ask(1)
+    assert measured == {(len(SETTINGS) * EPOCHS, len(SETTINGS))}
 
 
 def test_a_network_of_a_hundred_peers_is_planned() -> None:
