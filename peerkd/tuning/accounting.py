@@ -4,9 +4,11 @@ A sample that goes forward only counts as a third: the pass back, which it is sp
 logits are computed once for each transfer set that it teaches on, for all trials that share them; where views are
 augmented, once for each epoch. Measuring accuracy is not counted, nor what came before any distillation.
 
-Shape suffixes: Q = ordered pairs, S = settings, U = what one teacher teaches on, each once.
+Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs that a trial may be done to, U = what one
+teacher teaches on, each once.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -65,14 +67,18 @@ class Account:
         """
         return self._forwards(ask) / FORWARDS_PER_TRAINED_SAMPLE
 
-    def prices(self, pair: int, settings_C: IntArray, num_epochs_C: IntArray) -> FloatArray:
-        """Return what each of some measurements of a pair would cost now, as ``price`` does but unchecked: (C,)."""
-        num_passes_C = num_epochs_C if self._is_augmented else np.ones_like(num_epochs_C)
-        num_new_passes_C = np.maximum(num_passes_C - self._taught_U[self._units_QS[pair, settings_C]], 0)
-        num_epochs_left_C = num_epochs_C - self._done_QS[pair, settings_C]
-        samples_C = self._space.num_samples_QS[pair, settings_C]
-        prices_C: FloatArray = samples_C * (num_epochs_left_C + num_new_passes_C / FORWARDS_PER_TRAINED_SAMPLE)
-        return prices_C
+    def prices(self, pairs_P: Sequence[int] | IntArray, num_epochs_R: IntArray) -> FloatArray:
+        """Return what each setting of some pairs would cost now, done to each of some epochs: (P, R, S).
+
+        As ``price`` does, but unchecked: nothing or less where as much was done already.
+        """
+        num_passes_R1 = num_epochs_R[:, None] if self._is_augmented else np.ones((1, 1), dtype=np.int64)
+        num_new_passes_PRS = np.maximum(num_passes_R1 - self._taught_U[self._units_QS[pairs_P]][:, None], 0)
+        num_epochs_left_PRS = num_epochs_R[:, None] - self._done_QS[pairs_P][:, None]
+        prices_PRS: FloatArray = self._space.num_samples_QS[pairs_P][:, None] * (
+            num_epochs_left_PRS + num_new_passes_PRS / FORWARDS_PER_TRAINED_SAMPLE
+        )
+        return prices_PRS
 
     def fits(self, ask: Ask, budget: float) -> bool:
         """Return whether a measurement leaves what is spent within a budget: a share of the full sweep's cost."""

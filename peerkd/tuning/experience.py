@@ -21,7 +21,7 @@ import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.pair_basis import PairBasis
-from peerkd.tuning.posterior import Prior
+from peerkd.tuning.prior import Prior
 from peerkd.tuning.space import Space
 
 SHIPPED: Final = Path(__file__).with_name("learned_experience.npz")

@@ -1,9 +1,8 @@
 """What is believed of the gains of one pair, of which only what is looked at is worked out.
 
-Shape suffixes: S = what can be measured of the pair, H = some of it.
+Shape suffixes: S = what can be measured of the pair, H = some of it, K = products that a covariance is the sum of.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +12,25 @@ from peerkd.results.arrays import FloatArray, IntArray
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Marginals:
-    """Mean and variance of all gains, and the covariances that are asked for."""
+    """Mean and variance of all gains, and what their covariance is made of: ``own_factor * own_SS + left.T @ right``.
+
+    There are few products, so that the covariance of some gains costs little, and what is learned adds one.
+    """
 
     mean_S: FloatArray
     variance_S: FloatArray
-    covariance: Callable[[IntArray | slice], FloatArray]
-    """Of the gains at some places with all: (H, S)."""
+    own_SS: FloatArray
+    """Of all pairs the same array."""
+
+    own_factor: float
+    left_KS: FloatArray
+    right_KS: FloatArray
+
+    def covariance(self, places: IntArray | slice | int) -> FloatArray:
+        """Return the covariance of the gains at some places with all: (H, S), or (S,) of one place."""
+        covariance: FloatArray = self.own_SS[places] * self.own_factor
+        covariance += self.left_KS[:, places].T @ self.right_KS
+        return covariance
 
     def told(self, place: int, points: float, *, noise_variance: float) -> "Marginals":
         """Return what is believed when a measurement is known."""
@@ -31,11 +43,15 @@ class Marginals:
 
     def _column(self, place: int, noise_variance: float) -> tuple[FloatArray, FloatArray]:
         """Return the covariance of all gains with one, and by how much a measurement of it moves them."""
-        column_S = self.covariance(slice(place, place + 1))[0]
+        column_S = self.covariance(place)
         return column_S, column_S / max(float(column_S[place]) + noise_variance, 1e-12)
 
     def _without(self, column_S: FloatArray, weight_S: FloatArray, *, mean_S: FloatArray) -> "Marginals":
-        def covariance(places: IntArray | slice) -> FloatArray:
-            return self.covariance(places) - np.multiply.outer(column_S[places], weight_S)
-
-        return Marginals(mean_S=mean_S, variance_S=self.variance_S - column_S * weight_S, covariance=covariance)
+        return Marginals(
+            mean_S=mean_S,
+            variance_S=self.variance_S - column_S * weight_S,
+            own_SS=self.own_SS,
+            own_factor=self.own_factor,
+            left_KS=np.concatenate([self.left_KS, -column_S[None]]),
+            right_KS=np.concatenate([self.right_KS, weight_S[None]]),
+        )

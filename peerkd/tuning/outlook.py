@@ -13,7 +13,7 @@ import numpy as np
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.experience import Experience, measurable
 from peerkd.tuning.pair_basis import MAX_CENTRES, PairBasis
-from peerkd.tuning.posterior import Prior, settings_prior
+from peerkd.tuning.prior import Prior, settings_prior
 from peerkd.tuning.protocol import Earlier
 from peerkd.tuning.settings_prior import early_offsets, early_sds
 from peerkd.tuning.space import Space

@@ -1,11 +1,12 @@
 """The tuner: it measures where that is expected to raise the gain of some pair's choice the most for its cost.
 
-Shape suffixes: Q = pairs, S = settings, E = epochs, C = measurements that could be made.
+Shape suffixes: Q = pairs, S = settings, E = epochs, C = measurements that could be made, P = pairs that are looked at.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from peerkd.tuning.accounting import Account
 from peerkd.tuning.experience import Experience, shipped
 from peerkd.tuning.first_asks import first_asks
 from peerkd.tuning.information import Belief, knowledge_gradients
+from peerkd.tuning.marginals import Marginals
 from peerkd.tuning.outlook import Outlook, outlook
 from peerkd.tuning.posterior import Foreknown, Observed, Posterior
 from peerkd.tuning.protocol import Ask, Earlier, Measurement
@@ -34,6 +36,9 @@ _MIN_NEWS_OF_PAIRS: Final = 1 / 6
 
 _MAX_EARLIER_PAIRS: Final = 200
 """Of each earlier experiment."""
+
+_NUM_PAIRS_AT_ONCE: Final = 16
+"""That are looked at."""
 
 _WORTHLESS_POINTS: Final = 1e-4
 
@@ -60,13 +65,11 @@ class PairTuner:
         if earlier:
             self._posterior.begin()
         begins_anew = not earlier and self._outlook.experience is None
+        num_settings = len(space.settings)
         self._first = deque(first_asks(space, basis.spread(space)) if begins_anew else ())
-        rungs_R, num_settings = self._outlook.rungs_R, len(space.settings)
-        self._rungs_C, self._settings_C = (
-            np.repeat(rungs_R, num_settings),
-            np.tile(np.arange(num_settings), len(rungs_R)),
-        )
-        self._places_C = self._outlook.places_SE[self._settings_C, self._rungs_C - 1]
+        self._rungs_C = np.repeat(self._outlook.rungs_R, num_settings)
+        self._settings_C = np.tile(np.arange(num_settings), len(self._outlook.rungs_R))
+        self._places_C = _as_slice(self._outlook.places_SE[self._settings_C, self._rungs_C - 1])
         self._variances_C = self._outlook.variances_SE[self._settings_C, self._rungs_C - 1]
         self._account = Account(space)
         self._asked_epochs_QS = np.zeros((space.num_pairs, num_settings), dtype=np.int64)
@@ -101,8 +104,7 @@ class PairTuner:
         """Return the measurements that are worth most for their cost, supposing that those before them are made."""
         if self._num_told_at_last_look < 0 or self._num_news >= max(_NEWS_SHARE * self._num_told, _MIN_NEWS):
             self._believe()
-        for pair in sorted(self._stale):
-            self._enqueue(pair)
+        self._look(sorted(self._stale))
         self._stale.clear()
         asks: list[Ask] = []
         while len(asks) < num and (ask := self._next()):
@@ -133,7 +135,7 @@ class PairTuner:
         self._unlearned.add(pair)
         if self._num_told_at_last_look >= 0:
             if pair not in self._beliefs:
-                self._beliefs[pair] = Belief(self._posterior.marginals(pair))
+                self._beliefs[pair] = self._believed(pair)
             self._beliefs[pair].tell(place, points, noise_variance=self._posterior.noise_variance + variance)
             self._suppose_asked(pair, self._beliefs[pair])
             self._stale.add(pair)
@@ -152,8 +154,9 @@ class PairTuner:
         """Return the standard deviation (Q,) of each of ``predicted``."""
         choices_Q = self.choices()
         variances_Q = np.zeros(len(choices_Q))
-        for pair in np.flatnonzero(choices_Q != NO_SETTING).tolist():
-            variances_Q[pair] = self._posterior.marginals(pair).variance_S[choices_Q[pair]]
+        chosen = np.flatnonzero(choices_Q != NO_SETTING).tolist()
+        for pair, marginals in zip(chosen, self._posterior.marginals(chosen), strict=True):
+            variances_Q[pair] = marginals.variance_S[choices_Q[pair]]
         return expand(np.sqrt(variances_Q))
 
     def _learn(self, earlier: Earlier, outlook: Outlook) -> None:
@@ -214,9 +217,7 @@ class PairTuner:
             self._is_outdated_Q[:] = True
 
     def _believed(self, pair: int) -> Belief:
-        belief = Belief(self._posterior.marginals(pair))
-        self._suppose_asked(pair, belief)
-        return belief
+        return Belief(next(self._posterior.marginals([pair])))
 
     def _suppose_asked(self, pair: int, belief: Belief) -> None:
         """What was asked for and not told yet will be known: it is not worth asking again."""
@@ -246,31 +247,52 @@ class PairTuner:
                 self._is_outdated_Q[ask.pair] = True
                 heappush(self._queue, entry)
                 return ask
-            self._enqueue(ask.pair)
+            self._look([ask.pair])
         return None
 
-    def _enqueue(self, pair: int) -> None:
-        """Put the best measurement of a pair into the queue, if any is worth something."""
-        self._versions_Q[pair] += 1
-        self._is_outdated_Q[pair] = False
-        is_new_C = self._rungs_C > self._asked_epochs_QS[pair, self._settings_C]
-        if not is_new_C.any():
-            return
-        belief = self._beliefs.get(pair)
-        if belief is None and self._is_under_way(pair):
-            belief = self._beliefs[pair] = self._believed(pair)
-        places_C, settings_C, rungs_C = self._places_C[is_new_C], self._settings_C[is_new_C], self._rungs_C[is_new_C]
-        raised_C = knowledge_gradients(
-            self._posterior.marginals(pair) if belief is None else belief.supposed,
-            places_C,
-            noise_variance_C=self._posterior.noise_variance + self._variances_C[is_new_C],
-            num_choices=len(self._space.settings),
-        )
-        worth_C = raised_C / self._account.prices(pair, settings_C, rungs_C)
-        best = int(worth_C.argmax())
-        if raised_C[best] > _WORTHLESS_POINTS:
-            ask = Ask(pair, int(settings_C[best]), int(rungs_C[best]))
-            heappush(self._queue, (-float(worth_C[best]), pair, int(self._versions_Q[pair]), ask))
+    def _look(self, pairs: Sequence[int]) -> None:
+        """Put the best measurement of each of some pairs into the queue, if any is worth something."""
+        supposed, raised = self._supposed(pairs), []
+        noise_variance_C = self._posterior.noise_variance + self._variances_C
+        while some := list(islice(supposed, _NUM_PAIRS_AT_ONCE)):
+            raised.append(
+                knowledge_gradients(
+                    some,
+                    self._places_C,
+                    noise_variance_C=noise_variance_C,
+                    num_choices=len(self._space.settings),
+                )
+            )
+        if raised:
+            self._enqueue(pairs, np.concatenate(raised))
+
+    def _supposed(self, pairs: Sequence[int]) -> Iterator[Marginals]:
+        """Yield what will be believed of each of some pairs when all that was asked for is told."""
+        for pair in pairs:
+            # What is looked at alone is asked for soon; of all pairs, not all can be kept.
+            if pair not in self._beliefs and (len(pairs) == 1 or self._is_under_way(pair)):
+                self._beliefs[pair] = self._believed(pair)
+                self._suppose_asked(pair, self._beliefs[pair])
+        others = self._posterior.marginals([pair for pair in pairs if pair not in self._beliefs])
+        for pair in pairs:
+            yield self._beliefs[pair].supposed if pair in self._beliefs else next(others)
+
+    def _enqueue(self, pairs: Sequence[int], raised_PC: FloatArray) -> None:
+        rungs_R, pairs_P = self._outlook.rungs_R, np.asarray(pairs)
+        self._versions_Q[pairs_P] += 1
+        self._is_outdated_Q[pairs_P] = False
+        is_new_PC = (rungs_R[:, None] > self._asked_epochs_QS[pairs_P][:, None]).reshape(raised_PC.shape)
+        prices_PC = self._account.prices(pairs_P, rungs_R).reshape(raised_PC.shape)
+        worth_PC = np.divide(raised_PC, prices_PC, out=np.zeros_like(raised_PC), where=is_new_PC)
+        for place, best in enumerate(worth_PC.argmax(axis=1).tolist()):
+            if is_new_PC[place, best] and raised_PC[place, best] > _WORTHLESS_POINTS:
+                ask = Ask(pairs[place], int(self._settings_C[best]), int(self._rungs_C[best]))
+                heappush(self._queue, (-float(worth_PC[place, best]), ask.pair, int(self._versions_Q[ask.pair]), ask))
+
+
+def _as_slice(places: IntArray) -> IntArray | slice:
+    """Return the same places, as a slice if they are all from the first on: nothing is copied then."""
+    return slice(len(places)) if np.array_equal(places, np.arange(len(places))) else places
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> PairTuner:

@@ -13,10 +13,11 @@ Units are compressed points (``settings_prior``).
 
 Shape suffixes: Q = pairs, S = what can be measured: settings, or settings after some of their epochs, A = functions of
 pairs, R = functions of settings, U = functions that all pairs share, K = expectations to be trusted more or less,
-V = R + U + K, W = A * R + U + K weights, N = measurements of one pair, M = of several.
+V = R + U + K, W = A * R + U + K weights, N = measurements of one pair, M = of several, P = pairs that are looked at
+at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,22 +25,13 @@ import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.marginals import Marginals
-from peerkd.tuning.settings_prior import ACROSS_PAIRS, OF_ALL_PAIRS, WITHIN_PAIR, covariance, set_means
-from peerkd.tuning.space import SettingOnSet
+from peerkd.tuning.prior import Prior
 
-_OF_ALL_PAIRS_SD: Final = 3.0
-_ACROSS_PAIRS_SD: Final = 2.8
-_WITHIN_PAIR_SD: Final = 2.8
-_OF_SETTING_SD: Final = 0.3
-_OF_TRIAL_SD: Final = 0.75
-"""What a trial has by luck and keeps: the network that came out is better, on whatever samples."""
-
-_NOISE_SD: Final = 0.7
-"""Of finite validation samples."""
-
-_NUM_FUNCTIONS: Final = 10
 _UPDATES_BETWEEN_SOLVES: Final = 10
 """Revised again and again, a covariance gathers errors."""
+
+_NUM_PAIRS_AT_ONCE: Final = 8
+"""Of which as much is kept at a time as is near to the processor."""
 
 _SCALE_PRIOR_MEASUREMENTS: Final = 100.0
 _OWN_SHARE_ACROSS: Final = 0.1
@@ -73,55 +65,15 @@ class Foreknown:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Prior:
-    """What settings have to do with each other, the same for every pair."""
-
-    mean_S: FloatArray
-    across_SR: FloatArray
-    """Functions of settings that are weighed by functions of pairs."""
-
-    shared_SU: FloatArray
-    """Functions that have the same weight for all pairs."""
-
-    trusted_SK: FloatArray
-    """How uncertain it is by which factor to take what is expected: its standard deviation, each where it counts."""
-
-    own_SS: FloatArray
-    """Covariance of what is a pair's own."""
-
-    noise_sd: float
-    """Of a measurement about what is worth having."""
-
-    across_SS: FloatArray
-    """What ``across_SR`` amounts to for a pair like no other."""
-
-
-def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
-    """Return what is believed where nothing is known of experiments like this one."""
-    wanted_SS = covariance(settings, ACROSS_PAIRS) * _ACROSS_PAIRS_SD**2
-    across_SR = low_rank(wanted_SS, rank=_NUM_FUNCTIONS)
-    across_SS = across_SR @ across_SR.T
-    shared_SS = covariance(settings, OF_ALL_PAIRS) * _OF_ALL_PAIRS_SD**2 + _OF_SETTING_SD**2 * np.eye(len(settings))
-    own_SS = covariance(settings, WITHIN_PAIR) * _WITHIN_PAIR_SD**2
-    return Prior(
-        mean_S=set_means(settings),
-        across_SR=across_SR,
-        shared_SU=low_rank(shared_SS, rank=len(settings)),
-        trusted_SK=np.zeros((len(settings), 0)),
-        # What few functions cannot say of other pairs they must not deny of this one.
-        own_SS=own_SS + (wanted_SS - across_SS) + _OF_TRIAL_SD**2 * np.eye(len(settings)),
-        noise_sd=_NOISE_SD,
-        across_SS=across_SS,
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Measured:
     """What was measured of a pair, and what follows for its own part whatever other pairs say."""
 
     observed: Observed
-    own_NS: FloatArray
-    """The own part's covariance, of what was measured with all."""
+    functions_NV: FloatArray
+    """What the pair's functions of settings are seen by, noise being 1 and each independent of others."""
+
+    misfits_N: FloatArray
+    """What was seen so, less what was expected."""
 
     weights_NS: FloatArray
     """By how much each measurement moves each belief."""
@@ -145,9 +97,19 @@ class Posterior:
             expected_QS: What experience expects of each pair. None: the prior's mean.
             spread_Q: See ``Foreknown``. None: 1 for all.
         """
-        self._prior, self._basis_QA, self._expected_QS = prior, basis_QA, expected_QS
-        self._spread_Q = np.ones(len(basis_QA)) if spread_Q is None else spread_Q
-        self._num_across = basis_QA.shape[1] * prior.across_SR.shape[1]
+        num_pairs = len(basis_QA)
+        self._prior, self._basis_QA = prior, basis_QA
+        self._expected_QS = np.broadcast_to(prior.mean_S, (num_pairs, len(prior.mean_S)))
+        if expected_QS is not None:
+            self._expected_QS = expected_QS
+        self._spread_Q = np.ones(num_pairs) if spread_Q is None else spread_Q
+        self._across_RS, self._shared_US, self._trusted_KS = (
+            np.ascontiguousarray(each.T) for each in (prior.across_SR, prior.shared_SU, prior.trusted_SK)
+        )
+        self._own_variance_S = np.diagonal(prior.own_SS)
+        self._unexplained_Q = np.array([_unexplained(basis_A) for basis_A in basis_QA])
+        self._num_functions = prior.across_SR.shape[1]
+        self._num_across = basis_QA.shape[1] * self._num_functions
         num_weights = self._num_across + prior.shared_SU.shape[1] + prior.trusted_SK.shape[1]
         self._precision_WW = np.eye(num_weights)
         self._evidence_W = np.zeros(num_weights)
@@ -158,7 +120,8 @@ class Posterior:
 
     def learn(self, known: Foreknown, observed: Observed) -> None:
         """Learn from a pair of an earlier experiment; call ``begin`` when all are told."""
-        self._count(known, observed, sign=1)
+        measured = self._take(known, observed)
+        self._count(self._rows(known.basis_A, measured), measured.misfits_N, sign=1)
 
     def begin(self) -> None:
         """Take what was learned of earlier experiments as what is believed of this one, with a grain of salt."""
@@ -172,70 +135,42 @@ class Posterior:
 
     def update(self, changed: Mapping[int, Observed]) -> None:
         """Take in all that is known of some pairs, in place of what was known of them before."""
-        removed, added = [], []
-        for pair, observed in changed.items():
-            known = self._known(pair)
-            if pair in self._measured:
-                removed.append(self._count(known, self._measured[pair].observed, sign=-1))
-            added.append(self._count(known, observed, sign=1))
-            own_NS = self._own(known, observed.settings_N)
-            weights_NS = np.linalg.solve(_with_noise(own_NS, observed, self._prior.noise_sd), own_NS)
-            self._measured[pair] = _Measured(
-                observed=observed, own_NS=own_NS, weights_NS=np.asarray(weights_NS, dtype=np.float64)
-            )
-        num_rows = sum(map(len, removed)) + sum(map(len, added))
+        before = {pair: self._measured[pair] for pair in changed if pair in self._measured}
+        now = {pair: self._take(self._known(pair), observed) for pair, observed in changed.items()}
+        self._measured.update(now)
+        news = []
+        # Additions first, so that nothing is ever less certain than by the prior.
+        for sign, measured in ((1, now), (-1, before)):
+            if measured:
+                rows_MW = np.concatenate([self._rows(self._basis_QA[pair], each) for pair, each in measured.items()])
+                self._count(rows_MW, np.concatenate([each.misfits_N for each in measured.values()]), sign=sign)
+                news.append((sign, rows_MW))
         self._num_updates += 1
+        num_rows = sum(len(rows_MW) for _, rows_MW in news)
         if self._num_updates % _UPDATES_BETWEEN_SOLVES == 0 or num_rows > len(self._evidence_W) / 4:
             self._solve()
             return
-        # Additions first, so that nothing is ever less certain than by the prior.
-        for sign, rows in ((1, added), (-1, removed)):
-            if rows:
-                self._revise(np.concatenate(rows), sign=sign)
-        self._mean_W = self._covariance_WW @ self._evidence_W
+        for sign, rows_MW in news:
+            self._revise(rows_MW, sign=sign)
+        self._settle()
 
     @property
     def scale(self) -> float:
         """By how much gains vary more, or less, than was believed: a factor of all standard deviations."""
-        misfit = self._squares - self._evidence_W @ self._mean_W
-        squared = (_SCALE_PRIOR_MEASUREMENTS + misfit) / (_SCALE_PRIOR_MEASUREMENTS + self._num_measurements)
-        return float(np.sqrt(max(squared, 1e-6)))
+        return self._scale
 
-    def marginals(self, pair: int) -> Marginals:
-        """Return what is believed of a pair's gains."""
-        known = self._known(pair)
-        weights_V, covariance_VV = self._of_settings(known.basis_A)
-        mean_S, design_SV, own_S = known.expected_S, self._design(known), self._own_variance(known)
-        measured = self._measured.get(pair)
-        if measured is not None:
-            places_N, weights_NS = measured.observed.settings_N, measured.weights_NS
-            mean_S = mean_S + (measured.observed.points_N - mean_S[places_N]) @ weights_NS
-            design_SV = design_SV - weights_NS.T @ design_SV[places_N]
-            own_S = own_S - (measured.own_NS * weights_NS).sum(axis=0)
-        of_weights_SV, squared_scale = design_SV @ covariance_VV, self.scale**2
-
-        def covariance(rows: IntArray | slice) -> FloatArray:
-            own = self._own(known, rows)
-            if measured is not None:
-                own -= measured.own_NS[:, rows].T @ measured.weights_NS
-            return (own + of_weights_SV[rows] @ design_SV.T) * squared_scale
-
-        return Marginals(
-            mean_S=mean_S + design_SV @ weights_V,
-            variance_S=(own_S + (of_weights_SV * design_SV).sum(axis=1)) * squared_scale,
-            covariance=covariance,
-        )
+    def marginals(self, pairs: Sequence[int]) -> Iterator[Marginals]:
+        """Yield what is believed of the gains of each of some pairs, which costs less than asking one by one."""
+        for start in range(0, len(pairs), _NUM_PAIRS_AT_ONCE):
+            yield from self._marginals(np.array(pairs[start : start + _NUM_PAIRS_AT_ONCE]))
 
     def means(self) -> FloatArray:
-        """Return the mean (Q, S) of all pairs' gains, at less cost than pair by pair."""
+        """Return the mean (Q, S) of all pairs' gains, at less cost than ``marginals``."""
         prior, num_across = self._prior, self._num_across
-        weights_QR = self._basis_QA @ self._mean_W[:num_across].reshape(self._basis_QA.shape[1], -1)
+        weights_QR = self._basis_QA @ self._mean_W[:num_across].reshape(-1, self._num_functions)
         shared_U, trust_K = np.split(self._mean_W[num_across:], [prior.shared_SU.shape[1]])
-        expected_QS = self._expected_QS
-        if expected_QS is None:
-            expected_QS = np.tile(prior.mean_S, (len(weights_QR), 1))
         mean_QS: FloatArray = (weights_QR @ prior.across_SR.T) * self._spread_Q[:, None] + prior.shared_SU @ shared_U
-        mean_QS += expected_QS * (1 + prior.trusted_SK @ trust_K)
+        mean_QS += self._expected_QS * (1 + prior.trusted_SK @ trust_K)
         for pair, measured in self._measured.items():
             misfit_N = measured.observed.points_N - mean_QS[pair, measured.observed.settings_N]
             mean_QS[pair] += misfit_N @ measured.weights_NS
@@ -246,55 +181,109 @@ class Posterior:
         """Of a whole trial's validation."""
         return (self._prior.noise_sd * self.scale) ** 2
 
-    def _known(self, pair: int) -> Foreknown:
-        expected_S = self._prior.mean_S if self._expected_QS is None else self._expected_QS[pair]
-        return Foreknown(basis_A=self._basis_QA[pair], expected_S=expected_S, spread=float(self._spread_Q[pair]))
+    def _marginals(self, pairs_P: IntArray) -> Iterator[Marginals]:
+        """Yield what is believed of some pairs: what the functions that they share say, and what is their own.
 
-    def _design(self, known: Foreknown) -> FloatArray:
-        prior = self._prior
-        return np.concatenate(
-            [prior.across_SR * known.spread, prior.shared_SU, prior.trusted_SK * known.expected_S[:, None]], axis=1
+        A pair's covariance is ``design.T @ covariance_VV @ design`` and the own part; what was measured of the pair
+        takes something from both.
+        """
+        prior, squared_scale, num_functions = self._prior, self.scale**2, self._num_functions
+        basis_PA, expected_PS, spread_P = self._basis_QA[pairs_P], self._expected_QS[pairs_P], self._spread_Q[pairs_P]
+        design_PVS = self._designs(expected_PS, spread_P)
+        weights_PV, covariance_PVV = self._of_settings(basis_PA)
+        mean_PS = expected_PS + (weights_PV[:, None] @ design_PVS)[:, 0]
+        right_PVS = (covariance_PVV * squared_scale) @ design_PVS
+        own_factor_P = spread_P**2 * squared_scale
+        unexplained_P = self._unexplained_Q[pairs_P] * squared_scale
+        measured_P = [self._measured.get(pair) for pair in pairs_P.tolist()]
+        for right_VS, measured in zip(right_PVS, measured_P, strict=True):
+            if measured is not None:
+                right_VS -= right_VS[:, measured.observed.settings_N] @ measured.weights_NS
+        right_PVS[:, :num_functions] += design_PVS[:, :num_functions] * unexplained_P[:, None, None]
+        variance_PS = np.einsum("pvs,pvs->ps", design_PVS, right_PVS)
+        variance_PS += self._own_variance_S * own_factor_P[:, None]
+        for place, measured in enumerate(measured_P):
+            mean_S, variance_S, own_factor = mean_PS[place], variance_PS[place], float(own_factor_P[place])
+            left_KS, right_KS = design_PVS[place], right_PVS[place]
+            if measured is not None:
+                places_N, weights_NS = measured.observed.settings_N, measured.weights_NS
+                lost_NS = left_KS[:, places_N].T @ right_KS + prior.own_SS[places_N] * own_factor
+                mean_S = mean_S + (measured.observed.points_N - mean_S[places_N]) @ weights_NS
+                variance_S = variance_S - np.einsum("ns,ns->s", weights_NS, lost_NS)
+                left_KS, right_KS = np.concatenate([left_KS, weights_NS]), np.concatenate([right_KS, -lost_NS])
+            yield Marginals(
+                mean_S=mean_S,
+                variance_S=variance_S,
+                own_SS=prior.own_SS,
+                own_factor=own_factor,
+                left_KS=left_KS,
+                right_KS=right_KS,
+            )
+
+    def _known(self, pair: int) -> Foreknown:
+        return Foreknown(
+            basis_A=self._basis_QA[pair], expected_S=self._expected_QS[pair], spread=float(self._spread_Q[pair])
         )
 
-    def _own(self, known: Foreknown, places: IntArray | slice) -> FloatArray:
-        """Return the covariance of a pair's own part at some places with all: (places, S)."""
-        squared_spread = known.spread**2
-        own: FloatArray = self._prior.own_SS[places] * squared_spread
-        own += self._prior.across_SS[places] * (_unexplained(known) * squared_spread)
-        return own
+    def _designs(
+        self, expected_PS: FloatArray, spread_P: FloatArray, places: IntArray | slice = slice(None)
+    ) -> FloatArray:
+        """Return the functions of settings of some pairs, each at some places: (P, V, places)."""
+        across_RS, shared_US, trusted_KS = self._across_RS, self._shared_US, self._trusted_KS
+        expected_PS = expected_PS[:, places]
+        num_functions, num_shared = len(across_RS), len(across_RS) + len(shared_US)
+        design_PVS = np.empty((len(expected_PS), num_shared + len(trusted_KS), expected_PS.shape[1]))
+        np.multiply(across_RS[:, places], spread_P[:, None, None], out=design_PVS[:, :num_functions])
+        design_PVS[:, num_functions:num_shared] = shared_US[:, places]
+        np.multiply(trusted_KS[:, places], expected_PS[:, None], out=design_PVS[:, num_shared:])
+        return design_PVS
 
-    def _own_variance(self, known: Foreknown) -> FloatArray:
-        """Return the variance (S,) of a pair's own part."""
-        own_S, across_S = np.diagonal(self._prior.own_SS), np.diagonal(self._prior.across_SS)
-        variance_S: FloatArray = (own_S + _unexplained(known) * across_S) * known.spread**2
-        return variance_S
+    def _of_settings(self, basis_PA: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean (P, V) and covariance (P, V, V) of the weights of the functions of settings of some pairs."""
+        (num_pairs, num_basis), num_across, num_functions = basis_PA.shape, self._num_across, self._num_functions
+        num_weights = len(self._mean_W)
+        rows_PRW = (basis_PA @ self._covariance_WW[:num_across].reshape(num_basis, -1)).reshape(
+            num_pairs, num_functions, num_weights
+        )
+        across_PRAR = rows_PRW[:, :, :num_across].reshape(num_pairs, num_functions, num_basis, num_functions)
+        num_all = num_functions + num_weights - num_across
+        covariance_PVV = np.empty((num_pairs, num_all, num_all))
+        covariance_PVV[:, :num_functions, :num_functions] = (basis_PA[:, None, None] @ across_PRAR)[:, :, 0]
+        covariance_PVV[:, :num_functions, num_functions:] = rows_PRW[:, :, num_across:]
+        covariance_PVV[:, num_functions:, :num_functions] = rows_PRW[:, :, num_across:].transpose(0, 2, 1)
+        covariance_PVV[:, num_functions:, num_functions:] = self._covariance_WW[num_across:, num_across:]
+        mean_PV = np.empty((num_pairs, num_all))
+        mean_PV[:, :num_functions] = basis_PA @ self._mean_W[:num_across].reshape(num_basis, -1)
+        mean_PV[:, num_functions:] = self._mean_W[num_across:]
+        return mean_PV, covariance_PVV
 
-    def _of_settings(self, basis_A: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return mean (V,) and covariance (V, V) of the weights of a pair's functions of settings."""
-        num_across = self._num_across
-        mean_AR = self._mean_W[:num_across].reshape(len(basis_A), -1)
-        rows_RW = (basis_A @ self._covariance_WW[:num_across].reshape(len(basis_A), -1)).reshape(mean_AR.shape[1], -1)
-        rows_VW = np.concatenate([rows_RW, self._covariance_WW[num_across:]])
-        across_VR = basis_A @ rows_VW[:, :num_across].reshape(len(rows_VW), *mean_AR.shape)
-        covariance_VV = np.concatenate([across_VR, rows_VW[:, num_across:]], axis=1)
-        return np.concatenate([basis_A @ mean_AR, self._mean_W[num_across:]]), covariance_VV
-
-    def _count(self, known: Foreknown, observed: Observed, *, sign: int) -> FloatArray:
-        """Add measurements of a pair, or take them away; return what they say of the weights, as rows of noise 1."""
-        places_N, num_functions = observed.settings_N, self._prior.across_SR.shape[1]
-        factor_NN = np.linalg.cholesky(_with_noise(self._own(known, places_N), observed, self._prior.noise_sd))
-        design_NV = self._design(known)[places_N]
-        across_NW = (known.basis_A[:, None] * design_NV[:, None, :num_functions]).reshape(len(places_N), -1)
-        design_NW = np.concatenate([across_NW, design_NV[:, num_functions:]], axis=1)
-        residual_N = observed.points_N - known.expected_S[places_N]
+    def _take(self, known: Foreknown, observed: Observed) -> _Measured:
+        prior, places_N = self._prior, observed.settings_N
+        own_NS = prior.own_SS[places_N] + prior.across_SS[places_N] * _unexplained(known.basis_A)
+        own_NS *= known.spread**2
+        noise_NN = np.diag(prior.noise_sd**2 + observed.extra_sd_N**2)
         # Not by scipy, which knows of triangles: importing it takes longer than all that it would save.
-        white_NW = np.linalg.solve(factor_NN, design_NW)
-        white_N = np.linalg.solve(factor_NN, residual_N)
-        self._precision_WW += sign * (white_NW.T @ white_NW)
-        self._evidence_W += sign * (white_NW.T @ white_N)
-        self._squares += sign * float(white_N @ white_N)
-        self._num_measurements += sign * len(white_N)
-        return white_NW
+        whiten_NN = np.linalg.inv(np.linalg.cholesky(own_NS[:, places_N] + noise_NN))
+        (design_VN,) = self._designs(known.expected_S[None], np.array([known.spread]), places_N)
+        return _Measured(
+            observed=observed,
+            functions_NV=whiten_NN @ design_VN.T,
+            misfits_N=whiten_NN @ (observed.points_N - known.expected_S[places_N]),
+            weights_NS=whiten_NN.T @ (whiten_NN @ own_NS),
+        )
+
+    def _rows(self, basis_A: FloatArray, measured: _Measured) -> FloatArray:
+        """Return what the measurements of a pair say of the weights (N, W), noise being 1."""
+        across_NR, others_NV = np.split(measured.functions_NV, [self._num_functions], axis=1)
+        across_NW = (basis_A[:, None] * across_NR[:, None]).reshape(len(across_NR), -1)
+        return np.concatenate([across_NW, others_NV], axis=1)
+
+    def _count(self, rows_MW: FloatArray, misfits_M: FloatArray, *, sign: int) -> None:
+        """Add measurements, or take them away."""
+        self._precision_WW += sign * (rows_MW.T @ rows_MW)
+        self._evidence_W += sign * (misfits_M @ rows_MW)
+        self._squares += sign * float(misfits_M @ misfits_M)
+        self._num_measurements += sign * len(misfits_M)
 
     def _revise(self, rows_MW: FloatArray, *, sign: int) -> None:
         """Bring the covariance up to date by the formula of Woodbury, which is cheaper than solving for few rows."""
@@ -304,23 +293,15 @@ class Posterior:
 
     def _solve(self) -> None:
         self._covariance_WW = np.linalg.inv(self._precision_WW)
+        self._settle()
+
+    def _settle(self) -> None:
         self._mean_W = self._covariance_WW @ self._evidence_W
+        misfit = self._squares - self._evidence_W @ self._mean_W
+        squared = (_SCALE_PRIOR_MEASUREMENTS + misfit) / (_SCALE_PRIOR_MEASUREMENTS + self._num_measurements)
+        self._scale = float(np.sqrt(max(squared, 1e-6)))
 
 
-def _unexplained(known: Foreknown) -> float:
-    """Return which share of what pairs may have in common is this pair's own, as the functions of pairs have it."""
-    return max(1 - float(known.basis_A @ known.basis_A), 0.0)
-
-
-def _with_noise(own_NS: FloatArray, observed: Observed, noise_sd: float) -> FloatArray:
-    """Return the covariance of what was measured of a pair, noise included: (N, N)."""
-    covariance_NN: FloatArray = own_NS[:, observed.settings_N] + np.diag(noise_sd**2 + observed.extra_sd_N**2)
-    return covariance_NN
-
-
-def low_rank(covariance_SS: FloatArray, *, rank: int) -> FloatArray:
-    """Return the factor (S, R) of the best approximation of a covariance by so many functions."""
-    values, vectors = np.linalg.eigh(covariance_SS)
-    kept = slice(-min(rank, len(values)), None)
-    factor_SR: FloatArray = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))
-    return factor_SR
+def _unexplained(basis_A: FloatArray) -> float:
+    """Return which share of what pairs may have in common is one pair's own, as the functions of pairs have it."""
+    return max(1 - float(basis_A @ basis_A), 0.0)

@@ -133,9 +133,10 @@ def test_many_prices_at_once_are_those_of_one_by_one(is_augmented: bool) -> None
     account = Account(space(), is_augmented=is_augmented)
     for ask in (Ask(0, place("student"), 2), Ask(0, place("both"), 1), Ask(3, place("teacher"), 4)):
         account.charge(ask)
-    for pair in range(6):
-        settings = np.arange(len(SETTINGS))
-        last = np.full(len(SETTINGS), 3)
-        open_to_all = [s for s in settings if (pair, s) not in {(3, place("teacher"))}]
-        found = account.prices(pair, settings[open_to_all], last[open_to_all])
-        assert found.tolist() == pytest.approx([account.price(Ask(pair, s, 3)) for s in open_to_all])
+    pairs = [5, 0, 3]
+    found_PRS = account.prices(pairs, np.array([4, 3]))
+    open_to_all = [s for s in range(len(SETTINGS)) if s != place("teacher")]
+    for pair, found_RS in zip(pairs, found_PRS, strict=True):
+        for num_epochs, found_S in zip((4, 3), found_RS, strict=True):
+            wanted = [account.price(Ask(pair, s, num_epochs)) for s in open_to_all]
+            assert found_S[open_to_all].tolist() == pytest.approx(wanted)

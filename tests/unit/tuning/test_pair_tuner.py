@@ -1,5 +1,6 @@
 """The tuner on networks of peers whose gains are known."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -96,9 +97,9 @@ def test_pairs_of_a_large_network_are_not_all_looked_at_again_after_few_measurem
     looked_at: set[int] = set()
     marginals = Posterior.marginals
 
-    def noting(posterior: Posterior, pair: int) -> Marginals:
-        looked_at.add(pair)
-        return marginals(posterior, pair)
+    def noting(posterior: Posterior, pairs: Sequence[int]) -> Iterator[Marginals]:
+        looked_at.update(pairs)
+        return marginals(posterior, pairs)
 
     monkeypatch.setattr(Posterior, "marginals", noting)
     tuner = PairTuner(space)
@@ -180,8 +181,8 @@ def test_deviations_are_those_of_what_is_chosen(monkeypatch: pytest.MonkeyPatch)
     choices = tuner.choices()
     marginals = Posterior.marginals
 
-    def told_apart(posterior: Posterior, pair: int) -> Marginals:
-        return replace(marginals(posterior, pair), variance_S=np.arange(len(SETTINGS)) * 1.0)
+    def told_apart(posterior: Posterior, pairs: Sequence[int]) -> Iterator[Marginals]:
+        return (replace(each, variance_S=np.arange(len(SETTINGS)) * 1.0) for each in marginals(posterior, pairs))
 
     monkeypatch.setattr(Posterior, "marginals", told_apart)
     expected = expand(np.sqrt(np.where(choices == NO_SETTING, 0.0, choices)))
@@ -195,8 +196,8 @@ def test_only_a_whole_trial_can_be_chosen_though_parts_are_measured_too(monkeypa
     features_QF = np.random.default_rng(0).uniform(size=(space.num_pairs, len(names)))
     measured: set[tuple[int, int]] = set()
 
-    def noting(marginals: Marginals, *arguments: Any, num_choices: int, **named: Any) -> FloatArray:
-        measured.add((len(marginals.mean_S), num_choices))
+    def noting(marginals: Sequence[Marginals], *arguments: Any, num_choices: int, **named: Any) -> FloatArray:
+        measured.update((len(each.mean_S), num_choices) for each in marginals)
         return knowledge_gradients(marginals, *arguments, num_choices=num_choices, **named)
 
     monkeypatch.setattr("peerkd.tuning.pair_tuner.knowledge_gradients", noting)

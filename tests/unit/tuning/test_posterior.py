@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from peerkd.tuning.posterior import Foreknown, Observed, Posterior, Prior, settings_prior
+from peerkd.tuning.posterior import Foreknown, Observed, Posterior
+from peerkd.tuning.prior import Prior, settings_prior
 from peerkd.tuning.settings_prior import ACROSS_PAIRS, OF_ALL_PAIRS, WITHIN_PAIR, covariance
 from peerkd.tuning.space import SettingOnSet
 
@@ -21,7 +22,7 @@ NOISE_SD = 0.7
 
 def of_pair(posterior: Posterior, pair: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of all gains of a pair."""
-    marginals = posterior.marginals(pair)
+    (marginals,) = posterior.marginals([pair])
     return marginals.mean_S, marginals.covariance(slice(None))
 
 
@@ -104,10 +105,31 @@ def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior
         np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
         np.testing.assert_allclose(posterior.means()[pair], mean_S, atol=1e-10)
-        marginals = posterior.marginals(pair)
+        (marginals,) = posterior.marginals([pair])
         np.testing.assert_allclose(marginals.variance_S, np.diag(covariance_SS))
         some = np.array([5, 0, 7])
         np.testing.assert_allclose(marginals.covariance(some), covariance_SS[some])
+
+
+def test_many_pairs_at_once_are_those_of_one_by_one(prior: Prior) -> None:
+    num_pairs = 21
+    rng = np.random.default_rng(3)
+    basis = rng.normal(size=(num_pairs, NUM_FUNCTIONS))
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True) / rng.uniform(size=(num_pairs, 1))
+    posterior = Posterior(
+        replace(prior, trusted_SK=np.full((len(SETTINGS), 1), 0.3)),
+        basis,
+        rng.normal(size=(num_pairs, len(SETTINGS))),
+        rng.uniform(0.5, 2, size=num_pairs),
+    )
+    posterior.update({pair: observed(pair, num=1 + pair % 5) for pair in range(0, num_pairs, 3)})
+    pairs = rng.permutation(num_pairs).tolist()
+    for pair, marginals in zip(pairs, posterior.marginals(pairs), strict=True):
+        mean_S, covariance_SS = of_pair(posterior, pair)
+        np.testing.assert_allclose(marginals.mean_S, mean_S, atol=1e-10)
+        np.testing.assert_allclose(marginals.variance_S, np.diag(covariance_SS), atol=1e-10)
+        np.testing.assert_allclose(marginals.covariance(slice(None)), covariance_SS, atol=1e-10)
+    assert list(posterior.marginals([])) == []
 
 
 def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.ndarray) -> None:
