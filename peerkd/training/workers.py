@@ -4,6 +4,7 @@ One thread a process, whatever the number of processes: a sum over threads would
 end by themselves when the process that started them is gone, so that a killed run leaves nothing behind.
 """
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -21,6 +22,8 @@ from peerkd.training.memory import keep_freed_memory
 
 _EXIT_UNKNOWN: Final = 255
 """Of a process whose parent, the fork server, is gone too and has told nobody: all were killed together."""
+
+_FORK_SERVER: Final = "peerkd.training.fork_server"
 
 Perform = Callable[[Any], Iterator[Any]]
 """Does one task and yields its results one by one."""
@@ -123,7 +126,7 @@ def _context(*, preload: list[str]) -> ForkServerContext | SpawnContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # Imported once by the process that workers are forked from: torch takes seconds and hundreds of megabytes.
-    context.set_forkserver_preload(preload)
+    context.set_forkserver_preload([_FORK_SERVER, *preload])
     return context
 
 
@@ -141,6 +144,9 @@ def _receive(pipe: connection.Connection, process: BaseProcess) -> tuple[str, An
 
 def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], number: int, num_workers: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What was imported before the fork stays, so that no collection needs to look at it.
+    gc.freeze()
+    gc.enable()
     try:
         import torch
 

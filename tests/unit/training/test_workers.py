@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import signal
@@ -81,6 +82,48 @@ def test_workers_are_forked_with_the_modules_that_they_will_need():
     said = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert said.stdout.strip() == "{'colorsys': True, 'chunk': False}", said.stderr
+
+
+TRACE = "PEERKD_TEST_TRACE"
+TRACE_FOLDER = os.environ.get(TRACE)
+
+
+class Teardown:
+    """Leaves a folder as a trace when its module is taken apart."""
+
+    # By then names are gone: what it needs is held here.
+    def __del__(self, mkdir=os.mkdir, trace=TRACE_FOLDER) -> None:
+        if trace:
+            mkdir(trace)
+
+
+TORN_DOWN_AT_THE_END = Teardown()
+
+
+def collector(*, worker: int) -> Perform:
+    oldest_generation = gc.get_stats()[2]
+
+    def perform(task: str) -> Iterator[tuple[bool, bool, int]]:
+        yield gc.isenabled(), gc.get_freeze_count() > 0, oldest_generation["collections"]
+
+    return perform
+
+
+@pytest.mark.skipif(
+    "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes are not forked on this platform"
+)
+def test_what_workers_are_forked_from_collects_nothing_and_ends_at_once(tmp_path: Path) -> None:
+    script = f"""
+        from peerkd.training.workers import run_in_workers
+        print(*run_in_workers("{HERE}:collector", (), [("", "")], num_workers=1, preload=["torch"]))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    environment = {**os.environ, TRACE: str(tmp_path / "trace")}
+    # The fork server has this pipe as well: when it is closed, that process has ended too.
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+
+    assert said.stdout.strip() == "('', (True, True, 0))", said.stderr
+    assert not (tmp_path / "trace").exists()
 
 
 def test_without_tasks_no_worker_is_started():
