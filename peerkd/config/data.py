@@ -68,6 +68,11 @@ class AugmentationConfig(StrictConfig):
     resized_crop_min_area_fraction: float | None = Field(default=None, gt=0, le=1)
     """Random crop of at least this share of the image's area, resized to its size; null: none. For ImageNet 0.08."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether an image is another one in each epoch."""
+        return self != AugmentationConfig()
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.resized_crop_min_area_fraction is not None and self.crop_padding_pixels > 0:

@@ -54,6 +54,11 @@ class ExperimentConfig(StrictConfig):
         return given * self.partition.num_peers if len(given) == 1 else given
 
     @property
+    def teachers_vary(self) -> bool:
+        """Whether what a teacher says of a training image is another thing in each epoch, or with other images."""
+        return self.augmentation.varies or self.distill.conventions.teacher_mode == "train"
+
+    @property
     def resolved_own_weight(self) -> float:
         """What own accuracy weighs in a tuned study's objective."""
         own_weight = self.tune.own_weight

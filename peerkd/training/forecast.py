@@ -120,7 +120,7 @@ def forecast(config: ExperimentConfig, size: SourceSize) -> Forecast:
         samples=samples,
         num_pretraining_samples=samples.training * config.pretrain.epochs,
         num_distillation_samples=num_distilled * config.distill.epochs,
-        num_teacher_samples=num_taught * config.distill.epochs,
+        num_teacher_samples=num_taught * (config.distill.epochs if config.teachers_vary else 1),
         num_evaluation_samples=num_judged_between + (num_trials + num_peers) * num_judged,
         dataset_bytes=0 if config.data.storage == "streamed" else samples.total * (size.num_pixel_bytes + _LABEL_BYTES),
         weights_bytes=sum(

@@ -106,9 +106,8 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
         single, double, teacher = (min(each) for each in zip(*rounds, strict=True))
         pretraining = _pretraining_seconds(inputs, architecture, scale, folder=Path(folder), device=device)
     num_epoch_samples = scale.num_samples * scale.epochs
-    teacher_rate = teacher / (2 * num_epoch_samples)
     # Half of the samples make the difference, and what a trial takes whatever its set is in neither.
-    distillation = ((double - single) / num_epoch_samples - teacher_rate) / scale.num_trials
+    distillation = (double - single - teacher / 2) / num_epoch_samples / scale.num_trials
     most = (double - teacher) / (2 * num_epoch_samples) / scale.num_trials
     # Noise must not make a set cost nothing.
     distillation = min(max(distillation, most / 2), most)
@@ -116,7 +115,7 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
     return Rates(
         pretraining=pretraining,
         distillation=distillation,
-        teacher=teacher_rate,
+        teacher=teacher / 2 / (num_epoch_samples if inputs.config.teachers_vary else scale.num_samples),
         evaluation=rest / scale.num_evaluated,
     )
 

@@ -6,7 +6,7 @@ so that settings are compared on common random numbers and a teacher's logits ca
 Shape suffixes: S = samples of the set, V = views, B = batch, N = V * B, C = image channels, H W = image size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice, pairwise
 from typing import NamedTuple, Protocol
@@ -159,6 +159,21 @@ class SampleSet:
         made = self._kept_views(epoch, parts) if is_whole else self._make_views(epoch, num_views, parts)
         return self._normalized(made, num_samples=[stop - start for start, stop in spans])
 
+    def in_order(self, batches: Sequence[Tensor], epoch: int) -> Tensor:
+        """Return in the order of the set what was made of each sample of the batches of an epoch, shape (S, ...)."""
+        values = torch.cat(list(batches))
+        in_order = torch.empty_like(values)
+        in_order[torch.from_numpy(self._order(epoch)).to(self.device)] = values
+        return in_order
+
+    def in_batches(self, values: Tensor, epoch: int) -> Sequence[Tensor]:
+        """Return what belongs to each sample, shape (S, ...), as an epoch's batches have the samples."""
+        sizes = [stop - start for start, stop in pairwise(batch_bounds(len(self), batch_size=self._batch_size))]
+        return torch.split(values[torch.from_numpy(self._order(epoch)).to(self.device)], sizes)
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        return generator(self._seed, "order", self.name, epoch).permutation(len(self))
+
     def _normalized(self, made: Iterator[_Views], *, num_samples: list[int]) -> Iterator[Batch]:
         for num_batch_samples, (views_NCHW, labels_B) in zip(num_samples, made, strict=True):
             images_NCHW = normalize(views_NCHW, mean_C=self._mean_C, std_C=self._std_C)
@@ -179,7 +194,7 @@ class SampleSet:
             self._cached[epoch] = made
 
     def _make_views(self, epoch: int, num_views: int, spans: list[tuple[int, int]]) -> Iterator[_Views]:
-        order_S = generator(self._seed, "order", self.name, epoch).permutation(len(self))
+        order_S = self._order(epoch)
         device_order_S = torch.from_numpy(order_S).to(self.device)
         views = [
             self._draw_views(seed=derive_seed(self._seed, "views", *([view] if view else [])), epoch=epoch).to(

@@ -3,6 +3,7 @@
 What a trial's record says depends neither on the other trials, nor on how many were done at once.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
@@ -32,8 +33,8 @@ from peerkd.training.workers import Perform
 if TYPE_CHECKING:
     from peerkd.training.captured.in_flight import InFlight
 
-_NUM_KEPT_SETS: Final = 2
-"""Neighbours in the plan often have the same transfer set."""
+_NUM_NEIGHBOURS: Final = 2
+"""Transfer sets that a sweep keeps: neighbours in its plan often have the same one."""
 
 _NUM_KEPT_PEERS: Final = 32
 """Their weights are kept in memory; those of others are read again when they are needed."""
@@ -41,6 +42,7 @@ _NUM_KEPT_PEERS: Final = 32
 _NUM_MEASURED_BATCHES: Final = 2
 
 _KEPT_LOGITS_BYTES: Final = 2**26
+_KEPT_SETS_BYTES: Final = 2**28
 """A tuned study comes back to a teacher and a set with other settings, and does not know beforehand when."""
 
 
@@ -59,7 +61,7 @@ class Sweep:
         self._network = cache(self._build_network)
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
         self._before = cache(self._predict_before)
-        self._transfer_set = lru_cache(maxsize=_NUM_KEPT_SETS)(self._read_transfer_set)
+        self._transfer_set = lru_cache(maxsize=self._num_kept_sets())(self._read_transfer_set)
         self._kept_logits = lru_cache(maxsize=self._num_kept_logits())(self._make_logits)
 
     def do(self, task: Unit | Leg | LegsTogether) -> Iterator[dict[str, Any] | WayTaken]:
@@ -112,7 +114,11 @@ class Sweep:
         if teacher is None:
             return None
         make = self._make_logits if self._inputs.states_folder is None else self._kept_logits
-        return {epoch: make(teacher, owners, epoch) for epoch in epochs}
+        if self._config.teachers_vary:
+            return {epoch: make(teacher, owners, epoch) for epoch in epochs}
+        samples = self._transfer_set(owners)
+        logits_SK = samples.in_order(make(teacher, owners, 0), 0)
+        return {epoch: samples.in_batches(logits_SK, epoch) for epoch in epochs}
 
     def _make_logits(self, teacher: int, owners: tuple[int, ...], epoch: int) -> Sequence[Tensor]:
         of_epoch = teacher_logits(
@@ -125,10 +131,19 @@ class Sweep:
         return of_epoch[epoch]
 
     def _num_kept_logits(self) -> int:
-        """Return of how many epochs a teacher's logits are kept, by the largest transfer set that there can be."""
+        """Return of how many epochs a teacher's logits are kept, if they are of the largest transfer set."""
+        return _KEPT_LOGITS_BYTES // (4 * self._max_transfer_samples() * self._dataset.num_classes)
+
+    def _num_kept_sets(self) -> int:
+        """Return how many transfer sets are kept with their batches, if they are of the largest size."""
+        if self._inputs.states_folder is None:
+            return _NUM_NEIGHBOURS
+        set_bytes = self._recipe.epochs * self._max_transfer_samples() * math.prod(self._dataset.image_shape)
+        return max(_KEPT_SETS_BYTES // set_bytes, _NUM_NEIGHBOURS)
+
+    def _max_transfer_samples(self) -> int:
         *_, second, first = sorted(len(indices) for indices in self._assignment.train)
-        num_samples = max(first + second, len(self._assignment.public))
-        return _KEPT_LOGITS_BYTES // (4 * num_samples * self._dataset.num_classes)
+        return max(first + second, len(self._assignment.public))
 
     def _do_group(
         self, trials: Sequence[Trial], samples: SampleSet, logits: Sequence[TeacherLogits | None], epochs: range

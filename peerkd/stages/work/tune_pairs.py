@@ -150,7 +150,7 @@ class _Tally:
 def _open_study(setup: _Setup, course: Course) -> LeadCourse:
     features = obtain_features(setup.workspace, setup.inputs)
     space = build_space(setup.config, num_train=setup.num_train, num_public=setup.num_public, features=features)
-    account = Account(space, is_augmented=setup.config.augmentation != type(setup.config.augmentation)())
+    account = Account(space, is_augmented=setup.config.teachers_vary)
     account.charge_forward(feature_forward_samples(space))
     tune = setup.config.tune
     tuner = TUNER if tune.experience else TUNER_FROM_NOTHING

@@ -39,12 +39,14 @@ def dataset(size: SourceSize) -> RawDataset:
         f"{ALL_SETS} partition.num_peers=4",
         f"{ALL_SETS} partition.num_peers=3 partition.quantity_skew.kind=dirichlet",
         "partition.num_peers=6 partition.own_evaluation=held_out partition.label_skew.kind=iid",
-        "partition.num_peers=2 data.max_train_samples=1000",
+        "partition.num_peers=2 data.max_train_samples=1000 augmentation.horizontal_flip=true",
+        "partition.num_peers=2 distill.conventions.teacher_mode=train",
         f"{ALL_SETS} partition.num_peers=4 sweep.learning_rates=[0.005,0.1]",
     ],
 )
 def test_the_numbers_are_those_of_the_real_partition(overrides: str, size: SourceSize) -> None:
     config = experiment(overrides)
+    teachers_vary = "flip" in overrides or "teacher_mode" in overrides
     raw = dataset(size)
     if config.data.max_train_samples:
         raw = dataset(size._replace(num_train=config.data.max_train_samples))
@@ -53,7 +55,7 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, size: Sourc
     for unit in plan(config):
         num_samples = sum(len(parts.train[owner]) for owner in unit.owners) if unit.owners else len(parts.public)
         num_distilled += num_samples * len(unit.trials) * config.distill.epochs
-        num_taught += num_samples * config.distill.epochs if unit.teacher is not None else 0
+        num_taught += num_samples * (config.distill.epochs if teachers_vary else 1) if unit.teacher is not None else 0
         num_trials += len(unit.trials)
         num_controls += sum(trial.setting.temperature is None for trial in unit.trials)
     num_evaluated = sum(

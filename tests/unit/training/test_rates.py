@@ -38,7 +38,10 @@ def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch)
     assert max(measured) < 10
 
 
-def test_of_the_teacher_its_passes_over_the_set_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("overrides", "num_passes"), [("", 1), ("augmentation.horizontal_flip=true", 2)])
+def test_of_the_teacher_its_passes_over_the_set_are_timed(
+    overrides: str, num_passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     passed: list[int] = []
 
     def counted(teacher: nn.Module, samples: SampleSet, **options: Any) -> TeacherLogits:
@@ -46,13 +49,13 @@ def test_of_the_teacher_its_passes_over_the_set_are_timed(tmp_path: Path, monkey
         return teacher_logits(teacher, samples, **options)
 
     monkeypatch.setattr(sweep, "teacher_logits", counted)
-    config = resolve(JOINTKD, preset="digits", overrides="peers.architectures=[mlp]")
+    config = resolve(JOINTKD, preset="digits", overrides=f"peers.architectures=[mlp] {overrides}")
     inputs = rates.RateInputs(config=config, size=SIZE, samples=count_samples(config, SIZE), device="cpu")
-    scale = rates._Scale(num_samples=8, num_evaluated=8, num_trials=2, epochs=1)
+    scale = rates._Scale(num_samples=8, num_evaluated=8, num_trials=2, epochs=2)
     units = rates._Units(inputs, "mlp", scale, folder=tmp_path, device=torch.device("cpu"))
     passed.clear()
     assert units.seconds(doubled=True, only_teacher=True) > 0
-    assert passed == [16]
+    assert passed == [16] * num_passes
 
 
 @pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])

@@ -83,6 +83,17 @@ def test_the_same_set_gives_the_same_batches_whether_kept_or_made_again(dataset)
     assert not made._cached
 
 
+def test_what_belongs_to_each_sample_comes_in_batches_and_back_in_order(dataset):
+    indices = np.arange(3, NUM_IMAGES)[::-1].copy()
+    sample_set = samples(dataset, indices)
+    labels = torch.from_numpy(dataset.labels_N[indices])
+    for number in (0, 1):
+        batches = sample_set.in_batches(labels, number)
+        for values, batch in zip(batches, sample_set.batches(number), strict=True):
+            assert torch.equal(values, batch.labels_B)
+        assert torch.equal(sample_set.in_order(batches, number), labels)
+
+
 def test_an_epoch_that_was_read_in_part_is_not_kept(dataset):
     sample_set = samples(dataset)
     next(sample_set.batches(0))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
+from peerkd.config.data import AugmentationConfig
 from peerkd.data.augment import apply_views, draw_views, normalize
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
@@ -147,6 +148,46 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
     got = load_state(state_path(tmp_path, trial, num_epochs=2)).weights
     for name, tensor in student.state_dict().items():
         assert torch.equal(got[name], tensor), name
+
+
+def without_augmentation(tiny, **conventions):
+    recipe = tiny.config.distill
+    recipe = recipe.model_copy(update={"conventions": recipe.conventions.model_copy(update=conventions)})
+    config = tiny.config.model_copy(update={"augmentation": AugmentationConfig(), "distill": recipe})
+    return replace(tiny, config=config)
+
+
+@pytest.mark.parametrize(
+    ("is_augmented", "teacher_mode", "num_passes"), [(False, "eval", 1), (False, "train", 2), (True, "eval", 2)]
+)
+def test_a_teacher_says_it_once_where_no_epoch_differs(tiny, monkeypatch, is_augmented, teacher_mode, num_passes):
+    passed = []
+
+    def counted(teacher, samples, *, epochs, **options):
+        passed.append(epochs)
+        return teacher_logits(teacher, samples, epochs=epochs, **options)
+
+    monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
+    experiment = tiny if is_augmented else without_augmentation(tiny, teacher_mode=teacher_mode)
+    unit = next(unit for unit in plan(tiny.config) if unit.teacher == 2 and len(unit.owners) == 2)
+    sweep = Sweep(experiment.sweep_inputs, device=torch.device("cpu"))
+    got = sweep.run_teacher(unit)
+    assert passed == [range(epoch, epoch + 1) for epoch in range(num_passes)]
+
+    indices = np.concatenate([Assignment.load(tiny.partition).train[owner] for owner in unit.owners])
+    samples = sample_set(
+        open_dataset(tiny.dataset),
+        indices,
+        name="distill " + "+".join(map(str, unit.owners)),
+        batch_size=experiment.config.distill.batch_size,
+        config=experiment.config,
+        device=torch.device("cpu"),
+    )
+    teacher = network(tiny, unit.teacher)
+    wanted = teacher_logits(teacher, samples, epochs=range(2), mode=teacher_mode)
+    for epoch in range(2):
+        for logits, one_by_one in zip(got[epoch], wanted[epoch], strict=True):
+            torch.testing.assert_close(logits, one_by_one, rtol=1e-4, atol=1e-4)
 
 
 def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monkeypatch):
