@@ -58,6 +58,29 @@ def test_of_the_teacher_its_passes_over_the_set_are_timed(
     assert passed == [16] * num_passes
 
 
+@pytest.mark.parametrize(("overrides", "num_passes"), [("", 1), ("distill.conventions.teacher_mode=train", 3)])
+def test_rates_are_those_of_which_the_measured_times_are_made(
+    overrides: str, num_passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_of = Rates(pretraining=7e-6, distillation=3e-6, teacher=2e-6, evaluation=1e-6)
+
+    class Reckoned:
+        def __init__(self, inputs: rates.RateInputs, architecture: str, scale: rates._Scale, **places: Any) -> None:
+            self._scale = scale
+
+        def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
+            scale, num_samples = self._scale, self._scale.num_samples * (1 + doubled)
+            of_teacher = made_of.teacher * num_samples * num_passes
+            of_trial = made_of.distillation * num_samples * scale.epochs + made_of.evaluation * scale.num_evaluated
+            return of_teacher if only_teacher else of_teacher + scale.num_trials * of_trial
+
+    monkeypatch.setattr(rates, "_Units", Reckoned)
+    monkeypatch.setattr(rates, "_pretraining_seconds", lambda *_, **__: made_of.pretraining)
+    config = resolve(JOINTKD, preset="digits", overrides=f"distill.epochs=3 {overrides}")
+    inputs = rates.RateInputs(config=config, size=SIZE, samples=count_samples(config, SIZE), device="cpu")
+    assert rates.measure(inputs, "small_cnn", device=torch.device("cpu")) == pytest.approx(made_of)
+
+
 @pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])
 def test_a_slow_network_is_measured_on_less(pilot_seconds: float) -> None:
     config = resolve(JOINTKD, preset="digits", overrides="peers.architectures=[resnet20]")

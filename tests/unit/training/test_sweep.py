@@ -208,6 +208,25 @@ def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monk
     assert passed == [(num_samples, range(1)), (num_samples, range(1, 2))]
 
 
+@pytest.mark.parametrize(("kept_bytes", "num_read"), [(2**28, 3), (1, 4)], ids=["all fit", "only two"])
+def test_a_study_reads_a_transfer_set_once_if_all_fit(tiny, tmp_path, monkeypatch, kept_bytes, num_read):
+    read = []
+    read_transfer_set = Sweep._read_transfer_set
+
+    def counted(sweep, owners):
+        read.append(owners)
+        return read_transfer_set(sweep, owners)
+
+    monkeypatch.setattr(Sweep, "_read_transfer_set", counted)
+    monkeypatch.setattr("peerkd.training.sweep._KEPT_SETS_BYTES", kept_bytes)
+    units = {(unit.owners, unit.teacher): unit for unit in plan(tiny.config)}
+    sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
+    # Each time another teacher, since what a teacher said is kept as well.
+    for owner, teacher in ((0, 1), (1, 0), (1, 2), (2, 0), (2, 1), (0, 2)):
+        sweep.run_teacher(units[(owner,), teacher])
+    assert len(read) == num_read
+
+
 def test_a_record_judges_the_weights_that_the_trial_ended_in(tiny, tmp_path):
     sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)

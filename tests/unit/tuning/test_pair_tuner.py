@@ -114,6 +114,36 @@ def test_pairs_of_a_large_network_are_not_all_looked_at_again_after_few_measurem
     assert min(np.diff(looks_at_all)) >= space.num_pairs / 6
 
 
+def test_what_is_under_way_is_counted_on_when_all_pairs_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, gains = network()
+    looked_at: set[int] = set()
+    counted_on: list[int] = []
+    marginals, supposed = Posterior.marginals, Marginals.supposed
+
+    def noting(posterior: Posterior, pairs: Sequence[int]) -> Iterator[Marginals]:
+        looked_at.update(pairs)
+        return marginals(posterior, pairs)
+
+    def noting_too(believed: Marginals, place: int, *, noise_variance: float) -> Marginals:
+        counted_on.append(place)
+        return supposed(believed, place, noise_variance=noise_variance)
+
+    monkeypatch.setattr(Posterior, "marginals", noting)
+    monkeypatch.setattr(Marginals, "supposed", noting_too)
+    tuner = PairTuner(space)
+    (under_way,) = tuner.ask(1)
+    num_looks_at_all = 0
+    for _ in range(50):
+        looked_at.clear()
+        counted_on.clear()
+        (ask,) = tuner.ask(1)
+        if len(looked_at) == space.num_pairs:
+            num_looks_at_all += 1
+            assert counted_on == [under_way.setting]
+        tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+    assert num_looks_at_all >= 2
+
+
 def test_earlier_experiments_are_worth_something_before_the_first_measurement() -> None:
     space, gains = network(seed=1)
     theirs, known = network(seed=2)
