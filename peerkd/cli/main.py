@@ -152,7 +152,11 @@ def tune(
         typer.Option(metavar="RATE", help="Of the untuned default; wanted where the sweeps tried several."),
     ] = None,
     augmented: Annotated[
-        bool, typer.Option("--augmented", help="The sweeps augmented their views: teachers count for each epoch.")
+        bool,
+        typer.Option(
+            "--augmented",
+            help="The sweeps augmented their views, or had teachers in train mode: teachers count for each epoch.",
+        ),
     ] = False,
     held_out: Annotated[
         list[str] | None,

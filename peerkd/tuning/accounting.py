@@ -2,7 +2,8 @@
 
 A sample that goes forward only counts as a third: the pass back, which it is spared, takes twice as long. A teacher's
 logits are computed once for each transfer set that it teaches on, for all trials that share them; where views are
-augmented, once for each epoch. Measuring accuracy is not counted, nor what came before any distillation.
+augmented, or teachers are in train mode, once for each epoch. Measuring accuracy is not counted, nor what came before
+any distillation.
 
 Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs that a trial may be done to, U = what one
 teacher teaches on, each once.
