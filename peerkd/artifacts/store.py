@@ -26,7 +26,10 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What an artifact consists of. Written last: an artifact without a manifest does not exist."""
+    """What an artifact consists of. Written last: an artifact without a manifest does not exist.
+
+    Its text carries a SHA-256 of its own content, so that no byte of it can change unnoticed.
+    """
 
     key: str
     files: Mapping[str, FileEntry]
@@ -39,27 +42,43 @@ class Manifest:
         return fingerprint({name: entry.sha256 for name, entry in self.files.items()})
 
     def to_json(self) -> str:
-        """Return the text that ``from_json`` reads."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True)
+        """Return the text that ``from_json`` reads: the content, and the digest by which it proves itself."""
+        content = asdict(self)
+        return json.dumps({"digest": _digest(content), **content}, indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, key: str) -> Self:
         """Read what ``to_json`` wrote for the artifact under ``key``.
 
         Raises:
-            ArtifactCorruptError: If the text is no manifest, or that of another artifact.
+            ArtifactCorruptError: If the text is not a manifest, does not match its own digest, or belongs to another
+                artifact.
         """
         try:
-            values = json.loads(text)
-            files = {check_name(name): FileEntry(**entry) for name, entry in values["files"].items()}
-            manifest = cls(key=values["key"], files=files, metadata=values["metadata"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            content = json.loads(text)
+            digest = content.pop("digest", None)
+            files = {check_name(name): FileEntry(**entry) for name, entry in content["files"].items()}
+            manifest = cls(**{**content, "files": files})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactCorruptError(
                 f"The manifest of {key} must be what this program wrote, got {text[:80]!r}."
             ) from error
+        if digest is None:
+            raise ArtifactCorruptError(
+                f"The manifest of {key} must contain a digest of its content, which earlier versions did not write."
+            )
+        if digest != _digest(content):
+            raise ArtifactCorruptError(f"The manifest of {key} does not match its own digest: it was changed.")
         if manifest.key != key:
             raise ArtifactCorruptError(f"The manifest of {key} must have its key, got {manifest.key}.")
         return manifest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the values of a manifest, which is the same before and after they passed through JSON."""
+    values = json.loads(json.dumps(content))
+    # Unlike a fingerprint of causes, a digest covers whatever metadata may hold, NaN included.
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class Workspace(Protocol):

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,48 @@ def test_the_fingerprint_ignores_the_order_of_the_files() -> None:
 def test_an_entry_with_other_fields_is_refused(entry: str) -> None:
     with pytest.raises(ArtifactCorruptError, match=r"^The manifest of k must be what this program wrote, got '"):
         Manifest.from_json(f'{{"key": "k", "metadata": {{}}, "files": {{"a": {entry}}}}}', key="k")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"cpu"', '"cuda"'), ('"num_bytes": 3', '"num_bytes": 2'), (SHA256_OF_ABC, "0" * 64), ('"b/c"', '"b/d"')],
+    ids=["metadata", "a size", "a SHA-256", "a name"],
+)
+def test_a_manifest_that_was_changed_does_not_match_its_digest(folder: Path, old: str, new: str) -> None:
+    text = describe_folder(folder, key="noun/1", metadata={"device": "cpu"}).to_json()
+    assert old in text
+    with pytest.raises(ArtifactCorruptError, match=r"^The manifest of noun/1 does not match its own digest: it was"):
+        Manifest.from_json(text.replace(old, new), key="noun/1")
+
+
+def test_no_flipped_bit_of_a_manifest_changes_what_is_read(folder: Path) -> None:
+    manifest = describe_folder(folder, key="noun/1", metadata={"device": "cpu", "rates": [0.1, 1e-05], "n": 3})
+    text = manifest.to_json().encode()
+    num_refused = 0
+    for bit in range(8 * len(text)):
+        changed = bytearray(text)
+        changed[bit // 8] ^= 1 << bit % 8
+        try:
+            # Only white space may change unnoticed, since it is not read.
+            assert Manifest.from_json(bytes(changed), key="noun/1") == manifest
+        except ArtifactCorruptError:
+            num_refused += 1
+    assert num_refused > 6 * len(text)
+
+
+def test_a_manifest_without_a_digest_is_refused(folder: Path) -> None:
+    values = json.loads(describe_folder(folder, key="noun/1", metadata={}).to_json())
+    del values["digest"]
+    with pytest.raises(ArtifactCorruptError, match=r"^The manifest of noun/1 must contain a digest of its content, wh"):
+        Manifest.from_json(json.dumps(values), key="noun/1")
+
+
+def test_a_digest_covers_metadata_of_any_kind_that_json_can_write() -> None:
+    manifest = Manifest(key="k", files={}, metadata={"numbers": {10: float("nan"), 9: (1, 2)}})
+    assert Manifest.from_json(manifest.to_json(), key="k").metadata["numbers"]["9"] == [1, 2]
+
+
+def test_a_manifest_with_an_unknown_field_is_refused() -> None:
+    values = json.loads(Manifest(key="k", files={}, metadata={}).to_json()) | {"owner": "me"}
+    with pytest.raises(ArtifactCorruptError, match=r"^The manifest of k must be what this program wrote"):
+        Manifest.from_json(json.dumps(values), key="k")
