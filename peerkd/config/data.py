@@ -26,7 +26,8 @@ class DataConfig(StrictConfig):
     """packed: uint8 arrays that stages map into memory. streamed: decoded when read, for ImageNet-sized folders."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """Keep a class-stratified subset of the training split. Null: all."""
+    """Keep a class-stratified subset of the training split. Null: all. A validation split of the data set's own is
+    kept whole."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
     """Keep a class-stratified subset of the test split. Null: all."""
@@ -35,7 +36,8 @@ class DataConfig(StrictConfig):
     """Share held out as the test split where the source has none; pixel statistics then come from all samples."""
 
     validation_fraction: Fraction = 0.1
-    """Share of the training split held out for every choice that is made; no peer trains on it."""
+    """Share of the training split held out for every choice that is made; no peer trains on it. It is not used where
+    the data set has a validation split of its own."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,6 +1,6 @@
 """The canonical packed form of a data set: a folder of plain arrays, memory-mapped when read.
 
-    images.npy           uint8 (N, C, H, W), the training split first
+    images.npy           uint8 (N, C, H, W): training split, validation split, test split
     labels.npy           int64 (N,)
     columns/<name>.npy   (N,), whatever else is known of every sample
     dataset.json         the rest; written last, so a folder without it was never finished
@@ -11,7 +11,7 @@ N samples, B batch, C channels, H W height and width, K classes.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +33,14 @@ class ImageDataset(Protocol):
 
     @property
     def num_train(self) -> int:
-        """The first ``num_train`` samples are the training split, the rest is the test split."""
+        """Number of samples of the training split, which comes first."""
+
+    @property
+    def num_validation(self) -> int:
+        """Number of samples of the data set's own validation split, which comes second; 0 if it has none.
+
+        The samples after it are the test split.
+        """
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -46,6 +53,10 @@ class ImageDataset(Protocol):
     @property
     def name(self) -> str:
         """What reports call this data set."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about how the source was read: which labels became which classes, what was left out."""
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +84,7 @@ class ImageDataset(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RawDataset:
-    """What a source returns: pixels and labels in memory, the training split first.
+    """What a source returns: pixels and labels in memory, ordered by training, validation and test split.
 
     Raises:
         ValueError: If the parts do not fit each other.
@@ -85,6 +96,8 @@ class RawDataset:
     class_names: tuple[str, ...]
     columns: Mapping[str, np.ndarray]
     name: str
+    num_validation: int = 0
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4 or self.images_NCHW.size == 0:
@@ -103,6 +116,10 @@ class RawDataset:
             )
         if not 1 <= self.num_train <= num_samples:
             raise ValueError(f"num_train must lie in [1, {num_samples}], got {self.num_train}.")
+        if not 0 <= self.num_validation <= num_samples - self.num_train:
+            raise ValueError(
+                f"num_validation must lie in [0, {num_samples - self.num_train}], got {self.num_validation}."
+            )
         for name, column_N in self.columns.items():
             if not name.isidentifier():
                 raise ValueError(f"a column's name must be an identifier, got {name!r}.")
@@ -133,6 +150,8 @@ class PackedDataset:
     fingerprint: str
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
+    num_validation: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -175,6 +194,7 @@ def write_packed(folder: Path, raw: RawDataset) -> str:
             "channel_mean": channel_mean,
             "channel_std": channel_std,
             "fingerprint": fingerprint,
+            **further_metadata(raw),
         },
     )
     return fingerprint
@@ -199,6 +219,8 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             class_names=tuple(metadata["class_names"]),
             columns={name: read_array(folder / "columns" / f"{name}.npy").copy() for name in metadata["columns"]},
             name=metadata["name"],
+            num_validation=metadata.get("num_validation", 0),
+            remarks=tuple(metadata.get("remarks", ())),
         )
         dataset = PackedDataset(
             images_NCHW=raw.images_NCHW,
@@ -210,6 +232,8 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             fingerprint=metadata["fingerprint"],
             channel_mean=tuple(metadata["channel_mean"]),
             channel_std=tuple(metadata["channel_std"]),
+            num_validation=raw.num_validation,
+            remarks=raw.remarks,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactCorruptError(f"{folder}: the parts of this data set do not fit each other: {error}") from error
@@ -264,6 +288,15 @@ def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
     (folder / "dataset.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="ascii")
 
 
+def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
+    """Return the fields of ``dataset.json`` that are written only where they say something.
+
+    A data set without them keeps the bytes, and thereby the fingerprint, that it had before these fields existed.
+    """
+    fields = {"num_validation": dataset.num_validation, "remarks": list(dataset.remarks)}
+    return {name: value for name, value in fields.items() if value}
+
+
 def read_metadata(folder: Path, *, kind: str | None = None) -> dict[str, Any]:
     """Read ``dataset.json``, of this ``kind`` if one is given.
 
@@ -300,22 +333,22 @@ def read_array(path: Path) -> np.ndarray:
 
 def _canonical(raw: RawDataset) -> RawDataset:
     """Return ``raw`` in C order and little-endian: one content, one sequence of bytes."""
-    return RawDataset(
+    return replace(
+        raw,
         images_NCHW=np.ascontiguousarray(raw.images_NCHW),
         labels_N=np.ascontiguousarray(raw.labels_N, dtype="<i8"),
-        num_train=raw.num_train,
-        class_names=raw.class_names,
         columns={
             name: np.ascontiguousarray(column_N, dtype=column_N.dtype.newbyteorder("<"))
             for name, column_N in raw.columns.items()
         },
-        name=raw.name,
     )
 
 
 def _fingerprint(raw: RawDataset) -> str:
     column_names = sorted(raw.columns)
-    header = {"num_train": raw.num_train, "class_names": raw.class_names, "columns": column_names}
+    header: dict[str, Any] = {"num_train": raw.num_train, "class_names": raw.class_names, "columns": column_names}
+    if raw.num_validation:
+        header["num_validation"] = raw.num_validation
     return content_fingerprint(header, [raw.images_NCHW, raw.labels_N, *(raw.columns[name] for name in column_names)])
 
 

@@ -1,7 +1,7 @@
 """Data sets too large to pack: an index of image files, decoded when a batch asks for them.
 
     dataset.json   where the files are, class names, image size
-    paths.npy      (N,) bytes, relative to the root, the training split first
+    paths.npy      (N,) bytes, relative to the root: training split, validation split, test split
     sizes.npy      int64 (N,), bytes of each file
     labels.npy     int64 (N,)
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from peerkd.data.dataset import (
     ImageDataset,
     content_fingerprint,
+    further_metadata,
     read_array,
     read_metadata,
     read_packed,
@@ -56,6 +57,8 @@ class StreamedDataset:
     """
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
+    num_validation: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -124,6 +127,7 @@ def index_image_folder(
         fingerprint=_fingerprint(
             [relative_paths_N, sizes_N, files.labels_N],
             num_train=files.num_train,
+            num_validation=0,
             class_names=files.class_names,
             image_size_pixels=image_size_pixels,
         ),
@@ -147,6 +151,7 @@ def write_index(folder: Path, dataset: StreamedDataset) -> str:
             "channel_mean": dataset.channel_mean,
             "channel_std": dataset.channel_std,
             "fingerprint": dataset.fingerprint,
+            **further_metadata(dataset),
         },
     )
     return dataset.fingerprint
@@ -173,12 +178,15 @@ def read_index(folder: Path) -> StreamedDataset:
             channel_mean=tuple(metadata["channel_mean"]),
             channel_std=tuple(metadata["channel_std"]),
             fingerprint=metadata["fingerprint"],
+            num_validation=metadata.get("num_validation", 0),
+            remarks=tuple(metadata.get("remarks", ())),
         )
     except (KeyError, TypeError) as error:
         raise ArtifactCorruptError(f"{folder}/dataset.json: a field is missing or malformed: {error}") from error
     fingerprint = _fingerprint(
         [dataset.relative_paths_N, dataset.sizes_N, dataset.labels_N],
         num_train=dataset.num_train,
+        num_validation=dataset.num_validation,
         class_names=dataset.class_names,
         image_size_pixels=dataset.image_size_pixels,
     )
@@ -205,7 +213,18 @@ def open_dataset(folder: Path) -> ImageDataset:
 
 
 def _fingerprint(
-    arrays: list[np.ndarray], *, num_train: int, class_names: tuple[str, ...], image_size_pixels: int
+    arrays: list[np.ndarray],
+    *,
+    num_train: int,
+    num_validation: int,
+    class_names: tuple[str, ...],
+    image_size_pixels: int,
 ) -> str:
-    header = {"num_train": num_train, "class_names": class_names, "image_size_pixels": image_size_pixels}
+    header: dict[str, Any] = {
+        "num_train": num_train,
+        "class_names": class_names,
+        "image_size_pixels": image_size_pixels,
+    }
+    if num_validation:
+        header["num_validation"] = num_validation
     return content_fingerprint(header, arrays)

@@ -1,7 +1,7 @@
 """The data set of an experiment: read from its source once, then found in the store."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -10,7 +10,14 @@ from peerkd.data.dataset import ImageDataset, RawDataset, write_packed
 from peerkd.data.sources import limit_samples, read_source
 from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
+from peerkd.metrics.progress import say
 from peerkd.seeds import generator
+
+_READINGS: Final = {"npz": 2}
+"""Version of how a source is read, for each source whose files were once read as another data set.
+
+It is part of the key, so that a store's old reading of the same files is not taken for the new one.
+"""
 
 
 class Source(NamedTuple):
@@ -44,11 +51,23 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
         else:
             assert isinstance(dataset, RawDataset)
             fingerprint = write_packed(workspace.folder, dataset)
-        metadata = {"name": dataset.name, "fingerprint": fingerprint, "num_samples": len(dataset.labels_N)}
+        metadata = {
+            "name": dataset.name,
+            "fingerprint": fingerprint,
+            "num_samples": len(dataset.labels_N),
+            "remarks": list(dataset.remarks),
+        }
         return store.publish(source.key, metadata=metadata)
 
 
+def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
+    """Print how the source was read: one line for each remark."""
+    for remark in dataset.remarks:
+        say(stage, f"{dataset.name}: {remark}")
+
+
 def _key(data: DataConfig, seed: int) -> str:
+    reading = {"reading": _READINGS[data.source]} if data.source in _READINGS else {}
     limits = {"max_train_samples": data.max_train_samples, "max_test_samples": data.max_test_samples}
     return keys.key(
         "dataset",
@@ -58,6 +77,7 @@ def _key(data: DataConfig, seed: int) -> str:
             "image_size_pixels": data.image_size_pixels,
             "storage": data.storage,
             **limits,
+            **reading,
             # The seed chooses a subset; it plays no part where everything is kept.
             "seed": seed if any(limits.values()) else None,
         },

@@ -48,32 +48,42 @@ def hold_out(
 ) -> tuple[_Indices, _Indices, _Indices, _Indices]:
     """Return the samples to train on, to choose by, to report on, and that are public.
 
+    A validation split of the data set's own is the validation set, whole; then none is cut from the training split.
+
     Raises:
         ValueError: If nothing would be left to train on.
     """
     labels = np.asarray(dataset.labels_N)
-    train_and_validation, test = _test_split(data, dataset, seed=seed)
-    fractions = [data.validation_fraction]
-    if public_fraction:
-        fractions.append(public_fraction)
-    if sum(fractions) >= 1:
+    given_validation = np.arange(dataset.num_train, dataset.num_train + dataset.num_validation)
+    fractions = {"data.validation_fraction": data.validation_fraction, "partition.public_fraction": public_fraction}
+    if len(given_validation):
+        del fractions["data.validation_fraction"]
+    if not public_fraction:
+        del fractions["partition.public_fraction"]
+    if sum(fractions.values()) >= 1:
         raise ValueError(
-            "data.validation_fraction and partition.public_fraction must leave something to train on, "
-            f"got {fractions[0]} and {fractions[1]}."
+            f"{' and '.join(fractions)} must leave something to train on, "
+            f"got {' and '.join(map(str, fractions.values()))}."
         )
-    rng = generator(seed, "hold out")
-    pool, validation, *public = (
-        train_and_validation[part]
-        for part in split_stratified(labels[train_and_validation], fractions=fractions, rng=rng)
-    )
-    return pool, validation, test, public[0] if public else np.empty(0, dtype=np.int64)
+    rest, test = _test_split(data, dataset, seed=seed)
+    if fractions:
+        rng = generator(seed, "hold out")
+        parts = split_stratified(labels[rest], fractions=list(fractions.values()), rng=rng)
+        pool, *held_out = (rest[part] for part in parts)
+    else:
+        pool, held_out = rest, []
+    validation = given_validation if len(given_validation) else held_out.pop(0)
+    return pool, validation, test, held_out[0] if held_out else np.empty(0, dtype=np.int64)
 
 
 def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[_Indices, _Indices]:
+    """Return the training samples and the test samples: the data set's own test split, or one cut from the former."""
     labels = np.asarray(dataset.labels_N)
-    if dataset.num_train < len(labels):
-        return np.arange(dataset.num_train), np.arange(dataset.num_train, len(labels))
-    rest, test = split_stratified(labels, fractions=[data.test_fraction], rng=generator(seed, "test"))
+    first_test = dataset.num_train + dataset.num_validation
+    if first_test < len(labels):
+        return np.arange(dataset.num_train), np.arange(first_test, len(labels))
+    rng = generator(seed, "test")
+    rest, test = split_stratified(labels[: dataset.num_train], fractions=[data.test_fraction], rng=rng)
     return rest, test
 
 

@@ -16,7 +16,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
-from peerkd.stages.dataset import open_source, publish_source
+from peerkd.stages.dataset import open_source, publish_source, say_remarks
 from peerkd.stages.division import divide
 from peerkd.stages.opened_store import open_stage_store
 
@@ -47,6 +47,7 @@ def run(
 def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
     """Publish the data set and the partition of an experiment, unless they are there."""
     source = open_source(config.data, seed=config.seed, store=store)
+    say_remarks(NAME, source.dataset)
     # Checked and divided before anything is written: an experiment that cannot be must leave nothing behind.
     for architecture in config.architectures:
         check_image_size(architecture, source.dataset.image_shape)

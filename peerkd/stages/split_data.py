@@ -15,7 +15,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
-from peerkd.stages.dataset import open_source, publish_source
+from peerkd.stages.dataset import open_source, publish_source, say_remarks
 from peerkd.stages.division import hold_out
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.training.bounds import batch_bounds, part_of
@@ -46,6 +46,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         ValueError: If an architecture cannot take the images, or the data cannot be split so.
     """
     source = open_source(config.data, seed=config.seed, store=store)
+    say_remarks(NAME, source.dataset)
     # Looked at before anything is written: a study that cannot be must leave nothing behind.
     image_shape_CHW = source.dataset.image_shape
     for architecture in config.architectures:

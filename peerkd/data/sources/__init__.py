@@ -4,6 +4,7 @@ Nothing here downloads, partitions or augments.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,8 @@ def limit_samples(
 ) -> RawDataset:
     """Return ``raw`` with at most so many samples in each split, class proportions and order kept.
 
+    A validation split of the data set's own is kept whole.
+
     Args:
         raw: What to choose from.
         max_train_samples: At least 1; None keeps all.
@@ -71,17 +74,17 @@ def limit_samples(
         ValueError: If a limit is below 1.
     """
     kept_train = _limited(raw.labels_N[: raw.num_train], "data.max_train_samples", max_train_samples, rng)
-    kept_test = _limited(raw.labels_N[raw.num_train :], "data.max_test_samples", max_test_samples, rng)
-    kept = np.concatenate([kept_train, raw.num_train + kept_test])
+    first_test = raw.num_train + raw.num_validation
+    kept_test = _limited(raw.labels_N[first_test:], "data.max_test_samples", max_test_samples, rng)
+    kept = np.concatenate([kept_train, np.arange(raw.num_train, first_test), first_test + kept_test])
     if len(kept) == len(raw.labels_N):
         return raw
-    return RawDataset(
+    return replace(
+        raw,
         images_NCHW=raw.images_NCHW[kept],
         labels_N=raw.labels_N[kept],
         num_train=len(kept_train),
-        class_names=raw.class_names,
         columns={name: column_N[kept] for name, column_N in raw.columns.items()},
-        name=raw.name,
     )
 
 

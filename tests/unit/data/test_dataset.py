@@ -41,6 +41,21 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert dataset.fingerprint == fingerprint
 
 
+def test_a_validation_split_and_remarks_are_read_back(tmp_path: Path) -> None:
+    raw = make_raw(num_validation=2, remarks=("the labels 1, 2 and 3 are the classes 0, 1 and 2",))
+    fingerprint = write_packed(tmp_path, raw)
+    dataset = read_packed(tmp_path, verify=True)
+    assert (dataset.num_train, dataset.num_validation, dataset.remarks) == (7, 2, raw.remarks)
+    assert fingerprint != write_packed(tmp_path / "without", make_raw())
+    assert fingerprint == write_packed(tmp_path / "silent", make_raw(num_validation=2))
+
+
+def test_a_data_set_without_a_validation_split_keeps_its_bytes(tmp_path: Path) -> None:
+    fingerprint = write_packed(tmp_path, make_raw())
+    assert fingerprint == "b5db6e45a12807db47bbb959a19f0e0ca52e9f0176c05b8f41ee52e137322533"
+    assert not {"num_validation", "remarks"} & json.loads((tmp_path / "dataset.json").read_text()).keys()
+
+
 def test_pixels_are_memory_mapped_and_read_only_and_a_batch_is_a_copy(tmp_path: Path) -> None:
     write_packed(tmp_path, make_raw())
     dataset = read_packed(tmp_path)
@@ -156,6 +171,8 @@ def test_a_pickled_array_is_refused(tmp_path: Path) -> None:
         ({"labels_N": np.zeros(9, np.int64)}, r"labels must be int64 of shape \(10,\), got int64 \(9,\)"),
         ({"labels_N": np.full(10, 3)}, r"labels must lie in \[0, 3\), got 3 to 3"),
         ({"num_train": 0}, r"num_train must lie in \[1, 10\], got 0"),
+        ({"num_validation": 4}, r"num_validation must lie in \[0, 3\], got 4"),
+        ({"num_validation": -1}, r"num_validation must lie in \[0, 3\], got -1"),
         ({"columns": {"../age": np.zeros(10)}}, "identifier, got '../age'"),
         ({"columns": {"age": np.zeros(9)}}, "column 'age' must hold 10 numbers or strings"),
         ({"columns": {"age": np.array([None] * 10)}}, "column 'age' must hold 10 numbers or strings, got object"),

@@ -15,8 +15,8 @@ from peerkd.stages.division import divide
 NUM_CLASSES = 5
 
 
-def dataset(num_train=1000, num_test=0) -> RawDataset:
-    labels = np.arange(num_train + num_test) % NUM_CLASSES
+def dataset(num_train=1000, num_test=0, num_validation=0) -> RawDataset:
+    labels = np.arange(num_train + num_validation + num_test) % NUM_CLASSES
     return RawDataset(
         images_NCHW=np.zeros((len(labels), 1, 4, 4), dtype=np.uint8),
         labels_N=labels,
@@ -24,6 +24,7 @@ def dataset(num_train=1000, num_test=0) -> RawDataset:
         class_names=tuple("abcde"),
         columns={"writer": np.arange(len(labels)) // 20},
         name="grid",
+        num_validation=num_validation,
     )
 
 
@@ -59,6 +60,34 @@ def test_no_training_sample_is_lost_shared_or_judged_on(skew, public_fraction, o
     if num_test:
         assert got.test.tolist() == list(range(1000, 1200))
     assert len(got.public) == pytest.approx(public_fraction * (1000 if num_test else 750), abs=5)
+
+
+@pytest.mark.parametrize("num_test", [0, 200])
+@pytest.mark.parametrize("public_fraction", [0, 0.2])
+@pytest.mark.parametrize("skew", SKEWS)
+def test_a_validation_split_of_its_own_is_the_validation_set_and_nothing_else(skew, public_fraction, num_test):
+    own_evaluation = "held_out" if "natural" in skew else "matched"
+    source = dataset(num_test=num_test, num_validation=150)
+    got = divided(
+        f"{skew} partition.own_evaluation={own_evaluation} partition.public_fraction={public_fraction}", source
+    )
+    assert got.validation.tolist() == list(range(1000, 1150))
+    own = [*got.own_validation, *got.own_test] if own_evaluation == "held_out" else []
+    everything = np.concatenate([*got.train, *own, got.validation, got.test, got.public])
+    assert sorted(everything) == list(range(len(source.labels_N)))
+    if num_test:
+        assert got.test.tolist() == list(range(1150, 1350))
+    if own_evaluation == "matched":
+        assert all(set(own) <= set(got.validation.tolist()) for own in got.own_validation)
+    assert len(got.public) == pytest.approx(public_fraction * (1000 if num_test else 750), abs=5)
+
+
+def test_a_validation_fraction_plays_no_part_where_the_data_set_has_a_validation_split():
+    source = dataset(num_validation=150)
+    parts = [divided(f"data.validation_fraction={fraction}", source).fingerprint for fraction in (0.1, 0.4)]
+    assert parts[0] == parts[1]
+    with pytest.raises(ValueError, match=r"at least 10 samples, got|must be at most"):
+        divided("partition.public_fraction=0.99", source)
 
 
 @settings(max_examples=20)

@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,15 @@ def test_a_limited_data_set_keeps_splits_proportions_and_order(raw: RawDataset) 
     assert (number[30:] >= 90).all()
     np.testing.assert_array_equal(limited.images_NCHW.ravel(), number)
     np.testing.assert_array_equal(limited.labels_N, raw.labels_N[number])
+
+
+def test_a_limited_data_set_keeps_its_validation_split_whole(raw: RawDataset) -> None:
+    with_validation = dataclasses.replace(raw, num_validation=10, remarks=("read with care",))
+    limited = limit_samples(with_validation, max_train_samples=30, max_test_samples=6, rng=np.random.default_rng(0))
+    assert (limited.num_train, limited.num_validation, limited.remarks) == (30, 10, ("read with care",))
+    assert limited.columns["number"][30:40].tolist() == list(range(90, 100))
+    assert (limited.columns["number"][40:] >= 100).all()
+    assert len(limited.labels_N) == 46
 
 
 @pytest.mark.parametrize("limit", [None, 90, 1000])
