@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from peerkd.data.passed_over import PassedOver, from_json, to_json
 from peerkd.errors import ArtifactCorruptError
 
 _BLOCK_BYTES = 16 * 2**20  # arrays larger than memory are read in pieces of this size
@@ -56,7 +57,11 @@ class ImageDataset(Protocol):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences about how the source was read: which labels became which classes, what was left out."""
+        """Sentences about how the source was read, such as which labels became which classes."""
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """What the source holds that is not among the samples."""
 
     @property
     def fingerprint(self) -> str:
@@ -98,6 +103,7 @@ class RawDataset:
     name: str
     num_validation: int = 0
     remarks: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4 or self.images_NCHW.size == 0:
@@ -152,6 +158,7 @@ class PackedDataset:
     channel_std: tuple[float, ...]
     num_validation: int = 0
     remarks: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -221,6 +228,7 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             name=metadata["name"],
             num_validation=metadata.get("num_validation", 0),
             remarks=tuple(metadata.get("remarks", ())),
+            passed_over=from_json(metadata.get("passed_over", ())),
         )
         dataset = PackedDataset(
             images_NCHW=raw.images_NCHW,
@@ -234,6 +242,7 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             channel_std=tuple(metadata["channel_std"]),
             num_validation=raw.num_validation,
             remarks=raw.remarks,
+            passed_over=raw.passed_over,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactCorruptError(f"{folder}: the parts of this data set do not fit each other: {error}") from error
@@ -293,7 +302,11 @@ def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
 
     A data set without them keeps the bytes, and thereby the fingerprint, that it had before these fields existed.
     """
-    fields = {"num_validation": dataset.num_validation, "remarks": list(dataset.remarks)}
+    fields = {
+        "num_validation": dataset.num_validation,
+        "remarks": list(dataset.remarks),
+        "passed_over": to_json(dataset.passed_over),
+    }
     return {name: value for name, value in fields.items() if value}
 
 

@@ -26,6 +26,7 @@ from peerkd.data.dataset import (
     read_packed,
     write_metadata,
 )
+from peerkd.data.passed_over import PassedOver, from_json
 from peerkd.data.sources.image_folder import decode_images, list_image_files
 from peerkd.errors import ArtifactCorruptError, DataSourceError
 
@@ -59,6 +60,7 @@ class StreamedDataset:
     channel_std: tuple[float, ...]
     num_validation: int = 0
     remarks: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def name(self) -> str:
@@ -180,6 +182,7 @@ def read_index(folder: Path) -> StreamedDataset:
             fingerprint=metadata["fingerprint"],
             num_validation=metadata.get("num_validation", 0),
             remarks=tuple(metadata.get("remarks", ())),
+            passed_over=from_json(metadata.get("passed_over", ())),
         )
     except (KeyError, TypeError) as error:
         raise ArtifactCorruptError(f"{folder}/dataset.json: a field is missing or malformed: {error}") from error

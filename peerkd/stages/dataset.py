@@ -7,6 +7,7 @@ from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.data import DataConfig
 from peerkd.data.dataset import ImageDataset, RawDataset, write_packed
+from peerkd.data.passed_over import describe, to_json
 from peerkd.data.sources import limit_samples, read_source
 from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
@@ -56,14 +57,17 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
             "fingerprint": fingerprint,
             "num_samples": len(dataset.labels_N),
             "remarks": list(dataset.remarks),
+            "passed_over": to_json(dataset.passed_over),
         }
         return store.publish(source.key, metadata=metadata)
 
 
 def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
-    """Print how the source was read: one line for each remark."""
+    """Print how the source was read: one line for each remark, and one for all that was passed over."""
     for remark in dataset.remarks:
         say(stage, f"{dataset.name}: {remark}")
+    if dataset.passed_over:
+        say(stage, f"{dataset.name}: passed over: {describe(dataset.passed_over)}")
 
 
 def _key(data: DataConfig, seed: int) -> str:

@@ -1,21 +1,42 @@
 """Whether the files of a source are the ones that were read before, without reading them."""
 
 import hashlib
+import os
 from pathlib import Path
+
+from peerkd.data.sources.folders import walk
 
 
 def signature(path: str | None) -> str | None:
-    """Return a SHA-256 over the names, sizes and modification times of the files at ``path``, None without a path.
+    """Return a SHA-256 over the names, sizes and times of the files at ``path``, None without a path.
 
-    A data set that was read once is taken from the store while its signature stays; a touched file is only read
+    What lies behind symbolic links counts like what lies there itself. Both times count, of modification and of
+    status change: the first is restored by ``cp -p``, ``rsync -t`` and ``tar``, the second by nothing.
+
+    A data set that was read once is taken from the store while its signature stays. A touched file is only read
     again, since everything later goes by the content. A path without files has the signature of nothing.
     """
     if path is None:
         return None
     root = Path(path).expanduser()
-    files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
     digest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        digest.update(f"{file.relative_to(root.parent)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for name, status in sorted(_statuses(root)):
+        times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}" if status else "broken link"
+        digest.update(b"%s\0%d\0%s\n" % (name, status.st_size if status else 0, times.encode()))
     return digest.hexdigest()
+
+
+def _statuses(root: Path) -> list[tuple[bytes, os.stat_result | None]]:
+    """Return name and status of each file at or below ``root``, names as the file system has them."""
+    if root.is_file():
+        return [(os.fsencode(root.name), root.stat())]
+    if not root.is_dir():
+        return []
+    statuses: list[tuple[bytes, os.stat_result | None]] = []
+    for relative_path, entry, kind in walk(root):
+        name = os.fsencode(f"{root.name}/{relative_path}")
+        try:
+            statuses.append((name, entry.stat() if kind != "broken link" else None))
+        except OSError:  # It went away since it was listed.
+            statuses.append((name, None))
+    return statuses

@@ -1,0 +1,41 @@
+import os
+
+import pytest
+
+from peerkd.data.passed_over import PassedOver, Tally, describe, from_json, printable, to_json
+
+
+def test_a_tally_counts_by_kind_and_keeps_the_first_names() -> None:
+    tally = Tally(num_examples=2)
+    for kind, name in [("hidden files", "b"), ("other files", "x.txt"), ("hidden files", "a"), ("hidden files", "c")]:
+        tally.add(kind, name)
+    assert tally.passed_over() == (
+        PassedOver("hidden files", 3, ("b", "a")),
+        PassedOver("other files", 1, ("x.txt",)),
+    )
+
+
+def test_a_phrase_names_each_kind_its_count_and_what_it_leaves_unnamed() -> None:
+    names = tuple(f"{index}.png" for index in range(12))
+    assert describe([PassedOver("hidden files", 1, ("._a",)), PassedOver("images", 1_012, names)]) == (
+        "hidden files: 1 (._a); images: 1,012 (0.png, 1.png, 2.png, 3.png, 4.png, 5.png, 6.png, 7.png, 8.png, 9.png "
+        "and 1,002 more)"
+    )
+
+
+def test_counts_survive_json() -> None:
+    passed_over = (PassedOver("hidden files", 3, ("b", "a")),)
+    assert from_json(to_json(passed_over)) == passed_over
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"plain.png", "plain.png"),
+        ("größe 猫.png".encode(), "größe 猫.png"),
+        (b"caf\xe9.png", r"caf\xe9.png"),
+        (b"two\nlines\x1b[31m", r"two\nlines\x1b[31m"),
+    ],
+)
+def test_any_file_name_becomes_one_printable_line(name: bytes, expected: str) -> None:
+    assert printable(os.fsdecode(name)) == expected
