@@ -1,12 +1,13 @@
 """``peerkd submit``: a compiled pipeline sent to Kubeflow Pipelines, checked before, and waited for if wanted."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
-from peerkd.config.cluster import resolve_cluster
+from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, resolve_cluster
 from peerkd.config.pipelines import PIPELINES
 from peerkd.config.resolve import resolve
 from peerkd.launch.package import Package, read_arguments, read_package, texts
@@ -71,4 +72,11 @@ def check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
         config_json=given["config_json"],
         overrides=given["overrides"],
     )
-    resolve_cluster(given["cluster"], num_workers=given["num_workers"], gpus=given["gpus"])
+    # What an operator allows is known here if the variable names a copy of the cluster's settings.
+    settings = os.environ.get(CLUSTER_FILE_VARIABLE)
+    resolve_cluster(
+        given["cluster"],
+        num_workers=given["num_workers"],
+        gpus=given["gpus"],
+        file=Path(settings) if settings else None,
+    )

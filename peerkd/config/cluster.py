@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from peerkd.config.allowed import AllowedConfig, check_allowed
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.prices import Prices
 from peerkd.config.resolve import load_file, load_text, override, split_overrides
@@ -135,6 +136,9 @@ class ClusterConfig(StrictConfig):
     price_per_worker_hour: float | None = Field(default=None, ge=0)
     """Of a worker's CPUs and memory."""
 
+    allowed: AllowedConfig = Field(default=AllowedConfig())
+    """Names that a run may choose. Only an operator's settings hold it."""
+
     @property
     def prices(self) -> Prices:
         """What a job's workers cost."""
@@ -175,6 +179,8 @@ def resolve_cluster(
 ) -> ClusterConfig:
     """Return the cluster that an operator's file describes, then a pipeline's task, then what a person types.
 
+    The task and the person choose no account, secret, claim, image or priority class that the file does not allow.
+
     Args:
         text: ``key=value`` pairs parted by white space, as in ``queue=research memory_per_worker=8Gi``.
         num_workers: A whole number as text, or empty. Pipelines drop numbers silently.
@@ -184,7 +190,8 @@ def resolve_cluster(
         environment: Where the file's text is looked for if there is no file.
 
     Raises:
-        ValueError: If the file cannot be read, a key is unknown, or a value breaks a rule.
+        ValueError: If the file cannot be read, a key is unknown, a value breaks a rule, or the operator does not
+            allow it.
     """
     base = _operators_defaults(file, environment.get(CLUSTER_VARIABLE, ""))
     pairs = split_overrides(text)
@@ -193,7 +200,9 @@ def resolve_cluster(
             if not given.isdecimal():
                 raise ValueError(f"{parameter} must be a whole number, got {given}.")
             pairs.append(f"{field}={int(given)}")
-    return override(with_task_config(base, task_config or {}), pairs)
+    chosen = override(with_task_config(base, task_config or {}), pairs)
+    check_allowed(base.model_dump(), chosen.model_dump())
+    return chosen
 
 
 def _operators_defaults(file: Path | None, text: str) -> ClusterConfig:

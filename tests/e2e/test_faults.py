@@ -296,8 +296,7 @@ def test_a_store_that_is_away_for_a_minute_is_waited_for(running: Running, undis
 
 
 def test_an_image_that_does_not_exist_is_told_within_a_minute_or_so(site: Site, tmp_path: Path) -> None:
-    study = Study(site, tmp_path)
-    study.settings += ("image=peerkd.invalid/no-such:image",)
+    study = Study(site, tmp_path, environment={"PEERKD_CLUSTER": "image: peerkd.invalid/no-such:image"})
     ended = study.run(seconds=240)
     assert ended.returncode != 0
     assert "peerkd.invalid/no-such:image" in ended.stdout.splitlines()[-1]
@@ -329,8 +328,7 @@ def test_a_worker_with_wrong_keys_ends_the_run_in_a_sentence(site: Site, tmp_pat
     arguments = [f"--from-literal={key}={value}" for key, value in secret.items()]
     kubectl("delete", "secret", "wrong-keys", "-n", NAMESPACE, "--ignore-not-found")
     kubectl("create", "secret", "generic", "wrong-keys", "-n", NAMESPACE, *arguments)
-    study = Study(site, tmp_path)
-    study.settings += ("store_secret=wrong-keys",)
+    study = Study(site, tmp_path, environment={"PEERKD_CLUSTER": "store_secret: wrong-keys"})
     ended = study.run(seconds=240)
     assert ended.returncode == 2, ended.stdout
     assert "PEERKD_S3_SECRET_KEY" in ended.stdout.splitlines()[-1]
@@ -338,8 +336,7 @@ def test_a_worker_with_wrong_keys_ends_the_run_in_a_sentence(site: Site, tmp_pat
 
 
 def test_a_secret_that_is_missing_is_told(site: Site, tmp_path: Path) -> None:
-    study = Study(site, tmp_path)
-    study.settings += ("store_secret=no-such-secret",)
+    study = Study(site, tmp_path, environment={"PEERKD_CLUSTER": "store_secret: no-such-secret"})
     ended = study.run(seconds=240)
     assert ended.returncode != 0
     assert "no-such-secret" in ended.stdout.splitlines()[-1]

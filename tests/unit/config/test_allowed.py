@@ -1,0 +1,158 @@
+"""A run chooses how much its jobs are given, and none of the rights that they have."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peerkd.config.cluster import ClusterConfig, resolve_cluster
+
+OPERATORS = """
+service_account: trainers
+store_secret: store
+image: registry.example/peerkd/trainer:1
+volumes: [{name: node, hostPath: {path: /scratch}}]
+env: [{name: TOKEN, valueFrom: {secretKeyRef: {name: token, key: token}}}]
+allowed:
+  namespaces: [vision]
+  service_accounts: [other-trainers]
+  secrets: [extra]
+  config_maps: [names]
+  claims: [images-2026]
+  images: [registry.example/team]
+  priority_classes: [batch]
+  priorities: [normal]
+queue: research
+"""
+
+
+def volume(**source: Any) -> dict[str, Any]:
+    return {"volumes": [{"name": "x", **source}], "volume_mounts": [{"name": "x", "mountPath": "/x"}]}
+
+
+def variable(**source: Any) -> dict[str, Any]:
+    return {"env": [{"name": "X", "valueFrom": source}]}
+
+
+REFUSED = [
+    ("service_account=admin", "service_account must be peerkd-worker or one of allowed.service_accounts in the "),
+    ("store_secret=root", "store_secret must be peerkd-store or one of allowed.secrets in the operator's settings"),
+    ("image=evil.example/x:1", "image must be one of allowed.images in the operator's settings (none), got evil"),
+    ("image_pull_secrets=[mine]", "image_pull_secrets must be one of allowed.secrets in the operator's settings"),
+    ("priority_class=system-node-critical", "priority_class must be one of allowed.priority_classes in the "),
+    ("queue=q priority=urgent", "priority must be one of allowed.priorities in the operator's settings (peerkd-low, "),
+    ("'volumes=[{name: x, hostPath: {path: /}}]'", "volumes of a run must be of the kinds emptyDir, persistentVolume"),
+    ("'volumes=[{name: x, emptyDir: {}, hostPath: {path: /}}]'", "volumes of a run must be of the kinds emptyDir"),
+    ("'volumes=[{name: x, projected: {sources: []}}]'", "volumes of a run must be of the kinds emptyDir, "),
+    ("'volumes=[{name: x, csi: {driver: d}}]'", "volumes of a run must be of the kinds emptyDir, "),
+    ("'volumes=[{name: x, nfs: {server: s}}]'", "volumes of a run must be of the kinds emptyDir, "),
+    ("'volumes=[{name: x, secret: {secretName: root}}]'", "volumes.secret.secretName must be one of allowed.secrets"),
+    ("'volumes=[{name: x, secret: root}]'", "volumes.secret.secretName must be one of allowed.secrets"),
+    ("'volumes=[{name: x, persistentVolumeClaim: {claimName: minio}}]'", "volumes.persistentVolumeClaim.claimName "),
+    ("'volumes=[{name: x, configMap: {name: other}}]'", "volumes.configMap.name must be one of allowed.config_maps"),
+    ("'env=[{name: X, valueFrom: {secretKeyRef: {name: root, key: k}}}]'", "env.valueFrom.secretKeyRef.name must be "),
+    ("'env=[{name: X, valueFrom: {configMapKeyRef: {name: c, key: k}}}]'", "env.valueFrom.configMapKeyRef.name must "),
+    ("'env=[{name: X, valueFrom: {fileKeyRef: {path: p}}}]'", "env.valueFrom must be one of fieldRef, "),
+    ("'env=[{name: X, valueFrom: root}]'", "env.valueFrom must be one of fieldRef, "),
+    ("allowed.service_accounts=[admin]", "allowed must be set in the operator's settings, and not by a run."),
+    ("'allowed={secrets: [root]}' store_secret=root", "allowed must be set in the operator's settings, and not by"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_a_run_is_refused_a_right_in_one_sentence_that_names_the_setting(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+\.$") as refused:
+        resolve_cluster(text)
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "task_config",
+    [
+        volume(persistentVolumeClaim={"claimName": "minio"}),
+        volume(hostPath={"path": "/"}),
+        volume(secret={"secretName": "root"}),
+        variable(secretKeyRef={"name": "root", "key": "k"}),
+    ],
+)
+def test_a_pipelines_task_is_held_to_the_same(task_config: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="operator's settings"):
+        resolve_cluster(task_config=task_config)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "namespace=anywhere memory_per_worker=8Gi queue=q priority=peerkd-high image_pull_policy=Never",
+        "'env=[{name: NCCL_DEBUG, value: INFO}, {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]'",
+        "'volumes=[{name: x, emptyDir: {}}]' 'tolerations=[{operator: Exists}]' node_selector.pool=gpu",
+        "service_account=peerkd-worker store_secret=peerkd-store",
+    ],
+)
+def test_a_run_chooses_how_much_and_where_without_being_asked(text: str) -> None:
+    resolve_cluster(text)
+
+
+class TestAnOperator:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "cluster.yaml"
+        path.write_text(OPERATORS, encoding="utf-8")
+        return path
+
+    def test_may_set_anything(self, file: Path) -> None:
+        cluster = resolve_cluster(file=file)
+        assert cluster.service_account == "trainers"
+        assert cluster.volumes == ({"name": "node", "hostPath": {"path": "/scratch"}},)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "service_account=other-trainers",
+            "store_secret=extra image_pull_secrets=[extra]",
+            "image=registry.example/team/trainer:2",
+            "image=registry.example/team:2",
+            "image=registry.example/peerkd/trainer:1",
+            "namespace=vision priority_class=batch priority=normal",
+        ],
+    )
+    def test_names_what_runs_may_choose(self, file: Path, text: str) -> None:
+        resolve_cluster(text, file=file)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "image=registry.example/teams/trainer:2",
+            "image=registry.example/peerkd/trainer:2",
+            "namespace=kube-system",
+            "priority=peerkd-high",
+            "service_account=peerkd-worker",
+            "'env=[{name: TOKEN, valueFrom: {secretKeyRef: {name: token, key: other}}}]'",
+            "'volumes=[{name: node, hostPath: {path: /}}]'",
+        ],
+    )
+    def test_refuses_what_is_only_like_what_is_allowed(self, file: Path, text: str) -> None:
+        with pytest.raises(ValueError, match="operator's settings"):
+            resolve_cluster(text, file=file)
+
+    def test_allows_a_tasks_volumes_and_variables_by_name(self, file: Path) -> None:
+        cluster = resolve_cluster(
+            file=file,
+            task_config={
+                "volumes": [
+                    {"name": "data", "persistentVolumeClaim": {"claimName": "images-2026"}},
+                    {"name": "names", "configMap": {"name": "names"}},
+                    {"name": "extra", "secret": {"secretName": "extra"}},
+                ],
+                "volume_mounts": [{"name": "data", "mountPath": "/data"}],
+                "env": [{"name": "EXTRA", "valueFrom": {"secretKeyRef": {"name": "extra", "key": "k"}}}],
+            },
+        )
+        assert [each["name"] for each in cluster.volumes] == ["node", "data", "names", "extra"]
+        assert [each["name"] for each in cluster.env] == ["TOKEN", "EXTRA"]
+
+
+def test_an_operators_settings_survive_being_written_and_read() -> None:
+    cluster = ClusterConfig.from_mapping({"allowed": {"claims": ["images-2026"]}})
+    assert ClusterConfig.from_json(cluster.to_json()) == cluster
+    assert ClusterConfig().allowed.namespaces is None
