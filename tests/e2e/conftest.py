@@ -53,15 +53,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         MINIO_IMAGE: os.environ.get("PEERKD_E2E_MINIO_IMAGE", ""),
     }
     keys = {"access-key": "e2e-access", "secret-key": secrets.token_hex(16)}
+    root_keys = {"access-key": "e2e-root", "secret-key": secrets.token_hex(16)}
     kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", timeout_seconds=180)
     kube.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "peerkd-store", "namespace": NAMESPACE},
-            "stringData": keys,
-        },
+        *(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": NAMESPACE},
+                "stringData": content,
+            }
+            for name, content in (("peerkd-store", keys), ("peerkd-minio-root", root_keys))
+        ),
     )
     folder = tmp_path_factory.mktemp("overlay")
     overlay = {

@@ -121,13 +121,25 @@ def test_the_list_of_all_images_is_that_of_the_manifests_the_components_and_the_
         used |= {container["image"] for each in templates(build(overlay)) for container in each.spec["containers"]}
     for path in (MANIFESTS / "third-party").rglob("kustomization.yaml"):
         for each in yaml.safe_load(path.read_text(encoding="utf-8"))["images"]:
-            used.add(f"{each['name']}:{each['newTag']}")
+            used.add(f"{each.get('newName', each['name'])}:{each['newTag']}")
     for image in EXTRAS:
         text = (IMAGES / image / "Containerfile").read_text(encoding="utf-8")
         used |= set(re.findall(r"^ARG BASE_IMAGE=(.*)$", text, re.MULTILINE))
     patch = (MANIFESTS / "components/restricted-operator/operator.yaml").read_text(encoding="utf-8")
     used |= set(re.findall(r"--pytorch-init-container-image=([^\s,\]]+)", patch))
     assert listed == used
+
+
+def test_what_others_publish_is_pinned_by_digest_unless_their_release_names_a_tag_alone() -> None:
+    text = (IMAGES / "all-images.txt").read_text(encoding="utf-8")
+    *_, pinned, by_tag = re.split(r"^# (?=By )", text, flags=re.MULTILINE)
+    assert pinned.startswith("By digest")
+    assert by_tag.startswith("By tag")
+    for line in (each for each in pinned.splitlines()[1:] if not each.startswith("#")):
+        assert re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", line), line
+    third = (MANIFESTS / "third-party").rglob("kustomization.yaml")
+    num_by_tag = sum(not each.startswith("#") for each in by_tag.splitlines()[1:])
+    assert num_by_tag == len(list(third))
 
 
 def test_a_builder_is_told_of_commit_and_version_and_gives_back_what_is_installed(tmp_path: Path) -> None:

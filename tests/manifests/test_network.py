@@ -1,13 +1,15 @@
 """What may talk to what: nothing, except what the policies name."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from peerkd.launch.kubernetes import names
-from tests.manifests.built import Object, build, of_kind, templates
+from tests.manifests.built import MANIFESTS, Object, build, build_here, of_kind, templates
 
 OBJECTS = ("overlays/gpu", "examples/team")
 WORKER = dict(names.OUR_LABELS)
@@ -25,7 +27,11 @@ def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
         return False
     for each in selector.get("matchExpressions", []):
         found = labels.get(each["key"])
-        fits = {"Exists": found is not None, "In": found in each.get("values", [])}
+        fits = {
+            "Exists": found is not None,
+            "DoesNotExist": found is None,
+            "In": found in each.get("values", []),
+        }
         if not fits[each["operator"]]:
             return False
     return True
@@ -118,13 +124,36 @@ def test_launcher_and_reaper_reach_the_api_server_and_workers_do_not(overlay: st
 
 
 @pytest.mark.parametrize("overlay", OBJECTS)
-def test_workers_reach_each_other_and_a_store_outside(overlay: str) -> None:
+def test_nobody_reaches_an_address_that_the_operator_has_not_written_down(overlay: str) -> None:
+    objects = build(overlay)
+    for policy in of_kind(objects, "NetworkPolicy").values():
+        for rule in policy["spec"].get("egress", []):
+            for block in (side["ipBlock"] for side in rule["to"] if "ipBlock" in side):
+                network = ip_network(block["cidr"])
+                assert network.is_private or network.subnet_of(ip_network("100.64.0.0/10")), block
+    for labels in (WORKER, TASK, REAPER, MINIO, GATEWAY):
+        assert not allows(objects, labels, "egress", OUTSIDE, 443)
+
+
+def test_an_operator_writes_the_addresses_of_the_store_in_one_place(tmp_path: Path) -> None:
+    site = tmp_path / "manifests"
+    shutil.copytree(MANIFESTS, site)
+    addresses = site / "overlays" / "gpu" / "store-addresses.yaml"
+    addresses.write_text(addresses.read_text(encoding="utf-8").replace("192.0.2.0/24", "52.216.0.0/15"), "utf-8")
+    objects = build_here(tmp_path, {"resources": ["overlays/gpu"]})
+    for labels in (WORKER, TASK):
+        assert allows(objects, labels, "egress", OUTSIDE, 443)
+        assert not allows(objects, labels, "egress", OUTSIDE, 80)
+        assert not allows(objects, labels, "egress", "8.8.8.8", 443)
+    assert not allows(objects, REAPER, "egress", OUTSIDE, 443)
+
+
+@pytest.mark.parametrize("overlay", OBJECTS)
+def test_workers_reach_each_other(overlay: str) -> None:
     objects = build(overlay)
     assert allows(objects, WORKER, "egress", WORKER, 34567)
     assert allows(objects, WORKER, "ingress", WORKER, 34567)
     assert not allows(objects, WORKER, "ingress", TASK, 34567)
-    assert allows(objects, WORKER, "egress", OUTSIDE, 443)
-    assert not allows(objects, WORKER, "egress", OUTSIDE, 80)
 
 
 @pytest.mark.parametrize("labels", [WORKER, TASK, {"app.kubernetes.io/component": "bucket"}])
@@ -140,9 +169,23 @@ def test_only_prometheus_reads_metrics() -> None:
     for labels, port in ((WORKER, 9090), (GATEWAY, 9091)):
         assert allows(objects, labels, "ingress", {"app": "prometheus"}, port, namespace="monitoring")
         assert not allows(objects, labels, "ingress", {"app": "prometheus"}, port, namespace="elsewhere")
-    for labels in (WORKER, TASK):
+
+
+def test_the_gateway_takes_summaries_from_launchers_and_not_from_workers() -> None:
+    objects = build("overlays/gpu")
+    for labels in (TASK, REAPER):
         assert allows(objects, labels, "egress", GATEWAY, 9091)
         assert allows(objects, GATEWAY, "ingress", labels, 9091)
+    for worker in (WORKER, {**WORKER, names.LABEL_JOB_OF_POD: "x"}, {**WORKER, names.LABEL_JOB_OF_POD: "x", **TASK}):
+        assert not allows(objects, GATEWAY, "ingress", worker, 9091)
+    assert not allows(objects, WORKER, "egress", GATEWAY, 9091)
+
+
+def test_the_gateway_is_closed_to_workers_also_where_the_other_policies_are_not_installed(tmp_path: Path) -> None:
+    objects = build_here(tmp_path, {"resources": ["base"], "components": ["components/monitoring"]})
+    assert allows(objects, WORKER, "egress", GATEWAY, 9091)
+    assert not allows(objects, GATEWAY, "ingress", WORKER, 9091)
+    assert allows(objects, GATEWAY, "ingress", TASK, 9091)
 
 
 def test_a_task_reports_to_kubeflow_pipelines() -> None:

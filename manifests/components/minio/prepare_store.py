@@ -1,39 +1,93 @@
-"""Make the bucket "peerkd" unless it is there. Runs in the control image, once the server answers."""
+"""Make the bucket "peerkd", and the user that workers and tasks are: one who may read and write that bucket alone.
+
+Runs in the control image once the server answers, with the server's root key. Running it again changes the user's key
+to what the Secret peerkd-store holds by then.
+"""
 
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from minio import Minio
-from minio.error import S3Error
+from minio.credentials import StaticProvider
+from minio.error import MinioAdminException, S3Error
+from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 BUCKET = "peerkd"
+POLICY_NAME = "peerkd-bucket"
+_PATIENCE_SECONDS = 120
+_STATUS_OF_A_MISTAKE = "400"
 
 
-def main() -> None:
+def policy_of(bucket: str) -> dict[str, Any]:
+    """Return the policy of a user who may list, read, write and delete in one bucket, and nothing else."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                "Resource": [f"arn:aws:s3:::{bucket}"],
+            },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:AbortMultipartUpload",
+                    "s3:ListMultipartUploadParts",
+                ],
+                "Resource": [f"arn:aws:s3:::{bucket}/*"],
+            },
+        ],
+    }
+
+
+def main(environment: Mapping[str, str] = os.environ) -> None:
     """Try for two minutes, then say why not."""
-    client = Minio(
-        os.environ["PEERKD_S3_ENDPOINT"].removeprefix("http://"),
-        access_key=os.environ["PEERKD_S3_ACCESS_KEY"],
-        secret_key=os.environ["PEERKD_S3_SECRET_KEY"],
-        secure=False,
-    )
-    give_up = time.monotonic() + 120
-    while trouble := make(client):
-        if time.monotonic() > give_up:
-            sys.exit(f"The bucket {BUCKET} could not be made: {trouble}")
+    address = environment["PEERKD_S3_ENDPOINT"].removeprefix("http://")
+    root = (environment["MINIO_ROOT_USER"], environment["MINIO_ROOT_PASSWORD"])
+    user = (environment["PEERKD_S3_ACCESS_KEY"], environment["PEERKD_S3_SECRET_KEY"])
+    if user[0] == root[0]:
+        sys.exit(
+            "The access-key of the Secret peerkd-store must differ from that of peerkd-minio-root: workers must not "
+            "have the root key of the store."
+        )
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while trouble := attempt(lambda: prepare(address, root=root, user=user)):
+        if is_a_mistake(trouble) or time.monotonic() > give_up:
+            sys.exit(f"The bucket {BUCKET} and its user could not be made: {trouble}")
         time.sleep(2)
 
 
-def make(client: Minio) -> Exception | None:
-    """Make the bucket unless it is there; return what is in the way, or None."""
+def prepare(address: str, *, root: tuple[str, str], user: tuple[str, str]) -> None:
+    """Make the bucket unless it exists, then the policy, and the user who has this policy and no other."""
+    client = Minio(address, access_key=root[0], secret_key=root[1], secure=False)
+    if not client.bucket_exists(BUCKET):
+        client.make_bucket(BUCKET)
+    admin = MinioAdmin(endpoint=address, credentials=StaticProvider(*root), secure=False)
+    admin.policy_add(POLICY_NAME, policy=policy_of(BUCKET))
+    admin.user_add(*user)
+    admin.policy_set(POLICY_NAME, user=user[0])
+
+
+def attempt(what: Callable[[], None]) -> Exception | None:
+    """Do something, and return what is in the way, or None."""
     try:
-        if not client.bucket_exists(BUCKET):
-            client.make_bucket(BUCKET)
-    except (S3Error, HTTPError) as error:
+        what()
+    except (S3Error, MinioAdminException, HTTPError) as error:
         return error
     return None
 
 
-main()
+def is_a_mistake(error: Exception) -> bool:
+    """Return whether the server has understood and refused, for instance a key that is too short."""
+    return isinstance(error, MinioAdminException) and f"Status: {_STATUS_OF_A_MISTAKE}," in str(error)
+
+
+if __name__ == "__main__":
+    main()
