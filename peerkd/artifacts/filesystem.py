@@ -24,9 +24,12 @@ from peerkd.artifacts.store import (
     check_name,
     content_names,
     describe_folder,
+    names_aside,
+    naming_the_remedy,
+    published_keys,
     verify_folder,
 )
-from peerkd.errors import ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 
 _LOCK_PATIENCE_SECONDS = 5.0
 """A run that was killed takes a moment to let go of its workspace."""
@@ -46,15 +49,45 @@ class FilesystemStore:
             text = (self._root / check_name(key) / MANIFEST_NAME).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Manifest.from_json(text, key=key)
+        with naming_the_remedy(str(self._root), key):
+            return Manifest.from_json(text, key=key)
 
     def fetch(self, key: str) -> Path:
         """Return the artifact's folder after verifying it; see ``ArtifactStore.fetch``."""
+        self.verify(key)
+        return self._root / key
+
+    def verify(self, key: str) -> Manifest:
+        """Check every file of an artifact; see ``ArtifactStore.verify``."""
         manifest = self.find(key)
         if manifest is None:
             raise ArtifactNotFoundError(f"{self._root} has no artifact {key}.")
-        verify_folder(self._root / key, manifest)
-        return self._root / key
+        with naming_the_remedy(str(self._root), key):
+            verify_folder(self._root / key, manifest)
+        return manifest
+
+    def keys(self) -> list[str]:
+        """Return the keys of all published artifacts; see ``ArtifactStore.keys``."""
+        return published_keys(path.relative_to(self._root).as_posix() for path in self._root.rglob(MANIFEST_NAME))
+
+    def set_aside(self, key: str) -> str:
+        """Rename the folder of an artifact or of its workspace; see ``ArtifactStore.set_aside``."""
+        folder = self._root / check_name(key)
+        if not folder.is_dir():
+            raise ArtifactNotFoundError(f"{self._root} has no artifact {key}.")
+        with folder.with_name(f"{folder.name.removesuffix('.partial')}.lock").open("a") as lock:
+            self._lock(lock.fileno(), key, fcntl.LOCK_EX)
+            return self._move_aside(key)
+
+    def clear_away(self, key: str) -> int:
+        """Delete the workspace that a killed worker left; see ``ArtifactStore.clear_away``."""
+        workspace = self._workspace(check_name(key))
+        if not workspace.is_dir():
+            return 0
+        num_files = sum(path.is_file() for path in workspace.rglob("*"))
+        with workspace.with_suffix(".lock").open("a") as lock:
+            self._leave(lock.fileno(), key)
+        return 0 if workspace.exists() else num_files
 
     @contextmanager
     def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
@@ -106,11 +139,16 @@ class FilesystemStore:
         manifest = describe_folder(folder, key=key, metadata=metadata)
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         if published.exists():
-            # Without a manifest it is no artifact, only what somebody's interrupted deletion left.
-            shutil.rmtree(published)
+            # Without a manifest it is no artifact; what made it lose its manifest is not known, so nothing is deleted.
+            self._move_aside(key)
         folder.rename(published)
         shutil.rmtree(published / SCRATCH_NAME)
         return manifest
+
+    def _move_aside(self, key: str) -> str:
+        target = next(name for name in names_aside(key) if not (self._root / name).exists())
+        (self._root / key).rename(self._root / target)
+        return target
 
     def _leave(self, descriptor: int, key: str) -> None:
         """Clear away a shared workspace, if the artifact is there and nobody else is at work on it."""
@@ -118,8 +156,9 @@ class FilesystemStore:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        if (self._root / key / MANIFEST_NAME).exists():
-            shutil.rmtree(self._workspace(key), ignore_errors=True)
+        with suppress(ArtifactCorruptError):
+            if self.find(key):
+                shutil.rmtree(self._workspace(key), ignore_errors=True)
 
     def _workspace(self, key: str) -> Path:
         return self._root / f"{key}.partial"

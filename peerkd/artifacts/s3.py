@@ -22,9 +22,20 @@ from peerkd.artifacts.s3_errors import ConditionError, MissingError
 from peerkd.artifacts.s3_names import Names
 from peerkd.artifacts.s3_patience import PATIENCE_SECONDS, Patience
 from peerkd.artifacts.s3_publish import clear_away, find_manifest, publish_folder
-from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, Download, download_files
+from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, Download, download_files, move_objects
 from peerkd.artifacts.s3_workspace import S3Workspace
-from peerkd.artifacts.store import SCRATCH_NAME, ArtifactStore, Manifest, Workspace, check_name
+from peerkd.artifacts.store import (
+    MANIFEST_NAME,
+    SCRATCH_NAME,
+    ArtifactStore,
+    Manifest,
+    Workspace,
+    check_name,
+    names_aside,
+    naming_the_remedy,
+    published_keys,
+    verify_folder,
+)
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError
 
 
@@ -74,16 +85,52 @@ class S3Store:
         self._part_bytes, self._copy_bytes = part_bytes, copy_bytes
         self._folders: dict[str, Path] = {}
 
+    @property
+    def address(self) -> str:
+        """The address as the user wrote it: ``s3://bucket/prefix``."""
+        return f"s3://{self._bucket.name}/{self._names.prefix}".rstrip("/")
+
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
-        return find_manifest(self._bucket, self._names, key)
+        with naming_the_remedy(self.address, key):
+            return find_manifest(self._bucket, self._names, key)
 
     def fetch(self, key: str) -> Path:
         """Return the artifact's folder in the cache of this machine; see ``ArtifactStore.fetch``."""
-        manifest = self.find(key)
-        if manifest is None:
-            raise ArtifactNotFoundError(f"{self._bucket.address} has no artifact {key}.")
-        return fetch_once(self._cache, manifest, download=lambda folder: self._download(manifest, folder))
+        manifest = self._find_published(key)
+        with naming_the_remedy(self.address, key):
+            return fetch_once(self._cache, manifest, download=lambda folder: self._download(manifest, folder))
+
+    def verify(self, key: str) -> Manifest:
+        """Download every file of an artifact and check it; see ``ArtifactStore.verify``."""
+        manifest = self._find_published(key)
+        with naming_the_remedy(self.address, key), tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+            self._download(manifest, Path(folder))
+            verify_folder(Path(folder), manifest)
+        return manifest
+
+    def keys(self) -> list[str]:
+        """Return the keys of all published artifacts; see ``ArtifactStore.keys``."""
+        below = self._names.below("")
+        return published_keys(
+            name.removeprefix(below) for name in self._bucket.names(below) if name.endswith(f"/{MANIFEST_NAME}")
+        )
+
+    def set_aside(self, key: str) -> str:
+        """Copy an artifact's objects, or its workspace's, and delete them; see ``ArtifactStore.set_aside``."""
+        source = self._names.published(key)
+        objects = sorted(self._bucket.names(source))
+        if not objects:
+            raise ArtifactNotFoundError(f"{self.address} has no artifact {key}.")
+        target_key = next(name for name in names_aside(key) if not self._bucket.names(self._names.published(name)))
+        target = self._names.published(target_key)
+        move_objects(self._bucket, {name: target + name.removeprefix(source) for name in objects})
+        return target_key
+
+    def clear_away(self, key: str) -> int:
+        """Delete what workers left of a published artifact; see ``ArtifactStore.clear_away``."""
+        manifest = find_manifest(self._bucket, self._names, key)
+        return clear_away(self._bucket, self._names, manifest) if manifest else 0
 
     @contextmanager
     def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
@@ -110,6 +157,12 @@ class S3Store:
             part_bytes=self._part_bytes,
             copy_bytes=self._copy_bytes,
         )
+
+    def _find_published(self, key: str) -> Manifest:
+        manifest = self.find(key)
+        if manifest is None:
+            raise ArtifactNotFoundError(f"{self.address} has no artifact {key}.")
+        return manifest
 
     def _leave(self, key: str) -> None:
         """Clear away what this worker saved after another one had published."""

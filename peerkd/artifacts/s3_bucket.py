@@ -53,6 +53,11 @@ class Bucket:
         """Return where it is, for people and to tell one bucket from another."""
         return f"{self._settings.endpoint}/{self._name}"
 
+    @property
+    def name(self) -> str:
+        """The name of the bucket."""
+        return self._name
+
     def impatient(self) -> "Bucket":
         """Return the same bucket for what is not worth waiting for: each request is tried once."""
         bucket = copy(self)

@@ -25,11 +25,12 @@ class Names:
 
     def published(self, key: str) -> str:
         """Return how all names of a published artifact begin."""
-        return f"{self._below_prefix(key)}/"
+        return f"{self.below(check_name(key))}/"
 
     def partial(self, key: str) -> str:
         """Return how all names of an artifact in the making begin."""
-        return f"{self._below_prefix(key)}.partial/"
+        return f"{self.below(check_name(key))}.partial/"
 
-    def _below_prefix(self, key: str) -> str:
-        return f"{self.prefix}/{check_name(key)}" if self.prefix else check_name(key)
+    def below(self, name: str) -> str:
+        """Return a name below the prefix."""
+        return f"{self.prefix}/{name}" if self.prefix else name

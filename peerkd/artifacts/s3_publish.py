@@ -68,13 +68,19 @@ def publish_folder(
     raise StoreUnavailableError(f"The files of {key} in {bucket.address} were lost {_NUM_TRIES} times while published.")
 
 
-def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> None:
-    """Delete what the making of a published artifact left. Failing at that is no failure."""
+def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> int:
+    """Delete what the making of a published artifact left; return the number of objects, 0 where deleting failed.
+
+    The manifest says what stays. It has proved itself by its digest, so that no damaged answer decides what is deleted.
+    """
     impatient = bucket.impatient()
     kept = (names.manifest(manifest.key), names.content(manifest))
     with suppress(StoreUnavailableError, ValueError):
         others = [name for name in impatient.names(names.published(manifest.key)) if not name.startswith(kept)]
-        impatient.delete([*others, *impatient.names(names.partial(manifest.key))])
+        left = [*others, *impatient.names(names.partial(manifest.key))]
+        impatient.delete(left)
+        return len(left)
+    return 0
 
 
 def _sources(bucket: Bucket, partial: str, folder: Path) -> dict[str, _Source]:

@@ -3,7 +3,7 @@
 Memory: ``part_bytes`` for each of ``_NUM_PARTS_AT_ONCE``, whatever the size of the file.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from peerkd.artifacts.s3_bucket import Bucket, Stored
-from peerkd.artifacts.s3_errors import ConditionError, UploadLostError
+from peerkd.artifacts.s3_errors import ConditionError, MissingError, UploadLostError
 from peerkd.artifacts.store import FileEntry, describe_file
 from peerkd.errors import StoreUnavailableError
 
@@ -98,6 +98,23 @@ def copy_object(bucket: Bucket, source: str, stored: Stored, target: str, *, cop
         return entry if made else None
 
     _repeat_upload(target, try_copy)
+
+
+def move_objects(bucket: Bucket, targets: Mapping[str, str], *, copy_bytes: int = COPY_BYTES) -> None:
+    """Let the server copy objects to new names, and delete them under the old ones once all copies are there.
+
+    Raises:
+        StoreUnavailableError: If the store does not answer, or an object changes meanwhile; nothing is deleted then.
+    """
+    for source, target in targets.items():
+        stored = bucket.head(source)
+        with suppress(MissingError, ConditionError):
+            if stored:
+                copy_object(bucket, source, stored, target, copy_bytes=copy_bytes)
+        copied = bucket.head(target)
+        if stored is None or copied is None or copied.num_bytes != stored.num_bytes:
+            raise StoreUnavailableError(f"The object {source} changed while it was moved; try again.")
+    bucket.delete(targets)
 
 
 def is_stored(bucket: Bucket, name: str, entry: FileEntry) -> bool:

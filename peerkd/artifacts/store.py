@@ -2,11 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Protocol, Self
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Protocol, Self
 
 from peerkd.artifacts.keys import fingerprint
 from peerkd.errors import ArtifactCorruptError
@@ -14,6 +17,9 @@ from peerkd.errors import ArtifactCorruptError
 MANIFEST_NAME = "manifest.json"
 SCRATCH_NAME = "scratch"
 """Folder of a workspace for what only the making needs: kept between attempts, no part of the artifact."""
+
+_OUT_OF_USE: Final = re.compile(r"\.(partial|publishing|damaged-\d+)$")
+"""How the last part of a key ends that is not, or no longer, the key of an artifact."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +128,14 @@ class ArtifactStore(Protocol):
             ArtifactCorruptError: If a file is not what the manifest says.
         """
 
+    def verify(self, key: str) -> Manifest:
+        """Read every file of an artifact from the store itself, past any cache, and return its manifest.
+
+        Raises:
+            ArtifactNotFoundError: If nothing is published under the key.
+            ArtifactCorruptError: If a file is not what the manifest says.
+        """
+
     def open_workspace(self, key: str, *, shared: bool = False) -> AbstractContextManager[Workspace]:
         """Lend a place to make the artifact in. What an attempt that was cut off had saved can be loaded there.
 
@@ -134,12 +148,67 @@ class ArtifactStore(Protocol):
             WorkspaceBusyError: If another process holds the workspace and does not share it, where a store can tell.
         """
 
+    def keys(self) -> list[str]:
+        """Return the sorted keys of all published artifacts, whatever state they are in; those set aside are left out.
+
+        Raises:
+            StoreUnavailableError: If the store cannot be read.
+        """
+
+    def set_aside(self, key: str) -> str:
+        """Move an artifact, or the workspace ``<key>.partial``, to ``<key>.damaged-N``; return that key.
+
+        Nothing is deleted. Afterwards the artifact does not exist, so that the next run makes it again.
+
+        Raises:
+            ArtifactNotFoundError: If nothing is kept under the key.
+            WorkspaceBusyError: If another process holds the workspace, where a store can tell.
+        """
+
+    def clear_away(self, key: str) -> int:
+        """Delete what the making of an artifact left, and return the number of files.
+
+        Nothing is deleted unless the artifact is published and its manifest proves itself, or while somebody works in
+        the workspace, where a store can tell. A failure to delete is not an error: the next call tries again.
+        """
+
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Make the workspace's content the artifact: all at once, while the workspace is open in this process.
 
         The content is what lies in the folder and what anybody saved, scratch apart. If the artifact is there already,
         it stays as it is and its manifest is returned.
         """
+
+
+@contextmanager
+def naming_the_remedy(address: str, key: str) -> Iterator[None]:
+    """Add to the message of an ``ArtifactCorruptError`` the command that helps; ``address`` is what the user typed."""
+    try:
+        yield
+    except ArtifactCorruptError as error:
+        command = shlex.join(["peerkd", "store", "set-aside", "--store", address, key])
+        raise ArtifactCorruptError(
+            f"{error} Move it out of the way with '{command}', which deletes nothing, and run again."
+        ) from error
+
+
+def published_keys(manifests: Iterable[str]) -> list[str]:
+    """Return the sorted keys of the artifacts whose manifests have these names; what was set aside is left out.
+
+    A file of an artifact may itself be called ``manifest.json``: what lies below a key is no other key.
+    """
+    keys: set[str] = set()
+    for name in sorted(manifests, key=lambda name: name.count("/")):
+        key = name.removesuffix(f"/{MANIFEST_NAME}")
+        is_in_use = not any(_OUT_OF_USE.search(part) for part in key.split("/"))
+        if is_in_use and not any(parent.as_posix() in keys for parent in PurePosixPath(key).parents):
+            keys.add(key)
+    return sorted(keys)
+
+
+def names_aside(key: str) -> Iterator[str]:
+    """Yield the keys under which what lies under a key may be set aside, in the order in which they are tried."""
+    return (f"{key}.damaged-{number}" for number in count(1))
 
 
 def describe_folder(folder: Path, *, key: str, metadata: Mapping[str, Any]) -> Manifest:
@@ -184,17 +253,24 @@ def verify_folder(folder: Path, manifest: Manifest) -> None:
     Raises:
         ArtifactCorruptError: If a file is missing or differs; the message names it.
     """
+    for damage in find_damage(folder, manifest).values():
+        raise ArtifactCorruptError(damage)
+
+
+def find_damage(folder: Path, manifest: Manifest) -> Mapping[str, str]:
+    """Return the files of the manifest that are missing from a folder or differ, each with a sentence about it."""
+    damage = {}
     for name, entry in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise ArtifactCorruptError(f"{manifest.key}: the file {name} is missing.")
+            damage[name] = f"{manifest.key}: the file {name} is missing."
+            continue
         num_bytes = path.stat().st_size
         if num_bytes != entry.num_bytes:
-            raise ArtifactCorruptError(
-                f"{manifest.key}: the file {name} must have {entry.num_bytes} bytes, got {num_bytes}."
-            )
-        if file_sha256(path) != entry.sha256:
-            raise ArtifactCorruptError(f"{manifest.key}: the content of {name} is not what its manifest says.")
+            damage[name] = f"{manifest.key}: the file {name} must have {entry.num_bytes} bytes, got {num_bytes}."
+        elif file_sha256(path) != entry.sha256:
+            damage[name] = f"{manifest.key}: the content of {name} is not what its manifest says."
+    return damage
 
 
 def file_sha256(path: Path) -> str:

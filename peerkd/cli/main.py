@@ -23,6 +23,7 @@ from peerkd.cli.options import (
     Strategy,
     Workers,
 )
+from peerkd.cli.store import store_app
 
 app = typer.Typer(
     name="peerkd",
@@ -38,6 +39,7 @@ plan_app = typer.Typer(help="Say what a run will take.", no_args_is_help=True, r
 app.add_typer(run_app, name="run")
 app.add_typer(plan_app, name="plan")
 app.add_typer(config_app, name="config")
+app.add_typer(store_app, name="store")
 
 
 @run_app.command("jointkd")

@@ -64,6 +64,8 @@ def obtain(
     done = store.find(key)
     if done:
         say(stage, f"already done: {summary(done.metadata)}")
+        # Workers of an earlier run that were killed after another had published left files of the making.
+        store.clear_away(key)
         return done
     cluster = resolve(options)
     check_num_processes(num_processes, num_workers=cluster.num_workers)
@@ -83,6 +85,8 @@ def obtain(
             f"{stage} ended without {key} in the store {address}: its workers must see the same store and run the same "
             "version."
         )
+    # All workers have ended, some of them perhaps killed before they could tidy up.
+    store.clear_away(key)
     publish_accounts(accounts, key=key, store=store)
     return made
 

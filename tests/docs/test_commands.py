@@ -48,6 +48,8 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
             _check_make(arguments, pipeline, monkeypatch)
         case [".venv/bin/peerkd", "config", *arguments]:
             _call([sys.executable, "-m", "peerkd", "config", *arguments])
+        case [".venv/bin/peerkd", "store", *arguments]:
+            check_peerkd(["store", *arguments])
         case [".venv/bin/peerkd", "plan", *arguments]:
             _call([sys.executable, "-m", "peerkd", "plan", *arguments, "--no-measure"])
         case [".venv/bin/peerkd", "run", *arguments]:

@@ -1,6 +1,7 @@
 """The stores that must behave alike. A new backend is one more class here and one more entry in ``BACKENDS``."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from peerkd.artifacts.s3 import S3Store
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import read_settings
 from peerkd.artifacts.s3_patience import Patience
-from peerkd.artifacts.store import MANIFEST_NAME, ArtifactStore
+from peerkd.artifacts.store import ArtifactStore
 from tests.s3_proxy import S3Proxy, proxy_to
 from tests.s3_server import S3Server, s3_server, strict_s3_server
 
@@ -26,6 +27,9 @@ SMALLEST_PART_BYTES = 5 * 1024**2
 
 class Backend(Protocol):
     """A place for artifacts, and a way to tamper with it behind the store's back."""
+
+    address: str
+    """As a user writes it."""
 
     def open(self) -> ArtifactStore:
         """Return a store on this place, as another process would open it; it is not patient with a busy workspace."""
@@ -43,6 +47,7 @@ class Backend(Protocol):
 class FilesystemBackend:
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._root = request.getfixturevalue("tmp_path") / "store"
+        self.address = str(self._root)
 
     def open(self) -> ArtifactStore:
         return FilesystemStore(self._root, lock_patience_seconds=0)
@@ -68,6 +73,7 @@ class S3Backend:
         self._bucket: Bucket = request.getfixturevalue("bucket")
         self._prefix: str = request.getfixturevalue("prefix")
         self._cache: Path = request.getfixturevalue("tmp_path") / "cache"
+        self.address = f"s3://{self._bucket.name}/{self._prefix}"
 
     def open(self) -> ArtifactStore:
         return S3Store(self._bucket, self._prefix, cache=self._cache)
@@ -87,10 +93,10 @@ class S3Backend:
         self._bucket.delete([self._objects(key)[name]])
 
     def _objects(self, key: str) -> dict[str, str]:
-        """Return the objects by the name that their files have; between it and the key is the fingerprint."""
+        """Return the objects by the names of their files; those of an artifact have its fingerprint before them."""
         below = f"{self._prefix}/{key}/"
         objects = [name.removeprefix(below) for name in self._bucket.names(below)]
-        return {name if name == MANIFEST_NAME else name.partition("/")[2]: below + name for name in objects}
+        return {re.sub("^[0-9a-f]{16}/", "", name): below + name for name in objects}
 
 
 BACKENDS = {"filesystem": FilesystemBackend, "s3": S3Backend}

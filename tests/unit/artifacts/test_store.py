@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, ArtifactStore, Manifest, Workspace
-from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, WorkspaceBusyError
 
 KEY = "peers/0123456789abcdef"
 OTHER_KEY = "peers/fedcba9876543210"
@@ -34,6 +36,13 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and path.name != MANIFEST_NAME
     }
+
+
+def remedy(backend) -> str:
+    return (
+        f"Move it out of the way with 'peerkd store set-aside --store {backend.address} {KEY}', which deletes nothing, "
+        "and run again."
+    )
 
 
 class CutOffError(Exception):
@@ -119,7 +128,7 @@ def test_a_flipped_bit_is_noticed(backend, store: ArtifactStore, position: int) 
     backend.write(KEY, "weights.bin", bytes(content))
     with pytest.raises(ArtifactCorruptError) as caught:
         store.fetch(KEY)
-    assert str(caught.value) == f"{KEY}: the content of weights.bin is not what its manifest says."
+    assert str(caught.value) == f"{KEY}: the content of weights.bin is not what its manifest says. {remedy(backend)}"
 
 
 @pytest.mark.parametrize("content", [b"", b"hell", b"hello!"])
@@ -128,14 +137,14 @@ def test_a_file_of_another_length_is_noticed(backend, store: ArtifactStore, cont
     backend.write(KEY, "logs/a.txt", content)
     with pytest.raises(ArtifactCorruptError) as caught:
         store.fetch(KEY)
-    assert str(caught.value) == f"{KEY}: the file logs/a.txt must have 5 bytes, got {len(content)}."
+    assert str(caught.value) == (f"{KEY}: the file logs/a.txt must have 5 bytes, got {len(content)}. {remedy(backend)}")
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_noticed(backend, store: ArtifactStore, name: str) -> None:
     publish(store)
     backend.delete(KEY, name)
-    with pytest.raises(ArtifactCorruptError, match=rf"^{KEY}: the file {name} is missing\.$"):
+    with pytest.raises(ArtifactCorruptError, match=rf"^{KEY}: the file {name} is missing\. Move"):
         store.fetch(KEY)
 
 
@@ -143,7 +152,7 @@ def test_a_missing_file_is_noticed(backend, store: ArtifactStore, name: str) -> 
 def test_a_manifest_that_is_none_is_noticed(backend, store: ArtifactStore, content: bytes) -> None:
     publish(store)
     backend.write(KEY, MANIFEST_NAME, content)
-    message = f"The manifest of {KEY} must be what this program wrote, got {content!r}."
+    message = f"The manifest of {KEY} must be what this program wrote, got {content!r}. {remedy(backend)}"
     for ask in (store.find, store.fetch):
         with pytest.raises(ArtifactCorruptError, match=f"^{re.escape(message)}$"):
             ask(KEY)
@@ -167,6 +176,91 @@ def test_who_waited_for_the_workspace_gets_what_the_other_published(backend, sto
     with store.open_workspace(KEY) as workspace:
         assert contents(workspace.folder) == {}
         assert workspace.saved("") == {}
+
+
+def test_a_manifest_that_was_changed_is_noticed(backend, store: ArtifactStore) -> None:
+    publish(store)
+    backend.write(KEY, MANIFEST_NAME, backend.read(KEY, MANIFEST_NAME).replace(b"test", b"rest"))
+    message = f"The manifest of {KEY} does not match its own digest: it was changed. {remedy(backend)}"
+    for ask in (store.find, store.fetch, store.verify):
+        with pytest.raises(ArtifactCorruptError, match=f"^{re.escape(message)}$"):
+            ask(KEY)
+
+
+def test_nothing_is_deleted_on_the_word_of_a_manifest_that_does_not_prove_itself(backend, store: ArtifactStore) -> None:
+    publish(store)
+    other_files = backend.names(KEY)
+    backend.write(KEY, MANIFEST_NAME, backend.read(KEY, MANIFEST_NAME).replace(b"test", b"rest"))
+    with backend.open().open_workspace(KEY, shared=True) as workspace:
+        write(workspace, {"weights.bin": b"made again", f"{SCRATCH_NAME}/journal": b"1 of 1"}, save=True)
+    with store.open_workspace(KEY) as workspace, pytest.raises(ArtifactCorruptError):
+        store.publish(KEY, metadata={})
+    with suppress(ArtifactCorruptError):
+        store.clear_away(KEY)
+    assert backend.names(KEY) == other_files
+    assert {"weights.bin", f"{SCRATCH_NAME}/journal"} <= backend.names(f"{KEY}.partial")
+
+
+def test_an_artifact_that_is_set_aside_is_made_again_and_nothing_of_it_is_lost(backend, store: ArtifactStore) -> None:
+    for number in (1, 2):
+        publish(store)
+        backend.write(KEY, "weights.bin", b"damaged")
+        assert store.set_aside(KEY) == f"{KEY}.damaged-{number}"
+        assert store.find(KEY) is None
+        assert backend.names(f"{KEY}.damaged-{number}") >= {"weights.bin", "logs/a.txt", MANIFEST_NAME}
+        assert backend.read(f"{KEY}.damaged-{number}", "weights.bin") == b"damaged"
+    publish(store)
+    assert contents(store.fetch(KEY)) == FILES
+    assert store.keys() == [KEY]
+
+
+def test_a_workspace_is_set_aside_too_unless_somebody_holds_it(backend, store: ArtifactStore) -> None:
+    with store.open_workspace(KEY) as workspace:
+        write(workspace, {f"{SCRATCH_NAME}/journal": b"damaged"}, save=True)
+        if isinstance(store, FilesystemStore):
+            with pytest.raises(WorkspaceBusyError):
+                backend.open().set_aside(f"{KEY}.partial")
+    assert store.set_aside(f"{KEY}.partial") == f"{KEY}.partial.damaged-1"
+    assert backend.read(f"{KEY}.partial.damaged-1", f"{SCRATCH_NAME}/journal") == b"damaged"
+    with store.open_workspace(KEY) as workspace:
+        assert workspace.saved("") == {}
+
+
+def test_what_is_not_there_is_not_set_aside(store: ArtifactStore) -> None:
+    with pytest.raises(ArtifactNotFoundError, match=rf"has no artifact {KEY}\.$"):
+        store.set_aside(KEY)
+
+
+def test_keys_are_those_of_published_artifacts(store: ArtifactStore) -> None:
+    assert store.keys() == []
+    publish(store, key=OTHER_KEY, files={f"a/{MANIFEST_NAME}": b"1"})
+    publish(store)
+    with store.open_workspace("peers/unfinished") as workspace:
+        write(workspace, {MANIFEST_NAME: b"{}"}, save=True)
+    assert store.keys() == [KEY, OTHER_KEY]
+
+
+def test_an_artifact_is_verified_in_the_store_and_not_in_a_cache(backend, store: ArtifactStore) -> None:
+    manifest = publish(store)
+    store.fetch(KEY)
+    assert store.verify(KEY) == manifest
+    backend.write(KEY, "logs/a.txt", b"jello")
+    with pytest.raises(
+        ArtifactCorruptError, match=rf"^{KEY}: the content of logs/a\.txt is not what its manifest says"
+    ):
+        store.verify(KEY)
+
+
+def test_what_a_killed_worker_left_after_another_had_published_is_cleared(backend, store: ArtifactStore) -> None:
+    publish(store)
+    with store.open_workspace(KEY) as workspace:
+        write(workspace, {f"{SCRATCH_NAME}/claims/{number}": b"" for number in range(3)}, save=True)
+    with store.open_workspace("peers/unfinished") as workspace:
+        write(workspace, {f"{SCRATCH_NAME}/journal": b"1 of 3"}, save=True)
+    assert [store.clear_away(KEY), store.clear_away(KEY), store.clear_away("peers/unfinished")] == [3, 0, 0]
+    assert backend.names(f"{KEY}.partial") == set()
+    assert f"{SCRATCH_NAME}/journal" in backend.names("peers/unfinished.partial")
+    assert contents(store.fetch(KEY)) == FILES
 
 
 def test_what_an_interrupted_deletion_left_is_no_obstacle(backend, store: ArtifactStore) -> None:

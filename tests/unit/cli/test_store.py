@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.filesystem import FilesystemStore
+
+KEY = "trials/0123456789abcdef"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesystemStore:
+    store = FilesystemStore(tmp_path / "runs")
+    for key in (KEY, "report/fedcba9876543210"):
+        with store.open_workspace(key) as workspace:
+            (workspace.folder / "table").write_bytes(b"1,2,3")
+            store.publish(key, metadata={})
+    return store
+
+
+@pytest.mark.usefixtures("store")
+def test_a_store_that_is_whole_is_said_to_be(peerkd) -> None:
+    outcome = peerkd("store", "check", "--store", "runs")
+    assert outcome.exit_code == 0
+    assert outcome.out.splitlines() == [
+        "ok       report/fedcba9876543210: 1 files, 5 bytes",
+        f"ok       {KEY}: 1 files, 5 bytes",
+        "2 artifacts, 0 damaged.",
+    ]
+
+
+def test_the_command_that_a_damaged_artifact_asks_for_is_one_that_helps(
+    peerkd, store: FilesystemStore, tmp_path: Path
+) -> None:
+    (tmp_path / "runs" / KEY / "table").write_bytes(b"1,2,4")
+    outcome = peerkd("store", "check", "--store", "runs")
+    assert outcome.exit_code == 1
+    assert outcome.out.splitlines()[1:] == [
+        f"DAMAGED  {KEY}: the content of table is not what its manifest says. Move it out of the way with "
+        f"'peerkd store set-aside --store runs {KEY}', which deletes nothing, and run again.",
+        "2 artifacts, 1 damaged.",
+    ]
+    command = outcome.out.split("'")[1]
+    outcome = peerkd(*command.split()[1:])
+    assert (outcome.exit_code, outcome.out) == (0, f"{KEY} is now {KEY}.damaged-1\n")
+    assert store.find(KEY) is None
+    assert (tmp_path / "runs" / f"{KEY}.damaged-1" / "table").read_bytes() == b"1,2,4"
+    assert peerkd("store", "check", "--store", "runs").exit_code == 0
+
+
+def test_a_key_that_does_not_exist_is_refused(peerkd) -> None:
+    for verb in ("check", "set-aside"):
+        outcome = peerkd("store", verb, "--store", "runs", KEY)
+        assert (outcome.exit_code, outcome.err) == (1, f"peerkd: runs has no artifact {KEY}.\n")
+
+
+def test_what_is_left_of_the_making_is_cleared(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "scratch" / "beat").write_bytes(b"1")
+    outcome = peerkd("store", "clear", "--store", "runs")
+    assert (outcome.exit_code, outcome.out) == (0, "1 files deleted.\n")
+    assert not (tmp_path / "runs" / f"{KEY}.partial").exists()
