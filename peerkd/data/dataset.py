@@ -56,6 +56,10 @@ class ImageDataset(Protocol):
         """What reports call this data set."""
 
     @property
+    def label_values(self) -> tuple[bool | int | str, ...]:
+        """The label that each class has at the source; empty where a class has its own number."""
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Sentences about how the source was read, such as which labels became which classes."""
 
@@ -102,6 +106,9 @@ class RawDataset:
     columns: Mapping[str, np.ndarray]
     name: str
     num_validation: int = 0
+    label_values: tuple[bool | int | str, ...] = ()
+    """The label that each class has at the source; empty where a class has its own number."""
+
     remarks: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
 
@@ -157,6 +164,7 @@ class PackedDataset:
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
     num_validation: int = 0
+    label_values: tuple[bool | int | str, ...] = ()
     remarks: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
 
@@ -227,6 +235,7 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             columns={name: read_array(folder / "columns" / f"{name}.npy").copy() for name in metadata["columns"]},
             name=metadata["name"],
             num_validation=metadata.get("num_validation", 0),
+            label_values=tuple(metadata.get("label_values", ())),
             remarks=tuple(metadata.get("remarks", ())),
             passed_over=from_json(metadata.get("passed_over", ())),
         )
@@ -241,6 +250,7 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             channel_mean=tuple(metadata["channel_mean"]),
             channel_std=tuple(metadata["channel_std"]),
             num_validation=raw.num_validation,
+            label_values=raw.label_values,
             remarks=raw.remarks,
             passed_over=raw.passed_over,
         )
@@ -304,6 +314,7 @@ def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
     """
     fields = {
         "num_validation": dataset.num_validation,
+        "label_values": list(dataset.label_values),
         "remarks": list(dataset.remarks),
         "passed_over": to_json(dataset.passed_over),
     }

@@ -63,6 +63,11 @@ class StreamedDataset:
     passed_over: tuple[PassedOver, ...] = ()
 
     @property
+    def label_values(self) -> tuple[bool | int | str, ...]:
+        """Empty: a class is a folder, and has its name."""
+        return ()
+
+    @property
     def name(self) -> str:
         """The name of the root folder."""
         return self.root.name

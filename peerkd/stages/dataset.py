@@ -56,6 +56,8 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
             "name": dataset.name,
             "fingerprint": fingerprint,
             "num_samples": len(dataset.labels_N),
+            "class_names": list(dataset.class_names),
+            "label_values": list(dataset.label_values),
             "remarks": list(dataset.remarks),
             "passed_over": to_json(dataset.passed_over),
         }

@@ -1,96 +1,240 @@
-"""One npz file of arrays.
+"""Arrays as numpy saves them: one npz file, or one folder of npy files.
 
-    images, labels                                         without a test split
-    train_images, train_labels, test_images, test_labels   with one
-    class_names                                            K strings; the labels as numbers if absent
+    images, labels                                          without splits
+    train_images, train_labels, test_images, test_labels    with a test split
+    train_..., val_..., test_...                            with a validation split too, as the files of MedMNIST
+    class_names                                             names of the classes; their labels if absent
 
-Any other array with one value per sample becomes a column: ``patient`` beside
-``images``, ``train_patient`` and ``test_patient`` beside ``train_images``.
+``x`` stands for images and ``y`` for labels where there are no arrays of these names; a split may come last in the
+name (``x_train``), and may be called ``val``, ``valid`` or ``validation``. Classes are the labels that occur
+(see ``peerkd.data.sources.labels``).
+
+Any other array with one value per sample becomes a column: ``patient`` beside ``images``, ``train_patient`` and
+``test_patient`` beside ``train_images``.
 
 N samples, C channels, H W height and width, K classes.
 """
 
-import zipfile
-import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
+from peerkd.data.memory import check_memory
+from peerkd.data.passed_over import Tally, printable
+from peerkd.data.sources.arrays import ArrayFiles, Header, open_arrays
+from peerkd.data.sources.labels import read_classes
 from peerkd.errors import DataSourceError
 
-_NUM_CHANNELS = (1, 3)
+_NUM_CHANNELS: Final = (1, 3)
+_SPLITS: Final = ("train", "val", "test")
+_SPLIT_WORDS: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_OTHER_WORDS: Final = {"images": ("x", "X"), "labels": ("y", "Y")}
+_COLUMN_KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "bytes"}
 
 
 def read_npz(path: Path) -> RawDataset:
     """Read the arrays at ``path``; images are uint8 as NCHW, NHWC (C is 1 or 3) or NHW.
 
     Raises:
-        DataSourceError: If the file is unreadable or its arrays are not those above.
+        DataSourceError: If the place is unreadable or its arrays are not those above.
     """
-    arrays = _load(path)
-    try:
-        return _assemble(arrays, name=path.stem)
-    except (TypeError, ValueError) as error:
-        raise DataSourceError(f"data.path: {path}: {error}") from error
+    with open_arrays(path) as files:
+        try:
+            return _assemble(path, files)
+        except ValueError as error:
+            raise DataSourceError(f"data.path: {printable(str(path))}: {error}") from error
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        # Opened here, since numpy leaves the file open when it turns out not to be a zip file.
-        with path.open("rb") as stream:
-            file = np.load(stream, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                raise DataSourceError(f"data.path: {path} must be an npz file, it holds a single array.")
-            return dict(file)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataSourceError(f"data.path: {path} cannot be read as an npz file of plain arrays: {error}") from error
-
-
-def _assemble(arrays: dict[str, np.ndarray], *, name: str) -> RawDataset:
-    class_names = arrays.pop("class_names", None)
-    num_train = len(arrays.get("train_images", ()))
-    if num_train:
-        arrays = _join_splits(arrays)
-    for required in ("images", "labels"):
-        if required not in arrays:
-            raise ValueError(f"must hold {required} or train_{required} and test_{required}, got {', '.join(arrays)}.")
-    labels_N = arrays.pop("labels")
-    if labels_N.dtype.kind not in "iu" or labels_N.ndim != 1 or labels_N.size == 0:
-        raise ValueError(f"labels must be whole numbers of shape (N,), got {labels_N.dtype} {labels_N.shape}.")
-    images_NCHW = _channels_first(arrays.pop("images"))
-    if class_names is None:
-        class_names = np.arange(labels_N.max() + 1)
+def _assemble(path: Path, files: ArrayFiles) -> RawDataset:
+    headers = files.headers
+    tally = Tally()
+    for name in files.other_names:
+        tally.add("files that are no arrays", name)
+    names = [name for name in headers if name != "class_names"]
+    by_split = _by_split(names)
+    for name in sorted(set(names).difference(*(of_split.values() for of_split in by_split.values()))):
+        tally.add("arrays of no split", f"{name}: {headers[name]}")
+    _check_samples(by_split, headers)
+    columns = _column_names(by_split, headers, tally)
+    wanted = [of_split[what] for of_split in by_split.values() for what in ("images", "labels", *columns)]
+    images = [of_split["images"] for of_split in by_split.values()]
+    # Everything, and the largest split of images once more: each is read before it is put to the others.
+    num_bytes = sum(headers[name].num_bytes for name in wanted) + max(headers[name].num_bytes for name in images)
+    check_memory(num_bytes, what=f"data.path: {printable(str(path))}")
+    classes = read_classes(
+        {of_split["labels"]: files.read(of_split["labels"]) for of_split in by_split.values()},
+        files.read("class_names") if "class_names" in headers else None,
+    )
     return RawDataset(
-        images_NCHW=images_NCHW,
-        labels_N=labels_N.astype(np.int64),
-        num_train=num_train or len(images_NCHW),
-        class_names=tuple(str(class_name) for class_name in np.atleast_1d(class_names)),
-        columns=arrays,
-        name=name,
+        images_NCHW=_read_images(files, images),
+        labels_N=np.concatenate(list(classes.labels_of_split.values())),
+        num_train=headers[by_split["train"]["images"]].shape[0],
+        num_validation=headers[by_split["val"]["images"]].shape[0] if "val" in by_split else 0,
+        class_names=classes.class_names,
+        label_values=classes.label_values,
+        columns={
+            column: np.concatenate([files.read(of_split[column]).reshape(-1) for of_split in by_split.values()])
+            for column in columns
+        },
+        name=printable(path.stem),
+        remarks=classes.remarks,
+        passed_over=tally.passed_over(),
     )
 
 
-def _join_splits(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Put ``train_x`` and ``test_x`` together as ``x``, for every x."""
-    names = {array_name.removeprefix("train_") for array_name in arrays if array_name.startswith("train_")}
-    expected = {f"{split}_{name}" for name in names for split in ("train", "test")}
-    if arrays.keys() != expected:
-        raise ValueError(
-            "beside train_images, every array must come as train_<name> and test_<name>; "
-            f"missing or left over: {', '.join(sorted(arrays.keys() ^ expected))}."
-        )
-    return {name: np.concatenate([arrays[f"train_{name}"], arrays[f"test_{name}"]]) for name in names}
+def _by_split(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the name of each array by split and by what it holds: ``by_split["train"]["images"]``.
+
+    Raises:
+        ValueError: If there are no images and labels to train on, or a split lacks what another has.
+    """
+    by_split: dict[str, dict[str, str]] = {}
+    for name in names:
+        for split, what in _readings(name):
+            earlier = by_split.setdefault(split, {}).setdefault(what, name)
+            if earlier != name:
+                raise ValueError(f"it must hold the {split} split once, got {earlier} and {name}.")
+    has_splits = any("images" in _with_plain_words(of_split) for of_split in by_split.values())
+    if has_splits and "images" in _with_plain_words(dict.fromkeys(names, "")):
+        raise ValueError(f"it must hold images with or without splits, got both: {', '.join(names)}.")
+    if not has_splits:
+        by_split = {"train": {name: name for name in names}}
+    by_split = {split: _with_plain_words(by_split[split]) for split in _SPLITS if split in by_split}
+    for what in ("images", "labels"):
+        if what not in by_split.get("train", {}):
+            raise ValueError(f"it must hold {what} or train_{what}, got {', '.join(names) or 'no array'}.")
+    everything = {what for of_split in by_split.values() for what in of_split}
+    for split, of_split in by_split.items():
+        missing = sorted(everything.difference(of_split))
+        if missing:
+            raise ValueError(
+                f"it must hold the same arrays for every split, got {', '.join(of_split.values())} without "
+                f"{', '.join(f'{split}_{what}' for what in missing)}."
+            )
+    return by_split
 
 
-def _channels_first(images: np.ndarray) -> npt.NDArray[np.uint8]:
+def _readings(name: str) -> list[tuple[str, str]]:
+    """Return the split and the rest of a name that begins or ends with a split, as a list of at most one."""
+    first, _, after = name.partition("_")
+    before, _, last = name.rpartition("_")
+    if first in _SPLIT_WORDS and after:
+        return [(_SPLIT_WORDS[first], after)]
+    if last in _SPLIT_WORDS and before:
+        return [(_SPLIT_WORDS[last], before)]
+    return []
+
+
+def _with_plain_words(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names with ``x`` and ``y`` as images and labels, where there are no arrays of these names."""
+    plain = dict(names)
+    for word, others in _OTHER_WORDS.items():
+        for other in others:
+            if word not in plain and other in plain:
+                plain[word] = plain.pop(other)
+    return plain
+
+
+def _check_samples(by_split: Mapping[str, Mapping[str, str]], headers: Mapping[str, Header]) -> None:
+    """Refuse images that are no images, differ between the splits, or are not as many as the labels."""
+    train = by_split["train"]["images"]
+    for of_split in by_split.values():
+        images, labels = of_split["images"], of_split["labels"]
+        shape = headers[images].shape
+        if shape and shape[0] == 0:
+            raise ValueError(f"{images} must hold at least one sample, got none. Leave out a split without samples.")
+        if headers[images].dtype != np.uint8:
+            raise ValueError(
+                f"{images} must be uint8, got {headers[images].dtype}. Scale pixels to whole numbers from 0 to 255 "
+                "first, all splits by the same factor."
+            )
+        if _image_shape(images, shape) != _image_shape(train, headers[train].shape):
+            raise ValueError(
+                f"{train} and {images} must have images of one shape, got {headers[train].shape} and {shape}."
+            )
+        num_labels = headers[labels].shape[0] if headers[labels].shape else 1
+        if num_labels != shape[0]:
+            raise ValueError(
+                f"{images} and {labels} must have equally many samples, got {shape[0]:,} and {num_labels:,}: "
+                f"{headers[images].shape} and {headers[labels].shape}."
+            )
+
+
+def _column_names(
+    by_split: Mapping[str, Mapping[str, str]], headers: Mapping[str, Header], tally: Tally
+) -> tuple[str, ...]:
+    """Return what else has one value per sample in every split; count what has not."""
+    columns = []
+    for column in sorted(by_split["train"].keys() - {"images", "labels"}):
+        names = [of_split[column] for of_split in by_split.values()]
+        if any(not _is_vector(headers[name].shape) for name in names):
+            for name in names:
+                tally.add("arrays without one value per sample", f"{name}: {headers[name]}")
+            continue
+        for of_split, name in zip(by_split.values(), names, strict=True):
+            num_samples = headers[of_split["images"]].shape[0]
+            if headers[name].shape[0] != num_samples:
+                raise ValueError(
+                    f"column {name!r} must hold {num_samples:,} values, one for each sample, "
+                    f"got {headers[name].shape[0]:,}."
+                )
+        dtypes = [headers[name].dtype for name in names]
+        for name, dtype in zip(names, dtypes, strict=True):
+            if dtype.kind not in _COLUMN_KINDS:
+                raise ValueError(
+                    f"column {name!r} must hold numbers, truth values or text, got {dtype}. Save it as text, "
+                    f"by {name}.astype(str)."
+                )
+        is_exact = np.result_type(*dtypes).kind != "f" or any(dtype.kind == "f" for dtype in dtypes)
+        if len({_COLUMN_KINDS[dtype.kind] for dtype in dtypes}) > 1 or not is_exact:
+            raise ValueError(
+                f"column {column!r} must have one type in all splits, got {', '.join(str(dtype) for dtype in dtypes)}."
+            )
+        columns.append(column)
+    return tuple(columns)
+
+
+def _is_vector(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+
+
+def _read_images(files: ArrayFiles, names: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Read the images of all splits into one array of shape (N, C, H, W)."""
+    if len(names) == 1:
+        return _channels_first(files.read(names[0]))
+    shapes = [files.headers[name].shape for name in names]
+    images_NCHW = np.empty((sum(shape[0] for shape in shapes), *_image_shape(names[0], shapes[0])), np.uint8)
+    start = 0
+    for name in names:
+        split_NCHW = _channels_first(files.read(name))
+        images_NCHW[start : start + len(split_NCHW)] = split_NCHW
+        start += len(split_NCHW)
+    return images_NCHW
+
+
+def _channels_first(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if images.ndim == 3:
         return images[:, None]
-    is_first = images.ndim == 4 and images.shape[1] in _NUM_CHANNELS
-    is_last = images.ndim == 4 and images.shape[3] in _NUM_CHANNELS
-    if is_first == is_last:
+    return images if images.shape[1] in _NUM_CHANNELS else images.transpose(0, 3, 1, 2)
+
+
+def _image_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return (C, H, W) of images as NHW, NCHW or NHWC."""
+    if len(shape) == 3 and all(shape):
+        return 1, shape[1], shape[2]
+    is_first = len(shape) == 4 and shape[1] in _NUM_CHANNELS
+    is_last = len(shape) == 4 and shape[3] in _NUM_CHANNELS
+    if is_first == is_last or not all(shape):
         raise ValueError(
-            f"images must be NHW, or NCHW or NHWC with 1 or 3 channels on one side only, got shape {images.shape}."
+            f"{name} must be NHW, or NCHW or NHWC with 1 or 3 channels on one side only, got shape {shape}."
+            + (" Volumes are not supported; save slices as images." if _is_volume(shape) else "")
         )
-    return images if is_first else images.transpose(0, 3, 1, 2)
+    return (shape[1], shape[2], shape[3]) if is_first else (shape[3], shape[1], shape[2])
+
+
+def _is_volume(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 5 or (len(shape) == 4 and min(shape[1:]) > 4)

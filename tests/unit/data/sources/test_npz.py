@@ -1,9 +1,13 @@
+import os
+import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from peerkd.data import memory
 from peerkd.data.sources.npz import read_npz
 from peerkd.errors import DataSourceError
 
@@ -68,21 +72,63 @@ def test_any_further_array_with_a_value_per_sample_is_a_column(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"labels": LABELS}, "must hold images or train_images and test_images, got labels"),
-        ({"images": IMAGES_NHWC}, "must hold labels or train_labels and test_labels, got images"),
-        ({"images": IMAGES_NHWC / 255, "labels": LABELS}, "images must be uint8 .* got float64"),
-        ({"images": IMAGES_NHWC, "labels": LABELS / 2}, "labels must be whole numbers .* got float64"),
-        ({"images": IMAGES_NHWC, "labels": LABELS[:, None]}, r"labels must be whole numbers .* got int64 \(6, 1\)"),
-        ({"images": IMAGES_NHWC, "labels": LABELS[:5]}, r"labels must be int64 of shape \(6,\), got int64 \(5,\)"),
-        ({"images": IMAGES_NHWC, "labels": LABELS - 1}, r"labels must lie in \[0, 2\), got -1 to 1"),
-        ({"images": IMAGES_NHWC, "labels": LABELS, "class_names": ["cat"]}, r"labels must lie in \[0, 1\)"),
-        ({"images": IMAGES_NHWC, "labels": LABELS, "site": np.arange(5)}, "column 'site' must hold 6"),
+        ({"labels": LABELS}, "it must hold images or train_images, got labels"),
+        ({"images": IMAGES_NHWC}, "it must hold labels or train_labels, got images"),
+        ({"test_images": IMAGES_NHWC, "test_labels": LABELS}, "it must hold images or train_images, got test_images"),
+        ({"images": IMAGES_NHWC / 255, "labels": LABELS}, "images must be uint8, got float64"),
+        ({"images": IMAGES_NHWC, "labels": LABELS / 2}, "labels must hold whole numbers"),
+        (
+            {"images": IMAGES_NHWC, "labels": LABELS[:5]},
+            "images and labels must have equally many samples, got 6 and 5",
+        ),
+        ({"images": IMAGES_NHWC, "labels": LABELS[None]}, "must have equally many samples, got 6 and 1"),
+        ({"images": IMAGES_NHWC, "labels": 3}, "must have equally many samples, got 6 and 1"),
+        ({"images": IMAGES_NHWC[:0], "labels": LABELS[:0]}, "images must hold at least one sample, got none"),
+        ({"images": IMAGES_NHWC, "labels": LABELS, "class_names": ["cat"]}, "class_names must name every class, got 1"),
+        ({"images": IMAGES_NHWC, "labels": LABELS, "site": np.arange(5)}, "column 'site' must hold 6 values"),
+        ({"images": IMAGES_NHWC, "labels": LABELS, "day": LABELS.astype("M8[D]")}, r"column 'day' .* got datetime64"),
+        ({"images": IMAGES_NHWC, "labels": LABELS, "train_x": IMAGES_NHWC, "train_y": LABELS}, "got both"),
+        (
+            {"x_train": IMAGES_NHWC, "train_x": IMAGES_NHWC, "y_train": LABELS},
+            "train split once, got train_x and x_train",
+        ),
         ({"images": np.zeros((6, 4, 5, 2), np.uint8), "labels": LABELS}, r"images must be NHW, .* \(6, 4, 5, 2\)"),
+        ({"images": np.zeros((6, 5, 5, 5), np.uint8), "labels": LABELS}, "Volumes are not supported"),
         ({"images": np.zeros((6, 3, 5, 3), np.uint8), "labels": LABELS}, "1 or 3 channels on one side only"),
         ({"images": np.uint8(3), "labels": LABELS}, r"images must be NHW, .* got shape \(\)"),
         (
             {"train_images": IMAGES_NHWC, "train_labels": LABELS, "val_images": IMAGES_NHWC},
-            "missing or left over: test_images, test_labels, val_images",
+            "the same arrays for every split, got val_images without val_labels",
+        ),
+        (
+            {
+                "train_images": IMAGES_NHWC,
+                "train_labels": LABELS,
+                "train_site": LABELS,
+                "test_images": IMAGES_NHWC,
+                "test_labels": LABELS,
+            },
+            "got test_images, test_labels without test_site",
+        ),
+        (
+            {
+                "train_images": IMAGES_NHWC,
+                "train_labels": LABELS,
+                "test_images": IMAGES_NHWC[:, :2],
+                "test_labels": LABELS,
+            },
+            r"train_images and test_images must have images of one shape, got \(6, 4, 5, 3\) and \(6, 2, 5, 3\)",
+        ),
+        (
+            {
+                "train_images": IMAGES_NHWC,
+                "train_labels": LABELS,
+                "train_site": LABELS,
+                "test_images": IMAGES_NHWC,
+                "test_labels": LABELS,
+                "test_site": LABELS.astype(str),
+            },
+            "column 'site' must have one type in all splits, got int64, <U21",
         ),
     ],
 )
@@ -93,7 +139,7 @@ def test_other_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], messag
 
 def test_an_archive_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, images=IMAGES_NHWC, labels=np.array([object] * 6))
-    with pytest.raises(DataSourceError, match=r"pets\.npz cannot be read as an npz file of plain arrays"):
+    with pytest.raises(DataSourceError, match=r"pets\.npz: labels holds Python objects, .* labels\.astype\(str\)"):
         read_npz(path)
 
 
@@ -102,7 +148,7 @@ def test_a_missing_or_truncated_file_is_refused(tmp_path: Path) -> None:
     content = path.read_bytes()
     for num_bytes in (0, 2, 50, len(content) // 2, len(content) - 10):
         path.write_bytes(content[:num_bytes])
-        with pytest.raises(DataSourceError, match=r"pets\.npz cannot be read as an npz file of plain arrays"):
+        with pytest.raises(DataSourceError, match=r"pets\.npz: .*(cannot be read as|is damaged)"):
             read_npz(path)
     path.unlink()
     with pytest.raises(DataSourceError, match="No such file"):
@@ -113,3 +159,106 @@ def test_a_single_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "pets.npy", IMAGES_NHWC)
     with pytest.raises(DataSourceError, match="must be an npz file, it holds a single array"):
         read_npz(tmp_path / "pets.npy")
+
+
+def test_the_files_of_medmnist_are_read_as_they_come(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        train_images=IMAGES_NHWC[:3],
+        val_images=IMAGES_NHWC[3:4],
+        test_images=IMAGES_NHWC[4:],
+        train_labels=LABELS[:3, None].astype(np.uint8),
+        val_labels=LABELS[3:4, None].astype(np.uint8),
+        test_labels=LABELS[4:, None].astype(np.uint8),
+    )
+    raw = read_npz(path)
+    assert (raw.num_train, raw.num_validation, len(raw.labels_N)) == (3, 1, 6)
+    assert (raw.labels_N.tolist(), raw.class_names, raw.remarks) == (LABELS.tolist(), ("0", "1", "2"), ())
+    np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("X_train", "Y_train", "X_validation", "Y_validation"),
+    ],
+)
+def test_other_names_are_understood(tmp_path: Path, names: tuple[str, ...]) -> None:
+    arrays = (IMAGES_NHWC[:4], LABELS[:4], IMAGES_NHWC[4:], LABELS[4:])
+    raw = read_npz(write(tmp_path, **dict(zip(names, arrays, strict=True))))
+    np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
+    assert (raw.num_train, raw.num_validation) == (4, 2 if "validation" in names[2] else 0)
+
+
+def test_a_folder_of_npy_files_is_read_like_a_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.asfortranarray(IMAGES_NHWC))
+    np.save(tmp_path / "labels.npy", LABELS.astype(">i4") + 1)
+    (tmp_path / "._labels.npy").write_bytes(b"of macOS")
+    raw = read_npz(tmp_path)
+    np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(raw.labels_N, LABELS)
+    assert (raw.class_names, raw.label_values) == (("1", "2", "3"), (1, 2, 3))
+    assert [(each.kind, each.examples) for each in raw.passed_over] == [("files that are no arrays", ("._labels.npy",))]
+    (tmp_path / "labels.npy").unlink()
+    os.mkfifo(tmp_path / "labels.npy")
+    with pytest.raises(DataSourceError, match="labels cannot be read as an array: it is a special file"):
+        read_npz(tmp_path)
+
+
+def test_arrays_that_cannot_be_columns_are_counted(tmp_path: Path) -> None:
+    masks = IMAGES_NHWC[..., 0]
+    raw = read_npz(write(tmp_path, images=IMAGES_NHWC, labels=LABELS, masks=masks, mean=0.5, site=LABELS[:, None]))
+    assert raw.columns.keys() == {"site"}
+    (counted,) = raw.passed_over
+    assert (counted.kind, counted.num) == ("arrays without one value per sample", 2)
+
+
+@pytest.mark.parametrize("shape", [(2**40, 8, 8), (10**30,), (-6, 4, 5), (6, 4, 4), (6, 4, 6)])
+def test_an_array_that_is_not_as_large_as_its_header_says_is_never_allocated(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    path = tmp_path / "pets.npz"
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    labels = BytesIO()
+    np.save(labels, LABELS)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(6 * 4 * 5))
+        archive.writestr("labels.npy", labels.getvalue())
+    with pytest.raises(DataSourceError, match=r"images is damaged: uint8 \(.* bytes by its header, and 120 are there"):
+        read_npz(path)
+
+
+def test_arrays_larger_than_memory_are_refused_with_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, images=np.zeros((6, 64, 64), np.uint8), labels=LABELS)
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: 40_000)
+    with pytest.raises(DataSourceError, match=r"pets\.npz needs 48\.0 KiB of memory .*, and 39\.1 KiB are available"):
+        read_npz(path)
+
+
+def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pets.npz"
+    np.savez_compressed(path, images=IMAGES_NHWC, labels=LABELS)
+    content, raw = path.read_bytes(), read_npz(path)
+    num_refused = 0
+    for position in range(0, len(content), 7):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1 << position % 8]) + content[position + 1 :])
+        try:
+            changed = read_npz(path)
+        except DataSourceError:
+            num_refused += 1
+            continue
+        np.testing.assert_array_equal(changed.images_NCHW, raw.images_NCHW)
+        np.testing.assert_array_equal(changed.labels_N, raw.labels_N)
+    assert num_refused > 50
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "nothing", "a\0b"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataSourceError, match=r"^data\.path: "):
+        read_npz(tmp_path / path)

@@ -1,0 +1,69 @@
+"""How much memory this process may still take, so that a data set is refused before it fills the machine."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from peerkd.errors import DataSourceError
+
+_MEMINFO: Final = Path("/proc/meminfo")
+_PROCESS: Final = Path("/proc/self/statm")
+_CONTROL_GROUP: Final = Path("/sys/fs/cgroup")
+_KIBIBYTE: Final = 1024
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def check_memory(num_bytes: int, *, what: str) -> None:
+    """Raise unless this process can take ``num_bytes`` more.
+
+    Args:
+        num_bytes: Memory that is about to be taken, at least 0.
+        what: What needs it, as the subject of a sentence: ``data.path: pets.npz``.
+
+    Raises:
+        DataSourceError: If there is not as much; the message has both numbers.
+    """
+    available_bytes = available_memory_bytes()
+    if num_bytes > available_bytes:
+        raise DataSourceError(
+            f"{what} needs {format_bytes(num_bytes)} of memory to be read, and {format_bytes(available_bytes)} are "
+            "available here. Give fewer or smaller images, or more memory."
+        )
+
+
+def available_memory_bytes() -> int:
+    """Return what is left of the machine's memory, of the container's limit and of the process's own limit.
+
+    A limit that cannot be read here, as on another operating system, is taken for none.
+    """
+    return min((max(num_bytes, 0) for num_bytes in _limits()), default=2**63 - 1)
+
+
+def format_bytes(num_bytes: int) -> str:
+    """Return a number of bytes for people, in binary units."""
+    value, unit = float(num_bytes), 0
+    while value >= _KIBIBYTE and unit < len(_UNITS) - 1:
+        value, unit = value / _KIBIBYTE, unit + 1
+    return f"{value:,.0f} {_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
+
+
+def _limits() -> Iterator[int]:
+    with suppress(OSError, KeyError, ValueError):
+        yield _fields(_MEMINFO)["MemAvailable:"] * _KIBIBYTE
+    with suppress(OSError, KeyError, ValueError):
+        limit_bytes = int((_CONTROL_GROUP / "memory.max").read_text())
+        used_bytes = int((_CONTROL_GROUP / "memory.current").read_text())
+        # The cache of files that nobody uses counts as used, but the kernel gives it up when it is asked for memory.
+        yield limit_bytes - used_bytes + _fields(_CONTROL_GROUP / "memory.stat")["inactive_file"]
+    with suppress(OSError, ValueError):
+        limit_bytes, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit_bytes != resource.RLIM_INFINITY:
+            yield limit_bytes - int(_PROCESS.read_text().split()[0]) * resource.getpagesize()
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Return the first number of each line, by the line's first word."""
+    words = (line.split() for line in path.read_text().splitlines())
+    return {line[0]: int(line[1]) for line in words if len(line) > 1 and line[1].isdigit()}

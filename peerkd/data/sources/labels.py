@@ -1,0 +1,198 @@
+"""From labels as people have them to classes: numbers, truth values, text or one-hot rows become ``0`` to ``K - 1``.
+
+The classes are the labels that occur, over all splits, in ascending order. N samples, K classes.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+LabelValue: TypeAlias = bool | int | str
+
+# What numpy and pandas write for a value that is missing.
+_MISSING: Final = frozenset(("", "nan", "NaN", "<NA>", "NaT"))
+
+_KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "text"}
+_NUM_NAMED: Final = 10
+
+
+class Classes(NamedTuple):
+    """The labels of all splits as classes."""
+
+    labels_of_split: Mapping[str, npt.NDArray[np.int64]]
+    """(N,) each, in ``[0, K)``."""
+
+    class_names: tuple[str, ...]
+    label_values: tuple[LabelValue, ...]
+    """The label that each class has in the file; empty where a class has its own number."""
+
+    remarks: tuple[str, ...]
+    """Sentences for people, where there is something to tell."""
+
+
+def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndarray | None) -> Classes:
+    """Return the classes of labels.
+
+    Labels are whole numbers (also as floating point), truth values or text, of shape (N,) or (N, 1), or one-hot rows
+    of shape (N, K) with K above 1.
+
+    ``class_names`` has the name of every class. As many names as labels occur are the names of these labels in
+    ascending order. More names than that are names of the labels 0, 1, 2 and so on, if 0 occurs, or of 1, 2, 3 and so
+    on up to the number of names, if that occurs; then classes without a sample are kept, and told of. Labels that are
+    text and all among the names have the order of the names.
+
+    Args:
+        labels_of_split: By the name of the array, for messages; at least one.
+        class_names: (K,) text or numbers, or None to call each class by its label.
+
+    Raises:
+        ValueError: If the labels are of another kind, or the names do not fit them.
+    """
+    found = {name: _values(name, labels) for name, labels in labels_of_split.items()}
+    kinds = {_KINDS[labels.dtype.kind] for labels in labels_of_split.values()}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"the labels of all splits must be of one kind, got {' and '.join(sorted(kinds))} in "
+            f"{', '.join(labels_of_split)}."
+        )
+    # Python's numbers compare exactly, where numpy would take uint64 and int64 for floating point.
+    occurring = sorted({value for values, _ in found.values() for value in values})
+    given = None if class_names is None else _names(class_names)
+    classes = occurring if given is None else _named_values(occurring, given)
+    index_of = {value: k for k, value in enumerate(classes)}
+    names = tuple(str(value) for value in classes) if given is None else given
+    is_identity = classes == list(range(len(classes)))
+    remarks = []
+    if not is_identity:
+        remarks.append(f"{len(classes):,} classes: {_mapping(classes, names)}")
+    absent = set(classes).difference(occurring)
+    if absent:
+        absent_names = [name for value, name in zip(classes, names, strict=True) if value in absent]
+        remarks.append(f"{len(absent):,} of {len(classes):,} class_names have no sample: {listed(absent_names)}")
+    return Classes(
+        labels_of_split={
+            name: np.array([index_of[value] for value in values], np.int64)[inverse]
+            for name, (values, inverse) in found.items()
+        },
+        class_names=names,
+        label_values=() if is_identity else tuple(classes),
+        remarks=tuple(remarks),
+    )
+
+
+def _values(name: str, labels: np.ndarray) -> tuple[list[LabelValue], npt.NDArray[np.int64]]:
+    """Return the distinct labels, and which of them each sample has."""
+    if labels.dtype.kind not in _KINDS:
+        raise ValueError(f"{name} must hold whole numbers, truth values or text, got {labels.dtype}.")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    elif labels.ndim == 2:
+        labels = _positions(name, labels)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{name} must have one label a sample, of shape (N,) or (N, 1), or one-hot rows, got shape {labels.shape}."
+        )
+    if labels.dtype.kind == "f":
+        is_wrong = ~np.isfinite(labels) | (labels != np.floor(labels))
+        if is_wrong.any():
+            raise ValueError(
+                f"{name} must hold whole numbers, got {np.count_nonzero(is_wrong):,} others, the first of them "
+                f"{labels[is_wrong][0]} for sample {is_wrong.argmax()}."
+            )
+    distinct, inverse = np.unique(labels, return_inverse=True)
+    values = [_value(name, value, is_bool=labels.dtype.kind == "b") for value in distinct.tolist()]
+    missing = [value for value in values if isinstance(value, str) and value.strip() in _MISSING]
+    if missing:
+        sample = int(np.flatnonzero(inverse == values.index(missing[0]))[0])
+        raise ValueError(f"{name} must name a class for every sample, got {missing[0]!r} for sample {sample}.")
+    return values, inverse
+
+
+def _value(name: str, value: Any, *, is_bool: bool = False) -> LabelValue:
+    if isinstance(value, bytes | str):
+        return _text(name, value)
+    return bool(value) if is_bool else int(value)
+
+
+def _text(name: str, value: bytes | str) -> str:
+    try:
+        # Text of numpy may hold lone surrogates, which no report can.
+        return value.decode() if isinstance(value, bytes) else value.encode().decode()
+    except UnicodeError as error:
+        raise ValueError(f"{name} must be text that UTF-8 can hold, got {value[:40]!r}.") from error
+
+
+def _positions(name: str, rows_NK: np.ndarray) -> npt.NDArray[np.int64]:
+    """Return the position of the 1 in each one-hot row."""
+    if rows_NK.dtype.kind in "US" or rows_NK.shape[1] == 0:
+        raise ValueError(f"{name} must have one label a sample, got {rows_NK.dtype} of shape {rows_NK.shape}.")
+    is_one = rows_NK == 1
+    is_wrong = (is_one.sum(axis=1) != 1) | ((rows_NK != 0) & ~is_one).any(axis=1)
+    if is_wrong.any():
+        row = int(is_wrong.argmax())
+        raise ValueError(
+            f"{name} has shape {rows_NK.shape}, so every row must be one-hot: a single 1, and 0 elsewhere. "
+            f"{np.count_nonzero(is_wrong):,} rows are not, the first of them row {row} with "
+            f"{np.count_nonzero(rows_NK[row])} values that are not 0. Samples with several labels, or with shares of "
+            "labels, are not supported; keep one label a sample."
+        )
+    positions: npt.NDArray[np.int64] = is_one.argmax(axis=1)
+    return positions
+
+
+def _names(class_names: np.ndarray) -> tuple[str, ...]:
+    if class_names.ndim != 1 or class_names.dtype.kind not in _KINDS or not class_names.size:
+        raise ValueError(
+            f"class_names must be text or numbers of shape (K,), got {class_names.dtype} {class_names.shape}."
+        )
+    given = class_names.tolist()
+    names = tuple(_text("class_names", name) if isinstance(name, bytes | str) else str(name) for name in given)
+    for name, count in Counter(names).items():
+        if not name.strip():
+            raise ValueError(f"class_names must name every class, got {name!r} for class {names.index(name)}.")
+        if count > 1:
+            raise ValueError(f"class_names must differ from each other, got {name!r} {count} times.")
+    return names
+
+
+def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> list[LabelValue]:
+    """Return the label of each name."""
+    num_names = len(names)
+    is_text = isinstance(occurring[0], str)
+    if is_text and not set(occurring).difference(names):
+        return list(names)
+    if num_names == len(occurring):
+        return list(occurring)
+    if num_names < len(occurring):
+        raise ValueError(
+            f"class_names must name every class, got {num_names:,} names for the {len(occurring):,} labels "
+            f"{listed(occurring)}."
+        )
+    if not is_text:
+        least, largest = int(occurring[0]), int(occurring[-1])
+        if least == 0 and largest < num_names:
+            return list(range(num_names))
+        if least >= 1 and largest == num_names:
+            return list(range(1, num_names + 1))
+    raise ValueError(
+        f"class_names must say which label each name is of, got {num_names:,} names for the {len(occurring):,} labels "
+        f"{listed(occurring)}. Leave out the names of classes without a sample."
+    )
+
+
+def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
+    """Return the label, the number and the name of the first classes; the name only where it is not the label."""
+    pairs = [
+        f"label {value} is class {k}" + ("" if str(value) == name else f", {name}")
+        for k, (value, name) in enumerate(zip(values, names, strict=True))
+    ]
+    return listed(pairs, separator="; ")
+
+
+def listed(items: Sequence[object], *, separator: str = ", ") -> str:
+    """Return the first items, and how many more there are."""
+    num_more = len(items) - _NUM_NAMED
+    return separator.join(map(str, items[:_NUM_NAMED])) + (f" and {num_more:,} more" if num_more > 0 else "")

@@ -1,0 +1,51 @@
+import resource
+from pathlib import Path
+
+import pytest
+
+from peerkd.data import memory
+from peerkd.data.memory import available_memory_bytes, check_memory, format_bytes
+from peerkd.errors import DataSourceError
+
+
+def test_what_does_not_fit_is_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: 3 * 2**30)
+    check_memory(3 * 2**30, what="data.path: pets.npz")
+    with pytest.raises(
+        DataSourceError, match=r"^data\.path: pets\.npz needs 4\.0 GiB .*, and 3\.0 GiB are available here"
+    ):
+        check_memory(4 * 2**30, what="data.path: pets.npz")
+
+
+def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert available_memory_bytes() == 5000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("3000000\n")
+    (tmp_path / "memory.stat").write_text("anon 2000000\ninactive_file 500000\n")
+    assert available_memory_bytes() == 5000 * 1024
+    (tmp_path / "memory.max").write_text("4000000\n")
+    assert available_memory_bytes() == 4_000_000 - 3_000_000 + 500_000
+    (tmp_path / "statm").write_text("10 5 3\n")
+    monkeypatch.setattr(memory, "_PROCESS", tmp_path / "statm")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20 * resource.getpagesize(), resource.RLIM_INFINITY))
+    assert available_memory_bytes() == 10 * resource.getpagesize()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.getpagesize(), resource.RLIM_INFINITY))
+    assert available_memory_bytes() == 0
+
+
+def test_a_machine_that_says_nothing_has_no_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(memory, "_PROCESS", tmp_path / "none")
+    assert available_memory_bytes() == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"), [(0, "0 bytes"), (1023, "1,023 bytes"), (1536, "1.5 KiB"), (2**50 * 2, "2.0 PiB")]
+)
+def test_bytes_are_told_in_units_that_people_use(num_bytes: int, text: str) -> None:
+    assert format_bytes(num_bytes) == text
