@@ -64,7 +64,7 @@ bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output 
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pcl_step $(ARGS)
 
 ##@ Develop
-.PHONY: setup format compile compiled docs rules lock clean
+.PHONY: setup format compile compiled docs licences rules lock clean
 setup: .venv/ready ## Make the environment in .venv from the lock
 
 .venv/ready: requirements.lock pyproject.toml
@@ -94,6 +94,9 @@ docs: setup ## Write the reference pages that come from the code
 	@$(BIN)/python -m peerkd.results.describe choices > docs/choices-table.md
 	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
 
+licences: setup ## Write the licences of all packages
+	@$(BIN)/python images/licences.py > docs/licences.md
+
 MONITORING := manifests/components/monitoring
 rules: ## Copy Prometheus's rules into the operator's object
 	@sed '/^spec:/q' $(MONITORING)/prometheusrule.yaml > $(MONITORING)/prometheusrule.new
@@ -105,6 +108,7 @@ lock: setup ## Resolve the dependencies anew
 	@$(LOCK) $(CONTROL) --constraint requirements.lock pyproject.toml --output-file images/control/requirements.txt
 	@$(LOCK) $(TRAINER) --constraint requirements.lock pyproject.toml --output-file images/trainer/requirements.txt
 	@$(LOCK) images/sbom-tool.in --output-file images/sbom-tool.txt
+	@$(MAKE) --no-print-directory setup licences
 
 clean: ## Remove the environment; results in runs/ stay
 	@rm -rf .venv

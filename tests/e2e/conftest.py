@@ -6,6 +6,7 @@ The images must be there already: ``make images`` and whatever brings them to th
 PEERKD_E2E_MINIO_IMAGE name other images than the manifests do.
 """
 
+import json
 import os
 import secrets
 import signal
@@ -21,6 +22,7 @@ from tests.e2e.studies import NAMESPACE, Site
 
 ROOT = Path(__file__).parents[2]
 MINIO_IMAGE = "quay.io/minio/minio"
+WORKER_SECRETS = "peerkd-store wrong-keys no-such-secret"
 
 
 # Whoever is started in the background of a script ignores interrupts, and so would all that is started here.
@@ -73,6 +75,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "kind": "Kustomization",
         "namespace": NAMESPACE,
         "resources": [os.path.relpath(ROOT / "manifests/overlays/kind", folder.resolve())],
+        # Secrets that tests give to workers.
+        "patches": [
+            {
+                "target": {"kind": "ConfigMap", "name": "peerkd-admission"},
+                "patch": json.dumps([{"op": "replace", "path": "/data/worker-secrets", "value": WORKER_SECRETS}]),
+            }
+        ],
         "images": [
             dict(zip(("name", "newName", "newTag"), (name.rpartition(":")[0] or name, *_split(image)), strict=True))
             for name, image in images.items()

@@ -130,7 +130,11 @@ class Pipeline:
         arguments = [
             json.dumps(executor_input) if each == "{{$}}" else self._filled(each, task) for each in container["args"]
         ]
-        metadata: dict[str, Any] = {"name": pod, "namespace": namespace, "labels": {"app": "kfp-task"}}
+        metadata: dict[str, Any] = {
+            "name": pod,
+            "namespace": namespace,
+            "labels": {"workflows.argoproj.io/workflow": "e2e"},
+        }
         if owner:
             metadata["ownerReferences"] = [owner]
         return {

@@ -111,16 +111,17 @@ def shares_of(objects: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Sha
 
 
 def namespaces() -> list[dict[str, Any]]:
-    """Return the teams' namespaces as the base makes its own, and the account of workers in each."""
+    """Return the teams' namespaces as the base makes its own, with the account of workers and the admission lists."""
     base = ROOT / "manifests/base"
     (namespace,) = yaml.safe_load_all((base / "namespace.yaml").read_text(encoding="utf-8"))
     accounts = yaml.safe_load_all((base / "accounts.yaml").read_text(encoding="utf-8"))
     (account,) = (each for each in accounts if each["metadata"]["name"] == "peerkd-worker")
+    lists = yaml.safe_load((base / "admission-lists.yaml").read_text(encoding="utf-8"))
     made: list[dict[str, Any]] = []
     for where in (*map(namespace_of, TEAMS), namespace_of("reaper")):
         labels = {**namespace["metadata"].get("labels", {}), **MARK}
         made.append({**namespace, "metadata": {"name": where, "labels": labels}})
-        made.append({**account, "metadata": {**account["metadata"], "namespace": where}})
+        made += [{**each, "metadata": {**each["metadata"], "namespace": where}} for each in (account, lists)]
     return made
 
 

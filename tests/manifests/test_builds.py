@@ -138,6 +138,8 @@ def test_only_the_server_and_the_job_that_prepares_it_have_its_root_key() -> Non
         if f"'{ROOT_SECRET_NAME}'" in repr(template.spec)
     }
     assert having == {"Deployment/minio", "Job/peerkd-bucket"}
+    lists = of_kind(build("overlays/kind"), "ConfigMap")["peerkd-admission"]["data"]
+    assert ROOT_SECRET_NAME not in repr(lists)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

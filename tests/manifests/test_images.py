@@ -142,6 +142,18 @@ def test_what_others_publish_is_pinned_by_digest_unless_their_release_names_a_ta
     assert num_by_tag == len(list(third))
 
 
+def test_the_page_of_licences_lists_the_lock_and_no_package_without_a_licence() -> None:
+    text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    listed = {(name, version): (licence, images) for name, version, licence, images in rows[1:]}
+    assert {f"{name}=={version}" for name, version in listed} == {
+        line.partition(";")[0].strip() for line in blocks(ROOT / "requirements.lock")
+    }
+    for (name, _), (licence, images) in listed.items():
+        assert licence, name
+        assert images == ", ".join(image for image in EXTRAS if name in packages(IMAGES / image / "requirements.txt"))
+
+
 def test_a_builder_is_told_of_commit_and_version_and_gives_back_what_is_installed(tmp_path: Path) -> None:
     """A stand-in for docker writes down what it is asked for."""
     site = tmp_path / "site"

@@ -1,0 +1,254 @@
+"""The admission policy on a real API server: each forbidden thing is refused in one sentence, and a normal job is not.
+
+Nothing runs here: the server is asked whether it would take a job or a pod. That the normal job runs is what the other
+tests of this folder rest on.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import pytest
+
+from peerkd.config.cluster import ClusterConfig
+from peerkd.errors import ClusterRefusedError
+from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.client import Cluster, connect
+from peerkd.launch.kubernetes.manifest import manifest_for
+from peerkd.launch.order import StageOrder
+from tests.e2e.kubectl import KubectlError, apply, kubectl, wait_until
+from tests.manifests.admission import FORBIDDEN, Forbidden, Spec
+from tests.manifests.built import build
+
+ORDER = StageOrder(stage="distill_pairs", config_json="{}", store="s3://peerkd/runs", inputs={}, key="distill_pairs/1")
+SETTINGS = ClusterConfig(image="registry.example/peerkd/trainer:1", priority_class="peerkd-training")
+TASK_LABELS = {"workflows.argoproj.io/workflow": "jointkd-x"}
+
+
+class Place(NamedTuple):
+    """A namespace with the lists, of our own or shared."""
+
+    name: str
+    cluster: Cluster
+
+    def ask(self, body: Mapping[str, Any]) -> None:
+        """Ask the server whether it would take an object."""
+        jobs = body["kind"] == "PyTorchJob"
+        root = "/apis/kubeflow.org/v1" if jobs else "/api/v1"
+        path = f"{root}/namespaces/{self.name}/{'pytorchjobs' if jobs else 'pods'}"
+        self.cluster.request("POST", path, query=[("dryRun", "All")], body=dict(body))
+
+    def refusal(self, body: Mapping[str, Any]) -> str:
+        """Return the sentence with which the server refuses an object."""
+        with pytest.raises(ClusterRefusedError) as refused:
+            self.ask(body)
+        return str(refused.value)
+
+
+def _place(prefix: str, *, of_our_own: bool) -> Place:
+    name = f"{prefix}-{secrets.token_hex(4)}"
+    objects = [json.loads(json.dumps(each)) for each in build("base")]
+    kinds = ("Namespace", "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "PriorityClass")
+    wanted = [each for each in objects if each["kind"] in kinds or each["kind"].startswith("ValidatingAdmission")]
+    for each in wanted:
+        for where in (each["metadata"], *each.get("subjects", [])):
+            if "namespace" in where:
+                where["namespace"] = name
+        if each["kind"] == "Namespace":
+            # Without a Pod Security level: what is refused is refused by the policy.
+            each["metadata"] = {"name": name, "labels": {"peerkd.io/admission": "enforced"} if of_our_own else {}}
+    wanted.sort(key=lambda each: each["kind"] != "Namespace")
+    apply(*wanted)
+    return Place(name, connect(namespace=name))
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Place]:
+    place = _place("peerkd-admission", of_our_own=True)
+    # A policy is in force a moment after it is stored.
+    wait_until(lambda: _is_refused(place, other_peoples_job()), seconds=30, what="the policy is in force")
+    yield place
+    kubectl("delete", "namespace", place.name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def shared(ours: Place) -> Iterator[Place]:
+    place = _place("peerkd-shared", of_our_own=False)
+    time.sleep(1)
+    yield place
+    kubectl("delete", "namespace", place.name, "--wait=false")
+
+
+def _is_refused(place: Place, body: Mapping[str, Any]) -> bool:
+    try:
+        place.ask(body)
+    except ClusterRefusedError:
+        return True
+    return False
+
+
+def job(*, replicas: tuple[str, ...] = ("Worker",)) -> dict[str, Any]:
+    """Return what a launcher makes, with further replicas like the workers."""
+    made = manifest_for(ORDER, SETTINGS, environment={})
+    specs = made["spec"]["pytorchReplicaSpecs"]
+    for replica in replicas:
+        specs[replica] = {**deepcopy(specs["Worker"]), "replicas": 1}
+    return made
+
+
+def spec_of(made: dict[str, Any], replica: str = "Worker") -> Spec:
+    spec: Spec = made["spec"]["pytorchReplicaSpecs"][replica]["template"]["spec"]
+    return spec
+
+
+def pod(labels: Mapping[str, str], **spec: Any) -> dict[str, Any]:
+    """Return a pod like a worker's."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "x", "labels": dict(labels)},
+        "spec": {**spec_of(job()), "restartPolicy": "Never", **spec},
+    }
+
+
+def task() -> dict[str, Any]:
+    return pod(TASK_LABELS, serviceAccountName="peerkd-launcher", automountServiceAccountToken=True)
+
+
+def other_peoples_job() -> dict[str, Any]:
+    """Return a job that breaks every rule and that nothing says to be ours."""
+    return {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": {"name": "theirs"},
+        "spec": {
+            "pytorchReplicaSpecs": {
+                "Worker": {
+                    "replicas": 1,
+                    "template": {
+                        "spec": {
+                            "hostNetwork": True,
+                            "containers": [{"name": "pytorch", "image": "x:1"}],
+                            "volumes": [{"name": "node", "hostPath": {"path": "/"}}],
+                        }
+                    },
+                }
+            }
+        },
+    }
+
+
+def test_what_a_launcher_makes_is_taken(ours: Place, shared: Place) -> None:
+    for place in (ours, shared):
+        place.ask(job())
+        place.ask(job(replicas=("Master",)))
+        place.ask(pod(names.OUR_LABELS | {names.LABEL_JOB_OF_POD: "x"}))
+        place.ask(task())
+
+
+@pytest.mark.parametrize("replica", ["Worker", "Master"])
+@pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
+def test_a_job_that_asks_for_more_is_refused_in_a_sentence(ours: Place, forbidden: Forbidden, replica: str) -> None:
+    made = job(replicas=(replica,))
+    forbidden.change(spec_of(made, replica))
+    said = ours.refusal(made)
+    assert "denied request: " in said
+    sentence = said.partition("denied request: ")[2]
+    assert forbidden.sentence in sentence
+    assert sentence.startswith(("A ", "The ", "Every "))
+    assert "\n" not in sentence
+    assert "  " not in sentence
+
+
+@pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
+def test_a_pod_of_a_job_is_refused_the_same(ours: Place, forbidden: Forbidden) -> None:
+    made = pod({names.LABEL_JOB_OF_POD: "x"})
+    forbidden.change(made["spec"])
+    said = ours.refusal(made)
+    # The server itself may be first: an account that does not exist, or a contradiction in the pod.
+    assert forbidden.sentence in said or "account" in forbidden.name or "is invalid" in said
+
+
+@pytest.mark.parametrize("forbidden", [each for each in FORBIDDEN if each.of_tasks], ids=lambda each: each.name)
+def test_a_task_of_a_pipeline_has_the_secrets_of_tasks_and_no_others(ours: Place, forbidden: Forbidden) -> None:
+    made = task()
+    forbidden.change(made["spec"])
+    said = ours.refusal(made)
+    assert forbidden.sentence in said or "account" in forbidden.name or "is invalid" in said
+
+
+@pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
+def test_our_jobs_are_refused_the_same_in_a_namespace_that_we_share(shared: Place, forbidden: Forbidden) -> None:
+    made = job()
+    forbidden.change(spec_of(made))
+    assert forbidden.sentence in shared.refusal(made)
+
+
+def test_a_priority_class_that_is_not_listed_is_refused(ours: Place) -> None:
+    made = job()
+    spec_of(made)["priorityClassName"] = "system-node-critical"
+    assert "worker-priority-classes" in ours.refusal(made)
+
+
+def test_the_jobs_of_others_are_left_alone_in_a_namespace_that_we_share(ours: Place, shared: Place) -> None:
+    shared.ask(other_peoples_job())
+    assert "denied request: " in ours.refusal(other_peoples_job())
+
+
+def test_a_launcher_gets_round_nothing_by_leaving_its_labels_out(shared: Place) -> None:
+    with pytest.raises(KubectlError, match="denied request: "):
+        _as("peerkd-launcher", shared, "create", "--dry-run=server", "-f", "-", text=json.dumps(other_peoples_job()))
+
+
+def test_launcher_and_reaper_touch_no_job_of_others(shared: Place) -> None:
+    theirs, own = other_peoples_job(), job()
+    # Held back, so that the operator makes no pod of it.
+    for each in (theirs, own):
+        each["metadata"]["namespace"] = shared.name
+        each["spec"]["runPolicy"] = {"suspend": True}
+    apply(theirs, own)
+    for account in ("peerkd-launcher", "peerkd-reaper"):
+        with pytest.raises(KubectlError, match="peerkd may change and delete only the jobs that it has made"):
+            _as(account, shared, "delete", "pytorchjob", "theirs")
+    patch = ("patch", "pytorchjob", "theirs", "--type=merge", "--patch", '{"metadata": {"labels": {"a": "b"}}}')
+    with pytest.raises(KubectlError, match="peerkd may change and delete only the jobs that it has made"):
+        _as("peerkd-launcher", shared, *patch)
+    name = own["metadata"]["name"]
+    lease = json.dumps({"metadata": {"annotations": {names.ANNOTATION_LEASE_RENEWED: "now"}}})
+    _as("peerkd-launcher", shared, "patch", "pytorchjob", name, "--type=merge", "--patch", lease)
+    _as("peerkd-reaper", shared, "delete", "pytorchjob", name)
+
+
+def test_an_operator_adds_to_the_lists(ours: Place) -> None:
+    data = {
+        "worker-secrets": "peerkd-store root",
+        "claims": "images-2026",
+        "worker-images": "registry.example/peerkd",
+    }
+    made = job()
+    spec = spec_of(made)
+    spec["imagePullSecrets"] = [{"name": "root"}]
+    spec["volumes"].append({"name": "data", "persistentVolumeClaim": {"claimName": "images-2026"}})
+    elsewhere = job()
+    spec_of(elsewhere)["containers"][0]["image"] = "registry.example/peerkds/trainer:1"
+    ours.ask(elsewhere)
+    assert _is_refused(ours, made)
+    kubectl(
+        "patch", "configmap", "peerkd-admission", "-n", ours.name, "--type=merge", "--patch", json.dumps({"data": data})
+    )
+    wait_until(lambda: not _is_refused(ours, made), seconds=30, what="the lists are read anew")
+    assert "worker-images" in ours.refusal(elsewhere)
+
+
+def test_a_namespace_of_ours_without_the_lists_takes_no_job(ours: Place) -> None:
+    """The last test: it takes the lists away."""
+    kubectl("delete", "configmap", "peerkd-admission", "-n", ours.name)
+    wait_until(lambda: _is_refused(ours, job()), seconds=30, what="the lists are missed")
+
+
+def _as(account: str, place: Place, *arguments: str, text: str | None = None) -> str:
+    user = f"system:serviceaccount:{place.name}:{account}"
+    return kubectl(*arguments, "--namespace", place.name, "--as", user, text=text)
