@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from peerkd.config.strict import StrictConfig
+from peerkd.excerpt import plain
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 """A share strictly between 0 and 1."""
@@ -16,7 +17,7 @@ class DataConfig(StrictConfig):
     source: Literal["digits", "cifar10", "cifar100", "image_folder", "npz"] = "digits"
     """digits needs no file; the others are read from ``path``."""
 
-    path: str | None = None
+    path: str | None = Field(default=None, min_length=1)
     """Folder or file of the source. Required for every source but digits."""
 
     image_size_pixels: int | None = Field(default=None, ge=4)
@@ -44,7 +45,9 @@ class DataConfig(StrictConfig):
         if self.source != "digits" and self.path is None:
             raise ValueError(f"path is required when source is {self.source}, got null.")
         if self.source == "digits" and self.path is not None:
-            raise ValueError(f"path must be null when source is digits, got {self.path}.")
+            raise ValueError(f"path must be null when source is digits, got {plain(self.path)}.")
+        if self.path is not None and "\0" in self.path:
+            raise ValueError(f"path must not have a character NUL, got {plain(self.path)}.")
         if self.storage == "streamed" and self.source != "image_folder":
             raise ValueError(f"storage must be packed unless source is image_folder, got streamed with {self.source}.")
         if self.storage == "streamed" and self.image_size_pixels is None:

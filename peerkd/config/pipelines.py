@@ -1,4 +1,4 @@
-"""The pipelines that there are, each with the form of its experiments and those that are ready to run."""
+"""The pipelines, each with the form of its experiments and its presets."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -8,6 +8,7 @@ from peerkd.config.pcl import PclConfig
 from peerkd.config.pcl_presets import PCL_PRESETS
 from peerkd.config.presets import PRESETS
 from peerkd.config.strict import StrictConfig
+from peerkd.excerpt import plain
 
 Config_co = TypeVar("Config_co", bound=StrictConfig, covariant=True)
 
@@ -22,6 +23,9 @@ class Pipeline(NamedTuple, Generic[Config_co]):
     presets: Mapping[str, Callable[[], Config_co]]
 
 
+DEFAULT_PRESET: Final = "digits"
+"""The preset of every pipeline that needs no data and takes a minute."""
+
 JOINTKD: Final = Pipeline("jointkd", ExperimentConfig, PRESETS)
 PCL: Final = Pipeline("pcl", PclConfig, PCL_PRESETS)
 
@@ -35,5 +39,5 @@ def find_pipeline(name: str) -> Pipeline[StrictConfig]:
         ValueError: If there is none.
     """
     if name not in PIPELINES:
-        raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {name}.")
+        raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {plain(name)}.")
     return PIPELINES[name]

@@ -1,11 +1,14 @@
 """The base of every config: frozen, strict, and with errors that are one sentence."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from peerkd.config.json_text import read_json
+from peerkd.config.violations import describe
+from peerkd.excerpt import excerpt, plain
 
 
 class StrictConfig(BaseModel):
@@ -28,12 +31,13 @@ class StrictConfig(BaseModel):
         """Read what ``to_json`` wrote, or what a person wrote in its form.
 
         Raises:
-            ValueError: If a key is unknown or a value breaks a rule; the message is one sentence.
+            ValueError: If a key is unknown or comes twice, or a value breaks a rule; the message is one sentence.
         """
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise ValueError(_describe(error, text)) from error
+            values = read_json(text)
+        except ValueError as error:
+            raise ValueError(f"The config must be JSON, got {excerpt(text)}: {error}.") from error
+        return cls.from_mapping(values)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -43,63 +47,22 @@ class StrictConfig(BaseModel):
             ValueError: If a value is none that JSON has, a key is unknown, or a value breaks a rule.
         """
         try:
-            text = json.dumps(values)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"The config must hold only what JSON can hold, got {_shorten(str(values))}.") from error
-        return cls.from_json(text)
+            text = json.dumps(values, ensure_ascii=False)
+            # Half of a surrogate pair, which JSON can escape, is no character.
+            text.encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"The config must hold only what JSON can hold, got {excerpt(str(values))}.") from error
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError(describe(error, values, cls.model_json_schema())) from error
 
 
 def refuse_repeats(field: str, values: Sequence[object]) -> None:
     """Do nothing if all values differ; for the validators of sections.
 
     Raises:
-        ValueError: If a value comes twice.
+        ValueError: If two values are the same.
     """
     if len(set(values)) != len(values):
-        raise ValueError(f"{field} must not repeat a value, got {list(values)}.")
-
-
-def _describe(error: ValidationError, text: str) -> str:
-    """Return one sentence that names field, rule and value of the first rule that is broken.
-
-    One at a time, because a wrong key often breaks several rules at once and the rest is noise.
-    """
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        return f"The config must be JSON, got {_shorten(text)}."
-    field = _path(first["loc"], json.loads(text))
-    value = _shorten(first["input"])
-    match first["type"]:
-        case "extra_forbidden":
-            return f"{field} is not a key of the config, got {value}."
-        case "missing":
-            return f"{field} is required."
-        case "value_error":
-            # Our own validators name field, rule and value themselves, relative to their section.
-            message = str(first["ctx"]["error"])
-            return f"{field}.{message}" if field else message
-        case "union_tag_invalid":
-            return f"{field}.kind must be one of {first['ctx']['expected_tags']}, got {first['ctx']['tag']}."
-        case "union_tag_not_found":
-            return f"{field}.kind is required, got {value}."
-    rule = re.sub(r"^\w+ should ", "must ", first["msg"]).partition(" after validation")[0]
-    return f"{field or 'The config'} {rule}, got {value}."
-
-
-def _path(location: tuple[int | str, ...], values: object) -> str:
-    """Write a location as ``sweep.alphas[2]``, without the tags that pydantic puts in for a section's kind."""
-    path = ""
-    for depth, part in enumerate(location):
-        if isinstance(values, dict) and part not in values and depth < len(location) - 1:
-            continue
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-        if isinstance(values, dict):
-            values = values.get(part)
-        elif isinstance(values, list) and isinstance(part, int):
-            values = values[part]
-    return path
-
-
-def _shorten(value: object, *, limit: int = 80) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+        raise ValueError(f"{field} must not repeat a value, got {plain(list(values))}.")

@@ -1,5 +1,7 @@
 import json
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,9 +49,23 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
         resolve(JOINTKD, preset="mnist")
 
 
-def test_a_whole_config_stands_in_place_of_the_preset() -> None:
+@pytest.mark.parametrize("preset", ["", "digits"])
+def test_a_whole_config_stands_in_place_of_the_default_preset(preset: str) -> None:
     config = PRESETS["poster"]()
-    assert resolve(JOINTKD, preset="not looked at", config_json=config.to_json()) == config
+    assert resolve(JOINTKD, preset=preset, config_json=config.to_json()) == config
+
+
+@pytest.mark.parametrize("preset", ["poster", "nonsense"])
+def test_a_preset_that_a_config_would_hide_is_refused(tmp_path: Path, preset: str) -> None:
+    message = f"preset must not be given beside a config, which stands in its place, got {preset}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        resolve(JOINTKD, preset=preset, config_json=DIGITS.to_json())
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seed: 7")
+    for each in (preset, "digits"):
+        message = f"preset must not be given beside a config file, which stands in its place, got {each} and {path}."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            load(JOINTKD, preset=each, config_file=path, overrides=[])
 
 
 def test_overrides_are_applied_to_preset_and_config_alike() -> None:
@@ -111,7 +127,11 @@ def test_a_value_may_hold_equals_signs() -> None:
 
 
 def test_a_value_that_is_not_yaml_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^The value of sweep\.alphas must be YAML, got \[0\.5\.$"):
+    message = (
+        "The value of sweep.alphas must be YAML, got [0.5: "
+        "expected ',' or ']', but got '<stream end>' in line 1, column 5."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         override(DIGITS, ["sweep.alphas=[0.5"])
 
 
@@ -178,20 +198,68 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
             load_file(JOINTKD, path)
 
 
-@pytest.mark.parametrize("content", [b"a: [", b"a: b: c", b"\xff\xfe", b"a: 1\n---\nb: 2", b"!!python/none x"])
-def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"seed: 1\npartition:\n\tnum_peers: 3\n", "there is a tab where YAML wants spaces in line 3, column 1"),
+        (b"seed: 1\nname: a: b", "mapping values are not allowed here in line 2, column 8"),
+        (b"sweep: [", "expected the node content, but found '<stream end>' in line 1, column 9"),
+        (b"seed: 1\n---\nseed: 2", "there is a second document in line 2, column 1"),
+        (b"seed: 1\nname: twice\nseed: 2\n", "seed must be given once in a mapping, got it again in line 3, column 1"),
+        (b"name: a\0b", "the character U+0000 is not allowed in line 1, column 8"),
+        (b"name: !!python/none x", "the tag !!python/none is not one of YAML's own, or not of this value in line 1"),
+        (b"seed: !!bool maybe", "!!bool must be true or false, got maybe in line 1, column 7"),
+    ],
+)
+def test_a_file_that_is_not_yaml_is_refused_with_the_place(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_bytes(content)
-    message = f"config must be YAML or JSON, got {path}."
+    message = f"config must be YAML or JSON, got {path}: {problem}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        load_file(JOINTKD, path)
+
+
+@pytest.mark.parametrize("content", ["seed: 1\nname: é".encode("latin-1"), "a\n".encode("utf-16")])
+def test_a_file_that_is_not_utf_8_is_refused_with_the_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_bytes(content)
+    line = 2 if b"seed" in content else 1
+    message = f"config must be text in UTF-8, got {path}: line {line} has other bytes."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_file(JOINTKD, path)
 
 
-@pytest.mark.parametrize(("content", "written"), [("", "None"), ("- seed", "['seed']"), ("seed", "'seed'")])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, written: str) -> None:
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_bytes("seed: 7".encode("utf-8-sig"))
+    assert load_file(JOINTKD, path).seed == 7
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["fifo", "device"])
+def test_a_pipe_or_a_device_is_refused_without_waiting(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "experiment.yaml"
+    make(path)
+    message = f"config must be a file that can be read, got {path}: it is a pipe or a device."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_file(JOINTKD, path)
+
+
+def test_a_file_is_refused_by_its_size_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    with path.open("wb") as file:
+        file.truncate(10**12)
+    message = f"config must have at most 1,048,576 bytes, got {path}, which has more."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_file(JOINTKD, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "held"), [("", "nothing"), ("- seed", '["seed"]'), ("seed", '"seed"'), ("null", "null")]
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, held: str) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(content)
-    message = f"config must hold a mapping of keys to values, got {written}."
+    message = f"config must hold a mapping of keys to values, got {held} in {path}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_file(JOINTKD, path)
 
@@ -199,7 +267,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, writ
 def test_a_file_stands_in_place_of_the_preset_and_takes_overrides(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text("seed: 7\n")
-    loaded = load(JOINTKD, preset="poster", config_file=path, overrides=["name=mine"])
+    loaded = load(JOINTKD, preset=None, config_file=path, overrides=["name=mine"])
     assert loaded == ExperimentConfig(seed=7, name="mine")
     assert load(JOINTKD, preset="poster", config_file=None, overrides=[]) == PRESETS["poster"]()
 
@@ -213,10 +281,28 @@ def test_an_experiment_survives_the_way_through_yaml(
     assert load_file(pipeline, path) == pipeline.presets[name]()
 
 
-_TRICKY = st.sampled_from(["1e-2", "2026-01-31", "1:30", "null", "on", "=", "0x10", "~", "- a", "a: b", "#", ""])
+_TRICKY = st.sampled_from(
+    [
+        "1e-2",
+        "1e3",
+        "2026-01-31",
+        "1:30",
+        "12:30:45",
+        "null",
+        "on",
+        "yes",
+        "=",
+        "0x10",
+        "0o10",
+        "010",
+        "1_000",
+        "~",
+        "'",
+    ]
+) | st.sampled_from([".inf", ".nan", "#", "<<", "!x", "&a", "*a", "- a", "a: b", "\x85", "\ufeffa", " a ", "a\n", "\t"])
 
 
-@given(path=_TRICKY | st.text())
+@given(path=_TRICKY | st.text(min_size=1).filter(lambda text: "\0" not in text))
 def test_a_text_survives_the_way_through_yaml_whatever_it_looks_like(
     tmp_path_factory: pytest.TempPathFactory, path: str
 ) -> None:
@@ -226,8 +312,44 @@ def test_a_text_survives_the_way_through_yaml_whatever_it_looks_like(
     assert load_file(JOINTKD, file) == config
 
 
-def test_a_key_that_comes_twice_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (
+            ["distill.decay_factor=0.5"],
+            "distill.decay_factor must not be set unless distill.schedule is multistep: it would have no effect.",
+        ),
+        (
+            ["pretrain.collaboration={temperature: 2}"],
+            "pretrain.collaboration.temperature must not be set unless pretrain.method is pcl: "
+            "it would have no effect.",
+        ),
+        (
+            ["partition.held_out_fraction=0.3"],
+            "partition.held_out_fraction must not be set unless partition.own_evaluation is held_out: "
+            "it would have no effect.",
+        ),
+        (
+            ["data.source=cifar10", "data.path=x", "data.test_fraction=0.3"],
+            "data.test_fraction must not be set unless data.source has no test split of its own: "
+            "it would have no effect.",
+        ),
+    ],
+)
+def test_a_field_that_would_have_no_effect_is_refused(pairs: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        override(DIGITS, pairs)
+
+
+def test_a_field_of_a_method_is_refused_without_the_method() -> None:
+    study = resolve(PCL, preset="digits", overrides="methods=[plain,kdcl] collaboration.kdcl_ensemble=mean")
+    assert study.collaboration.kdcl_ensemble == "mean"
+    with pytest.raises(ValueError, match=r"^collaboration\.kdcl_ensemble must not be set unless methods has kdcl: "):
+        resolve(PCL, preset="digits", overrides="methods=[plain,pcl] collaboration.kdcl_ensemble=mean")
+
+
+def test_another_variant_may_be_chosen_whatever_else_a_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
-    path.write_text("seed: 1\nname: twice\nseed: 2\n")
-    with pytest.raises(ValueError, match=r"^seed must be given once in a mapping, got it 2 times\.$"):
-        load_file(JOINTKD, path)
+    path.write_text("distill: {schedule: multistep, decay_factor: 0.5}")
+    loaded = load(JOINTKD, preset=None, config_file=path, overrides=["distill.schedule=cosine"])
+    assert (loaded.distill.schedule, loaded.distill.decay_factor) == ("cosine", 0.5)

@@ -56,7 +56,7 @@ def test_an_unknown_key_is_refused_at_every_level(section: tuple[str, ...]) -> N
         (("seed",), 3.5, "seed must be a valid integer, got 3.5."),
         (("seed",), True, "seed must be a valid integer, got true."),
         (("distill", "learning_rate"), "fast", 'distill.learning_rate must be a valid number, got "fast".'),
-        (("pretrain", "nesterov"), 1, "pretrain.nesterov must be a valid boolean, got 1."),
+        (("pretrain", "nesterov"), 1, "pretrain.nesterov must be true or false, got 1."),
         (("name",), None, "name must be a valid string, got null."),
         (("data",), 3, "data must be an object, got 3."),
         (("sweep", "alphas"), 0.5, "sweep.alphas must be a valid array, got 0.5."),
@@ -92,7 +92,7 @@ def test_the_path_of_an_error_has_no_trace_of_the_kind_of_a_section() -> None:
         ),
         (
             {"kind": "iid", "concentration": 1.0},
-            "partition.label_skew.concentration is not a key of the config, got 1.0.",
+            "partition.label_skew.concentration is not a key of the config with this kind, got 1.0.",
         ),
     ],
 )
@@ -111,11 +111,65 @@ def test_a_long_value_is_shortened() -> None:
     assert message.endswith(f'got "{"x" * 76}....')
 
 
-@pytest.mark.parametrize("text", ["", "{", "seed: 1", '{"seed": 1,}'])
-def test_a_text_that_is_not_json_is_refused(text: str) -> None:
-    message = f"The config must be JSON, got {json.dumps(text)}."
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "expecting value in line 1, column 1"),
+        ("{", "expecting property name enclosed in double quotes in line 1, column 2"),
+        ("seed: 1", "expecting value in line 1, column 1"),
+        ('{"seed": 1, "seed": 2}', "seed must be given once in an object, got it 2 times"),
+        ('{"seed": 010}', "expecting ',' delimiter in line 1, column 11"),
+        ("[" * 5000, "it has more than 40 lists and objects inside one another"),
+        ("[" * 42 + "]" * 42, "it has more than 40 lists and objects inside one another"),
+        (str([0] * 10_000), "it has more than 10,000 values"),
+        ('{"seed": 99999999999999999999}', "a whole number must fit into 64 bits, got 99999999999999999999"),
+        ('{"seed": 1e400}', "a number must fit into 64 bits, got 1e400"),
+    ],
+)
+def test_a_text_that_is_not_json_is_refused(text: str, problem: str) -> None:
+    shown = json.dumps(text)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    message = f"The config must be JSON, got {shown}: {problem}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ExperimentConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "meant"),
+    [
+        ({"data": {"pth": "x"}}, "data.pth is not a key of the config (did you mean data.path?)"),
+        ({"num_peers": 3}, "num_peers is not a key of the config (did you mean partition.num_peers?)"),
+        ({"epochs": 3}, "epochs is not a key of the config (did you mean pretrain.epochs or distill.epochs?)"),
+        ({"sweep": {"alphas[0]": 1}}, "sweep.alphas[0] is not a key of the config (did you mean sweep.alphas?)"),
+        (
+            {"partition.num_peers": 3},
+            "partition.num_peers is not a key of the config in this form (write num_peers inside of partition)",
+        ),
+    ],
+)
+def test_what_may_be_meant_by_an_unknown_key_is_said(values: dict[str, Any], meant: str) -> None:
+    assert refusal(values).startswith(meant)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": "x" * 10**6},
+        {"x" * 10**6: 1},
+        {"data": {"path": "x" * 10**6}},
+        {"partition": {"label_skew": {"kind": "x" * 10**6}}},
+        {"sweep": {"temperatures": [1.0] * 1000}},
+    ],
+)
+def test_a_message_repeats_no_more_of_a_value_than_a_line(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\.$") as caught:
+        ExperimentConfig.from_mapping(values)
+    assert len(str(caught.value)) < 250
+
+
+def test_a_message_has_no_control_characters() -> None:
+    assert refusal({"name": "\x1b[31m\n\u202e"}).endswith('got "\\u001b[31m\\n\\u202e".')
+    assert refusal({"\x1b[31m": 1}) == "\\x1b[31m is not a key of the config, got 1."
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"digits"'])

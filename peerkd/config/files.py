@@ -1,0 +1,40 @@
+"""Text files that a person names: opened without waiting, and bounded before they are read."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from peerkd.excerpt import plain
+
+
+def read_text(path: Path, *, field: str, max_bytes: int) -> str:
+    """Return the text of a file in UTF-8, without a byte order mark.
+
+    Args:
+        path: A regular file. A pipe or a device, which may never end, is refused.
+        field: Begins each message, as in "config must be a file that can be read".
+        max_bytes: A larger file is refused.
+
+    Raises:
+        ValueError: If the path is no such file, or its content is not UTF-8.
+    """
+    refused = f"{field} must be a file that can be read, got {plain(path)}"
+    try:
+        # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISDIR(mode):
+                raise ValueError(f"{refused}: {os.strerror(errno.EISDIR)}.")
+            if not stat.S_ISREG(mode):
+                raise ValueError(f"{refused}: it is a pipe or a device.")
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ValueError(f"{refused}: {error.strerror}.") from error
+    if len(content) > max_bytes:
+        raise ValueError(f"{field} must have at most {max_bytes:,} bytes, got {plain(path)}, which has more.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{field} must be text in UTF-8, got {plain(path)}: line {line} has other bytes.") from error

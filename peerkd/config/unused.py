@@ -1,0 +1,83 @@
+"""Fields that play no part in an experiment because of what another field says: setting one by hand is a mistake.
+
+This holds for what a person sets beside a preset or a file. A file may hold such fields: ``peerkd config show`` writes
+every default out, and another schedule or method may be chosen on top of it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from peerkd.config.collaboration import CollaborationConfig
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.methods import METHODS, Method
+from peerkd.config.pcl import PclConfig
+from peerkd.config.strict import StrictConfig
+from peerkd.config.training import RecipeConfig
+
+
+class _Rule(NamedTuple):
+    field: str
+    is_used: bool
+    condition: str
+    """Under which the field is used, after "unless"."""
+
+
+def check_used(config: StrictConfig, given: Iterable[str]) -> None:
+    """Do nothing if every field that a person has set plays a part in the experiment.
+
+    Args:
+        config: The experiment.
+        given: Dotted names of fields.
+
+    Raises:
+        ValueError: If a field plays none.
+    """
+    unused = {rule.field: rule.condition for rule in _rules(config) if not rule.is_used}
+    for field in given:
+        if field in unused:
+            raise ValueError(f"{field} must not be set unless {unused[field]}: it would have no effect.")
+
+
+def _rules(config: StrictConfig) -> Iterator[_Rule]:
+    match config:
+        case ExperimentConfig():
+            yield from _of_recipe("pretrain", config.pretrain)
+            yield from _of_recipe("distill", config.distill)
+            for field, methods in _readers().items():
+                is_read = config.pretrain.method == "pcl" and "pcl" in methods
+                condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
+                yield _Rule(f"pretrain.collaboration.{field}", is_read, condition)
+            is_held_out = config.partition.own_evaluation == "held_out"
+            yield _Rule("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
+        case PclConfig():
+            yield from _of_recipe("training", config.training)
+            for field, methods in _readers().items():
+                is_read = not {*methods}.isdisjoint(config.methods)
+                yield _Rule(f"collaboration.{field}", is_read, f"methods has {' or '.join(methods)}")
+        case _:
+            return
+    has_no_test_split = config.data.source not in ("cifar10", "cifar100")
+    yield _Rule("data.test_fraction", has_no_test_split, "data.source has no test split of its own")
+    is_resized = config.data.source == "image_folder"
+    yield _Rule("data.image_size_pixels", is_resized, "data.source is image_folder")
+
+
+def _of_recipe(section: str, recipe: RecipeConfig) -> Iterator[_Rule]:
+    for field in ("milestone_fractions", "decay_factor"):
+        yield _Rule(f"{section}.{field}", recipe.schedule == "multistep", f"{section}.schedule is multistep")
+
+
+def _readers() -> dict[str, list[Method]]:
+    """Return the methods that read each field of a collaboration."""
+    facts = METHODS.items()
+    distilling: list[Method] = [name for name in METHODS if name not in ("plain", "multi_view", "ema")]
+    return dict.fromkeys(CollaborationConfig.model_fields, distilling) | {
+        "num_branches": [name for name, each in facts if each.has_branches or each.has_views],
+        "branch_point": [name for name, each in facts if each.has_branches and each.shares_trunk],
+        "rampup_epochs": [name for name, each in facts if each.ramps_up],
+        "mean_decay": [name for name, each in facts if each.has_mean_network],
+        "mean_batch_norm": [name for name, each in facts if each.has_mean_network],
+        "view_batch_norm": [name for name, each in facts if each.has_views],
+        "kdcl_ensemble": ["kdcl"],
+        "cross_entropy_weight": ["cl_ilr"],
+    }

@@ -1,0 +1,86 @@
+"""A broken rule of a config as one sentence: which field, which rule, which value, and what may be meant."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from peerkd.excerpt import MAX_MESSAGE_CHARACTERS, excerpt, plain
+
+_MAX_SUGGESTIONS: Final = 3
+
+
+def describe(error: ValidationError, values: Any, schema: Mapping[str, Any]) -> str:
+    """Return one sentence about the first rule that is broken.
+
+    One at a time, because a wrong key often breaks several rules at once and the rest is noise.
+
+    Args:
+        error: What pydantic found.
+        values: What it looked at.
+        schema: The JSON schema of the config, for the names that there are.
+    """
+    first = error.errors(include_url=False)[0]
+    return plain(_sentence(first, _path(first["loc"], values), schema), limit=MAX_MESSAGE_CHARACTERS)
+
+
+def _sentence(first: Any, field: str, schema: Mapping[str, Any]) -> str:
+    value = excerpt(first["input"])
+    match first["type"]:
+        case "extra_forbidden":
+            suggestion = _suggestion(first["loc"], field, schema)
+            return f"{plain(field)} is not a key of the config{suggestion}, got {value}."
+        case "missing":
+            return f"{field} is required."
+        case "value_error":
+            # Validators of sections name field, rule and value themselves, relative to their section.
+            message = str(first["ctx"]["error"])
+            return f"{field}.{message}" if field else message
+        case "union_tag_invalid":
+            tags, tag = first["ctx"]["expected_tags"], plain(first["ctx"]["tag"])
+            return f"{field}.kind must be one of {tags}, got {tag}."
+        case "union_tag_not_found":
+            return f"{field}.kind is required, got {value}."
+        case "bool_type" | "bool_parsing":
+            return f"{field} must be true or false, got {value}."
+    rule = re.sub(r"^\w+ should ", "must ", first["msg"]).partition(" after validation")[0]
+    return f"{field or 'The config'} {rule}, got {value}."
+
+
+def _suggestion(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
+    """Return what may be meant by a key: one of the same name in another section, or one that is spelt nearly so."""
+    names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
+    if field in names:
+        section, _, name = field.rpartition(".")
+        return f" in this form (write {name} inside of {section})" if field == location[0] else " with this kind"
+    section, _, name = field.partition("[")[0].rpartition(".")
+    nearby = {known.rpartition(".")[2]: known for known in names if known.rpartition(".")[0] == section}
+    meant = [known for known in names if known.rpartition(".")[2] == name]
+    meant = meant or [nearby[close] for close in difflib.get_close_matches(name[:80], nearby, n=1, cutoff=0.7)]
+    return f" (did you mean {' or '.join(meant[:_MAX_SUGGESTIONS])}?)" if meant else ""
+
+
+def _names(section: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the dotted name of every field and section, of every kind that a section may have."""
+    for name, field in schema.get("properties", {}).items():
+        full = f"{section}.{name}" if section else name
+        yield full
+        for each in [field, *field.get("oneOf", ())]:
+            if "$ref" in each:
+                yield from _names(full, definitions[each["$ref"].rpartition("/")[2]], definitions)
+
+
+def _path(location: tuple[int | str, ...], values: object) -> str:
+    """Write a location as ``sweep.alphas[2]``, without the tags that pydantic puts in for a section's kind."""
+    path = ""
+    for depth, part in enumerate(location):
+        if isinstance(values, dict) and part not in values and depth < len(location) - 1:
+            continue
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+        if isinstance(values, dict):
+            values = values.get(part)
+        elif isinstance(values, list) and isinstance(part, int):
+            values = values[part]
+    return path

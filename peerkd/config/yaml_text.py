@@ -1,0 +1,207 @@
+"""YAML as its version 1.2 reads it, from people; and what is written for them to read.
+
+PyYAML parses. The types of plain scalars are those of the core schema of YAML 1.2, where PyYAML alone has those of 1.1:
+``010`` is ten, ``0o10`` is eight, and ``12:30:45``, ``yes`` and ``2026-01-31`` are texts. No tag can make anything
+but null, a boolean, a number, a text, a list or a mapping.
+"""
+
+import math
+import re
+from typing import Any, Final
+
+import yaml
+from yaml.composer import Composer
+from yaml.parser import Parser
+from yaml.reader import Reader, ReaderError
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
+
+from peerkd.config.json_text import MAX_DEPTH, MAX_VALUES, check_length, integer, number, read_json
+from peerkd.excerpt import plain
+
+_TAG: Final = "tag:yaml.org,2002:"
+_FORMS: Final = {
+    "null": re.compile(r"null|Null|NULL|~|"),
+    "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
+    "int": re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"),
+    "float": re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
+}
+"""How each type is written (YAML 1.2.2, section 10.3.2). A plain scalar has the first type that matches it whole, and
+is a text where none does."""
+
+_MEANINGS: Final = {"null": "null", "bool": "true or false", "int": "a whole number", "float": "a number"}
+_MERGE_KEY: Final = "<<"
+"""Is of YAML 1.1, and people use it with anchors."""
+
+
+def read_yaml(text: str) -> Any:
+    """Return the value that a document of YAML 1.2, or of JSON, stands for.
+
+    Raises:
+        ValueError: If the text is not YAML, goes beyond a bound of a config, repeats a key in a mapping, or has a key
+            that is not a text or a tag of another schema. The message is the second half of a sentence and says in
+            which line and column.
+    """
+    check_length(text)
+    if text.lstrip()[:1] in ("{", "["):
+        # PyYAML refuses some of JSON: tabs between values, and the escapes of characters beyond 16 bits.
+        try:
+            return read_json(text)
+        except ValueError:
+            pass
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        return None if node is None else _value(node)
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(_problem(error) + _place(error.problem_mark or error.context_mark)) from error
+    except ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, error.position - before.rfind("\n")
+        raise ValueError(
+            f"the character U+{ord(text[error.position]):04X} is not allowed in line {line}, column {column}"
+        ) from error
+
+
+def write_yaml(value: Any) -> str:
+    """Return the text that ``read_yaml`` reads. What YAML 1.1 or 1.2 would take for another type is quoted."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, which knows what has to be quoted for YAML 1.1, and is told what for 1.2."""
+
+
+for _name, _form in _FORMS.items():
+    _Dumper.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_form.pattern})$"), None)
+
+
+class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
+    """PyYAML without a constructor: it makes nodes, and ``_value`` makes values of them."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        BaseResolver.__init__(self)
+        self._num_values = 0
+        self._depth = 0
+        self._sizes: dict[str, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose one node, and count its values: an alias counts as all that it stands for."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        before = self._num_values
+        if isinstance(event, yaml.AliasEvent):
+            name = str(event.anchor)
+            if name in self.anchors and name not in self._sizes:
+                raise _error(f"the alias *{plain(name)} stands for something that it is a part of", event)
+            self._num_values += self._sizes.get(name, 1)
+        else:
+            self._num_values += 1
+        self._depth += 1
+        if self._num_values > MAX_VALUES:
+            raise _error(f"it has more than {MAX_VALUES:,} values", event)
+        if self._depth > MAX_DEPTH:
+            raise _error(f"it has more than {MAX_DEPTH} lists and mappings inside one another", event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if event.anchor is not None:
+            self._sizes[event.anchor] = self._num_values - before
+        return node
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """Return the tag of a node that is written without one."""
+        if kind is yaml.ScalarNode:
+            is_plain = implicit[0]
+            return _TAG + next((name for name, form in _FORMS.items() if is_plain and form.fullmatch(value)), "str")
+        return _TAG + ("seq" if kind is yaml.SequenceNode else "map")
+
+
+def _value(node: yaml.Node) -> Any:
+    match node, node.tag.removeprefix(_TAG):
+        case yaml.MappingNode(), "map":
+            return _mapping(node)
+        case yaml.SequenceNode(), "seq":
+            return [_value(item) for item in node.value]
+        case yaml.ScalarNode(), "str":
+            return node.value
+        case yaml.ScalarNode(), ("null" | "bool" | "int" | "float") as name:
+            return _scalar(node, name)
+    raise _error(f"the tag {plain(node.tag.replace(_TAG, '!!'))} is not one of YAML's own, or not of this value", node)
+
+
+def _scalar(node: yaml.ScalarNode, name: str) -> Any:
+    text: str = node.value
+    is_whole = _FORMS["int"].fullmatch(text) is not None
+    if not (_FORMS[name].fullmatch(text) or (name == "float" and is_whole)):
+        raise _error(f"!!{name} must be {_MEANINGS[name]}, got {plain(text)}", node)
+    try:
+        match name:
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "float" if not is_whole:
+                return _float(text)
+        whole = integer(text[2:], {"o": 8, "x": 16}[text[1]]) if text[1:2] in ("o", "x") else integer(text)
+        return float(whole) if name == "float" else whole
+    except ValueError as error:
+        raise _error(str(error), node) from error
+
+
+def _float(text: str) -> float:
+    match text.lower().lstrip("+-"):
+        case ".nan":
+            return math.nan
+        case ".inf":
+            return -math.inf if text.startswith("-") else math.inf
+    return number(text)
+
+
+def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
+    """Return the mapping of a node. Its own keys win over those that ``<<`` merges into it."""
+    values: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        key = _value(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+        if not isinstance(key, str):
+            shown = plain(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "a list or a mapping"
+            raise _error(f"a key must be a text, got {shown}", key_node)
+        if key in seen:
+            raise _error(f"{plain(key)} must be given once in a mapping, got it again", key_node)
+        seen.add(key)
+        if key == _MERGE_KEY and not key_node.style:
+            merged = _merged(value_node)
+        else:
+            values[key] = _value(value_node)
+    return {**merged, **values}
+
+
+def _merged(node: yaml.Node) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        if not isinstance(each, yaml.MappingNode):
+            raise _error("<< must be given a mapping or a list of mappings", each)
+        merged = {**_mapping(each), **merged}
+    return merged
+
+
+def _error(problem: str, where: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+    mark: Any = where.start_mark
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or error.context or "it cannot be parsed"
+    if problem.startswith("found character '\\t'"):
+        return "there is a tab where YAML wants spaces"
+    if problem == "but found another document":
+        return "there is a second document"
+    return plain(problem, limit=200)
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""

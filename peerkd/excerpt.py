@@ -1,0 +1,27 @@
+"""Values as messages show them: on one line, in printable characters, and short."""
+
+import json
+from typing import Final
+
+MAX_SHOWN_CHARACTERS: Final = 80
+MAX_MESSAGE_CHARACTERS: Final = 600
+"""Of a whole message, which also has the words around the value, and the values that are allowed."""
+
+
+def excerpt(value: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
+    """Return a value as JSON, so that the text ``"3"`` differs from the number ``3``."""
+    return plain(json.dumps(value, default=str, ensure_ascii=False), limit=limit)
+
+
+def plain(text: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
+    """Return a text without quotes around it; what cannot be printed is written as an escape."""
+    # Cut before escaping as well: a text of a megabyte is not escaped to show eighty characters of it.
+    escaped = _printable(str(text)[: limit + 1])
+    return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
