@@ -1,7 +1,7 @@
 # The way in. `make` alone prints what there is.
 PYTHON ?= python3
 PIPELINE ?= jointkd
-PRESET ?= digits
+PRESET ?=
 OUTPUT ?= runs
 ARGS ?=
 export REGISTRY TAG BASE_IMAGE BUILDER
@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ##@ Use
 .PHONY: run
 run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a report; ARGS="--set seed=1" sets any field
-	@$(BIN)/peerkd run $(PIPELINE) --preset $(PRESET) --output $(OUTPUT) $(ARGS)
+	@$(BIN)/peerkd run "$(PIPELINE)" $(if $(PRESET),--preset "$(PRESET)") --output "$(OUTPUT)" $(ARGS)
 
 ##@ Test
 .PHONY: test e2e check lint types imports

@@ -1,11 +1,12 @@
 """Values as messages show them: on one line, in printable characters, and short."""
 
 import json
+import re
 from typing import Final
 
 MAX_SHOWN_CHARACTERS: Final = 80
-MAX_MESSAGE_CHARACTERS: Final = 600
-"""Of a whole message, which also has the words around the value, and the values that are allowed."""
+_MAX_SENTENCE_CHARACTERS: Final = 800
+_MAX_WORD_CHARACTERS: Final = 160
 
 
 def excerpt(value: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
@@ -18,6 +19,12 @@ def plain(text: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
     # Cut before escaping as well: a text of a megabyte is not escaped to show eighty characters of it.
     escaped = _printable(str(text)[: limit + 1])
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
+def sentence(message: object) -> str:
+    """Return the message of an error on one line, cut where a word or the whole is longer than anybody reads."""
+    text = re.sub(rf"(\S{{{_MAX_WORD_CHARACTERS}}})\S+", r"\1...", str(message))
+    return plain(text, limit=_MAX_SENTENCE_CHARACTERS)
 
 
 def _printable(text: str) -> str:

@@ -17,9 +17,9 @@ def partition_data(
     """Read the data set, and divide it among the peers.
 
     Args:
-        preset: Name of a preset, not looked at when config_json is given.
+        preset: Name of a preset; the default where config_json is given.
         config_json: A whole experiment as JSON, or empty.
-        overrides: key=value pairs parted by white space, as in "seed=3 partition.num_peers=5".
+        overrides: key=value pairs separated by white space, as in "seed=3 partition.num_peers=5".
         strategy: How settings will be found, checked before anything runs: sweep or tune.
         store: Address of the artifact store.
         partition: Reference to the partition in the store.

@@ -10,9 +10,9 @@ def split_data(preset: str, config_json: str, overrides: str, store: str, split:
     """Read the data set, and hold out what networks are chosen by and reported on.
 
     Args:
-        preset: Name of a preset, not looked at when config_json is given.
+        preset: Name of a preset; the default where config_json is given.
         config_json: A whole study as JSON, or empty.
-        overrides: key=value pairs parted by white space, as in "seed=3 methods=[plain,pcl]".
+        overrides: key=value pairs separated by white space, as in "seed=3 methods=[plain,pcl]".
         store: Address of the artifact store.
         split: Reference to the split in the store.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from peerkd.cli.command import StrictTyper
+from peerkd.cli.edge import check_arguments, terminal_edge
 from peerkd.cli.options import (
     ClusterSettings,
     ConfigFile,
@@ -25,7 +27,7 @@ from peerkd.cli.options import (
 )
 from peerkd.cli.store import store_app
 
-app = typer.Typer(
+app = StrictTyper(
     name="peerkd",
     help="Peer distillation experiments: the same pipelines on a laptop and on Kubeflow.",
     no_args_is_help=True,
@@ -33,9 +35,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-run_app = typer.Typer(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
-config_app = typer.Typer(help="Look at experiment configs.", no_args_is_help=True, rich_markup_mode=None)
-plan_app = typer.Typer(help="Say what a run will take.", no_args_is_help=True, rich_markup_mode=None)
+run_app = StrictTyper(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
+config_app = StrictTyper(help="Look at experiment configs.", no_args_is_help=True, rich_markup_mode=None)
+plan_app = StrictTyper(help="Say what a run will take.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(run_app, name="run")
 app.add_typer(plan_app, name="plan")
 app.add_typer(config_app, name="config")
@@ -44,7 +46,7 @@ app.add_typer(store_app, name="store")
 
 @run_app.command("jointkd")
 def run_jointkd(
-    preset: Preset = "digits",
+    preset: Preset = None,
     config: ConfigFile = None,
     override: Overrides = None,
     output: Output = Path("runs"),
@@ -75,7 +77,7 @@ def run_jointkd(
 
 @run_app.command("pcl")
 def run_pcl(
-    preset: Preset = "digits",
+    preset: Preset = None,
     config: ConfigFile = None,
     override: Overrides = None,
     output: Output = Path("runs"),
@@ -104,7 +106,7 @@ def run_pcl(
 
 @plan_app.command("jointkd")
 def plan_jointkd(
-    preset: Preset = "digits",
+    preset: Preset = None,
     config: ConfigFile = None,
     override: Overrides = None,
     measure: Annotated[
@@ -294,7 +296,7 @@ def config_presets(
 @config_app.command("show")
 def config_show(
     pipeline: PipelineName = "jointkd",
-    preset: Preset = "digits",
+    preset: Preset = None,
     config: ConfigFile = None,
     override: Overrides = None,
 ) -> None:
@@ -318,17 +320,8 @@ def config_schema(pipeline: PipelineName = "jointkd") -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 something the user can fix, 130 interrupted."""
-    from peerkd.errors import DataSourceError, PeerKDError
-
     # Matrices are small here, and threads of several workers on one machine only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        app()
-    except (ValueError, PeerKDError) as error:
-        sys.stderr.write(f"peerkd: {error}\n")
-        sys.exit(2 if isinstance(error, (ValueError, DataSourceError)) else 1)
-    except SystemExit as leaving:
-        # Typer has made this code of a KeyboardInterrupt by now, and said nothing.
-        if leaving.code == 130:
-            sys.stderr.write("peerkd: interrupted; run the same command again to go on.\n")
-        raise
+    with terminal_edge():
+        check_arguments(sys.argv[1:])
+        sys.exit(app(standalone_mode=False) or 0)

@@ -6,7 +6,12 @@ from typing import Annotated
 import typer
 
 PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="jointkd or pcl.")]
-Preset = Annotated[str, typer.Option(help="Named experiment to start from; see 'peerkd config presets'.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Named experiment to start from; see 'peerkd config presets'.", show_default="digits"
+    ),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML or JSON file, in place of a preset.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any field, as in seed=3. Repeatable.")
@@ -20,11 +25,16 @@ Strategy = Annotated[
 RunBackend = Annotated[
     str, typer.Option(metavar="NAME", help="Where peers are trained: local, or kubernetes for jobs on a cluster.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Pods of each job, or processes of each stage.", show_default=False)]
-Gpus = Annotated[int | None, typer.Option(help="GPUs of each pod.", show_default=False)]
+Workers = Annotated[
+    int | None, typer.Option(help="Pods of each job, or processes of each stage on this machine.", show_default=False)
+]
+Gpus = Annotated[int | None, typer.Option(help="GPUs of each pod, with --backend kubernetes.", show_default=False)]
 ClusterSettings = Annotated[
     str,
-    typer.Option(metavar="'KEY=VALUE ...'", help="Settings of the jobs: 'memory_per_worker=16Gi queue=research'."),
+    typer.Option(
+        metavar="'KEY=VALUE ...'",
+        help="Settings of the jobs, with --backend kubernetes: 'memory_per_worker=16Gi queue=research'.",
+    ),
 ]
 Store = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Artifact store in place of --output: s3://bucket/prefix.")

@@ -17,11 +17,11 @@ from peerkd.training.forecast import Forecast, Rates, forecast, worker_seconds
 _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def plan(*, preset: str, config_file: Path | None, overrides: Sequence[str], measure: bool | None) -> None:
+def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[str], measure: bool | None) -> None:
     """Print what there is to do, and after some seconds of measuring how long it takes here.
 
     Args:
-        preset: Named experiment to start from.
+        preset: Name of the experiment to start from. None: the default, or the file.
         config_file: In place of a preset.
         overrides: ``key=value`` texts.
         measure: Whether to measure. None: if this environment has torch.

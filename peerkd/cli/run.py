@@ -10,11 +10,12 @@ import typer
 
 import peerkd
 from peerkd.artifacts.filesystem import check_writable
-from peerkd.artifacts.open import open_store
-from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, ClusterConfig, resolve_cluster
+from peerkd.artifacts.open import check_address, check_folder, open_store
+from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, ClusterConfig, check_placement, resolve_cluster
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.resolve import Config, load
 from peerkd.config.tuning import check_strategy
+from peerkd.excerpt import plain
 from peerkd.launch.local_pipeline import run_pipeline
 
 LOCAL, KUBERNETES = "local", "kubernetes"
@@ -45,7 +46,7 @@ class Placement:
 def run(
     pipeline: Pipeline[Config],
     *,
-    preset: str,
+    preset: str | None,
     config_file: Path | None,
     overrides: Sequence[str],
     output: Path,
@@ -57,7 +58,7 @@ def run(
 
     Args:
         pipeline: What to run.
-        preset: Name of the experiment to start from.
+        preset: Name of the experiment to start from. None: the default, or the file.
         config_file: In place of a preset.
         overrides: ``key=value`` pairs.
         output: Folder of the store, or of the report alone.
@@ -70,9 +71,10 @@ def run(
         StageFailedError: If a stage fails.
     """
     if strategy is not None:
-        check_strategy(strategy)
+        check_strategy(strategy, overrides)
     config = load(pipeline, preset=preset, config_file=config_file, overrides=overrides)
     settings = cluster_settings(placement)
+    check_folder("output", output)
     store = _store_address(placement, output)
     if dry_run and placement.backend != KUBERNETES:
         raise ValueError(f"backend must be {KUBERNETES} with --dry-run, which shows its jobs, got {placement.backend}.")
@@ -82,11 +84,13 @@ def run(
         show_jobs(pipeline.name, config.to_json(), settings, store=store, strategy=strategy)
         return
     check_writable(output)
+    # Nothing is sent yet: this says what the environment lacks for a distant store.
+    opened = open_store(store)
     arguments = {"config_json": config.to_json(), "store": store, **placement.parameters}
     if strategy is not None:
         arguments["strategy"] = strategy
     key = run_pipeline(compiled_pipeline(pipeline.name), arguments)
-    folder = open_store(store).fetch(key)
+    folder = opened.fetch(key)
     if placement.store is not None:
         # What is worth looking at lies where it would lie after a run on this machine alone.
         shutil.copytree(folder, output / key, dirs_exist_ok=True)
@@ -102,9 +106,10 @@ def cluster_settings(placement: Placement) -> ClusterConfig:
         ValueError: If a setting is unknown or breaks a rule, or there is no such backend.
     """
     if placement.backend not in (LOCAL, KUBERNETES):
-        raise ValueError(f"backend must be one of {LOCAL}, {KUBERNETES}, got {placement.backend}.")
+        raise ValueError(f"backend must be one of {LOCAL}, {KUBERNETES}, got {plain(placement.backend)}.")
     file = os.environ.get(CLUSTER_FILE_VARIABLE)
     parameters = placement.parameters
+    check_placement(placement.backend, gpus=parameters["gpus"], cluster=parameters["cluster"])
     return resolve_cluster(
         parameters["cluster"],
         num_workers=parameters["num_workers"],
@@ -122,6 +127,7 @@ def compiled_pipeline(name: str) -> Path:
 
 def _store_address(placement: Placement, output: Path) -> str:
     if placement.store:
+        check_address(placement.store)
         return placement.store if "://" in placement.store else str(Path(placement.store).absolute())
     if placement.backend == KUBERNETES:
         raise ValueError(

@@ -1,18 +1,20 @@
 """The workers of a job on a cluster: how many, with what, where, and how long they are waited for."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from peerkd.config.allowed import AllowedConfig, check_allowed
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.prices import Prices
 from peerkd.config.resolve import load_file, load_text, override, split_overrides
 from peerkd.config.strict import StrictConfig
+from peerkd.excerpt import plain
 
 CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
 """Names a YAML file with an operator's defaults."""
@@ -36,7 +38,22 @@ def _as_text(value: object) -> object:
 Quantity = Annotated[str, BeforeValidator(_as_text)]
 """An amount as Kubernetes writes it: 500m, 2, 2Gi."""
 
-AnyMapping = dict[str, Any]
+
+def _finite(value: Any) -> Any:
+    """Refuse what pydantic passes over inside of Any: the API of a cluster takes JSON, which has no such number."""
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError(f"Numbers must be finite, got {value}.")
+        case dict():
+            for inner in value.values():
+                _finite(inner)
+        case list():
+            for inner in value:
+                _finite(inner)
+    return value
+
+
+AnyMapping = Annotated[dict[str, Any], AfterValidator(_finite)]
 
 
 class ClusterConfig(StrictConfig):
@@ -56,10 +73,10 @@ class ClusterConfig(StrictConfig):
     service_account: str = "peerkd-worker"
     """Of the workers; its token is not mounted."""
 
-    num_workers: int = Field(default=1, ge=1)
+    num_workers: int = Field(default=1, ge=1, le=10_000)
     """Pods of a job. Trials are shared out among them."""
 
-    gpus_per_worker: int = Field(default=0, ge=0)
+    gpus_per_worker: int = Field(default=0, ge=0, le=1_000)
 
     gpu_resource: str = "nvidia.com/gpu"
     """What the cluster calls a GPU."""
@@ -147,9 +164,10 @@ class ClusterConfig(StrictConfig):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for field in ("cpu_per_worker", "memory_per_worker", "shared_memory"):
-            if not _QUANTITY.fullmatch(getattr(self, field)):
+            quantity = getattr(self, field)
+            if not _QUANTITY.fullmatch(quantity):
                 raise ValueError(
-                    f"{field} must be an amount as Kubernetes writes it, as in 500m or 2Gi, got {getattr(self, field)}."
+                    f"{field} must be an amount as Kubernetes writes it, as in 500m or 2Gi, got {plain(quantity)}."
                 )
         if amount(self.shared_memory) > amount(self.memory_per_worker):
             raise ValueError(
@@ -157,8 +175,32 @@ class ClusterConfig(StrictConfig):
                 f"it, got {self.shared_memory}."
             )
         if self.queue is None and self.priority is not None:
-            raise ValueError(f"priority must come with a queue, got {self.priority}.")
+            raise ValueError(f"priority must come with a queue, got {plain(self.priority)}.")
         return self
+
+
+def check_placement(backend: str, *, gpus: str, cluster: str) -> None:
+    """Do nothing if what is asked of a job's pods is asked of a backend that has pods.
+
+    Args:
+        backend: ``local``, ``kubernetes`` or ``auto``.
+        gpus: As for ``resolve_cluster``.
+        cluster: Its ``text``.
+
+    Raises:
+        ValueError: If the backend is local, where the options would have no effect.
+    """
+    if backend != "local":
+        return
+    if gpus not in ("", "0"):
+        raise ValueError(
+            f"gpus must be given with the backend kubernetes, got {plain(gpus)} with local: on one machine "
+            "compute.device says whether GPUs are used."
+        )
+    if cluster.strip():
+        raise ValueError(
+            f"cluster must be given with the backend kubernetes, got {plain(cluster)} with local, which makes no jobs."
+        )
 
 
 def amount(quantity: str) -> float:
@@ -197,8 +239,9 @@ def resolve_cluster(
     pairs = split_overrides(text)
     for field, parameter, given in (("num_workers", "num_workers", num_workers), ("gpus_per_worker", "gpus", gpus)):
         if given:
-            if not given.isdecimal():
-                raise ValueError(f"{parameter} must be a whole number, got {given}.")
+            # Not what isdecimal takes for digits, and no more of them than a message shows.
+            if not re.fullmatch(r"[0-9]{1,18}", given):
+                raise ValueError(f"{parameter} must be a whole number, got {plain(given)}.")
             pairs.append(f"{field}={int(given)}")
     chosen = override(with_task_config(base, task_config or {}), pairs)
     check_allowed(base.model_dump(), chosen.model_dump())
@@ -208,8 +251,8 @@ def resolve_cluster(
 def _operators_defaults(file: Path | None, text: str) -> ClusterConfig:
     form = Pipeline("cluster", ClusterConfig, {})
     if file:
-        return load_file(form, file)
-    return load_text(form, text, source=f"{CLUSTER_VARIABLE}={text[:40]}") if text.strip() else ClusterConfig()
+        return load_file(form, file, field=CLUSTER_FILE_VARIABLE)
+    return load_text(form, text, field=CLUSTER_VARIABLE, source=plain(text)) if text.strip() else ClusterConfig()
 
 
 def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> ClusterConfig:

@@ -74,8 +74,12 @@ training: {epochs: 30, batch_size: 32, learning_rate: 0.05}
 """
 
 _RULES: Final = """
-- `--set` takes the dotted name of a field and a value in YAML. It wins over the preset or the file.
-- A preset sets values of its own: the defaults below are not those of `digits`.
+- `--set` takes the dotted name of a field and a value in YAML. It wins over the preset or the file; of two for one
+  field the later wins.
+- Values are those of YAML 1.2: `010` is ten, `0o10` is eight, `1e3` is a number, and `12:30:45`, `yes` and `1_000` are
+  texts.
+- A preset and a file exclude each other. A preset sets values of its own: the defaults below are not those of `digits`.
+- `--set` of a field that would have no effect, such as `decay_factor` without `schedule: multistep`, is refused.
 - An unknown key, a value of the wrong type or out of its range is refused before anything runs.
 - `peerkd config schema` prints the JSON schema, which editors understand.
 """

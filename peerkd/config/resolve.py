@@ -103,32 +103,38 @@ def override(base: Config, pairs: Iterable[str]) -> Config:
     return config
 
 
-def load_file(pipeline: Pipeline[Config], path: Path) -> Config:
+def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") -> Config:
     """Read an experiment from a YAML or JSON file (JSON is YAML). Missing keys take their defaults.
+
+    Args:
+        pipeline: What the experiment is for.
+        path: The file.
+        field: What has named it, for messages.
 
     Raises:
         ValueError: If the file cannot be read, is not a mapping, or breaks a rule.
     """
     # A character has at most four bytes.
-    text = read_text(path, field="config", max_bytes=4 * MAX_CHARACTERS)
-    return load_text(pipeline, text, source=str(path))
+    text = read_text(path, field=field, max_bytes=4 * MAX_CHARACTERS)
+    return load_text(pipeline, text, field=field, source=str(path))
 
 
-def load_text(pipeline: Pipeline[Config], text: str, *, source: str) -> Config:
+def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str) -> Config:
     """Read an experiment from the text of such a file, wherever it comes from.
 
     Raises:
-        ValueError: If the text is not a mapping, or breaks a rule; the message names ``source`` if it is no YAML.
+        ValueError: If the text is not a mapping, or breaks a rule; if it is no YAML, the message names ``field`` and
+            ``source``.
     """
     try:
         values = read_yaml(text)
     except ValueError as error:
-        raise ValueError(f"config must be YAML or JSON, got {plain(source)}: {error}.") from error
+        raise ValueError(f"{field} must be YAML or JSON, got {plain(source)}: {error}.") from error
     if not isinstance(values, dict):
         # A ValueError, not a TypeError: the text is the user's, no caller passed a wrong type.
         held = excerpt(values) if text.strip() else "nothing"
         raise ValueError(  # noqa: TRY004
-            f"config must hold a mapping of keys to values, got {held} in {plain(source)}."
+            f"{field} must hold a mapping of keys to values, got {held} in {plain(source)}."
         )
     return pipeline.config.from_mapping(values)
 

@@ -1,10 +1,12 @@
 """How much a tuned study may cost, and the two ways in which a study chooses the settings of its pairs."""
 
+from collections.abc import Iterable
 from typing import Final, Literal, get_args
 
 from pydantic import Field
 
 from peerkd.config.strict import StrictConfig
+from peerkd.excerpt import plain
 
 Strategy = Literal["sweep", "tune"]
 """sweep: every setting of every pair. tune: those that a tuner asks for, and no controls."""
@@ -37,11 +39,23 @@ class TuneConfig(StrictConfig):
     """Begin no further round of trials after this time. The choices then depend on the machine. Null: no limit."""
 
 
-def check_strategy(strategy: str) -> None:
-    """Do nothing for a way to choose settings.
+def check_strategy(strategy: str, overrides: Iterable[str] = ()) -> None:
+    """Do nothing for a way to choose settings whose fields alone are overridden.
+
+    Args:
+        strategy: Its name.
+        overrides: ``key=value`` pairs.
 
     Raises:
-        ValueError: If there is no such way.
+        ValueError: If there is no such way, or a field is set that plays no part in it.
     """
     if strategy not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy}.")
+        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {plain(strategy)}.")
+    for key in (pair.partition("=")[0] for pair in overrides):
+        if strategy == "sweep" and key.partition(".")[0] == "tune":
+            raise ValueError(f"{plain(key)} must not be set unless strategy is tune: it would have no effect.")
+        if strategy == "tune" and key == "sweep.validate_every_epoch":
+            raise ValueError(
+                f"{key} must not be set unless strategy is sweep: it would have no effect, and a tuned study has "
+                "tune.chooses_epochs."
+            )

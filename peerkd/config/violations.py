@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from peerkd.excerpt import MAX_MESSAGE_CHARACTERS, excerpt, plain
+from peerkd.excerpt import excerpt, plain, sentence
 
 _MAX_SUGGESTIONS: Final = 3
 
@@ -23,10 +23,10 @@ def describe(error: ValidationError, values: Any, schema: Mapping[str, Any]) -> 
         schema: The JSON schema of the config, for the names that there are.
     """
     first = error.errors(include_url=False)[0]
-    return plain(_sentence(first, _path(first["loc"], values), schema), limit=MAX_MESSAGE_CHARACTERS)
+    return sentence(_describe(first, _path(first["loc"], values), schema))
 
 
-def _sentence(first: Any, field: str, schema: Mapping[str, Any]) -> str:
+def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
     value = excerpt(first["input"])
     match first["type"]:
         case "extra_forbidden":

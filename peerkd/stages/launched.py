@@ -11,7 +11,7 @@ from typing import Any
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
-from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, ClusterConfig, resolve_cluster
+from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, ClusterConfig, check_placement, resolve_cluster
 from peerkd.errors import StageFailedError
 from peerkd.launch.backends import open_backend
 from peerkd.launch.order import JobAccount, StageOrder
@@ -92,7 +92,12 @@ def obtain(
 
 
 def resolve(options: LaunchOptions) -> ClusterConfig:
-    """Return what the workers are given."""
+    """Return what the workers are given.
+
+    Raises:
+        ValueError: If a setting breaks a rule, or is asked of a backend where it would have no effect.
+    """
+    check_placement(options.backend, gpus=options.gpus, cluster=options.cluster)
     file = os.environ.get(CLUSTER_FILE_VARIABLE)
     task_config = options.task_config or {}
     if not isinstance(task_config, Mapping):

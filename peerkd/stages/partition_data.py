@@ -9,7 +9,7 @@ from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import check_image_size
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
-from peerkd.config.resolve import resolve
+from peerkd.config.resolve import resolve, split_overrides
 from peerkd.config.tuning import check_strategy
 from peerkd.data import skew
 from peerkd.data.dataset import ImageDataset, RawDataset
@@ -29,7 +29,7 @@ def run(
     """Publish the data set and its partition; return the whole experiment as JSON, every default written out.
 
     Args:
-        preset: Name of a preset, not looked at when ``config_json`` is given.
+        preset: Name of a preset; the default where ``config_json`` is given.
         config_json: A whole experiment as JSON, or empty.
         overrides: ``key=value`` pairs parted by white space.
         strategy: How settings will be found. A later task would take a word that is none for the other way.
@@ -37,7 +37,7 @@ def run(
         partition_path: File that takes the reference to the partition.
     """
     with stage_edge(NAME):
-        check_strategy(strategy)
+        check_strategy(strategy, split_overrides(overrides))
         config = resolve(JOINTKD, preset=preset, config_json=config_json, overrides=overrides)
         manifest = partition(config, open_stage_store(NAME, store))
         references.write(partition_path, manifest)

@@ -27,9 +27,9 @@ def run(*, preset: str, config_json: str, overrides: str, store: str, split_path
     """Publish the data set and its split; return the whole study as JSON, every default written out.
 
     Args:
-        preset: Name of a preset, not looked at when ``config_json`` is given.
+        preset: Name of a preset; the default where ``config_json`` is given.
         config_json: A whole study as JSON, or empty.
-        overrides: ``key=value`` pairs parted by white space.
+        overrides: ``key=value`` pairs separated by white space.
         store: Address of the artifact store.
         split_path: File that takes the reference to the split.
     """

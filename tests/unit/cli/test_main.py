@@ -54,7 +54,19 @@ BAD_INPUTS = [
     (["--set", "sweep.temperatures=[0]"], "sweep.temperatures[0] must be greater than 0, got 0."),
     (["--set", "partition.num_peers=1"], "partition.num_peers must be greater than or equal to 2, got 1."),
     (["--set", "seed"], "An override must have the form key=value, got seed."),
-    (["--set", "name=["], "The value of name must be YAML, got [."),
+    (
+        ["--set", "name=["],
+        "The value of name must be YAML, got [: "
+        "expected the node content, but found '<stream end>' in line 1, column 2.",
+    ),
+    (["--set", "seed=12:30:45"], 'seed must be a valid integer, got "12:30:45".'),
+    (["--preset", "digits", "--preset", "poster"], "--preset must be given once, got it 2 times."),
+    (["--config", ""], "--config must not be empty."),
+    (
+        ["--preset", "digits", "--config", "no.yaml"],
+        "preset must not be given beside a config file, which stands in its place, got digits and no.yaml.",
+    ),
+    (["--set", "name=\udcff"], "Each argument must be text in UTF-8, got name=\\udcff."),
     (["--preset", "mnist"], "preset must be one of digits, cifar10_small, poster, got mnist."),
     (
         ["--config", "no.yaml"],
@@ -70,6 +82,48 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
     peerkd, tmp_path: Path, command: tuple[str, ...], arguments: list[str], message: str
 ) -> None:
     assert peerkd(*command, *arguments) == Outcome(2, "", f"peerkd: {message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--gpu", "1"],
+            "No such option: --gpu (Possible options: --gpus, --output); see 'peerkd run jointkd --help'.",
+        ),
+        (["poster"], "Got unexpected extra argument(s) (poster); see 'peerkd run jointkd --help'."),
+        (["--set"], "Option '--set' requires an argument."),
+        (["--output", ""], "--output must not be empty."),
+        (["--store", ""], "--store must not be empty."),
+        (["--gpus", "1"], "gpus must be given with the backend kubernetes, got 1 with local: on one machine"),
+        (["--cluster", "queue=q"], "cluster must be given with the backend kubernetes, got queue=q with local, which"),
+        (["--workers", "two"], "Invalid value for '--workers': Input should be a valid integer,"),
+        (["--workers", "0"], "num_workers must be greater than or equal to 1, got 0."),
+        (["--set", "tune.experience=false"], "tune.experience must not be set unless strategy is tune: it would"),
+        (
+            ["--strategy", "tune", "--set", "sweep.validate_every_epoch=true"],
+            "sweep.validate_every_epoch must not be set unless strategy is sweep: it would",
+        ),
+        (["--store", "s3:/x"], "store must be a folder or s3://bucket/prefix, got s3:/x; a folder whose name has a"),
+        (["--store", "s3:x"], "store must be a folder or s3://bucket/prefix, got s3:x; a folder"),
+        (["--store", "file:/x"], "store must be a folder or s3://bucket/prefix, got file:/x; a folder"),
+        (["--store", "S3://bucket"], "store must be a folder or s3://bucket/prefix, got S3://bucket."),
+        (["--store", "https://host/b"], "store must be a folder or s3://bucket/prefix, got https://host/b."),
+        (["--store", "s3://"], "store must be like s3://bucket/prefix, got s3://."),
+        (["--store", "s3://Bucket/x"], "store must be like s3://bucket/prefix, got s3://Bucket/x."),
+        (["--output", "s3://bucket/x"], "output must be a folder, got s3:/bucket/x; a folder whose name has a colon"),
+        (["--output", "~/runs"], "output must be a folder, got ~/runs; the shell puts your home folder in place of ~"),
+        (["--output", "x" * 300], "output must be a folder, got xxx"),
+    ],
+)
+@pytest.mark.usefixtures("_no_pipeline")
+def test_what_cannot_mean_anything_is_refused_in_one_line(
+    peerkd, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    outcome = peerkd("run", "jointkd", *arguments)
+    assert (outcome.exit_code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert outcome.err.startswith(f"peerkd: {message}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,6 +168,23 @@ def test_matrices_have_one_thread_unless_told_otherwise(
     assert os.environ["OPENBLAS_NUM_THREADS"] == found
 
 
+@pytest.mark.parametrize(
+    ("redirection", "exit_code", "told"),
+    [
+        (">/dev/full", 1, "peerkd: The operating system refused: No space left on device.\n"),
+        (">&-", 0, ""),
+        ("| (sleep 1; exec 0<&-); exit ${PIPESTATUS[0]}", 141, ""),
+    ],
+)
+def test_an_output_that_nobody_takes_is_no_traceback(redirection: str, exit_code: int, told: str) -> None:
+    # Longer than a pipe holds: each line of help is one of many presets.
+    command = (
+        f"{sys.executable} -c 'from peerkd.cli.edge import *\nwith terminal_edge(): print(100000 * \"a\"); sys.exit(0)'"
+    )
+    ended = subprocess.run(["bash", "-c", f"{command} {redirection}"], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (exit_code, told)
+
+
 def test_a_defect_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -136,7 +207,7 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
         peerkd("run", pipeline, *cluster, "--dry-run")
     default = {
         "pipeline": JOINTKD,
-        "preset": "digits",
+        "preset": None,
         "config_file": None,
         "overrides": [],
         "output": Path("runs"),

@@ -106,7 +106,11 @@ def test_an_operators_text_gives_the_defaults_where_no_file_is_named(
     assert job["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] == 5
     monkeypatch.setenv(CLUSTER_VARIABLE, "[")
     outcome = peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run")
-    assert (outcome.exit_code, outcome.err) == (2, "peerkd: config must be YAML or JSON, got PEERKD_CLUSTER=[.\n")
+    assert (outcome.exit_code, outcome.err) == (
+        2,
+        "peerkd: PEERKD_CLUSTER must be YAML or JSON, got [: "
+        "expected the node content, but found '<stream end>' in line 1, column 2.\n",
+    )
 
 
 def manifests(outcome: Outcome) -> list[dict[str, Any]]:
