@@ -23,11 +23,11 @@ it is in. Packages in no image are for development. `make licences` writes this 
 """
 
 
-def locked(path: Path) -> dict[str, str]:
-    """Return the versions of a lock by the package's name."""
+def locked(path: Path) -> list[tuple[str, str]]:
+    """Return name and version of each line of a lock; platforms may have versions of their own."""
     lines = path.read_text(encoding="utf-8").splitlines()
     found = (re.match(r"([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", line) for line in lines)
-    return {match[1]: match[2] for match in found if match}
+    return sorted((match[1], match[2]) for match in found if match)
 
 
 def licence_of(package: str) -> str:
@@ -45,10 +45,10 @@ def licence_of(package: str) -> str:
 
 def page() -> str:
     """Return the whole page."""
-    parts = {image: locked(ROOT / "images" / image / "requirements.txt") for image in IMAGES}
+    parts = {image: dict(locked(ROOT / "images" / image / "requirements.txt")) for image in IMAGES}
     rows = [
         f"| {name} | {version} | {licence_of(name)} | {', '.join(image for image in IMAGES if name in parts[image])} |"
-        for name, version in sorted(locked(ROOT / "requirements.lock").items())
+        for name, version in locked(ROOT / "requirements.lock")
     ]
     return _INTRODUCTION + "\n".join(rows) + "\n"
 
