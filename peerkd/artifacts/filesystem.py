@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from peerkd.artifacts.store import (
     published_keys,
     verify_folder,
 )
+from peerkd.durable import sync_file, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 
 _LOCK_PATIENCE_SECONDS = 5.0
@@ -180,14 +181,34 @@ class FilesystemStore:
 
 @dataclass(frozen=True, slots=True)
 class FolderWorkspace:
-    """A workspace that is durable as it is: nothing needs to be saved."""
+    """A workspace whose files outlive this process as they are, and a power cut once they are saved."""
 
     folder: Path
+    _inodes: dict[str, int] = field(default_factory=dict)
+    """Of the files whose names are on the disk: a file that took the place of another has another inode."""
 
-    def save(self, *names: str) -> None:
-        """Check that the files are there; see ``Workspace.save``."""
+    _folders: set[Path] = field(default_factory=set)
+    """Folders whose own names are on the disk."""
+
+    def save(self, *names: str, is_replaceable: bool = False) -> None:
+        """Wait until the files are on the disk, unless they are replaceable; see ``Workspace.save``."""
         for name in names:
-            (self.folder / check_name(name)).stat()
+            path = self.folder / check_name(name)
+            inode = path.stat().st_ino
+            if is_replaceable:
+                continue
+            sync_file(path)
+            if self._inodes.get(name) != inode:
+                self._sync_names(path)
+                self._inodes[name] = inode
+
+    def _sync_names(self, path: Path) -> None:
+        sync_folder(path.parent)
+        for folder in (path.parent, *path.parent.parents):
+            if folder == self.folder.parent or folder in self._folders:
+                return
+            sync_folder(folder.parent)
+            self._folders.add(folder)
 
     def load(self, name: str) -> bool:
         """Return whether the file is there; see ``Workspace.load``."""

@@ -30,7 +30,7 @@ class S3Workspace:
     _saving: dict[str, Lock] = field(default_factory=dict)
     """For each file, held while it is being saved: a request that had to wait must not overtake a later one."""
 
-    def save(self, *names: str) -> None:
+    def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Write files of the folder to the store; see ``Workspace.save``."""
         for name in names:
             path = self.folder / check_name(name)

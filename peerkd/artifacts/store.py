@@ -98,10 +98,15 @@ class Workspace(Protocol):
     def folder(self) -> Path:
         """The local folder to work in; ``scratch/`` is there from the start."""
 
-    def save(self, *names: str) -> None:
+    def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Make files of the folder durable: whatever ends this process or its machine, they can be loaded again.
 
         Threads may save the same file: what it held when the last of them called is what is loaded.
+
+        Args:
+            names: Files, relative to the folder.
+            is_replaceable: Whether the work can do without them, at worst by doing something again. Then a store on
+                this machine's disk does not wait for the disk, and a power cut may take the files.
         """
 
     def load(self, name: str) -> bool:

@@ -4,7 +4,6 @@ All derived columns of a row follow from rows of the same student, and the stude
 ordered by. So the records of each student go to a file of its own, and the table is made student by student.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from peerkd.results import arrow
-from peerkd.results.journal import read_journal
+from peerkd.results.journal import read_journal, to_line
 from peerkd.results.table import KIND, Record, assemble, check_record, fingerprint_file
 
 _BUFFER_BYTES: Final = 2**20
@@ -59,12 +58,12 @@ def _spill(records: Iterable[Record], folder: Path) -> tuple[dict[int, Path], se
     """Write each student's records to a file and return the files, and the optional columns that any record has."""
     files: dict[int, Path] = {}
     optional: set[str] = set()
-    waiting: dict[Path, list[str]] = defaultdict(list)
+    waiting: dict[Path, list[bytes]] = defaultdict(list)
     num_bytes = 0
 
     def write_waiting() -> None:
         for path, lines in waiting.items():
-            with path.open("a", encoding="utf-8") as file:
+            with path.open("ab") as file:
                 file.writelines(lines)
         waiting.clear()
 
@@ -72,7 +71,7 @@ def _spill(records: Iterable[Record], folder: Path) -> tuple[dict[int, Path], se
         check_record(record)
         student = record["student"]
         optional |= {name for name in KIND.optional_columns if record.get(name) is not None}
-        line = json.dumps(record, allow_nan=False) + "\n"
+        line = to_line(record)
         waiting[files.setdefault(student, folder / f"{student}.jsonl")].append(line)
         num_bytes += len(line)
         if num_bytes >= _BUFFER_BYTES:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from peerkd.config.sweep import TransferSet
 from peerkd.results import arrow
+from peerkd.results.journal import CHECKSUM
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, LEARNING_RATE, TRIALS_SCHEMA
 from peerkd.results.splits import SCOPES, SPLITS
 
@@ -115,13 +116,13 @@ def check_record(row: Record) -> None:
     """Refuse a mapping that is no record of a trial.
 
     Raises:
-        ValueError: If it has other keys than ``RECORD_COLUMNS``, lacks one other than the learning rate and those of
-            ``BY_EPOCH_COLUMNS``, or lacks a required value.
+        ValueError: If it has other keys than ``RECORD_COLUMNS`` and the checksum of a journal, lacks one other than the
+            learning rate and those of ``BY_EPOCH_COLUMNS``, or lacks a required value.
     """
     expected = set(RECORD_COLUMNS)
     empty = {name for name in _REQUIRED_COLUMNS if row.get(name) is None}
     lacking = expected - _BY_EPOCH - _OPTIONAL - row.keys() | empty
-    for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected)):
+    for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected - {CHECKSUM})):
         if names:
             raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")
 

@@ -2,7 +2,7 @@
 
 A worker that takes a shard leaves a claim there, and shows that it lives by a beat every ten seconds. The claims of a
 worker whose beat another has not seen change for 45 seconds, by that one's own clock, are void: its shards are free
-again. None of these files is ever deleted and no clocks are compared. Two workers that claim a shard at once see each
+again. Claims and beats are never deleted, and no clocks are compared. Two workers that claim a shard at once see each
 other, and one lets go; where they do not, both do it, which costs time and changes no number.
 """
 
@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from peerkd.artifacts.store import Workspace
+from peerkd.durable import replace_whole
+from peerkd.errors import ArtifactCorruptError
 from peerkd.launch.worker import Worker
 
 BEAT_SECONDS: Final = 10.0
@@ -51,7 +53,7 @@ class _Beat(NamedTuple):
 
 
 class Board:
-    """Claims, as one worker sees them. Only ``beat`` may be called by another thread."""
+    """Claims, as one worker sees them. Only ``beat`` and ``finish`` may be called by other threads."""
 
     def __init__(
         self,
@@ -131,9 +133,15 @@ class Board:
         return None
 
     def finish(self, shard: Shard) -> None:
-        """Tell that a shard is done: what it leaves is durable."""
-        self._write(f"{_DONE}{shard.name}", "", writing="claim")
+        """Tell that a shard is done: what it leaves is durable. May be called by another thread, by one at a time."""
+        self._write(f"{_DONE}{shard.name}", "", writing="done")
         self.done.add(shard.name)
+
+    def reopen(self, shard: Shard) -> None:
+        """Take back that a shard is done, so that it can be claimed once more."""
+        self._workspace.discard(f"{_DONE}{shard.name}")
+        self.done.discard(shard.name)
+        self._mine.discard(shard.name)
 
     def _undone(self) -> Iterator[Shard]:
         return (shard for batch in self._batches for shard in batch if shard.name not in self.done)
@@ -169,8 +177,12 @@ class Board:
         return shard
 
     def _write(self, name: str, text: str, *, writing: str) -> None:
-        """Write a file that others see whole or not at all."""
-        write_whole(self._workspace, name, text, partial=f"{SCRATCH}{self.life}.{writing}")
+        """Write a file that others see whole or not at all. After a power cut without it, work is found or repeated."""
+        path, partial = self._workspace.folder / name, self._workspace.folder / f"{SCRATCH}{self.life}.{writing}"
+        partial.write_text(text, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(path)
+        self._workspace.save(name, is_replaceable=True)
 
 
 def _rank(life: str) -> tuple[str, str]:
@@ -178,12 +190,20 @@ def _rank(life: str) -> tuple[str, str]:
     return index, life
 
 
-def write_whole(workspace: Workspace, name: str, text: str, *, partial: str) -> None:
-    """Write and save a file that others see whole or not at all; ``partial`` names it until then."""
+def load_if_whole(workspace: Workspace, name: str) -> bool:
+    """Bring a saved file into the folder; return False also where the store finds that what it holds is damaged."""
+    try:
+        return workspace.load(name)
+    except ArtifactCorruptError:
+        return False
+
+
+def write_whole(workspace: Workspace, name: str, content: bytes, *, partial: str) -> None:
+    """Write and save a file that others, and a power cut, leave whole or not at all; ``partial`` names it before."""
     path = workspace.folder / name
-    (workspace.folder / partial).write_text(text, encoding="utf-8")
+    (workspace.folder / partial).write_bytes(content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    (workspace.folder / partial).replace(path)
+    replace_whole(workspace.folder / partial, path)
     workspace.save(name)
 
 

@@ -3,6 +3,9 @@
 What a shard has done is in journals in the workspace, one for each worker that was ever at it, so that no two write to
 the same file. A journal is saved every second or two; a training in progress saves its checkpoint twice a minute. So
 whoever takes over a shard goes on from the last of these, here or on another machine.
+
+Nothing is taken on trust that an earlier attempt left. A record counts if its line proves itself and the files that it
+tells of are what they were; what is missing is done again, even in a shard that was marked as done.
 """
 
 import os
@@ -15,18 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from peerkd.artifacts.store import Workspace
+from peerkd.artifacts.store import Workspace, file_sha256
+from peerkd.durable import sync_file
 from peerkd.errors import ArtifactCorruptError, PeerKDError
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
-from peerkd.results.journal import Journal, open_journal, read_journal
-from peerkd.stages.shards import BEAT_SECONDS, SCRATCH, Board, Shard
+from peerkd.results.journal import CHECKSUM, Journal, open_journal, read_journal
+from peerkd.stages.shards import BEAT_SECONDS, SCRATCH, Board, Shard, load_if_whole
+from peerkd.training.seals import is_whole
 
 _JOURNALS: Final = f"{SCRATCH}journals/"
 _CHECKPOINTS: Final = f"{SCRATCH}checkpoints/"
 _SAVE_SECONDS: Final = 1.5
 _CHECKPOINT_SECONDS: Final = 30.0
+_FILES: Final = "files"
+"""Key of a journal's line for the SHA-256 of each file that the record tells of."""
+
 
 Record = Mapping[str, Any]
 
@@ -47,7 +55,7 @@ class Work:
     """What remains of a shard's tasks, given the identities of the records that are there."""
 
     found: Callable[[int], None]
-    """Told the number of records that were there before."""
+    """Told the number of records that were there before; a negative number takes back what turned out damaged."""
 
     followed: Callable[[int], None]
     """Told the number of records that others have made meanwhile."""
@@ -92,7 +100,15 @@ class Sharing:
         self._shards = {shard.name: shard for shard in work.shards}
         self._is_published = is_published
         self._held: dict[str, Held] = {}
+        self._finished: list[Held] = []
+        """Shards whose last record is written, and that are marked as done when that is durable."""
+
+        self._settling = threading.Lock()
+        self._whole: set[str] = set()
+        """Shards that are known to have all their records: they were counted, or made here."""
+
         self._told: set[str] = set()
+        self._told_damaged: set[str] = set()
         self._waits = False
         self._failure: Exception | None = None
 
@@ -110,11 +126,15 @@ class Sharing:
             held = self._take()
             if held:
                 yield from ((held, task) for task in held.tasks)
-            elif not may_grow and self._is_over():
-                break
-            else:
-                self._wait(not self._held)
-                yield None
+                continue
+            if not self._held:
+                self._settle()
+            if not may_grow and self._is_over():
+                others = [shard for name, shard in self._shards.items() if name not in self._held]
+                if not self._worker.leads or self.is_done(others):
+                    break
+            self._wait(not self._held)
+            yield None
         self._wait(False)
 
     @property
@@ -129,14 +149,24 @@ class Sharing:
         self._tell_of_earlier(shard.name for shard in shards)
 
     def is_done(self, shards: Iterable[Shard]) -> bool:
-        """Return whether all of these are done, as far as is known."""
-        return all(shard.name in self._board.done for shard in shards)
+        """Return whether all of these are done, as far as is known. One that lacks records is so no more."""
+        lacking = [shard for shard in shards if not self._is_whole(shard)]
+        return not lacking
 
-    def append(self, held: Held, record: Record, *names: str) -> None:
-        """Keep a record, after the files that it tells of; with the last record of a shard, the shard is done."""
+    def append(self, held: Held, record: Record, *names: str, replaceable: Iterable[str] = ()) -> None:
+        """Keep a record, after the files that it tells of; with the last record of a shard, the shard is done.
+
+        Args:
+            held: The shard.
+            record: Any but the keys ``checksum`` and ``files``.
+            names: Files without which the record is worth nothing.
+            replaceable: Files that the work can do without.
+        """
         self._check()
+        self._workspace.save(*replaceable, is_replaceable=True)
         self._workspace.save(*names)
-        held.journal.append(record)
+        files = {name: file_sha256(self._workspace.folder / name) for name in names}
+        held.journal.append({**record, _FILES: files} if files else record)
         held.is_saved = False
         held.num_records += 1
         if held.num_records == held.shard.num_records:
@@ -149,7 +179,7 @@ class Sharing:
             shards: Those to look at. None: all.
 
         Raises:
-            ArtifactCorruptError: If some are missing; it is told after what is there of their shard.
+            ArtifactCorruptError: If some have gone missing; it is told after what is there of their shard.
         """
         if not self._worker.is_alone:
             self._board.look()
@@ -163,7 +193,7 @@ class Sharing:
             if len(seen) != shard.num_records:
                 raise ArtifactCorruptError(
                     f"The journals of part {shard.name} of {self._work.stage} must have {shard.num_records} records, "
-                    f"got {len(seen)}."
+                    f"got {len(seen)}: give the same command again, and the rest is done."
                 )
 
     def checkpoint(self, shard: str) -> Path:
@@ -184,6 +214,7 @@ class Sharing:
                 recorder.checkpoint_saved()
             if everything or time.monotonic() - held.checkpoint_saved_at >= _CHECKPOINT_SECONDS:
                 self._save_checkpoint(held)
+        self._settle()
 
     def keep_doing(self, work: Callable[[], None], *, every_seconds: float, until: threading.Event) -> threading.Thread:
         """Do something again and again in a thread; should it fail, the worker is told when it next comes by."""
@@ -192,7 +223,7 @@ class Sharing:
             try:
                 while not until.wait(every_seconds):
                     work()
-            except (PeerKDError, ValueError, OSError) as error:
+            except Exception as error:
                 self._failure = error
 
         thread = threading.Thread(target=repeat, daemon=True)
@@ -233,30 +264,105 @@ class Sharing:
         held.tasks = self._work.left(shard.tasks, known)
         self._told.add(shard.name)
         self._work.found(len(known))
-        live, saved = self.checkpoint(shard.name), f"{_CHECKPOINTS}{shard.name}.safetensors"
-        if not live.exists() and saved in self._board.names and self._workspace.load(saved):
-            # By hand, so that what is saved never changes while it is read.
-            shutil.copyfile(self._workspace.folder / saved, live)
+        self._find_checkpoint(shard)
         return held
 
+    def _find_checkpoint(self, shard: Shard) -> None:
+        """Put the last whole checkpoint of a shard, if any, where the training goes on from it."""
+        live, saved = self.checkpoint(shard.name), f"{_CHECKPOINTS}{shard.name}.safetensors"
+        if is_whole(live):
+            return
+        was_damaged = live.exists()
+        live.unlink(missing_ok=True)
+        if saved in self._board.names:
+            if load_if_whole(self._workspace, saved) and is_whole(self._workspace.folder / saved):
+                # By hand, so that what is saved never changes while it is read.
+                shutil.copyfile(self._workspace.folder / saved, live)
+            else:
+                was_damaged = True
+        if was_damaged:
+            where = "an earlier checkpoint" if live.exists() else "its beginning"
+            say(self._work.stage, f"the checkpoint of {shard.name} is damaged: its training goes on from {where}")
+
     def _load(self, shard: Shard) -> Iterator[Record]:
+        """Yield the records of a shard that prove themselves, and say it if some do not."""
         journals = f"{_JOURNALS}{shard.name}/"
         own = f"{journals}{self._board.life}.jsonl"
         # Our own is here as we wrote it, though nobody may have looked since.
         is_ours = (self._workspace.folder / own).exists()
         others = (name for name in self._board.names if name.startswith(journals) and name != own)
         for name in sorted([*others, own] if is_ours else others):
-            if name == own or self._workspace.load(name):
-                yield from read_journal(self._workspace.folder / name)
+            if name != own and not load_if_whole(self._workspace, name):
+                self._tell_damaged(name, "the journal")
+                continue
+            damaged: list[int] = []
+            for record in read_journal(self._workspace.folder / name, tell_damaged=damaged.append):
+                del record[CHECKSUM]
+                lost = [file for file, digest in record.pop(_FILES, {}).items() if not self._has(file, digest)]
+                if lost:
+                    self._tell_damaged(name, lost[0])
+                else:
+                    yield record
+            if damaged:
+                self._tell_damaged(
+                    name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1))
+                )
+
+    def _has(self, name: str, digest: str) -> bool:
+        """Return whether a file that a record tells of is what it was, as far as this machine can tell."""
+        path = self._workspace.folder / name
+        return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
+
+    def _tell_damaged(self, journal_name: str, what: str) -> None:
+        if journal_name not in self._told_damaged:
+            self._told_damaged.add(journal_name)
+            say(self._work.stage, f"{journal_name}: {what} is damaged or missing; what it told of is done again")
+
+    def _is_whole(self, shard: Shard) -> bool:
+        """Return whether a shard is done with all its records; if it was only said to be, take that back."""
+        if shard.name in self._whole:
+            return True
+        if shard.name not in self._board.done:
+            return False
+        num_records = self._count(shard)
+        if num_records < shard.num_records:
+            # A listing may have been from before the last journal.
+            self._board.look()
+            num_records = self._count(shard)
+        if num_records >= shard.num_records:
+            self._whole.add(shard.name)
+            return True
+        missing = shard.num_records - num_records
+        say(
+            self._work.stage, f"part {shard.name} was marked as done and lacks {missing:,} records: they are made again"
+        )
+        self._board.reopen(shard)
+        if shard.name in self._told:
+            self._told.remove(shard.name)
+            self._work.found(-shard.num_records)
+        return False
+
+    def _count(self, shard: Shard) -> int:
+        return len({self._work.identity(record) for record in self._load(shard)})
 
     def _finish(self, held: Held) -> None:
-        if held.journal.num_records:
-            self._workspace.save(held.journal_name)
-        self._board.finish(held.shard)
-        self._held.pop(held.shard.name, None)
         held.close()
-        for path in (self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)):
-            path.unlink(missing_ok=True)
+        self._whole.add(held.shard.name)
+        self._finished.append(held)
+        self._held.pop(held.shard.name, None)
+
+    def _settle(self) -> None:
+        """Mark finished shards as done, after their journals are durable."""
+        with self._settling:
+            finished = list(self._finished)
+            for held in finished:
+                if held.journal.num_records:
+                    self._workspace.save(held.journal_name)
+            for held in finished:
+                self._board.finish(held.shard)
+                for path in (self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)):
+                    path.unlink(missing_ok=True)
+            del self._finished[: len(finished)]
 
     def _save_checkpoint(self, held: Held) -> None:
         live, saved = self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)
@@ -269,6 +375,7 @@ class Sharing:
             partial = saved.with_suffix(".linking")
             partial.unlink(missing_ok=True)
             os.link(live, partial)
+            sync_file(partial)
             partial.replace(saved)
             self._workspace.save(f"{_CHECKPOINTS}{saved.name}")
             recorder.checkpoint_saved()
@@ -325,6 +432,8 @@ def share(workspace: Workspace, work: Work, worker: Worker, *, is_published: Cal
         leaving.set()
         for thread in threads:
             thread.join()
-        with suppress(PeerKDError):
+        # What cannot be saved now is done again: it must not hide why this ends.
+        with suppress(PeerKDError, OSError):
             sharing.save(everything=True)
-        sharing.close()
+        with suppress(OSError):
+            sharing.close()

@@ -9,14 +9,26 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from peerkd.errors import ArtifactCorruptError
+from peerkd.training.seals import SEAL, UNSEALED, seal
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named tensors and a few words; the file appears whole or not at all."""
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, *, is_sealed: bool = False
+) -> None:
+    """Write named tensors and a few words; the file appears whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: By name.
+        metadata: The words.
+        is_sealed: Whether the file proves itself by ``peerkd.training.seals.is_whole``, as a checkpoint does that
+            nothing else vouches for.
+    """
     partial = path.with_suffix(".writing")
-    save_file(
-        {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, partial, dict(metadata or {})
-    )
+    words = dict(metadata or {}) | ({SEAL: UNSEALED} if is_sealed else {})
+    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, partial, words)
+    if is_sealed:
+        seal(partial)
     partial.replace(path)
 
 

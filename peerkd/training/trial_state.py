@@ -29,10 +29,11 @@ def state_path(folder: Path, trial: Trial, *, num_epochs: int) -> Path:
 
 
 def save_state(path: Path, state: TrialState) -> None:
-    """Write a state; the file appears whole or not at all."""
+    """Write a state, sealed; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
-    save_tensors(path, weights | {f"{_MOMENTUM}{name}": tensor for name, tensor in state.momenta.items()})
+    momenta = {f"{_MOMENTUM}{name}": tensor for name, tensor in state.momenta.items()}
+    save_tensors(path, weights | momenta, is_sealed=True)
 
 
 def load_state(path: Path) -> TrialState:

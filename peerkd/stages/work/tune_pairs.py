@@ -188,7 +188,7 @@ def _distill(setup: _Setup, sharing: Sharing, course: Course, tally: _Tally) -> 
                 say(NAME, record.text)
             told.add(record.kind)
             continue
-        sharing.append(held, record, *course.state_to_keep(record))
+        sharing.append(held, record, replaceable=course.state_to_keep(record))
         tally.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])
 

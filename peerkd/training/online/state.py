@@ -53,7 +53,7 @@ class TrainingState:
         self.sums = torch.zeros(0)
 
     def save(self, path: Path, *, sums_of_processes: Tensor | None = None) -> None:
-        """Write the file; it appears whole or not at all.
+        """Write the file, sealed; it appears whole or not at all.
 
         Args:
             path: The file.
@@ -74,7 +74,7 @@ class TrainingState:
             "seconds": self.seconds,
             "history": self.history,
         }
-        save_tensors(path, tensors, {"progress": json.dumps(progress)})
+        save_tensors(path, tensors, {"progress": json.dumps(progress)}, is_sealed=True)
 
     def restore(self, path: Path, *, rank: int = 0) -> None:
         """Become what ``save`` wrote.

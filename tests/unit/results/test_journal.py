@@ -10,7 +10,7 @@ import pytest
 
 from peerkd.errors import ArtifactCorruptError
 from peerkd.results import journal as journal_module
-from peerkd.results.journal import open_journal, read_journal
+from peerkd.results.journal import CHECKSUM, from_line, open_journal, read_journal, to_line
 
 RECORDS: list[dict[str, Any]] = [
     {"peer": 0, "accuracy": 0.1 + 0.2},
@@ -28,9 +28,14 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a journal without their checksums."""
+    return [{name: value for name, value in each.items() if name != CHECKSUM} for each in read_journal(path)]
+
+
 def records(path: Path) -> list[dict[str, Any]]:
     with open_journal(path) as journal:
-        found = list(read_journal(path))
+        found = read(path)
         assert journal.num_records == len(found)
     return found
 
@@ -72,7 +77,7 @@ def test_a_line_in_the_middle_that_is_no_record_is_refused(path: Path, line: byt
     path.write_bytes(content)
     with pytest.raises(ArtifactCorruptError) as caught:
         records(path)
-    assert str(caught.value) == f"{path}: line 2 must be a record, got {line!r}."
+    assert str(caught.value) == f"{path}: line 2 must be a record with its checksum, got {line!r}."
     assert path.read_bytes() == content
 
 
@@ -87,7 +92,7 @@ def test_a_value_that_json_has_not_is_refused_before_anything_is_written(path: P
 def test_a_record_is_on_disk_when_append_returns(path: Path) -> None:
     with open_journal(path) as journal:
         journal.append({"peer": 3})
-        assert json.loads(path.read_bytes().splitlines()[-1]) == {"peer": 3}
+        assert json.loads(path.read_bytes().splitlines()[-1])["peer"] == 3
 
 
 def test_appended_records_survive_a_kill(tmp_path: Path) -> None:
@@ -112,16 +117,55 @@ def test_a_journal_that_is_being_written_is_read_up_to_its_last_whole_line_and_l
     with path.open("ab") as file:
         file.write(b'{"peer": 3, "acc')
     before = path.read_bytes()
-    assert list(read_journal(path)) == RECORDS
+    assert read(path) == RECORDS
     assert path.read_bytes() == before
 
 
 def test_a_damaged_line_is_told_by_whoever_only_reads(path: Path) -> None:
     path.write_bytes(b"[1]\n" + path.read_bytes())
-    with pytest.raises(ArtifactCorruptError, match="line 1 must be a record"):
+    with pytest.raises(ArtifactCorruptError, match="line 1 must be a record with its checksum"):
         list(read_journal(path))
 
 
 def test_a_line_that_is_finished_while_it_is_read_is_not_taken_for_two(path: Path) -> None:
-    lines = [b'{"peer": 0}\n', b'{"pe', b'er": 1}\n']
-    assert list(journal_module._records(lines, path)) == [{"peer": 0}]
+    first, second = to_line({"peer": 0}), to_line({"peer": 1})
+    lines = [first, second[:30], second[30:]]
+    assert [each["peer"] for each in journal_module._records(lines, path, None)] == [0]
+
+
+def test_no_flipped_bit_of_a_line_leaves_a_record(path: Path) -> None:
+    line = path.read_bytes().splitlines(keepends=True)[1]
+    for position in range(8 * (len(line) - 1)):
+        flipped = bytearray(line)
+        flipped[position // 8] ^= 1 << position % 8
+        assert from_line(bytes(flipped)) is None, f"bit {position}"
+    assert from_line(line) is not None
+
+
+@pytest.mark.parametrize(("before", "after"), [("11.1", "17.1"), ("0.5", "0.25"), ("1, 2", "2, 1"), ("}", ', "b": 1}')])
+def test_a_value_that_was_changed_by_hand_leaves_no_record(before: str, after: str) -> None:
+    line = to_line({"a": [11.1, 0.5, 1, 2]}).decode()
+    assert before in line
+    assert from_line(line.replace(before, after).encode()) is None
+
+
+def test_damaged_lines_are_left_out_and_told_where_somebody_asks(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1].replace(b"nothing", b"something") + b"\0" * 40 + b"\n" + lines[2])
+    damaged: list[int] = []
+    assert [each["peer"] for each in read_journal(path, tell_damaged=damaged.append)] == [0, 2]
+    assert damaged == [2, 3]
+
+
+def test_a_line_of_an_earlier_version_without_a_checksum_does_not_count() -> None:
+    assert from_line(b'{"peer": 0}\n') is None
+
+
+def test_a_record_that_was_read_can_be_written_again(path: Path) -> None:
+    assert b"".join(to_line(record) for record in read_journal(path)) == path.read_bytes()
+
+
+def test_a_record_of_nothing_has_a_line() -> None:
+    record = from_line(to_line({}))
+    assert record is not None
+    assert record.keys() == {CHECKSUM}

@@ -29,7 +29,7 @@ class RemoteWorkspace:
     def __init__(self, folder: Path, remote: Remote) -> None:
         self.folder, self._remote = folder, remote
 
-    def save(self, *names: str) -> None:
+    def save(self, *names: str, is_replaceable: bool = False) -> None:
         for name in names:
             self._remote.before_save(name)
             self._remote.files[name] = (self.folder / name).read_bytes()

@@ -1,5 +1,6 @@
 """One worker's part of a stage, driven by hand: tasks are numbers, records say which number and who did it."""
 
+import json
 import threading
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ from peerkd.launch.worker import Worker
 from peerkd.stages import sharing as sharing_module
 from peerkd.stages.shards import cut
 from peerkd.stages.sharing import Work, share
+from peerkd.training.seals import SEAL, UNSEALED, seal
 
 TASKS = list(range(8))
 
@@ -42,6 +44,14 @@ def worker(remote, index=0, num_workers=1, *, max_shards=4, counts=None, publish
     workspace = remote.workspace(name or f"worker-{index}")
     with share(workspace, work, me, is_published=published) as sharing:
         yield sharing
+
+
+def write_checkpoint(path, content):
+    """Write what a training leaves: a header whose length comes first, and a body."""
+    header = json.dumps({"__metadata__": {SEAL: UNSEALED}}, separators=(",", ":")).encode()
+    path.with_suffix(".new").write_bytes(len(header).to_bytes(8, "little") + header + content)
+    seal(path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
 
 
 def do(sharing, num=99, by="me"):
@@ -110,9 +120,151 @@ def test_records_that_are_missing_are_not_passed_over(remote):
         del remote.files[name]
     with (
         worker(remote) as sharing,
-        pytest.raises(ArtifactCorruptError, match=r"^The journals of part 0002 of count must have 2 records, got 0\.$"),
+        pytest.raises(
+            ArtifactCorruptError, match=r"^The journals of part 0002 of count must have 2 records, got 0: give"
+        ),
     ):
         list(sharing.records())
+
+
+def journal_of(remote, shard):
+    (name,) = [name for name in remote.files if name.startswith(f"scratch/journals/{shard}/")]
+    return name
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (lambda content: content[:-9], [5]),
+        (lambda content: content[: len(content) // 3], [4, 5]),
+        (lambda content: content.replace(b'"task": 4', b'"task": 9'), [4]),
+        (lambda content: b"\0" * len(content), [4, 5]),
+        (lambda content: b"", [4, 5]),
+        (None, [4, 5]),
+    ],
+)
+def test_what_a_shard_lacks_is_done_again_though_it_was_marked_as_done(remote, capsys, damage, again):
+    with worker(remote) as sharing:
+        do(sharing, by="early")
+    name = journal_of(remote, "0002")
+    if damage is None:
+        del remote.files[name]
+    else:
+        remote.files[name] = damage(remote.files[name])
+    counts = Counts()
+    with worker(remote, counts=counts) as sharing:
+        tasks = sharing.tasks()
+        assert next(tasks) is None
+        for held, number in tasks:
+            sharing.append(held, {"task": number, "by": "late"})
+        assert {record["task"]: record["by"] for record in sharing.records()} == {
+            task: "late" if task in again else "early" for task in TASKS
+        }
+    assert counts.found + len(again) == len(TASKS)
+    said = capsys.readouterr().out
+    assert f"part 0002 was marked as done and lacks {len(again)} records: they are made again" in said
+    with worker(remote) as sharing:
+        assert list(sharing.tasks()) == []
+
+
+def test_a_damaged_line_is_said_once_and_what_it_told_of_is_done_again(remote, capsys):
+    with worker(remote) as sharing:
+        do(sharing, 3, by="early")
+    name = journal_of(remote, "0000")
+    remote.files[name] = remote.files[name].replace(b"early", b"later", 1)
+    del remote.files["scratch/done/0000"]
+    with worker(remote) as sharing:
+        assert do(sharing) == [0, 3, 4, 5, 6, 7]
+    told = f"peerkd | count: {name}: line 1 is damaged or missing; what it told of is done again\n"
+    assert capsys.readouterr().out.count(told) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"weighty", None])
+def test_a_record_whose_file_is_damaged_or_gone_is_made_again(remote, tmp_path, content):
+    def attempt(*, damages):
+        done = []
+        with worker(remote, max_shards=8, name="one machine") as sharing:
+            path = sharing.checkpoint("x").parents[1] / "weights"
+            for held, number in (task for task in sharing.tasks() if task):
+                done.append(number)
+                path.write_bytes(b"weights")
+                sharing.append(held, {"task": number}, *(["weights"] if number == 3 else []))
+            assert "files" not in list(sharing.records())[3]
+            kept = path.read_bytes()
+        if damages:
+            remote.files.pop("weights")
+        return done, kept
+
+    assert attempt(damages=content is None) == (TASKS, b"weights")
+    real = remote.workspace
+
+    def workspace_with_files(name):
+        workspace = real(name)
+        if content is not None:
+            (workspace.folder / "weights").write_bytes(content)
+        return workspace
+
+    remote.workspace = workspace_with_files
+    assert attempt(damages=False) == ([3], b"weights")
+
+
+def test_a_worker_that_follows_leaves_it_to_the_first_to_look_for_what_is_missing(remote):
+    with worker(remote) as sharing:
+        do(sharing)
+    del remote.files[journal_of(remote, "0002")]
+    with worker(remote, 1, 2) as second:
+        assert list(second.tasks()) == []
+    assert "scratch/done/0002" in remote.files
+
+
+def test_a_shard_is_marked_as_done_when_its_journal_is_durable(remote):
+    saved = []
+    with worker(remote) as sharing:
+        tasks = sharing.tasks()
+        for _ in range(2):
+            held, number = next(tasks)
+            sharing.append(held, {"task": number})
+        remote.before_save = saved.append
+        assert sharing.is_done([held.shard])
+        assert "scratch/done/0000" not in remote.files
+        sharing.save()
+        assert saved == [journal_of(remote, "0000"), "scratch/done/0000"]
+
+
+@pytest.mark.parametrize(
+    ("live", "saved", "found", "said"),
+    [
+        ("whole", "older", b"whole", ""),
+        ("damaged", "older", b"older", "the checkpoint of 0000 is damaged: its training goes on from an earlier"),
+        ("damaged", "damaged", None, "the checkpoint of 0000 is damaged: its training goes on from its beginning"),
+        (None, "damaged", None, "the checkpoint of 0000 is damaged: its training goes on from its beginning"),
+        (None, "older", b"older", ""),
+    ],
+)
+def test_a_training_goes_on_from_its_last_checkpoint_that_is_whole(remote, tmp_path, capsys, live, saved, found, said):
+    def write(path, kind):
+        if kind:
+            write_checkpoint(path, kind.encode())
+        if kind == "damaged":
+            path.write_bytes(path.read_bytes()[:-1])
+        return path
+
+    real = remote.workspace
+
+    def workspace_with_checkpoints(name):
+        workspace = real(name)
+        write(workspace.folder / "scratch/0000.safetensors", live)
+        content = write(tmp_path / "saved", saved).read_bytes()
+        remote.files["scratch/checkpoints/0000.safetensors"] = content
+        return workspace
+
+    remote.workspace = workspace_with_checkpoints
+    with worker(remote) as sharing:
+        next(sharing.tasks())
+        path = sharing.checkpoint("0000")
+        assert (path.read_bytes()[-5:] if path.exists() else None) == found
+    out = capsys.readouterr().out
+    assert said in out if said else "damaged" not in out
 
 
 def test_a_record_that_two_workers_made_counts_once(remote):
@@ -140,6 +292,7 @@ def test_the_first_worker_waits_for_the_others_without_blocking_and_others_do_no
         assert [next(waiting), next(waiting)] == [None, None]
         for shard, task in [*held, next(theirs)]:
             second.append(shard, {"task": task, "by": "second"})
+        second.save()
         assert list(waiting) == []
         assert list(theirs) == []
         assert len(list(first.records())) == 8
@@ -166,13 +319,13 @@ def test_a_lost_workers_shard_goes_on_from_its_records_and_its_checkpoint(remote
     with worker(remote, 1, 2) as lost:
         held, task = next(lost.tasks())
         lost.append(held, {"task": task, "by": "lost"})
-        lost.checkpoint(held.shard.name).write_bytes(b"half")
+        write_checkpoint(lost.checkpoint(held.shard.name), b"half")
     with worker(remote, 0, 2) as first:
         first._board._stale_seconds = -1.0
         tasks = first.tasks()
         order = [next(tasks) for _ in range(5)]
         assert [number for _, number in order] == [0, 1, 4, 5, 3]
-        assert first.checkpoint("0001").read_bytes() == b"half"
+        assert first.checkpoint("0001").read_bytes().endswith(b"half")
         assert not first.checkpoint("0000").exists()
 
 
@@ -193,6 +346,7 @@ def test_a_journal_is_saved_every_second_or_two_and_a_checkpoint_when_it_is_new(
         assert remote.files["scratch/checkpoints/0000.safetensors"] == b"another"
         held, task = next(tasks)
         sharing.append(held, {"task": task})
+        sharing.save()
         assert not sharing.checkpoint("0000").exists()
 
 
@@ -203,6 +357,7 @@ def test_files_are_saved_before_the_record_that_tells_of_them(remote):
         (sharing.checkpoint("x").parents[1] / "weights").write_bytes(b"1")
         held, task = next(sharing.tasks())
         sharing.append(held, {"task": task}, "weights")
+        sharing.save()
     assert saved[0] == "weights"
     assert saved[1].startswith("scratch/journals/0000/")
     assert saved[2] == "scratch/done/0000"

@@ -9,14 +9,16 @@ from peerkd.artifacts.store import Workspace
 from peerkd.metrics.progress import say
 from peerkd.results.objective import Objective
 from peerkd.results.schema import BY_EPOCH_COLUMNS
-from peerkd.stages.shards import SCRATCH, Shard, write_whole
+from peerkd.stages.shards import SCRATCH, Shard, load_if_whole, write_whole
 from peerkd.stages.sharing import Record, Sharing
+from peerkd.stages.tune_pairs import NAME
 from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards_of
 from peerkd.stages.work.tuning.shown import joined, seen_at_best, seen_at_end
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.study import Study
 from peerkd.training.inputs import Leg, LegsTogether, state_name
 from peerkd.training.plan import Setting, Trial, record_identity
+from peerkd.training.seals import is_whole
 from peerkd.tuning.seen import Seen
 from peerkd.tuning.space import Space
 
@@ -34,6 +36,9 @@ class Course:
     def __init__(self, workspace: Workspace, space: Space, *, leads: bool) -> None:
         self._workspace, self._space, self._leads = workspace, space, leads
         self._progress = Progress()
+        self._damaged: set[str] = set()
+        """Rounds that cannot be read, which was said."""
+
         self._superseded: list[list[str]] = []
         self.rounds: list[Round] = []
         self.shards: list[Sequence[Shard]] = []
@@ -61,11 +66,16 @@ class Course:
         return not self.is_over
 
     def read(self, sharing: Sharing) -> Round | None:
-        """Return the next round, if somebody has planned it."""
+        """Return the next round, if somebody has planned it and the file is whole."""
         name = round_name(len(self.rounds))
-        if name not in sharing.names or not self._workspace.load(name):
+        if name not in sharing.names:
             return None
-        return Round.from_json((self._workspace.folder / name).read_text(encoding="utf-8"), name=name)
+        is_there = load_if_whole(self._workspace, name)
+        made = Round.from_line((self._workspace.folder / name).read_bytes()) if is_there else None
+        if made is None and name not in self._damaged:
+            self._damaged.add(name)
+            say(NAME, f"{name} is damaged: the round is planned once more")
+        return made
 
     def add(self, made: Round, sharing: Sharing) -> None:
         """Have the trials of the next round done, and delete the states that no trial can go on from any more."""
@@ -85,7 +95,7 @@ class Course:
             self._discard(self._superseded[-1 - _MARGIN])
 
     def left(self, tasks: Sequence[LegsTogether], done: set[Any]) -> Iterator[LegsTogether]:
-        """Yield what remains of tasks. A trial whose state is nowhere begins anew, and ends in the same."""
+        """Yield what remains of tasks. A trial without a whole state begins anew, and ends in the same."""
         for task in tasks:
             ready, lost = [], []
             for leg in task.legs:
@@ -98,10 +108,11 @@ class Course:
                     yield LegsTogether(legs=tuple(legs))
 
     def _has_state(self, trial: Trial, num_epochs: int) -> bool:
-        return self._workspace.load(_state(trial, num_epochs=num_epochs))
+        name = _state(trial, num_epochs=num_epochs)
+        return load_if_whole(self._workspace, name) and is_whole(self._workspace.folder / name)
 
     def state_to_keep(self, record: Record) -> list[str]:
-        """Return the file that must be durable before this record is; a whole trial leaves none."""
+        """Return the file that later epochs of the trial go on from; a trial that is at its end leaves none."""
         name = _state(_trial(record), num_epochs=record["epochs"])
         if record["epochs"] < self._space.num_epochs:
             return [name]
@@ -213,7 +224,7 @@ class LeadCourse:
         else:
             planned = self.study.plan(seconds=seconds)
         if planned:
-            write_whole(self._workspace, planned.name, planned.to_json(), partial=f"{SCRATCH}round.writing")
+            write_whole(self._workspace, planned.name, planned.to_line(), partial=f"{SCRATCH}round.writing")
         return planned
 
     def _seconds(self) -> float:

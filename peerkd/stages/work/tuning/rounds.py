@@ -1,13 +1,12 @@
 """Rounds of a tuned study: what is done in one, as a file that is the truth for every later life, and as shards."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal
 
-from peerkd.errors import ArtifactCorruptError
+from peerkd.results import journal
 from peerkd.stages.shards import SCRATCH, Shard, cut
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.training.inputs import Leg, LegsTogether
@@ -48,9 +47,9 @@ class Round:
         """Name of its file in the workspace."""
         return round_name(self.number)
 
-    def to_json(self) -> str:
-        """Return the text that ``from_json`` reads."""
-        return json.dumps(
+    def to_line(self) -> bytes:
+        """Return the text that ``from_line`` reads: a line of a journal, with its checksum."""
+        return journal.to_line(
             {
                 "number": self.number,
                 "phase": self.phase,
@@ -61,17 +60,13 @@ class Round:
         )
 
     @classmethod
-    def from_json(cls, text: str, *, name: str) -> "Round":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ArtifactCorruptError: If the text is no round.
-        """
-        try:
-            values = json.loads(text)
-            return cls(**{**values, "asks": tuple(Ask(*ask) for ask in values["asks"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactCorruptError(f"{name} must be a round of a study, got {text[:80]!r}.") from error
+    def from_line(cls, line: bytes) -> "Round | None":
+        """Return the round that ``to_line`` wrote, or None if the line is damaged."""
+        values = journal.from_line(line)
+        if values is None:
+            return None
+        del values[journal.CHECKSUM]
+        return cls(**{**values, "asks": tuple(Ask(*ask) for ask in values["asks"])})
 
 
 def round_name(number: int) -> str:

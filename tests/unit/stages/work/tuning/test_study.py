@@ -253,7 +253,7 @@ def test_a_round_is_a_twentieth_of_what_can_be_afforded(num_affordable, size):
 
 def test_a_round_comes_back_from_its_file():
     made = Round(number=3, phase="search", asks=(Ask(1, 2, 3),), seconds=1.5)
-    assert Round.from_json(made.to_json(), name=made.name) == made
+    assert Round.from_line(made.to_line()) == made
     assert made.name == "scratch/rounds/0003.json"
 
 
