@@ -12,6 +12,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import load
 from peerkd.data.sources.sizes import SourceSize, source_size
+from peerkd.stages.dataset import pixel_rules, say_reading, say_remarks
 from peerkd.training.forecast import Forecast, Rates, forecast, worker_seconds
 
 _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -34,7 +35,15 @@ def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[st
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
         raise ValueError("measure must be false where torch is not installed, got true.")
-    size = source_size(config.data.source, path=config.data.path, image_size_pixels=config.data.image_size_pixels)
+    size = source_size(
+        config.data.source,
+        path=config.data.path,
+        image_size_pixels=config.data.image_size_pixels,
+        rules=pixel_rules(config.data),
+        skip_damaged=config.data.skip_damaged,
+        progress=say_reading("plan"),
+    )
+    say_remarks("plan", Path(config.data.path or config.data.source).name, size)
     expected = forecast(config, size)
     for line in lines(config, expected):
         typer.echo(line)

@@ -1,14 +1,21 @@
 """Which samples there are and how they are divided: data set, augmentation, partition."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from peerkd.config.strict import StrictConfig
+from peerkd.config.sweep import EVERY_FIELD
 from peerkd.excerpt import plain
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 """A share strictly between 0 and 1."""
+
+
+ColourLevel = Annotated[int, Field(ge=0, le=255)]
+"""The intensity of one colour of a pixel."""
+
+_IMAGE_FOLDER_FIELDS = ("skip_damaged", "pixel_range", "background")
 
 
 class DataConfig(StrictConfig):
@@ -25,6 +32,16 @@ class DataConfig(StrictConfig):
 
     storage: Literal["packed", "streamed"] = "packed"
     """packed: uint8 arrays that stages map into memory. streamed: decoded when read, for ImageNet-sized folders."""
+
+    skip_damaged: bool = False
+    """Leave out images of an image_folder that cannot be read, and say which. False: they are refused."""
+
+    pixel_range: tuple[float, ...] | None = Field(default=None, min_length=2, max_length=2)
+    """Values that become black and white where an image_folder holds more than 8 bits a channel, such as [0, 4095] for
+    12 bits. Null: 0 and 65535 for 16 bits; images of 32 bits are refused. PGM and PPM files name a range themselves."""
+
+    background: tuple[ColourLevel, ...] = Field(default=(255, 255, 255), min_length=3, max_length=3)
+    """Red, green and blue of what shows through the transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
     """Keep a class-stratified subset of the training split. Null: all. A validation split of the data set's own is
@@ -48,6 +65,12 @@ class DataConfig(StrictConfig):
             raise ValueError(f"path must be null when source is digits, got {plain(self.path)}.")
         if self.path is not None and "\0" in self.path:
             raise ValueError(f"path must not have a character NUL, got {plain(self.path)}.")
+        for field in _IMAGE_FOLDER_FIELDS:
+            value = getattr(self, field)
+            if self.source != "image_folder" and value != type(self).model_fields[field].default:
+                raise ValueError(f"{field} goes with source image_folder only, got {value} with {self.source}.")
+        if self.pixel_range is not None and not self.pixel_range[0] < self.pixel_range[1]:
+            raise ValueError(f"pixel_range must be two numbers, the lower one first, got {list(self.pixel_range)}.")
         if self.storage == "streamed" and self.source != "image_folder":
             raise ValueError(f"storage must be packed unless source is image_folder, got streamed with {self.source}.")
         if self.storage == "streamed" and self.image_size_pixels is None:
@@ -59,6 +82,17 @@ class DataConfig(StrictConfig):
             if self.storage == "streamed" and limit is not None:
                 raise ValueError(f"{field} must be null when storage is streamed, got {limit}.")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Leave fields out that say nothing: the keys of experiments from before there were such fields stay."""
+        values: dict[str, Any] = write(self)
+        defaults = {field: type(self).model_fields[field].default for field in _IMAGE_FOLDER_FIELDS}
+        return {
+            name: value
+            for name, value in values.items()
+            if info.context == EVERY_FIELD or name not in defaults or getattr(self, name) != defaults[name]
+        }
 
 
 class AugmentationConfig(StrictConfig):

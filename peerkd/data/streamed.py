@@ -2,7 +2,7 @@
 
     dataset.json   where the files are, class names, image size
     paths.npy      (N,) bytes, relative to the root: training split, validation split, test split
-    sizes.npy      int64 (N,), bytes of each file
+    digests.npy    uint8 (N, 32), SHA-256 of each file
     labels.npy     int64 (N,)
 
 N samples, B batch, C channels, H W height and width, K classes.
@@ -10,7 +10,7 @@ N samples, B batch, C channels, H W height and width, K classes.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from peerkd.data.dataset import (
     read_packed,
     write_metadata,
 )
-from peerkd.data.passed_over import PassedOver, from_json
-from peerkd.data.sources.image_folder import decode_images, list_image_files
+from peerkd.data.passed_over import PassedOver, from_json, printable
+from peerkd.data.sources.decode_pool import ReportProgress
+from peerkd.data.sources.decoding import WHITE, PixelRules
+from peerkd.data.sources.image_folder import decode_images, survey_image_folder
 from peerkd.errors import ArtifactCorruptError, DataSourceError
 
 IMAGENET_CHANNEL_MEAN = (0.485, 0.456, 0.406)
@@ -43,24 +45,22 @@ class StreamedDataset:
     """H and W of what ``read_images`` returns."""
     relative_paths_N: npt.NDArray[np.bytes_]
     """Below ``root``, as the file system encodes them: a million strings in one array."""
-    sizes_N: npt.NDArray[np.int64]
-    """Bytes of each file."""
+    digests_N32: npt.NDArray[np.uint8]
+    """(N, 32): SHA-256 of each file, as it was when it was indexed."""
     labels_N: npt.NDArray[np.int64]
     num_train: int
     class_names: tuple[str, ...]
     columns: Mapping[str, np.ndarray]
     """Empty: an image folder knows a label and nothing else."""
     fingerprint: str
-    """SHA-256 over relative paths, file sizes, labels, class names and image size, not over pixels.
-
-    A file replaced by another of the same size goes unnoticed: to exclude that,
-    every file would have to be read, which for ImageNet takes as long as an epoch.
-    """
+    """SHA-256 over relative paths, the files' digests, labels, class names and how pixels are read."""
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
     num_validation: int = 0
     remarks: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    pixel_range: tuple[float, float] | None = None
+    background: tuple[int, int, int] = WHITE
 
     @property
     def label_values(self) -> tuple[bool | int | str, ...]:
@@ -70,7 +70,7 @@ class StreamedDataset:
     @property
     def name(self) -> str:
         """The name of the root folder."""
-        return self.root.name
+        return printable(self.root.name)
 
     @property
     def num_classes(self) -> int:
@@ -86,66 +86,77 @@ class StreamedDataset:
         """Decode these samples: shorter side resized, centre cut out, RGB; a new array of shape (B, C, H, W).
 
         Raises:
-            DataSourceError: If a file is missing or not a readable image.
+            DataSourceError: If a file is missing or is not what it was when it was indexed.
         """
         paths = [self.root / os.fsdecode(path) for path in self.relative_paths_N[indices_B]]
-        return decode_images(paths, image_size_pixels=self.image_size_pixels)
+        return decode_images(
+            paths,
+            image_size_pixels=self.image_size_pixels,
+            pixel_range=self.pixel_range,
+            background=self.background,
+            digests=[digest.tobytes() for digest in self.digests_N32[indices_B]],
+        )
 
 
 def index_image_folder(
     root: Path,
     *,
     image_size_pixels: int,
+    rules: PixelRules | None = None,
+    skip_damaged: bool = False,
     channel_mean: tuple[float, float, float] = IMAGENET_CHANNEL_MEAN,
     channel_std: tuple[float, float, float] = IMAGENET_CHANNEL_STD,
+    progress: ReportProgress | None = None,
 ) -> StreamedDataset:
-    """List the images below ``root`` (see ``peerkd.data.sources.image_folder``) without opening them.
+    """List the images below ``root`` (see ``peerkd.data.sources.image_folder``) and read each once.
+
+    Reading finds what is damaged before anything is trained, and makes the fingerprint one of the content. For ImageNet
+    that is a pass over 140 GB, done once and not again until a file changes.
 
     Args:
         root: The folder of images; it has to stay where it is.
         image_size_pixels: H and W of the images as they will be read, at least 1.
+        rules: How the content of a file becomes RGB; ``image_size_pixels`` is taken from the argument above.
+        skip_damaged: Whether images that cannot be read are left out. They are refused otherwise.
         channel_mean: Pixels in 0..1.
         channel_std: Pixels in 0..1, above 0.
+        progress: Told how far it is.
 
     Raises:
-        ValueError: If ``image_size_pixels`` is below 1.
-        DataSourceError: If the layout is not that of an image folder or a link in it leads nowhere.
+        ValueError: If ``image_size_pixels`` is below 1 or pixels need a range.
+        DataSourceError: If the layout is not that of an image folder or an image cannot be read.
     """
     if image_size_pixels < 1:
         raise ValueError(f"data.image_size_pixels must be at least 1, got {image_size_pixels}.")
-    root = root.resolve()
-    files = list_image_files(root)
-    relative_paths_N = np.array([os.fsencode(path) for path in files.relative_paths])
-    try:
-        sizes_N = np.array([(root / path).stat().st_size for path in files.relative_paths], np.int64)
-    except OSError as error:
-        raise DataSourceError(f"data.path: a file below {root} cannot be found: {error}") from error
-    return StreamedDataset(
+    root = root.expanduser().resolve()
+    rules = (rules or PixelRules())._replace(image_size_pixels=image_size_pixels)
+    files, _, digests_N32 = survey_image_folder(root, rules, skip_damaged=skip_damaged, progress=progress)
+    dataset = StreamedDataset(
         root=root,
         image_size_pixels=image_size_pixels,
-        relative_paths_N=relative_paths_N,
-        sizes_N=sizes_N,
+        relative_paths_N=np.array([os.fsencode(path) for path in files.relative_paths]),
+        digests_N32=digests_N32,
         labels_N=files.labels_N,
         num_train=files.num_train,
+        num_validation=files.num_validation,
         class_names=files.class_names,
         columns={},
         channel_mean=channel_mean,
         channel_std=channel_std,
-        fingerprint=_fingerprint(
-            [relative_paths_N, sizes_N, files.labels_N],
-            num_train=files.num_train,
-            num_validation=0,
-            class_names=files.class_names,
-            image_size_pixels=image_size_pixels,
-        ),
+        fingerprint="",
+        remarks=files.remarks,
+        passed_over=files.passed_over,
+        pixel_range=rules.pixel_range,
+        background=rules.background,
     )
+    return replace(dataset, fingerprint=_fingerprint(dataset))
 
 
 def write_index(folder: Path, dataset: StreamedDataset) -> str:
     """Write the index, not the images, into ``folder`` and return its fingerprint."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "paths.npy", dataset.relative_paths_N, allow_pickle=False)
-    np.save(folder / "sizes.npy", dataset.sizes_N, allow_pickle=False)
+    np.save(folder / "digests.npy", dataset.digests_N32, allow_pickle=False)
     np.save(folder / "labels.npy", dataset.labels_N, allow_pickle=False)
     write_metadata(
         folder,
@@ -153,6 +164,8 @@ def write_index(folder: Path, dataset: StreamedDataset) -> str:
             "kind": "streamed",
             "root": str(dataset.root),
             "image_size_pixels": dataset.image_size_pixels,
+            "pixel_range": dataset.pixel_range,
+            "background": dataset.background,
             "num_train": dataset.num_train,
             "class_names": dataset.class_names,
             "channel_mean": dataset.channel_mean,
@@ -177,7 +190,7 @@ def read_index(folder: Path) -> StreamedDataset:
             root=Path(metadata["root"]),
             image_size_pixels=metadata["image_size_pixels"],
             relative_paths_N=read_array(folder / "paths.npy"),
-            sizes_N=read_array(folder / "sizes.npy"),
+            digests_N32=read_array(folder / "digests.npy"),
             labels_N=read_array(folder / "labels.npy").copy(),
             num_train=metadata["num_train"],
             class_names=tuple(metadata["class_names"]),
@@ -188,16 +201,12 @@ def read_index(folder: Path) -> StreamedDataset:
             num_validation=metadata.get("num_validation", 0),
             remarks=tuple(metadata.get("remarks", ())),
             passed_over=from_json(metadata.get("passed_over", ())),
+            pixel_range=None if metadata["pixel_range"] is None else tuple(metadata["pixel_range"]),
+            background=tuple(metadata["background"]),
         )
     except (KeyError, TypeError) as error:
         raise ArtifactCorruptError(f"{folder}/dataset.json: a field is missing or malformed: {error}") from error
-    fingerprint = _fingerprint(
-        [dataset.relative_paths_N, dataset.sizes_N, dataset.labels_N],
-        num_train=dataset.num_train,
-        num_validation=dataset.num_validation,
-        class_names=dataset.class_names,
-        image_size_pixels=dataset.image_size_pixels,
-    )
+    fingerprint = _fingerprint(dataset)
     if fingerprint != dataset.fingerprint:
         raise ArtifactCorruptError(
             f"{folder}: the index has fingerprint {fingerprint}, dataset.json says {dataset.fingerprint}."
@@ -220,19 +229,13 @@ def open_dataset(folder: Path) -> ImageDataset:
     return read_packed(folder)
 
 
-def _fingerprint(
-    arrays: list[np.ndarray],
-    *,
-    num_train: int,
-    num_validation: int,
-    class_names: tuple[str, ...],
-    image_size_pixels: int,
-) -> str:
+def _fingerprint(dataset: StreamedDataset) -> str:
     header: dict[str, Any] = {
-        "num_train": num_train,
-        "class_names": class_names,
-        "image_size_pixels": image_size_pixels,
+        "num_train": dataset.num_train,
+        "num_validation": dataset.num_validation,
+        "class_names": dataset.class_names,
+        "image_size_pixels": dataset.image_size_pixels,
+        "pixel_range": dataset.pixel_range,
+        "background": dataset.background,
     }
-    if num_validation:
-        header["num_validation"] = num_validation
-    return content_fingerprint(header, arrays)
+    return content_fingerprint(header, [dataset.relative_paths_N, dataset.digests_N32, dataset.labels_N])

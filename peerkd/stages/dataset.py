@@ -1,7 +1,9 @@
 """The data set of an experiment: read from its source once, then found in the store."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -9,16 +11,22 @@ from peerkd.config.data import DataConfig
 from peerkd.data.dataset import ImageDataset, RawDataset, write_packed
 from peerkd.data.passed_over import describe, to_json
 from peerkd.data.sources import limit_samples, read_source
+from peerkd.data.sources.decode_pool import ReportProgress
+from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.signature import signature
+from peerkd.data.sources.sizes import SourceSize
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
 from peerkd.metrics.progress import say
 from peerkd.seeds import generator
 
-_READINGS: Final = {"npz": 2}
+_READINGS: Final = {"image_folder": 2, "npz": 2}
 """Version of how a source is read, for each source whose files were once read as another data set.
 
 It is part of the key, so that a store's old reading of the same files is not taken for the new one.
 """
+
+
+_SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class Source(NamedTuple):
@@ -29,7 +37,7 @@ class Source(NamedTuple):
     published: Manifest | None
 
 
-def open_source(data: DataConfig, *, seed: int, store: ArtifactStore) -> Source:
+def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore) -> Source:
     """Open the data set from the store if it is there, otherwise read it from where the config says.
 
     Raises:
@@ -38,7 +46,7 @@ def open_source(data: DataConfig, *, seed: int, store: ArtifactStore) -> Source:
     """
     key = _key(data, seed)
     published = store.find(key)
-    return Source(open_dataset(store.fetch(key)) if published else _read(data, seed), key, published)
+    return Source(open_dataset(store.fetch(key)) if published else _read(stage, data, seed), key, published)
 
 
 def publish_source(source: Source, store: ArtifactStore) -> Manifest:
@@ -64,16 +72,45 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
         return store.publish(source.key, metadata=metadata)
 
 
-def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
-    """Print how the source was read: one line for each remark, and one for all that was passed over."""
-    for remark in dataset.remarks:
-        say(stage, f"{dataset.name}: {remark}")
-    if dataset.passed_over:
-        say(stage, f"{dataset.name}: passed over: {describe(dataset.passed_over)}")
+def say_remarks(stage: str, name: str, source: ImageDataset | RawDataset | SourceSize) -> None:
+    """Print how the source of this name was read: one line for each remark, and one for all that was passed over."""
+    for remark in source.remarks:
+        say(stage, f"{name}: {remark}")
+    if source.passed_over:
+        say(stage, f"{name}: passed over: {describe(source.passed_over)}")
+
+
+def pixel_rules(data: DataConfig) -> PixelRules:
+    """Return how the files of an image_folder become RGB of 8 bits."""
+    red, green, blue = data.background
+    pixel_range = None if data.pixel_range is None else (data.pixel_range[0], data.pixel_range[1])
+    return PixelRules(data.image_size_pixels, pixel_range, (red, green, blue))
+
+
+def say_reading(
+    stage: str, *, write: Callable[[str, str], None] = say, clock: Callable[[], float] = time.monotonic
+) -> ReportProgress:
+    """Return what tells people, every few seconds, how many images have been read.
+
+    Args:
+        stage: Which stage reads them.
+        write: Takes the stage and a line.
+        clock: Returns seconds.
+    """
+    last_said = clock()
+
+    def report(num_read: int, total: int) -> None:
+        nonlocal last_said
+        if clock() - last_said >= _SECONDS_BETWEEN_LINES:
+            last_said = clock()
+            write(stage, f"read {num_read:,} of {total:,} images")
+
+    return report
 
 
 def _key(data: DataConfig, seed: int) -> str:
-    reading = {"reading": _READINGS[data.source]} if data.source in _READINGS else {}
+    reading: dict[str, Any] = {"reading": _READINGS[data.source]} if data.source in _READINGS else {}
+    reading.update(data.model_dump(mode="json", include={"pixel_range", "background", "skip_damaged"}))
     limits = {"max_train_samples": data.max_train_samples, "max_test_samples": data.max_test_samples}
     return keys.key(
         "dataset",
@@ -90,12 +127,25 @@ def _key(data: DataConfig, seed: int) -> str:
     )
 
 
-def _read(data: DataConfig, seed: int) -> RawDataset | StreamedDataset:
+def _read(stage: str, data: DataConfig, seed: int) -> RawDataset | StreamedDataset:
     if data.storage == "streamed":
         assert data.path is not None
         assert data.image_size_pixels is not None
-        return index_image_folder(Path(data.path), image_size_pixels=data.image_size_pixels)
-    raw = read_source(data.source, path=data.path, image_size_pixels=data.image_size_pixels)
+        return index_image_folder(
+            Path(data.path),
+            image_size_pixels=data.image_size_pixels,
+            rules=pixel_rules(data),
+            skip_damaged=data.skip_damaged,
+            progress=say_reading(stage),
+        )
+    raw = read_source(
+        data.source,
+        path=data.path,
+        image_size_pixels=data.image_size_pixels,
+        rules=pixel_rules(data),
+        skip_damaged=data.skip_damaged,
+        progress=say_reading(stage),
+    )
     return limit_samples(
         raw,
         max_train_samples=data.max_train_samples,

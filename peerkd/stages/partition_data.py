@@ -46,8 +46,8 @@ def run(
 
 def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
     """Publish the data set and the partition of an experiment, unless they are there."""
-    source = open_source(config.data, seed=config.seed, store=store)
-    say_remarks(NAME, source.dataset)
+    source = open_source(NAME, config.data, seed=config.seed, store=store)
+    say_remarks(NAME, source.dataset.name, source.dataset)
     # Checked and divided before anything is written: an experiment that cannot be must leave nothing behind.
     for architecture in config.architectures:
         check_image_size(architecture, source.dataset.image_shape)

@@ -45,8 +45,8 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     Raises:
         ValueError: If an architecture cannot take the images, or the data cannot be split so.
     """
-    source = open_source(config.data, seed=config.seed, store=store)
-    say_remarks(NAME, source.dataset)
+    source = open_source(NAME, config.data, seed=config.seed, store=store)
+    say_remarks(NAME, source.dataset.name, source.dataset)
     # Looked at before anything is written: a study that cannot be must leave nothing behind.
     image_shape_CHW = source.dataset.image_shape
     for architecture in config.architectures:

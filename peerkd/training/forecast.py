@@ -179,13 +179,15 @@ def count_samples(config: ExperimentConfig, size: SourceSize) -> SampleCounts:
     else:
         test = round(rest * data.test_fraction)
         rest -= test
-    if data.validation_fraction + partition.public_fraction >= 1:
+    cut_fraction = 0.0 if size.num_validation else data.validation_fraction
+    if cut_fraction + partition.public_fraction >= 1:
         raise ValueError(
             "data.validation_fraction and partition.public_fraction must leave something to train on, "
             f"got {data.validation_fraction} and {partition.public_fraction}."
         )
-    validation, public = round(rest * data.validation_fraction), round(rest * partition.public_fraction)
-    pool = rest - validation - public
+    cut, public = round(rest * cut_fraction), round(rest * partition.public_fraction)
+    validation = size.num_validation or cut
+    pool = rest - cut - public
     if partition.num_peers * partition.min_samples_per_peer > pool:
         raise ValueError(
             f"partition.num_peers must be at most {pool // partition.min_samples_per_peer}, so that each has "
@@ -198,7 +200,7 @@ def count_samples(config: ExperimentConfig, size: SourceSize) -> SampleCounts:
         test=test,
         public=public,
         own=held_out // partition.num_peers,
-        total=rest + test,
+        total=rest + size.num_validation + test,
     )
 
 

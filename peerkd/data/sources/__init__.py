@@ -12,6 +12,8 @@ import numpy as np
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.split import stratified_sample
 from peerkd.data.sources.cifar import CIFAR10, CIFAR100, read_cifar
+from peerkd.data.sources.decode_pool import ReportProgress
+from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.digits import read_digits
 from peerkd.data.sources.image_folder import read_image_folder
 from peerkd.data.sources.npz import read_npz
@@ -19,13 +21,24 @@ from peerkd.data.sources.npz import read_npz
 __all__ = ["limit_samples", "read_source"]
 
 
-def read_source(source: str, *, path: str | None, image_size_pixels: int | None) -> RawDataset:
+def read_source(
+    source: str,
+    *,
+    path: str | None,
+    image_size_pixels: int | None,
+    rules: PixelRules | None = None,
+    skip_damaged: bool = False,
+    progress: ReportProgress | None = None,
+) -> RawDataset:
     """Read the data set ``source``.
 
     Args:
         source: digits, cifar10, cifar100, image_folder or npz.
         path: Where it is; ``~`` is the home folder. None for digits, which comes with scikit-learn.
         image_size_pixels: Side of the images of an image_folder, at least 1; None keeps their size.
+        rules: How the files of an image_folder become RGB of 8 bits.
+        skip_damaged: Whether images of an image_folder that cannot be read are left out.
+        progress: Told how far the reading of an image_folder is.
 
     Raises:
         ValueError: If an argument does not fit the source.
@@ -43,7 +56,9 @@ def read_source(source: str, *, path: str | None, image_size_pixels: int | None)
     readers: dict[str, Callable[[Path], RawDataset]] = {
         "cifar10": lambda folder: read_cifar(folder, CIFAR10),
         "cifar100": lambda folder: read_cifar(folder, CIFAR100),
-        "image_folder": lambda folder: read_image_folder(folder, image_size_pixels=image_size_pixels),
+        "image_folder": lambda folder: read_image_folder(
+            folder, image_size_pixels=image_size_pixels, rules=rules, skip_damaged=skip_damaged, progress=progress
+        ),
         "npz": read_npz,
     }
     if source not in readers:

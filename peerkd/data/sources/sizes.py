@@ -1,4 +1,4 @@
-"""How many samples a source has, and of which shape, without reading their pixels.
+"""How many samples a source has, and of which shape, without keeping their pixels.
 
 C channels, H W height and width.
 """
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from peerkd.data.sources.image_folder import list_image_files
+from peerkd.data.passed_over import PassedOver
+from peerkd.data.sources.decode_pool import ReportProgress
+from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.image_folder import survey_image_folder
 from peerkd.errors import DataSourceError
 
 
@@ -26,6 +28,15 @@ class SourceSize(NamedTuple):
     image_shape_CHW: tuple[int, int, int]
     num_classes: int
 
+    num_validation: int = 0
+    """Samples of a validation split of the source's own, which are none of the others."""
+
+    remarks: tuple[str, ...] = ()
+    """As ``RawDataset`` has them."""
+
+    passed_over: tuple[PassedOver, ...] = ()
+    """As ``RawDataset`` has it."""
+
     @property
     def num_pixel_bytes(self) -> int:
         """Of one image as the packed data set has it."""
@@ -40,37 +51,51 @@ _PUBLISHED: Final = {
 }
 
 
-def source_size(source: str, *, path: str | None, image_size_pixels: int | None) -> SourceSize:
-    """Return the size of a data set. Published ones are known; of others the files are listed, or their headers read.
+def source_size(
+    source: str,
+    *,
+    path: str | None,
+    image_size_pixels: int | None,
+    rules: PixelRules | None = None,
+    skip_damaged: bool = False,
+    progress: ReportProgress | None = None,
+) -> SourceSize:
+    """Return the size of a data set. Published ones are known; others are checked as they are when they are read.
 
     Args:
         source: As for ``read_source``.
         path: As for ``read_source``; not looked at for a published data set.
-        image_size_pixels: Side of the images of an image_folder; None: as large as its first one.
+        image_size_pixels: As for ``read_source``.
+        rules: As for ``read_source``.
+        skip_damaged: As for ``read_source``.
+        progress: As for ``read_source``.
 
     Raises:
-        DataSourceError: If what is at ``path`` is missing or of another form.
+        ValueError: If the images differ in size and none is given, or their pixels need a range.
+        DataSourceError: If what is at ``path`` is missing, damaged or of another form.
     """
     if source in _PUBLISHED:
         return _PUBLISHED[source]
     if path is None:
         raise ValueError(f"data.path must be given with data.source {source}.")
     place = Path(path).expanduser()
-    return _npz_size(place) if source == "npz" else _folder_size(place, image_size_pixels)
+    if source == "npz":
+        return _npz_size(place)
+    pixel_rules = (rules or PixelRules())._replace(image_size_pixels=image_size_pixels)
+    return _folder_size(place, pixel_rules, skip_damaged=skip_damaged, progress=progress)
 
 
-def _folder_size(root: Path, image_size_pixels: int | None) -> SourceSize:
-    files = list_image_files(root)
-    height = width = image_size_pixels or 0
-    if image_size_pixels is None:
-        first = root / files.relative_paths[0]
-        try:
-            with Image.open(first) as image:
-                width, height = image.size
-        except OSError as error:
-            raise DataSourceError(f"data.path: {first} cannot be decoded as an image: {error}") from error
-    num_test = len(files.labels_N) - files.num_train
-    return SourceSize(files.num_train, num_test, (3, height, width), len(files.class_names))
+def _folder_size(root: Path, rules: PixelRules, *, skip_damaged: bool, progress: ReportProgress | None) -> SourceSize:
+    files, (width, height), _ = survey_image_folder(root, rules, skip_damaged=skip_damaged, progress=progress)
+    return SourceSize(
+        num_train=files.num_train,
+        num_test=len(files.labels_N) - files.num_train - files.num_validation,
+        image_shape_CHW=(3, height, width),
+        num_classes=len(files.class_names),
+        num_validation=files.num_validation,
+        remarks=files.remarks,
+        passed_over=files.passed_over,
+    )
 
 
 def _npz_size(path: Path) -> SourceSize:

@@ -4,6 +4,7 @@ import pytest
 
 from peerkd.config.data import AugmentationConfig, DataConfig, DirichletLabels, EqualSizes, PartitionConfig
 from peerkd.config.strict import StrictConfig
+from peerkd.config.sweep import EVERY_FIELD
 
 
 def refusal(section: type[StrictConfig], values: dict[str, Any]) -> str:
@@ -25,6 +26,31 @@ def test_every_source_but_digits_needs_a_path(source: str) -> None:
 
 def test_digits_refuse_a_path() -> None:
     assert refusal(DataConfig, {"path": "data"}) == "path must be null when source is digits, got data."
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("skip_damaged", True), ("pixel_range", [0, 4095]), ("background", [0, 0, 0])]
+)
+def test_how_images_are_read_goes_with_folders_of_images_alone(field: str, value: Any) -> None:
+    assert refusal(DataConfig, {"source": "npz", "path": "data", field: value}).startswith(
+        f"{field} goes with source image_folder only, got "
+    )
+    config = DataConfig.from_mapping({"source": "image_folder", "path": "data", field: value})
+    assert config.model_dump(mode="json")[field] == value
+    assert DataConfig.from_json(config.to_json()) == config
+
+
+def test_fields_that_say_nothing_new_are_left_out_of_what_keys_are_made_of() -> None:
+    config = DataConfig(source="image_folder", path="data")
+    assert not {"skip_damaged", "pixel_range", "background"} & config.model_dump(mode="json").keys()
+    assert "background" in config.model_dump(mode="json", context=EVERY_FIELD)
+
+
+@pytest.mark.parametrize("bounds", [[1, 1], [2, 1]])
+def test_a_range_of_pixels_goes_upwards(bounds: list[int]) -> None:
+    assert refusal(DataConfig, {"source": "image_folder", "path": "data", "pixel_range": bounds}) == (
+        f"pixel_range must be two numbers, the lower one first, got {[float(bound) for bound in bounds]}."
+    )
 
 
 def test_only_image_folders_are_streamed_and_to_one_size() -> None:

@@ -1,12 +1,16 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from peerkd.data.dataset import ImageDataset, PackedDataset, write_packed
-from peerkd.data.sources.image_folder import read_image_folder
+from peerkd.data.passed_over import PassedOver
+from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.image_folder import UNREADABLE, read_image_folder
 from peerkd.data.streamed import (
     IMAGENET_CHANNEL_MEAN,
     IMAGENET_CHANNEL_STD,
@@ -75,7 +79,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path, content: str) -> No
         open_dataset(tmp_path)
 
 
-def test_the_fingerprint_is_of_paths_sizes_labels_and_image_size(root: Path, tmp_path: Path, write_images) -> None:
+def test_the_fingerprint_is_of_paths_content_labels_and_image_size(root: Path, tmp_path: Path, write_images) -> None:
     fingerprint = index_image_folder(root, image_size_pixels=8).fingerprint
     write_images(tmp_path / "elsewhere", TREE)
     assert index_image_folder(tmp_path / "elsewhere", image_size_pixels=8).fingerprint == fingerprint
@@ -87,7 +91,7 @@ def test_the_fingerprint_is_of_paths_sizes_labels_and_image_size(root: Path, tmp
     assert index_image_folder(tmp_path / "elsewhere", image_size_pixels=8).fingerprint != fingerprint
 
 
-@pytest.mark.parametrize("name", ["paths.npy", "sizes.npy", "labels.npy", "dataset.json"])
+@pytest.mark.parametrize("name", ["paths.npy", "digests.npy", "labels.npy", "dataset.json"])
 def test_a_missing_or_truncated_file_of_an_index_is_refused(root: Path, tmp_path: Path, name: str) -> None:
     write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
     path = tmp_path / "index" / name
@@ -100,7 +104,7 @@ def test_a_missing_or_truncated_file_of_an_index_is_refused(root: Path, tmp_path
         read_index(tmp_path / "index")
 
 
-@pytest.mark.parametrize("name", ["paths.npy", "sizes.npy", "labels.npy"])
+@pytest.mark.parametrize("name", ["paths.npy", "digests.npy", "labels.npy"])
 def test_an_altered_file_of_an_index_is_refused(root: Path, tmp_path: Path, name: str) -> None:
     write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
     content = bytearray((tmp_path / "index" / name).read_bytes())
@@ -128,7 +132,7 @@ def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
     dataset = index_image_folder(root, image_size_pixels=8)
     write_index(tmp_path / "index", dataset)
     (root / "train/cat/1.jpg").unlink()
-    with pytest.raises(DataSourceError, match=r"cat/1\.jpg cannot be decoded as an image: .*No such file"):
+    with pytest.raises(DataSourceError, match=r"cat/1\.jpg \(No such file"):
         dataset.read_images(np.array([0, 1]))
     root.rename(tmp_path / "moved")
     with pytest.raises(DataSourceError, match=r"data\.path: .*images, which .*index is an index of, is not a folder"):
@@ -137,10 +141,74 @@ def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
 
 def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
     (root / "train/cat/2.jpg").symlink_to(root / "nowhere.jpg")
-    with pytest.raises(DataSourceError, match=r"cannot be found: .*No such file.*cat/2\.jpg"):
+    with pytest.raises(DataSourceError, match=r"1 image cannot be read: .*cat/2\.jpg \(No such file"):
         index_image_folder(root, image_size_pixels=8)
 
 
 def test_an_image_size_below_one_is_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"data\.image_size_pixels must be at least 1, got 0"):
         index_image_folder(root, image_size_pixels=0)
+
+
+def test_a_validation_split_lies_between_the_others(root: Path, tmp_path: Path, write_images) -> None:
+    write_images(root, {"test/cat/0.png": (9, 9), "test/dog/0.png": (9, 9)})
+    dataset = index_image_folder(root, image_size_pixels=8)
+    assert (dataset.num_train, dataset.num_validation, len(dataset.labels_N)) == (3, 2, 7)
+    write_index(tmp_path / "index", dataset)
+    opened = read_index(tmp_path / "index")
+    assert (opened.num_train, opened.num_validation, opened.remarks) == (3, 2, dataset.remarks)
+
+
+def test_an_image_replaced_by_one_of_the_same_size_and_time_changes_the_fingerprint(root: Path) -> None:
+    fingerprint = index_image_folder(root, image_size_pixels=8).fingerprint
+    path = root / "train/dog/0.png"
+    content, status = bytearray(path.read_bytes()), path.stat()
+    other = Image.fromarray(255 - np.asarray(Image.open(path)))
+    other.save(path)
+    # Bytes after the end of an image mean nothing: the two files are of one size.
+    size = max(len(content), path.stat().st_size)
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert index_image_folder(root, image_size_pixels=8).fingerprint != fingerprint
+
+
+def test_an_image_that_changes_after_it_was_indexed_is_named(root: Path) -> None:
+    dataset = index_image_folder(root, image_size_pixels=8)
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(root / "train/dog/0.png")
+    dataset.read_images(np.array([0, 1, 3]))
+    with pytest.raises(DataSourceError, match=r"dog/0\.png has changed since the run began; start the run again"):
+        dataset.read_images(np.array([0, 2]))
+
+
+def test_damaged_images_are_all_found_before_the_first_is_used(root: Path) -> None:
+    (root / "train/cat/1.jpg").write_bytes((root / "train/cat/1.jpg").read_bytes()[:-40])
+    (root / "val/dog/0.png").write_text("no image")
+    with pytest.raises(DataSourceError, match=r"2 images cannot be read: .*cat/1\.jpg \(.*truncated.*dog/0\.png \("):
+        index_image_folder(root, image_size_pixels=8)
+
+
+def test_damaged_images_are_left_out_and_named_if_so_wished(root: Path, tmp_path: Path, write_images) -> None:
+    (root / "train/cat/1.jpg").write_bytes(b"")
+    dataset = index_image_folder(root, image_size_pixels=8, skip_damaged=True)
+    assert [os.fsdecode(path) for path in dataset.relative_paths_N] == [
+        path for path in sorted(TREE) if path[-3:] == "png"
+    ]
+    assert (dataset.num_train, dataset.labels_N.tolist()) == (2, [0, 1, 0, 1])
+    assert dataset.passed_over == (PassedOver(UNREADABLE, 1, ("train/cat/1.jpg: it is empty",)),)
+    raw = read_image_folder(root, image_size_pixels=8, skip_damaged=True)
+    np.testing.assert_array_equal(dataset.read_images(np.arange(4)), raw.images_NCHW)
+    write_index(tmp_path / "index", dataset)
+    assert read_index(tmp_path / "index").passed_over == raw.passed_over == dataset.passed_over
+
+
+def test_pixels_are_scaled_and_composed_as_packed_ones_are(root: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 2_048, np.uint16)).save(root / "train/cat/0.png")
+    Image.new("RGBA", (8, 8), (10, 20, 30, 0)).save(root / "train/dog/0.png")
+    rules = PixelRules(pixel_range=(0, 4_096), background=(1, 2, 3))
+    dataset = index_image_folder(root, image_size_pixels=8, rules=rules)
+    write_index(tmp_path / "index", dataset)
+    images = read_index(tmp_path / "index").read_images(np.array([0, 2]))
+    assert images[0].min() == images[0].max() == 128
+    assert images[1, :, 0, 0].tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(images, read_image_folder(root, image_size_pixels=8, rules=rules).images_NCHW[[0, 2]])
+    assert index_image_folder(root, image_size_pixels=8).fingerprint != dataset.fingerprint

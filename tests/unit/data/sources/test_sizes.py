@@ -13,8 +13,15 @@ from peerkd.errors import DataSourceError
 def size_as_read(source: str, path: Path | None, image_size_pixels: int | None = None) -> SourceSize:
     raw = read_source(source, path=None if path is None else str(path), image_size_pixels=image_size_pixels)
     _, channels, height, width = raw.images_NCHW.shape
-    num_test = len(raw.labels_N) - raw.num_train
-    return SourceSize(raw.num_train, num_test, (channels, height, width), len(raw.class_names))
+    return SourceSize(
+        num_train=raw.num_train,
+        num_test=len(raw.labels_N) - raw.num_train - raw.num_validation,
+        image_shape_CHW=(channels, height, width),
+        num_classes=len(raw.class_names),
+        num_validation=raw.num_validation,
+        remarks=raw.remarks,
+        passed_over=raw.passed_over,
+    )
 
 
 def test_the_digits_are_what_is_known_of_them() -> None:
@@ -24,11 +31,11 @@ def test_the_digits_are_what_is_known_of_them() -> None:
 @pytest.mark.parametrize(("source", "num_classes"), [("cifar10", 10), ("cifar100", 100)])
 def test_published_sizes_are_known_without_the_files(source: str, num_classes: int) -> None:
     size = source_size(source, path="nowhere", image_size_pixels=None)
-    assert size == (50_000, 10_000, (3, 32, 32), num_classes)
+    assert size == SourceSize(50_000, 10_000, (3, 32, 32), num_classes)
     assert size.num_pixel_bytes == 3 * 32 * 32
 
 
-@pytest.mark.parametrize("splits", [("",), ("train", "val")])
+@pytest.mark.parametrize("splits", [("",), ("train", "val"), ("train", "val", "test")])
 @pytest.mark.parametrize("image_size_pixels", [None, 4])
 def test_the_files_of_a_folder_are_counted(splits: tuple[str, ...], image_size_pixels: int | None, tmp_path: Path):
     for split in splits:
@@ -37,7 +44,9 @@ def test_the_files_of_a_folder_are_counted(splits: tuple[str, ...], image_size_p
             folder.mkdir(parents=True)
             for number in range(3):
                 Image.new("RGB", (6, 5)).save(folder / f"{number}.png")
+    (tmp_path / splits[0] / "notes.txt").write_text("six images or more")
     found = source_size("image_folder", path=str(tmp_path), image_size_pixels=image_size_pixels)
+    assert found.passed_over
     assert found == size_as_read("image_folder", tmp_path, image_size_pixels)
 
 
