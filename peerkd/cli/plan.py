@@ -11,9 +11,10 @@ from peerkd.config.architectures import Architecture, network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import load
-from peerkd.data.sources.sizes import SourceSize, source_size
-from peerkd.stages.dataset import pixel_rules, say_reading, say_remarks
-from peerkd.training.forecast import Forecast, Rates, forecast, worker_seconds
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.stages.dataset import read_dataset, reading_remarks
+from peerkd.stages.division import divide, warnings
+from peerkd.training.forecast import Forecast, Rates, forecast, measure_division, worker_seconds
 
 _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -27,30 +28,32 @@ def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[st
         overrides: ``key=value`` texts.
         measure: Whether to measure. None: if this environment has torch.
 
+    The data set is read and divided by the functions that a run uses, so that a plan accepts what a run accepts.
+
     Raises:
         ValueError: If the config breaks a rule, the experiment cannot be done on its data set, or there is no torch.
-        DataSourceError: If there is no such data set.
+        DataSourceError: If the data set is missing or damaged.
     """
     config = load(JOINTKD, preset=preset, config_file=config_file, overrides=overrides)
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
         raise ValueError("measure must be false where torch is not installed, got true.")
-    size = source_size(
-        config.data.source,
-        path=config.data.path,
-        image_size_pixels=config.data.image_size_pixels,
-        rules=pixel_rules(config.data),
-        skip_damaged=config.data.skip_damaged,
-        progress=say_reading("plan"),
-    )
-    say_remarks("plan", Path(config.data.path or config.data.source).name, size)
-    expected = forecast(config, size)
-    for line in lines(config, expected):
+    dataset = read_dataset("plan", config.data, seed=config.seed)
+    assignment = divide(config, dataset)
+    expected = forecast(config, measure_division(dataset, assignment))
+    for line in (*_told(dataset, warnings(config, dataset, assignment)), *lines(config, expected)):
         typer.echo(line)
     if has_torch if measure is None else measure:
         typer.echo("")
-        for line in _measured_lines(config, size, expected):
+        for line in _measured_lines(config, expected):
             typer.echo(line)
+
+
+def _told(dataset: ImageDataset | RawDataset, too_little: Sequence[str]) -> list[str]:
+    """Return what a run would say of its data set."""
+    told = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset)]
+    told += [f"warning: {sentence}" for sentence in too_little]
+    return [*told, ""] if told else []
 
 
 def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
@@ -86,14 +89,14 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield _line("table of trials", _bytes(expected.table_bytes))
 
 
-def _measured_lines(config: ExperimentConfig, size: SourceSize, expected: Forecast) -> Iterator[str]:
+def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     # Imported here: what is above is there at once.
     from peerkd.stages.machine import choose_device
     from peerkd.training.workers import run_in_workers
 
     device, num_workers = choose_device(config.compute)
     rates: dict[Architecture, Rates] = {}
-    inputs = (config, size, expected.samples, device)
+    inputs = (config, expected.samples, device)
     tasks = [(name, name) for name in dict.fromkeys(config.architectures)]
     yield f"Samples a second, of one {'core' if device == 'cpu' else 'GPU'} on random images:"
     preload = network_modules(config.architectures)

@@ -14,7 +14,6 @@ from peerkd.data.sources import limit_samples, read_source
 from peerkd.data.sources.decode_pool import ReportProgress
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.signature import signature
-from peerkd.data.sources.sizes import SourceSize
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
 from peerkd.metrics.progress import say
 from peerkd.seeds import generator
@@ -46,7 +45,45 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
     """
     key = _key(data, seed)
     published = store.find(key)
-    return Source(open_dataset(store.fetch(key)) if published else _read(stage, data, seed), key, published)
+    return Source(open_dataset(store.fetch(key)) if published else read_dataset(stage, data, seed=seed), key, published)
+
+
+def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
+    """Read the data set from where the config says, limited as it says. Plans and runs read through this alone.
+
+    Args:
+        stage: Who reads, for progress.
+        data: What to read.
+        seed: Chooses the samples where there is a limit.
+
+    Raises:
+        ValueError: If the config asks for what the source does not have.
+        DataSourceError: If the source is missing or damaged.
+    """
+    if data.storage == "streamed":
+        assert data.path is not None
+        assert data.image_size_pixels is not None
+        return index_image_folder(
+            Path(data.path),
+            image_size_pixels=data.image_size_pixels,
+            rules=pixel_rules(data),
+            skip_damaged=data.skip_damaged,
+            progress=say_reading(stage),
+        )
+    raw = read_source(
+        data.source,
+        path=data.path,
+        image_size_pixels=data.image_size_pixels,
+        rules=pixel_rules(data),
+        skip_damaged=data.skip_damaged,
+        progress=say_reading(stage),
+    )
+    return limit_samples(
+        raw,
+        max_train_samples=data.max_train_samples,
+        max_test_samples=data.max_test_samples,
+        rng=generator(seed, "subset"),
+    )
 
 
 def publish_source(source: Source, store: ArtifactStore) -> Manifest:
@@ -72,12 +109,18 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
         return store.publish(source.key, metadata=metadata)
 
 
-def say_remarks(stage: str, name: str, source: ImageDataset | RawDataset | SourceSize) -> None:
-    """Print how the source of this name was read: one line for each remark, and one for all that was passed over."""
-    for remark in source.remarks:
-        say(stage, f"{name}: {remark}")
-    if source.passed_over:
-        say(stage, f"{name}: passed over: {describe(source.passed_over)}")
+def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
+    """Print how the source was read, one line for each remark."""
+    for remark in reading_remarks(dataset):
+        say(stage, f"{dataset.name}: {remark}")
+
+
+def reading_remarks(dataset: ImageDataset | RawDataset) -> list[str]:
+    """Return all that a user should know of how the source was read, a sentence or a phrase each."""
+    remarks = list(dataset.remarks)
+    if dataset.passed_over:
+        remarks.append(f"passed over: {describe(dataset.passed_over)}")
+    return remarks
 
 
 def pixel_rules(data: DataConfig) -> PixelRules:
@@ -124,31 +167,4 @@ def _key(data: DataConfig, seed: int) -> str:
             # The seed chooses a subset; it plays no part where everything is kept.
             "seed": seed if any(limits.values()) else None,
         },
-    )
-
-
-def _read(stage: str, data: DataConfig, seed: int) -> RawDataset | StreamedDataset:
-    if data.storage == "streamed":
-        assert data.path is not None
-        assert data.image_size_pixels is not None
-        return index_image_folder(
-            Path(data.path),
-            image_size_pixels=data.image_size_pixels,
-            rules=pixel_rules(data),
-            skip_damaged=data.skip_damaged,
-            progress=say_reading(stage),
-        )
-    raw = read_source(
-        data.source,
-        path=data.path,
-        image_size_pixels=data.image_size_pixels,
-        rules=pixel_rules(data),
-        skip_damaged=data.skip_damaged,
-        progress=say_reading(stage),
-    )
-    return limit_samples(
-        raw,
-        max_train_samples=data.max_train_samples,
-        max_test_samples=data.max_test_samples,
-        rng=generator(seed, "subset"),
     )

@@ -1,38 +1,55 @@
 """Dividing a data set among the peers as a config says: first hold-outs, then sizes, then classes."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
-from peerkd.config.data import DataConfig, PartitionConfig
+from peerkd.config.architectures import check_image_size
+from peerkd.config.data import (
+    ClassesPerPeer,
+    DataConfig,
+    DirichletLabels,
+    IidLabels,
+    NaturalIds,
+    PartitionConfig,
+    ShardsPerPeer,
+)
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.partition.checks import check_min_samples, check_partition
+from peerkd.data.partition.checks import check_partition
 from peerkd.data.partition.classes import partition_classes
 from peerkd.data.partition.dirichlet import partition_dirichlet
 from peerkd.data.partition.iid import partition_iid
-from peerkd.data.partition.natural import partition_natural
+from peerkd.data.partition.natural import find_missing, partition_natural
 from peerkd.data.partition.quantity import dirichlet_sizes, equal_sizes
+from peerkd.data.partition.scarcity import find_scarcities, listed, plural
 from peerkd.data.partition.shards import partition_shards
 from peerkd.data.partition.split import matched_subset, split_stratified
 from peerkd.seeds import generator
 
 _Indices = npt.NDArray[np.int64]
+_SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
 
 
 def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assignment:
     """Return who gets which sample.
 
     Raises:
-        ValueError: If the data set cannot be divided so; the message names the field, the rule and the value.
+        ValueError: If the data set cannot be divided so, or its images do not fit an architecture; the message names
+            the field, the rule and the value.
     """
-    labels = np.asarray(dataset.labels_N)
+    for architecture in config.architectures:
+        check_image_size(architecture, dataset.image_shape)
     pool, validation, test, public = hold_out(
         config.data, dataset, seed=config.seed, public_fraction=config.partition.public_fraction
     )
     shares = [np.sort(pool[part]) for part in _parts(config, dataset, pool)]
-    train, own_validation, own_test = _own_sets(config, labels, shares, validation=validation, test=test)
-    check_min_samples(train, min_samples_per_peer=config.partition.min_samples_per_peer)
+    train, own_validation, own_test = _own_sets(config, dataset, shares, validation=validation, test=test)
+    _check_min_samples(config.partition, train)
     return Assignment(
         train=tuple(train),
         own_validation=tuple(own_validation),
@@ -40,6 +57,19 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
         validation=np.sort(validation),
         test=np.sort(test),
         public=np.sort(public),
+    )
+
+
+def warnings(config: ExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
+    """Return one sentence for each thing that a division has too little of, although the run makes sense."""
+    return find_scarcities(
+        np.asarray(dataset.labels_N),
+        assignment,
+        class_names=dataset.class_names,
+        batch_sizes={
+            "pretrain.batch_size": config.pretrain.batch_size,
+            "distill.batch_size": config.distill.batch_size,
+        },
     )
 
 
@@ -65,6 +95,7 @@ def hold_out(
             f"{' and '.join(fractions)} must leave something to train on, "
             f"got {' and '.join(map(str, fractions.values()))}."
         )
+    _check_classes(labels[: dataset.num_train], dataset.class_names)
     rest, test = _test_split(data, dataset, seed=seed)
     if fractions:
         rng = generator(seed, "hold out")
@@ -73,7 +104,21 @@ def hold_out(
     else:
         pool, held_out = rest, []
     validation = given_validation if len(given_validation) else held_out.pop(0)
-    return pool, validation, test, held_out[0] if held_out else np.empty(0, dtype=np.int64)
+    public = held_out[0] if held_out else np.empty(0, dtype=np.int64)
+    parts_of_fields = {"data.validation_fraction": validation, "partition.public_fraction": public}
+    for field, fraction in fractions.items():
+        if not len(parts_of_fields[field]) or not len(pool):
+            raise ValueError(
+                f"{field} must hold out at least one of the training samples and leave one to train on, "
+                f"got {fraction} of {len(rest):,}."
+            )
+    for part, what in ((validation, "validation"), (test, "test")):
+        if not np.isin(labels[part], labels[pool]).any():
+            raise ValueError(
+                f"data.path: some class must have training and {what} samples, got no {what} sample of a class that "
+                f"is trained on. The largest class has {np.bincount(labels).max():,} of the {len(labels):,} samples."
+            )
+    return pool, validation, test, public
 
 
 def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[_Indices, _Indices]:
@@ -84,7 +129,21 @@ def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: i
         return np.arange(dataset.num_train), np.arange(first_test, len(labels))
     rng = generator(seed, "test")
     rest, test = split_stratified(labels[: dataset.num_train], fractions=[data.test_fraction], rng=rng)
+    if not len(test) or not len(rest):
+        raise ValueError(
+            f"data.test_fraction must leave at least one sample to train on and one to test on, "
+            f"got {data.test_fraction} of {dataset.num_train:,}."
+        )
     return rest, test
+
+
+def _check_classes(labels: _Indices, class_names: Sequence[str]) -> None:
+    """Refuse a training split of which nothing can be learnt."""
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise ValueError(
+            f"data.path: the training split must have samples of at least 2 classes, got 1: {class_names[classes[0]]}."
+        )
 
 
 def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: _Indices) -> list[_Indices]:
@@ -93,41 +152,90 @@ def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: _
     num_peers = partition.num_peers
     labels = np.asarray(dataset.labels_N)[pool]
     if num_peers * partition.min_samples_per_peer > len(pool):
-        raise ValueError(
-            f"partition.num_peers must be at most {len(pool) // partition.min_samples_per_peer}, so that each has "
-            f"{partition.min_samples_per_peer} of the {len(pool):,} training samples, got {num_peers:,}."
-        )
+        raise ValueError(_too_many_peers(partition, len(pool)))
     rng = generator(config.seed, "partition")
-    match partition.label_skew.kind:
-        case "shards":
-            parts = partition_shards(
-                labels, num_peers=num_peers, shards_per_peer=partition.label_skew.shards_per_peer, rng=rng
-            )
-        case "natural":
-            column = partition.label_skew.column
-            if column not in dataset.columns:
-                raise ValueError(
-                    f"partition.label_skew.column must be one of {sorted(dataset.columns)}, got {column!r}."
-                )
-            parts = partition_natural(np.asarray(dataset.columns[column])[pool], num_peers=num_peers, rng=rng)
-        case "iid":
-            parts = partition_iid(labels, sizes=_sizes(partition, len(pool), rng), rng=rng)
-        case "dirichlet":
-            parts = partition_dirichlet(
-                labels,
-                sizes=_sizes(partition, len(pool), rng),
-                concentration=partition.label_skew.concentration,
-                rng=rng,
-            )
-        case "classes":
-            parts = partition_classes(
-                labels,
-                sizes=_sizes(partition, len(pool), rng),
-                classes_per_peer=partition.label_skew.classes_per_peer,
-                rng=rng,
-            )
+    skew = partition.label_skew
+    if isinstance(skew, NaturalIds):
+        parts = partition_natural(_ids(partition, skew.column, dataset, pool), num_peers=num_peers, rng=rng)
+    else:
+        parts = _skewed_parts(partition, skew, labels, rng)
     check_partition(parts, num_samples=len(pool))
     return parts
+
+
+def _skewed_parts(
+    partition: PartitionConfig,
+    skew: _SkewByLabels,
+    labels: _Indices,
+    rng: np.random.Generator,
+) -> list[_Indices]:
+    if isinstance(skew, ShardsPerPeer):
+        with _naming("partition.label_skew"):
+            return partition_shards(
+                labels, num_peers=partition.num_peers, shards_per_peer=skew.shards_per_peer, rng=rng
+            )
+    with _naming("partition.quantity_skew"):
+        sizes = _sizes(partition, len(labels), rng)
+    with _naming("partition.label_skew"):
+        match skew:
+            case IidLabels():
+                return partition_iid(labels, sizes=sizes, rng=rng)
+            case DirichletLabels(concentration=concentration):
+                return partition_dirichlet(labels, sizes=sizes, concentration=concentration, rng=rng)
+            case ClassesPerPeer(classes_per_peer=classes_per_peer):
+                return partition_classes(labels, sizes=sizes, classes_per_peer=classes_per_peer, rng=rng)
+
+
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    """Put the field of the config before the message of a function that does not know it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+
+
+def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
+    """Return why there are too many peers for the samples, and what would do."""
+    num_peers, minimum = partition.num_peers, partition.min_samples_per_peer
+    if num_samples // minimum >= 2:
+        return (
+            f"partition.num_peers must be at most {num_samples // minimum}, so that each has "
+            f"{minimum} of the {num_samples:,} training samples, got {num_peers:,}."
+        )
+    if num_samples >= 2 * num_peers:
+        return (
+            f"partition.min_samples_per_peer must be at most {num_samples // num_peers}, so that {num_peers:,} peers "
+            f"can share the {num_samples:,} training samples, got {minimum}."
+        )
+    return (
+        f"data.path: there must be at least {num_peers * minimum:,} training samples for {num_peers:,} peers "
+        f"(partition.num_peers) with {minimum} each (partition.min_samples_per_peer), got {num_samples:,}."
+    )
+
+
+def _ids(
+    partition: PartitionConfig, column: str, dataset: ImageDataset | RawDataset, pool: _Indices
+) -> npt.NDArray[Any]:
+    """Return the origin of each training sample."""
+    field = "partition.label_skew.column"
+    if column not in dataset.columns:
+        raise ValueError(f"{field} must be one of {sorted(dataset.columns)}, got {column!r}.")
+    ids: npt.NDArray[Any] = np.asarray(dataset.columns[column])[pool]
+    is_missing = find_missing(ids)
+    if is_missing.any():
+        first = int(is_missing.argmax())
+        raise ValueError(
+            f"{field} must have a value for every training sample, got {np.count_nonzero(is_missing):,} of "
+            f"{len(ids):,} without one in {column}, the first {ids[first].item()!r} for sample {pool[first]}."
+        )
+    num_ids = len(np.unique(ids))
+    if num_ids < partition.num_peers:
+        raise ValueError(
+            f"{field} must have a value for each of the {partition.num_peers:,} peers (partition.num_peers), "
+            f"got {num_ids:,} different ones in {column}."
+        )
+    return ids
 
 
 def _sizes(partition: PartitionConfig, num_samples: int, rng: np.random.Generator) -> _Indices:
@@ -146,26 +254,63 @@ def _sizes(partition: PartitionConfig, num_samples: int, rng: np.random.Generato
 
 
 def _own_sets(
-    config: ExperimentConfig, labels: _Indices, shares: list[_Indices], *, validation: _Indices, test: _Indices
+    config: ExperimentConfig,
+    dataset: ImageDataset | RawDataset,
+    shares: list[_Indices],
+    *,
+    validation: _Indices,
+    test: _Indices,
 ) -> tuple[list[_Indices], list[_Indices], list[_Indices]]:
     """Return training, own validation and own test set of each peer."""
+    labels = np.asarray(dataset.labels_N)
     num_classes = int(labels.max()) + 1
+    partition = config.partition
     trains: list[_Indices] = []
     own_validations: list[_Indices] = []
     own_tests: list[_Indices] = []
     for peer, share in enumerate(shares):
         rng = generator(config.seed, "own", peer)
-        if config.partition.own_evaluation == "held_out":
-            half = config.partition.held_out_fraction / 2
+        if partition.own_evaluation == "held_out":
+            half = partition.held_out_fraction / 2
             train, own_validation, own_test = (
                 share[part] for part in split_stratified(labels[share], fractions=[half, half], rng=rng)
             )
+            if not len(own_validation) or not len(own_test):
+                raise ValueError(
+                    "partition.held_out_fraction must leave every peer a validation sample and a test sample of its "
+                    f"own, got {partition.held_out_fraction} of the {len(share):,} samples of peer {peer}."
+                )
         else:
             counts = np.bincount(labels[share], minlength=num_classes)
             train = share
+            for everyone, what in ((validation, "validation"), (test, "test")):
+                if not counts[labels[everyone]].any():
+                    names = listed([dataset.class_names[k] for k in np.flatnonzero(counts)])
+                    raise ValueError(
+                        f"partition.own_evaluation must be held_out where the {what} set has no sample of a peer's "
+                        f"classes, got matched, and peer {peer} has {names} alone."
+                    )
             own_validation = validation[matched_subset(labels[validation], class_counts=counts, rng=rng)]
             own_test = test[matched_subset(labels[test], class_counts=counts, rng=rng)]
         trains.append(np.sort(train))
         own_validations.append(np.sort(own_validation))
         own_tests.append(np.sort(own_test))
     return trains, own_validations, own_tests
+
+
+def _check_min_samples(partition: PartitionConfig, trains: Sequence[_Indices]) -> None:
+    """Raise unless every peer has as many training samples as it must."""
+    sizes = np.array([len(train) for train in trains])
+    num_small = int(np.count_nonzero(sizes < partition.min_samples_per_peer))
+    if not num_small:
+        return
+    remedies = ["lower partition.min_samples_per_peer", "lower partition.num_peers"]
+    if partition.own_evaluation == "held_out":
+        remedies.append("lower partition.held_out_fraction")
+    if partition.label_skew.kind in ("dirichlet", "classes"):
+        remedies.append("choose a milder partition.label_skew")
+    raise ValueError(
+        f"partition.min_samples_per_peer must be met by every peer, got {plural(num_small, 'peer')} with fewer than "
+        f"{partition.min_samples_per_peer} training samples; the fewest, {sizes.min()}, has peer {sizes.argmin()}. "
+        f"What helps: {', '.join(remedies)}."
+    )

@@ -6,7 +6,6 @@ import numpy as np
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
-from peerkd.config.architectures import check_image_size
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve, split_overrides
@@ -17,7 +16,7 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
-from peerkd.stages.division import divide
+from peerkd.stages.division import divide, warnings
 from peerkd.stages.opened_store import open_stage_store
 
 NAME = "partition_data"
@@ -47,11 +46,12 @@ def run(
 def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
     """Publish the data set and the partition of an experiment, unless they are there."""
     source = open_source(NAME, config.data, seed=config.seed, store=store)
-    say_remarks(NAME, source.dataset.name, source.dataset)
+    say_remarks(NAME, source.dataset)
     # Checked and divided before anything is written: an experiment that cannot be must leave nothing behind.
-    for architecture in config.architectures:
-        check_image_size(architecture, source.dataset.image_shape)
     assignment = divide(config, source.dataset)
+    too_little = warnings(config, source.dataset, assignment)
+    for sentence in too_little:
+        say(NAME, f"warning: {sentence}")
     dataset = publish_source(source, store)
     key = keys.key(
         NAME,
@@ -72,7 +72,9 @@ def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
     with store.open_workspace(key) as workspace:
         assignment.save(workspace.folder)
         inputs = {"dataset": references.reference(dataset)}
-        manifest = store.publish(key, metadata={"inputs": inputs, **_describe(assignment, source.dataset)})
+        manifest = store.publish(
+            key, metadata={"inputs": inputs, "warnings": too_little, **_describe(assignment, source.dataset)}
+        )
     say(NAME, summary)
     return manifest
 

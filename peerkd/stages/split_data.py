@@ -13,6 +13,7 @@ from peerkd.config.pipelines import PCL
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
+from peerkd.data.partition.scarcity import find_scarcities
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
@@ -46,13 +47,21 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         ValueError: If an architecture cannot take the images, or the data cannot be split so.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
-    say_remarks(NAME, source.dataset.name, source.dataset)
+    say_remarks(NAME, source.dataset)
     # Looked at before anything is written: a study that cannot be must leave nothing behind.
     image_shape_CHW = source.dataset.image_shape
     for architecture in config.architectures:
         check_image_size(architecture, image_shape_CHW)
     assignment = _assign(config, source.dataset)
     _check_parts(config, num_train=len(assignment.train[0]))
+    too_little = find_scarcities(
+        np.asarray(source.dataset.labels_N),
+        assignment,
+        class_names=source.dataset.class_names,
+        batch_sizes={"training.batch_size": config.training.batch_size},
+    )
+    for sentence in too_little:
+        say(NAME, f"warning: {sentence}")
     dataset = publish_source(source, store)
     key = keys.key(
         NAME,
@@ -83,6 +92,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
                 "name": source.dataset.name,
                 "class_names": list(source.dataset.class_names),
                 "image_shape": list(image_shape_CHW),
+                "warnings": too_little,
                 **sizes,
             },
         )

@@ -1,17 +1,18 @@
-"""What an experiment will take, before it runs: trials, samples, bytes and, from measured rates, time. No torch.
+"""What an experiment will take, before it runs: trials, samples, bytes and, from measured rates, time. No torch."""
 
-Sizes of training sets are those that are expected of the partition: sums over all pairs hardly depend on who has what.
-"""
-
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from peerkd.config.architectures import Architecture, check_image_size
+import numpy as np
+
+from peerkd.config.architectures import Architecture
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import TransferSet
-from peerkd.data.sources.sizes import SourceSize
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.partition.assignment import Assignment
 from peerkd.training.file_sizes import weights_bytes
 from peerkd.training.plan import control_settings, plan, settings
 
@@ -28,8 +29,8 @@ _ROW_BYTES_PER_TEST_SAMPLE: Final = 0.06
 _ROW_BYTES_PER_MEASURED_EPOCH: Final = 6
 
 
-class SampleCounts(NamedTuple):
-    """How many samples are in which part of the data set."""
+class DividedData(NamedTuple):
+    """How much of a data set is in which part, and what its images are."""
 
     training: int
     """Of all peers together."""
@@ -43,6 +44,9 @@ class SampleCounts(NamedTuple):
 
     total: int
     """Of the data set, after its limits."""
+
+    image_shape_CHW: tuple[int, int, int]
+    num_classes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +64,7 @@ class Forecast:
     num_controls: int
     """Of the trials."""
 
-    samples: SampleCounts
+    samples: DividedData
 
     num_pretraining_samples: int
     num_distillation_samples: int
@@ -87,15 +91,8 @@ class Rates(NamedTuple):
     evaluation: float
 
 
-def forecast(config: ExperimentConfig, size: SourceSize) -> Forecast:
-    """Return what an experiment does on a data set of that size.
-
-    Raises:
-        ValueError: If the data set is too small for the partition or its images for a network, as when it is run.
-    """
-    for architecture in config.peers.architectures:
-        check_image_size(architecture, size.image_shape_CHW)
-    samples = count_samples(config, size)
+def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
+    """Return what an experiment does on a data set that is divided so."""
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
     num_trials = plan(config).num_trials
@@ -122,16 +119,16 @@ def forecast(config: ExperimentConfig, size: SourceSize) -> Forecast:
         num_distillation_samples=num_distilled * config.distill.epochs,
         num_teacher_samples=num_taught * (config.distill.epochs if config.teachers_vary else 1),
         num_evaluation_samples=num_judged_between + (num_trials + num_peers) * num_judged,
-        dataset_bytes=0 if config.data.storage == "streamed" else samples.total * (size.num_pixel_bytes + _LABEL_BYTES),
+        dataset_bytes=0 if config.data.storage == "streamed" else _packed_bytes(samples),
         weights_bytes=sum(
-            num * weights_bytes(name, image_shape_CHW=size.image_shape_CHW, num_classes=size.num_classes)
+            num * weights_bytes(name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)
             for name, num in architectures.items()
         ),
         journals_bytes=round(
             num_trials
             * (
                 _RECORD_BYTES
-                + _RECORD_BYTES_PER_CLASS * size.num_classes
+                + _RECORD_BYTES_PER_CLASS * samples.num_classes
                 + _RECORD_BYTES_PER_TEST_SAMPLE * samples.test
                 + _RECORD_BYTES_PER_MEASURED_EPOCH * num_measured_epochs
             )
@@ -140,7 +137,7 @@ def forecast(config: ExperimentConfig, size: SourceSize) -> Forecast:
             num_trials
             * (
                 _ROW_BYTES
-                + _ROW_BYTES_PER_CLASS * size.num_classes
+                + _ROW_BYTES_PER_CLASS * samples.num_classes
                 + _ROW_BYTES_PER_TEST_SAMPLE * samples.test
                 + _ROW_BYTES_PER_MEASURED_EPOCH * num_measured_epochs
             )
@@ -166,45 +163,31 @@ def worker_seconds(forecast: Forecast, rates: Mapping[Architecture, Rates], conf
     return seconds
 
 
-def count_samples(config: ExperimentConfig, size: SourceSize) -> SampleCounts:
-    """Return the sizes of the parts of the data set, to within a few samples.
-
-    Raises:
-        ValueError: If there are too few for the partition, in the words of ``peerkd.stages.division``.
-    """
-    data, partition = config.data, config.partition
-    rest = min(size.num_train, data.max_train_samples or size.num_train)
-    if size.num_test:
-        test = min(size.num_test, data.max_test_samples or size.num_test)
-    else:
-        test = round(rest * data.test_fraction)
-        rest -= test
-    cut_fraction = 0.0 if size.num_validation else data.validation_fraction
-    if cut_fraction + partition.public_fraction >= 1:
-        raise ValueError(
-            "data.validation_fraction and partition.public_fraction must leave something to train on, "
-            f"got {data.validation_fraction} and {partition.public_fraction}."
-        )
-    cut, public = round(rest * cut_fraction), round(rest * partition.public_fraction)
-    validation = size.num_validation or cut
-    pool = rest - cut - public
-    if partition.num_peers * partition.min_samples_per_peer > pool:
-        raise ValueError(
-            f"partition.num_peers must be at most {pool // partition.min_samples_per_peer}, so that each has "
-            f"{partition.min_samples_per_peer} of the {pool:,} training samples, got {partition.num_peers:,}."
-        )
-    held_out = round(pool * partition.held_out_fraction) if partition.own_evaluation == "held_out" else 0
-    return SampleCounts(
-        training=pool - held_out,
-        validation=validation,
-        test=test,
-        public=public,
-        own=held_out // partition.num_peers,
-        total=rest + size.num_validation + test,
+def measure_division(dataset: ImageDataset | RawDataset, assignment: Assignment) -> DividedData:
+    """Return the sizes of the parts of a data set."""
+    own_parts = [*zip(assignment.own_validation, assignment.own_test, strict=True)]
+    num_own = sum(
+        int(np.setdiff1d(own, everyone, assume_unique=True).size)
+        for parts in own_parts
+        for own, everyone in zip(parts, (assignment.validation, assignment.test), strict=True)
+    )
+    return DividedData(
+        training=sum(map(len, assignment.train)),
+        validation=len(assignment.validation),
+        test=len(assignment.test),
+        public=len(assignment.public),
+        own=num_own // assignment.num_peers,
+        total=len(dataset.labels_N),
+        image_shape_CHW=dataset.image_shape,
+        num_classes=len(dataset.class_names),
     )
 
 
-def _pair_samples(transfer_set: TransferSet, samples: SampleCounts, num_peers: int) -> int:
+def _packed_bytes(samples: DividedData) -> int:
+    return samples.total * (math.prod(samples.image_shape_CHW) + _LABEL_BYTES)
+
+
+def _pair_samples(transfer_set: TransferSet, samples: DividedData, num_peers: int) -> int:
     """Return the samples of the transfer sets of all pairs, added up."""
     match transfer_set:
         case "student" | "teacher":
@@ -215,7 +198,7 @@ def _pair_samples(transfer_set: TransferSet, samples: SampleCounts, num_peers: i
             return samples.public * num_peers * (num_peers - 1)
 
 
-def _control_samples(transfer_set: TransferSet, samples: SampleCounts, num_peers: int) -> int:
+def _control_samples(transfer_set: TransferSet, samples: DividedData, num_peers: int) -> int:
     match transfer_set:
         case "student":
             return samples.training

@@ -18,11 +18,10 @@ from peerkd.config.architectures import Architecture
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.data.dataset import RawDataset, write_packed
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.sources.sizes import SourceSize
 from peerkd.data.streamed import open_dataset
 from peerkd.training import peers
 from peerkd.training.checkpoints import save_tensors
-from peerkd.training.forecast import Rates, SampleCounts
+from peerkd.training.forecast import DividedData, Rates
 from peerkd.training.inputs import PretrainInputs, SweepInputs
 from peerkd.training.plan import Trial, Unit, settings
 from peerkd.training.stacked.students import pays
@@ -45,8 +44,7 @@ class RateInputs:
     """What rates depend on."""
 
     config: ExperimentConfig
-    size: SourceSize
-    samples: SampleCounts
+    samples: DividedData
     device: str
     """``cpu``, or ``cuda`` for the GPU of the worker's number."""
 
@@ -63,17 +61,16 @@ class _Scale:
     epochs: int
 
 
-def start(config: ExperimentConfig, size: SourceSize, samples: SampleCounts, device: str, *, worker: int) -> Perform:
+def start(config: ExperimentConfig, samples: DividedData, device: str, *, worker: int) -> Perform:
     """Return what measures the rates of one architecture in a worker process; it yields its ``Rates``.
 
     Args:
         config: The experiment.
-        size: Of its data set.
-        samples: The parts of it.
+        samples: The parts of its data set.
         device: ``cpu``, or ``cuda`` for the GPU of the worker's number.
         worker: Number of the process.
     """
-    inputs = RateInputs(config=config, size=size, samples=samples, device=device)
+    inputs = RateInputs(config=config, samples=samples, device=device)
     place = peers.worker_device(device, worker=worker)
 
     def perform(architecture: Architecture) -> Iterator[Rates]:
@@ -85,7 +82,7 @@ def start(config: ExperimentConfig, size: SourceSize, samples: SampleCounts, dev
 def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.device) -> Rates:
     """Return the rates of one architecture with the recipes and precisions of an experiment."""
     # Students that train many at once are only measured so.
-    is_tiny = pays(architecture, image_shape_CHW=inputs.size.image_shape_CHW)
+    is_tiny = pays(architecture, image_shape_CHW=inputs.samples.image_shape_CHW)
     num_settings = len(settings(inputs.config, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
     pilot = _Scale(
@@ -161,7 +158,7 @@ class _Units:
             peers_folder=folder,
             device=inputs.device,
         )
-        _write_experiment(inputs.size, scale, folder)
+        _write_experiment(inputs.samples, scale, folder)
         dataset = open_dataset(folder)
         for peer in (_STUDENT, _TEACHER):
             weights = peers.build_peer(architecture, dataset, seed=peer).state_dict()
@@ -242,15 +239,15 @@ def _reduced(config: ExperimentConfig, architecture: Architecture, *, epochs: in
     )
 
 
-def _write_experiment(size: SourceSize, scale: _Scale, folder: Path) -> None:
+def _write_experiment(samples: DividedData, scale: _Scale, folder: Path) -> None:
     """Write random images, and a partition of ``2 * _NUM_SETS`` peers of which every second has twice as many."""
     rng = np.random.default_rng(0)
-    num_images = max(2 * scale.num_samples, scale.num_evaluated, size.num_classes)
+    num_images = max(2 * scale.num_samples, scale.num_evaluated, samples.num_classes)
     raw = RawDataset(
-        images_NCHW=rng.integers(0, 256, (num_images, *size.image_shape_CHW), dtype=np.uint8),
-        labels_N=np.arange(num_images) % size.num_classes,
+        images_NCHW=rng.integers(0, 256, (num_images, *samples.image_shape_CHW), dtype=np.uint8),
+        labels_N=np.arange(num_images) % samples.num_classes,
         num_train=num_images,
-        class_names=tuple(str(k) for k in range(size.num_classes)),
+        class_names=tuple(str(k) for k in range(samples.num_classes)),
         columns={},
         name="random",
     )

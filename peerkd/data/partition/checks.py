@@ -32,23 +32,6 @@ def check_partition(parts: Sequence[IntArray], *, num_samples: int) -> None:
         raise ValueError(f"parts must be complete, got {missing.size} indices in no part, the first {missing[0]}.")
 
 
-def check_min_samples(parts: Sequence[IntArray], *, min_samples_per_peer: int) -> None:
-    """Raise unless every part holds at least ``min_samples_per_peer`` samples.
-
-    Args:
-        parts: One index array per peer.
-        min_samples_per_peer: Smallest number of samples a peer can train on.
-
-    Raises:
-        ValueError: If a part is smaller.
-    """
-    for peer, part in enumerate(parts):
-        if len(part) < min_samples_per_peer:
-            raise ValueError(
-                f"Every peer must hold at least {min_samples_per_peer} samples, got {len(part)} for peer {peer}."
-            )
-
-
 def check_labels(labels: IntArray) -> None:
     """Raise unless ``labels`` is a non-empty vector of whole numbers.
 

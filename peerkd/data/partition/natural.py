@@ -1,14 +1,36 @@
 """Skew as it was found: one peer per writer, site or camera."""
 
 import heapq
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from peerkd.data.partition.arrays import IntArray
+from peerkd.data.partition.arrays import BoolArray, IntArray
 from peerkd.data.partition.checks import check_at_least
 from peerkd.data.partition.deal import group_by_owner
+
+# What Python, numpy and pandas write for a value that is missing.
+_MISSING_TEXTS: Final = ("", "nan", "NaN", "None", "<NA>", "NaT")
+
+
+def find_missing(ids: NDArray[Any]) -> BoolArray:
+    """Return which ids are missing: not a finite number, or a text that is blank or stands for no value.
+
+    Args:
+        ids: (num_samples,) numbers, truth values or text.
+    """
+    is_missing: BoolArray
+    match ids.dtype.kind:
+        case "f":
+            is_missing = ~np.isfinite(ids)
+        case "U":
+            is_missing = np.isin(np.char.strip(ids), _MISSING_TEXTS)
+        case "S":
+            is_missing = np.isin(np.char.strip(ids), [text.encode() for text in _MISSING_TEXTS])
+        case _:
+            is_missing = np.zeros(ids.shape, np.bool_)
+    return is_missing
 
 
 def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Generator) -> list[IntArray]:
@@ -20,7 +42,7 @@ def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Gener
     less than 4/3 of the samples it has in the best possible deal).
 
     Args:
-        ids: (num_samples,) integers or strings, the origin of each sample.
+        ids: (num_samples,) numbers or text, the origin of each sample; none missing (see ``find_missing``).
         num_peers: From 1 to the number of distinct ids.
         rng: Orders ids of equal size.
 

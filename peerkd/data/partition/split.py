@@ -53,7 +53,8 @@ def matched_subset(labels: IntArray, *, class_counts: IntArray, rng: np.random.G
     With the class counts of a peer's training part this is the peer's own
     distribution as far as an evaluation set can show it. The class that runs
     out first sets the size; the others are rounded half up, so a class that
-    is due less than half a sample is absent.
+    is due less than half a sample is absent. A class without an evaluation
+    sample is absent too: nothing can be shown of it.
 
     Args:
         labels: (num_samples,) class of each evaluation sample, in ``range(num_classes)``.
@@ -64,8 +65,8 @@ def matched_subset(labels: IntArray, *, class_counts: IntArray, rng: np.random.G
         Ascending indices into ``labels``.
 
     Raises:
-        ValueError: If an argument is malformed, or a class with a positive
-            count has no evaluation sample.
+        ValueError: If an argument is malformed, or no class with a positive
+            count has an evaluation sample.
     """
     check_labels(labels)
     num_classes = len(class_counts)
@@ -74,10 +75,10 @@ def matched_subset(labels: IntArray, *, class_counts: IntArray, rng: np.random.G
     if class_counts.min() < 0 or not class_counts.any():
         raise ValueError(f"class_counts must be non-negative and not all 0, got {class_counts.tolist()}.")
     available = np.bincount(labels, minlength=num_classes)
+    class_counts = np.where(available > 0, class_counts, 0)
     held = np.flatnonzero(class_counts)
-    missing = held[available[held] == 0]
-    if missing.size:
-        raise ValueError(f"labels must have samples of every class in class_counts, got none of {missing.tolist()}.")
+    if not held.size:
+        raise ValueError("labels must have samples of some class in class_counts, got none.")
     scarcest = held[np.argmin(available[held] / class_counts[held])]
     # Whole numbers only: a share of exactly one half must not depend on floating point.
     taken = (2 * available[scarcest] * class_counts + class_counts[scarcest]) // (2 * class_counts[scarcest])

@@ -3,14 +3,24 @@
 import numpy as np
 
 from peerkd.data.dataset import RawDataset
+from peerkd.errors import DataSourceError
 
 _GREY_STEP = 15  # the files hold 0..16; 16 * 15 = 240 fits uint8 and keeps the levels evenly spaced
 
 
 def read_digits() -> RawDataset:
-    """Read the digits (N = 1797, C = 1, H = W = 8, K = 10)."""
+    """Read the digits (N = 1797, C = 1, H = W = 8, K = 10).
+
+    Raises:
+        DataSourceError: If scikit-learn is not installed.
+    """
     # Imported here: scikit-learn takes a second to import, and no other source needs it.
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise DataSourceError(
+            "data.source digits comes with scikit-learn, which is not installed here; install peerkd[data]."
+        ) from error
 
     digits = load_digits()
     return RawDataset(

@@ -69,6 +69,9 @@ def _assemble(path: Path, files: ArrayFiles) -> RawDataset:
         {of_split["labels"]: files.read(of_split["labels"]) for of_split in by_split.values()},
         files.read("class_names") if "class_names" in headers else None,
     )
+    remarks = classes.remarks
+    if "val" in by_split:
+        remarks += (f"{by_split['val']['images']} is the validation split, by which every choice is made",)
     return RawDataset(
         images_NCHW=_read_images(files, images),
         labels_N=np.concatenate(list(classes.labels_of_split.values())),
@@ -81,7 +84,7 @@ def _assemble(path: Path, files: ArrayFiles) -> RawDataset:
             for column in columns
         },
         name=printable(path.stem),
-        remarks=classes.remarks,
+        remarks=remarks,
         passed_over=tally.passed_over(),
     )
 

@@ -9,8 +9,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.errors import ArtifactCorruptError
-from peerkd.stages.division import divide
+from peerkd.stages.division import divide, warnings
 
 NUM_CLASSES = 5
 
@@ -131,7 +130,24 @@ def test_a_natural_peer_never_shares_an_id():
             "No draw in 100 gave every peer at least 10 samples",
         ),
         ("partition.label_skew.kind=classes partition.label_skew.classes_per_peer=9", "classes_per_peer"),
-        ("partition.own_evaluation=held_out partition.held_out_fraction=0.99", "at least 10"),
+        (
+            "partition.own_evaluation=held_out partition.held_out_fraction=0.99",
+            r"partition.min_samples_per_peer must be met by every peer, got 4 peers with fewer than 10 .* the fewest, "
+            r"\d, has peer \d. What helps: .*lower partition.held_out_fraction, choose a milder partition.label_skew",
+        ),
+        (
+            "partition.label_skew.kind=shards partition.label_skew.shards_per_peer=2000",
+            r"partition.label_skew: num_peers \* shards_per_peer must be at most the 600 samples",
+        ),
+        (
+            "partition.min_samples_per_peer=400",
+            "partition.min_samples_per_peer must be at most 150, so that 4 peers can share the 600 training samples",
+        ),
+        (
+            "partition.num_peers=1000 partition.min_samples_per_peer=400",
+            r"data.path: there must be at least 400,000 training samples for 1,000 peers .*, got 600",
+        ),
+        (f"{SKEWS[4]} partition.num_peers=60", "a value for each of the 60 peers .* got 50 different ones"),
     ],
 )
 def test_a_partition_that_cannot_exist_is_refused(overrides, message):
@@ -139,29 +155,73 @@ def test_a_partition_that_cannot_exist_is_refused(overrides, message):
         divided(overrides, dataset())
 
 
-def test_an_assignment_comes_back_from_disk_and_a_damaged_one_does_not(tmp_path):
-    got = divided("", dataset())
-    got.save(tmp_path)
-    loaded = Assignment.load(tmp_path)
-    assert loaded.fingerprint == got.fingerprint
-    for one, other in zip(loaded.train, got.train, strict=True):
-        np.testing.assert_array_equal(one, other)
-    path = tmp_path / "assignment.npz"
-    content = path.read_bytes()
-    path.write_bytes(content[:-100])
-    with pytest.raises(ArtifactCorruptError, match="does not hold a partition"):
-        Assignment.load(tmp_path)
-    path.unlink()
-    with pytest.raises(ArtifactCorruptError, match="does not hold a partition"):
-        Assignment.load(tmp_path)
+def of_labels(labels, columns=None, **splits) -> RawDataset:
+    labels = np.array(labels)
+    return RawDataset(
+        images_NCHW=np.zeros((len(labels), 1, 4, 4), dtype=np.uint8),
+        labels_N=labels,
+        class_names=("cat", "dog", "fox"),
+        columns=columns or {},
+        name="pets",
+        **{"num_train": len(labels), **splits},
+    )
 
 
-def test_indices_that_were_changed_are_noticed(tmp_path):
-    got = divided("", dataset())
-    got.save(tmp_path)
-    with np.load(tmp_path / "assignment.npz") as file:
-        arrays = dict(file)
-    arrays["train_0"] = arrays["train_0"][1:]
-    np.savez(tmp_path / "assignment.npz", **arrays)
-    with pytest.raises(ArtifactCorruptError, match="must have the fingerprint"):
-        Assignment.load(tmp_path)
+@pytest.mark.parametrize(
+    ("labels", "splits", "message"),
+    [
+        ([1] * 50, {}, "the training split must have samples of at least 2 classes, got 1: dog"),
+        (
+            [0, 1, 2],
+            {},
+            "data.validation_fraction must hold out at least one .* and leave one .*, got 0.2 of 2",
+        ),
+        ([0, 1], {}, "data.test_fraction must leave at least one sample to train on and one to test on, got 0.25 of 2"),
+        ([0, 1, 2] * 3, {"num_train": 3}, "data.path: some class must have training and validation samples"),
+        ([0, 1] * 20 + [2], {"num_train": 40}, "got no test sample of a class that is trained on"),
+        ([0, 1] * 20 + [2], {"num_train": 40, "num_validation": 1}, "got no validation sample of a class"),
+    ],
+)
+def test_labels_that_nothing_can_be_learnt_from_are_refused(labels, splits, message):
+    with pytest.raises(ValueError, match=message):
+        divided("partition.num_peers=2 partition.min_samples_per_peer=2", of_labels(labels, **splits))
+
+
+def test_a_peer_whose_classes_nobody_evaluates_is_refused():
+    # Two peers, a class each; the test set has only one of the classes.
+    source = of_labels([0, 1] * 40 + [0] * 10, num_train=80)
+    two_classes = "partition.num_peers=2 partition.label_skew.kind=classes partition.label_skew.classes_per_peer=1"
+    with pytest.raises(ValueError, match=r"own_evaluation must be held_out where the test set .* has dog alone"):
+        divided(two_classes, source)
+    assert divided(f"{two_classes} partition.own_evaluation=held_out", source).num_peers == 2
+
+
+def test_a_peer_too_small_to_hold_samples_out_is_refused():
+    with pytest.raises(ValueError, match=r"held_out_fraction must leave every peer .*, got 0.2 of the 4 samples of"):
+        divided(
+            "partition.num_peers=7 partition.own_evaluation=held_out partition.min_samples_per_peer=2",
+            of_labels([0, 1, 2] * 14),
+        )
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [(np.nan, "nan"), (np.inf, "inf"), ("", "''"), ("  ", "'  '"), ("nan", "'nan'"), ("None", "'None'"), (b"", "b''")],
+)
+def test_an_id_that_is_missing_is_refused(missing, told):
+    like = {float: 1.0, str: "ab", bytes: b"ab"}[type(missing)]
+    ids = np.array([missing, *[like] * 80, missing, *[like * 2] * 18])
+    # The test split has no share in the partition: the second missing one does not count.
+    source = of_labels([0, 1] * 50, {"writer": ids}, num_train=81)
+    with pytest.raises(ValueError, match=rf"column must have a value .*, got 1 of \d\d .* {told} for sample 0"):
+        divided(f"{SKEWS[4]} partition.num_peers=2 seed=1", source)
+
+
+def test_what_is_scarce_is_told_and_nothing_else_is():
+    config = resolve(JOINTKD, preset="digits", overrides="partition.num_peers=2 partition.label_skew.kind=iid")
+    assert warnings(config, dataset(), divide(config, dataset())) == []
+    source = of_labels([0, 1] * 100 + [2])
+    assert warnings(config, source, divide(config, source)) == [
+        "1 class without a validation sample, so no choice heeds it: fox (1 sample in all).",
+        "1 class without a test sample, so no reported accuracy counts it: fox (1 sample in all).",
+    ]

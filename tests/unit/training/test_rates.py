@@ -9,13 +9,12 @@ from torch import nn
 
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
-from peerkd.data.sources.sizes import source_size
 from peerkd.training import rates, sweep
 from peerkd.training.distill import TeacherLogits, teacher_logits
-from peerkd.training.forecast import Rates, count_samples
+from peerkd.training.forecast import DividedData, Rates
 from peerkd.training.samples import SampleSet
 
-SIZE = source_size("digits", path=None, image_size_pixels=None)
+SAMPLES = DividedData(1_078, 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,7 @@ SIZE = source_size("digits", path=None, image_size_pixels=None)
 def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "_ROUND_SECONDS", 0.05)
     config = resolve(JOINTKD, preset="digits", overrides=f"sweep.temperatures=[1] {overrides}")
-    perform = rates.start(config, SIZE, count_samples(config, SIZE), "cpu", worker=0)
+    perform = rates.start(config, SAMPLES, "cpu", worker=0)
     (measured,) = perform(config.architectures[0])
     assert isinstance(measured, Rates)
     assert min(measured.pretraining, measured.distillation, measured.teacher) > 0
@@ -50,7 +49,7 @@ def test_of_the_teacher_its_passes_over_the_set_are_timed(
 
     monkeypatch.setattr(sweep, "teacher_logits", counted)
     config = resolve(JOINTKD, preset="digits", overrides=f"peers.architectures=[mlp] {overrides}")
-    inputs = rates.RateInputs(config=config, size=SIZE, samples=count_samples(config, SIZE), device="cpu")
+    inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
     scale = rates._Scale(num_samples=8, num_evaluated=8, num_trials=2, epochs=2)
     units = rates._Units(inputs, "mlp", scale, folder=tmp_path, device=torch.device("cpu"))
     passed.clear()
@@ -77,14 +76,14 @@ def test_rates_are_those_of_which_the_measured_times_are_made(
     monkeypatch.setattr(rates, "_Units", Reckoned)
     monkeypatch.setattr(rates, "_pretraining_seconds", lambda *_, **__: made_of.pretraining)
     config = resolve(JOINTKD, preset="digits", overrides=f"distill.epochs=3 {overrides}")
-    inputs = rates.RateInputs(config=config, size=SIZE, samples=count_samples(config, SIZE), device="cpu")
+    inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
     assert rates.measure(inputs, "small_cnn", device=torch.device("cpu")) == pytest.approx(made_of)
 
 
 @pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])
 def test_a_slow_network_is_measured_on_less(pilot_seconds: float) -> None:
     config = resolve(JOINTKD, preset="digits", overrides="peers.architectures=[resnet20]")
-    inputs = rates.RateInputs(config=config, size=SIZE, samples=count_samples(config, SIZE), device="cpu")
+    inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
     pilot = rates._Scale(num_samples=4, num_evaluated=4, num_trials=1, epochs=1)
     scale = rates._scale(inputs, pilot, pilot_seconds=pilot_seconds)
     work = scale.num_samples * scale.num_trials * scale.epochs

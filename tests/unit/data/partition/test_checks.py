@@ -35,13 +35,6 @@ def test_no_parts_are_not_complete() -> None:
         checks.check_partition([], num_samples=1)
 
 
-def test_a_peer_with_too_few_samples_is_named() -> None:
-    parts = [np.arange(5), np.arange(4)]
-    checks.check_min_samples(parts, min_samples_per_peer=4)
-    with pytest.raises(ValueError, match="at least 5 samples, got 4 for peer 1"):
-        checks.check_min_samples(parts, min_samples_per_peer=5)
-
-
 @pytest.mark.parametrize("labels", [np.zeros((2, 2), dtype=int), np.array([], dtype=int), np.array([0.0, 1.0])])
 def test_labels_must_be_a_vector_of_integers(labels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="labels must be a non-empty vector of integers, got shape"):

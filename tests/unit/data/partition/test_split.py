@@ -89,9 +89,12 @@ def test_a_class_due_half_a_sample_is_present_and_one_due_less_is_absent() -> No
     assert np.bincount(labels[subset], minlength=3).tolist() == [10, 1, 0]
 
 
-def test_a_held_class_without_evaluation_samples_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"samples of every class in class_counts, got none of \[1, 3\]"):
-        matched_subset(np.array([0, 2, 2]), class_counts=np.array([1, 1, 0, 1]), rng=np.random.default_rng(0))
+def test_a_held_class_without_evaluation_samples_is_left_out() -> None:
+    labels = np.array([0, 2, 2, 0])
+    subset = matched_subset(labels, class_counts=np.array([2, 9, 1, 1]), rng=np.random.default_rng(0))
+    assert sorted(labels[subset]) == [0, 0, 2]
+    with pytest.raises(ValueError, match="labels must have samples of some class in class_counts, got none"):
+        matched_subset(labels, class_counts=np.array([0, 9, 0, 1]), rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,8 @@ def test_the_files_of_medmnist_are_read_as_they_come(tmp_path: Path) -> None:
     )
     raw = read_npz(path)
     assert (raw.num_train, raw.num_validation, len(raw.labels_N)) == (3, 1, 6)
-    assert (raw.labels_N.tolist(), raw.class_names, raw.remarks) == (LABELS.tolist(), ("0", "1", "2"), ())
+    assert (raw.labels_N.tolist(), raw.class_names) == (LABELS.tolist(), ("0", "1", "2"))
+    assert raw.remarks == ("val_images is the validation split, by which every choice is made",)
     np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
 
 

@@ -1,0 +1,141 @@
+"""What a division leaves too little of, said in the words of whoever brought the data.
+
+Nothing here stops a run; what makes one meaningless is refused where the data are divided.
+
+P peers, K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from peerkd.data.partition.arrays import BoolArray, IntArray
+from peerkd.data.partition.assignment import Assignment
+
+MIN_EVALUATION_SAMPLES: Final = 10
+"""With fewer, one sample more or less is above 10 points of accuracy."""
+
+_NUM_NAMED: Final = 5
+
+
+def find_scarcities(
+    labels: IntArray, assignment: Assignment, *, class_names: Sequence[str], batch_sizes: Mapping[str, int]
+) -> list[str]:
+    """Return one sentence for each thing that a division has too little of; none where all is well.
+
+    Args:
+        labels: (num_samples,) class of each sample, in ``range(K)``.
+        assignment: The division.
+        class_names: K names.
+        batch_sizes: By the field of the config that asks for it.
+    """
+    train_PK = _counts(labels, assignment.train, len(class_names))
+    own_test_PK = _counts(labels, assignment.own_test, len(class_names))
+    (test_K, validation_K) = _counts(labels, (assignment.test, assignment.validation), len(class_names))
+    sentences = [
+        *_unseen_classes(train_PK.sum(axis=0), validation_K, test_K, class_names),
+        *_small_evaluation_sets(assignment),
+        *_small_training_sets(train_PK.sum(axis=1), batch_sizes),
+    ]
+    if assignment.num_peers > 1:
+        sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names)
+    return sentences
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return the first items, and how many more there are."""
+    num_more = len(items) - _NUM_NAMED
+    return ", ".join(items[:_NUM_NAMED]) + (f" and {num_more:,} more" if num_more > 0 else "")
+
+
+def plural(num: int, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{num:,} {noun if num == 1 else nouns or noun + 's'}"
+
+
+def _counts(labels: IntArray, parts: Sequence[IntArray], num_classes: int) -> IntArray:
+    return np.stack([np.bincount(labels[part], minlength=num_classes) for part in parts])
+
+
+def _unseen_classes(
+    train_K: IntArray, validation_K: IntArray, test_K: IntArray, class_names: Sequence[str]
+) -> list[str]:
+    """Tell of classes that training, choices or reports do without. Classes without any sample are the source's."""
+    total_K = train_K + validation_K + test_K
+    sentences = []
+    for lacking_K, what, consequence in (
+        (train_K == 0, "training", "no peer learns"),
+        (validation_K == 0, "validation", "no choice heeds"),
+        (test_K == 0, "test", "no reported accuracy counts"),
+    ):
+        lacking = np.flatnonzero(lacking_K & (total_K > 0)).tolist()
+        if lacking:
+            names = [f"{class_names[k]} ({plural(int(total_K[k]), 'sample')} in all)" for k in lacking]
+            sentences.append(
+                f"{plural(len(names), 'class', 'classes')} without a {what} sample, so {consequence} "
+                f"{'it' if len(names) == 1 else 'them'}: {listed(names)}."
+            )
+    return sentences
+
+
+def _small_evaluation_sets(assignment: Assignment) -> list[str]:
+    sentences = []
+    for what, everyone, owns in (
+        ("validation", assignment.validation, assignment.own_validation),
+        ("test", assignment.test, assignment.own_test),
+    ):
+        if len(everyone) < MIN_EVALUATION_SAMPLES:
+            sentences.append(
+                f"The {what} set has {plural(len(everyone), 'sample')}: one more that is right is "
+                f"{100 / len(everyone):.0f} points of accuracy."
+            )
+        sizes = {peer: len(own) for peer, own in enumerate(owns) if 0 < len(own) < MIN_EVALUATION_SAMPLES}
+        if sizes:
+            named = [f"peer {peer} has {size}" for peer, size in sorted(sizes.items(), key=lambda item: item[1])]
+            sentences.append(
+                f"{plural(len(sizes), 'peer')} with fewer than {MIN_EVALUATION_SAMPLES} {what} samples of their own, "
+                f"so that one more that is right is up to {100 / min(sizes.values()):.0f} points of accuracy: "
+                f"{listed(named)}."
+            )
+    return sentences
+
+
+def _small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> list[str]:
+    sentences = []
+    for field, batch_size in batch_sizes.items():
+        small = np.flatnonzero(sizes_P < batch_size)
+        small = small[np.argsort(sizes_P[small], kind="stable")]
+        if not small.size:
+            continue
+        if len(sizes_P) == 1:
+            subject, named = "The training set has fewer samples", [f"{sizes_P[0]:,}"]
+        else:
+            subject = f"{plural(len(small), 'peer')} with fewer training samples"
+            named = [f"peer {peer} has {sizes_P[peer]:,}" for peer in small]
+        sentences.append(
+            f"{subject} than a batch of {field}={batch_size}, so that an epoch is a single step: {listed(named)}."
+        )
+    return sentences
+
+
+def _missing_classes(
+    train_PK: IntArray, test_K: IntArray, own_test_PK: IntArray, class_names: Sequence[str]
+) -> list[str]:
+    """Tell of peers that are tested on classes of which they have no training sample."""
+    sentences = []
+    lacks_PK: BoolArray = (train_PK == 0) & (test_K > 0)
+    num_lacking_P = lacks_PK.sum(axis=1)
+    if num_lacking_P.any():
+        most = int(num_lacking_P.argmax())
+        names = [class_names[k] for k in np.flatnonzero(lacks_PK[most]).tolist()]
+        sentences.append(
+            f"{np.count_nonzero(num_lacking_P):,} of {len(train_PK):,} peers have no training sample of some class of "
+            f"the test set. Peer {most} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
+            f"{listed(names)}."
+        )
+    for peer, k in np.argwhere((train_PK == 0) & (own_test_PK > 0))[:_NUM_NAMED].tolist():
+        sentences.append(
+            f"Peer {peer} is tested on class {class_names[k]} in its own test set, and has no training sample of it."
+        )
+    return sentences

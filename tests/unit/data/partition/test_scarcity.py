@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.partition.scarcity import find_scarcities, listed
+
+NAMES = ("cat", "dog", "fox")
+
+
+# 60 samples of each class: the first 60 indices are cats, and so on.
+LABELS = np.repeat([0, 1, 2], 60)
+CATS, DOGS, FOXES = (list(range(k * 60, k * 60 + 60)) for k in range(3))
+
+
+def assignment(**parts) -> Assignment:
+    validation = CATS[:10] + DOGS[:10] + FOXES[:10]
+    test = CATS[10:20] + DOGS[10:20] + FOXES[10:20]
+    defaults = {
+        "train": (CATS[20:40] + DOGS[20:40] + FOXES[20:40], CATS[40:] + DOGS[40:] + FOXES[40:]),
+        "own_validation": (validation, validation),
+        "own_test": (test, test),
+        "validation": validation,
+        "test": test,
+        "public": [],
+    }
+    chosen = {**defaults, **parts}
+    return Assignment(
+        **{
+            name: tuple(np.array(part, np.int64) for part in value)
+            if isinstance(value, tuple)
+            else np.array(value, np.int64)
+            for name, value in chosen.items()
+        }
+    )
+
+
+def told(**parts) -> list[str]:
+    return find_scarcities(LABELS, assignment(**parts), class_names=NAMES, batch_sizes={"pretrain.batch_size": 8})
+
+
+def test_nothing_is_told_where_nothing_is_scarce() -> None:
+    assert told() == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (
+            {"test": CATS[10:20] + DOGS[10:20]},
+            ["1 class without a test sample, so no reported accuracy counts it: fox (50 samples in all)."],
+        ),
+        (
+            {"validation": CATS[:10]},
+            [
+                "2 classes without a validation sample, so no choice heeds them: dog (50 samples in all), "
+                "fox (50 samples in all)."
+            ],
+        ),
+        (
+            {"train": (CATS[20:40] + DOGS[20:40], CATS[40:] + DOGS[40:])},
+            [
+                "1 class without a training sample, so no peer learns it: fox (20 samples in all).",
+                "2 of 2 peers have no training sample of some class of the test set. Peer 0 lacks the most, 1 of 3: "
+                "fox.",
+                "Peer 0 is tested on class fox in its own test set, and has no training sample of it.",
+                "Peer 1 is tested on class fox in its own test set, and has no training sample of it.",
+            ],
+        ),
+        (
+            {"validation": [0, 60, 120]},
+            ["The validation set has 3 samples: one more that is right is 33 points of accuracy."],
+        ),
+        (
+            {"own_validation": (CATS[:2], CATS[:9])},
+            [
+                "2 peers with fewer than 10 validation samples of their own, so that one more that is right is up to "
+                "50 points of accuracy: peer 0 has 2, peer 1 has 9."
+            ],
+        ),
+        (
+            {"train": (CATS[20:40] + DOGS[20:40] + FOXES[20:40], [40, 100, 160])},
+            [
+                "1 peer with fewer training samples than a batch of pretrain.batch_size=8, so that an epoch is a "
+                "single step: peer 1 has 3."
+            ],
+        ),
+    ],
+)
+def test_what_is_scarce_is_told_in_numbers(parts, expected) -> None:
+    assert told(**parts) == expected
+
+
+def test_a_study_without_peers_is_told_of_its_training_set() -> None:
+    nothing: tuple[list[int]] = ([],)
+    parts = {"train": ([40, 100, 160],), "own_validation": nothing, "own_test": nothing}
+    assert told(**parts) == [
+        "The training set has fewer samples than a batch of pretrain.batch_size=8, so that an epoch is a single "
+        "step: 3."
+    ]
+
+
+def test_long_lists_are_cut() -> None:
+    assert listed([str(k) for k in range(7)]) == "0, 1, 2, 3, 4 and 2 more"
