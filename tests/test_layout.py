@@ -93,7 +93,7 @@ CONTROL_PLANE = [
     "peerkd.launch.doctor.examine",
     "peerkd.launch.kubernetes.reaper",
     "peerkd.launch.local_pipeline",
-    "peerkd.launch.submit",
+    "peerkd.launch.runs.watch",
     "peerkd.reporting.choices.html",
     "peerkd.reporting.html",
     "peerkd.reporting.methods.html",

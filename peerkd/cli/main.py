@@ -23,6 +23,10 @@ from peerkd.cli.options import (
     RunBackend,
     Store,
     Strategy,
+    Token,
+    TokenFile,
+    WatchPatience,
+    WatchTimeout,
     Workers,
 )
 from peerkd.cli.store import store_app
@@ -209,15 +213,16 @@ def submit(
         str, typer.Option(help="Of the run's pods: peerkd-launcher of manifests/base. Without it, the server's.")
     ] = "",
     image: Annotated[str, typer.Option(help="Control image of all tasks, in place of the one compiled in.")] = "",
-    token: Annotated[
-        str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="Bearer token for the server.", show_default=False)
-    ] = "",
+    token: Token = "",
+    token_file: TokenFile = None,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for the end; the exit code tells it.")] = False,
-    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most; the run goes on.")] = None,
+    timeout: WatchTimeout = None,
+    patience: WatchPatience = None,
 ) -> None:
     """Send a compiled pipeline to Kubeflow Pipelines.
 
-    Exit codes with --watch: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not at its end in time.
+    Exit codes with --watch: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not at its end in time, 5 no
+    longer watching, and the run goes on.
     """
     from peerkd.cli.submit import submit as send
 
@@ -230,9 +235,38 @@ def submit(
         name=name,
         service_account=service_account,
         token=token,
+        token_file=token_file,
         image=image,
         wait=watch,
         timeout_seconds=timeout,
+        patience_seconds=patience,
+    )
+    raise typer.Exit(exit_code)
+
+
+@app.command("watch")
+def watch(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as 'peerkd submit' prints it.")],
+    endpoint: Endpoint = "",
+    token: Token = "",
+    token_file: TokenFile = None,
+    timeout: WatchTimeout = None,
+    patience: WatchPatience = None,
+) -> None:
+    """Wait for a run that was sent to Kubeflow Pipelines before.
+
+    Exit codes: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not at its end in time, 5 no longer
+    watching, and the run goes on.
+    """
+    from peerkd.cli.submit import watch_run
+
+    exit_code = watch_run(
+        run,
+        endpoint=endpoint,
+        token=token,
+        token_file=token_file,
+        timeout_seconds=timeout,
+        patience_seconds=patience,
     )
     raise typer.Exit(exit_code)
 

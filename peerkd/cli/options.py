@@ -45,3 +45,19 @@ Namespace = Annotated[str | None, typer.Option(help="Without it, the kubeconfig'
 Endpoint = Annotated[
     str, typer.Option(metavar="URL", envvar=["KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"], help="Of Kubeflow Pipelines.")
 ]
+Token = Annotated[
+    str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="Bearer token for the server.", show_default=False)
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="KF_PIPELINES_SA_TOKEN_PATH",
+        help="File with the token, read before each request, so that it may be renewed. --token is taken first.",
+        show_default=False,
+    ),
+]
+WatchTimeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most; the run goes on.")]
+WatchPatience = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds that the server may be away before the watch ends.", show_default="600"),
+]

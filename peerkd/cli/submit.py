@@ -1,4 +1,4 @@
-"""``peerkd submit``: a compiled pipeline sent to Kubeflow Pipelines, checked before, and waited for if wanted."""
+"""``peerkd submit`` and ``peerkd watch``: a pipeline sent to Kubeflow Pipelines, and a run waited for."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,20 @@ from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, resolve_cluster
 from peerkd.config.pipelines import PIPELINES
 from peerkd.config.resolve import resolve
 from peerkd.launch.package import Package, read_arguments, read_package, texts
-from peerkd.launch.submit import CANCELED, FAILED, SUCCEEDED, UNFINISHED, PipelineServer, watch
+from peerkd.launch.runs.api import Token
+from peerkd.launch.runs.server import PipelineServer
+from peerkd.launch.runs.watch import (
+    CANCELED,
+    FAILED,
+    PATIENCE_SECONDS,
+    SUCCEEDED,
+    UNFINISHED,
+    UNWATCHED,
+    interrupted,
+    watch,
+)
 
-EXIT_CODES: Final = {SUCCEEDED: 0, FAILED: 1, CANCELED: 3, UNFINISHED: 4}
+EXIT_CODES: Final = {SUCCEEDED: 0, FAILED: 1, CANCELED: 3, UNFINISHED: 4, UNWATCHED: 5}
 """2 is something that the user can fix, as everywhere."""
 
 
@@ -27,9 +38,11 @@ def submit(
     name: str,
     service_account: str,
     token: str,
+    token_file: Path | None,
     image: str,
     wait: bool,
     timeout_seconds: float | None,
+    patience_seconds: float | None,
 ) -> int:
     """Send a pipeline, and return the exit code.
 
@@ -38,23 +51,55 @@ def submit(
         ClusterUnavailableError: If the server cannot be reached.
         ClusterRefusedError: If it takes no such run.
     """
+    for option, value in (("timeout", timeout_seconds), ("patience", patience_seconds)):
+        if value is not None and not wait:
+            raise ValueError(f"{option} must come with --watch, got {value:g}.")
     package = read_package(file)
     arguments = read_arguments(package, pairs)
     check_experiment(package, arguments)
     if image:
         package = package.with_image(image)
-    server = PipelineServer(endpoint, namespace=namespace, token=token)
-    run_id = server.submit(
-        package, arguments, experiment=experiment, name=name or package.name, service_account=service_account
-    )
+    server = PipelineServer(endpoint, namespace=namespace, token=Token(token, file=token_file))
+    run_name = name or package.name
+    try:
+        run_id = server.submit(
+            package,
+            arguments,
+            experiment=experiment,
+            name=run_name,
+            service_account=service_account,
+            tell=lambda text: typer.echo(f"submit: {text}"),
+        )
+    except KeyboardInterrupt:
+        # Nobody is told to give the command again, which may start a second run.
+        typer.echo(
+            f"Interrupted while the run {run_name} was being sent. Look whether it exists before you send it again: "
+            f"{server.endpoint}/#/runs",
+            err=True,
+        )
+        return EXIT_CODES[UNWATCHED]
     typer.echo(f"run {run_id}: sent; {server.page(run_id)}")
     if not wait:
         return 0
-    ending = watch(
-        server, run_id, timeout_seconds=timeout_seconds, tell=lambda text: typer.echo(f"run {run_id}: {text}")
-    )
-    typer.echo(ending.message, err=ending.outcome != SUCCEEDED)
-    return EXIT_CODES[ending.outcome]
+    return _wait(server, run_id, was_seen=True, timeout_seconds=timeout_seconds, patience_seconds=patience_seconds)
+
+
+def watch_run(
+    run_id: str,
+    *,
+    endpoint: str,
+    token: str,
+    token_file: Path | None,
+    timeout_seconds: float | None,
+    patience_seconds: float | None,
+) -> int:
+    """Wait for a run that was sent before, and return the exit code.
+
+    Raises:
+        ValueError: If the endpoint is not an address, or the token cannot be read.
+    """
+    server = PipelineServer(endpoint, token=Token(token, file=token_file))
+    return _wait(server, run_id, was_seen=False, timeout_seconds=timeout_seconds, patience_seconds=patience_seconds)
 
 
 def check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
@@ -80,3 +125,26 @@ def check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
         gpus=given["gpus"],
         file=Path(settings) if settings else None,
     )
+
+
+def _wait(
+    server: PipelineServer,
+    run_id: str,
+    *,
+    was_seen: bool,
+    timeout_seconds: float | None,
+    patience_seconds: float | None,
+) -> int:
+    try:
+        ending = watch(
+            server,
+            run_id,
+            was_seen=was_seen,
+            timeout_seconds=timeout_seconds,
+            patience_seconds=PATIENCE_SECONDS if patience_seconds is None else patience_seconds,
+            tell=lambda text: typer.echo(f"run {run_id}: {text}"),
+        )
+    except KeyboardInterrupt:
+        ending = interrupted(server, run_id)
+    typer.echo(ending.message, err=ending.outcome != SUCCEEDED)
+    return EXIT_CODES[ending.outcome]

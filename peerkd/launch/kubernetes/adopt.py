@@ -19,8 +19,8 @@ from peerkd.launch.kubernetes.jobs import (
     uid_of,
 )
 from peerkd.launch.kubernetes.lease import lease_now
-from peerkd.launch.kubernetes.patience import Patience
 from peerkd.launch.kubernetes.stopping import StopSwitch
+from peerkd.launch.patience import Patience
 
 _STATUS_CONFLICT: Final = 409
 _GONE_POLL_SECONDS: Final = 0.5

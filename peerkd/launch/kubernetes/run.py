@@ -16,12 +16,12 @@ from peerkd.launch.kubernetes.failure import explain, last_lines
 from peerkd.launch.kubernetes.jobs import Job, ended_at, has_failed, made_at, name_of, started_at, uid_of
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.kubernetes.owner import find_owner
-from peerkd.launch.kubernetes.patience import Patience
 from peerkd.launch.kubernetes.printing import Printer
 from peerkd.launch.kubernetes.stopping import StopSwitch
 from peerkd.launch.kubernetes.verdict import State, Verdict
 from peerkd.launch.kubernetes.waiting import Wait
 from peerkd.launch.order import JobAccount, StageOrder
+from peerkd.launch.patience import Patience
 from peerkd.metrics.summary import Summary, push_summary
 
 _GIVE_UP_SECONDS: Final = 30.0

@@ -15,12 +15,12 @@ from peerkd.launch.kubernetes.history import History
 from peerkd.launch.kubernetes.jobs import Job, name_of, running_since, uid_of
 from peerkd.launch.kubernetes.lease import Lease
 from peerkd.launch.kubernetes.logs import LogFollowers
-from peerkd.launch.kubernetes.patience import Patience
 from peerkd.launch.kubernetes.pods import has_log
 from peerkd.launch.kubernetes.printing import Printer
 from peerkd.launch.kubernetes.verdict import State, Verdict, judge
 from peerkd.launch.kubernetes.warnings import Warnings
 from peerkd.launch.kubernetes.watching import News, Watcher
+from peerkd.launch.patience import Patience
 from peerkd.metrics.progress import LINE_PREFIX
 
 _TICK_SECONDS: Final = 0.5

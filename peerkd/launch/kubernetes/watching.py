@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
 from peerkd.launch.kubernetes.client import Cluster, Resource
-from peerkd.launch.kubernetes.patience import Patience
+from peerkd.launch.patience import Patience
 
 _STATUS_GONE: Final = 410
 _WATCH_SECONDS: Final = 30.0

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from peerkd.launch.package import read_package
+from peerkd.launch.runs.server import PipelineServer
 from tests.kfp_server import RUN_ID, PipelineApi, serving
 
 ROOT = Path(__file__).parents[3]
@@ -21,6 +23,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PipelineApi
     for name in list(os.environ):
         if name.startswith(("KFP_", "KF_PIPELINES")):
             monkeypatch.delenv(name)
+    monkeypatch.setattr("peerkd.launch.runs.watch._FIRST_PAUSE_SECONDS", 0.01)
     with serving() as api:
         monkeypatch.setenv("KFP_ENDPOINT", api.endpoint)
         yield api
@@ -62,7 +65,6 @@ def test_the_options_reach_the_server(peerkd, api: PipelineApi) -> None:
 def test_the_end_of_the_run_is_the_exit_code(
     peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch, states: list[str], exit_code: int, told: str
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
     api.answers = [{"state": state} for state in states]
     outcome = peerkd("submit", PIPELINE, "--watch")
     assert outcome.exit_code == exit_code
@@ -73,7 +75,52 @@ def test_the_end_of_the_run_is_the_exit_code(
 def test_a_run_that_does_not_end_in_time_has_its_own_exit_code(peerkd, api: PipelineApi) -> None:
     api.answers = [{"state": "RUNNING"}]
     outcome = peerkd("submit", PIPELINE, "--watch", "--timeout", "0")
-    assert (outcome.exit_code, outcome.err) == (4, f"The run {RUN_ID} has not ended after 0 s and goes on.\n")
+    assert outcome.exit_code == 4
+    assert outcome.err.startswith(f"The run {RUN_ID} has not ended after 0 s and goes on: watch it again with ")
+
+
+def test_a_run_that_is_being_sent_when_interrupted_is_not_to_be_sent_again_blindly(
+    peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PipelineServer, "submit", interrupt)
+    outcome = peerkd("submit", PIPELINE)
+    assert outcome.exit_code == 5
+    assert outcome.err == (
+        "Interrupted while the run jointkd was being sent. Look whether it exists before you send it again: "
+        f"{api.endpoint}/#/runs\n"
+    )
+
+
+def test_a_watch_that_ends_before_its_run_has_its_own_exit_code(peerkd, api: PipelineApi) -> None:
+    api.answers = [{"state": "RUNNING"}, 401]
+    for command in (("submit", PIPELINE, "--watch"), ("watch", RUN_ID)):
+        outcome = peerkd(*command, "--patience", "0")
+        assert outcome.exit_code == 5
+        assert outcome.err.startswith(f"No{'t' if command[0] == 'watch' else ' longer'} watching the run {RUN_ID}: ")
+        assert f"watch it again with `peerkd watch {RUN_ID} --endpoint {api.endpoint}`" in outcome.err
+
+
+def test_a_watch_that_is_interrupted_says_that_the_run_goes_on(
+    peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_server: PipelineServer, _run_id: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PipelineServer, "run", interrupt)
+    outcome = peerkd("submit", PIPELINE, "--watch")
+    assert outcome.exit_code == 5
+    assert outcome.err.startswith(f"No longer watching the run {RUN_ID}. It goes on: watch it again with ")
+    assert "run the same command again" not in outcome.err
+
+
+def test_a_run_is_watched_again(peerkd, api: PipelineApi) -> None:
+    api.answers = [{"state": "SUCCEEDED"}]
+    outcome = peerkd("watch", RUN_ID)
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert outcome.out == f"run {RUN_ID}: SUCCEEDED\nThe run {RUN_ID} succeeded.\n"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +131,9 @@ def test_a_run_that_does_not_end_in_time_has_its_own_exit_code(peerkd, api: Pipe
         (["overrides=seed=x"], "seed must be a valid integer, got "),
         (["gpus=two"], "gpus must be a whole number, got two."),
         (["cluster=memory=8Gi"], "memory is not a key of the config, got "),
+        (["--timeout", "60"], "timeout must come with --watch, got 60."),
+        (["--patience", "60"], "patience must come with --watch, got 60."),
+        (["--token", "two words"], "token must be one line of printable ASCII characters without spaces."),
         (["--endpoint", "nowhere"], "endpoint must be the http:// or https:// address of the server, got 'nowhere'."),
     ],
 )
@@ -127,7 +177,9 @@ def test_kfps_own_command_works_as_typed(api: PipelineApi, name: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (run,) = api.runs
     assert run["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == name
-    assert "platform_spec" in run["pipeline_spec"]
+    package = read_package(ROOT / "pipelines" / f"{name}.yaml")
+    PipelineServer(api.endpoint).submit(package, {}, experiment="peerkd", name="ours")
+    assert api.runs[1]["pipeline_spec"] == run["pipeline_spec"]
     assert [each["display_name"] for each in api.experiments] == ["peerkd"]
 
 

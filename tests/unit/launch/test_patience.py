@@ -4,14 +4,14 @@ from collections.abc import Callable
 import pytest
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-from peerkd.launch.kubernetes.patience import Patience
+from peerkd.launch.patience import Patience
 
 AWAY = ClusterUnavailableError("Nobody answers.")
 
 
 @pytest.fixture(autouse=True)
 def _rests_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peerkd.launch.kubernetes.patience._FIRST_DELAY_SECONDS", 0.5)
+    monkeypatch.setattr("peerkd.launch.patience._FIRST_DELAY_SECONDS", 0.5)
 
 
 class Clock:

@@ -1,0 +1,210 @@
+"""A Kubeflow Pipelines server: sending a run exactly once, and reading what became of it."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from peerkd.launch.package import Package
+from peerkd.launch.patience import Patience
+from peerkd.launch.runs.api import Api, NotSentError, Token, segment
+
+_HEALTH_SECONDS: Final = 10.0
+_PATIENCE_SECONDS: Final = 60.0
+"""How long the server may be away while a run is being sent."""
+
+_LOOK_SECONDS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Rests before each look for a run whose creation was not acknowledged. Only then is it sent once more."""
+
+_EQUALS: Final = 1
+"""The operation of a filter, as the client of ``kfp`` writes it."""
+
+_CONFLICT: Final = 409
+_NUM_RECENT_RUNS: Final = 50
+
+
+class PipelineServer:
+    """A Kubeflow Pipelines server."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        namespace: str = "",
+        token: Token | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Connect.
+
+        Args:
+            endpoint: Address of the server or its user interface, as in http://localhost:8080.
+            namespace: Where the run takes place, on a server of many users. Empty: the server's own.
+            token: Bearer token, where the server wants one.
+            clock: Returns seconds and never goes back.
+            sleep: Rests between requests.
+
+        Raises:
+            ValueError: If the endpoint is not an address.
+        """
+        self._api = Api(endpoint, token=token or Token())
+        self.endpoint = self._api.endpoint
+        self._namespace, self._clock, self._sleep = namespace, clock, sleep
+
+    def check_reachable(self) -> None:
+        """Ask once whether anybody listens at the endpoint: a wrong address is told at once.
+
+        Raises:
+            ClusterUnavailableError: If nobody does.
+        """
+        try:
+            self._api.ask("GET", "/apis/v2beta1/healthz", timeout_seconds=_HEALTH_SECONDS)
+        except NotSentError:
+            raise
+        except (ClusterUnavailableError, ClusterRefusedError):
+            # Somebody answers, if only that he has no time or wants to know who asks.
+            return
+
+    def submit(
+        self,
+        package: Package,
+        arguments: Mapping[str, Any],
+        *,
+        experiment: str,
+        name: str,
+        service_account: str = "",
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> str:
+        """Create a run, and the experiment that it belongs to if it does not exist; return the run's id.
+
+        A request whose answer is lost may have created the run all the same. Each run carries a mark of its own in its
+        description; before the request is repeated, the server is asked whether it has a run with that mark.
+
+        Raises:
+            ClusterRefusedError: If the server does not take it.
+            ClusterUnavailableError: If the server cannot be reached, or it remains unknown whether the run exists.
+        """
+        self.check_reachable()
+        experiment_id = self._insist(lambda: self._experiment_id(experiment), tell=tell)
+        mark = f"Sent by peerkd submit, {secrets.token_hex(8)}."
+        run: dict[str, Any] = {
+            "display_name": name,
+            "description": mark,
+            "experiment_id": experiment_id,
+            "pipeline_spec": _pipeline_spec(package),
+            "runtime_config": {"parameters": dict(arguments)},
+        }
+        if service_account:
+            run["service_account"] = service_account
+        patience = Patience(_PATIENCE_SECONDS, has_answered=True, forgiven=(), clock=self._clock, rest=self._sleep)
+        while True:
+            try:
+                return _id_of(self._api.ask("POST", "/apis/v2beta1/runs", body=run), "run_id", self.endpoint)
+            except ClusterUnavailableError as error:
+                if not patience.is_tried:
+                    tell(f"waiting for the server ({error})")
+                if not isinstance(error, NotSentError):
+                    found = self._look_for(mark, name=name, experiment_id=experiment_id, cause=error)
+                    if found:
+                        return found
+                patience.failed(error)
+
+    def page(self, run_id: str) -> str:
+        """Return the address of the page that shows a run."""
+        return f"{self.endpoint}/#/runs/details/{run_id}"
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """Return a run as the server has it.
+
+        Raises:
+            ClusterRefusedError: If the server does not show it.
+            ClusterUnavailableError: If there is no answer, or one that is not about this run.
+        """
+        run = self._api.ask("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
+        if run.get("run_id") != run_id:
+            raise ClusterUnavailableError(f"{self.endpoint} answered with something other than the run {run_id}.")
+        return run
+
+    def log(self, run_id: str, pods: Iterable[str]) -> str:
+        """Return the end of the log of the first of these pods that has one; empty if none has, or on no answer."""
+        patience = Patience(_HEALTH_SECONDS, has_answered=True, forgiven=(), clock=self._clock, rest=self._sleep)
+        for pod in pods:
+            path = f"/apis/v1alpha1/runs/{segment(run_id)}/nodes/{segment(pod)}/log"
+            try:
+                return patience.insist(lambda path=path: self._api.log_tail(path))  # type: ignore[misc]
+            except ClusterRefusedError:
+                continue
+            except ClusterUnavailableError:
+                return ""
+        return ""
+
+    def _insist(self, ask: Callable[[], str], *, tell: Callable[[str], None]) -> str:
+        patience = Patience(_PATIENCE_SECONDS, clock=self._clock, rest=self._sleep)
+        while True:
+            try:
+                return ask()
+            except (ClusterUnavailableError, ClusterRefusedError) as error:
+                if not patience.is_tried and isinstance(error, ClusterUnavailableError):
+                    tell(f"waiting for the server ({error})")
+                patience.failed(error)
+
+    def _experiment_id(self, name: str) -> str:
+        """Return the experiment's id; the server keeps names unique, so that this may be repeated."""
+        where = {"namespace": self._namespace} if self._namespace else {}
+        query = {"filter": _named(name), **where}
+        found = self._api.ask("GET", "/apis/v2beta1/experiments", query=query).get("experiments") or []
+        if not found:
+            try:
+                made = self._api.ask("POST", "/apis/v2beta1/experiments", body={"display_name": name, **where})
+            except ClusterRefusedError as error:
+                if error.status == _CONFLICT:
+                    raise ClusterUnavailableError(
+                        f"{self.endpoint} has an experiment {name} and does not list it yet."
+                    ) from error
+                raise
+            found = [made]
+        return _id_of(found[0], "experiment_id", self.endpoint)
+
+    def _look_for(self, mark: str, *, name: str, experiment_id: str, cause: ClusterUnavailableError) -> str:
+        """Return the id of the run with a mark; empty if the server answers, several times, that it has none."""
+        patience = Patience(_PATIENCE_SECONDS, has_answered=True, forgiven=(), clock=self._clock, rest=self._sleep)
+        query = {
+            "experiment_id": experiment_id,
+            "filter": _named(name),
+            "sort_by": "created_at desc",
+            "page_size": str(_NUM_RECENT_RUNS),
+        }
+        for seconds in _LOOK_SECONDS:
+            self._sleep(seconds)
+            try:
+                listed = patience.insist(lambda: self._api.ask("GET", "/apis/v2beta1/runs", query=query))
+            except (ClusterUnavailableError, ClusterRefusedError) as error:
+                raise ClusterUnavailableError(
+                    f"It is not known whether the run {name} was created, since the server's answer was lost ({cause}) "
+                    f"and it does not list its runs ({error}) Look for it at {self.endpoint}/#/runs before you send it "
+                    "again."
+                ) from error
+            for run in listed.get("runs") or []:
+                if run.get("description") == mark:
+                    return _id_of(run, "run_id", self.endpoint)
+        return ""
+
+
+def _pipeline_spec(package: Package) -> dict[str, Any]:
+    """Return the pipeline as the API takes it: what it asks of Kubernetes is a document of its own."""
+    if len(package.documents) == 1:
+        return dict(package.documents[0])
+    return {"pipeline_spec": package.documents[0], "platform_spec": package.documents[1]}
+
+
+def _named(name: str) -> str:
+    return json.dumps({"predicates": [{"operation": _EQUALS, "key": "display_name", "stringValue": name}]})
+
+
+def _id_of(answer: Mapping[str, Any], field: str, endpoint: str) -> str:
+    value = answer.get(field)
+    if not isinstance(value, str) or not value:
+        raise ClusterUnavailableError(f"{endpoint} answered without the field {field}, as a server of another kind does.")
+    return value

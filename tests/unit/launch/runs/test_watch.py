@@ -1,0 +1,221 @@
+"""Waiting for runs, against a real HTTP server on this machine that answers as a real one of Kubeflow did."""
+
+import re
+from typing import Any
+
+import pytest
+
+from peerkd.launch.runs.api import Token
+from peerkd.launch.runs.server import PipelineServer
+from peerkd.launch.runs.watch import CANCELED, FAILED, SUCCEEDED, UNFINISHED, UNWATCHED, Ending, watch
+from tests.kfp_server import ANSWERS, CUT, LOGIN_PAGE, RUN_ID, PipelineApi, recorded
+from tests.unit.launch.runs.conftest import Time
+
+RUNNING, DONE = {"state": "RUNNING"}, {"state": "SUCCEEDED"}
+
+
+def wait(server: PipelineServer, time: Time, *, told: list[str] | None = None, **more: Any) -> Ending:
+    tell = [].append if told is None else told.append
+    return watch(server, RUN_ID, tell=tell, clock=time.clock, sleep=time.sleep, **more)
+
+
+def page(api: PipelineApi) -> str:
+    return f"{api.endpoint}/#/runs/details/{RUN_ID}"
+
+
+@pytest.mark.parametrize(
+    ("states", "outcome"),
+    [
+        (["PENDING", "RUNNING", "SUCCEEDED"], SUCCEEDED),
+        (["RUNNING", "FAILED"], FAILED),
+        (["ERROR"], FAILED),
+        (["RUNNING", "CANCELED"], CANCELED),
+        # What a stock server does with a run that was terminated.
+        (["RUNNING", "CANCELING", "FAILED"], CANCELED),
+        # It has no result.
+        (["SKIPPED"], CANCELED),
+        (["RUNNING", "PAUSED", "RUNNING", "SUCCEEDED"], SUCCEEDED),
+        ([None, "RUNNING", "SUCCEEDED"], SUCCEEDED),
+    ],
+)
+def test_every_end_is_an_end(
+    api: PipelineApi, server: PipelineServer, time: Time, states: list[str | None], outcome: str
+) -> None:
+    api.answers = [{"state": state} for state in states]
+    told: list[str] = []
+    assert wait(server, time, told=told).outcome == outcome
+    assert told == [state or "PENDING" for state in states]
+
+
+def test_a_state_that_is_not_known_is_told_once_and_waited_out(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    api.answers = [{"state": "RUNTIME_STATE_UNSPECIFIED"}, {"state": "RETRYING"}, {"state": "RETRYING"}, DONE]
+    told: list[str] = []
+    assert wait(server, time, told=told).outcome == SUCCEEDED
+    assert told == ["PENDING", "RETRYING, a state that is not known here; still waiting", "SUCCEEDED"]
+
+
+def test_questions_come_less_and_less_often_while_nothing_changes(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    api.answers = [*[RUNNING] * 8, DONE]
+    told: list[str] = []
+    wait(server, time, told=told)
+    assert time.pauses == [2.0, 3.0, 4.5, 6.75, 10.125, 15.0, 15.0, 15.0]
+    assert told == ["RUNNING", "SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [408, 425, 429, 500, 502, 503, 504, 520, CUT, LOGIN_PAGE, (502, LOGIN_PAGE), "[]", "{}", "", 401, 403, 404, 302],
+)
+def test_what_may_pass_is_waited_out_and_said_once(
+    api: PipelineApi, server: PipelineServer, time: Time, answer: Any
+) -> None:
+    api.answers = [RUNNING, answer, answer, DONE]
+    told: list[str] = []
+    assert wait(server, time, told=told).outcome == SUCCEEDED
+    assert [text.partition(" (")[0] for text in told] == [
+        "RUNNING",
+        "waiting for the server, the run goes on meanwhile",
+        "the server is back",
+        "SUCCEEDED",
+    ]
+
+
+def test_a_run_that_is_not_found_at_first_is_waited_for(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+    api.answers = [404, 404, RUNNING, DONE]
+    assert wait(server, time).outcome == SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds", "why"),
+    [
+        (503, 600, r"cannot answer now: not now \(status 503\); this has gone on for 60\d s"),
+        (CUT, 600, r"No Kubeflow Pipelines server answers at http://127.0.0.1:\d+: .*; this has gone on for 60\d s"),
+        (401, 45, r"refused: not now \(status 401\)\. The token is missing, has expired or may not do this"),
+    ],
+)
+def test_what_does_not_pass_ends_the_watch_and_not_the_run(
+    api: PipelineApi, server: PipelineServer, time: Time, answer: Any, seconds: float, why: str
+) -> None:
+    api.answers = [RUNNING, answer]
+    ending = wait(server, time)
+    assert ending.outcome == UNWATCHED
+    assert ending.message.startswith(f"No longer watching the run {RUN_ID}: ")
+    assert "failed" not in ending.message
+    assert re.search(why, ending.message)
+    assert ending.message.endswith(
+        f". The run goes on: watch it again with `peerkd watch {RUN_ID} --endpoint {api.endpoint}`, or look at {page(api)}"
+    )
+    assert seconds <= time.now < seconds + 15
+
+
+def test_a_deleted_run_is_told_as_that(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+    api.answers = [RUNNING, 404]
+    ending = wait(server, time)
+    assert ending.outcome == UNWATCHED
+    assert ending.message.endswith(f"(status 404). It may have been deleted; its page would be {page(api)}")
+
+
+def test_the_first_no_to_a_run_that_was_never_seen_is_final(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    api.answers = [404]
+    ending = wait(server, time, was_seen=False)
+    assert (ending.outcome, time.now) == (UNWATCHED, 0)
+    assert "Its id or the endpoint may be wrong" in ending.message
+
+
+def test_users_are_forgotten_by_a_server_that_was_away_for_long(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    # Fifteen failures of 4 to 8 seconds each last longer than a refusal is forgiven.
+    api.answers = [RUNNING, *[503] * 15, 401, 401, DONE]
+    assert wait(server, time).outcome == SUCCEEDED
+
+
+def test_a_token_that_is_renewed_in_its_file_goes_on_watching(api: PipelineApi, time: Time, tmp_path: Any) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    api.valid_token = "new"
+    api.answers = [DONE]
+    server = PipelineServer(api.endpoint, token=Token(file=file), sleep=time.sleep)
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if time.now > 20:
+            file.write_text("new\n")
+
+    ending = watch(server, RUN_ID, tell=lambda _: None, clock=time.clock, sleep=sleep)
+    assert ending.outcome == SUCCEEDED
+
+
+def test_a_run_that_takes_too_long_goes_on(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+    for answer in (RUNNING, 503):
+        api.answers = [answer]
+        ending = wait(server, time, timeout_seconds=60)
+        assert ending.outcome == UNFINISHED
+        assert ending.message.startswith(
+            f"The run {RUN_ID} has not ended after 60 s and goes on: watch it again with `peerkd watch {RUN_ID} "
+        )
+
+
+def test_a_failed_step_is_named_with_its_sentence_and_page(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    api.answers = [recorded("failed-in-a-step")]
+    api.logs["jointkd-x87cx-system-container-impl-2859024191"] = (ANSWERS / "failed-in-a-step.log").read_text()
+    assert wait(server, time) == Ending(
+        FAILED,
+        f"The run {RUN_ID} failed in partition-data: The store http://minio.peerkd:9000 has no bucket nobucket: make "
+        f"it, or name another in the address s3://BUCKET/PREFIX. Its page has the logs: {page(api)}",
+    )
+
+
+def test_a_failed_step_whose_log_is_gone_is_named_with_its_page(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    api.answers = [recorded("failed-by-a-parameter")]
+    assert wait(server, time).message == (
+        f"The run {RUN_ID} failed in partition-data. Its page has the logs: {page(api)}"
+    )
+
+
+def test_a_failed_driver_is_told_with_what_came_before(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+    api.answers = [recorded("failed-by-a-driver-run-twice")]
+    api.logs["jointkd-2nnvd-system-dag-driver-3499571191"] = (
+        "I1128 02:09:19.001000       1 main.go:120] input RuntimeConfig\n"
+        "F1128 02:09:20.123456       1 main.go:79] KFP driver: driver.DAG() failed: two tasks have the same task name "
+        '"pretrain-peers", id1=12 id2=13\n'
+    )
+    assert wait(server, time).message == (
+        f"The run {RUN_ID} failed in condition-branches-1, before its program began (its driver failed): KFP driver: "
+        'driver.DAG() failed: two tasks have the same task name "pretrain-peers", id1=12 id2=13. The driver of '
+        "pretrain-peers had failed and was run twice, after which Kubeflow Pipelines often cannot go on. Submit the "
+        f"run again: finished stages are found in the store. Its page has the logs: {page(api)}"
+    )
+
+
+def test_a_terminated_run_was_cancelled_though_its_state_is_failed(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    api.answers = [recorded("terminated")]
+    assert wait(server, time) == Ending(CANCELED, f"The run {RUN_ID} was cancelled.")
+
+
+def test_a_run_that_succeeded_succeeded(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+    api.answers = [recorded("succeeded")]
+    assert wait(server, time) == Ending(SUCCEEDED, f"The run {RUN_ID} succeeded.")
+
+
+def test_a_failed_run_without_any_words_leads_to_its_page(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
+    api.answers = [{"state": "FAILED"}]
+    assert wait(server, time).message == f"The run {RUN_ID} failed. Its page has the logs: {page(api)}"
+    api.answers = [{"state": "FAILED", "error": {"code": 13, "message": "workflow too large"}}]
+    assert wait(server, time).message == (
+        f"The run {RUN_ID} failed: workflow too large. Its page has the logs: {page(api)}"
+    )
