@@ -13,7 +13,7 @@ class CollaborationConfig(StrictConfig):
     The defaults are those of PCL (Wu and Gong 2021) as published, for a training of 300 epochs.
     """
 
-    num_branches: int = Field(default=3, ge=2)
+    num_branches: int = Field(default=3, ge=2, le=100)
     """Branches of a network, or whole networks where a method shares no trunk (dml, kdcl). OKDDip's last branch is
     its leader, so that 3 are two auxiliary branches and a leader. The work of a step grows with the number."""
 
@@ -27,7 +27,7 @@ class CollaborationConfig(StrictConfig):
     distillation_weight: float = Field(default=1.0, ge=0)
     """Lambda: what everything distilled is multiplied by, once the ramp has ended. 0: no distillation."""
 
-    rampup_epochs: int = Field(default=80, ge=0)
+    rampup_epochs: int = Field(default=80, ge=0, le=1_000_000)
     """Epochs over which the weight rises along exp(-5 (1 - e/length)^2), for the methods that ramp up. Scale it with
     the epochs: a training that is shorter than its ramp hardly distils. 0: the full weight from the start."""
 

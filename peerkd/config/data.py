@@ -27,7 +27,7 @@ class DataConfig(StrictConfig):
     path: str | None = Field(default=None, min_length=1)
     """Folder or file of the source. Required for every source but digits."""
 
-    image_size_pixels: int | None = Field(default=None, ge=4)
+    image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
     """Side to which an image_folder is resized and cropped. Null: all images must have one size."""
 
     storage: Literal["packed", "streamed"] = "packed"
@@ -98,7 +98,7 @@ class DataConfig(StrictConfig):
 class AugmentationConfig(StrictConfig):
     """How a training image is varied. A view is a function of seed, epoch and sample alone."""
 
-    crop_padding_pixels: int = Field(default=0, ge=0)
+    crop_padding_pixels: int = Field(default=0, ge=0, le=1_000)
     """Zero padding on each side before a random crop back to size. 0: no crop."""
 
     horizontal_flip: bool = False
@@ -156,7 +156,7 @@ class NaturalIds(StrictConfig):
     """Samples go with an id that came with the data, such as a writer or a device."""
 
     kind: Literal["natural"] = "natural"
-    column: str
+    column: str = Field(min_length=1)
     """Name of the column that holds the id."""
 
 
@@ -183,7 +183,7 @@ QuantitySkew = Annotated[EqualSizes | DirichletSizes, Field(discriminator="kind"
 class PartitionConfig(StrictConfig):
     """How the training samples are divided among the peers."""
 
-    num_peers: int = Field(default=10, ge=2)
+    num_peers: int = Field(default=10, ge=2, le=10_000)
     """Every ordered pair of them distils, so the work grows with the square."""
 
     label_skew: LabelSkew = DirichletLabels()
@@ -198,7 +198,7 @@ class PartitionConfig(StrictConfig):
     min_samples_per_peer: int = Field(default=10, ge=2)
     """A partition that gives a peer fewer training samples is drawn again."""
 
-    max_attempts: int = Field(default=100, ge=1)
+    max_attempts: int = Field(default=100, ge=1, le=1_000_000)
     """Draws before giving up."""
 
     own_evaluation: Literal["matched", "held_out"] = "matched"

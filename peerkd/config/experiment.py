@@ -24,7 +24,7 @@ class ComputeConfig(StrictConfig):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU where there is one."""
 
-    num_workers: int | None = Field(default=None, ge=1)
+    num_workers: int | None = Field(default=None, ge=1, le=1_000)
     """Single-threaded worker processes. Null: one a CPU core, or one a GPU."""
 
 

@@ -16,7 +16,7 @@ from peerkd.config.training import PrecisionRecipeConfig
 class OnlineRecipeConfig(PrecisionRecipeConfig):
     """The optimiser and its schedule, the same for all methods. The defaults are those of the published tables."""
 
-    epochs: int = Field(default=300, ge=1)
+    epochs: int = Field(default=300, ge=1, le=1_000_000)
     """Passes over the training set. Whoever makes them fewer lowers ``collaboration.rampup_epochs``, too."""
 
     batch_size: int = Field(default=128, ge=3)
@@ -32,7 +32,7 @@ class OnlineRecipeConfig(PrecisionRecipeConfig):
     schedule: Literal["constant", "cosine", "multistep"] = "multistep"
     """cosine falls to 0 at the last step; multistep multiplies by ``decay_factor`` at each milestone."""
 
-    num_processes: int = Field(default=1, ge=1)
+    num_processes: int = Field(default=1, ge=1, le=1_000)
     """Processes, one a GPU where there are GPUs, that share each batch of a run. It is part of the recipe because
     batch normalisation sees the share of its process."""
 
@@ -81,7 +81,7 @@ class PclConfig(StrictConfig):
     seed: Seed = 0
     """The first seed. The split of the data follows from it for all runs, so that seeds differ in the training only."""
 
-    num_seeds: int = Field(default=5, ge=1)
+    num_seeds: int = Field(default=5, ge=1, le=10_000)
     """Trainings of each architecture by each method, from ``seed`` upwards. One seed tells no difference from luck."""
 
     data: DataConfig = DataConfig()

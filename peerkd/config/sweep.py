@@ -1,5 +1,6 @@
 """Which settings are tried for every ordered pair, and how one of them is chosen."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -15,6 +16,9 @@ DEFAULT_ALPHA = 0.5
 
 EVERY_FIELD: Final[Mapping[str, bool]] = {"every_field": True}
 """Context of a dump for people: fields are written that are otherwise left out where they are empty."""
+
+MAX_SETTINGS: Final = 100_000
+"""Of a pair. Their list is held in memory, and each pair of peers trains as many students."""
 
 OWN_WEIGHTS: Final[Mapping[str, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
 """What own accuracy weighs beside global accuracy, for each metric that is one of the two alone."""
@@ -57,6 +61,13 @@ class SweepConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        grid = (self.temperatures, self.alphas, self.learning_rates or (None,), self.transfer_sets)
+        num_settings = math.prod(map(len, grid))
+        if num_settings > MAX_SETTINGS:
+            raise ValueError(
+                f"temperatures, alphas, transfer_sets and learning_rates must make at most {MAX_SETTINGS:,} settings, "
+                f"got {num_settings:,}."
+            )
         refuse_repeats("temperatures", self.temperatures)
         refuse_repeats("alphas", self.alphas)
         refuse_repeats("transfer_sets", self.transfer_sets)

@@ -12,7 +12,7 @@ from peerkd.config.strict import StrictConfig
 class RecipeConfig(StrictConfig):
     """Stochastic gradient descent with momentum and a schedule."""
 
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=20, ge=1, le=1_000_000)
     """Passes over the training set."""
 
     batch_size: int = Field(default=32, ge=3)
@@ -99,7 +99,7 @@ class ConventionsConfig(StrictConfig):
 class DistillConfig(PrecisionRecipeConfig):
     """One round of distillation from a teacher to a student, both pre-trained. The teacher does not change."""
 
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=3, ge=1, le=1_000_000)
     """Passes over the transfer set."""
 
     learning_rate: float = Field(default=0.02, gt=0)
