@@ -7,6 +7,8 @@ but null, a boolean, a number, a text, a list or a mapping.
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import yaml
@@ -49,18 +51,24 @@ def read_yaml(text: str) -> Any:
             return read_json(text)
         except ValueError:
             pass
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
+    with _places(text):
+        node = _Loader(text, max_values=MAX_VALUES).get_single_node()
         return None if node is None else _value(node)
-    except yaml.MarkedYAMLError as error:
-        raise ValueError(_problem(error) + _place(error.problem_mark or error.context_mark)) from error
-    except ReaderError as error:
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, error.position - before.rfind("\n")
-        raise ValueError(
-            f"the character U+{ord(text[error.position]):04X} is not allowed in line {line}, column {column}"
-        ) from error
+
+
+def read_documents(text: str, *, max_values: int) -> list[Any]:
+    """Return the values of all documents in a text, however long it is.
+
+    Raises:
+        ValueError: As ``read_yaml``.
+    """
+    with _places(text):
+        loader = _Loader(text, max_values=max_values)
+        documents = []
+        while loader.check_node():
+            node = loader.get_node()
+            documents.append(None if node is None else _value(node))
+        return documents
 
 
 def write_yaml(value: Any) -> str:
@@ -79,12 +87,13 @@ for _name, _form in _FORMS.items():
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
     """PyYAML without a constructor: it makes nodes, and ``_value`` makes values of them."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, max_values: int) -> None:
         Reader.__init__(self, text)
         Scanner.__init__(self)
         Parser.__init__(self)
         Composer.__init__(self)
         BaseResolver.__init__(self)
+        self._max_values = max_values
         self._num_values = 0
         self._depth = 0
         self._sizes: dict[str, int] = {}
@@ -101,8 +110,8 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         else:
             self._num_values += 1
         self._depth += 1
-        if self._num_values > MAX_VALUES:
-            raise _error(f"it has more than {MAX_VALUES:,} values", event)
+        if self._num_values > self._max_values:
+            raise _error(f"it has more than {self._max_values:,} values", event)
         if self._depth > MAX_DEPTH:
             raise _error(f"it has more than {MAX_DEPTH} lists and mappings inside one another", event)
         node = super().compose_node(parent, index)
@@ -187,6 +196,21 @@ def _merged(node: yaml.Node) -> dict[str, Any]:
             raise _error("<< must be given a mapping or a list of mappings", each)
         merged = {**_mapping(each), **merged}
     return merged
+
+
+@contextmanager
+def _places(text: str) -> Iterator[None]:
+    """Turn the parser's errors into sentences that say where in the text."""
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(_problem(error) + _place(error.problem_mark or error.context_mark)) from error
+    except ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, error.position - before.rfind("\n")
+        raise ValueError(
+            f"the character U+{ord(text[error.position]):04X} is not allowed in line {line}, column {column}"
+        ) from error
 
 
 def _error(problem: str, where: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:

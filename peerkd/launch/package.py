@@ -8,11 +8,17 @@ from typing import Any, Final
 
 import yaml
 
+from peerkd.config.files import read_text
+from peerkd.config.json_text import read_json
+from peerkd.config.yaml_text import read_documents
+from peerkd.excerpt import plain
+
 MAX_ARGUMENT_BYTES: Final = 10_000
 """Kubeflow Pipelines' own bound on all arguments of a run together, where an operator has not raised it."""
 
 _TEXT: Final = "STRING"
-_MAX_SHOWN: Final = 40
+_MAX_BYTES: Final = 2 * 1024 * 1024
+_MAX_VALUES: Final = 50_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,17 +52,16 @@ def read_package(path: Path) -> Package:
     Raises:
         ValueError: If the file cannot be read, or is no compiled pipeline.
     """
+    text = read_text(path, field="pipeline", max_bytes=_MAX_BYTES)
     try:
-        documents = tuple(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ValueError(f"pipeline must be a file that can be read, got {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"pipeline must be YAML, got {path}.") from error
+        documents = tuple(read_documents(text, max_values=_MAX_VALUES))
+    except ValueError as error:
+        raise ValueError(f"pipeline must be YAML, got {plain(path)}: {error}.") from error
     try:
         return _package(documents)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"pipeline must be a compiled pipeline, such as pipelines/jointkd.yaml, got {path}."
+            f"pipeline must be a compiled pipeline, such as pipelines/jointkd.yaml, got {plain(path)}."
         ) from error
 
 
@@ -74,13 +79,14 @@ def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
-            raise ValueError(f"An argument must have the form key=value, got {pair}.")
+            raise ValueError(f"An argument must have the form key=value, got {plain(pair)}.")
         if name not in package.parameters:
             raise ValueError(
-                f"{name} is not a parameter of {package.name}, which has {', '.join(package.parameters)}, got {text}."
+                f"{plain(name)} is not a parameter of {package.name}, which has {', '.join(package.parameters)}, "
+                f"got {plain(text)}."
             )
         if name in given:
-            raise ValueError(f"{name} must be given once, got {given[name]} and {text}.")
+            raise ValueError(f"{name} must be given once, got {plain(given[name])} and {plain(text)}.")
         given[name] = _value(name, text, kind=package.parameters[name]["parameterType"])
     for name, parameter in package.parameters.items():
         if name not in given and "defaultValue" not in parameter and not parameter.get("isOptional"):
@@ -113,9 +119,11 @@ def _value(name: str, text: str, *, kind: str) -> Any:
     if kind == _TEXT:
         return text
     try:
-        value = json.loads(text)
+        value = read_json(text)
+        # Of the numbers that Python reads, JSON has only those that are finite.
+        json.dumps(value, allow_nan=False)
     except ValueError as error:
-        raise ValueError(f"{name} must be JSON, since it is no text but {kind}, got {_shorten(text)}.") from error
+        raise ValueError(f"{name} must be JSON, since it is no text but {kind}, got {plain(text)}: {error}.") from error
     fits = {
         "NUMBER_INTEGER": isinstance(value, int) and not isinstance(value, bool),
         "NUMBER_DOUBLE": isinstance(value, int | float) and not isinstance(value, bool),
@@ -124,7 +132,7 @@ def _value(name: str, text: str, *, kind: str) -> Any:
         "STRUCT": isinstance(value, dict),
     }
     if not fits.get(kind, True):
-        raise ValueError(f"{name} must be of the type {kind}, got {_shorten(text)}.")
+        raise ValueError(f"{name} must be of the type {kind}, got {plain(text)}.")
     return value
 
 
@@ -140,7 +148,3 @@ def _check_what_the_server_takes(arguments: Mapping[str, Any]) -> None:
         beyond = next((character for character in str(value) if ord(character) > 0xFFFF), None)
         if beyond:
             raise ValueError(f"{name} must not hold emoji and the like, which the server refuses, got {beyond!a}.")
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
