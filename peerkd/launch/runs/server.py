@@ -206,5 +206,7 @@ def _named(name: str) -> str:
 def _id_of(answer: Mapping[str, Any], field: str, endpoint: str) -> str:
     value = answer.get(field)
     if not isinstance(value, str) or not value:
-        raise ClusterUnavailableError(f"{endpoint} answered without the field {field}, as a server of another kind does.")
+        raise ClusterUnavailableError(
+            f"{endpoint} answered without the field {field}, as a server of another kind does."
+        )
     return value

@@ -4,12 +4,12 @@ import re
 from typing import Any
 
 import pytest
+from tests.unit.launch.runs.conftest import Time
 
 from peerkd.launch.runs.api import Token
 from peerkd.launch.runs.server import PipelineServer
 from peerkd.launch.runs.watch import CANCELED, FAILED, SUCCEEDED, UNFINISHED, UNWATCHED, Ending, watch
 from tests.kfp_server import ANSWERS, CUT, LOGIN_PAGE, RUN_ID, PipelineApi, recorded
-from tests.unit.launch.runs.conftest import Time
 
 RUNNING, DONE = {"state": "RUNNING"}, {"state": "SUCCEEDED"}
 
@@ -107,7 +107,8 @@ def test_what_does_not_pass_ends_the_watch_and_not_the_run(
     assert "failed" not in ending.message
     assert re.search(why, ending.message)
     assert ending.message.endswith(
-        f". The run goes on: watch it again with `peerkd watch {RUN_ID} --endpoint {api.endpoint}`, or look at {page(api)}"
+        f". The run goes on: watch it again with `peerkd watch {RUN_ID} --endpoint {api.endpoint}`, "
+        f"or look at {page(api)}"
     )
     assert seconds <= time.now < seconds + 15
 
@@ -210,9 +211,7 @@ def test_a_run_that_succeeded_succeeded(api: PipelineApi, server: PipelineServer
     assert wait(server, time) == Ending(SUCCEEDED, f"The run {RUN_ID} succeeded.")
 
 
-def test_a_failed_run_without_any_words_leads_to_its_page(
-    api: PipelineApi, server: PipelineServer, time: Time
-) -> None:
+def test_a_failed_run_without_any_words_leads_to_its_page(api: PipelineApi, server: PipelineServer, time: Time) -> None:
     api.answers = [{"state": "FAILED"}]
     assert wait(server, time).message == f"The run {RUN_ID} failed. Its page has the logs: {page(api)}"
     api.answers = [{"state": "FAILED", "error": {"code": 13, "message": "workflow too large"}}]

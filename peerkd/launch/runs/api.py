@@ -1,0 +1,211 @@
+"""The API of a Kubeflow Pipelines server: JSON over HTTP, with errors that say whether they may pass.
+
+The generated client of ``kfp`` takes a proxy's login page for a run without an id, has no time limits, and raises
+``AttributeError`` or ``UnicodeDecodeError`` for answers that are not its server's. Five requests do not need it.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+
+_CONNECT_SECONDS: Final = 10.0
+_ANSWER_SECONDS: Final = 60.0
+_STATUSES_THAT_PASS: Final = frozenset({408, 425, 429})
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
+_LOG_TAIL_BYTES: Final = 1_000_000
+_MULTI_USER_HINT: Final = "namespace"
+
+
+class NotSentError(ClusterUnavailableError):
+    """The server has certainly not acted on the request, because no connection was made or it said so."""
+
+
+class Token:
+    """A bearer token, or a file that holds one and is read before each request, because tokens expire."""
+
+    def __init__(self, text: str = "", *, file: Path | None = None) -> None:
+        """Take the token, or read the file for the first time.
+
+        Raises:
+            ValueError: If the file cannot be read or is empty.
+        """
+        self._text, self._file = text.strip(), None if text.strip() else file
+        if self._file is not None:
+            try:
+                self._text = self._file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
+                raise ValueError(f"token_file must be a file that can be read, got {self._file}: {reason}.") from error
+            if not self._text:
+                raise ValueError(f"token_file must hold a token, got the empty file {self._file}.")
+        if any(ord(character) <= 32 or ord(character) >= 127 for character in self._text):
+            raise ValueError("token must be one line of printable ASCII characters without spaces.")
+
+    @property
+    def can_change(self) -> bool:
+        """Whether a later request may be sent with another token."""
+        return self._file is not None
+
+    def text(self) -> str:
+        """Return the token as it is now; the last one if the file is being replaced."""
+        if self._file is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                self._text = self._file.read_text(encoding="utf-8").strip() or self._text
+        return self._text
+
+
+class Api:
+    """A connection to a server."""
+
+    def __init__(self, endpoint: str, *, token: Token) -> None:
+        """Prepare the connection; nothing is asked yet.
+
+        Args:
+            endpoint: Address of the server or of its user interface, as in http://localhost:8080.
+            token: Sent with each request, unless it is empty.
+
+        Raises:
+            ValueError: If the endpoint is not an address.
+        """
+        self.endpoint = endpoint.rstrip("/")
+        self._token = token
+        try:
+            parsed = urllib3.util.parse_url(self.endpoint)
+        except urllib3.exceptions.LocationParseError:
+            parsed = urllib3.util.Url()
+        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.auth:
+            shown = "an address with a password" if parsed.auth else repr(endpoint)
+            raise ValueError(f"endpoint must be the http:// or https:// address of the server, got {shown}.")
+        self._pool = urllib3.PoolManager(retries=False)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout_seconds: float = _ANSWER_SECONDS,
+    ) -> dict[str, Any]:
+        """Return the answer, a JSON object.
+
+        Raises:
+            ClusterRefusedError: If the answer is no, or a redirect, which leads to a login page.
+            NotSentError: If the server cannot have acted on the request; it may be sent again.
+            ClusterUnavailableError: If there is no answer, or one that is not the server's.
+        """
+        response = self._send(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
+        try:
+            data = response.data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            begin = data[:60].decode("utf-8", errors="replace").strip()
+            raise ClusterUnavailableError(
+                f"{self.endpoint} answered with something other than JSON, as a proxy or a login page does: {begin!r}."
+            )
+        return answer
+
+    def log_tail(self, path: str) -> str:
+        """Return the end of a log.
+
+        Raises:
+            ClusterRefusedError: If the server does not have it.
+            ClusterUnavailableError: If there is no answer, or it breaks off.
+        """
+        response = self._send("GET", path, timeout_seconds=_ANSWER_SECONDS)
+        tail = b""
+        try:
+            for chunk in response.stream(2**16):
+                tail = (tail + chunk)[-_LOG_TAIL_BYTES:]
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        finally:
+            response.close()
+        return tail.decode("utf-8", errors="replace")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout_seconds: float,
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "peerkd"}
+        token = self._token.text()
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            response = self._pool.request(
+                method,
+                self.endpoint + path + (f"?{urlencode(query)}" if query else ""),
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, timeout_seconds), read=timeout_seconds),
+                preload_content=False,
+                redirect=False,
+            )
+            if response.status < 300:
+                return response
+            data = response.data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        raise self._error_of(response.status, data)
+
+    def _error_of(self, status: int, data: bytes) -> ClusterRefusedError | ClusterUnavailableError:
+        reason = f"{_words(data)} (status {status})"
+        if status in _STATUSES_THAT_PASS:
+            return NotSentError(f"{self.endpoint} cannot answer now: {reason}.")
+        if status >= 500:
+            return ClusterUnavailableError(f"{self.endpoint} cannot answer now: {reason}.")
+        if status < 400:
+            reason = f"it redirects to another page, as for a login (status {status})"
+        hint = ""
+        if status in (_UNAUTHORIZED, _FORBIDDEN) or status < 400:
+            hint = " The token is missing, has expired or may not do this."
+        elif _MULTI_USER_HINT in reason.lower():
+            hint = " Is a namespace wanted?"
+        return ClusterRefusedError(f"{self.endpoint} refused: {reason}.{hint}", status=status)
+
+    def _unavailable(self, error: Exception) -> ClusterUnavailableError:
+        text = f"No Kubeflow Pipelines server answers at {self.endpoint}: {_reason(error)}."
+        never_connected = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+        if isinstance(error, never_connected) or "certificate" in text.lower():
+            return NotSentError(text)
+        return ClusterUnavailableError(text)
+
+
+def segment(text: str) -> str:
+    """Return a text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib3.exceptions.ProtocolError) and len(error.args) > 1:
+        return str(error.args[1]).rstrip(".")
+    # urllib3 begins its other messages with the connection's address in memory.
+    return (str(error).rpartition("): ")[2] or type(error).__name__).rstrip(".")
+
+
+def _words(data: bytes) -> str:
+    """Return the server's own words: its errors are JSON, those of a proxy are pages."""
+    try:
+        told = json.loads(data)
+        words = str(told.get("error") or told.get("message") or "")
+    except (ValueError, AttributeError):
+        words = data.decode("utf-8", errors="replace") if b"<" not in data[:200] else ""
+    return " ".join(words[:500].split()).rstrip(".") or "it gives no reason"

@@ -1,0 +1,203 @@
+"""The nodes of the Argo Workflow behind a run, put together again from what Kubeflow Pipelines tells of them.
+
+The server lists every node as a task with a display name, a state and the identifiers of nodes that come after it, but
+neither its own identifier nor its parent: a task's pod is called ``executor`` in all of them. Argo makes a node's
+identifier of the workflow's name and the FNV-1a hash of the node's full name, which is the full name of its parent, a
+dot and the node's display name. An attempt of a retried node is called like that node, followed by ``(0)``, ``(1)``
+and so on; an item of a loop has ``(INDEX:ITEM)`` there. So the full names follow from the display names, and the
+hashes among the identifiers tell which of them exist.
+
+Source: argo-workflows, ``Workflow.NodeID`` and ``util.GeneratePodName``.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+_EXECUTOR: Final = "executor"
+_DRIVER: Final = "-driver"
+_OF_LOOPS: Final = frozenset({"iteration", "iteration-iterations", "iteration-item"})
+"""Nodes that the server adds around each item of a loop."""
+
+_ATTEMPT: Final = re.compile(r"\((\d+)\)$")
+_ITEM: Final = re.compile(r"\((\d+):[^)]*\)$")
+_FNV_OFFSET: Final = 2166136261
+_FNV_PRIME: Final = 16777619
+_MAX_NAMES: Final = 200_000
+
+Task = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedPod:
+    """A pod whose failure failed the run."""
+
+    node: str
+    """Identifier of its node in the Workflow; empty if it is not known."""
+
+    task: str
+    """The key of its task in the pipeline."""
+
+    iterations: tuple[tuple[str, int], ...] = ()
+    """The loops around it, the outermost first: the loop's task, and the iteration counted from 0."""
+
+    is_driver: bool = False
+    """It prepares the task, and is not the task's own program."""
+
+    ended_at: str = ""
+
+    def pod_names(self) -> list[str]:
+        """Return what its pod may be called: WORKFLOW-TEMPLATE-HASH, where the node is WORKFLOW-HASH."""
+        if not self.node:
+            return []
+        workflow, _, digits = self.node.rpartition("-")
+        if self.is_driver:
+            templates = ["system-container-driver", "system-dag-driver"]
+        else:
+            templates = ["system-container-impl", "retry-system-container-impl", "system-importer"]
+        return [*(f"{workflow}-{template}-{digits}" for template in templates), self.node]
+
+
+def failed_pods(tasks: Iterable[Task]) -> list[FailedPod]:
+    """Return the pods whose failures failed the run, the first first.
+
+    A pod that failed and was replaced by an attempt that succeeded is not among them.
+    """
+    listed = [task for task in tasks if task.get("display_name")]
+    names = full_names(listed)
+    found: dict[str, FailedPod] = {}
+    failed = [task for task in listed if task.get("state") == "FAILED"]
+    for task in failed:
+        for pod in _pods_of(task, names):
+            found.setdefault(pod.node or pod.task, pod)
+    if not found:
+        found = {each.task: each for task in failed if (each := _by_display_name(task))}
+    return sorted(found.values(), key=lambda pod: (not pod.ended_at, pod.ended_at))
+
+
+def repeated_drivers(tasks: Iterable[Task]) -> list[str]:
+    """Return the tasks whose driver failed and was run again, after which the server often fails what follows."""
+    again = {
+        match[1]
+        for task in tasks
+        if task.get("state") == "FAILED"
+        and (match := re.fullmatch(rf"(.+){_DRIVER}\(\d+\)", task.get("display_name") or ""))
+    }
+    states = {task.get("display_name"): task.get("state") for task in tasks}
+    return sorted(name for name in again if states.get(name + _DRIVER) == "SUCCEEDED")
+
+
+def full_names(tasks: Iterable[Task]) -> dict[str, str]:
+    """Return the full names of nodes by their identifiers, as far as both follow from a run's tasks."""
+    tasks = list(tasks)
+    wanted = {identifier for task in tasks for identifier in _children(task)}
+    workflows = Counter(identifier.rpartition("-")[0] for identifier in wanted)
+    if not workflows:
+        return {}
+    workflow = workflows.most_common(1)[0][0]
+    steps = {name for task in tasks if "(" not in (name := str(task["display_name"]))}
+    repeats: dict[str, set[str]] = defaultdict(set)
+    for task in tasks:
+        base, bracket, rest = str(task["display_name"]).rpartition("(")
+        if bracket:
+            repeats[base].add(bracket + rest)
+    found: dict[str, str] = {}
+    # A node's full name, its hash, and the display name that its attempts and items begin with.
+    to_visit = [(workflow, _hash(workflow), workflow)]
+    num_tried = 0
+    while to_visit and num_tried < _MAX_NAMES:
+        parent, parent_hash, shown = to_visit.pop()
+        for suffix, child_shown in [
+            *((f".{name}", name) for name in steps),
+            *((suffix, shown + suffix) for suffix in repeats[shown]),
+        ]:
+            num_tried += 1
+            child_hash = _hash(suffix, parent_hash)
+            identifier = f"{workflow}-{child_hash}"
+            if identifier in wanted and identifier not in found:
+                found[identifier] = parent + suffix
+                to_visit.append((parent + suffix, child_hash, child_shown))
+    return found
+
+
+def _pods_of(task: Task, names: Mapping[str, str]) -> Iterable[FailedPod]:
+    """Yield the pods that a failed node stands for: the last attempt of a retried one, else itself."""
+    shown = str(task["display_name"])
+    ended_at = str(task.get("end_time") or "")
+    children = {name: identifier for identifier in _children(task) if (name := names.get(identifier))}
+    if _is_of_a_pod(shown):
+        attempts = {name: int(match[1]) for name in children if (match := _ATTEMPT.search(name))}
+        own = {name: number for name, number in attempts.items() if _last(_ATTEMPT.sub("", name)) == shown}
+        if own:
+            last = max(own, key=lambda name: own[name])
+            yield _pod(last, children[last], ended_at=ended_at)
+        elif shown.endswith(_DRIVER):
+            same = {name: identifier for identifier, name in names.items() if _last(name) == shown}
+            if len(same) == 1:
+                # Without a retry strategy, a node is its pod itself.
+                ((name, identifier),) = same.items()
+                yield _pod(name, identifier, ended_at=ended_at)
+    else:
+        for name, identifier in children.items():
+            is_retried = any(other.startswith(f"{name}(") for other in names.values())
+            if _last(name) == _EXECUTOR and _last(_parent(name)) == shown and not is_retried:
+                yield _pod(name, identifier, ended_at=ended_at)
+
+
+def _pod(name: str, node: str, *, ended_at: str) -> FailedPod:
+    # The first two are the workflow and the pipeline itself.
+    parts = name.split(".")[2:] or [name.split(".")[-1]]
+    is_driver = False
+    loops: list[tuple[str, int]] = []
+    task = "root"
+    for part in parts:
+        part = _ATTEMPT.sub("", part)
+        item = _ITEM.search(part)
+        base = part[: item.start()] if item else part
+        if item:
+            loops.append((task, int(item[1])))
+        is_driver = base.endswith(_DRIVER)
+        base = base.removesuffix(_DRIVER)
+        if base != _EXECUTOR and base not in _OF_LOOPS:
+            task = base
+    return FailedPod(node=node, task=task, iterations=tuple(loops), is_driver=is_driver, ended_at=ended_at)
+
+
+def _by_display_name(task: Task) -> FailedPod | None:
+    """Return what can be said of a failed task whose nodes do not fit together, as of another server version."""
+    shown = str(task["display_name"])
+    if "(" in shown or shown in (_EXECUTOR, "root"):
+        return None
+    return FailedPod(
+        node="",
+        task=shown.removesuffix(_DRIVER),
+        is_driver=shown.endswith(_DRIVER),
+        ended_at=str(task.get("end_time") or ""),
+    )
+
+
+def _is_of_a_pod(shown: str) -> bool:
+    return shown == _EXECUTOR or shown.endswith(_DRIVER)
+
+
+def _children(task: Task) -> list[str]:
+    return [str(child["pod_name"]) for child in task.get("child_tasks") or [] if child.get("pod_name")]
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _last(name: str) -> str:
+    """Return the last part of a full name without the number of the attempt."""
+    return _ATTEMPT.sub("", name.rpartition(".")[2])
+
+
+def _hash(text: str, begun: int = _FNV_OFFSET) -> int:
+    """Return the 32-bit FNV-1a hash of a text, or of what was hashed before followed by the text."""
+    value = begun
+    for byte in text.encode():
+        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+    return value

@@ -1,0 +1,158 @@
+"""Waiting for a run's end, whatever becomes of the connection to the server meanwhile."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
+from peerkd.launch.patience import UNKNOWN_CLIENT, Patience
+from peerkd.launch.runs.failure import failure_of
+from peerkd.launch.runs.server import PipelineServer
+
+SUCCEEDED: Final = "SUCCEEDED"
+FAILED: Final = "FAILED"
+CANCELED: Final = "CANCELED"
+"""Ended without a result and without a failure: terminated by a person, or skipped."""
+
+UNFINISHED: Final = "UNFINISHED"
+"""The time to wait is over, and the run goes on."""
+
+UNWATCHED: Final = "UNWATCHED"
+"""The server cannot be asked any more. Nothing is known of the run's end."""
+
+PATIENCE_SECONDS: Final = 600.0
+"""How long the server may be away."""
+
+_ENDS: Final = {
+    "SUCCEEDED": SUCCEEDED,
+    "FAILED": FAILED,
+    "ERROR": FAILED,
+    "CANCELED": CANCELED,
+    "SKIPPED": CANCELED,
+}
+_UNDER_WAY: Final = frozenset({"PENDING", "RUNNING", "CANCELING", "PAUSED"})
+_CANCELING: Final = "CANCELING"
+_FIRST_PAUSE_SECONDS: Final = 2.0
+_LONGEST_PAUSE_SECONDS: Final = 15.0
+_NOT_FOUND: Final = 404
+_FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
+"""A run that has just been made may not be found for a moment, when another server answers than took it."""
+
+
+class Ending(NamedTuple):
+    """How waiting for a run ended."""
+
+    outcome: str
+    """SUCCEEDED, FAILED, CANCELED, UNFINISHED or UNWATCHED."""
+
+    message: str
+    """A sentence for people."""
+
+
+def watch(
+    server: PipelineServer,
+    run_id: str,
+    *,
+    was_seen: bool = True,
+    timeout_seconds: float | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    tell: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Ending:
+    """Wait for a run's end, asking less and less often while nothing changes, and tell each change of its state.
+
+    The client's own ``wait_for_run_completion`` does not know CANCELED and waits on, and ``kfp run create --watch``
+    ends with 0 whatever became of the run.
+
+    What may pass is waited out: an answer of 408, 425, 429 or 5xx, a connection that is refused, cut or silent, a name
+    that is not resolved, and an answer that is not JSON, for ``patience_seconds``; a client that is not known (401,
+    403, or a redirect to a login page) and a run that is not found, for 45 seconds.
+
+    Args:
+        server: Where the run is.
+        run_id: The run's id.
+        was_seen: Whether this server is known to have the run. If not, its first no is final.
+        timeout_seconds: How long to wait. None: until the end.
+        patience_seconds: How long the server may be away.
+        tell: Takes news for people.
+        clock: Returns seconds and never goes back.
+        sleep: Rests.
+    """
+    began = clock()
+    patience = Patience(patience_seconds, has_answered=was_seen, forgiven=_FORGIVEN, clock=clock, rest=sleep)
+    pause_seconds, before, was_canceled = _FIRST_PAUSE_SECONDS, "", False
+    while True:
+        trouble: ClusterUnavailableError | ClusterRefusedError | None = None
+        try:
+            run = server.run(run_id)
+        except (ClusterUnavailableError, ClusterRefusedError) as error:
+            trouble = error
+            if not patience.is_tried:
+                tell(f"waiting for the server, the run goes on meanwhile ({_reason(error)})")
+        else:
+            if patience.is_tried:
+                tell("the server is back")
+            patience.succeeded()
+            state = _state_of(run)
+            was_canceled |= state == _CANCELING
+            if state != before:
+                is_known = state in _ENDS or state in _UNDER_WAY
+                tell(state if is_known else f"{state}, a state that is not known here; still waiting")
+                before, pause_seconds = state, _FIRST_PAUSE_SECONDS
+            if state in _ENDS:
+                return _ending(server, run, was_canceled=was_canceled)
+        if timeout_seconds is not None and clock() - began >= timeout_seconds:
+            begin = f"The run {run_id} has not ended after {timeout_seconds:g} s and goes on"
+            return Ending(UNFINISHED, f"{begin}: {_how_to_go_on(server, run_id)}")
+        if trouble is None:
+            sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 1.5, _LONGEST_PAUSE_SECONDS)
+            continue
+        try:
+            patience.failed(trouble)
+        except (ClusterUnavailableError, ClusterRefusedError) as error:
+            return _unwatched(server, run_id, error, was_seen=was_seen or bool(before))
+
+
+def interrupted(server: PipelineServer, run_id: str) -> Ending:
+    """Return the ending of a watch that a person has stopped."""
+    return Ending(UNWATCHED, f"No longer watching the run {run_id}. It goes on: {_how_to_go_on(server, run_id)}")
+
+
+def _unwatched(server: PipelineServer, run_id: str, error: PeerKDError, *, was_seen: bool) -> Ending:
+    begin = f"{'No longer' if was_seen else 'Not'} watching the run {run_id}: {_reason(error)}."
+    if isinstance(error, ClusterRefusedError) and error.status == _NOT_FOUND:
+        why = "It may have been deleted" if was_seen else "Its id or the endpoint may be wrong"
+        return Ending(UNWATCHED, f"{begin} {why}; its page would be {server.page(run_id)}")
+    goes_on = "The run goes on" if was_seen else "Nothing is known of the run"
+    return Ending(UNWATCHED, f"{begin} {goes_on}: {_how_to_go_on(server, run_id)}")
+
+
+def _how_to_go_on(server: PipelineServer, run_id: str) -> str:
+    return f"watch it again with `peerkd watch {run_id} --endpoint {server.endpoint}`, or look at {server.page(run_id)}"
+
+
+def _ending(server: PipelineServer, run: Mapping[str, Any], *, was_canceled: bool) -> Ending:
+    run_id, state = str(run["run_id"]), _state_of(run)
+    outcome = _ENDS[state]
+    # A run that was terminated ends as FAILED on a stock server; its history has the way there.
+    was_canceled |= any(_state_of(each) == _CANCELING for each in run.get("state_history") or [])
+    if outcome == FAILED and was_canceled:
+        outcome = CANCELED
+    if outcome == SUCCEEDED:
+        return Ending(outcome, f"The run {run_id} succeeded.")
+    if outcome == CANCELED:
+        how = "skipped: nothing of it was run" if state == "SKIPPED" else "cancelled"
+        return Ending(outcome, f"The run {run_id} was {how}.")
+    why = failure_of(run, log=lambda pods: server.log(run_id, pods)) or "."
+    return Ending(outcome, f"The run {run_id} failed{why} Its page has the logs: {server.page(run_id)}")
+
+
+def _state_of(told: Mapping[str, Any]) -> str:
+    state = str(told.get("state") or "PENDING").removeprefix("V2BETA1_")
+    return "PENDING" if state == "RUNTIME_STATE_UNSPECIFIED" else state
+
+
+def _reason(error: PeerKDError) -> str:
+    return str(error).rstrip(".")
