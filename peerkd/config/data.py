@@ -15,7 +15,12 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 ColourLevel = Annotated[int, Field(ge=0, le=255)]
 """The intensity of one colour of a pixel."""
 
-_IMAGE_FOLDER_FIELDS = ("skip_damaged", "pixel_range", "background")
+_SOURCES_OF_FIELDS = {
+    "skip_damaged": ("image_folder",),
+    "pixel_range": ("image_folder", "npz"),
+    "background": ("image_folder",),
+}
+"""Sources that a field goes with, for each field that does not go with all."""
 
 
 class DataConfig(StrictConfig):
@@ -37,8 +42,9 @@ class DataConfig(StrictConfig):
     """Leave out images of an image_folder that cannot be read, and say which. False: they are refused."""
 
     pixel_range: tuple[float, ...] | None = Field(default=None, min_length=2, max_length=2)
-    """Values that become black and white where an image_folder holds more than 8 bits a channel, such as [0, 4095] for
-    12 bits. Null: 0 and 65535 for 16 bits; images of 32 bits are refused. PGM and PPM files name a range themselves."""
+    """Values that become black and white where images have more than 8 bits a channel, such as [0, 4095] for 12 bits.
+    Null: 0 and 65535 for files of 16 bits in an image_folder; images of 32 bits, and arrays of an npz file that are not
+    uint8, are refused. PGM and PPM files name a range themselves."""
 
     background: tuple[ColourLevel, ...] = Field(default=(255, 255, 255), min_length=3, max_length=3)
     """Red, green and blue of what shows through the transparent pixels of an image_folder."""
@@ -65,10 +71,12 @@ class DataConfig(StrictConfig):
             raise ValueError(f"path must be null when source is digits, got {plain(self.path)}.")
         if self.path is not None and "\0" in self.path:
             raise ValueError(f"path must not have a character NUL, got {plain(self.path)}.")
-        for field in _IMAGE_FOLDER_FIELDS:
+        for field, sources in _SOURCES_OF_FIELDS.items():
             value = getattr(self, field)
-            if self.source != "image_folder" and value != type(self).model_fields[field].default:
-                raise ValueError(f"{field} goes with source image_folder only, got {value} with {self.source}.")
+            if self.source not in sources and value != type(self).model_fields[field].default:
+                raise ValueError(
+                    f"{field} goes with source {' or '.join(sources)} only, got {value} with {self.source}."
+                )
         if self.pixel_range is not None and not self.pixel_range[0] < self.pixel_range[1]:
             raise ValueError(f"pixel_range must be two numbers, the lower one first, got {list(self.pixel_range)}.")
         if self.storage == "streamed" and self.source != "image_folder":
@@ -87,7 +95,7 @@ class DataConfig(StrictConfig):
     def _without_new_defaults(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         """Leave fields out that say nothing: the keys of experiments from before there were such fields stay."""
         values: dict[str, Any] = write(self)
-        defaults = {field: type(self).model_fields[field].default for field in _IMAGE_FOLDER_FIELDS}
+        defaults = {field: type(self).model_fields[field].default for field in _SOURCES_OF_FIELDS}
         return {
             name: value
             for name, value in values.items()

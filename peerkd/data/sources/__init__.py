@@ -36,7 +36,7 @@ def read_source(
         source: digits, cifar10, cifar100, image_folder or npz.
         path: Where it is; ``~`` is the home folder. None for digits, which comes with scikit-learn.
         image_size_pixels: Side of the images of an image_folder, at least 1; None keeps their size.
-        rules: How the files of an image_folder become RGB of 8 bits.
+        rules: How the files of an image_folder become RGB of 8 bits; of an npz file, its range of pixels alone counts.
         skip_damaged: Whether images of an image_folder that cannot be read are left out.
         progress: Told how far the reading of an image_folder is.
 
@@ -59,7 +59,7 @@ def read_source(
         "image_folder": lambda folder: read_image_folder(
             folder, image_size_pixels=image_size_pixels, rules=rules, skip_damaged=skip_damaged, progress=progress
         ),
-        "npz": read_npz,
+        "npz": lambda file: read_npz(file, pixel_range=rules.pixel_range if rules else None),
     }
     if source not in readers:
         raise ValueError(f"data.source must be one of digits, {', '.join(readers)}, got {source!r}.")

@@ -15,6 +15,7 @@ Any other array with one value per sample becomes a column: ``patient`` beside `
 N samples, C channels, H W height and width, K classes.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -30,26 +31,31 @@ from peerkd.data.sources.labels import read_classes
 from peerkd.errors import DataSourceError
 
 _NUM_CHANNELS: Final = (1, 3)
+_BLOCK_VALUES: Final = 2**20
 _SPLITS: Final = ("train", "val", "test")
 _SPLIT_WORDS: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _OTHER_WORDS: Final = {"images": ("x", "X"), "labels": ("y", "Y")}
 _COLUMN_KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "bytes"}
 
 
-def read_npz(path: Path) -> RawDataset:
+def read_npz(path: Path, *, pixel_range: tuple[float, float] | None = None) -> RawDataset:
     """Read the arrays at ``path``; images are uint8 as NCHW, NHWC (C is 1 or 3) or NHW.
+
+    Args:
+        path: An npz file or a folder of npy files.
+        pixel_range: Values that become 0 and 255 in images of another type than uint8; None refuses such images.
 
     Raises:
         DataSourceError: If the place is unreadable or its arrays are not those above.
     """
     with open_arrays(path) as files:
         try:
-            return _assemble(path, files)
+            return _assemble(path, files, pixel_range)
         except ValueError as error:
             raise DataSourceError(f"data.path: {printable(str(path))}: {error}") from error
 
 
-def _assemble(path: Path, files: ArrayFiles) -> RawDataset:
+def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | None) -> RawDataset:
     headers = files.headers
     tally = Tally()
     for name in files.other_names:
@@ -58,22 +64,27 @@ def _assemble(path: Path, files: ArrayFiles) -> RawDataset:
     by_split = _by_split(names)
     for name in sorted(set(names).difference(*(of_split.values() for of_split in by_split.values()))):
         tally.add("arrays of no split", f"{name}: {headers[name]}")
-    _check_samples(by_split, headers)
+    _check_samples(by_split, headers, has_range=pixel_range is not None)
     columns = _column_names(by_split, headers, tally)
     wanted = [of_split[what] for of_split in by_split.values() for what in ("images", "labels", *columns)]
     images = [of_split["images"] for of_split in by_split.values()]
-    # Everything, and the largest split of images once more: each is read before it is put to the others.
-    num_bytes = sum(headers[name].num_bytes for name in wanted) + max(headers[name].num_bytes for name in images)
+    # What becomes of the images; the largest split as it is read, before it is put there; and all the rest.
+    num_bytes = sum(
+        math.prod(headers[name].shape) if name in images else headers[name].num_bytes for name in wanted
+    ) + max(headers[name].num_bytes for name in images)
     check_memory(num_bytes, what=f"data.path: {printable(str(path))}")
     classes = read_classes(
         {of_split["labels"]: files.read(of_split["labels"]) for of_split in by_split.values()},
         files.read("class_names") if "class_names" in headers else None,
     )
+    images_NCHW, num_clipped = _read_images(files, images, pixel_range)
     remarks = classes.remarks
+    if num_clipped:
+        remarks += (f"{num_clipped:,} images have values outside of data.pixel_range, which become its ends",)
     if "val" in by_split:
         remarks += (f"{by_split['val']['images']} is the validation split, by which every choice is made",)
     return RawDataset(
-        images_NCHW=_read_images(files, images),
+        images_NCHW=images_NCHW,
         labels_N=np.concatenate(list(classes.labels_of_split.values())),
         num_train=headers[by_split["train"]["images"]].shape[0],
         num_validation=headers[by_split["val"]["images"]].shape[0] if "val" in by_split else 0,
@@ -142,7 +153,9 @@ def _with_plain_words(names: Mapping[str, str]) -> dict[str, str]:
     return plain
 
 
-def _check_samples(by_split: Mapping[str, Mapping[str, str]], headers: Mapping[str, Header]) -> None:
+def _check_samples(
+    by_split: Mapping[str, Mapping[str, str]], headers: Mapping[str, Header], *, has_range: bool
+) -> None:
     """Refuse images that are no images, differ between the splits, or are not as many as the labels."""
     train = by_split["train"]["images"]
     for of_split in by_split.values():
@@ -150,10 +163,10 @@ def _check_samples(by_split: Mapping[str, Mapping[str, str]], headers: Mapping[s
         shape = headers[images].shape
         if shape and shape[0] == 0:
             raise ValueError(f"{images} must hold at least one sample, got none. Leave out a split without samples.")
-        if headers[images].dtype != np.uint8:
+        if headers[images].dtype != np.uint8 and (not has_range or headers[images].dtype.kind not in "biuf"):
             raise ValueError(
-                f"{images} must be uint8, got {headers[images].dtype}. Scale pixels to whole numbers from 0 to 255 "
-                "first, all splits by the same factor."
+                f"{images} must be uint8, or numbers of which data.pixel_range says which become black and white, "
+                f"such as data.pixel_range=[0,1], got {headers[images].dtype}."
             )
         if _image_shape(images, shape) != _image_shape(train, headers[train].shape):
             raise ValueError(
@@ -205,21 +218,49 @@ def _is_vector(shape: tuple[int, ...]) -> bool:
     return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
 
 
-def _read_images(files: ArrayFiles, names: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """Read the images of all splits into one array of shape (N, C, H, W)."""
-    if len(names) == 1:
-        return _channels_first(files.read(names[0]))
+def _read_images(
+    files: ArrayFiles, names: Sequence[str], pixel_range: tuple[float, float] | None
+) -> tuple[npt.NDArray[np.uint8], int]:
+    """Read the images of all splits into one array of shape (N, C, H, W); count those outside of the range."""
+    if len(names) == 1 and files.headers[names[0]].dtype == np.uint8:
+        return _channels_first(files.read(names[0])), 0
     shapes = [files.headers[name].shape for name in names]
     images_NCHW = np.empty((sum(shape[0] for shape in shapes), *_image_shape(names[0], shapes[0])), np.uint8)
-    start = 0
+    start = num_clipped = 0
     for name in names:
         split_NCHW = _channels_first(files.read(name))
-        images_NCHW[start : start + len(split_NCHW)] = split_NCHW
+        part_NCHW = images_NCHW[start : start + len(split_NCHW)]
         start += len(split_NCHW)
-    return images_NCHW
+        if split_NCHW.dtype == np.uint8:
+            part_NCHW[:] = split_NCHW
+        else:
+            assert pixel_range is not None
+            num_clipped += _scale(name, split_NCHW, part_NCHW, pixel_range)
+    return images_NCHW, num_clipped
 
 
-def _channels_first(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _scale(
+    name: str, values_NCHW: np.ndarray, images_NCHW: npt.NDArray[np.uint8], pixel_range: tuple[float, float]
+) -> int:
+    """Map a range linearly to 0..255, rounded to the nearest; return how many images have values outside of it."""
+    low, high = pixel_range
+    num_clipped = 0
+    # Some images at a time: as float64 all of them would need eight times the memory of the result.
+    step = max(1, _BLOCK_VALUES // max(1, values_NCHW[0].size))
+    for start in range(0, len(values_NCHW), step):
+        block = values_NCHW[start : start + step].astype(np.float64)
+        is_finite = np.isfinite(block).all(axis=(1, 2, 3))
+        if not is_finite.all():
+            raise ValueError(
+                f"{name} must hold finite numbers, got others in sample {start + int(is_finite.argmin())}."
+            )
+        scaled = np.rint((block - low) * (255 / (high - low)))
+        images_NCHW[start : start + step] = np.clip(scaled, 0, 255)
+        num_clipped += int(((block < low) | (block > high)).any(axis=(1, 2, 3)).sum())
+    return num_clipped
+
+
+def _channels_first(images: np.ndarray) -> np.ndarray:
     if images.ndim == 3:
         return images[:, None]
     return images if images.shape[1] in _NUM_CHANNELS else images.transpose(0, 3, 1, 2)

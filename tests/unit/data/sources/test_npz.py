@@ -75,7 +75,10 @@ def test_any_further_array_with_a_value_per_sample_is_a_column(tmp_path: Path) -
         ({"labels": LABELS}, "it must hold images or train_images, got labels"),
         ({"images": IMAGES_NHWC}, "it must hold labels or train_labels, got images"),
         ({"test_images": IMAGES_NHWC, "test_labels": LABELS}, "it must hold images or train_images, got test_images"),
-        ({"images": IMAGES_NHWC / 255, "labels": LABELS}, "images must be uint8, got float64"),
+        (
+            {"images": IMAGES_NHWC / 255, "labels": LABELS},
+            r"images must be uint8, or .* data.pixel_range .*, got float64",
+        ),
         ({"images": IMAGES_NHWC, "labels": LABELS / 2}, "labels must hold whole numbers"),
         (
             {"images": IMAGES_NHWC, "labels": LABELS[:5]},
@@ -191,6 +194,25 @@ def test_other_names_are_understood(tmp_path: Path, names: tuple[str, ...]) -> N
     raw = read_npz(write(tmp_path, **dict(zip(names, arrays, strict=True))))
     np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
     assert (raw.num_train, raw.num_validation) == (4, 2 if "validation" in names[2] else 0)
+
+
+def test_a_range_scales_other_numbers(tmp_path: Path) -> None:
+    values = np.array([0, 1, 2047.5, 4094, 4095, -3, 5000, 100]).reshape(2, 2, 2)
+    by_hand = np.array([0, 0, 128, 255, 255, 0, 255, 6]).reshape(2, 1, 2, 2)
+    raw = read_npz(write(tmp_path, images=values, labels=[0, 1]), pixel_range=(0, 4095))
+    np.testing.assert_array_equal(raw.images_NCHW, by_hand)
+    assert raw.remarks == ("1 images have values outside of data.pixel_range, which become its ends",)
+    for dtype in (np.uint16, np.int64, np.float32):
+        whole = read_npz(write(tmp_path, images=IMAGES_NHWC.astype(dtype), labels=LABELS), pixel_range=(0, 255))
+        np.testing.assert_array_equal(whole.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
+        assert whole.remarks == ()
+    same = read_npz(write(tmp_path, images=IMAGES_NHWC, labels=LABELS), pixel_range=(0, 10))
+    np.testing.assert_array_equal(same.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
+    values[1, 0, 0] = np.nan
+    with pytest.raises(DataSourceError, match="images must hold finite numbers, got others in sample 1"):
+        read_npz(write(tmp_path, images=values, labels=[0, 1]), pixel_range=(0, 4095))
+    with pytest.raises(DataSourceError, match=r"images must be uint8, .* got complex128"):
+        read_npz(write(tmp_path, images=values * 1j, labels=[0, 1]), pixel_range=(0, 1))
 
 
 def test_a_folder_of_npy_files_is_read_like_a_file(tmp_path: Path) -> None:

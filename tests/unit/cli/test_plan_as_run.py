@@ -1,0 +1,152 @@
+"""A plan accepts what a run accepts, and refuses the rest in the same words."""
+
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from peerkd.stages import partition_data
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (60, 8, 8), dtype=np.uint8)
+LABELS = np.arange(60) % 3
+
+
+def splits(**changes: Any) -> dict[str, Any]:
+    """The arrays of a file as MedMNIST has them; an array that is None is left out."""
+    arrays: dict[str, Any] = {}
+    for split, part in {"train": slice(0, 36), "val": slice(36, 48), "test": slice(48, 60)}.items():
+        arrays |= {f"{split}_images": IMAGES[part], f"{split}_labels": LABELS[part, None]}
+    return {name: array for name, array in (arrays | changes).items() if array is not None}
+
+
+def file_of(**arrays: Any) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        np.savez(folder / "data.npz", **arrays)
+        return folder / "data.npz"
+
+    return write
+
+
+def damaged_file(folder: Path) -> Path:
+    path = file_of(images=IMAGES, labels=LABELS)(folder)
+    content = bytearray(path.read_bytes())
+    content[500] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def folder_of(*, damage: bool = False, classes: tuple[str, ...] = ("cat", "dog"), num: int = 20) -> Any:
+    def write(folder: Path) -> Path:
+        for name in classes:
+            (folder / "images" / name).mkdir(parents=True)
+            for number in range(num):
+                Image.fromarray(IMAGES[number]).save(folder / "images" / name / f"{number}.png")
+        if damage:
+            (folder / "images" / classes[0] / "0.png").write_bytes(b"\x89PNG no more")
+        return folder / "images"
+
+    return write
+
+
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+NATURAL = "partition.label_skew.kind=natural partition.label_skew.column=site partition.own_evaluation=held_out"
+SITES = np.arange(60) // 20
+GOOD_FILES: dict[str, Any] = {
+    "from one": (file_of(images=IMAGES, labels=LABELS + 1), ""),
+    "with gaps": (file_of(images=IMAGES, labels=np.array([0, 7, 10**8])[LABELS]), ""),
+    "text": (file_of(images=IMAGES, labels=np.array(["cat", "dog", "fox"])[LABELS]), ""),
+    "one-hot": (file_of(images=IMAGES, labels=np.eye(3)[LABELS]), ""),
+    "more names": (file_of(images=IMAGES, labels=LABELS, class_names=list("abcde")), ""),
+    "MedMNIST": (file_of(**splits()), ""),
+    "floats": (file_of(images=IMAGES / 255, labels=LABELS), "data.pixel_range=[0,1]"),
+    "a class with one image": (file_of(images=IMAGES, labels=np.where(np.arange(60) == 5, 9, LABELS)), ""),
+    "sites": (file_of(images=IMAGES, labels=LABELS, site=SITES), NATURAL),
+    "limited": (file_of(**splits()), "data.max_train_samples=30 data.max_test_samples=6"),
+    "two images a peer": (file_of(images=IMAGES, labels=LABELS), "partition.num_peers=18"),
+}
+BAD_FILES: dict[str, Any] = {
+    "halves": (file_of(images=IMAGES, labels=LABELS / 2), ""),
+    "short": (file_of(images=IMAGES, labels=LABELS[:5]), ""),
+    "several labels": (file_of(images=IMAGES, labels=np.ones((60, 3))), ""),
+    "objects": (file_of(images=IMAGES, labels=np.array(["a", None])[LABELS % 2]), ""),
+    "floats": (file_of(images=IMAGES / 255, labels=LABELS), ""),
+    "not finite": (file_of(images=np.where(IMAGES == 3, np.nan, IMAGES), labels=LABELS), "data.pixel_range=[0,1]"),
+    "one class": (file_of(images=IMAGES, labels=LABELS * 0), ""),
+    "volumes": (file_of(images=np.zeros((9, 9, 9, 9), np.uint8), labels=np.arange(9)), ""),
+    "no labels": (file_of(images=IMAGES), ""),
+    "a split that lacks labels": (file_of(**splits(val_labels=None)), ""),
+    "an empty split": (file_of(**splits(test_images=IMAGES[:0], test_labels=LABELS[:0])), ""),
+    "a split of other images": (file_of(**splits(test_images=IMAGES[48:, :7])), ""),
+    "names that fit no label": (file_of(images=IMAGES, labels=LABELS + 1, class_names=list("abcde")), ""),
+    "a validation split of other classes": (file_of(**splits(val_labels=np.full(12, 9))), ""),
+    "damaged": (damaged_file, ""),
+    "a pipe": (pipe, ""),
+    "missing": (lambda folder: folder / "nothing.npz", ""),
+    "missing sites": (file_of(images=IMAGES, labels=LABELS, site=np.where(SITES == 1, np.nan, SITES)), NATURAL),
+    "no sites": (file_of(images=IMAGES, labels=LABELS), NATURAL),
+    "few sites": (file_of(images=IMAGES, labels=LABELS, site=SITES * 0), NATURAL),
+    "too many peers": (file_of(images=IMAGES, labels=LABELS), "partition.num_peers=100"),
+    "too many samples a peer": (file_of(images=IMAGES, labels=LABELS), "partition.min_samples_per_peer=40"),
+    "too small for the network": (file_of(images=IMAGES[:, :2, :2], labels=LABELS), "peers.architectures=[vgg16]"),
+}
+FOLDERS: dict[str, Any] = {
+    "fine": (folder_of(), "", True),
+    "damaged": (folder_of(damage=True), "", False),
+    "damaged and skipped": (folder_of(damage=True), "data.skip_damaged=true", True),
+    "streamed": (folder_of(), "data.storage=streamed data.image_size_pixels=8", True),
+    "damaged and streamed": (folder_of(damage=True), "data.storage=streamed data.image_size_pixels=8", False),
+    "one class": (folder_of(classes=("cat",)), "", False),
+    "few images": (folder_of(num=1), "", False),
+}
+CASES = [
+    *(pytest.param("npz", *case, True, id=f"npz: {name}") for name, case in GOOD_FILES.items()),
+    *(pytest.param("npz", *case, False, id=f"npz: bad: {name}") for name, case in BAD_FILES.items()),
+    *(pytest.param("image_folder", *case, id=f"folder: {name}") for name, case in FOLDERS.items()),
+]
+
+
+@pytest.mark.parametrize(("source", "write", "overrides", "is_good"), CASES)
+def test_a_plan_and_a_run_come_to_the_same_verdict_in_the_same_words(
+    peerkd,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    source: str,
+    write: Callable[[Path], Path],
+    overrides: str,
+    is_good: bool,
+) -> None:
+    settings = [
+        f"data.source={source}",
+        f"data.path={write(tmp_path)}",
+        "partition.num_peers=2",
+        "partition.min_samples_per_peer=2",
+        *overrides.split(),
+    ]
+    planned = peerkd("plan", "jointkd", "--no-measure", *(word for pair in settings for word in ("--set", pair)))
+    with nullcontext() if is_good else pytest.raises(SystemExit, match=r"^2$"):
+        partition_data.run(
+            preset="digits",
+            config_json="",
+            overrides=" ".join(settings),
+            store=str(tmp_path / "runs"),
+            partition_path=str(tmp_path / "partition"),
+        )
+    said = [line.removeprefix("peerkd | partition_data: ") for line in capsys.readouterr().out.splitlines()]
+    if not is_good:
+        assert (planned.exit_code, planned.out) == (2, "")
+        assert said[-1] == planned.err.replace("peerkd: ", "error: ", 1).rstrip()
+        assert not (tmp_path / "runs").exists()
+    else:
+        assert (planned.exit_code, planned.err) == (0, "")
+        # All that a run says of the data, but for its last line, a plan says first.
+        assert planned.out.splitlines()[: len(said) - 1] == said[:-1]
