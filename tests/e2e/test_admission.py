@@ -149,6 +149,15 @@ def test_what_a_launcher_makes_is_taken(ours: Place, shared: Place) -> None:
         place.ask(task())
 
 
+def test_what_each_container_says_for_itself_counts_as_well(ours: Place) -> None:
+    made = job()
+    spec = spec_of(made)
+    context = spec.pop("securityContext")
+    context.pop("fsGroup")
+    spec["containers"][0]["securityContext"].update(context)
+    ours.ask(made)
+
+
 @pytest.mark.parametrize("replica", ["Worker", "Master"])
 @pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
 def test_a_job_that_asks_for_more_is_refused_in_a_sentence(ours: Place, forbidden: Forbidden, replica: str) -> None:
@@ -191,6 +200,26 @@ def test_a_priority_class_that_is_not_listed_is_refused(ours: Place) -> None:
     made = job()
     spec_of(made)["priorityClassName"] = "system-node-critical"
     assert "worker-priority-classes" in ours.refusal(made)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"app.kubernetes.io/name": "minio"},
+        *({"app.kubernetes.io/component": each} for each in ("store", "pushgateway", "reaper", "bucket")),
+        TASK_LABELS,
+    ],
+    ids=str,
+)
+def test_a_worker_cannot_pose_as_what_services_and_network_policies_trust(ours: Place, labels: dict[str, str]) -> None:
+    made = job()
+    made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"].update(labels)
+    assert "The labels of a worker must not be those of" in ours.refusal(made)
+    assert "The labels of a worker must not be those of" in ours.refusal(pod({names.LABEL_JOB_OF_POD: "x", **labels}))
+    if labels is not TASK_LABELS:
+        posing = task()
+        posing["metadata"]["labels"].update(labels)
+        assert "The labels of a task must not be those of" in ours.refusal(posing)
 
 
 def test_the_jobs_of_others_are_left_alone_in_a_namespace_that_we_share(ours: Place, shared: Place) -> None:

@@ -51,6 +51,12 @@ RESTRICTED = "Every container of a worker must keep to the Pod Security level re
 NODE = "must not use the network, the ports, the processes or the IPC of its node"
 PROJECTED = "must hold ConfigMaps, the downward API"
 
+CLONE = {
+    "accessModes": ["ReadWriteOnce"],
+    "resources": {"requests": {"storage": "1Gi"}},
+    "dataSource": {"kind": "PersistentVolumeClaim", "name": "minio"},
+}
+
 FORBIDDEN = [
     Forbidden("another account", lambda s: s.update(serviceAccountName="admin"), "-service-accounts"),
     Forbidden("the default account", lambda s: s.pop("serviceAccountName"), "got default"),
@@ -72,10 +78,25 @@ FORBIDDEN = [
     Forbidden("hostPID", lambda s: s.update(hostPID=True), NODE),
     Forbidden("hostIPC", lambda s: s.update(hostIPC=True), NODE),
     Forbidden("hostPort", lambda s: _main(s).update(ports=[{"containerPort": 9090, "hostPort": 9090}]), NODE),
+    Forbidden(
+        "a probe of another host",
+        lambda s: _main(s).update(livenessProbe={"httpGet": {"host": "169.254.169.254", "port": 80}}),
+        "must name no host",
+    ),
+    Forbidden(
+        "a hook of another host",
+        lambda s: _main(s).update(lifecycle={"postStart": {"tcpSocket": {"host": "10.0.0.1", "port": 443}}}),
+        "must name no host",
+    ),
     Forbidden("nodeName", lambda s: s.update(nodeName="node-1"), "must leave its node to the scheduler, got nodeName"),
-    Forbidden("hostPath", _volume(hostPath={"path": "/"}), "downwardAPI, projected or ephemeral volume, got more"),
-    Forbidden("nfs", _volume(nfs={"server": "s", "path": "/"}), "projected or ephemeral volume, got more"),
-    Forbidden("csi", _volume(csi={"driver": "d.example"}), "projected or ephemeral volume, got more"),
+    Forbidden("hostPath", _volume(hostPath={"path": "/"}), "downwardAPI or projected volume, got more"),
+    Forbidden("nfs", _volume(nfs={"server": "s", "path": "/"}), "or projected volume, got more"),
+    Forbidden("csi", _volume(csi={"driver": "d.example"}), "or projected volume, got more"),
+    Forbidden(
+        "a copy of a claim",
+        _volume(ephemeral={"volumeClaimTemplate": {"spec": CLONE}}),
+        "or projected volume, got more",
+    ),
     Forbidden("a claim", _volume(persistentVolumeClaim={"claimName": "minio"}), "must be listed under claims"),
     Forbidden("a secret as a volume", _volume(secret={"secretName": "root"}), "A secret in a volume of a"),
     Forbidden("a projected secret", _projected(secret={"name": "root"}), PROJECTED),
@@ -104,6 +125,18 @@ FORBIDDEN = [
     Forbidden("maybe root", lambda s: s["securityContext"].pop("runAsNonRoot"), RESTRICTED, False),
     Forbidden("no seccomp", lambda s: s["securityContext"].pop("seccompProfile"), RESTRICTED, False),
     Forbidden("no context", lambda s: (s.pop("securityContext"), _main(s).pop("securityContext")), RESTRICTED, False),
+    Forbidden(
+        "another SELinux type",
+        lambda s: s["securityContext"].update(seLinuxOptions={"type": "spc_t"}),
+        RESTRICTED,
+        False,
+    ),
+    Forbidden(
+        "another SELinux type in a container",
+        lambda s: _context(s).update(seLinuxOptions={"type": "spc_t"}),
+        RESTRICTED,
+        False,
+    ),
     Forbidden(
         "sysctls",
         lambda s: s["securityContext"].update(sysctls=[{"name": "kernel.msgmax", "value": "1"}]),

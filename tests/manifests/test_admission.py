@@ -77,7 +77,12 @@ FIELDS = (
     "capabilities.?add",
     "procMount",
     "hostProcess",
+    "appArmorProfile",
+    "seLinuxOptions",
     "sysctls",
+    "httpGet.?host",
+    "tcpSocket.?host",
+    "variables.labelSets",
     "priorityClassName",
     "variables.images",
 )
