@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-Action = Literal["drop", "drop answer", "cut", "hold", "403", "404", "501", "503"]
+Action = Literal["drop", "drop answer", "cut", "damage", "damage answer", "hold", "403", "404", "501", "503"]
 """``drop``: the request is lost. ``drop answer``: it is done, and nobody hears of it. ``cut``: half of the body of the
-answer comes. ``hold``: it is done once the test says so. A number: that status, without the server's knowledge."""
+answer comes. ``damage``: the last byte of what is sent arrives as another. ``damage answer``: the last byte of the
+answer does. ``hold``: it is done once the test says so. A number: that status, without the server's knowledge."""
 
 
 _REFUSALS = {"403": "AccessDenied", "404": "NoSuchUpload", "501": "NotImplemented", "503": "SlowDown"}
@@ -85,12 +86,17 @@ class S3Proxy:
             if action in _REFUSALS:
                 client.sendall(_refusal(action))
                 return
+            if action == "damage":
+                body = _damaged(body)
             with socket.create_connection(self._server) as server:
                 server.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + b"\r\n\r\n" + body)
                 if action == "cut":
                     answer = b"".join(_pieces(server))
                     end_of_head = answer.index(b"\r\n\r\n") + 4
                     client.sendall(answer[: (end_of_head + len(answer)) // 2])
+                    return
+                if action == "damage answer":
+                    client.sendall(_damaged(b"".join(_pieces(server))))
                     return
                 for piece in _pieces(server):
                     if action != "drop answer":
@@ -137,6 +143,10 @@ def _read_request(client: socket.socket) -> tuple[bytes, bytes]:
 def _pieces(server: socket.socket) -> Iterator[bytes]:
     while piece := server.recv(1024**2):
         yield piece
+
+
+def _damaged(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
 
 
 def _refusal(status: str) -> bytes:

@@ -8,12 +8,16 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from peerkd.artifacts.store import Manifest, verify_folder
+from peerkd.artifacts.store import Manifest, find_damage, verify_folder
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
+
+_NUM_TRIES: Final = 10
+"""Times that a file is downloaded which comes damaged."""
 
 
 def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -> Path:
@@ -27,13 +31,18 @@ def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -
     return Path(named or Path(caches, "peerkd"), store)
 
 
-def fetch_once(folder: Path, manifest: Manifest, *, download: Callable[[Path], None]) -> Path:
-    """Return the local folder of an artifact, each file verified, which ``download`` fills if need be.
+def fetch_once(folder: Path, manifest: Manifest, *, download: Callable[[Path, Sequence[str]], None]) -> Path:
+    """Return the local folder of an artifact, each file verified.
 
     Of several processes that want it at once, one downloads and the others wait for it.
 
+    Args:
+        folder: Where the artifacts of the store are kept.
+        manifest: Of the artifact.
+        download: Brings files of the artifact into a folder. Those that come damaged are asked for again.
+
     Raises:
-        ArtifactCorruptError: If what is downloaded is not what the manifest says.
+        ArtifactCorruptError: If what is downloaded is not what the manifest says, whenever it is asked for.
         StoreUnavailableError: If the folder cannot be written, or holds no more.
     """
     try:
@@ -44,7 +53,23 @@ def fetch_once(folder: Path, manifest: Manifest, *, download: Callable[[Path], N
         ) from error
 
 
-def _fetch_once(kept: Path, manifest: Manifest, *, download: Callable[[Path], None]) -> Path:
+def download_whole(folder: Path, manifest: Manifest, *, download: Callable[[Path, Sequence[str]], None]) -> None:
+    """Bring the files of an artifact into an empty folder; see ``fetch_once``."""
+    names: Sequence[str] = list(manifest.files)
+    for is_last in [False] * (_NUM_TRIES - 1) + [True]:
+        try:
+            download(folder, names)
+        except ArtifactCorruptError:
+            if is_last:
+                raise
+        damage = find_damage(folder, manifest)
+        if not damage:
+            return
+        names = list(damage)
+    raise ArtifactCorruptError(damage[names[0]])
+
+
+def _fetch_once(kept: Path, manifest: Manifest, *, download: Callable[[Path, Sequence[str]], None]) -> Path:
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with kept.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
@@ -58,8 +83,7 @@ def _fetch_once(kept: Path, manifest: Manifest, *, download: Callable[[Path], No
             shutil.rmtree(left)
         new = Path(tempfile.mkdtemp(prefix=f"{kept.name}.new", dir=kept.parent))
         try:
-            download(new)
-            verify_folder(new, manifest)
+            download_whole(new, manifest, download=download)
             new.rename(kept)
         finally:
             shutil.rmtree(new, ignore_errors=True)

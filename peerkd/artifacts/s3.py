@@ -9,13 +9,14 @@ S3 has no locks: two workers may hold a workspace at once unasked. They do work 
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from peerkd.artifacts.cache import cache_folder, fetch_once
+from peerkd.artifacts.cache import cache_folder, download_whole, fetch_once
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import read_settings
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
@@ -34,7 +35,6 @@ from peerkd.artifacts.store import (
     names_aside,
     naming_the_remedy,
     published_keys,
-    verify_folder,
 )
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError
 
@@ -88,25 +88,23 @@ class S3Store:
     @property
     def address(self) -> str:
         """The address as the user wrote it: ``s3://bucket/prefix``."""
-        return f"s3://{self._bucket.name}/{self._names.prefix}".rstrip("/")
+        return self._names.address(self._bucket.name)
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
-        with naming_the_remedy(self.address, key):
-            return find_manifest(self._bucket, self._names, key)
+        return find_manifest(self._bucket, self._names, key)
 
     def fetch(self, key: str) -> Path:
         """Return the artifact's folder in the cache of this machine; see ``ArtifactStore.fetch``."""
         manifest = self._find_published(key)
         with naming_the_remedy(self.address, key):
-            return fetch_once(self._cache, manifest, download=lambda folder: self._download(manifest, folder))
+            return fetch_once(self._cache, manifest, download=partial(self._download, manifest))
 
     def verify(self, key: str) -> Manifest:
         """Download every file of an artifact and check it; see ``ArtifactStore.verify``."""
         manifest = self._find_published(key)
         with naming_the_remedy(self.address, key), tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
-            self._download(manifest, Path(folder))
-            verify_folder(Path(folder), manifest)
+            download_whole(Path(folder), manifest, download=partial(self._download, manifest))
         return manifest
 
     def keys(self) -> list[str]:
@@ -135,12 +133,12 @@ class S3Store:
     @contextmanager
     def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
         """Lend a new local folder and what was saved before; see ``ArtifactStore.open_workspace``."""
-        partial = self._names.partial(key)
+        check_name(key)
         with tempfile.TemporaryDirectory(prefix="peerkd-", ignore_cleanup_errors=True) as text:
             folder = self._folders[key] = Path(text)
             (folder / SCRATCH_NAME).mkdir()
             try:
-                yield S3Workspace(folder, self._bucket, partial, self._part_bytes)
+                yield S3Workspace(folder, self._bucket, self._names, key, self._part_bytes)
             finally:
                 self._folders.pop(key, None)
                 if shared:
@@ -171,9 +169,10 @@ class S3Store:
             if manifest:
                 clear_away(self._bucket, self._names, manifest)
 
-    def _download(self, manifest: Manifest, folder: Path) -> None:
+    def _download(self, manifest: Manifest, folder: Path, names: Sequence[str]) -> None:
         downloads = []
-        for name, entry in manifest.files.items():
+        for name in names:
+            entry = manifest.files[name]
             stored = self._bucket.head(self._names.file(manifest, name))
             if stored is None:
                 raise ArtifactCorruptError(f"{manifest.key}: the file {name} is missing.")

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import certifi
-import urllib3
 from minio import Minio
 
-from peerkd.artifacts.s3_errors import PASSING_STATUSES
+from peerkd.artifacts.s3_transport import open_pool
 
 _DEFAULT_REGION: Final = "us-east-1"
 """What servers other than Amazon's take for theirs unless they are told otherwise."""
-_MAX_CONNECTIONS: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,24 +66,6 @@ def connect(settings: Settings) -> Minio:
         ValueError: If the region is none.
     """
     address = urlsplit(settings.endpoint)
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=5, read=60),
-        # The client's own would not repeat a POST, and a large upload begins and ends with one. What is not an answer
-        # is left to ``Patience``, which tells people about it.
-        retries=urllib3.Retry(
-            total=2,
-            connect=0,
-            read=0,
-            other=0,
-            backoff_factor=0.1,
-            backoff_jitter=0.1,
-            status_forcelist=PASSING_STATUSES,
-            allowed_methods=None,
-            respect_retry_after_header=False,
-        ),
-        maxsize=_MAX_CONNECTIONS,
-        ca_certs=settings.ca_file or certifi.where(),
-    )
     try:
         return Minio(
             address.netloc,
@@ -95,7 +74,7 @@ def connect(settings: Settings) -> Minio:
             session_token=settings.session_token,
             secure=address.scheme == "https",
             region=settings.region,
-            http_client=pool,
+            http_client=open_pool(settings.ca_file),
         )
     except ValueError as error:
         raise ValueError(

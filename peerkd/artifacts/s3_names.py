@@ -11,6 +11,10 @@ class Names:
 
     prefix: str
 
+    def address(self, bucket: str) -> str:
+        """Return the address of the store in a bucket, as the user writes it."""
+        return f"s3://{bucket}/{self.prefix}".rstrip("/")
+
     def manifest(self, key: str) -> str:
         """Return the name of an artifact's manifest."""
         return self.published(key) + MANIFEST_NAME

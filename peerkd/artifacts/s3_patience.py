@@ -41,28 +41,32 @@ class Patience:
         """Return what the request returns, repeated while it raises ``PassingError``.
 
         Raises:
-            StoreUnavailableError: If it did so for as long as there is patience.
+            StoreUnavailableError: If it did so for as long as there is patience, or as often as the error allows; an
+                error that names another one to raise in the end has that one raised.
         """
         failed_first: float | None = None
         pause_seconds = _FIRST_PAUSE_SECONDS
+        num_bounded = 0
         while True:
             try:
                 result = request()
             except PassingError as error:
                 self._count_failure()
                 now = self._clock()
+                num_bounded += error.num_tries is not None
                 if failed_first is None:
                     # Not told yet: a connection that had been idle for long is often closed without any outage.
                     failed_first = now
-                else:
+                elif error.num_tries is None:
                     self._tell_once(error)
                 left_seconds = failed_first + self._seconds - now
-                if left_seconds <= 0:
-                    raise StoreUnavailableError(
+                if left_seconds <= 0 or num_bounded == error.num_tries:
+                    raise error.lasting or StoreUnavailableError(
                         f"The store {self._store} has not answered for {now - failed_first:.0f} s ({error})."
                     ) from error
                 self._sleep(min(left_seconds, pause_seconds * self._random.uniform(0.5, 1.5)))
-                pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+                if error.num_tries is None:
+                    pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
             else:
                 self._tell_that_it_is_over()
                 return result

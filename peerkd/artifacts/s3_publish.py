@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from peerkd.artifacts.s3_bucket import Bucket, Stored
+from peerkd.artifacts.s3_answers import Stored
+from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_errors import ConditionError, MissingError, NoConditionsError
 from peerkd.artifacts.s3_names import Names
 from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, copy_object, is_stored, upload_file
-from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_file, is_content
+from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_file, is_content, naming_the_remedy
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
-_NUM_TRIES: Final = 5
+_NUM_TRIES: Final = 10
 """Times that publishing is begun anew because another worker wrote or deleted what it was about."""
+_NUM_LISTS: Final = 3
+_CLEAR_SECONDS: Final = 5.0
+"""How long deleting waits for a store that is away: what stays is deleted by the next run, or by ``peerkd store``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,9 +32,15 @@ class _Source:
 
 
 def find_manifest(bucket: Bucket, names: Names, key: str) -> Manifest | None:
-    """Return the manifest of a published artifact, or None."""
-    text = bucket.get(names.manifest(key))
-    return None if text is None else Manifest.from_json(text, key=key)
+    """Return the manifest of a published artifact, or None.
+
+    One that does not prove itself is asked for again, since it may have been damaged on its way.
+
+    Raises:
+        ArtifactCorruptError: If it does not prove itself each time.
+    """
+    with naming_the_remedy(names.address(bucket.name), key):
+        return bucket.get_parsed(names.manifest(key), lambda text: Manifest.from_json(text, key=key))
 
 
 def publish_folder(
@@ -51,6 +61,7 @@ def publish_folder(
         ArtifactCorruptError: If an object among the saved ones was not saved by this program.
         StoreUnavailableError: If the store does not answer, or loses what it was given.
     """
+    gone: set[str] = set()
     for _ in range(_NUM_TRIES):
         manifest = find_manifest(bucket, names, key)
         if manifest:
@@ -58,13 +69,17 @@ def publish_folder(
             return manifest
         # A file that is gone, or another one, when its turn comes: look again, perhaps somebody else has published.
         with suppress(MissingError, ConditionError):
-            sources = _sources(bucket, names.partial(key), folder)
+            with naming_the_remedy(names.address(bucket.name), f"{key}.partial"):
+                sources = _sources(bucket, names.partial(key), folder, gone=gone)
             files = {name: source.entry for name, source in sources.items()}
             manifest = Manifest(key=key, files=files, metadata=metadata)
             for name, source in sources.items():
                 _write(bucket, source, names.file(manifest, name), part_bytes=part_bytes, copy_bytes=copy_bytes)
             _check(bucket, names, manifest)
-            _write_manifest(bucket, names, manifest)
+            if _replaces(bucket, names, manifest):
+                # Whoever published a moment before may have cleared these files away already.
+                for name, source in sources.items():
+                    _write(bucket, source, names.file(manifest, name), part_bytes=part_bytes, copy_bytes=copy_bytes)
     raise StoreUnavailableError(f"The files of {key} in {bucket.address} were lost {_NUM_TRIES} times while published.")
 
 
@@ -73,24 +88,32 @@ def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> int:
 
     The manifest says what stays. It has proved itself by its digest, so that no damaged answer decides what is deleted.
     """
-    impatient = bucket.impatient()
+    impatient = bucket.impatient(seconds=_CLEAR_SECONDS)
     kept = (names.manifest(manifest.key), names.content(manifest))
     with suppress(StoreUnavailableError, ValueError):
-        others = [name for name in impatient.names(names.published(manifest.key)) if not name.startswith(kept)]
-        left = [*others, *impatient.names(names.partial(manifest.key))]
+        others = [name for name in impatient.list_once(names.published(manifest.key)) if not name.startswith(kept)]
+        left = [*others, *impatient.list_once(names.partial(manifest.key))]
         impatient.delete(left)
         return len(left)
     return 0
 
 
-def _sources(bucket: Bucket, partial: str, folder: Path) -> dict[str, _Source]:
+def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> dict[str, _Source]:
+    """Return the files of the artifact to be.
+
+    Lists may be old or damaged. So several are put together, and a name of which there is no object is believed to be
+    gone only if it was so before.
+    """
     sources = {name: _Source(entry=describe_file(folder / name), path=folder / name) for name in content_names(folder)}
-    for saved in bucket.names(partial):
+    for saved in {saved for _ in range(_NUM_LISTS) for saved in bucket.list_once(partial)}:
         name = saved.removeprefix(partial)
         if not is_content(name):
             continue
         stored = bucket.head(saved)
         if stored is None:
+            if saved in gone:
+                continue
+            gone.add(saved)
             raise MissingError(saved)
         if stored.sha256 is None:
             raise ArtifactCorruptError(f"{saved} in {bucket.address} has no SHA-256: it was not saved by this program.")
@@ -116,7 +139,8 @@ def _check(bucket: Bucket, names: Names, manifest: Manifest) -> None:
             raise MissingError(name)
 
 
-def _write_manifest(bucket: Bucket, names: Names, manifest: Manifest) -> None:
+def _replaces(bucket: Bucket, names: Names, manifest: Manifest) -> bool:
+    """Write the manifest unless there is one; return whether it may have taken the place of another."""
     name, text = names.manifest(manifest.key), manifest.to_json().encode()
     try:
         bucket.put(name, text, only_new=True)
@@ -126,3 +150,5 @@ def _write_manifest(bucket: Bucket, names: Names, manifest: Manifest) -> None:
     except NoConditionsError:
         if find_manifest(bucket, names, manifest.key) is None:
             bucket.put(name, text)
+            return True
+    return False

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from peerkd.artifacts.s3_bucket import Bucket, Stored
+from peerkd.artifacts.s3_answers import Stored
+from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_errors import ConditionError, MissingError, UploadLostError
 from peerkd.artifacts.store import FileEntry, describe_file
 from peerkd.errors import StoreUnavailableError

@@ -10,12 +10,13 @@ from typing import Final
 
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
+from peerkd.artifacts.s3_names import Names
 from peerkd.artifacts.s3_transfer import PART_BYTES, Download, download_files, upload_file
-from peerkd.artifacts.store import SCRATCH_NAME, check_name, file_sha256
+from peerkd.artifacts.store import SCRATCH_NAME, check_name, file_sha256, naming_the_remedy
 from peerkd.errors import ArtifactCorruptError
 
-_NUM_TRIES: Final = 10
-"""Times that a file is loaded anew because another worker saved it meanwhile."""
+_NUM_TRIES: Final = 20
+"""Times that a file is loaded anew because another worker saved it meanwhile, or because it came damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,13 @@ class S3Workspace:
 
     folder: Path
     _bucket: Bucket
-    _partial: str
-    """How the names of the saved files begin."""
+    _names: Names
+    _key: str
     _part_bytes: int = PART_BYTES
     _saving: dict[str, Lock] = field(default_factory=dict)
     """For each file, held while it is being saved: a request that had to wait must not overtake a later one."""
+    _versions: dict[str, str] = field(default_factory=dict)
+    """The files that are known to be saved, as they were seen last: a store may give an old list after a new one."""
 
     def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Write files of the folder to the store; see ``Workspace.save``."""
@@ -36,6 +39,7 @@ class S3Workspace:
             path = self.folder / check_name(name)
             with self._saving.setdefault(name, Lock()):
                 upload_file(self._bucket, path, self._partial + name, part_bytes=self._part_bytes)
+                self._versions.setdefault(name, "")
 
     def load(self, name: str) -> bool:
         """Read the saved version of a file; see ``Workspace.load``.
@@ -64,16 +68,29 @@ class S3Workspace:
                     return True
         finally:
             path.unlink(missing_ok=True)
-        raise ArtifactCorruptError(f"The content of {self._partial}{name} is not what was saved.")
+        with naming_the_remedy(self._names.address(self._bucket.name), f"{self._key}.partial"):
+            raise ArtifactCorruptError(f"The content of {self._partial}{name} is not what was saved.")
 
     def discard(self, *names: str) -> None:
         """Delete files of the folder and their objects; see ``Workspace.discard``."""
         for name in names:
             (self.folder / check_name(name)).unlink(missing_ok=True)
+            self._versions.pop(name, None)
         if names:
             self._bucket.delete(self._partial + name for name in names)
 
     def saved(self, prefix: str) -> Mapping[str, str]:
         """Return the objects that begin so; see ``Workspace.saved``."""
-        versions = self._bucket.names(self._partial + prefix)
-        return {name.removeprefix(self._partial): version for name, version in versions.items()}
+        objects = self._bucket.names(self._partial + prefix)
+        versions = {name.removeprefix(self._partial): version for name, version in objects.items()}
+        for name in [name for name in list(self._versions) if name.startswith(prefix) and name not in versions]:
+            if self._bucket.head(self._partial + name):
+                versions[name] = self._versions[name]
+            else:
+                self._versions.pop(name, None)
+        self._versions.update(versions)
+        return versions
+
+    @property
+    def _partial(self) -> str:
+        return self._names.partial(self._key)

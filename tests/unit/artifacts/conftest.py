@@ -131,7 +131,7 @@ def prefix() -> str:
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Bucket:
     """The bucket without anything in between."""
-    return _bucket(s3_server, s3_server.endpoint, Patience("", tell=pytest.fail))
+    return _bucket(s3_server, s3_server.endpoint, Patience("", tell=pytest.fail, sleep=_nap))
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def open_distant(
 
 
 def _nap(seconds: float) -> None:
-    time.sleep(min(seconds, 0.05))
+    time.sleep(min(seconds, 0.01))
 
 
 def _bucket(server: S3Server, endpoint: str, patience: Patience) -> Bucket:

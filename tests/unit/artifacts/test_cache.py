@@ -4,7 +4,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ class Downloads:
     def __init__(self, content: bytes = b"1") -> None:
         self.content, self.num = content, 0
 
-    def __call__(self, folder: Path) -> None:
+    def __call__(self, folder: Path, names: Sequence[str]) -> None:
         self.num += 1
         (folder / "a").write_bytes(self.content)
 
@@ -61,8 +61,25 @@ def test_what_comes_damaged_is_not_kept(tmp_path: Path, manifest: Manifest) -> N
     assert fetch_once(tmp_path / "cache", manifest, download=Downloads()).is_dir()
 
 
+def test_only_the_files_that_come_damaged_are_asked_for_again(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in "ab":
+        (source / name).write_bytes(b"right")
+    asked: list[Sequence[str]] = []
+
+    def download(folder: Path, names: Sequence[str]) -> None:
+        asked.append(names)
+        for name in names:
+            (folder / name).write_bytes(b"wrong" if name == "b" and len(asked) < 3 else b"right")
+
+    folder = fetch_once(tmp_path / "cache", describe_folder(source, key=KEY, metadata={}), download=download)
+    assert (folder / "b").read_bytes() == b"right"
+    assert asked == [["a", "b"], ["b"], ["b"]]
+
+
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, manifest: Manifest) -> None:
-    def killed(folder: Path) -> None:
+    def killed(folder: Path, names: Sequence[str]) -> None:
         (folder / "a").write_bytes(b"half")
         os.replace(folder, f"{folder}-kept")
         raise KeyboardInterrupt
@@ -84,7 +101,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, manifest: Mani
 
 
 def test_a_disk_that_is_full_is_told_and_what_came_is_not_kept(tmp_path: Path, manifest: Manifest) -> None:
-    def fill(folder: Path) -> None:
+    def fill(folder: Path, names: Sequence[str]) -> None:
         (folder / "a").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -5,6 +5,7 @@ import pytest
 
 from peerkd.artifacts.check import Finding, check_store
 from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_errors import NUM_TRIES_OF_REFUSED
 from tests.s3_proxy import S3Proxy
 from tests.s3_server import S3Server
 
@@ -44,7 +45,7 @@ def test_a_store_that_works_passes_and_nothing_stays_in_it(address: str) -> None
     ],
 )
 def test_what_is_denied_is_found_and_nothing_stays(address: str, proxy: S3Proxy, pattern: str, step: str) -> None:
-    proxy.fail(pattern, "403")
+    proxy.fail(pattern, "403", times=NUM_TRIES_OF_REFUSED)
     finding = failed(check_store(address))
     assert finding.name == step
     assert finding.text.startswith(f"The store {proxy.endpoint} denies these credentials the use of bucket ")

@@ -147,6 +147,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "7")
+        self.send_header("ETag", '"9a0364b9e99bb480dd25e1f0284c8555"')
         self.end_headers()
         self.wfile.write(b"content")
 

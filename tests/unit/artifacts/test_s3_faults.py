@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,10 @@ import pytest
 from peerkd.artifacts.s3 import S3Store
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import Settings
+from peerkd.artifacts.s3_errors import NUM_TRIES_OF_REFUSED
 from peerkd.artifacts.s3_patience import Patience
 from peerkd.artifacts.store import Workspace
-from peerkd.errors import StoreUnavailableError
+from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 from tests.s3_proxy import Action, S3Proxy
 from tests.s3_server import S3Server
 from tests.unit.artifacts.conftest import SMALLEST_PART_BYTES
@@ -27,7 +28,6 @@ WEIGHTS = os.urandom((NUM_PARTS - 1) * SMALLEST_PART_BYTES + 1)
 """A file in parts; the last one has a byte."""
 
 NUM_FAILURES = 3
-"""As often as the client itself asks when it gets a bad status."""
 
 
 def save(workspace: Workspace, name: str, content: bytes) -> None:
@@ -80,7 +80,11 @@ def test_a_request_that_fails_again_and_again_is_repeated(
     assert (folder / "local").read_bytes() == b"here alone"
     assert {path.name for path in folder.iterdir()} == {"weights", "local"}
     assert proxy.count(pattern) > NUM_FAILURES
-    assert bool(said) == (action != "503")
+    # Once for each of the threads that write parts.
+    assert {text.partition("(")[0].rstrip() for text in said} == {
+        "the store S3 does not answer, trying again for up to 60 s",
+        "the store S3 answers again",
+    }
 
 
 def test_a_download_that_is_cut_goes_on_where_it_was_cut(
@@ -99,7 +103,97 @@ def test_a_download_that_is_cut_goes_on_where_it_was_cut(
     assert (make(open_distant()) / "weights").read_bytes() == WEIGHTS
     assert proxy.count(pattern) == NUM_PARTS + 2
     assert sum(num_read) == len(WEIGHTS) + len(b"1 of 1") + len(b"here alone")
-    assert said == []
+    assert all("not answer" in text or "answers again" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "action"),
+    [
+        (r"GET .*/manifest\.json", "damage answer"),
+        (r"GET .*[0-9a-f]{16}/weights", "damage answer"),
+        (r"GET .*journal", "damage answer"),
+        (r"GET .*list-type=2", "damage answer"),
+        (r"PUT .*/manifest\.json", "damage"),
+        (r"PUT .*journal", "damage"),
+        (r"PUT .*\.partial/weights\?partNumber=1", "damage"),
+        (r"PUT .*[0-9a-f]{16}/local", "damage"),
+    ],
+)
+def test_what_is_damaged_on_its_way_is_asked_for_or_sent_again(
+    open_distant: Opener, proxy: S3Proxy, pattern: str, action: Action
+) -> None:
+    store = open_distant()
+    with store.open_workspace("other/key") as workspace:
+        save(workspace, "a", b"1")
+    proxy.fail(pattern, action, times=2)
+    folder = make(store)
+    assert (folder / "weights").read_bytes() == WEIGHTS
+    assert (folder / "local").read_bytes() == b"here alone"
+    assert open_distant(cache="other cache").verify(KEY).files.keys() == {"weights", "local"}
+
+
+def test_a_manifest_that_comes_damaged_each_time_deletes_nothing(
+    open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str
+) -> None:
+    make(open_distant())
+    before = bucket.names(prefix)
+    proxy.fail(r"GET .*/manifest\.json", "damage answer", times=1000)
+    store = open_distant(cache="other cache")
+    message = (
+        rf"^The content of \S+/manifest\.json is not what was saved\. .* --store s3://{bucket.name}/{prefix} {KEY}'"
+    )
+    with store.open_workspace(KEY, shared=True) as workspace:
+        (workspace.folder / "local").write_bytes(b"of another")
+        with pytest.raises(ArtifactCorruptError, match=message):
+            store.publish(KEY, metadata={})
+    assert bucket.names(prefix) == before
+
+
+def test_a_list_that_is_older_than_what_was_seen_takes_nothing_back(
+    open_distant: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_distant().open_workspace(KEY) as workspace:
+        save(workspace, "scratch/done-1", b"")
+        save(workspace, "scratch/done-2", b"")
+        assert workspace.saved("scratch/").keys() == {"scratch/done-1", "scratch/done-2"}
+        workspace.discard("scratch/done-2")
+        monkeypatch.setattr(Bucket, "names", lambda bucket, prefix: {})
+        assert workspace.saved("scratch/").keys() == {"scratch/done-1"}
+        assert workspace.saved("other/") == {}
+
+
+def test_a_list_that_lacks_a_saved_file_does_not_make_an_artifact_without_it(
+    open_distant: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_distant()
+    lists: list[str] = []
+    list_once = Bucket.list_once
+
+    def stale(bucket: Bucket, prefix: str) -> Mapping[str, str]:
+        lists.append(prefix)
+        return {} if len(lists) == 1 else list_once(bucket, prefix)
+
+    with store.open_workspace(KEY) as workspace:
+        save(workspace, "weights", b"1")
+        (workspace.folder / "weights").unlink()
+        monkeypatch.setattr(Bucket, "list_once", stale)
+        assert store.publish(KEY, metadata={}).files.keys() == {"weights"}
+
+
+def test_a_name_that_a_list_still_has_of_a_deleted_file_is_no_obstacle(
+    open_distant: Opener, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_distant()
+    list_once = Bucket.list_once
+    ghost = f"{prefix}/{KEY}.partial/ghost"
+    monkeypatch.setattr(
+        Bucket,
+        "list_once",
+        lambda bucket, prefix: {**list_once(bucket, prefix), **({ghost: "1"} if ghost.startswith(prefix) else {})},
+    )
+    with store.open_workspace(KEY) as workspace:
+        save(workspace, "weights", b"1")
+        assert store.publish(KEY, metadata={}).files.keys() == {"weights"}
 
 
 def test_an_outage_is_waited_for_and_told_once(open_distant: Opener, proxy: S3Proxy, said: list[str]) -> None:
@@ -154,7 +248,9 @@ def test_after_an_outage_that_lasts_too_long_nothing_waits_once_more(open_distan
         assert proxy.count("DELETE") == 1
 
 
-def test_what_a_server_denies_is_not_asked_again(open_distant: Opener, proxy: S3Proxy, s3_server: S3Server) -> None:
+def test_what_a_server_denies_is_asked_for_a_few_times_only(
+    open_distant: Opener, proxy: S3Proxy, s3_server: S3Server
+) -> None:
     proxy.fail("GET", "403", times=1000)
     with pytest.raises(ValueError, match=r"^The store http\S+ denies these credentials the use of bucket ") as caught:
         open_distant().find(KEY)
@@ -163,7 +259,7 @@ def test_what_a_server_denies_is_not_asked_again(open_distant: Opener, proxy: S3
         "allow them to list it and to get, put and delete in it, or set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY "
         "to others."
     )
-    assert proxy.count("GET") == 1
+    assert proxy.count("GET") == NUM_TRIES_OF_REFUSED
 
 
 @pytest.mark.parametrize("pattern", ["PUT .*partNumber=2", "POST .*uploadId="])
@@ -255,7 +351,11 @@ def test_credentials_that_the_server_does_not_know_are_named(strict_s3_server: S
         secret_key="something-else",
     )
     said: list[str] = []
-    store = S3Store(Bucket(settings, server.bucket, patience=Patience("", tell=said.append)), "runs", cache=Path("/x"))
+    store = S3Store(
+        Bucket(settings, server.bucket, patience=Patience("", tell=said.append, sleep=lambda _: None)),
+        "runs",
+        cache=Path("/x"),
+    )
     with store.open_workspace(KEY) as workspace:
         (workspace.folder / "a").write_bytes(b"1")
         for ask in (lambda: store.find(KEY), lambda: workspace.save("a"), lambda: workspace.saved("")):
@@ -269,13 +369,17 @@ def test_credentials_that_the_server_does_not_know_are_named(strict_s3_server: S
 def test_credentials_that_the_server_knows_are_enough(strict_s3_server: S3Server) -> None:
     server = strict_s3_server
     settings = Settings(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
-    store = S3Store(Bucket(settings, server.bucket, patience=Patience("", tell=pytest.fail)), "a", cache=Path("/x"))
+    store = S3Store(
+        Bucket(settings, server.bucket, patience=Patience("", tell=pytest.fail, sleep=lambda _: None)),
+        "a",
+        cache=Path("/x"),
+    )
     assert store.find(KEY) is None
 
 
 def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
     settings = Settings(endpoint=s3_server.endpoint, access_key=s3_server.access_key, secret_key=s3_server.secret_key)
-    bucket = Bucket(settings, "nobodys-bucket", patience=Patience("", tell=pytest.fail))
+    bucket = Bucket(settings, "nobodys-bucket", patience=Patience("", tell=pytest.fail, sleep=lambda _: None))
     message = (
         f"The store {s3_server.endpoint} has no bucket nobodys-bucket: make it, or name another in the address "
         "s3://BUCKET/PREFIX."
