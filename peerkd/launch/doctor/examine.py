@@ -6,7 +6,7 @@ from typing import Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterUnavailableError
-from peerkd.launch.doctor import access, admission, api, capacity, queue, store
+from peerkd.launch.doctor import access, admission, api, capacity, policy, queue, store
 from peerkd.launch.doctor.finding import Finding
 from peerkd.launch.kubernetes.client import Cluster
 
@@ -35,6 +35,7 @@ def examine(cluster: Cluster, settings: ClusterConfig, *, store_address: str) ->
         lambda: admission.check_service_account(cluster, settings),
         lambda: store.check_secret(cluster, settings.store_secret),
         lambda: admission.check_job(cluster, settings, store_address),
+        lambda: policy.check_policy(cluster, settings, store_address),
         lambda: admission.check_worker(cluster, settings, store_address),
         lambda: admission.check_image(cluster, settings, store_address),
         lambda: capacity.check_quota(cluster, settings),
