@@ -31,8 +31,9 @@ class StrictCommand(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             # Typer says what the value should be, and not what it is.
-            if error.param is not None and error.param.name in values:
-                error.message += f", got {plain(values[error.param.name])}"
+            value = error.param and values.get(error.param.name)
+            if value is not None:
+                error.message += f", got {plain(value)}"
             raise
 
 

@@ -47,7 +47,7 @@ def terminal_edge() -> Iterator[None]:
             error.show()
             sys.exit(EXIT_USER_ERROR)
         help_command = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
-        _leave(sentence(error.format_message().rstrip(".")) + help_command + ".", EXIT_USER_ERROR)
+        _leave(sentence(error.format_message().rstrip(". ")) + help_command + ".", EXIT_USER_ERROR)
     except (ValueError, DataSourceError) as error:
         _leave(sentence(error), EXIT_USER_ERROR)
     except PeerKDError as error:

@@ -143,7 +143,9 @@ def tune(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Of each tuner that draws.")] = 5,
-    metric: Annotated[str, typer.Option(help="global_accuracy or own_accuracy.")] = "global_accuracy",
+    metric: Annotated[
+        str | None, typer.Option(help="global_accuracy or own_accuracy.", show_default="global_accuracy")
+    ] = None,
     own_weight: Annotated[
         float | None,
         typer.Option(metavar="WEIGHT", help="Of own accuracy in a mean with global accuracy, in place of --metric."),
@@ -170,7 +172,9 @@ def tune(
         list[str] | None,
         typer.Option(metavar="PART", help="Also score on pairs, or peers, starting from the others. Repeatable."),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Into which pairs or peers are divided.")] = 5,
+    folds: Annotated[
+        int | None, typer.Option(help="Into which pairs or peers are divided, with --held-out.", show_default="5")
+    ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it, as .md or .csv.")] = None,
 ) -> None:
     """Let tuners redo full sweeps (sweep.validate_every_epoch=true) for a part of the cost, and compare them."""
@@ -291,7 +295,9 @@ def doctor(
 @app.command("reap")
 def reap(
     namespace: Namespace = None,
-    port: Annotated[int | None, typer.Option(help="Answer probes at /healthz on this port. Without it, none.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Answer probes at /healthz on this port. Without it, none.")
+    ] = None,
 ) -> None:
     """Delete the jobs for which nobody waits any more, until stopped. Runs inside of a cluster."""
     from peerkd.cli.reap import reap as work

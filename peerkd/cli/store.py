@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-store_app = typer.Typer(help="Look after an artifact store.", no_args_is_help=True, rich_markup_mode=None)
+from peerkd.cli.command import StrictTyper
+
+store_app = StrictTyper(help="Look after an artifact store.", no_args_is_help=True, rich_markup_mode=None)
 
 Place = Annotated[
     str,

@@ -7,9 +7,12 @@ from typing import Any, Final
 
 import typer
 
-from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, resolve_cluster
+from peerkd.artifacts.open import check_address
+from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, check_placement, resolve_cluster
 from peerkd.config.pipelines import PIPELINES
-from peerkd.config.resolve import resolve
+from peerkd.config.resolve import resolve, split_overrides
+from peerkd.config.tuning import check_strategy
+from peerkd.launch.backends import check_backend
 from peerkd.launch.package import Package, read_arguments, read_package, texts
 from peerkd.launch.runs.api import Token
 from peerkd.launch.runs.server import PipelineServer
@@ -106,7 +109,7 @@ def check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
     """Look at the values as the first stage and the launcher will, if the pipeline is one of ours.
 
     Raises:
-        ValueError: If the preset is unknown, or a setting breaks a rule.
+        ValueError: If the preset, the backend, the strategy or the store is none, or a setting breaks a rule.
     """
     if package.name not in PIPELINES:
         return
@@ -117,6 +120,11 @@ def check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
         config_json=given["config_json"],
         overrides=given["overrides"],
     )
+    check_backend(given["backend"])
+    check_placement(given["backend"], gpus=given["gpus"], cluster=given["cluster"])
+    check_address(given["store"])
+    if "strategy" in given:
+        check_strategy(given["strategy"], split_overrides(given["overrides"]))
     # What an operator allows is known here if the variable names a copy of the cluster's settings.
     settings = os.environ.get(CLUSTER_FILE_VARIABLE)
     resolve_cluster(

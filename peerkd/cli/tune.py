@@ -1,5 +1,6 @@
 """``peerkd tune``: tuners against each other on full sweeps that were done before."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import typer
 
 from peerkd.config.sweep import OWN_WEIGHTS
+from peerkd.excerpt import plain
 from peerkd.results.objective import Objective
 from peerkd.tuning.contest import Standing, compete, standings, together
 from peerkd.tuning.held_out import compete_held_out, folds
@@ -18,6 +20,9 @@ from peerkd.tuning.tuners import TUNERS, find
 
 BUDGETS: Final = (0.01, 0.02, 0.05, 0.1)
 
+_METRIC: Final = "global_accuracy"
+_NUM_FOLDS: Final = 5
+_MAX_SEEDS: Final = 1_000
 _SUFFIXES: Final = (".md", ".csv")
 
 
@@ -28,14 +33,14 @@ def tune(
     tuners: Sequence[str],
     budgets: Sequence[float],
     num_seeds: int,
-    metric: str,
+    metric: str | None,
     own_weight: float | None,
     max_own_drop: float | None,
     chooses_epochs: bool,
     default_learning_rate: float | None,
     is_augmented: bool,
     held_out: Sequence[str],
-    num_folds: int,
+    num_folds: int | None,
     output: Path | None,
 ) -> None:
     """Replay sweeps with every tuner, and print what each would have reached.
@@ -46,14 +51,14 @@ def tune(
         tuners: Names; none for all.
         budgets: Shares of a full sweep's cost; none for ``BUDGETS``.
         num_seeds: For each tuner that draws.
-        metric: The accuracy whose gains count, where no weight says it.
+        metric: The accuracy whose gains count. None: global accuracy, unless a weight says it.
         own_weight: Of the own accuracy in a mean with the global one. None: as the metric says.
         max_own_drop: The most that a choice may lose of own accuracy on validation. None: no limit.
         chooses_epochs: Whether a choice has an epoch to stop after.
         default_learning_rate: Of the untuned default, where tables have several.
         is_augmented: Whether the sweeps augmented their views.
         held_out: Parts of each sweep that tuners are also scored on, starting from the rest of it.
-        num_folds: Into which such parts are divided.
+        num_folds: Into which such parts are divided. None: 5.
         output: Also write the table there as Markdown, or the numbers as CSV.
 
     Raises:
@@ -63,8 +68,13 @@ def tune(
     for name in names:
         find(name)
     check_budgets(budgets)
-    if num_seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {num_seeds}.")
+    if not 1 <= num_seeds <= _MAX_SEEDS:
+        raise ValueError(f"seeds must be from 1 to {_MAX_SEEDS:,}, got {num_seeds}.")
+    if num_folds is not None and not held_out:
+        raise ValueError(f"folds must be given with held-out parts, got {num_folds} without.")
+    if default_learning_rate is not None and not (default_learning_rate > 0 and math.isfinite(default_learning_rate)):
+        raise ValueError(f"default-learning-rate must be a finite number above 0, got {default_learning_rate}.")
+    num_folds = _NUM_FOLDS if num_folds is None else num_folds
     objective = _objective(metric, own_weight=own_weight, max_own_drop=max_own_drop)
     if output is not None:
         _check_output(output)
@@ -132,18 +142,24 @@ def _section(
     return Section(part, num_folds, reached, references)
 
 
-def _objective(metric: str, *, own_weight: float | None, max_own_drop: float | None) -> Objective:
+def _objective(metric: str | None, *, own_weight: float | None, max_own_drop: float | None) -> Objective:
     weights = {str(name): weight for name, weight in OWN_WEIGHTS.items()}
+    if metric is not None and own_weight is not None:
+        raise ValueError(
+            f"own-weight must not be given beside a metric, which it stands in place of, got {own_weight} and "
+            f"{plain(metric)}."
+        )
+    metric = metric or _METRIC
     if metric not in weights:
-        raise ValueError(f"metric must be one of {', '.join(weights)}, got {metric}.")
+        raise ValueError(f"metric must be one of {', '.join(weights)}, got {plain(metric)}.")
     return Objective(own_weight=weights[metric] if own_weight is None else own_weight, max_own_drop=max_own_drop)
 
 
 def _check_output(output: Path) -> None:
     if output.suffix not in _SUFFIXES:
-        raise ValueError(f"output must be a file that ends in {' or '.join(_SUFFIXES)}, got {output}.")
+        raise ValueError(f"output must be a file that ends in {' or '.join(_SUFFIXES)}, got {plain(output)}.")
     if output.is_dir() or not output.absolute().parent.is_dir():
-        raise ValueError(f"output must be a file in a folder that is there, got {output}.")
+        raise ValueError(f"output must be a file in a folder that exists, got {plain(output)}.")
 
 
 def _distinct(paths: Sequence[str], names: Sequence[str]) -> list[str]:

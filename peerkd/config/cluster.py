@@ -250,9 +250,15 @@ def resolve_cluster(
 
 def _operators_defaults(file: Path | None, text: str) -> ClusterConfig:
     form = Pipeline("cluster", ClusterConfig, {})
-    if file:
-        return load_file(form, file, field=CLUSTER_FILE_VARIABLE)
-    return load_text(form, text, field=CLUSTER_VARIABLE, source=plain(text)) if text.strip() else ClusterConfig()
+    variable = CLUSTER_FILE_VARIABLE if file else CLUSTER_VARIABLE
+    try:
+        if file:
+            return load_file(form, file, field=variable)
+        return load_text(form, text, field=variable, source=plain(text)) if text.strip() else ClusterConfig()
+    except ValueError as error:
+        # Whoever starts a run has often not written these settings, and must be told where they are.
+        message = str(error)
+        raise ValueError(message if message.startswith(variable) else f"{variable}: {message}") from error
 
 
 def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> ClusterConfig:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from peerkd.config.cluster import ClusterConfig
+from peerkd.excerpt import plain
 from peerkd.launch.order import Backend
 
 BACKENDS: Final = ("auto", "local", "kubernetes")
@@ -35,6 +36,7 @@ def open_backend(
         ValueError: If there is no such backend, or no cluster is configured.
         ClusterUnavailableError: If the cluster's configuration cannot be used.
     """
+    check_backend(name)
     if name == "auto":
         name = "kubernetes" if environment.get(POD_VARIABLE) else "local"
     match name:
@@ -46,4 +48,14 @@ def open_backend(
             from peerkd.launch.kubernetes.run import PyTorchJobs
 
             return PyTorchJobs(cluster, run_id=run_id, task_id=task_id)
-    raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {name}.")
+    raise AssertionError(name)
+
+
+def check_backend(name: str) -> None:
+    """Do nothing for the name of a backend.
+
+    Raises:
+        ValueError: If there is no such backend.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {plain(name)}.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from types import FrameType
 from typing import Final
 
 from peerkd.errors import DataSourceError, PeerKDError, StoreUnavailableError, WorkerDiedError
+from peerkd.excerpt import plain
 from peerkd.launch.memory_kills import num_memory_kills
 from peerkd.lifeline import end_with
 from peerkd.metrics.progress import say
@@ -45,15 +47,21 @@ def stage_edge(stage: str) -> Iterator[None]:
     2 is what a user can fix, 138 what another attempt may not meet (the store did not answer, a process was killed), 1
     anything else that failed outside. Any other exception is a defect of this program and passes with its traceback.
     """
-    runner = os.environ.get(RUNNER_PID_VARIABLE)
-    if runner:
-        end_with(int(runner))
     num_kills_before = num_memory_kills()
     try:
+        runner = os.environ.get(RUNNER_PID_VARIABLE)
+        if runner:
+            end_with(_process_id(runner))
         yield
     except (ValueError, PeerKDError) as error:
         is_out_of_memory = isinstance(error, WorkerDiedError) and num_memory_kills() > num_kills_before
         _leave(stage, str(error), exit_code(error), is_out_of_memory=is_out_of_memory)
+
+
+def _process_id(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise ValueError(f"{RUNNER_PID_VARIABLE} must be the number of a process, got {plain(text)}.")
+    return int(text)
 
 
 def exit_code(error: ValueError | PeerKDError) -> int:

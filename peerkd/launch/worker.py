@@ -1,9 +1,12 @@
 """Which worker of a job this process is: what its environment says, the same on every backend."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from peerkd.excerpt import plain
 
 WORKER_INDEX_VARIABLE: Final = "PEERKD_WORKER_INDEX"
 NUM_WORKERS_VARIABLE: Final = "PEERKD_NUM_WORKERS"
@@ -48,8 +51,8 @@ def this_worker(environment: Mapping[str, str] | None = None) -> Worker:
         for name, default in ((WORKER_INDEX_VARIABLE, "0"), (NUM_WORKERS_VARIABLE, "1"))
     }
     for name, text in texts.items():
-        if not text.isdecimal():
-            raise ValueError(f"{name} must be a whole number, got {text}.")
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise ValueError(f"{name} must be a whole number, got {plain(text)}.")
     index, num_workers = (int(text) for text in texts.values())
     if index >= num_workers:
         raise ValueError(f"{WORKER_INDEX_VARIABLE} must be below {NUM_WORKERS_VARIABLE} ({num_workers}), got {index}.")
@@ -57,9 +60,15 @@ def this_worker(environment: Mapping[str, str] | None = None) -> Worker:
 
 
 def count_cores(environment: Mapping[str, str] | None = None) -> int:
-    """Return the number of CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use.
+
+    Raises:
+        ValueError: If the environment says a number that is none.
+    """
     told = (os.environ if environment is None else environment).get(NUM_CORES_VARIABLE, "")
-    if told.isdecimal() and int(told) > 0:
+    if told:
+        if not re.fullmatch(r"0*[1-9][0-9]{0,5}", told):
+            raise ValueError(f"{NUM_CORES_VARIABLE} must be a whole number above 0, got {plain(told)}.")
         return int(told)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

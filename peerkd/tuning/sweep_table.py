@@ -165,6 +165,9 @@ def _without_epochs(path: Path, name: str) -> str:
 
 
 def _column_names(path: Path) -> frozenset[str]:
+    # Reading a pipe or a device would wait for ever.
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} must be a table of trials, got something that is no regular file.")
     try:
         return frozenset(pq.read_schema(path).names)
     except FileNotFoundError as error:

@@ -157,7 +157,16 @@ def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str])
             f"tuner must be one of {', '.join(TUNERS)}, got luck.",
         ),
         (("--replay", "a", "--budget", "2"), "budget must be at least one share from 0 to 1, got [2.0]."),
-        (("--replay", "a", "--seeds", "0"), "seeds must be at least 1, got 0."),
+        (("--replay", "a", "--seeds", "0"), "seeds must be from 1 to 1,000, got 0."),
+        (("--replay", "a", "--folds", "2"), "folds must be given with held-out parts, got 2 without."),
+        (
+            ("--replay", "a", "--default-learning-rate", "nan"),
+            "default-learning-rate must be a finite number above 0, got nan.",
+        ),
+        (
+            ("--replay", "a", "--own-weight", "0.5", "--metric", "own_accuracy"),
+            "own-weight must not be given beside a metric, which it stands in place of, got 0.5 and own_accuracy.",
+        ),
         (("--replay", "a", "--metric", "loss"), "metric must be one of global_accuracy, own_accuracy, got loss."),
         (("--replay", "a", "--held-out", "seeds"), "held-out must be one of pairs, peers, got seeds."),
         (
@@ -167,7 +176,7 @@ def test_teachers_cost_more_where_views_are_augmented(peerkd, sweeps: list[str])
         (("--replay", "a", "--own-weight", "2"), "own_weight must be from 0 to 1, got 2.0."),
         (("--replay", "a", "--max-own-drop", "-0.1"), "max_own_drop must be from 0 to 1, got -0.1."),
         (("--replay", "a", "--output", "out.txt"), "output must be a file that ends in .md or .csv, got out.txt."),
-        (("--replay", "a", "--output", "no/out.md"), "output must be a file in a folder that is there, got no/out.md."),
+        (("--replay", "a", "--output", "no/out.md"), "output must be a file in a folder that exists, got no/out.md."),
     ],
 )
 def test_a_bad_input_ends_with_two_and_one_sentence(

@@ -44,6 +44,16 @@ def test_a_stage_that_works_leaves_no_error(error_file: Path, capsys: pytest.Cap
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "one", "9" * 5000])
+def test_a_runner_that_is_no_process_is_refused(error_file: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(RUNNER_PID_VARIABLE, text)
+    with pytest.raises(SystemExit):
+        run_stage(None)
+    told = json.loads(error_file.read_text())
+    assert told["exit_code"] == 2
+    assert told["message"].startswith("PEERKD_RUNNER_PID must be the number of a process, got ")
+
+
 OUTCOMES = [
     (ValueError("seed must be at least 0, got -1."), 2),
     (DataSourceError("data.npz is truncated."), 2),

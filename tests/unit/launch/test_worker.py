@@ -31,3 +31,9 @@ def test_numbers_that_cannot_be_are_refused(index, num_workers, message):
 def test_the_cores_that_a_worker_is_told_count():
     assert count_cores({"PEERKD_NUM_CORES": "7"}) == 7
     assert count_cores({"PEERKD_NUM_CORES": ""}) == count_cores({}) >= 1
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "9" * 5000, "\u0663"])
+def test_cores_that_are_no_number_are_refused(text):
+    with pytest.raises(ValueError, match=r"^PEERKD_NUM_CORES must be a whole number above 0, got "):
+        count_cores({"PEERKD_NUM_CORES": text})
