@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.artifacts.redaction import without_secrets
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.excerpt import plain
 
@@ -51,13 +52,14 @@ def check_address(address: str) -> None:
     Raises:
         ValueError: If it is empty, has another scheme, names no bucket, or looks like a mistake in an address.
     """
+    shown = plain(without_secrets(address, keeps_path=True))
     if not address:
         raise ValueError("store must be a folder or s3://bucket/prefix, got an empty text.")
     if address.startswith(S3_SCHEME):
         if not _BUCKET.fullmatch(address.removeprefix(S3_SCHEME).partition("/")[0]):
-            raise ValueError(f"store must be like s3://bucket/prefix, got {plain(address)}.")
+            raise ValueError(f"store must be like s3://bucket/prefix, got {shown}.")
     elif "://" in address:
-        raise ValueError(f"store must be a folder or s3://bucket/prefix, got {plain(address)}.")
+        raise ValueError(f"store must be a folder or s3://bucket/prefix, got {shown}.")
     else:
         check_folder("store", Path(address), rule="a folder or s3://bucket/prefix")
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from peerkd.artifacts.cache import cache_folder, download_whole, fetch_once
+from peerkd.artifacts.redaction import without_secrets
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import read_settings
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
@@ -59,7 +60,7 @@ def open_bucket(
     """
     parts = urlsplit(address)
     if not parts.hostname or parts.netloc != parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"store must be like s3://bucket/prefix, got {address}.")
+        raise ValueError(f"store must be like s3://bucket/prefix, got {without_secrets(address, keeps_path=True)}.")
     prefix = parts.path.strip("/")
     if prefix:
         check_name(prefix)

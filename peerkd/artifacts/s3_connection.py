@@ -1,18 +1,24 @@
 """Where the S3 server is and who we are to it: from the environment alone, never from a config or an address."""
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from minio import Minio
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import Provider
 
+from peerkd.artifacts.redaction import without_secrets
+from peerkd.artifacts.s3_keys import FOLDER_VARIABLE, folder_of_keys, read_keys
+from peerkd.artifacts.s3_region import DEFAULT_REGION, choose_region
 from peerkd.artifacts.s3_transport import open_pool
 
-_DEFAULT_REGION: Final = "us-east-1"
-"""What servers other than Amazon's take for theirs unless they are told otherwise."""
+_HOST: Final = re.compile(r"[A-Za-z0-9._\[\]:-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,10 +27,12 @@ class Settings:
 
     endpoint: str
     """``http://host:port`` or ``https://host:port``."""
-    region: str = _DEFAULT_REGION
+    region: str = DEFAULT_REGION
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
+    secret_folder: str | None = None
+    """Where the keys lie, if they were read from files: these may be replaced while the program runs."""
     ca_file: str | None = None
     """Certificates that the server's may be signed by; None: those of the usual authorities."""
 
@@ -36,25 +44,32 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     ``PEERKD_S3_CA_FILE``. The keys may lie in the files ``access-key`` and ``secret-key`` of the folder
     ``PEERKD_S3_SECRET_FOLDER`` instead, as a mounted secret does, and all but that have a second name that other
     programs use too: ``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` (with
-    ``AWS_SESSION_TOKEN``), ``SSL_CERT_FILE``.
+    ``AWS_SESSION_TOKEN``), ``SSL_CERT_FILE``. The region may be left out where the host of the endpoint names it.
 
     Raises:
-        ValueError: If the endpoint or the keys are missing or cannot be used.
+        ValueError: If the endpoint, the region or the keys are missing or cannot be used. No message shows a secret.
     """
 
     def first_of(*names: str) -> str | None:
-        return next((environment[name] for name in names if environment.get(name)), None)
+        return next((text for name in names if (text := environment.get(name, "").strip())), None)
 
-    access_key, secret_key, session_token = _read_keys(environment)
+    keys, folder = read_keys(environment), folder_of_keys(environment)
     ca_file = first_of("PEERKD_S3_CA_FILE", "SSL_CERT_FILE")
     if ca_file and not Path(ca_file).is_file():
         raise ValueError(f"PEERKD_S3_CA_FILE must name a file with certificates, got {ca_file}.")
+    endpoint = _check_endpoint(first_of("PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    region = choose_region(
+        endpoint.hostname or "",
+        chosen=first_of("PEERKD_S3_REGION"),
+        usual=first_of("AWS_REGION", "AWS_DEFAULT_REGION"),
+    )
     return Settings(
-        endpoint=_check_endpoint(first_of("PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
-        region=first_of("PEERKD_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION") or _DEFAULT_REGION,
-        access_key=access_key,
-        secret_key=secret_key,
-        session_token=session_token,
+        endpoint=f"{endpoint.scheme}://{endpoint.netloc}",
+        region=region,
+        access_key=keys.access_key,
+        secret_key=keys.secret_key,
+        session_token=keys.session_token,
+        secret_folder=str(folder) if folder else None,
         ca_file=ca_file,
     )
 
@@ -69,9 +84,7 @@ def connect(settings: Settings) -> Minio:
     try:
         return Minio(
             address.netloc,
-            access_key=settings.access_key,
-            secret_key=settings.secret_key,
-            session_token=settings.session_token,
+            credentials=_CurrentKeys(settings),
             secure=address.scheme == "https",
             region=settings.region,
             http_client=open_pool(settings.ca_file),
@@ -83,39 +96,39 @@ def connect(settings: Settings) -> Minio:
         ) from error
 
 
-def _read_keys(environment: Mapping[str, str]) -> tuple[str, str, str | None]:
-    access_key, secret_key = (environment.get(f"PEERKD_S3_{kind}_KEY") for kind in ("ACCESS", "SECRET"))
-    folder = environment.get("PEERKD_S3_SECRET_FOLDER")
-    session_token = None
-    # Never one key from here and one from there.
-    if not access_key and not secret_key and folder:
-        access_key, secret_key = (_read_key(Path(folder, name)) for name in ("access-key", "secret-key"))
-    elif not access_key and not secret_key:
-        access_key, secret_key = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
-        session_token = environment.get("AWS_SESSION_TOKEN") or None
-    if not access_key or not secret_key:
-        raise ValueError(
-            "A store at s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, or "
-            "PEERKD_S3_SECRET_FOLDER to a folder with the files access-key and secret-key."
-        )
-    return access_key, secret_key, session_token
+class _CurrentKeys(Provider):
+    """The keys for the next request: those of the mounted files, which an operator may have replaced meanwhile."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.secret_folder
+        self._credentials = Credentials(settings.access_key, settings.secret_key, settings.session_token)
+
+    def retrieve(self) -> Credentials:
+        if self._folder:
+            # Files that are being replaced may be gone for a moment.
+            with suppress(ValueError):
+                keys = read_keys({FOLDER_VARIABLE: self._folder})
+                self._credentials = Credentials(keys.access_key, keys.secret_key)
+        return self._credentials
 
 
-def _read_key(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"PEERKD_S3_SECRET_FOLDER must have a file {path.name} to read, got {path.parent}.") from error
-
-
-def _check_endpoint(endpoint: str | None) -> str:
+def _check_endpoint(endpoint: str | None) -> SplitResult:
     if not endpoint:
         raise ValueError("A store at s3:// needs PEERKD_S3_ENDPOINT, as in http://minio.example:9000.")
+    refused = f"PEERKD_S3_ENDPOINT must be like http://host:port or https://host:port, got {without_secrets(endpoint)}"
     try:
         address = urlsplit(endpoint)
-        usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        is_usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
     except ValueError:
-        usable = False
-    if not usable or address.path not in ("", "/") or address.query or address.fragment or address.username:
-        raise ValueError(f"PEERKD_S3_ENDPOINT must be like http://host:port or https://host:port, got {endpoint}.")
-    return f"{address.scheme}://{address.netloc}"
+        # Its message may show what it found, and that may be a password: it is not passed on.
+        is_usable = False
+    if not is_usable:
+        raise ValueError(f"{refused}.")
+    if address.username is not None or address.password is not None:
+        raise ValueError(
+            f"{refused}; a user and a password belong into PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, since "
+            "addresses are shown."
+        )
+    if address.path not in ("", "/") or address.query or address.fragment or not _HOST.fullmatch(address.netloc):
+        raise ValueError(f"{refused}.")
+    return address

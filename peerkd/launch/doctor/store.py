@@ -1,8 +1,10 @@
 """Checks of the artifact store, from where they are run."""
 
+from base64 import b64decode
 from typing import Final
 
 from peerkd.artifacts.check import check_store
+from peerkd.artifacts.s3_keys import check_key
 from peerkd.launch.doctor.finding import Finding, check
 from peerkd.launch.kubernetes.client import SECRETS, Cluster
 
@@ -24,19 +26,28 @@ def check_artifacts(address: str) -> list[Finding]:
 
 @check("store secret", asked="get secrets")
 def check_secret(cluster: Cluster, name: str) -> Finding | None:
-    """Look whether the secret with the workers' keys to the store has both."""
+    """Check that the secret with the workers' keys to the store has both, and that they can be keys."""
     if not name:
         return None
     secret = cluster.get(SECRETS, name)
     lacking = [key for key in _KEYS if key not in ((secret or {}).get("data") or {})]
-    if lacking:
+    mend = (
+        f"kubectl create secret generic {name} --namespace {cluster.namespace} --from-literal=access-key=... "
+        "--from-literal=secret-key=..."
+    )
+    if secret is None or lacking:
         return Finding(
             "store secret",
             False,
             f"The secret {name} with the keys to the store is not in {cluster.namespace}."
             if secret is None
             else f"The secret {name} must have {' and '.join(lacking)}.",
-            f"kubectl create secret generic {name} --namespace {cluster.namespace} --from-literal=access-key=... "
-            "--from-literal=secret-key=...",
+            mend,
         )
+    try:
+        for key in _KEYS:
+            text = b64decode(secret["data"][key]).decode("utf-8", errors="surrogateescape")
+            check_key(text, where=f"{key} of the secret {name}")
+    except ValueError as error:
+        return Finding("store secret", False, str(error), mend)
     return Finding("store secret", True, f"The secret {name} has the keys to the store.")

@@ -45,9 +45,19 @@ def test_a_bucket_on_the_server_of_the_environment_is_opened(
     assert open_store(f"s3://{s3_server.bucket}{prefix.rstrip('/')}").find(key) == published
 
 
-@pytest.mark.parametrize("address", ["s3://", "s3:///runs", "s3://user@bucket/runs", "s3://bucket/a?b", "s3://b:1/a"])
-def test_an_address_without_a_plain_bucket_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match=rf"^store must be like s3://bucket/prefix, got {re.escape(address)}\.$"):
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("s3://", "s3://"),
+        ("s3:///runs", "s3:///runs"),
+        ("s3://b:1/a", "s3://b:1/a"),
+        ("s3://key:hush@bucket/runs", "s3://***@bucket/runs"),
+        ("s3://bucket/a?b=hush", "s3://bucket/a?***"),
+        ("s3://key:hush", "s3://key***"),
+    ],
+)
+def test_an_address_without_a_plain_bucket_is_refused_and_shown_without_secrets(address: str, shown: str) -> None:
+    with pytest.raises(ValueError, match=rf"^store must be like s3://bucket/prefix, got {re.escape(shown)}\.$"):
         open_store(address)
 
 

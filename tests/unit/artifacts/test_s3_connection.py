@@ -4,6 +4,7 @@ import ipaddress
 import re
 import ssl
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,13 +68,145 @@ def test_half_a_pair_of_keys_is_refused_and_never_completed_from_elsewhere(keys:
 
 
 @pytest.mark.parametrize(
-    "endpoint",
-    ["minio:9000", "ftp://minio", "http://", "http://minio:port", "http://minio/a", "http://a:b@minio", "http://a?b"],
+    ("endpoint", "shown"),
+    [
+        ("minio:9000", "minio:9000"),
+        ("ftp://minio", "ftp://minio"),
+        ("http://", "http://"),
+        ("http://minio:port", "http://minio***"),
+        ("http://minio/a", "http://minio***"),
+        ("http://a?b", "http://a***"),
+        ("http://minio:9000?X-Amz-Signature=hush", "http://minio:9000***"),
+        ("http://minio:9000/#hush", "http://minio:9000***"),
+        ("user:hush@minio:9000", "***@minio:9000"),
+        ("http://user:hush:hush", "http://user***"),
+        ("http://minio:9000:hush", "http://minio***"),
+        ("http://[::1]:hush", "http://[::1]***"),
+        ("http://[hush", "http://***"),
+        ("http://minio\\hush", "http://minio***"),
+    ],
 )
-def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
-    message = f"PEERKD_S3_ENDPOINT must be like http://host:port or https://host:port, got {endpoint}."
+def test_an_endpoint_that_is_none_is_refused_and_not_shown_but_for_the_host(endpoint: str, shown: str) -> None:
+    message = f"PEERKD_S3_ENDPOINT must be like http://host:port or https://host:port, got {shown}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_settings({"PEERKD_S3_ENDPOINT": endpoint, **KEYS})
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["user:hush", ":hush", "hush", "user:hu/sh", "user:hu@sh", "user:hu?sh", "us er:hush", "user:hu#sh", "hush:"],
+)
+@pytest.mark.parametrize("variable", ["PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL"])
+def test_a_password_in_the_address_is_refused_and_never_shown(user: str, variable: str) -> None:
+    with pytest.raises(ValueError, match=r"^PEERKD_S3_ENDPOINT must be like .+, got http") as caught:
+        read_settings({variable: f"http://{user}@minio:9000", **KEYS})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not re.search("hush|hu.sh|us er", shown.partition("ValueError")[2])
+    assert "http://***@minio:9000" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("s3.eu-west-2.amazonaws.com", "eu-west-2"),
+        ("S3.EU-WEST-2.amazonaws.com.", "eu-west-2"),
+        ("s3-eu-west-2.amazonaws.com", "eu-west-2"),
+        ("s3.dualstack.ap-southeast-1.amazonaws.com", "ap-southeast-1"),
+        ("s3-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("s3-fips-us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("s3-fips.dualstack.us-east-2.amazonaws.com", "us-east-2"),
+        ("s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("s3.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ("bucket.vpce-0a1b2c3d4e5f-6a7b8c9d.s3.eu-central-1.vpce.amazonaws.com", "eu-central-1"),
+        ("bucket.vpce-0a1b2c3d4e5f-6a7b8c9d-us-east-1a.s3.us-east-1.vpce.amazonaws.com", "us-east-1"),
+        ("mine-123456789012.s3-accesspoint.us-west-2.amazonaws.com", "us-west-2"),
+        ("data.s3.il-central-1.amazonaws.com", "il-central-1"),
+        ("s3.amazonaws.com", "us-east-1"),
+        ("s3-external-1.amazonaws.com", "us-east-1"),
+        ("s3.us-west-004.backblazeb2.com", "us-west-004"),
+        ("s3.eu-central-1.wasabisys.com", "eu-central-1"),
+        ("s3.fr-par.scw.cloud", "fr-par"),
+        ("s3.gra.io.cloud.ovh.net", "gra"),
+        ("0123456789abcdef.r2.cloudflarestorage.com", "auto"),
+        ("space.compat.objectstorage.us-ashburn-1.oraclecloud.com", "us-ashburn-1"),
+        ("minio.example", "us-east-1"),
+        ("10.0.0.1", "us-east-1"),
+        # Somebody's own server on a machine, or behind a load balancer, of Amazon's.
+        ("ec2-1-2-3-4.eu-west-1.compute.amazonaws.com", "us-east-1"),
+        ("minio-0123456789abcdef.elb.eu-west-1.amazonaws.com", "us-east-1"),
+        ("s3.eu-west-2.amazonaws.com.example", "us-east-1"),
+    ],
+)
+def test_requests_are_signed_for_the_region_that_the_host_names(host: str, region: str) -> None:
+    settings = read_settings({"PEERKD_S3_ENDPOINT": f"https://{host}", **KEYS})
+    assert settings.region == region
+
+
+def test_the_client_keeps_the_region_that_the_host_names() -> None:
+    settings = read_settings({"PEERKD_S3_ENDPOINT": "https://s3.eu-west-2.amazonaws.com", **KEYS})
+    client = connect(settings)
+    assert client._base_url.region == "eu-west-2"
+    url = client._base_url.build(method="GET", region=settings.region, bucket_name="data", object_name="a")
+    assert url.geturl() == "https://data.s3.eu-west-2.amazonaws.com/a"
+
+
+def test_a_region_is_asked_for_where_a_host_of_amazons_names_none() -> None:
+    environment = {"PEERKD_S3_ENDPOINT": "https://s3-accelerate.amazonaws.com", **KEYS}
+    message = "PEERKD_S3_REGION must be set, since PEERKD_S3_ENDPOINT names no region: s3-accelerate.amazonaws.com."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_settings(environment)
+    assert read_settings({**environment, "AWS_REGION": "eu-west-2"}).region == "eu-west-2"
+
+
+def test_a_region_that_contradicts_the_host_is_refused_and_that_of_all_programs_gives_way() -> None:
+    environment = {"PEERKD_S3_ENDPOINT": "https://s3.eu-west-2.amazonaws.com", **KEYS}
+    with pytest.raises(ValueError, match=r"^PEERKD_S3_REGION must be eu-west-2, the region that PEERKD_S3_ENDPOINT na"):
+        read_settings({**environment, "PEERKD_S3_REGION": "us-east-1"})
+    assert read_settings({**environment, "AWS_REGION": "us-east-1"}).region == "eu-west-2"
+    assert read_settings({**environment, "PEERKD_S3_REGION": "eu-west-2\n"}).region == "eu-west-2"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_key_loses_the_line_end_that_editors_write(tmp_path: Path, end: str) -> None:
+    variables = {name: f"{value}{end}" for name, value in KEYS.items()}
+    settings = read_settings({"PEERKD_S3_ENDPOINT": f"{ENDPOINT}{end}", **variables})
+    assert (settings.endpoint, settings.access_key, settings.secret_key) == (ENDPOINT, "user", "secret")
+
+
+@pytest.mark.parametrize("key", ["se cret", "secret ", " secret", "se\tcret", "se\ncret", "secret\n\n", "sécret", "\0"])
+@pytest.mark.parametrize("place", ["PEERKD_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "secret-key"])
+def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path: Path, place: str, key: str) -> None:
+    environment = {"PEERKD_S3_ENDPOINT": ENDPOINT}
+    if place == "secret-key":
+        (tmp_path / "access-key").write_text("user")
+        (tmp_path / place).write_text(key, newline="")
+        environment["PEERKD_S3_SECRET_FOLDER"] = str(tmp_path)
+        place = f"The content of {tmp_path / place}"
+    else:
+        environment |= AWS_KEYS if place.startswith("AWS") else KEYS
+        environment[place] = key
+    with pytest.raises(ValueError, match=f"^{place} must be a key of printable ASCII char") as caught:
+        read_settings(environment)
+    assert "cret" not in str(caught.value).replace("secret-key", "")
+
+
+def test_a_file_without_a_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "access-key").write_text("\n")
+    with pytest.raises(ValueError, match=f"^The content of {tmp_path}/access-key must be a key, got an empty text"):
+        read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, "PEERKD_S3_SECRET_FOLDER": str(tmp_path)})
+
+
+def test_keys_of_mounted_files_that_are_replaced_count_from_the_next_request(tmp_path: Path) -> None:
+    (tmp_path / "access-key").write_text("old")
+    (tmp_path / "secret-key").write_text("old-secret")
+    client = connect(read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, "PEERKD_S3_SECRET_FOLDER": str(tmp_path)}))
+    assert client._provider is not None
+    assert client._provider.retrieve().access_key == "old"
+    (tmp_path / "access-key").write_text("new\n")
+    (tmp_path / "secret-key").write_text("new-secret\n")
+    assert (client._provider.retrieve().access_key, client._provider.retrieve().secret_key) == ("new", "new-secret")
+    (tmp_path / "access-key").unlink()
+    assert client._provider.retrieve().access_key == "new"
 
 
 def test_a_region_that_is_none_is_refused() -> None:
@@ -84,7 +217,8 @@ def test_a_region_that_is_none_is_refused() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "secret" not in repr(read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, **KEYS}))
+    keys = {"PEERKD_S3_ACCESS_KEY": "hush", "PEERKD_S3_SECRET_KEY": "hush"}
+    assert "hush" not in repr(read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, **keys}))
 
 
 def test_certificates_that_are_not_there_are_refused() -> None:

@@ -56,6 +56,16 @@ def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
     assert finding is not None
     assert finding.ok is True
     assert check_secret(cluster, "") is None
+    # "x\n", as from a file that an editor wrote: programs leave the line end away. "x y" is no key.
+    cluster.answers[path] = {"data": {"access-key": "eAo=", "secret-key": "eA=="}}
+    finding = check_secret(cluster, "peerkd-store")
+    assert finding is not None
+    assert finding.ok is True
+    cluster.answers[path] = {"data": {"access-key": "eA==", "secret-key": "eCB5"}}
+    finding = check_secret(cluster, "peerkd-store")
+    assert finding is not None
+    assert finding.ok is False
+    assert finding.sentence.startswith("secret-key of the secret peerkd-store must be a key of printable ASCII")
 
 
 def test_a_store_that_works_and_one_that_does_not(tmp_path: Path) -> None:
