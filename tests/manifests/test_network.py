@@ -188,7 +188,8 @@ def test_the_gateway_is_closed_to_workers_also_where_the_other_policies_are_not_
     assert allows(objects, GATEWAY, "ingress", TASK, 9091)
 
 
-def test_a_task_reports_to_kubeflow_pipelines() -> None:
+def test_a_task_reports_to_kubeflow_pipelines_and_does_not_reach_its_database() -> None:
+    assert not allows(build("overlays/gpu"), TASK, "egress", {"app": "mysql"}, 3306, namespace="kubeflow")
     assert allows(build("overlays/gpu"), TASK, "egress", {"app": "metadata-grpc"}, 8080, namespace="kubeflow")
     assert not allows(build("overlays/gpu"), WORKER, "egress", {"app": "metadata-grpc"}, 8080, namespace="kubeflow")
 
