@@ -51,7 +51,7 @@ def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[st
 
 def _told(dataset: ImageDataset | RawDataset, too_little: Sequence[str]) -> list[str]:
     """Return what a run would say of its data set."""
-    told = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset)]
+    told = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.passed_over)]
     told += [f"warning: {sentence}" for sentence in too_little]
     return [*told, ""] if told else []
 

@@ -62,6 +62,12 @@ class RunFacts:
     cost: RunCost | None = None
     """What the jobs of the run held; None where nobody kept accounts."""
 
+    data_remarks: tuple[str, ...] = ()
+    """How the data set was read, where that says more than its name."""
+
+    data_warnings: tuple[str, ...] = ()
+    """What its division has too little of."""
+
     @property
     def num_peers(self) -> int:
         """The number of peers."""

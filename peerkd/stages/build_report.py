@@ -21,6 +21,7 @@ from peerkd.results.cost import to_csv
 from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, pretrain_peers
 from peerkd.stages.cost import gather_accounts
+from peerkd.stages.dataset import published_remarks
 from peerkd.stages.opened_store import open_stage_store
 
 NAME: Final = "build_report"
@@ -121,6 +122,8 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
         peers=tuple(_peer_facts(record, described) for record in peers.metadata["peers"]),
         num_trials=trials.metadata["num_trials"],
         worker_seconds=trials.metadata["worker_seconds"],
+        data_remarks=published_remarks(dataset),
+        data_warnings=tuple(described.get("warnings", ())),
     )
 
 

@@ -19,6 +19,7 @@ from peerkd.results.cost import to_csv
 from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
 from peerkd.stages.cost import gather_accounts
+from peerkd.stages.dataset import published_remarks
 from peerkd.stages.opened_store import open_stage_store
 
 NAME: Final = "compare_methods"
@@ -115,4 +116,6 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
         num_validation_samples=described["num_validation"],
         num_test_samples=described["num_test"],
         runs=tuple(RunFacts(**record) for record in runs.metadata["runs"]),
+        data_remarks=published_remarks(dataset),
+        data_warnings=tuple(described.get("warnings", ())),
     )

@@ -1,7 +1,7 @@
 """The data set of an experiment: read from its source once, then found in the store."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +9,7 @@ from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.data import DataConfig
 from peerkd.data.dataset import ImageDataset, RawDataset, write_packed
-from peerkd.data.passed_over import describe, to_json
+from peerkd.data.passed_over import PassedOver, describe, from_json, to_json
 from peerkd.data.sources import limit_samples, read_source
 from peerkd.data.sources.decode_pool import ReportProgress
 from peerkd.data.sources.decoding import PixelRules
@@ -111,16 +111,19 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
 
 def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
     """Print how the source was read, one line for each remark."""
-    for remark in reading_remarks(dataset):
+    for remark in reading_remarks(dataset.remarks, dataset.passed_over):
         say(stage, f"{dataset.name}: {remark}")
 
 
-def reading_remarks(dataset: ImageDataset | RawDataset) -> list[str]:
-    """Return all that a user should know of how the source was read, a sentence or a phrase each."""
-    remarks = list(dataset.remarks)
-    if dataset.passed_over:
-        remarks.append(f"passed over: {describe(dataset.passed_over)}")
-    return remarks
+def reading_remarks(remarks: Iterable[str], passed_over: Sequence[PassedOver]) -> list[str]:
+    """Return all that a user should know of how a source was read, a sentence or a phrase each."""
+    return [*remarks, *([f"passed over: {describe(passed_over)}"] if passed_over else [])]
+
+
+def published_remarks(dataset: Manifest) -> tuple[str, ...]:
+    """Return the remarks on a published data set; none where it was published before there were any."""
+    metadata = dataset.metadata
+    return tuple(reading_remarks(metadata.get("remarks", ()), from_json(metadata.get("passed_over", ()))))
 
 
 def pixel_rules(data: DataConfig) -> PixelRules:

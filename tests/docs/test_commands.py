@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -87,11 +88,15 @@ def test_a_shown_config_is_one(page: str, text: str, tmp_path: Path) -> None:
 
 
 def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str:
-    """Replace the placeholders by a folder and a file that exist."""
+    """Replace the placeholders by a folder and files that exist."""
     if re.search(r"\bFILE\b", word):
         file = folder / "experiment.yaml"
         file.write_text(to_yaml(pipeline.presets["digits"]()), encoding="utf-8")
         word = re.sub(r"\bFILE\b", str(file), word)
+    if re.search(r"\bARRAYS\b", word):
+        arrays = folder / "arrays.npz"
+        np.savez(arrays, images=np.zeros((300, 8, 8), np.uint8), labels=1 + np.arange(300) % 3)
+        word = re.sub(r"\bARRAYS\b", str(arrays), word)
     return re.sub(r"\bFOLDER\b", str(folder), word)
 
 

@@ -103,7 +103,10 @@ def _small_evaluation_sets(assignment: Assignment) -> list[str]:
 
 def _small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> list[str]:
     sentences = []
+    fields: dict[int, list[str]] = {}
     for field, batch_size in batch_sizes.items():
+        fields.setdefault(batch_size, []).append(field)
+    for batch_size, named_fields in fields.items():
         small = np.flatnonzero(sizes_P < batch_size)
         small = small[np.argsort(sizes_P[small], kind="stable")]
         if not small.size:
@@ -114,7 +117,8 @@ def _small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> l
             subject = f"{plural(len(small), 'peer')} with fewer training samples"
             named = [f"peer {peer} has {sizes_P[peer]:,}" for peer in small]
         sentences.append(
-            f"{subject} than a batch of {field}={batch_size}, so that an epoch is a single step: {listed(named)}."
+            f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so that an epoch is a single step: "
+            f"{listed(named)}."
         )
     return sentences
 

@@ -51,6 +51,12 @@ class PclFacts:
     cost: RunCost | None = None
     """What the jobs of the run held; None where nobody kept accounts."""
 
+    data_remarks: tuple[str, ...] = ()
+    """How the data set was read, where that says more than its name."""
+
+    data_warnings: tuple[str, ...] = ()
+    """What its division has too little of."""
+
     @property
     def published_data_set(self) -> str | None:
         """The data set that numbers are published for; None if this is another."""

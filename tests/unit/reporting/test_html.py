@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,14 @@ def test_negative_numbers_have_a_true_minus_and_words_keep_their_hyphens(page):
     text = " ".join(Page(page).text)
     assert re.search(r"\N{MINUS SIGN}\d", text)
     assert "Fine-tuning" in text
+
+
+def test_what_is_to_be_known_of_the_data_is_told(study, findings, page):
+    facts = replace(study.facts, data_remarks=("label <b> is class 0",), data_warnings=("Peer 3 lacks <i>.",))
+    told = render(findings, facts)
+    assert "<li>label &lt;b&gt; is class 0</li>" in told
+    assert "<li><strong>Warning:</strong> Peer 3 lacks &lt;i&gt;.</li>" in told
+    assert "<h3>The data</h3>" not in page
 
 
 def test_names_cannot_break_out_of_the_page():

@@ -24,7 +24,14 @@ def runs(study, store):
     """The manifest of the study's runs, with all that they were made from."""
     facts = study.facts
     with store.open_workspace("dataset/a"):
-        dataset = store.publish("dataset/a", metadata={"fingerprint": "ab" * 32})
+        dataset = store.publish(
+            "dataset/a",
+            metadata={
+                "fingerprint": "ab" * 32,
+                "remarks": ["2 classes: label 1 is class 0; label 7 is class 1"],
+                "passed_over": [{"kind": "hidden files", "num": 1, "examples": [".DS_Store"]}],
+            },
+        )
     with store.open_workspace("split_data/a"):
         split = store.publish(
             "split_data/a",
@@ -35,6 +42,7 @@ def runs(study, store):
                 "num_validation": facts.num_validation_samples,
                 "num_test": facts.num_test_samples,
                 "class_names": list(facts.class_names),
+                "warnings": ["The validation set has 2 samples."],
                 "image_shape": list(facts.image_shape),
             },
         )
@@ -76,7 +84,11 @@ def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
         log_metric=logged.__setitem__,
     )
     folder = store.fetch(key)
-    assert (tmp_path / "report").read_text() == (folder / "report.html").read_text()
+    page = (tmp_path / "report").read_text()
+    assert page == (folder / "report.html").read_text()
+    assert "<li>2 classes: label 1 is class 0; label 7 is class 1</li>" in page
+    assert "<li>passed over: hidden files: 1 (.DS_Store)</li>" in page
+    assert "<li><strong>Warning:</strong> The validation set has 2 samples.</li>" in page
     assert (tmp_path / "methods").read_text() == (folder / "methods.csv").read_text()
     assert logged == json.loads((folder / "metrics.json").read_text())
     assert "small_cnn_pcl_over_baseline_points" in logged

@@ -80,7 +80,7 @@ def test_nothing_is_told_where_nothing_is_scarce() -> None:
         (
             {"train": (CATS[20:40] + DOGS[20:40] + FOXES[20:40], [40, 100, 160])},
             [
-                "1 peer with fewer training samples than a batch of pretrain.batch_size=8, so that an epoch is a "
+                "1 peer with fewer training samples than a batch of 8 (pretrain.batch_size), so that an epoch is a "
                 "single step: peer 1 has 3."
             ],
         ),
@@ -94,7 +94,7 @@ def test_a_study_without_peers_is_told_of_its_training_set() -> None:
     nothing: tuple[list[int]] = ([],)
     parts = {"train": ([40, 100, 160],), "own_validation": nothing, "own_test": nothing}
     assert told(**parts) == [
-        "The training set has fewer samples than a batch of pretrain.batch_size=8, so that an epoch is a single "
+        "The training set has fewer samples than a batch of 8 (pretrain.batch_size), so that an epoch is a single "
         "step: 3."
     ]
 
