@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -30,12 +31,14 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_tree(folder: Path) -> None:
-    """Wait until everything below a folder is on the disk, and the names in the folder itself."""
-    for below, _, file_names in os.walk(folder, topdown=False):
-        for file_name in file_names:
-            sync_file(Path(below, file_name))
-        sync_folder(Path(below))
+def sync_files(folder: Path, names: Iterable[str]) -> None:
+    """Wait until files below a folder are on the disk, and the names of all folders from there to the files."""
+    folders = {folder}
+    for path in (folder / name for name in names):
+        sync_file(path)
+        folders.update(parent for parent in path.parents if parent.is_relative_to(folder))
+    for each in folders:
+        sync_folder(each)
 
 
 def replace_whole(partial: Path, path: Path) -> None:

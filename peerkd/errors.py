@@ -6,6 +6,7 @@ PeerKDError
 ├── ClusterRefusedError      a cluster's API has answered no
 ├── ClusterUnavailableError  a cluster's API cannot be reached
 ├── DataSourceError          a data set on disk is missing, truncated or unreadable
+├── MachineError             the machine that this runs on, its disk or its memory, fails
 ├── StageFailedError         a stage of a pipeline ended without its result
 │   └── JobFailedError       because its job on a cluster failed
 ├── StoreUnavailableError    a store cannot be written or reached
@@ -40,6 +41,15 @@ class ClusterUnavailableError(PeerKDError):
 
 class DataSourceError(PeerKDError):
     """A data set on disk is missing, truncated or unreadable."""
+
+
+class MachineError(PeerKDError):
+    """The machine that this runs on, its disk or its memory, fails."""
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        """Whether another attempt, perhaps on another machine, may fare better."""
 
 
 class StageFailedError(PeerKDError):

@@ -5,6 +5,8 @@ import re
 from typing import Final
 
 MAX_SHOWN_CHARACTERS: Final = 80
+_KIBIBYTE: Final = 1024
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MAX_SENTENCE_CHARACTERS: Final = 800
 _MAX_WORD_CHARACTERS: Final = 160
 
@@ -25,6 +27,14 @@ def sentence(message: object) -> str:
     """Return the message of an error on one line, cut where a word or the whole is longer than anybody reads."""
     text = re.sub(rf"(\S{{{_MAX_WORD_CHARACTERS}}})\S+", r"\1...", str(message))
     return plain(text, limit=_MAX_SENTENCE_CHARACTERS)
+
+
+def format_bytes(num_bytes: int) -> str:
+    """Return a number of bytes for people, in binary units."""
+    value, unit = float(num_bytes), 0
+    while value >= _KIBIBYTE and unit < len(_UNITS) - 1:
+        value, unit = value / _KIBIBYTE, unit + 1
+    return f"{value:,.0f} {_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
 
 
 def _printable(text: str) -> str:

@@ -5,15 +5,18 @@ one rename, so that a reader sees an artifact whole or not at all. Where others 
 a copy (``<root>/<key>.publishing/``): they may be writing into the workspace still, and keep it until the last leaves.
 """
 
+import errno
 import fcntl
+import json
+import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from peerkd.artifacts.store import (
     MANIFEST_NAME,
@@ -29,29 +32,38 @@ from peerkd.artifacts.store import (
     published_keys,
     verify_folder,
 )
-from peerkd.durable import sync_file, sync_folder
+from peerkd.durable import sync_file, sync_files, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
+from peerkd.system_errors import naming_place, translate
+
+_log = logging.getLogger("peerkd")
 
 _LOCK_PATIENCE_SECONDS = 5.0
 """A run that was killed takes a moment to let go of its workspace."""
+
+_WITHOUT_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""What ``flock`` fails with on a file system that has none."""
 
 
 class FilesystemStore:
     """A store in a local folder, made when it is first written to."""
 
-    def __init__(self, root: Path, *, lock_patience_seconds: float = _LOCK_PATIENCE_SECONDS) -> None:
-        self._root = root
+    def __init__(
+        self,
+        root: Path,
+        *,
+        lock_patience_seconds: float = _LOCK_PATIENCE_SECONDS,
+        tell: Callable[[str], None] = _log.warning,
+    ) -> None:
+        self._root, self._tell = root, tell
         self._lock_patience_seconds = lock_patience_seconds
         self._shared: dict[str, bool] = {}
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
-        try:
-            text = (self._root / check_name(key) / MANIFEST_NAME).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        with naming_the_remedy(str(self._root), key):
-            return Manifest.from_json(text, key=key)
+        text = self._manifest_text(key)
+        # A power cut may leave the name of a file without its content. There is nothing to refuse: it is made again.
+        return None if text is None or not _is_json(text) else self._manifest(key, text)
 
     def fetch(self, key: str) -> Path:
         """Return the artifact's folder after verifying it; see ``ArtifactStore.fetch``."""
@@ -60,9 +72,10 @@ class FilesystemStore:
 
     def verify(self, key: str) -> Manifest:
         """Check every file of an artifact; see ``ArtifactStore.verify``."""
-        manifest = self.find(key)
-        if manifest is None:
+        text = self._manifest_text(key)
+        if text is None:
             raise ArtifactNotFoundError(f"{self._root} has no artifact {key}.")
+        manifest = self._manifest(key, text)
         with naming_the_remedy(str(self._root), key):
             verify_folder(self._root / key, manifest)
         return manifest
@@ -99,14 +112,19 @@ class FilesystemStore:
             lock_path.parent.mkdir(parents=True, exist_ok=True)
             lock = lock_path.open("a")
         except OSError as error:
+            refusal = translate(error)
+            if isinstance(refusal, ValueError):
+                raise refusal from error
             raise StoreUnavailableError(f"The folder {self._root} cannot be written: {error.strerror}.") from error
         with lock:
             # The kernel drops the lock with the process, however it ends; the file itself means nothing.
             self._lock(lock.fileno(), key, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-            (workspace / SCRATCH_NAME).mkdir(parents=True, exist_ok=True)
             self._shared[key] = shared
             try:
-                yield FolderWorkspace(workspace)
+                with naming_place(workspace):
+                    self._set_aside_unreadable(key)
+                    (workspace / SCRATCH_NAME).mkdir(parents=True, exist_ok=True)
+                    yield FolderWorkspace(workspace)
             finally:
                 self._shared.pop(key, None)
                 if shared:
@@ -139,10 +157,12 @@ class FilesystemStore:
             return first
         manifest = describe_folder(folder, key=key, metadata=metadata)
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        sync_files(folder, [*manifest.files, MANIFEST_NAME])
         if published.exists():
             # Without a manifest it is no artifact; what made it lose its manifest is not known, so nothing is deleted.
             self._move_aside(key)
         folder.rename(published)
+        sync_folder(published.parent)
         shutil.rmtree(published / SCRATCH_NAME)
         return manifest
 
@@ -161,6 +181,29 @@ class FilesystemStore:
             if self.find(key):
                 shutil.rmtree(self._workspace(key), ignore_errors=True)
 
+    def _set_aside_unreadable(self, key: str) -> None:
+        """Make room for an artifact whose manifest a power cut has emptied; its files are kept beside it."""
+        text = self._manifest_text(key)
+        if text is None or _is_json(text):
+            return
+        # Another worker of the stage may have just done so.
+        with suppress(FileNotFoundError):
+            target = self._move_aside(key)
+            self._tell(
+                f"The manifest of {key} in {self._root} is cut off, as by a power cut: the artifact is now {target}, "
+                "and is made again."
+            )
+
+    def _manifest_text(self, key: str) -> bytes | None:
+        try:
+            return (self._root / check_name(key) / MANIFEST_NAME).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _manifest(self, key: str, text: bytes) -> Manifest:
+        with naming_the_remedy(str(self._root), key):
+            return Manifest.from_json(text, key=key)
+
     def _workspace(self, key: str) -> Path:
         return self._root / f"{key}.partial"
 
@@ -175,6 +218,14 @@ class FilesystemStore:
                         f"Another process is at work on {key} in {self._root}; wait for it or end it."
                     ) from error
                 time.sleep(0.1)
+            except OSError as error:
+                if error.errno not in _WITHOUT_LOCKS:
+                    raise
+                raise ValueError(
+                    f"The file system of {self._root} has no locks (flock: {error.strerror}), without which two runs "
+                    "could write the same artifact: choose a folder on a disk of this machine, or have the file system "
+                    "mounted with locks (Lustre: the option flock; NFS: a lock daemon)."
+                ) from error
             else:
                 return
 
@@ -231,6 +282,14 @@ class FolderWorkspace:
                         status = path.stat()
                         versions[name] = f"{status.st_mtime_ns}-{status.st_size}"
         return versions
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def check_writable(root: Path) -> None:

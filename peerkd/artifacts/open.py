@@ -29,7 +29,8 @@ def open_store(
 
     Args:
         address: The address.
-        tell: Is given a sentence when a distant store does not answer; without it, that is logged as a warning.
+        tell: Is given a sentence when a distant store does not answer, or a local one sets an artifact aside that a
+            power cut has damaged; without it, that is logged as a warning.
         count_failure: Is called for each request to a distant store that fails, even if it is repeated.
 
     Raises:
@@ -43,7 +44,7 @@ def open_store(
 
         tell = tell or logging.getLogger("peerkd").warning
         return S3Store(*open_bucket(address, tell=tell, count_failure=count_failure))
-    return FilesystemStore(Path(address))
+    return FilesystemStore(Path(address)) if tell is None else FilesystemStore(Path(address), tell=tell)
 
 
 def check_address(address: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from peerkd.errors import DataSourceError, PeerKDError
 from peerkd.excerpt import plain, sentence
+from peerkd.system_errors import translate
 
 EXIT_FAILURE: Final = 1
 EXIT_USER_ERROR: Final = 2
@@ -56,12 +57,15 @@ def terminal_edge() -> Iterator[None]:
     except BrokenPipeError:
         _give_up_stdout()
         sys.exit(EXIT_BROKEN_PIPE)
-    except OSError as error:
-        _give_up_stdout()
-        place = f" {plain(error.filename)}" if error.filename else ""
-        _leave(f"The operating system refused{place}: {error.strerror or error}.", EXIT_FAILURE)
     except KeyboardInterrupt:
         _leave("interrupted; run the same command again to go on.", EXIT_INTERRUPTED)
+    except Exception as error:
+        refusal = translate(error)
+        if refusal is None:
+            raise
+        # Where the error was met in writing to it.
+        _give_up_stdout()
+        _leave(str(refusal), EXIT_USER_ERROR if isinstance(refusal, ValueError) else EXIT_FAILURE)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

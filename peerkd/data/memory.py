@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from peerkd.errors import DataSourceError
+from peerkd.excerpt import format_bytes
 
 _MEMINFO: Final = Path("/proc/meminfo")
 _PROCESS: Final = Path("/proc/self/statm")
 _CONTROL_GROUP: Final = Path("/sys/fs/cgroup")
 _KIBIBYTE: Final = 1024
-_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def check_memory(num_bytes: int, *, what: str) -> None:
@@ -39,14 +39,6 @@ def available_memory_bytes() -> int:
     A limit that cannot be read here, as on another operating system, is taken for none.
     """
     return min((max(num_bytes, 0) for num_bytes in _limits()), default=2**63 - 1)
-
-
-def format_bytes(num_bytes: int) -> str:
-    """Return a number of bytes for people, in binary units."""
-    value, unit = float(num_bytes), 0
-    while value >= _KIBIBYTE and unit < len(_UNITS) - 1:
-        value, unit = value / _KIBIBYTE, unit + 1
-    return f"{value:,.0f} {_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
 
 
 def _limits() -> Iterator[int]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from peerkd.errors import DataSourceError, PeerKDError, StoreUnavailableError, WorkerDiedError
+from peerkd.errors import DataSourceError, MachineError, PeerKDError, StoreUnavailableError, WorkerDiedError
 from peerkd.excerpt import plain
 from peerkd.launch.memory_kills import num_memory_kills
 from peerkd.lifeline import end_with
 from peerkd.metrics.progress import say
+from peerkd.system_errors import translate
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
 """Names a file that takes the error, because pipelines pass on no more of a step than that it failed."""
@@ -39,13 +40,16 @@ _TERMINATION_LOG: Final = "/dev/termination-log"
 _TERMINATION_LOG_BYTES: Final = 4096
 """What Kubernetes reads of it."""
 
+_ERROR_FILE_BYTES: Final = 16_384
+
 
 @contextmanager
 def stage_edge(stage: str) -> Iterator[None]:
     """Run a stage's body: every error of ours ends it with an exit code and one sentence.
 
-    2 is what a user can fix, 138 what another attempt may not meet (the store did not answer, a process was killed), 1
-    anything else that failed outside. Any other exception is a defect of this program and passes with its traceback.
+    2 is what a user can fix, a full disk among it; 138 what another attempt may not meet (the store did not answer, a
+    process was killed, memory ran out); 1 anything else that failed outside. Any other exception is a defect of this
+    program and passes with its traceback.
     """
     num_kills_before = num_memory_kills()
     try:
@@ -56,6 +60,11 @@ def stage_edge(stage: str) -> Iterator[None]:
     except (ValueError, PeerKDError) as error:
         is_out_of_memory = isinstance(error, WorkerDiedError) and num_memory_kills() > num_kills_before
         _leave(stage, str(error), exit_code(error), is_out_of_memory=is_out_of_memory)
+    except Exception as error:
+        refusal = translate(error)
+        if refusal is None:
+            raise
+        _leave(stage, str(refusal), exit_code(refusal), is_out_of_memory=False)
 
 
 def _process_id(text: str) -> int:
@@ -69,7 +78,7 @@ def exit_code(error: ValueError | PeerKDError) -> int:
     match error:
         case ValueError() | DataSourceError():
             return EXIT_USER_ERROR
-        case StoreUnavailableError() | WorkerDiedError(was_killed=True):
+        case StoreUnavailableError() | WorkerDiedError(was_killed=True) | MachineError(may_pass=True):
             return EXIT_MAY_PASS
     return EXIT_FAILURE
 
@@ -107,8 +116,31 @@ def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) 
             last_word = json.dumps({"message": message, OUT_OF_MEMORY: True}) if is_out_of_memory else message
             log.write_bytes(last_word.encode()[:_TERMINATION_LOG_BYTES])
     error_file = os.environ.get(ERROR_FILE_VARIABLE)
-    if error_file:
-        Path(error_file).write_text(json.dumps({"message": message, "exit_code": exit_code}), encoding="utf-8")
-    else:
+    if not (error_file and _write_error(Path(error_file), message, exit_code)):
         say(stage, f"error: {message}")
     raise SystemExit(exit_code)
+
+
+def reserve_error_file(path: Path) -> None:
+    """Make the file that takes an error, with room for it: a disk may be full by then."""
+    path.write_bytes(b" " * _ERROR_FILE_BYTES)
+
+
+def read_error_file(path: Path) -> tuple[str, int] | None:
+    """Return the message and the exit code in an error file, or None if no process has written one."""
+    try:
+        told = json.loads(path.read_bytes())
+        return str(told["message"]), int(told["exit_code"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_error(path: Path, message: str, exit_code: int) -> bool:
+    content = json.dumps({"message": message, "exit_code": exit_code}).encode()
+    try:
+        # Not a new file: there may be no room for one.
+        with path.open("r+b" if path.exists() else "wb") as file:
+            file.write(content.ljust(_ERROR_FILE_BYTES))
+    except OSError:
+        return False
+    return True

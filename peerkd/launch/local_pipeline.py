@@ -1,7 +1,6 @@
 """Running a compiled pipeline on this machine. The one place that knows kfp outside components and pipelines."""
 
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -13,8 +12,15 @@ from typing import Final, NoReturn
 from kfp import components, dsl, local
 
 from peerkd.errors import StageFailedError
-from peerkd.launch.edge import ERROR_FILE_VARIABLE, EXIT_USER_ERROR, RUNNER_PID_VARIABLE
+from peerkd.launch.edge import (
+    ERROR_FILE_VARIABLE,
+    EXIT_USER_ERROR,
+    RUNNER_PID_VARIABLE,
+    read_error_file,
+    reserve_error_file,
+)
 from peerkd.launch.terminal import Relay
+from peerkd.system_errors import check_temporary_folder, in_text, translate
 
 _NUM_SHOWN_LINES: Final = 40
 
@@ -32,13 +38,15 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
         The pipeline's output.
 
     Raises:
-        ValueError: If a task found something that the user can fix.
+        ValueError: If a task found something that the user can fix, or temporary files cannot be written.
         StageFailedError: If a task failed otherwise.
     """
+    check_temporary_folder()
     pipeline = components.load_component_from_text(_without_run(pipeline_file.read_text(encoding="utf-8")))
     # kfp keeps outputs under a root of its own; what lasts is in the store, so that root is thrown away.
     with tempfile.TemporaryDirectory(prefix="peerkd-") as scratch:
         error_file = Path(scratch) / "error.json"
+        reserve_error_file(error_file)
         local.init(
             runner=local.SubprocessRunner(use_venv=False),
             pipeline_root=str(Path(scratch) / "outputs"),
@@ -69,12 +77,14 @@ def _without_run(text: str) -> str:
 
 
 def _raise_from(error_file: Path, relay: Relay, error: RuntimeError) -> NoReturn:
-    if not error_file.exists():
-        noise = "\n".join(relay.last_lines)
-        raise StageFailedError(f"A stage ended without saying why; its last lines were:\n{noise}") from error
-    told = json.loads(error_file.read_text(encoding="utf-8"))
-    kind = ValueError if told["exit_code"] == EXIT_USER_ERROR else StageFailedError
-    raise kind(told["message"]) from error
+    told = read_error_file(error_file)
+    if told:
+        message, exit_code = told
+        raise (ValueError if exit_code == EXIT_USER_ERROR else StageFailedError)(message) from error
+    noise = "\n".join(relay.last_lines)
+    # kfp writes files of its own around a stage.
+    refusal = translate(in_text(noise) or Exception())
+    raise refusal or StageFailedError(f"A stage ended without saying why; its last lines were:\n{noise}") from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """The workers of a stage as processes on this machine."""
 
-import json
 import os
 import socket
 import subprocess
@@ -10,16 +9,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import StageFailedError
-from peerkd.launch.edge import ERROR_FILE_VARIABLE, EXIT_USER_ERROR, RUNNER_PID_VARIABLE, TERMINATION_LOG_VARIABLE
+from peerkd.launch.edge import (
+    ERROR_FILE_VARIABLE,
+    EXIT_USER_ERROR,
+    RUNNER_PID_VARIABLE,
+    TERMINATION_LOG_VARIABLE,
+    read_error_file,
+    reserve_error_file,
+)
 from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.torchrun import ENDPOINT_VARIABLE
 from peerkd.launch.worker import NUM_CORES_VARIABLE, NUM_WORKERS_VARIABLE, WORKER_INDEX_VARIABLE, count_cores
 from peerkd.metrics.progress import LINE_PREFIX
+from peerkd.system_errors import in_text, translate
 
 _GPUS_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 _NUM_SHOWN_LINES: Final = 40
@@ -47,6 +55,7 @@ class LocalWorkers:
             try:
                 for index, environment in enumerate(self._environments(order)):
                     error_file = Path(folder, f"error-{index}.json")
+                    reserve_error_file(error_file)
                     workers.append(_LocalWorker(order, index, self._num_workers, environment, error_file))
                 failed = _wait(workers)
             finally:
@@ -109,12 +118,16 @@ class _LocalWorker:
 
     def raise_error(self) -> NoReturn:
         """Raise what ended the process."""
-        if self._error_file.exists():
-            told = json.loads(self._error_file.read_text(encoding="utf-8"))
-            raise (ValueError if told["exit_code"] == EXIT_USER_ERROR else StageFailedError)(told["message"])
+        told = read_error_file(self._error_file)
+        if told:
+            message, exit_code = told
+            raise (ValueError if exit_code == EXIT_USER_ERROR else StageFailedError)(message)
         code = self.process.returncode
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code} without saying why"
         lines = "\n".join(self._kept)
+        refusal = translate(in_text(lines) or Exception())
+        if refusal:
+            raise refusal
         raise StageFailedError(f"Worker {self._index} of {self._stage} {how}; its last lines were:\n{lines}")
 
     def _pass_on(self, lines: IO[str]) -> None:
@@ -124,8 +137,10 @@ class _LocalWorker:
                 if not line.startswith(LINE_PREFIX):
                     self._kept.append(line.rstrip())
                 told = line.replace(prefix, prefix + mark, 1) if line.startswith(prefix) else line
-                sys.stdout.write(told)
-                sys.stdout.flush()
+                # What cannot be shown must not stop the worker, which waits for this thread to read on.
+                with suppress(OSError):
+                    sys.stdout.write(told)
+                    sys.stdout.flush()
 
 
 def _wait(workers: Sequence[_LocalWorker]) -> _LocalWorker | None:

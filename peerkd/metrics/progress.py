@@ -1,19 +1,27 @@
 """Progress as lines of text: short, seldom, and readable in a terminal, a pod's log and a pipeline's page alike."""
 
+import errno
 import sys
 import time
 from collections.abc import Callable
+from typing import Final
 
 from peerkd.metrics import recorder
 
 LINE_PREFIX = "peerkd |"
 """Starts every line meant for people, so that a runner can tell it from the noise of libraries."""
 
+_WITHOUT_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
 
 def say(stage: str, text: str) -> None:
-    """Print one line for people."""
-    sys.stdout.write(f"{LINE_PREFIX} {stage}: {text}\n")
-    sys.stdout.flush()
+    """Print one line for people. A disk that has no room for it ends no work."""
+    try:
+        sys.stdout.write(f"{LINE_PREFIX} {stage}: {text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _WITHOUT_ROOM:
+            raise
 
 
 class Progress:

@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
 
 from peerkd.errors import PeerKDError, WorkerDiedError
+from peerkd.system_errors import plain_error
 from peerkd.training.affinity import pin_to_core
 from peerkd.training.memory import keep_freed_memory
 
@@ -164,8 +165,10 @@ def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], 
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return  # the parent is gone or going
     except Exception as error:
-        error.add_note(f"In worker process {number}:\n{traceback.format_exc()}")
-        pipe.send(("error", error))
+        # An error of the system is sent as Python's own: its library may be one that the other process lacks.
+        told = plain_error(error) or error
+        told.add_note(f"In worker process {number}:\n{traceback.format_exc()}")
+        pipe.send(("error", told))
 
 
 def _end_with_parent() -> None:

@@ -14,6 +14,7 @@ import torch
 from peerkd.config.pcl import Run
 from peerkd.errors import PeerKDError
 from peerkd.lifeline import end_with
+from peerkd.system_errors import translate
 from peerkd.training.inputs import RunDone
 from peerkd.training.memory import keep_freed_memory
 from peerkd.training.online.group import join_group, leave_group
@@ -42,6 +43,12 @@ def main(order_path: Path) -> int:
         return 1
     except PeerKDError as error:
         _tell("failed", str(error))
+        return 1
+    except Exception as error:
+        refusal = translate(error)
+        if refusal is None:
+            raise
+        _tell("refused" if isinstance(refusal, ValueError) else "failed", str(refusal))
         return 1
     leave_group()
     return 0

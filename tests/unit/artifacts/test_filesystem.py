@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore, check_writable
-from peerkd.artifacts.store import MANIFEST_NAME, Manifest
+from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, Manifest
 from peerkd.errors import StoreUnavailableError, WorkspaceBusyError
 
 KEY = "trials/0123456789abcdef"
@@ -158,9 +159,8 @@ def test_a_root_that_is_a_file_cannot_be_written_and_holds_nothing(tmp_path: Pat
 @needs_permissions
 def test_a_root_that_is_read_only_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(StoreUnavailableError) as caught, FilesystemStore(tmp_path).open_workspace(KEY):
+    with pytest.raises(ValueError, match="forbid what user"), FilesystemStore(tmp_path).open_workspace(KEY):
         pass
-    assert str(caught.value) == f"The folder {tmp_path} cannot be written: Permission denied."
 
 
 @pytest.mark.parametrize("name", [".", "new", "new/and/deep"])
@@ -196,3 +196,117 @@ def test_a_folder_that_may_not_be_written_or_entered_is_refused(tmp_path: Path, 
     message = f"output must be a folder that can be written, got {root}: {closed} is read-only."
     with pytest.raises(ValueError, match=f"^{message}$"):
         check_writable(root)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"files": {"a"', b"\0" * 100])
+def test_an_artifact_whose_manifest_a_power_cut_emptied_is_set_aside_and_made_again(
+    tmp_path: Path, content: bytes
+) -> None:
+    said: list[str] = []
+    store = FilesystemStore(tmp_path, tell=said.append)
+
+    def attempt() -> Manifest:
+        with store.open_workspace(KEY) as workspace:
+            (workspace.folder / "a").write_text("1")
+            return store.publish(KEY, metadata={})
+
+    first = attempt()
+    for number in (1, 2):
+        (tmp_path / KEY / MANIFEST_NAME).write_bytes(content)
+        assert store.find(KEY) is None
+        assert attempt() == first
+        assert (tmp_path / f"{KEY}.damaged-{number}" / "a").read_text() == "1"
+    assert said == [
+        f"The manifest of {KEY} in {tmp_path} is cut off, as by a power cut: the artifact is now "
+        f"{KEY}.damaged-{number}, and is made again."
+        for number in (1, 2)
+    ]
+    assert store.fetch(KEY) == tmp_path / KEY
+
+
+def test_another_sharer_that_set_an_artifact_aside_first_is_no_obstacle(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    with store.open_workspace(KEY):
+        store.publish(KEY, metadata={})
+    (tmp_path / KEY / MANIFEST_NAME).write_bytes(b"")
+    with store.open_workspace(KEY, shared=True), store.open_workspace(KEY, shared=True):
+        pass
+    assert [path.name for path in (tmp_path / KEY).parent.glob("*.damaged-*")] == ["0123456789abcdef.damaged-1"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, shared: bool
+) -> None:
+    def flock(_descriptor: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(ValueError, match=rf"^The file system of .+ has no locks \(flock: {os.strerror(number)}\), "):
+        FilesystemStore(tmp_path).open_workspace(KEY, shared=shared).__enter__()
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is synced and renamed, in order: ``sync NAME`` and ``rename NAME``."""
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        steps.append("sync " + Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append(f"rename {path.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    return steps
+
+
+def test_publishing_syncs_files_and_folders_before_the_rename_and_the_folder_above_after_it(
+    tmp_path: Path, steps: list[str]
+) -> None:
+    store = FilesystemStore(tmp_path)
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "networks").mkdir()
+        (workspace.folder / "networks" / "a").write_bytes(b"1")
+        (workspace.folder / "b").write_bytes(b"2")
+        (workspace.folder / SCRATCH_NAME / "journal").write_bytes(b"3")
+        store.publish(KEY, metadata={})
+    name = KEY.rpartition("/")[2]
+    before = {"sync a", "sync b", f"sync {MANIFEST_NAME}", "sync networks", f"sync {name}.partial"}
+    assert set(steps[: steps.index(f"rename {name}.partial")]) == before
+    assert steps[-2:] == [f"rename {name}.partial", "sync trials"]
+
+
+def test_saving_syncs_a_file_each_time_and_its_name_once_for_each_file_that_has_it(
+    tmp_path: Path, steps: list[str]
+) -> None:
+    with FilesystemStore(tmp_path).open_workspace(KEY) as workspace:
+        (workspace.folder / SCRATCH_NAME / "journals").mkdir()
+        path = workspace.folder / SCRATCH_NAME / "journals" / "a"
+        name = path.relative_to(workspace.folder).as_posix()
+        path.write_bytes(b"1")
+        workspace.save(name, is_replaceable=True)
+        assert steps == []
+        workspace.save(name)
+        partial = f"{KEY.rpartition('/')[2]}.partial"
+        assert steps == ["sync a", "sync journals", "sync scratch", f"sync {partial}", "sync trials"]
+        workspace.save(name)
+        assert steps[5:] == ["sync a"]
+        path.with_name("new").write_bytes(b"2")
+        path.with_name("new").replace(path)
+        workspace.save(name)
+        assert steps[6:] == ["sync a", "sync journals"]
+
+
+def test_an_error_of_the_system_that_names_no_file_names_the_workspace(tmp_path: Path) -> None:
+    def attempt() -> None:
+        with FilesystemStore(tmp_path).open_workspace(KEY), open("/dev/full", "w") as file:
+            file.write("1")
+
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/{KEY}.partial'"):
+        attempt()

@@ -148,7 +148,16 @@ def test_a_missing_file_is_noticed(backend, store: ArtifactStore, name: str) -> 
         store.fetch(KEY)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"files": 3}', b"\xff\xfe\xff"])
+@pytest.mark.parametrize("content", [b"", b'{"key": "peers/01', b"\xff\xfe\xff"])
+def test_nothing_is_fetched_of_an_artifact_whose_manifest_is_cut_off(backend, store: ArtifactStore, content) -> None:
+    publish(store)
+    backend.write(KEY, MANIFEST_NAME, content)
+    message = f"The manifest of {KEY} must be what this program wrote, got {content!r}. {remedy(backend)}"
+    with pytest.raises(ArtifactCorruptError, match=f"^{re.escape(message)}$"):
+        store.fetch(KEY)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"files": 3}'])
 def test_a_manifest_that_is_none_is_noticed(backend, store: ArtifactStore, content: bytes) -> None:
     publish(store)
     backend.write(KEY, MANIFEST_NAME, content)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline
 from peerkd.config.resolve import load_file, resolve
 from peerkd.config.strict import StrictConfig
 from peerkd.errors import DataSourceError, PeerKDError, StageFailedError
+from peerkd.system_errors import translate
 from tests.unit.cli.conftest import Outcome
 
 
@@ -171,7 +173,7 @@ def test_matrices_have_one_thread_unless_told_otherwise(
 @pytest.mark.parametrize(
     ("redirection", "exit_code", "told"),
     [
-        (">/dev/full", 1, "peerkd: The operating system refused: No space left on device.\n"),
+        (">/dev/full", 2, f"peerkd: {translate(OSError(errno.ENOSPC, ''))}\n"),
         (">&-", 0, ""),
         ("| (sleep 1; exec 0<&-); exit ${PIPESTATUS[0]}", 141, ""),
     ],

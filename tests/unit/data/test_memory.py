@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from peerkd.data import memory
-from peerkd.data.memory import available_memory_bytes, check_memory, format_bytes
+from peerkd.data.memory import available_memory_bytes, check_memory
 from peerkd.errors import DataSourceError
+from peerkd.excerpt import format_bytes
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -9,11 +10,26 @@ from pathlib import Path
 import pytest
 
 from peerkd import errors
-from peerkd.errors import DataSourceError, PeerKDError, StoreUnavailableError, WorkerDiedError, WorkspaceBusyError
+from peerkd.errors import (
+    DataSourceError,
+    MachineError,
+    PeerKDError,
+    StoreUnavailableError,
+    WorkerDiedError,
+    WorkspaceBusyError,
+)
 from peerkd.launch import edge
-from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE, TERMINATION_LOG_VARIABLE, stage_edge
+from peerkd.launch.edge import (
+    ERROR_FILE_VARIABLE,
+    RUNNER_PID_VARIABLE,
+    TERMINATION_LOG_VARIABLE,
+    read_error_file,
+    reserve_error_file,
+    stage_edge,
+)
 from peerkd.launch.kubernetes.pods import ending_of
 from peerkd.launch.memory_kills import num_memory_kills
+from peerkd.system_errors import translate
 from tests.fake_kubernetes.operator import ended
 
 
@@ -62,6 +78,8 @@ OUTCOMES = [
     (WorkerDiedError("A process ended."), 1),
     (WorkerDiedError("A process was killed.", was_killed=True), 138),
     (StoreUnavailableError("The store does not answer."), 138),
+    (MachineError("The disk failed.", may_pass=True), 138),
+    (MachineError("The system refused."), 1),
 ]
 """What a user can fix, in the config or in the data, ends with 2; what failed outside with 138 if another attempt may
 fare better, else with 1."""
@@ -214,3 +232,47 @@ def test_a_stage_goes_on_while_its_runner_lives_and_ends_with_it() -> None:
             finally:
                 stage.kill()
                 runner.kill()
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/nowhere/a"), 2),
+        (PermissionError(errno.EACCES, "Permission denied", "/nowhere/a"), 2),
+        (OSError(errno.EIO, "Input/output error", "/nowhere/a"), 138),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/nowhere/a"), 1),
+        (MemoryError("Unable to allocate 8.00 PiB"), 138),
+    ],
+)
+def test_an_error_of_the_system_is_a_sentence_and_no_traceback(
+    error_file: Path, error: Exception, exit_code: int
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_stage(error)
+    assert caught.value.code == exit_code
+    assert read_error_file(error_file) == (str(translate(error)), exit_code)
+
+
+def test_an_error_finds_room_in_a_file_that_was_reserved_and_is_told_where_there_is_none(
+    error_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reserve_error_file(error_file)
+    assert read_error_file(error_file) is None
+    num_bytes = error_file.stat().st_size
+    with pytest.raises(SystemExit):
+        run_stage(ValueError("seed must be at least 0, got -1."))
+    assert error_file.stat().st_size == num_bytes
+    assert read_error_file(error_file) == ("seed must be at least 0, got -1.", 2)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv(ERROR_FILE_VARIABLE, "/dev/full")
+    with pytest.raises(SystemExit) as caught:
+        run_stage(ValueError("seed must be at least 0, got -1."))
+    assert caught.value.code == 2
+    assert capsys.readouterr().out == "peerkd | pretrain_peers: error: seed must be at least 0, got -1.\n"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"message": "x"}', "3"])
+def test_an_error_file_that_was_cut_off_tells_nothing(error_file: Path, content: str) -> None:
+    assert read_error_file(error_file) is None
+    error_file.write_text(content)
+    assert read_error_file(error_file) is None

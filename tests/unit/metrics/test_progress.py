@@ -1,4 +1,6 @@
+import os
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -162,3 +164,22 @@ def test_more_than_all_leaves_nothing(clock: Clock) -> None:
     with recording_to(taker):
         Progress("s", unit="epochs", total=1, clock=clock, write=lambda stage, text: None).advance(2)
     assert (taker.values["epochs_done"], taker.values["epochs_left"]) == (2, 0)
+
+
+def test_a_line_that_there_is_no_room_for_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr("sys.stdout", full)
+        say("count", "1 of 2")
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="No space left"):
+            full.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_a_line_that_nobody_takes_any_more_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with suppress(BrokenPipeError), open(writing, "w", buffering=1) as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        with pytest.raises(BrokenPipeError):
+            say("count", "1 of 2")

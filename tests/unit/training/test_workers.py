@@ -199,6 +199,28 @@ def test_a_defect_reaches_the_caller_with_the_workers_traceback():
     assert "in perform" in "".join(caught.value.__notes__)
 
 
+def without_room(*, worker: int) -> Perform:
+    from safetensors import SafetensorError
+
+    def perform(task: str) -> Iterator[None]:
+        if task == "safetensors":
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes.")
+        yield
+
+    return perform
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "text"),
+    [("safetensors", OSError, "No space left on device"), ("torch", MemoryError, "you tried to allocate 80 bytes")],
+)
+def test_an_error_of_the_system_in_a_worker_is_pythons_own_to_the_caller(task, kind, text):
+    with pytest.raises(kind, match=text) as caught:
+        list(run_in_workers(f"{HERE}:without_room", (), tagged([task]), num_workers=1))
+    assert type(caught.value) is kind
+
+
 def test_a_worker_that_is_killed_is_told_and_the_others_are_ended():
     started = time.monotonic()
     with pytest.raises(WorkerDiedError, match="exit code -9") as caught:

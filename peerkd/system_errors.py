@@ -1,0 +1,218 @@
+"""Errors of the operating system, and of memory, as one sentence: what failed, where, what is left, what to do.
+
+Libraries raise them as types of their own: safetensors and torch hide the number of the error in a text.
+``plain_error`` finds it, and ``translate`` makes of it a ``ValueError`` where a user must act, or a ``MachineError``.
+"""
+
+import errno
+import math
+import os
+import re
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from peerkd.errors import MachineError
+from peerkd.excerpt import format_bytes, plain, sentence
+
+_NUMBER_IN_TEXT: Final = re.compile(r"\(os error (\d+)\)|\bcode: (\d+)\b|\[Errno (\d+)\]", re.IGNORECASE)
+_PATH_IN_TEXT: Final = re.compile(r"""at path "([^"]+)"|: '([^']+)'$""")
+_OUT_OF_MEMORY: Final = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.I
+)
+_OUT_OF_THREADS: Final = "can't start new thread"
+_ADVICE: Final = "then give the same command again, and it goes on where it was"
+_MAX_PATH_CHARACTERS: Final = 200
+_FULL_BYTES: Final = 2**20
+"""Less than this is no room."""
+
+_NOT_OURS: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED})
+"""Errors of a connection: whoever holds it knows what they mean."""
+
+_PASSING: Final = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENXIO, errno.ENODEV, errno.EHOSTDOWN}
+)
+"""A disk or a file server fails. Another attempt, perhaps on another machine, may fare better."""
+
+
+def plain_error(error: BaseException) -> OSError | MemoryError | None:
+    """Return an error of the system as Python itself would have raised it, or None for any other error.
+
+    What is returned can be sent to another process, which need not know the library that raised the error.
+    """
+    text = str(error)
+    if isinstance(error, OSError):
+        if error.errno is None or error.errno in _NOT_OURS:
+            return None
+        return error
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
+        return MemoryError(text)
+    if isinstance(error, RuntimeError) and _OUT_OF_THREADS in text:
+        return OSError(errno.EAGAIN, "no further thread can be started")
+    if type(error).__name__ == "SafetensorError":
+        return _in_text(text)
+    return None
+
+
+def translate(error: BaseException) -> ValueError | MachineError | None:
+    """Return the sentence for an error of the system; None if the error is of another kind.
+
+    Returns:
+        A ``ValueError`` if the user must act before another attempt can fare better; else a ``MachineError``.
+    """
+    match plain_error(error):
+        case MemoryError() as memory:
+            # The first sentence of torch has the numbers; the rest is about its settings.
+            detail = re.split(r"(?<=[a-z)B])\.\s", str(memory))[0].rstrip(".")
+            return MachineError(
+                sentence(
+                    f"Memory ran out{f' ({detail})' * bool(detail)}: use fewer processes (compute.num_workers), "
+                    f"smaller batches, or more memory; {_ADVICE}."
+                ),
+                may_pass=True,
+            )
+        case OSError() as failed:
+            return _of_system(failed)
+    return None
+
+
+def in_text(lines: str) -> OSError | None:
+    """Return the last error of the system that a process printed before it ended, or None."""
+    for line in reversed(lines.splitlines()):
+        found = _in_text(line)
+        if found:
+            return found
+        for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(number) in line:
+                return OSError(number, os.strerror(number))
+    return None
+
+
+@contextmanager
+def naming_place(folder: Path) -> Iterator[None]:
+    """Let an error of the system that names no file name this folder, or that of temporary files if it is full."""
+    try:
+        yield
+    except Exception as error:
+        found = plain_error(error)
+        if not isinstance(found, OSError) or found.filename is not None:
+            raise
+        full = [each for each in (folder, *_temporary_folder()) if _free_bytes(each) < _FULL_BYTES]
+        place = full[0] if full and found.errno == errno.ENOSPC else folder
+        raise OSError(found.errno, found.strerror, str(place)) from error
+
+
+def check_temporary_folder() -> None:
+    """Do nothing if temporary files can be written where ``TMPDIR`` says.
+
+    Raises:
+        ValueError: If they cannot: a process that looks there itself would fail later.
+    """
+    wanted = os.environ.get("TMPDIR")
+    if not wanted:
+        return
+    try:
+        with tempfile.TemporaryFile(dir=wanted) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise ValueError(
+            f"TMPDIR must name a folder for temporary files that can be written, got {plain(wanted)}: "
+            f"{error.strerror}. Set it to another folder, or unset it."
+        ) from error
+
+
+def _of_system(error: OSError) -> ValueError | MachineError:
+    number = error.errno or 0
+    path = None if error.filename is None else Path(os.fsdecode(error.filename))
+    describe = _DESCRIPTIONS.get(number)
+    if describe:
+        what, advice = describe(path)
+        return ValueError(f"{what}: {advice}; {_ADVICE}.")
+    if number in _PASSING:
+        return MachineError(f"{_of('The disk or file server', path)} failed ({error.strerror}).", may_pass=True)
+    if number == errno.EAGAIN:
+        return MachineError(f"The machine has no room for more processes ({error.strerror}).", may_pass=True)
+    if number == errno.ENOMEM:
+        return MachineError(f"Memory ran out: {error.strerror}.", may_pass=True)
+    shown = "" if path is None else f" {plain(path, limit=_MAX_PATH_CHARACTERS)}"
+    return MachineError(f"The operating system refused{shown}: {error.strerror}.")
+
+
+def _of(subject: str, path: Path | None) -> str:
+    return subject if path is None else f"{subject} of {plain(path, limit=_MAX_PATH_CHARACTERS)}"
+
+
+def _full(path: Path | None) -> tuple[str, str]:
+    disk = _of("The disk", path)
+    with suppress(OSError):
+        if path:
+            status = os.statvfs(_nearest(path))
+            if status.f_files and not status.f_favail:
+                return f"{disk} has no room for more files (all {status.f_files:,} are taken)", "delete some"
+            disk += f" ({format_bytes(status.f_bavail * status.f_frsize)} free)"
+    return f"{disk} is full: no space left for what was to be written", "make room"
+
+
+def _too_large(path: Path | None) -> tuple[str, str]:
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    allowed = "the file system allows" if limit == resource.RLIM_INFINITY else f"ulimit -f allows ({limit:,} bytes)"
+    return f"{_of('The size', path)} became larger than {allowed}", "raise the limit"
+
+
+def _too_many(path: Path | None) -> tuple[str, str]:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f"This process has as many open files as ulimit -n allows ({limit:,})", "raise the limit"
+
+
+_DESCRIPTIONS: Final[dict[int, Callable[[Path | None], tuple[str, str]]]] = {
+    errno.ENOSPC: _full,
+    errno.EDQUOT: lambda path: (f"{_of('The disk quota', path)} is used up", "make room or raise the quota"),
+    errno.EFBIG: _too_large,
+    errno.EROFS: lambda path: (
+        f"{_of('The file system', path)} is read-only",
+        "make it writable, or choose another folder",
+    ),
+    errno.EACCES: lambda path: (
+        f"{_of('The permissions', path)} forbid what user {os.getuid()} was to do (Permission denied)",
+        "change them, or choose another folder",
+    ),
+    errno.EPERM: lambda path: (
+        f"{_of('The permissions', path)} forbid what user {os.getuid()} was to do (Operation not permitted)",
+        "change them, or choose another folder",
+    ),
+    errno.EMFILE: _too_many,
+}
+"""What a user must act on: what failed, and what to do."""
+
+
+def _in_text(text: str) -> OSError | None:
+    found = _NUMBER_IN_TEXT.search(text)
+    if not found:
+        return None
+    number = int(next(group for group in found.groups() if group))
+    path = _PATH_IN_TEXT.search(text.strip())
+    return OSError(number, os.strerror(number), (path[1] or path[2]) if path else None)
+
+
+def _nearest(path: Path) -> Path:
+    """Return the last folder on the way to a file that is there."""
+    absolute = path.absolute()
+    return next(each for each in (absolute, *absolute.parents) if os.path.isdir(each))
+
+
+def _temporary_folder() -> list[Path]:
+    try:
+        return [Path(tempfile.gettempdir())]
+    except OSError:
+        return []
+
+
+def _free_bytes(folder: Path) -> float:
+    try:
+        status = os.statvfs(_nearest(folder))
+    except OSError:
+        return math.inf
+    return status.f_bavail * status.f_frsize
