@@ -8,6 +8,7 @@ import codecs
 import hashlib
 import io
 import pickle
+import stat
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -18,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from peerkd.data.dataset import RawDataset
+from peerkd.data.sources.folders import special_kind
 from peerkd.errors import DataSourceError
 
 _IMAGE_SHAPE = (3, 32, 32)
+_OTHER_VERSIONS = (".bin", ".mat")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,12 +117,15 @@ def _read_folder(path: Path, release: CifarRelease, files: tuple[PublishedFile, 
         file_path = folder / file.name
         try:
             # Size first: a truncated download is told without reading it.
-            _check_size(file_path, file_path.stat().st_size, file)
+            status = file_path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise DataSourceError(f"data.path: {file_path} is {special_kind(status.st_mode)}, and must be a file.")
+            _check_size(file_path, status.st_size, file)
             contents[file.name] = file_path.read_bytes()
         except OSError as error:
             raise DataSourceError(
                 f"data.path: {file_path} cannot be read ({error.strerror}); {release.name} needs it in the folder "
-                f"{release.folder} of the published python version."
+                f"{release.folder} of the published python version{_hint(_is_other_version(path))}."
             ) from error
         _check_md5(file_path, contents[file.name], file)
     return contents
@@ -128,14 +134,20 @@ def _read_folder(path: Path, release: CifarRelease, files: tuple[PublishedFile, 
 def _read_archive(path: Path, folder: str, files: tuple[PublishedFile, ...]) -> dict[str, bytes]:
     """Read the members wanted straight from the archive; nothing is extracted to disk."""
     wanted = {f"{folder}/{file.name}": file for file in files}
-    contents = {}
+    contents: dict[str, bytes] = {}
+    other_versions: set[str] = set()
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
-                file = wanted.get(member.name)
-                stream = archive.extractfile(member) if file is not None else None
-                if file is None or stream is None:
+                file = wanted.get(member.name.removeprefix("./"))
+                if file is None:
+                    other_versions.update(version for version in _OTHER_VERSIONS if member.name.endswith(version))
                     continue
+                stream = archive.extractfile(member) if member.isreg() else None
+                if stream is None:
+                    raise DataSourceError(
+                        f"data.path: {path / member.name} is a link or a folder in its archive, and must be a file."
+                    )
                 _check_size(path / member.name, member.size, file)
                 contents[file.name] = stream.read()
                 _check_md5(path / member.name, contents[file.name], file)
@@ -143,8 +155,20 @@ def _read_archive(path: Path, folder: str, files: tuple[PublishedFile, ...]) -> 
         raise DataSourceError(f"data.path: {path} cannot be read as a .tar.gz archive: {error}") from error
     missing = [member for member, file in wanted.items() if file.name not in contents]
     if missing:
-        raise DataSourceError(f"data.path: {path} does not contain {', '.join(missing)}.")
+        raise DataSourceError(f"data.path: {path} does not contain {', '.join(missing)}{_hint(bool(other_versions))}.")
     return contents
+
+
+def _hint(is_other_version: bool) -> str:
+    return "; what is there is the binary or the Matlab version" if is_other_version else ""
+
+
+def _is_other_version(path: Path) -> bool:
+    """Return whether a folder holds, or holds folders with, the files of another published version."""
+    try:
+        return any(file.name.endswith(_OTHER_VERSIONS) for pattern in ("*", "*/*") for file in path.glob(pattern))
+    except OSError:
+        return False
 
 
 def _check_size(path: Path, num_bytes: int, file: PublishedFile) -> None:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from peerkd.data.memory import check_memory
 from peerkd.data.passed_over import printable
 from peerkd.data.sources.decoding import WHITE, Decoded, PixelRules, decode_file
 from peerkd.errors import DataSourceError
@@ -82,7 +83,9 @@ def decode_images(
     rules = PixelRules(image_size_pixels, pixel_range, background)
     images_BCHW, survey = decode_readable(paths, rules, with_digests=digests is not None)
     if survey.unreadable:
-        raise DataSourceError(f"data.path: {unreadable_sentence(paths, survey.unreadable)}.")
+        count = f"{len(survey.unreadable):,} of {len(paths):,} images"
+        names = [str(path) for path in paths]
+        raise DataSourceError(f"data.path: {count} cannot be read: {list_unreadable(names, survey.unreadable)}.")
     if digests is not None:
         for path, facts, digest in zip(paths, survey.facts, digests, strict=True):
             if facts is not None and facts.digest != digest:
@@ -106,6 +109,7 @@ def decode_readable(
     width, height = (rules.image_size_pixels or 0,) * 2
     if rules.image_size_pixels is None:
         width, height = _first_size(paths, rules)
+    check_memory(len(paths) * 3 * height * width, what=f"data.path: {len(paths):,} images of {width}x{height} pixels")
     images_BCHW = np.zeros((len(paths), 3, height, width), np.uint8)
 
     def store(index: int, decoded: Decoded) -> None:
@@ -171,14 +175,13 @@ def survey_images(
     return Survey(tuple(facts), unreadable)
 
 
-def unreadable_sentence(paths: Sequence[Path], unreadable: Mapping[int, str]) -> str:
-    """Return which files cannot be read and why, ten of them at most, without a full stop."""
+def list_unreadable(names: Sequence[str], unreadable: Mapping[int, str]) -> str:
+    """Return which files cannot be read and why, ten of them at most."""
     listed = "; ".join(
-        f"{printable(str(paths[index]))} ({reason})" for index, reason in list(unreadable.items())[:_NUM_LISTED]
+        f"{printable(names[index])} ({reason})" for index, reason in list(unreadable.items())[:_NUM_LISTED]
     )
     more = f"; and {len(unreadable) - _NUM_LISTED:,} more" if len(unreadable) > _NUM_LISTED else ""
-    verb = "image cannot" if len(unreadable) == 1 else "images cannot"
-    return f"{len(unreadable):,} {verb} be read: {listed}{more}"
+    return f"{listed}{more}"
 
 
 def _first_size(paths: Sequence[Path], rules: PixelRules) -> tuple[int, int]:

@@ -26,8 +26,8 @@ from peerkd.data.sources.decode_pool import (
     Survey,
     decode_images,
     decode_readable,
+    list_unreadable,
     survey_images,
-    unreadable_sentence,
 )
 from peerkd.data.sources.decoding import PixelRules, image_suffixes
 from peerkd.data.sources.layout import EMPTY_CLASSES, Layout, Split, enumerate_some, find_layout, list_class
@@ -237,11 +237,12 @@ def _settle(
     remarks = [*files.remarks, *_pixel_remarks(survey, rules)]
     if not survey.unreadable:
         return replace(files, remarks=tuple(remarks)), kept
-    paths = [root / path for path in files.relative_paths]
+    listed = list_unreadable(files.relative_paths, survey.unreadable)
+    count = f"{len(survey.unreadable):,} of {len(survey.facts):,} images below {printable(str(root))} cannot be read"
     if not skip_damaged:
+        # What to do comes before the list, which may be long.
         raise DataSourceError(
-            f"data.path: {unreadable_sentence(paths, survey.unreadable)}. Repair or remove them, or set "
-            "data.skip_damaged=true to leave them out."
+            f"data.path: {count}; repair or remove them, or set data.skip_damaged=true to leave them out: {listed}."
         )
     bounds = (0, files.num_train, files.num_train + files.num_validation, len(files.labels_N))
     sizes = []
@@ -254,7 +255,7 @@ def _settle(
             folder = files.relative_paths[start + int(np.argmax(files.labels_N[start:stop] == first))]
             raise DataSourceError(
                 f"data.path: no image of the class {files.class_names[first]} in the split of {printable(folder)} can "
-                f"be read; {unreadable_sentence(paths, survey.unreadable)}."
+                f"be read; {count}: {listed}."
             )
     tally = Tally(num_examples=_NUM_UNREADABLE_KEPT)
     for index, reason in survey.unreadable.items():

@@ -141,7 +141,7 @@ def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
 
 def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
     (root / "train/cat/2.jpg").symlink_to(root / "nowhere.jpg")
-    with pytest.raises(DataSourceError, match=r"1 image cannot be read: .*cat/2\.jpg \(No such file"):
+    with pytest.raises(DataSourceError, match=r"1 of 6 images below .* cannot be read; .*cat/2\.jpg \(No such file"):
         index_image_folder(root, image_size_pixels=8)
 
 
@@ -183,7 +183,9 @@ def test_an_image_that_changes_after_it_was_indexed_is_named(root: Path) -> None
 def test_damaged_images_are_all_found_before_the_first_is_used(root: Path) -> None:
     (root / "train/cat/1.jpg").write_bytes((root / "train/cat/1.jpg").read_bytes()[:-40])
     (root / "val/dog/0.png").write_text("no image")
-    with pytest.raises(DataSourceError, match=r"2 images cannot be read: .*cat/1\.jpg \(.*truncated.*dog/0\.png \("):
+    with pytest.raises(
+        DataSourceError, match=r"2 of 5 images below .* cannot be read; .*cat/1\.jpg \(.*truncated.*dog/0\.png \("
+    ):
         index_image_folder(root, image_size_pixels=8)
 
 

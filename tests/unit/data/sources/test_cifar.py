@@ -214,3 +214,48 @@ def test_arrays_pickled_by_python_3_are_read_too(tmp_path: Path) -> None:
     contents["meta"] = pickle.dumps({"fine_label_names": ["cat"]}, protocol=2)
     raw = read_cifar(tmp_path, publish(tmp_path / CIFAR100.folder, CIFAR100, contents))
     assert (raw.images_NCHW == 200).all()
+
+
+def test_a_link_in_an_archive_is_refused(cifar10: Written, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        for file in sorted(cifar10.folder.iterdir()):
+            if file.name != "test_batch":
+                archive.add(file, f"{cifar10.release.folder}/{file.name}")
+        link = tarfile.TarInfo(f"{cifar10.release.folder}/test_batch")
+        link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
+        archive.addfile(link)
+    with pytest.raises(DataSourceError, match=r"test_batch is a link or a folder in its archive, and must be a file"):
+        read_cifar(tmp_path / "a.tar.gz", cifar10.release)
+
+
+def test_an_archive_packed_from_within_its_folder_is_read(cifar10: Written, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(cifar10.folder, f"./{cifar10.release.folder}")
+    assert len(read_cifar(tmp_path / "a.tar.gz", cifar10.release).labels_N) == len(cifar10.labels)
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(cifar10: Written) -> None:
+    (cifar10.folder / "data_batch_2").unlink()
+    os.mkfifo(cifar10.folder / "data_batch_2")
+    with pytest.raises(DataSourceError, match=r"data_batch_2 is a named pipe, and must be a file"):
+        read_cifar(cifar10.folder, cifar10.release)
+
+
+def test_links_to_the_files_are_followed(cifar10: Written, tmp_path: Path) -> None:
+    (tmp_path / "view").mkdir()
+    for file in cifar10.folder.iterdir():
+        (tmp_path / "view" / file.name).symlink_to(file)
+    assert len(read_cifar(tmp_path / "view", cifar10.release).labels_N) == len(cifar10.labels)
+
+
+@pytest.mark.parametrize("name", ["cifar-10-batches-bin/data_batch_1.bin", "data_batch_1.mat"])
+def test_another_published_version_is_told_apart(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "data" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    with pytest.raises(DataSourceError, match="what is there is the binary or the Matlab version"):
+        read_cifar(tmp_path / "data", CIFAR10)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(path, name)
+    with pytest.raises(DataSourceError, match="what is there is the binary or the Matlab version"):
+        read_cifar(tmp_path / "a.tar.gz", CIFAR10)

@@ -248,8 +248,11 @@ def test_all_damaged_images_are_refused_at_once_and_ten_of_them_listed(damaged: 
     with pytest.raises(DataSourceError) as refusal:
         read_image_folder(damaged, image_size_pixels=None)
     message = str(refusal.value)
-    assert message.startswith("data.path: 12 images cannot be read: ")
-    assert message.endswith("and 2 more. Repair or remove them, or set data.skip_damaged=true to leave them out.")
+    assert message.startswith(
+        f"data.path: 12 of 15 images below {damaged} cannot be read; repair or remove them, or set "
+        "data.skip_damaged=true to leave them out: cat/cut.png (image file is truncated"
+    )
+    assert message.endswith("; and 2 more.")
     for said in (
         "cut.png (image file is truncated",
         "empty.gif (it is empty)",
@@ -272,7 +275,9 @@ def test_damaged_images_are_left_out_and_counted_if_so_wished(damaged: Path) -> 
 
 def test_a_class_that_would_have_no_image_left_is_refused(damaged: Path) -> None:
     (damaged / "dog/0.png").write_text("no image")
-    with pytest.raises(DataSourceError, match=r"no image of the class dog in the split of dog/0\.png can be read; 13 "):
+    with pytest.raises(
+        DataSourceError, match=r"no image of the class dog in the split of dog/0\.png can be read; 13 of 15 "
+    ):
         read_image_folder(damaged, image_size_pixels=None, skip_damaged=True)
 
 
@@ -331,7 +336,9 @@ def test_a_truncated_image_is_named(tmp_path, write_images, suffix: str, keep_fr
     path = tmp_path / f"cat/1.{suffix}"
     content = path.read_bytes()
     path.write_bytes(content[: int(keep_fraction * len(content))])
-    with pytest.raises(DataSourceError, match=rf"data\.path: 1 image cannot be read: .*cat/1\.{suffix} \("):
+    with pytest.raises(
+        DataSourceError, match=rf"data\.path: 1 of 2 images below .* cannot be read; .*: cat/1\.{suffix} \("
+    ):
         read_image_folder(tmp_path, image_size_pixels=None)
 
 
