@@ -130,7 +130,7 @@ def index_image_folder(
         raise ValueError(f"data.image_size_pixels must be at least 1, got {image_size_pixels}.")
     root = root.expanduser().resolve()
     rules = (rules or PixelRules())._replace(image_size_pixels=image_size_pixels)
-    files, _, digests_N32 = survey_image_folder(root, rules, skip_damaged=skip_damaged, progress=progress)
+    files, digests_N32 = survey_image_folder(root, rules, skip_damaged=skip_damaged, progress=progress)
     dataset = StreamedDataset(
         root=root,
         image_size_pixels=image_size_pixels,

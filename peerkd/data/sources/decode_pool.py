@@ -46,18 +46,6 @@ class Survey:
     unreadable: Mapping[int, str]
     """Index of a file that cannot be read -> the reason."""
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the first image.
-
-        Raises:
-            ValueError: If not a single file can be read.
-        """
-        for facts in self.facts:
-            if facts is not None:
-                return facts.size
-        raise ValueError("size is that of the first image, and there is none.")
-
 
 def decode_images(
     paths: Sequence[Path],

@@ -58,8 +58,6 @@ class Surveyed(NamedTuple):
     """The image files that can be read, and what was seen of them."""
 
     files: ImageFiles
-    size: tuple[int, int]
-    """Width and height of each image as it will be read."""
     digests_N32: npt.NDArray[np.uint8]
     """(N, 32): SHA-256 of each file."""
 
@@ -122,7 +120,7 @@ def survey_image_folder(
     survey = survey_images(paths, rules, with_digests=True, progress=progress)
     files, kept = _settle(root, listed, survey, rules, skip_damaged=skip_damaged)
     digests = b"".join(facts.digest for facts in survey.facts if facts is not None)
-    return Surveyed(files, survey.size, np.frombuffer(digests, np.uint8).reshape(len(kept), -1))
+    return Surveyed(files, np.frombuffer(digests, np.uint8).reshape(len(kept), -1))
 
 
 def list_image_files(root: Path) -> ImageFiles:
