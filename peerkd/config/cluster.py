@@ -136,7 +136,11 @@ class ClusterConfig(StrictConfig):
     """How long the cluster's API may be away before the launcher gives up."""
 
     max_restarts: int = Field(default=3, ge=0)
-    """Of one worker that was evicted, ran out of memory, or lost its node or its store."""
+    """Of one worker that ran out of memory, lost its store, or ended for another reason that may pass."""
+
+    max_disruptions: int = Field(default=100, ge=0)
+    """Times that the cluster may take one worker's pod away before the run is given up: by an eviction, a preemption, a
+    deletion or the loss of its node. The worker has not failed then, and goes on where it was."""
 
     max_retries: int = Field(default=2, ge=0)
     """New jobs after one that failed as a whole, though another attempt may succeed."""

@@ -113,6 +113,14 @@ def at_work() -> list[str]:
     return [name(each) for each in pods if each["status"]["phase"] not in ("Succeeded", "Failed")]
 
 
+def evict(pod: str) -> None:
+    """Take a pod away as a drain of its node does."""
+    metadata = {"name": pod, "namespace": NAMESPACE}
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
+
+
 def conditions(job: dict[str, Any]) -> list[dict[str, Any]]:
     return list(job.get("status", {}).get("conditions", []))
 
@@ -227,18 +235,35 @@ def test_a_worker_that_is_lost_costs_no_trial(running: Running, undisturbed: str
     if how == "deleted":
         kubectl("delete", "pod", pod, "-n", NAMESPACE, "--wait=false")
     elif how == "evicted":
-        eviction = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod, "namespace": NAMESPACE},
-        }
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
-        kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
+        evict(pod)
     else:
         # All processes of the container but the first, which the kernel guards; it ends for want of the others.
         with contextlib.suppress(KubectlError):
             kubectl("exec", pod, "-n", NAMESPACE, "--", "python", "-c", "import os; os.kill(-1, 9)")
     assert running.end() == 0, running.printed
+    assert trials_fingerprint(running.printed) == undisturbed
+
+
+def test_a_worker_evicted_more_often_than_it_may_fail_costs_no_trial(running: Running, undisturbed: str) -> None:
+    evicted: set[str] = set()
+
+    def next_one() -> dict[str, Any] | None:
+        """Return the second worker's pod once it runs and has not been evicted before."""
+        pods = items("pods", namespace=NAMESPACE, labels=OURS)
+        return next(
+            (
+                pod
+                for pod in pods
+                if name(pod).endswith("worker-1") and uid(pod) not in evicted and pod["status"]["phase"] == "Running"
+            ),
+            None,
+        )
+
+    for _ in range(5):
+        pod = wait_until(next_one, seconds=120, what=f"worker 1 runs again after {len(evicted)} evictions")
+        evicted.add(uid(pod))
+        evict(name(pod))
+    assert running.end(seconds=600) == 0, running.printed
     assert trials_fingerprint(running.printed) == undisturbed
 
 

@@ -74,6 +74,12 @@ class Operator:
         self.set_pod(worker, {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."})
         self._kubernetes.end_log(self.pod_name(worker))
 
+    def disrupt_pod(self, worker: int, reason: str, *, exit_code: int = 143) -> None:
+        """What the Eviction API, a preemption or a taint does: the worker is told to stop, and its pod deleted."""
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "The cluster says why."}
+        self.set_pod(worker, ended(exit_code, at=now()) | {"conditions": [condition]})
+        self._kubernetes.end_log(self.pod_name(worker))
+
     def remove_pod(self, worker: int) -> None:
         self._store.remove("pods", NAMESPACE, self.pod_name(worker))
 

@@ -51,6 +51,8 @@ class Fault:
 
     message: str
     num_left: float
+    page: str | None = None
+    """In place of the API's own form of an error: what a proxy answers."""
 
 
 class FakeKubernetes:
@@ -112,13 +114,14 @@ class FakeKubernetes:
         path: str = "",
         watch: bool | None = None,
         message: str = "injected",
+        page: str | None = None,
     ) -> Fault:
         def fits(request: Request) -> bool:
             return (
                 method in ("", request.method) and path in request.path and (watch is None or request.is_watch == watch)
             )
 
-        fault = Fault(fits, status, message, times)
+        fault = Fault(fits, status, message, times, page)
         self.faults.append(fault)
         return fault
 
@@ -222,6 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.kubernetes.fault_for(request)
         if fault is not None and fault.status is None:
             self.close_connection = True
+            return
+        if fault is not None and fault.page is not None:
+            assert fault.status is not None
+            self._answer_page(fault.status, fault.page)
             return
         if fault is not None:
             assert fault.status is not None
@@ -337,7 +344,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def _answer(self, body: Any, *, status: int = 200) -> None:
-        data = json.dumps(body).encode()
+        self._answer_page(status, json.dumps(body))
+
+    def _answer_page(self, status: int, page: str) -> None:
+        data = page.encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

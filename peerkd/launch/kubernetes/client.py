@@ -57,7 +57,10 @@ _ANSWER_SECONDS: Final = 30.0
 _STATUS_GONE: Final = 410
 _STATUS_NOT_FOUND: Final = 404
 _STATUS_CONFLICT: Final = 409
-_STATUSES_THAT_PASS: Final = frozenset({408, 429, 500, 502, 503, 504})
+_REASON_NOT_FOUND: Final = "NotFound"
+_STATUSES_THAT_PASS: Final = frozenset({408, 425, 429})
+"""Besides all from 500 on."""
+
 _CONTENT_TYPES: Final = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -102,14 +105,26 @@ class Cluster:
         """
         return self._json("POST", self._path(resource), body=body)
 
-    def get(self, resource: Resource, name: str) -> dict[str, Any] | None:
-        """Return an object, or None if there is none of that name."""
+    def get(self, resource: Resource, name: str, *, is_certain: bool = False) -> dict[str, Any] | None:
+        """Return an object, or None if there is none of that name.
+
+        Args:
+            resource: Its kind.
+            name: Its name.
+            is_certain: Take only the API's own word for it. An API server that has just started answers 404 for all
+                custom resources until it knows their kinds, and so does a proxy with nothing behind it.
+
+        Raises:
+            ClusterUnavailableError: If the API cannot be reached, or, to be certain, if the answer is 404 otherwise.
+        """
         try:
             return self._json("GET", self._path(resource, name))
         except ClusterRefusedError as error:
-            if error.status == _STATUS_NOT_FOUND:
-                return None
-            raise
+            if error.status != _STATUS_NOT_FOUND:
+                raise
+            if is_certain and error.reason != _REASON_NOT_FOUND:
+                raise ClusterUnavailableError(str(error)) from error
+            return None
 
     def list(
         self,
@@ -122,7 +137,11 @@ class Cluster:
     ) -> dict[str, Any]:
         """Return a list as the API gives it: ``items``, and ``metadata.resourceVersion`` to watch from."""
         query = _selectors(labels, fields) + ([("limit", str(limit))] if limit else [])
-        return self._json("GET", self._path(resource, all_namespaces=all_namespaces), query=query)
+        path = self._path(resource, all_namespaces=all_namespaces)
+        answer = self._json("GET", path, query=query)
+        if not isinstance(answer.get("items") or [], Sequence) or "items" not in answer:
+            raise ClusterUnavailableError(f"The cluster's API must answer {path} with a list, got {str(answer)[:80]}.")
+        return {**answer, "items": answer["items"] or []}
 
     def watch(
         self,
@@ -321,6 +340,19 @@ class Cluster:
         return ClusterUnavailableError(f"The cluster's API at {self.address} cannot be reached: {reason.rstrip('.')}.")
 
 
+def version_of(seen: Mapping[str, Any]) -> str:
+    """Return the version of an object or a list, from which it can be watched.
+
+    Raises:
+        ClusterUnavailableError: If it has none: then it comes from a proxy, and not from the API.
+    """
+    metadata = seen.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if version is None:
+        raise ClusterUnavailableError(f"The cluster's API must tell a resourceVersion, got {str(seen)[:80]}.")
+    return str(version)
+
+
 def connect(*, namespace: str | None = None) -> Cluster:
     """Return the cluster that this process runs in, else the kubeconfig's. Nothing is asked of it yet.
 
@@ -362,7 +394,9 @@ def _decode(data: bytes | str, path: str) -> dict[str, Any]:
         decoded = json.loads(data) if data else {}
     except ValueError as error:
         raise ClusterUnavailableError(f"The cluster's API must answer {path} with JSON, got {data[:80]!r}.") from error
-    return decoded if isinstance(decoded, dict) else {"items": decoded}
+    if not isinstance(decoded, dict):
+        raise ClusterUnavailableError(f"The cluster's API must answer {path} with a JSON object, got {data[:80]!r}.")
+    return decoded
 
 
 def _status_of(answer: bytes) -> dict[str, Any]:
@@ -375,7 +409,7 @@ def _status_of(answer: bytes) -> dict[str, Any]:
 
 def _error_of(told: Mapping[str, Any], *, status: int, action: str) -> ClusterRefusedError | ClusterUnavailableError:
     reason, message = told.get("reason") or "", (told.get("message") or "no reason given").rstrip(".")
-    if status in _STATUSES_THAT_PASS:
+    if status in _STATUSES_THAT_PASS or status >= 500:
         return ClusterUnavailableError(f"The cluster's API could not {action}: {message} (status {status}).")
     return ClusterRefusedError(
         f"The cluster refused to {action}: {message} (status {status}).", status=status, reason=reason

@@ -15,7 +15,13 @@ class History:
     Times are sums of seconds between two calls of ``note``, so that no clocks of two machines are compared.
     """
 
-    def __init__(self, *, num_out_of_memory: Mapping[int, int] | None = None, running_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        num_out_of_memory: Mapping[int, int] | None = None,
+        num_disruptions: Mapping[int, int] | None = None,
+        running_seconds: float = 0.0,
+    ) -> None:
         self.running_seconds = running_seconds
         """With at least one worker at work."""
 
@@ -32,6 +38,7 @@ class History:
         self.num_out_of_memory: Counter[int] = Counter(num_out_of_memory or {})
         """By worker, over all attempts of the order."""
 
+        self._num_earlier_disruptions: Counter[int] = Counter(num_disruptions or {})
         self._pods: dict[str, Pod] = {}
         self._era: dict[str, int] = {}
         self._num_suspensions = 0
@@ -45,8 +52,17 @@ class History:
         return {names.worker_of(pod): pod for pod in self._pods.values()}
 
     def num_failures(self, worker: int) -> int:
-        """Return how often a worker ended without success, whoever is to blame, except for what a queue took back."""
-        return sum(ending.worker == worker for ending in self.endings)
+        """Return how often a worker of this job failed: its pod was there until it ended without success."""
+        return sum(ending.worker == worker and not ending.is_disruption for ending in self.endings)
+
+    @property
+    def num_disruptions(self) -> Counter[int]:
+        """How often the cluster took a worker's pod away, by worker, over all attempts of the order.
+
+        What a queue took back is not counted, since the queue gives it back.
+        """
+        here = Counter(ending.worker for ending in self.endings if ending.is_disruption)
+        return self._num_earlier_disruptions + here
 
     def replace_pods(self, pods: Iterable[Pod]) -> None:
         """Take a whole list: what is missing in it is gone."""

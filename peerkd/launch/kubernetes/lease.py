@@ -51,8 +51,9 @@ class Lease:
             # With its uid in the patch, a later job of this name is not touched.
             metadata = {"uid": self._uid, "annotations": annotations}
             try:
-                if self._cluster.patch(PYTORCHJOBS, self._job, {"metadata": metadata}) is None:
-                    return
+                # A job that is not found is tried again: an API server that has just started finds none for a moment,
+                # and a lease that ends would have a job at work deleted.
+                self._cluster.patch(PYTORCHJOBS, self._job, {"metadata": metadata})
                 pause_seconds = self._pause_seconds
             except ClusterRefusedError as error:
                 if error.status == 409:

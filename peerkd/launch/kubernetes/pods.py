@@ -1,6 +1,7 @@
 """What a worker's pod says: how it ended, and what keeps it from starting. Pure functions of mappings."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,6 +14,27 @@ Pod = Mapping[str, Any]
 
 FIRST_RETRYABLE_EXIT_CODE: Final = 128
 """From here the operator makes a pod anew; below, its job has failed."""
+
+_TAKEN_AWAY: Final = frozenset(
+    {
+        "Evicted",
+        "Preempting",
+        "Preempted",
+        "NodeLost",
+        "NodeShutdown",
+        "Shutdown",
+        "Terminated",
+        "NodeAffinity",
+        "UnexpectedAdmissionError",
+    }
+)
+"""Reasons of a pod that the cluster has ended or refused on its node, besides those that begin with ``OutOf``."""
+
+_OWN_LIMIT: Final = re.compile(r"exceed(s|ed) (the limit|the total limit|its local ephemeral storage limit)")
+"""In the message of an eviction that the pod has brought about itself, by more on its disks than it may have."""
+
+_EXIT_CODES_OF_A_DELETION: Final = (None, 137, 143)
+"""Of a worker whose pod is deleted: it leaves at SIGTERM, or is killed when its grace is over, or with its node."""
 
 _CANNOT_START: Final = frozenset(
     {
@@ -49,10 +71,16 @@ class Ending:
     was_deleted: bool
     """Somebody deleted it while it was at work."""
 
+    is_disruption: bool
+    """The cluster took the pod away, by an eviction, a preemption, a deletion or the loss of its node: the worker has
+    not failed."""
+
     @property
     def may_pass(self) -> bool:
         """Whether the same worker, started again, may succeed."""
-        return self.exit_code is None or self.exit_code >= FIRST_RETRYABLE_EXIT_CODE or self.reason == "Evicted"
+        if self.is_disruption or self.exit_code is None or self.reason == "Evicted":
+            return True
+        return self.exit_code >= FIRST_RETRYABLE_EXIT_CODE
 
     @property
     def is_out_of_memory(self) -> bool:
@@ -119,6 +147,15 @@ def ending_of(pod: Pod, *, is_gone: bool = False) -> Ending | None:
     if terminated.get("reason") == "OOMKilled" or is_out_of_memory:
         reason = "OOMKilled"
     message = last_word or status.get("message") or disruption.get("message") or ""
+    is_disruption = (
+        reason != "OOMKilled"
+        and not _OWN_LIMIT.search(status.get("message") or "")
+        and (
+            bool(disruption)
+            or _is_of_the_cluster(status.get("reason") or "")
+            or (was_deleted and terminated.get("exitCode") in _EXIT_CODES_OF_A_DELETION)
+        )
+    )
     return Ending(
         worker=names.worker_of(pod),
         uid=uid_of(pod),
@@ -127,6 +164,7 @@ def ending_of(pod: Pod, *, is_gone: bool = False) -> Ending | None:
         message=message.strip(),
         at=terminated.get("finishedAt") or "",
         was_deleted=was_deleted,
+        is_disruption=is_disruption,
     )
 
 
@@ -155,6 +193,10 @@ def hindrance_of(pod: Pod, events: Iterable[Mapping[str, Any]] = ()) -> Hindranc
         if of_this_pod and event.get("reason") == "FailedMount" and "not found" in message:
             return Hindrance("start", _joined("FailedMount", message))
     return None
+
+
+def _is_of_the_cluster(reason: str) -> bool:
+    return reason in _TAKEN_AWAY or reason.startswith("OutOf")
 
 
 def _phase(pod: Pod) -> str:

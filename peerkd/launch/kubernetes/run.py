@@ -21,10 +21,13 @@ from peerkd.launch.kubernetes.stopping import StopSwitch
 from peerkd.launch.kubernetes.verdict import State, Verdict
 from peerkd.launch.kubernetes.waiting import Wait
 from peerkd.launch.order import JobAccount, StageOrder
-from peerkd.launch.patience import Patience
+from peerkd.launch.patience import UNKNOWN_CLIENT, Patience
 from peerkd.metrics.summary import Summary, push_summary
 
 _GIVE_UP_SECONDS: Final = 30.0
+_NOT_FOUND: Final = 404
+_FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
+"""An API server that has just started knows neither its users nor the kinds of custom resources for a moment."""
 
 
 class PyTorchJobs:
@@ -94,7 +97,9 @@ class PyTorchJobs:
         switch: StopSwitch,
     ) -> None:
         num_out_of_memory: dict[int, int] = {}
-        for num_left in range(self._cluster.max_retries, -1, -1):
+        num_disruptions: dict[int, int] = {}
+        num_left = self._cluster.max_retries
+        while True:
             wait = Wait(
                 connection,
                 maker.make(),
@@ -103,19 +108,26 @@ class PyTorchJobs:
                 printer=printer,
                 patience=lambda: self._patience(has_answered=True),
                 num_out_of_memory=num_out_of_memory,
+                num_disruptions=num_disruptions,
             )
             verdict = wait.until_end()
             accounts.append(self._account(wait))
             num_out_of_memory = dict(wait.history.num_out_of_memory)
+            num_disruptions = dict(wait.history.num_disruptions)
             if verdict.state is State.SUCCEEDED:
                 switch.unguard()
                 return
+            if verdict.state is State.FAILED_ONCE and verdict.ending and verdict.ending.is_disruption:
+                # Bounded by max_disruptions, which is counted over all attempts.
+                printer.say(order.stage, f"{verdict.text}, taken away by the cluster; the job is made anew")
+                maker.remove(wait.last_seen)
+                continue
             if verdict.state is State.FAILED_ONCE and num_left:
                 printer.say(order.stage, f"{verdict.text}; the job is made anew ({num_left} more times at most)")
+                num_left -= 1
                 maker.remove(wait.last_seen)
                 continue
             self._raise(order, verdict, wait, connection=connection, printer=printer, switch=switch)
-        raise AssertionError("the last attempt returns or raises")
 
     def _raise(
         self,
@@ -144,7 +156,6 @@ class PyTorchJobs:
     def _account(self, wait: Wait) -> JobAccount:
         job = wait.last_seen
         start, end = started_at(job), ended_at(job) or datetime.now(UTC)
-        num_failures = sum(wait.history.num_failures(worker) for worker in range(self._cluster.num_workers))
         seconds = (end - start).total_seconds() if start else 0.0
         return JobAccount(
             name=name_of(job),
@@ -154,7 +165,7 @@ class PyTorchJobs:
             gpus_per_worker=self._cluster.gpus_per_worker,
             queue_seconds=max(0.0, ((start or end) - made_at(job)).total_seconds()),
             # The end of a job that failed was not made good by another pod.
-            num_restarts=max(0, num_failures - has_failed(job)),
+            num_restarts=max(0, len(wait.history.endings) - has_failed(job)),
         )
 
     def _push_summary(self, order: StageOrder, accounts: Sequence[JobAccount], *, succeeded: bool) -> None:
@@ -175,4 +186,4 @@ class PyTorchJobs:
         )
 
     def _patience(self, *, has_answered: bool = False) -> Patience:
-        return Patience(self._cluster.patience_seconds, has_answered=has_answered)
+        return Patience(self._cluster.patience_seconds, has_answered=has_answered, forgiven=_FORGIVEN)

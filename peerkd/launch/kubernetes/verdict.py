@@ -105,13 +105,18 @@ def _failure(job: Job, history: History, cluster: ClusterConfig) -> Verdict | No
                 "included); raise memory_per_worker"
             )
             return Verdict(State.FAILED, text, _last_of(history, worker))
+    for worker, number in sorted(history.num_disruptions.items()):
+        last = _last_of(history, worker)
+        if number > cluster.max_disruptions and last is not None:
+            text = f"the cluster took worker {worker} away {number} times (max_disruptions is "
+            return Verdict(State.FAILED, f"{text}{cluster.max_disruptions}), the last time with {last.told()}", last)
     # A worker that failed for good fails the job, as soon as the operator looks; until then its pods would be deleted
     # together with what they could tell.
     if has_failed(job) or history.hindered_seconds.get("end", 0.0) >= cluster.start_seconds:
         return _ended(job, history, cluster)
     for worker in sorted({ending.worker for ending in history.endings}):
         if history.num_failures(worker) > cluster.max_restarts:
-            last = _last_of(history, worker)
+            last = _last_of(history, worker, is_disruption=False)
             assert last is not None
             text = f"worker {worker} ended {history.num_failures(worker)} times without success (max_restarts is "
             return Verdict(State.FAILED, f"{text}{cluster.max_restarts}), the last time with {last.told()}", last)
@@ -190,5 +195,6 @@ def _progress(history: History, cluster: ClusterConfig) -> Verdict:
     return Verdict(State.STARTING, f"{num_there} of {cluster.num_workers} workers running", topic="starting")
 
 
-def _last_of(history: History, worker: int) -> Ending | None:
-    return next((ending for ending in reversed(history.endings) if ending.worker == worker), None)
+def _last_of(history: History, worker: int, *, is_disruption: bool | None = None) -> Ending | None:
+    of_worker = (ending for ending in reversed(history.endings) if ending.worker == worker)
+    return next((ending for ending in of_worker if is_disruption in (None, ending.is_disruption)), None)

@@ -40,6 +40,7 @@ class Wait:
         printer: Printer,
         patience: Callable[[], Patience],
         num_out_of_memory: Mapping[int, int] | None = None,
+        num_disruptions: Mapping[int, int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection, self._cluster, self._stage, self._printer = connection, cluster, stage, printer
@@ -49,7 +50,9 @@ class Wait:
 
         since = running_since(job)
         earlier = max(0.0, (datetime.now(UTC) - since).total_seconds()) if since else 0.0
-        self.history = History(num_out_of_memory=num_out_of_memory, running_seconds=earlier)
+        self.history = History(
+            num_out_of_memory=num_out_of_memory, num_disruptions=num_disruptions, running_seconds=earlier
+        )
         self._events: Sequence[Mapping[str, Any]] = ()
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._last_seen: Job = job

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
-from peerkd.launch.kubernetes.client import Cluster, Resource
+from peerkd.launch.kubernetes.client import Cluster, Resource, version_of
 from peerkd.launch.patience import Patience
 
 _STATUS_GONE: Final = 410
@@ -85,8 +85,9 @@ class Watcher:
 
     def _list(self) -> None:
         answer = self._cluster.list(self._resource, labels=self._labels, fields=self._fields)
-        self._say(News(self._resource, "LIST", items=tuple(answer.get("items") or ())))
-        self._version = str(answer["metadata"]["resourceVersion"])
+        version = version_of(answer)
+        self._say(News(self._resource, "LIST", items=tuple(answer["items"])))
+        self._version = version
 
     def _watch(self) -> None:
         assert self._version is not None
@@ -99,10 +100,11 @@ class Watcher:
         ):
             if self._is_stopped.is_set():
                 return
+            version = version_of(seen)
             self._patience.succeeded()
             if kind != "BOOKMARK":
                 self._say(News(self._resource, "CHANGE", items=(seen,), change=kind))
-            self._version = str(seen["metadata"]["resourceVersion"])
+            self._version = version
 
     def _say(self, news: News) -> None:
         if not self._is_stopped.is_set():

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.client import WORKFLOWS, Cluster
+from peerkd.launch.kubernetes.client import WORKFLOWS, Cluster, version_of
 from peerkd.launch.kubernetes.jobs import uid_of
 
 _UNFINISHED: Final = {"workflows.argoproj.io/completed!": "true"}
@@ -56,7 +56,7 @@ class Workflows:
             changes = self._cluster.watch(
                 WORKFLOWS,
                 labels=_UNFINISHED,
-                resource_version=listed["metadata"]["resourceVersion"],
+                resource_version=version_of(listed),
                 timeout_seconds=_WATCH_SECONDS,
             )
             for kind, workflow in changes:
@@ -79,7 +79,7 @@ class Workflows:
 
     def why_over(self, owner: Owner) -> str:
         """Ask for the Workflow itself, and return why nobody works for it any more; empty if that is not so."""
-        workflow = self._cluster.get(WORKFLOWS, owner.name)
+        workflow = self._cluster.get(WORKFLOWS, owner.name, is_certain=True)
         if workflow is None or (owner.uid and uid_of(workflow) != owner.uid):
             return f"its Workflow {owner.name} is gone"
         ended = why_ended(workflow)

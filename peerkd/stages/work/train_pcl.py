@@ -6,6 +6,7 @@ that was lost joins again when it comes back; until then the others wait, and go
 """
 
 import tempfile
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +31,12 @@ from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs, run_name
 from peerkd.training.orders import NEWS_PREFIX, RunOrder
 from peerkd.training.workers import run_in_workers
 
-_MAX_ATTEMPTS: Final = 5
-"""At one run, when a worker is lost each time: then it is the run."""
+_MAX_ATTEMPTS: Final = 20
+"""Of one run in a row without an epoch done. Whether a lost worker had failed or was evicted is not known here: the
+launcher counts both, each by its own bound."""
+
+_MIN_SECONDS_OF_WORK: Final = 60.0
+"""An attempt that lasted so long did some work."""
 
 News = RunEpochDone | RunDone
 
@@ -153,12 +158,15 @@ def _lead(inputs: RunInputs, sharing: Sharing, meeting: Meeting | None) -> Itera
         # Never none at the moment: nobody else takes runs.
         assert task is not None
         held, run = task
-        for attempt in range(1, _MAX_ATTEMPTS + 1):
+        num_failures = 0
+        while True:
             try:
                 for news in _run_together(RunOrder.of(inputs, run), meeting):
+                    num_failures = 0
                     yield held, news
             except WorkerDiedError:
-                if meeting is None or attempt == _MAX_ATTEMPTS:
+                num_failures += 1
+                if meeting is None or num_failures == _MAX_ATTEMPTS:
                     raise
                 say(NAME, f"a worker was lost in {run_name(run)}; going on when it is back")
             else:
@@ -171,11 +179,12 @@ def _follow(inputs: RunInputs, meeting: Meeting, store: ArtifactStore, artifact:
     # The first worker tells of the progress of all: this one is never stalled by itself.
     recorder.waiting(True)
     while wait_for_host(meeting, is_over=lambda: store.find(artifact) is not None):
+        began = time.monotonic()
         try:
             for _ in _run_together(RunOrder.of(inputs, None), meeting):
                 pass
         except WorkerDiedError:
-            num_failures += 1
+            num_failures = 1 if time.monotonic() - began >= _MIN_SECONDS_OF_WORK else num_failures + 1
             if num_failures == _MAX_ATTEMPTS:
                 raise
             say(NAME, "another worker was lost; going on when it is back")

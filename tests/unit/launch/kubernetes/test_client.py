@@ -192,3 +192,14 @@ def test_a_separate_client_shares_no_connections(connection: Cluster, kubernetes
     assert other._pool is not connection._pool
     assert (other.namespace, other.get(PODS, "x")) == (NAMESPACE, None)
     eventually(lambda: kubernetes.requests)
+
+
+@pytest.mark.parametrize("page", ["404 page not found", '{"kind": "Status", "code": 404, "message": "no kind"}'])
+def test_only_the_apis_own_word_for_an_absent_object_is_certain(
+    connection: Cluster, kubernetes: FakeKubernetes, page: str
+) -> None:
+    assert connection.get(PYTORCHJOBS, "job", is_certain=True) is None
+    kubernetes.fail(404, path="/pytorchjobs/job", page=page, times=2)
+    assert connection.get(PYTORCHJOBS, "job") is None
+    with pytest.raises(ClusterUnavailableError):
+        connection.get(PYTORCHJOBS, "job", is_certain=True)

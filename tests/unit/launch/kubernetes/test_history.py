@@ -25,18 +25,19 @@ def test_a_list_tells_of_pods_that_are_gone() -> None:
     history = History()
     history.replace_pods([pod(0, running(), uid="a"), pod(1, running(), uid="b")])
     history.replace_pods([pod(0, running(), uid="c"), pod(1, running(), uid="b")])
-    assert history.num_failures(0) == 1
+    assert history.num_disruptions == {0: 1}
     assert history.pods[0]["metadata"]["uid"] == "c"
 
 
-def test_a_pod_deleted_by_hand_counts_once_its_successor_is_there() -> None:
-    history = History()
+def test_a_pod_deleted_by_hand_was_taken_away_once_its_successor_is_there() -> None:
+    history = History(num_disruptions={0: 4, 1: 2})
     history.note(RUNNING_JOB, now_seconds=0)
     history.change_pod("ADDED", pod(0, running(), uid="a"))
     history.change_pod("DELETED", pod(0, running(), uid="a"))
-    assert history.num_failures(0) == 0
+    assert history.num_disruptions == {0: 4, 1: 2}
     history.change_pod("ADDED", pod(0, waiting("ContainerCreating"), uid="b"))
-    assert history.num_failures(0) == 1
+    assert history.num_disruptions == {0: 5, 1: 2}
+    assert history.num_failures(0) == 0
 
 
 def test_pods_that_a_queue_took_back_have_not_failed() -> None:
@@ -48,7 +49,7 @@ def test_pods_that_a_queue_took_back_have_not_failed() -> None:
     history.note(SUSPENDED_JOB, now_seconds=1)
     history.note(RUNNING_JOB, now_seconds=2)
     history.change_pod("ADDED", pod(0, running(), uid="b"))
-    assert history.num_failures(0) == 0
+    assert (history.num_failures(0), history.num_disruptions) == (0, {})
 
 
 def test_only_time_with_a_worker_at_work_is_running_time() -> None:

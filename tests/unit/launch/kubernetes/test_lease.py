@@ -39,11 +39,14 @@ def test_it_is_renewed_as_soon_as_the_api_is_back(connection: Cluster, kubernete
     assert fault.num_left == 0
 
 
-def test_a_job_that_is_gone_is_not_asked_for_again(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
-    kubernetes.store.remove("pytorchjobs", NAMESPACE, "job")
-    with lease(connection, uid) as kept:
-        kept._keep()
-    assert 1 <= len(kubernetes.asked("PATCH")) <= 2
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_an_answer_that_passes_does_not_end_it(
+    connection: Cluster, kubernetes: FakeKubernetes, uid: str, status: int
+) -> None:
+    fault = kubernetes.fail(status, method="PATCH", times=3)
+    with lease(connection, uid):
+        eventually(lambda: value(kubernetes) != "")
+    assert fault.num_left == 0
 
 
 def test_a_later_job_of_the_name_is_not_touched(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:

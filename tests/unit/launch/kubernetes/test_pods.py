@@ -6,6 +6,13 @@ from peerkd.launch.kubernetes.pods import ending_of, has_log, hindrance_of, is_o
 from tests.unit.launch.kubernetes.objects import ended, event, pod, running, unschedulable, waiting
 
 EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
+# As the kubelet writes them.
+OWN_LIMITS = (
+    'Usage of EmptyDir volume "tmp" exceeds the limit "1Gi". ',
+    "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ",
+    'Container pytorch exceeded its local ephemeral storage limit "1Gi". ',
+)
+DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 DISRUPTED = {
     **ended(143),
     "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "m"}],
@@ -33,6 +40,64 @@ def test_an_ending_has_its_code_its_reason_and_whether_it_may_pass(
     ending = ending_of(pod(1, status))
     assert ending is not None
     assert (ending.worker, ending.exit_code, ending.told(), ending.may_pass) == (1, exit_code, told, may_pass)
+
+
+def disrupted(reason: str, exit_code: int = 143, **more: Any) -> dict[str, Any]:
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "m"}
+    return {**ended(exit_code), "conditions": [condition], **more}
+
+
+@pytest.mark.parametrize(
+    ("status", "metadata", "is_disruption"),
+    [
+        *(
+            (disrupted(reason, exit_code), {}, True)
+            for exit_code in (1, 137, 143)
+            for reason in (
+                "PreemptionByScheduler",
+                "DeletionByTaintManager",
+                "EvictionByEvictionAPI",
+                "DeletionByPodGC",
+                "TerminationByKubelet",
+            )
+        ),
+        *(
+            ({"phase": "Failed", "reason": reason, "message": "m"}, {}, True)
+            for reason in (
+                "Evicted",
+                "Preempting",
+                "NodeLost",
+                "NodeShutdown",
+                "Terminated",
+                "OutOfcpu",
+                "NodeAffinity",
+            )
+        ),
+        ({**EVICTED, "message": "The node was low on resource: memory."}, {}, True),
+        # Deleted by a person, or by whoever drains the node.
+        (running(), DELETED, True),
+        (ended(143), DELETED, True),
+        (ended(137), DELETED, True),
+        # What a worker brings about itself counts.
+        *(({**EVICTED, "message": message}, {}, False) for message in OWN_LIMITS),
+        (disrupted("TerminationByKubelet", message=OWN_LIMITS[0]), {}, False),
+        ({**disrupted("EvictionByEvictionAPI"), **ended(137, reason="OOMKilled")}, {}, False),
+        (ended(137, reason="OOMKilled"), DELETED, False),
+        (ended(138), DELETED, False),
+        (ended(1), DELETED, False),
+        (ended(143), {}, False),
+        (ended(138), {}, False),
+        ({"phase": "Failed"}, {}, False),
+        ({**ended(138), "conditions": [{"type": "DisruptionTarget", "status": "False", "reason": "x"}]}, {}, False),
+    ],
+)
+def test_what_the_cluster_takes_away_has_not_failed(
+    status: dict[str, Any], metadata: dict[str, str], is_disruption: bool
+) -> None:
+    ending = ending_of(pod(0, status, **metadata), is_gone=bool(metadata))
+    assert ending is not None
+    assert ending.is_disruption is is_disruption
+    assert ending.may_pass or not is_disruption
 
 
 def test_a_container_that_was_killed_for_memory_is_out_of_memory_whatever_the_pod_says() -> None:

@@ -43,7 +43,8 @@ class Memory:
                 raise change
             yield change
 
-    def get(self, resource: Resource, name: str) -> dict[str, Any] | None:
+    def get(self, resource: Resource, name: str, *, is_certain: bool = False) -> dict[str, Any] | None:
+        assert is_certain, "a job is deleted on the word of an answer that may not be the API's"
         self._may("get", resource)
         self.num_gets += 1
         return self.things[resource].get(name)

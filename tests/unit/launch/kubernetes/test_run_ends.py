@@ -93,6 +93,52 @@ def test_an_evicted_worker_is_waited_for(launch: StartLaunch, operator: Operator
     assert len(started.result()) == 1
 
 
+@pytest.mark.parametrize("how", ["by the kubelet", "by the API", "with its node"])
+def test_a_worker_evicted_five_times_ends_well(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, how: str
+) -> None:
+    started = launch(num_workers=2, max_restarts=0)
+    operator.start(2)
+    for number in range(5):
+        eventually(lambda num=number: len(kubernetes.asked("GET", "/log")) >= 2 + num)
+        if how == "by the kubelet":
+            operator.evict_pod(0)
+        elif how == "by the API":
+            operator.disrupt_pod(0, "EvictionByEvictionAPI")
+        operator.remake_pod(0)
+    operator.succeed(2)
+    (account,) = started.result()
+    assert account.num_restarts == 5
+
+
+def test_a_job_that_failed_by_evictions_is_made_anew_and_not_counted(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch(max_retries=0)
+    for number in (1, 2, 3):
+        eventually(lambda num=number: len(kubernetes.asked("POST", "pytorchjobs")) == num and jobs(kubernetes))
+        operator.start()
+        if number < 3:
+            # A worker that leaves with a code below 128 when it is told to stop fails its job.
+            operator.disrupt_pod(0, "PreemptionByScheduler", exit_code=1)
+            operator.fail()
+    operator.succeed()
+    assert len(started.result()) == 3
+
+
+def test_disruptions_are_bounded_over_all_attempts(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch(max_disruptions=2)
+    for number in (1, 2, 3):
+        eventually(lambda num=number: len(kubernetes.asked("POST", "pytorchjobs")) == num and jobs(kubernetes))
+        operator.start()
+        operator.disrupt_pod(0, "PreemptionByScheduler", exit_code=1)
+        operator.fail()
+    with pytest.raises(JobFailedError, match=r"took worker 0 away 3 times \(max_disruptions is 2\), the last"):
+        started.result()
+
+
 def test_restarts_of_a_worker_are_bounded(launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes) -> None:
     started = launch(max_restarts=2)
     operator.start()

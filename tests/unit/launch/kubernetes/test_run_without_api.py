@@ -23,13 +23,28 @@ def test_a_past_that_is_forgotten_is_listed_anew(
     started.result()
 
 
-@pytest.mark.parametrize("status", [None, 500, 503, 504, 429])
+@pytest.mark.parametrize("status", [None, 408, 425, 429, 500, 501, 503, 504, 520])
 def test_a_blip_is_survived(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, status: int | None
 ) -> None:
     fault = kubernetes.fail(status, times=6)
     started = launch()
     operator.start()
+    eventually(lambda: fault.num_left == 0)
+    operator.succeed()
+    started.result()
+
+
+@pytest.mark.parametrize("page", ["<html>Log in</html>", "[]", '{"status": "ok"}', '{"items": 1}', '{"items": []}', ""])
+def test_an_answer_that_is_not_the_apis_is_waited_out(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, page: str
+) -> None:
+    started = launch()
+    operator.start()
+    eventually(lambda: [each for each in kubernetes.asked("GET", "pytorchjobs") if each.is_watch])
+    fault = kubernetes.fail(200, method="GET", path="/pytorchjobs", page=page, times=3)
+    kubernetes.store.forget_the_past()
+    kubernetes.cut_streams()
     eventually(lambda: fault.num_left == 0)
     operator.succeed()
     started.result()
@@ -100,13 +115,14 @@ def test_a_refusal_is_told_at_once(launch: StartLaunch, kubernetes: FakeKubernet
     assert raised.value.status == 403
 
 
+@pytest.mark.parametrize("status", [302, 401, 403, 404])
 def test_a_server_that_has_just_started_and_knows_nobody_yet_is_forgiven(
-    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, status: int
 ) -> None:
     started = launch()
     operator.start()
     eventually(lambda: [each for each in kubernetes.asked("GET", "pytorchjobs") if each.is_watch])
-    fault = kubernetes.fail(403, method="GET", times=3)
+    fault = kubernetes.fail(status, method="GET", times=3)
     kubernetes.cut_streams()
     eventually(lambda: fault.num_left == 0)
     operator.succeed()

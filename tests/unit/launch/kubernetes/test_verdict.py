@@ -122,6 +122,34 @@ def test_restarts_are_bounded(num_failures: int, state: State) -> None:
         assert verdict.ending.message == "The store is away."
 
 
+@pytest.mark.parametrize(("num_evictions", "state"), [(4, State.RUNNING), (20, State.RUNNING), (21, State.FAILED)])
+def test_evictions_are_no_failures_and_bounded_by_a_number_of_their_own(num_evictions: int, state: State) -> None:
+    history = History(num_disruptions={1: 1})
+    evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    for number in range(num_evictions - 1):
+        history.change_pod("ADDED", pod(1, evicted, uid=f"old-{number}"))
+        history.change_pod("DELETED", pod(1, evicted, uid=f"old-{number}"))
+    settings = {"max_restarts": 0, "max_disruptions": 20}
+    verdict = verdict_after(0, job(RUNNING), [pod(0, running()), pod(1, running())], history=history, **settings)
+    assert verdict.state is state
+    if state is State.FAILED:
+        assert verdict.text == (
+            "the cluster took worker 1 away 21 times (max_disruptions is 20), the last time with Evicted"
+        )
+
+
+def test_failures_between_evictions_still_count() -> None:
+    history = History()
+    for number, status in enumerate([ended(138), {"phase": "Failed", "reason": "Evicted"}] * 2):
+        history.change_pod("ADDED", pod(1, status, uid=f"old-{number}"))
+        history.change_pod("DELETED", pod(1, status, uid=f"old-{number}"))
+    verdict = verdict_after(0, job(RUNNING), [pod(0, running()), pod(1, running())], history=history, max_restarts=1)
+    assert verdict.state is State.FAILED
+    assert (
+        verdict.text == "worker 1 ended 2 times without success (max_restarts is 1), the last time with exit code 138"
+    )
+
+
 @pytest.mark.parametrize("seen", [job(RUNNING), job(condition("Failed"))])
 def test_out_of_memory_again_is_the_limits_fault(seen: dict[str, Any]) -> None:
     history = History(num_out_of_memory={0: 1, 1: 1})
