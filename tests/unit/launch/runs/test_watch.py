@@ -4,12 +4,12 @@ import re
 from typing import Any
 
 import pytest
-from tests.unit.launch.runs.conftest import Time
 
 from peerkd.launch.runs.api import Token
 from peerkd.launch.runs.server import PipelineServer
 from peerkd.launch.runs.watch import CANCELED, FAILED, SUCCEEDED, UNFINISHED, UNWATCHED, Ending, watch
 from tests.kfp_server import ANSWERS, CUT, LOGIN_PAGE, RUN_ID, PipelineApi, recorded
+from tests.unit.launch.runs.conftest import Time
 
 RUNNING, DONE = {"state": "RUNNING"}, {"state": "SUCCEEDED"}
 
