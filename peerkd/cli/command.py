@@ -18,15 +18,21 @@ class StrictCommand(TyperCommand):
         """Parse the arguments of a command line.
 
         Raises:
-            ValueError: If an option that takes one value is given twice, or is empty and has another default.
+            ValueError: If an option that takes one value is given twice, is empty and has another default, or has an
+                option for its value.
         """
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in given:
             name = parameter.opts[0]
             if given.count(parameter) > 1 and not getattr(parameter, "multiple", False):
                 raise ValueError(f"{name} must be given once, got it {given.count(parameter)} times.")
-            if values.get(parameter.name) == "" and parameter.default != "":
+            value = values.get(parameter.name)
+            if value == "" and parameter.default != "":
                 raise ValueError(f"{name} must not be empty.")
+            # What follows an option is its value, whatever it looks like: "--output --dry-run" would make a folder.
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, str) and each.startswith("--"):
+                    raise ValueError(f"{name} must be given a value, got the option {plain(each)}.")
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:

@@ -97,6 +97,8 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
         (["poster"], "Got unexpected extra argument(s) (poster); see 'peerkd run jointkd --help'."),
         (["--set"], "Option '--set' requires an argument."),
         (["--output", ""], "--output must not be empty."),
+        (["--output", "--dry-run"], "--output must be given a value, got the option --dry-run."),
+        (["--set", "--preset", "--set=seed=1"], "--set must be given a value, got the option --preset."),
         (["--store", ""], "--store must not be empty."),
         (["--gpus", "1"], "gpus must be given with the backend kubernetes, got 1 with local: on one machine"),
         (["--cluster", "queue=q"], "cluster must be given with the backend kubernetes, got queue=q with local, which"),
