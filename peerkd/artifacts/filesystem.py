@@ -103,6 +103,10 @@ class FilesystemStore:
             self._leave(lock.fileno(), key)
         return 0 if workspace.exists() else num_files
 
+    def free_bytes(self) -> int | None:
+        """Return what this user may still write on the disk of the folder, or of the place where it will be."""
+        return shutil.disk_usage(_nearest(self._root)).free
+
     @contextmanager
     def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
         """Lend ``<root>/<key>.partial``; see ``ArtifactStore.open_workspace``."""
@@ -292,16 +296,22 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
+def _nearest(path: Path) -> Path:
+    """Return the last part of the way to a file that is there."""
+    nearest = path.absolute()
+    # Not Path.exists, which raises where a folder on the way may not be looked into.
+    while not os.path.exists(nearest):
+        nearest = nearest.parent
+    return nearest
+
+
 def check_writable(root: Path) -> None:
     """Check that artifacts can be written below ``root``, without leaving anything there.
 
     Raises:
         ValueError: If they cannot.
     """
-    nearest = root.absolute()
-    # Not Path.exists, which raises where a folder on the way may not be looked into.
-    while not os.path.exists(nearest):
-        nearest = nearest.parent
+    nearest = _nearest(root)
     if not nearest.is_dir():
         raise ValueError(f"output must be a folder that can be written, got {root}: {nearest} is not a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):

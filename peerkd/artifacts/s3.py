@@ -131,6 +131,10 @@ class S3Store:
         manifest = find_manifest(self._bucket, self._names, key)
         return clear_away(self._bucket, self._names, manifest) if manifest else 0
 
+    def free_bytes(self) -> int | None:
+        """Return None: a bucket has no end that can be asked for."""
+        return None
+
     @contextmanager
     def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
         """Lend a new local folder and what was saved before; see ``ArtifactStore.open_workspace``."""

@@ -141,6 +141,9 @@ class ArtifactStore(Protocol):
             ArtifactCorruptError: If a file is not what the manifest says.
         """
 
+    def free_bytes(self) -> int | None:
+        """Return how much more can be written; None where nobody knows."""
+
     def open_workspace(self, key: str, *, shared: bool = False) -> AbstractContextManager[Workspace]:
         """Lend a place to make the artifact in. What an attempt that was cut off had saved can be loaded there.
 

@@ -184,6 +184,9 @@ def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ArtifactNotFoundError(f"There is no {kind.noun} at {path}.") from error
     except (pa.ArrowException, OSError) as error:
+        # The disk, and not the file: Arrow's own findings are errors without a number.
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
+            raise
         raise ArtifactCorruptError(f"The {kind.noun} at {path} cannot be read as Parquet: {error}.") from error
 
 

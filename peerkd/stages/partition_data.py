@@ -18,6 +18,8 @@ from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
 from peerkd.stages.division import divide, warnings
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.room import CERTAIN_FRACTION, check_room
+from peerkd.training.forecast import forecast, measure_division
 
 NAME = "partition_data"
 
@@ -38,13 +40,17 @@ def run(
     with stage_edge(NAME):
         check_strategy(strategy, split_overrides(overrides))
         config = resolve(JOINTKD, preset=preset, config_json=config_json, overrides=overrides)
-        manifest = partition(config, open_stage_store(NAME, store))
+        manifest = partition(config, open_stage_store(NAME, store), strategy=strategy)
         references.write(partition_path, manifest)
     return config.to_json()
 
 
-def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
-    """Publish the data set and the partition of an experiment, unless they are there."""
+def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep") -> Manifest:
+    """Publish the data set and the partition of an experiment, unless they are there.
+
+    Raises:
+        ValueError: If the experiment cannot be done on its data set, or the store has no room for what it will write.
+    """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     say_remarks(NAME, source.dataset)
     # Checked and divided before anything is written: an experiment that cannot be must leave nothing behind.
@@ -52,6 +58,8 @@ def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
     too_little = warnings(config, source.dataset, assignment)
     for sentence in too_little:
         say(NAME, f"warning: {sentence}")
+    if not source.published:
+        check_room(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
     dataset = publish_source(source, store)
     key = keys.key(
         NAME,
@@ -77,6 +85,19 @@ def partition(config: ExperimentConfig, store: ArtifactStore) -> Manifest:
         )
     say(NAME, summary)
     return manifest
+
+
+def _bytes_to_write(
+    config: ExperimentConfig, source: ImageDataset | RawDataset, assignment: Assignment, *, strategy: str
+) -> dict[str, float]:
+    """Return the least that a run writes, by what it is."""
+    expected = forecast(config, measure_division(source, assignment))
+    parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
+    if strategy == "sweep":
+        # The records are there twice while the table is made of them.
+        parts["journals of the sweep"] = 2 * CERTAIN_FRACTION * expected.journals_bytes
+        parts["table of trials"] = CERTAIN_FRACTION * expected.table_bytes
+    return parts
 
 
 def _describe(assignment: Assignment, source: ImageDataset | RawDataset) -> dict[str, Any]:

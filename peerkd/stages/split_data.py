@@ -19,7 +19,10 @@ from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
 from peerkd.stages.division import hold_out
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.room import check_room
 from peerkd.training.bounds import batch_bounds, part_of
+from peerkd.training.file_sizes import weights_bytes
+from peerkd.training.forecast import packed_bytes
 
 NAME: Final = "split_data"
 
@@ -44,7 +47,8 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     """Publish the data set and the split of a study, unless they are there.
 
     Raises:
-        ValueError: If an architecture cannot take the images, or the data cannot be split so.
+        ValueError: If an architecture cannot take the images, the data cannot be split so, or the store has no room for
+            what the study will write.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     say_remarks(NAME, source.dataset)
@@ -62,6 +66,8 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     )
     for sentence in too_little:
         say(NAME, f"warning: {sentence}")
+    if not source.published:
+        check_room(store, _bytes_to_write(config, source.dataset))
     dataset = publish_source(source, store)
     key = keys.key(
         NAME,
@@ -98,6 +104,17 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         )
     say(NAME, f"{summary} of {source.dataset.name}")
     return manifest
+
+
+def _bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:
+    """Return the least that a study writes, by what it is: each run leaves one network or more."""
+    shape_CHW, num_classes = source.image_shape, len(source.class_names)
+    return {
+        "data set": 0 if config.data.storage == "streamed" else packed_bytes(len(source.labels_N), shape_CHW),
+        "networks": sum(
+            weights_bytes(run.architecture, image_shape_CHW=shape_CHW, num_classes=num_classes) for run in config.runs
+        ),
+    }
 
 
 def _check_parts(config: PclConfig, *, num_train: int) -> None:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from peerkd.errors import ArtifactCorruptError
+from peerkd.system_errors import plain_error
 from peerkd.training.seals import SEAL, UNSEALED, seal
 
 
@@ -43,6 +44,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
         return load_file(path), metadata
     except SafetensorError as error:
+        failed = plain_error(error)
+        if failed:
+            raise failed from error
         raise ArtifactCorruptError(f"{path} is damaged: {error}.") from error
 
 

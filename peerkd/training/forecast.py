@@ -119,7 +119,7 @@ def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
         num_distillation_samples=num_distilled * config.distill.epochs,
         num_teacher_samples=num_taught * (config.distill.epochs if config.teachers_vary else 1),
         num_evaluation_samples=num_judged_between + (num_trials + num_peers) * num_judged,
-        dataset_bytes=0 if config.data.storage == "streamed" else _packed_bytes(samples),
+        dataset_bytes=0 if config.data.storage == "streamed" else packed_bytes(samples.total, samples.image_shape_CHW),
         weights_bytes=sum(
             num * weights_bytes(name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)
             for name, num in architectures.items()
@@ -183,8 +183,9 @@ def measure_division(dataset: ImageDataset | RawDataset, assignment: Assignment)
     )
 
 
-def _packed_bytes(samples: DividedData) -> int:
-    return samples.total * (math.prod(samples.image_shape_CHW) + _LABEL_BYTES)
+def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int:
+    """Return about how many bytes a packed data set has on disk: a byte a value, and the labels."""
+    return num_samples * (math.prod(image_shape_CHW) + _LABEL_BYTES)
 
 
 def _pair_samples(transfer_set: TransferSet, samples: DividedData, num_peers: int) -> int:
