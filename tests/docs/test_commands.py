@@ -52,7 +52,8 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
         case [".venv/bin/peerkd", "store", *arguments]:
             check_peerkd(["store", *arguments])
         case [".venv/bin/peerkd", "plan", *arguments]:
-            _call([sys.executable, "-m", "peerkd", "plan", *arguments, "--no-measure"])
+            unmeasured = [*(word for word in arguments if word != "--no-measure"), "--no-measure"]
+            _call([sys.executable, "-m", "peerkd", "plan", *unmeasured])
         case [".venv/bin/peerkd", "run", *arguments]:
             _check_run(arguments, pipeline, monkeypatch)
         case [".venv/bin/pytest", *paths]:
