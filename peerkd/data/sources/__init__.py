@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from peerkd.data.dataset import RawDataset
+from peerkd.data.partition.scarcity import listed, plural
 from peerkd.data.partition.split import stratified_sample
 from peerkd.data.sources.cifar import CIFAR10, CIFAR100, read_cifar
 from peerkd.data.sources.decode_pool import ReportProgress
@@ -94,11 +95,20 @@ def limit_samples(
     kept = np.concatenate([kept_train, np.arange(raw.num_train, first_test), first_test + kept_test])
     if len(kept) == len(raw.labels_N):
         return raw
+    lost = np.setdiff1d(raw.labels_N, raw.labels_N[kept])
+    remarks = raw.remarks
+    if lost.size:
+        names = [raw.class_names[k] for k in lost.tolist()]
+        remarks += (
+            f"data.max_train_samples and data.max_test_samples leave no sample of "
+            f"{plural(len(names), 'class', 'classes')}: {listed(names)}",
+        )
     return replace(
         raw,
         images_NCHW=raw.images_NCHW[kept],
         labels_N=raw.labels_N[kept],
         num_train=len(kept_train),
+        remarks=remarks,
         columns={name: column_N[kept] for name, column_N in raw.columns.items()},
     )
 

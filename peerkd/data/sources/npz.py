@@ -66,12 +66,10 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
         tally.add("arrays of no split", f"{name}: {headers[name]}")
     _check_samples(by_split, headers, has_range=pixel_range is not None)
     columns = _column_names(by_split, headers, tally)
-    wanted = [of_split[what] for of_split in by_split.values() for what in ("images", "labels", *columns)]
     images = [of_split["images"] for of_split in by_split.values()]
-    # What becomes of the images; the largest split as it is read, before it is put there; and all the rest.
-    num_bytes = sum(
-        math.prod(headers[name].shape) if name in images else headers[name].num_bytes for name in wanted
-    ) + max(headers[name].num_bytes for name in images)
+    others = [of_split[what] for of_split in by_split.values() for what in ("labels", *columns)]
+    others += [name for name in ("class_names",) if name in headers]
+    num_bytes = _needed_bytes([headers[name] for name in images], [headers[name] for name in others])
     check_memory(num_bytes, what=f"data.path: {printable(str(path))}")
     classes = read_classes(
         {of_split["labels"]: files.read(of_split["labels"]) for of_split in by_split.values()},
@@ -98,6 +96,16 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
         remarks=remarks,
         passed_over=tally.passed_over(),
     )
+
+
+def _needed_bytes(images: Sequence[Header], others: Sequence[Header]) -> int:
+    """Return the memory that it takes to read these arrays.
+
+    That is what becomes of the images, and the largest split of them as it is read, before it is put there. Labels are
+    sorted, so they and whatever else there is count four times.
+    """
+    packed_bytes = sum(math.prod(header.shape) for header in images)
+    return packed_bytes + max(header.num_bytes for header in images) + 4 * sum(header.num_bytes for header in others)
 
 
 def _by_split(names: Sequence[str]) -> dict[str, dict[str, str]]:

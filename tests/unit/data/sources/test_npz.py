@@ -259,7 +259,7 @@ def test_arrays_larger_than_memory_are_refused_with_both_numbers(
 ) -> None:
     path = write(tmp_path, images=np.zeros((6, 64, 64), np.uint8), labels=LABELS)
     monkeypatch.setattr(memory, "available_memory_bytes", lambda: 40_000)
-    with pytest.raises(DataSourceError, match=r"pets\.npz needs 48\.0 KiB of memory .*, and 39\.1 KiB are available"):
+    with pytest.raises(DataSourceError, match=r"pets\.npz needs 48\.2 KiB of memory .*, and 39\.1 KiB are available"):
         read_npz(path)
 
 

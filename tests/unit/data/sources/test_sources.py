@@ -77,6 +77,11 @@ def test_a_limited_data_set_keeps_its_validation_split_whole(raw: RawDataset) ->
     assert len(limited.labels_N) == 46
 
 
+def test_a_class_that_a_limit_leaves_nothing_of_is_told(raw: RawDataset) -> None:
+    limited = limit_samples(raw, max_train_samples=1, max_test_samples=1, rng=np.random.default_rng(0))
+    assert limited.remarks == ("data.max_train_samples and data.max_test_samples leave no sample of 1 class: dog",)
+
+
 @pytest.mark.parametrize("limit", [None, 90, 1000])
 def test_a_limit_that_all_samples_meet_changes_nothing(raw: RawDataset, limit: int | None) -> None:
     limited = limit_samples(raw, max_train_samples=limit, max_test_samples=limit, rng=np.random.default_rng(0))
