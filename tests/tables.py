@@ -29,6 +29,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "seed": 0,
         "num_transfer_samples": 100,
         "epochs": 1,
+        "is_finite": True,
         "test_correct_bits": b"\xf0",
         "seconds": 1.0,
     }
@@ -40,6 +41,12 @@ def record(**changes: Any) -> dict[str, Any]:
         values[f"{split}_positive_flips"] = 0.0
         values[f"{split}_negative_flips"] = 0.0
     return values | changes
+
+
+def diverged(row: dict[str, Any]) -> dict[str, Any]:
+    """The same trial, had it diverged."""
+    lost = [name for name in row if "_accuracy_after" in name or name.endswith(("_flips", "_bits"))]
+    return {**row, **dict.fromkeys(lost), "is_finite": False}
 
 
 def control(**changes: Any) -> dict[str, Any]:
@@ -153,6 +160,7 @@ class Study:
             "seed": 0,
             "num_transfer_samples": 120,
             "epochs": 3,
+            "is_finite": True,
             "seconds": float(self.rng.random()),
         }
         values |= {} if rate is None else {"learning_rate": rate}

@@ -101,8 +101,14 @@ ACCURACY: Final = Metric(
     "peerkd_accuracy_ratio",
     "gauge",
     "ratio",
-    "Share of right predictions, 0 to 1, of the network that was evaluated last.",
+    "Share of right predictions, 0 to 1, of the network that was evaluated last; NaN if its logits are not finite.",
     ("split",),
+)
+DIVERGED: Final = Metric(
+    "peerkd_diverged_total",
+    "counter",
+    "trainings",
+    "Trainings (of a peer, a trial or a run) that this process has done and that did not end in finite numbers.",
 )
 CHECKPOINT: Final = Metric(
     "peerkd_checkpoint_timestamp_seconds",
@@ -181,6 +187,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     SAMPLES,
     LOSS,
     ACCURACY,
+    DIVERGED,
     CHECKPOINT,
     GPU_MEMORY_USED,
     GPU_MEMORY_PEAK,

@@ -49,6 +49,7 @@ class PrometheusRecorder:
         self.set(names.WORKER_WAITING, 0)
         # A counter that begins with its first error would show no increase.
         self.add(names.STORE_ERRORS, 0)
+        self.add(names.DIVERGED, 0)
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
         """Replace the value of a gauge."""

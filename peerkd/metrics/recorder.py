@@ -106,9 +106,14 @@ def losses(parts: Mapping[str, float | None]) -> None:
         _current.set(names.LOSS, math.nan if value is None else value, part=part.removeprefix("loss/"))
 
 
-def accuracy(split: str, share: float) -> None:
-    """Tell the share of right predictions on a split: ``validation`` or ``test``."""
-    _current.set(names.ACCURACY, share, split=split)
+def accuracy(split: str, share: float | None) -> None:
+    """Tell the share of right predictions on a split, ``validation`` or ``test``; ``None``, where none is, is NaN."""
+    _current.set(names.ACCURACY, math.nan if share is None else share, split=split)
+
+
+def diverged() -> None:
+    """Count a training that did not end in finite numbers."""
+    _current.add(names.DIVERGED, 1)
 
 
 def checkpoint_saved() -> None:

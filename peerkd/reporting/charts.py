@@ -85,10 +85,11 @@ def interval_chart_data(
     estimates: Mapping[str, Estimate], *, write: Callable[[float], str] = points, label_width: float = _LABEL_WIDTH
 ) -> IntervalChart:
     """Return the chart of some gains in the given order, zero always on the axis."""
-    reached = [
+    reached = [0.0]
+    reached += [
         bound
         for estimate in estimates.values()
-        for bound in (estimate.value, estimate.low, estimate.high, 0.0)
+        for bound in (estimate.value, estimate.low, estimate.high)
         if not math.isnan(bound)
     ]
     low, high = min(reached), max(reached)

@@ -10,17 +10,19 @@ from peerkd.results.cost import RunCost
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PeerFacts:
-    """One peer before any distillation. Accuracies are fractions from 0 to 1."""
+    """One peer before any distillation. Accuracies are fractions from 0 to 1, None of a peer that diverged."""
 
     architecture: str
     num_parameters: int
     num_train_samples: int
     num_own_validation_samples: int
     num_own_test_samples: int
-    validation_global_accuracy: float
-    validation_own_accuracy: float
-    test_global_accuracy: float
-    test_own_accuracy: float
+    validation_global_accuracy: float | None
+    validation_own_accuracy: float | None
+    test_global_accuracy: float | None
+    test_own_accuracy: float | None
+    is_finite: bool = True
+    """Whether its training did not diverge. An older version did not say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +74,11 @@ class RunFacts:
     def num_peers(self) -> int:
         """The number of peers."""
         return len(self.peers)
+
+    @property
+    def peers_are_finite(self) -> list[bool]:
+        """For each peer, whether its training did not diverge: only then it is student or teacher."""
+        return [peer.is_finite for peer in self.peers]
 
     def __post_init__(self) -> None:
         num_peers, num_classes = self.num_peers, len(self.class_names)

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from peerkd.reporting.facts import RunFacts
-from peerkd.results.arrays import BoolArray, FloatArray
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.correlation import spearman
+from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
 from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs
 from peerkd.results.pairs import Comparison, at, compare
@@ -78,8 +79,14 @@ class Findings:
 
     settings: PairSettings
     choice: Choice
-    single: SingleSetting
-    """The one setting that is best over all pairs on validation."""
+    single: SingleSetting | None
+    """The one setting that is best over all pairs on validation. None: each diverged on some pair."""
+
+    divergence: Divergence
+    """What is in none of all this."""
+
+    num_pairs_without: Mapping[Treatment, int]
+    """By treatment, pairs that took part and have none, since all trainings in question diverged."""
 
     gains: Mapping[Treatment, FloatArray]
     """For each treatment (num_peers, num_peers) gain on test, NaN on the diagonal and where there is none."""
@@ -132,7 +139,7 @@ class Findings:
 
     @property
     def num_pairs(self) -> int:
-        """The number of ordered pairs."""
+        """The number of ordered pairs with a distillation that did not diverge."""
         return self.comparison.chosen.num
 
 
@@ -140,13 +147,18 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
     """Return what the table of trials says about the experiment.
 
     Raises:
-        ValueError: If the table does not hold every pair of the experiment, each with the untuned default.
+        ValueError: If the table does not hold every pair of the peers that did not diverge, each with the untuned
+            default, or if every distillation diverged.
     """
     sweep = facts.config.sweep
     default_learning_rate = facts.config.distill.learning_rate if sweep.learning_rates else None
-    trials = candidates(table, metric=sweep.selection_metric, default_learning_rate=default_learning_rate)
-    if trials.num_peers != facts.num_peers:
-        raise ValueError(f"The table must have the {facts.num_peers} peers of the run, got {trials.num_peers}.")
+    trials = candidates(
+        table,
+        metric=sweep.selection_metric,
+        default_learning_rate=default_learning_rate,
+        is_finite_P=facts.peers_are_finite,
+    )
+    _check(trials, facts)
     default_transfer_set = sweep.resolved_default_transfer_set
     scope = sweep.selection_metric.removesuffix("_accuracy")
 
@@ -155,7 +167,12 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
     choice_within: dict[str, Choice] = {
         name: choose(trials, default_transfer_set=name, transfer_sets=(name,)) for name in sweep.transfer_sets
     }
-    rows = {"chosen": choice.chosen, "single": single.rows, "default": choice.default, "control": choice.control}
+    rows: dict[Treatment, IntArray] = {
+        "chosen": choice.chosen,
+        "single": np.full_like(choice.chosen, NO_ROW) if single is None else single.rows,
+        "default": choice.default,
+        "control": choice.control,
+    }
     gains = {treatment: at(table, f"test_{scope}_gain", rows[treatment]) for treatment in TREATMENTS}
     validation_gain_PP = at(table, f"validation_{scope}_gain", choice.chosen)
     gain_from_data_PP = at(table, f"test_{scope}_gain_from_data", choice.chosen)
@@ -170,6 +187,8 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
         settings=_settings(table, trials, choice),
         choice=choice,
         single=single,
+        divergence=divergence(table, is_finite_P=facts.peers_are_finite),
+        num_pairs_without=_num_pairs_without(trials, rows),
         gains=gains,
         gain_from_data=gain_from_data_PP,
         gain_from_teacher=gain_from_teacher_PP,
@@ -202,6 +221,28 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
             name: over_pairs(spearman, distance_PP, gains["chosen"]) for name, distance_PP in facts.distances.items()
         },
     )
+
+
+def _check(trials: Candidates, facts: RunFacts) -> None:
+    """Refuse a table of other peers, and one in which nothing is left to report."""
+    wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
+    if not np.array_equal(wanted, found):
+        raise ValueError(f"The table must have the {len(wanted)} peers of the run, got {len(found)}.")
+    is_distillation = trials.distillation_weight > 0
+    if not trials.is_finite[is_distillation].any():
+        distill, sweep = facts.config.distill, facts.config.sweep
+        rates = ", ".join(f"{rate:g}" for rate in sweep.learning_rates) or f"{distill.learning_rate:g}"
+        field = "sweep.learning_rates" if sweep.learning_rates else "distill.learning_rate"
+        raise ValueError(
+            f"All {int(is_distillation.sum()):,} distillations diverged, where at least one must end in finite "
+            f"numbers: lower {field}, now {rates}."
+        )
+
+
+def _num_pairs_without(trials: Candidates, rows: Mapping[Treatment, IntArray]) -> dict[Treatment, int]:
+    num = {name: int((trials.is_pair_PP & (rows_PP == NO_ROW)).sum()) for name, rows_PP in rows.items()}
+    # Where no transfer set has labels there are no controls, and none is missing.
+    return num if (trials.distillation_weight == 0).any() else {**num, "control": 0}
 
 
 def _settings(table: pa.Table, trials: Candidates, choice: Choice) -> PairSettings:

@@ -1,20 +1,29 @@
 """The findings in a few sentences, which say so where nothing was found."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
+from peerkd.reporting import wording
 from peerkd.reporting.facts import RunFacts
-from peerkd.reporting.findings import Findings
+from peerkd.reporting.findings import Findings, Treatment
 from peerkd.reporting.wording import (
     default_setting,
     interval,
     magnitude,
     points,
-    setting,
     share_of,
+    single_setting,
     tuned_names,
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
+
+TREATMENT_NAMES: Final[Mapping[Treatment, str]] = {
+    "chosen": "best setting",
+    "single": "one setting for all pairs",
+    "default": "untuned default",
+    "control": "fine-tuning without a teacher",
+}
 
 
 class Finding(NamedTuple):
@@ -35,7 +44,18 @@ def headline(findings: Findings, facts: RunFacts) -> list[Finding]:
     ]
     if len(findings.transfer_sets) > 1:
         named.append(Finding("Forgetting", _forgetting(findings)))
+    if text := diverged(findings):
+        named.insert(0, Finding("Diverged", text))
     return named
+
+
+def diverged(findings: Findings) -> str:
+    """Say what diverged and which means it is missing from; empty where nothing did."""
+    missing = [f"{TREATMENT_NAMES[name]} of {num:,}" for name, num in findings.num_pairs_without.items() if num]
+    pairs = (
+        f" For want of a training that ended finite, means lack the {', the '.join(missing)} pairs." if missing else ""
+    )
+    return wording.diverged(findings.divergence) + pairs
 
 
 def verdict(estimate: Estimate) -> str:
@@ -56,13 +76,13 @@ def _gain(findings: Findings, facts: RunFacts) -> str:
     return (
         f"With temperature, alpha{rate} and transfer set chosen for each pair, distillation changes the student's "
         f"{findings.scope} accuracy by {points(chosen.value)} points (95 % interval {interval(chosen)}) on average "
-        f"over {findings.num_pairs} ordered pairs of {facts.num_peers} peers: {verdict(chosen)}. The untuned default "
-        f"({untuned}) changes it by {_estimate(default)}: {verdict(default)}."
+        f"over {findings.num_pairs} ordered pairs of {sum(facts.peers_are_finite)} peers: {verdict(chosen)}. The "
+        f"untuned default ({untuned}) changes it by {_estimate(default)}: {verdict(default)}."
     )
 
 
 def _tuning(findings: Findings) -> str:
-    comparison, single = findings.comparison, findings.single
+    comparison = findings.comparison
     ratio = (
         f"The tuned gain is {comparison.ratio.value:.1f} times the default's."
         if comparison.ratio.value is not None
@@ -71,7 +91,7 @@ def _tuning(findings: Findings) -> str:
     return (
         f"Tuning brings {_estimate(comparison.tuned_over_default)} over the default, "
         f"{verdict(comparison.tuned_over_default)}. {ratio} One setting for all pairs "
-        f"({setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)}) changes accuracy by "
+        f"({single_setting(findings.single)}) changes accuracy by "
         f"{points(findings.mean_gains['single', findings.scope].value)} points; a setting for each pair adds "
         f"{_estimate(findings.tuned_over_single)} to that, {verdict(findings.tuned_over_single)}."
     )
@@ -93,6 +113,8 @@ def _parts(findings: Findings) -> str:
         "validation, both the student as it is and its fine-tuning without a teacher."
     )
     from_data, from_teacher = findings.mean_gain_from_data, findings.mean_gain_from_teacher
+    if not from_data.num and findings.num_pairs_without["control"]:
+        return f"Every control without a teacher diverged, so what the data alone bring is not known. {nothing}"
     if not from_data.num:
         return f"No transfer set has labels, so there is no control without a teacher. {nothing}"
     return (
@@ -112,7 +134,9 @@ def _position(findings: Findings) -> str:
 
 
 def _forgetting(findings: Findings) -> str:
-    chosen = [change for change in findings.forgetting.changes if change.role == "chosen"]
+    chosen = [change for change in findings.forgetting.changes if change.role == "chosen" and change.forgetting.num]
+    if len(chosen) < 2:
+        return "There are no two transfer sets to compare: the distillations on the others diverged."
     least, *_, most = sorted(chosen, key=lambda change: change.forgetting.value)
     return (
         f"Students forget least on transfer set {least.transfer_set} ({magnitude(least.forgetting.value)} points of "

@@ -64,12 +64,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "conventions": wording.conventions_in_words(facts.config.distill.conventions),
         "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
         "default_setting": wording.default_setting(findings.default_transfer_set, findings.default_learning_rate),
-        "single_setting": wording.setting(
-            findings.single.transfer_set,
-            findings.single.temperature,
-            findings.single.alpha,
-            findings.single.learning_rate,
-        ),
+        "single_setting": wording.single_setting(findings.single),
         "tuned_names": wording.tuned_names(has_rates=findings.has_rates),
         "mean_gains_chart": charts.interval_chart_data(
             {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
@@ -114,7 +109,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
 
 
 def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
-    """Return for each student and teacher the chosen setting as text, None on the diagonal."""
+    """Return for each student and teacher the chosen setting as text, None on the diagonal and where none is left."""
     settings, choice = findings.settings, findings.choice
     helps_PP = choice.above_student & choice.above_control
 

@@ -3,12 +3,14 @@
 import csv
 import io
 import math
+import textwrap
 
 import numpy as np
 
 from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.findings import TREATMENTS, Findings
-from peerkd.reporting.wording import default_setting, interval, number, points, setting, share_of
+from peerkd.reporting.headline import diverged
+from peerkd.reporting.wording import default_setting, interval, number, points, share_of, single_setting
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import NO_ROW
 
@@ -58,13 +60,14 @@ def metrics(findings: Findings) -> dict[str, float]:
         "share_of_pairs_that_beat_default": comparison.share_wins.value,
         "num_pairs": float(findings.num_pairs),
         "num_pairs_where_nothing_helps": float(findings.num_pairs_where_nothing_helps),
+        "num_peers_diverged": float(len(findings.divergence.peers)),
+        "num_trials_diverged": float(findings.divergence.num_trials_diverged),
     }
     return {name: float(value) for name, value in values.items() if not math.isnan(value)}
 
 
 def summary(findings: Findings, facts: RunFacts) -> dict[str, float | str | None]:
     """Return the headline numbers and what they are numbers of, flat; None where a number does not exist."""
-    single = findings.single
     return {
         "experiment": facts.config.name,
         "config_fingerprint": facts.config_fingerprint,
@@ -75,7 +78,7 @@ def summary(findings: Findings, facts: RunFacts) -> dict[str, float | str | None
         "num_test_samples": float(facts.num_test_samples),
         "worker_seconds": facts.worker_seconds,
         "default_setting": default_setting(findings.default_transfer_set, findings.default_learning_rate),
-        "single_setting": setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate),
+        "single_setting": single_setting(findings.single),
         "tuned_over_default_ratio": None,
         "why_no_ratio": findings.comparison.ratio.reason,
         **metrics(findings),
@@ -84,7 +87,7 @@ def summary(findings: Findings, facts: RunFacts) -> dict[str, float | str | None
 
 def terminal_summary(findings: Findings, facts: RunFacts) -> str:
     """Return the findings as plain text of at most 80 columns."""
-    comparison, single, scope = findings.comparison, findings.single, findings.scope
+    comparison, scope = findings.comparison, findings.scope
     means = {treatment: findings.mean_gains[treatment, scope] for treatment in TREATMENTS}
     forgotten = [
         f"{change.transfer_set} {100 * change.forgetting.value:.1f}"
@@ -96,18 +99,18 @@ def terminal_summary(findings: Findings, facts: RunFacts) -> str:
         rate = number(findings.default_learning_rate)
         is_away = f"pairs away from T=1, alpha=0.5, learning rate {rate}: {share_of(comparison.share_away)};\n "
     lines = [
-        f"{facts.config.name}: {findings.num_pairs} ordered pairs of {facts.num_peers} peers, "
+        f"{facts.config.name}: {findings.num_pairs} ordered pairs of {sum(facts.peers_are_finite)} peers, "
         f"{facts.num_trials:,} trials",
         f"chosen on {facts.num_validation_samples:,} validation samples, "
         f"reported on {facts.num_test_samples:,} test samples",
         "",
         f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}  95 % interval",
-        _line("best setting of each pair", means["chosen"]),
-        _line("one setting for all pairs", means["single"]),
-        f"    ({setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)})",
-        _line("untuned default", means["default"]),
+        _line("best setting of each pair", means["chosen"], num_diverged=findings.num_pairs_without["chosen"]),
+        _line("one setting for all pairs", means["single"], num_diverged=findings.num_pairs_without["single"]),
+        f"    ({single_setting(findings.single)})",
+        _line("untuned default", means["default"], num_diverged=findings.num_pairs_without["default"]),
         f"    ({default_setting(findings.default_transfer_set, findings.default_learning_rate)})",
-        _line("fine-tuning without a teacher", means["control"]),
+        _line("fine-tuning without a teacher", means["control"], num_diverged=findings.num_pairs_without["control"]),
         _line("tuned over default", comparison.tuned_over_default),
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
         _line("right position over wrong", findings.position.right_over_wrong),
@@ -115,12 +118,14 @@ def terminal_summary(findings: Findings, facts: RunFacts) -> str:
         f"{is_away} beating it beyond noise: {share_of(comparison.share_wins)}",
         f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
         f"accuracy forgotten a class, by set: {', '.join(forgotten)}",
+        *textwrap.wrap(diverged(findings), width=80),
     ]
     return "\n".join(lines)
 
 
-def _line(label: str, estimate: Estimate) -> str:
-    return f"  {label:<42}{points(estimate.value):>7}  {interval(estimate)}"
+def _line(label: str, estimate: Estimate, *, num_diverged: int = 0) -> str:
+    missing = f", {num_diverged:,} diverged" if num_diverged else ""
+    return f"  {label:<42}{points(estimate.value):>7}  {interval(estimate)}{missing}"
 
 
 def _with_bounds(name: str, estimate: Estimate) -> dict[str, float]:

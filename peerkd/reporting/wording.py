@@ -5,7 +5,9 @@ from typing import Final
 
 from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.config.training import ConventionsConfig
+from peerkd.results.divergence import Divergence
 from peerkd.results.intervals import Estimate
+from peerkd.results.selection import SingleSetting
 
 TRANSFER_SET_MEANINGS: Final = {
     "student": "the student's own training set",
@@ -67,6 +69,42 @@ def default_setting(transfer_set: str, learning_rate: float | None = None) -> st
     if transfer_set == "public_unlabelled":
         return f"transfer set {transfer_set}, T={number(DEFAULT_TEMPERATURE)}, no cross entropy{_rate(learning_rate)}"
     return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA, learning_rate)
+
+
+def single_setting(single: SingleSetting | None) -> str:
+    """Write the one setting that is best for all pairs, or that there is none."""
+    if single is None:
+        return "none: every setting diverged for some pair"
+    return setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)
+
+
+def diverged(divergence: Divergence) -> str:
+    """Write what diverged as a few sentences; empty where nothing did."""
+    sentences = []
+    if divergence.peers:
+        named = ", ".join(map(str, divergence.peers))
+        sentences.append(
+            f"In pre-training, {counted(len(divergence.peers), 'peer')} diverged ({named}): "
+            f"{counted(divergence.num_pairs_left_out, 'ordered pair')} with a peer that diverged were not tried."
+        )
+    if divergence.num_trials_diverged:
+        controls = (
+            f" Among them are {counted(divergence.num_controls, 'control')} without a teacher."
+            if divergence.num_controls
+            else ""
+        )
+        sentences.append(
+            f"Of {counted(divergence.num_trials, 'trial')}, {divergence.num_trials_diverged:,} diverged: they did not "
+            f"end in finite numbers, so none of them is chosen or part of a mean.{controls}"
+        )
+    if not divergence.is_recorded:
+        sentences.append("These trials are of an older version, which did not record whether a training diverged.")
+    return " ".join(sentences)
+
+
+def counted(num: int, noun: str) -> str:
+    """Write a number of things: 1 seed, 5 seeds."""
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 
 def tuned_names(*, has_rates: bool) -> str:

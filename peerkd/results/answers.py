@@ -26,7 +26,7 @@ class Answers(NamedTuple):
     """What every peer says of some samples."""
 
     logits_PNK: FloatArray | SingleArray
-    """A peer whose logits are not finite is taken to know nothing: they count as 0."""
+    """Finite."""
 
     labels_N: IntArray
 
@@ -190,7 +190,9 @@ def _columns(owner: int, part: Answers) -> tuple[FloatArray, ...]:
 
 def _softmax(logits_PNK: FloatArray | SingleArray, *, temperature: float = 1) -> tuple[FloatArray, FloatArray]:
     """Return probabilities and their logarithms, in double precision: no two certain classes get equally likely."""
-    logs_PNK = np.where(np.isfinite(logits_PNK), logits_PNK, 0).astype(np.float64)
+    if not np.isfinite(logits_PNK).all():
+        raise ValueError("logits_PNK must be finite, got NaN or infinite numbers.")
+    logs_PNK = logits_PNK.astype(np.float64)
     logs_PNK /= temperature
     logs_PNK -= logs_PNK.max(axis=2, keepdims=True)
     probabilities_PNK = np.exp(logs_PNK)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
@@ -34,17 +35,26 @@ class TableKind(NamedTuple):
     optional_columns: frozenset[str] = frozenset()
     """That are not written where they hold nothing but nulls, and are read likewise."""
 
+    check_values: Callable[[pa.Table, int], None] | None = None
+    """Raises ValueError for values that break a rule, given the table and the number of its first row."""
+
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
     """Return a column that carries its meaning as metadata."""
     return pa.field(name, kind, nullable=nullable, metadata={"description": meaning})
 
 
-def checked(table: pa.Table, kind: TableKind) -> pa.Table:
+def checked(table: pa.Table, kind: TableKind, *, first_row: int = 0) -> pa.Table:
     """Return the table with the columns' metadata.
 
+    Args:
+        table: Whole, or a part of one.
+        kind: What it must be.
+        first_row: Number of its first row in the whole.
+
     Raises:
-        ValueError: If names, order or types of the columns are not those of the schema, or a required value is null.
+        ValueError: If names, order or types of the columns are not those of the schema, a required value is null, a
+            number is NaN or infinite, or the values break a rule of their kind. The message names column and row.
     """
     if table.column_names != kind.schema.names:
         different = set(table.column_names) ^ set(kind.schema.names)
@@ -55,11 +65,58 @@ def checked(table: pa.Table, kind: TableKind) -> pa.Table:
             raise ValueError(f"{expected.name} must be {expected.type}, got {column.type}.")
         if column.null_count and not expected.nullable:
             raise ValueError(f"{expected.name} must have a value in every row, got {column.null_count} rows without.")
+        check_finite(table, expected.name, first_row=first_row)
+    if kind.check_values:
+        kind.check_values(table, first_row)
     return table.cast(kind.schema)
 
 
+def check_finite(table: pa.Table, name: str, *, first_row: int = 0) -> None:
+    """Refuse a column with a number that is NaN or infinite, itself or in a list; other types have none.
+
+    Args:
+        table: Has the column.
+        name: Of the column.
+        first_row: Number of the table's first row in what it is a part of.
+
+    Raises:
+        ValueError: If there is such a number; the message names its row, counted from 0.
+    """
+    kind = table.schema.field(name).type
+    if pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind):
+        _check_numbers(table, name, "a finite number", pc.is_finite, first_row)
+
+
+def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
+    """Refuse a column with a number outside 0 to 1, itself or in a list; see ``check_finite``.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    _check_numbers(
+        table,
+        name,
+        "a fraction from 0 to 1",
+        lambda values: pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, 1)),
+        first_row,
+    )
+
+
+def _check_numbers(
+    table: pa.Table, name: str, rule: str, is_right: Callable[[pa.Array], pa.Array], first_row: int
+) -> None:
+    """Refuse a column in which a number breaks a rule; nulls are passed over."""
+    column = table[name].combine_chunks()
+    is_list = pa.types.is_list(column.type)
+    values = column.flatten() if is_list else column
+    place = pc.index(is_right(values), False).as_py()
+    if place >= 0:
+        row = pc.list_parent_indices(column)[place].as_py() if is_list else place
+        raise ValueError(f"{name} must be {rule} in every row, got {values[place]} in row {first_row + row}.")
+
+
 def fingerprint(
-    table: pa.Table, *, without: frozenset[str] = frozenset(), without_null: frozenset[str] = frozenset()
+    table: pa.Table, *, without: frozenset[str] = frozenset(), without_empty: frozenset[str] = frozenset()
 ) -> str:
     """Return the SHA-256 of every column that is not left out, in hexadecimal.
 
@@ -68,15 +125,15 @@ def fingerprint(
     Args:
         table: Any.
         without: Columns that are left out.
-        without_null: Columns that are left out if they hold nothing but nulls, so that the fingerprints of tables
-            from before such a column was thought of stay what they were.
+        without_empty: Columns that are left out if they hold nothing but nulls, or nothing but nulls and trues, so
+            that the fingerprints of tables from before there was such a column stay what they were.
     """
     return _fingerprint(
         table.schema,
         lambda name: iter(table.column(name).chunks),
         num_rows=table.num_rows,
         without=without,
-        without_null=without_null,
+        without_empty=without_empty,
     )
 
 
@@ -85,7 +142,7 @@ def fingerprint_file(
     kind: TableKind,
     *,
     without: frozenset[str] = frozenset(),
-    without_null: frozenset[str] = frozenset(),
+    without_empty: frozenset[str] = frozenset(),
 ) -> str:
     """Return the ``fingerprint`` of what ``write`` wrote; few of its values are in memory at a time."""
     with pq.ParquetFile(path) as file:
@@ -99,7 +156,7 @@ def fingerprint_file(
         there = file.schema_arrow.names
         # Not the file's own schema: Parquet calls the items of a list otherwise.
         return _fingerprint(
-            kind.schema, pieces, num_rows=file.metadata.num_rows, without=without, without_null=without_null
+            kind.schema, pieces, num_rows=file.metadata.num_rows, without=without, without_empty=without_empty
         )
 
 
@@ -173,8 +230,10 @@ def _unpack(path: Path, unpacked: Path, kind: TableKind) -> None:
         pa.ipc.new_file(sink, kind.schema) as writer,
     ):
         _checked_file(file.schema_arrow.empty_table(), path, kind)
+        first_row = 0
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
-            writer.write_table(_checked_file(pa.Table.from_batches([batch]), path, kind))
+            writer.write_table(_checked_file(pa.Table.from_batches([batch]), path, kind, first_row=first_row))
+            first_row += batch.num_rows
 
 
 @contextmanager
@@ -190,12 +249,12 @@ def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
         raise ArtifactCorruptError(f"The {kind.noun} at {path} cannot be read as Parquet: {error}.") from error
 
 
-def _checked_file(table: pa.Table, path: Path, kind: TableKind) -> pa.Table:
+def _checked_file(table: pa.Table, path: Path, kind: TableKind, *, first_row: int = 0) -> pa.Table:
     for place, column in enumerate(kind.schema):
         if column.name in kind.later_columns | kind.optional_columns and column.name not in table.column_names:
             table = table.add_column(min(place, table.num_columns), column, pa.nulls(table.num_rows, column.type))
     try:
-        return checked(table, kind)
+        return checked(table, kind, first_row=first_row)
     except ValueError as error:
         raise ArtifactCorruptError(f"{path} does not hold a {kind.noun}: {error}") from error
 
@@ -206,12 +265,10 @@ def _fingerprint(
     *,
     num_rows: int,
     without: frozenset[str],
-    without_null: frozenset[str],
+    without_empty: frozenset[str],
 ) -> str:
     def is_left_out(name: str) -> bool:
-        return name in without or (
-            name in without_null and all(array.null_count == len(array) for array in pieces(name))
-        )
+        return name in without or (name in without_empty and all(map(_says_nothing, pieces(name))))
 
     digest = hashlib.sha256()
     for column in schema:
@@ -219,6 +276,13 @@ def _fingerprint(
             digest.update(f"{column.name}:{column.type}:{num_rows};".encode())
             _update(digest, column.type, partial(pieces, column.name))
     return digest.hexdigest()
+
+
+def _says_nothing(array: pa.Array) -> bool:
+    """Return whether an array holds nothing but nulls, or nothing but nulls and trues."""
+    if pa.types.is_boolean(array.type):
+        return bool(pc.all(array, min_count=0).as_py())
+    return bool(array.null_count == len(array))
 
 
 def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Iterator[pa.Array]]) -> None:
@@ -238,6 +302,8 @@ def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Ite
         for array in pieces():
             values: FloatArray = array.fill_null(0).to_numpy(zero_copy_only=False)
             digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    elif pa.types.is_boolean(kind):
+        _update_with_validity(digest, (array.fill_null(False) for array in pieces()), of_values=True)
     else:
         for array in pieces():
             digest.update(np.array([len(_as_bytes(value)) for value in array.to_pylist()], "<i8").tobytes())
@@ -245,14 +311,14 @@ def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Ite
             digest.update(b"".join(_as_bytes(value) for value in array.to_pylist()))
 
 
-def _update_with_validity(digest: "hashlib._Hash", pieces: Iterator[pa.Array]) -> None:
-    """Feed a bit a value, packed as if the pieces were one."""
+def _update_with_validity(digest: "hashlib._Hash", pieces: Iterator[pa.Array], *, of_values: bool = False) -> None:
+    """Feed a bit a value, packed as if the pieces were one: whether it is valid, or with ``of_values`` true."""
     rest: BoolArray = np.empty(0, dtype=np.bool_)
     for array in pieces:
-        is_valid = np.concatenate([rest, array.is_valid().to_numpy(zero_copy_only=False)])
-        num_packed = len(is_valid) // 8 * 8
-        digest.update(np.packbits(is_valid[:num_packed]).tobytes())
-        rest = is_valid[num_packed:]
+        flags = np.concatenate([rest, (array if of_values else array.is_valid()).to_numpy(zero_copy_only=False)])
+        num_packed = len(flags) // 8 * 8
+        digest.update(np.packbits(flags[:num_packed]).tobytes())
+        rest = flags[num_packed:]
     digest.update(np.packbits(rest).tobytes())
 
 

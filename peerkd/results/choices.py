@@ -76,7 +76,7 @@ CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)
 
 def fingerprint(table: pa.Table, kind: arrow.TableKind) -> str:
     """Return the SHA-256 of a table of a study, without optional columns that are empty."""
-    return arrow.fingerprint(table, without_null=kind.optional_columns)
+    return arrow.fingerprint(table, without_empty=kind.optional_columns)
 
 
 def assemble(rows: Iterable[Mapping[str, Any]], kind: arrow.TableKind) -> pa.Table:

@@ -2,9 +2,11 @@
 
 The result of a run is the test accuracy of the method's deployed predictor after the last epoch. Nothing is chosen by
 it. The best epoch is a number apart: chosen by validation accuracy, as much of the literature chooses it by test.
+
+A run that diverged has no result: it is counted, and left out of everything else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -56,6 +58,9 @@ class Comparison:
     best_epochs: Mapping[tuple[str, Method], Mapping[int, int]]
     """By architecture and method, then by seed: the epoch of the best validation accuracy."""
 
+    num_diverged: Mapping[tuple[str, Method], int]
+    """By architecture and method: runs that diverged, and so are in no score."""
+
     @property
     def num_differences(self) -> int:
         """How many differences to the baseline there are, each with an interval of its own."""
@@ -95,18 +100,31 @@ def compare_methods(
     methods: Sequence[Method],
     num_branches: int,
     baseline: Method,
+    diverged: Collection[tuple[str, str, int]] = (),
 ) -> Comparison:
     """Return what the curves of all runs say on test.
 
+    Args:
+        curves: Of all runs.
+        architectures: All that were trained.
+        methods: All that they were trained by.
+        num_branches: Of methods with branches.
+        baseline: One of the methods.
+        diverged: Architecture, method and seed of the runs that diverged.
+
     Raises:
-        ValueError: If an architecture and method has no run, or a run was not evaluated after the last epoch.
+        ValueError: If an architecture and method has no run, or a run that did not diverge was not evaluated after the
+            last epoch.
     """
-    last_epoch = max((int(curve.epochs[-1]) for curve in curves.values()), default=0)
+    num_diverged: dict[tuple[str, Method], int] = {}
+    finite = {key: curve for key, curve in curves.items() if key[:3] not in diverged}
+    last_epoch = max((int(curve.epochs[-1]) for curve in finite.values()), default=0)
     scores: dict[tuple[str, Method, Role], Scores] = {}
     best_epochs: dict[tuple[str, Method], Mapping[int, int]] = {}
     for architecture in architectures:
         for method in methods:
-            runs = _Runs(curves, architecture, method)
+            runs = _Runs(curves, architecture, method, diverged)
+            num_diverged[architecture, method] = runs.num_diverged
             predictors = _predictors(method, num_branches)
             for role, predictor in predictors.items():
                 by_seed = {seed: runs.at(seed, predictor, epoch=last_epoch) for seed in runs.seeds}
@@ -124,6 +142,7 @@ def compare_methods(
         last_epoch=last_epoch,
         scores=scores,
         best_epochs=best_epochs,
+        num_diverged=num_diverged,
     )
 
 
@@ -139,13 +158,21 @@ def _predictors(method: Method, num_branches: int) -> dict[Role, str]:
 
 
 class _Runs:
-    """The evaluations of one architecture and method."""
+    """The evaluations of one architecture and method, of seeds whose run did not diverge."""
 
-    def __init__(self, curves: Mapping[CurveKey, Curve], architecture: str, method: Method) -> None:
+    def __init__(
+        self,
+        curves: Mapping[CurveKey, Curve],
+        architecture: str,
+        method: Method,
+        diverged: Collection[tuple[str, str, int]],
+    ) -> None:
         self._curves, self._names = curves, (architecture, method)
-        self.seeds = sorted({key.seed for key in curves if (key.architecture, key.method) == self._names})
-        if not self.seeds:
+        seeds = {key.seed for key in curves if (key.architecture, key.method) == self._names}
+        if not seeds:
             raise ValueError(f"Each architecture and method must have a run, got none of {method} with {architecture}.")
+        self.seeds = sorted(seed for seed in seeds if (architecture, method, seed) not in diverged)
+        self.num_diverged = len(seeds) - len(self.seeds)
 
     def at(self, seed: int, predictor: str, *, epoch: int) -> float:
         curve = self._accuracy(seed, "test", predictor)
@@ -155,11 +182,17 @@ class _Runs:
         return float(curve.values[place[0]])
 
     def best_epoch(self, seed: int, predictor: str) -> int:
-        """Return the first of the epochs with the highest validation accuracy. Test is not looked at."""
-        curve = self._accuracy(seed, "validation", predictor)
-        if np.isnan(curve.values).all():
+        """Return the first of the epochs with the highest validation accuracy.
+
+        Of test, only that there is an accuracy is looked at: in mid-training a network may have been judged that was
+        not finite.
+        """
+        curve, test = (self._accuracy(seed, split, predictor) for split in ("validation", "test"))
+        has_test = np.isin(curve.epochs, test.epochs[~np.isnan(test.values)])
+        values = np.where(has_test, curve.values, np.nan)
+        if np.isnan(values).all():
             raise ValueError(f"{self._name(seed, predictor)} must have a validation accuracy, got none.")
-        return int(curve.epochs[np.nanargmax(curve.values)])
+        return int(curve.epochs[np.nanargmax(values)])
 
     def _accuracy(self, seed: int, split: str, predictor: str) -> Curve:
         curve = self._curves.get(CurveKey(*self._names, seed, split, f"accuracy/{predictor}"))

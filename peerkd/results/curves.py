@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from peerkd.results import arrow
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
@@ -28,13 +29,20 @@ CURVES_SCHEMA: Final = pa.schema(
         arrow.field("quantity", pa.string(), "What was measured, such as accuracy/branch_1", nullable=False),
         arrow.field("epoch", pa.int32(), "Epochs finished, from 1", nullable=False),
         arrow.field("value", pa.float64(), "Accuracies and shares are fractions; null where it is not finite"),
+        arrow.field(
+            "is_finite",
+            pa.bool_(),
+            "Whether the run ended in finite numbers: false if it diverged, null in a table of an older version",
+        ),
     ]
 )
-"""Every column with its type and, as metadata, its meaning. All but the value tell one row from another."""
+"""Every column with its type and, as metadata, its meaning. All but the last two tell one row from another."""
 
 IDENTITY_COLUMNS: Final = ("architecture", "method", "seed", "split", "quantity", "epoch")
 
-_KIND: Final = arrow.TableKind("table of curves", "CURVES_SCHEMA", CURVES_SCHEMA)
+_LATER: Final = frozenset({"is_finite"})
+
+_KIND: Final = arrow.TableKind("table of curves", "CURVES_SCHEMA", CURVES_SCHEMA, later_columns=_LATER)
 
 
 class CurveKey(NamedTuple):
@@ -58,8 +66,8 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Return the table of curves in one fixed order, whatever the order of the records.
 
     Args:
-        records: One mapping a row with exactly the columns of ``CURVES_SCHEMA``. A value that is not finite, as the
-            loss of a training that diverged, becomes null.
+        records: One mapping a row with exactly the columns of ``CURVES_SCHEMA``; ``is_finite`` may be left out. A
+            value that is not finite, as the loss of a training that diverged, becomes null.
 
     Raises:
         ValueError: If a record has other columns, lacks one, or has an unknown split, or if two are the same row.
@@ -67,8 +75,8 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     rows = list(records)
     expected = set(CURVES_SCHEMA.names)
     for row in rows:
-        if row.keys() != expected:
-            named = ", ".join(sorted(row.keys() ^ expected))
+        if row.keys() | _LATER != expected:
+            named = ", ".join(sorted((row.keys() | _LATER) ^ expected))
             raise ValueError(
                 f"A record of a curve must have the columns of CURVES_SCHEMA, got a difference in {named}."
             )
@@ -76,6 +84,7 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {row['split']}.")
     columns = {name: [row[name] for row in rows] for name in IDENTITY_COLUMNS}
     columns["value"] = [_finite(row["value"]) for row in rows]
+    columns["is_finite"] = [row.get("is_finite") for row in rows]
     table = pa.table({each.name: pa.array(columns[each.name], each.type) for each in CURVES_SCHEMA})
     table = arrow.checked(table.sort_by([(name, "ascending") for name in IDENTITY_COLUMNS]), _KIND)
     _refuse_duplicates(table)
@@ -83,8 +92,8 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of all columns; see ``arrow.fingerprint``."""
-    return arrow.fingerprint(table)
+    """Return the SHA-256 of all columns but those that say nothing; see ``arrow.fingerprint``."""
+    return arrow.fingerprint(table, without_empty=_LATER)
 
 
 def write_curves(table: pa.Table, path: Path) -> None:
@@ -95,6 +104,12 @@ def write_curves(table: pa.Table, path: Path) -> None:
 def read_curves(path: Path) -> pa.Table:
     """Read what ``write_curves`` wrote; see ``arrow.read``."""
     return arrow.read(path, _KIND)
+
+
+def diverged_runs(table: pa.Table) -> frozenset[tuple[str, str, int]]:
+    """Return architecture, method and seed of the runs that did not end in finite numbers."""
+    rows = table.filter(pc.equal(table["is_finite"], False)).select(["architecture", "method", "seed"])
+    return frozenset(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
 def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:

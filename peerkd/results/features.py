@@ -7,7 +7,7 @@ nothing of the test split.
 Shape suffixes: P = peers (row: student, column: teacher), K = classes, N = samples.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -88,18 +88,27 @@ FEATURE_NAMES: Final = tuple(_MEANINGS)
 _KIND: Final = arrow.TableKind("table of features", "FEATURES_SCHEMA", FEATURES_SCHEMA)
 
 
-def pair_features(validation: Iterable[Answers], training: Iterable[Answers], *, label_counts_PK: IntArray) -> pa.Table:
+def pair_features(
+    validation: Iterable[Answers],
+    training: Iterable[Answers],
+    *,
+    label_counts_PK: IntArray,
+    peers: Sequence[int] | None = None,
+) -> pa.Table:
     """Return the table of features of all ordered pairs, by student and then by teacher; all values are finite.
 
     Args:
         validation: What all peers answer to the global validation samples, in one part or several.
         training: What all peers answer to training samples of each peer, in the order of the peers.
         label_counts_PK: Samples of each class in the training set of each peer.
+        peers: Numbers of the peers, ascending. None: from 0 on.
 
     Raises:
-        ValueError: If a peer has no training samples, or there are not as many parts of ``training`` as peers.
+        ValueError: If a peer has no training samples, there are not as many parts of ``training`` as peers, or a logit
+            is not finite.
     """
     counts_P = label_counts_PK.sum(axis=1)
+    numbers_P = np.arange(len(counts_P)) if peers is None else np.asarray(peers)
     if not counts_P.all():
         raise ValueError(f"label_counts_PK must count samples of every peer, got none of peer {counts_P.argmin()}.")
     matrices = dict(_of_labels(label_counts_PK / counts_P[:, None]))
@@ -108,7 +117,7 @@ def pair_features(validation: Iterable[Answers], training: Iterable[Answers], *,
     matrices |= _on_training_data(training, num_peers=len(counts_P))
     students, teachers = np.nonzero(~np.eye(len(counts_P), dtype=np.bool_))
     columns = [matrices[name][students, teachers] for name in FEATURE_NAMES]
-    pair = [students.astype(np.int32), teachers.astype(np.int32)]
+    pair = [numbers_P[students].astype(np.int32), numbers_P[teachers].astype(np.int32)]
     return arrow.checked(pa.table([*pair, *columns], names=FEATURES_SCHEMA.names), _KIND)
 
 

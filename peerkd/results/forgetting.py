@@ -67,6 +67,9 @@ def _class_accuracy_lost(table: pa.Table, rows_PP: IntArray) -> FloatArray:
         np.array(table[f"test_class_accuracy_{moment}"].take(rows).to_pylist(), dtype=np.float64)
         for moment in ("before", "after")
     )
+    if not len(rows):
+        num_classes = len(table["test_class_accuracy_before"][0])
+        return np.full(num_classes, np.nan)
     lost = np.maximum(before - after, 0)
     # A class has test samples for all pairs or for none.
     mean: FloatArray = lost.mean(axis=0)

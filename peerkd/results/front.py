@@ -13,10 +13,11 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.objective import Objective
-from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.results.splits import SCOPES, SPLITS
 
 OWN_WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
@@ -49,11 +50,12 @@ def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epo
     it is, then the first setting of the table.
 
     Args:
-        trials: That were done, whole or in part: each counts with what it had come to.
+        trials: That were done, whole or in part: each counts with what it had come to. Those that diverged do not.
         objective: Of the study. Its limit holds for all weights.
         num_pairs: Ordered pairs, with trials or without.
         chooses_epochs: Whether a choice may stop after any epoch. Then of equal choices the one that stops first.
     """
+    trials = trials.filter(pc.fill_null(trials[IS_FINITE], True))
     pair_N, gains = _gains_by_epoch(trials) if chooses_epochs else _gains(trials)
     weights = sorted({*OWN_WEIGHTS, objective.own_weight})
     points = []
@@ -78,12 +80,15 @@ def _gains(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]
 def _gains_by_epoch(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
     """Return the same for each epoch of each trial, epoch by epoch so that of equal ones the first comes first."""
     epochs, trial_N = np.array(trials["epochs"].to_pylist(), dtype=np.int64), np.arange(trials.num_rows)
-    trial_N, epoch_N = np.repeat(trial_N, epochs), np.concatenate([np.arange(num) for num in epochs.tolist()])
+    trial_N, epoch_N = (
+        np.repeat(trial_N, epochs),
+        np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(num) for num in epochs.tolist())]),
+    )
     order_N = np.lexsort((trial_N, epoch_N))
     gains = {
         split: {
             scope: (
-                np.concatenate([np.array(each) for each in trials[BY_EPOCH_COLUMNS[split, scope]].to_pylist()])
+                np.concatenate([np.empty(0), *map(_with_nan, trials[BY_EPOCH_COLUMNS[split, scope]].to_pylist())])
                 - trials[f"{split}_{scope}_accuracy_before"].to_numpy()[trial_N]
             )[order_N]
             for scope in SCOPES
@@ -91,6 +96,11 @@ def _gains_by_epoch(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, Flo
         for split in SPLITS
     }
     return _pairs(trials)[trial_N[order_N]], gains
+
+
+def _with_nan(accuracies: Sequence[float | None]) -> FloatArray:
+    """Return accuracies by epoch, NaN where the network was not finite."""
+    return np.array(accuracies, dtype=np.float64)
 
 
 def _pairs(trials: pa.Table) -> IntArray:

@@ -48,12 +48,18 @@ class Estimate:
 def mean_over_pairs(values_PP: FloatArray) -> Estimate:
     """Return the mean of the entries that are not NaN, with its interval.
 
+    Peers without any value, such as one that diverged, are not drawn.
+
     Args:
         values_PP: (num_peers, num_peers), NaN on the diagonal and where a pair has no value.
     """
+    has_value_P = ~np.isnan(values_PP).all(axis=0) | ~np.isnan(values_PP).all(axis=1)
+    values_PP = values_PP[np.ix_(has_value_P, has_value_P)]
     known_PP = ~np.isnan(values_PP)
     num = int(known_PP.sum())
-    value = float(values_PP[known_PP].mean()) if num else np.nan
+    if not num:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    value = float(values_PP[known_PP].mean())
     weights = np.array([np.bincount(peers, minlength=len(values_PP)) for peers in _draws(len(values_PP))], dtype=float)
     sums = np.einsum("dp,pq,dq->d", weights, np.where(known_PP, values_PP, 0), weights, optimize=True)
     totals = np.einsum("dp,pq,dq->d", weights, known_PP.astype(float), weights, optimize=True)
@@ -61,27 +67,31 @@ def mean_over_pairs(values_PP: FloatArray) -> Estimate:
 
 
 def over_pairs(statistic: Callable[[FloatArray, FloatArray], float], x_PP: FloatArray, y_PP: FloatArray) -> Estimate:
-    """Return a statistic of two quantities of the pairs, with its interval.
+    """Return a statistic of two quantities of the pairs that have both, with its interval.
 
     Args:
         statistic: Of the values of both quantities, one entry a pair.
-        x_PP: (num_peers, num_peers); the diagonal is not looked at.
+        x_PP: (num_peers, num_peers), NaN where a pair has no value; the diagonal is not looked at.
         y_PP: As ``x_PP``.
     """
+    is_known_PP = ~np.isnan(x_PP) & ~np.isnan(y_PP) & ~np.eye(len(x_PP), dtype=np.bool_)
+    has_value_P = is_known_PP.any(axis=0) | is_known_PP.any(axis=1)
+    kept = np.ix_(has_value_P, has_value_P)
+    x_PP, y_PP, is_known_PP = x_PP[kept], y_PP[kept], is_known_PP[kept]
     num_peers = len(x_PP)
 
     def of(peers: IntArray) -> float:
-        rows, columns = np.nonzero(peers[:, None] != peers[None, :])
+        rows, columns = np.nonzero(is_known_PP[np.ix_(peers, peers)])
         pairs = peers[rows], peers[columns]
-        return statistic(x_PP[pairs], y_PP[pairs])
+        return statistic(x_PP[pairs], y_PP[pairs]) if len(rows) > 1 else np.nan
 
     draws = np.array([of(peers) for peers in _draws(num_peers)])
-    return _estimate(
-        of(np.arange(num_peers)), draws[~np.isnan(draws)], num=num_peers * (num_peers - 1), num_peers=num_peers
-    )
+    return _estimate(of(np.arange(num_peers)), draws[~np.isnan(draws)], num=int(is_known_PP.sum()), num_peers=num_peers)
 
 
 def _draws(num_peers: int) -> IntArray:
+    if num_peers == 0:
+        return np.empty((0, 0), dtype=np.int64)
     # One seed for every interval: differences between them are then not those of the draws.
     draws: IntArray = np.random.default_rng(_SEED).integers(num_peers, size=(_NUM_DRAWS, num_peers))
     holds_a_pair = (draws != draws[:, :1]).any(axis=1)

@@ -3,16 +3,21 @@
 Shape suffixes: N = evaluation samples, K = classes.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 _Classes = npt.NDArray[np.int64]
 
+NO_ANSWER: Final = -1
+"""Stands in predictions for a sample whose logits are not finite numbers: the network predicts no class for it."""
 
-def accuracy(labels_N: _Classes, predictions_N: _Classes) -> float:
-    """Return the share of samples whose prediction is their label."""
+
+def accuracy(labels_N: _Classes, predictions_N: _Classes) -> float | None:
+    """Return the share of samples whose prediction is their label, None if any sample has ``NO_ANSWER``."""
+    if (predictions_N == NO_ANSWER).any():
+        return None
     return float(np.mean(labels_N == predictions_N))
 
 
@@ -28,7 +33,7 @@ def compare(
     *,
     labels_N: _Classes,
     before_N: _Classes,
-    after_N: _Classes,
+    after_N: _Classes | None,
     global_positions: _Classes,
     own_positions: _Classes,
     num_classes: int,
@@ -39,22 +44,29 @@ def compare(
         split: ``validation`` or ``test``, the prefix of the columns.
         labels_N: True classes of the evaluation samples.
         before_N: Predictions of the pre-trained student.
-        after_N: Predictions of the student after the trial.
+        after_N: Predictions of the student after the trial. None if the trial diverged: all that they would tell is
+            None.
         global_positions: Positions in 0..N-1 of the samples of the global set.
         own_positions: Positions of the samples with the student's own class distribution.
         num_classes: K.
     """
-    right_before, right_after = (before_N == labels_N)[global_positions], (after_N == labels_N)[global_positions]
-    columns: dict[str, Any] = {
-        "positive_flips": float(np.mean(~right_before & right_after)),
-        "negative_flips": float(np.mean(right_before & ~right_after)),
-    }
+    columns: dict[str, Any] = {"positive_flips": None, "negative_flips": None}
+    if split == "test":
+        columns["correct_bits"] = None
     for moment, predictions_N in (("before", before_N), ("after", after_N)):
         for scope, positions in (("global", global_positions), ("own", own_positions)):
-            columns[f"{scope}_accuracy_{moment}"] = accuracy(labels_N[positions], predictions_N[positions])
-        columns[f"class_accuracy_{moment}"] = class_accuracies(
-            labels_N[global_positions], predictions_N[global_positions], num_classes=num_classes
+            columns[f"{scope}_accuracy_{moment}"] = (
+                None if predictions_N is None else accuracy(labels_N[positions], predictions_N[positions])
+            )
+        columns[f"class_accuracy_{moment}"] = (
+            None
+            if predictions_N is None
+            else class_accuracies(labels_N[global_positions], predictions_N[global_positions], num_classes=num_classes)
         )
-    if split == "test":
-        columns["correct_bits"] = np.packbits(right_after).tobytes().hex()
+    if after_N is not None:
+        right_before, right_after = (before_N == labels_N)[global_positions], (after_N == labels_N)[global_positions]
+        columns["positive_flips"] = float(np.mean(~right_before & right_after))
+        columns["negative_flips"] = float(np.mean(right_before & ~right_after))
+        if split == "test":
+            columns["correct_bits"] = np.packbits(right_after).tobytes().hex()
     return {f"{split}_{name}": value for name, value in columns.items()}

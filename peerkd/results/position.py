@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray
+from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
 
 
@@ -16,7 +16,11 @@ class Position:
     """(num_peers,) mean over the others of the gain of the peer when it is taught by them."""
 
     as_teacher: FloatArray
-    """(num_peers,) mean over the others of their gain when the peer teaches them."""
+    """(num_peers,) mean over the others of their gain when the peer teaches them. NaN for a peer without any."""
+
+    num_as_student: IntArray
+    num_as_teacher: IntArray
+    """(num_peers,) how many others these means are over."""
 
     difference: FloatArray
     """(num_peers, num_peers) gain of the row as student of the column, minus the other way round."""
@@ -48,11 +52,13 @@ def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_
     noise_PP = np.sqrt(2 / np.pi) * np.hypot(standard_error_PP, standard_error_PP.T)
     is_pair_PP = ~np.isnan(difference_PP)
     return Position(
-        as_student=np.nanmean(test_gain_PP, axis=1),
-        as_teacher=np.nanmean(test_gain_PP, axis=0),
+        as_student=_mean_known(test_gain_PP, axis=1),
+        as_teacher=_mean_known(test_gain_PP, axis=0),
+        num_as_student=(~np.isnan(test_gain_PP)).sum(axis=1),
+        num_as_teacher=(~np.isnan(test_gain_PP)).sum(axis=0),
         difference=difference_PP,
         mean_absolute_difference=_over_unordered_pairs(np.abs(difference_PP)),
-        noise=float(noise_PP[is_pair_PP].mean()),
+        noise=float(noise_PP[is_pair_PP].mean()) if is_pair_PP.any() else np.nan,
         right_over_wrong=_over_unordered_pairs(right_over_wrong_PP),
     )
 
@@ -67,6 +73,14 @@ def gain_standard_error(
     gain_PP = positive_flips_PP - negative_flips_PP
     error_PP: FloatArray = np.sqrt((positive_flips_PP + negative_flips_PP - gain_PP**2) / num_test_samples)
     return error_PP
+
+
+def _mean_known(values_PP: FloatArray, *, axis: int) -> FloatArray:
+    """Return the mean of the entries that are not NaN, NaN where there is none."""
+    is_known_PP = ~np.isnan(values_PP)
+    sum_P, num_P = np.where(is_known_PP, values_PP, 0).sum(axis=axis), is_known_PP.sum(axis=axis)
+    mean_P: FloatArray = np.divide(sum_P, num_P, out=np.full(len(num_P), np.nan), where=num_P > 0)
+    return mean_P
 
 
 def _over_unordered_pairs(symmetric_PP: FloatArray) -> Estimate:

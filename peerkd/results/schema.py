@@ -13,6 +13,9 @@ import pyarrow as pa
 from peerkd.results.arrow import field
 from peerkd.results.splits import SCOPES, SPLITS
 
+IS_FINITE: Final = "is_finite"
+"""The column that tells whether a training ended in finite numbers; see ``peerkd.training.finite``."""
+
 BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" for split in SPLITS for scope in SCOPES}
 """By split and scope, what is measured where ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
 
@@ -21,11 +24,12 @@ LEARNING_RATE: Final = "learning_rate"
 
 _BEFORE_AFTER: Final = {
     "before": "of the pre-trained student, before any distillation",
-    "after": "of the student after this trial",
+    "after": "of the student after this trial, null if it diverged",
 }
 _GAIN_PARTS: Final = {
-    "gain": "Accuracy after minus accuracy before",
-    "gain_from_data": "Gain of the control that fine-tunes the same student on the same set without a teacher",
+    "gain": "Accuracy after minus accuracy before, null if the trial diverged",
+    "gain_from_data": "Gain of the control that fine-tunes the same student on the same set without a teacher, null "
+    "if the control diverged",
     "gain_from_teacher": "Gain minus gain from data: what the teacher brought",
 }
 
@@ -54,14 +58,21 @@ def _identity_fields() -> Iterator[pa.Field]:
 
 
 def _outcome_fields() -> Iterator[pa.Field]:
+    yield field(
+        IS_FINITE,
+        pa.bool_(),
+        "Whether the trial ended in finite numbers: false if it diverged, null in a table of an older version",
+    )
     for split in SPLITS:
         for scope in SCOPES:
             for moment, meaning in _BEFORE_AFTER.items():
                 name = f"{split}_{scope}_accuracy_{moment}"
-                yield field(name, pa.float64(), f"Accuracy on the {scope} {split} set {meaning}", nullable=False)
+                yield field(
+                    name, pa.float64(), f"Accuracy on the {scope} {split} set {meaning}", nullable=moment == "after"
+                )
             for part, meaning in _GAIN_PARTS.items():
                 name = f"{split}_{scope}_{part}"
-                yield field(name, pa.float64(), f"{meaning}, on the {scope} {split} set", nullable=part != "gain")
+                yield field(name, pa.float64(), f"{meaning}, on the {scope} {split} set")
         for moment, meaning in _BEFORE_AFTER.items():
             name = f"{split}_class_accuracy_{moment}"
             yield field(name, pa.list_(pa.float64()), f"Accuracy on each class of the {split} set {meaning}")
@@ -80,7 +91,10 @@ def _outcome_fields() -> Iterator[pa.Field]:
 
 def _by_epoch_fields() -> Iterator[pa.Field]:
     for (split, scope), name in BY_EPOCH_COLUMNS.items():
-        meaning = f"Accuracy on the {scope} {split} set after each epoch of this trial; null where not measured"
+        meaning = (
+            f"Accuracy on the {scope} {split} set after each epoch of this trial; null where not measured, an item "
+        )
+        meaning += "null where the network was not finite then"
         yield field(name, pa.list_(pa.float64()), meaning)
 
 

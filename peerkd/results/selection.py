@@ -7,9 +7,11 @@ A validation set of some hundred samples knows few different accuracies, so amon
 best are the rule. They go to the setting that changes the fewest things against the default, then to the first in
 table order: a tie is no evidence for a change, and without the rule whatever the grid lists first would look
 preferred.
+
+A trial that diverged is never chosen. Nor is a setting for all pairs that diverged on one of them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
-from peerkd.results.schema import LEARNING_RATE
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 
 Metric: TypeAlias = Literal["global_accuracy", "own_accuracy"]
 
@@ -51,22 +53,31 @@ class Candidates:
     learning_rate: FloatArray
     """NaN where there is only one."""
 
+    is_finite: BoolArray
+    """False for a trial that diverged."""
+
     accuracy_before: FloatArray
     accuracy_after: FloatArray
-    """On the validation set."""
+    """On the validation set; NaN after a trial that diverged."""
+
+    is_pair_PP: BoolArray
+    """Which ordered pairs take part: (num_peers, num_peers), student by teacher. A peer that diverged has none."""
 
     default_learning_rate: float | None
     """Of the untuned default. None: there is only one."""
 
     @property
     def num_peers(self) -> int:
-        """The number of peers, by the highest number of a student."""
-        return int(self.student.max()) + 1 if self.student.size else 0
+        """The number of peers, those that diverged among them."""
+        return len(self.is_pair_PP)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Choice:
-    """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher, NO_ROW on the diagonal."""
+    """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher.
+
+    NO_ROW stands on the diagonal, for a pair of which a peer diverged, and where all trials in question diverged.
+    """
 
     chosen: IntArray
     """The distillation setting that is best on validation."""
@@ -75,7 +86,7 @@ class Choice:
     """The untuned default."""
 
     control: IntArray
-    """Fine-tuning without a teacher on the set that is best for it on validation. NO_ROW if no set has labels."""
+    """Fine-tuning without a teacher on the set that is best for it on validation. NO_ROW also if no set has labels."""
 
     above_student: BoolArray
     """Whether the chosen setting is better on validation than leaving the student as it is."""
@@ -86,7 +97,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SingleSetting:
-    """One setting for all pairs, with its row for each ordered pair (NO_ROW on the diagonal)."""
+    """One setting for all pairs, with its row for each ordered pair; NO_ROW where every distillation diverged, too."""
 
     transfer_set: str
     temperature: float
@@ -97,24 +108,38 @@ class SingleSetting:
     rows: IntArray
 
 
-def candidates(table: pa.Table, *, metric: Metric, default_learning_rate: float | None = None) -> Candidates:
+def candidates(
+    table: pa.Table,
+    *,
+    metric: Metric,
+    default_learning_rate: float | None = None,
+    is_finite_P: Sequence[bool] | None = None,
+) -> Candidates:
     """Return what a choice by ``metric`` may look at: identities and validation accuracies.
 
     Args:
         table: The table of trials.
         metric: Name of the validation accuracy.
         default_learning_rate: Of the untuned default, where the table has several.
+        is_finite_P: For each peer, whether it takes part; one that diverged does not. None: all up to the highest
+            number of a student do.
     """
+    student = _numpy(table, "student").astype(np.int64)
+    takes_part_P = (
+        np.ones(student.max(initial=-1) + 1, dtype=np.bool_) if is_finite_P is None else np.array(is_finite_P)
+    )
     return Candidates(
-        student=_numpy(table, "student").astype(np.int64),
+        student=student,
         teacher=table["teacher"].fill_null(NO_TEACHER).to_numpy().astype(np.int64),
         transfer_set=np.array(table["transfer_set"].to_pylist(), dtype=np.str_),
         temperature=_numpy(table, "temperature"),
         alpha=_numpy(table, "alpha"),
         distillation_weight=_numpy(table, "distillation_weight"),
         learning_rate=_numpy(table, LEARNING_RATE).astype(np.float64),
+        is_finite=table[IS_FINITE].fill_null(True).to_numpy(),
         accuracy_before=_numpy(table, f"validation_{metric}_before"),
         accuracy_after=_numpy(table, f"validation_{metric}_after"),
+        is_pair_PP=np.logical_and.outer(takes_part_P, takes_part_P) & ~np.eye(len(takes_part_P), dtype=np.bool_),
         default_learning_rate=default_learning_rate,
     )
 
@@ -140,7 +165,7 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
         transfer_sets: Choose among these only. None: among all.
 
     Raises:
-        ValueError: If a pair has no trial of a distillation or none of the default.
+        ValueError: If a pair has no trial of the default, be it one that diverged.
     """
     allowed = np.isin(trials.transfer_set, list(set(trials.transfer_set) if transfer_sets is None else transfer_sets))
     is_control = trials.distillation_weight == 0
@@ -150,7 +175,7 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
     chosen, default, control = (np.full((num_peers, num_peers), NO_ROW, dtype=np.int64) for _ in range(3))
     rows = _rows_by_pair(trials, allowed)
     none = np.empty(0, dtype=np.int64)
-    for student, teacher in np.argwhere(~np.eye(num_peers, dtype=bool)).tolist():
+    for student, teacher in np.argwhere(trials.is_pair_PP).tolist():
         of_pair = rows.get((student, teacher), none)
         defaults = of_pair[is_default[of_pair]]
         if not defaults.size:
@@ -158,7 +183,7 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
                 f"Each pair must have a trial of the default on {default_transfer_set}, "
                 f"got none for student {student} and teacher {teacher}."
             )
-        default[student, teacher] = defaults[0]
+        default[student, teacher] = defaults[0] if trials.is_finite[defaults[0]] else NO_ROW
         chosen[student, teacher] = _best(of_pair[~is_control[of_pair]], trials, num_changes)
         controls = np.sort(np.concatenate([of_pair, rows.get((student, NO_TEACHER), none)]))
         control[student, teacher] = _best(controls[is_control[controls]], trials, num_changes)
@@ -174,8 +199,11 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
     )
 
 
-def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting:
+def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting | None:
     """Return the one setting with the best mean validation accuracy over all ordered pairs; ties as for a pair.
+
+    Only settings that ended finite for every pair that has such a distillation come into question. None: no setting
+    did, since each diverged on some pair.
 
     Raises:
         ValueError: If no setting was tried for every pair.
@@ -183,7 +211,8 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     num_peers = trials.num_peers
     num_changes = _num_changes(trials, default_transfer_set)
     settings: dict[tuple[str, float, float, float | None], list[int]] = {}
-    for row in np.flatnonzero(trials.distillation_weight > 0):
+    is_distillation = trials.distillation_weight > 0
+    for row in np.flatnonzero(is_distillation):
         rate = float(trials.learning_rate[row])
         key = (
             str(trials.transfer_set[row]),
@@ -192,9 +221,16 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
             None if np.isnan(rate) else rate,
         )
         settings.setdefault(key, []).append(int(row))
-    complete = {key: rows for key, rows in settings.items() if len(rows) == num_peers * (num_peers - 1)}
-    if not complete:
+    tried = [rows for rows in settings.values() if len(rows) == trials.is_pair_PP.sum()]
+    if not tried:
         raise ValueError("At least one setting must have been tried for every pair, got none.")
+    is_usable = is_distillation & trials.is_finite
+    is_usable_PP = np.zeros(trials.is_pair_PP.shape, dtype=np.bool_)
+    is_usable_PP[trials.student[is_usable], trials.teacher[is_usable]] = True
+    finite = {key: [row for row in rows if trials.is_finite[row]] for key, rows in settings.items()}
+    complete = {key: rows for key, rows in finite.items() if rows and len(rows) == is_usable_PP.sum()}
+    if not complete:
+        return None
     means = {key: float(trials.accuracy_after[rows].mean()) for key, rows in complete.items()}
     best_mean = max(means.values())
     tied = [key for key, mean in means.items() if mean >= best_mean - _SAME_ACCURACY]
@@ -241,6 +277,7 @@ def _default_weights(trials: Candidates) -> FloatArray:
 
 
 def _best(rows: IntArray, trials: Candidates, num_changes: IntArray) -> int:
+    rows = rows[trials.is_finite[rows]]
     if not rows.size:
         return NO_ROW
     accuracy = trials.accuracy_after[rows]

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from peerkd.results import arrow
 from peerkd.results.journal import read_journal, to_line
-from peerkd.results.table import KIND, Record, assemble, check_record, fingerprint_file
+from peerkd.results.table import KIND, Record, assemble, check_record, fingerprint_file, num_finite
 
 _BUFFER_BYTES: Final = 2**20
 """Of records that wait to be written, so that a thousand files need not be open at once."""
@@ -22,6 +22,9 @@ class WrittenTable(NamedTuple):
     """What is on disk."""
 
     num_trials: int
+    num_diverged: int
+    """Of the trials."""
+
     seconds: float
     """That the trials took, added up."""
 
@@ -41,7 +44,7 @@ def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path)
     Raises:
         ValueError: As ``assemble``.
     """
-    num_trials, seconds = 0, 0.0
+    num_trials, num_diverged, seconds = 0, 0, 0.0
     with TemporaryDirectory(dir=scratch_folder, prefix="students-") as folder:
         students, optional = _spill(records, Path(folder))
         with arrow.open_writer(path, KIND, without=KIND.optional_columns - optional) as append:
@@ -49,9 +52,10 @@ def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path)
                 table = assemble(read_journal(students[student]))
                 append(table)
                 num_trials += table.num_rows
+                num_diverged += table.num_rows - num_finite(table)
                 seconds += sum(table["seconds"].to_pylist())
                 students[student].unlink()
-    return WrittenTable(num_trials, seconds, fingerprint_file(path))
+    return WrittenTable(num_trials, num_diverged, seconds, fingerprint_file(path))
 
 
 def _spill(records: Iterable[Record], folder: Path) -> tuple[dict[int, Path], set[str]]:

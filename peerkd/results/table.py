@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from peerkd.config.sweep import TransferSet
 from peerkd.results import arrow
 from peerkd.results.journal import CHECKSUM
-from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, LEARNING_RATE, TRIALS_SCHEMA
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
 from peerkd.results.splits import SCOPES, SPLITS
 
 Record: TypeAlias = Mapping[str, Any]
@@ -40,9 +41,38 @@ TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
 
 _SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
 
-KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, _BY_EPOCH, _OPTIONAL)
+_OF_FINITE_TRIALS: Final = tuple(f"{split}_{scope}_accuracy_after" for split in SPLITS for scope in SCOPES)
+"""What a trial has a value of unless it diverged."""
+
+_FRACTIONS: Final = tuple(name for name in TRIALS_SCHEMA.names if "_accuracy_" in name or name.endswith("_flips"))
+"""What lies between 0 and 1."""
 
 _NOT_IN_FINGERPRINT: Final = frozenset({"seconds"})
+
+
+def _check_values(table: pa.Table, first_row: int) -> None:
+    """Refuse fractions that are none, and trials whose accuracies and ``is_finite`` contradict each other."""
+    for name in _FRACTIONS:
+        arrow.check_fraction(table, name, first_row=first_row)
+    ended_finite = pc.fill_null(table[IS_FINITE], True)
+    for name in _OF_FINITE_TRIALS:
+        row = pc.index(pc.equal(pc.is_valid(table[name]), ended_finite), False).as_py()
+        if row >= 0:
+            rule = "a value" if ended_finite[row].as_py() else "no value"
+            raise ValueError(
+                f"{name} must have {rule} where {IS_FINITE} is {table[IS_FINITE][row]}, got another in row "
+                f"{first_row + row}."
+            )
+
+
+KIND: Final = arrow.TableKind(
+    "table of trials",
+    "TRIALS_SCHEMA",
+    TRIALS_SCHEMA,
+    later_columns=_BY_EPOCH | {IS_FINITE},
+    optional_columns=_OPTIONAL,
+    check_values=_check_values,
+)
 
 
 def assemble(records: Iterable[Record]) -> pa.Table:
@@ -54,7 +84,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     Args:
         records: One mapping a trial with the keys ``RECORD_COLUMNS``, as ``check_record`` wants them. Class accuracies
             are sequences that hold None or NaN for a class without evaluation samples. Bits are bytes, or hexadecimal
-            as in a journal.
+            as in a journal. A trial that diverged has None for all that was to be measured after it.
 
     Raises:
         ValueError: If a record has other keys, lacks a required value or has an unknown transfer set, or if two
@@ -88,13 +118,20 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds``, and those that may be empty where they are."""
-    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH | _OPTIONAL)
+    """Return the SHA-256 of every column except ``seconds`` and those that say nothing; see ``arrow.fingerprint``."""
+    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT, without_empty=_BY_EPOCH | _OPTIONAL | {IS_FINITE})
+
+
+def num_finite(table: pa.Table) -> int:
+    """Return how many trials ended in finite numbers; those of an older version, which did not say, count as such."""
+    return int(pc.sum(pc.fill_null(table[IS_FINITE], True), min_count=0).as_py())
 
 
 def fingerprint_file(path: Path) -> str:
     """Return the ``fingerprint`` of a table on disk, without the whole table in memory."""
-    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT, without_null=_BY_EPOCH | _OPTIONAL)
+    return arrow.fingerprint_file(
+        path, KIND, without=_NOT_IN_FINGERPRINT, without_empty=_BY_EPOCH | _OPTIONAL | {IS_FINITE}
+    )
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -117,11 +154,13 @@ def check_record(row: Record) -> None:
 
     Raises:
         ValueError: If it has other keys than ``RECORD_COLUMNS`` and the checksum of a journal, lacks one other than the
-            learning rate and those of ``BY_EPOCH_COLUMNS``, or lacks a required value.
+            learning rate and those of ``BY_EPOCH_COLUMNS``, or lacks a required value. A record of an older version
+            lacks ``is_finite``.
     """
     expected = set(RECORD_COLUMNS)
-    empty = {name for name in _REQUIRED_COLUMNS if row.get(name) is None}
-    lacking = expected - _BY_EPOCH - _OPTIONAL - row.keys() | empty
+    required = _REQUIRED_COLUMNS if row.get(IS_FINITE) is False else (*_REQUIRED_COLUMNS, *_OF_FINITE_TRIALS)
+    empty = {name for name in required if row.get(name) is None}
+    lacking = expected - _BY_EPOCH - _OPTIONAL - {IS_FINITE} - row.keys() | empty
     for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected - {CHECKSUM})):
         if names:
             raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")
@@ -180,14 +219,15 @@ def _data_of(row: Record) -> tuple[object, ...]:
 
 def _add_gains(columns: dict[str, Any], prefix: str, controls: Sequence[int | None]) -> None:
     gains = [
-        after - before
+        None if after is None else after - before
         for before, after in zip(columns[f"{prefix}_accuracy_before"], columns[f"{prefix}_accuracy_after"], strict=True)
     ]
     from_data = [None if control is None else gains[control] for control in controls]
     columns[f"{prefix}_gain"] = gains
     columns[f"{prefix}_gain_from_data"] = from_data
     columns[f"{prefix}_gain_from_teacher"] = [
-        None if brought is None else gain - brought for gain, brought in zip(gains, from_data, strict=True)
+        None if gain is None or brought is None else gain - brought
+        for gain, brought in zip(gains, from_data, strict=True)
     ]
 
 

@@ -81,7 +81,9 @@ def report(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> 
     with store.open_workspace(key) as workspace:
         (workspace.folder / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
         (workspace.folder / PAIRS_NAME).write_text(tables.pairs_csv(findings), encoding="utf-8")
-        (workspace.folder / METRICS_NAME).write_text(json.dumps(tables.metrics(findings), indent=2), encoding="utf-8")
+        (workspace.folder / METRICS_NAME).write_text(
+            json.dumps(tables.metrics(findings), indent=2, allow_nan=False), encoding="utf-8"
+        )
         if facts.cost:
             (workspace.folder / COST_NAME).write_text(to_csv(facts.cost), encoding="utf-8")
         (workspace.folder / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")

@@ -77,7 +77,9 @@ def compare(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Manifest
     with store.open_workspace(key) as workspace:
         (workspace.folder / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
         (workspace.folder / METHODS_NAME).write_text(tables.methods_csv(findings), encoding="utf-8")
-        (workspace.folder / METRICS_NAME).write_text(json.dumps(tables.metrics(findings), indent=2), encoding="utf-8")
+        (workspace.folder / METRICS_NAME).write_text(
+            json.dumps(tables.metrics(findings), indent=2, allow_nan=False), encoding="utf-8"
+        )
         if facts.cost:
             (workspace.folder / COST_NAME).write_text(to_csv(facts.cost), encoding="utf-8")
         (workspace.folder / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")

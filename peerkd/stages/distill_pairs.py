@@ -90,4 +90,6 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
 def summary(metadata: Mapping[str, Any]) -> str:
     """Return in a few words what there is."""
-    return f"{metadata['num_trials']:,} trials, fingerprint {metadata['fingerprint'][:16]}"
+    num_diverged = metadata.get("num_diverged", 0)
+    diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
+    return f"{metadata['num_trials']:,} trials, {diverged}fingerprint {metadata['fingerprint'][:16]}"

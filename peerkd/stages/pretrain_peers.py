@@ -82,7 +82,32 @@ def key(config: ExperimentConfig, partition: Manifest) -> str:
     )
 
 
+def finite_peers(metadata: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the peers whose training did not diverge, ascending: only they have weights and take part in a sweep."""
+    # An older version recorded nothing, and kept the weights of every peer.
+    return tuple(sorted(int(record["peer"]) for record in metadata["peers"] if record.get("is_finite", True)))
+
+
+def check_enough(metadata: Mapping[str, Any], *, learning_rate: float) -> None:
+    """Refuse peers of whom not even two can teach each other.
+
+    Raises:
+        ValueError: If fewer than two peers are finite.
+    """
+    num_peers, num_finite = len(metadata["peers"]), len(finite_peers(metadata))
+    if num_finite < 2:
+        left = "All" if num_finite == 0 else f"All but {num_finite} of the"
+        raise ValueError(
+            f"{left} {num_peers} peers diverged in pre-training, where at least 2 must end in finite numbers: lower "
+            f"pretrain.learning_rate, which is {learning_rate:g}."
+        )
+
+
 def summary(metadata: Mapping[str, Any]) -> str:
     """Return in a few words what there is."""
-    accuracies = [record["test_global_accuracy"] for record in metadata["peers"]]
-    return f"{len(accuracies)} peers, test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}"
+    finite = [record for record in metadata["peers"] if record.get("is_finite", True)]
+    accuracies = [record["test_global_accuracy"] for record in finite]
+    reached = f", test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}" if accuracies else ""
+    num_diverged = len(metadata["peers"]) - len(finite)
+    diverged = f"; {num_diverged} diverged and take no part" if num_diverged else ""
+    return f"{len(metadata['peers'])} peers{reached}{diverged}"

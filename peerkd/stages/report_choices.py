@@ -20,6 +20,7 @@ from peerkd.reporting.choices.findings import StudyCost, compute_findings
 from peerkd.reporting.wording import setting
 from peerkd.results import choices, objective
 from peerkd.results.cost import to_csv
+from peerkd.results.divergence import divergence
 from peerkd.results.front import front
 from peerkd.results.table import mapped_table
 from peerkd.stages import build_report, pretrain_peers, tune_pairs
@@ -78,6 +79,7 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
         untried = untried_settings(config, trials)
+        what_diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
         had_together = front(
             trials,
             objective=objective.of_study(config),
@@ -91,6 +93,8 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
         untried_settings=untried,
         chooses_epochs=config.tune.chooses_epochs,
         cost=StudyCost(**{field.name: study.metadata[field.name] for field in fields(StudyCost)}),
+        divergence=what_diverged,
+        num_peers=facts.num_peers,
     )
     with store.open_workspace(key) as workspace:
 
@@ -99,7 +103,7 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
 
         write(build_report.REPORT_NAME, html.render(findings, facts))
         write(PLAN_NAME, tables.plan_csv(findings))
-        write(build_report.METRICS_NAME, json.dumps(tables.metrics(findings), indent=2))
+        write(build_report.METRICS_NAME, json.dumps(tables.metrics(findings), indent=2, allow_nan=False))
         write(build_report.SUMMARY_NAME, tables.terminal_summary(findings, facts))
         if facts.cost:
             write(build_report.COST_NAME, to_csv(facts.cost))

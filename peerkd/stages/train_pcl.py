@@ -1,6 +1,6 @@
 """Stage: train every architecture by every method from every seed, PCL and its rivals alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from peerkd.artifacts import keys, references
@@ -87,4 +87,24 @@ def key(config: PclConfig, split: Manifest) -> str:
 
 def summary(metadata: Mapping[str, Any]) -> str:
     """Return in a few words what there is."""
-    return f"{len(metadata['runs']):,} runs, fingerprint {metadata['fingerprint'][:16]}"
+    num_diverged = num_diverged_runs(metadata["runs"])
+    diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
+    return f"{len(metadata['runs']):,} runs, {diverged}fingerprint {metadata['fingerprint'][:16]}"
+
+
+def num_diverged_runs(runs: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many runs diverged, given what is recorded of each; an older version recorded nothing of it."""
+    return sum(not run.get("is_finite", True) for run in runs)
+
+
+def check_enough(runs: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
+    """Refuse runs of which none can be reported.
+
+    Raises:
+        ValueError: If all of them diverged.
+    """
+    if num_diverged_runs(runs) == len(runs):
+        raise ValueError(
+            f"All {len(runs):,} runs diverged, where at least one must end in finite numbers: lower "
+            f"training.learning_rate, which is {learning_rate:g}."
+        )

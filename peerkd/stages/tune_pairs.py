@@ -102,7 +102,9 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
 def summary(metadata: Mapping[str, Any]) -> str:
     """Return in a few words what there is."""
+    num_diverged = metadata.get("num_diverged", 0)
+    diverged = f" ({num_diverged:,} diverged)" if num_diverged else ""
     return (
-        f"{metadata['num_trials']:,} trials for {metadata['spent_share']:.2%} of the full sweep's cost, "
+        f"{metadata['num_trials']:,} trials{diverged} for {metadata['spent_share']:.2%} of the full sweep's cost, "
         f"fingerprint {metadata['fingerprint'][:16]}"
     )

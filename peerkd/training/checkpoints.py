@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from peerkd.errors import ArtifactCorruptError
 from peerkd.system_errors import plain_error
+from peerkd.training.finite import are_finite
 from peerkd.training.seals import SEAL, UNSEALED, seal
 
 
@@ -48,6 +49,35 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if failed:
             raise failed from error
         raise ArtifactCorruptError(f"{path} is damaged: {error}.") from error
+
+
+def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse tensors that were read and are not those of a network: nothing is left out, broadcast or converted.
+
+    Args:
+        tensors: That were read, by name.
+        expected: With the names, shapes and types that they must have; their values do not matter.
+        source: Where they were read, for the message.
+
+    Raises:
+        ArtifactCorruptError: If names, a shape or a type differ, or a number is NaN or infinite; the message names the
+            tensor.
+    """
+    for problem, names in (("lacks", expected.keys() - tensors.keys()), ("must not have", tensors.keys() - expected)):
+        if names:
+            first, *others = sorted(names)
+            also = f" and {len(others)} more" if others else ""
+            raise ArtifactCorruptError(f"{source} {problem} the tensor {first}{also}.")
+    for name, tensor in tensors.items():
+        like = expected[name]
+        if tensor.shape != like.shape or tensor.dtype != like.dtype:
+            raise ArtifactCorruptError(f"The tensor {name} of {source} must be {_kind(like)}, got {_kind(tensor)}.")
+        if not are_finite([tensor]):
+            raise ArtifactCorruptError(f"The tensor {name} of {source} must be finite, got NaN or infinite numbers.")
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
 def copy_state(source: Mapping[str, Tensor], network: nn.Module) -> None:

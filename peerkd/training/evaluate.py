@@ -18,13 +18,14 @@ from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.results import outcome
 from peerkd.results.splits import SPLITS
+from peerkd.training.finite import predicted_classes
 from peerkd.training.precision import autocast
 
 _BATCH_SIZE: Final = 500
 
 _Indices = npt.NDArray[np.int64]
 Predictions = Mapping[str, _Indices]
-"""Predicted classes of a peer's evaluation samples, by split."""
+"""Predicted classes of a peer's evaluation samples, by split; ``NO_ANSWER`` where logits are not finite."""
 
 
 class _Samples(NamedTuple):
@@ -89,8 +90,14 @@ class Judge:
                 predictions[place][split] = predicted[id(self._samples(split, peer).images_NCHW)][place]
         return list(predictions)
 
-    def compare(self, before: Predictions, after: Predictions, *, peer: int) -> dict[str, Any]:
-        """Return the columns of ``TRIALS_SCHEMA`` that tell what a training did to a peer."""
+    def compare(self, before: Predictions, after: Predictions | None, *, peer: int) -> dict[str, Any]:
+        """Return the columns of ``TRIALS_SCHEMA`` that tell what a training did to a peer.
+
+        Args:
+            before: Of the pre-trained peer.
+            after: Of the trained student. None: the training diverged, and so is all that they would tell.
+            peer: The student.
+        """
         columns: dict[str, Any] = {}
         for split in SPLITS:
             samples = self._samples(split, peer)
@@ -98,16 +105,19 @@ class Judge:
                 split,
                 labels_N=samples.labels_N,
                 before_N=before[split],
-                after_N=after[split],
+                after_N=None if after is None else after[split],
                 global_positions=samples.global_positions,
                 own_positions=samples.own_positions,
                 num_classes=self._dataset.num_classes,
             )
         return columns
 
-    def accuracies(self, predictions: Predictions, *, peer: int) -> dict[str, float]:
-        """Return ``{validation,test}_{global,own}_accuracy`` of a peer's network, for the splits that it predicted."""
-        values: dict[str, float] = {}
+    def accuracies(self, predictions: Predictions, *, peer: int) -> dict[str, float | None]:
+        """Return ``{validation,test}_{global,own}_accuracy`` of a peer's network, for the splits that it predicted.
+
+        An accuracy is None if the network's logits are not finite on a sample that it is of.
+        """
+        values: dict[str, float | None] = {}
         for split in predictions:
             samples = self._samples(split, peer)
             for scope, positions in (("global", samples.global_positions), ("own", samples.own_positions)):
@@ -122,7 +132,7 @@ class Judge:
             normal_BCHW = normalize(images_BCHW, mean_C=self._mean_C, std_C=self._std_C)
             with autocast(self._device, self._precision):
                 logits_GBK = logits(normal_BCHW.contiguous(memory_format=torch.channels_last))
-            predictions.append(logits_GBK.argmax(dim=2))
+            predictions.append(predicted_classes(logits_GBK))
         return torch.cat(predictions, dim=1).cpu().numpy()
 
     def _read_samples(self, split: str, peer: int) -> _Samples:

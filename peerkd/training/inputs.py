@@ -1,5 +1,6 @@
 """What a worker process opens, as paths: cheap to hand over, and known without torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +49,14 @@ class SweepInputs:
 
     states_folder: Path | None = None
     """Takes where each trial stands at the end of a leg, and has what legs go on from. None: legs are whole trials."""
+
+    finite_peers: tuple[int, ...] | None = None
+    """The peers that have weights, ascending. None: all, as no pre-training diverged."""
+
+    @property
+    def peers(self) -> Sequence[int]:
+        """The peers that take part, ascending."""
+        return range(self.config.partition.num_peers) if self.finite_peers is None else self.finite_peers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

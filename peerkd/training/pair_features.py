@@ -26,7 +26,8 @@ from peerkd.data.streamed import open_dataset
 from peerkd.results.answers import Answers
 from peerkd.results.arrays import SingleArray
 from peerkd.results.features import pair_features, write_features
-from peerkd.training.checkpoints import copy_state, load_tensors
+from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors
+from peerkd.training.finite import are_finite
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.peers import build_peer, weights_name, worker_device
 from peerkd.training.precision import autocast
@@ -50,14 +51,20 @@ def start(inputs: SweepInputs, *, worker: int) -> Perform:
 
     def perform(path: Path) -> Iterator[int]:
         dataset, assignment = open_dataset(inputs.dataset_folder), Assignment.load(inputs.partition_folder)
-        validation, training = validation_parts(assignment), training_parts(assignment)
+        validation, training = validation_parts(assignment), training_parts(assignment, inputs.peers)
         parts = [*validation, *training]
         answers = _Networks(inputs, dataset, device=device).answers(parts)
         counts_PK = np.stack(
-            [np.bincount(dataset.labels_N[indices], minlength=dataset.num_classes) for indices in assignment.train]
+            [
+                np.bincount(dataset.labels_N[assignment.train[peer]], minlength=dataset.num_classes)
+                for peer in inputs.peers
+            ]
         )
-        write_features(pair_features(islice(answers, len(validation)), answers, label_counts_PK=counts_PK), path)
-        yield assignment.num_peers * sum(map(len, parts))
+        features = pair_features(
+            islice(answers, len(validation)), answers, label_counts_PK=counts_PK, peers=inputs.peers
+        )
+        write_features(features, path)
+        yield len(inputs.peers) * sum(map(len, parts))
 
     return perform
 
@@ -67,27 +74,26 @@ def validation_parts(assignment: Assignment) -> list[_Indices]:
     return np.array_split(assignment.validation, max(math.ceil(len(assignment.validation) / MAX_SAMPLES), 1))
 
 
-def training_parts(assignment: Assignment) -> list[_Indices]:
-    """Return up to ``MAX_SAMPLES`` training samples of each peer, evenly spaced."""
-    return [_evenly_spaced(indices) for indices in assignment.train]
+def training_parts(assignment: Assignment, peers: Sequence[int]) -> list[_Indices]:
+    """Return up to ``MAX_SAMPLES`` training samples of each of some peers, evenly spaced."""
+    return [_evenly_spaced(assignment.train[peer]) for peer in peers]
 
 
 class _Networks:
-    """The pre-trained networks of all peers, one in memory for each architecture."""
+    """The pre-trained networks of the peers that are finite, one in memory for each architecture."""
 
     def __init__(self, inputs: SweepInputs, dataset: ImageDataset, *, device: torch.device) -> None:
         self._inputs, self._dataset, self._device = inputs, dataset, device
-        self._num_peers = inputs.config.partition.num_peers
         self._network = cache(self._build_network)
         self._mean_C = torch.tensor(dataset.channel_mean, device=device)
         self._std_C = torch.tensor(dataset.channel_std, device=device)
 
     def answers(self, parts: Sequence[_Indices]) -> Iterator[Answers]:
         """Yield what all peers answer to each part, without augmentation."""
-        bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * self._num_peers * self._dataset.num_classes
+        bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * len(self._inputs.peers) * self._dataset.num_classes
         for block in blocks(parts, max_samples=max(_BLOCK_BYTES // bytes_of_sample, 1)):
             images = torch.from_numpy(self._dataset.read_images(np.concatenate(block))).to(self._device)
-            logits_PNK = np.stack([self._logits(peer, images) for peer in range(self._num_peers)])
+            logits_PNK = np.stack([self._logits(peer, images) for peer in self._inputs.peers])
             bounds = np.cumsum([len(part) for part in block])[:-1]
             for part, part_PNK in zip(block, np.split(logits_PNK, bounds, axis=1), strict=True):
                 yield Answers(part_PNK, self._dataset.labels_N[part])
@@ -95,14 +101,22 @@ class _Networks:
     @torch.inference_mode()
     def _logits(self, peer: int, images_NCHW: Tensor) -> SingleArray:
         network = self._network(self._inputs.config.architectures[peer])
-        weights, _ = load_tensors(self._inputs.peers_folder / weights_name(peer))
+        path = self._inputs.peers_folder / weights_name(peer)
+        weights, _ = load_tensors(path)
+        check_tensors(weights, network.state_dict(), source=str(path))
         copy_state(weights, network)
         logits: list[Tensor] = []
         for images_BCHW in images_NCHW.split(MAX_SAMPLES):
             normal_BCHW = normalize(images_BCHW, mean_C=self._mean_C, std_C=self._std_C)
             with autocast(self._device, self._inputs.config.distill.precision):
                 logits.append(network(normal_BCHW.contiguous(memory_format=torch.channels_last)).float())
-        return torch.cat(logits).cpu().numpy()
+        all_logits = torch.cat(logits)
+        if not are_finite([all_logits]):
+            raise ValueError(
+                f"Every logit of a peer must be finite before it distils, got others of peer {peer}. Set "
+                "distill.precision=float32, or lower pretrain.learning_rate."
+            )
+        return all_logits.cpu().numpy()
 
     def _build_network(self, architecture: Architecture) -> nn.Module:
         return build_peer(architecture, self._dataset, seed=0).to(self._device).eval()

@@ -18,6 +18,7 @@ from peerkd.models.build import build_network, num_parameters
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import copy_state, save_tensors
 from peerkd.training.evaluate import Judge
+from peerkd.training.finite import are_all_answered, are_finite
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
 from peerkd.training.memory import gpu_bytes
 from peerkd.training.online.export import deployed_state
@@ -121,15 +122,21 @@ def start(inputs: PretrainInputs, *, worker: int) -> Perform:
         for num_epochs in epochs:
             yield EpochDone(peer, num_epochs, len(samples), gpu_bytes(device))
         weights = deployed_state(state, method)
-        save_tensors(inputs.weights(peer), weights)
         deployed = build_peer(architecture, dataset, seed=0).to(device)
         copy_state(weights, deployed)
+        predictions = judge.predict(deployed, peer=peer)
+        is_finite = state.ended_finite and are_finite(weights.values()) and are_all_answered(predictions)
+        accuracies = judge.accuracies(predictions, peer=peer)
+        if is_finite:
+            # Nobody has a use for weights that diverged.
+            save_tensors(inputs.weights(peer), weights)
         yield {
             "peer": peer,
             "architecture": architecture,
             "num_parameters": num_parameters(deployed),
             "num_train_samples": len(samples),
-            **judge.accuracies(judge.predict(deployed, peer=peer), peer=peer),
+            "is_finite": is_finite,
+            **(accuracies if is_finite else dict.fromkeys(accuracies)),
         }
 
     return perform

@@ -165,31 +165,37 @@ class _Block:
     """Makes one by its number."""
 
 
-def plan(config: ExperimentConfig) -> Plan:
+def plan(config: ExperimentConfig, *, peers: Sequence[int] | None = None) -> Plan:
     """Return every trial of the sweep, each exactly once, as units; the largest come first so that none ends late.
 
     All ordered pairs of peers, so that every peer is student and teacher to every other. The control of a student
     on a set depends on neither temperature nor teacher, so it is one trial a learning rate however large the grid.
+
+    Args:
+        config: Of the experiment.
+        peers: Those that take part, ascending. None: all.
     """
+    peers = range(config.partition.num_peers) if peers is None else peers
     blocks: list[_Block] = []
     for transfer_set in config.sweep.transfer_sets:
-        blocks.append(_distillations(transfer_set, settings(config, transfer_set), config.partition.num_peers))
-        blocks.extend(_controls(config, transfer_set))
+        blocks.append(_distillations(transfer_set, settings(config, transfer_set), peers))
+        blocks.extend(_controls(config, transfer_set, peers))
     blocks.sort(key=lambda block: -block.num_trials * max(block.num_owners, 1))
     return Plan(blocks, range(sum(block.num_units for block in blocks)))
 
 
-def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], num_peers: int) -> _Block:
+def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], peers: Sequence[int]) -> _Block:
     """Return the units with a teacher: one a teacher where it serves all students on one set, else one a pair."""
+    num_peers = len(peers)
 
     def of_teacher(number: int) -> Unit:
-        teacher = (number + 1) % num_peers
-        return unit(teacher, [student for student in range(num_peers) if student != teacher])
+        teacher = peers[(number + 1) % num_peers]
+        return unit(teacher, [student for student in peers if student != teacher])
 
     def of_pair(number: int) -> Unit:
         # Students in order, and for each of them the teachers.
         student, place = divmod(number, num_peers - 1)
-        return unit(place + (place >= student), [student])
+        return unit(peers[place + (place >= student)], [peers[student]])
 
     def unit(teacher: int, students: Sequence[int]) -> Unit:
         return Unit(
@@ -207,8 +213,8 @@ def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], num_pee
     )
 
 
-def _controls(config: ExperimentConfig, transfer_set: TransferSet) -> Iterator[_Block]:
-    num_peers, controls = config.partition.num_peers, control_settings(config)
+def _controls(config: ExperimentConfig, transfer_set: TransferSet, peers: Sequence[int]) -> Iterator[_Block]:
+    num_peers, controls = len(peers), control_settings(config)
 
     def unit(owners: tuple[int, ...], pairs: Iterable[tuple[int, int | None]]) -> Unit:
         trials = tuple(
@@ -217,20 +223,20 @@ def _controls(config: ExperimentConfig, transfer_set: TransferSet) -> Iterator[_
         return Unit(owners=owners, teacher=None, trials=trials)
 
     def of_student(number: int) -> Unit:
-        return unit((number,), [(number, None)])
+        return unit((peers[number],), [(peers[number], None)])
 
     def of_public(_: int) -> Unit:
-        return unit((), ((student, None) for student in range(num_peers)))
+        return unit((), ((student, None) for student in peers))
 
     def of_teachers_data(number: int) -> Unit:
-        teacher = (number + 1) % num_peers
-        return unit((teacher,), ((student, teacher) for student in range(num_peers) if student != teacher))
+        teacher = peers[(number + 1) % num_peers]
+        return unit((teacher,), ((student, teacher) for student in peers if student != teacher))
 
     def of_both(number: int) -> Unit:
-        # Unordered pairs in order, those of peer 0 first.
+        # Unordered pairs in order, those of the first peer first.
         first = bisect_right(range(num_peers), number, key=num_pairs_before) - 1
-        second = number - num_pairs_before(first) + first + 1
-        return unit((first, second), ((first, second), (second, first)))
+        pair = peers[first], peers[number - num_pairs_before(first) + first + 1]
+        return unit(pair, (pair, pair[::-1]))
 
     def num_pairs_before(peer: int) -> int:
         return peer * (2 * num_peers - peer - 1) // 2

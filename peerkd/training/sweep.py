@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
-from peerkd.results.schema import BY_EPOCH_COLUMNS
-from peerkd.training.checkpoints import copy_state, load_tensors
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
+from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
+from peerkd.training.finite import are_all_answered
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import Leg, LegsTogether, SweepInputs, WayTaken
 from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
@@ -27,7 +28,7 @@ from peerkd.training.plan import Trial, Unit
 from peerkd.training.samples import FirstBatches, SampleSet
 from peerkd.training.stacked.students import Students, pays
 from peerkd.training.trainees import LoneTrainee, StackedTrainees, Trainees
-from peerkd.training.trial_state import TrialState, load_state, save_state, state_path
+from peerkd.training.trial_state import TrialState, check_state, load_state, save_state, state_path
 from peerkd.training.workers import Perform
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ _NUM_KEPT_PEERS: Final = 32
 """Their weights are kept in memory; those of others are read again when they are needed."""
 
 _NUM_MEASURED_BATCHES: Final = 2
+
+_ByEpoch: TypeAlias = dict[str, list[float | None]]
+"""Accuracies by column and epoch, None where a network was not finite."""
 
 _KEPT_LOGITS_BYTES: Final = 2**26
 _KEPT_SETS_BYTES: Final = 2**28
@@ -152,11 +156,17 @@ class Sweep:
         before = [self._before(trial.student) for trial in trials]
         students = self._trainees(trials, samples, epochs)
         by_epoch, after = self._train(students, samples, logits, trials=trials, epochs=epochs)
+        ended_finite = [
+            is_finite and are_all_answered(predictions)
+            for is_finite, predictions in zip(students.are_finite(), after, strict=True)
+        ]
         if self._inputs.states_folder:
-            for trial, end in zip(trials, students.states(), strict=True):
-                save_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.stop), end)
+            for trial, end, is_finite in zip(trials, students.states(), ended_finite, strict=True):
+                # Nothing goes on from a state that is not finite.
+                if is_finite:
+                    save_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.stop), end)
         seconds = (time.perf_counter() - started) / len(trials)
-        for trial, *predictions, measured in zip(trials, before, after, by_epoch, strict=True):
+        for trial, was, became, measured, is_finite in zip(trials, before, after, by_epoch, ended_finite, strict=True):
             yield {
                 "student": trial.student,
                 "teacher": trial.teacher,
@@ -168,8 +178,9 @@ class Sweep:
                 "seed": self._config.seed,
                 "num_transfer_samples": len(samples),
                 "epochs": epochs.stop,
-                **self._judge.compare(*predictions, peer=trial.student),
-                **measured,
+                IS_FINITE: is_finite,
+                **self._judge.compare(was, became if is_finite else None, peer=trial.student),
+                **(measured if is_finite else _without_last(measured)),
                 "seconds": seconds,
             }
 
@@ -181,12 +192,12 @@ class Sweep:
         *,
         trials: Sequence[Trial],
         epochs: range,
-    ) -> tuple[list[dict[str, list[float]]], list[Predictions]]:
+    ) -> tuple[list[_ByEpoch], list[Predictions]]:
         """Return what each trial was after each epoch, if that is asked for, and the predictions at the end."""
         if not self._config.sweep.validate_every_epoch:
             students.train(samples, logits, epochs=epochs)
             return [{} for _ in trials], students.predict(self._judge)
-        measured: list[dict[str, list[float]]] = [{name: [] for name in BY_EPOCH_COLUMNS.values()} for _ in trials]
+        measured: list[_ByEpoch] = [{name: [] for name in BY_EPOCH_COLUMNS.values()} for _ in trials]
         for epoch in epochs:
             students.train(samples, logits, epochs=range(epoch, epoch + 1))
             # The last epoch's are those of the trial.
@@ -212,7 +223,10 @@ class Sweep:
             return TrialState(self._peer_state(trial.student), {})
         if self._inputs.states_folder is None:
             raise ValueError("states_folder must be set where trials go on from earlier legs, got none.")
-        return load_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.start))
+        path = state_path(self._inputs.states_folder, trial, num_epochs=epochs.start)
+        state = load_state(path)
+        check_state(state, self._network(self._config.architectures[trial.student]), source=str(path))
+        return state
 
     def _is_stacked(self, architecture: str) -> bool:
         if self._in_flight or self._recipe.precision != "float32":
@@ -282,16 +296,24 @@ class Sweep:
         return build_peer(architecture, self._dataset, seed=0).to(self._device)
 
     def _load_peer_state(self, peer: int) -> Mapping[str, Tensor]:
-        tensors, _ = load_tensors(self._inputs.peers_folder / weights_name(peer))
+        path = self._inputs.peers_folder / weights_name(peer)
+        tensors, _ = load_tensors(path)
+        check_tensors(tensors, self._network(self._config.architectures[peer]).state_dict(), source=str(path))
         return {name: tensor.to(self._device) for name, tensor in tensors.items()}
 
     def _predict_before(self, peer: int) -> Predictions:
         architecture = self._config.architectures[peer]
-        if not self._is_stacked(architecture):
-            return self._judge.predict(self._peer(peer), peer=peer)
-        # By the same arithmetic as afterwards.
-        student = self._stack(architecture, [TrialState(self._peer_state(peer), {})])
-        (predictions,) = self._judge.predict_many(student.logits, peers=[peer])
+        if self._is_stacked(architecture):
+            # By the same arithmetic as afterwards.
+            student = self._stack(architecture, [TrialState(self._peer_state(peer), {})])
+            (predictions,) = self._judge.predict_many(student.logits, peers=[peer])
+        else:
+            predictions = self._judge.predict(self._peer(peer), peer=peer)
+        if not are_all_answered(predictions):
+            raise ValueError(
+                f"Every logit of a peer must be finite before it distils, got others of peer {peer}. Set "
+                "distill.precision=float32, or lower pretrain.learning_rate."
+            )
         return predictions
 
 
@@ -299,6 +321,11 @@ def _rate_of(trial: Trial) -> dict[str, float]:
     """Return the learning rate for a trial's record, which has none where it is the recipe's."""
     rate = trial.setting.learning_rate
     return {} if rate is None else {"learning_rate": rate}
+
+
+def _without_last(measured: _ByEpoch) -> _ByEpoch:
+    """Return accuracies by epoch of a trial that diverged: after the last epoch it has none."""
+    return {name: [*values[:-1], None] for name, values in measured.items()}
 
 
 def start(inputs: SweepInputs, *, worker: int) -> Perform:

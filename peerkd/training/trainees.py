@@ -13,6 +13,7 @@ from peerkd.results.splits import SPLITS
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.distill import TeacherLogits, distill
 from peerkd.training.evaluate import Judge, Predictions
+from peerkd.training.finite import are_finite
 from peerkd.training.plan import Trial
 from peerkd.training.samples import SampleSet
 from peerkd.training.stacked.students import Students
@@ -34,6 +35,10 @@ class Trainees(Protocol):
 
     def predict(self, judge: Judge, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
         """Return what each student predicts on its peer's evaluation samples."""
+        ...
+
+    def are_finite(self) -> list[bool]:
+        """Return of each student whether all that training goes on from is finite; see ``peerkd.training.finite``."""
         ...
 
     def states(self) -> list[TrialState]:
@@ -69,6 +74,10 @@ class LoneTrainee:
         """Return what the student predicts; see ``Trainees``."""
         return [judge.predict(self._network, peer=self._trial.student, splits=splits)]
 
+    def are_finite(self) -> list[bool]:
+        """Return whether the student is finite; see ``Trainees``."""
+        return [are_finite([*self._network.state_dict().values(), *self._momenta.values()])]
+
     def states(self) -> list[TrialState]:
         """Return where the trial stands; see ``Trainees``."""
         return [TrialState(self._network.state_dict(), self._momenta)]
@@ -96,6 +105,10 @@ class StackedTrainees:
     def predict(self, judge: Judge, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
         """Return what each student predicts; see ``Trainees``."""
         return judge.predict_many(self._students.logits, peers=[trial.student for trial in self._trials], splits=splits)
+
+    def are_finite(self) -> list[bool]:
+        """Return of each student whether it is finite; see ``Trainees``."""
+        return self._students.are_finite()
 
     def states(self) -> list[TrialState]:
         """Return where each trial stands; see ``Trainees``."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from peerkd.training.checkpoints import load_tensors, save_tensors
+from peerkd.training.checkpoints import check_tensors, load_tensors, save_tensors
 from peerkd.training.inputs import state_name
 from peerkd.training.plan import Trial
 
@@ -37,7 +37,7 @@ def save_state(path: Path, state: TrialState) -> None:
 
 
 def load_state(path: Path) -> TrialState:
-    """Read what ``save_state`` wrote.
+    """Read what ``save_state`` wrote; ``check_state`` says whether it is of the network that is to go on.
 
     Raises:
         ValueError: If there is no such file.
@@ -51,3 +51,14 @@ def load_state(path: Path) -> TrialState:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
     return TrialState(weights=part(_WEIGHTS), momenta=part(_MOMENTUM))
+
+
+def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:
+    """Refuse a state that is not a finite one of a network of this architecture, whatever weights that has.
+
+    Raises:
+        ArtifactCorruptError: As ``check_tensors``.
+    """
+    check_tensors(state.weights, network.state_dict(), source=source)
+    if state.momenta:
+        check_tensors(state.momenta, dict(network.named_parameters()), source=f"the momenta of {source}")

@@ -26,7 +26,10 @@ class Measurement(NamedTuple):
 
     ask: Ask
     gain: float
-    """Validation accuracy after these epochs minus that of the pre-trained student: a fraction."""
+    """Validation accuracy after these epochs minus that of the pre-trained student: a fraction. -1 if it diverged."""
+
+    is_finite: bool = True
+    """Whether the trial did not diverge. One that did ends with this measurement: it must not be asked for again."""
 
 
 class Tuner(Protocol):

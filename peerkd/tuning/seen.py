@@ -24,6 +24,14 @@ class Seen(NamedTuple):
     num_epochs: int = 0
     """After which this was seen: as far as the trial was done, or the best to stop after where that is chosen."""
 
+    is_finite: bool = True
+    """Whether the trial did not diverge."""
+
+
+def diverged(num_epochs: int) -> Seen:
+    """Return what is seen of a trial that diverged: as if all accuracy were lost, and never allowed as a choice."""
+    return Seen(-1.0, is_allowed=False, num_epochs=num_epochs, is_finite=False)
+
 
 def best_epochs(worth_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
     """Return after each epoch the place of the best one until then: one that is allowed, the first of equal ones.
@@ -41,7 +49,12 @@ def best_epochs(worth_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
 
 
 def better(first: Seen, second: Seen) -> Seen:
-    """Return the one of two stops of a trial that is better, by the rule of ``best_epochs``; ``first`` was earlier."""
+    """Return the one of two stops of a trial that is better, by the rule of ``best_epochs``; ``first`` was earlier.
+
+    A trial that has diverged since is no good at any stop: its setting is one step from ruin.
+    """
+    if not second.is_finite:
+        return second
     return second if (second.is_allowed, second.gain) > (first.is_allowed, first.gain) else first
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.results.arrays import FloatArray
+from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
 from peerkd.results.intervals import Estimate, mean_over_pairs
 
@@ -104,6 +105,8 @@ class Findings:
     """Whether a choice has an epoch to stop after. If not, only whole trials have test gains."""
 
     cost: StudyCost
+    divergence: Divergence
+    """What is never chosen and in no mean."""
 
     @property
     def has_rates(self) -> bool:
@@ -140,13 +143,33 @@ def compute_findings(
     untried_settings: Sequence[str],
     chooses_epochs: bool = False,
     cost: StudyCost,
+    divergence: Divergence,
+    num_peers: int,
 ) -> Findings:
-    """Return what follows from the table of choices and the curve of a study."""
+    """Return what follows from the table of choices and the curve of a study.
+
+    Args:
+        choices: The table of choices.
+        curve: Its curve.
+        front: From the trials.
+        untried_settings: In words.
+        chooses_epochs: Whether a choice has an epoch to stop after.
+        cost: Of the study.
+        divergence: What diverged.
+        num_peers: All of the experiment, those that diverged among them.
+
+    Raises:
+        ValueError: If every trial diverged.
+    """
+    if divergence.num_trials and divergence.num_trials_diverged == divergence.num_trials:
+        raise ValueError(
+            f"All {divergence.num_trials:,} trials diverged, where at least one must end in finite numbers: lower "
+            "distill.learning_rate or sweep.learning_rates."
+        )
     made = [
         Choice(is_distilled=row["decision"] == "distil", **{name: row[name] for name in _FIELDS})
         for row in choices.to_pylist()
     ]
-    num_peers = 1 + max(choice.student for choice in made)
     expected_PP, test_PP, seen_PP, num_trials_PP = (np.full((num_peers, num_peers), np.nan) for _ in range(4))
     for choice in made:
         place = choice.student, choice.teacher
@@ -170,6 +193,7 @@ def compute_findings(
         untried_settings=untried_settings,
         chooses_epochs=chooses_epochs,
         cost=cost,
+        divergence=divergence,
     )
 
 

@@ -2,7 +2,7 @@
 
 from peerkd.reporting.choices.findings import Findings
 from peerkd.reporting.headline import Finding
-from peerkd.reporting.wording import interval, points, setting
+from peerkd.reporting.wording import diverged, interval, points, setting
 from peerkd.results.intervals import Estimate
 
 
@@ -11,6 +11,8 @@ def headline(findings: Findings) -> list[Finding]:
     named = [Finding("Plan", _plan(findings)), Finding("Gain", _gain(findings)), Finding("Cost", _cost(findings))]
     if findings.untried_pairs or findings.untried_settings:
         named.append(Finding("Not tried", _untried(findings)))
+    if text := diverged(findings.divergence):
+        named.insert(0, Finding("Diverged", text))
     return named
 
 

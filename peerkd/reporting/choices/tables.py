@@ -39,6 +39,8 @@ def metrics(findings: Findings) -> dict[str, float]:
         "num_pairs": float(findings.num_pairs),
         "num_pairs_distilled": float(findings.num_distilled),
         "num_pairs_not_tried": float(len(findings.untried_pairs)),
+        "num_peers_diverged": float(len(findings.divergence.peers)),
+        "num_trials_diverged": float(findings.divergence.num_trials_diverged),
     }
     return {name: value for name, value in values.items() if not math.isnan(value)}
 

@@ -20,6 +20,8 @@ class RunFacts:
     num_deployed_parameters: int
     seconds: float
     num_samples_per_epoch: int
+    is_finite: bool = True
+    """Whether it did not diverge. An older version did not say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from peerkd.config.methods import METHODS, Method
 from peerkd.reporting.methods.facts import PclFacts
 from peerkd.results.comparison import Comparison, compare_methods
-from peerkd.results.curves import Curve, CurveKey, curves_by_key
+from peerkd.results.curves import Curve, CurveKey, curves_by_key, diverged_runs
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import Spread, spread
 
@@ -76,6 +76,7 @@ def compute_findings(table: pa.Table, facts: PclFacts) -> Findings:
         methods=config.methods,
         num_branches=config.collaboration.num_branches,
         baseline=config.baseline,
+        diverged=diverged_runs(table),
     )
     over_baseline: dict[tuple[str, Method], Estimate] = {}
     studied_over: dict[tuple[str, Method], Estimate] = {}
@@ -108,7 +109,8 @@ def compute_findings(table: pa.Table, facts: PclFacts) -> Findings:
 
 
 def _put(found: dict[tuple[str, Method], Estimate], pair: tuple[str, Method], estimate: Estimate | None) -> None:
-    if estimate is not None:
+    # Where every run of one of the two diverged there is no difference.
+    if estimate is not None and estimate.num:
         found[pair] = estimate
 
 
@@ -120,6 +122,7 @@ def _disagreement(curves: Mapping[CurveKey, Curve], comparison: Comparison) -> d
                 float(curve.values[-1])
                 for key, curve in curves.items()
                 if key[:2] == (architecture, method) and key[3:] == ("validation", "disagreement")
+                if key.seed in comparison.scores[architecture, method, "deployed"].by_seed
             ]
             if last and not np.isnan(last).any():
                 found[architecture, method] = spread(last)
@@ -130,7 +133,10 @@ def _costs(facts: PclFacts) -> dict[tuple[str, Method], Cost]:
     found: dict[tuple[str, Method], Cost] = {}
     for architecture in facts.config.architectures:
         for method in facts.config.methods:
-            runs = [run for run in facts.runs if (run.architecture, run.method) == (architecture, method)]
+            # A run that diverged ended early: what it took is not what the method takes.
+            runs = [
+                run for run in facts.runs if (run.architecture, run.method) == (architecture, method) and run.is_finite
+            ]
             if runs:
                 seconds = [run.seconds for run in runs]
                 found[architecture, method] = Cost(

@@ -7,6 +7,7 @@ from peerkd.config.methods import METHODS, Method
 from peerkd.reporting.methods import wording
 from peerkd.reporting.methods.facts import PclFacts
 from peerkd.reporting.methods.findings import STUDIED, Findings
+from peerkd.reporting.wording import counted
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import MIN_SEEDS, Verdict, verdict
 
@@ -46,6 +47,9 @@ def headline(findings: Findings, facts: PclFacts) -> list[MethodFinding]:
         texts = {name: text for name in findings.comparison.architectures if (text := say(findings, name))}
         if texts:
             named.append(MethodFinding(topic, texts))
+    diverged = {name: text for name in findings.comparison.architectures if (text := _diverged(findings, name))}
+    if diverged:
+        named.insert(0, MethodFinding("Diverged", diverged))
     return [*named, MethodFinding("How sure", {"": how_sure(findings, facts)})]
 
 
@@ -56,7 +60,7 @@ def how_sure(findings: Findings, facts: PclFacts) -> str:
     if seeds < MIN_SEEDS:
         return "There is one seed: no difference has an interval, and none can be told from luck."
     basis = (
-        f"Differences are paired over {wording.counted(seeds, 'seed')}, with 95 % t intervals ({seeds - 1} degrees of "
+        f"Differences are paired over {counted(seeds, 'seed')}, with 95 % t intervals ({seeds - 1} degrees of "
         "freedom). They cover other seeds on this split of this data, not other data."
     )
     if not num:
@@ -67,14 +71,33 @@ def how_sure(findings: Findings, facts: PclFacts) -> str:
     )
 
 
+def _diverged(findings: Findings, architecture: str) -> str:
+    comparison = findings.comparison
+    parts = []
+    for method in comparison.methods:
+        num = comparison.num_diverged[architecture, method]
+        num_seeds = num + len(comparison.scores[architecture, method, "deployed"].by_seed)
+        if num:
+            parts.append(f"{METHODS[method].title} from {num} of {counted(num_seeds, 'seed')}")
+    if not parts:
+        return ""
+    return (
+        f"Runs that diverged, that is, did not end in finite numbers: {'; '.join(parts)}. They are in no mean and no "
+        "difference."
+    )
+
+
 def _over_baseline(findings: Findings, architecture: str) -> str:
     comparison = findings.comparison
     baseline = METHODS[comparison.baseline].title
     spread = comparison.scores[architecture, comparison.baseline, "deployed"].spread
-    reached = f"{baseline} reaches {wording.spread(spread)} % on test ({wording.counted(spread.num, 'seed')})."
+    if not spread.num:
+        return f"{baseline} diverged from every seed, so there is nothing that other methods could be held against."
+    reached = f"{baseline} reaches {wording.spread(spread)} % on test ({counted(spread.num, 'seed')})."
     found = _of(findings.over_baseline, architecture)
     if not found:
-        return f"{reached} No other method was run."
+        rest = "Every other method diverged." if len(comparison.methods) > 1 else "No other method was run."
+        return f"{reached} {rest}"
     return f"{reached} {_verdicts(found, subject='method', rival=baseline)}"
 
 

@@ -44,6 +44,7 @@ def _view(findings: Findings, facts: PclFacts) -> dict[str, Any]:
     architectures = comparison.architectures
     return {
         "findings": findings,
+        "num_diverged": sum(comparison.num_diverged.values()),
         "comparison": comparison,
         "facts": facts,
         "config": config,
@@ -74,9 +75,8 @@ def _view(findings: Findings, facts: PclFacts) -> dict[str, Any]:
                 ),
             )
             for name in architectures
-        ]
-        if findings.over_baseline
-        else [],
+            if any(of == name for of, _ in findings.over_baseline)
+        ],
         "published": published_rows(findings, facts),
         "wu_and_gong": WU_AND_GONG,
         "mcl_okd": MCL_OKD,

@@ -8,6 +8,7 @@ from peerkd.config.methods import METHODS
 from peerkd.reporting.methods import wording
 from peerkd.reporting.methods.facts import PclFacts
 from peerkd.reporting.methods.findings import STUDIED, Findings
+from peerkd.reporting.wording import counted
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import verdict
 
@@ -30,6 +31,7 @@ def methods_csv(findings: Findings) -> str:
                 "role": role,
                 "predictor": scores.predictor,
                 "num_seeds": str(num),
+                "num_diverged": str(comparison.num_diverged[architecture, method]),
                 "mean": _cell(mean),
                 "standard_deviation": _cell(deviation),
                 "baseline": comparison.baseline,
@@ -37,7 +39,7 @@ def methods_csv(findings: Findings) -> str:
                 "difference": _cell(difference.value) if difference else "",
                 "low": _cell(difference.low) if difference else "",
                 "high": _cell(difference.high) if difference else "",
-                "verdict": verdict(difference) if difference else "",
+                "verdict": verdict(difference) if difference and difference.num else "",
             }
         )
     text = io.StringIO()
@@ -49,7 +51,10 @@ def methods_csv(findings: Findings) -> str:
 
 def metrics(findings: Findings) -> dict[str, float]:
     """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
-    values: dict[str, float] = {"num_comparisons": float(findings.num_comparisons)}
+    values: dict[str, float] = {
+        "num_comparisons": float(findings.num_comparisons),
+        "num_runs_diverged": float(sum(findings.comparison.num_diverged.values())),
+    }
     for (architecture, method, role), scores in findings.comparison.scores.items():
         if role == "deployed":
             values[f"{architecture}_{method}_accuracy_pct"] = 100 * scores.spread.mean
@@ -79,8 +84,8 @@ def terminal_summary(findings: Findings, facts: PclFacts) -> str:
     """Return the findings as plain text of at most 80 columns."""
     comparison = findings.comparison
     lines = [
-        f"{facts.config.name}: {wording.counted(len(comparison.methods), 'method')}, "
-        f"{wording.counted(facts.config.num_seeds, 'seed')}, {wording.counted(len(facts.runs), 'run')}",
+        f"{facts.config.name}: {counted(len(comparison.methods), 'method')}, "
+        f"{counted(facts.config.num_seeds, 'seed')}, {counted(len(facts.runs), 'run')}",
         f"test accuracy in % ({facts.num_test_samples:,} samples) of the deployed predictor after the",
         f"last epoch; difference to {METHODS[comparison.baseline].title} in points, paired over seeds",
     ]
@@ -94,6 +99,9 @@ def terminal_summary(findings: Findings, facts: PclFacts) -> str:
                 half_width = (difference.high - difference.low) / 2
                 margin = "" if math.isnan(half_width) else f" +- {100 * half_width:.2f}"
                 line += f"  {wording.points(difference.value) + margin:<15} {_told(difference)}"
+            num_diverged = comparison.num_diverged[architecture, method]
+            if num_diverged and spread.num:
+                line = f"{line.rstrip()} ({num_diverged} of {counted(num_diverged + spread.num, 'run')} diverged)"
             lines.append(line.rstrip())
     if findings.studied_over:
         verdicts = [verdict(difference) for difference in findings.studied_over.values()]

@@ -25,7 +25,12 @@ def accuracy(fraction: float) -> str:
 
 
 def spread(found: Spread) -> str:
-    """Write mean and standard deviation over seeds in percent, in ASCII; the mean alone where there is one seed."""
+    """Write mean and standard deviation over seeds in percent, in ASCII; the mean alone where there is one seed.
+
+    Where there is no seed left, all runs diverged.
+    """
+    if not found.num:
+        return "diverged"
     if math.isnan(found.standard_deviation):
         return accuracy(found.mean)
     return f"{accuracy(found.mean)} +- {accuracy(found.standard_deviation)}"
@@ -47,11 +52,6 @@ def interval(estimate: Estimate) -> str:
 def estimate(found: Estimate) -> str:
     """Write a difference with its interval."""
     return f"{points(found.value)} ({interval(found)})"
-
-
-def counted(num: int, noun: str) -> str:
-    """Write a number of things: 1 seed, 5 seeds."""
-    return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 
 def conventions(collaboration: CollaborationConfig) -> list[str]:

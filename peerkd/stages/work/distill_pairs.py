@@ -11,8 +11,9 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, say
+from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
-from peerkd.stages import machine
+from peerkd.stages import machine, pretrain_peers
 from peerkd.stages.distill_pairs import FEATURES_NAME, NAME, TABLE_NAME, key, summary
 from peerkd.stages.shards import SCRATCH, cut
 from peerkd.stages.sharing import Sharing, Work, share
@@ -35,15 +36,17 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
     device, num_processes = machine.choose_device(config.compute)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    finite_peers = pretrain_peers.finite_peers(peers.metadata)
     sweep_inputs = SweepInputs(
         config=config,
         dataset_folder=store.fetch(dataset.key),
         partition_folder=store.fetch(partition.key),
         peers_folder=store.fetch(peers.key),
+        finite_peers=finite_peers,
         device=device,
     )
     # Neighbours in the plan go together. The largest units come first: what ends last is small.
-    shards = cut(plan(config), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS)
+    shards = cut(plan(config, peers=finite_peers), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS)
     progress = Progress(NAME, unit="trials", total=sum(shard.num_records for shard in shards))
     work = Work(
         stage=NAME,
@@ -71,6 +74,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
                 "inputs": {"peers": references.reference(peers)},
                 "fingerprint": trials.fingerprint,
                 "num_trials": trials.num_trials,
+                "num_diverged": trials.num_diverged,
                 "worker_seconds": trials.seconds,
                 **features,
                 "device": device,
@@ -109,5 +113,7 @@ def _distill(inputs: SweepInputs, sharing: Sharing, progress: Progress, *, num_p
             told.add(record.kind)
             continue
         sharing.append(held, record)
+        if not record[IS_FINITE]:
+            recorder.diverged()
         progress.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])

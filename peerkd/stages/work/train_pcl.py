@@ -26,7 +26,7 @@ from peerkd.stages import machine
 from peerkd.stages.launched import check_num_processes
 from peerkd.stages.shards import Shard
 from peerkd.stages.sharing import Held, Sharing, Work, share
-from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, key, summary
+from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, check_enough, key, summary
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs, run_name
 from peerkd.training.orders import NEWS_PREFIX, RunOrder
 from peerkd.training.workers import run_in_workers
@@ -100,6 +100,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
             if not worker.leads or store.find(artifact):
                 return
             records = sorted(sharing.records(), key=lambda record: config.runs.index(_run_of(record)))
+            check_enough(records, learning_rate=config.training.learning_rate)
         table = curves.assemble(row for record in records for row in curve_rows(record))
         curves.write_curves(table, workspace.folder / CURVES_NAME)
         manifest = store.publish(
@@ -128,6 +129,7 @@ def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                         "split": split,
                         "quantity": quantity,
                         "value": value,
+                        "is_finite": record.get("is_finite"),
                     }
 
 
@@ -150,6 +152,10 @@ def _keep(inputs: RunInputs, sharing: Sharing, progress: Progress, news: Iterato
             networks = [path for path in (inputs.network(run), inputs.ensemble(run)) if path.exists()]
             sharing.append(held, each.record, *(f"{NETWORKS_FOLDER}/{path.name}" for path in networks))
             say(NAME, _result(each.record, num_branches=num_branches))
+            if not each.record["is_finite"]:
+                recorder.diverged()
+                # The epochs that it does not need.
+                progress.recover(inputs.config.training.epochs - len(each.record["history"]))
 
 
 def _lead(inputs: RunInputs, sharing: Sharing, meeting: Meeting | None) -> Iterator[tuple[Held, News]]:
@@ -228,11 +234,14 @@ def _record(news: RunEpochDone, gpu_bytes: Collection[tuple[int, int]], *, num_b
             recorder.accuracy(split, _accuracy(news.measured, split, news.run.method, num_branches=num_branches))
 
 
-def _accuracy(measured: Mapping[str, Any], split: str, method: Any, *, num_branches: int) -> float:
-    value: float = measured[split][f"accuracy/{deployed_predictor(method, num_branches=num_branches)}"]
+def _accuracy(measured: Mapping[str, Any], split: str, method: Any, *, num_branches: int) -> float | None:
+    value: float | None = measured[split][f"accuracy/{deployed_predictor(method, num_branches=num_branches)}"]
     return value
 
 
 def _result(record: Mapping[str, Any], *, num_branches: int) -> str:
+    named = f"{record['architecture']} by {record['method']}, seed {record['seed']}"
+    if not record["is_finite"]:
+        return f"{named}: diverged, which was seen after epoch {len(record['history'])}"
     accuracy = _accuracy(record["history"][-1], "test", record["method"], num_branches=num_branches)
-    return f"{record['architecture']} by {record['method']}, seed {record['seed']}: test accuracy {accuracy:.1%}"
+    return f"{named}: test accuracy {accuracy:.1%}"

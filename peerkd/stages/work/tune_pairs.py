@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest, Workspace
 from peerkd.config.architectures import network_modules
@@ -11,8 +13,9 @@ from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
 from peerkd.results import choices, objective
+from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
-from peerkd.stages import machine
+from peerkd.stages import machine, pretrain_peers
 from peerkd.stages.shards import SCRATCH
 from peerkd.stages.sharing import Sharing, Work, share
 from peerkd.stages.tune_pairs import (
@@ -34,6 +37,7 @@ from peerkd.training.inputs import SweepInputs, WayTaken
 from peerkd.training.workers import run_in_workers
 from peerkd.tuning import tuners
 from peerkd.tuning.accounting import Account, feature_forward_samples
+from peerkd.tuning.space import Space
 
 
 class _Setup(NamedTuple):
@@ -70,6 +74,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
                 peers_folder=store.fetch(peers.key),
                 device=device,
                 states_folder=workspace.folder / STATES,
+                finite_peers=pretrain_peers.finite_peers(peers.metadata),
             ),
             workspace=workspace,
             num_train=[sum(counts) for counts in partition.metadata["class_counts"]],
@@ -100,7 +105,7 @@ def _judged_as_asked(config: ExperimentConfig) -> ExperimentConfig:
 
 def _take_part(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
     """Do this worker's part; for the first worker, write the tables and return what the manifest says of them."""
-    space = build_space(setup.config, num_train=setup.num_train, num_public=setup.num_public, features=None)
+    space = _space(setup, features=None)
     course = Course(setup.workspace, space, leads=worker.leads)
     lead: LeadCourse | None = None
 
@@ -128,6 +133,16 @@ def _take_part(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact:
         return _write(setup, lead, course, sharing)
 
 
+def _space(setup: _Setup, *, features: pa.Table | None) -> Space:
+    return build_space(
+        setup.config,
+        num_train=setup.num_train,
+        num_public=setup.num_public,
+        features=features,
+        peers=setup.inputs.peers,
+    )
+
+
 class _Tally:
     """Counts trials for the metrics."""
 
@@ -149,7 +164,7 @@ class _Tally:
 
 def _open_study(setup: _Setup, course: Course) -> LeadCourse:
     features = obtain_features(setup.workspace, setup.inputs)
-    space = build_space(setup.config, num_train=setup.num_train, num_public=setup.num_public, features=features)
+    space = _space(setup, features=features)
     account = Account(space, is_augmented=setup.config.teachers_vary)
     account.charge_forward(feature_forward_samples(space))
     tune = setup.config.tune
@@ -189,6 +204,8 @@ def _distill(setup: _Setup, sharing: Sharing, course: Course, tally: _Tally) -> 
             told.add(record.kind)
             continue
         sharing.append(held, record, replaceable=course.state_to_keep(record))
+        if not record[IS_FINITE]:
+            recorder.diverged()
         tally.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])
 
@@ -219,6 +236,7 @@ def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) ->
         ),
         "trials_fingerprint": trials.fingerprint,
         "num_trials": trials.num_trials,
+        "num_diverged": trials.num_diverged,
         "num_rounds": lead.study.num_told,
         "ended": course.rounds[-1].reason,
         "budget_fraction": setup.config.tune.budget_fraction,

@@ -14,6 +14,7 @@ from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes, SizedB
 from peerkd.training.captured.step import BatchPlace
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.evaluate import Judge, Predictions
+from peerkd.training.finite import are_finite
 from peerkd.training.inputs import WayTaken
 from peerkd.training.plan import Trial
 from peerkd.training.trial_state import TrialState
@@ -182,6 +183,10 @@ class LaneTrainees:
             judge.predict(self._lanes.student(place).network, peer=trial.student, splits=splits)
             for place, trial in enumerate(self._trials)
         ]
+
+    def are_finite(self) -> list[bool]:
+        """Return of each student whether all that training goes on from is finite."""
+        return [are_finite(self._lanes.student(place).tensors) for place in range(len(self._trials))]
 
     def states(self) -> list[TrialState]:
         """Return where each trial stands; further training changes it."""

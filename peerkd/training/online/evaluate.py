@@ -17,6 +17,8 @@ from peerkd.data.augment import normalize
 from peerkd.data.dataset import ImageDataset
 from peerkd.models.branched import BranchedNetwork, BranchOutputs
 from peerkd.models.heads import average_logits
+from peerkd.results.outcome import NO_ANSWER
+from peerkd.training.finite import predicted_classes
 from peerkd.training.online.loop import Evaluate
 
 _BATCH_SIZE: Final = 500
@@ -29,10 +31,10 @@ def make_evaluate(dataset: ImageDataset, splits: Mapping[str, _Indices], *, devi
 
     For each split it gives ``accuracy/<predictor>`` of every predictor, and for several branches ``disagreement``: the
     share of samples on which two of them answer differently, as the mean over pairs of branches. Quantities of the
-    mean over time begin with ``mean_`` after the slash.
+    mean over time begin with ``mean_`` after the slash. A quantity is None if it is of logits that are not finite.
     """
 
-    def evaluate(network: BranchedNetwork, mean: BranchedNetwork | None) -> dict[str, dict[str, float]]:
+    def evaluate(network: BranchedNetwork, mean: BranchedNetwork | None) -> dict[str, dict[str, float | None]]:
         networks = {"": network, **({"mean_": mean} if mean else {})}
         return {
             split: {
@@ -59,7 +61,7 @@ def predictors(outputs: BranchOutputs) -> dict[str, Tensor]:
 @torch.inference_mode()
 def _measure(
     network: BranchedNetwork, prefix: str, dataset: ImageDataset, indices_N: _Indices, *, device: torch.device
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     network.eval()
     num_branches = network.num_branches
     pairs = list(combinations(range(num_branches), 2))
@@ -68,14 +70,21 @@ def _measure(
     for images_BCHW, labels_B in _batches(dataset, indices_N, device=device):
         logits = predictors(network(images_BCHW).float())
         names = list(logits)
-        answers_PB = torch.stack([logits_BK.argmax(dim=1) for logits_BK in logits.values()])
+        answers_PB = torch.stack([predicted_classes(logits_BK) for logits_BK in logits.values()])
         right = list((answers_PB == labels_B).sum(dim=1))
         different = [(answers_PB[first] != answers_PB[second]).sum() for first, second in pairs]
-        counts.append(torch.stack([*right, *different]))
-    shares = (torch.stack(counts).sum(dim=0).double() / len(indices_N)).tolist()
-    measured = {f"accuracy/{prefix}{name}": share for name, share in zip(names, shares, strict=False)}
+        unanswered = list((answers_PB == NO_ANSWER).sum(dim=1))
+        counts.append(torch.stack([*right, *different, *unanswered]))
+    totals = torch.stack(counts).sum(dim=0)
+    shares = (totals.double() / len(indices_N)).tolist()
+    is_answered = (totals[len(names) + len(pairs) :] == 0).tolist()
+    measured: dict[str, float | None] = {
+        f"accuracy/{prefix}{name}": share if answered else None
+        for name, share, answered in zip(names, shares, is_answered, strict=False)
+    }
     if pairs:
-        measured[f"{prefix}disagreement"] = sum(shares[len(names) :]) / len(pairs)
+        mean_share = sum(shares[len(names) : len(names) + len(pairs)]) / len(pairs)
+        measured[f"{prefix}disagreement"] = mean_share if all(is_answered[:num_branches]) else None
     return measured
 
 

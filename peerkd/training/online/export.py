@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from peerkd.config.methods import METHODS, Method, deployed_predictor
+from peerkd.errors import ArtifactCorruptError
 from peerkd.models.branched import BranchedNetwork
 from peerkd.models.exported import build_exported
-from peerkd.training.checkpoints import copy_state, load_tensors, save_tensors
+from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
 from peerkd.training.online.state import TrainingState
 
 _MEAN: Final = "mean_"
@@ -61,10 +62,14 @@ def load_exported(path: Path) -> nn.Module:
     Images are normalised as in training: ``(pixels / 255 - mean) / deviation`` of the data set's channels.
 
     Raises:
-        ArtifactCorruptError: If the file is damaged.
+        ArtifactCorruptError: If the file is damaged, or does not hold the finite network that it describes.
     """
     tensors, metadata = load_tensors(path)
-    network = build_exported(json.loads(metadata["network"]))
+    try:
+        network = build_exported(json.loads(metadata["network"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactCorruptError(f"{path} must describe the network that it holds, got another file.") from error
+    check_tensors(tensors, network.state_dict(), source=str(path))
     copy_state(tensors, network)
     return network.eval().to(memory_format=torch.channels_last)
 

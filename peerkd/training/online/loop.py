@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from peerkd.config.collaboration import CollaborationConfig
@@ -22,8 +23,9 @@ from peerkd.training.optimizers import learning_rate_at
 from peerkd.training.precision import autocast
 from peerkd.training.samples import SampleSet
 
-Evaluate = Callable[[BranchedNetwork, BranchedNetwork | None], dict[str, dict[str, float]]]
-"""Measures a network, and its mean over time if it has one: values by split and quantity."""
+Evaluate = Callable[[BranchedNetwork, BranchedNetwork | None], dict[str, dict[str, float | None]]]
+"""Measures a network, and its mean over time if it has one: values by split and quantity, None where one is not finite.
+"""
 
 Network = Callable[[Tensor, int], Any]
 
@@ -45,6 +47,9 @@ def train(
 ) -> Iterator[int]:
     """Train a network in place, from where ``checkpoint`` left off if it exists.
 
+    A training that diverges ends with the epoch in which it does: no later step can bring it back. ``state.is_finite``
+    says so; see ``peerkd.training.finite``.
+
     A training that was killed, in mid-epoch or between, ends in the same weights as one that was not: the checkpoint
     holds all that is not a function of the step. No step waits for the device; what is measured stays there until the
     epoch's end.
@@ -65,13 +70,13 @@ def train(
         group: The processes that share the batches.
 
     Yields:
-        The number of epochs finished, after each.
+        The number of epochs finished, after each; fewer than the recipe's if the training diverged.
     """
     _restore(state, checkpoint, group)
     num_batches = samples.num_batches
     num_steps = recipe.epochs * num_batches
     views = num_views(method, collaboration)
-    while state.num_steps < num_steps:
+    while state.num_steps < num_steps and state.is_finite:
         epoch, first_batch = divmod(state.num_steps, num_batches)
         weight = distillation_weight(method, collaboration, epoch=epoch)
         state.network.train()
@@ -95,11 +100,12 @@ def train(
             in_mid_epoch = state.num_steps % num_batches != 0
             if checkpoint_steps and state.num_steps % checkpoint_steps == 0 and in_mid_epoch:
                 _settle(state, group)
-                _save(state, checkpoint, group)
+                if _can_go_on(state, group):
+                    _save(state, checkpoint, group)
         _settle(state, group)
         means = (group.sum(state.sums) / len(samples)).tolist()
         in_training = {**dict(zip(losses, means, strict=True)), "ramp_weight": weight, "learning_rate": rate}
-        # JSON has no number for a loss that is none any more.
+        # JSON has no number for a loss that is not finite.
         finite = {name: value if math.isfinite(value) else None for name, value in in_training.items()}
         measured: dict[str, Any] = {"epoch": epoch + 1, "train": finite}
         is_last = epoch + 1 == recipe.epochs
@@ -107,13 +113,21 @@ def train(
             with autocast(batch.labels_B.device, precision):
                 measured |= evaluate(state.network, state.mean.network if state.mean else None)
         state.end_epoch(measured)
-        _save(state, checkpoint, group)
+        state.is_finite = _can_go_on(state, group)
+        if state.is_finite:
+            _save(state, checkpoint, group)
         yield epoch + 1
 
 
 def _settle(state: TrainingState, group: Group) -> None:
     """Make the running statistics of all processes the same."""
     group.average_statistics([state.network, *([state.mean.network] if state.mean else [])])
+
+
+def _can_go_on(state: TrainingState, group: Group) -> bool:
+    """Return whether what a further step would start from is finite, in every process alike."""
+    flag = torch.tensor(float(not state.is_finite_now()), device=next(state.network.parameters()).device)
+    return not group.sum(flag).item()
 
 
 def _restore(state: TrainingState, checkpoint: Path, group: Group) -> None:

@@ -88,7 +88,8 @@ def open_runs(inputs: RunInputs, *, device: torch.device, group: Group = ALONE) 
         )
         for num_epochs in epochs:
             yield RunEpochDone(run, num_epochs, len(samples), state.history[-1], gpu_bytes(device))
-        if group.leads:
+        is_finite = state.ended_finite
+        if group.leads and is_finite:
             export_networks(
                 state,
                 run.method,
@@ -105,6 +106,7 @@ def open_runs(inputs: RunInputs, *, device: torch.device, group: Group = ALONE) 
                 "num_training_parameters": num_parameters(state.network),
                 "num_deployed_parameters": num_parameters(network.trunk) + num_parameters(network.branches[0]),
                 "num_samples_per_epoch": len(samples),
+                "is_finite": is_finite,
                 "history": state.history,
                 "seconds": state.seconds,
             }

@@ -2,15 +2,17 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from peerkd.errors import ArtifactCorruptError
 from peerkd.models.branched import BranchedNetwork
-from peerkd.training.checkpoints import copy_state, load_tensors, save_tensors
+from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
+from peerkd.training.finite import are_finite, are_finite_losses
 from peerkd.training.online.mean import MeanNetwork
 from peerkd.training.optimizers import Sgd
 
@@ -34,6 +36,9 @@ class TrainingState:
         self.history: list[dict[str, Any]] = []
         """What was measured in each finished epoch."""
 
+        self.is_finite = True
+        """Whether the network was finite after the last finished epoch; see ``peerkd.training.finite``."""
+
         self._seconds_before = 0.0
         self._opened = time.perf_counter()
 
@@ -41,6 +46,19 @@ class TrainingState:
     def seconds(self) -> float:
         """How long the training has taken, attempts that were cut off included up to their last checkpoint."""
         return self._seconds_before + time.perf_counter() - self._opened
+
+    def is_finite_now(self) -> bool:
+        """Return whether networks and momenta are finite."""
+        networks = [self.network, *([self.mean.network] if self.mean else [])]
+        tensors = [tensor for network in networks for tensor in network.state_dict().values()]
+        return are_finite([*tensors, *self.optimizer.momenta.values()])
+
+    @property
+    def ended_finite(self) -> bool:
+        """Whether the training, which is over, did not diverge: last losses and measurements count, too."""
+        last = self.history[-1]
+        values = [value for name, quantities in last.items() if name != "epoch" for value in quantities.values()]
+        return self.is_finite and are_finite_losses(values)
 
     def add_up(self, losses: Iterable[Tensor], *, num_samples: int) -> None:
         """Add the mean losses of a step over ``num_samples``; the device is not waited for."""
@@ -73,6 +91,7 @@ class TrainingState:
             "num_mean_updates": self.mean.num_updates if self.mean else 0,
             "seconds": self.seconds,
             "history": self.history,
+            "momenta": sorted(self.optimizer.momenta),
         }
         save_tensors(path, tensors, {"progress": json.dumps(progress)}, is_sealed=True)
 
@@ -84,10 +103,15 @@ class TrainingState:
             rank: Which of the processes this is that share the training.
 
         Raises:
-            ArtifactCorruptError: If the file is damaged.
+            ArtifactCorruptError: If the file is damaged, or is not of such a training.
         """
         tensors, metadata = load_tensors(path)
-        progress = json.loads(metadata["progress"])
+        try:
+            progress = json.loads(metadata["progress"])
+            momenta = progress.get("momenta", list(_under("momentum.", tensors)))
+            self._check(tensors, momenta, source=str(path))
+        except (KeyError, ValueError, AttributeError) as error:
+            raise ArtifactCorruptError(f"{path} must hold a training in progress, got another file.") from error
         copy_state(_under("network.", tensors), self.network)
         if self.mean:
             copy_state(_under("mean.", tensors), self.mean.network)
@@ -101,6 +125,17 @@ class TrainingState:
         self.num_steps = progress["num_steps"]
         self._seconds_before = progress["seconds"]
         self.history = progress["history"]
+
+    def _check(self, tensors: Mapping[str, Tensor], momenta: Iterable[str], *, source: str) -> None:
+        """Refuse what is not all that this training goes on from; sums of losses and generators may be anything."""
+        parameters = dict(self.network.named_parameters())
+        expected = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.mean:
+            expected |= {f"mean.{name}": tensor for name, tensor in self.mean.network.state_dict().items()}
+        expected |= {f"momentum.{name}": parameters[name] for name in momenta}
+        others = ("sums", "generator.cpu", "generator.cuda")
+        kept = {name: tensor for name, tensor in tensors.items() if name not in others}
+        check_tensors(kept, expected, source=source)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

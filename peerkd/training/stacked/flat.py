@@ -44,6 +44,10 @@ class FlatTensors:
         for name, num_rows in self._num_rows.items():
             self.named[name][place, :num_rows] = tensors[name]
 
+    def of_students(self) -> list[Tensor]:
+        """Return views of all tensors without the rows that fill them up; their first dimension is G."""
+        return [self.named[name][:, :num_rows] for name, num_rows in self._num_rows.items()]
+
     def are_of(self, places: Sequence[int]) -> Tensor:
         """Return which of ``numbers`` are of these students, as a mask of the same shape."""
         mask = torch.zeros_like(self.numbers, dtype=torch.bool)

@@ -183,6 +183,15 @@ class Students:
         statistics = {name: stacked[place].clone() for name, stacked in self._statistics.items()}
         return self._weights.take(place) | statistics
 
+    def are_finite(self) -> list[bool]:
+        """Return of each student whether its weights, statistics and momenta are; see ``peerkd.training.finite``."""
+        of_students = [*self._weights.of_students(), *self._momenta.of_students(), *self._statistics.values()]
+        flags_G = torch.ones(len(self._weights.named["classifier.bias"]), dtype=torch.bool)
+        for tensor in of_students:
+            if tensor.is_floating_point():
+                flags_G &= tensor.isfinite().flatten(1).all(dim=1)
+        return flags_G.tolist()
+
     def momentum(self, place: int) -> dict[str, Tensor]:
         """Return the momentum of each of one student's parameters, by name, copied."""
         return self._momenta.take(place)

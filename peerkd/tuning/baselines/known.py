@@ -34,7 +34,7 @@ class Known:
 
     def add(self, measurement: Measurement) -> None:
         """Take in what came of an ask."""
-        ask, gain = measurement
+        ask, gain, _ = measurement
         self._gains[ask] = gain
         if ask.num_epochs >= self._num_epochs_QS[ask.pair, ask.setting]:
             self._latest_QS[ask.pair, ask.setting] = gain

@@ -1,11 +1,15 @@
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 
 from peerkd.reporting.findings import TREATMENTS, compute_findings
-from tests.tables import Study, pairs
+from peerkd.reporting.html import render
+from peerkd.reporting.tables import metrics, pairs_csv, terminal_summary
+from peerkd.results.table import RECORD_COLUMNS, assemble
+from tests.tables import Study, diverged, pairs
 
 
 def test_every_gain_is_that_of_a_row_of_the_table(study, findings):
@@ -93,3 +97,73 @@ def test_facts_that_contradict_the_config_are_refused(study):
         dataclasses.replace(study.facts, train_counts_PK=study.facts.train_counts_PK[:, 1:])
     with pytest.raises(ValueError, match=r"distances.hellinger must have shape \(10, 10\)"):
         dataclasses.replace(study.facts, distances={"hellinger": np.zeros((9, 9))})
+
+
+def without(study, *is_lost, peers=()):
+    """Findings of the study, had trials and peers diverged."""
+    rows = [{name: row[name] for name in RECORD_COLUMNS} for row in study.table.to_pylist()]
+    rows = [row for row in rows if row["student"] not in peers and row["teacher"] not in peers]
+    table = assemble([diverged(row) if any(lost(row) for lost in is_lost) else row for row in rows])
+    accuracies = ("validation_global_accuracy", "validation_own_accuracy", "test_global_accuracy", "test_own_accuracy")
+    facts = dataclasses.replace(
+        study.facts,
+        peers=tuple(
+            dataclasses.replace(each, is_finite=False, **dict.fromkeys(accuracies)) if peer in peers else each
+            for peer, each in enumerate(study.facts.peers)
+        ),
+    )
+    return compute_findings(table, facts), facts
+
+
+def test_what_diverged_is_counted_and_in_no_mean(study, findings):
+    found, facts = without(
+        study,
+        lambda row: row["temperature"] == 1.0 and row["alpha"] == 0.5 and row["student"] == 2,
+        lambda row: row["teacher"] is None and row["student"] == 3,
+    )
+    assert (found.divergence.num_distillations, found.divergence.num_controls) == (27, 1)
+    assert found.num_pairs == 90
+    assert found.num_pairs_without == {"chosen": 0, "single": 0, "default": 9, "control": 0}
+    default = found.mean_gains["default", "global"]
+    assert default.num == 81
+    assert default.value == pytest.approx(np.nanmean(np.delete(findings.gains["default"], 2, axis=0)))
+    assert found.single.temperature != 1.0 or found.single.alpha != 0.5
+    text = terminal_summary(found, facts)
+    assert "9 diverged" in next(line for line in text.splitlines() if "untuned default" in line)
+    assert "28 diverged" in text
+    assert metrics(found)["num_trials_diverged"] == 28
+    page = render(found, facts)
+    assert "28 diverged" in page
+    assert "Among them are 1 control without a teacher." in page
+
+
+def test_peers_that_diverged_are_shown_and_no_part_of_anything(study):
+    found, facts = without(study, peers=(0, 9))
+    assert found.num_pairs == 56
+    assert found.divergence.num_pairs_left_out == 34
+    assert np.isnan(found.gains["chosen"][0]).all()
+    assert np.isnan(found.position.as_teacher[9])
+    page = render(found, facts)
+    assert (
+        "In pre-training, 2 peers diverged (0, 9): 34 ordered pairs with a peer that diverged were not tried." in page
+    )
+    assert page.count(">diverged<") >= 4
+    assert "nan" not in page.lower().replace("nano", "")
+    assert "56 ordered pairs of 8 peers" in terminal_summary(found, facts)
+    assert len(pairs_csv(found).splitlines()) == 57
+
+
+def test_a_study_is_reported_whatever_is_left_of_it(study):
+    one_pair = [lambda row: (row["student"], row["teacher"]) != (4, 5)]
+    found, facts = without(study, *one_pair)
+    assert found.num_pairs == 1
+    assert "n/a" in terminal_summary(found, facts)
+    assert "nan" not in render(found, facts).lower().replace("nano", "")
+    json.dumps(metrics(found), allow_nan=False)
+
+
+def test_a_sweep_of_which_all_diverged_is_refused_with_what_to_do(study):
+    with pytest.raises(
+        ValueError, match=r"^All 5,400 distillations diverged, .* lower distill\.learning_rate, now 0\.02\.$"
+    ):
+        without(study, lambda row: row["distillation_weight"] > 0)

@@ -152,16 +152,27 @@ def test_it_does_not_matter_how_validation_is_cut_into_parts() -> None:
         assert one == pytest.approx(whole, abs=1e-12)
 
 
-def test_all_is_finite_of_a_peer_that_diverged_or_whose_classes_nobody_is_judged_on() -> None:
-    broken = VALIDATION.logits_PNK.copy()
-    broken[0] = np.nan
-    broken[1] = 3e38 * np.sign(broken[1])
-    broken[2, :, 0] = np.inf
-    table = table_of([Answers(broken, VALIDATION.labels_N)], np.array([[0, 0, 0, 9], [1, 1, 1, 1], [9, 0, 0, 0]]))
+def test_all_is_finite_of_a_peer_with_huge_logits_or_whose_classes_nobody_is_judged_on() -> None:
+    huge = VALIDATION.logits_PNK.copy()
+    huge[1] = 3e38 * np.sign(huge[1])
+    table = table_of([Answers(huge, VALIDATION.labels_N)], np.array([[0, 0, 0, 9], [1, 1, 1, 1], [9, 0, 0, 0]]))
     assert np.isfinite(np.array([table[name].to_numpy() for name in FEATURE_NAMES])).all()
     row = next(row for row in table.to_pylist() if (row["student"], row["teacher"]) == (1, 0))
-    assert row["teacher_entropy"] == pytest.approx(math.log(NUM_CLASSES))
     assert row["student_class_accuracy_on_teacher_classes"] == 0
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_refused(number: float) -> None:
+    broken = VALIDATION.logits_PNK.copy()
+    broken[2, 1, 0] = number
+    with pytest.raises(ValueError, match=r"^logits_PNK must be finite, got NaN or infinite numbers\.$"):
+        table_of([Answers(broken, VALIDATION.labels_N)])
+
+
+def test_rows_name_the_peers_that_take_part() -> None:
+    table = pair_features([VALIDATION], TRAINING, label_counts_PK=COUNTS_PK, peers=(0, 2, 5))
+    assert table["student"].to_pylist() == [0, 0, 2, 2, 5, 5]
+    assert table["teacher"].to_pylist() == [2, 5, 0, 5, 0, 2]
 
 
 def test_what_does_not_fit_together_is_refused() -> None:

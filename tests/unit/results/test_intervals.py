@@ -89,3 +89,27 @@ def test_spearman_of_what_does_not_vary_is_unknown():
 def test_spearman_refuses_unequal_lengths():
     with pytest.raises(ValueError, match="equally long"):
         spearman(np.ones(3), np.ones(2))
+
+
+def test_a_peer_without_any_value_is_as_if_there_were_none_such():
+    values = off_diagonal(np.random.default_rng(0).normal(size=(6, 6)))
+    with_another = np.full((7, 7), np.nan)
+    kept = np.ix_([0, 1, 3, 4, 5, 6], [0, 1, 3, 4, 5, 6])
+    with_another[kept] = values
+    assert mean_over_pairs(with_another) == mean_over_pairs(values)
+    distances = np.random.default_rng(1).uniform(size=(7, 7))
+    assert over_pairs(spearman, distances, with_another) == over_pairs(spearman, distances[kept], values)
+
+
+def test_a_statistic_is_of_the_pairs_that_have_both_quantities():
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(5, 5)), off_diagonal(rng.normal(size=(5, 5)))
+    y[1, 3] = np.nan
+    found = over_pairs(spearman, x, y)
+    is_known = ~np.isnan(y)
+    assert found.num == 19
+    assert found.value == pytest.approx(spearman(x[is_known], y[is_known]))
+    assert found.low < found.high
+    nothing = over_pairs(spearman, x, np.full((5, 5), np.nan))
+    assert nothing.num == 0
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()

@@ -41,3 +41,16 @@ def test_the_standard_error_of_a_gain_is_that_of_its_samples():
     change = np.array([1] * 30 + [-1] * 10 + [0] * 60)
     error = gain_standard_error(np.array([[0.3]]), np.array([[0.1]]), num_test_samples=100)
     assert error[0, 0] == pytest.approx(change.std() / np.sqrt(100))
+
+
+def test_a_peer_without_gains_has_no_mean_and_disturbs_no_other():
+    gain = np.full((4, 4), NAN)
+    gain[:3, :3] = TEST_GAIN
+    found, wanted = (position(each, each, np.full(each.shape, NAN)) for each in (gain, TEST_GAIN))
+    assert found.as_student[:3].tolist() == wanted.as_student.tolist()
+    assert np.isnan([found.as_student[3], found.as_teacher[3]]).all()
+    assert found.num_as_student.tolist() == [2, 2, 2, 0]
+    assert found.right_over_wrong == wanted.right_over_wrong
+    nothing = position(UNKNOWN, UNKNOWN, UNKNOWN)
+    assert nothing.right_over_wrong.num == 0
+    assert np.isnan(nothing.noise)

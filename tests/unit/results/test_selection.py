@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from peerkd.results.selection import NO_ROW, Candidates, candidates, choose, choose_single
-from peerkd.results.table import assemble
-from tests.tables import Study, control, pairs, record
+from peerkd.results.table import RECORD_COLUMNS, assemble
+from tests.tables import Study, control, diverged, pairs, record
 
 
 def two_peers(*trials, **of_both):
@@ -207,3 +207,75 @@ def test_a_default_at_another_rate_is_no_default():
     trials = candidates(table, metric="global_accuracy", default_learning_rate=0.02)
     with pytest.raises(ValueError, match="must have a trial of the default on student"):
         choose(trials, default_transfer_set="student")
+
+
+def with_diverged(table, *is_lost):
+    """The table, had those trials diverged of which one of these says so."""
+    kept = [{name: row[name] for name in RECORD_COLUMNS} for row in table.to_pylist()]
+    return assemble([diverged(row) if any(lost(row) for lost in is_lost) else row for row in kept])
+
+
+def both(*trials):
+    """A table in which either of two peers has the given trials with the other."""
+    return assemble([*trials, *({**each, "student": 1, "teacher": 0} for each in trials)])
+
+
+def test_what_diverged_is_not_chosen_however_good_it_was():
+    table = both(trial(1.0, 0.5, 0.6), trial(4.0, 0.9, 0.7), trial(2.0, 0.9, 0.65))
+    table = with_diverged(table, lambda row: row["temperature"] == 4.0 and row["student"] == 0)
+    choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
+    assert [row_of(table, choice.chosen, pair)["temperature"] for pair in ((0, 1), (1, 0))] == [2.0, 4.0]
+    single = choose_single(candidates(table, metric="global_accuracy"), default_transfer_set="student")
+    assert single.temperature == 2.0
+
+
+def test_a_default_and_a_pair_of_which_all_diverged_have_no_row():
+    table = both(trial(1.0, 0.5, 0.6), trial(4.0, 0.9, 0.7))
+    without_default = with_diverged(table, lambda row: row["temperature"] == 1.0)
+    choice = choose(candidates(without_default, metric="global_accuracy"), default_transfer_set="student")
+    assert (choice.default == NO_ROW).all()
+    assert (choice.chosen != NO_ROW).sum() == 2
+    without_pair = with_diverged(table, lambda row: row["student"] == 0)
+    trials = candidates(without_pair, metric="global_accuracy")
+    choice = choose(trials, default_transfer_set="student")
+    assert choice.chosen[0, 1] == NO_ROW != choice.chosen[1, 0]
+    assert not choice.above_student[0, 1]
+    # One setting is best for the pairs that are left.
+    single = choose_single(trials, default_transfer_set="student")
+    assert single.temperature == 4.0
+    assert single.rows[0, 1] == NO_ROW
+
+
+def test_there_is_no_setting_for_all_where_each_diverged_for_some_pair():
+    table = both(trial(1.0, 0.5, 0.6), trial(4.0, 0.9, 0.7))
+    table = with_diverged(
+        table,
+        lambda row: row["temperature"] == 1.0 and row["student"] == 0,
+        lambda row: row["temperature"] == 4.0 and row["student"] == 1,
+    )
+    assert choose_single(candidates(table, metric="global_accuracy"), default_transfer_set="student") is None
+
+
+def test_a_control_that_diverged_is_not_the_one_to_beat():
+    good, bad = (
+        control(transfer_set=name, validation_global_accuracy_after=value)
+        for name, value in (("student", 0.9), ("public", 0.4))
+    )
+    table = two_peers(trial(1.0, 0.5, 0.6), good, bad)
+    for lost, beats, num_left in (((), False, 1), (("student",), True, 1), (("student", "public"), True, 0)):
+        left = with_diverged(table, lambda row, lost=lost: row["teacher"] is None and row["transfer_set"] in lost)
+        choice = choose(candidates(left, metric="global_accuracy"), default_transfer_set="student")
+        assert choice.above_control[0, 1] == beats
+        assert (choice.control[0, 1] != NO_ROW) == num_left
+
+
+def test_a_peer_that_diverged_has_no_pairs_and_is_missed_by_nobody():
+    number = {0: 0, 1: 2}
+    rows = [{name: row[name] for name in RECORD_COLUMNS} for row in both(trial(1.0, 0.5, 0.6)).to_pylist()]
+    table = assemble([row | {name: number[row[name]] for name in ("student", "teacher")} for row in rows])
+    trials = candidates(table, metric="global_accuracy", is_finite_P=[True, False, True, False])
+    choice = choose(trials, default_transfer_set="student")
+    assert np.argwhere(choice.chosen != NO_ROW).tolist() == [[0, 2], [2, 0]]
+    assert choice.chosen.shape == (4, 4)
+    single = choose_single(trials, default_transfer_set="student")
+    assert np.array_equal(single.rows, choice.chosen)

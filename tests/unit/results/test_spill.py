@@ -55,7 +55,7 @@ def test_rates_are_a_column_only_where_there_are_any(rates: tuple[float, ...], t
 def test_there_may_be_no_records(tmp_path: Path) -> None:
     written = write_trials([], tmp_path / "trials.parquet", scratch_folder=tmp_path)
     assert read_table(tmp_path / "trials.parquet").equals(assemble([]))
-    assert written == (0, 0.0, fingerprint(assemble([])))
+    assert written == (0, 0, 0.0, fingerprint(assemble([])))
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from peerkd.results.table import (
     fingerprint,
     fingerprint_file,
     mapped_table,
+    num_finite,
     read_table,
     write_table,
 )
-from tests.tables import Study, control, record
+from tests.tables import Study, control, diverged, record
 
 GAIN_PARTS = ("test_global_gain", "test_global_gain_from_data", "test_global_gain_from_teacher")
 
@@ -270,3 +271,63 @@ def test_rates_are_a_column_of_the_file_only_where_there_are_any(tmp_path):
 def test_the_fingerprint_sees_rates():
     tables = [assemble([record(**changes)]) for changes in ({}, {"learning_rate": 0.1}, {"learning_rate": 0.2})]
     assert len({fingerprint(table) for table in tables}) == 3
+
+
+def test_a_trial_that_diverged_has_nulls_and_so_has_what_is_measured_against_it():
+    table = assemble([diverged(control()), record(test_global_accuracy_after=0.8), diverged(record(temperature=4.0))])
+    lost, kept, other = table.to_pylist()
+    assert [row["is_finite"] for row in (lost, kept, other)] == [False, True, False]
+    for row in (lost, other):
+        assert {row[name] for name in row if "accuracy_after" in name or "_gain" in name or "_flips" in name} == {None}
+        assert (row["test_forgetting"], row["test_correct_bits"], row["test_global_accuracy_before"]) == (
+            None,
+            None,
+            0.5,
+        )
+    assert kept["test_global_gain"] == pytest.approx(0.3)
+    assert kept["test_global_gain_from_data"] is None
+    assert kept["test_global_gain_from_teacher"] is None
+    assert num_finite(table) == 1
+
+
+def test_a_finite_trial_must_have_what_one_that_diverged_lacks():
+    with pytest.raises(ValueError, match="lacks test_global_accuracy_after"):
+        assemble([record(test_global_accuracy_after=None)])
+    with pytest.raises(ValueError, match="test_own_accuracy_after must have no value where is_finite is False"):
+        assemble([diverged(record()) | {"test_own_accuracy_after": 0.5}])
+
+
+def test_records_and_tables_of_an_older_version_do_not_say_and_keep_their_fingerprint(tmp_path):
+    new = assemble([record(), control()])
+    old = assemble([{name: each for name, each in row.items() if name != "is_finite"} for row in (record(), control())])
+    assert old["is_finite"].to_pylist() == [None, None]
+    assert fingerprint(old) == fingerprint(new)
+    assert num_finite(old) == 2
+    assert fingerprint(assemble([diverged(record()), control()])) != fingerprint(new)
+    path = tmp_path / "trials.parquet"
+    pq.write_table(new.drop_columns(["is_finite"]), path)
+    assert read_table(path).equals(old)
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "message"),
+    [
+        ("test_global_accuracy_after", 1, math.nan, "must be a finite number in every row, got nan in row 1"),
+        ("seconds", 0, math.inf, "must be a finite number in every row, got inf in row 0"),
+        ("validation_own_accuracy_before", 1, 1.5, "must be a fraction from 0 to 1 in every row, got 1.5 in row 1"),
+        ("test_class_accuracy_after", 1, [0.5, -0.1], "must be a fraction from 0 to 1 in every row, got -0.1 in row 1"),
+        ("test_class_accuracy_after", 1, [0.5, math.nan], "must be a finite number in every row, got nan in row 1"),
+    ],
+)
+@pytest.mark.parametrize("reads", [read_table, lambda path: mapped_table(path).__enter__()], ids=["read", "mapped"])
+def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, reads, column, row, value, message):
+    table = assemble([control(), record()])
+    values = table[column].to_pylist()
+    values[row] = value
+    place = table.column_names.index(column)
+    path = tmp_path / "trials.parquet"
+    pq.write_table(table.set_column(place, table.schema.field(column), pa.array(values, table[column].type)), path)
+    with pytest.raises(
+        ArtifactCorruptError, match=f"trials.parquet does not hold a table of trials: {column} {message}"
+    ):
+        reads(path)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from peerkd.errors import ArtifactCorruptError
-from peerkd.training.checkpoints import copy_state, load_tensors, save_tensors
+from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
 
 
 def test_tensors_and_words_come_back(tmp_path):
@@ -50,3 +50,45 @@ def test_copying_a_state_keeps_the_tensors_of_the_network():
     assert [tensor.data_ptr() for tensor in target.state_dict().values()] == addresses
     for name, tensor in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], tensor)
+
+
+def read(**changes):
+    """Tensors of a small network as a file has them, some of them other ones; None leaves one out."""
+    tensors = {"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "count": torch.tensor(0)} | changes
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"bias": None}, "peer.safetensors lacks the tensor bias."),
+        ({"bias": None, "weight": None}, "peer.safetensors lacks the tensor bias and 1 more."),
+        ({"scale": torch.ones(1)}, "peer.safetensors must not have the tensor scale."),
+        # Either would be broadcast, without a word.
+        (
+            {"weight": torch.zeros(1, 3)},
+            "The tensor weight of peer.safetensors must be float32 of shape (2, 3), got float32 of shape (1, 3).",
+        ),
+        (
+            {"bias": torch.tensor(1.0)},
+            "The tensor bias of peer.safetensors must be float32 of shape (2,), got float32 of shape ().",
+        ),
+        (
+            {"bias": torch.zeros(2, dtype=torch.float64)},
+            "The tensor bias of peer.safetensors must be float32 of shape (2,), got float64 of shape (2,).",
+        ),
+        (
+            {"weight": torch.full((2, 3), torch.nan)},
+            "The tensor weight of peer.safetensors must be finite, got NaN or infinite numbers.",
+        ),
+        (
+            {"bias": torch.tensor([0.0, torch.inf])},
+            "The tensor bias of peer.safetensors must be finite, got NaN or infinite numbers.",
+        ),
+    ],
+)
+def test_tensors_of_another_network_and_numbers_that_are_none_are_refused_by_name(changes, sentence):
+    check_tensors(read(), read(), source="peer.safetensors")
+    with pytest.raises(ArtifactCorruptError) as caught:
+        check_tensors(read(**changes), read(), source="peer.safetensors")
+    assert str(caught.value) == sentence

@@ -102,7 +102,7 @@ def vars_of(raw: RawDataset) -> dict[str, object]:
 
 def test_no_test_sample_is_asked_for(tiny) -> None:
     assignment = Assignment.load(tiny.partition)
-    parts = [*validation_parts(assignment), *training_parts(assignment)]
+    parts = [*validation_parts(assignment), *training_parts(assignment, range(3))]
     assert np.intersect1d(np.concatenate(parts), np.concatenate([assignment.test, *assignment.own_test])).size == 0
 
 
@@ -127,7 +127,7 @@ def test_of_a_large_training_set_an_even_part_is_looked_at() -> None:
         test=none,
         public=none,
     )
-    first, *others = training_parts(assignment)
+    first, *others = training_parts(assignment, range(assignment.num_peers))
     assert [len(part) for part in (first, *others)] == [256, 256, 256, 3]
     steps = np.diff(first) // 7
     assert set(steps) == {3, 4}
@@ -143,11 +143,15 @@ def test_blocks_have_as_much_as_fits_and_at_least_one_part() -> None:
     assert [len(block) for block in blocks(parts, max_samples=1)] == [1] * 5
 
 
-def test_a_diverged_peer_leaves_the_table_finite(tiny, tmp_path: Path) -> None:
-    for peer in range(3):
-        tensors = load_file(tiny.peers / weights_name(peer))
-        if peer == 0:
-            tensors = {name: torch.full_like(tensor, torch.nan) for name, tensor in tensors.items()}
-        save_file(tensors, tmp_path / weights_name(peer))
-    table, _ = written(replace(tiny.sweep_inputs, peers_folder=tmp_path), tmp_path / "features.parquet")
-    assert all(np.isfinite(table[name].to_numpy()).all() for name in FEATURE_NAMES)
+def test_a_peer_that_diverged_is_left_out(tiny, tmp_path: Path) -> None:
+    # It has no weights.
+    for peer in (0, 2):
+        save_file(load_file(tiny.peers / weights_name(peer)), tmp_path / weights_name(peer))
+    inputs = replace(tiny.sweep_inputs, peers_folder=tmp_path, finite_peers=(0, 2))
+    table, _ = written(inputs, tmp_path / "features.parquet")
+    whole, _ = written(tiny.sweep_inputs, tmp_path / "all.parquet")
+    pairs = list(zip(table["student"].to_pylist(), table["teacher"].to_pylist(), strict=True))
+    assert pairs == [(0, 2), (2, 0)]
+    same = [row for row in whole.to_pylist() if (row["student"], row["teacher"]) in pairs]
+    for row, wanted in zip(table.to_pylist(), same, strict=True):
+        assert row == pytest.approx(wanted, rel=1e-6)

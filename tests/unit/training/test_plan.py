@@ -219,3 +219,21 @@ def test_without_rates_trials_are_what_they_were_before_there_were_any():
     )
     with_rate = trial._replace(setting=trial.setting._replace(learning_rate=0.02))
     assert state_name(with_rate, num_epochs=2) == state_name(trial, num_epochs=2).replace("-2.", "-0.02-2.")
+
+
+def test_peers_that_diverged_are_in_no_trial_and_the_others_in_all() -> None:
+    config = experiment(partition__num_peers=6)
+    peers = (0, 2, 5)
+    kept = list(plan(config, peers=peers))
+    left_out = {1, 3, 4}
+    for unit in kept:
+        assert not left_out & {*unit.owners, unit.teacher, *(trial.student for trial in unit.trials)}
+    wanted = {
+        trial
+        for unit in plan(config)
+        for trial in unit.trials
+        if not left_out & {trial.student, trial.teacher, *unit.owners}
+    }
+    trials = [trial for unit in kept for trial in unit.trials]
+    assert set(trials) == wanted
+    assert len(trials) == len(wanted) == plan(config, peers=peers).num_trials

@@ -28,7 +28,7 @@ class Listed:
 
     def choices(self) -> np.ndarray:
         choices, best = np.full(self.num_pairs, NO_SETTING), np.zeros(self.num_pairs)
-        for (pair, setting, _), gain in self.told:
+        for (pair, setting, _), gain, _ in self.told:
             if gain > best[pair]:
                 choices[pair], best[pair] = setting, gain
         return choices
@@ -217,8 +217,8 @@ def test_the_limit_holds_for_the_epoch_that_is_stopped_after(planted: Callable[.
     # 0.4 after two epochs costs 0.1 at home, 0.2 after one costs 0.05, which is as good as the best setting's peak.
     assert score.gain == pytest.approx(0.2)
     tempting = replay.gains_QSE[:, :, 1].argmin(axis=1)
-    assert replay.answer(Ask(0, int(tempting[0]), 3)) == (pytest.approx(0.2), True, 1)
-    assert replay.answer(Ask(0, int(tempting[0]), 1)) == (pytest.approx(0.2), True, 1)
+    assert replay.answer(Ask(0, int(tempting[0]), 3)) == (pytest.approx(0.2), True, 1, True)
+    assert replay.answer(Ask(0, int(tempting[0]), 1)) == (pytest.approx(0.2), True, 1, True)
 
 
 def test_one_setting_for_all_has_one_epoch_for_all(planted: Callable[..., tuple]) -> None:

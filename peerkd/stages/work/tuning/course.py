@@ -8,7 +8,7 @@ from typing import Any, Final
 from peerkd.artifacts.store import Workspace
 from peerkd.metrics.progress import say
 from peerkd.results.objective import Objective
-from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.stages.shards import SCRATCH, Shard, load_if_whole, write_whole
 from peerkd.stages.sharing import Record, Sharing
 from peerkd.stages.tune_pairs import NAME
@@ -112,9 +112,9 @@ class Course:
         return load_if_whole(self._workspace, name) and is_whole(self._workspace.folder / name)
 
     def state_to_keep(self, record: Record) -> list[str]:
-        """Return the file that later epochs of the trial go on from; a trial that is at its end leaves none."""
+        """Return the file that later epochs of the trial go on from; one at its end, or that diverged, leaves none."""
         name = _state(_trial(record), num_epochs=record["epochs"])
-        if record["epochs"] < self._space.num_epochs:
+        if record["epochs"] < self._space.num_epochs and record.get(IS_FINITE, True):
             return [name]
         (self._workspace.folder / name).unlink(missing_ok=True)
         return []

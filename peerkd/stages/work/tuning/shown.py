@@ -9,49 +9,62 @@ import numpy as np
 
 from peerkd.results.arrays import FloatArray
 from peerkd.results.objective import Objective
-from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.stages.sharing import Record
-from peerkd.tuning.seen import Seen, best_epochs
+from peerkd.tuning.seen import Seen, best_epochs, diverged
 
 
 def seen_at_end(records: Sequence[Record], objective: Objective) -> list[Seen]:
     """Return what validation shows of trials when they have come to where their records end."""
     gains_N = gains_at_end(records, objective, split="validation")
-    shown = (
-        objective.worth(gains_N).tolist(),
-        objective.allows(gains_N).tolist(),
-        [each["epochs"] for each in records],
-    )
-    return [Seen(*each) for each in zip(*shown, strict=True)]
+    shown = zip(records, objective.worth(gains_N).tolist(), objective.allows(gains_N).tolist(), strict=True)
+    return [
+        Seen(worth, is_allowed, record["epochs"]) if _is_finite(record) else diverged(record["epochs"])
+        for record, worth, is_allowed in shown
+    ]
 
 
 def seen_at_best(record: Record, objective: Objective) -> Seen:
     """Return what validation shows of a trial after the best of the epochs that its record tells of."""
+    if not _is_finite(record):
+        return diverged(record["epochs"])
     gains_E = gains_by_epoch(record, objective, split="validation")
     worth_E, is_allowed_E = objective.worth(gains_E), objective.allows(gains_E)
+    # In mid-training a network may have been judged that was not finite: nothing stops there.
+    is_known_E = ~np.isnan(worth_E)
+    worth_E, is_allowed_E = np.where(is_known_E, worth_E, -1.0), is_allowed_E & is_known_E
     stop = int(best_epochs(worth_E, is_allowed_E)[-1])
     return Seen(float(worth_E[stop]), bool(is_allowed_E[stop]), record["epochs"] - len(worth_E) + stop + 1)
 
 
 def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return what trials gain on a split (N,), for each scope that an objective looks at."""
+    """Return what trials gain on a split (N,), for each scope that an objective looks at; NaN if they diverged."""
+
+    def accuracies(name: str, records: Sequence[Record]) -> FloatArray:
+        return np.array([record[name] for record in records], dtype=np.float64)
+
     return {
-        scope: np.array(
-            [
-                record[f"{split}_{scope}_accuracy_after"] - record[f"{split}_{scope}_accuracy_before"]
-                for record in records
-            ]
-        )
+        scope: accuracies(f"{split}_{scope}_accuracy_after", records)
+        - accuracies(f"{split}_{scope}_accuracy_before", records)
         for scope in objective.scopes
     }
 
 
 def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return what a trial gains on a split after each of the last epochs (E,), all that its record tells of."""
+    """Return what a trial gains on a split after each of the last epochs (E,), all that its record tells of.
+
+    NaN stands for an epoch after which the network was not finite.
+    """
     return {
-        scope: np.array(record[BY_EPOCH_COLUMNS[split, scope]]) - record[f"{split}_{scope}_accuracy_before"]
+        scope: np.array(record[BY_EPOCH_COLUMNS[split, scope]], dtype=np.float64)
+        - record[f"{split}_{scope}_accuracy_before"]
         for scope in objective.scopes
     }
+
+
+def _is_finite(record: Record) -> bool:
+    # A record of an older version does not say.
+    return bool(record.get(IS_FINITE, True))
 
 
 def joined(earlier: Record, later: Record) -> Record:

@@ -18,7 +18,12 @@ _IDENTITY_COLUMNS: Final = ("student", "teacher")
 
 
 def build_space(
-    config: ExperimentConfig, *, num_train: Sequence[int], num_public: int, features: pa.Table | None
+    config: ExperimentConfig,
+    *,
+    num_train: Sequence[int],
+    num_public: int,
+    features: pa.Table | None,
+    peers: Sequence[int] | None = None,
 ) -> Space:
     """Return what a study can try.
 
@@ -26,7 +31,8 @@ def build_space(
         config: Of the experiment.
         num_train: Training samples of each peer.
         num_public: Samples of the public set.
-        features: What is known of every ordered pair, student by student; None: nothing.
+        features: What is known of every ordered pair of ``peers``, student by student; None: nothing.
+        peers: Those that take part, ascending. None: all.
     """
     grid = sorted(
         (
@@ -49,7 +55,8 @@ def build_space(
             each.learning_rate or 0.0,
         ),
     )
-    pairs_Q2 = np.argwhere(~np.eye(len(num_train), dtype=bool))
+    peers_P = np.arange(len(num_train)) if peers is None else np.array(peers, dtype=np.int64)
+    pairs_Q2 = peers_P[np.argwhere(~np.eye(len(peers_P), dtype=bool))]
     names = () if features is None else tuple(name for name in features.column_names if name not in _IDENTITY_COLUMNS)
     return Space(
         students_Q=pairs_Q2[:, 0],

@@ -166,7 +166,7 @@ class Study:
                 if self._chooses_epochs and earlier:
                     shown = better(earlier, shown)
                 self._seen[ask.pair, ask.setting] = shown
-                self._tuner.tell(Measurement(ask, shown.gain))
+                self._tuner.tell(Measurement(ask, shown.gain, is_finite=shown.is_finite))
         self.num_told += 1
         self._outcome = None
         # A tuner may think long about its choices, so they are asked for now and then, not after every round.
@@ -273,6 +273,9 @@ class Study:
                 news = self._tuner.ask(num_missing) if num_missing > 0 else []
             for ask in (*wanted, *news):
                 key = ask.pair, ask.setting
+                if key in self._seen and not self._seen[key].is_finite:
+                    # It has diverged since it was asked for: there is nothing to go on from.
+                    continue
                 if key in under_way or key in asks:
                     # It goes on from what others are still at.
                     self._put_off.append(ask)

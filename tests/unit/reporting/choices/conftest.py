@@ -4,6 +4,7 @@ import pytest
 
 from peerkd.reporting.choices.findings import StudyCost, compute_findings
 from peerkd.results import choices as tables
+from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
 
 LEAVE = dict.fromkeys(("transfer_set", "temperature", "alpha", "distillation_weight"))
@@ -19,6 +20,10 @@ COST = StudyCost(
     seconds=8.0,
     tuner_seconds=0.5,
     ended="the budget is spent or nothing more is wanted",
+)
+
+NOTHING_DIVERGED = Divergence(
+    peers=(), num_pairs_left_out=0, num_distillations=0, num_controls=0, num_trials=9, is_recorded=True
 )
 
 
@@ -80,13 +85,15 @@ CURVE = (point(0, 0.02, 0.01, 0.015), point(1, 0.0487, 0.02, 0.02))
 def conclude():
     """Return what follows from some rows and points."""
 
-    def of(rows=ROWS, curve=CURVE, untried=("transfer set student, T=1, alpha=0.5",)):
+    def of(rows=ROWS, curve=CURVE, untried=("transfer set student, T=1, alpha=0.5",), divergence=NOTHING_DIVERGED):
         return compute_findings(
             tables.assemble(rows, tables.CHOICES),
             tables.assemble(curve, tables.CURVE),
             front=FRONT,
             untried_settings=untried,
             cost=COST,
+            divergence=divergence,
+            num_peers=1 + max(row["student"] for row in rows),
         )
 
     return of

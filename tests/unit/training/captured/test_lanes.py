@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes
+from peerkd.training.finite import are_finite
 from peerkd.training.trial_state import TrialState
 from tests.distillations import Trials, Wanted, assert_same
 
@@ -112,3 +113,18 @@ def test_a_lane_that_finds_no_memory_is_not_made_and_the_others_go_on() -> None:
 def test_that_not_even_one_can_be_made_is_said() -> None:
     with pytest.raises(RuntimeError, match="CUDA out of memory"):
         grown(Gpu(free=1000, per_lane=100, fails=lambda number: True), 8, budget=1000)
+
+
+def test_a_student_that_diverges_leaves_the_other_lanes_and_the_next_student_of_its_own_alone() -> None:
+    wanted = [Wanted(0, 3, 0.5, 1.0), Wanted(1, 4, 0.5, 4.0, 1e20), Wanted(2, 3, 1.0, 4.0)]
+    lanes = TRIALS.lanes()
+    for number, (each, got) in enumerate(zip(wanted, TRIALS.in_lanes(lanes, wanted), strict=True)):
+        is_finite = are_finite([*got.weights.values(), *got.momenta.values()])
+        assert is_finite == are_finite(lanes.student(number).tensors) == (number != 1)
+        if is_finite:
+            (alone,) = TRIALS.in_lanes(TRIALS.lanes(), [each])
+            assert_same(got, alone)
+    after = Wanted(1, 4, 0.5, 4.0)
+    _, got = TRIALS.in_lanes(lanes, [wanted[0], after])
+    (alone,) = TRIALS.in_lanes(TRIALS.lanes(), [after])
+    assert_same(got, alone)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.methods import METHODS, Method
+from peerkd.errors import ArtifactCorruptError
 from peerkd.models.build import build_network
+from peerkd.training.checkpoints import load_tensors, save_tensors
 from peerkd.training.online.evaluate import make_evaluate
 from tests.trainings import NUM_CLASSES, Training, all_tensors
 
@@ -261,8 +263,47 @@ def test_no_step_waits_for_the_device(training, tmp_path, monkeypatch):
     assert times(4) == times(12) > 0
 
 
-def test_a_training_that_diverges_says_so_and_goes_on(training, tmp_path):
-    recipe = training.recipe.model_copy(update={"learning_rate": 1e12, "schedule": "constant"})
-    history = training.but(recipe=recipe).run(tmp_path / "c").history
-    assert history[-1]["train"]["loss"] is None
-    assert json.loads(json.dumps(history, allow_nan=False)) == history
+@pytest.mark.parametrize("method", ["plain", "pcl"])
+def test_a_training_that_diverges_ends_at_once_and_leaves_no_checkpoint_of_it(training, method, tmp_path):
+    recipe = training.recipe.model_copy(update={"learning_rate": 1e20, "epochs": 5})
+    training = training.but(method=method, recipe=recipe)
+    state, stepped = training.prepare()
+    num_epochs = list(training.epochs(state, stepped, tmp_path / "c", checkpoint_steps=1))
+    assert num_epochs == list(range(1, len(num_epochs) + 1))
+    assert len(num_epochs) < 5
+    assert (state.is_finite, state.ended_finite) == (False, False)
+    assert state.history[-1]["train"]["loss"] is None
+    json.dumps(state.history, allow_nan=False)
+    # What may be there is from before, and leads to the same.
+    again, stepped = training.prepare()
+    assert list(training.epochs(again, stepped, tmp_path / "c"))[-1] == len(num_epochs)
+    assert again.history == state.history
+
+
+def test_a_training_whose_last_loss_is_infinite_has_diverged_though_its_weights_are_finite(training, tmp_path):
+    state = training.but(method="plain").run(tmp_path / "c")
+    assert state.ended_finite
+    state.history[0]["train"]["loss"] = None
+    assert state.ended_finite
+    state.history[-1]["train"]["loss"] = None
+    assert state.is_finite
+    assert not state.ended_finite
+
+
+def test_a_checkpoint_of_something_else_is_refused(training, tmp_path):
+    training.run(tmp_path / "c")
+    other, _ = training.but(method="plain").prepare()
+    with pytest.raises(ArtifactCorruptError, match=r"must hold a training in progress"):
+        other.restore(tmp_path / "c")
+    tensors, words = load_tensors(tmp_path / "c")
+    name, momentum = next((name, each) for name, each in tensors.items() if name.startswith("momentum."))
+    for spoiled, message in (
+        (tensors | {name: torch.full_like(momentum, math.inf)}, "must be finite"),
+        ({each: tensor for each, tensor in tensors.items() if each != name}, "lacks the tensor"),
+    ):
+        save_tensors(tmp_path / "spoiled", spoiled, words)
+        with pytest.raises(ArtifactCorruptError, match=message):
+            training.prepare()[0].restore(tmp_path / "spoiled")
+    save_tensors(tmp_path / "wordless", tensors)
+    with pytest.raises(ArtifactCorruptError, match="must hold a training in progress"):
+        training.prepare()[0].restore(tmp_path / "wordless")

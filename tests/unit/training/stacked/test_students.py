@@ -232,3 +232,37 @@ def test_it_pays_for_tiny_networks_and_images(
     architecture: str, image_shape_CHW: tuple[int, int, int], expected: bool
 ) -> None:
     assert pays(architecture, image_shape_CHW=image_shape_CHW) is expected
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_student_that_diverges_leaves_the_others_as_they_are_to_the_last_bit(architecture, place, made_batches):
+    made = made_batches((1, 8, 8), 10, batch_sizes=(17, 16))
+    recipe = DistillConfig(epochs=2)
+    group = [(seed, 0.5, 2.0, None, seed % 2) for seed in range(4)]
+    calm = trained(made, architecture, group, recipe)
+    group[place] = (*group[place][:3], 1e20, group[place][4])
+    stormy = trained(made, architecture, group, recipe)
+    assert calm.are_finite() == [True] * 4
+    assert stormy.are_finite() == [other != place for other in range(4)]
+    images_NCHW = torch.cat([batch.images_NCHW for batch in made.batches(9)])
+    logits, logits_before = stormy.logits(images_NCHW), calm.logits(images_NCHW)
+    for other in set(range(4)) - {place}:
+        assert differences(stormy, other, calm, other) == []
+        assert torch.equal(logits[other], logits_before[other])
+
+
+@pytest.mark.parametrize("part", ["weights", "momenta", "statistics"])
+def test_one_number_of_any_kind_makes_a_student_not_finite(part, made_batches):
+    made = made_batches((1, 8, 8), 10, batch_sizes=(16,))
+    group = [(seed, 0.0, None, None, None) for seed in range(3)]
+    students = trained(made, "small_cnn", group, DistillConfig(epochs=1))
+    states, momenta = ([take(place) for place in range(3)] for take in (students.state, students.momentum))
+    broken, name = {
+        "weights": (states, "classifier.bias"),
+        "momenta": (momenta, "classifier.weight"),
+        "statistics": (states, next(name for name in states[1] if name.endswith("running_var"))),
+    }[part]
+    broken[1][name].view(-1)[0] = torch.inf
+    again = Students("small_cnn", states, momenta=momenta, image_shape_CHW=(1, 8, 8), num_classes=10)
+    assert again.are_finite() == [True, False, True]

@@ -1,0 +1,62 @@
+"""How many trainings of an experiment diverged, and what that leaves out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from peerkd.results.schema import IS_FINITE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Divergence:
+    """What did not end in finite numbers; see ``peerkd.training.finite``."""
+
+    peers: tuple[int, ...]
+    """Peers that diverged in pre-training: no pair with one of them was tried."""
+
+    num_pairs_left_out: int
+    """Ordered pairs with one of these peers."""
+
+    num_distillations: int
+    """Trials with a teacher that diverged."""
+
+    num_controls: int
+    """Trials without a teacher that diverged."""
+
+    num_trials: int
+    """All that were done."""
+
+    is_recorded: bool
+    """Whether every trial says whether it diverged; those of an older version do not, and count as finite."""
+
+    @property
+    def num_trials_diverged(self) -> int:
+        """Trials that diverged, with a teacher or without."""
+        return self.num_distillations + self.num_controls
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything diverged."""
+        return bool(self.peers or self.num_trials_diverged)
+
+
+def divergence(trials: pa.Table, *, is_finite_P: list[bool]) -> Divergence:
+    """Return what diverged.
+
+    Args:
+        trials: The table of trials.
+        is_finite_P: Of each peer, whether its pre-training did not diverge.
+    """
+    num_peers, num_finite = len(is_finite_P), sum(is_finite_P)
+    has_diverged = pc.equal(trials[IS_FINITE], False)
+    diverged = trials.select(["distillation_weight"]).filter(has_diverged)["distillation_weight"].to_numpy()
+    return Divergence(
+        peers=tuple(peer for peer, is_finite in enumerate(is_finite_P) if not is_finite),
+        num_pairs_left_out=num_peers * (num_peers - 1) - num_finite * (num_finite - 1),
+        num_distillations=int(np.count_nonzero(diverged)),
+        num_controls=int(len(diverged) - np.count_nonzero(diverged)),
+        num_trials=trials.num_rows,
+        is_recorded=trials[IS_FINITE].null_count == 0,
+    )
