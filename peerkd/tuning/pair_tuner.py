@@ -14,6 +14,7 @@ import numpy as np
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.experience import Experience, shipped
+from peerkd.tuning.feasibility import Feasibility
 from peerkd.tuning.first_asks import first_asks
 from peerkd.tuning.information import Belief, knowledge_gradients
 from peerkd.tuning.marginals import Marginals
@@ -72,6 +73,7 @@ class PairTuner:
         self._places_C = _as_slice(self._outlook.places_SE[self._settings_C, self._rungs_C - 1])
         self._variances_C = self._outlook.variances_SE[self._settings_C, self._rungs_C - 1]
         self._account = Account(space)
+        self._feasibility = Feasibility(space)
         self._asked_epochs_QS = np.zeros((space.num_pairs, num_settings), dtype=np.int64)
         self._told: dict[int, dict[int, tuple[int, float, float]]] = {}
         """By pair and place in the prior: the epochs that were done last, the gain after them in compressed points,
@@ -119,19 +121,17 @@ class PairTuner:
     def tell(self, measurement: Measurement) -> None:
         """Take in a measurement; of several of one trial that are about the same, the one after most epochs counts."""
         pair, setting, num_epochs = measurement.ask
+        self._feasibility.tell(pair, setting, is_finite=measurement.is_finite)
+        if not measurement.is_finite:
+            self._tell_diverged(measurement.ask)
+            return
         place = int(self._outlook.places_SE[setting, num_epochs - 1])
         variance = float(self._outlook.variances_SE[setting, num_epochs - 1])
         points = float(compress(np.array(measurement.gain)) - self._outlook.offsets_SE[setting, num_epochs - 1])
         of_pair = self._told.setdefault(pair, {})
         if place not in of_pair or of_pair[place][0] < num_epochs:
             of_pair[place] = (num_epochs, points, variance)
-        if self._asked_epochs_QS[pair, setting] < num_epochs:
-            self._asked_epochs_QS[pair, setting] = num_epochs
-            self._account.charge(measurement.ask)
-        if self._under_way.get(pair, {}).get(setting, 0) <= num_epochs:
-            self._under_way.get(pair, {}).pop(setting, None)
-        self._num_told += 1
-        self._num_news += 1
+        self._count(measurement.ask)
         self._unlearned.add(pair)
         if self._num_told_at_last_look >= 0:
             if pair not in self._beliefs:
@@ -139,6 +139,26 @@ class PairTuner:
             self._beliefs[pair].tell(place, points, noise_variance=self._posterior.noise_variance + variance)
             self._suppose_asked(pair, self._beliefs[pair])
             self._stale.add(pair)
+
+    def _tell_diverged(self, ask: Ask) -> None:
+        """Take in that a trial diverged: it is over, and settings like it are worth less on all pairs."""
+        self._count(ask)
+        self._asked_epochs_QS[ask.pair, ask.setting] = self._space.num_epochs
+        self._under_way.get(ask.pair, {}).pop(ask.setting, None)
+        # What was counted on will not be known.
+        self._beliefs.pop(ask.pair, None)
+        self._stale.add(ask.pair)
+        self._is_outdated_Q[:] = True
+        self._means_QS = None
+
+    def _count(self, ask: Ask) -> None:
+        if self._asked_epochs_QS[ask.pair, ask.setting] < ask.num_epochs:
+            self._asked_epochs_QS[ask.pair, ask.setting] = ask.num_epochs
+            self._account.charge(ask)
+        if self._under_way.get(ask.pair, {}).get(ask.setting, 0) <= ask.num_epochs:
+            self._under_way.get(ask.pair, {}).pop(ask.setting, None)
+        self._num_told += 1
+        self._num_news += 1
 
     def choices(self) -> IntArray:
         """Return the setting with the best mean of each pair (Q,), ``NO_SETTING`` where no mean is above 0."""
@@ -184,7 +204,8 @@ class PairTuner:
         """Return the mean (Q, S) of each pair's gain under each setting, in compressed points, by all that was told."""
         self._learn_news()
         if self._means_QS is None:
-            self._means_QS = self._posterior.means()[:, : len(self._space.settings)]
+            means_QS = self._posterior.means()[:, : len(self._space.settings)]
+            self._means_QS = self._feasibility.without_ruled_out(means_QS)
         return self._means_QS
 
     def _learn_news(self) -> None:
@@ -235,7 +256,8 @@ class PairTuner:
     def _next(self) -> Ask | None:
         while self._first:
             ask = self._first.popleft()
-            if self._asked_epochs_QS[ask.pair, ask.setting] < ask.num_epochs:
+            is_ruled_out = self._feasibility.is_ruled_out([ask.pair])[0, ask.setting]
+            if self._asked_epochs_QS[ask.pair, ask.setting] < ask.num_epochs and not is_ruled_out:
                 self._is_outdated_Q[ask.pair] = True
                 return ask
         while self._queue:
@@ -275,7 +297,8 @@ class PairTuner:
                 self._suppose_asked(pair, self._beliefs[pair])
         others = self._posterior.marginals([pair for pair in pairs if pair not in self._beliefs])
         for pair in pairs:
-            yield self._beliefs[pair].supposed if pair in self._beliefs else next(others)
+            believed = self._beliefs[pair].supposed if pair in self._beliefs else next(others)
+            yield self._feasibility.beliefs(believed, pair)
 
     def _enqueue(self, pairs: Sequence[int], raised_PC: FloatArray) -> None:
         rungs_R, pairs_P = self._outlook.rungs_R, np.asarray(pairs)
@@ -283,6 +306,7 @@ class PairTuner:
         self._is_outdated_Q[pairs_P] = False
         is_new_PC = (rungs_R[:, None] > self._asked_epochs_QS[pairs_P][:, None]).reshape(raised_PC.shape)
         prices_PC = self._account.prices(pairs_P, rungs_R).reshape(raised_PC.shape)
+        raised_PC = self._feasibility.worth(raised_PC, pairs, self._settings_C)
         worth_PC = np.divide(raised_PC, prices_PC, out=np.zeros_like(raised_PC), where=is_new_PC)
         for place, best in enumerate(worth_PC.argmax(axis=1).tolist()):
             if is_new_PC[place, best] and raised_PC[place, best] > _WORTHLESS_POINTS:

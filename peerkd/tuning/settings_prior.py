@@ -89,18 +89,30 @@ def set_means(settings: Sequence[SettingOnSet]) -> FloatArray:
 def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
     """Return how gains under two settings vary together: (S, S), about 1 on the diagonal."""
     sets_S = np.array([setting.transfer_set for setting in settings])
-    temperature_S = np.log2([setting.temperature for setting in settings]) / smoothness.log2_temperature_length
-    weight_S = np.array([setting.distillation_weight for setting in settings]) / smoothness.weight_length
-    # Where there is one learning rate, none is named, and they are all the same.
-    rate_S = np.log2([setting.learning_rate or 1.0 for setting in settings]) / smoothness.log2_rate_length
     spread_S = np.array([_SETS[setting.transfer_set].relative_spread for setting in settings])
-    squared_SS = np.subtract.outer(temperature_S, temperature_S) ** 2 + np.subtract.outer(weight_S, weight_S) ** 2
-    squared_SS += np.subtract.outer(rate_S, rate_S) ** 2
+    squared_SS = _squared_distances(settings, smoothness)
     shared, constant = smoothness.across_sets_share, smoothness.constant_share
     same_set_SS = shared + (1 - shared) * (sets_S[:, None] == sets_S[None, :])
     correlation_SS = same_set_SS * (constant + (1 - constant) * np.exp(-squared_SS / 2))
     covariance_SS: FloatArray = correlation_SS * np.multiply.outer(spread_S, spread_S)
     return covariance_SS
+
+
+def likeness(settings: Sequence[SettingOnSet]) -> FloatArray:
+    """Return how near settings are in temperature, weight and learning rate, whatever their set: (S, S), up to 1."""
+    likeness_SS: FloatArray = np.exp(-_squared_distances(settings, WITHIN_PAIR) / 2)
+    return likeness_SS
+
+
+def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
+    temperature_S = np.log2([setting.temperature for setting in settings]) / smoothness.log2_temperature_length
+    weight_S = np.array([setting.distillation_weight for setting in settings]) / smoothness.weight_length
+    # Where there is one learning rate, none is named, and they are all the same.
+    rate_S = np.log2([setting.learning_rate or 1.0 for setting in settings]) / smoothness.log2_rate_length
+    squared_SS: FloatArray = np.subtract.outer(temperature_S, temperature_S) ** 2
+    squared_SS += np.subtract.outer(weight_S, weight_S) ** 2
+    squared_SS += np.subtract.outer(rate_S, rate_S) ** 2
+    return squared_SS
 
 
 def early_offsets(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
