@@ -12,6 +12,7 @@ import numpy as np
 
 from peerkd.data.partition.arrays import BoolArray, IntArray
 from peerkd.data.partition.assignment import Assignment
+from peerkd.data.passed_over import printable
 
 MIN_EVALUATION_SAMPLES: Final = 10
 """With fewer, one sample more or less is above 10 points of accuracy."""
@@ -44,9 +45,9 @@ def find_scarcities(
 
 
 def listed(items: Sequence[str]) -> str:
-    """Return the first items, and how many more there are."""
+    """Return the first items on one line, and how many more there are."""
     num_more = len(items) - _NUM_NAMED
-    return ", ".join(items[:_NUM_NAMED]) + (f" and {num_more:,} more" if num_more > 0 else "")
+    return ", ".join(map(printable, items[:_NUM_NAMED])) + (f" and {num_more:,} more" if num_more > 0 else "")
 
 
 def plural(num: int, noun: str, nouns: str = "") -> str:

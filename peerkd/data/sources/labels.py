@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from peerkd.data.passed_over import printable
+
 LabelValue: TypeAlias = bool | int | str
 
 # What numpy and pandas write for a value that is missing.
@@ -193,6 +195,8 @@ def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
 
 
 def listed(items: Sequence[object], *, separator: str = ", ") -> str:
-    """Return the first items, and how many more there are."""
+    """Return the first items on one line, and how many more there are."""
     num_more = len(items) - _NUM_NAMED
-    return separator.join(map(str, items[:_NUM_NAMED])) + (f" and {num_more:,} more" if num_more > 0 else "")
+    return separator.join(printable(str(item)) for item in items[:_NUM_NAMED]) + (
+        f" and {num_more:,} more" if num_more > 0 else ""
+    )

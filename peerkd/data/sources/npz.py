@@ -5,9 +5,9 @@
     train_..., val_..., test_...                            with a validation split too, as the files of MedMNIST
     class_names                                             names of the classes; their labels if absent
 
-``x`` stands for images and ``y`` for labels where there are no arrays of these names; a split may come last in the
-name (``x_train``), and may be called ``val``, ``valid`` or ``validation``. Classes are the labels that occur
-(see ``peerkd.data.sources.labels``).
+Where no array is called images, ``image``, ``x`` or ``data`` stands for them; where none is called labels, ``label``,
+``y``, ``target`` or ``targets`` does. A split may come last in the name (``x_train``), and may be called ``val``,
+``valid`` or ``validation``. Classes are the labels that occur (see ``peerkd.data.sources.labels``).
 
 Any other array with one value per sample becomes a column: ``patient`` beside ``images``, ``train_patient`` and
 ``test_patient`` beside ``train_images``.
@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.memory import check_memory
+from peerkd.data.partition.scarcity import plural
 from peerkd.data.passed_over import Tally, printable
 from peerkd.data.sources.arrays import ArrayFiles, Header, open_arrays
 from peerkd.data.sources.labels import read_classes
@@ -34,7 +35,7 @@ _NUM_CHANNELS: Final = (1, 3)
 _BLOCK_VALUES: Final = 2**20
 _SPLITS: Final = ("train", "val", "test")
 _SPLIT_WORDS: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_OTHER_WORDS: Final = {"images": ("x", "X"), "labels": ("y", "Y")}
+_OTHER_WORDS: Final = {"images": ("image", "x", "X", "data"), "labels": ("label", "y", "Y", "targets", "target")}
 _COLUMN_KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "bytes"}
 
 
@@ -78,7 +79,7 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
     images_NCHW, num_clipped = _read_images(files, images, pixel_range)
     remarks = classes.remarks
     if num_clipped:
-        remarks += (f"{num_clipped:,} images have values outside of data.pixel_range, which become its ends",)
+        remarks += (f"{plural(num_clipped, 'image')} with values outside of data.pixel_range, which become its ends",)
     if "val" in by_split:
         remarks += (f"{by_split['val']['images']} is the validation split, by which every choice is made",)
     return RawDataset(
@@ -116,10 +117,12 @@ def _by_split(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """
     by_split: dict[str, dict[str, str]] = {}
     for name in names:
-        for split, what in _readings(name):
-            earlier = by_split.setdefault(split, {}).setdefault(what, name)
-            if earlier != name:
-                raise ValueError(f"it must hold the {split} split once, got {earlier} and {name}.")
+        split, what = _parse_name(name)
+        if split is None:
+            continue
+        earlier = by_split.setdefault(split, {}).setdefault(what, name)
+        if earlier != name:
+            raise ValueError(f"it must hold the {split} split once, got {earlier} and {name}.")
     has_splits = any("images" in _with_plain_words(of_split) for of_split in by_split.values())
     if has_splits and "images" in _with_plain_words(dict.fromkeys(names, "")):
         raise ValueError(f"it must hold images with or without splits, got both: {', '.join(names)}.")
@@ -140,19 +143,19 @@ def _by_split(names: Sequence[str]) -> dict[str, dict[str, str]]:
     return by_split
 
 
-def _readings(name: str) -> list[tuple[str, str]]:
-    """Return the split and the rest of a name that begins or ends with a split, as a list of at most one."""
+def _parse_name(name: str) -> tuple[str | None, str]:
+    """Return the split that a name begins or ends with, if any, and the rest of the name."""
     first, _, after = name.partition("_")
     before, _, last = name.rpartition("_")
     if first in _SPLIT_WORDS and after:
-        return [(_SPLIT_WORDS[first], after)]
+        return _SPLIT_WORDS[first], after
     if last in _SPLIT_WORDS and before:
-        return [(_SPLIT_WORDS[last], before)]
-    return []
+        return _SPLIT_WORDS[last], before
+    return None, name
 
 
 def _with_plain_words(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the names with ``x`` and ``y`` as images and labels, where there are no arrays of these names."""
+    """Return the names with ``x``, ``y`` and the like as images and labels, where no arrays have these names."""
     plain = dict(names)
     for word, others in _OTHER_WORDS.items():
         for other in others:

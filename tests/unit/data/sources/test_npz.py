@@ -185,6 +185,8 @@ def test_the_files_of_medmnist_are_read_as_they_come(tmp_path: Path) -> None:
     "names",
     [
         ("x_train", "y_train", "x_test", "y_test"),
+        ("train_data", "train_targets", "test_data", "test_targets"),
+        ("image_train", "label_train", "image_test", "label_test"),
         ("train_images", "train_labels", "test_images", "test_labels"),
         ("X_train", "Y_train", "X_validation", "Y_validation"),
     ],
@@ -201,7 +203,7 @@ def test_a_range_scales_other_numbers(tmp_path: Path) -> None:
     by_hand = np.array([0, 0, 128, 255, 255, 0, 255, 6]).reshape(2, 1, 2, 2)
     raw = read_npz(write(tmp_path, images=values, labels=[0, 1]), pixel_range=(0, 4095))
     np.testing.assert_array_equal(raw.images_NCHW, by_hand)
-    assert raw.remarks == ("1 images have values outside of data.pixel_range, which become its ends",)
+    assert raw.remarks == ("1 image with values outside of data.pixel_range, which become its ends",)
     for dtype in (np.uint16, np.int64, np.float32):
         whole = read_npz(write(tmp_path, images=IMAGES_NHWC.astype(dtype), labels=LABELS), pixel_range=(0, 255))
         np.testing.assert_array_equal(whole.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
