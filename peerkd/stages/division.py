@@ -10,7 +10,6 @@ import numpy.typing as npt
 from peerkd.config.architectures import check_image_size
 from peerkd.config.data import (
     ClassesPerPeer,
-    DataConfig,
     DirichletLabels,
     IidLabels,
     NaturalIds,
@@ -30,8 +29,8 @@ from peerkd.data.partition.scarcity import find_scarcities, listed, plural
 from peerkd.data.partition.shards import partition_shards
 from peerkd.data.partition.split import matched_subset, split_stratified
 from peerkd.seeds import generator
+from peerkd.stages.hold_out import Indices, hold_out
 
-_Indices = npt.NDArray[np.int64]
 _SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
 
 
@@ -73,80 +72,7 @@ def warnings(config: ExperimentConfig, dataset: ImageDataset | RawDataset, assig
     )
 
 
-def hold_out(
-    data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int, public_fraction: float = 0.0
-) -> tuple[_Indices, _Indices, _Indices, _Indices]:
-    """Return the samples to train on, to choose by, to report on, and that are public.
-
-    A validation split of the data set's own is the validation set, whole; then none is cut from the training split.
-
-    Raises:
-        ValueError: If nothing would be left to train on.
-    """
-    labels = np.asarray(dataset.labels_N)
-    given_validation = np.arange(dataset.num_train, dataset.num_train + dataset.num_validation)
-    fractions = {"data.validation_fraction": data.validation_fraction, "partition.public_fraction": public_fraction}
-    if len(given_validation):
-        del fractions["data.validation_fraction"]
-    if not public_fraction:
-        del fractions["partition.public_fraction"]
-    if sum(fractions.values()) >= 1:
-        raise ValueError(
-            f"{' and '.join(fractions)} must leave something to train on, "
-            f"got {' and '.join(map(str, fractions.values()))}."
-        )
-    _check_classes(labels[: dataset.num_train], dataset.class_names)
-    rest, test = _test_split(data, dataset, seed=seed)
-    if fractions:
-        rng = generator(seed, "hold out")
-        parts = split_stratified(labels[rest], fractions=list(fractions.values()), rng=rng)
-        pool, *held_out = (rest[part] for part in parts)
-    else:
-        pool, held_out = rest, []
-    validation = given_validation if len(given_validation) else held_out.pop(0)
-    public = held_out[0] if held_out else np.empty(0, dtype=np.int64)
-    parts_of_fields = {"data.validation_fraction": validation, "partition.public_fraction": public}
-    for field, fraction in fractions.items():
-        if not len(parts_of_fields[field]) or not len(pool):
-            raise ValueError(
-                f"{field} must hold out at least one of the training samples and leave one to train on, "
-                f"got {fraction} of {len(rest):,}."
-            )
-    for part, what in ((validation, "validation"), (test, "test")):
-        if not np.isin(labels[part], labels[pool]).any():
-            raise ValueError(
-                f"data.path: some class must have training and {what} samples, got no {what} sample of a class that "
-                f"is trained on. The largest class has {np.bincount(labels).max():,} of the {len(labels):,} samples."
-            )
-    return pool, validation, test, public
-
-
-def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[_Indices, _Indices]:
-    """Return the training samples and the test samples: the data set's own test split, or one cut from the former."""
-    labels = np.asarray(dataset.labels_N)
-    first_test = dataset.num_train + dataset.num_validation
-    if first_test < len(labels):
-        return np.arange(dataset.num_train), np.arange(first_test, len(labels))
-    rng = generator(seed, "test")
-    rest, test = split_stratified(labels[: dataset.num_train], fractions=[data.test_fraction], rng=rng)
-    if not len(test) or not len(rest):
-        raise ValueError(
-            f"data.test_fraction must leave at least one sample to train on and one to test on, "
-            f"got {data.test_fraction} of {dataset.num_train:,}."
-        )
-    return rest, test
-
-
-def _check_classes(labels: _Indices, class_names: Sequence[str]) -> None:
-    """Refuse a training split of which nothing can be learnt."""
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise ValueError(
-            f"data.path: the training split must have samples of at least 2 classes, got 1: {class_names[classes[0]]}."
-        )
-
-
-def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: _Indices) -> list[_Indices]:
+def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: Indices) -> list[Indices]:
     """Return each peer's positions in ``pool``."""
     partition = config.partition
     num_peers = partition.num_peers
@@ -166,9 +92,9 @@ def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: _
 def _skewed_parts(
     partition: PartitionConfig,
     skew: _SkewByLabels,
-    labels: _Indices,
+    labels: Indices,
     rng: np.random.Generator,
-) -> list[_Indices]:
+) -> list[Indices]:
     if isinstance(skew, ShardsPerPeer):
         with _naming("partition.label_skew"):
             return partition_shards(
@@ -215,7 +141,7 @@ def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
 
 
 def _ids(
-    partition: PartitionConfig, column: str, dataset: ImageDataset | RawDataset, pool: _Indices
+    partition: PartitionConfig, column: str, dataset: ImageDataset | RawDataset, pool: Indices
 ) -> npt.NDArray[Any]:
     """Return the origin of each training sample."""
     field = "partition.label_skew.column"
@@ -238,7 +164,7 @@ def _ids(
     return ids
 
 
-def _sizes(partition: PartitionConfig, num_samples: int, rng: np.random.Generator) -> _Indices:
+def _sizes(partition: PartitionConfig, num_samples: int, rng: np.random.Generator) -> Indices:
     match partition.quantity_skew.kind:
         case "equal":
             return equal_sizes(num_samples, num_peers=partition.num_peers)
@@ -256,18 +182,18 @@ def _sizes(partition: PartitionConfig, num_samples: int, rng: np.random.Generato
 def _own_sets(
     config: ExperimentConfig,
     dataset: ImageDataset | RawDataset,
-    shares: list[_Indices],
+    shares: list[Indices],
     *,
-    validation: _Indices,
-    test: _Indices,
-) -> tuple[list[_Indices], list[_Indices], list[_Indices]]:
+    validation: Indices,
+    test: Indices,
+) -> tuple[list[Indices], list[Indices], list[Indices]]:
     """Return training, own validation and own test set of each peer."""
     labels = np.asarray(dataset.labels_N)
     num_classes = int(labels.max()) + 1
     partition = config.partition
-    trains: list[_Indices] = []
-    own_validations: list[_Indices] = []
-    own_tests: list[_Indices] = []
+    trains: list[Indices] = []
+    own_validations: list[Indices] = []
+    own_tests: list[Indices] = []
     for peer, share in enumerate(shares):
         rng = generator(config.seed, "own", peer)
         if partition.own_evaluation == "held_out":
@@ -298,7 +224,7 @@ def _own_sets(
     return trains, own_validations, own_tests
 
 
-def _check_min_samples(partition: PartitionConfig, trains: Sequence[_Indices]) -> None:
+def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) -> None:
     """Raise unless every peer has as many training samples as it must."""
     sizes = np.array([len(train) for train in trains])
     num_small = int(np.count_nonzero(sizes < partition.min_samples_per_peer))

@@ -17,7 +17,7 @@ from peerkd.data.partition.scarcity import find_scarcities
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
-from peerkd.stages.division import hold_out
+from peerkd.stages.hold_out import hold_out
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.room import check_room
 from peerkd.training.bounds import batch_bounds, part_of

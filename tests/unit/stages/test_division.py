@@ -170,7 +170,8 @@ def of_labels(labels, columns=None, **splits) -> RawDataset:
 @pytest.mark.parametrize(
     ("labels", "splits", "message"),
     [
-        ([1] * 50, {}, "the training split must have samples of at least 2 classes, got 1: dog"),
+        ([1] * 50, {}, "the training samples must be of at least 2 classes, got 50 samples of class dog"),
+        ([0] * 50 + [1] * 9, {"num_train": 50}, "got 50 samples of class cat"),
         (
             [0, 1, 2],
             {},
@@ -185,6 +186,12 @@ def of_labels(labels, columns=None, **splits) -> RawDataset:
 def test_labels_that_nothing_can_be_learnt_from_are_refused(labels, splits, message):
     with pytest.raises(ValueError, match=message):
         divided("partition.num_peers=2 partition.min_samples_per_peer=2", of_labels(labels, **splits))
+
+
+def test_a_class_that_is_wholly_held_out_leaves_one_class_to_train_on():
+    fractions = "partition.num_peers=2 data.test_fraction=0.9 data.validation_fraction=0.9"
+    with pytest.raises(ValueError, match="the training samples must be of at least 2 classes, got 1 sample of class"):
+        divided(fractions, of_labels([0] * 50 + [2]))
 
 
 def test_a_peer_whose_classes_nobody_evaluates_is_refused():

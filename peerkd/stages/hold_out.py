@@ -1,0 +1,90 @@
+"""Which samples nobody trains on: those that networks are chosen by and reported on, and those that are public."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from peerkd.config.data import DataConfig
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.partition.scarcity import plural
+from peerkd.data.partition.split import split_stratified
+from peerkd.seeds import generator
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+
+def hold_out(
+    data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int, public_fraction: float = 0.0
+) -> tuple[Indices, Indices, Indices, Indices]:
+    """Return the samples to train on, to choose by, to report on, and that are public.
+
+    A validation split of the data set's own is the validation set, whole; then none is cut from the training split.
+
+    Raises:
+        ValueError: If nothing would be left to train on.
+    """
+    labels = np.asarray(dataset.labels_N)
+    given_validation = np.arange(dataset.num_train, dataset.num_train + dataset.num_validation)
+    fractions = {"data.validation_fraction": data.validation_fraction, "partition.public_fraction": public_fraction}
+    if len(given_validation):
+        del fractions["data.validation_fraction"]
+    if not public_fraction:
+        del fractions["partition.public_fraction"]
+    if sum(fractions.values()) >= 1:
+        raise ValueError(
+            f"{' and '.join(fractions)} must leave something to train on, "
+            f"got {' and '.join(map(str, fractions.values()))}."
+        )
+    _check_classes(labels[: dataset.num_train], dataset.class_names)
+    rest, test = _test_split(data, dataset, seed=seed)
+    if fractions:
+        rng = generator(seed, "hold out")
+        parts = split_stratified(labels[rest], fractions=list(fractions.values()), rng=rng)
+        pool, *held_out = (rest[part] for part in parts)
+    else:
+        pool, held_out = rest, []
+    validation = given_validation if len(given_validation) else held_out.pop(0)
+    public = held_out[0] if held_out else np.empty(0, dtype=np.int64)
+    parts_of_fields = {"data.validation_fraction": validation, "partition.public_fraction": public}
+    for field, fraction in fractions.items():
+        if not len(parts_of_fields[field]) or not len(pool):
+            raise ValueError(
+                f"{field} must hold out at least one of the training samples and leave one to train on, "
+                f"got {fraction} of {len(rest):,}."
+            )
+    _check_classes(labels[pool], dataset.class_names)
+    for part, what in ((validation, "validation"), (test, "test")):
+        if not np.isin(labels[part], labels[pool]).any():
+            raise ValueError(
+                f"data.path: some class must have training and {what} samples, got no {what} sample of a class that "
+                f"is trained on. The largest class has {np.bincount(labels).max():,} of the {len(labels):,} samples."
+            )
+    return pool, validation, test, public
+
+
+def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[Indices, Indices]:
+    """Return the training samples and the test samples: the data set's own test split, or one cut from the former."""
+    labels = np.asarray(dataset.labels_N)
+    first_test = dataset.num_train + dataset.num_validation
+    if first_test < len(labels):
+        return np.arange(dataset.num_train), np.arange(first_test, len(labels))
+    rng = generator(seed, "test")
+    rest, test = split_stratified(labels[: dataset.num_train], fractions=[data.test_fraction], rng=rng)
+    if not len(test) or not len(rest):
+        raise ValueError(
+            f"data.test_fraction must leave at least one sample to train on and one to test on, "
+            f"got {data.test_fraction} of {dataset.num_train:,}."
+        )
+    return rest, test
+
+
+def _check_classes(labels: Indices, class_names: Sequence[str]) -> None:
+    """Refuse training samples of which nothing can be learnt."""
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise ValueError(
+            "data.path: the training samples must be of at least 2 classes, "
+            f"got {plural(len(labels), 'sample')} of class {class_names[classes[0]]}."
+        )
