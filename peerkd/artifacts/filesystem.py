@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -316,6 +317,14 @@ def check_writable(root: Path) -> None:
         raise ValueError(f"output must be a folder that can be written, got {root}: {nearest} is not a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"output must be a folder that can be written, got {root}: {nearest} is read-only.")
+    try:
+        # Some file systems, such as /proc, take no file whatever their permissions say.
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"output must be a folder that can be written, got {root}: {nearest} takes no file ({error.strerror})."
+        ) from error
 
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from peerkd.config.allowed import AllowedConfig, check_allowed
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.prices import Prices
 from peerkd.config.resolve import load_file, load_text, override, split_overrides
 from peerkd.config.strict import StrictConfig
-from peerkd.excerpt import plain
+from peerkd.excerpt import excerpt, plain
 
 CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
 """Names a YAML file with an operator's defaults."""
@@ -40,10 +41,10 @@ Quantity = Annotated[str, BeforeValidator(_as_text)]
 
 
 def _finite(value: Any) -> Any:
-    """Refuse what pydantic passes over inside of Any: the API of a cluster takes JSON, which has no such number."""
+    """Refuse what pydantic passes over inside of Any: JSON, which the API of a cluster takes, has no such number."""
     match value:
         case float() if not math.isfinite(value):
-            raise ValueError(f"Numbers must be finite, got {value}.")
+            raise PydanticCustomError("finite_numbers", "Value should hold finite numbers only")
         case dict():
             for inner in value.values():
                 _finite(inner)
@@ -178,6 +179,11 @@ class ClusterConfig(StrictConfig):
                 f"shared_memory must be at most memory_per_worker ({self.memory_per_worker}), since it counts against "
                 f"it, got {self.shared_memory}."
             )
+        for entry in self.env:
+            if not all(isinstance(text, str) for text in (entry.get("name"), entry.get("value", ""))):
+                raise ValueError(
+                    f"env must have a name and a value that are texts, got {excerpt(entry)}: quotes make a number one."
+                )
         if self.queue is None and self.priority is not None:
             raise ValueError(f"priority must come with a queue, got {plain(self.priority)}.")
         return self

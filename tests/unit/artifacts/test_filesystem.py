@@ -187,6 +187,12 @@ def test_a_file_on_the_way_is_refused(tmp_path: Path, below: str) -> None:
         check_writable(Path(root))
 
 
+def test_a_place_that_takes_no_file_is_refused() -> None:
+    message = "output must be a folder that can be written, got /proc/runs: /proc takes no file "
+    with pytest.raises(ValueError, match=f"^{message}"):
+        check_writable(Path("/proc/runs"))
+
+
 @needs_permissions
 @pytest.mark.parametrize("mode", [0o500, 0o600, 0o000])
 def test_a_folder_that_may_not_be_written_or_entered_is_refused(tmp_path: Path, mode: int) -> None:

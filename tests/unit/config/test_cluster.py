@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from peerkd.config.cluster import ClusterConfig, amount, resolve_cluster, with_task_config
+from peerkd.config.cluster import ClusterConfig, amount, check_placement, resolve_cluster, with_task_config
 
 NOTHING = {
     "affinity": None,
@@ -45,6 +45,11 @@ def test_an_operators_file_comes_first_then_the_task_then_what_is_typed(tmp_path
         ({"text": "colour=red"}, 'colour is not a key of the config, got "red".'),
         ({"text": "num_workers=0"}, "num_workers must be greater than or equal to 1, got 0."),
         ({"num_workers": "two"}, "num_workers must be a whole number, got two."),
+        ({"num_workers": "\u0663"}, "num_workers must be a whole number, got \u0663."),
+        ({"num_workers": "9" * 5000}, "num_workers must be a whole number, got 999"),
+        ({"text": "'env=[{name: A, value: 010}]'"}, "env must have a name and a value that are texts, got "),
+        ({"text": "'env=[{value: a}]'"}, "env must have a name and a value that are texts, got "),
+        ({"text": "'affinity={a: [.inf]}'"}, "affinity must hold finite numbers only, got "),
         ({"gpus": "-1"}, "gpus must be a whole number, got -1."),
         ({"gpus": "1.5"}, "gpus must be a whole number, got 1.5."),
         ({"text": "memory_per_worker=lots"}, "memory_per_worker must be an amount as Kubernetes writes it, "),
@@ -126,3 +131,26 @@ def test_an_operators_text_counts_where_no_file_is_named(tmp_path: Path) -> None
     file.write_text("num_workers: 3\n")
     assert resolve_cluster(file=file, environment=environment) == ClusterConfig(num_workers=3)
     assert resolve_cluster(environment={"PEERKD_CLUSTER": " \n"}) == ClusterConfig()
+
+
+@pytest.mark.parametrize(("gpus", "cluster"), [("1", ""), ("two", ""), ("", "queue=q")])
+def test_what_only_a_cluster_has_is_asked_of_a_cluster(gpus: str, cluster: str) -> None:
+    for backend in ("kubernetes", "auto"):
+        check_placement(backend, gpus=gpus, cluster=cluster)
+    with pytest.raises(ValueError, match=r"^(gpus|cluster) must be given with the backend kubernetes, got .* local"):
+        check_placement("local", gpus=gpus, cluster=cluster)
+
+
+def test_nothing_that_a_job_would_need_may_be_said_of_this_machine() -> None:
+    check_placement("local", gpus="0", cluster=" ")
+    check_placement("local", gpus="", cluster="")
+
+
+@pytest.mark.parametrize("text", ["num_workers: 0", "[", "- a", "colour: red"])
+def test_a_mistake_in_an_operators_settings_names_where_they_are(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"^PEERKD_CLUSTER_FILE"):
+        resolve_cluster(file=file)
+    with pytest.raises(ValueError, match=r"^PEERKD_CLUSTER\b"):
+        resolve_cluster(environment={"PEERKD_CLUSTER": text})
