@@ -3,8 +3,8 @@
 A parameter of a run, ``--cluster`` and a pipeline's task come from whoever may start a run. They choose how much a
 job is given. They choose no account, secret, claim, image or priority class, unless the operator's settings name it.
 
-This check gives an early and clear answer. The cluster itself enforces the same rules, whoever makes the job, by the
-admission policy in manifests/base.
+This check gives an early and clear answer, and a person can bypass it. The admission policy in manifests/base is
+enforced by the API server.
 """
 
 from collections.abc import Iterable, Mapping

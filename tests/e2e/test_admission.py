@@ -1,7 +1,7 @@
-"""The admission policy on a real API server: each forbidden thing is refused in one sentence, and a normal job is not.
+"""The admission policy on a real API server: each forbidden thing is refused in one sentence, a normal job is not.
 
-Nothing runs here: the server is asked whether it would take a job or a pod. That the normal job runs is what the other
-tests of this folder rest on.
+These tests only ask the server whether it would accept a job or a pod. The other tests of this folder run normal jobs
+under the same policy.
 """
 
 import json
