@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -69,7 +69,7 @@ def error_of(call: Call, response: BaseHTTPResponse) -> AnswerError:
         )
         return AnswerError(status=response.status, code="NoSuchKey" if is_missing else "")
     try:
-        root = ElementTree.fromstring(response.data.strip())
+        root = _parse(response.data)
     except ElementTree.ParseError:
         return AnswerError(status=response.status)
     return error_in(root, status=response.status)
@@ -77,7 +77,7 @@ def error_of(call: Call, response: BaseHTTPResponse) -> AnswerError:
 
 def error_in(root: ElementTree.Element, *, status: int) -> AnswerError:
     """Return what an element with a code and a message says; of another element, that it is not in the words of S3."""
-    code = root.findtext("{*}Code") if _tag(root) == "Error" else None
+    code = root.findtext("{*}Code") if _tag(root) == "Error" else ""
     return AnswerError(status=status, code=code or "", message=(root.findtext("{*}Message") or "") if code else "")
 
 
@@ -90,7 +90,7 @@ def parse_xml(call: Call, data: bytes) -> ElementTree.Element:
         PassingError: If it is the answer to another question.
         ParseError: If it is not XML.
     """
-    root = ElementTree.fromstring(data.strip())
+    root = _parse(data)
     if _tag(root) == "Error":
         raise error_in(root, status=200)
     if _tag(root) != SHAPES[call].root:
@@ -137,6 +137,20 @@ def parse_listing(root: ElementTree.Element, *, prefix: str) -> Listing:
     return Listing(versions=versions, next_page=next_page)
 
 
+def check_deleted(root: ElementTree.Element, names: Collection[str]) -> None:
+    """Check what the answer to a deletion says of each name.
+
+    Raises:
+        AnswerError: If one was not deleted.
+        PassingError: If others were: a server that does not check what arrives was sent a damaged list.
+    """
+    for failed in root.findall("{*}Error"):
+        code, message = failed.findtext("{*}Code") or "", failed.findtext("{*}Message") or ""
+        raise AnswerError(status=HTTPStatus.OK, code=code, message=message)
+    if not {text_of(deleted, "Key") for deleted in root.findall("{*}Deleted")} <= set(names):
+        raise PassingError("it deleted other objects than it was told to")
+
+
 def text_of(element: ElementTree.Element, tag: str) -> str:
     """Return the text of a child.
 
@@ -175,10 +189,17 @@ def source_of_parts(tags: Sequence[str]) -> bytes:
 def source_of_names(names: Sequence[str]) -> bytes:
     """Return the XML that deletes objects."""
     root = ElementTree.Element("Delete")
-    ElementTree.SubElement(root, "Quiet").text = "true"
     for name in names:
         ElementTree.SubElement(ElementTree.SubElement(root, "Object"), "Key").text = name
     return ElementTree.tostring(root)
+
+
+def _parse(data: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(data.strip())
+    except (LookupError, ValueError) as error:
+        # A declaration that was damaged names an encoding that does not exist, or one that the parser does not read.
+        raise ElementTree.ParseError("the encoding is damaged") from error
 
 
 def _tag(root: ElementTree.Element) -> str:

@@ -185,16 +185,7 @@ class Bucket:
         """Delete objects; one that is not there is deleted."""
         names = list(names)
         for start in range(0, len(names), _MAX_NAMES_PER_DELETION):
-            body = answers.source_of_names(names[start : start + _MAX_NAMES_PER_DELETION])
-
-            def request(body: bytes = body) -> None:
-                # S3 insists on this header here.
-                headers = {"Content-Type": "application/xml", "Content-MD5": md5sum_hash(body) or ""}
-                root = self._send_for_xml(Call.DELETE, "POST", None, query={"delete": ""}, headers=headers, body=body)
-                for failed in root.findall("{*}Error"):
-                    raise answers.error_in(failed, status=HTTPStatus.OK)
-
-            self._patiently(Call.DELETE, request)
+            self._delete(names[start : start + _MAX_NAMES_PER_DELETION])
 
     def copy(self, source: str, target: str, *, etag: str) -> None:
         """Let the server copy an object with its metadata; not more than 5 GiB.
@@ -245,6 +236,17 @@ class Bucket:
         # With a shorter prefix MinIO would list none.
         root = self._ask_for_xml(Call.UPLOADS, "GET", None, query={"uploads": "", "prefix": name})
         return [text_of(upload, "UploadId") for upload in root.findall("{*}Upload") if text_of(upload, "Key") == name]
+
+    def _delete(self, names: Sequence[str]) -> None:
+        body = answers.source_of_names(names)
+        # S3 insists on the MD5 here.
+        headers = {"Content-Type": "application/xml", "Content-MD5": md5sum_hash(body) or ""}
+
+        def request() -> None:
+            root = self._send_for_xml(Call.DELETE, "POST", None, query={"delete": ""}, headers=headers, body=body)
+            answers.check_deleted(root, names)
+
+        self._patiently(Call.DELETE, request)
 
     def _pages(self, prefix: str) -> Iterator[Mapping[str, str]]:
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}

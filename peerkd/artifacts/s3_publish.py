@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from peerkd.artifacts.s3_answers import Stored
 from peerkd.artifacts.s3_bucket import Bucket
-from peerkd.artifacts.s3_errors import ConditionError, MissingError, NoConditionsError
+from peerkd.artifacts.s3_errors import NUM_TRIES_OF_DAMAGED, ConditionError, MissingError, NoConditionsError
 from peerkd.artifacts.s3_names import Names
 from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, copy_object, is_stored, upload_file
 from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_file, is_content, naming_the_remedy
@@ -90,12 +90,17 @@ def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> int:
     """
     impatient = bucket.impatient(seconds=_CLEAR_SECONDS)
     kept = (names.manifest(manifest.key), names.content(manifest))
+    num_deleted = 0
     with suppress(StoreUnavailableError, ValueError):
-        others = [name for name in impatient.list_once(names.published(manifest.key)) if not name.startswith(kept)]
-        left = [*others, *impatient.list_once(names.partial(manifest.key))]
-        impatient.delete(left)
-        return len(left)
-    return 0
+        # A list may be an old one: it is asked for again until nothing is left.
+        for _ in range(_NUM_LISTS):
+            others = [name for name in impatient.list_once(names.published(manifest.key)) if not name.startswith(kept)]
+            left = [*others, *impatient.list_once(names.partial(manifest.key))]
+            if not left:
+                break
+            impatient.delete(left)
+            num_deleted = max(num_deleted, len(left))
+    return num_deleted
 
 
 def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> dict[str, _Source]:
@@ -109,7 +114,7 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
         name = saved.removeprefix(partial)
         if not is_content(name):
             continue
-        stored = bucket.head(saved)
+        stored = _head(bucket, saved)
         if stored is None:
             if saved in gone:
                 continue
@@ -121,6 +126,15 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
         if name not in sources or sources[name].entry == entry:
             sources[name] = _Source(entry=entry, saved=saved, stored=stored)
     return dict(sorted(sources.items()))
+
+
+def _head(bucket: Bucket, saved: str) -> Stored | None:
+    """Return what is known of a saved object; an answer without its SHA-256 may be damaged, and is asked for again."""
+    for _ in range(NUM_TRIES_OF_DAMAGED):
+        stored = bucket.head(saved)
+        if stored is None or stored.sha256:
+            break
+    return stored
 
 
 def _write(bucket: Bucket, source: _Source, target: str, *, part_bytes: int, copy_bytes: int) -> None:

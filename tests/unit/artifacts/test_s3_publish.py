@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from urllib3 import BaseHTTPResponse
 
 from peerkd.artifacts import s3_publish
 from peerkd.artifacts.s3 import S3Store
+from peerkd.artifacts.s3_answers import Stored
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_errors import NUM_TRIES_OF_REFUSED
 from peerkd.artifacts.s3_table import Call
@@ -215,6 +217,28 @@ def test_an_object_that_was_not_saved_by_the_program_is_not_published(
         with pytest.raises(ArtifactCorruptError, match=rf"^The content of {name} is not what was saved\. Move it"):
             workspace.load("a")
     assert store.find(KEY) is None
+
+
+def test_a_header_that_is_lost_on_its_way_is_asked_for_again(
+    open_distant: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, lost = Bucket.head, []
+
+    def damaged(bucket: Bucket, name: str) -> Stored | None:
+        stored = head(bucket, name)
+        if stored and not lost:
+            lost.append(name)
+            return replace(stored, sha256=None)
+        return stored
+
+    store = open_distant()
+    with store.open_workspace(KEY) as workspace:
+        (workspace.folder / "a").write_bytes(b"1")
+        workspace.save("a")
+        monkeypatch.setattr(Bucket, "head", damaged)
+        store.publish(KEY, metadata={})
+    assert lost
+    assert contents(store.fetch(KEY)) == {"a": b"1"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -170,6 +170,7 @@ LIST = (
     b"<ListBucketResult><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated><Contents><Key>a/b</Key><ETag>1</ETag>"
     b"<LastModified>t</LastModified></Contents></ListBucketResult>"
 )
+DELETED = b"<DeleteResult><Deleted><Key>a</Key></Deleted></DeleteResult>"
 UPLOAD = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
 END = b"<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>"
 COPY = b"<CopyObjectResult><ETag>1</ETag></CopyObjectResult>"
@@ -197,7 +198,7 @@ CALLS: dict[str, tuple[bytes, Callable[[Bucket], Any], Any]] = {
     ),
     "PUT": (answer(headers=TAG), lambda bucket: bucket.put("a", b"hello"), None),
     "LIST": (answer(LIST), lambda bucket: bucket.list_once("a/"), {"a/b": "1-t"}),
-    "DELETE": (answer(b"<DeleteResult></DeleteResult>"), lambda bucket: bucket.delete(["a"]), None),
+    "DELETE": (answer(DELETED), lambda bucket: bucket.delete(["a"]), None),
     "COPY": (answer(COPY), lambda bucket: bucket.copy("a", "b", etag="1"), None),
     "BEGIN": (answer(UPLOAD), lambda bucket: bucket.begin_upload("a", sha256=""), "u"),
     "PART": (
@@ -359,6 +360,32 @@ def test_keys_that_expire_while_the_store_is_in_use_are_waited_for() -> None:
         server.answers = [expired] * 30
         with pytest.raises(ValueError, match=r"does not know the credentials \(ExpiredToken\)"):
             server.bucket.impatient().get("a")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'<?xml version="1.0" encoding="utfm8"?><ListBucketResult></ListBucketResult>',
+        b'<?xml version="1.0" encoding="utf-7"?><ListBucketResult></ListBucketResult>',
+        b"",
+        b"\x00\xff",
+    ],
+)
+def test_xml_that_nobody_can_read_is_asked_for_again(body: bytes) -> None:
+    with served(answer(LIST)) as server:
+        server.answers = [answer(body)]
+        assert server.bucket.list_once("a/") == {"a/b": "1-t"}
+        server.answers = [answer(body, status="500 Oh"), answer(body, status="400 Oh")]
+        assert server.bucket.list_once("a/") == {"a/b": "1-t"}
+
+
+def test_a_deletion_that_is_answered_for_other_names_or_with_an_error_is_repeated() -> None:
+    error = b"<DeleteResult><Error><Key>a</Key><Code>InternalError</Code></Error></DeleteResult>"
+    with served(answer(DELETED)) as server:
+        for wrong in (DELETED.replace(b"<Key>a", b"<Key>b"), error):
+            server.num_served, server.answers = 0, [answer(wrong)]
+            server.bucket.delete(["a"])
+            assert server.num_served == 2
 
 
 def test_a_redirection_is_not_followed() -> None:
