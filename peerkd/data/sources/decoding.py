@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from peerkd.data.passed_over import printable
@@ -28,6 +29,8 @@ WHITE: Final = (255, 255, 255)
 
 _SIXTEEN_BITS: Final = (0.0, 65_535.0)
 _MAX_FILE_BYTES: Final = 2**31  # Pillow's largest image, 179 million pixels, takes less with 4 channels of 16 bits
+_LARGE_PIXELS: Final = 2**24
+_MAX_PIXELS_PER_BYTE: Final = 1_000  # of a large image; a blank one in the densest usual form, PNG, has 340
 _MAX_REASON_LENGTH: Final = 200
 
 # Formats that a file's first bytes give away, whatever its name. Others are tried only under a suffix of their own:
@@ -157,6 +160,7 @@ def _decode_stream(stream: BinaryIO, path: Path, rules: PixelRules, *, at_low_co
     if own_format is not None and own_format not in formats:
         formats.append(own_format)
     with Image.open(stream, formats=formats) as file:
+        _check_claims(file, os.fstat(stream.fileno()).st_size)
         if at_low_cost and rules.image_size_pixels is not None:
             file.draft(None, (1, 1))
         has_more_frames = bool(getattr(file, "is_animated", False))
@@ -166,6 +170,21 @@ def _decode_stream(stream: BinaryIO, path: Path, rules: PixelRules, *, at_low_co
         size = (rules.image_size_pixels, rules.image_size_pixels)
         image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     return Decoded(image, has_more_frames, pixels.brightest, pixels.is_clipped, b"")
+
+
+def _check_claims(file: Image.Image, num_bytes: int) -> None:
+    """Refuse a file whose header promises what its content cannot hold, before memory is taken for it.
+
+    Pillow leaves black what no strip of a TIFF covers, and refuses a small file only from 179 million pixels on.
+    """
+    width, height = file.size
+    num_pixels = width * height
+    if num_pixels > _LARGE_PIXELS and num_pixels > _MAX_PIXELS_PER_BYTE * num_bytes:
+        raise DataSourceError(f"it claims to have {width}x{height} pixels in {num_bytes:,} bytes")
+    if file.format == "TIFF":
+        corners = [tile.extents for tile in _tiles(file)]
+        if sum((right - left) * (lower - upper) for left, upper, right, lower in corners) < num_pixels:
+            raise DataSourceError(f"it has data for a part of its {width}x{height} pixels alone")
 
 
 def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
@@ -232,9 +251,18 @@ def _scaled(values: np.ndarray, pixel_range: tuple[float, float] | None, full_ra
     if not (np.isfinite(darkest) and np.isfinite(brightest)):
         raise DataSourceError("it holds pixels that are not finite numbers")
     low, high = pixel_range or full_range
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        # As a table: an image in floating point would take eight times the memory of its result.
+        levels = _levels(np.arange(2**16), low, high)[values]
+    else:
+        levels = _levels(values, low, high)
+    return _Pixels(Image.fromarray(levels), brightest, is_clipped=darkest < low or brightest > high)
+
+
+def _levels(values: np.ndarray, low: float, high: float) -> npt.NDArray[np.uint8]:
     scaled = np.rint((values.astype(np.float64) - low) * (255 / (high - low)))
-    image = Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
-    return _Pixels(image, brightest, is_clipped=darkest < low or brightest > high)
+    levels: npt.NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
+    return levels
 
 
 # Pillow unpacks two bytes of a channel into one, the upper. To the unpacker for the other byte order the lower byte is

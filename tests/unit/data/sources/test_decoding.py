@@ -306,6 +306,20 @@ def test_what_is_no_image_is_refused_with_a_reason(tmp_path: Path, content: byte
         decode_file(tmp_path / "0.png", PixelRules())
 
 
+def test_a_small_file_that_claims_a_huge_image_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    Image.new("L", (20, 24), 7).save(tmp_path / "0.tif")
+    content = bytearray((tmp_path / "0.tif").read_bytes())
+    place = content.index(struct.pack("<HHIHH", 257, 3, 1, 24, 0))  # the tag of the height
+    content[place : place + 12] = struct.pack("<HHII", 257, 4, 1, 4_000_000)
+    (tmp_path / "0.tif").write_bytes(content)
+    with pytest.raises(DataSourceError, match="it claims to have 20x4000000 pixels in "):
+        decode_file(tmp_path / "0.tif", PixelRules())
+    content[place : place + 12] = struct.pack("<HHII", 257, 4, 1, 25)
+    (tmp_path / "0.tif").write_bytes(content)
+    with pytest.raises(DataSourceError, match="it has data for a part of its 20x25 pixels alone"):
+        decode_file(tmp_path / "0.tif", PixelRules())
+
+
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "0.png")
     with (tmp_path / "0.png").open("r+b") as file:
