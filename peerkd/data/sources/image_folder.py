@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
-from peerkd.data.passed_over import PassedOver, Tally, printable
+from peerkd.data.passed_over import PassedOver, Tally, describe, printable
 from peerkd.data.sources.decode_pool import (
     ReportProgress,
     Survey,
@@ -29,8 +29,8 @@ from peerkd.data.sources.decode_pool import (
     list_unreadable,
     survey_images,
 )
-from peerkd.data.sources.decoding import PixelRules, image_suffixes
-from peerkd.data.sources.layout import EMPTY_CLASSES, Layout, Split, enumerate_some, find_layout, list_class
+from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.layout import EMPTY_CLASSES, Layout, Split, enumerate_some, find_layout, list_class, split_of
 from peerkd.errors import DataSourceError
 
 __all__ = ["ImageFiles", "decode_images", "list_image_files", "read_image_folder", "survey_image_folder"]
@@ -175,8 +175,8 @@ def _class_names(
     if not every_class:
         raise DataSourceError(
             f"data.path: {printable(str(root))} must contain images, its class folders "
-            f"{enumerate_some(layout.class_folders['train'])} contain none with one of the suffixes "
-            f"{', '.join(sorted(image_suffixes()))}."
+            f"{enumerate_some(layout.class_folders['train'])} contain no file with the suffix of a format that Pillow "
+            f"decodes, such as .jpg or .tif; what was found is {describe(tally.passed_over())}."
         )
     for split in layout.splits:
         missing = sorted(every_class - with_images[split])
@@ -211,6 +211,12 @@ def _layout_remarks(layout: Layout, class_names: Sequence[str], relative_paths: 
             remarks.append(f"the folder {name} is the validation split, by which every choice is made")
         else:
             remarks.append(f"the folder {name} is the test split, since there is no folder for that")
+    if not layout.splits["train"]:
+        split_like = [name for name in class_names if split_of(name)]
+        if split_like:
+            remarks.append(
+                f"folders that are classes and not splits, since they hold no folders: {enumerate_some(split_like)}"
+            )
     folded: dict[str, str] = {}
     for name in class_names:
         other = folded.setdefault(name.casefold(), name)

@@ -309,7 +309,7 @@ def test_what_is_no_image_is_refused_with_a_reason(tmp_path: Path, content: byte
 def test_a_small_file_that_claims_a_huge_image_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     Image.new("L", (20, 24), 7).save(tmp_path / "0.tif")
     content = bytearray((tmp_path / "0.tif").read_bytes())
-    place = content.index(struct.pack("<HHIHH", 257, 3, 1, 24, 0))  # the tag of the height
+    place = content.index(struct.pack("<H", 257), 8)  # the tag of the height
     content[place : place + 12] = struct.pack("<HHII", 257, 4, 1, 4_000_000)
     (tmp_path / "0.tif").write_bytes(content)
     with pytest.raises(DataSourceError, match="it claims to have 20x4000000 pixels in "):

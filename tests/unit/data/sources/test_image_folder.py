@@ -102,7 +102,9 @@ def test_a_validation_split_without_a_test_split_is_the_test_split(tmp_path, wri
 
 def test_a_class_may_have_the_name_of_a_split(tmp_path, write_images) -> None:
     write_images(tmp_path, {f"{name}/0.png": (4, 4) for name in ("car", "train", "test")})
-    assert list_image_files(tmp_path).class_names == ("car", "test", "train")
+    files = list_image_files(tmp_path)
+    assert files.class_names == ("car", "test", "train")
+    assert files.remarks == ("folders that are classes and not splits, since they hold no folders: test, train",)
     write_images(
         tmp_path / "b", {f"{split}/{name}/0.png": (4, 4) for split in ("train", "test") for name in ("train", "car")}
     )
@@ -390,6 +392,16 @@ def test_a_damaged_image_is_read_or_named_but_raises_nothing_else(tmp_path, writ
 def test_another_layout_is_refused(tmp_path, write_images, files: dict[str, tuple[int, int]], message: str) -> None:
     write_images(tmp_path, files)
     with pytest.raises(DataSourceError, match=message):
+        list_image_files(tmp_path)
+
+
+def test_classes_without_a_single_image_are_refused_with_what_they_hold(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scan.dcm").touch()
+    with pytest.raises(
+        DataSourceError, match=r"cat, dog contain no file .*; what was found is .*: 2 \(cat/scan\.dcm, dog/scan\.dcm\);"
+    ):
         list_image_files(tmp_path)
 
 
