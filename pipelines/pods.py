@@ -5,17 +5,7 @@ from typing import Final
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-SETTINGS_NAME: Final = "peerkd"
-"""The ConfigMap of the namespace in which runs take place."""
-
-SETTINGS: Final = {
-    "PEERKD_S3_ENDPOINT": "PEERKD_S3_ENDPOINT",
-    "PEERKD_S3_REGION": "PEERKD_S3_REGION",
-    "PEERKD_TRAINER_IMAGE": "PEERKD_TRAINER_IMAGE",
-    "PEERKD_PUSHGATEWAY": "PEERKD_PUSHGATEWAY",
-    "cluster.yaml": "PEERKD_CLUSTER",
-}
-"""Its keys, and the variables that they become."""
+from peerkd.config.cluster import SETTINGS, SETTINGS_NAME
 
 STORE_SECRET_NAME: Final = "peerkd-store"
 STORE_KEYS: Final = {"access-key": "PEERKD_S3_ACCESS_KEY", "secret-key": "PEERKD_S3_SECRET_KEY"}

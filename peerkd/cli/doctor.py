@@ -1,10 +1,12 @@
 """``peerkd doctor``: what a cluster lacks, and how to mend it."""
 
 import json
+from collections.abc import Mapping
 
 import typer
 
 from peerkd.cli.run import Placement, cluster_settings
+from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.launch.doctor.examine import examine
 from peerkd.launch.doctor.finding import Finding
 from peerkd.launch.kubernetes.client import connect
@@ -12,7 +14,7 @@ from peerkd.launch.kubernetes.client import connect
 _MARKS = {True: "ok", False: "NO", None: "??"}
 
 
-def doctor(placement: Placement, *, namespace: str | None, as_json: bool) -> int:
+def doctor(placement: Placement, *, namespace: str | None, task_account: str, as_json: bool) -> int:
     """Print what each check finds, and return the exit code: 1 if one of them failed.
 
     Raises:
@@ -20,8 +22,20 @@ def doctor(placement: Placement, *, namespace: str | None, as_json: bool) -> int
     """
     settings = cluster_settings(placement)
     cluster = connect(namespace=namespace or settings.namespace)
+    parameters = placement.parameters
+
+    def resolve(environment: Mapping[str, str]) -> ClusterConfig:
+        return resolve_cluster(
+            parameters["cluster"],
+            num_workers=parameters["num_workers"],
+            gpus=parameters["gpus"],
+            environment=environment,
+        )
+
     findings: list[Finding] = []
-    for finding in examine(cluster, settings, store_address=placement.store or ""):
+    for finding in examine(
+        cluster, settings, store_address=placement.store or "", resolve=resolve, task_account=task_account
+    ):
         findings.append(finding)
         if not as_json:
             # At once: the next check may take its time.

@@ -282,6 +282,9 @@ def doctor(
     gpus: Gpus = None,
     cluster: ClusterSettings = "",
     store: Store = None,
+    service_account: Annotated[
+        str, typer.Option(help="Account that the tasks of pipelines run as, as for 'peerkd submit'.")
+    ] = "peerkd-launcher",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check a cluster, and say how to mend what is wrong. Exit code 1 if anything is."""
@@ -289,7 +292,7 @@ def doctor(
     from peerkd.cli.run import KUBERNETES, Placement
 
     placement = Placement(backend=KUBERNETES, workers=workers, gpus=gpus, cluster=cluster, store=store)
-    raise typer.Exit(examine(placement, namespace=namespace, as_json=as_json))
+    raise typer.Exit(examine(placement, namespace=namespace, task_account=service_account, as_json=as_json))
 
 
 @app.command("reap")

@@ -23,6 +23,18 @@ CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
 CLUSTER_VARIABLE: Final = "PEERKD_CLUSTER"
 """Holds such a file's text, where no file is named: a pipeline's pod is more easily given a variable than a file."""
 
+SETTINGS_NAME: Final = "peerkd"
+"""The ConfigMap of the namespace in which runs of pipelines take place."""
+
+SETTINGS: Final = {
+    "PEERKD_S3_ENDPOINT": "PEERKD_S3_ENDPOINT",
+    "PEERKD_S3_REGION": "PEERKD_S3_REGION",
+    "PEERKD_TRAINER_IMAGE": "PEERKD_TRAINER_IMAGE",
+    "PEERKD_PUSHGATEWAY": "PEERKD_PUSHGATEWAY",
+    "cluster.yaml": CLUSTER_VARIABLE,
+}
+"""Its keys, and the variables of a task that they become."""
+
 _QUANTITY: Final = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i)?")
 _FACTORS: Final = {"": 1.0, "m": 1e-3} | {
     prefix + suffix: float(base**power)

@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,6 +62,9 @@ class FakeKubernetes:
         self.logs: dict[str, Log] = {}
         self.faults: list[Fault] = []
         self.on_create: Callable[[Object], None] | None = None
+        self.warnings: list[str] = []
+        """In the headers of answers to dry runs."""
+
         self.seconds_until_gone = 0.0
         """How long a deleted object stays, as one does whose pods have yet to end."""
 
@@ -267,6 +270,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, f'{plural} "{name}" not found', reason="NotFound")
         elif request.method == "GET":
             self._answer(seen)
+        elif request.method == "PATCH" and "dryRun" in request.query:
+            self._answer_page(200, json.dumps(merged(seen, request.body)), warnings=self.kubernetes.warnings)
         elif request.method == "PATCH":
             uid = (request.body.get("metadata") or {}).get("uid", seen["metadata"]["uid"])
             if uid != seen["metadata"]["uid"]:
@@ -346,9 +351,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: Any, *, status: int = 200) -> None:
         self._answer_page(status, json.dumps(body))
 
-    def _answer_page(self, status: int, page: str) -> None:
+    def _answer_page(self, status: int, page: str, *, warnings: Sequence[str] = ()) -> None:
         data = page.encode()
         self.send_response(status)
+        for text in warnings:
+            quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+            self.send_header("Warning", f'299 - "{quoted}"')
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -1,9 +1,10 @@
 """What the launcher does to a cluster, and whether whoever asks may."""
 
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from peerkd.launch.doctor.finding import Finding, check
-from peerkd.launch.kubernetes.client import EVENTS, PODS, PYTORCHJOBS, Cluster, Resource
+from peerkd.launch.kubernetes.client import EVENTS, PODS, PYTORCHJOBS, SERVICE_ACCOUNTS, Cluster, Resource
 
 
 class Need(NamedTuple):
@@ -19,6 +20,9 @@ class Need(NamedTuple):
         return f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
 
 
+TASK_ACCOUNT: Final = "peerkd-launcher"
+"""The service account of manifests/base that the tasks of a pipeline run as."""
+
 LAUNCHER_NEEDS: Final = (
     Need(PYTORCHJOBS, ("create", "get", "list", "watch", "patch", "delete")),
     Need(PODS, ("get", "list", "watch")),
@@ -28,10 +32,17 @@ LAUNCHER_NEEDS: Final = (
 """Of whoever runs ``peerkd run --backend kubernetes``, and of the ServiceAccount of a KFP run."""
 
 
+TASK_NEEDS: Final = (
+    *LAUNCHER_NEEDS,
+    Need(Resource("argoproj.io", "v1alpha1", "workflowtaskresults"), ("create", "patch")),
+)
+"""Of the account of a pipeline's tasks: what their launcher does, and what Argo does from within each pod."""
+
+
 @check("permissions", asked="ask what you may do")
 def check_access(cluster: Cluster) -> Finding:
     """Ask the cluster of each thing that the launcher does whether you may."""
-    lacking = [f"{verb} {need.name}" for need in LAUNCHER_NEEDS for verb in need.verbs if not _may(cluster, need, verb)]
+    lacking = _lacking(cluster, LAUNCHER_NEEDS, account="")
     if not lacking:
         return Finding("permissions", True, f"You may do in {cluster.namespace} all that the launcher does.")
     return Finding(
@@ -42,21 +53,51 @@ def check_access(cluster: Cluster) -> Finding:
     )
 
 
-def _may(cluster: Cluster, need: Need, verb: str) -> bool:
-    asked = {
-        "namespace": cluster.namespace,
-        "group": need.resource.group,
-        "resource": need.resource.plural,
-        "subresource": need.subresource,
-        "verb": verb,
-    }
-    answer = cluster.request(
-        "POST",
-        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-        body={
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": asked},
-        },
+@check("permissions of tasks", asked="ask what service accounts may do (create localsubjectaccessreviews)")
+def check_task_access(cluster: Cluster, account: str) -> Finding:
+    """Ask the cluster of each thing that a pipeline's task does whether the account that it runs as may."""
+    name = "permissions of tasks"
+    if cluster.get(SERVICE_ACCOUNTS, account) is None:
+        return Finding(
+            name,
+            False,
+            f"There is no service account {account} in {cluster.namespace}: tasks of pipelines cannot run as it.",
+            "Apply manifests/base to this namespace, or name the account that runs use by --service-account.",
+        )
+    lacking = _lacking(cluster, TASK_NEEDS, account=account)
+    if not lacking:
+        return Finding(name, True, f"The account {account} may do in {cluster.namespace} all that tasks do.")
+    return Finding(
+        name,
+        False,
+        f"The account {account} may not do all that tasks do in {cluster.namespace}: {', '.join(lacking)}.",
+        f"Bind {account} to the Roles peerkd-launcher and peerkd-pipeline-task of manifests/base.",
     )
+
+
+def _lacking(cluster: Cluster, needs: Sequence[Need], *, account: str) -> list[str]:
+    return [f"{verb} {need.name}" for need in needs for verb in need.verbs if not _may(cluster, need, verb, account)]
+
+
+def _may(cluster: Cluster, need: Need, verb: str, account: str) -> bool:
+    """Return whether an account of the namespace may do something; without an account, whether you may."""
+    namespace = cluster.namespace
+    asked: dict[str, Any] = {
+        "resourceAttributes": {
+            "namespace": namespace,
+            "group": need.resource.group,
+            "resource": need.resource.plural,
+            "subresource": need.subresource,
+            "verb": verb,
+        }
+    }
+    root, kind = "/apis/authorization.k8s.io/v1", "SelfSubjectAccessReview"
+    path, metadata = f"{root}/selfsubjectaccessreviews", {}
+    if account:
+        kind, metadata = "LocalSubjectAccessReview", {"namespace": namespace}
+        path = f"{root}/namespaces/{namespace}/localsubjectaccessreviews"
+        asked["user"] = f"system:serviceaccount:{namespace}:{account}"
+        asked["groups"] = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": asked}
+    answer = cluster.request("POST", path, body=body)
     return bool(answer["status"]["allowed"])

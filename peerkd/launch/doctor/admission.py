@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.doctor.finding import Finding, check
+from peerkd.launch.doctor.finding import Finding, check, not_allowed
 from peerkd.launch.kubernetes.client import NODES, SERVICE_ACCOUNTS, Cluster
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
@@ -53,11 +53,9 @@ def check_service_account(cluster: Cluster, settings: ClusterConfig) -> Finding:
 
 @check("image", asked="list nodes")
 def check_image(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
-    """Look at the form of the trainer's image, and on how many nodes it is."""
-    container = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][
-        0
-    ]
-    image = container["image"]
+    """Look at the form of the image that workers really get, and on how many nodes it is."""
+    worker = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    image = worker["containers"][0]["image"]
     name, _, tag = image.rpartition("/")[2].partition("@" if "@" in image else ":")
     if not name or not tag or tag == "latest":
         return Finding(
@@ -77,7 +75,12 @@ def check_image(cluster: Cluster, settings: ClusterConfig, store: str) -> Findin
             f"{image} is on none of {len(nodes)} nodes, and none may pull it.",
             "Load it onto the nodes, or set image_pull_policy=IfNotPresent.",
         )
-    return Finding("image", None, f"{image} is on none of {len(nodes)} nodes yet; the first worker pulls it.")
+    return Finding(
+        "image",
+        None,
+        f"{image} is on none of {len(nodes)} nodes yet; the first worker pulls it.",
+        "Make sure that the nodes can pull it, or load it onto them before the first run.",
+    )
 
 
 def _has(node: dict[str, Any], image: str) -> bool:
@@ -90,6 +93,6 @@ def _ask(cluster: Cluster, name: str, path: str, body: dict[str, Any], what: str
     except ClusterRefusedError as error:
         # Both a missing right and a policy's no have the status 403; a right's has these words.
         if error.status == _STATUS_FORBIDDEN and " cannot create resource " in str(error):
-            return Finding(name, None, f"You may not {asked}, so this was not checked.")
+            return not_allowed(name, asked)
         return Finding(name, False, f"The cluster would not take {what}: {error}", "Mend what it names.")
     return Finding(name, True, f"The cluster would take {what} in {cluster.namespace}.")

@@ -15,7 +15,6 @@ MIN_MINOR: Final = 27
 MIN_OPERATOR: Final = (1, 9)
 _OPERATOR_NAME: Final = "training-operator"
 _STATUS_NOT_FOUND: Final = 404
-_ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 
 
 @check("cluster", asked="ask for its version")
@@ -31,32 +30,6 @@ def check_reachable(cluster: Cluster) -> Finding:
     return Finding("cluster", True, f"{cluster.address} is Kubernetes {version}.")
 
 
-@check("namespace", asked="get the namespace")
-def check_namespace(cluster: Cluster) -> Finding:
-    """Look whether the namespace exists, and what pods it admits."""
-    try:
-        namespace = cluster.request("GET", f"/api/v1/namespaces/{cluster.namespace}")
-    except ClusterRefusedError as error:
-        if error.status != _STATUS_NOT_FOUND:
-            raise
-        return Finding(
-            "namespace",
-            False,
-            f"There is no namespace {cluster.namespace}.",
-            "Apply manifests/, or give --namespace another.",
-        )
-    level = (namespace["metadata"].get("labels") or {}).get(_ENFORCE, "privileged")
-    if level == "restricted":
-        return Finding("namespace", True, f"The namespace {cluster.namespace} admits restricted pods only.")
-    return Finding(
-        "namespace",
-        True,
-        f"The namespace {cluster.namespace} enforces the pod security level {level}; peerkd needs no more than "
-        "restricted.",
-        f"kubectl label namespace {cluster.namespace} {_ENFORCE}=restricted",
-    )
-
-
 @check("pytorchjobs", asked="ask what kinds of objects there are")
 def check_pytorchjobs(cluster: Cluster) -> Finding:
     """Look whether PyTorchJobs exist here."""
@@ -70,6 +43,14 @@ def check_pytorchjobs(cluster: Cluster) -> Finding:
     )
 
 
+def has_workflows(cluster: Cluster) -> bool:
+    """Return whether the cluster knows Workflows; False also where nobody may ask."""
+    try:
+        return _serves(cluster, "argoproj.io", "v1alpha1", "workflows")
+    except ClusterRefusedError:
+        return False
+
+
 @check("workflows", asked="ask what kinds of objects there are")
 def check_workflows(cluster: Cluster) -> Finding:
     """Look whether Kubeflow Pipelines can be here: it makes Workflows."""
@@ -79,6 +60,7 @@ def check_workflows(cluster: Cluster) -> Finding:
         "workflows",
         None,
         "The cluster knows no Workflows: pipelines run from a laptop, with peerkd run --backend kubernetes.",
+        "Install Kubeflow Pipelines, if pipelines are to run on the cluster.",
     )
 
 

@@ -1,31 +1,51 @@
 """All checks, one after another."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterUnavailableError
-from peerkd.launch.doctor import access, admission, api, capacity, policy, queue, store
+from peerkd.launch.doctor import access, admission, api, capacity, namespace, policy, queue, store, tasks
 from peerkd.launch.doctor.finding import Finding
 from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.manifest import trainer_image
 
 _PACKAGES: Final = ("peerkd", "kubernetes", "kubeflow-training", "kfp", "minio")
 
 
-def examine(cluster: Cluster, settings: ClusterConfig, *, store_address: str) -> Iterator[Finding]:
+def examine(
+    cluster: Cluster,
+    here: ClusterConfig,
+    *,
+    store_address: str,
+    resolve: Callable[[Mapping[str, str]], ClusterConfig],
+    task_account: str = access.TASK_ACCOUNT,
+) -> Iterator[Finding]:
     """Yield what each check finds, beginning with the cluster itself; where nobody answers, that is all there is.
 
     Args:
         cluster: Seen from the namespace in which jobs are made.
-        settings: What a job would be given.
+        here: What a job would be given that is launched from this machine.
         store_address: Of the artifact store; empty if it is not to be looked at.
+        resolve: Returns what a job is given whose launcher has an environment.
+        task_account: The service account that the tasks of pipelines run as.
     """
     yield check_versions()
+    settings = here
+
+    def check_settings() -> Finding:
+        nonlocal settings
+        settings, finding = tasks.settings_of_tasks(cluster, here, resolve)
+        return finding
+
     checks: list[Callable[[], Finding | None]] = [
         lambda: api.check_reachable(cluster),
-        lambda: api.check_namespace(cluster),
+        lambda: namespace.check_namespace(cluster),
+        check_settings,
         lambda: access.check_access(cluster),
+        lambda: access.check_task_access(cluster, task_account) if api.has_workflows(cluster) else None,
         lambda: api.check_pytorchjobs(cluster),
         lambda: api.check_operator(cluster),
         lambda: api.check_workflows(cluster),
@@ -38,6 +58,7 @@ def examine(cluster: Cluster, settings: ClusterConfig, *, store_address: str) ->
         lambda: policy.check_policy(cluster, settings, store_address),
         lambda: admission.check_worker(cluster, settings, store_address),
         lambda: admission.check_image(cluster, settings, store_address),
+        lambda: _check_image_here(cluster, here, settings, store_address),
         lambda: capacity.check_quota(cluster, settings),
         lambda: capacity.check_nodes(cluster, settings),
     ]
@@ -55,6 +76,21 @@ def examine(cluster: Cluster, settings: ClusterConfig, *, store_address: str) ->
         yield from store.check_artifacts(store_address)
     else:
         yield Finding("store", None, "No store was looked at.", "Give --store its address, as in s3://peerkd/runs.")
+
+
+def _check_image_here(cluster: Cluster, here: ClusterConfig, settings: ClusterConfig, store: str) -> Finding | None:
+    """Look at the image of jobs that are launched from this machine, if it is not that of the tasks."""
+    image = trainer_image(here, os.environ)
+    if image == trainer_image(settings, os.environ):
+        return None
+    found = admission.check_image(cluster, here, store)
+    return found._replace(
+        name="image from here",
+        sentence=f"Jobs that are launched from this machine have another image: {found.sentence}",
+        # Nobody needs to launch from here.
+        ok=found.ok or None,
+        mend=found.mend or "Set image in PEERKD_CLUSTER_FILE, or PEERKD_TRAINER_IMAGE, if that is not meant.",
+    )
 
 
 def check_versions() -> Finding:

@@ -24,6 +24,21 @@ class Finding(NamedTuple):
     """What to do about it; empty where there is nothing to do."""
 
 
+def not_allowed(name: str, asked: str) -> Finding:
+    """Return the finding of a check that whoever asks may not make.
+
+    Args:
+        name: Of the check.
+        asked: What one must be allowed to do for it, as in "list nodes".
+    """
+    return Finding(
+        name,
+        None,
+        f"You may not {asked}, so this was not checked.",
+        f"Have peerkd doctor run by somebody who may {asked}.",
+    )
+
+
 Found = TypeVar("Found", Finding, Finding | None)
 
 
@@ -43,7 +58,7 @@ def check(name: str, *, asked: str) -> Callable[[Callable[Arguments, Found]], Ca
             except ClusterRefusedError as error:
                 if error.status != _STATUS_FORBIDDEN:
                     return Finding(name, False, str(error), "The cluster's own words say what is wrong.")
-                return Finding(name, None, f"You may not {asked}, so this was not checked.")
+                return not_allowed(name, asked)
 
         return checked
 

@@ -24,7 +24,12 @@ def check_policy(cluster: Cluster, settings: ClusterConfig, store: str) -> Findi
     except ClusterRefusedError as error:
         if _DENIED in str(error):
             return Finding(_NAME, True, f"A job that mounts the root of its node is refused in {cluster.namespace}.")
-        return Finding(_NAME, None, f"This was not checked, since the cluster answers otherwise: {error}")
+        return Finding(
+            _NAME,
+            None,
+            f"This was not checked, since the cluster answers otherwise: {error}",
+            "Correct what it names, and run peerkd doctor again.",
+        )
     return Finding(
         _NAME,
         False,

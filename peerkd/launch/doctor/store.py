@@ -32,8 +32,8 @@ def check_secret(cluster: Cluster, name: str) -> Finding | None:
     secret = cluster.get(SECRETS, name)
     lacking = [key for key in _KEYS if key not in ((secret or {}).get("data") or {})]
     mend = (
-        f"kubectl create secret generic {name} --namespace {cluster.namespace} --from-literal=access-key=... "
-        "--from-literal=secret-key=..."
+        "Write each key to a file without a line end (printf %s KEY > FILE), then: kubectl create secret generic "
+        f"{name} --namespace {cluster.namespace} --from-file=access-key=FILE --from-file=secret-key=FILE"
     )
     if secret is None or lacking:
         return Finding(
@@ -44,10 +44,15 @@ def check_secret(cluster: Cluster, name: str) -> Finding | None:
             else f"The secret {name} must have {' and '.join(lacking)}.",
             mend,
         )
-    try:
-        for key in _KEYS:
-            text = b64decode(secret["data"][key]).decode("utf-8", errors="surrogateescape")
-            check_key(text, where=f"{key} of the secret {name}")
-    except ValueError as error:
-        return Finding("store secret", False, str(error), mend)
+    for key in _KEYS:
+        where = f"{key} of the secret {name}"
+        try:
+            text = b64decode(secret["data"][key], validate=True).decode("utf-8", errors="surrogateescape")
+            check_key(text, where=where)
+        except ValueError as error:
+            return Finding("store secret", False, str(error), mend)
+        if text != text.strip():
+            # peerkd leaves the line end away, and so it would work, until a server is started with the same secret.
+            why = "must not end in a line end, as a file from an editor does: servers take it as part of the key"
+            return Finding("store secret", False, f"{where} {why}.", mend)
     return Finding("store secret", True, f"The secret {name} has the keys to the store.")

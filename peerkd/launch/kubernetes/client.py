@@ -16,6 +16,7 @@ import urllib3
 import yaml
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from peerkd.launch.kubernetes.answers import decode, error_of, status_of, warnings_of
 from peerkd.launch.kubernetes.bare import bare
 
 with bare("kubernetes", "kubernetes.client", "kubernetes.client.models"):
@@ -40,6 +41,7 @@ class Resource(NamedTuple):
 
 PODS: Final = Resource("", "v1", "pods")
 EVENTS: Final = Resource("", "v1", "events")
+CONFIG_MAPS: Final = Resource("", "v1", "configmaps")
 SECRETS: Final = Resource("", "v1", "secrets")
 SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts")
 RESOURCE_QUOTAS: Final = Resource("", "v1", "resourcequotas")
@@ -58,9 +60,6 @@ _STATUS_GONE: Final = 410
 _STATUS_NOT_FOUND: Final = 404
 _STATUS_CONFLICT: Final = 409
 _REASON_NOT_FOUND: Final = "NotFound"
-_STATUSES_THAT_PASS: Final = frozenset({408, 425, 429})
-"""Besides all from 500 on."""
-
 _CONTENT_TYPES: Final = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -168,10 +167,10 @@ class Cluster:
         ]
         path = self._path(resource, all_namespaces=all_namespaces)
         for line in self._lines("GET", path, query=query, silence_seconds=timeout_seconds + 5):
-            change = _decode(line, path)
+            change = decode(line, path)
             kind, seen = change.get("type", ""), change.get("object", {})
             if kind == "ERROR":
-                raise _error_of(seen, status=int(seen.get("code") or _STATUS_GONE), action=f"go on watching {path}")
+                raise error_of(seen, status=int(seen.get("code") or _STATUS_GONE), action=f"go on watching {path}")
             yield kind, seen
 
     def patch(
@@ -254,6 +253,27 @@ class Cluster:
         """Return the JSON answer to any other request."""
         return self._json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
 
+    def dry_run_warnings(self, resource: Resource, name: str, change: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what the API would warn of if an object were changed by a merge patch. Nothing is changed.
+
+        Raises:
+            ClusterRefusedError: If the API says no.
+            ClusterUnavailableError: If the API cannot be reached.
+        """
+        response = self._send(
+            "PATCH",
+            self._path(resource, name),
+            query=[("dryRun", "All")],
+            body=change,
+            content_type=_CONTENT_TYPES["merge"],
+            silence_seconds=_ANSWER_SECONDS,
+        )
+        try:
+            response.drain_conn()
+        finally:
+            response.release_conn()
+        return tuple(warnings_of(response.headers.getlist("Warning")))
+
     def _path(self, resource: Resource, name: str = "", *, all_namespaces: bool = False) -> str:
         root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
         within = f"/namespaces/{self.namespace}" if resource.namespaced and not all_namespaces else ""
@@ -278,7 +298,7 @@ class Cluster:
             raise self._unavailable(error) from error
         finally:
             response.release_conn()
-        return _decode(data, path)
+        return decode(data, path)
 
     def _lines(
         self, method: str, path: str, *, query: Sequence[tuple[str, str]], silence_seconds: float
@@ -332,25 +352,12 @@ class Cluster:
             response.release_conn()
         except (urllib3.exceptions.HTTPError, config.ConfigException, OSError) as error:
             raise self._unavailable(error) from error
-        raise _error_of(_status_of(answer), status=response.status, action=f"{method} {path}")
+        raise error_of(status_of(answer), status=response.status, action=f"{method} {path}")
 
     def _unavailable(self, error: Exception) -> ClusterUnavailableError:
         # urllib3 begins its messages with the connection's address in memory.
         reason = str(error).rpartition("): ")[2] or type(error).__name__
         return ClusterUnavailableError(f"The cluster's API at {self.address} cannot be reached: {reason.rstrip('.')}.")
-
-
-def version_of(seen: Mapping[str, Any]) -> str:
-    """Return the version of an object or a list, from which it can be watched.
-
-    Raises:
-        ClusterUnavailableError: If it has none: then it comes from a proxy, and not from the API.
-    """
-    metadata = seen.get("metadata")
-    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    if version is None:
-        raise ClusterUnavailableError(f"The cluster's API must tell a resourceVersion, got {str(seen)[:80]}.")
-    return str(version)
 
 
 def connect(*, namespace: str | None = None) -> Cluster:
@@ -387,30 +394,3 @@ def _pod_namespace() -> str | None:
 def _selectors(labels: Labels | None, fields: Labels | None) -> list[tuple[str, str]]:
     chosen = (("labelSelector", labels), ("fieldSelector", fields))
     return [(name, ",".join(f"{key}={value}" for key, value in pairs.items())) for name, pairs in chosen if pairs]
-
-
-def _decode(data: bytes | str, path: str) -> dict[str, Any]:
-    try:
-        decoded = json.loads(data) if data else {}
-    except ValueError as error:
-        raise ClusterUnavailableError(f"The cluster's API must answer {path} with JSON, got {data[:80]!r}.") from error
-    if not isinstance(decoded, dict):
-        raise ClusterUnavailableError(f"The cluster's API must answer {path} with a JSON object, got {data[:80]!r}.")
-    return decoded
-
-
-def _status_of(answer: bytes) -> dict[str, Any]:
-    try:
-        decoded = json.loads(answer)
-    except ValueError:
-        return {"message": answer[:200].decode("utf-8", errors="replace").strip()}
-    return decoded if isinstance(decoded, dict) else {}
-
-
-def _error_of(told: Mapping[str, Any], *, status: int, action: str) -> ClusterRefusedError | ClusterUnavailableError:
-    reason, message = told.get("reason") or "", (told.get("message") or "no reason given").rstrip(".")
-    if status in _STATUSES_THAT_PASS or status >= 500:
-        return ClusterUnavailableError(f"The cluster's API could not {action}: {message} (status {status}).")
-    return ClusterRefusedError(
-        f"The cluster refused to {action}: {message} (status {status}).", status=status, reason=reason
-    )

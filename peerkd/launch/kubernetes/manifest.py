@@ -130,6 +130,12 @@ def manifest_for(
     return manifest
 
 
+def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str:
+    """Return the image of the workers that a launcher with this environment makes."""
+    published = f"ghcr.io/peerkd/peerkd-trainer:{peerkd.__version__}"
+    return cluster.image or environment.get(IMAGE_VARIABLE) or published
+
+
 def _pod(order: StageOrder, cluster: ClusterConfig, *, name: str, run_id: str, environment: Mapping[str, str]) -> Any:
     secrets = [V1LocalObjectReference(name=secret) for secret in cluster.image_pull_secrets]
     return V1PodSpec(
@@ -167,10 +173,9 @@ def _container(
     resources = {"cpu": cluster.cpu_per_worker, "memory": cluster.memory_per_worker}
     if cluster.gpus_per_worker:
         resources[cluster.gpu_resource] = str(cluster.gpus_per_worker)
-    published = f"ghcr.io/peerkd/peerkd-trainer:{peerkd.__version__}"
     return V1Container(
         name=names.CONTAINER,
-        image=cluster.image or environment.get(IMAGE_VARIABLE) or published,
+        image=trainer_image(cluster, environment),
         image_pull_policy=cluster.image_pull_policy,
         command=order.command(),
         env=[*_env(order, cluster, name=name, run_id=run_id, environment=environment), *cluster.env],

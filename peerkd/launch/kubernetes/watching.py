@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
-from peerkd.launch.kubernetes.client import Cluster, Resource, version_of
+from peerkd.launch.kubernetes.answers import version_of
+from peerkd.launch.kubernetes.client import Cluster, Resource
 from peerkd.launch.patience import Patience
 
 _STATUS_GONE: Final = 410

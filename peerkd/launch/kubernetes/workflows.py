@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.client import WORKFLOWS, Cluster, version_of
+from peerkd.launch.kubernetes.answers import version_of
+from peerkd.launch.kubernetes.client import WORKFLOWS, Cluster
 from peerkd.launch.kubernetes.jobs import uid_of
 
 _UNFINISHED: Final = {"workflows.argoproj.io/completed!": "true"}

@@ -15,7 +15,7 @@ FOUND = [
 @pytest.fixture
 def _examined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "connect", lambda *, namespace: f"cluster of {namespace}")
-    monkeypatch.setattr(doctor, "examine", lambda cluster, settings, *, store_address: iter(FOUND))
+    monkeypatch.setattr(doctor, "examine", lambda cluster, settings, **_: iter(FOUND))
 
 
 @pytest.mark.usefixtures("_examined")
@@ -52,7 +52,9 @@ def test_what_a_job_would_be_given_is_what_is_checked(peerkd, monkeypatch: pytes
     assert peerkd("doctor", *options, "--namespace", "mine").exit_code == 0
     (cluster, settings), more = given[0]
     assert (cluster, settings.num_workers, settings.gpus_per_worker, settings.queue) == ("theirs", 2, 8, "q")
-    assert more == {"store_address": "s3://b/p"}
+    assert (more["store_address"], more["task_account"]) == ("s3://b/p", "peerkd-launcher")
+    of_tasks = more["resolve"]({"PEERKD_CLUSTER": "queue: theirs\nimage: registry.example/trainer:7\n"})
+    assert (of_tasks.image, of_tasks.queue, of_tasks.gpus_per_worker) == ("registry.example/trainer:7", "q", 8)
     assert given[1][0][0] == "mine"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.client import Cluster, Resource
 
 NAMESPACE = "peerkd"
 
@@ -25,6 +25,10 @@ class Answering(Cluster):
         if isinstance(answer, Exception):
             raise answer
         return answer  # type: ignore[no-any-return]
+
+    def dry_run_warnings(self, resource: Resource, name: str, change: Any) -> tuple[str, ...]:
+        assert change == {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+        return tuple(self._json("PATCH", f"/api/v1/{resource.plural}/{name}?dryRun=All")["warnings"])
 
     def forbid(self, path: str) -> None:
         """Let whoever asks not look at this."""

@@ -3,10 +3,11 @@ from typing import Any
 
 import yaml
 
-from peerkd.launch.doctor.access import LAUNCHER_NEEDS, check_access
+from peerkd.launch.doctor.access import LAUNCHER_NEEDS, TASK_NEEDS, check_access, check_task_access
 from tests.unit.launch.doctor.conftest import Answering
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+LOCAL_REVIEWS = "/apis/authorization.k8s.io/v1/namespaces/peerkd/localsubjectaccessreviews"
 MANIFESTS = Path(__file__).parents[4] / "manifests" / "base"
 
 
@@ -40,18 +41,43 @@ def test_what_is_lacking_is_named_as_in_a_role(cluster: Answering) -> None:
     assert finding.sentence.endswith(": delete pytorchjobs, get pods/log.")
 
 
+def test_tasks_are_asked_for_by_the_account_that_they_run_as(cluster: Answering) -> None:
+    finding = check_task_access(cluster, "runner")
+    assert (finding.ok, "There is no service account runner in peerkd" in finding.sentence) == (False, True)
+    assert "--service-account" in finding.mend
+    cluster.answers["/api/v1/namespaces/peerkd/serviceaccounts/runner"] = {"metadata": {}}
+    asked: list[dict[str, Any]] = []
+
+    def allow(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append(body["spec"])
+        return {"status": {"allowed": body["spec"]["resourceAttributes"]["resource"] != "workflowtaskresults"}}
+
+    cluster.answers[LOCAL_REVIEWS] = allow
+    finding = check_task_access(cluster, "runner")
+    assert finding.sentence.endswith(": create workflowtaskresults, patch workflowtaskresults.")
+    assert "Bind runner to" in finding.mend
+    assert {each["user"] for each in asked} == {"system:serviceaccount:peerkd:runner"}
+    assert all("system:serviceaccounts:peerkd" in each["groups"] for each in asked)
+    cluster.answers[LOCAL_REVIEWS] = {"status": {"allowed": True}}
+    assert check_task_access(cluster, "runner").ok is True
+    cluster.forbid(LOCAL_REVIEWS)
+    assert check_task_access(cluster, "runner").ok is None
+
+
 def test_the_shipped_role_allows_what_is_checked() -> None:
-    role = next(
+    roles = [
         document
-        for document in yaml.safe_load_all((MANIFESTS / "launcher-role.yaml").read_text())
+        for file in ("launcher-role.yaml", "pipeline-task-role.yaml")
+        for document in yaml.safe_load_all((MANIFESTS / file).read_text())
         if document["kind"] == "Role"
-    )
+    ]
     allowed = {
         (group, resource, verb)
+        for role in roles
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    needed = {(need.resource.group, need.name, verb) for need in LAUNCHER_NEEDS for verb in need.verbs}
+    needed = {(need.resource.group, need.name, verb) for need in TASK_NEEDS for verb in need.verbs}
     assert needed - allowed == set()

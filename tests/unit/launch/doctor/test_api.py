@@ -1,7 +1,7 @@
 import pytest
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.doctor import api
 from tests.unit.launch.doctor.conftest import Answering
 
@@ -19,34 +19,6 @@ def test_a_cluster_that_does_not_answer_passes_on(cluster: Answering) -> None:
     cluster.answers["/version"] = ClusterUnavailableError("The cluster's API cannot be reached.")
     with pytest.raises(ClusterUnavailableError):
         api.check_reachable(cluster)
-
-
-@pytest.mark.parametrize(
-    ("labels", "sentence"),
-    [
-        ({"pod-security.kubernetes.io/enforce": "restricted"}, "The namespace peerkd admits restricted pods only."),
-        ({"pod-security.kubernetes.io/enforce": "baseline"}, "enforces the pod security level baseline"),
-        (None, "enforces the pod security level privileged"),
-    ],
-)
-def test_what_the_namespace_enforces_is_told(cluster: Answering, labels: dict[str, str] | None, sentence: str) -> None:
-    cluster.answers["/api/v1/namespaces/peerkd"] = {"metadata": {"labels": labels}}
-    finding = api.check_namespace(cluster)
-    assert finding.ok is True
-    assert sentence in finding.sentence
-    assert bool(finding.mend) == ("restricted pods" not in finding.sentence)
-
-
-def test_a_namespace_that_is_not_there_fails_and_one_that_cannot_be_seen_does_not(cluster: Answering) -> None:
-    assert api.check_namespace(cluster).ok is False
-    cluster.forbid("/api/v1/namespaces/peerkd")
-    finding = api.check_namespace(cluster)
-    assert (finding.ok, finding.sentence) == (None, "You may not get the namespace, so this was not checked.")
-
-
-def test_any_other_answer_fails_in_the_clusters_words(cluster: Answering) -> None:
-    cluster.answers["/api/v1/namespaces/peerkd"] = ClusterRefusedError("The cluster says teapot.", status=418)
-    assert api.check_namespace(cluster)[:3] == ("namespace", False, "The cluster says teapot.")
 
 
 @pytest.mark.parametrize(

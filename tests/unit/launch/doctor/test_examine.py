@@ -1,8 +1,10 @@
+import base64
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from peerkd.config.cluster import ClusterConfig
+from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.doctor import examine as module
 from peerkd.launch.doctor.examine import check_versions, examine
@@ -10,22 +12,26 @@ from peerkd.launch.doctor.store import check_artifacts, check_secret
 from tests.unit.launch.doctor.conftest import Answering
 
 
+def no_settings(environment: Mapping[str, str]) -> ClusterConfig:
+    return resolve_cluster(environment=environment)
+
+
 def test_on_an_empty_cluster_all_checks_are_made_and_each_failure_says_how_to_mend_it(
     cluster: Answering, tmp_path: Path
 ) -> None:
     cluster.answers["/version"] = {"gitVersion": "v1.34.0"}
-    found = list(examine(cluster, ClusterConfig(queue="research"), store_address=str(tmp_path)))
+    found = list(examine(cluster, ClusterConfig(queue="research"), store_address=str(tmp_path), resolve=no_settings))
     assert {finding.name for finding in found} >= {
         *("versions", "cluster", "namespace", "permissions", "pytorchjobs", "operator", "workflows", "kueue", "queue"),
         *("service account", "store secret", "job", "worker", "image", "quota", "nodes"),
     }
-    assert [finding.name for finding in found if finding.ok is False and not finding.mend] == []
+    assert [finding.name for finding in found if finding.ok is not True and not finding.mend] == []
     assert [finding.ok for finding in found if finding.name.startswith("store: ")] != []
 
 
 def test_where_nobody_answers_only_the_store_is_looked_at(cluster: Answering, tmp_path: Path) -> None:
     cluster.answers["/version"] = ClusterUnavailableError("The cluster's API cannot be reached: refused.")
-    found = list(examine(cluster, ClusterConfig(), store_address=""))
+    found = list(examine(cluster, ClusterConfig(), store_address="", resolve=no_settings))
     assert [(finding.name, finding.ok) for finding in found] == [
         ("versions", True),
         ("cluster", False),
@@ -56,16 +62,46 @@ def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
     assert finding is not None
     assert finding.ok is True
     assert check_secret(cluster, "") is None
-    # "x\n", as from a file that an editor wrote: programs leave the line end away. "x y" is no key.
-    cluster.answers[path] = {"data": {"access-key": "eAo=", "secret-key": "eA=="}}
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (b"s3cr3t", ""),
+        (b"s3cr3t\n", "must not end in a line end"),
+        (b"s3cr3t\r\n", "must not end in a line end"),
+        (b" s3cr3t", "must be a key of printable ASCII characters without spaces, got white space"),
+        (b"s3c r3t\n", "must be a key of printable ASCII characters without spaces, got white space"),
+        (b"\xff\xfe", "must be a key of printable ASCII characters"),
+        (b"", "must be a key, got an empty text"),
+    ],
+)
+def test_a_key_that_servers_would_take_otherwise_is_told(cluster: Answering, key: bytes, why: str) -> None:
+    data = {"access-key": "eA==", "secret-key": base64.b64encode(key).decode()}
+    cluster.answers["/api/v1/namespaces/peerkd/secrets/peerkd-store"] = {"data": data}
     finding = check_secret(cluster, "peerkd-store")
     assert finding is not None
-    assert finding.ok is True
-    cluster.answers[path] = {"data": {"access-key": "eA==", "secret-key": "eCB5"}}
-    finding = check_secret(cluster, "peerkd-store")
-    assert finding is not None
-    assert finding.ok is False
-    assert finding.sentence.startswith("secret-key of the secret peerkd-store must be a key of printable ASCII")
+    assert finding.ok is not bool(why)
+    assert why in finding.sentence
+    assert "s3cr3t" not in finding.sentence
+    assert ("printf %s KEY > FILE" in finding.mend) is bool(why)
+
+
+def test_the_image_of_tasks_is_checked_and_that_of_this_machine_beside_it(
+    cluster: Answering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PEERKD_TRAINER_IMAGE", raising=False)
+    status = {"images": [{"names": ["registry.example/trainer:7"]}], "allocatable": {}}
+    node = {"metadata": {}, "spec": {}, "status": status}
+    cluster.answers |= {
+        "/version": {"gitVersion": "v1.34.0"},
+        "/api/v1/namespaces/peerkd/configmaps/peerkd": {"data": {"cluster.yaml": "image: registry.example/trainer:7"}},
+        "/api/v1/nodes": {"items": [node]},
+    }
+    found = {each.name: each for each in examine(cluster, ClusterConfig(), store_address="", resolve=no_settings)}
+    assert found["image"].sentence == "registry.example/trainer:7 is on 1 of 1 nodes."
+    assert found["image from here"].ok is None
+    assert "ghcr.io/peerkd/peerkd-trainer:" in found["image from here"].sentence
 
 
 def test_a_store_that_works_and_one_that_does_not(tmp_path: Path) -> None:

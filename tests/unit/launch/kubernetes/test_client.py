@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-from peerkd.launch.kubernetes.client import NODES, PODS, PYTORCHJOBS, Cluster, connect
+from peerkd.launch.kubernetes.client import NAMESPACES, NODES, PODS, PYTORCHJOBS, Cluster, connect
 from tests.fake_kubernetes.operator import NAMESPACE
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.unit.launch.kubernetes.conftest import eventually
@@ -203,3 +203,19 @@ def test_only_the_apis_own_word_for_an_absent_object_is_certain(
     assert connection.get(PYTORCHJOBS, "job") is None
     with pytest.raises(ClusterUnavailableError):
         connection.get(PYTORCHJOBS, "job", is_certain=True)
+
+
+def test_a_dry_run_tells_what_the_api_would_warn_of_and_changes_nothing(
+    connection: Cluster, kubernetes: FakeKubernetes
+) -> None:
+    kubernetes.store.put("namespaces", "", {"metadata": {"name": "theirs"}})
+    kubernetes.warnings = ['existing pods in namespace "theirs" violate \\ it', "web-0 (and 3 other pods): no seccomp"]
+    change = {"metadata": {"labels": {"level": "restricted"}}}
+    assert connection.dry_run_warnings(NAMESPACES, "theirs", change) == tuple(kubernetes.warnings)
+    (request,) = kubernetes.asked("PATCH")
+    assert request.query == {"dryRun": "All"}
+    kubernetes.warnings = []
+    assert connection.dry_run_warnings(NAMESPACES, "theirs", change) == ()
+    seen = connection.get(NAMESPACES, "theirs")
+    assert seen is not None
+    assert "labels" not in seen["metadata"]

@@ -1,0 +1,114 @@
+from typing import Any
+
+import pytest
+
+from peerkd.errors import ClusterRefusedError
+from peerkd.launch.doctor.namespace import check_namespace
+from tests.unit.launch.doctor.conftest import Answering
+
+LABEL = "pod-security.kubernetes.io/enforce"
+ADVICE = f"kubectl label namespace peerkd {LABEL}=restricted"
+OURS = {"app.kubernetes.io/name": "peerkd"}
+# As the API server of Kubernetes 1.34 writes them.
+VIOLATED = 'existing pods in namespace "kubeflow" violate the new PodSecurity enforce level "restricted:latest"'
+VIOLATIONS = [
+    VIOLATED,
+    "cache-server-7d9 (and 18 other pods): allowPrivilegeEscalation != false, runAsNonRoot != true",
+    "mysql-0: seccompProfile",
+]
+
+
+def pod(labels: dict[str, str] | None = None, phase: str = "Running") -> dict[str, Any]:
+    return {"metadata": {"name": "x", "labels": labels}, "status": {"phase": phase}}
+
+
+def scene(
+    cluster: Answering,
+    *,
+    name: str = "peerkd",
+    labels: dict[str, str] | None = None,
+    pods: list[dict[str, Any]] | None = None,
+    warnings: list[str] | None = None,
+) -> None:
+    """Let the cluster answer; what is None may not be asked."""
+    cluster.namespace = name
+    cluster.answers[f"/api/v1/namespaces/{name}"] = {"metadata": {"labels": labels}}
+    for path, answer in (
+        (f"/api/v1/namespaces/{name}/pods", None if pods is None else {"items": pods}),
+        (f"/api/v1/namespaces/{name}?dryRun=All", None if warnings is None else {"warnings": warnings}),
+    ):
+        cluster.answers[path] = answer
+        if answer is None:
+            cluster.forbid(path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence", "mend"),
+    [
+        ({LABEL: "restricted"}, "The namespace peerkd admits restricted pods only.", ""),
+        (
+            {LABEL: "baseline"},
+            "the pod security level baseline; peerkd needs no more than restricted.",
+            ADVICE,
+        ),
+        (None, "the pod security level privileged; peerkd needs no more than restricted.", ADVICE),
+    ],
+)
+def test_a_namespace_of_our_own_may_be_labelled(
+    cluster: Answering, labels: dict[str, str] | None, sentence: str, mend: str
+) -> None:
+    scene(cluster, labels=labels, pods=[pod(OURS), pod(phase="Succeeded")], warnings=[])
+    finding = check_namespace(cluster)
+    assert (finding.ok, finding.mend) == (True, mend)
+    assert finding.sentence.endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "pods", "warnings", "words"),
+    [
+        (
+            "kubeflow",
+            [pod()] * 20,
+            VIOLATIONS,
+            "it holds 20 pods that are not peerkd's; it would keep 20 pods out, when they start again, at the level",
+        ),
+        ("peerkd", [pod(), pod(OURS)], [], "it holds 1 pod that are not peerkd's."),
+        ("peerkd", [pod(OURS)], VIOLATIONS[::2], "it would keep 1 pod out"),
+        ("peerkd", None, [VIOLATED], "it would keep 1 pod out"),
+        ("peerkd", [pod()], None, "it holds 1 pod"),
+        *((name, [], [], "belongs to a part of the cluster") for name in ("kubeflow", "default", "kube-system")),
+        ("istio-system", None, None, "belongs to a part of the cluster"),
+    ],
+)
+def test_no_label_is_advised_that_would_stop_the_pods_of_others(
+    cluster: Answering, name: str, pods: Any, warnings: Any, words: str
+) -> None:
+    scene(cluster, name=name, labels={LABEL: "baseline"}, pods=pods, warnings=warnings)
+    finding = check_namespace(cluster)
+    assert words in finding.sentence
+    assert "kubectl label" not in finding.mend
+    assert "a namespace of its own" in finding.mend
+
+
+def test_a_profile_keeps_its_labels_and_its_runs(cluster: Answering) -> None:
+    scene(cluster, name="alice", labels={"app.kubernetes.io/part-of": "kubeflow-profile"}, pods=[pod()], warnings=[])
+    assert check_namespace(cluster).mend == "Leave its labels as they are: they are the profile's."
+
+
+def test_where_nobody_may_look_the_label_is_not_advised(cluster: Answering) -> None:
+    scene(cluster)
+    finding = check_namespace(cluster)
+    assert finding.mend.startswith("Ask who else uses the namespace")
+
+
+def test_a_namespace_that_does_not_exist_fails_and_one_that_cannot_be_seen_does_not(cluster: Answering) -> None:
+    assert check_namespace(cluster).ok is False
+    cluster.forbid("/api/v1/namespaces/peerkd")
+    finding = check_namespace(cluster)
+    assert (finding.ok, finding.sentence) == (None, "You may not get the namespace, so this was not checked.")
+    assert finding.mend == "Have peerkd doctor run by somebody who may get the namespace."
+
+
+def test_any_other_answer_fails_in_the_clusters_words(cluster: Answering) -> None:
+    cluster.answers["/api/v1/namespaces/peerkd"] = ClusterRefusedError("The cluster says teapot.", status=418)
+    assert check_namespace(cluster)[:3] == ("namespace", False, "The cluster says teapot.")

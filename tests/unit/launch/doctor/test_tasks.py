@@ -1,0 +1,54 @@
+from collections.abc import Mapping
+
+import pytest
+
+from peerkd.config.cluster import ClusterConfig, resolve_cluster
+from peerkd.launch.doctor.tasks import settings_of_tasks
+from tests.unit.launch.doctor.conftest import Answering
+
+SETTINGS = "/api/v1/namespaces/peerkd/configmaps/peerkd"
+HERE = ClusterConfig(image="registry.example/laptop:1", queue="mine")
+
+
+def resolve(environment: Mapping[str, str]) -> ClusterConfig:
+    return resolve_cluster("num_workers=2", environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("data", "image"),
+    [
+        (
+            {"cluster.yaml": "image: registry.example/t:7\n", "PEERKD_TRAINER_IMAGE": "x:1"},
+            "registry.example/t:7",
+        ),
+        ({"cluster.yaml": "queue: theirs\n", "PEERKD_TRAINER_IMAGE": "registry.example/t:2"}, "registry.example/t:2"),
+        ({}, "ghcr.io/peerkd/peerkd-trainer:0.1.0"),
+        (None, "ghcr.io/peerkd/peerkd-trainer:0.1.0"),
+    ],
+)
+def test_tasks_launch_with_the_settings_of_their_namespace(
+    cluster: Answering, data: dict[str, str] | None, image: str
+) -> None:
+    cluster.answers[SETTINGS] = {"data": data}
+    settings, finding = settings_of_tasks(cluster, HERE, resolve)
+    assert finding.ok is True
+    assert (settings.image, settings.num_workers) == (image, 2)
+    assert settings.queue == ("theirs" if "theirs" in str(data) else None)
+
+
+@pytest.mark.parametrize("text", ["imag: x\n", "num_workers: [\n", "memory_per_worker: much\n"])
+def test_settings_that_tasks_cannot_use_are_a_failure(cluster: Answering, text: str) -> None:
+    cluster.answers[SETTINGS] = {"data": {"cluster.yaml": text}}
+    settings, finding = settings_of_tasks(cluster, HERE, resolve)
+    assert (settings, finding.ok) == (HERE, False)
+    assert finding.mend == "Correct it: kubectl edit configmap peerkd --namespace peerkd"
+
+
+def test_without_the_tasks_settings_those_of_this_machine_stand_in(cluster: Answering) -> None:
+    settings, finding = settings_of_tasks(cluster, HERE, resolve)
+    assert (settings, finding.ok) == (HERE, None)
+    assert finding.mend.startswith("Apply manifests/base")
+    cluster.forbid(SETTINGS)
+    settings, finding = settings_of_tasks(cluster, HERE, resolve)
+    assert (settings, finding.ok) == (HERE, None)
+    assert finding.mend == "Have peerkd doctor run by somebody who may get the ConfigMap peerkd."
