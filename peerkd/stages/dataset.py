@@ -162,7 +162,7 @@ def _key(data: DataConfig, seed: int) -> str:
         "dataset",
         {
             "source": data.source,
-            "signature": signature(data.path),
+            "signature": signature(data.path, is_flat=data.source == "npz"),
             "image_size_pixels": data.image_size_pixels,
             "storage": data.storage,
             **limits,

@@ -146,7 +146,8 @@ def _ids(
     """Return the origin of each training sample."""
     field = "partition.label_skew.column"
     if column not in dataset.columns:
-        raise ValueError(f"{field} must be one of {sorted(dataset.columns)}, got {column!r}.")
+        known = f"must be one of {sorted(dataset.columns)}" if dataset.columns else "needs a data set with columns"
+        raise ValueError(f"{field} {known}, got {column!r}.")
     ids: npt.NDArray[Any] = np.asarray(dataset.columns[column])[pool]
     is_missing = find_missing(ids)
     if is_missing.any():

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from peerkd.data.partition.scarcity import plural
 from peerkd.data.passed_over import printable
 
 LabelValue: TypeAlias = bool | int | str
@@ -100,9 +101,10 @@ def _values(name: str, labels: np.ndarray) -> tuple[list[LabelValue], npt.NDArra
     if labels.dtype.kind == "f":
         is_wrong = ~np.isfinite(labels) | (labels != np.floor(labels))
         if is_wrong.any():
+            num_more = int(np.count_nonzero(is_wrong)) - 1
             raise ValueError(
-                f"{name} must hold whole numbers, got {np.count_nonzero(is_wrong):,} others, the first of them "
-                f"{labels[is_wrong][0]} for sample {is_wrong.argmax()}."
+                f"{name} must hold whole numbers, got {labels[is_wrong][0]} for sample {is_wrong.argmax()}"
+                f"{f' and {num_more:,} more that are none' if num_more else ''}."
             )
     distinct, inverse = np.unique(labels, return_inverse=True)
     values = [_value(name, value, is_bool=labels.dtype.kind == "b") for value in distinct.tolist()]
@@ -170,8 +172,8 @@ def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> li
         return list(occurring)
     if num_names < len(occurring):
         raise ValueError(
-            f"class_names must name every class, got {num_names:,} names for the {len(occurring):,} labels "
-            f"{listed(occurring)}."
+            f"class_names must name every class, got {plural(num_names, 'name')} for the "
+            f"{plural(len(occurring), 'label')} {listed(occurring)}."
         )
     if not is_text:
         least, largest = int(occurring[0]), int(occurring[-1])
@@ -180,8 +182,8 @@ def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> li
         if least >= 1 and largest == num_names:
             return list(range(1, num_names + 1))
     raise ValueError(
-        f"class_names must say which label each name is of, got {num_names:,} names for the {len(occurring):,} labels "
-        f"{listed(occurring)}. Leave out the names of classes without a sample."
+        f"class_names must say which label each name is of, got {plural(num_names, 'name')} for the "
+        f"{plural(len(occurring), 'label')} {listed(occurring)}. Leave out the names of classes without a sample."
     )
 
 

@@ -176,8 +176,8 @@ def _check_samples(
             raise ValueError(f"{images} must hold at least one sample, got none. Leave out a split without samples.")
         if headers[images].dtype != np.uint8 and (not has_range or headers[images].dtype.kind not in "biuf"):
             raise ValueError(
-                f"{images} must be uint8, or numbers of which data.pixel_range says which become black and white, "
-                f"such as data.pixel_range=[0,1], got {headers[images].dtype}."
+                f"{images} must be uint8, got {headers[images].dtype}. For other numbers set data.pixel_range to the "
+                "values that become black and white, such as [0,1]."
             )
         if _image_shape(images, shape) != _image_shape(train, headers[train].shape):
             raise ValueError(

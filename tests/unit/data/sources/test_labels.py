@@ -57,9 +57,9 @@ def test_class_names_name_labels(labels, given, expected, values) -> None:
 @pytest.mark.parametrize(
     ("labels", "class_names", "message"),
     [
-        ([0.5, 1, 0.5], None, "labels must hold whole numbers, got 2 others, the first of them 0.5 for sample 0"),
-        ([1, np.nan], None, "labels must hold whole numbers, got 1 others, the first of them nan for sample 1"),
-        ([1, np.inf], None, "labels must hold whole numbers, got 1 others, the first of them inf for sample 1"),
+        ([0.5, 1, 0.5], None, "labels must hold whole numbers, got 0.5 for sample 0 and 1 more that are none"),
+        ([1, np.nan], None, "labels must hold whole numbers, got nan for sample 1."),
+        ([1, np.inf], None, "labels must hold whole numbers, got inf for sample 1."),
         ([1j, 2], None, "labels must hold whole numbers, truth values or text, got complex128"),
         (["cat", ""], None, "labels must name a class for every sample, got '' for sample 1"),
         (["nan", "cat"], None, "labels must name a class for every sample, got 'nan' for sample 0"),

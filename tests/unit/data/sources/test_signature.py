@@ -70,3 +70,14 @@ def test_what_is_missing_has_the_signature_of_nothing_and_no_path_has_none(tmp_p
     (tmp_path / "empty").mkdir()
     assert signature(str(tmp_path / "nowhere")) == signature(str(tmp_path / "empty"))
     assert signature(None) is None
+
+
+def test_a_flat_source_has_the_signature_of_its_own_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "images.npy").write_bytes(b"one")
+    (tmp_path / "inner").mkdir()
+    flat, deep = signature(str(tmp_path), is_flat=True), signature(str(tmp_path))
+    (tmp_path / "inner" / "labels.npy").write_bytes(b"not read")
+    assert signature(str(tmp_path), is_flat=True) == flat
+    assert signature(str(tmp_path)) != deep
+    (tmp_path / "images.npy").write_bytes(b"two")
+    assert signature(str(tmp_path), is_flat=True) != flat
