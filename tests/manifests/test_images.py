@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -152,6 +154,12 @@ def test_the_page_of_licences_lists_the_lock_and_no_package_without_a_licence() 
     for (name, _), (licence, images) in listed.items():
         assert licence, name
         assert images == ", ".join(image for image in EXTRAS if name in packages(IMAGES / image / "requirements.txt"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the page is written where the lock's packages for Linux are")
+def test_the_page_of_licences_is_what_the_packages_say() -> None:
+    written = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(IMAGES / "licences.py"))["page"]() == written, "run `make licences`"
 
 
 def test_a_builder_is_told_of_commit_and_version_and_gives_back_what_is_installed(tmp_path: Path) -> None:
