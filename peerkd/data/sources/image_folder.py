@@ -30,6 +30,7 @@ from peerkd.data.sources.decode_pool import (
     survey_images,
 )
 from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.folders import FolderId, folder_id
 from peerkd.data.sources.layout import EMPTY_CLASSES, Layout, Split, enumerate_some, find_layout, list_class, split_of
 from peerkd.errors import DataSourceError
 
@@ -127,16 +128,24 @@ def list_image_files(root: Path) -> ImageFiles:
     """List the image files below ``root`` without opening them, and count what else is there.
 
     Raises:
-        DataSourceError: If the layout is none of the above, a class has no image in one of the splits, or the name of
-            a class is not UTF-8.
+        DataSourceError: If the layout is none of the above, a class has no image in one of the splits, the name of a
+            class is not UTF-8, or two classes are one folder.
     """
     tally = Tally()
     layout = find_layout(root, tally)
     paths: dict[tuple[Split, str], list[str]] = {}
+    places: dict[FolderId, str] = {}
     for split, class_folders in layout.class_folders.items():
         prefix = f"{layout.splits[split]}/" if layout.splits[split] else ""
         for name in class_folders:
-            paths[split, name] = list_class(root, f"{prefix}{name}", tally)
+            place = f"{prefix}{name}"
+            other = places.setdefault(folder_id(root / place), place)
+            if other != place:
+                raise DataSourceError(
+                    f"data.path: {enumerate_some([other, place])} below {printable(str(root))} must be two folders, "
+                    "links lead from both to the same one: its images would have two labels or be in two splits."
+                )
+            paths[split, name] = list_class(root, place, tally)
     class_names = _class_names(root, layout, paths, tally)
 
     relative_paths: list[str] = []

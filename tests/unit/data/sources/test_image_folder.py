@@ -183,16 +183,13 @@ def test_everything_that_is_passed_over_is_counted(tmp_path, write_images) -> No
 
 
 def test_splits_classes_and_images_may_be_links(tmp_path, write_images) -> None:
-    write_images(
-        tmp_path / "real", {"a/cat/0.png": (4, 4), "b/cat/0.png": (4, 4), "dogs/0.png": (4, 4), "x.png": (4, 4)}
-    )
-    view = tmp_path / "view"
+    real, view = tmp_path / "real", tmp_path / "view"
+    write_images(real, {f"{name}/0.png": (4, 4) for name in ("a/cat", "b/cat", "dogs-a", "dogs-b", "elsewhere")})
     view.mkdir()
-    (view / "train").symlink_to(tmp_path / "real/a")
-    (view / "test").symlink_to(tmp_path / "real/b")
-    for split in "ab":
-        (tmp_path / "real" / split / "dog").symlink_to(tmp_path / "real/dogs")
-    (tmp_path / "real/a/cat/1.png").symlink_to(tmp_path / "real/x.png")
+    for split, name in (("train", "a"), ("test", "b")):
+        (view / split).symlink_to(real / name)
+        (real / name / "dog").symlink_to(real / f"dogs-{name}")
+    (real / "a/cat/1.png").symlink_to(real / "elsewhere/0.png")
     assert list_image_files(view).relative_paths == (
         "train/cat/0.png",
         "train/cat/1.png",
@@ -200,6 +197,22 @@ def test_splits_classes_and_images_may_be_links(tmp_path, write_images) -> None:
         "test/cat/0.png",
         "test/dog/0.png",
     )
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "named"),
+    [
+        ("test", "train", "train/cat, test/cat"),
+        ("train/dog", "train/cat", "train/cat, train/dog"),
+    ],
+)
+def test_one_folder_in_two_splits_or_classes_is_refused(tmp_path, write_images, link, target, named: str) -> None:
+    write_images(tmp_path, {"train/cat/0.png": (4, 4)})
+    (tmp_path / link).symlink_to(tmp_path / target)
+    with pytest.raises(
+        DataSourceError, match=rf"{named} below .* must be two folders, links lead from both to the same"
+    ):
+        list_image_files(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["test", "train/owl"])
