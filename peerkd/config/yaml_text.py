@@ -52,7 +52,10 @@ def read_yaml(text: str) -> Any:
         except ValueError:
             pass
     with _places(text):
-        node = _Loader(text, max_values=MAX_VALUES).get_single_node()
+        loader = _Loader(text, max_values=MAX_VALUES)
+        node = loader.get_single_node()
+        if loader.yaml_version == (1, 1):
+            raise ValueError("the directive %YAML asks for version 1.1, and a config is of version 1.2")
         return None if node is None else _value(node)
 
 

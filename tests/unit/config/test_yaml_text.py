@@ -92,6 +92,10 @@ def test_json_is_read_where_it_is_no_yaml_to_the_parser(text: str) -> None:
         ("a: &a [*a]", "the alias *a stands for something that it is a part of in line 1, column 8"),
         ("*a", "found undefined alias 'a' in line 1, column 1"),
         ("9223372036854775808", "a whole number must fit into 64 bits, got 9223372036854775808 in line 1"),
+        (
+            "%YAML 1.1\n---\nseed: 010",
+            "the directive %YAML asks for version 1.1, and a config is of version 1.2",
+        ),
         ("9" * 5000, "a whole number must fit into 64 bits, got 999"),
         ("1e400", "a number must fit into 64 bits, got 1e400 in line 1, column 1"),
     ],
