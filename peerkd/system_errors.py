@@ -19,10 +19,12 @@ from peerkd.errors import MachineError
 from peerkd.excerpt import format_bytes, plain, sentence
 
 _NUMBER_IN_TEXT: Final = re.compile(r"\(os error (\d+)\)|\bcode: (\d+)\b|\[Errno (\d+)\]", re.IGNORECASE)
+_CUT_SHORT: Final = re.compile(r"^\d+ requested and \d+ written$")
 _PATH_IN_TEXT: Final = re.compile(r"""at path "([^"]+)"|: '([^']+)'$""")
 _OUT_OF_MEMORY: Final = re.compile(
     r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.I
 )
+_NO_TEMPORARY_FOLDER: Final = "No usable temporary directory found"
 _OUT_OF_THREADS: Final = "can't start new thread"
 _ADVICE: Final = "then give the same command again, and it goes on where it was"
 _MAX_PATH_CHARACTERS: Final = 200
@@ -45,9 +47,10 @@ def plain_error(error: BaseException) -> OSError | MemoryError | None:
     """
     text = str(error)
     if isinstance(error, OSError):
-        if error.errno is None or error.errno in _NOT_OURS:
-            return None
-        return error
+        if error.errno is None:
+            # numpy counts what it could not write; shutil lists errors of several files.
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if _CUT_SHORT.search(text) else _in_text(text)
+        return None if error.errno in _NOT_OURS else error
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
         return MemoryError(text)
     if isinstance(error, RuntimeError) and _OUT_OF_THREADS in text:
@@ -127,6 +130,8 @@ def check_temporary_folder() -> None:
 def _of_system(error: OSError) -> ValueError | MachineError:
     number = error.errno or 0
     path = None if error.filename is None else Path(os.fsdecode(error.filename))
+    if _NO_TEMPORARY_FOLDER in str(error.strerror):
+        return ValueError(f"{error.strerror}: set TMPDIR to a folder that can be written.")
     describe = _DESCRIPTIONS.get(number)
     if describe:
         what, advice = describe(path)

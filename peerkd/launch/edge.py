@@ -16,7 +16,7 @@ from peerkd.excerpt import plain
 from peerkd.launch.memory_kills import num_memory_kills
 from peerkd.lifeline import end_with
 from peerkd.metrics.progress import say
-from peerkd.system_errors import translate
+from peerkd.system_errors import naming_place, translate
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
 """Names a file that takes the error, because pipelines pass on no more of a step than that it failed."""
@@ -123,7 +123,8 @@ def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) 
 
 def reserve_error_file(path: Path) -> None:
     """Make the file that takes an error, with room for it: a disk may be full by then."""
-    path.write_bytes(b" " * _ERROR_FILE_BYTES)
+    with naming_place(path.parent):
+        path.write_bytes(b" " * _ERROR_FILE_BYTES)
 
 
 def read_error_file(path: Path) -> tuple[str, int] | None:

@@ -20,7 +20,7 @@ from peerkd.launch.edge import (
     reserve_error_file,
 )
 from peerkd.launch.terminal import Relay
-from peerkd.system_errors import check_temporary_folder, in_text, translate
+from peerkd.system_errors import check_temporary_folder, in_text, naming_place, translate
 
 _NUM_SHOWN_LINES: Final = 40
 
@@ -60,7 +60,8 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
                 "ignore", message="Task .* have no effect in the current local", category=UserWarning
             )
             try:
-                return str(pipeline(**arguments).output)
+                with naming_place(Path(scratch)):
+                    return str(pipeline(**arguments).output)
             except RuntimeError as error:
                 _raise_from(error_file, relay, error)
 

@@ -2,6 +2,7 @@ import errno
 import os
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -133,6 +134,27 @@ def test_a_real_error_of_safetensors_is_found() -> None:
     with pytest.raises(SafetensorError) as caught:
         save_file({"a": torch.ones(1)}, "/nowhere/a")
     assert getattr(plain_error(caught.value), "errno", None) == errno.ENOENT
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (OSError("12800 requested and 3 written"), errno.ENOSPC),
+        (shutil.Error([("/a/b", "/c/b", "[Errno 122] Disk quota exceeded: '/c/b'")]), errno.EDQUOT),
+        (OSError("cannot identify image file"), None),
+    ],
+)
+def test_an_error_without_a_number_is_one_of_the_system_if_its_text_says_so(error: OSError, number: int | None) -> None:
+    assert getattr(plain_error(error), "errno", None) == number
+
+
+def test_a_machine_without_any_folder_for_temporary_files_is_told_what_to_set() -> None:
+    refusal = translate(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/']"))
+    assert isinstance(refusal, ValueError)
+    assert (
+        str(refusal)
+        == "No usable temporary directory found in ['/tmp', '/']: set TMPDIR to a folder that can be written."
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ import pyarrow as pa
 
 from peerkd.artifacts.store import Workspace
 from peerkd.config.architectures import network_modules
+from peerkd.durable import replace_whole
+from peerkd.errors import ArtifactCorruptError
+from peerkd.metrics.progress import say
 from peerkd.results.features import read_features
-from peerkd.stages.shards import SCRATCH
-from peerkd.stages.tune_pairs import FEATURES_NAME
+from peerkd.stages.shards import SCRATCH, load_if_whole
+from peerkd.stages.tune_pairs import FEATURES_NAME, NAME
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.workers import run_in_workers
 
@@ -14,17 +17,21 @@ from peerkd.training.workers import run_in_workers
 def obtain_features(workspace: Workspace, inputs: SweepInputs) -> pa.Table:
     """Return the table of features, from the workspace if an earlier attempt has left it there."""
     path = workspace.folder / FEATURES_NAME
-    if not workspace.load(FEATURES_NAME):
-        partial = workspace.folder / SCRATCH / FEATURES_NAME
-        # To its end, so that the process ends of itself.
-        for _ in run_in_workers(
-            "peerkd.training.pair_features:start",
-            (inputs,),
-            [("", partial)],
-            num_workers=1,
-            preload=network_modules(inputs.config.architectures),
-        ):
-            pass
-        partial.replace(path)
-        workspace.save(FEATURES_NAME)
+    if load_if_whole(workspace, FEATURES_NAME):
+        try:
+            return read_features(path)
+        except ArtifactCorruptError as error:
+            say(NAME, f"{error} The features are made again.")
+    partial = workspace.folder / SCRATCH / FEATURES_NAME
+    # To its end, so that the process ends of itself.
+    for _ in run_in_workers(
+        "peerkd.training.pair_features:start",
+        (inputs,),
+        [("", partial)],
+        num_workers=1,
+        preload=network_modules(inputs.config.architectures),
+    ):
+        pass
+    replace_whole(partial, path)
+    workspace.save(FEATURES_NAME)
     return read_features(path)
