@@ -120,10 +120,10 @@ class PipelineServer:
 
         Raises:
             ClusterRefusedError: If the server does not show it.
-            ClusterUnavailableError: If there is no answer, or one that is not about this run.
+            ClusterUnavailableError: If there is no answer, or one that is not about a run.
         """
         run = self._api.ask("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
-        if run.get("run_id") != run_id:
+        if not run.get("run_id") and not run.get("state"):
             raise ClusterUnavailableError(f"{self.endpoint} answered with something other than the run {run_id}.")
         return run
 

@@ -101,7 +101,7 @@ def watch(
                 tell(state if is_known else f"{state}, a state that is not known here; still waiting")
                 before, pause_seconds = state, _FIRST_PAUSE_SECONDS
             if state in _ENDS:
-                return _ending(server, run, was_canceled=was_canceled)
+                return _ending(server, run_id, run, was_canceled=was_canceled)
         if timeout_seconds is not None and clock() - began >= timeout_seconds:
             begin = f"The run {run_id} has not ended after {timeout_seconds:g} s and goes on"
             return Ending(UNFINISHED, f"{begin}: {_how_to_go_on(server, run_id)}")
@@ -133,8 +133,8 @@ def _how_to_go_on(server: PipelineServer, run_id: str) -> str:
     return f"watch it again with `peerkd watch {run_id} --endpoint {server.endpoint}`, or look at {server.page(run_id)}"
 
 
-def _ending(server: PipelineServer, run: Mapping[str, Any], *, was_canceled: bool) -> Ending:
-    run_id, state = str(run["run_id"]), _state_of(run)
+def _ending(server: PipelineServer, run_id: str, run: Mapping[str, Any], *, was_canceled: bool) -> Ending:
+    state = _state_of(run)
     outcome = _ENDS[state]
     # A run that was terminated ends as FAILED on a stock server; its history has the way there.
     was_canceled |= any(_state_of(each) == _CANCELING for each in run.get("state_history") or [])
