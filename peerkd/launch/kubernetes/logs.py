@@ -11,6 +11,7 @@ from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.jobs import name_of, read_time, uid_of
 from peerkd.launch.kubernetes.pods import Pod, has_log, is_over
+from peerkd.launch.patience import FORGIVENESS_SECONDS
 
 _STATUS_NOT_FOUND: Final = 404
 _STATUS_FORBIDDEN: Final = 403
@@ -109,7 +110,7 @@ class LogFollowers:
         self._is_stopped.set()
 
     def _follow(self, follower: _Follower) -> None:
-        place = Place()
+        place, num_refused = Place(), 0
         while not self._is_stopped.is_set():
             # Asked before the stream is opened: what is said between the two must not be missed.
             was_over = follower.is_over.is_set()
@@ -124,13 +125,17 @@ class LogFollowers:
                 )
                 follower.is_open = True
                 for line in place.new_lines(stream):
+                    num_refused = 0
                     self._take(follower.worker, line)
                     if self._is_stopped.is_set():
                         return
                 if was_over:
                     return
             except ClusterRefusedError as error:
-                if error.status in (_STATUS_NOT_FOUND, _STATUS_FORBIDDEN):
+                # A server that has just started refuses for a moment whom it knew before.
+                num_refused += 1
+                is_over = follower.is_over.is_set() or num_refused * self._pause_seconds > FORGIVENESS_SECONDS
+                if error.status == _STATUS_NOT_FOUND or (error.status == _STATUS_FORBIDDEN and is_over):
                     return
             except ClusterUnavailableError:
                 # The watches of job and pods say so, and give up in the end; here it only means to try again.

@@ -106,7 +106,18 @@ def test_logs_that_may_not_be_seen_are_given_up(
     followers.see(pod)
     followers.see(pod, is_gone=True)
     followers.finish(timeout_seconds=10)
-    assert len(kubernetes.asked("GET", "/log")) == 1
+    assert len(kubernetes.asked("GET", "/log")) <= 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_moment_in_which_logs_may_not_be_seen_loses_no_line(
+    followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]], status: int
+) -> None:
+    fault = kubernetes.fail(status, path="/log", times=3)
+    kubernetes.log("w", "first")
+    followers.see(pod)
+    eventually(lambda: taken == [(3, "first")])
+    assert fault.num_left == 0
 
 
 def test_a_pod_without_a_started_container_is_not_followed_yet(
