@@ -368,6 +368,15 @@ def test_a_secret_that_is_missing_is_told(site: Site, tmp_path: Path) -> None:
     assert not unfinished()
 
 
+def test_what_the_admission_policy_forbids_ends_the_run_in_its_sentence(site: Site, tmp_path: Path) -> None:
+    settings = "volumes: [{name: node, hostPath: {path: /}}]"
+    ended = Study(site, tmp_path, environment={"PEERKD_CLUSTER": settings}).run(seconds=240)
+    assert ended.returncode == 1, ended.stdout
+    assert "A volume of a worker must be an emptyDir" in ended.stdout.splitlines()[-1]
+    assert "got node (a hostPath)" in ended.stdout.splitlines()[-1]
+    assert not unfinished()
+
+
 def test_a_quota_without_room_is_told(site: Site, tmp_path: Path) -> None:
     quota = {"metadata": {"name": "no-room", "namespace": NAMESPACE}, "spec": {"hard": {"pods": "0"}}}
     apply({"apiVersion": "v1", "kind": "ResourceQuota", **quota})
