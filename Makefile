@@ -22,13 +22,19 @@ run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a re
 	@$(BIN)/peerkd run "$(PIPELINE)" $(if $(PRESET),--preset "$(PRESET)") --output "$(OUTPUT)" $(ARGS)
 
 ##@ Test
-.PHONY: test e2e check lint types imports
+.PHONY: test e2e faults planted check lint types imports
 test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or any of pytest's
 	@# Files in their own order: by number of tests, those few that take minutes would come last.
 	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: setup ## Run studies, and what can go wrong with them, on the cluster that KUBECONFIG names; `make images` first
 	@PEERKD_E2E=1 $(BIN)/pytest tests/e2e $(ARGS)
+
+faults: setup ## Run the fault harness for hours; ARGS="--families store --scale 0.1", or --help
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+planted: setup ## Plant defects in a copy of the tree, and show that the fault harness finds each
+	@$(BIN)/python -m tests.faults.planted $(ARGS)
 
 check: lint types imports compiled test ## All that a change must pass
 

@@ -73,7 +73,7 @@ class S3Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError):
-            head, body = _read_request(client)
+            head, body = read_request(client)
             if not head:
                 return
             request = " ".join(head.split(b"\r\n", 1)[0].decode().split(" ")[:2])
@@ -122,7 +122,8 @@ def proxy_to(endpoint: str) -> Iterator[S3Proxy]:
         proxy.down()
 
 
-def _read_request(client: socket.socket) -> tuple[bytes, bytes]:
+def read_request(client: socket.socket) -> tuple[bytes, bytes]:
+    """Return head and body of the request that a client sends; both are empty if it hangs up before the end."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = client.recv(65536)

@@ -1,0 +1,43 @@
+"""What the harness has tried and what came of it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that was tried. Family, seed and number are enough to try it again."""
+
+    family: str
+    number: int
+    complaint: str | None
+    """What was wrong, or None."""
+
+
+class Report:
+    """Counts cases by family, and keeps those that went wrong."""
+
+    def __init__(self) -> None:
+        self._tried: Counter[str] = Counter()
+        self.wrong: list[Case] = []
+        self.notes: list[str] = []
+        """Lines that stand between the counts and the cases that went wrong."""
+
+    def add(self, cases: Iterable[Case]) -> None:
+        """Take cases in as they come."""
+        for case in cases:
+            self._tried[case.family] += 1
+            if case.complaint:
+                self.wrong.append(case)
+
+    @property
+    def num_tried(self) -> int:
+        """Cases of all families."""
+        return self._tried.total()
+
+    def lines(self) -> list[str]:
+        """Return the report: a line for each family, then a line for each case that went wrong."""
+        wrong = Counter(case.family for case in self.wrong)
+        counts = [f"{family:<40} {num:>6} tried {wrong[family]:>5} wrong" for family, num in self._tried.items()]
+        return counts + self.notes + [f"{case.family} {case.number}: {case.complaint}" for case in self.wrong]

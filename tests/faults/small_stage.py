@@ -1,0 +1,141 @@
+"""Two stages without training, on the real store, journals and shards: a subject that ends within milliseconds.
+
+The first stage makes 24 records, in shards, with a checkpoint for each shard; its table joins them. The second stage
+makes a file from the table. A ledger outside of the store says what was computed and what was recorded, so that work
+that is done twice shows.
+
+As a program it is a server: it imports everything once and forks a child for each order on its standard input, so that
+an attempt costs milliseconds. An order is a JSON object with ``store`` and ``ledger``; the answer is the exit code.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors.numpy import save
+
+from peerkd.artifacts import keys, references
+from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.errors import PeerKDError
+from peerkd.launch.worker import Worker
+from peerkd.stages.shards import cut
+from peerkd.stages.sharing import Sharing, Work, share
+
+TASKS: Final = list(range(24))
+_NUM_SHARDS: Final = 4
+
+FIRST_KEY: Final = keys.key("count", {"tasks": len(TASKS)})
+TABLE_NAME: Final = "table.json"
+
+
+def run(store: ArtifactStore, *, tell: Callable[[str], None], worker: Worker | None = None) -> str:
+    """Do both stages as far as they are not done, and return the fingerprint of the last artifact.
+
+    Args:
+        store: Where both artifacts go.
+        tell: Is given a line for each step, as it goes into the ledger.
+        worker: Which worker this is; None: the only one.
+    """
+    table = _first(store, tell, worker or Worker())
+    key = keys.key("sum", {"table": table.fingerprint})
+    found = store.find(key)
+    if found is None:
+        content = (store.fetch(table.key) / TABLE_NAME).read_text(encoding="utf-8")
+        with store.open_workspace(key) as workspace:
+            values = [record["value"] for record in json.loads(content)]
+            (workspace.folder / "sum.txt").write_text(_digest("".join(values)), encoding="utf-8")
+            found = store.publish(key, metadata={"inputs": {"table": references.reference(table)}})
+        tell(f"published {key}")
+    store.fetch(key)
+    return found.fingerprint
+
+
+def _first(store: ArtifactStore, tell: Callable[[str], None], worker: Worker) -> Manifest:
+    found = store.find(FIRST_KEY)
+    if found:
+        return found
+    work = Work(
+        stage="count",
+        shards=cut(TASKS, num_records=len, max_shards=_NUM_SHARDS),
+        identity=lambda record: record["task"],
+        left=lambda tasks, done: [task for task in tasks if task not in done],
+        found=lambda _: None,
+        followed=lambda _: None,
+    )
+    with store.open_workspace(FIRST_KEY, shared=not worker.is_alone) as workspace:
+        with share(workspace, work, worker, is_published=lambda: store.find(FIRST_KEY) is not None) as sharing:
+            _count(sharing, tell)
+            records = sorted(sharing.records(), key=lambda record: record["task"])
+            rows = [{"task": record["task"], "value": record["value"]} for record in records]
+            (workspace.folder / TABLE_NAME).write_text(json.dumps(rows), encoding="utf-8")
+        manifest = store.publish(FIRST_KEY, metadata={"num_records": len(rows)})
+    tell(f"published {FIRST_KEY}")
+    return manifest
+
+
+def _count(sharing: Sharing, tell: Callable[[str], None]) -> None:
+    for number, step in enumerate(sharing.tasks()):
+        if step is None:
+            continue
+        held, task = step
+        tell(f"computing {task}")
+        checkpoint = sharing.checkpoint(held.shard.name)
+        partial = checkpoint.with_suffix(".partial")
+        partial.write_bytes(save({"task": np.array([task])}))
+        partial.replace(checkpoint)
+        sharing.append(held, {"task": task, "value": _digest(f"value {task}")})
+        tell(f"recorded {task}")
+        if number % 5 == 0:
+            sharing.save(everything=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _attempt(order: dict[str, str]) -> int:
+    ledger = os.open(order["ledger"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    # The answers of the server go there, and what a stage says to people must not be among them.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    try:
+        store = FilesystemStore(Path(order["store"]), lock_patience_seconds=5)
+        fingerprint = run(store, tell=lambda line: _write_line(ledger, line))
+        _write_line(ledger, f"fingerprint {fingerprint}")
+    except (ValueError, PeerKDError) as error:
+        _write_line(ledger, f"error {error}")
+        return 2
+    except OSError as error:
+        # The edge of a stage translates it; here its name is enough.
+        _write_line(ledger, f"error {error}")
+        return 3
+    except BaseException:
+        _write_line(ledger, f"traceback {traceback.format_exc()!r}")
+        return 70
+    return 0
+
+
+def _write_line(descriptor: int, line: str) -> None:
+    os.write(descriptor, f"{line}\n".encode())
+
+
+def serve() -> None:
+    """Fork a child for each order, and answer with its exit code: negative for the signal that ended it."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            os._exit(_attempt(json.loads(line)))
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()

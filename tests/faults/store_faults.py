@@ -1,0 +1,92 @@
+"""The small stages on an S3 server that is reached by a faulty way."""
+
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from peerkd.artifacts.s3 import S3Store
+from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_connection import read_settings
+from peerkd.artifacts.s3_patience import Patience
+from peerkd.launch.worker import Worker
+from tests.faults import small_stage
+from tests.faults.faulty_way import faulty_way_to
+from tests.faults.report import Case
+from tests.s3_server import S3Server
+
+_LONGEST_PAUSE_SECONDS = 0.02
+"""A pause between two requests says nothing of the program."""
+
+
+def studies_over_faulty_ways(
+    server: S3Server, num_cases: int, *, share: float, seed: int, tried: Counter[str]
+) -> Iterator[Case]:
+    """Do both stages with one or two workers while a share of all requests goes wrong; check what is stored.
+
+    Args:
+        server: What the faulty way leads to.
+        num_cases: Studies.
+        share: Requests of a study that go wrong, as a fraction.
+        seed: What goes wrong follows from it, and from the order in which requests come.
+        tried: Takes the number of requests that went wrong, by the way in which they did.
+    """
+    expected: str | None = None
+    for number in range(num_cases):
+        prefix = f"faults-{seed}-{number}"
+        with tempfile.TemporaryDirectory() as folder:
+            with faulty_way_to(server.endpoint, share=share, seed=seed * 1_000_003 + number, tried=tried) as way:
+                outcomes = _study(server, way.endpoint, prefix, Path(folder), num_workers=1 + number % 2)
+            sound = _open(server, server.endpoint, prefix, Path(folder, "sound"))
+            if expected is None:
+                expected = small_stage.run(
+                    _open(server, server.endpoint, f"{prefix}-sound", Path(folder, "expected")), tell=lambda _: None
+                )
+            yield Case("store that cannot be relied on", number, _complaint(outcomes, sound, expected))
+
+
+def _study(server: S3Server, endpoint: str, prefix: str, folder: Path, *, num_workers: int) -> list[str]:
+    """Return what each worker ended with: the fingerprint, or how it failed."""
+    outcomes = [""] * num_workers
+
+    def work(index: int) -> None:
+        store = _open(server, endpoint, prefix, folder / str(index))
+        worker = Worker(index=index, num_workers=num_workers)
+        try:
+            outcomes[index] = small_stage.run(store, tell=lambda _: None, worker=worker)
+        except Exception:
+            outcomes[index] = traceback.format_exc(limit=-6)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(num_workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def _complaint(outcomes: list[str], sound: S3Store, expected: str) -> str | None:
+    wrong = [outcome for outcome in outcomes if outcome != expected]
+    if wrong:
+        return wrong[0]
+    # Fetching verifies each file; the stages find both artifacts done, and make nothing.
+    told: list[str] = []
+    try:
+        fingerprint = small_stage.run(sound, tell=told.append)
+    except Exception as error:
+        return f"what was stored cannot be fetched: {error!r}"
+    if told:
+        return f"what had been published was made again: {told[0]}"
+    return None if fingerprint == expected else f"stored {fingerprint}"
+
+
+def _open(server: S3Server, endpoint: str, prefix: str, cache: Path) -> S3Store:
+    def pause(seconds: float) -> None:
+        time.sleep(min(seconds, _LONGEST_PAUSE_SECONDS))
+
+    settings = read_settings(server.environment(endpoint=endpoint))
+    patience = Patience("S3", tell=lambda _: None, seconds=60, sleep=pause)
+    return S3Store(Bucket(settings, server.bucket, patience=patience), prefix, cache=cache)
