@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.objective import Objective
-from peerkd.results.schema import LEARNING_RATE
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.results.selection import default_weight
 from peerkd.results.table import TRANSFER_SETS
 from peerkd.tuning.space import SettingOnSet, Space
+from peerkd.tuning.table_checks import check_distillations, check_features, check_once, distillation_rows
 
 TRIALS_NAME: Final = "trials.parquet"
 _FEATURES_NAME: Final = "features.parquet"
@@ -139,20 +140,23 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
         raise ValueError(_without_epochs(path, lacking[0]))
     try:
         rates = [LEARNING_RATE] if LEARNING_RATE in there else []
-        table = pq.read_table(path, columns=[*plain, *by_epoch, *rates])
-        table = table.filter(pc.greater(table["distillation_weight"], 0)).combine_chunks()
+        finite = [IS_FINITE] if IS_FINITE in there else []
+        table = pq.read_table(path, columns=[*plain, *by_epoch, *rates, *finite])
+        rows_R = distillation_rows(table, path)
+        table = table.take(rows_R).combine_chunks()
         if rates and table[LEARNING_RATE].null_count == table.num_rows:
             table = table.drop_columns(rates)
     except pa.ArrowException as error:
         raise ValueError(f"{path} must be a table of trials, got values of other kinds.") from error
     if not table.num_rows:
         raise ValueError(f"{path} must be a table with distillations, got none.")
-    empty = [name for name in table.column_names if name not in by_epoch and table[name].null_count]
-    if empty:
-        raise ValueError(f"{path} must have a value of {', '.join(empty)} for each distillation.")
-    lacking = [name for name in by_epoch if table[name].null_count]
+    lacking = [name for name in by_epoch if table[name].null_count == table.num_rows]
     if lacking:
         raise ValueError(_without_epochs(path, lacking[0]))
+    check_distillations(table, rows_R, path)
+    columns = [name for name in (*_PAIR_COLUMNS, *_SETTING_COLUMNS, *rates) if name in table.column_names]
+    keys = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    check_once(keys, rows_R, path, noun="trial")
     return table
 
 
@@ -271,6 +275,9 @@ def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], Floa
         rows = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise ValueError(f"{path} must be a table of features of pairs, got another file.") from error
+    names = tuple(name for name in table.column_names if name not in _PAIR_COLUMNS)
+    check_features(table, names, path)
+    check_once(rows, np.arange(len(rows)), path, noun="pair")
     row_of_pair = {pair: row for row, pair in enumerate(rows)}
     missing = [pair for pair in pairs if pair not in row_of_pair]
     if missing:
@@ -278,9 +285,5 @@ def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], Floa
         raise ValueError(
             f"{path} must have features of each pair, got none of student {student} and teacher {teacher}."
         )
-    names = tuple(name for name in table.column_names if name not in _PAIR_COLUMNS)
     features_RF = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float64)
-    if not np.isfinite(features_RF).all():
-        name = names[int(np.isfinite(features_RF).all(axis=0).argmin())]
-        raise ValueError(f"{path} must have a finite number for each feature of each pair, got another in {name}.")
     return names, features_RF[[row_of_pair[pair] for pair in pairs]]

@@ -1,7 +1,7 @@
 import pytest
 
 from peerkd.results.comparison import compare_methods
-from peerkd.results.curves import assemble, curves_by_key
+from peerkd.results.curves import assemble, curves_by_key, diverged_runs
 from tests.curves import accuracies, record
 
 
@@ -103,3 +103,35 @@ def test_a_missing_seed_shrinks_the_pairs_and_is_counted():
 def test_runs_that_are_not_whole_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
         compared(rows, ("plain",))
+
+
+def test_runs_that_diverged_are_counted_and_compared_with_nothing():
+    rows = [*accuracies(by_seed(0.5, 0.7, 0.6)), *accuracies(by_seed(0.9, 0.8, 0.1), method="ema")]
+    lost = {("small_cnn", "plain", 1), ("small_cnn", "ema", 2)}
+    rows += accuracies(by_seed(0.9, 0.8, 0.1), method="ema", quantity="accuracy/mean_branch_1")
+    for row in rows:
+        row["is_finite"] = (row["architecture"], row["method"], row["seed"]) not in lost
+    table = assemble(rows)
+    assert diverged_runs(table) == lost
+    found = compare_methods(
+        curves_by_key(table),
+        architectures=("small_cnn",),
+        methods=("plain", "ema"),
+        num_branches=3,
+        baseline="plain",
+        diverged=diverged_runs(table),
+    )
+    assert dict(found.num_diverged) == {("small_cnn", "plain"): 1, ("small_cnn", "ema"): 1}
+    assert found.spread("small_cnn", "plain", "deployed").mean == pytest.approx(0.55)
+    difference = found.over_baseline("small_cnn", "ema")
+    assert (difference.num, difference.value) == (1, pytest.approx(0.4))
+
+
+def test_an_epoch_in_which_a_network_was_not_finite_is_not_the_best():
+    values = {"validation": (0.2, 0.9, None, 0.4), "test": (0.3, None, 0.8, 0.6)}
+    rows = [
+        record(epoch=epoch, split=split, value=values[split][epoch - 1]) for split in values for epoch in (1, 2, 3, 4)
+    ]
+    found = compared(rows, ("plain",))
+    assert found.best_epochs["small_cnn", "plain"] == {0: 4}
+    assert found.spread("small_cnn", "plain", "deployed").mean == 0.6

@@ -275,3 +275,71 @@ def test_what_was_tried_at_a_rate_says_nothing_where_no_rate_is_named() -> None:
     rated, rated_gains = at_rates(space, gains)
     plain, told = PairTuner(space), PairTuner(space, earlier=[Earlier(space=rated, gains_QS=rated_gains[:, :, -1])])
     assert np.array_equal(told.choices(), plain.choices())
+
+
+RATES = (0.02, 1e6)
+
+
+def beside_an_absurd_rate() -> tuple[Space, np.ndarray, np.ndarray]:
+    """The network with a second learning rate at which every trial diverges, and which trials are finite (Q, S)."""
+    space, gains = network()
+    settings = tuple(setting._replace(learning_rate=rate) for rate in RATES for setting in space.settings)
+    both = replace(space, settings=settings, num_samples_QS=np.tile(space.num_samples_QS, 2))
+    is_finite_QS = np.arange(2 * len(SETTINGS)) < len(SETTINGS)
+    return both, np.tile(gains, (1, 2, 1)), np.broadcast_to(is_finite_QS, (space.num_pairs, len(settings)))
+
+
+def answer(tuner: PairTuner, gains: np.ndarray, is_finite_QS: np.ndarray, *, num: int) -> list[Ask]:
+    made: list[Ask] = []
+    while len(made) < num and (asks := tuner.ask(1)):
+        (ask,) = asks
+        made.append(ask)
+        if is_finite_QS[ask.pair, ask.setting]:
+            tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+        else:
+            tuner.tell(Measurement(ask, -1.0, is_finite=False))
+    return made
+
+
+def test_a_rate_at_which_trials_diverge_is_given_up_soon_and_never_chosen() -> None:
+    space, gains, is_finite_QS = beside_an_absurd_rate()
+    tuner, again = PairTuner(space), PairTuner(space)
+    made = answer(tuner, gains, is_finite_QS, num=60)
+    assert answer(again, gains, is_finite_QS, num=60) == made
+    num_diverged = sum(not is_finite_QS[ask.pair, ask.setting] for ask in made)
+    assert 0 < num_diverged <= 8
+    chosen = tuner.choices()
+    assert (chosen < len(SETTINGS)).all()
+    assert np.isfinite(tuner.predicted()).all()
+    assert np.isfinite(tuner.deviations()).all()
+    calm = PairTuner(network()[0])
+    answer(calm, gains, is_finite_QS, num=60 - num_diverged)
+    assert tuner._posterior.scale < 1.3 * calm._posterior.scale
+    assert mean_gain(tuner, gains) > 0.7 * mean_gain(calm, gains) > 0
+
+
+def test_a_trial_that_diverged_is_not_asked_for_again_and_the_posterior_is_told_nothing_of_it() -> None:
+    space, gains = network()
+    tuner = PairTuner(space)
+    for ask in tuner.ask(10):
+        tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+    tuner.choices()
+    means, scale = tuner._posterior.means(), tuner._posterior.scale
+    (ask,) = tuner.ask(1)
+    early = ask._replace(num_epochs=1)
+    tuner.tell(Measurement(early, -1.0, is_finite=False))
+    tuner.choices()
+    assert np.array_equal(tuner._posterior.means(), means)
+    assert tuner._posterior.scale == scale
+    later = [each for _ in range(200) for each in tuner.ask(1)]
+    assert (ask.pair, ask.setting) not in {each[:2] for each in later}
+    assert tuner.choices()[ask.pair] != ask.setting
+
+
+def test_where_every_trial_diverges_the_tuner_gives_up_and_leaves_all_as_they_are() -> None:
+    space, gains = network()
+    tuner = PairTuner(space)
+    made = answer(tuner, gains, np.zeros((space.num_pairs, len(SETTINGS)), dtype=bool), num=1000)
+    assert len(made) < space.num_pairs * len(SETTINGS) / 2
+    assert set(tuner.choices().tolist()) == {NO_SETTING}
+    assert not tuner.predicted().any()

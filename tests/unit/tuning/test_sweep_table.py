@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,8 +91,9 @@ def test_features_beside_the_table_are_taken_in_the_order_of_the_pairs(
     assert space.features_QF.tolist() == [[i + j, i * j] for i, j in pairs]
     columns["product"] = np.full(len(pairs), np.inf)
     pq.write_table(pa.table(columns), path.parent / "features.parquet")
-    with pytest.raises(ValueError, match=r"features.parquet must have a finite number .* got another in product"):
+    with pytest.raises(ValueError, match=r"product of .*features.parquet must be a finite number in every row, got"):
         load_replay(path)
+    columns["product"] = students
     pq.write_table(pa.table(columns).slice(1), path.parent / "features.parquet")
     with pytest.raises(ValueError, match="must have features of each pair, got none of student 3 and teacher 2"):
         load_replay(path)
@@ -118,7 +120,7 @@ def test_what_is_no_table_is_refused(sweep: pa.Table, written: Callable[..., Pat
         load_replay(written(sweep.drop_columns(["teacher", "alpha"])))
     with pytest.raises(ValueError, match="must be a table with distillations, got none"):
         load_replay(written(sweep.filter(pc.equal(sweep["distillation_weight"], 0))))
-    with pytest.raises(ValueError, match="must have a value of temperature for each distillation"):
+    with pytest.raises(ValueError, match=r"temperature of .* must be a finite number above 0 in every row, got null"):
         load_replay(written(sweep, temperature=[None] * sweep.num_rows))
 
 
@@ -189,3 +191,51 @@ def test_of_one_rate_nothing_need_be_said(written: Callable[..., Path]) -> None:
     space = load_replay(path).space
     assert {setting.learning_rate for setting in space.settings} == {0.08}
     assert space.settings[space.default_setting].learning_rate == 0.08
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("validation_global_accuracy_before", math.nan, "must be a fraction from 0 to 1 in every row, got nan in row"),
+        ("validation_global_accuracy_before", 1.01, "must be a fraction from 0 to 1 in every row, got 1.01 in row"),
+        ("validation_global_accuracy_before", None, "must be a fraction from 0 to 1 in every row, got null in row"),
+        ("validation_global_accuracy_by_epoch", [0.5, math.inf, 0.5], "must be a fraction .* got inf in row"),
+        ("validation_global_accuracy_by_epoch", [0.5, None, 0.5], "must be a fraction .* got null in row"),
+        ("validation_global_accuracy_by_epoch", None, "must be a fraction .* got null in row"),
+        ("test_global_gain", -1.5, "must be a difference of fractions, from -1 to 1 in every row, got -1.5 in row"),
+        ("temperature", 0.0, "must be a finite number above 0 in every row, got 0.0 in row"),
+        ("temperature", math.inf, "must be a finite number above 0 in every row, got inf in row"),
+        ("distillation_weight", math.nan, "must be a fraction from 0 to 1 in every row, got nan in row"),
+        ("distillation_weight", None, "must be a fraction from 0 to 1 in every row, got null in row"),
+        ("transfer_set", "mine", "must be one of student, .* in every row, got mine in row"),
+        ("teacher", -1, "must be the number of a peer, from 0 in every row, got -1 in row"),
+        ("num_transfer_samples", 0, "must be a whole number from 1 in every row, got 0 in row"),
+    ],
+)
+def test_a_value_that_is_none_is_refused_by_file_column_and_row(
+    sweep: pa.Table, written: Callable[..., Path], column: str, value: object, message: str
+) -> None:
+    row = next(place for place, each in enumerate(sweep["distillation_weight"].to_pylist()) if each) + 7
+    values = sweep[column].to_pylist()
+    values[row] = value
+    with pytest.raises(ValueError, match=rf"^{column} of .*trials.parquet {message} {row}\.$"):
+        load_replay(written(sweep, **{column: values}))
+
+
+def test_columns_of_other_types_are_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    for column, kind in (("temperature", pa.string()), ("student", pa.float64()), ("epochs", pa.string())):
+        place = sweep.column_names.index(column)
+        other = sweep.set_column(place, column, sweep[column].cast(kind))
+        with pytest.raises(ValueError, match=rf"^{column} of .* must be .*, got values of type {kind}\.$"):
+            load_replay(written(other))
+
+
+def test_a_trial_that_is_there_twice_or_diverged_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    last = sweep.num_rows - 1
+    with pytest.raises(
+        ValueError, match=rf"must have each trial once, got one in row {last} and again in row {last + 1}"
+    ):
+        load_replay(written(pa.concat_tables([sweep, sweep.slice(last)])))
+    is_finite = [row != last for row in range(sweep.num_rows)]
+    with pytest.raises(ValueError, match=rf"got 1 of [\d,]+ that diverged, the first in row {last}\.$"):
+        load_replay(written(sweep, is_finite=is_finite))

@@ -1,6 +1,14 @@
+import dataclasses
+import json
+
 import pytest
 
+from peerkd.config.methods import METHODS
 from peerkd.reporting.methods.findings import compute_findings
+from peerkd.reporting.methods.headline import headline
+from peerkd.reporting.methods.html import render
+from peerkd.reporting.methods.tables import methods_csv, metrics, terminal_summary
+from peerkd.results.curves import assemble
 from peerkd.results.seeds import verdict
 from tests.curves import MethodStudy
 
@@ -44,3 +52,32 @@ def test_a_study_without_all_its_runs_is_refused():
     table = study.table.slice(0, 10)
     with pytest.raises(ValueError, match="must have"):
         compute_findings(table, study.facts)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [{("plain", 0), ("pcl", 1)}, {("pcl", seed) for seed in range(5)}, {("plain", seed) for seed in range(5)}],
+    ids=["some", "all of one method", "all of the baseline"],
+)
+def test_runs_that_diverged_are_said_everywhere_and_in_no_mean(method_study, lost):
+    rows = method_study.table.to_pylist()
+    for row in rows:
+        row["is_finite"] = (row["method"], row["seed"]) not in lost
+        if row["split"] != "train" and not row["is_finite"]:
+            row["value"] = None
+    runs = tuple(
+        dataclasses.replace(run, is_finite=(run.method, run.seed) not in lost) for run in method_study.facts.runs
+    )
+    facts = dataclasses.replace(method_study.facts, runs=runs)
+    found = compute_findings(assemble(rows), facts)
+    said = next(finding for finding in headline(found, facts) if finding.topic == "Diverged").texts["small_cnn"]
+    for method in {method for method, _ in lost}:
+        num = sum(each == method for each, _ in lost)
+        assert f"{METHODS[method].title} from {num} of 5 seeds" in said
+    text, page = terminal_summary(found, facts), render(found, facts)
+    assert "diverged" in text
+    assert "diverged" in page
+    assert "nan" not in (text + methods_csv(found)).lower()
+    json.dumps(metrics(found), allow_nan=False)
+    assert metrics(found)["num_runs_diverged"] == len(lost)
+    assert all(difference.num for difference in found.over_baseline.values())

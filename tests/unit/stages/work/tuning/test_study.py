@@ -11,7 +11,7 @@ from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, Study, round_size
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask
-from peerkd.tuning.seen import Seen
+from peerkd.tuning.seen import Seen, diverged
 from peerkd.tuning.space import NO_SETTING
 from tests.tuners import HalvingTuner
 
@@ -291,3 +291,35 @@ def test_many_trials_of_one_kind_are_several_tasks(space, monkeypatch):
     tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
     assert max(num_trials([task]) for task in tasks) == MAX_TRIALS
     assert num_trials(tasks) == len(asks)
+
+
+def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants(space):
+    tuner = Scripted(space, [[Ask(0, 1, 1)], [Ask(0, 1, 4), Ask(1, 1, 4)]], choice=1)
+    study = opened(space, tuner)
+    while (made := study.plan(seconds=0.0)) is None or made.phase != "end":
+        if made:
+            study.accept(made)
+        while study.num_told < len(study.rounds):
+            asks = study.rounds[study.num_told].asks
+            study.tell([diverged(ask.num_epochs) if ask.pair == 0 else Seen(0.1, True, ask.num_epochs) for ask in asks])
+    assert [ask for each in study.rounds for ask in each.asks if ask.pair == 0] == [Ask(0, 1, 1)]
+    told = next(each for each in tuner.told if each.ask.pair == 0)
+    assert (told.gain, told.is_finite) == (-1.0, False)
+    outcome = study.outcome()
+    assert outcome.choices_Q[0] == NO_SETTING
+    assert outcome.choices_Q[1] == 1
+    assert np.isnan(outcome.gains_Q[0])
+
+
+def test_a_trial_that_diverged_since_is_no_good_at_an_earlier_stop(space):
+    study = Study(
+        space,
+        lambda: Scripted(space, [[Ask(0, 1, 1)], [Ask(0, 1, 4)]], choice=1),
+        Account(space),
+        budget_fraction=0.3,
+        chooses_epochs=True,
+    )
+    for shown in (Seen(0.2, True, 1), diverged(4)):
+        study.accept(study.plan(seconds=0.0))
+        study.tell([shown])
+    assert study.outcome().choices_Q[0] == NO_SETTING

@@ -1,0 +1,160 @@
+"""What the values of a table that people bring must be; others are refused by file, column and row.
+
+Rows are counted from 0, in the order of the file. Shape suffix: R = rows that are looked at.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from peerkd.results.arrays import IntArray
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE
+from peerkd.results.table import TRANSFER_SETS
+
+_IsRight: TypeAlias = Callable[[pa.Array], pa.Array]
+"""For each value whether it keeps a rule; of null it is null."""
+
+
+class _Rule(NamedTuple):
+    """What one column must hold."""
+
+    in_words: str
+    is_kind: Callable[[pa.DataType], bool]
+    is_right: _IsRight
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _within(low: float, high: float) -> _IsRight:
+    return lambda values: pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
+
+
+def _is_positive(values: pa.Array) -> pa.Array:
+    return pc.and_(pc.is_finite(values), pc.greater(values, 0))
+
+
+_PEER: Final = _Rule("the number of a peer, from 0", pa.types.is_integer, lambda values: pc.greater_equal(values, 0))
+_COUNT: Final = _Rule("a whole number from 1", pa.types.is_integer, lambda values: pc.greater_equal(values, 1))
+_POSITIVE: Final = _Rule("a finite number above 0", _is_number, _is_positive)
+_FRACTION: Final = _Rule("a fraction from 0 to 1", _is_number, _within(0, 1))
+_GAIN: Final = _Rule("a difference of fractions, from -1 to 1", _is_number, _within(-1, 1))
+_FINITE: Final = _Rule("a finite number", _is_number, pc.is_finite)
+_TRANSFER_SET: Final = _Rule(
+    f"one of {', '.join(TRANSFER_SETS)}", _is_text, lambda values: pc.is_in(values, value_set=pa.array(TRANSFER_SETS))
+)
+
+_RULES: Final[Mapping[str, _Rule]] = {
+    "student": _PEER,
+    "teacher": _PEER,
+    "transfer_set": _TRANSFER_SET,
+    "temperature": _POSITIVE,
+    "alpha": _FRACTION,
+    "distillation_weight": _FRACTION,
+    LEARNING_RATE: _POSITIVE,
+    "num_transfer_samples": _COUNT,
+    "epochs": _COUNT,
+}
+"""Of accuracies and gains the name says the rule."""
+
+
+def distillation_rows(table: pa.Table, path: Path) -> IntArray:
+    """Return the rows with a teacher's weight, ascending.
+
+    Raises:
+        ValueError: If a weight is missing or no fraction.
+    """
+    check_column(table, "distillation_weight", np.arange(table.num_rows), path)
+    return np.flatnonzero(table["distillation_weight"].to_numpy() > 0).astype(np.int64)
+
+
+def check_distillations(table: pa.Table, rows_R: IntArray, path: Path) -> None:
+    """Refuse a table of which some values are not what their columns must hold, or of which trials diverged.
+
+    Args:
+        table: The rows of distillations alone.
+        rows_R: Their numbers in the file.
+        path: Of the file.
+
+    Raises:
+        ValueError: For the first value that is wrong.
+    """
+    if IS_FINITE in table.column_names:
+        diverged = np.flatnonzero(pc.equal(table[IS_FINITE], False).fill_null(False).to_numpy())
+        if diverged.size:
+            raise ValueError(
+                f"Every trial of {path} must have ended in finite numbers to be replayed, got {diverged.size:,} of "
+                f"{len(rows_R):,} that diverged, the first in row {rows_R[diverged[0]]}."
+            )
+    for name in table.column_names:
+        if name != IS_FINITE:
+            check_column(table, name, rows_R, path)
+    same = np.flatnonzero(table["student"].to_numpy() == table["teacher"].to_numpy())
+    if same.size:
+        raise ValueError(f"student and teacher of {path} must differ, got the same in row {rows_R[same[0]]}.")
+
+
+def check_features(table: pa.Table, names: Sequence[str], path: Path) -> None:
+    """Refuse features of pairs that are no finite numbers.
+
+    Raises:
+        ValueError: For the first value that is wrong.
+    """
+    rows_R = np.arange(table.num_rows)
+    for name in names:
+        _check(table, name, _FINITE, rows_R, path)
+
+
+def check_column(table: pa.Table, name: str, rows_R: IntArray, path: Path) -> None:
+    """Refuse a column with a value that is missing or is not what the column must hold.
+
+    Raises:
+        ValueError: For the first such value.
+    """
+    _check(table, name, _rule(name), rows_R, path)
+
+
+def check_once(keys: Sequence[Hashable], rows_R: IntArray, path: Path, *, noun: str) -> None:
+    """Refuse keys of which two are equal.
+
+    Raises:
+        ValueError: For the first that comes again.
+    """
+    seen: dict[Hashable, Any] = {}
+    for key, row in zip(keys, rows_R.tolist(), strict=True):
+        if key in seen:
+            raise ValueError(f"{path} must have each {noun} once, got one in row {seen[key]} and again in row {row}.")
+        seen[key] = row
+
+
+def _rule(name: str) -> _Rule:
+    return _RULES.get(name) or (_GAIN if name.endswith("_gain") else _FRACTION)
+
+
+def _check(table: pa.Table, name: str, rule: _Rule, rows_R: IntArray, path: Path) -> None:
+    column = table[name].combine_chunks()
+    is_list = pa.types.is_list(column.type)
+    kind = column.type.value_type if is_list else column.type
+    if not rule.is_kind(kind):
+        raise ValueError(f"{name} of {path} must be {rule.in_words} in every row, got values of type {kind}.")
+    _refuse(pc.is_valid(column), column, rows_R, f"{name} of {path} must be {rule.in_words} in every row")
+    if is_list:
+        rows_R, column = rows_R[pc.list_parent_indices(column).to_numpy()], column.flatten()
+    is_right = pc.fill_null(rule.is_right(column), False)
+    _refuse(is_right, column, rows_R, f"{name} of {path} must be {rule.in_words} in every row")
+
+
+def _refuse(is_right: pa.Array, values: pa.Array, rows_R: IntArray, sentence: str) -> None:
+    place = pc.index(is_right, False).as_py()
+    if place >= 0:
+        value = values[place].as_py()
+        raise ValueError(f"{sentence}, got {'null' if value is None else value} in row {rows_R[place]}.")
