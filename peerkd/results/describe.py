@@ -27,6 +27,8 @@ experiment apart.
 - `global` is the evaluation set of the whole data set, `own` the one with the student's own class distribution.
 - `validation` is for choosing, `test` only for reporting what was chosen.
 - A control is a training without a teacher: its `distillation_weight` is 0.
+- A trial that diverged did not end in finite numbers. Its `is_finite` is false, and all that would have been measured
+  after it is null.
 - The file carries the meanings below as metadata of its columns.
 
 ```python
@@ -58,6 +60,8 @@ run. All columns but `value` tell the rows of one study apart; rows are in the o
   branches' probabilities); with the prefix `mean_` they are those of the mean network.
 - `validation` is for choosing, `test` only for reporting.
 - The last epoch is always evaluated, others as `evaluation.every_epochs` says.
+- A run that diverged ends with the epoch in which it did. Its `is_finite` is false in all of its rows, and a value that
+  was not a finite number is null.
 - The file carries the meanings below as metadata of its columns.
 
 ```python

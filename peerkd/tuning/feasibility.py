@@ -32,7 +32,7 @@ class Feasibility:
     """Counts of trials that diverged and of those that did not, at the settings and at those like them."""
 
     def __init__(self, space: Space) -> None:
-        self._likeness_SS = likeness(space.settings)
+        self._settings, self._likeness_SS = space.settings, likeness(space.settings)
         shape = space.num_pairs, len(space.settings)
         self._has_diverged_QS, self._is_known_QS = (np.zeros(shape, dtype=np.bool_) for _ in range(2))
         self._chance_S = np.zeros(len(space.settings))
@@ -60,6 +60,26 @@ class Feasibility:
         is_likely_S = self._chance_S > _TOO_LIKELY
         is_ruled_out_PS: BoolArray = self._has_diverged_QS[pairs] | (~self._is_known_QS[pairs] & is_likely_S)
         return is_ruled_out_PS
+
+    def substitute(self, pair: int, setting: int) -> int | None:
+        """Return what a pair may try in place of a setting: on the same set, least likely to diverge, then most alike.
+
+        None if all settings on the set are tried or ruled out.
+        """
+        wanted = self._settings[setting]
+        is_open_S = ~self._is_known_QS[pair] & ~self.is_ruled_out([pair])[0]
+        places = [
+            place
+            for place in np.flatnonzero(is_open_S).tolist()
+            if self._settings[place].transfer_set == wanted.transfer_set
+        ]
+
+        def rank(place: int) -> tuple[float, bool, int]:
+            other = self._settings[place]
+            is_other = (other.temperature, other.alpha) != (wanted.temperature, wanted.alpha)
+            return float(self._chance_S[place]), is_other, place
+
+        return min(places, key=rank) if places else None
 
     def without_ruled_out(self, means_QS: FloatArray) -> FloatArray:
         """Return the means of all pairs, those that are ruled out lower than any gain."""

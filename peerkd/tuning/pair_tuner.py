@@ -68,6 +68,7 @@ class PairTuner:
         begins_anew = not earlier and self._outlook.experience is None
         num_settings = len(space.settings)
         self._first = deque(first_asks(space, basis.spread(space)) if begins_anew else ())
+        self._first_asked: set[Ask] = set()
         self._rungs_C = np.repeat(self._outlook.rungs_R, num_settings)
         self._settings_C = np.tile(np.arange(num_settings), len(self._outlook.rungs_R))
         self._places_C = _as_slice(self._outlook.places_SE[self._settings_C, self._rungs_C - 1])
@@ -150,6 +151,9 @@ class PairTuner:
         self._stale.add(ask.pair)
         self._is_outdated_Q[:] = True
         self._means_QS = None
+        if ask in self._first_asked:
+            # What pairs have in common is still to be measured on this set.
+            self._first.append(ask)
 
     def _count(self, ask: Ask) -> None:
         if self._asked_epochs_QS[ask.pair, ask.setting] < ask.num_epochs:
@@ -256,9 +260,14 @@ class PairTuner:
     def _next(self) -> Ask | None:
         while self._first:
             ask = self._first.popleft()
-            is_ruled_out = self._feasibility.is_ruled_out([ask.pair])[0, ask.setting]
-            if self._asked_epochs_QS[ask.pair, ask.setting] < ask.num_epochs and not is_ruled_out:
+            if self._feasibility.is_ruled_out([ask.pair])[0, ask.setting]:
+                substitute = self._feasibility.substitute(ask.pair, ask.setting)
+                if substitute is None:
+                    continue
+                ask = ask._replace(setting=substitute)
+            if self._asked_epochs_QS[ask.pair, ask.setting] < ask.num_epochs:
                 self._is_outdated_Q[ask.pair] = True
+                self._first_asked.add(ask)
                 return ask
         while self._queue:
             _, _, version, ask = entry = heappop(self._queue)

@@ -304,8 +304,8 @@ def answer(tuner: PairTuner, gains: np.ndarray, is_finite_QS: np.ndarray, *, num
 def test_a_rate_at_which_trials_diverge_is_given_up_soon_and_never_chosen() -> None:
     space, gains, is_finite_QS = beside_an_absurd_rate()
     tuner, again = PairTuner(space), PairTuner(space)
-    made = answer(tuner, gains, is_finite_QS, num=60)
-    assert answer(again, gains, is_finite_QS, num=60) == made
+    made = answer(tuner, gains, is_finite_QS, num=80)
+    assert answer(again, gains, is_finite_QS, num=80) == made
     num_diverged = sum(not is_finite_QS[ask.pair, ask.setting] for ask in made)
     assert 0 < num_diverged <= 8
     chosen = tuner.choices()
@@ -313,7 +313,7 @@ def test_a_rate_at_which_trials_diverge_is_given_up_soon_and_never_chosen() -> N
     assert np.isfinite(tuner.predicted()).all()
     assert np.isfinite(tuner.deviations()).all()
     calm = PairTuner(network()[0])
-    answer(calm, gains, is_finite_QS, num=60 - num_diverged)
+    answer(calm, gains, is_finite_QS, num=80 - num_diverged)
     assert tuner._posterior.scale < 1.3 * calm._posterior.scale
     assert mean_gain(tuner, gains) > 0.7 * mean_gain(calm, gains) > 0
 
