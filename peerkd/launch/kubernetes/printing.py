@@ -12,6 +12,8 @@ from peerkd.metrics.progress import LINE_PREFIX
 
 _NUM_KEPT_LINES: Final = 40
 _NUM_WAITING_LINES: Final = 2000
+_CONTROL_CHARACTERS: Final = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code != 9}
+"""A terminal obeys these, and a worker runs the code and reads the data of others."""
 
 
 def with_worker(line: str, worker: int, *, num_workers: int) -> str:
@@ -35,7 +37,11 @@ class Printer:
         threading.Thread(target=self._print, daemon=True, name="printer").start()
 
     def take(self, worker: int, line: str) -> None:
-        """Print and keep a worker's line; wait if the reader is slow, as that worker's stream then does."""
+        """Print and keep a worker's line, without control characters but tabs.
+
+        Waits if the reader is slow, as that worker's stream then does.
+        """
+        line = line.translate(_CONTROL_CHARACTERS)
         self._kept[worker].append(line)
         self._waiting.put(with_worker(line, worker, num_workers=self._num_workers))
 

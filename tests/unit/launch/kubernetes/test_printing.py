@@ -35,6 +35,15 @@ def test_lines_are_printed_in_order_and_the_last_are_kept_without_progress() -> 
     assert printer.last_lines(0) == []
 
 
+def test_a_worker_cannot_command_the_terminal_of_whoever_watches() -> None:
+    out: list[str] = []
+    printer = Printer(num_workers=1, write=out.append)
+    printer.take(0, "\x1b]0;title\x07 a\tb \x9b2J \r\b naïve")
+    printer.flush(timeout_seconds=10)
+    assert out == ["[worker 0] \ufffd]0;title\ufffd a\tb \ufffd2J \ufffd\ufffd naïve"]
+    assert list(printer.last_lines(0)) == ["\ufffd]0;title\ufffd a\tb \ufffd2J \ufffd\ufffd naïve"]
+
+
 def test_a_reader_that_is_stuck_does_not_hold_up_the_launcher() -> None:
     let_go = threading.Event()
     printer = Printer(num_workers=1, write=lambda _: let_go.wait())
