@@ -31,9 +31,10 @@ from peerkd.artifacts.store import (
     names_aside,
     naming_the_remedy,
     published_keys,
+    read_unsealed,
     verify_folder,
 )
-from peerkd.durable import sync_file, sync_files, sync_folder
+from peerkd.durable import replace_whole, sync_file, sync_files, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 from peerkd.system_errors import naming_place, translate
 
@@ -94,13 +95,27 @@ class FilesystemStore:
             self._lock(lock.fileno(), key, fcntl.LOCK_EX)
             return self._move_aside(key)
 
+    def seal(self, key: str) -> bool:
+        """Give a manifest of an earlier version a digest; see ``ArtifactStore.seal``."""
+        path = self._root / check_name(key) / MANIFEST_NAME
+        with naming_the_remedy(str(self._root), key):
+            manifest = read_unsealed(path.read_bytes(), key=key)
+            if manifest is None:
+                return False
+            verify_folder(path.parent, manifest)
+        partial = path.with_suffix(".sealing")
+        partial.write_text(manifest.to_json(), encoding="utf-8")
+        replace_whole(partial, path)
+        return True
+
     def clear_away(self, key: str) -> int:
         """Delete the workspace that a killed worker left; see ``ArtifactStore.clear_away``."""
         workspace = self._workspace(check_name(key))
         if not workspace.is_dir():
             return 0
         num_files = sum(path.is_file() for path in workspace.rglob("*"))
-        with workspace.with_suffix(".lock").open("a") as lock:
+        # A file system without locks cannot tell whether somebody is at work here.
+        with suppress(OSError), workspace.with_suffix(".lock").open("a") as lock:
             self._leave(lock.fileno(), key)
         return 0 if workspace.exists() else num_files
 

@@ -23,7 +23,7 @@ from peerkd.artifacts.s3_connection import read_settings
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
 from peerkd.artifacts.s3_names import Names
 from peerkd.artifacts.s3_patience import PATIENCE_SECONDS, Patience
-from peerkd.artifacts.s3_publish import clear_away, find_manifest, publish_folder
+from peerkd.artifacts.s3_publish import CLEAR_SECONDS, clear_away, find_manifest, publish_folder
 from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, Download, download_files, move_objects
 from peerkd.artifacts.s3_workspace import S3Workspace
 from peerkd.artifacts.store import (
@@ -36,6 +36,7 @@ from peerkd.artifacts.store import (
     names_aside,
     naming_the_remedy,
     published_keys,
+    read_unsealed,
 )
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError
 
@@ -104,8 +105,8 @@ class S3Store:
     def verify(self, key: str) -> Manifest:
         """Download every file of an artifact and check it; see ``ArtifactStore.verify``."""
         manifest = self._find_published(key)
-        with naming_the_remedy(self.address, key), tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
-            download_whole(Path(folder), manifest, download=partial(self._download, manifest))
+        with naming_the_remedy(self.address, key):
+            self._check(manifest)
         return manifest
 
     def keys(self) -> list[str]:
@@ -126,10 +127,24 @@ class S3Store:
         move_objects(self._bucket, {name: target + name.removeprefix(source) for name in objects})
         return target_key
 
+    def seal(self, key: str) -> bool:
+        """Give a manifest of an earlier version a digest; see ``ArtifactStore.seal``."""
+        name = self._names.manifest(key)
+        with naming_the_remedy(self.address, key):
+            manifest = self._bucket.get_parsed(name, lambda text: read_unsealed(text, key=key))
+            if manifest is None:
+                return False
+            self._check(manifest)
+        self._bucket.put(name, manifest.to_json().encode())
+        return True
+
     def clear_away(self, key: str) -> int:
         """Delete what workers left of a published artifact; see ``ArtifactStore.clear_away``."""
-        manifest = find_manifest(self._bucket, self._names, key)
-        return clear_away(self._bucket, self._names, manifest) if manifest else 0
+        check_name(key)
+        with suppress(StoreUnavailableError, ArtifactCorruptError, ValueError):
+            manifest = find_manifest(self._bucket.impatient(seconds=CLEAR_SECONDS), self._names, key)
+            return clear_away(self._bucket, self._names, manifest) if manifest else 0
+        return 0
 
     def free_bytes(self) -> int | None:
         """Return None: a bucket has no end that can be asked for."""
@@ -161,6 +176,10 @@ class S3Store:
             copy_bytes=self._copy_bytes,
         )
 
+    def _check(self, manifest: Manifest) -> None:
+        with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+            download_whole(Path(folder), manifest, download=partial(self._download, manifest))
+
     def _find_published(self, key: str) -> Manifest:
         manifest = self.find(key)
         if manifest is None:
@@ -170,7 +189,7 @@ class S3Store:
     def _leave(self, key: str) -> None:
         """Clear away what this worker saved after another one had published."""
         with suppress(StoreUnavailableError, ArtifactCorruptError, ValueError):
-            manifest = find_manifest(self._bucket.impatient(), self._names, key)
+            manifest = find_manifest(self._bucket.impatient(seconds=CLEAR_SECONDS), self._names, key)
             if manifest:
                 clear_away(self._bucket, self._names, manifest)
 

@@ -17,7 +17,7 @@ from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 _NUM_TRIES: Final = 10
 """Times that publishing is begun anew because another worker wrote or deleted what it was about."""
 _NUM_LISTS: Final = 3
-_CLEAR_SECONDS: Final = 5.0
+CLEAR_SECONDS: Final = 5.0
 """How long deleting waits for a store that is away: what stays is deleted by the next run, or by ``peerkd store``."""
 
 
@@ -88,7 +88,7 @@ def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> int:
 
     The manifest says what stays. It has proved itself by its digest, so that no damaged answer decides what is deleted.
     """
-    impatient = bucket.impatient(seconds=_CLEAR_SECONDS)
+    impatient = bucket.impatient(seconds=CLEAR_SECONDS)
     kept = (names.manifest(manifest.key), names.content(manifest))
     num_deleted = 0
     with suppress(StoreUnavailableError, ValueError):

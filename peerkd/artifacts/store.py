@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol, Self
 
 from peerkd.artifacts.keys import fingerprint
-from peerkd.errors import ArtifactCorruptError
+from peerkd.errors import ArtifactCorruptError, UnsealedManifestError
 
 MANIFEST_NAME = "manifest.json"
 SCRATCH_NAME = "scratch"
@@ -53,10 +53,16 @@ class Manifest:
         return json.dumps({"digest": _digest(content), **content}, indent=2, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, key: str) -> Self:
+    def from_json(cls, text: str | bytes, *, key: str, is_sealed: bool = True) -> Self:
         """Read what ``to_json`` wrote for the artifact under ``key``.
 
+        Args:
+            text: The manifest.
+            key: Of the artifact.
+            is_sealed: Whether the text must have a digest, which those of earlier versions have not.
+
         Raises:
+            UnsealedManifestError: If the text must have a digest and has none.
             ArtifactCorruptError: If the text is not a manifest, does not match its own digest, or belongs to another
                 artifact.
         """
@@ -69,11 +75,11 @@ class Manifest:
             raise ArtifactCorruptError(
                 f"The manifest of {key} must be what this program wrote, got {text[:80]!r}."
             ) from error
-        if digest is None:
-            raise ArtifactCorruptError(
+        if digest is None and is_sealed:
+            raise UnsealedManifestError(
                 f"The manifest of {key} must contain a digest of its content, which earlier versions did not write."
             )
-        if digest != _digest(content):
+        if digest not in ([_digest(content)] if is_sealed else [None, _digest(content)]):
             raise ArtifactCorruptError(f"The manifest of {key} does not match its own digest: it was changed.")
         if manifest.key != key:
             raise ArtifactCorruptError(f"The manifest of {key} must have its key, got {manifest.key}.")
@@ -173,6 +179,13 @@ class ArtifactStore(Protocol):
             WorkspaceBusyError: If another process holds the workspace, where a store can tell.
         """
 
+    def seal(self, key: str) -> bool:
+        """Check every file of an artifact of an earlier version and give its manifest a digest; return whether it was.
+
+        Raises:
+            ArtifactCorruptError: If the manifest has a digest that it does not match, or a file differs.
+        """
+
     def clear_away(self, key: str) -> int:
         """Delete what the making of an artifact left, and return the number of files.
 
@@ -193,6 +206,11 @@ def naming_the_remedy(address: str, key: str) -> Iterator[None]:
     """Add to the message of an ``ArtifactCorruptError`` the command that helps; ``address`` is what the user typed."""
     try:
         yield
+    except UnsealedManifestError as error:
+        command = shlex.join(["peerkd", "store", "seal", "--store", address])
+        raise UnsealedManifestError(
+            f"{error} Let '{command}' check the files of all such artifacts and add it, and run again."
+        ) from error
     except ArtifactCorruptError as error:
         command = shlex.join(["peerkd", "store", "set-aside", "--store", address, key])
         raise ArtifactCorruptError(
@@ -212,6 +230,19 @@ def published_keys(manifests: Iterable[str]) -> list[str]:
         if is_in_use and not any(parent.as_posix() in keys for parent in PurePosixPath(key).parents):
             keys.add(key)
     return sorted(keys)
+
+
+def read_unsealed(text: bytes, *, key: str) -> Manifest | None:
+    """Return the manifest that a text of an earlier version holds; None if the text has a digest.
+
+    Raises:
+        ArtifactCorruptError: If the text is not a manifest of this artifact, or does not match its digest.
+    """
+    try:
+        Manifest.from_json(text, key=key)
+    except UnsealedManifestError:
+        return Manifest.from_json(text, key=key, is_sealed=False)
+    return None
 
 
 def names_aside(key: str) -> Iterator[str]:

@@ -23,10 +23,12 @@ def check(
 ) -> None:
     """Read every file of every artifact and compare it with its manifest. Exit code 1 if any is damaged."""
     from peerkd.artifacts.open import open_store
-    from peerkd.errors import ArtifactCorruptError
+    from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 
     store = open_store(place, tell=_tell)
     keys = keys or store.keys()
+    if not keys:
+        raise ArtifactNotFoundError(f"{place} has no artifacts.")
     num_damaged = 0
     for key in keys:
         try:
@@ -52,6 +54,16 @@ def set_aside(
         typer.echo(f"{key} is now {store.set_aside(key)}")
 
 
+@store_app.command("seal")
+def seal(place: Place) -> None:
+    """Check the files of artifacts of earlier versions, whose manifests have no digest, and add the digest."""
+    from peerkd.artifacts.open import open_store
+
+    store = open_store(place, tell=_tell)
+    keys = store.keys()
+    typer.echo(f"Manifests sealed: {sum(map(store.seal, keys))} of {len(keys)}.")
+
+
 @store_app.command("clear")
 def clear(place: Place) -> None:
     """Delete what killed workers left of published artifacts: files of their making that nobody uses any more."""
@@ -59,7 +71,7 @@ def clear(place: Place) -> None:
 
     store = open_store(place, tell=_tell)
     keys = store.keys()
-    typer.echo(f"{sum(map(store.clear_away, keys))} files deleted.")
+    typer.echo(f"Files deleted: {sum(map(store.clear_away, keys))}.")
 
 
 def _tell(text: str) -> None:

@@ -143,7 +143,7 @@ def test_a_server_that_knows_no_conditions_is_asked_whether_there_is_one(open_di
 def test_clearing_away_may_fail(
     open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_publish, "_CLEAR_SECONDS", 0.0)
+    monkeypatch.setattr(s3_publish, "CLEAR_SECONDS", 0.0)
     proxy.fail("POST .*delete", "drop", times=1000)
     store = open_distant()
     with store.open_workspace(KEY) as workspace:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,25 @@ def test_a_key_that_does_not_exist_is_refused(peerkd) -> None:
         assert (outcome.exit_code, outcome.err) == (1, f"peerkd: runs has no artifact {KEY}.\n")
 
 
+def test_manifests_of_earlier_versions_are_sealed(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
+    path = tmp_path / "runs" / KEY / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["digest"]
+    path.write_text(json.dumps(values))
+    assert peerkd("store", "check", "--store", "runs").exit_code == 1
+    outcome = peerkd("store", "seal", "--store", "runs")
+    assert (outcome.exit_code, outcome.out) == (0, "Manifests sealed: 1 of 2.\n")
+    assert store.find(KEY) is not None
+
+
 def test_what_is_left_of_the_making_is_cleared(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
     with store.open_workspace(KEY) as workspace:
         (workspace.folder / "scratch" / "beat").write_bytes(b"1")
     outcome = peerkd("store", "clear", "--store", "runs")
-    assert (outcome.exit_code, outcome.out) == (0, "1 files deleted.\n")
+    assert (outcome.exit_code, outcome.out) == (0, "Files deleted: 1.\n")
     assert not (tmp_path / "runs" / f"{KEY}.partial").exists()
+
+
+def test_a_place_without_artifacts_is_not_called_whole(peerkd) -> None:
+    outcome = peerkd("store", "check", "--store", "nowhere")
+    assert (outcome.exit_code, outcome.err) == (1, "peerkd: nowhere has no artifacts.\n")
