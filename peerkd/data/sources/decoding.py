@@ -27,7 +27,9 @@ from peerkd.errors import DataSourceError
 
 WHITE: Final = (255, 255, 255)
 
+_TWELVE_BITS: Final = (0.0, 4_095.0)
 _SIXTEEN_BITS: Final = (0.0, 65_535.0)
+_PHOTOMETRIC: Final = 262  # the tag of a TIFF that says whether 0 is white (0) or black (1)
 _MAX_FILE_BYTES: Final = 2**31  # Pillow's largest image, 179 million pixels, takes less with 4 channels of 16 bits
 _LARGE_PIXELS: Final = 2**24
 _MAX_PIXELS_PER_BYTE: Final = 1_000  # of a large image; a blank one in the densest usual form, PNG, has 340
@@ -65,7 +67,8 @@ class PixelRules(NamedTuple):
     pixel_range: tuple[float, float] | None = None
     """Values that become 0 and 255 in files of more than 8 bits a channel.
 
-    None: 0 and 65535 for whole numbers of 16 bits; other kinds are refused. PGM and PPM files name their own range.
+    None: 0 and 4095 for 12 bits, 0 and 65535 for 16 bits without a sign; others are refused. PGM and PPM files name
+    their own range.
     """
 
     background: tuple[int, int, int] = WHITE
@@ -193,9 +196,13 @@ def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
         return _from_16_bit_colours(file, raw_mode, stream, rules)
     # Known only now: turning an image forgets what its header said.
     transparent_value = file.info.get("transparency")
+    full_range = _TWELVE_BITS if raw_mode == "I;12" else _SIXTEEN_BITS
+    # Pillow turns the negative of 8 bits into a positive, and leaves that of 16 bits as it is.
+    is_negative = file.format == "TIFF" and file.mode.startswith("I;16") and _tiff_tag(file, _PHOTOMETRIC) == 0
     image = _upright(file)
     if image.mode == "F" or image.mode.startswith("I"):
-        return _from_deep_grey(image, transparent_value, rules)
+        pixels = _from_deep_grey(image, transparent_value, rules, full_range=full_range)
+        return pixels._replace(image=ImageOps.invert(pixels.image)) if is_negative else pixels
     if image.has_transparency_data:
         return _Pixels(_composed(image.convert("RGBA"), rules.background))
     if image.mode == "LAB":
@@ -225,18 +232,26 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _from_deep_grey(image: Image.Image, transparent_value: Any, rules: PixelRules) -> _Pixels:
+def _tiff_tag(file: Image.Image, tag: int) -> Any:
+    return getattr(file, "tag_v2", {}).get(tag)
+
+
+def _from_deep_grey(
+    image: Image.Image, transparent_value: Any, rules: PixelRules, *, full_range: tuple[float, float]
+) -> _Pixels:
     """Scale one channel of more than 8 bits."""
     values_HW = np.asarray(image)
     if image.format == "PPM" and image.mode == "I":
         # Pillow has scaled the maximum that the file names to 65535.
         pixels = _scaled(values_HW, None, _SIXTEEN_BITS)._replace(brightest=None)
     elif image.mode.startswith("I;16"):
-        pixels = _scaled(values_HW, rules.pixel_range, _SIXTEEN_BITS)
+        pixels = _scaled(values_HW, rules.pixel_range, full_range)
     elif rules.pixel_range is None:
-        raise _NoRangeError("floating-point numbers" if image.mode == "F" else "whole numbers of 32 bits")
+        raise _NoRangeError(
+            "floating-point numbers" if image.mode == "F" else "whole numbers with a sign or of 32 bits"
+        )
     else:
-        pixels = _scaled(values_HW, rules.pixel_range, _SIXTEEN_BITS)
+        pixels = _scaled(values_HW, rules.pixel_range, full_range)
     if isinstance(transparent_value, int):
         pixels_HW = np.asarray(pixels.image)
         alpha_HW = np.where(values_HW == transparent_value, 0, 255).astype(np.uint8)

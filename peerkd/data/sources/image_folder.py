@@ -297,8 +297,8 @@ def _pixel_remarks(survey: Survey, rules: PixelRules) -> list[str]:
     deep = [facts.brightest for facts in seen if facts.brightest is not None]
     if deep and rules.pixel_range is None:
         remarks.append(
-            f"images of 16 bits a channel, scaled from 0..65535 to 0..255: {len(deep):,}, with {max(deep):,.0f} as "
-            "their highest value (data.pixel_range sets another range)"
+            f"images of 12 or 16 bits a channel, scaled from the full range to 0..255: {len(deep):,}, with "
+            f"{max(deep):,.0f} as their highest value (data.pixel_range sets another range)"
         )
     elif deep and rules.pixel_range is not None:
         low, high = rules.pixel_range

@@ -18,7 +18,7 @@ from peerkd.errors import DataSourceError
 Split = Literal["train", "validation", "test"]
 
 HIDDEN: Final = "hidden files and folders"
-OTHER_FILES: Final = "files without the suffix of an image"
+OTHER_FILES: Final = "files of other formats"
 SPECIAL_FILES: Final = "links that lead nowhere or back, pipes, sockets and devices"
 OUTSIDE_CLASSES: Final = "images outside of class folders"
 OUTSIDE_SPLITS: Final = "images in folders that are no split"

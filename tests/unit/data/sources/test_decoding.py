@@ -129,6 +129,31 @@ def test_alpha_of_16_bits_shows_the_background(tmp_path: Path) -> None:
     assert decoded(tmp_path / "2.png", PixelRules(background=(9, 8, 7)))[0].tolist() == [[9, 8, 7], [0, 0, 0]]
 
 
+def patched_tiff(path: Path, tag: int, value: int) -> None:
+    """Set a tag of one value in a TIFF that Pillow wrote."""
+    content = bytearray(path.read_bytes())
+    place = content.index(struct.pack("<H", tag), 8)
+    content[place + 2 : place + 12] = struct.pack("<HIHH", 3, 1, value, 0)
+    path.write_bytes(content)
+
+
+def test_a_negative_of_16_bits_becomes_a_positive_as_one_of_8_bits_does(tmp_path: Path) -> None:
+    for name, values in (("8.tif", [[0, 1, 255]]), ("16.tif", [[0, 257, 65_535]])):
+        Image.fromarray(np.array(values, np.uint8 if name == "8.tif" else np.uint16)).save(tmp_path / name)
+        patched_tiff(tmp_path / name, 262, 0)
+        assert decoded(tmp_path / name)[0, :, 0].tolist() == [255, 254, 0]
+
+
+def test_twelve_bits_packed_in_tiff_are_scaled_from_their_full_range(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((1, 4), np.uint16)).save(tmp_path / "0.tif")
+    content = bytearray((tmp_path / "0.tif").read_bytes())
+    content[-8:] = bytes.fromhex("000fff8003e80000")  # 0x000, 0xfff, 0x800, 0x3e8: two of them in three bytes
+    (tmp_path / "0.tif").write_bytes(content)
+    patched_tiff(tmp_path / "0.tif", 258, 12)
+    # 2048 * 255 / 4095 = 127.5 and a little, 1000 * 255 / 4095 = 62.3
+    assert decoded(tmp_path / "0.tif")[0, :, 0].tolist() == [0, 255, 128, 62]
+
+
 def test_a_pgm_file_names_its_own_range(tmp_path: Path) -> None:
     (tmp_path / "0.pgm").write_bytes(b"P5 4 1 4095\n" + struct.pack(">4H", 0, 1_000, 2_048, 4_095))
     for rules in (PixelRules(), PixelRules(pixel_range=(0, 4_095))):
@@ -140,7 +165,7 @@ def test_a_pgm_file_names_its_own_range(tmp_path: Path) -> None:
     ("values", "said"),
     [
         (np.array([[0.0, 0.25, 1.0]], np.float32), "floating-point numbers"),
-        (np.array([[0, 25_000, 100_000]], np.int32), "whole numbers of 32 bits"),
+        (np.array([[0, 25_000, 100_000]], np.int32), "whole numbers with a sign or of 32 bits"),
     ],
 )
 def test_pixels_of_32_bits_are_refused_until_their_range_is_given(tmp_path, values: np.ndarray, said: str) -> None:

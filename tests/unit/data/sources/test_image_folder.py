@@ -314,7 +314,7 @@ def test_several_frames_and_deep_pixels_are_said(tmp_path, write_images) -> None
     assert (raw.images_NCHW[1:4] == 7).all()
     assert raw.remarks == (
         "images with several frames or pages, of which the first is read: 3",
-        "images of 16 bits a channel, scaled from 0..65535 to 0..255: 1, with 4,000 as their highest value "
+        "images of 12 or 16 bits a channel, scaled from the full range to 0..255: 1, with 4,000 as their highest value "
         "(data.pixel_range sets another range)",
     )
     rules = PixelRules(pixel_range=(0, 3_000))
