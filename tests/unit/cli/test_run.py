@@ -73,6 +73,10 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
         (["--backend", "cloud"], "backend must be one of local, kubernetes, got cloud."),
         (KUBERNETES, "store must be given with --backend kubernetes, since jobs cannot reach a folder of this machine"),
         ([*KUBERNETES, *STORE, "--cluster", "gpu=1"], "gpu is not a key of the config, got 1."),
+        (
+            [*KUBERNETES, *STORE, "--dry-run", "--cluster", "'volumes=[{name: x, hostPath: {path: /}}]'"],
+            "volumes of a run must be of the kinds emptyDir, persistentVolumeClaim, secret, configMap; others belong",
+        ),
         ([*KUBERNETES, *STORE, "--workers", "0"], "num_workers must be greater than or equal to 1, got 0."),
         (["--dry-run"], "backend must be kubernetes with --dry-run, which shows its jobs, got local."),
         ([*KUBERNETES, *STORE, "--dry-run", "--set", "seed=x"], 'seed must be a valid integer, got "x".'),

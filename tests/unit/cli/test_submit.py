@@ -54,6 +54,21 @@ def test_the_options_reach_the_server(peerkd, api: PipelineApi) -> None:
     assert {each["container"]["image"] for each in executors.values()} == {image}
 
 
+def test_a_right_that_the_operator_does_not_allow_is_not_sent(
+    peerkd, api: PipelineApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = "cluster=service_account=trainers"
+    outcome = peerkd("submit", PIPELINE, wanted)
+    assert outcome.exit_code == 2
+    assert "service_account must be peerkd-worker or one of allowed.service_accounts" in outcome.err
+    assert api.runs == []
+    settings = tmp_path / "cluster.yaml"
+    settings.write_text("allowed: {service_accounts: [trainers]}", encoding="utf-8")
+    monkeypatch.setenv("PEERKD_CLUSTER_FILE", str(settings))
+    assert peerkd("submit", PIPELINE, wanted).exit_code == 0
+    assert len(api.runs) == 1
+
+
 @pytest.mark.parametrize(
     ("states", "exit_code", "told"),
     [
