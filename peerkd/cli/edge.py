@@ -78,7 +78,10 @@ def check_arguments(arguments: Sequence[str]) -> None:
         try:
             argument.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"Each argument must be text in UTF-8, got {plain(argument)}.") from error
+            encoding = sys.getfilesystemencoding()
+            raise ValueError(
+                f"Each argument must be text in {encoding}, as this environment says, got {plain(argument)}."
+            ) from error
 
 
 def _leave(message: str, exit_code: int) -> None:

@@ -287,7 +287,7 @@ def doctor(
     ] = "peerkd-launcher",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check a cluster, and say how to mend what is wrong. Exit code 1 if anything is."""
+    """Check a cluster, and say how to fix what is wrong. Exit code 1 if anything is."""
     from peerkd.cli.doctor import doctor as examine
     from peerkd.cli.run import KUBERNETES, Placement
 

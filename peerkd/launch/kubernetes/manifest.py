@@ -5,11 +5,13 @@ field that the API drops. Returned as a plain mapping. Nothing else of those pac
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import peerkd
 from peerkd.config.cluster import ClusterConfig
+from peerkd.excerpt import plain
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.bare import bare
 from peerkd.launch.order import StageOrder
@@ -48,6 +50,7 @@ with bare(
     from kubernetes.client.models.v1_volume_mount import V1VolumeMount
 
 IMAGE_VARIABLE: Final = "PEERKD_TRAINER_IMAGE"
+_IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 METRICS_PORT: Final = 9090
 _RENDEZVOUS_PORT: Final = 29400
 _USER: Final = 10001
@@ -133,7 +136,12 @@ def manifest_for(
 def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str:
     """Return the image of the workers that a launcher with this environment makes."""
     published = f"ghcr.io/peerkd/peerkd-trainer:{peerkd.__version__}"
-    return cluster.image or environment.get(IMAGE_VARIABLE) or published
+    image = cluster.image or environment.get(IMAGE_VARIABLE) or published
+    # A pod with another one waits for ever, and the API server takes it.
+    if not _IMAGE.fullmatch(image):
+        source = "image" if cluster.image else IMAGE_VARIABLE
+        raise ValueError(f"{source} must be the reference of an image, as in {published}, got {plain(image)}.")
+    return image
 
 
 def _pod(order: StageOrder, cluster: ClusterConfig, *, name: str, run_id: str, environment: Mapping[str, str]) -> Any:

@@ -68,7 +68,7 @@ BAD_INPUTS = [
         ["--preset", "digits", "--config", "no.yaml"],
         "preset must not be given beside a config file, which stands in its place, got digits and no.yaml.",
     ),
-    (["--set", "name=\udcff"], "Each argument must be text in UTF-8, got name=\\udcff."),
+    (["--set", "name=\udcff"], "Each argument must be text in utf-8, as this environment says, got name=\\udcff."),
     (["--preset", "mnist"], "preset must be one of digits, cifar10_small, poster, got mnist."),
     (
         ["--config", "no.yaml"],

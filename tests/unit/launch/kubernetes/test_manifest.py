@@ -186,6 +186,14 @@ def test_the_image_is_the_clusters_else_the_environments_else_the_published_one(
     assert container(manifest(order))["image"].startswith("ghcr.io/peerkd/peerkd-trainer:")
 
 
+@pytest.mark.parametrize("image", ["a b", "\x1b", "-x", "https://registry/image?x", "{{image}}"])
+def test_an_image_that_no_pod_could_have_is_refused(order: StageOrder, image: str) -> None:
+    with pytest.raises(ValueError, match=r"^image must be the reference of an image, "):
+        manifest_for(order, ClusterConfig(image=image))
+    with pytest.raises(ValueError, match=r"^PEERKD_TRAINER_IMAGE must be the reference of an image, "):
+        manifest_for(order, ClusterConfig(), environment={"PEERKD_TRAINER_IMAGE": image})
+
+
 def test_the_hash_is_that_of_the_order_and_of_the_cluster(order: StageOrder) -> None:
     def spec(made: dict[str, Any]) -> str:
         return made["metadata"]["labels"][names.LABEL_SPEC]
