@@ -127,6 +127,9 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
         raise ReachedThePipeline
 
     monkeypatch.setattr(run, "run_pipeline", run_pipeline)
+    # A store is opened, though not asked, before anything runs.
+    for name, value in (("ENDPOINT", "http://localhost:9000"), ("ACCESS_KEY", "key"), ("SECRET_KEY", "secret-key")):
+        monkeypatch.setenv(f"PEERKD_S3_{name}", value)
     if "--dry-run" in arguments:
         result = CliRunner().invoke(app, ["run", *arguments])
         assert result.exit_code == 0, result.output
