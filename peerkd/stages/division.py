@@ -25,9 +25,10 @@ from peerkd.data.partition.dirichlet import partition_dirichlet
 from peerkd.data.partition.iid import partition_iid
 from peerkd.data.partition.natural import find_missing, partition_natural
 from peerkd.data.partition.quantity import dirichlet_sizes, equal_sizes
-from peerkd.data.partition.scarcity import find_scarcities, listed, plural
+from peerkd.data.partition.scarcity import find_scarcities
 from peerkd.data.partition.shards import partition_shards
 from peerkd.data.partition.split import matched_subset, split_stratified
+from peerkd.data.wording import listed, plural
 from peerkd.seeds import generator
 from peerkd.stages.hold_out import Indices, hold_out
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from peerkd.data.partition.arrays import BoolArray, IntArray
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.passed_over import printable
+from peerkd.data.wording import listed, plural
 
 MIN_EVALUATION_SAMPLES: Final = 10
 """With fewer, one sample more or less is above 10 points of accuracy."""
@@ -42,17 +42,6 @@ def find_scarcities(
     if assignment.num_peers > 1:
         sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names)
     return sentences
-
-
-def listed(items: Sequence[str]) -> str:
-    """Return the first items on one line, and how many more there are."""
-    num_more = len(items) - _NUM_NAMED
-    return ", ".join(map(printable, items[:_NUM_NAMED])) + (f" and {num_more:,} more" if num_more > 0 else "")
-
-
-def plural(num: int, noun: str, nouns: str = "") -> str:
-    """Return a number with its noun."""
-    return f"{num:,} {noun if num == 1 else nouns or noun + 's'}"
 
 
 def _counts(labels: IntArray, parts: Sequence[IntArray], num_classes: int) -> IntArray:

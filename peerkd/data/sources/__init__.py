@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from peerkd.data.dataset import RawDataset
-from peerkd.data.partition.scarcity import listed, plural
 from peerkd.data.partition.split import stratified_sample
 from peerkd.data.sources.cifar import CIFAR10, CIFAR100, read_cifar
 from peerkd.data.sources.decode_pool import ReportProgress
@@ -18,6 +17,7 @@ from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.digits import read_digits
 from peerkd.data.sources.image_folder import read_image_folder
 from peerkd.data.sources.npz import read_npz
+from peerkd.data.wording import listed, plural
 
 __all__ = ["limit_samples", "read_source"]
 

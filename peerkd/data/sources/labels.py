@@ -10,8 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from peerkd.data.partition.scarcity import plural
-from peerkd.data.passed_over import printable
+from peerkd.data.wording import listed, plural
 
 LabelValue: TypeAlias = bool | int | str
 
@@ -193,12 +192,4 @@ def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
         f"label {value} is class {k}" + ("" if str(value) == name else f", {name}")
         for k, (value, name) in enumerate(zip(values, names, strict=True))
     ]
-    return listed(pairs, separator="; ")
-
-
-def listed(items: Sequence[object], *, separator: str = ", ") -> str:
-    """Return the first items on one line, and how many more there are."""
-    num_more = len(items) - _NUM_NAMED
-    return separator.join(printable(str(item)) for item in items[:_NUM_NAMED]) + (
-        f" and {num_more:,} more" if num_more > 0 else ""
-    )
+    return listed(pairs, num_named=_NUM_NAMED, separator="; ")

@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.memory import check_memory
-from peerkd.data.partition.scarcity import plural
 from peerkd.data.passed_over import Tally, printable
 from peerkd.data.sources.arrays import ArrayFiles, Header, open_arrays
 from peerkd.data.sources.labels import read_classes
+from peerkd.data.wording import plural
 from peerkd.errors import DataSourceError
 
 _NUM_CHANNELS: Final = (1, 3)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.partition.scarcity import find_scarcities, listed
+from peerkd.data.partition.scarcity import find_scarcities
 
 NAMES = ("cat", "dog", "fox")
 
@@ -97,7 +97,3 @@ def test_a_study_without_peers_is_told_of_its_training_set() -> None:
         "The training set has fewer samples than a batch of 8 (pretrain.batch_size), so that an epoch is a single "
         "step: 3."
     ]
-
-
-def test_long_lists_are_cut() -> None:
-    assert listed([str(k) for k in range(7)]) == "0, 1, 2, 3, 4 and 2 more"

@@ -1,0 +1,12 @@
+from peerkd.data.wording import listed, plural
+
+
+def test_one_is_told_from_several() -> None:
+    assert [plural(num, "class", "classes") for num in (0, 1, 2)] == ["0 classes", "1 class", "2 classes"]
+    assert plural(1_000, "peer") == "1,000 peers"
+
+
+def test_long_lists_are_cut_and_stay_on_one_line() -> None:
+    assert listed(range(7)) == "0, 1, 2, 3, 4 and 2 more"
+    assert listed(["a\nb", "c"], num_named=1, separator="; ") == r"a\nb and 1 more"
+    assert listed(range(5)) == "0, 1, 2, 3, 4"
