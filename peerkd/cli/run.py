@@ -20,6 +20,9 @@ from peerkd.launch.local_pipeline import run_pipeline
 
 LOCAL, KUBERNETES = "local", "kubernetes"
 
+_MAX_LOCAL_WORKERS = 64
+"""Each is a process with torch in it: some hundred megabytes. More of them only where there are as many cores."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
@@ -110,6 +113,9 @@ def cluster_settings(placement: Placement) -> ClusterConfig:
     file = os.environ.get(CLUSTER_FILE_VARIABLE)
     parameters = placement.parameters
     check_placement(placement.backend, gpus=parameters["gpus"], cluster=parameters["cluster"])
+    most = max(_MAX_LOCAL_WORKERS, os.cpu_count() or 1)
+    if placement.backend == LOCAL and (placement.workers or 1) > most:
+        raise ValueError(f"workers must be at most {most} processes on this machine, got {placement.workers}.")
     return resolve_cluster(
         parameters["cluster"],
         num_workers=parameters["num_workers"],

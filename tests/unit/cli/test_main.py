@@ -103,6 +103,7 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
         (["--gpus", "1"], "gpus must be given with the backend kubernetes, got 1 with local: on one machine"),
         (["--cluster", "queue=q"], "cluster must be given with the backend kubernetes, got queue=q with local, which"),
         (["--workers", "two"], "Invalid value for '--workers': Input should be a valid integer,"),
+        (["--workers", "100000"], "workers must be at most "),
         (["--workers", "0"], "num_workers must be greater than or equal to 1, got 0."),
         (["--set", "tune.experience=false"], "tune.experience must not be set unless strategy is tune: it would"),
         (
