@@ -17,8 +17,6 @@ from peerkd.data.wording import listed, plural
 MIN_EVALUATION_SAMPLES: Final = 10
 """With fewer, one sample more or less is above 10 points of accuracy."""
 
-_NUM_NAMED: Final = 5
-
 
 def find_scarcities(
     labels: IntArray, assignment: Assignment, *, class_names: Sequence[str], batch_sizes: Mapping[str, int]
@@ -34,8 +32,9 @@ def find_scarcities(
     train_PK = _counts(labels, assignment.train, len(class_names))
     own_test_PK = _counts(labels, assignment.own_test, len(class_names))
     (test_K, validation_K) = _counts(labels, (assignment.test, assignment.validation), len(class_names))
+    total_K = np.bincount(labels, minlength=len(class_names))
     sentences = [
-        *_unseen_classes(train_PK.sum(axis=0), validation_K, test_K, class_names),
+        *_unseen_classes(train_PK.sum(axis=0), validation_K, test_K, total_K, class_names),
         *_small_evaluation_sets(assignment),
         *_small_training_sets(train_PK.sum(axis=1), batch_sizes),
     ]
@@ -49,10 +48,9 @@ def _counts(labels: IntArray, parts: Sequence[IntArray], num_classes: int) -> In
 
 
 def _unseen_classes(
-    train_K: IntArray, validation_K: IntArray, test_K: IntArray, class_names: Sequence[str]
+    train_K: IntArray, validation_K: IntArray, test_K: IntArray, total_K: IntArray, class_names: Sequence[str]
 ) -> list[str]:
     """Tell of classes that training, choices or reports do without. Classes without any sample are the source's."""
-    total_K = train_K + validation_K + test_K
     sentences = []
     for lacking_K, what, consequence in (
         (train_K == 0, "training", "no peer learns"),
@@ -128,8 +126,8 @@ def _missing_classes(
             f"the test set. Peer {most} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
             f"{listed(names)}."
         )
-    for peer, k in np.argwhere((train_PK == 0) & (own_test_PK > 0))[:_NUM_NAMED].tolist():
-        sentences.append(
-            f"Peer {peer} is tested on class {class_names[k]} in its own test set, and has no training sample of it."
-        )
+    unlearnt = np.argwhere((train_PK == 0) & (own_test_PK > 0)).tolist()
+    if unlearnt:
+        named = [f"peer {peer} on {class_names[k]}" for peer, k in unlearnt]
+        sentences.append(f"Own test sets have classes that their peer has no training sample of: {listed(named)}.")
     return sentences

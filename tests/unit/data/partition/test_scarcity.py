@@ -47,23 +47,22 @@ def test_nothing_is_told_where_nothing_is_scarce() -> None:
     [
         (
             {"test": CATS[10:20] + DOGS[10:20]},
-            ["1 class without a test sample, so no reported accuracy counts it: fox (50 samples in all)."],
+            ["1 class without a test sample, so no reported accuracy counts it: fox (60 samples in all)."],
         ),
         (
             {"validation": CATS[:10]},
             [
-                "2 classes without a validation sample, so no choice heeds them: dog (50 samples in all), "
-                "fox (50 samples in all)."
+                "2 classes without a validation sample, so no choice heeds them: dog (60 samples in all), "
+                "fox (60 samples in all)."
             ],
         ),
         (
             {"train": (CATS[20:40] + DOGS[20:40], CATS[40:] + DOGS[40:])},
             [
-                "1 class without a training sample, so no peer learns it: fox (20 samples in all).",
+                "1 class without a training sample, so no peer learns it: fox (60 samples in all).",
                 "2 of 2 peers have no training sample of some class of the test set. Peer 0 lacks the most, 1 of 3: "
                 "fox.",
-                "Peer 0 is tested on class fox in its own test set, and has no training sample of it.",
-                "Peer 1 is tested on class fox in its own test set, and has no training sample of it.",
+                "Own test sets have classes that their peer has no training sample of: peer 0 on fox, peer 1 on fox.",
             ],
         ),
         (
@@ -88,6 +87,22 @@ def test_nothing_is_told_where_nothing_is_scarce() -> None:
 )
 def test_what_is_scarce_is_told_in_numbers(parts, expected) -> None:
     assert told(**parts) == expected
+
+
+def test_a_class_that_is_in_own_or_public_sets_alone_is_told() -> None:
+    (sentence,) = find_scarcities(
+        np.array([*LABELS[:120], 2]),
+        assignment(
+            train=(CATS[20:40] + DOGS[20:40], CATS[40:] + DOGS[40:]),
+            validation=CATS[:10] + DOGS[:10],
+            test=CATS[10:20] + DOGS[10:20],
+            own_validation=([*CATS[:9], 120], CATS[:10]),
+            own_test=(CATS[10:20], CATS[10:20]),
+        ),
+        class_names=NAMES,
+        batch_sizes={},
+    )[:1]
+    assert sentence == "1 class without a training sample, so no peer learns it: fox (1 sample in all)."
 
 
 def test_a_study_without_peers_is_told_of_its_training_set() -> None:
