@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from peerkd.config.files import read_text
 from peerkd.config.json_text import read_json
 from peerkd.config.yaml_text import read_documents
@@ -40,10 +38,6 @@ class Package:
             if "container" in executor:
                 executor["container"]["image"] = image
         return _package((document, *self.documents[1:]))
-
-    def to_yaml(self) -> str:
-        """Return the text that ``read_package`` reads."""
-        return yaml.safe_dump_all(self.documents, sort_keys=False)
 
 
 def read_package(path: Path) -> Package:

@@ -49,11 +49,6 @@ class Token:
         if any(ord(character) <= 32 or ord(character) >= 127 for character in self._text):
             raise ValueError("token must be one line of printable ASCII characters without spaces.")
 
-    @property
-    def can_change(self) -> bool:
-        """Whether a later request may be sent with another token."""
-        return self._file is not None
-
     def text(self) -> str:
         """Return the token as it is now; the last one if the file is being replaced."""
         if self._file is not None:
