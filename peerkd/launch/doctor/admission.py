@@ -94,5 +94,5 @@ def _ask(cluster: Cluster, name: str, path: str, body: dict[str, Any], what: str
         # Both a missing right and a policy's no have the status 403; a right's has these words.
         if error.status == _STATUS_FORBIDDEN and " cannot create resource " in str(error):
             return not_allowed(name, asked)
-        return Finding(name, False, f"The cluster would not take {what}: {error}", "Mend what it names.")
+        return Finding(name, False, f"The cluster would not take {what}: {error}", "Correct what it names.")
     return Finding(name, True, f"The cluster would take {what} in {cluster.namespace}.")

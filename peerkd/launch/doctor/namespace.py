@@ -66,13 +66,15 @@ def check_namespace(cluster: Cluster) -> Finding:
             "then apply manifests/ to it (docs/operators.md)."
         )
     if _is_of_others(name) or others or kept_out:
-        what = [f"holds {_pods(others)} that are not peerkd's"] if others else []
+        told = f"The namespace {name} enforces the pod security level {level}"
+        if others:
+            told += f", and has {_pods(others)} besides peerkd's"
+        elif _is_of_others(name):
+            told += ", and belongs to a part of the cluster"
+        told += "."
         if kept_out and level != _LEVEL:
-            what.append(f"would keep {_pods(kept_out)} out, when they start again, at the level {_LEVEL}")
-        whose = "; it ".join(what) or "belongs to a part of the cluster"
-        return Finding(
-            "namespace", True, f"The namespace {name} enforces the pod security level {level}; it {whose}.", own
-        )
+            told += f" The level {_LEVEL} would keep {_pods(kept_out)} out at the next start."
+        return Finding("namespace", True, told, own)
     if level == _LEVEL:
         return Finding("namespace", True, f"The namespace {name} admits restricted pods only.")
     told = f"The namespace {name} enforces the pod security level {level}; peerkd needs no more than {_LEVEL}."
