@@ -1,24 +1,20 @@
 """Where the S3 server is and who we are to it: from the environment alone, never from a config or an address."""
 
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from minio import Minio
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import Provider
 
-from peerkd.artifacts.redaction import without_secrets
+from peerkd.artifacts.s3_endpoint import check_endpoint
 from peerkd.artifacts.s3_keys import FOLDER_VARIABLE, folder_of_keys, read_keys
 from peerkd.artifacts.s3_region import DEFAULT_REGION, choose_region
 from peerkd.artifacts.s3_transport import open_pool
-
-_HOST: Final = re.compile(r"[A-Za-z0-9._\[\]:-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +53,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     ca_file = first_of("PEERKD_S3_CA_FILE", "SSL_CERT_FILE")
     if ca_file and not Path(ca_file).is_file():
         raise ValueError(f"PEERKD_S3_CA_FILE must name a file with certificates, got {ca_file}.")
-    endpoint = _check_endpoint(first_of("PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    endpoint = check_endpoint(first_of("PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
     region = choose_region(
         endpoint.hostname or "",
         chosen=first_of("PEERKD_S3_REGION"),
@@ -110,25 +106,3 @@ class _CurrentKeys(Provider):
                 keys = read_keys({FOLDER_VARIABLE: self._folder})
                 self._credentials = Credentials(keys.access_key, keys.secret_key)
         return self._credentials
-
-
-def _check_endpoint(endpoint: str | None) -> SplitResult:
-    if not endpoint:
-        raise ValueError("A store at s3:// needs PEERKD_S3_ENDPOINT, as in http://minio.example:9000.")
-    refused = f"PEERKD_S3_ENDPOINT must be like http://host:port or https://host:port, got {without_secrets(endpoint)}"
-    try:
-        address = urlsplit(endpoint)
-        is_usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:
-        # Its message may show what it found, and that may be a password: it is not passed on.
-        is_usable = False
-    if not is_usable:
-        raise ValueError(f"{refused}.")
-    if address.username is not None or address.password is not None:
-        raise ValueError(
-            f"{refused}; a user and a password belong into PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, since "
-            "addresses are shown."
-        )
-    if address.path not in ("", "/") or address.query or address.fragment or not _HOST.fullmatch(address.netloc):
-        raise ValueError(f"{refused}.")
-    return address

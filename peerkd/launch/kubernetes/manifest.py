@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import peerkd
+from peerkd.artifacts.s3_endpoint import check_endpoint
 from peerkd.config.cluster import ClusterConfig
 from peerkd.excerpt import plain
 from peerkd.launch.kubernetes import names
@@ -65,6 +66,7 @@ _PASSED_ON: Final = (
 )
 """What a worker is told of the store as its launcher sees it; an entry of the cluster's ``env`` replaces it. No keys,
 since a manifest can be read by many, and no file, since the worker does not have it."""
+_ENDPOINTS: Final = frozenset({"PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
 _LEFT_ALONE: Final = {
     # Whoever drains nodes or packs them tighter is asked not to begin with these.
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -219,6 +221,9 @@ def _env(
     }
     if order.store.startswith("s3://"):
         plain |= {variable: environment[variable] for variable in _PASSED_ON if environment.get(variable)}
+        for variable in _ENDPOINTS & plain.keys():
+            # A manifest is shown to everybody: one with a password in it is not made.
+            check_endpoint(plain[variable])
     if order.num_processes > 1:
         first = f"{name}-worker-0" if cluster.num_workers > 1 else "localhost"
         plain |= {
