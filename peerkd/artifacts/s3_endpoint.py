@@ -28,7 +28,7 @@ def check_endpoint(endpoint: str | None) -> SplitResult:
         raise ValueError(f"{refused}.")
     if address.username is not None or address.password is not None:
         raise ValueError(
-            f"{refused}; a user and a password belong into PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, since "
+            f"{refused}; a user and a password belong in PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, since "
             "addresses are shown."
         )
     if address.path not in ("", "/") or address.query or address.fragment or not _HOST.fullmatch(address.netloc):

@@ -221,9 +221,10 @@ def _env(
     }
     if order.store.startswith("s3://"):
         plain |= {variable: environment[variable] for variable in _PASSED_ON if environment.get(variable)}
-        for variable in _ENDPOINTS & plain.keys():
+        told = [*plain.items(), *((entry.get("name"), entry.get("value")) for entry in cluster.env)]
+        for endpoint in (value for variable, value in told if variable in _ENDPOINTS and value):
             # A manifest is shown to everybody: one with a password in it is not made.
-            check_endpoint(plain[variable])
+            check_endpoint(endpoint)
     if order.num_processes > 1:
         first = f"{name}-worker-0" if cluster.num_workers > 1 else "localhost"
         plain |= {

@@ -120,6 +120,8 @@ def test_keys_of_the_store_are_references_and_never_values(order: StageOrder) ->
 def test_a_manifest_with_a_password_in_an_address_is_not_made(order: StageOrder, variable: str) -> None:
     with pytest.raises(ValueError, match=r"^PEERKD_S3_ENDPOINT must be like .+, got http://\*\*\*@minio:9000; a user"):
         manifest(order, {variable: "http://user:hush@minio:9000"})
+    with pytest.raises(ValueError, match=r"^PEERKD_S3_ENDPOINT must be like "):
+        manifest(order, {}, env=[{"name": variable, "value": "http://user:hush@minio:9000"}])
 
 
 def test_what_the_cluster_says_replaces_what_we_say(order: StageOrder) -> None:
