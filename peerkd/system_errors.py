@@ -164,7 +164,8 @@ def _full(path: Path | None) -> tuple[str, str]:
 def _too_large(path: Path | None) -> tuple[str, str]:
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     allowed = "the file system allows" if limit == resource.RLIM_INFINITY else f"ulimit -f allows ({limit:,} bytes)"
-    return f"{_of('The size', path)} became larger than {allowed}", "raise the limit"
+    what = "A file" if path is None else f"A file at {plain(path, limit=_MAX_PATH_CHARACTERS)}"
+    return f"{what} became larger than {allowed}", "raise the limit"
 
 
 def _too_many(path: Path | None) -> tuple[str, str]:

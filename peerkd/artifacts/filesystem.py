@@ -3,6 +3,7 @@
 ``<root>/<key>/`` is a published artifact, ``<root>/<key>.partial/`` the workspace of one in the making. Publishing is
 one rename, so that a reader sees an artifact whole or not at all. Where others share the workspace, what is renamed is
 a copy (``<root>/<key>.publishing/``): they may be writing into the workspace still, and keep it until the last leaves.
+Files and folders are synced before the rename, and the folder above after it: what was published survives a power cut.
 """
 
 import errno

@@ -39,6 +39,7 @@ from peerkd.artifacts.store import (
     read_unsealed,
 )
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError
+from peerkd.system_errors import naming_place
 
 
 def open_bucket(
@@ -158,7 +159,8 @@ class S3Store:
             folder = self._folders[key] = Path(text)
             (folder / SCRATCH_NAME).mkdir()
             try:
-                yield S3Workspace(folder, self._bucket, self._names, key, self._part_bytes)
+                with naming_place(folder):
+                    yield S3Workspace(folder, self._bucket, self._names, key, self._part_bytes)
             finally:
                 self._folders.pop(key, None)
                 if shared:

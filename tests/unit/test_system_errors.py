@@ -29,7 +29,7 @@ def of_system(number: int, path: str | None = PATH) -> OSError:
     [
         (errno.ENOSPC, f"The disk of {PATH} ("),
         (errno.EDQUOT, f"The disk quota of {PATH} is used up: make room or raise the quota; then"),
-        (errno.EFBIG, f"The size of {PATH} became larger than the file system allows: raise the limit; then"),
+        (errno.EFBIG, f"A file at {PATH} became larger than the file system allows: raise the limit; then"),
         (errno.EROFS, f"The file system of {PATH} is read-only: make it writable"),
         (errno.EACCES, f"The permissions of {PATH} forbid what user {os.getuid()} was to do (Permission denied): "),
         (
@@ -185,9 +185,7 @@ def test_a_file_size_limit_is_told_with_its_value(tmp_path: Path) -> None:
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.startswith(
-        f"The size of {tmp_path} became larger than ulimit -f allows (1,000 bytes): raise the limit;"
-    )
+    assert said.startswith(f"A file at {tmp_path} became larger than ulimit -f allows (1,000 bytes): raise the limit;")
 
 
 def in_a_namespace(script: str) -> str:
