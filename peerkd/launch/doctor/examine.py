@@ -87,7 +87,7 @@ def _check_image_here(cluster: Cluster, here: ClusterConfig, settings: ClusterCo
     return found._replace(
         name="image from here",
         sentence=f"Jobs that are launched from this machine have another image: {found.sentence}",
-        # Nobody needs to launch from here.
+        # Jobs need not be launched from here.
         ok=found.ok or None,
         mend=found.mend or "Set image in PEERKD_CLUSTER_FILE, or PEERKD_TRAINER_IMAGE, if that is not meant.",
     )

@@ -1,4 +1,4 @@
-"""The namespace of the jobs: whether it exists, what pods it admits, and whose it is."""
+"""Checks of the namespace of the jobs: whether it exists, what pods it admits, and whose it is."""
 
 import re
 from typing import Final

@@ -54,17 +54,17 @@ class PipelineServer:
         self._namespace, self._clock, self._sleep = namespace, clock, sleep
 
     def check_reachable(self) -> None:
-        """Ask once whether anybody listens at the endpoint: a wrong address is told at once.
+        """Ask once whether a server listens at the endpoint, so that a wrong address is told at once.
 
         Raises:
-            ClusterUnavailableError: If nobody does.
+            ClusterUnavailableError: If none does.
         """
         try:
             self._api.ask("GET", "/apis/v2beta1/healthz", timeout_seconds=_HEALTH_SECONDS)
         except NotSentError:
             raise
         except (ClusterUnavailableError, ClusterRefusedError):
-            # Somebody answers, if only that he has no time or wants to know who asks.
+            # Something answers there. The requests that follow tell what is wrong.
             return
 
     def submit(
