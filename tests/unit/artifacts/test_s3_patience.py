@@ -96,6 +96,43 @@ def test_without_patience_a_request_is_made_once() -> None:
     assert outage.pauses_seconds == []
 
 
+def test_an_error_that_names_a_number_of_tries_is_repeated_so_often_and_not_told() -> None:
+    outage, numbers = Outage(0), itertools.count(1)
+
+    def refused() -> None:
+        raise PassingError(f"no {next(numbers)}", num_tries=4, lasting=ValueError("never"))
+
+    with pytest.raises(ValueError, match=r"^never$"):
+        outage.patience(300).run(refused)
+    assert next(numbers) == 5
+    assert outage.said == []
+    assert sum(outage.pauses_seconds) < 1
+
+
+def test_an_error_that_lasts_is_called_what_it_says() -> None:
+    outage = Outage(0)
+
+    def expired() -> None:
+        raise PassingError("expired", lasting=ValueError("renew the keys"))
+
+    with pytest.raises(ValueError, match=r"^renew the keys$"):
+        outage.patience(300).run(expired)
+    assert outage.now_seconds == pytest.approx(1300)
+    assert len(outage.said) == 1
+
+
+def test_failures_of_other_kinds_do_not_use_up_the_tries_of_a_refusal() -> None:
+    outage = Outage(0)
+    errors = [PassingError("away")] * 6 + [PassingError("no", num_tries=4)] * 3
+
+    def request() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "answer"
+
+    assert outage.patience(300).run(request) == "answer"
+
+
 def test_other_errors_pass_at_once() -> None:
     outage, numbers = Outage(0), itertools.count()
 
