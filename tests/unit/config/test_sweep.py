@@ -68,3 +68,9 @@ def test_rates_are_written_where_there_are_any_and_a_config_from_before_there_we
     config = SweepConfig.from_mapping({"learning_rates": [0.1, 1]})
     assert SweepConfig.from_json(config.to_json()) == config
     assert config.model_dump(mode="json", include={"learning_rates"}) == {"learning_rates": [0.1, 1.0]}
+
+
+def test_a_grid_that_no_memory_holds_is_refused() -> None:
+    values = {"temperatures": list(range(1, 401)), "alphas": [place / 100 for place in range(100)]}
+    message = "temperatures, alphas, transfer_sets and learning_rates must make at most 100,000 settings, got 120,000."
+    assert refusal(values) == message
