@@ -33,7 +33,8 @@ def check_secret(cluster: Cluster, name: str) -> Finding | None:
     lacking = [key for key in _KEYS if key not in ((secret or {}).get("data") or {})]
     mend = (
         "Write each key to a file without a line end (printf %s KEY > FILE), then: kubectl create secret generic "
-        f"{name} --namespace {cluster.namespace} --from-file=access-key=FILE --from-file=secret-key=FILE"
+        f"{name} --namespace {cluster.namespace} --from-file=access-key=FILE --from-file=secret-key=FILE "
+        "--dry-run=client --output=yaml | kubectl apply --filename -"
     )
     if secret is None or lacking:
         return Finding(
