@@ -109,5 +109,5 @@ def summary(metadata: Mapping[str, Any]) -> str:
     accuracies = [record["test_global_accuracy"] for record in finite]
     reached = f", test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}" if accuracies else ""
     num_diverged = len(metadata["peers"]) - len(finite)
-    diverged = f"; {num_diverged} diverged and take no part" if num_diverged else ""
+    diverged = f"; {num_diverged} diverged and took no part" if num_diverged else ""
     return f"{len(metadata['peers'])} peers{reached}{diverged}"
