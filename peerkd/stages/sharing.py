@@ -8,35 +8,24 @@ Nothing is taken on trust that an earlier attempt left. A record counts if its l
 tells of are what they were; what is missing is done again, even in a shard that was marked as done.
 """
 
-import os
-import shutil
 import threading
-import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from peerkd.artifacts.store import Workspace, file_sha256
-from peerkd.durable import sync_file
+from peerkd.artifacts.store import Workspace
 from peerkd.errors import ArtifactCorruptError, PeerKDError
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
-from peerkd.results.journal import CHECKSUM, Journal, open_journal, read_journal
-from peerkd.stages.shards import BEAT_SECONDS, SCRATCH, Board, Shard, load_if_whole
-from peerkd.training.seals import is_whole
+from peerkd.results.journal import Journal, open_journal
+from peerkd.stages.checkpoints import Checkpoint, live_checkpoint
+from peerkd.stages.journals import Journals, Record
+from peerkd.stages.shards import BEAT_SECONDS, Board, Shard
 
-_JOURNALS: Final = f"{SCRATCH}journals/"
-_CHECKPOINTS: Final = f"{SCRATCH}checkpoints/"
 _SAVE_SECONDS: Final = 1.5
-_CHECKPOINT_SECONDS: Final = 30.0
-_FILES: Final = "files"
-"""Key of a journal's line for the SHA-256 of each file that the record tells of."""
-
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,9 +57,11 @@ class Work:
 class Held:
     """A shard that this worker is at."""
 
-    def __init__(self, shard: Shard, journal: Journal, close: Callable[[], None], *, journal_name: str) -> None:
+    def __init__(
+        self, shard: Shard, journal: Journal, close: Callable[[], None], *, journal_name: str, checkpoint: Checkpoint
+    ) -> None:
         self.shard, self.journal, self.close = shard, journal, close
-        self.journal_name = journal_name
+        self.journal_name, self.checkpoint = journal_name, checkpoint
         self.tasks: Iterable[Any] = ()
         """What was left to do when the shard was taken."""
 
@@ -78,10 +69,6 @@ class Held:
         """Of the shard so far, whoever made them. They themselves are in journals."""
 
         self.is_saved = True
-        self.checkpoint_version = 0
-        """Of the checkpoint that was saved last: the time that it was written, in ns."""
-
-        self.checkpoint_saved_at = -_CHECKPOINT_SECONDS
 
 
 class Sharing:
@@ -97,6 +84,7 @@ class Sharing:
         is_published: Callable[[], bool],
     ) -> None:
         self._workspace, self._board, self._worker, self._work = workspace, board, worker, work
+        self._journals = Journals(workspace, board, stage=work.stage)
         self._shards = {shard.name: shard for shard in work.shards}
         self._is_published = is_published
         self._held: dict[str, Held] = {}
@@ -108,7 +96,6 @@ class Sharing:
         """Shards that are known to have all their records: they were counted, or made here."""
 
         self._told: set[str] = set()
-        self._told_damaged: set[str] = set()
         self._waits = False
         self._failure: Exception | None = None
 
@@ -165,8 +152,7 @@ class Sharing:
         self._check()
         self._workspace.save(*replaceable, is_replaceable=True)
         self._workspace.save(*names)
-        files = {name: file_sha256(self._workspace.folder / name) for name in names}
-        held.journal.append({**record, _FILES: files} if files else record)
+        self._journals.append(held.journal, record, *names)
         held.is_saved = False
         held.num_records += 1
         if held.num_records == held.shard.num_records:
@@ -185,7 +171,7 @@ class Sharing:
             self._board.look()
         for shard in list(self._shards.values()) if shards is None else shards:
             seen: set[Hashable] = set()
-            for record in self._load(shard):
+            for record in self._journals.load(shard):
                 identity = self._work.identity(record)
                 if identity not in seen:
                     seen.add(identity)
@@ -198,7 +184,7 @@ class Sharing:
 
     def checkpoint(self, shard: str) -> Path:
         """Return the file that the work at a shard may go on from. Written here, it is saved now and then."""
-        return self._workspace.folder / f"{SCRATCH}{shard}.safetensors"
+        return live_checkpoint(self._workspace, shard)
 
     def begin(self) -> None:
         """See what was done before."""
@@ -212,8 +198,7 @@ class Sharing:
                 held.is_saved = True
                 self._workspace.save(held.journal_name)
                 recorder.checkpoint_saved()
-            if everything or time.monotonic() - held.checkpoint_saved_at >= _CHECKPOINT_SECONDS:
-                self._save_checkpoint(held)
+            held.checkpoint.save(now=everything)
         self._settle()
 
     def keep_doing(self, work: Callable[[], None], *, every_seconds: float, until: threading.Event) -> threading.Thread:
@@ -254,69 +239,19 @@ class Sharing:
         return None
 
     def _open(self, shard: Shard) -> Held:
-        known = {self._work.identity(record) for record in self._load(shard)}
-        name = f"{_JOURNALS}{shard.name}/{self._board.life}.jsonl"
+        known = {self._work.identity(record) for record in self._journals.load(shard)}
+        name = self._journals.name(shard)
         path = self._workspace.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         stack = ExitStack()
-        held = Held(shard, stack.enter_context(open_journal(path)), stack.close, journal_name=name)
+        journal, checkpoint = stack.enter_context(open_journal(path)), Checkpoint(self._workspace, shard.name)
+        held = Held(shard, journal, stack.close, journal_name=name, checkpoint=checkpoint)
         held.num_records = len(known)
         held.tasks = self._work.left(shard.tasks, known)
         self._told.add(shard.name)
         self._work.found(len(known))
-        self._find_checkpoint(shard)
+        checkpoint.find(self._board, stage=self._work.stage)
         return held
-
-    def _find_checkpoint(self, shard: Shard) -> None:
-        """Put the last whole checkpoint of a shard, if any, where the training goes on from it."""
-        live, saved = self.checkpoint(shard.name), f"{_CHECKPOINTS}{shard.name}.safetensors"
-        if is_whole(live):
-            return
-        was_damaged = live.exists()
-        live.unlink(missing_ok=True)
-        if saved in self._board.names:
-            if load_if_whole(self._workspace, saved) and is_whole(self._workspace.folder / saved):
-                # By hand, so that what is saved never changes while it is read.
-                shutil.copyfile(self._workspace.folder / saved, live)
-            else:
-                was_damaged = True
-        if was_damaged:
-            where = "an earlier checkpoint" if live.exists() else "its beginning"
-            say(self._work.stage, f"the checkpoint of {shard.name} is damaged: its training goes on from {where}")
-
-    def _load(self, shard: Shard) -> Iterator[Record]:
-        """Yield the records of a shard that prove themselves, and say it if some do not."""
-        journals = f"{_JOURNALS}{shard.name}/"
-        own = f"{journals}{self._board.life}.jsonl"
-        # Our own is here as we wrote it, though nobody may have looked since.
-        is_ours = (self._workspace.folder / own).exists()
-        others = (name for name in self._board.names if name.startswith(journals) and name != own)
-        for name in sorted([*others, own] if is_ours else others):
-            if name != own and not load_if_whole(self._workspace, name):
-                self._tell_damaged(name, "the journal")
-                continue
-            damaged: list[int] = []
-            for record in read_journal(self._workspace.folder / name, tell_damaged=damaged.append):
-                del record[CHECKSUM]
-                lost = [file for file, digest in record.pop(_FILES, {}).items() if not self._has(file, digest)]
-                if lost:
-                    self._tell_damaged(name, lost[0])
-                else:
-                    yield record
-            if damaged:
-                self._tell_damaged(
-                    name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1))
-                )
-
-    def _has(self, name: str, digest: str) -> bool:
-        """Return whether a file that a record tells of is what it was, as far as this machine can tell."""
-        path = self._workspace.folder / name
-        return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
-
-    def _tell_damaged(self, journal_name: str, what: str) -> None:
-        if journal_name not in self._told_damaged:
-            self._told_damaged.add(journal_name)
-            say(self._work.stage, f"{journal_name}: {what} is damaged or missing; what it told of is done again")
 
     def _is_whole(self, shard: Shard) -> bool:
         """Return whether a shard is done with all its records; if it was only said to be, take that back."""
@@ -343,7 +278,7 @@ class Sharing:
         return False
 
     def _count(self, shard: Shard) -> int:
-        return len({self._work.identity(record) for record in self._load(shard)})
+        return len({self._work.identity(record) for record in self._journals.load(shard)})
 
     def _finish(self, held: Held) -> None:
         held.close()
@@ -360,29 +295,8 @@ class Sharing:
                     self._workspace.save(held.journal_name)
             for held in finished:
                 self._board.finish(held.shard)
-                for path in (self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)):
-                    path.unlink(missing_ok=True)
+                held.checkpoint.delete()
             del self._finished[: len(finished)]
-
-    def _save_checkpoint(self, held: Held) -> None:
-        live, saved = self.checkpoint(held.shard.name), self._saved_checkpoint(held.shard.name)
-        with suppress(FileNotFoundError):
-            version = live.stat().st_mtime_ns
-            if version == held.checkpoint_version:
-                return
-            saved.parent.mkdir(parents=True, exist_ok=True)
-            # A second name for the same file: the training puts a new one in place of the first name.
-            partial = saved.with_suffix(".linking")
-            partial.unlink(missing_ok=True)
-            os.link(live, partial)
-            sync_file(partial)
-            partial.replace(saved)
-            self._workspace.save(f"{_CHECKPOINTS}{saved.name}")
-            recorder.checkpoint_saved()
-            held.checkpoint_version, held.checkpoint_saved_at = version, time.monotonic()
-
-    def _saved_checkpoint(self, shard: str) -> Path:
-        return self._workspace.folder / f"{_CHECKPOINTS}{shard}.safetensors"
 
     def _tell_of_earlier(self, names: Iterable[str]) -> None:
         for name in self._board.done.intersection(names):

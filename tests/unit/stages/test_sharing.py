@@ -8,6 +8,7 @@ import pytest
 
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 from peerkd.launch.worker import Worker
+from peerkd.stages import checkpoints
 from peerkd.stages import sharing as sharing_module
 from peerkd.stages.shards import cut
 from peerkd.stages.sharing import Work, share
@@ -330,7 +331,7 @@ def test_a_lost_workers_shard_goes_on_from_its_records_and_its_checkpoint(remote
 
 
 def test_a_journal_is_saved_every_second_or_two_and_a_checkpoint_when_it_is_new(remote, monkeypatch):
-    monkeypatch.setattr(sharing_module, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "_SAVE_SECONDS", 0.0)
     with worker(remote) as sharing:
         tasks = sharing.tasks()
         held, task = next(tasks)

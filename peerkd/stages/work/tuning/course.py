@@ -9,8 +9,9 @@ from peerkd.artifacts.store import Workspace
 from peerkd.metrics.progress import say
 from peerkd.results.objective import Objective
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
+from peerkd.stages.journals import Record
 from peerkd.stages.shards import SCRATCH, Shard, load_if_whole, write_whole
-from peerkd.stages.sharing import Record, Sharing
+from peerkd.stages.sharing import Sharing
 from peerkd.stages.tune_pairs import NAME
 from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards_of
 from peerkd.stages.work.tuning.shown import joined, seen_at_best, seen_at_end

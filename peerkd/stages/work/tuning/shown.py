@@ -10,7 +10,7 @@ import numpy as np
 from peerkd.results.arrays import FloatArray
 from peerkd.results.objective import Objective
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
-from peerkd.stages.sharing import Record
+from peerkd.stages.journals import Record
 from peerkd.tuning.seen import Seen, best_epochs, diverged
 
 

@@ -1,0 +1,78 @@
+"""The journals of a stage in its workspace: one for each shard and worker, read and verified together.
+
+No two workers write to the same file. A record counts if its line has the right checksum and if the files that it names
+still have the digests that it gives.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from peerkd.artifacts.store import Workspace, file_sha256
+from peerkd.metrics.progress import say
+from peerkd.results.journal import CHECKSUM, Journal, read_journal
+from peerkd.stages.shards import SCRATCH, Board, Shard, load_if_whole
+
+_JOURNALS: Final = f"{SCRATCH}journals/"
+_FILES: Final = "files"
+"""Key of a line for the SHA-256 of each file that the record names."""
+
+Record = Mapping[str, Any]
+
+
+class Journals:
+    """The journals of all shards as one worker sees them. It keeps no records, however many there are."""
+
+    def __init__(self, workspace: Workspace, board: Board, *, stage: str) -> None:
+        self._workspace, self._board, self._stage = workspace, board, stage
+        self._reported: set[str] = set()
+        """Journals whose damage the user has been told."""
+
+    def name(self, shard: Shard) -> str:
+        """Return the name of this worker's own journal of a shard."""
+        return f"{_JOURNALS}{shard.name}/{self._board.life}.jsonl"
+
+    def append(self, journal: Journal, record: Record, *names: str) -> None:
+        """Write a record with the digests of the files without which it is worth nothing."""
+        files = {name: file_sha256(self._workspace.folder / name) for name in names}
+        journal.append({**record, _FILES: files} if files else record)
+
+    def load(self, shard: Shard) -> Iterator[Record]:
+        """Yield the valid records of a shard from the journals of all workers, and report the first damage of each."""
+        own = self.name(shard)
+        folder = f"{_JOURNALS}{shard.name}/"
+        names = {name for name in self._board.names if name.startswith(folder)}
+        if self._path(own).exists():
+            # It may be newer than the last listing.
+            names.add(own)
+        for name in sorted(names):
+            # This worker's own journal is complete in the folder, and a saved copy may be older.
+            if name == own or load_if_whole(self._workspace, name):
+                yield from self._read(name)
+            else:
+                self._report(name, "the journal")
+
+    def _read(self, name: str) -> Iterator[Record]:
+        damaged: list[int] = []
+        for record in read_journal(self._path(name), tell_damaged=damaged.append):
+            del record[CHECKSUM]
+            lost = [file for file, digest in record.pop(_FILES, {}).items() if not self._has(file, digest)]
+            if lost:
+                self._report(name, lost[0])
+            else:
+                yield record
+        if damaged:
+            self._report(name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1)))
+
+    def _has(self, name: str, digest: str) -> bool:
+        """Return whether a file has the given digest; one that is only in the store is taken to have it."""
+        path = self._path(name)
+        return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
+
+    def _path(self, name: str) -> Path:
+        return self._workspace.folder / name
+
+    def _report(self, journal_name: str, what: str) -> None:
+        if journal_name not in self._reported:
+            self._reported.add(journal_name)
+            say(self._stage, f"{journal_name}: {what} is damaged or missing; what it told of is done again")
