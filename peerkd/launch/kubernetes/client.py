@@ -1,33 +1,12 @@
-"""The cluster's API: requests, watches and logs of plain mappings. The one place that knows the ``kubernetes`` client.
+"""The cluster's API in terms of objects: create, get, list, watch, patch and delete them, and read logs."""
 
-Only its reading of credentials is used: of its calls, none takes what a watch of many hours needs, a limit on silence
-among them. Errors are translated here and nowhere else.
-"""
-
-import json
-import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-import urllib3
-import yaml
-
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-from peerkd.launch.kubernetes.answers import decode, error_of, status_of, warnings_of
-from peerkd.launch.kubernetes.bare import bare
-
-with bare("kubernetes", "kubernetes.client", "kubernetes.client.models"):
-    import kubernetes.client
-    from kubernetes.client.api_client import ApiClient
-    from kubernetes.client.configuration import Configuration
-    from kubernetes.client.rest import RESTClientObject
-
-    # The readers of credentials look for these two in the package.
-    kubernetes.client.ApiClient, kubernetes.client.Configuration = ApiClient, Configuration
-    from kubernetes import config
+from peerkd.launch.kubernetes.answers import decode, error_of, warnings_of
+from peerkd.launch.kubernetes.transport import ANSWER_SECONDS, Transport, read_configuration
 
 
 class Resource(NamedTuple):
@@ -54,8 +33,6 @@ LOCAL_QUEUES: Final = Resource("kueue.x-k8s.io", "v1beta2", "localqueues")
 WORKLOADS: Final = Resource("kueue.x-k8s.io", "v1beta2", "workloads")
 CLUSTER_QUEUES: Final = Resource("kueue.x-k8s.io", "v1beta2", "clusterqueues", namespaced=False)
 
-_CONNECT_SECONDS: Final = 5.0
-_ANSWER_SECONDS: Final = 30.0
 _STATUS_GONE: Final = 410
 _STATUS_NOT_FOUND: Final = 404
 _STATUS_CONFLICT: Final = 409
@@ -65,18 +42,6 @@ _CONTENT_TYPES: Final = {
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
-_KUBECONFIG: Final = "~/.kube/config"
-_POD_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_KEEPALIVE: Final = [
-    # A peer that vanished is noticed within a minute, also while a stream has nothing to say.
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, option), value)
-        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-        if hasattr(socket, option)
-    ),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-]
 
 Labels = Mapping[str, str]
 
@@ -84,16 +49,13 @@ Labels = Mapping[str, str]
 class Cluster:
     """A cluster's API, seen from one namespace. May be used from several threads."""
 
-    def __init__(self, configuration: Any, *, namespace: str) -> None:
-        self.namespace = namespace
-        self.address: str = configuration.host
-        self._configuration = configuration
-        self._pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
-        self._pool.connection_pool_kw["socket_options"] = _KEEPALIVE
+    def __init__(self, transport: Transport, *, namespace: str) -> None:
+        self.namespace, self.address = namespace, transport.address
+        self._transport = transport
 
     def separate(self) -> "Cluster":
-        """Return the same with connections and locks of its own, for whoever must not wait for others: a signal."""
-        return Cluster(self._configuration, namespace=self.namespace)
+        """Return the same cluster with connections and locks of its own, for a signal handler: it must not wait."""
+        return Cluster(Transport(self._transport.configuration), namespace=self.namespace)
 
     def create(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
         """Make an object.
@@ -102,7 +64,7 @@ class Cluster:
             ClusterRefusedError: If the API says no; its status is 409 if there is one of that name.
             ClusterUnavailableError: If the API cannot be reached; the object may have been made all the same.
         """
-        return self._json("POST", self._path(resource), body=body)
+        return self._transport.json("POST", self._path(resource), body=body)
 
     def get(self, resource: Resource, name: str, *, is_certain: bool = False) -> dict[str, Any] | None:
         """Return an object, or None if there is none of that name.
@@ -117,7 +79,7 @@ class Cluster:
             ClusterUnavailableError: If the API cannot be reached, or, to be certain, if the answer is 404 otherwise.
         """
         try:
-            return self._json("GET", self._path(resource, name))
+            return self._transport.json("GET", self._path(resource, name))
         except ClusterRefusedError as error:
             if error.status != _STATUS_NOT_FOUND:
                 raise
@@ -137,7 +99,7 @@ class Cluster:
         """Return a list as the API gives it: ``items``, and ``metadata.resourceVersion`` to watch from."""
         query = _selectors(labels, fields) + ([("limit", str(limit))] if limit else [])
         path = self._path(resource, all_namespaces=all_namespaces)
-        answer = self._json("GET", path, query=query)
+        answer = self._transport.json("GET", path, query=query)
         if not isinstance(answer.get("items") or [], Sequence) or "items" not in answer:
             raise ClusterUnavailableError(f"The cluster's API must answer {path} with a list, got {str(answer)[:80]}.")
         return {**answer, "items": answer["items"] or []}
@@ -166,7 +128,7 @@ class Cluster:
             ("timeoutSeconds", str(max(1, int(timeout_seconds)))),
         ]
         path = self._path(resource, all_namespaces=all_namespaces)
-        for line in self._lines("GET", path, query=query, silence_seconds=timeout_seconds + 5):
+        for line in self._transport.lines("GET", path, query=query, silence_seconds=timeout_seconds + 5):
             change = decode(line, path)
             kind, seen = change.get("type", ""), change.get("object", {})
             if kind == "ERROR":
@@ -178,7 +140,9 @@ class Cluster:
     ) -> dict[str, Any] | None:
         """Change an object and return it, or None if there is none of that name."""
         try:
-            return self._json("PATCH", self._path(resource, name), body=body, content_type=_CONTENT_TYPES[kind])
+            return self._transport.json(
+                "PATCH", self._path(resource, name), body=body, content_type=_CONTENT_TYPES[kind]
+            )
         except ClusterRefusedError as error:
             if error.status == _STATUS_NOT_FOUND:
                 return None
@@ -191,7 +155,7 @@ class Cluster:
         *,
         uid: str | None = None,
         foreground: bool = False,
-        timeout_seconds: float = _ANSWER_SECONDS,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> bool:
         """Delete an object; False if it was not there, or if what is there has another ``uid``.
 
@@ -206,7 +170,7 @@ class Cluster:
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
-            self._json("DELETE", self._path(resource, name), body=body, timeout_seconds=timeout_seconds)
+            self._transport.json("DELETE", self._path(resource, name), body=body, timeout_seconds=timeout_seconds)
         except ClusterRefusedError as error:
             if error.status in (_STATUS_NOT_FOUND, _STATUS_CONFLICT):
                 return False
@@ -239,7 +203,9 @@ class Cluster:
             "tailLines": None if tail_lines is None else str(tail_lines),
         }
         query = [(name, value) for name, value in options.items() if value is not None]
-        return self._lines("GET", self._path(PODS, pod) + "/log", query=query, silence_seconds=silence_seconds)
+        return self._transport.lines(
+            "GET", self._path(PODS, pod) + "/log", query=query, silence_seconds=silence_seconds
+        )
 
     def request(
         self,
@@ -248,10 +214,10 @@ class Cluster:
         *,
         query: Sequence[tuple[str, str]] = (),
         body: Any = None,
-        timeout_seconds: float = _ANSWER_SECONDS,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> Any:
         """Return the JSON answer to any other request."""
-        return self._json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
+        return self._transport.json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
 
     def dry_run_warnings(self, resource: Resource, name: str, change: Mapping[str, Any]) -> tuple[str, ...]:
         """Return what the API would warn of if an object were changed by a merge patch. Nothing is changed.
@@ -260,104 +226,19 @@ class Cluster:
             ClusterRefusedError: If the API says no.
             ClusterUnavailableError: If the API cannot be reached.
         """
-        response = self._send(
+        headers = self._transport.warning_headers(
             "PATCH",
             self._path(resource, name),
             query=[("dryRun", "All")],
             body=change,
             content_type=_CONTENT_TYPES["merge"],
-            silence_seconds=_ANSWER_SECONDS,
         )
-        try:
-            response.drain_conn()
-        finally:
-            response.release_conn()
-        return tuple(warnings_of(response.headers.getlist("Warning")))
+        return tuple(warnings_of(headers))
 
     def _path(self, resource: Resource, name: str = "", *, all_namespaces: bool = False) -> str:
         root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
         within = f"/namespaces/{self.namespace}" if resource.namespaced and not all_namespaces else ""
         return f"{root}{within}/{resource.plural}" + (f"/{quote(name, safe='')}" if name else "")
-
-    def _json(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        body: Any = None,
-        content_type: str = "application/json",
-        timeout_seconds: float = _ANSWER_SECONDS,
-    ) -> dict[str, Any]:
-        response = self._send(
-            method, path, query=query, body=body, content_type=content_type, silence_seconds=timeout_seconds
-        )
-        try:
-            data = response.data
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unavailable(error) from error
-        finally:
-            response.release_conn()
-        return decode(data, path)
-
-    def _lines(
-        self, method: str, path: str, *, query: Sequence[tuple[str, str]], silence_seconds: float
-    ) -> Iterator[str]:
-        response = self._send(method, path, query=query, silence_seconds=silence_seconds)
-        try:
-            pending = b""
-            for chunk in response.stream(2**16):
-                *lines, pending = (pending + chunk).split(b"\n")
-                for line in lines:
-                    yield line.decode("utf-8", errors="replace")
-            if pending:
-                yield pending.decode("utf-8", errors="replace")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unavailable(error) from error
-        finally:
-            # Not given back: what is left of the stream would be read as the next answer.
-            response.close()
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        body: Any = None,
-        content_type: str = "application/json",
-        silence_seconds: float,
-    ) -> urllib3.BaseHTTPResponse:
-        address = self.address.rstrip("/") + path
-        if query:
-            address += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
-        try:
-            headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "peerkd"}
-            # Asked anew each time, because tokens expire.
-            for each in self._configuration.auth_settings().values():
-                headers[each["key"]] = each["value"]
-            response = self._pool.request(
-                method,
-                address,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, silence_seconds), read=silence_seconds),
-                preload_content=False,
-                retries=False,
-                redirect=False,
-            )
-            if response.status < 300:
-                return response
-            answer = response.data
-            response.release_conn()
-        except (urllib3.exceptions.HTTPError, config.ConfigException, OSError) as error:
-            raise self._unavailable(error) from error
-        raise error_of(status_of(answer), status=response.status, action=f"{method} {path}")
-
-    def _unavailable(self, error: Exception) -> ClusterUnavailableError:
-        # urllib3 begins its messages with the connection's address in memory.
-        reason = str(error).rpartition("): ")[2] or type(error).__name__
-        return ClusterUnavailableError(f"The cluster's API at {self.address} cannot be reached: {reason.rstrip('.')}.")
 
 
 def connect(*, namespace: str | None = None) -> Cluster:
@@ -369,26 +250,8 @@ def connect(*, namespace: str | None = None) -> Cluster:
     Raises:
         ValueError: If no cluster is configured, or its configuration cannot be read.
     """
-    configuration = Configuration()
-    # Made for clients that ask one thing: more connections than these are closed after use.
-    configuration.connection_pool_maxsize = 16
-    try:
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-            own_namespace = _pod_namespace()
-        except config.ConfigException:
-            file = os.environ.get("KUBECONFIG") or _KUBECONFIG
-            config.load_kube_config(file, client_configuration=configuration, persist_config=False)
-            _, context = config.list_kube_config_contexts(file)
-            own_namespace = context["context"].get("namespace")
-    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, KeyError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ValueError(f"KUBECONFIG must name a file that describes a cluster: {reason}.") from error
-    return Cluster(configuration, namespace=namespace or own_namespace or "default")
-
-
-def _pod_namespace() -> str | None:
-    return _POD_NAMESPACE_FILE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE_FILE.is_file() else None
+    configuration, own_namespace = read_configuration()
+    return Cluster(Transport(configuration), namespace=namespace or own_namespace or "default")
 
 
 def _selectors(labels: Labels | None, fields: Labels | None) -> list[tuple[str, str]]:

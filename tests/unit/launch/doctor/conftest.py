@@ -1,24 +1,26 @@
 """A cluster that answers what a test says."""
 
+import json
 from typing import Any
 
 import pytest
 
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.kubernetes.client import Cluster, Resource
+from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.transport import Transport
 
 NAMESPACE = "peerkd"
 
 
-class Answering(Cluster):
-    """Knows an answer for each path; to others it says that there is no such thing."""
+class Answers(Transport):
+    """Gives the answer of each path; says of every other path that nothing is there."""
 
     def __init__(self) -> None:
-        self.namespace, self.address = NAMESPACE, "https://cluster.example"
+        self.address = "https://cluster.example"
         self.answers: dict[str, Any] = {}
         self.asked: list[tuple[str, str, Any]] = []
 
-    def _json(self, method: str, path: str, *, query: Any = (), body: Any = None, **_: Any) -> dict[str, Any]:
+    def json(self, method: str, path: str, *, query: Any = (), body: Any = None, **_: Any) -> dict[str, Any]:
         self.asked.append((method, path, body))
         answer = self.answers.get(path, ClusterRefusedError(f"there is no {path} (status 404).", status=404))
         answer = answer(body) if callable(answer) else answer
@@ -26,9 +28,19 @@ class Answering(Cluster):
             raise answer
         return answer  # type: ignore[no-any-return]
 
-    def dry_run_warnings(self, resource: Resource, name: str, change: Any) -> tuple[str, ...]:
-        assert change == {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-        return tuple(self._json("PATCH", f"/api/v1/{resource.plural}/{name}?dryRun=All")["warnings"])
+    def warning_headers(self, method: str, path: str, *, query: Any, body: Any, **_: Any) -> list[str]:
+        assert body == {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+        ((name, value),) = query
+        return [f"299 - {json.dumps(text)}" for text in self.json(method, f"{path}?{name}={value}")["warnings"]]
+
+
+class Answering(Cluster):
+    """A cluster that gives the answers of a test."""
+
+    def __init__(self) -> None:
+        transport = Answers()
+        super().__init__(transport, namespace=NAMESPACE)
+        self.answers, self.asked = transport.answers, transport.asked
 
     def forbid(self, path: str) -> None:
         """Let whoever asks not look at this."""

@@ -9,6 +9,7 @@ from kubernetes.client import Configuration
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.run import PyTorchJobs
+from peerkd.launch.kubernetes.transport import Transport
 from peerkd.launch.order import JobAccount, StageOrder
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
@@ -78,7 +79,7 @@ def operator(kubernetes: FakeKubernetes) -> Operator:
 
 @pytest.fixture
 def connection(kubernetes: FakeKubernetes) -> Cluster:
-    return Cluster(Configuration(host=kubernetes.address), namespace=NAMESPACE)
+    return Cluster(Transport(Configuration(host=kubernetes.address)), namespace=NAMESPACE)
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ print(kubernetes.client.CoreV1Api.__name__, kubernetes.watch.Watch.__name__, kub
 def test_where_the_client_is_there_already_nothing_is_taken_away() -> None:
     script = """
 import kubernetes.client
-from peerkd.launch.kubernetes import client, manifest, run
-print(client.Configuration is kubernetes.client.Configuration, kubernetes.client.V1Pod.__name__)
+from peerkd.launch.kubernetes import manifest, run, transport
+print(transport.Configuration is kubernetes.client.Configuration, kubernetes.client.V1Pod.__name__)
 """
     assert said(script) == ["True", "V1Pod"]
 

@@ -180,8 +180,8 @@ def test_credentials_are_asked_for_anew_with_each_request(connection: Cluster, k
     def refresh(configuration: object) -> None:
         asked.append(1)
 
-    connection._configuration.api_key["authorization"] = "Bearer secret"
-    connection._configuration.refresh_api_key_hook = refresh
+    connection._transport.configuration.api_key["authorization"] = "Bearer secret"
+    connection._transport.configuration.refresh_api_key_hook = refresh
     connection.get(PODS, "x")
     connection.get(PODS, "x")
     assert len(asked) == 2
@@ -189,7 +189,7 @@ def test_credentials_are_asked_for_anew_with_each_request(connection: Cluster, k
 
 def test_a_separate_client_shares_no_connections(connection: Cluster, kubernetes: FakeKubernetes) -> None:
     other = connection.separate()
-    assert other._pool is not connection._pool
+    assert other._transport.pool is not connection._transport.pool
     assert (other.namespace, other.get(PODS, "x")) == (NAMESPACE, None)
     eventually(lambda: kubernetes.requests)
 

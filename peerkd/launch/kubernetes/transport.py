@@ -1,0 +1,191 @@
+"""HTTP requests to the cluster's API, with the credentials of this process. The one place that knows ``kubernetes``.
+
+Only the credentials and the TLS settings of that client are used: none of its calls can limit the silence of a
+connection, which a watch of many hours needs. Its errors are translated here and nowhere else.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import urllib3
+import yaml
+
+from peerkd.errors import ClusterUnavailableError
+from peerkd.launch.kubernetes.answers import decode, error_of, status_of
+from peerkd.launch.kubernetes.bare import bare
+
+with bare("kubernetes", "kubernetes.client", "kubernetes.client.models"):
+    import kubernetes.client
+    from kubernetes.client.api_client import ApiClient
+    from kubernetes.client.configuration import Configuration
+    from kubernetes.client.rest import RESTClientObject
+
+    # The readers of credentials look for these two in the package.
+    kubernetes.client.ApiClient, kubernetes.client.Configuration = ApiClient, Configuration
+    from kubernetes import config
+
+ANSWER_SECONDS: Final = 30.0
+_CONNECT_SECONDS: Final = 5.0
+_JSON: Final = "application/json"
+_KUBECONFIG: Final = "~/.kube/config"
+_POD_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_KEEPALIVE: Final = [
+    # A server that vanished is noticed within a minute, also while a stream has nothing to say.
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, option), value)
+        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, option)
+    ),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+]
+
+Query = Sequence[tuple[str, str]]
+
+
+class Transport:
+    """A pool of connections to one API server. May be used from several threads."""
+
+    def __init__(self, configuration: Any) -> None:
+        self.configuration = configuration
+        self.address: str = configuration.host
+        self.pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+        self.pool.connection_pool_kw["socket_options"] = _KEEPALIVE
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: Any = None,
+        content_type: str = _JSON,
+        timeout_seconds: float = ANSWER_SECONDS,
+    ) -> dict[str, Any]:
+        """Return the JSON object that a request is answered with.
+
+        Raises:
+            ClusterRefusedError: If the API refuses the request.
+            ClusterUnavailableError: If the API cannot be reached, or the answer is not a JSON object.
+        """
+        response = self._send(method, path, query, body, content_type, silence_seconds=timeout_seconds)
+        try:
+            data = response.data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        finally:
+            response.release_conn()
+        return decode(data, path)
+
+    def lines(self, method: str, path: str, *, query: Query, silence_seconds: float) -> Iterator[str]:
+        """Yield the lines of a streamed answer, each as soon as it is complete.
+
+        Raises:
+            ClusterRefusedError: If the API refuses the request.
+            ClusterUnavailableError: If the stream breaks, or nothing comes for ``silence_seconds``.
+        """
+        response = self._send(method, path, query, silence_seconds=silence_seconds)
+        try:
+            pending = b""
+            for chunk in response.stream(2**16):
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    yield line.decode("utf-8", errors="replace")
+            if pending:
+                yield pending.decode("utf-8", errors="replace")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        finally:
+            # Not returned to the pool: the rest of the stream would be read as the next answer.
+            response.close()
+
+    def warning_headers(
+        self, method: str, path: str, *, query: Query, body: Any, content_type: str = _JSON
+    ) -> list[str]:
+        """Return the ``Warning`` headers of the answer to a request.
+
+        Raises:
+            ClusterRefusedError: If the API refuses the request.
+            ClusterUnavailableError: If the API cannot be reached.
+        """
+        response = self._send(method, path, query, body, content_type, silence_seconds=ANSWER_SECONDS)
+        try:
+            response.drain_conn()
+        finally:
+            response.release_conn()
+        return response.headers.getlist("Warning")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        body: Any = None,
+        content_type: str = _JSON,
+        *,
+        silence_seconds: float,
+    ) -> urllib3.BaseHTTPResponse:
+        address = self.address.rstrip("/") + path
+        if query:
+            address += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
+        try:
+            headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "peerkd"}
+            # Read anew for each request, because tokens expire.
+            for each in self.configuration.auth_settings().values():
+                headers[each["key"]] = each["value"]
+            response = self.pool.request(
+                method,
+                address,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, silence_seconds), read=silence_seconds),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+            if response.status < 300:
+                return response
+            answer = response.data
+            response.release_conn()
+        except (urllib3.exceptions.HTTPError, config.ConfigException, OSError) as error:
+            raise self._unavailable(error) from error
+        raise error_of(status_of(answer), status=response.status, action=f"{method} {path}")
+
+    def _unavailable(self, error: Exception) -> ClusterUnavailableError:
+        # urllib3 begins its messages with the connection's address in memory.
+        reason = str(error).rpartition("): ")[2] or type(error).__name__
+        return ClusterUnavailableError(f"The cluster's API at {self.address} cannot be reached: {reason.rstrip('.')}.")
+
+
+def read_configuration() -> tuple[Any, str | None]:
+    """Return the configuration of the client, and the namespace that it names.
+
+    A pod takes them from its service account, every other process from its kubeconfig.
+
+    Raises:
+        ValueError: If no cluster is configured, or its configuration cannot be read.
+    """
+    configuration = Configuration()
+    # The default suits a client with one request at a time: connections beyond it are closed after use.
+    configuration.connection_pool_maxsize = 16
+    try:
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+            return configuration, _pod_namespace()
+        except config.ConfigException:
+            file = os.environ.get("KUBECONFIG") or _KUBECONFIG
+            config.load_kube_config(file, client_configuration=configuration, persist_config=False)
+            _, context = config.list_kube_config_contexts(file)
+            return configuration, context["context"].get("namespace")
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, KeyError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(f"KUBECONFIG must name a file that describes a cluster: {reason}.") from error
+
+
+def _pod_namespace() -> str | None:
+    return _POD_NAMESPACE_FILE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE_FILE.is_file() else None
