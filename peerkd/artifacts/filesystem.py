@@ -29,7 +29,7 @@ from peerkd.artifacts.store import (
     check_name,
     content_names,
     describe_folder,
-    names_aside,
+    keys_aside,
     naming_the_remedy,
     published_keys,
     read_unsealed,
@@ -188,7 +188,7 @@ class FilesystemStore:
         return manifest
 
     def _move_aside(self, key: str) -> str:
-        target = next(name for name in names_aside(key) if not (self._root / name).exists())
+        target = next(name for name in keys_aside(key) if not (self._root / name).exists())
         (self._root / key).rename(self._root / target)
         return target
 

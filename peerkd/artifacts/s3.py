@@ -33,7 +33,7 @@ from peerkd.artifacts.store import (
     Manifest,
     Workspace,
     check_name,
-    names_aside,
+    keys_aside,
     naming_the_remedy,
     published_keys,
     read_unsealed,
@@ -123,7 +123,7 @@ class S3Store:
         objects = sorted(self._bucket.names(source))
         if not objects:
             raise ArtifactNotFoundError(f"{self.address} has no artifact {key}.")
-        target_key = next(name for name in names_aside(key) if not self._bucket.names(self._names.published(name)))
+        target_key = next(name for name in keys_aside(key) if not self._bucket.names(self._names.published(name)))
         target = self._names.published(target_key)
         move_objects(self._bucket, {name: target + name.removeprefix(source) for name in objects})
         return target_key

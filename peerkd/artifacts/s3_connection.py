@@ -12,7 +12,7 @@ from minio.credentials.credentials import Credentials
 from minio.credentials.providers import Provider
 
 from peerkd.artifacts.s3_endpoint import check_endpoint
-from peerkd.artifacts.s3_keys import FOLDER_VARIABLE, folder_of_keys, read_keys
+from peerkd.artifacts.s3_keys import FOLDER_VARIABLE, keys_folder, read_keys
 from peerkd.artifacts.s3_region import DEFAULT_REGION, choose_region
 from peerkd.artifacts.s3_transport import open_pool
 
@@ -49,7 +49,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     def first_of(*names: str) -> str | None:
         return next((text for name in names if (text := environment.get(name, "").strip())), None)
 
-    keys, folder = read_keys(environment), folder_of_keys(environment)
+    keys, folder = read_keys(environment), keys_folder(environment)
     ca_file = first_of("PEERKD_S3_CA_FILE", "SSL_CERT_FILE")
     if ca_file and not Path(ca_file).is_file():
         raise ValueError(f"PEERKD_S3_CA_FILE must name a file with certificates, got {ca_file}.")

@@ -1,4 +1,4 @@
-"""What an S3 server, or the way to it, answers instead of what was asked for: the end of foreign exceptions."""
+"""Errors of requests to an S3 server. Exceptions of the HTTP client and the XML parser are translated here."""
 
 import re
 from collections.abc import Mapping
@@ -10,49 +10,49 @@ from urllib3.exceptions import HTTPError
 from peerkd.artifacts.s3_table import FAILURES, Call, Outcome, Reason, find_row
 
 FOREIGN_ERRORS: Final = (HTTPError, ParseError)
-"""All that a request raises besides ``AnswerError``."""
+"""All exceptions of libraries that a request raises."""
 
 NUM_TRIES_OF_REFUSED: Final = 4
 NUM_TRIES_OF_DAMAGED: Final = 10
-"""If a third of all answers were damaged, this many in a row would be in one of 60,000 cases."""
+"""If a third of all answers were damaged, one request in 60,000 would fail this many times in a row."""
 
 
-class PassingError(Exception):
-    """The store did not answer, or answered that it cannot at the moment: ask again."""
+class TransientError(Exception):
+    """A request that failed and is worth repeating."""
 
-    def __init__(self, text: str, *, num_tries: int | None = None, lasting: Exception | None = None) -> None:
+    def __init__(self, text: str, *, num_tries: int | None = None, final_error: Exception | None = None) -> None:
         super().__init__(text)
         self.num_tries = num_tries
-        """Times that the request is made at most. None: for as long as there is patience."""
-        self.lasting = lasting
-        """What it is called if it does not pass. None: a ``StoreUnavailableError``."""
+        """The most times that the request is made; None if only patience limits it."""
+        self.final_error = final_error
+        """The error to raise if the failure lasts; None for a ``StoreUnavailableError``."""
 
 
 class AnswerError(Exception):
-    """The store answered something else than what a call asks for."""
+    """An answer that does not have the shape of a correct one."""
 
     def __init__(self, *, status: int, code: str = "", message: str = "") -> None:
-        super().__init__(f"status {status}, {code or 'not in the words of S3'}{': ' if message else ''}{message}")
+        super().__init__(f"status {status}, {code or 'without an S3 error code'}{': ' if message else ''}{message}")
         self.status, self.code, self.message = status, code, message
 
 
 class MissingError(Exception):
-    """There is nothing under this name."""
+    """An object does not exist."""
 
 
 class ConditionError(Exception):
-    """The object was to have a certain content, or not to be there."""
+    """The condition of a request does not hold: the object changed, or exists already."""
 
 
 class NoConditionsError(Exception):
-    """The server does not know the condition that the request made."""
+    """The server does not support the condition of a request."""
 
 
 class UploadLostError(Exception):
-    """The server does not know the upload: it is complete, or somebody aborted it."""
+    """The server does not know an upload: it was completed or aborted."""
 
 
-_AT_ONCE: Final[Mapping[Outcome, type[Exception]]] = {
+_FOR_CALLERS: Final[Mapping[Outcome, type[Exception]]] = {
     Outcome.MISSING: MissingError,
     Outcome.CONDITION: ConditionError,
     Outcome.NO_CONDITIONS: NoConditionsError,
@@ -61,30 +61,30 @@ _AT_ONCE: Final[Mapping[Outcome, type[Exception]]] = {
 
 
 def judge(error: Exception, call: Call, *, endpoint: str, bucket: str, has_answered: bool) -> Exception:
-    """Return one of this module's errors for an ``AnswerError`` or one of ``FOREIGN_ERRORS``, by the table.
+    """Return the error of this module that an ``AnswerError`` or one of ``FOREIGN_ERRORS`` stands for, by the table.
 
     Args:
-        error: What a request raised.
-        call: Its kind.
-        endpoint: Where the server is, for the user.
-        bucket: The name of the bucket, for the user.
-        has_answered: Whether the store has answered a request of this process rightly before.
+        error: The error that a request raised.
+        call: The kind of the request.
+        endpoint: The address of the server, for the message.
+        bucket: The name of the bucket, for the message.
+        has_answered: Whether the store has answered an earlier request of this process correctly.
     """
     if isinstance(error, AnswerError):
         row = find_row(call, status=error.status, code=error.code)
-        if row.outcome in _AT_ONCE:
-            return _AT_ONCE[row.outcome](error.code)
+        if row.outcome in _FOR_CALLERS:
+            return _FOR_CALLERS[row.outcome](error.code)
         outcome, reason, code, text = row.outcome, row.reason, error.code, str(error)
     else:
-        cause = _bottom(error)
+        cause = _innermost(error)
         outcome, reason = next(row[1:] for row in FAILURES if isinstance(cause, row[0]) or isinstance(error, row[0]))
-        code, text = "", "the answer is not XML" if isinstance(error, ParseError) else _short(cause)
-    if outcome is Outcome.PASSES:
-        return PassingError(text)
-    lasting = ValueError(_SENTENCES[reason].format(endpoint=endpoint, bucket=bucket, code=code, text=text))
-    if outcome is Outcome.LAPSES and has_answered:
-        return PassingError(text, lasting=lasting)
-    return PassingError(text, num_tries=NUM_TRIES_OF_REFUSED, lasting=lasting)
+        code, text = "", "the answer is not XML" if isinstance(error, ParseError) else _message_of(cause)
+    if outcome is Outcome.TRANSIENT:
+        return TransientError(text)
+    final_error = ValueError(_SENTENCES[reason].format(endpoint=endpoint, bucket=bucket, code=code, text=text))
+    if outcome is Outcome.REFUSED_AT_FIRST and has_answered:
+        return TransientError(text, final_error=final_error)
+    return TransientError(text, num_tries=NUM_TRIES_OF_REFUSED, final_error=final_error)
 
 
 _SENTENCES: Final = {
@@ -110,12 +110,12 @@ _SENTENCES: Final = {
 }
 
 
-def _bottom(error: BaseException) -> BaseException:
-    """Return what is at the bottom of an error of urllib3, which wraps errors and repeats their texts."""
+def _innermost(error: BaseException) -> BaseException:
+    """Return the original error within an error of urllib3, which wraps errors and repeats their messages."""
     inner = error.args[-1] if error.args else None
-    return _bottom(inner) if isinstance(inner, BaseException) else error
+    return _innermost(inner) if isinstance(inner, BaseException) else error
 
 
-def _short(error: BaseException) -> str:
-    # As in "HTTPConnection(host='a', port=1): Failed to establish a new connection: [Errno 111] Connection refused".
+def _message_of(error: BaseException) -> str:
+    # Cut "HTTPConnection(host='a', port=1): Failed to establish a new connection: [Errno 111] Connection refused".
     return re.sub(r"^\[.*?\] ", "", str(error).rpartition(": ")[2]) or type(error).__name__

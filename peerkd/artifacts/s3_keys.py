@@ -24,7 +24,7 @@ def read_keys(environment: Mapping[str, str] = os.environ) -> Keys:
     Raises:
         ValueError: If there are none, or what is there cannot be a key.
     """
-    folder = folder_of_keys(environment)
+    folder = keys_folder(environment)
 
     def of(*names: str) -> list[str]:
         return [check_key(environment[name], where=name) if environment.get(name) else "" for name in names]
@@ -44,7 +44,7 @@ def read_keys(environment: Mapping[str, str] = os.environ) -> Keys:
     return Keys(access_key, secret_key, session_token or None)
 
 
-def folder_of_keys(environment: Mapping[str, str] = os.environ) -> Path | None:
+def keys_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the folder of the files that the keys are read from; None if the environment itself holds keys."""
     folder = environment.get(FOLDER_VARIABLE, "").strip()
     return Path(folder) if folder and not any(environment.get(name) for name in _VARIABLES) else None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from peerkd.artifacts.s3_errors import PassingError
+from peerkd.artifacts.s3_errors import TransientError
 from peerkd.errors import StoreUnavailableError
 
 PATIENCE_SECONDS: Final = 300.0
@@ -38,7 +38,7 @@ class Patience:
         self._random = random.Random()
 
     def run(self, request: Callable[[], _Result]) -> _Result:
-        """Return what the request returns, repeated while it raises ``PassingError``.
+        """Return what the request returns, repeated while it raises ``TransientError``.
 
         Raises:
             StoreUnavailableError: If it did so for as long as there is patience, or as often as the error allows; an
@@ -50,7 +50,7 @@ class Patience:
         while True:
             try:
                 result = request()
-            except PassingError as error:
+            except TransientError as error:
                 self._count_failure()
                 now = self._clock()
                 num_bounded += error.num_tries is not None
@@ -61,7 +61,7 @@ class Patience:
                     self._tell_once(error)
                 left_seconds = failed_first + self._seconds - now
                 if left_seconds <= 0 or num_bounded == error.num_tries:
-                    raise error.lasting or StoreUnavailableError(
+                    raise error.final_error or StoreUnavailableError(
                         f"The store {self._store} has not answered for {now - failed_first:.0f} s ({error})."
                     ) from error
                 self._sleep(min(left_seconds, pause_seconds * self._random.uniform(0.5, 1.5)))
@@ -71,7 +71,7 @@ class Patience:
                 self._tell_that_it_is_over()
                 return result
 
-    def _tell_once(self, error: PassingError) -> None:
+    def _tell_once(self, error: TransientError) -> None:
         with self._lock:
             first, self._told = not self._told, True
         if first:

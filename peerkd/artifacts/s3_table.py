@@ -1,12 +1,13 @@
-"""What passes and what does not: one table for all calls to an S3 server.
+"""The calls to an S3 server, and which of their failures are transient: one table for all of them.
 
-``SHAPES`` says what a right answer to each call has. An answer of another shape, or none at all, is judged by the first
-row of ``ANSWERS`` or ``FAILURES`` that matches it.
+``SHAPES`` holds the HTTP method of each call and what a correct answer to it has. The first row of ``ANSWERS`` that
+matches an answer of another shape decides its outcome, and the first row of ``FAILURES`` that of a request that got no
+answer or one that cannot be read.
 """
 
 import ssl
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum, auto
 from typing import Final
 from xml.etree.ElementTree import ParseError
@@ -20,34 +21,36 @@ class Call(Enum):
     GET = auto()
     """A whole small object."""
     READ = auto()
-    """A range of an object that must have a certain tag."""
+    """A range of an object, on the condition that it has a certain ETag."""
     HEAD = auto()
     LIST = auto()
     PUT = auto()
     PUT_NEW = auto()
-    """An object that must not exist yet."""
+    """An object, on the condition that it does not exist yet."""
     DELETE = auto()
     """Several objects."""
     COPY = auto()
-    """A whole object that must have a certain tag, as the next but one."""
+    """A whole object, on the condition that it has a certain ETag."""
     BEGIN = auto()
     PART = auto()
     COPY_PART = auto()
+    """A range of an object, on the same condition as ``COPY``."""
     END = auto()
     ABORT = auto()
     UPLOADS = auto()
 
 
 class Outcome(Enum):
-    """What becomes of an answer that is not the right one."""
+    """What a failed request leads to."""
 
-    PASSES = auto()
-    """The request is repeated for as long as there is patience."""
-    LAPSES = auto()
-    """As ``PASSES`` once the store has answered rightly: what was right before may be so again. As ``REFUSED`` else."""
+    TRANSIENT = auto()
+    """The request is repeated until the patience ends."""
+    REFUSED_AT_FIRST = auto()
+    """``REFUSED`` until the store has answered a request correctly, and ``TRANSIENT`` from then on: what worked before
+    may work again."""
     REFUSED = auto()
-    """The request is repeated a few times, since one that was damaged on its way is refused too. Then the user is told
-    what to do."""
+    """The request is repeated a few times, since a server also refuses one that was damaged in transit. After that the
+    user is told what to do."""
     MISSING = auto()
     CONDITION = auto()
     NO_CONDITIONS = auto()
@@ -55,7 +58,7 @@ class Outcome(Enum):
 
 
 class Reason(Enum):
-    """What the user is told to do."""
+    """Why a request is refused, which decides what the user is told to do."""
 
     CREDENTIALS = auto()
     DENIED = auto()
@@ -69,29 +72,33 @@ class Reason(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """A right answer. Every answer with a body must say how long it is, or come in chunks that do."""
+    """The HTTP method of a call, and what a correct answer to it has.
 
+    Besides, every answer with a body must state its length or come in chunks.
+    """
+
+    method: str
     statuses: Set[int] = frozenset({200})
     headers: tuple[str, ...] = ()
     root: str | None = None
-    """The root element of the XML. None: the body is not read as XML."""
+    """The root element of the XML; None if the body is not read as XML."""
 
 
 SHAPES: Final[Mapping[Call, Shape]] = {
-    Call.GET: Shape(headers=("etag",)),
-    Call.READ: Shape(statuses=frozenset({206}), headers=("content-range",)),
-    Call.HEAD: Shape(headers=("etag", "content-length")),
-    Call.LIST: Shape(root="ListBucketResult"),
-    Call.PUT: Shape(headers=("etag",)),
-    Call.PUT_NEW: Shape(headers=("etag",)),
-    Call.DELETE: Shape(root="DeleteResult"),
-    Call.COPY: Shape(root="CopyObjectResult"),
-    Call.BEGIN: Shape(root="InitiateMultipartUploadResult"),
-    Call.PART: Shape(headers=("etag",)),
-    Call.COPY_PART: Shape(root="CopyPartResult"),
-    Call.END: Shape(root="CompleteMultipartUploadResult"),
-    Call.ABORT: Shape(statuses=frozenset({200, 204})),
-    Call.UPLOADS: Shape(root="ListMultipartUploadsResult"),
+    Call.GET: Shape(method="GET", headers=("etag",)),
+    Call.READ: Shape(method="GET", statuses=frozenset({206}), headers=("content-range",)),
+    Call.HEAD: Shape(method="HEAD", headers=("etag", "content-length")),
+    Call.LIST: Shape(method="GET", root="ListBucketResult"),
+    Call.PUT: Shape(method="PUT", headers=("etag",)),
+    Call.PUT_NEW: Shape(method="PUT", headers=("etag",)),
+    Call.DELETE: Shape(method="POST", root="DeleteResult"),
+    Call.COPY: Shape(method="PUT", root="CopyObjectResult"),
+    Call.BEGIN: Shape(method="POST", root="InitiateMultipartUploadResult"),
+    Call.PART: Shape(method="PUT", headers=("etag",)),
+    Call.COPY_PART: Shape(method="PUT", root="CopyPartResult"),
+    Call.END: Shape(method="POST", root="CompleteMultipartUploadResult"),
+    Call.ABORT: Shape(method="DELETE", statuses=frozenset({200, 204})),
+    Call.UPLOADS: Shape(method="GET", root="ListMultipartUploadsResult"),
 }
 
 _ALL: Final = frozenset(Call)
@@ -100,70 +107,80 @@ _WITH_CONDITIONS: Final = frozenset({Call.READ, Call.COPY, Call.COPY_PART, Call.
 _OF_UPLOADS: Final = frozenset({Call.PART, Call.COPY_PART, Call.END, Call.ABORT})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """Answers that are judged alike."""
+    """Answers that have the same outcome."""
 
     outcome: Outcome
+    _: KW_ONLY
     codes: Set[str] | None = None
-    """The code in the answer's XML: "" is an answer that is not in the words of S3. None: any."""
+    """The code in the answer's XML; "" if the answer has none, as one that no S3 server wrote. None matches any."""
     statuses: range = range(1000)
     calls: Set[Call] = _ALL
     reason: Reason = Reason.OTHER
 
 
 ANSWERS: Final[tuple[Row, ...]] = (
-    # What callers ask for.
-    Row(outcome=Outcome.MISSING, codes={"NoSuchKey"}, calls=_OF_OBJECTS),
-    Row(outcome=Outcome.CONDITION, codes={"PreconditionFailed"}, calls=_WITH_CONDITIONS),
-    # The object is shorter by now.
-    Row(outcome=Outcome.CONDITION, codes={"InvalidRange"}, calls={Call.READ, Call.COPY_PART}),
-    Row(outcome=Outcome.NO_CONDITIONS, codes={"NotImplemented"}, calls={Call.PUT_NEW}),
-    Row(outcome=Outcome.UPLOAD_LOST, codes={"NoSuchUpload"}, calls=_OF_UPLOADS),
-    Row(outcome=Outcome.UPLOAD_LOST, codes={"InvalidPart", "InvalidPartOrder"}, calls={Call.END}),
-    # The server, or something on the way, is busy.
-    Row(outcome=Outcome.PASSES, codes={"SlowDown", "SlowDownRead", "SlowDownWrite", "Busy"}),
-    Row(outcome=Outcome.PASSES, codes={"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}),
-    Row(outcome=Outcome.PASSES, codes={"InternalError", "ServiceUnavailable", "RequestTimeout", "OperationTimedOut"}),
-    # Another request about the same object was under way.
-    Row(outcome=Outcome.PASSES, codes={"OperationAborted", "ConditionalRequestConflict"}),
+    # Outcomes that callers handle.
+    Row(Outcome.MISSING, codes={"NoSuchKey"}, calls=_OF_OBJECTS),
+    Row(Outcome.CONDITION, codes={"PreconditionFailed"}, calls=_WITH_CONDITIONS),
+    # The object has been replaced by a shorter one.
+    Row(Outcome.CONDITION, codes={"InvalidRange"}, calls={Call.READ, Call.COPY_PART}),
+    Row(Outcome.NO_CONDITIONS, codes={"NotImplemented"}, calls={Call.PUT_NEW}),
+    Row(Outcome.UPLOAD_LOST, codes={"NoSuchUpload"}, calls=_OF_UPLOADS),
+    Row(Outcome.UPLOAD_LOST, codes={"InvalidPart", "InvalidPartOrder"}, calls={Call.END}),
+    # The server, or a proxy in front of it, is busy.
+    Row(Outcome.TRANSIENT, codes={"SlowDown", "SlowDownRead", "SlowDownWrite", "Busy"}),
+    Row(
+        outcome=Outcome.TRANSIENT,
+        codes={"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"},
+    ),
+    Row(
+        outcome=Outcome.TRANSIENT, codes={"InternalError", "ServiceUnavailable", "RequestTimeout", "OperationTimedOut"}
+    ),
+    # Another request for the same object was in progress.
+    Row(Outcome.TRANSIENT, codes={"OperationAborted", "ConditionalRequestConflict"}),
     # The body arrived damaged.
-    Row(outcome=Outcome.PASSES, codes={"IncompleteBody", "MissingContentLength", "BadDigest", "InvalidDigest"}),
-    Row(outcome=Outcome.PASSES, codes={"XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "MalformedXML"}),
-    # What a user can change, and what an administrator may have changed for a while.
-    Row(outcome=Outcome.LAPSES, codes={"ExpiredToken", "TokenRefreshRequired"}, reason=Reason.CREDENTIALS),
-    Row(outcome=Outcome.LAPSES, codes={"InvalidAccessKeyId", "InvalidToken"}, reason=Reason.CREDENTIALS),
-    Row(outcome=Outcome.LAPSES, codes={"SignatureDoesNotMatch"}, reason=Reason.CREDENTIALS),
-    Row(outcome=Outcome.LAPSES, codes={"NoSuchBucket"}, reason=Reason.BUCKET),
-    Row(outcome=Outcome.LAPSES, codes={"RequestTimeTooSkewed", "RequestExpired"}, reason=Reason.CLOCK),
-    Row(outcome=Outcome.LAPSES, codes={"AuthorizationHeaderMalformed", "PermanentRedirect"}, reason=Reason.REGION),
-    Row(outcome=Outcome.REFUSED, codes={"InvalidRegion", "IllegalLocationConstraintException"}, reason=Reason.REGION),
-    Row(outcome=Outcome.REFUSED, codes={"InvalidBucketName"}, reason=Reason.BUCKET),
-    # These say no to one operation and yes to others, so that earlier right answers mean nothing.
-    Row(outcome=Outcome.REFUSED, codes={"AccessDenied", "AllAccessDisabled", "AccountProblem"}, reason=Reason.DENIED),
-    Row(outcome=Outcome.REFUSED, codes={"QuotaExceeded", "XMinioStorageFull"}, reason=Reason.FULL),
-    Row(outcome=Outcome.REFUSED, codes={"XMinioAdminBucketQuotaExceeded"}, reason=Reason.FULL),
-    # All other codes, and what is not in the words of S3.
-    Row(outcome=Outcome.PASSES, statuses=range(500, 1000)),
-    Row(outcome=Outcome.PASSES, statuses=range(408, 409)),
-    Row(outcome=Outcome.PASSES, statuses=range(429, 430)),
-    Row(outcome=Outcome.PASSES, statuses=range(300)),
-    Row(outcome=Outcome.LAPSES, codes={""}),
-    Row(outcome=Outcome.REFUSED),
+    Row(Outcome.TRANSIENT, codes={"IncompleteBody", "MissingContentLength", "BadDigest", "InvalidDigest"}),
+    Row(Outcome.TRANSIENT, codes={"XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "MalformedXML"}),
+    # Mistakes that a user can fix, unless the same request worked before: then an administrator may be at work.
+    Row(Outcome.REFUSED_AT_FIRST, codes={"ExpiredToken", "TokenRefreshRequired"}, reason=Reason.CREDENTIALS),
+    Row(Outcome.REFUSED_AT_FIRST, codes={"InvalidAccessKeyId", "InvalidToken"}, reason=Reason.CREDENTIALS),
+    Row(Outcome.REFUSED_AT_FIRST, codes={"SignatureDoesNotMatch"}, reason=Reason.CREDENTIALS),
+    Row(Outcome.REFUSED_AT_FIRST, codes={"NoSuchBucket"}, reason=Reason.BUCKET),
+    Row(Outcome.REFUSED_AT_FIRST, codes={"RequestTimeTooSkewed", "RequestExpired"}, reason=Reason.CLOCK),
+    Row(
+        outcome=Outcome.REFUSED_AT_FIRST,
+        codes={"AuthorizationHeaderMalformed", "PermanentRedirect"},
+        reason=Reason.REGION,
+    ),
+    Row(Outcome.REFUSED, codes={"InvalidRegion", "IllegalLocationConstraintException"}, reason=Reason.REGION),
+    Row(Outcome.REFUSED, codes={"InvalidBucketName"}, reason=Reason.BUCKET),
+    # One operation may be denied while others are allowed, so earlier correct answers say nothing about it.
+    Row(Outcome.REFUSED, codes={"AccessDenied", "AllAccessDisabled", "AccountProblem"}, reason=Reason.DENIED),
+    Row(Outcome.REFUSED, codes={"QuotaExceeded", "XMinioStorageFull"}, reason=Reason.FULL),
+    Row(Outcome.REFUSED, codes={"XMinioAdminBucketQuotaExceeded"}, reason=Reason.FULL),
+    # All other codes, and answers without a code.
+    Row(Outcome.TRANSIENT, statuses=range(500, 1000)),
+    Row(Outcome.TRANSIENT, statuses=range(408, 409)),
+    Row(Outcome.TRANSIENT, statuses=range(429, 430)),
+    Row(Outcome.TRANSIENT, statuses=range(300)),
+    Row(Outcome.REFUSED_AT_FIRST, codes={""}),
+    Row(Outcome.REFUSED),
 )
 
 FAILURES: Final[tuple[tuple[type[Exception], Outcome, Reason], ...]] = (
-    # A certificate that is not trusted, or something that does not speak TLS.
-    (ssl.SSLError, Outcome.LAPSES, Reason.TRUST),
-    # Refused, reset, timed out, or cut: in the status line, within the headers, or in the body.
-    (HTTPError, Outcome.PASSES, Reason.OTHER),
-    # The body came whole and is not XML.
-    (ParseError, Outcome.PASSES, Reason.OTHER),
+    # A certificate is not trusted, or the server does not speak TLS.
+    (ssl.SSLError, Outcome.REFUSED_AT_FIRST, Reason.TRUST),
+    # A connection was refused, reset, timed out, or cut: in the status line, in the headers or in the body.
+    (HTTPError, Outcome.TRANSIENT, Reason.OTHER),
+    # The body is complete and is not XML.
+    (ParseError, Outcome.TRANSIENT, Reason.OTHER),
 )
 
 
 def find_row(call: Call, *, status: int, code: str) -> Row:
-    """Return the row of ``ANSWERS`` for a wrong answer."""
+    """Return the row of ``ANSWERS`` for an answer of another shape."""
     return next(
         row
         for row in ANSWERS

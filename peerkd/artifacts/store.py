@@ -245,7 +245,7 @@ def read_unsealed(text: bytes, *, key: str) -> Manifest | None:
     return None
 
 
-def names_aside(key: str) -> Iterator[str]:
+def keys_aside(key: str) -> Iterator[str]:
     """Yield the keys under which what lies under a key may be set aside, in the order in which they are tried."""
     return (f"{key}.damaged-{number}" for number in count(1))
 

@@ -85,15 +85,15 @@ DEFECTS: Final = (
     Defect(
         name="Damage on the way up is taken for the user's fault",
         file="peerkd/artifacts/s3_table.py",
-        sound='    Row(outcome=Outcome.PASSES, codes={"XAmzContentSHA256Mismatch",',
-        defective='    Row(outcome=Outcome.PASSES, codes={"XAmzContentSHA256Mismatched",',
+        sound='    Row(Outcome.TRANSIENT, codes={"XAmzContentSHA256Mismatch",',
+        defective='    Row(Outcome.TRANSIENT, codes={"XAmzContentSHA256Mismatched",',
         family="store",
     ),
     Defect(
         name="An answer without the headers it must have is taken for one",
         file="peerkd/artifacts/s3_answers.py",
-        sound="    lacking = [name for name in shape.headers if not response.headers.get(name)]",
-        defective="    lacking: list[str] = []",
+        sound="    missing = [name for name in shape.headers if not response.headers.get(name)]",
+        defective="    missing: list[str] = []",
         family="store",
     ),
     Defect(

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from peerkd.artifacts.s3_errors import PassingError
+from peerkd.artifacts.s3_errors import TransientError
 from peerkd.artifacts.s3_patience import Patience
 from peerkd.errors import StoreUnavailableError
 
@@ -19,7 +19,7 @@ class Outage:
     def request(self) -> str:
         if self.num_left:
             self.num_left -= 1
-            raise PassingError("nobody listens")
+            raise TransientError("nobody listens")
         return "answer"
 
     def sleep(self, seconds: float) -> None:
@@ -100,7 +100,7 @@ def test_an_error_that_names_a_number_of_tries_is_repeated_so_often_and_not_told
     outage, numbers = Outage(0), itertools.count(1)
 
     def refused() -> None:
-        raise PassingError(f"no {next(numbers)}", num_tries=4, lasting=ValueError("never"))
+        raise TransientError(f"no {next(numbers)}", num_tries=4, final_error=ValueError("never"))
 
     with pytest.raises(ValueError, match=r"^never$"):
         outage.patience(300).run(refused)
@@ -113,7 +113,7 @@ def test_an_error_that_lasts_is_called_what_it_says() -> None:
     outage = Outage(0)
 
     def expired() -> None:
-        raise PassingError("expired", lasting=ValueError("renew the keys"))
+        raise TransientError("expired", final_error=ValueError("renew the keys"))
 
     with pytest.raises(ValueError, match=r"^renew the keys$"):
         outage.patience(300).run(expired)
@@ -123,7 +123,7 @@ def test_an_error_that_lasts_is_called_what_it_says() -> None:
 
 def test_failures_of_other_kinds_do_not_use_up_the_tries_of_a_refusal() -> None:
     outage = Outage(0)
-    errors = [PassingError("away")] * 6 + [PassingError("no", num_tries=4)] * 3
+    errors = [TransientError("away")] * 6 + [TransientError("no", num_tries=4)] * 3
 
     def request() -> str:
         if errors:

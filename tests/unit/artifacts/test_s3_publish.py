@@ -209,7 +209,7 @@ def test_an_object_that_was_not_saved_by_the_program_is_not_published(
     open_distant: Opener, bucket: Bucket, prefix: str
 ) -> None:
     name = f"{prefix}/{KEY}.partial/a"
-    bucket._send(Call.PUT, "PUT", name, body=b"1")
+    bucket._send(Call.PUT, name, body=b"1")
     store = open_distant()
     with store.open_workspace(KEY) as workspace:
         with pytest.raises(ArtifactCorruptError, match=rf"^{name} in http\S+ has no SHA-256: it was not saved by this"):

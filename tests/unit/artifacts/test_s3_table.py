@@ -1,4 +1,4 @@
-"""Every row of the table of what passes, and answers that are cut at every byte, from a server that plays them."""
+"""Every row of the table of outcomes, and answers that are cut at every byte, from a server that plays them."""
 
 import re
 import socket
@@ -21,7 +21,7 @@ from peerkd.artifacts.s3_errors import (
     ConditionError,
     MissingError,
     NoConditionsError,
-    PassingError,
+    TransientError,
     UploadLostError,
     judge,
 )
@@ -49,15 +49,15 @@ CODES = [
 ]
 EXPECTED_CODES = {
     "NoSuchKey": Outcome.MISSING,
-    "SlowDown": Outcome.PASSES,
-    "XAmzContentSHA256Mismatch": Outcome.PASSES,
-    "BadDigest": Outcome.PASSES,
-    "IncompleteBody": Outcome.PASSES,
-    "RequestTimeout": Outcome.PASSES,
-    "OperationAborted": Outcome.PASSES,
-    "ExpiredToken": Outcome.LAPSES,
-    "SignatureDoesNotMatch": Outcome.LAPSES,
-    "NoSuchBucket": Outcome.LAPSES,
+    "SlowDown": Outcome.TRANSIENT,
+    "XAmzContentSHA256Mismatch": Outcome.TRANSIENT,
+    "BadDigest": Outcome.TRANSIENT,
+    "IncompleteBody": Outcome.TRANSIENT,
+    "RequestTimeout": Outcome.TRANSIENT,
+    "OperationAborted": Outcome.TRANSIENT,
+    "ExpiredToken": Outcome.REFUSED_AT_FIRST,
+    "SignatureDoesNotMatch": Outcome.REFUSED_AT_FIRST,
+    "NoSuchBucket": Outcome.REFUSED_AT_FIRST,
     "AccessDenied": Outcome.REFUSED,
     "EntityTooLarge": Outcome.REFUSED,
 }
@@ -70,15 +70,15 @@ def test_a_code_has_the_outcome_of_its_row_whatever_the_status(outcome: Outcome,
     if outcome in AT_ONCE:
         assert type(found) is AT_ONCE[outcome]
         return
-    assert isinstance(found, PassingError)
+    assert isinstance(found, TransientError)
     before = verdict(error, call, has_answered=True)
-    assert isinstance(before, PassingError)
+    assert isinstance(before, TransientError)
     assert (found.num_tries, before.num_tries) == {
-        Outcome.PASSES: (None, None),
-        Outcome.LAPSES: (NUM_TRIES_OF_REFUSED, None),
+        Outcome.TRANSIENT: (None, None),
+        Outcome.REFUSED_AT_FIRST: (NUM_TRIES_OF_REFUSED, None),
         Outcome.REFUSED: (NUM_TRIES_OF_REFUSED, NUM_TRIES_OF_REFUSED),
     }[outcome]
-    assert isinstance(found.lasting, ValueError) == (outcome is not Outcome.PASSES)
+    assert isinstance(found.final_error, ValueError) == (outcome is not Outcome.TRANSIENT)
 
 
 @pytest.mark.parametrize(("code", "outcome"), EXPECTED_CODES.items())
@@ -87,8 +87,8 @@ def test_the_codes_that_were_seen_have_the_outcomes_that_are_wanted(code: str, o
     if outcome is Outcome.MISSING:
         assert isinstance(found, MissingError)
     else:
-        assert isinstance(found, PassingError)
-        assert (found.num_tries is None) == (outcome is Outcome.PASSES)
+        assert isinstance(found, TransientError)
+        assert (found.num_tries is None) == (outcome is Outcome.TRANSIENT)
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,18 @@ def test_the_codes_that_were_seen_have_the_outcomes_that_are_wanted(code: str, o
 def test_a_status_that_passes_does_so_without_words_and_with_unknown_ones(status: int, num_tries: int | None) -> None:
     for code in ("", "SomethingNew"):
         found = verdict(AnswerError(status=status, code=code))
-        assert isinstance(found, PassingError)
-        assert (found.num_tries, found.lasting) == (num_tries, None)
+        assert isinstance(found, TransientError)
+        assert (found.num_tries, found.final_error) == (num_tries, None)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 403, 404, 409, 418])
 def test_a_wordless_refusal_passes_only_if_the_store_has_answered_before(status: int) -> None:
     new, known = (verdict(AnswerError(status=status), has_answered=has) for has in (False, True))
-    assert isinstance(new, PassingError)
-    assert isinstance(known, PassingError)
+    assert isinstance(new, TransientError)
+    assert isinstance(known, TransientError)
     assert (new.num_tries, known.num_tries) == (NUM_TRIES_OF_REFUSED, None)
-    assert str(known.lasting) == (
-        f"The store http://minio refuses the request (status {status}, not in the words of S3): check "
+    assert str(known.final_error) == (
+        f"The store http://minio refuses the request (status {status}, without an S3 error code): check "
         "PEERKD_S3_ENDPOINT and the server."
     )
 
@@ -119,7 +119,7 @@ def test_a_wordless_refusal_passes_only_if_the_store_has_answered_before(status:
 )
 def test_a_code_that_is_no_answer_to_the_call_is_a_refusal(call: Call, code: str) -> None:
     found = verdict(AnswerError(status=404, code=code), call)
-    assert isinstance(found, PassingError)
+    assert isinstance(found, TransientError)
     assert found.num_tries == NUM_TRIES_OF_REFUSED
 
 
@@ -137,8 +137,8 @@ def test_a_code_that_is_no_answer_to_the_call_is_a_refusal(call: Call, code: str
 )
 def test_the_user_is_told_what_to_do(reason: Reason, code: str, words: str) -> None:
     found = verdict(AnswerError(status=400, code=code))
-    assert isinstance(found, PassingError)
-    assert words in str(found.lasting), reason
+    assert isinstance(found, TransientError)
+    assert words in str(found.final_error), reason
 
 
 FAILURE_CASES: Sequence[tuple[Exception, bool]] = [
@@ -154,7 +154,7 @@ FAILURE_CASES: Sequence[tuple[Exception, bool]] = [
 @pytest.mark.parametrize(("error", "passes"), FAILURE_CASES, ids=lambda value: type(value).__name__)
 def test_a_failure_on_the_way_passes_unless_the_server_is_not_trusted(error: Exception, passes: bool) -> None:
     found = verdict(error)
-    assert isinstance(found, PassingError)
+    assert isinstance(found, TransientError)
     assert (found.num_tries is None) == passes
     assert {kind for kind, _, _ in FAILURES} == {ssl.SSLError, HTTPError, ParseError}
 
