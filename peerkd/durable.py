@@ -1,4 +1,4 @@
-"""Files that survive a power cut: a synced file is on the disk, and its name is once its folder is synced."""
+"""Writing files that survive a power cut. A file survives once both its content and its folder are synced."""
 
 import errno
 import os
@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-_WITHOUT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-"""Errors of file systems that cannot sync a folder, such as CIFS and some of FUSE: they keep names in their own way."""
+_SYNC_UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""Errors of ``fsync`` on file systems that cannot sync a folder, such as CIFS and some FUSE file systems."""
 
 
 def sync_file(path: Path) -> None:
@@ -20,19 +20,19 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
+    """Wait until the names in a folder are on the disk, if the file system can sync folders."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _WITHOUT_SYNC:
+        if error.errno not in _SYNC_UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)
 
 
 def sync_files(folder: Path, names: Iterable[str]) -> None:
-    """Wait until files below a folder are on the disk, and the names of all folders from there to the files."""
+    """Wait until files below a folder, and all names on the paths to them, are on the disk."""
     folders = {folder}
     for path in (folder / name for name in names):
         sync_file(path)
@@ -42,7 +42,7 @@ def sync_files(folder: Path, names: Iterable[str]) -> None:
 
 
 def replace_whole(partial: Path, path: Path) -> None:
-    """Give a finished file its real name, such that a power cut leaves the earlier file or the new one."""
+    """Rename a finished file to its final name, so that a power cut leaves either the earlier file or the new one."""
     sync_file(partial)
     partial.replace(path)
     sync_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Values as messages show them: on one line, in printable characters, and short."""
+"""Formatting of values for messages: on one line, in printable characters, and short."""
 
 import json
 import re
@@ -12,25 +12,25 @@ _MAX_WORD_CHARACTERS: Final = 160
 
 
 def excerpt(value: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
-    """Return a value as JSON, so that the text ``"3"`` differs from the number ``3``."""
+    """Return a value as JSON, shortened to ``limit`` characters, so that the text ``"3"`` differs from the number 3."""
     return plain(json.dumps(value, default=str, ensure_ascii=False), limit=limit)
 
 
 def plain(text: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
-    """Return a text without quotes around it; what cannot be printed is written as an escape."""
-    # Cut before escaping as well: a text of a megabyte is not escaped to show eighty characters of it.
+    """Return a text without quotes, shortened to ``limit`` characters, with escapes for unprintable characters."""
+    # Cut before escaping too, so that a text of a megabyte is not escaped in full.
     escaped = _printable(str(text)[: limit + 1])
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
 
 
 def sentence(message: object) -> str:
-    """Return the message of an error on one line, cut where a word or the whole is longer than anybody reads."""
+    """Return the message of an error on one line, with very long words and a very long message shortened."""
     text = re.sub(rf"(\S{{{_MAX_WORD_CHARACTERS}}})\S+", r"\1...", str(message))
     return plain(text, limit=_MAX_SENTENCE_CHARACTERS)
 
 
 def format_bytes(num_bytes: int) -> str:
-    """Return a number of bytes for people, in binary units."""
+    """Return a number of bytes in a readable binary unit, such as ``1.5 KiB``."""
     value, unit = float(num_bytes), 0
     while value >= _KIBIBYTE and unit < len(_UNITS) - 1:
         value, unit = value / _KIBIBYTE, unit + 1

@@ -1,6 +1,6 @@
-"""Artifacts of a distant store on this machine: each fetched once, whoever wants it.
+"""A cache of the artifacts of a remote store on this machine: each is downloaded once for all processes.
 
-``<folder>/<key>/<fingerprint>/`` is whole or not there. It may be deleted at any time that nobody reads it.
+``<folder>/<key>/<fingerprint>/`` is complete or does not exist. It may be deleted whenever no process reads it.
 """
 
 import fcntl
@@ -17,13 +17,13 @@ from peerkd.artifacts.store import Manifest, find_damage, verify_folder
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
 _NUM_TRIES: Final = 10
-"""Times that a file is downloaded which comes damaged."""
+"""Times that a file is downloaded if it arrives damaged."""
 
 
 def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for the artifacts of the store at an address, below the one that the environment names.
+    """Return the folder for the artifacts of the store at an address.
 
-    That is ``PEERKD_CACHE_FOLDER``, else ``peerkd`` in the user's cache folder.
+    It is below ``PEERKD_CACHE_FOLDER`` if that is set, else below ``peerkd`` in the user's cache folder.
     """
     named = environment.get("PEERKD_CACHE_FOLDER")
     caches = environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
@@ -34,16 +34,16 @@ def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -
 def fetch_once(folder: Path, manifest: Manifest, *, download: Callable[[Path, Sequence[str]], None]) -> Path:
     """Return the local folder of an artifact, each file verified.
 
-    Of several processes that want it at once, one downloads and the others wait for it.
+    If several processes call this at once, one downloads the artifact and the others wait.
 
     Args:
-        folder: Where the artifacts of the store are kept.
-        manifest: Of the artifact.
-        download: Brings files of the artifact into a folder. Those that come damaged are asked for again.
+        folder: The cache folder of the store.
+        manifest: The manifest of the artifact.
+        download: Downloads the named files of the artifact into a folder. It is called again for damaged files.
 
     Raises:
-        ArtifactCorruptError: If what is downloaded is not what the manifest says, whenever it is asked for.
-        StoreUnavailableError: If the folder cannot be written, or holds no more.
+        ArtifactCorruptError: If a file differs from the manifest each time that it is downloaded.
+        StoreUnavailableError: If the folder cannot be written, or its disk is full.
     """
     try:
         return _fetch_once(folder / manifest.key / manifest.fingerprint[:32], manifest, download=download)
@@ -54,13 +54,13 @@ def fetch_once(folder: Path, manifest: Manifest, *, download: Callable[[Path, Se
 
 
 def download_whole(folder: Path, manifest: Manifest, *, download: Callable[[Path, Sequence[str]], None]) -> None:
-    """Bring the files of an artifact into an empty folder; see ``fetch_once``."""
+    """Download the files of an artifact into an empty folder and verify them; see ``fetch_once``."""
     names: Sequence[str] = list(manifest.files)
-    for is_last in [False] * (_NUM_TRIES - 1) + [True]:
+    for attempt in range(1, _NUM_TRIES + 1):
         try:
             download(folder, names)
         except ArtifactCorruptError:
-            if is_last:
+            if attempt == _NUM_TRIES:
                 raise
         damage = find_damage(folder, manifest)
         if not damage:
@@ -78,7 +78,7 @@ def _fetch_once(kept: Path, manifest: Manifest, *, download: Callable[[Path, Seq
                 verify_folder(kept, manifest)
                 return kept
             shutil.rmtree(kept)
-        # What a killed process left under such a name is nobody's: the lock is ours.
+        # This process holds the lock, so these folders are left from processes that were killed.
         for left in kept.parent.glob(f"{kept.name}.new*"):
             shutil.rmtree(left)
         new = Path(tempfile.mkdtemp(prefix=f"{kept.name}.new", dir=kept.parent))

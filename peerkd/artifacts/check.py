@@ -1,4 +1,4 @@
-"""Whether a store can do what it must, tried out: for whoever sets one up."""
+"""A check that a store supports everything that runs need, by trying it out."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -12,18 +12,18 @@ from peerkd.errors import StoreUnavailableError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What became of one step."""
+    """The result of one step of the check."""
 
     name: str
     passed: bool
     text: str
-    """What was found, or a sentence that says how to mend it."""
+    """What was found, or what is wrong and how to fix it."""
 
 
 def check_store(address: str, *, patience_seconds: float = 10.0) -> list[Finding]:
-    """Return what became of opening, writing, reading, writing in parts, listing and deleting, in this order.
+    """Return the results of opening, writing, reading, writing in parts, listing and deleting, in this order.
 
-    The first step that fails is the last; nothing stays in the store.
+    The first step that fails is the last one. Nothing is left in the store.
     """
     return list(_tried(_steps(address, patience_seconds=patience_seconds)))
 

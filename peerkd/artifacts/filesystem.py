@@ -1,9 +1,9 @@
 """A store in a local folder.
 
-``<root>/<key>/`` is a published artifact, ``<root>/<key>.partial/`` the workspace of one in the making. Publishing is
-one rename, so that a reader sees an artifact whole or not at all. Where others share the workspace, what is renamed is
-a copy (``<root>/<key>.publishing/``): they may be writing into the workspace still, and keep it until the last leaves.
-Files and folders are synced before the rename, and the folder above after it: what was published survives a power cut.
+``<root>/<key>/`` is a published artifact, and ``<root>/<key>.partial/`` the workspace of an unfinished one. Publishing
+renames the folder, so readers see all of an artifact or nothing. A shared workspace is copied first, to
+``<root>/<key>.publishing/``, since others may still write to it; the last process that closes it deletes it. Files and
+folders are synced before the rename, and the folder above after it, so a published artifact survives a power cut.
 """
 
 import errno
@@ -16,10 +16,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from peerkd.artifacts.filesystem_workspace import FolderWorkspace
 from peerkd.artifacts.store import (
     MANIFEST_NAME,
     SCRATCH_NAME,
@@ -35,21 +35,21 @@ from peerkd.artifacts.store import (
     read_unsealed,
     verify_folder,
 )
-from peerkd.durable import replace_whole, sync_file, sync_files, sync_folder
+from peerkd.durable import replace_whole, sync_files, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 from peerkd.system_errors import naming_place, translate
 
 _log = logging.getLogger("peerkd")
 
 _LOCK_PATIENCE_SECONDS = 5.0
-"""A run that was killed takes a moment to let go of its workspace."""
+"""How long to wait for a workspace: the lock of a run that was killed takes a moment to disappear."""
 
-_WITHOUT_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-"""What ``flock`` fails with on a file system that has none."""
+_LOCKS_UNSUPPORTED: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""Errors of ``flock`` on a file system without locks."""
 
 
 class FilesystemStore:
-    """A store in a local folder, made when it is first written to."""
+    """A store in a local folder, which is created by the first write."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class FilesystemStore:
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
         text = self._manifest_text(key)
-        # A power cut may leave the name of a file without its content. There is nothing to refuse: it is made again.
+        # A power cut may leave a file without its content. Such an artifact counts as missing and is made again.
         return None if text is None or not _is_json(text) else self._manifest(key, text)
 
     def fetch(self, key: str) -> Path:
@@ -88,7 +88,7 @@ class FilesystemStore:
         return published_keys(path.relative_to(self._root).as_posix() for path in self._root.rglob(MANIFEST_NAME))
 
     def set_aside(self, key: str) -> str:
-        """Rename the folder of an artifact or of its workspace; see ``ArtifactStore.set_aside``."""
+        """Rename the folder of an artifact or a workspace; see ``ArtifactStore.set_aside``."""
         folder = self._root / check_name(key)
         if not folder.is_dir():
             raise ArtifactNotFoundError(f"{self._root} has no artifact {key}.")
@@ -97,7 +97,7 @@ class FilesystemStore:
             return self._move_aside(key)
 
     def seal(self, key: str) -> bool:
-        """Give a manifest of an earlier version a digest; see ``ArtifactStore.seal``."""
+        """Add a digest to a manifest of an earlier version; see ``ArtifactStore.seal``."""
         path = self._root / check_name(key) / MANIFEST_NAME
         with naming_the_remedy(str(self._root), key):
             manifest = read_unsealed(path.read_bytes(), key=key)
@@ -110,23 +110,23 @@ class FilesystemStore:
         return True
 
     def clear_away(self, key: str) -> int:
-        """Delete the workspace that a killed worker left; see ``ArtifactStore.clear_away``."""
+        """Delete the workspace of a published artifact; see ``ArtifactStore.clear_away``."""
         workspace = self._workspace(check_name(key))
         if not workspace.is_dir():
             return 0
         num_files = sum(path.is_file() for path in workspace.rglob("*"))
-        # A file system without locks cannot tell whether somebody is at work here.
+        # On a file system without locks the workspace is kept, since another process may be using it.
         with suppress(OSError), workspace.with_suffix(".lock").open("a") as lock:
-            self._leave(lock.fileno(), key)
+            self._delete_unused_workspace(lock.fileno(), key)
         return 0 if workspace.exists() else num_files
 
     def free_bytes(self) -> int | None:
-        """Return what this user may still write on the disk of the folder, or of the place where it will be."""
+        """Return the space that this user has left on the disk of the folder, which need not exist yet."""
         return shutil.disk_usage(_nearest(self._root)).free
 
     @contextmanager
     def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
-        """Lend ``<root>/<key>.partial``; see ``ArtifactStore.open_workspace``."""
+        """Open ``<root>/<key>.partial``; see ``ArtifactStore.open_workspace``."""
         workspace = self._workspace(check_name(key))
         lock_path = workspace.with_suffix(".lock")
         try:
@@ -138,18 +138,18 @@ class FilesystemStore:
                 raise refusal from error
             raise StoreUnavailableError(f"The folder {self._root} cannot be written: {error.strerror}.") from error
         with lock:
-            # The kernel drops the lock with the process, however it ends; the file itself means nothing.
+            # The kernel releases the lock however the process ends. That the file exists means nothing.
             self._lock(lock.fileno(), key, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             self._shared[key] = shared
             try:
                 with naming_place(workspace):
-                    self._set_aside_unreadable(key)
+                    self._set_aside_truncated(key)
                     (workspace / SCRATCH_NAME).mkdir(parents=True, exist_ok=True)
                     yield FolderWorkspace(workspace)
             finally:
                 self._shared.pop(key, None)
                 if shared:
-                    self._leave(lock.fileno(), key)
+                    self._delete_unused_workspace(lock.fileno(), key)
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the manifest and rename the workspace, or a copy of a shared one; see ``ArtifactStore.publish``."""
@@ -157,14 +157,14 @@ class FilesystemStore:
         if not self._shared.get(key):
             return self._publish_folder(workspace, key, metadata)
         with published.with_suffix(".publish-lock").open("a") as lock:
-            # Two sharers may publish at once: the second finds the first one's artifact.
+            # If two processes publish at once, the second finds the artifact of the first.
             fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
             copy = self._root / f"{key}.publishing"
             shutil.rmtree(copy, ignore_errors=True)
             (copy / SCRATCH_NAME).mkdir(parents=True)
             for name in content_names(workspace):
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                # What is gone since was on its way to its real name.
+                # A file that no longer exists had a temporary name and has been renamed.
                 with suppress(FileNotFoundError):
                     shutil.copyfile(workspace / name, copy / name)
             return self._publish_folder(copy, key, metadata)
@@ -173,14 +173,14 @@ class FilesystemStore:
         published = self._root / key
         first = self.find(key)
         if first:
-            # Another process published while this one waited for the workspace; one key has one content.
+            # Another process published while this one waited for the workspace. Its artifact stays.
             shutil.rmtree(folder)
             return first
         manifest = describe_folder(folder, key=key, metadata=metadata)
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         sync_files(folder, [*manifest.files, MANIFEST_NAME])
         if published.exists():
-            # Without a manifest it is no artifact; what made it lose its manifest is not known, so nothing is deleted.
+            # A folder without an intact manifest is no artifact, but its files may be of use, so none is deleted.
             self._move_aside(key)
         folder.rename(published)
         sync_folder(published.parent)
@@ -192,8 +192,8 @@ class FilesystemStore:
         (self._root / key).rename(self._root / target)
         return target
 
-    def _leave(self, descriptor: int, key: str) -> None:
-        """Clear away a shared workspace, if the artifact is there and nobody else is at work on it."""
+    def _delete_unused_workspace(self, descriptor: int, key: str) -> None:
+        """Delete a workspace if the artifact is published and no other process has opened the workspace."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -202,17 +202,17 @@ class FilesystemStore:
             if self.find(key):
                 shutil.rmtree(self._workspace(key), ignore_errors=True)
 
-    def _set_aside_unreadable(self, key: str) -> None:
-        """Make room for an artifact whose manifest a power cut has emptied; its files are kept beside it."""
+    def _set_aside_truncated(self, key: str) -> None:
+        """Set an artifact aside whose manifest a power cut has truncated, so that it can be made again."""
         text = self._manifest_text(key)
         if text is None or _is_json(text):
             return
-        # Another worker of the stage may have just done so.
+        # Another worker of the stage may have done so a moment before.
         with suppress(FileNotFoundError):
             target = self._move_aside(key)
             self._tell(
-                f"The manifest of {key} in {self._root} is cut off, as by a power cut: the artifact is now {target}, "
-                "and is made again."
+                f"The manifest of {key} in {self._root} is truncated, as after a power cut: the artifact was moved to "
+                f"{target} and is made again."
             )
 
     def _manifest_text(self, key: str) -> bytes | None:
@@ -240,7 +240,7 @@ class FilesystemStore:
                     ) from error
                 time.sleep(0.1)
             except OSError as error:
-                if error.errno not in _WITHOUT_LOCKS:
+                if error.errno not in _LOCKS_UNSUPPORTED:
                     raise
                 raise ValueError(
                     f"The file system of {self._root} has no locks (flock: {error.strerror}), without which two runs "
@@ -249,60 +249,6 @@ class FilesystemStore:
                 ) from error
             else:
                 return
-
-
-@dataclass(frozen=True, slots=True)
-class FolderWorkspace:
-    """A workspace whose files outlive this process as they are, and a power cut once they are saved."""
-
-    folder: Path
-    _inodes: dict[str, int] = field(default_factory=dict)
-    """Of the files whose names are on the disk: a file that took the place of another has another inode."""
-
-    _folders: set[Path] = field(default_factory=set)
-    """Folders whose own names are on the disk."""
-
-    def save(self, *names: str, is_replaceable: bool = False) -> None:
-        """Wait until the files are on the disk, unless they are replaceable; see ``Workspace.save``."""
-        for name in names:
-            path = self.folder / check_name(name)
-            inode = path.stat().st_ino
-            if is_replaceable:
-                continue
-            sync_file(path)
-            if self._inodes.get(name) != inode:
-                self._sync_names(path)
-                self._inodes[name] = inode
-
-    def _sync_names(self, path: Path) -> None:
-        sync_folder(path.parent)
-        for folder in (path.parent, *path.parent.parents):
-            if folder == self.folder.parent or folder in self._folders:
-                return
-            sync_folder(folder.parent)
-            self._folders.add(folder)
-
-    def load(self, name: str) -> bool:
-        """Return whether the file is there; see ``Workspace.load``."""
-        return (self.folder / check_name(name)).is_file()
-
-    def discard(self, *names: str) -> None:
-        """Delete files; see ``Workspace.discard``."""
-        for name in names:
-            (self.folder / check_name(name)).unlink(missing_ok=True)
-
-    def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return all names that begin with ``prefix``; see ``Workspace.saved``."""
-        versions = {}
-        # Not rglob, which fails where another worker deletes a folder while this one looks.
-        for folder, _, file_names in os.walk(self.folder / prefix.rpartition("/")[0]):
-            for path in (Path(folder, file_name) for file_name in file_names):
-                name = path.relative_to(self.folder).as_posix()
-                if name.startswith(prefix):
-                    with suppress(FileNotFoundError):
-                        status = path.stat()
-                        versions[name] = f"{status.st_mtime_ns}-{status.st_size}"
-        return versions
 
 
 def _is_json(text: bytes) -> bool:
@@ -314,19 +260,19 @@ def _is_json(text: bytes) -> bool:
 
 
 def _nearest(path: Path) -> Path:
-    """Return the last part of the way to a file that is there."""
+    """Return the path itself if it exists, else its nearest parent that does."""
     nearest = path.absolute()
-    # Not Path.exists, which raises where a folder on the way may not be looked into.
+    # Path.exists would raise if the permissions of a parent folder forbid access.
     while not os.path.exists(nearest):
         nearest = nearest.parent
     return nearest
 
 
 def check_writable(root: Path) -> None:
-    """Check that artifacts can be written below ``root``, without leaving anything there.
+    """Check that artifacts can be written below ``root``, without leaving a file there.
 
     Raises:
-        ValueError: If they cannot.
+        ValueError: If ``root`` is not a folder, or cannot be written.
     """
     nearest = _nearest(root)
     if not nearest.is_dir():
@@ -334,12 +280,12 @@ def check_writable(root: Path) -> None:
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"output must be a folder that can be written, got {root}: {nearest} is read-only.")
     try:
-        # Some file systems, such as /proc, take no file whatever their permissions say.
+        # Some file systems, such as /proc, accept no files although their permissions allow them.
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise ValueError(
-            f"output must be a folder that can be written, got {root}: {nearest} takes no file ({error.strerror})."
+            f"output must be a folder that can be written, got {root}: {nearest} accepts no files ({error.strerror})."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The one place where a store's address becomes a store."""
+"""Opening a store by its address, and checking addresses."""
 
 import logging
 import os
@@ -15,11 +15,11 @@ from peerkd.excerpt import plain
 S3_SCHEME = "s3://"
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-"""What every server takes for a bucket's name."""
+"""Bucket names that every server accepts."""
 
 _MAX_NAME_BYTES: Final = 255
 _MAX_PATH_BYTES: Final = 3_500
-"""Linux takes 4,096; the names of artifacts and their files come on top."""
+"""Linux allows 4,096 bytes, which must suffice for the names of artifacts and their files as well."""
 
 
 def open_store(
@@ -29,17 +29,16 @@ def open_store(
 
     Args:
         address: The address.
-        tell: Is given a sentence when a distant store does not answer, or a local one sets an artifact aside that a
-            power cut has damaged; without it, that is logged as a warning.
-        count_failure: Is called for each request to a distant store that fails, even if it is repeated.
+        tell: Called with a message when a remote store does not answer, or when a local store sets an artifact aside
+            whose manifest a power cut has damaged. By default the message is logged as a warning.
+        count_failure: Called for each request to a remote store that fails, even if it is repeated.
 
     Raises:
-        ValueError: If the address is empty or has a scheme that no backend serves, or the environment lacks what the
-            store needs.
+        ValueError: If the address is not valid, or the environment lacks a setting that the store needs.
     """
     check_address(address)
     if address.startswith(S3_SCHEME):
-        # Only here, so that a folder needs neither the client nor its memory.
+        # Imported here, so that a store in a folder needs neither the client nor its memory.
         from peerkd.artifacts.s3 import S3Store, open_bucket
 
         tell = tell or logging.getLogger("peerkd").warning
@@ -48,10 +47,11 @@ def open_store(
 
 
 def check_address(address: str) -> None:
-    """Do nothing for the address of a store that a backend serves. Nothing is opened.
+    """Check that an address is one of a store, without opening the store.
 
     Raises:
-        ValueError: If it is empty, has another scheme, names no bucket, or looks like a mistake in an address.
+        ValueError: If the address is empty, has another scheme, names no bucket, or is a path that ``check_folder``
+            refuses.
     """
     shown = plain(without_secrets(address, keeps_path=True))
     if not address:
@@ -66,21 +66,26 @@ def check_address(address: str) -> None:
 
 
 def check_folder(field: str, folder: Path, *, rule: str = "a folder") -> None:
-    """Do nothing for the path of a folder that somebody can have meant.
+    """Check that a path can be meant as a folder, whether or not it exists.
+
+    Args:
+        field: The name of the setting, for the message.
+        folder: The path.
+        rule: What the setting must be, for the message.
 
     Raises:
-        ValueError: If it looks like an address, begins with an unexpanded ``~``, or cannot be a path at all.
+        ValueError: If the path looks like an address, begins with an unexpanded ``~``, or cannot be a path at all.
     """
-    refused = f"{field} must be {rule}, got {plain(folder)}"
+    refusal = f"{field} must be {rule}, got {plain(folder)}"
     first = folder.parts[0] if folder.parts else ""
-    # Otherwise a slip in s3:// would train into a folder with the name "s3:".
+    # Otherwise a mistyped s3:// address would become a local folder with the name "s3:".
     if ":" in first:
-        raise ValueError(f"{refused}; a folder whose name has a colon is given by its whole path.")
+        raise ValueError(f"{refusal}; for a folder with a colon in its name, give the whole path.")
     if first.startswith("~"):
-        raise ValueError(f"{refused}; the shell puts your home folder in place of ~ where it is not quoted.")
+        raise ValueError(f"{refusal}; the shell replaces ~ by your home folder only if it is not quoted.")
     if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in folder.parts):
-        raise ValueError(f"{refused}; a name in a path has at most {_MAX_NAME_BYTES} bytes.")
+        raise ValueError(f"{refusal}; a name in a path has at most {_MAX_NAME_BYTES} bytes.")
     if len(os.fsencode(folder.absolute())) > _MAX_PATH_BYTES:
-        raise ValueError(f"{refused}; a path has at most {_MAX_PATH_BYTES:,} bytes, with room for the artifacts below.")
+        raise ValueError(f"{refusal}; a path has at most {_MAX_PATH_BYTES:,} bytes, with room for the artifacts below.")
     if "\0" in str(folder):
-        raise ValueError(f"{refused}; no path has a character NUL.")
+        raise ValueError(f"{refusal}; a path cannot contain the character NUL.")

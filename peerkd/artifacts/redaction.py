@@ -1,4 +1,4 @@
-"""Addresses as they may be shown: without what may be a secret."""
+"""Redaction of addresses: parts that may be secrets are replaced before an address is shown."""
 
 import re
 from typing import Final
@@ -16,11 +16,11 @@ _ADDRESS: Final = re.compile(
 
 
 def without_secrets(address: str, *, keeps_path: bool = False) -> str:
-    """Return an address in which whatever may be a secret is ``***``: user and password, query, and what is no port.
+    """Return an address with ``***`` in place of its user and password, its query, and anything that may be a secret.
 
     Args:
-        address: What a user gave for the address of a service, right or wrong.
-        keeps_path: Whether the path names something that is no secret, such as the place in a bucket.
+        address: The address of a service as a user gave it, valid or not.
+        keeps_path: Whether to show the path, which is no secret if it is, for example, a prefix in a bucket.
     """
     found = _ADDRESS.fullmatch(address)
     if found is None:

@@ -1,11 +1,11 @@
 """A store in a bucket of any S3 server.
 
-``<prefix>/<key>/manifest.json`` is what makes an artifact; it is written last, and only if there is none.
-``<prefix>/<key>/<fingerprint>/`` holds its files: two workers that make the same artifact at once, with contents that
-differ, write to two such folders, and the manifest of the first decides. ``<prefix>/<key>.partial/`` holds what the
-workers saved of an artifact in the making, each object with its SHA-256 in its metadata.
+``<prefix>/<key>/manifest.json`` exists once the artifact is published: it is written last, and never replaced.
+``<prefix>/<key>/<fingerprint>/`` holds the files. Two workers that make the same artifact at once with different
+contents write to two such folders, and the first manifest decides which one counts. ``<prefix>/<key>.partial/`` is the
+workspace: each saved file is an object with its SHA-256 in the metadata.
 
-S3 has no locks: two workers may hold a workspace at once unasked. They do work twice and publish once.
+S3 has no locks, so two workers may open the same workspace at once. Work may be done twice, and is published once.
 """
 
 import tempfile
@@ -49,16 +49,18 @@ def open_bucket(
     count_failure: Callable[[], None] = lambda: None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> tuple[Bucket, str]:
-    """Return bucket and prefix of ``s3://bucket/prefix``, on the server that the environment names. Sends nothing.
+    """Return the bucket and the prefix of ``s3://bucket/prefix``, without sending a request.
+
+    The environment names the server.
 
     Args:
         address: The address.
-        tell: Is given a sentence when the store does not answer, and one when it does again.
-        count_failure: Is called for each request that fails, even if it is repeated.
-        patience_seconds: How long each request may stay without an answer.
+        tell: Called with a message when the store stops answering, and when it answers again.
+        count_failure: Called for each request that fails, even if it is repeated.
+        patience_seconds: How long each request is repeated.
 
     Raises:
-        ValueError: If the address has no bucket, or the environment no usable server and credentials.
+        ValueError: If the address has no bucket, or the environment names no valid server or credentials.
     """
     parts = urlsplit(address)
     if not parts.hostname or parts.netloc != parts.hostname or parts.query or parts.fragment:
@@ -90,7 +92,7 @@ class S3Store:
 
     @property
     def address(self) -> str:
-        """The address as the user wrote it: ``s3://bucket/prefix``."""
+        """The address of the store: ``s3://bucket/prefix``."""
         return self._names.address(self._bucket.name)
 
     def find(self, key: str) -> Manifest | None:
@@ -118,7 +120,7 @@ class S3Store:
         )
 
     def set_aside(self, key: str) -> str:
-        """Copy an artifact's objects, or its workspace's, and delete them; see ``ArtifactStore.set_aside``."""
+        """Copy the objects of an artifact or a workspace and delete the originals; see ``ArtifactStore.set_aside``."""
         source = self._names.published(key)
         objects = sorted(self._bucket.names(source))
         if not objects:
@@ -148,12 +150,12 @@ class S3Store:
         return 0
 
     def free_bytes(self) -> int | None:
-        """Return None: a bucket has no end that can be asked for."""
+        """Return None, since S3 cannot tell the free space of a bucket."""
         return None
 
     @contextmanager
     def open_workspace(self, key: str, *, shared: bool = False) -> Iterator[Workspace]:
-        """Lend a new local folder and what was saved before; see ``ArtifactStore.open_workspace``."""
+        """Open a workspace in a new local folder; see ``ArtifactStore.open_workspace``."""
         check_name(key)
         with tempfile.TemporaryDirectory(prefix="peerkd-", ignore_cleanup_errors=True) as text:
             folder = self._folders[key] = Path(text)
@@ -164,7 +166,8 @@ class S3Store:
             finally:
                 self._folders.pop(key, None)
                 if shared:
-                    self._leave(key)
+                    # This worker may have saved files after another one had published.
+                    self.clear_away(key)
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the files, check them, write the manifest; see ``ArtifactStore.publish``."""
@@ -188,13 +191,6 @@ class S3Store:
             raise ArtifactNotFoundError(f"{self.address} has no artifact {key}.")
         return manifest
 
-    def _leave(self, key: str) -> None:
-        """Clear away what this worker saved after another one had published."""
-        with suppress(StoreUnavailableError, ArtifactCorruptError, ValueError):
-            manifest = find_manifest(self._bucket.impatient(seconds=CLEAR_SECONDS), self._names, key)
-            if manifest:
-                clear_away(self._bucket, self._names, manifest)
-
     def _download(self, manifest: Manifest, folder: Path, names: Sequence[str]) -> None:
         downloads = []
         for name in names:
@@ -210,9 +206,7 @@ class S3Store:
         try:
             download_files(self._bucket, downloads, part_bytes=self._part_bytes)
         except (MissingError, ConditionError) as error:
-            raise ArtifactCorruptError(
-                f"{manifest.key}: somebody deleted or changed a file while it was read."
-            ) from error
+            raise ArtifactCorruptError(f"{manifest.key}: a file was deleted or changed while it was read.") from error
 
 
 if TYPE_CHECKING:

@@ -277,13 +277,7 @@ class Bucket:
             query = {**query, "continuation-token": page.next_page}
 
     def _put(
-        self,
-        call: Call,
-        name: str,
-        content: bytes,
-        *,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
+        self, call: Call, name: str, content: bytes, *, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> str:
         """Write a content and return its ETag; send the content again if the ETag shows that it arrived damaged.
 

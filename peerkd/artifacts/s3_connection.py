@@ -1,4 +1,4 @@
-"""Where the S3 server is and who we are to it: from the environment alone, never from a config or an address."""
+"""The address and the credentials of the S3 server, from the environment alone: configs and addresses are shown."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from peerkd.artifacts.s3_transport import open_pool
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What a connection needs."""
+    """The settings of a connection."""
 
     endpoint: str
     """``http://host:port`` or ``https://host:port``."""
@@ -28,22 +28,22 @@ class Settings:
     secret_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
     secret_folder: str | None = None
-    """Where the keys lie, if they were read from files: these may be replaced while the program runs."""
+    """The folder that the keys were read from, if any: its files may be replaced while the program runs."""
     ca_file: str | None = None
-    """Certificates that the server's may be signed by; None: those of the usual authorities."""
+    """A file with the certificates of the authorities to trust; None for the public ones."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings that the environment names.
+    """Return the settings from the environment.
 
-    ``PEERKD_S3_ENDPOINT``, ``PEERKD_S3_REGION``, ``PEERKD_S3_ACCESS_KEY``, ``PEERKD_S3_SECRET_KEY`` and
-    ``PEERKD_S3_CA_FILE``. The keys may lie in the files ``access-key`` and ``secret-key`` of the folder
-    ``PEERKD_S3_SECRET_FOLDER`` instead, as a mounted secret does, and all but that have a second name that other
-    programs use too: ``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` (with
-    ``AWS_SESSION_TOKEN``), ``SSL_CERT_FILE``. The region may be left out where the host of the endpoint names it.
+    They are ``PEERKD_S3_ENDPOINT``, ``PEERKD_S3_REGION``, ``PEERKD_S3_ACCESS_KEY``, ``PEERKD_S3_SECRET_KEY`` and
+    ``PEERKD_S3_CA_FILE``. Instead of the keys, ``PEERKD_S3_SECRET_FOLDER`` may name a folder with the files
+    ``access-key`` and ``secret-key``, such as a mounted secret. Where these are not set, variables that other programs
+    use as well are read: ``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` (with
+    ``AWS_SESSION_TOKEN``) and ``SSL_CERT_FILE``. The region may be omitted if the host of the endpoint contains it.
 
     Raises:
-        ValueError: If the endpoint, the region or the keys are missing or cannot be used. No message shows a secret.
+        ValueError: If the endpoint, the region or the keys are missing or not valid. No message shows a secret.
     """
 
     def first_of(*names: str) -> str | None:
@@ -56,8 +56,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     endpoint = check_endpoint(first_of("PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
     region = choose_region(
         endpoint.hostname or "",
-        chosen=first_of("PEERKD_S3_REGION"),
-        usual=first_of("AWS_REGION", "AWS_DEFAULT_REGION"),
+        peerkd_region=first_of("PEERKD_S3_REGION"),
+        aws_region=first_of("AWS_REGION", "AWS_DEFAULT_REGION"),
     )
     return Settings(
         endpoint=f"{endpoint.scheme}://{endpoint.netloc}",
@@ -71,10 +71,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def connect(settings: Settings) -> Minio:
-    """Return a client; nothing is sent yet.
+    """Return a client, without sending a request.
 
     Raises:
-        ValueError: If the region is none.
+        ValueError: If the client does not accept the endpoint or the region.
     """
     address = urlsplit(settings.endpoint)
     try:
@@ -93,7 +93,7 @@ def connect(settings: Settings) -> Minio:
 
 
 class _CurrentKeys(Provider):
-    """The keys for the next request: those of the mounted files, which an operator may have replaced meanwhile."""
+    """The current keys: mounted files are read for each request, since an operator may have replaced them."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.secret_folder
@@ -101,7 +101,7 @@ class _CurrentKeys(Provider):
 
     def retrieve(self) -> Credentials:
         if self._folder:
-            # Files that are being replaced may be gone for a moment.
+            # While files are being replaced, they may be missing for a moment.
             with suppress(ValueError):
                 keys = read_keys({FOLDER_VARIABLE: self._folder})
                 self._credentials = Credentials(keys.access_key, keys.secret_key)

@@ -1,4 +1,4 @@
-"""What the objects of a store in a bucket are called; ``peerkd.artifacts.s3`` says why."""
+"""Names of the objects of a store in a bucket; ``peerkd.artifacts.s3`` describes the layout."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from peerkd.artifacts.store import MANIFEST_NAME, Manifest, check_name
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of objects below a prefix, which may be empty."""
+    """The names of objects below a prefix, which may be empty."""
 
     prefix: str
 
     def address(self, bucket: str) -> str:
-        """Return the address of the store in a bucket, as the user writes it."""
+        """Return the address of the store, as a user writes it."""
         return f"s3://{bucket}/{self.prefix}".rstrip("/")
 
     def manifest(self, key: str) -> str:
@@ -24,15 +24,15 @@ class Names:
         return self.content(manifest) + check_name(name)
 
     def content(self, manifest: Manifest) -> str:
-        """Return how the names of all files of a published artifact begin."""
+        """Return the prefix of all files of a published artifact."""
         return f"{self.published(manifest.key)}{manifest.fingerprint[:16]}/"
 
     def published(self, key: str) -> str:
-        """Return how all names of a published artifact begin."""
+        """Return the prefix of all objects of a published artifact."""
         return f"{self.below(check_name(key))}/"
 
     def partial(self, key: str) -> str:
-        """Return how all names of an artifact in the making begin."""
+        """Return the prefix of all objects of an artifact's workspace."""
         return f"{self.below(check_name(key))}.partial/"
 
     def below(self, name: str) -> str:

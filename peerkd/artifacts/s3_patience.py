@@ -1,4 +1,4 @@
-"""How long, and how, an outage of the store is waited out."""
+"""Retries of requests while the store has an outage."""
 
 import random
 import threading
@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 class Patience:
-    """Repeats a request until the store answers, for so long and no longer. Several threads may use one."""
+    """Repeats requests until the store answers or a time limit is reached. Several threads may share one."""
 
     def __init__(
         self,
@@ -34,15 +34,15 @@ class Patience:
         self._clock, self._sleep = clock, sleep
         self._told = False
         self._lock = threading.Lock()
-        # Of its own, so that neither waiting nor the order of threads shifts anybody's random numbers.
+        # A separate generator, so that waiting does not change the random numbers of a training.
         self._random = random.Random()
 
     def run(self, request: Callable[[], _Result]) -> _Result:
         """Return what the request returns, repeated while it raises ``TransientError``.
 
         Raises:
-            StoreUnavailableError: If it did so for as long as there is patience, or as often as the error allows; an
-                error that names another one to raise in the end has that one raised.
+            StoreUnavailableError: If the request still fails when the patience ends, or after ``num_tries`` failures
+                of a kind that sets a limit. If the failure has a ``final_error``, that is raised instead.
         """
         failed_first: float | None = None
         pause_seconds = _FIRST_PAUSE_SECONDS
@@ -55,7 +55,7 @@ class Patience:
                 now = self._clock()
                 num_bounded += error.num_tries is not None
                 if failed_first is None:
-                    # Not told yet: a connection that had been idle for long is often closed without any outage.
+                    # The first failure is not reported: servers often close idle connections without an outage.
                     failed_first = now
                 elif error.num_tries is None:
                     self._tell_once(error)
@@ -68,7 +68,7 @@ class Patience:
                 if error.num_tries is None:
                     pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
             else:
-                self._tell_that_it_is_over()
+                self._tell_recovery()
                 return result
 
     def _tell_once(self, error: TransientError) -> None:
@@ -79,7 +79,7 @@ class Patience:
                 f"the store {self._store} does not answer, trying again for up to {self._seconds:.0f} s ({error})"
             )
 
-    def _tell_that_it_is_over(self) -> None:
+    def _tell_recovery(self) -> None:
         if self._told:
             with self._lock:
                 told, self._told = self._told, False

@@ -1,4 +1,4 @@
-"""How files become an artifact in a bucket, such that whoever is cut off anywhere leaves none or a whole one."""
+"""Publishing an artifact to a bucket: a worker that is killed at any request leaves a complete artifact or none."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,15 +15,16 @@ from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
 _NUM_TRIES: Final = 10
-"""Times that publishing is begun anew because another worker wrote or deleted what it was about."""
+"""Times that publishing starts again because another worker wrote or deleted the same files."""
 _NUM_LISTS: Final = 3
+"""Lists that are requested of a prefix, since a single one may be stale or damaged."""
 CLEAR_SECONDS: Final = 5.0
-"""How long deleting waits for a store that is away: what stays is deleted by the next run, or by ``peerkd store``."""
+"""Patience of a deletion. The next run, or ``peerkd store clear``, deletes what is left."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Source:
-    """A file of the artifact to be: an object that was saved, or a file of this worker alone."""
+    """Where the content of a file to be published is: in a saved object, or only in this worker's folder."""
 
     entry: FileEntry
     path: Path | None = None
@@ -34,10 +35,10 @@ class _Source:
 def find_manifest(bucket: Bucket, names: Names, key: str) -> Manifest | None:
     """Return the manifest of a published artifact, or None.
 
-    One that does not prove itself is asked for again, since it may have been damaged on its way.
+    A manifest that does not match its digest is requested again, since it may have been damaged in transit.
 
     Raises:
-        ArtifactCorruptError: If it does not prove itself each time.
+        ArtifactCorruptError: If it does not match its digest each time.
     """
     with naming_the_remedy(names.address(bucket.name), key):
         return bucket.get_parsed(names.manifest(key), lambda text: Manifest.from_json(text, key=key))
@@ -53,13 +54,13 @@ def publish_folder(
     part_bytes: int = PART_BYTES,
     copy_bytes: int = COPY_BYTES,
 ) -> Manifest:
-    """Publish the files of a folder and those that anybody saved, unless the artifact is there; return its manifest.
+    """Publish the files of a folder and all saved files, unless the artifact exists; return its manifest.
 
-    A file that is in both is published as it is in the folder.
+    If a file is in the folder and was also saved, the content in the folder is published.
 
     Raises:
-        ArtifactCorruptError: If an object among the saved ones was not saved by this program.
-        StoreUnavailableError: If the store does not answer, or loses what it was given.
+        ArtifactCorruptError: If another program wrote one of the saved objects.
+        StoreUnavailableError: If the store does not answer, or loses what was written to it.
     """
     gone: set[str] = set()
     for _ in range(_NUM_TRIES):
@@ -67,32 +68,31 @@ def publish_folder(
         if manifest:
             clear_away(bucket, names, manifest)
             return manifest
-        # A file that is gone, or another one, when its turn comes: look again, perhaps somebody else has published.
+        # A file that was deleted or replaced meanwhile is a reason to look again: another worker may have published.
         with suppress(MissingError, ConditionError):
             with naming_the_remedy(names.address(bucket.name), f"{key}.partial"):
                 sources = _sources(bucket, names.partial(key), folder, gone=gone)
             files = {name: source.entry for name, source in sources.items()}
             manifest = Manifest(key=key, files=files, metadata=metadata)
-            for name, source in sources.items():
-                _write(bucket, source, names.file(manifest, name), part_bytes=part_bytes, copy_bytes=copy_bytes)
-            _check(bucket, names, manifest)
-            if _replaces(bucket, names, manifest):
-                # Whoever published a moment before may have cleared these files away already.
-                for name, source in sources.items():
-                    _write(bucket, source, names.file(manifest, name), part_bytes=part_bytes, copy_bytes=copy_bytes)
+            targets = {names.file(manifest, name): source for name, source in sources.items()}
+            _write_files(bucket, targets, part_bytes=part_bytes, copy_bytes=copy_bytes)
+            _check_files(bucket, targets)
+            if not _write_manifest(bucket, names, manifest):
+                # Another worker that published a moment before may have deleted these files already.
+                _write_files(bucket, targets, part_bytes=part_bytes, copy_bytes=copy_bytes)
     raise StoreUnavailableError(f"The files of {key} in {bucket.address} were lost {_NUM_TRIES} times while published.")
 
 
 def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> int:
-    """Delete what the making of a published artifact left; return the number of objects, 0 where deleting failed.
+    """Delete what workers left of a published artifact; return the number of objects, or 0 if nothing was deleted.
 
-    The manifest says what stays. It has proved itself by its digest, so that no damaged answer decides what is deleted.
+    The manifest decides what is kept. Its digest has been checked, so no damaged answer can decide what is deleted.
     """
     impatient = bucket.impatient(seconds=CLEAR_SECONDS)
     kept = (names.manifest(manifest.key), names.content(manifest))
     num_deleted = 0
     with suppress(StoreUnavailableError, ValueError):
-        # A list may be an old one: it is asked for again until nothing is left.
+        # A list may be stale, so it is requested again until nothing is left.
         for _ in range(_NUM_LISTS):
             others = [name for name in impatient.list_once(names.published(manifest.key)) if not name.startswith(kept)]
             left = [*others, *impatient.list_once(names.partial(manifest.key))]
@@ -104,10 +104,10 @@ def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> int:
 
 
 def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> dict[str, _Source]:
-    """Return the files of the artifact to be.
+    """Return the files to publish, by name.
 
-    Lists may be old or damaged. So several are put together, and a name of which there is no object is believed to be
-    gone only if it was so before.
+    Lists may be stale or damaged, so several are merged. A listed name without an object ends the attempt the first
+    time, and is passed over in later attempts: ``gone`` holds such names.
     """
     sources = {name: _Source(entry=describe_file(folder / name), path=folder / name) for name in content_names(folder)}
     for saved in {saved for _ in range(_NUM_LISTS) for saved in bucket.list_once(partial)}:
@@ -129,7 +129,7 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
 
 
 def _head(bucket: Bucket, saved: str) -> Stored | None:
-    """Return what is known of a saved object; an answer without its SHA-256 may be damaged, and is asked for again."""
+    """Return the size and tags of a saved object. An answer without a SHA-256 may be damaged: it is requested again."""
     for _ in range(NUM_TRIES_OF_DAMAGED):
         stored = bucket.head(saved)
         if stored is None or stored.sha256:
@@ -137,32 +137,33 @@ def _head(bucket: Bucket, saved: str) -> Stored | None:
     return stored
 
 
-def _write(bucket: Bucket, source: _Source, target: str, *, part_bytes: int, copy_bytes: int) -> None:
-    # By an attempt that was cut off.
-    if is_stored(bucket, target, source.entry):
-        return
-    if source.saved and source.stored:
-        copy_object(bucket, source.saved, source.stored, target, copy_bytes=copy_bytes)
-    elif source.path:
-        upload_file(bucket, source.path, target, part_bytes=part_bytes)
+def _write_files(bucket: Bucket, targets: Mapping[str, _Source], *, part_bytes: int, copy_bytes: int) -> None:
+    for target, source in targets.items():
+        # An earlier attempt may have written the file before it was cut off.
+        if is_stored(bucket, target, source.entry):
+            continue
+        if source.saved and source.stored:
+            copy_object(bucket, source.saved, source.stored, target, copy_bytes=copy_bytes)
+        elif source.path:
+            upload_file(bucket, source.path, target, part_bytes=part_bytes)
 
 
-def _check(bucket: Bucket, names: Names, manifest: Manifest) -> None:
-    for name, entry in manifest.files.items():
-        if not is_stored(bucket, names.file(manifest, name), entry):
-            raise MissingError(name)
+def _check_files(bucket: Bucket, targets: Mapping[str, _Source]) -> None:
+    for target, source in targets.items():
+        if not is_stored(bucket, target, source.entry):
+            raise MissingError(target)
 
 
-def _replaces(bucket: Bucket, names: Names, manifest: Manifest) -> bool:
-    """Write the manifest unless there is one; return whether it may have taken the place of another."""
+def _write_manifest(bucket: Bucket, names: Names, manifest: Manifest) -> bool:
+    """Write the manifest unless one exists; return False if the server cannot rule out that it replaced another."""
     name, text = names.manifest(manifest.key), manifest.to_json().encode()
     try:
         bucket.put(name, text, only_new=True)
     except ConditionError:
-        # There is one: another worker's, or this one's, if the answer was lost and the request repeated.
+        # The manifest is another worker's, or this one's if the answer was lost and the request repeated.
         pass
     except NoConditionsError:
         if find_manifest(bucket, names, manifest.key) is None:
             bucket.put(name, text)
-            return True
-    return False
+            return False
+    return True

@@ -1,6 +1,6 @@
-"""Files to objects and back: large ones in parts, several at once, each part repeated alone when it fails.
+"""Uploads and downloads of files. Large files go in parts, several at once, and only a part that fails is repeated.
 
-Memory: ``part_bytes`` for each of ``_NUM_PARTS_AT_ONCE``, whatever the size of the file.
+An upload takes ``_NUM_PARTS_AT_ONCE`` times ``part_bytes`` of memory, whatever the size of the file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,19 +17,19 @@ from peerkd.artifacts.store import FileEntry, describe_file
 from peerkd.errors import StoreUnavailableError
 
 PART_BYTES: Final = 64 * 1024**2
-"""Of an upload or a download. 10,000 parts are the most that an object may have: 640 GB."""
+"""Size of the parts of an upload or a download. An object may have 10,000 parts, which are 640 GB."""
 COPY_BYTES: Final = 512 * 1024**2
-"""What a server is asked to copy at once, though it may copy 5 GiB: it must answer before we hang up."""
+"""The most that a server copies in one request. S3 allows 5 GiB, but the answer must come before the read timeout."""
 
 _NUM_PARTS_AT_ONCE: Final = 2
 _NUM_RANGES_AT_ONCE: Final = 8
 _NUM_UPLOADS: Final = 3
-"""Times that a whole upload is tried when its parts are lost."""
+"""Times that an upload is tried if the server loses its parts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Download:
-    """A file that is to come."""
+    """A file to download."""
 
     name: str
     stored: Stored
@@ -37,19 +37,21 @@ class Download:
 
 
 def upload_file(bucket: Bucket, path: Path, name: str, *, part_bytes: int = PART_BYTES) -> FileEntry:
-    """Write a file to an object, with its SHA-256 in the metadata, and return what was written.
+    """Write a file to an object, with its SHA-256 in the metadata; return the size and SHA-256 that were written.
 
-    A file that is changed meanwhile is written as it was at one moment, or again.
+    The object has the content that the file had at one moment: if a large file changes during the upload, the upload
+    starts again.
 
     Raises:
-        StoreUnavailableError: If the store does not answer, or loses what it was given.
-        FileNotFoundError: If there is no such file.
+        StoreUnavailableError: If the store does not answer, or loses what was written to it.
+        FileNotFoundError: If the file does not exist.
     """
     if path.stat().st_size <= part_bytes:
         content = path.read_bytes()
         return FileEntry(num_bytes=len(content), sha256=bucket.put(name, content))
     for upload in bucket.uploads(name):
-        # Of an attempt that was killed. If it is of one that lives, that one begins anew, and aborts nothing then.
+        # This upload is probably left from an attempt that was killed. If its worker is alive, it starts its upload
+        # again, and does not abort this worker's.
         with suppress(UploadLostError):
             bucket.abort_upload(name, upload)
 
@@ -71,12 +73,12 @@ def upload_file(bucket: Bucket, path: Path, name: str, *, part_bytes: int = PART
 
 
 def copy_object(bucket: Bucket, source: str, stored: Stored, target: str, *, copy_bytes: int = COPY_BYTES) -> None:
-    """Let the server copy an object that has a SHA-256, however large it is.
+    """Let the server copy an object of any size; ``stored`` is what ``Bucket.head`` returned for the source.
 
     Raises:
-        MissingError: If there is no such source any more.
-        ConditionError: If the source was written anew since it was looked at.
-        StoreUnavailableError: If the store does not answer, or loses what it was given.
+        MissingError: If the source does not exist any more.
+        ConditionError: If the source has changed.
+        StoreUnavailableError: If the store does not answer, or loses what was written to it.
     """
     if stored.num_bytes <= copy_bytes:
         bucket.copy(source, target, etag=stored.etag)
@@ -89,7 +91,7 @@ def copy_object(bucket: Bucket, source: str, stored: Stored, target: str, *, cop
         return bucket.copy_part(source, target, upload, number, etag=stored.etag, offset=offset, num_bytes=num_bytes)
 
     def is_unchanged() -> bool:
-        # Not every server looks at the condition when it copies a part.
+        # Some servers ignore the condition of a request that copies a part.
         if bucket.head(source) != stored:
             raise ConditionError(source)
         return True
@@ -102,10 +104,10 @@ def copy_object(bucket: Bucket, source: str, stored: Stored, target: str, *, cop
 
 
 def move_objects(bucket: Bucket, targets: Mapping[str, str], *, copy_bytes: int = COPY_BYTES) -> None:
-    """Let the server copy objects to new names, and delete them under the old ones once all copies are there.
+    """Let the server copy objects to new names, and delete the old names once all copies exist.
 
     Raises:
-        StoreUnavailableError: If the store does not answer, or an object changes meanwhile; nothing is deleted then.
+        StoreUnavailableError: If the store does not answer, or an object changes meanwhile; then nothing is deleted.
     """
     for source, target in targets.items():
         stored = bucket.head(source)
@@ -119,17 +121,17 @@ def move_objects(bucket: Bucket, targets: Mapping[str, str], *, copy_bytes: int 
 
 
 def is_stored(bucket: Bucket, name: str, entry: FileEntry) -> bool:
-    """Return whether an object is there with this size, written as this content."""
+    """Return whether an object exists with this size and SHA-256."""
     stored = bucket.head(name)
     return stored is not None and (stored.num_bytes, stored.sha256) == (entry.num_bytes, entry.sha256)
 
 
 def download_files(bucket: Bucket, downloads: Iterable[Download], *, part_bytes: int = PART_BYTES) -> None:
-    """Read objects into new files, in ranges, several at once; whether they are what they should be is not looked at.
+    """Read objects into new files, in ranges, several at once. The contents are not checked.
 
     Raises:
-        MissingError: If an object is no longer there.
-        ConditionError: If an object was written anew since it was looked at.
+        MissingError: If an object does not exist any more.
+        ConditionError: If an object has changed.
         StoreUnavailableError: If the store does not answer.
     """
     pieces: list[tuple[Download, int, int]] = []
@@ -146,7 +148,7 @@ def _download_range(bucket: Bucket, download: Download, offset: int, num_bytes: 
     end = offset + num_bytes
     with download.path.open("r+b") as file:
         file.seek(offset)
-        # Where a connection breaks, the next one goes on.
+        # If a connection breaks, the next one continues from there.
         while offset < end:
             offset += bucket.read(
                 download.name, etag=download.stored.etag, offset=offset, num_bytes=end - offset, write=file.write
@@ -162,7 +164,7 @@ def _upload_parts(
     make_part: Callable[[str, int], str],
     may_end: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Make an object of parts; return whether it is there, which it is not if it may not be or the server lost them."""
+    """Write an object in parts; return False if ``may_end`` returns False or the server lost the parts."""
     upload = bucket.begin_upload(name, sha256=entry.sha256)
     try:
         with _threads(_NUM_PARTS_AT_ONCE) as threads:
@@ -173,7 +175,7 @@ def _upload_parts(
             return False
         bucket.end_upload(name, upload, tags)
     except UploadLostError:
-        # The end may have been done by a request whose answer did not arrive.
+        # An earlier request, whose answer was lost, may have completed the upload.
         pass
     except BaseException:
         with suppress(StoreUnavailableError, UploadLostError, ValueError):
@@ -196,7 +198,7 @@ def _threads(num: int) -> Iterator[ThreadPoolExecutor]:
     try:
         yield executor
     finally:
-        # When one part failed for good, none of the others is begun any more.
+        # Once a part has failed for good, no further part is started.
         executor.shutdown(cancel_futures=True)
 
 

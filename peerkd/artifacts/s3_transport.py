@@ -1,7 +1,7 @@
-"""HTTP connections on which an answer that was cut is an error, wherever the cut is.
+"""HTTP connections that report every truncated answer as an error.
 
-Python's HTTP client takes the end of a connection for the end of the headers. What was cut there would be an answer
-without a length, and so an empty object.
+Python's HTTP client takes the end of a connection for the end of the headers. An answer that is cut there would have no
+length, and would be read as an empty object.
 """
 
 import http.client
@@ -18,12 +18,12 @@ _MAX_CONNECTIONS: Final = 32
 
 
 def open_pool(ca_file: str | None) -> urllib3.PoolManager:
-    """Return connections that neither repeat a request nor follow a redirection.
+    """Return a pool of connections that neither retries requests nor follows redirects.
 
-    ``Patience`` repeats, and tells people about it; a redirected request would carry a signature for another host.
+    ``Patience`` retries and reports it; the signature of a request is not valid for the host that a redirect names.
 
     Args:
-        ca_file: Certificates of the authorities to trust. None: the usual ones.
+        ca_file: A file with the certificates of the authorities to trust; None for the public ones.
     """
     pool = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
@@ -36,7 +36,7 @@ def open_pool(ca_file: str | None) -> urllib3.PoolManager:
 
 
 class _WholeLines:
-    """The stream of an answer, of which a line that does not end is an error."""
+    """The stream of an answer, in which a line without an end is an error."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

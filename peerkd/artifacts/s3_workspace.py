@@ -1,4 +1,4 @@
-"""A workspace on this machine whose saved files are objects."""
+"""A workspace in a local folder whose saved files are objects of a bucket."""
 
 import os
 import tempfile
@@ -16,7 +16,7 @@ from peerkd.artifacts.store import SCRATCH_NAME, check_name, file_sha256, naming
 from peerkd.errors import ArtifactCorruptError
 
 _NUM_TRIES: Final = 20
-"""Times that a file is loaded anew because another worker saved it meanwhile, or because it came damaged."""
+"""Times that a file is loaded again because another worker saved it meanwhile, or because it arrived damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class S3Workspace:
     _key: str
     _part_bytes: int = PART_BYTES
     _saving: dict[str, Lock] = field(default_factory=dict)
-    """For each file, held while it is being saved: a request that had to wait must not overtake a later one."""
+    """A lock for each file, held while it is saved, so that a save that is held up does not undo a later one."""
     _versions: dict[str, str] = field(default_factory=dict)
-    """The files that are known to be saved, as they were seen last: a store may give an old list after a new one."""
+    """The last seen versions of the files that are known to be saved, since a list may be older than an earlier one."""
 
     def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Write files of the folder to the store; see ``Workspace.save``."""
@@ -45,7 +45,7 @@ class S3Workspace:
         """Read the saved version of a file; see ``Workspace.load``.
 
         Raises:
-            ArtifactCorruptError: If what comes is not what was saved.
+            ArtifactCorruptError: If the content differs from what was saved.
         """
         target = self.folder / check_name(name)
         descriptor, text = tempfile.mkstemp(prefix=".load-", dir=self.folder / SCRATCH_NAME)
@@ -80,7 +80,7 @@ class S3Workspace:
             self._bucket.delete(self._partial + name for name in names)
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return the objects that begin so; see ``Workspace.saved``."""
+        """Return the names of saved objects; see ``Workspace.saved``."""
         objects = self._bucket.names(self._partial + prefix)
         versions = {name.removeprefix(self._partial): version for name, version in objects.items()}
         for name in [name for name in list(self._versions) if name.startswith(prefix) and name not in versions]:

@@ -1,4 +1,4 @@
-"""The interface of a store: a stage works in a workspace, publishes it whole, and others fetch it verified."""
+"""The interface of an artifact store: a stage works in a workspace and publishes it; others fetch it and verify it."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ from peerkd.errors import ArtifactCorruptError, UnsealedManifestError
 
 MANIFEST_NAME = "manifest.json"
 SCRATCH_NAME = "scratch"
-"""Folder of a workspace for what only the making needs: kept between attempts, no part of the artifact."""
+"""The folder of a workspace for files that only the work needs: kept between attempts, and no part of the artifact."""
 
-_OUT_OF_USE: Final = re.compile(r"\.(partial|publishing|damaged-\d+)$")
-"""How the last part of a key ends that is not, or no longer, the key of an artifact."""
+_NO_ARTIFACT: Final = re.compile(r"\.(partial|publishing|damaged-\d+)$")
+"""The endings of folders that hold a workspace, or a damaged artifact that was set aside."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,15 +32,15 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What an artifact consists of. Written last: an artifact without a manifest does not exist.
+    """The files of an artifact. It is written last: an artifact without a manifest does not exist.
 
-    Its text carries a SHA-256 of its own content, so that no byte of it can change unnoticed.
+    The text of a manifest contains a SHA-256 of its own values, so no value can change unnoticed.
     """
 
     key: str
     files: Mapping[str, FileEntry]
     metadata: Mapping[str, Any]
-    """What a reader wants to know without opening a file. JSON values."""
+    """JSON values about the content, which can be read without opening a file."""
 
     @property
     def fingerprint(self) -> str:
@@ -48,21 +48,21 @@ class Manifest:
         return fingerprint({name: entry.sha256 for name, entry in self.files.items()})
 
     def to_json(self) -> str:
-        """Return the text that ``from_json`` reads: the content, and the digest by which it proves itself."""
+        """Return the text that ``from_json`` reads: the values and their digest."""
         content = asdict(self)
         return json.dumps({"digest": _digest(content), **content}, indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, key: str, is_sealed: bool = True) -> Self:
-        """Read what ``to_json`` wrote for the artifact under ``key``.
+        """Return the manifest that ``to_json`` wrote for the artifact ``key``.
 
         Args:
-            text: The manifest.
-            key: Of the artifact.
-            is_sealed: Whether the text must have a digest, which those of earlier versions have not.
+            text: The text of the manifest.
+            key: The key of the artifact.
+            is_sealed: Whether the text must contain a digest. Manifests of earlier versions do not.
 
         Raises:
-            UnsealedManifestError: If the text must have a digest and has none.
+            UnsealedManifestError: If the text must contain a digest and does not.
             ArtifactCorruptError: If the text is not a manifest, does not match its own digest, or belongs to another
                 artifact.
         """
@@ -79,7 +79,7 @@ class Manifest:
             raise UnsealedManifestError(
                 f"The manifest of {key} must contain a digest of its content, which earlier versions did not write."
             )
-        if digest not in ([_digest(content)] if is_sealed else [None, _digest(content)]):
+        if digest not in (None, _digest(content)):
             raise ArtifactCorruptError(f"The manifest of {key} does not match its own digest: it was changed.")
         if manifest.key != key:
             raise ArtifactCorruptError(f"The manifest of {key} must have its key, got {manifest.key}.")
@@ -87,83 +87,86 @@ class Manifest:
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the values of a manifest, which is the same before and after they passed through JSON."""
+    """Return the SHA-256 of the values of a manifest, which is the same before and after a round trip through JSON."""
     values = json.loads(json.dumps(content))
-    # Unlike a fingerprint of causes, a digest covers whatever metadata may hold, NaN included.
+    # Unlike ``fingerprint``, this accepts any metadata, NaN included.
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class Workspace(Protocol):
-    """Where an artifact is made: a local folder, and the files of it that outlive this machine.
+    """The place where an artifact is made: a local folder, and its saved files, which outlive this machine.
 
-    Names of files are relative, with ``/``. A file that others may load is written under another name and renamed, or
-    written once: a store in a folder shows it the moment that it is there.
+    Names of files are relative, with ``/``. A file that others may load must be written once, or under another name and
+    then renamed, since a store in a local folder shows it to others at once.
     """
 
     @property
     def folder(self) -> Path:
-        """The local folder to work in; ``scratch/`` is there from the start."""
+        """The local folder to work in. It has a folder ``scratch/`` from the start."""
 
     def save(self, *names: str, is_replaceable: bool = False) -> None:
-        """Make files of the folder durable: whatever ends this process or its machine, they can be loaded again.
+        """Save files of the folder, so that they can be loaded after this process or its machine has ended.
 
-        Threads may save the same file: what it held when the last of them called is what is loaded.
+        Several threads may save the same file; the content at the time of the last call is the one that is loaded.
 
         Args:
-            names: Files, relative to the folder.
-            is_replaceable: Whether the work can do without them, at worst by doing something again. Then a store on
-                this machine's disk does not wait for the disk, and a power cut may take the files.
+            names: Names of the files, relative to the folder.
+            is_replaceable: Whether the files can be lost at the cost of repeated work. If so, a store on this machine's
+                disk does not sync them, and a power cut may remove them.
         """
 
     def load(self, name: str) -> bool:
-        """Bring the saved version of a file into the folder, whoever saved it; return False if there is none."""
+        """Copy the saved version of a file into the folder, whoever saved it; return False if none exists."""
 
     def discard(self, *names: str) -> None:
-        """Delete files here and where they were saved; one that is not there is deleted."""
+        """Delete files from the folder and their saved versions; a file that does not exist is no error."""
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return the durable names that begin with ``prefix``, each with a version that changes with its content."""
+        """Return the saved names that begin with ``prefix``, each with a version that changes with the content."""
 
 
 class ArtifactStore(Protocol):
-    """A place for artifacts: a folder here, a bucket elsewhere."""
+    """A store of artifacts, in a local folder or in a bucket."""
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
 
     def fetch(self, key: str) -> Path:
-        """Return a local folder with the artifact's files, each verified against the manifest. Not to be written to.
+        """Return a local folder with the artifact's files, each verified against the manifest.
+
+        Callers must not write to the folder.
 
         Raises:
-            ArtifactNotFoundError: If nothing is published under the key.
-            ArtifactCorruptError: If a file is not what the manifest says.
+            ArtifactNotFoundError: If no artifact is published under the key.
+            ArtifactCorruptError: If a file differs from the manifest.
         """
 
     def verify(self, key: str) -> Manifest:
-        """Read every file of an artifact from the store itself, past any cache, and return its manifest.
+        """Verify every file of an artifact in the store itself, not in a cache, and return the manifest.
 
         Raises:
-            ArtifactNotFoundError: If nothing is published under the key.
-            ArtifactCorruptError: If a file is not what the manifest says.
+            ArtifactNotFoundError: If no artifact is published under the key.
+            ArtifactCorruptError: If a file differs from the manifest.
         """
 
     def free_bytes(self) -> int | None:
-        """Return how much more can be written; None where nobody knows."""
+        """Return the free space, or None if it is not known."""
 
     def open_workspace(self, key: str, *, shared: bool = False) -> AbstractContextManager[Workspace]:
-        """Lend a place to make the artifact in. What an attempt that was cut off had saved can be loaded there.
+        """Open the workspace of an artifact. Files that an interrupted attempt saved can be loaded there.
 
         Args:
-            key: Of the artifact.
-            shared: Whether others may hold it at the same time, each of whom says so too.
+            key: The key of the artifact.
+            shared: Whether other processes may open the workspace at the same time. All of them must pass True.
 
         Raises:
             StoreUnavailableError: If the store cannot be written.
-            WorkspaceBusyError: If another process holds the workspace and does not share it, where a store can tell.
+            WorkspaceBusyError: If another process has opened the workspace without sharing it. A bucket has no locks
+                and cannot detect this.
         """
 
     def keys(self) -> list[str]:
-        """Return the sorted keys of all published artifacts, whatever state they are in; those set aside are left out.
+        """Return the sorted keys of all published artifacts, damaged ones included, without those that were set aside.
 
         Raises:
             StoreUnavailableError: If the store cannot be read.
@@ -172,44 +175,47 @@ class ArtifactStore(Protocol):
     def set_aside(self, key: str) -> str:
         """Move an artifact, or the workspace ``<key>.partial``, to ``<key>.damaged-N``; return that key.
 
-        Nothing is deleted. Afterwards the artifact does not exist, so that the next run makes it again.
+        Nothing is deleted. The artifact does not exist afterwards, so the next run makes it again.
 
         Raises:
-            ArtifactNotFoundError: If nothing is kept under the key.
-            WorkspaceBusyError: If another process holds the workspace, where a store can tell.
+            ArtifactNotFoundError: If the key has neither an artifact nor a workspace.
+            WorkspaceBusyError: If another process has opened the workspace. A bucket cannot detect this.
         """
 
     def seal(self, key: str) -> bool:
-        """Check every file of an artifact of an earlier version and give its manifest a digest; return whether it was.
+        """Verify every file of an artifact of an earlier version, and add a digest to its manifest.
+
+        Returns:
+            True if a digest was added, False if the manifest had one.
 
         Raises:
-            ArtifactCorruptError: If the manifest has a digest that it does not match, or a file differs.
+            ArtifactCorruptError: If the manifest does not match its digest, or a file differs from the manifest.
         """
 
     def clear_away(self, key: str) -> int:
-        """Delete what the making of an artifact left, and return the number of files.
+        """Delete the files that workers left of an artifact, and return their number.
 
-        Nothing is deleted unless the artifact is published and its manifest proves itself, or while somebody works in
-        the workspace, where a store can tell. A failure to delete is not an error: the next call tries again.
+        They are deleted only if the artifact is published with an intact manifest and, in a store with locks, nobody
+        has opened the workspace. A failure to delete is not an error: the next call tries again.
         """
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
-        """Make the workspace's content the artifact: all at once, while the workspace is open in this process.
+        """Publish the content of a workspace that is open in this process; readers see all of it or nothing.
 
-        The content is what lies in the folder and what anybody saved, scratch apart. If the artifact is there already,
-        it stays as it is and its manifest is returned.
+        The content is the files in the folder and those that any worker saved, without ``scratch/``. If the artifact
+        exists already, it stays as it is and its manifest is returned.
         """
 
 
 @contextmanager
 def naming_the_remedy(address: str, key: str) -> Iterator[None]:
-    """Add to the message of an ``ArtifactCorruptError`` the command that helps; ``address`` is what the user typed."""
+    """Add the command that helps to the message of an ``ArtifactCorruptError``; ``address`` is that of the store."""
     try:
         yield
     except UnsealedManifestError as error:
         command = shlex.join(["peerkd", "store", "seal", "--store", address])
         raise UnsealedManifestError(
-            f"{error} Let '{command}' check the files of all such artifacts and add it, and run again."
+            f"{error} Run '{command}', which checks the files of all such artifacts and adds the digest, and run again."
         ) from error
     except ArtifactCorruptError as error:
         command = shlex.join(["peerkd", "store", "set-aside", "--store", address, key])
@@ -219,21 +225,21 @@ def naming_the_remedy(address: str, key: str) -> Iterator[None]:
 
 
 def published_keys(manifests: Iterable[str]) -> list[str]:
-    """Return the sorted keys of the artifacts whose manifests have these names; what was set aside is left out.
+    """Return the sorted keys of the artifacts whose manifests have these names, without those that were set aside.
 
-    A file of an artifact may itself be called ``manifest.json``: what lies below a key is no other key.
+    A file of an artifact may itself be called ``manifest.json``, so names below a key are no further keys.
     """
     keys: set[str] = set()
     for name in sorted(manifests, key=lambda name: name.count("/")):
         key = name.removesuffix(f"/{MANIFEST_NAME}")
-        is_in_use = not any(_OUT_OF_USE.search(part) for part in key.split("/"))
-        if is_in_use and not any(parent.as_posix() in keys for parent in PurePosixPath(key).parents):
+        is_artifact = not any(_NO_ARTIFACT.search(part) for part in key.split("/"))
+        if is_artifact and not any(parent.as_posix() in keys for parent in PurePosixPath(key).parents):
             keys.add(key)
     return sorted(keys)
 
 
 def read_unsealed(text: bytes, *, key: str) -> Manifest | None:
-    """Return the manifest that a text of an earlier version holds; None if the text has a digest.
+    """Return the manifest in a text of an earlier version, or None if the text contains a digest.
 
     Raises:
         ArtifactCorruptError: If the text is not a manifest of this artifact, or does not match its digest.
@@ -246,18 +252,18 @@ def read_unsealed(text: bytes, *, key: str) -> Manifest | None:
 
 
 def keys_aside(key: str) -> Iterator[str]:
-    """Yield the keys under which what lies under a key may be set aside, in the order in which they are tried."""
+    """Yield the keys that ``set_aside`` tries in turn: ``<key>.damaged-1``, ``<key>.damaged-2`` and so on."""
     return (f"{key}.damaged-{number}" for number in count(1))
 
 
 def describe_folder(folder: Path, *, key: str, metadata: Mapping[str, Any]) -> Manifest:
-    """Return the manifest of the files below a folder, each read in full; scratch is left out."""
+    """Return the manifest of the files below a folder, without ``scratch/``. Every file is read in full."""
     files = {name: describe_file(folder / name) for name in content_names(folder)}
     return Manifest(key=key, files=files, metadata=metadata)
 
 
 def content_names(folder: Path) -> list[str]:
-    """Return the sorted names of the files below a folder that make an artifact."""
+    """Return the sorted names of the files below a folder that are part of the artifact."""
     return sorted(
         name
         for name in (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -266,20 +272,20 @@ def content_names(folder: Path) -> list[str]:
 
 
 def is_content(name: str) -> bool:
-    """Return whether a file of a workspace is a part of the artifact: neither scratch nor the manifest itself."""
+    """Return whether a file of a workspace is part of the artifact: neither in ``scratch/`` nor the manifest."""
     return name != MANIFEST_NAME and not name.startswith(f"{SCRATCH_NAME}/")
 
 
 def describe_file(path: Path) -> FileEntry:
-    """Return size and SHA-256 of a file, which is read in full."""
+    """Return the size and the SHA-256 of a file."""
     return FileEntry(num_bytes=path.stat().st_size, sha256=file_sha256(path))
 
 
 def check_name(name: str) -> str:
-    """Return the name of a file, or the key of an artifact, if it stays below the place that it is relative to.
+    """Check that the name of a file, or the key of an artifact, is relative and stays below its folder; return it.
 
     Raises:
-        ValueError: If it is empty, absolute, or has a part that is empty, ``.`` or ``..``.
+        ValueError: If the name is empty or absolute, or has a part that is empty, ``.`` or ``..``.
     """
     if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\0" in name:
         raise ValueError(f"a name in a store must be relative, of parts like 'peers/0a1b', got {name!r}.")
@@ -287,17 +293,18 @@ def check_name(name: str) -> str:
 
 
 def verify_folder(folder: Path, manifest: Manifest) -> None:
-    """Check every file of the manifest by size and content.
+    """Check the size and the content of every file of the manifest.
 
     Raises:
-        ArtifactCorruptError: If a file is missing or differs; the message names it.
+        ArtifactCorruptError: If a file is missing or differs; the message names the first one.
     """
-    for damage in find_damage(folder, manifest).values():
-        raise ArtifactCorruptError(damage)
+    damage = find_damage(folder, manifest)
+    if damage:
+        raise ArtifactCorruptError(next(iter(damage.values())))
 
 
 def find_damage(folder: Path, manifest: Manifest) -> Mapping[str, str]:
-    """Return the files of the manifest that are missing from a folder or differ, each with a sentence about it."""
+    """Return the files of the manifest that are missing from a folder or differ, each with a message."""
     damage = {}
     for name, entry in manifest.files.items():
         path = folder / name

@@ -1,12 +1,17 @@
-"""``peerkd store``: what an artifact store holds, whether it is whole, and what to do about an artifact that is not."""
+"""``peerkd store``: check the artifacts of a store, set damaged ones aside, and delete what killed workers left."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from peerkd.cli.command import StrictTyper
 
-store_app = StrictTyper(help="Look after an artifact store.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from peerkd.artifacts.store import ArtifactStore
+
+store_app = StrictTyper(
+    help="Check the artifacts of a store, and deal with damaged ones.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Place = Annotated[
     str,
@@ -18,14 +23,14 @@ Place = Annotated[
 def check(
     place: Place,
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY]...", help="Artifacts to check. Without any, all.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY]...", help="The artifacts to check. Without any, all are checked."),
     ] = None,
 ) -> None:
-    """Read every file of every artifact and compare it with its manifest. Exit code 1 if any is damaged."""
-    from peerkd.artifacts.open import open_store
+    """Read every file of every artifact and compare it with its manifest. The exit code is 1 if any is damaged."""
     from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 
-    store = open_store(place, tell=_tell)
+    store = _open(place)
     keys = keys or store.keys()
     if not keys:
         raise ArtifactNotFoundError(f"{place} has no artifacts.")
@@ -44,35 +49,35 @@ def check(
 
 @store_app.command("set-aside")
 def set_aside(
-    place: Place, keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="As in distill_pairs/0a1b2c3d.")]
+    place: Place,
+    keys: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY...", help="The artifacts to move, such as distill_pairs/0123456789abcdef."),
+    ],
 ) -> None:
     """Move a damaged artifact to KEY.damaged-N. Nothing is deleted, and the next run makes the artifact again."""
-    from peerkd.artifacts.open import open_store
-
-    store = open_store(place, tell=_tell)
+    store = _open(place)
     for key in keys:
         typer.echo(f"{key} is now {store.set_aside(key)}")
 
 
 @store_app.command("seal")
 def seal(place: Place) -> None:
-    """Check the files of artifacts of earlier versions, whose manifests have no digest, and add the digest."""
-    from peerkd.artifacts.open import open_store
-
-    store = open_store(place, tell=_tell)
+    """Add a digest to the manifests that earlier versions wrote without one, after checking the artifacts' files."""
+    store = _open(place)
     keys = store.keys()
     typer.echo(f"Manifests sealed: {sum(map(store.seal, keys))} of {len(keys)}.")
 
 
 @store_app.command("clear")
 def clear(place: Place) -> None:
-    """Delete what killed workers left of published artifacts: files of their making that nobody uses any more."""
+    """Delete the files that killed workers left of published artifacts. Unfinished work is kept."""
+    store = _open(place)
+    typer.echo(f"Files deleted: {sum(map(store.clear_away, store.keys()))}.")
+
+
+def _open(place: str) -> "ArtifactStore":
+    # Imported here, so that the help of the program is shown without loading a store.
     from peerkd.artifacts.open import open_store
 
-    store = open_store(place, tell=_tell)
-    keys = store.keys()
-    typer.echo(f"Files deleted: {sum(map(store.clear_away, keys))}.")
-
-
-def _tell(text: str) -> None:
-    typer.echo(f"peerkd: {text}", err=True)
+    return open_store(place, tell=lambda text: typer.echo(f"peerkd: {text}", err=True))

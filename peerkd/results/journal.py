@@ -1,10 +1,9 @@
-"""An append-only file of finished work, one JSON object a line. It survives a kill at any moment.
+"""An append-only file of finished work, with one JSON object per line. It survives a kill at any moment.
 
-Each line begins with a checksum of all that follows it: ``{"checksum": "0123456789abcdef", ...}``, the first 64 bits
-of a SHA-256. A line is read only if it proves itself, so that neither a flipped bit nor a digit that somebody changed
-becomes another record. A cyclic redundancy check would find every single flipped bit for certain, but of the changes
-that reach further than 32 bits it misses one in 4 * 10^9; a hash misses one in 2 * 10^19 whatever the change is, and
-takes microseconds a line.
+Each line begins with a checksum of the rest of the line: ``{"checksum": "0123456789abcdef", ...}``, the first 64 bits
+of a SHA-256. A line is read only if its checksum matches, so neither a flipped bit nor an edited digit becomes another
+record. A CRC-32 would detect every single flipped bit, but it misses one in 4 * 10^9 of the changes that span more than
+32 bits. The hash misses one change in 2 * 10^19 of any kind, and takes microseconds per line.
 """
 
 import hashlib
@@ -18,24 +17,24 @@ from typing import Any, BinaryIO, Final
 from peerkd.errors import ArtifactCorruptError
 
 CHECKSUM: Final = "checksum"
-"""Key of a line's checksum. ``read_journal`` leaves it in the record."""
+"""The key of a line's checksum. The records of ``read_journal`` contain it."""
 
 _NUM_DIGITS: Final = 16
-_BEFORE: Final = f'{{"{CHECKSUM}": "'.encode()
+_PREFIX: Final = f'{{"{CHECKSUM}": "'.encode()
 
 
 class Journal:
-    """The place for new records, after those of earlier attempts. Open it with ``open_journal``."""
+    """A journal that is open for appending. Open it with ``open_journal``."""
 
     def __init__(self, file: BinaryIO, *, num_records: int) -> None:
         self._file = file
         self.num_records = num_records
-        """So far, those of earlier attempts among them. They are on the disk, not in memory."""
+        """The number of records, including those of earlier attempts."""
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record. When this returns, a kill of the process no longer loses it.
+        """Write one record. Once this has returned, the record survives a kill of the process.
 
-        A power cut may, until the file is synced: whoever says that the work is done syncs the file before.
+        It survives a power cut only after the file has been synced, which callers do before they report the work done.
         """
         self._file.write(to_line(record))
         self._file.flush()
@@ -44,10 +43,10 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path) -> Iterator[Journal]:
-    """Open a journal, reading what is there. A last line that a kill cut short is dropped.
+    """Open a journal for appending, and check its records. A last line that a kill cut short is removed.
 
     Raises:
-        ArtifactCorruptError: If a whole line does not prove itself.
+        ArtifactCorruptError: If a complete line does not match its checksum.
     """
     with path.open("a+b") as file:
         file.seek(0)
@@ -60,37 +59,37 @@ def open_journal(path: Path) -> Iterator[Journal]:
 
 
 def read_journal(path: Path, *, tell_damaged: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the records of a journal that somebody may be writing to: a last line that is not whole is left out.
+    """Yield the records of a journal. A last line that is incomplete is left out, since it may be being written.
 
     Args:
         path: The journal.
-        tell_damaged: Is given the number of each whole line that does not prove itself; such lines are left out.
-            None: they are errors.
+        tell_damaged: Called with the number of each complete line that does not match its checksum; the line is left
+            out. If None, such a line is an error.
 
     Raises:
-        ArtifactCorruptError: If a whole line does not prove itself and nobody is to be told.
+        ArtifactCorruptError: If a complete line does not match its checksum and ``tell_damaged`` is None.
     """
     with path.open("rb") as file:
         yield from _records(file, path, tell_damaged)
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
-    """Return the line of a record, its end included. A checksum that the record has from another line is replaced.
+    """Return the line of a record, with a line end. A checksum that the record contains from another line is replaced.
 
     Raises:
-        ValueError: If JSON has no text for a value, as for NaN.
+        ValueError: If JSON cannot represent a value, such as NaN.
     """
     if CHECKSUM in record:
         record = {name: value for name, value in record.items() if name != CHECKSUM}
     rest = (", " if record else "").encode() + json.dumps(record, allow_nan=False).encode()[1:]
-    return b"".join((_BEFORE, _checksum(rest), b'"', rest, b"\n"))
+    return b"".join((_PREFIX, _checksum(rest), b'"', rest, b"\n"))
 
 
 def from_line(line: bytes) -> dict[str, Any] | None:
     """Return the record of a line, with its checksum, or None if the line is not what ``to_line`` wrote."""
-    start, end = len(_BEFORE), len(_BEFORE) + _NUM_DIGITS
+    start, end = len(_PREFIX), len(_PREFIX) + _NUM_DIGITS
     rest = line[end + 1 :].removesuffix(b"\n")
-    if line[:start] != _BEFORE or line[end : end + 1] != b'"' or line[start:end] != _checksum(rest):
+    if line[:start] != _PREFIX or line[end : end + 1] != b'"' or line[start:end] != _checksum(rest):
         return None
     record: dict[str, Any] = json.loads(line)
     return record
@@ -103,7 +102,7 @@ def _checksum(content: bytes) -> bytes:
 def _records(file: Iterable[bytes], path: Path, tell_damaged: Callable[[int], None] | None) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(file, start=1):
         if not line.endswith(b"\n"):
-            # Its rest may be written just now, and would look like a line of its own.
+            # The rest of the line may be written at this moment, and would look like a line of its own.
             return
         record = from_line(line)
         if record is not None:

@@ -188,7 +188,7 @@ def test_a_file_on_the_way_is_refused(tmp_path: Path, below: str) -> None:
 
 
 def test_a_place_that_takes_no_file_is_refused() -> None:
-    message = "output must be a folder that can be written, got /proc/runs: /proc takes no file "
+    message = "output must be a folder that can be written, got /proc/runs: /proc accepts no files "
     with pytest.raises(ValueError, match=f"^{message}"):
         check_writable(Path("/proc/runs"))
 
@@ -223,8 +223,8 @@ def test_an_artifact_whose_manifest_a_power_cut_emptied_is_set_aside_and_made_ag
         assert attempt() == first
         assert (tmp_path / f"{KEY}.damaged-{number}" / "a").read_text() == "1"
     assert said == [
-        f"The manifest of {KEY} in {tmp_path} is cut off, as by a power cut: the artifact is now "
-        f"{KEY}.damaged-{number}, and is made again."
+        f"The manifest of {KEY} in {tmp_path} is truncated, as after a power cut: the artifact was moved to "
+        f"{KEY}.damaged-{number} and is made again."
         for number in (1, 2)
     ]
     assert store.fetch(KEY) == tmp_path / KEY

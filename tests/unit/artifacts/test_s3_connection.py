@@ -51,7 +51,7 @@ def test_keys_are_read_from_the_files_of_a_mounted_secret(tmp_path: Path) -> Non
     assert (settings.access_key, settings.secret_key) == ("mounted", "mounted-secret")
     assert read_settings({**environment, **KEYS}).access_key == "user"
     (tmp_path / "secret-key").unlink()
-    message = f"PEERKD_S3_SECRET_FOLDER must have a file secret-key to read, got {tmp_path}."
+    message = f"PEERKD_S3_SECRET_FOLDER must be a folder with a readable file secret-key, got {tmp_path}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_settings(environment)
 

@@ -203,7 +203,7 @@ def test_a_manifest_of_an_earlier_version_is_sealed_if_its_files_are_whole(backe
     values = json.loads(backend.read(KEY, MANIFEST_NAME))
     del values["digest"]
     backend.write(KEY, MANIFEST_NAME, json.dumps(values).encode())
-    message = rf"earlier versions did not write\. Let 'peerkd store seal --store {backend.address}' check the files of"
+    message = rf"earlier versions did not write\. Run 'peerkd store seal --store {backend.address}', which checks the"
     with pytest.raises(UnsealedManifestError, match=message):
         store.find(KEY)
     backend.write(KEY, "logs/a.txt", b"jello")

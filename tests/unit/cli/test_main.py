@@ -118,7 +118,7 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
         (["--store", "s3://"], "store must be like s3://bucket/prefix, got s3://."),
         (["--store", "s3://Bucket/x"], "store must be like s3://bucket/prefix, got s3://Bucket/x."),
         (["--output", "s3://bucket/x"], "output must be a folder, got s3:/bucket/x; a folder whose name has a colon"),
-        (["--output", "~/runs"], "output must be a folder, got ~/runs; the shell puts your home folder in place of ~"),
+        (["--output", "~/runs"], "output must be a folder, got ~/runs; the shell replaces ~ by your home folder only"),
         (["--output", "x" * 300], "output must be a folder, got xxx"),
     ],
 )
