@@ -60,7 +60,8 @@ class FilesystemStore:
     ) -> None:
         self._root, self._tell = root, tell
         self._lock_patience_seconds = lock_patience_seconds
-        self._shared: dict[str, bool] = {}
+        self._shared: set[str] = set()
+        """The keys whose workspaces this store has opened for sharing."""
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
@@ -140,21 +141,22 @@ class FilesystemStore:
         with lock:
             # The kernel releases the lock however the process ends. That the file exists means nothing.
             self._lock(lock.fileno(), key, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-            self._shared[key] = shared
+            if shared:
+                self._shared.add(key)
             try:
                 with naming_place(workspace):
                     self._set_aside_truncated(key)
                     (workspace / SCRATCH_NAME).mkdir(parents=True, exist_ok=True)
                     yield FolderWorkspace(workspace)
             finally:
-                self._shared.pop(key, None)
                 if shared:
+                    self._shared.discard(key)
                     self._delete_unused_workspace(lock.fileno(), key)
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the manifest and rename the workspace, or a copy of a shared one; see ``ArtifactStore.publish``."""
         workspace, published = self._workspace(key), self._root / key
-        if not self._shared.get(key):
+        if key not in self._shared:
             return self._publish_folder(workspace, key, metadata)
         with published.with_suffix(".publish-lock").open("a") as lock:
             # If two processes publish at once, the second finds the artifact of the first.

@@ -1,6 +1,6 @@
-"""How artifacts are named: ``<noun>/<fingerprint>``, where the fingerprint is of all that the content follows from.
+"""Keys of artifacts: ``<noun>/<fingerprint>``, where the fingerprint covers everything that determines the content.
 
-Two experiments that share a partition share its key, so that a change of the sweep repeats no pre-training.
+Two experiments with the same partition share its key, so a change of the sweep does not repeat the pre-training.
 """
 
 import hashlib
@@ -8,8 +8,8 @@ import json
 from typing import Any, Final
 
 NUMERICS_VERSION: Final = 2
-"""Part of every key. A change of the program that alters numbers, or how they are kept, raises it, so that nothing old
-is found again. 2: weights are named by blocks."""
+"""A part of every key. It is increased when a change of the program alters numbers or their format, so that old
+artifacts are not found. Version 2 names weights by blocks."""
 
 
 def fingerprint(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""A small file that stands for an artifact: what one pipeline task hands to the next instead of gigabytes."""
+"""References to artifacts: small files that one pipeline task hands to the next instead of gigabytes."""
 
 import json
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ def write(path: str, manifest: Manifest) -> None:
 
 
 def reference(manifest: Manifest) -> dict[str, str]:
-    """Return what stands for an artifact, in a file or in another artifact's metadata."""
+    """Return the reference to an artifact, for a file or for another artifact's metadata."""
     return {"key": manifest.key, "fingerprint": manifest.fingerprint}
 
 
 def follow_file(path: str, store: ArtifactStore) -> Manifest:
-    """Return the manifest that a file of ``write`` stands for; see ``follow``."""
+    """Return the manifest of the artifact that a file of ``write`` refers to; see ``follow``."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         reference = {name: str(values[name]) for name in ("key", "fingerprint")}
@@ -31,7 +31,7 @@ def follow_file(path: str, store: ArtifactStore) -> Manifest:
 
 
 def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
-    """Return the manifest of the artifact that a reference stands for.
+    """Return the manifest of the artifact that a reference refers to.
 
     Raises:
         ArtifactNotFoundError: If the store no longer has it.

@@ -1,4 +1,4 @@
-"""The requests that a store in a bucket is made of, each tried once on objects that are deleted again."""
+"""The steps of the check of a bucket. Each kind of request is tried once, on objects that are deleted afterwards."""
 
 import os
 import secrets
@@ -14,14 +14,14 @@ from peerkd.artifacts.s3_transfer import Download, download_files, upload_file
 from peerkd.errors import StoreUnavailableError
 
 _PART_BYTES: Final = 5 * 1024**2
-"""The least that S3 takes for a part that is not the last."""
+"""The smallest part that S3 accepts, except for the last one."""
 
 
 def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield names and steps, to be taken in their order; what they wrote is deleted when the generator is closed.
+    """Yield the names and functions of the steps, in order. Closing the generator deletes what they wrote.
 
     Raises:
-        ValueError: If address or environment are wrong.
+        ValueError: If the address is not valid, or the environment names no valid server or credentials.
     """
     bucket, prefix = open_bucket(address, tell=lambda text: None, patience_seconds=patience_seconds)
     probe = f"{prefix}/probe-{secrets.token_hex(8)}/".lstrip("/")

@@ -1,4 +1,4 @@
-"""The stores that must behave alike. A new backend is one more class here and one more entry in ``BACKENDS``."""
+"""The backends that must behave alike. A new backend is one more class here and one more entry in ``BACKENDS``."""
 
 import os
 import re
@@ -22,20 +22,20 @@ from tests.s3_server import S3Server, s3_server, strict_s3_server
 __all__ = ["s3_server", "strict_s3_server"]
 
 SMALLEST_PART_BYTES = 5 * 1024**2
-"""S3 takes no smaller part but the last."""
+"""The smallest part that S3 accepts, except for the last one."""
 
 
 class Backend(Protocol):
     """A place for artifacts, and a way to tamper with it behind the store's back."""
 
     address: str
-    """As a user writes it."""
+    """The address of the store, as a user writes it."""
 
     def open(self) -> ArtifactStore:
-        """Return a store on this place, as another process would open it; it is not patient with a busy workspace."""
+        """Return a store as another process would open it, which does not wait for a busy workspace."""
 
     def names(self, key: str) -> set[str]:
-        """Return the names of all that is kept under a key: files, and the folders of a file system."""
+        """Return the names of all files below a key, and of the folders if the backend has any."""
 
     def read(self, key: str, name: str) -> bytes: ...
 
@@ -93,7 +93,7 @@ class S3Backend:
         self._bucket.delete([self._objects(key)[name]])
 
     def _objects(self, key: str) -> dict[str, str]:
-        """Return the objects by the names of their files; those of an artifact have its fingerprint before them."""
+        """Return the objects below a key by the names of their files, without the fingerprint of an artifact."""
         below = f"{self._prefix}/{key}/"
         objects = [name.removeprefix(below) for name in self._bucket.names(below)]
         return {re.sub("^[0-9a-f]{16}/", "", name): below + name for name in objects}
@@ -104,7 +104,7 @@ BACKENDS = {"filesystem": FilesystemBackend, "s3": S3Backend}
 
 @pytest.fixture(autouse=True)
 def no_server_by_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What the environment of the tests says of a server is none of theirs, nor is the user's cache."""
+    """Hide the server that the environment names and the user's cache from the tests."""
     for name in list(os.environ):
         if name.startswith(("PEERKD_S3_", "AWS_")):
             monkeypatch.delenv(name)
@@ -124,13 +124,13 @@ def store(backend: Backend) -> ArtifactStore:
 
 @pytest.fixture
 def prefix() -> str:
-    """Where a test keeps its objects; the bucket is everybody's."""
+    """The prefix of a test's objects in the bucket, which all tests share."""
     return f"runs/{uuid4().hex}"
 
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Bucket:
-    """The bucket without anything in between."""
+    """The bucket, without a proxy."""
     return _bucket(s3_server, s3_server.endpoint, Patience("", tell=pytest.fail, sleep=_nap))
 
 
@@ -142,7 +142,7 @@ def proxy(s3_server: S3Server) -> Iterator[S3Proxy]:
 
 @pytest.fixture
 def said() -> list[str]:
-    """What a store behind the proxy says to people."""
+    """The messages of a store behind the proxy."""
     return []
 
 

@@ -187,7 +187,7 @@ def test_a_file_on_the_way_is_refused(tmp_path: Path, below: str) -> None:
         check_writable(Path(root))
 
 
-def test_a_place_that_takes_no_file_is_refused() -> None:
+def test_a_file_system_that_accepts_no_files_is_refused() -> None:
     message = "output must be a folder that can be written, got /proc/runs: /proc accepts no files "
     with pytest.raises(ValueError, match=f"^{message}"):
         check_writable(Path("/proc/runs"))
@@ -230,7 +230,7 @@ def test_an_artifact_whose_manifest_a_power_cut_emptied_is_set_aside_and_made_ag
     assert store.fetch(KEY) == tmp_path / KEY
 
 
-def test_another_sharer_that_set_an_artifact_aside_first_is_no_obstacle(tmp_path: Path) -> None:
+def test_another_process_may_have_set_the_artifact_aside_first(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     with store.open_workspace(KEY):
         store.publish(KEY, metadata={})

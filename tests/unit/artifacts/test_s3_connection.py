@@ -86,7 +86,7 @@ def test_half_a_pair_of_keys_is_refused_and_never_completed_from_elsewhere(keys:
         ("http://minio\\hush", "http://minio***"),
     ],
 )
-def test_an_endpoint_that_is_none_is_refused_and_not_shown_but_for_the_host(endpoint: str, shown: str) -> None:
+def test_an_invalid_endpoint_is_refused_and_only_its_host_is_shown(endpoint: str, shown: str) -> None:
     message = f"PEERKD_S3_ENDPOINT must be like http://host:port or https://host:port, got {shown}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_settings({"PEERKD_S3_ENDPOINT": endpoint, **KEYS})
@@ -158,7 +158,7 @@ def test_a_region_is_asked_for_where_a_host_of_amazons_names_none() -> None:
     assert read_settings({**environment, "AWS_REGION": "eu-west-2"}).region == "eu-west-2"
 
 
-def test_a_region_that_contradicts_the_host_is_refused_and_that_of_all_programs_gives_way() -> None:
+def test_a_region_that_contradicts_the_host_is_refused_unless_it_is_meant_for_all_programs() -> None:
     environment = {"PEERKD_S3_ENDPOINT": "https://s3.eu-west-2.amazonaws.com", **KEYS}
     with pytest.raises(ValueError, match=r"^PEERKD_S3_REGION must be eu-west-2, the region that PEERKD_S3_ENDPOINT na"):
         read_settings({**environment, "PEERKD_S3_REGION": "us-east-1"})
@@ -175,7 +175,7 @@ def test_a_key_loses_the_line_end_that_editors_write(tmp_path: Path, end: str) -
 
 @pytest.mark.parametrize("key", ["se cret", "secret ", " secret", "se\tcret", "se\ncret", "secret\n\n", "sécret", "\0"])
 @pytest.mark.parametrize("place", ["PEERKD_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "secret-key"])
-def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path: Path, place: str, key: str) -> None:
+def test_a_key_with_invalid_characters_is_refused_and_not_shown(tmp_path: Path, place: str, key: str) -> None:
     environment = {"PEERKD_S3_ENDPOINT": ENDPOINT}
     if place == "secret-key":
         (tmp_path / "access-key").write_text("user")

@@ -119,7 +119,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was_cut(
         (r"PUT .*[0-9a-f]{16}/local", "damage"),
     ],
 )
-def test_what_is_damaged_on_its_way_is_asked_for_or_sent_again(
+def test_content_that_is_damaged_in_transit_is_requested_or_sent_again(
     open_distant: Opener, proxy: S3Proxy, pattern: str, action: Action
 ) -> None:
     store = open_distant()
@@ -263,7 +263,7 @@ def test_what_a_server_denies_is_asked_for_a_few_times_only(
 
 
 @pytest.mark.parametrize("pattern", ["PUT .*partNumber=2", "POST .*uploadId="])
-def test_an_upload_that_somebody_aborted_is_begun_anew(open_distant: Opener, proxy: S3Proxy, pattern: str) -> None:
+def test_an_upload_that_was_aborted_starts_again(open_distant: Opener, proxy: S3Proxy, pattern: str) -> None:
     proxy.fail(pattern, "404")
     with open_distant().open_workspace(KEY) as workspace:
         save(workspace, "weights", WEIGHTS)
@@ -327,7 +327,7 @@ def test_a_save_that_was_held_up_does_not_undo_a_later_one(open_distant: Opener,
         assert (workspace.folder / "scratch/journal").read_bytes() == b"2 of 3"
 
 
-def test_a_file_that_is_saved_anew_while_it_is_loaded_is_loaded_anew(open_distant: Opener, proxy: S3Proxy) -> None:
+def test_a_file_that_is_saved_again_while_it_is_loaded_is_loaded_again(open_distant: Opener, proxy: S3Proxy) -> None:
     loaded: list[bool] = []
     with open_distant().open_workspace(KEY) as workspace:
         save(workspace, "scratch/journal", b"1 of 3")

@@ -96,7 +96,7 @@ def test_without_patience_a_request_is_made_once() -> None:
     assert outage.pauses_seconds == []
 
 
-def test_an_error_that_names_a_number_of_tries_is_repeated_so_often_and_not_told() -> None:
+def test_an_error_with_a_number_of_tries_is_repeated_that_often_without_a_message() -> None:
     outage, numbers = Outage(0), itertools.count(1)
 
     def refused() -> None:
@@ -109,7 +109,7 @@ def test_an_error_that_names_a_number_of_tries_is_repeated_so_often_and_not_told
     assert sum(outage.pauses_seconds) < 1
 
 
-def test_an_error_that_lasts_is_called_what_it_says() -> None:
+def test_a_final_error_is_raised_when_the_failure_lasts() -> None:
     outage = Outage(0)
 
     def expired() -> None:

@@ -34,7 +34,7 @@ class KilledError(BaseException):
 
 
 def kill_at(bucket: Bucket, number: int) -> Bucket:
-    """Return the same bucket for a process that is killed when it makes its request of that number."""
+    """Return the same bucket for a process that is killed at the request with this number."""
     victim = bucket.impatient()
     send, numbers, lock = bucket._send, itertools.count(1), threading.Lock()
 
@@ -59,7 +59,7 @@ def publish(bucket: Bucket, prefix: str, key: str, cache: Path) -> Manifest:
 def test_a_publisher_that_is_killed_at_any_request_leaves_none_or_a_whole_artifact_and_the_next_goes_on(
     bucket: Bucket, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The lists are asked for in a row and nothing is written in between: one of them stands for all.
+    # The lists are requested in a row, with no write in between, so one of them stands for all.
     monkeypatch.setattr(s3_publish, "_NUM_LISTS", 1)
     with S3Store(bucket, prefix, cache=tmp_path, part_bytes=SMALLEST_PART_BYTES).open_workspace("master") as workspace:
         for name in ("large", "small", "scratch/journal"):
@@ -183,7 +183,7 @@ def test_a_file_that_was_changed_since_it_was_saved_is_published_as_it_is(open_d
     [(r"PUT .*[0-9a-f]{16}/a$", 1), (r"PUT .*[0-9a-f]{16}/a\?partNumber=2", SMALLEST_PART_BYTES + 1)],
     ids=["in one request", "between two parts"],
 )
-def test_a_source_that_is_saved_anew_while_it_is_copied_is_looked_at_again(
+def test_a_source_that_is_saved_again_while_it_is_copied_is_read_again(
     open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, pattern: str, num_bytes: int
 ) -> None:
     first, second = (bytes([value]) * num_bytes for value in (1, 2))
@@ -219,9 +219,7 @@ def test_an_object_that_was_not_saved_by_the_program_is_not_published(
     assert store.find(KEY) is None
 
 
-def test_a_header_that_is_lost_on_its_way_is_asked_for_again(
-    open_distant: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_lost_a_header_is_requested_again(open_distant: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     head, lost = Bucket.head, []
 
     def damaged(bucket: Bucket, name: str) -> Stored | None:

@@ -29,7 +29,7 @@ from peerkd.artifacts.s3_patience import Patience
 from peerkd.artifacts.s3_table import ANSWERS, FAILURES, SHAPES, Call, Outcome, Reason
 from peerkd.errors import StoreUnavailableError
 
-AT_ONCE = {
+FOR_CALLERS = {
     Outcome.MISSING: MissingError,
     Outcome.CONDITION: ConditionError,
     Outcome.NO_CONDITIONS: NoConditionsError,
@@ -67,8 +67,8 @@ EXPECTED_CODES = {
 def test_a_code_has_the_outcome_of_its_row_whatever_the_status(outcome: Outcome, call: Call, code: str) -> None:
     error = AnswerError(status=400, code=code, message="by the test")
     found = verdict(error, call)
-    if outcome in AT_ONCE:
-        assert type(found) is AT_ONCE[outcome]
+    if outcome in FOR_CALLERS:
+        assert type(found) is FOR_CALLERS[outcome]
         return
     assert isinstance(found, TransientError)
     before = verdict(error, call, has_answered=True)
@@ -82,7 +82,7 @@ def test_a_code_has_the_outcome_of_its_row_whatever_the_status(outcome: Outcome,
 
 
 @pytest.mark.parametrize(("code", "outcome"), EXPECTED_CODES.items())
-def test_the_codes_that_were_seen_have_the_outcomes_that_are_wanted(code: str, outcome: Outcome) -> None:
+def test_common_codes_have_the_intended_outcomes(code: str, outcome: Outcome) -> None:
     found = verdict(AnswerError(status=403, code=code))
     if outcome is Outcome.MISSING:
         assert isinstance(found, MissingError)
@@ -94,7 +94,7 @@ def test_the_codes_that_were_seen_have_the_outcomes_that_are_wanted(code: str, o
 @pytest.mark.parametrize(
     ("status", "num_tries"), [(500, None), (503, None), (507, None), (408, None), (429, None), (204, None), (206, None)]
 )
-def test_a_status_that_passes_does_so_without_words_and_with_unknown_ones(status: int, num_tries: int | None) -> None:
+def test_a_transient_status_needs_no_known_code(status: int, num_tries: int | None) -> None:
     for code in ("", "SomethingNew"):
         found = verdict(AnswerError(status=status, code=code))
         assert isinstance(found, TransientError)
@@ -102,7 +102,7 @@ def test_a_status_that_passes_does_so_without_words_and_with_unknown_ones(status
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 403, 404, 409, 418])
-def test_a_wordless_refusal_passes_only_if_the_store_has_answered_before(status: int) -> None:
+def test_a_refusal_without_a_code_is_transient_only_if_the_store_has_answered_before(status: int) -> None:
     new, known = (verdict(AnswerError(status=status), has_answered=has) for has in (False, True))
     assert isinstance(new, TransientError)
     assert isinstance(known, TransientError)
@@ -117,7 +117,7 @@ def test_a_wordless_refusal_passes_only_if_the_store_has_answered_before(status:
     ("call", "code"),
     [(Call.PUT, "NoSuchKey"), (Call.GET, "PreconditionFailed"), (Call.PUT, "NoSuchUpload"), (Call.LIST, "NoSuchKey")],
 )
-def test_a_code_that_is_no_answer_to_the_call_is_a_refusal(call: Call, code: str) -> None:
+def test_a_code_that_does_not_belong_to_the_call_is_a_refusal(call: Call, code: str) -> None:
     found = verdict(AnswerError(status=404, code=code), call)
     assert isinstance(found, TransientError)
     assert found.num_tries == NUM_TRIES_OF_REFUSED
@@ -151,11 +151,13 @@ FAILURE_CASES: Sequence[tuple[Exception, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "passes"), FAILURE_CASES, ids=lambda value: type(value).__name__)
-def test_a_failure_on_the_way_passes_unless_the_server_is_not_trusted(error: Exception, passes: bool) -> None:
+@pytest.mark.parametrize(("error", "is_transient"), FAILURE_CASES, ids=lambda value: type(value).__name__)
+def test_a_failure_of_a_connection_is_transient_unless_the_server_is_not_trusted(
+    error: Exception, is_transient: bool
+) -> None:
     found = verdict(error)
     assert isinstance(found, TransientError)
-    assert (found.num_tries is None) == passes
+    assert (found.num_tries is None) == is_transient
     assert {kind for kind, _, _ in FAILURES} == {ssl.SSLError, HTTPError, ParseError}
 
 
@@ -255,7 +257,7 @@ def test_a_range_that_is_cut_at_any_byte_goes_on_and_ends_right() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name in CALLS if " " not in name))
-def test_an_answer_without_what_its_shape_asks_for_is_none(name: str) -> None:
+def test_an_answer_without_a_part_of_its_shape_is_requested_again(name: str) -> None:
     whole, ask, _ = CALLS[name]
     shape = SHAPES[Call[name]]
     lacking = [re.sub(rb"(?i)\r\n%b: [^\r]*" % header.encode(), b"", whole, count=1) for header in shape.headers]
@@ -293,7 +295,7 @@ def test_a_damaged_list_is_asked_for_again(damaged: bytes) -> None:
         assert server.num_served == 2
 
 
-def test_a_name_that_only_one_of_three_lists_has_is_not_believed() -> None:
+def test_a_name_that_only_one_of_three_lists_has_is_left_out() -> None:
     with served(answer(LIST)) as server:
         for answers in ([LIST.replace(b"a/b", b"a/c")], [LIST, LIST.replace(b"a/b", b"a/c")]):
             server.num_served, server.answers = 0, [answer(body) for body in answers]
@@ -312,7 +314,7 @@ def test_another_range_than_was_asked_for_is_asked_for_again(wrong: str) -> None
         assert server.num_served == 2
 
 
-def test_a_content_that_is_not_what_was_stored_is_asked_for_again_and_then_told() -> None:
+def test_a_content_that_differs_from_its_sha256_is_requested_again() -> None:
     sha256 = "x-amz-meta-sha256: 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\r\n"
     with served(answer(b"hello", headers=TAG + sha256)) as server:
         server.answers = [answer(b"jello", headers=TAG + sha256)]
@@ -327,11 +329,11 @@ def test_a_content_that_arrives_damaged_is_sent_again(only_new: bool) -> None:
         server.num_served, server.answers = 0, [answer(headers=TAG.replace("5d41", "6d41"))]
         server.bucket.put("a", b"hello", only_new=only_new)
         assert server.num_served == 2
-        # The damaged object is there by now: a condition would keep it for ever.
+        # The damaged object exists now, and with the condition it could never be replaced.
         assert [b"if-none-match" in request.lower() for request in server.requests[-2:]] == [only_new, False]
 
 
-def test_a_server_whose_tags_are_no_md5s_is_believed() -> None:
+def test_a_server_whose_etags_are_no_md5s_is_accepted() -> None:
     other = TAG.replace("5d41", "6d41")
     for headers in (TAG.replace('92"', '92-1"'), other + "x-amz-server-side-encryption: aws:kms\r\n"):
         with served(answer(headers=headers)) as server:
@@ -341,7 +343,7 @@ def test_a_server_whose_tags_are_no_md5s_is_believed() -> None:
         server.bucket.put("a", b"hello")
 
 
-def test_head_asks_for_the_words_that_its_own_answer_lacks() -> None:
+def test_head_asks_for_the_error_code_that_its_own_answer_lacks() -> None:
     refused = answer(status="403 Forbidden")
     with served(answer(b"<Error><Code>InvalidAccessKeyId</Code></Error>", status="403 Forbidden")) as server:
         server.answers = [refused]
@@ -351,7 +353,7 @@ def test_head_asks_for_the_words_that_its_own_answer_lacks() -> None:
         server.answers = [answer(status="404 Not Found")]
         assert server.bucket.head("a") is None
         assert server.num_served == 2
-        # What an S3 server marks as its own is believed.
+        # An answer with the id of a request is one of an S3 server.
         server.num_served, server.answers = 0, [answer(status="404 Not Found", headers="x-amz-request-id: 1\r\n")]
         assert server.bucket.head("a") is None
         assert server.num_served == 1
@@ -378,7 +380,7 @@ def test_keys_that_expire_while_the_store_is_in_use_are_waited_for() -> None:
         b"\x00\xff",
     ],
 )
-def test_xml_that_nobody_can_read_is_asked_for_again(body: bytes) -> None:
+def test_xml_that_cannot_be_parsed_is_requested_again(body: bytes) -> None:
     with served(answer(LIST)) as server:
         server.answers = [answer(body)]
         assert server.bucket.list_once("a/") == {"a/b": "1-t"}
@@ -408,7 +410,7 @@ def test_a_store_that_is_away_too_long_is_an_error() -> None:
 
 
 class PlayedServer:
-    """Gives the answers that a test names, one a connection, and then always the same one."""
+    """A server that gives the answers of a test, one for each connection, and then always the last one."""
 
     def __init__(self, last: bytes) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)

@@ -217,7 +217,7 @@ def test_a_manifest_of_an_earlier_version_is_sealed_if_its_files_are_whole(backe
         store.seal(KEY)
 
 
-def test_nothing_is_deleted_on_the_word_of_a_manifest_that_does_not_prove_itself(backend, store: ArtifactStore) -> None:
+def test_a_manifest_that_does_not_match_its_digest_deletes_nothing(backend, store: ArtifactStore) -> None:
     publish(store)
     other_files = backend.names(KEY)
     backend.write(KEY, MANIFEST_NAME, backend.read(KEY, MANIFEST_NAME).replace(b"test", b"rest"))
@@ -256,12 +256,12 @@ def test_a_workspace_is_set_aside_too_unless_somebody_holds_it(backend, store: A
         assert workspace.saved("") == {}
 
 
-def test_what_is_not_there_is_not_set_aside(store: ArtifactStore) -> None:
+def test_setting_aside_an_unknown_key_is_an_error(store: ArtifactStore) -> None:
     with pytest.raises(ArtifactNotFoundError, match=rf"has no artifact {KEY}\.$"):
         store.set_aside(KEY)
 
 
-def test_keys_are_those_of_published_artifacts(store: ArtifactStore) -> None:
+def test_keys_lists_published_artifacts_only(store: ArtifactStore) -> None:
     assert store.keys() == []
     publish(store, key=OTHER_KEY, files={f"a/{MANIFEST_NAME}": b"1"})
     publish(store)

@@ -149,7 +149,7 @@ def test_a_value_that_was_changed_by_hand_leaves_no_record(before: str, after: s
     assert from_line(line.replace(before, after).encode()) is None
 
 
-def test_damaged_lines_are_left_out_and_told_where_somebody_asks(path: Path) -> None:
+def test_damaged_lines_are_left_out_and_reported_on_request(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1].replace(b"nothing", b"something") + b"\0" * 40 + b"\n" + lines[2])
     damaged: list[int] = []
@@ -157,7 +157,7 @@ def test_damaged_lines_are_left_out_and_told_where_somebody_asks(path: Path) -> 
     assert damaged == [2, 3]
 
 
-def test_a_line_of_an_earlier_version_without_a_checksum_does_not_count() -> None:
+def test_a_line_without_a_checksum_is_no_record() -> None:
     assert from_line(b'{"peer": 0}\n') is None
 
 
@@ -165,7 +165,7 @@ def test_a_record_that_was_read_can_be_written_again(path: Path) -> None:
     assert b"".join(to_line(record) for record in read_journal(path)) == path.read_bytes()
 
 
-def test_a_record_of_nothing_has_a_line() -> None:
+def test_an_empty_record_has_a_line() -> None:
     record = from_line(to_line({}))
     assert record is not None
     assert record.keys() == {CHECKSUM}
