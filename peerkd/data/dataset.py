@@ -2,7 +2,7 @@
 
     images.npy           uint8 (N, C, H, W): training split, validation split, test split
     labels.npy           int64 (N,)
-    columns/<name>.npy   (N,), whatever else is known of every sample
+    columns/<name>.npy   (N,), further values per sample
     dataset.json         the rest; written last, so a folder without it was never finished
 
 N samples, B batch, C channels, H W height and width, K classes.
@@ -26,7 +26,7 @@ _COLUMN_KINDS = "biufSU"  # dtype kinds that npy files hold without pickling
 
 
 class ImageDataset(Protocol):
-    """What training reads from, whether pixels are packed or decoded on demand."""
+    """A data set as training reads it, whether its pixels are packed or decoded on demand."""
 
     @property
     def labels_N(self) -> npt.NDArray[np.int64]:  # noqa: N802 - a shape suffix
@@ -38,7 +38,7 @@ class ImageDataset(Protocol):
 
     @property
     def num_validation(self) -> int:
-        """Number of samples of the data set's own validation split, which comes second; 0 if it has none.
+        """Number of samples of the validation split that the data set came with, which comes second; 0 if it has none.
 
         The samples after it are the test split.
         """
@@ -53,19 +53,19 @@ class ImageDataset(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports call this data set."""
+        """The name of this data set in reports."""
 
     @property
     def label_values(self) -> tuple[bool | int | str, ...]:
-        """The label that each class has at the source; empty where a class has its own number."""
+        """The label of each class at the source; empty if the labels are ``0`` to ``K - 1``."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences about how the source was read, such as which labels became which classes."""
+        """Phrases about how the source was read, such as which labels became which classes."""
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
-        """What the source holds that is not among the samples."""
+        """Counts of the entries of the source that are not among the samples."""
 
     @property
     def fingerprint(self) -> str:
@@ -93,10 +93,10 @@ class ImageDataset(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RawDataset:
-    """What a source returns: pixels and labels in memory, ordered by training, validation and test split.
+    """A data set in memory, as a source returns it: training, validation and test split, in this order.
 
     Raises:
-        ValueError: If the parts do not fit each other.
+        ValueError: If the parts do not fit together.
     """
 
     images_NCHW: npt.NDArray[np.uint8]
@@ -107,7 +107,7 @@ class RawDataset:
     name: str
     num_validation: int = 0
     label_values: tuple[bool | int | str, ...] = ()
-    """The label that each class has at the source; empty where a class has its own number."""
+    """The label of each class at the source; empty if the labels are ``0`` to ``K - 1``."""
 
     remarks: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
@@ -151,7 +151,7 @@ class RawDataset:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PackedDataset:
-    """A packed data set as read back: the pixels stay on disk until a batch asks for them."""
+    """A packed data set that is open for reading: the pixels stay on disk until a batch needs them."""
 
     images_NCHW: npt.NDArray[np.uint8]
     """Memory-mapped and read-only."""
@@ -255,7 +255,7 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             passed_over=raw.passed_over,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactCorruptError(f"{folder}: the parts of this data set do not fit each other: {error}") from error
+        raise ArtifactCorruptError(f"{folder}: the parts of this data set do not fit together: {error}") from error
     if verify:
         fingerprint = _fingerprint(raw)
         if fingerprint != dataset.fingerprint:
@@ -303,14 +303,14 @@ def content_fingerprint(header: Mapping[str, Any], arrays: Iterable[np.ndarray])
 
 
 def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
-    """Write ``dataset.json``: what makes a folder a data set, so the last file to write."""
+    """Write ``dataset.json``. It must be written last, because it marks the folder as a finished data set."""
     (folder / "dataset.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="ascii")
 
 
 def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
-    """Return the fields of ``dataset.json`` that are written only where they say something.
+    """Return the optional fields of ``dataset.json`` that are not empty.
 
-    A data set without them keeps the bytes, and thereby the fingerprint, that it had before these fields existed.
+    Without them, a data set keeps the bytes that it had before these fields existed.
     """
     fields = {
         "num_validation": dataset.num_validation,
@@ -322,7 +322,7 @@ def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
 
 
 def read_metadata(folder: Path, *, kind: str | None = None) -> dict[str, Any]:
-    """Read ``dataset.json``, of this ``kind`` if one is given.
+    """Read ``dataset.json``, and check its kind if one is given.
 
     Raises:
         ArtifactCorruptError: If it is missing, is not a JSON object, or is of another kind.
@@ -351,7 +351,7 @@ def read_array(path: Path) -> np.ndarray:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise ArtifactCorruptError(f"{path}: cannot be read as an array: {error}") from error
-    # As a plain ndarray: slices and batches of a memmap would otherwise all call themselves memmaps.
+    # A plain ndarray, because every slice and batch of a memmap is a memmap too.
     return np.asarray(array)
 
 

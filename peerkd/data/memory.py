@@ -1,4 +1,4 @@
-"""How much memory this process may still take, so that a data set is refused before it fills the machine."""
+"""The memory that this process may still allocate, so that a data set is refused before it fills the machine."""
 
 import resource
 from collections.abc import Iterator
@@ -16,27 +16,27 @@ _KIBIBYTE: Final = 1024
 
 
 def check_memory(num_bytes: int, *, what: str) -> None:
-    """Raise unless this process can take ``num_bytes`` more.
+    """Check that this process can allocate ``num_bytes`` more.
 
     Args:
-        num_bytes: Memory that is about to be taken, at least 0.
-        what: What needs it, as the subject of a sentence: ``data.path: pets.npz``.
+        num_bytes: Memory that is about to be allocated, at least 0.
+        what: The subject of the message, such as ``data.path: pets.npz``.
 
     Raises:
-        DataSourceError: If there is not as much; the message has both numbers.
+        DataSourceError: If less memory is available; the message has both numbers.
     """
     available_bytes = available_memory_bytes()
     if num_bytes > available_bytes:
         raise DataSourceError(
-            f"{what} needs {format_bytes(num_bytes)} of memory to be read, and {format_bytes(available_bytes)} are "
-            "available here. Give fewer or smaller images, or more memory."
+            f"{what} needs {format_bytes(num_bytes)} of memory to be read, but only {format_bytes(available_bytes)} "
+            "are available. Use fewer or smaller images, or more memory."
         )
 
 
 def available_memory_bytes() -> int:
-    """Return what is left of the machine's memory, of the container's limit and of the process's own limit.
+    """Return the least of what the machine, the container and the limit of the process leave.
 
-    A limit that cannot be read here, as on another operating system, is taken for none.
+    A limit that cannot be read, as on another operating system, does not count.
     """
     return min((max(num_bytes, 0) for num_bytes in _limits()), default=2**63 - 1)
 
@@ -47,7 +47,7 @@ def _limits() -> Iterator[int]:
     with suppress(OSError, KeyError, ValueError):
         limit_bytes = int((_CONTROL_GROUP / "memory.max").read_text())
         used_bytes = int((_CONTROL_GROUP / "memory.current").read_text())
-        # The cache of files that nobody uses counts as used, but the kernel gives it up when it is asked for memory.
+        # The inactive file cache counts as used, but the kernel frees it on demand.
         yield limit_bytes - used_bytes + _fields(_CONTROL_GROUP / "memory.stat")["inactive_file"]
     with suppress(OSError, ValueError):
         limit_bytes, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -56,6 +56,6 @@ def _limits() -> Iterator[int]:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Return the first number of each line, by the line's first word."""
+    """Return the number in each line of a file by the first word of the line."""
     words = (line.split() for line in path.read_text().splitlines())
     return {line[0]: int(line[1]) for line in words if len(line) > 1 and line[1].isdigit()}

@@ -1,36 +1,36 @@
-"""What a source holds that is not among its samples, counted by kind so that nothing is left out in silence."""
+"""Entries of a source that are not among its samples, counted by kind so that nothing is left out in silence."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 NUM_PRINTED: Final = 10
-"""Names of one kind that a message prints at most."""
+"""The most names of one kind that a message prints."""
 
 
 class PassedOver(NamedTuple):
-    """The things of one kind that were passed over."""
+    """The entries of one kind that were passed over."""
 
     kind: str
     """A plural noun, such as ``hidden files``."""
 
     num: int
     examples: tuple[str, ...]
-    """The names of the first of them."""
+    """The names of the first entries."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """A count of what is passed over while a source is read."""
+    """A running count of the entries that are passed over while a source is read."""
 
     num_examples: int = 3
-    """Names that are kept of each kind."""
+    """The most names that are kept of each kind."""
 
     _counts: dict[str, int] = field(default_factory=dict)
     _examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, name: str) -> None:
-        """Count one more thing of this kind."""
+        """Count one more entry of a kind."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         examples = self._examples.setdefault(kind, [])
         if len(examples) < self.num_examples:
@@ -47,27 +47,27 @@ def describe(passed_over: Iterable[PassedOver]) -> str:
 
 
 def enumerate_names(passed_over: PassedOver) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of the others."""
     names = passed_over.examples[:NUM_PRINTED]
     num_more = passed_over.num - len(names)
     return ", ".join(names) + (f" and {num_more:,} more" if num_more else "")
 
 
 def to_json(passed_over: Iterable[PassedOver]) -> list[dict[str, Any]]:
-    """Return what ``from_json`` reads, of plain JSON values."""
+    """Return the counts as JSON values, which ``from_json`` reads."""
     return [{"kind": each.kind, "num": each.num, "examples": list(each.examples)} for each in passed_over]
 
 
 def from_json(values: Iterable[Mapping[str, Any]]) -> tuple[PassedOver, ...]:
-    """Read what ``to_json`` returned."""
+    """Return the counts that ``to_json`` wrote."""
     return tuple(PassedOver(value["kind"], value["num"], tuple(value["examples"])) for value in values)
 
 
 def printable(name: str) -> str:
-    r"""Return a file's name as one line of UTF-8: what no terminal can show is written as ``\xff`` or ``\n``.
+    r"""Return the name of a file on one line of UTF-8, with escapes such as ``\xff`` or ``\n`` for unprintable bytes.
 
-    A file system may hold names in any encoding. Python reads bytes that are not UTF-8 as lone surrogates, which
-    neither JSON for others nor a page in UTF-8 can hold.
+    Names in a file system may have any encoding. Python decodes bytes that are not UTF-8 to lone surrogates, which
+    cannot be encoded in JSON or in a page in UTF-8.
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

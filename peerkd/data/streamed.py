@@ -27,9 +27,9 @@ from peerkd.data.dataset import (
     write_metadata,
 )
 from peerkd.data.passed_over import PassedOver, from_json, printable
-from peerkd.data.sources.decode_pool import ReportProgress
+from peerkd.data.sources.decode_pool import ReportProgress, decode_images
 from peerkd.data.sources.decoding import WHITE, PixelRules
-from peerkd.data.sources.image_folder import decode_images, survey_image_folder
+from peerkd.data.sources.image_folder import survey_image_folder
 from peerkd.errors import ArtifactCorruptError, DataSourceError
 
 IMAGENET_CHANNEL_MEAN = (0.485, 0.456, 0.406)
@@ -44,14 +44,14 @@ class StreamedDataset:
     image_size_pixels: int
     """H and W of what ``read_images`` returns."""
     relative_paths_N: npt.NDArray[np.bytes_]
-    """Below ``root``, as the file system encodes them: a million strings in one array."""
+    """Paths relative to ``root``, as the file system encodes them: a million strings in one array."""
     digests_N32: npt.NDArray[np.uint8]
-    """(N, 32): SHA-256 of each file, as it was when it was indexed."""
+    """(N, 32): SHA-256 of each file when it was indexed."""
     labels_N: npt.NDArray[np.int64]
     num_train: int
     class_names: tuple[str, ...]
     columns: Mapping[str, np.ndarray]
-    """Empty: an image folder knows a label and nothing else."""
+    """Empty, since an image folder gives a label and nothing else."""
     fingerprint: str
     """SHA-256 over relative paths, the files' digests, labels, class names and how pixels are read."""
     channel_mean: tuple[float, ...]
@@ -64,7 +64,7 @@ class StreamedDataset:
 
     @property
     def label_values(self) -> tuple[bool | int | str, ...]:
-        """Empty: a class is a folder, and has its name."""
+        """Empty, since a class has the name of its folder."""
         return ()
 
     @property
@@ -86,16 +86,11 @@ class StreamedDataset:
         """Decode these samples: shorter side resized, centre cut out, RGB; a new array of shape (B, C, H, W).
 
         Raises:
-            DataSourceError: If a file is missing or is not what it was when it was indexed.
+            DataSourceError: If a file is missing or has changed since it was indexed.
         """
         paths = [self.root / os.fsdecode(path) for path in self.relative_paths_N[indices_B]]
-        return decode_images(
-            paths,
-            image_size_pixels=self.image_size_pixels,
-            pixel_range=self.pixel_range,
-            background=self.background,
-            digests=[digest.tobytes() for digest in self.digests_N32[indices_B]],
-        )
+        rules = PixelRules(self.image_size_pixels, self.pixel_range, self.background)
+        return decode_images(paths, rules, digests=[digest.tobytes() for digest in self.digests_N32[indices_B]])
 
 
 def index_image_folder(
@@ -110,20 +105,20 @@ def index_image_folder(
 ) -> StreamedDataset:
     """List the images below ``root`` (see ``peerkd.data.sources.image_folder``) and read each once.
 
-    Reading finds what is damaged before anything is trained, and makes the fingerprint one of the content. For ImageNet
-    that is a pass over 140 GB, done once and not again until a file changes.
+    Reading finds damaged files before anything is trained, and the fingerprint then depends on the content. For
+    ImageNet that is a pass over 140 GB, which is not repeated until a file changes.
 
     Args:
         root: The folder of images; it has to stay where it is.
         image_size_pixels: H and W of the images as they will be read, at least 1.
-        rules: How the content of a file becomes RGB; ``image_size_pixels`` is taken from the argument above.
+        rules: How the content of a file becomes RGB; its ``image_size_pixels`` is replaced by the argument above.
         skip_damaged: Whether images that cannot be read are left out. They are refused otherwise.
         channel_mean: Pixels in 0..1.
         channel_std: Pixels in 0..1, above 0.
-        progress: Told how far it is.
+        progress: Called with the number of images that are done.
 
     Raises:
-        ValueError: If ``image_size_pixels`` is below 1 or pixels need a range.
+        ValueError: If ``image_size_pixels`` is below 1 or pixels need a ``pixel_range``.
         DataSourceError: If the layout is not that of an image folder or an image cannot be read.
     """
     if image_size_pixels < 1:
@@ -212,7 +207,9 @@ def read_index(folder: Path) -> StreamedDataset:
             f"{folder}: the index has fingerprint {fingerprint}, dataset.json says {dataset.fingerprint}."
         )
     if not dataset.root.is_dir():
-        raise DataSourceError(f"data.path: {dataset.root}, which {folder} is an index of, is not a folder.")
+        raise DataSourceError(
+            f"data.path: {dataset.root} must be a folder, since {folder} is an index of the images in it."
+        )
     return dataset
 
 
@@ -220,8 +217,8 @@ def open_dataset(folder: Path) -> ImageDataset:
     """Open what ``write_packed`` or ``write_index`` left in ``folder``.
 
     Raises:
-        ArtifactCorruptError: If a file is missing, truncated or altered, or the kind is neither of the two.
-        DataSourceError: If the images of an index are no longer there.
+        ArtifactCorruptError: If a file is missing, truncated or altered, or the kind is unknown.
+        DataSourceError: If the folder of the images of an index no longer exists.
     """
     kind = read_metadata(folder).get("kind")
     if kind == "streamed":

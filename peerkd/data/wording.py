@@ -6,18 +6,18 @@ from peerkd.data.passed_over import printable
 
 
 def plural(num: int, noun: str, nouns: str = "") -> str:
-    """Return a number with its noun.
+    """Return a number with its noun, in the singular or the plural.
 
     Args:
-        num: At least 0.
-        noun: For one of them.
-        nouns: For several; ``noun`` with an s if empty.
+        num: A number of at least 0.
+        noun: The noun in the singular.
+        nouns: The noun in the plural; ``noun`` with an s if empty.
     """
     return f"{num:,} {noun if num == 1 else nouns or noun + 's'}"
 
 
 def listed(items: Sequence[object], *, num_named: int = 5, separator: str = ", ") -> str:
-    """Return the first items on one line, and how many more there are."""
+    """Return the first items on one line, and the number of the others."""
     num_more = len(items) - num_named
     named = separator.join(printable(str(item)) for item in items[:num_named])
     return named + (f" and {num_more:,} more" if num_more > 0 else "")

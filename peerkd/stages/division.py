@@ -1,4 +1,4 @@
-"""Dividing a data set among the peers as a config says: first hold-outs, then sizes, then classes."""
+"""Division of a data set among the peers as a config says: first hold-outs, then sizes, then classes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,11 +36,10 @@ _SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | Shards
 
 
 def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assignment:
-    """Return who gets which sample.
+    """Return the assignment of samples to peers.
 
     Raises:
-        ValueError: If the data set cannot be divided so, or its images do not fit an architecture; the message names
-            the field, the rule and the value.
+        ValueError: If the data set cannot be divided as the config says, or its images do not fit an architecture.
     """
     for architecture in config.architectures:
         check_image_size(architecture, dataset.image_shape)
@@ -61,7 +60,7 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
 
 
 def warnings(config: ExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
-    """Return one sentence for each thing that a division has too little of, although the run makes sense."""
+    """Return one sentence for each kind of set or class with too few samples, although the run makes sense."""
     return find_scarcities(
         np.asarray(dataset.labels_N),
         assignment,
@@ -97,13 +96,13 @@ def _skewed_parts(
     rng: np.random.Generator,
 ) -> list[Indices]:
     if isinstance(skew, ShardsPerPeer):
-        with _naming("partition.label_skew"):
+        with _errors_name("partition.label_skew"):
             return partition_shards(
                 labels, num_peers=partition.num_peers, shards_per_peer=skew.shards_per_peer, rng=rng
             )
-    with _naming("partition.quantity_skew"):
+    with _errors_name("partition.quantity_skew"):
         sizes = _sizes(partition, len(labels), rng)
-    with _naming("partition.label_skew"):
+    with _errors_name("partition.label_skew"):
         match skew:
             case IidLabels():
                 return partition_iid(labels, sizes=sizes, rng=rng)
@@ -114,8 +113,8 @@ def _skewed_parts(
 
 
 @contextmanager
-def _naming(field: str) -> Iterator[None]:
-    """Put the field of the config before the message of a function that does not know it."""
+def _errors_name(field: str) -> Iterator[None]:
+    """Put the name of a config field before the message of a ``ValueError``."""
     try:
         yield
     except ValueError as error:
@@ -123,7 +122,7 @@ def _naming(field: str) -> Iterator[None]:
 
 
 def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
-    """Return why there are too many peers for the samples, and what would do."""
+    """Return a message that says which number of peers or samples would be possible."""
     num_peers, minimum = partition.num_peers, partition.min_samples_per_peer
     if num_samples // minimum >= 2:
         return (
@@ -144,7 +143,7 @@ def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
 def _ids(
     partition: PartitionConfig, column: str, dataset: ImageDataset | RawDataset, pool: Indices
 ) -> npt.NDArray[Any]:
-    """Return the origin of each training sample."""
+    """Return the natural id of each training sample."""
     field = "partition.label_skew.column"
     if column not in dataset.columns:
         known = f"must be one of {sorted(dataset.columns)}" if dataset.columns else "needs a data set with columns"
@@ -161,7 +160,7 @@ def _ids(
     if num_ids < partition.num_peers:
         raise ValueError(
             f"{field} must have a value for each of the {partition.num_peers:,} peers (partition.num_peers), "
-            f"got {num_ids:,} different ones in {column}."
+            f"got {num_ids:,} distinct values in {column}."
         )
     return ids
 
@@ -189,7 +188,7 @@ def _own_sets(
     validation: Indices,
     test: Indices,
 ) -> tuple[list[Indices], list[Indices], list[Indices]]:
-    """Return training, own validation and own test set of each peer."""
+    """Return the training, own validation and own test sets, each by peer."""
     labels = np.asarray(dataset.labels_N)
     num_classes = int(labels.max()) + 1
     partition = config.partition
@@ -227,7 +226,11 @@ def _own_sets(
 
 
 def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) -> None:
-    """Raise unless every peer has as many training samples as it must."""
+    """Check that every peer has ``partition.min_samples_per_peer`` training samples.
+
+    Raises:
+        ValueError: If a peer has fewer.
+    """
     sizes = np.array([len(train) for train in trains])
     num_small = int(np.count_nonzero(sizes < partition.min_samples_per_peer))
     if not num_small:
@@ -239,6 +242,6 @@ def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) ->
         remedies.append("choose a milder partition.label_skew")
     raise ValueError(
         f"partition.min_samples_per_peer must be met by every peer, got {plural(num_small, 'peer')} with fewer than "
-        f"{partition.min_samples_per_peer} training samples; the fewest, {sizes.min()}, has peer {sizes.argmin()}. "
-        f"What helps: {', '.join(remedies)}."
+        f"{partition.min_samples_per_peer} training samples; peer {sizes.argmin()} has the fewest, {sizes.min()}. "
+        f"Possible remedies: {', '.join(remedies)}."
     )

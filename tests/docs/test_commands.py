@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from peerkd.cli import run
@@ -94,6 +95,12 @@ def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str
         file = folder / "experiment.yaml"
         file.write_text(to_yaml(pipeline.presets["digits"]()), encoding="utf-8")
         word = re.sub(r"\bFILE\b", str(file), word)
+    if re.search(r"\bIMAGES\b", word):
+        for index in range(180):
+            image = folder / "images" / f"class {index % 3}" / f"{index}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), index).save(image)
+        word = re.sub(r"\bIMAGES\b", str(folder / "images"), word)
     if re.search(r"\bARRAYS\b", word):
         arrays = folder / "arrays.npz"
         np.savez(arrays, images=np.zeros((300, 8, 8), np.uint8), labels=1 + np.arange(300) % 3)

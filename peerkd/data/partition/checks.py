@@ -1,4 +1,4 @@
-"""Whether a partition, or what it is asked for, can be right."""
+"""Checks of a partition and of its arguments."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from peerkd.data.partition.arrays import IntArray
 
 
 def check_partition(parts: Sequence[IntArray], *, num_samples: int) -> None:
-    """Raise unless the parts together hold every index in ``range(num_samples)`` exactly once.
+    """Check that the parts together hold every index in ``range(num_samples)`` exactly once.
 
     Args:
         parts: One index array per peer.
         num_samples: Number of samples that were divided, at least 0.
 
     Raises:
-        ValueError: If an index is out of range, held twice or held by nobody.
+        ValueError: If an index is out of range, in two parts or in none.
     """
     indices = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
     outside = indices[(indices < 0) | (indices >= num_samples)]
@@ -33,10 +33,10 @@ def check_partition(parts: Sequence[IntArray], *, num_samples: int) -> None:
 
 
 def check_labels(labels: IntArray) -> None:
-    """Raise unless ``labels`` is a non-empty vector of whole numbers.
+    """Check that ``labels`` is a non-empty vector of whole numbers.
 
     Args:
-        labels: What a caller gave as class labels.
+        labels: Class of each sample.
 
     Raises:
         ValueError: If it has another shape or another type.
@@ -48,7 +48,7 @@ def check_labels(labels: IntArray) -> None:
 
 
 def check_sizes(sizes: IntArray, *, num_samples: int) -> None:
-    """Raise unless ``sizes`` are whole numbers of at least 1 that sum to ``num_samples``.
+    """Check that ``sizes`` are whole numbers of at least 1 that sum to ``num_samples``.
 
     Args:
         sizes: (num_peers,) number of samples asked for each peer.
@@ -68,12 +68,12 @@ def check_sizes(sizes: IntArray, *, num_samples: int) -> None:
 
 
 def check_at_least(name: str, value: int, minimum: int) -> None:
-    """Raise unless ``value`` is at least ``minimum``.
+    """Check that ``value`` is at least ``minimum``.
 
     Args:
         name: Name of the argument, for the message.
-        value: What a caller gave.
-        minimum: Smallest value that makes sense.
+        value: Value of the argument.
+        minimum: The least valid value.
 
     Raises:
         ValueError: If the value is smaller.
@@ -83,7 +83,7 @@ def check_at_least(name: str, value: int, minimum: int) -> None:
 
 
 def check_concentration(concentration: float) -> None:
-    """Raise unless ``concentration`` is from 1e-6 to 1e9.
+    """Check that ``concentration`` is from 1e-6 to 1e9.
 
     Beyond this range the draws are the same in practice, but floating point is not safe.
 

@@ -1,4 +1,4 @@
-"""Skew as it was found: one peer per writer, site or camera."""
+"""Natural skew: one peer per writer, site or camera."""
 
 import heapq
 from typing import Any, Final
@@ -10,12 +10,12 @@ from peerkd.data.partition.arrays import BoolArray, IntArray
 from peerkd.data.partition.checks import check_at_least
 from peerkd.data.partition.deal import group_by_owner
 
-# What Python, numpy and pandas write for a value that is missing.
+# The text that Python, numpy and pandas write for a missing value.
 _MISSING_TEXTS: Final = ("", "nan", "NaN", "None", "<NA>", "NaT")
 
 
 def find_missing(ids: NDArray[Any]) -> BoolArray:
-    """Return which ids are missing: not a finite number, or a text that is blank or stands for no value.
+    """Return whether each id is missing: a number that is not finite, or text that is blank or means no value.
 
     Args:
         ids: (num_samples,) numbers, truth values or text.

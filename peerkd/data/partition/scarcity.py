@@ -1,6 +1,6 @@
-"""What a division leaves too little of, said in the words of whoever brought the data.
+"""Warnings about a division that leaves too few samples of something.
 
-Nothing here stops a run; what makes one meaningless is refused where the data are divided.
+A warning does not stop a run; a division that makes a run meaningless is refused where the data are divided.
 
 P peers, K classes.
 """
@@ -15,19 +15,19 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.data.wording import listed, plural
 
 MIN_EVALUATION_SAMPLES: Final = 10
-"""With fewer, one sample more or less is above 10 points of accuracy."""
+"""The least size of a validation or test set without a warning: one sample of 10 is 10 points of accuracy."""
 
 
 def find_scarcities(
     labels: IntArray, assignment: Assignment, *, class_names: Sequence[str], batch_sizes: Mapping[str, int]
 ) -> list[str]:
-    """Return one sentence for each thing that a division has too little of; none where all is well.
+    """Return one sentence for each kind of set or class with too few samples; none if all is well.
 
     Args:
         labels: (num_samples,) class of each sample, in ``range(K)``.
         assignment: The division.
         class_names: K names.
-        batch_sizes: By the field of the config that asks for it.
+        batch_sizes: Each batch size by the name of its field in the config.
     """
     train_PK = _counts(labels, assignment.train, len(class_names))
     own_test_PK = _counts(labels, assignment.own_test, len(class_names))
@@ -50,11 +50,11 @@ def _counts(labels: IntArray, parts: Sequence[IntArray], num_classes: int) -> In
 def _unseen_classes(
     train_K: IntArray, validation_K: IntArray, test_K: IntArray, total_K: IntArray, class_names: Sequence[str]
 ) -> list[str]:
-    """Tell of classes that training, choices or reports do without. Classes without any sample are the source's."""
+    """Return sentences on classes that have samples, but none for training, validation or test."""
     sentences = []
     for lacking_K, what, consequence in (
         (train_K == 0, "training", "no peer learns"),
-        (validation_K == 0, "validation", "no choice heeds"),
+        (validation_K == 0, "validation", "no choice considers"),
         (test_K == 0, "test", "no reported accuracy counts"),
     ):
         lacking = np.flatnonzero(lacking_K & (total_K > 0)).tolist()
@@ -75,15 +75,15 @@ def _small_evaluation_sets(assignment: Assignment) -> list[str]:
     ):
         if len(everyone) < MIN_EVALUATION_SAMPLES:
             sentences.append(
-                f"The {what} set has {plural(len(everyone), 'sample')}: one more that is right is "
-                f"{100 / len(everyone):.0f} points of accuracy."
+                f"The {what} set has {plural(len(everyone), 'sample')}: each is worth {100 / len(everyone):.0f} points "
+                "of accuracy."
             )
         sizes = {peer: len(own) for peer, own in enumerate(owns) if 0 < len(own) < MIN_EVALUATION_SAMPLES}
         if sizes:
             named = [f"peer {peer} has {size}" for peer, size in sorted(sizes.items(), key=lambda item: item[1])]
             sentences.append(
                 f"{plural(len(sizes), 'peer')} with fewer than {MIN_EVALUATION_SAMPLES} {what} samples of their own, "
-                f"so that one more that is right is up to {100 / min(sizes.values()):.0f} points of accuracy: "
+                f"each worth up to {100 / min(sizes.values()):.0f} points of accuracy: "
                 f"{listed(named)}."
             )
     return sentences
@@ -114,7 +114,7 @@ def _small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> l
 def _missing_classes(
     train_PK: IntArray, test_K: IntArray, own_test_PK: IntArray, class_names: Sequence[str]
 ) -> list[str]:
-    """Tell of peers that are tested on classes of which they have no training sample."""
+    """Return sentences on peers that are tested on classes of which they have no training sample."""
     sentences = []
     lacks_PK: BoolArray = (train_PK == 0) & (test_K > 0)
     num_lacking_P = lacks_PK.sum(axis=1)
@@ -122,12 +122,12 @@ def _missing_classes(
         most = int(num_lacking_P.argmax())
         names = [class_names[k] for k in np.flatnonzero(lacks_PK[most]).tolist()]
         sentences.append(
-            f"{np.count_nonzero(num_lacking_P):,} of {len(train_PK):,} peers have no training sample of some class of "
+            f"{np.count_nonzero(num_lacking_P):,} of {len(train_PK):,} peers have no training sample of some class in "
             f"the test set. Peer {most} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
             f"{listed(names)}."
         )
     unlearnt = np.argwhere((train_PK == 0) & (own_test_PK > 0)).tolist()
     if unlearnt:
         named = [f"peer {peer} on {class_names[k]}" for peer, k in unlearnt]
-        sentences.append(f"Own test sets have classes that their peer has no training sample of: {listed(named)}.")
+        sentences.append(f"Some peers are tested on classes of which they have no training sample: {listed(named)}.")
     return sentences

@@ -103,7 +103,7 @@ def stratified_sample(labels: IntArray, *, num_samples: int, rng: np.random.Gene
     """
     check_labels(labels)
     if not 1 <= num_samples <= len(labels):
-        raise ValueError(f"num_samples must be from 1 to the {len(labels)} samples there are, got {num_samples}.")
+        raise ValueError(f"num_samples must be from 1 to {len(labels)}, the number of samples, got {num_samples}.")
     _, classes, class_totals = np.unique(labels, return_inverse=True, return_counts=True)
     taken = largest_remainder(num_samples, class_totals)
     return deal_classes(classes, np.stack([taken, class_totals - taken]), rng=rng)[0]

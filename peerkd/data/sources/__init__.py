@@ -1,4 +1,4 @@
-"""Where data sets come from: one file per source, each returning a ``RawDataset``.
+"""Sources of data sets: one file per source, each returning a ``RawDataset``.
 
 Nothing here downloads, partitions or augments.
 """
@@ -35,19 +35,19 @@ def read_source(
 
     Args:
         source: digits, cifar10, cifar100, image_folder or npz.
-        path: Where it is; ``~`` is the home folder. None for digits, which comes with scikit-learn.
+        path: A file or a folder; ``~`` is the home folder. None for digits, which comes with scikit-learn.
         image_size_pixels: Side of the images of an image_folder, at least 1; None keeps their size.
-        rules: How the files of an image_folder become RGB of 8 bits; of an npz file, its range of pixels alone counts.
+        rules: How the files of an image_folder become RGB of 8 bits; npz uses only its ``pixel_range``.
         skip_damaged: Whether images of an image_folder that cannot be read are left out.
-        progress: Told how far the reading of an image_folder is.
+        progress: Called with the number of images of an image_folder that are done.
 
     Raises:
         ValueError: If an argument does not fit the source.
-        DataSourceError: If what is at ``path`` is missing, truncated or unreadable.
+        DataSourceError: If the files at ``path`` are missing, truncated or unreadable.
     """
     if image_size_pixels is not None and (source != "image_folder" or image_size_pixels < 1):
         raise ValueError(
-            "data.image_size_pixels must be at least 1, and goes with data.source image_folder only, "
+            "data.image_size_pixels must be at least 1, and is for data.source image_folder only, "
             f"got {image_size_pixels} with {source}."
         )
     if source == "digits":
@@ -76,12 +76,12 @@ def limit_samples(
     max_test_samples: int | None,
     rng: np.random.Generator,
 ) -> RawDataset:
-    """Return ``raw`` with at most so many samples in each split, class proportions and order kept.
+    """Return a subset of a data set that keeps the class proportions and the order of the samples.
 
-    A validation split of the data set's own is kept whole.
+    The validation split of the data set, if it has one, is kept whole.
 
     Args:
-        raw: What to choose from.
+        raw: The data set.
         max_train_samples: At least 1; None keeps all.
         max_test_samples: At least 1; None keeps all.
         rng: Decides which samples of a class are kept.

@@ -1,6 +1,6 @@
 """Named arrays on disk, as numpy saves them: an npz file, or a folder of npy files.
 
-Headers are read first, so that nothing of absurd size or of a forbidden type is ever allocated.
+Headers are read first, so that no memory is allocated for an array of absurd size or of a forbidden type.
 """
 
 import math
@@ -23,7 +23,7 @@ from peerkd.errors import DataSourceError
 
 _SUFFIX: Final = ".npy"
 
-# What numpy, zipfile and the decompressors let out on damaged input, beside ValueError and OSError.
+# The exceptions that numpy, zipfile and the decompressors raise on damaged input.
 _DAMAGE: Final = (
     OSError,
     EOFError,
@@ -33,7 +33,7 @@ _DAMAGE: Final = (
     SyntaxError,
     OverflowError,
     RecursionError,
-    RuntimeError,  # encrypted members; NotImplementedError, for compressions, is one of them
+    RuntimeError,  # for encrypted members, and as NotImplementedError for unknown compressions
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -42,14 +42,14 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """What an array is, known before it is read."""
+    """Shape and type of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the array."""
+        """Size of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
@@ -61,17 +61,13 @@ class ArrayFiles:
     """The arrays at one place: their headers, and a function that reads one of them."""
 
     headers: Mapping[str, Header]
-    """By name, sorted."""
+    """Headers by the name of the array, sorted."""
 
     other_names: tuple[str, ...]
-    """Files beside them that are no arrays."""
+    """Files at the same place that are not arrays."""
 
     read: Callable[[str], np.ndarray]
-    """Read the array of this name.
-
-    Raises:
-        DataSourceError: If it is damaged.
-    """
+    """Function that reads the array of a name, and raises ``DataSourceError`` if it is damaged."""
 
 
 @contextmanager
@@ -79,7 +75,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFiles]:
     """Open an npz file, or a folder of npy files, and read the headers of its arrays.
 
     Raises:
-        DataSourceError: If there is neither, or an array is damaged or holds Python objects.
+        DataSourceError: If ``path`` is neither, or an array is damaged or holds Python objects.
     """
     try:
         mode = path.stat().st_mode
@@ -89,8 +85,8 @@ def open_arrays(path: Path) -> Iterator[ArrayFiles]:
         yield _open_folder(path)
         return
     if not stat.S_ISREG(mode):
-        # A pipe or a device would be read for ever.
-        raise _refusal(path, f"it must be an npz file or a folder of npy files, it is {special_kind(mode)}.")
+        # Reading a pipe or a device might never end.
+        raise _refusal(path, f"it must be an npz file or a folder of npy files, but it is {special_kind(mode)}.")
     with _open_file(path) as stream, _open_archive(path, stream) as archive:
         yield _list_archive(path, archive)
 
@@ -108,8 +104,8 @@ def _open_archive(path: Path, stream: IO[bytes]) -> zipfile.ZipFile:
     if magic == np.lib.format.MAGIC_PREFIX:
         raise _refusal(
             path,
-            "it must be an npz file, it holds a single array. Save images and labels together "
-            "(numpy.savez), or give the folder that has images.npy and labels.npy.",
+            "it must be an npz file, but it holds a single array. Save images and labels together "
+            "with numpy.savez, or give a folder with images.npy and labels.npy.",
         )
     try:
         return zipfile.ZipFile(stream)
@@ -142,7 +138,7 @@ def _open_folder(path: Path) -> ArrayFiles:
     others = [name for name in is_array if not is_array[name]]
     kinds = {entry.name: entry_kind(entry) for entry in entries}
     if not arrays:
-        raise _refusal(path, "it must be an npz file or a folder of npy files, it is a folder without a npy file.")
+        raise _refusal(path, "it must be an npz file or a folder of npy files, but it is a folder without npy files.")
 
     def open_member(name: str) -> tuple[IO[bytes], int]:
         file = path / f"{name}{_SUFFIX}"
@@ -183,7 +179,7 @@ def _list_arrays(
 
 def _parse_header(stream: IO[bytes]) -> Header:
     version = np.lib.format.read_magic(stream)
-    # Version 3 differs from 2 in the encoding of field names alone, and no array with fields is read.
+    # Version 3 differs from 2 only in the encoding of field names, and arrays with fields are refused.
     parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = parse(stream)
     return Header(shape=shape, dtype=dtype)
@@ -193,14 +189,14 @@ def _check_header(path: Path, name: str, header: Header, num_data_bytes: int) ->
     if header.dtype.hasobject:
         raise _refusal(
             path,
-            f"{name} holds Python objects, which cannot be read without running what the file "
-            f"says. Save it as numbers, or as text by {name}.astype(str).",
+            f"{name} holds Python objects, which cannot be read without running code from the file. "
+            f"Save it as numbers, or as text with {name}.astype(str).",
         )
     if any(length < 0 for length in header.shape) or header.num_bytes != num_data_bytes:
         raise _refusal(
             path,
-            f"{name} is damaged: {header} takes {header.num_bytes:,} bytes by its header, and "
-            f"{num_data_bytes:,} are there.",
+            f"{name} is damaged: its header says {header}, which is {header.num_bytes:,} bytes, but the file has "
+            f"{num_data_bytes:,}.",
         )
 
 

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009) from their published "python version".
 
 The published files are pickles. They are checked against the published MD5 and
-then read by an unpickler that can build numpy arrays and nothing else.
+then read by an unpickler that can build only numpy arrays.
 """
 
 import codecs
@@ -47,7 +47,7 @@ class CifarRelease:
     label_field: str
     class_names_field: str
     column_fields: Mapping[str, str]
-    """Our name for a column -> the name of its field."""
+    """The name of the field for each column."""
 
 
 CIFAR10 = CifarRelease(
@@ -83,8 +83,8 @@ def read_cifar(path: Path, release: CifarRelease) -> RawDataset:
     """Read ``release`` (``CIFAR10`` or ``CIFAR100``; C = 3, H = W = 32).
 
     Args:
-        path: Its folder, a folder that contains its folder, or its ``.tar.gz`` archive.
-        release: What to expect there.
+        path: The folder of the release, a folder that contains it, or the ``.tar.gz`` archive.
+        release: The expected files.
 
     Raises:
         DataSourceError: If a file is missing or is not the published one.
@@ -116,10 +116,10 @@ def _read_folder(path: Path, release: CifarRelease, files: tuple[PublishedFile, 
     for file in files:
         file_path = folder / file.name
         try:
-            # Size first: a truncated download is told without reading it.
+            # The size comes first, so that a truncated download is refused before it is read.
             status = file_path.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise DataSourceError(f"data.path: {file_path} is {special_kind(status.st_mode)}, and must be a file.")
+                raise DataSourceError(f"data.path: {file_path} must be a file, but is {special_kind(status.st_mode)}.")
             _check_size(file_path, status.st_size, file)
             contents[file.name] = file_path.read_bytes()
         except OSError as error:
@@ -132,7 +132,7 @@ def _read_folder(path: Path, release: CifarRelease, files: tuple[PublishedFile, 
 
 
 def _read_archive(path: Path, folder: str, files: tuple[PublishedFile, ...]) -> dict[str, bytes]:
-    """Read the members wanted straight from the archive; nothing is extracted to disk."""
+    """Read the files from the archive without extracting it to disk."""
     wanted = {f"{folder}/{file.name}": file for file in files}
     contents: dict[str, bytes] = {}
     other_versions: set[str] = set()
@@ -146,7 +146,7 @@ def _read_archive(path: Path, folder: str, files: tuple[PublishedFile, ...]) -> 
                 stream = archive.extractfile(member) if member.isreg() else None
                 if stream is None:
                     raise DataSourceError(
-                        f"data.path: {path / member.name} is a link or a folder in its archive, and must be a file."
+                        f"data.path: {path / member.name} must be a file, but is a link or a folder in its archive."
                     )
                 _check_size(path / member.name, member.size, file)
                 contents[file.name] = stream.read()
@@ -160,11 +160,11 @@ def _read_archive(path: Path, folder: str, files: tuple[PublishedFile, ...]) -> 
 
 
 def _hint(is_other_version: bool) -> str:
-    return "; what is there is the binary or the Matlab version" if is_other_version else ""
+    return "; these are the files of the binary or the Matlab version" if is_other_version else ""
 
 
 def _is_other_version(path: Path) -> bool:
-    """Return whether a folder holds, or holds folders with, the files of another published version."""
+    """Return whether a folder, or a folder in it, has files of another published version."""
     try:
         return any(file.name.endswith(_OTHER_VERSIONS) for pattern in ("*", "*/*") for file in path.glob(pattern))
     except OSError:

@@ -1,4 +1,4 @@
-"""Decoding many image files at once, and what was seen while doing so.
+"""Decoding of many image files at once, and what is learned about them.
 
 B batch, C channels, H W height and width.
 """
@@ -16,18 +16,19 @@ import numpy.typing as npt
 
 from peerkd.data.memory import check_memory
 from peerkd.data.passed_over import printable
-from peerkd.data.sources.decoding import WHITE, Decoded, PixelRules, decode_file
+from peerkd.data.sources.decoding import Decoded, PixelRules, decode_file
+from peerkd.data.wording import listed
 from peerkd.errors import DataSourceError
 
 ReportProgress = Callable[[int, int], None]
-"""Called now and then with the number of files that are done, and of all."""
+"""Called now and then with the number of files that are done and the number of all files."""
 
-_MAX_FILES_PER_TASK: Final = 64  # small images decode in 0.1 ms: one by one, a thread would cost as much
+_MAX_FILES_PER_TASK: Final = 64  # a task costs about as much as the 0.1 ms in which a small image is decoded
 _NUM_LISTED: Final = 10
 
 
 class _Facts(NamedTuple):
-    """What remains of a decoded file but for its pixels."""
+    """Everything known of a decoded file but its pixels."""
 
     size: tuple[int, int]
     has_more_frames: bool
@@ -38,37 +39,29 @@ class _Facts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was seen of B files."""
+    """What was learned about B files."""
 
     facts: tuple[_Facts | None, ...]
-    """Of each file, None for one that cannot be read."""
+    """B of them; None for a file that cannot be read."""
 
     unreadable: Mapping[int, str]
-    """Index of a file that cannot be read -> the reason."""
+    """The reason for each file that cannot be read, by its index."""
 
 
 def decode_images(
-    paths: Sequence[Path],
-    *,
-    image_size_pixels: int | None,
-    pixel_range: tuple[float, float] | None = None,
-    background: tuple[int, int, int] = WHITE,
-    digests: Sequence[bytes] | None = None,
+    paths: Sequence[Path], rules: PixelRules, *, digests: Sequence[bytes] | None = None
 ) -> npt.NDArray[np.uint8]:
     """Decode image files to RGB, in an array of shape (B, 3, H, W).
 
     Args:
-        paths: B of them, at least 1 if ``image_size_pixels`` is None.
-        image_size_pixels: H and W, or None to take them from the first image.
-        pixel_range: See ``PixelRules``.
-        background: See ``PixelRules``.
-        digests: SHA-256 that each file must have; None if any will do.
+        paths: B of them.
+        rules: How the content of a file becomes RGB.
+        digests: The SHA-256 that each file must have; None to accept any.
 
     Raises:
         DataSourceError: If a file cannot be read or has another digest; the message lists the first ten.
-        ValueError: If images differ in size and ``image_size_pixels`` is None, or pixels need a ``pixel_range``.
+        ValueError: If images differ in size and the rules do not name one, or pixels need a ``pixel_range``.
     """
-    rules = PixelRules(image_size_pixels, pixel_range, background)
     images_BCHW, survey = decode_readable(paths, rules, with_digests=digests is not None)
     if survey.unreadable:
         count = f"{len(survey.unreadable):,} of {len(paths):,} images"
@@ -86,10 +79,10 @@ def decode_images(
 def decode_readable(
     paths: Sequence[Path], rules: PixelRules, *, with_digests: bool = False, progress: ReportProgress | None = None
 ) -> tuple[npt.NDArray[np.uint8], Survey]:
-    """Decode the files that can be read; the pixels of the others are 0.
+    """Decode the files that can be read.
 
     Returns:
-        An array of shape (B, 3, H, W), and what was seen.
+        An array of shape (B, 3, H, W), 0 where a file cannot be read, and what was learned about the files.
 
     Raises:
         ValueError: As ``decode_images``.
@@ -119,16 +112,17 @@ def survey_images(
 
     Args:
         paths: B of them.
-        rules: See ``PixelRules``.
-        use: Takes index and content of each image. None: the pixels are not needed, only whether they can be had.
-        with_digests: Whether to compute the digests of the files.
-        progress: Told how far it is.
+        rules: How the content of a file becomes RGB.
+        use: Called with the index and the content of each image. None: the pixels are not needed, and files are
+            decoded only as far as it takes to find damage.
+        with_digests: Whether to compute the SHA-256 of the files.
+        progress: Called with the number of files that are done.
 
     Raises:
         ValueError: As ``decode_images``.
     """
     num_threads = os.cpu_count() or 1
-    # A batch is spread over all threads, however small it is.
+    # Even a small batch is spread over all threads.
     files_per_task = max(1, min(_MAX_FILES_PER_TASK, len(paths) // num_threads))
 
     def decode_block(start: int) -> list[_Facts | str]:
@@ -147,7 +141,7 @@ def survey_images(
     facts: list[_Facts | None] = []
     unreadable: dict[int, str] = {}
     with warnings.catch_warnings():
-        # Pillow warns of large images and odd tags, once for each file. What matters of that is an error.
+        # Pillow warns of large images and odd tags, once for each file; whatever matters is an error already.
         warnings.simplefilter("ignore")
         # Threads suffice, since Pillow decodes without the interpreter lock; more than one per core contend for it.
         with ThreadPoolExecutor(num_threads) as pool:
@@ -164,16 +158,13 @@ def survey_images(
 
 
 def list_unreadable(names: Sequence[str], unreadable: Mapping[int, str]) -> str:
-    """Return which files cannot be read and why, ten of them at most."""
-    listed = "; ".join(
-        f"{printable(names[index])} ({reason})" for index, reason in list(unreadable.items())[:_NUM_LISTED]
-    )
-    more = f"; and {len(unreadable) - _NUM_LISTED:,} more" if len(unreadable) > _NUM_LISTED else ""
-    return f"{listed}{more}"
+    """Return the names of the first files that cannot be read, each with the reason."""
+    reasons = [f"{names[index]} ({reason})" for index, reason in unreadable.items()]
+    return listed(reasons, num_named=_NUM_LISTED, separator="; ")
 
 
 def _first_size(paths: Sequence[Path], rules: PixelRules) -> tuple[int, int]:
-    """Return width and height of the first image that can be read, (1, 1) if there is none."""
+    """Return width and height of the first image that can be read, (1, 1) if none can."""
     for path in paths:
         try:
             return decode_file(path, rules).image.size

@@ -1,7 +1,7 @@
-"""One image file as upright RGB of 8 bits, in Pillow's words but for what Pillow would cut.
+"""Decoding of one image file to upright RGB of 8 bits, by Pillow.
 
-Three things are ours. A photo is turned as its EXIF orientation says, as every viewer turns it. What is transparent
-shows a background colour. Values of more than 8 bits are scaled from their range to 0..255, where Pillow would clip
+Three things are added to Pillow. A photo is turned as its EXIF orientation says. Transparent pixels show a background
+colour. Values of more than 8 bits are scaled from their range to 0..255, where Pillow would clip
 grey ones to 255 and keep the upper byte of coloured ones.
 
 C channels, H W height and width.
@@ -18,12 +18,18 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from peerkd.data.passed_over import printable
 from peerkd.data.sources.folders import special_kind
+from peerkd.data.sources.scaling import scale_to_uint8
 from peerkd.errors import DataSourceError
+
+try:
+    from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+except ModuleNotFoundError as error:
+    raise DataSourceError(
+        "Reading data sets needs Pillow, which is not installed here; install peerkd[data]."
+    ) from error
 
 WHITE: Final = (255, 255, 255)
 
@@ -32,22 +38,22 @@ _SIXTEEN_BITS: Final = (0.0, 65_535.0)
 _PHOTOMETRIC: Final = 262  # the tag of a TIFF that says whether 0 is white (0) or black (1)
 _MAX_FILE_BYTES: Final = 2**31  # Pillow's largest image, 179 million pixels, takes less with 4 channels of 16 bits
 _LARGE_PIXELS: Final = 2**24
-_MAX_PIXELS_PER_BYTE: Final = 1_000  # of a large image; a blank one in the densest usual form, PNG, has 340
+_MAX_PIXELS_PER_BYTE: Final = 1_000  # of a large image; a blank PNG has 340
 _MAX_REASON_LENGTH: Final = 200
 
-# Formats that a file's first bytes give away, whatever its name. Others are tried only under a suffix of their own:
-# some of them have no such bytes, and would take a text for an image.
+# Formats that are recognized by the first bytes of a file, whatever its name. A file is tried as another format only if
+# it has the suffix of that format, because some decoders accept any text as an image.
 _RECOGNIZED_FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 
-# Stubs that Pillow cannot decode by itself, films, and page descriptions that it gives to another program.
+# Formats that Pillow does not decode itself: films, scientific containers, and page descriptions.
 _REFUSED_FORMATS: Final = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"))
 
 
 @cache
 def image_suffixes() -> Mapping[str, str]:
-    """Return the suffixes of image files, in lower case, each with its format, for all that Pillow decodes by itself.
+    """Return the format for each suffix, in lower case, of the image files that Pillow decodes itself.
 
-    Not a constant, because Pillow loads some forty modules to know them.
+    This is a function because Pillow imports some forty modules to list its formats.
     """
     Image.init()
     formats = {
@@ -62,7 +68,7 @@ class PixelRules(NamedTuple):
     """How the content of a file becomes RGB of 8 bits."""
 
     image_size_pixels: int | None = None
-    """H and W: the shorter side is resized to it and the centre is cut out. None leaves the size as it is."""
+    """H and W: the shorter side is resized to it and the centre is cut out. None keeps the size."""
 
     pixel_range: tuple[float, float] | None = None
     """Values that become 0 and 255 in files of more than 8 bits a channel.
@@ -72,26 +78,26 @@ class PixelRules(NamedTuple):
     """
 
     background: tuple[int, int, int] = WHITE
-    """RGB of what shows through transparent pixels."""
+    """RGB behind transparent pixels."""
 
 
 class Decoded(NamedTuple):
     """One image, and what a user should know about it."""
 
     image: Image.Image
-    """In mode RGB."""
+    """An image in mode RGB."""
 
     has_more_frames: bool
     """Whether the file holds more frames or pages than the first one, which is the image."""
 
     brightest: float | None
-    """The highest value in a file of more than 8 bits a channel; None for others, and for those that name a range."""
+    """The highest value in a file of more than 8 bits a channel that names no range; None for other files."""
 
     is_clipped: bool
     """Whether values lie outside ``pixel_range``."""
 
     digest: bytes
-    """SHA-256 of the file; empty unless asked for."""
+    """SHA-256 of the file; empty unless it was requested."""
 
 
 class _Pixels(NamedTuple):
@@ -104,14 +110,14 @@ def decode_file(path: Path, rules: PixelRules, *, with_digest: bool = False, at_
     """Decode the first frame of one file.
 
     Args:
-        path: Any file, whatever its suffix.
-        rules: See ``PixelRules``.
-        with_digest: Whether to compute a digest of the whole file.
-        at_low_cost: Decode a JPEG at an eighth of its size. That finds the same damage in a third of the time, and the
-            pixels are good for nothing else.
+        path: A file with any suffix.
+        rules: How the content of the file becomes RGB.
+        with_digest: Whether to compute the SHA-256 of the file.
+        at_low_cost: Whether to decode a JPEG at an eighth of its size, which finds the same damage in a third of the
+            time. The pixels must not be used then.
 
     Raises:
-        DataSourceError: If the file is damaged or no image; the message is the reason, without the path.
+        DataSourceError: If the file is damaged or not an image; the message is the reason, without the path.
         ValueError: If its pixels need a ``pixel_range``; the message names the path.
     """
     try:
@@ -132,22 +138,22 @@ def decode_file(path: Path, rules: PixelRules, *, with_digest: bool = False, at_
         raise DataSourceError(_reason(error)) from error
     except _NoRangeError as error:
         raise ValueError(
-            f"data.pixel_range must say which values become 0 and 255, for {printable(str(path))} holds {error}."
+            f"data.pixel_range must say which values become 0 and 255, because {printable(str(path))} holds {error}."
         ) from error
 
 
 class _NoRangeError(Exception):
-    """Pixels of which nobody knows the range; the message says what kind of numbers they are."""
+    """The range of the pixels is unknown; the message says what kind of numbers they are."""
 
 
 def _check_file(status: os.stat_result) -> None:
-    """Refuse what must not even be opened: a pipe would wait for ever."""
+    """Check that a file can be opened and read to its end; opening a pipe would wait for ever."""
     if not stat.S_ISREG(status.st_mode):
         raise DataSourceError(f"it is {special_kind(status.st_mode)}, not a file")
     if status.st_size == 0:
         raise DataSourceError("it is empty")
     if status.st_size > _MAX_FILE_BYTES:
-        raise DataSourceError(f"it has {status.st_size:,} bytes, and more than {_MAX_FILE_BYTES:,} are not read")
+        raise DataSourceError(f"it has {status.st_size:,} bytes, more than the limit of {_MAX_FILE_BYTES:,}")
 
 
 def _reason(error: Exception) -> str:
@@ -163,7 +169,7 @@ def _decode_stream(stream: BinaryIO, path: Path, rules: PixelRules, *, at_low_co
     if own_format is not None and own_format not in formats:
         formats.append(own_format)
     with Image.open(stream, formats=formats) as file:
-        _check_claims(file, os.fstat(stream.fileno()).st_size)
+        _check_size_in_header(file, os.fstat(stream.fileno()).st_size)
         if at_low_cost and rules.image_size_pixels is not None:
             file.draft(None, (1, 1))
         has_more_frames = bool(getattr(file, "is_animated", False))
@@ -175,10 +181,11 @@ def _decode_stream(stream: BinaryIO, path: Path, rules: PixelRules, *, at_low_co
     return Decoded(image, has_more_frames, pixels.brightest, pixels.is_clipped, b"")
 
 
-def _check_claims(file: Image.Image, num_bytes: int) -> None:
-    """Refuse a file whose header promises what its content cannot hold, before memory is taken for it.
+def _check_size_in_header(file: Image.Image, num_bytes: int) -> None:
+    """Check that the content of a file can fill the size in its header, before memory is allocated for it.
 
-    Pillow leaves black what no strip of a TIFF covers, and refuses a small file only from 179 million pixels on.
+    Pillow leaves those parts of a TIFF black that no strip covers, and it limits the size of an image only to 179
+    million pixels.
     """
     width, height = file.size
     num_pixels = width * height
@@ -187,24 +194,24 @@ def _check_claims(file: Image.Image, num_bytes: int) -> None:
     if file.format == "TIFF":
         corners = [tile.extents for tile in _tiles(file)]
         if sum((right - left) * (lower - upper) for left, upper, right, lower in corners) < num_pixels:
-            raise DataSourceError(f"it has data for a part of its {width}x{height} pixels alone")
+            raise DataSourceError(f"it has data for only a part of its {width}x{height} pixels")
 
 
 def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
     raw_mode = _raw_mode(file)
     if raw_mode in _SWAPPED_BYTES or raw_mode == _GREY_ALPHA_16:
         return _from_16_bit_colours(file, raw_mode, stream, rules)
-    # Known only now: turning an image forgets what its header said.
+    # Read now, because turning the image drops the fields of its header.
     transparent_value = file.info.get("transparency")
     full_range = _TWELVE_BITS if raw_mode == "I;12" else _SIXTEEN_BITS
-    # Pillow turns the negative of 8 bits into a positive, and leaves that of 16 bits as it is.
-    is_negative = file.format == "TIFF" and file.mode.startswith("I;16") and _tiff_tag(file, _PHOTOMETRIC) == 0
+    # Pillow inverts a TIFF in which 0 is white if it has 8 bits, but not if it has 16.
+    is_inverted = file.format == "TIFF" and file.mode.startswith("I;16") and _tiff_tag(file, _PHOTOMETRIC) == 0
     image = _upright(file)
     if image.mode == "F" or image.mode.startswith("I"):
         pixels = _from_deep_grey(image, transparent_value, rules, full_range=full_range)
-        return pixels._replace(image=ImageOps.invert(pixels.image)) if is_negative else pixels
+        return pixels._replace(image=ImageOps.invert(pixels.image)) if is_inverted else pixels
     if image.has_transparency_data:
-        return _Pixels(_composed(image.convert("RGBA"), rules.background))
+        return _Pixels(_over_background(image.convert("RGBA"), rules.background))
     if image.mode == "LAB":
         return _Pixels(_lab_to_rgb(image))
     return _Pixels(image.convert("RGB"))
@@ -212,14 +219,14 @@ def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
 
 def _upright(file: Image.Image) -> Image.Image:
     file.load()
-    # A damaged tag says nothing about the pixels, and no viewer turns by it.
+    # A damaged tag is ignored, as every viewer does, since the pixels may be fine.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(file, in_place=True)
     return file
 
 
-def _composed(image: Image.Image, background: Sequence[int]) -> Image.Image:
-    """Lay an RGBA image over a colour."""
+def _over_background(image: Image.Image, background: Sequence[int]) -> Image.Image:
+    """Return an RGBA image laid over a colour."""
     canvas = Image.new("RGBA", image.size, (*background, 255))
     canvas.alpha_composite(image)
     return canvas.convert("RGB")
@@ -242,7 +249,7 @@ def _from_deep_grey(
     """Scale one channel of more than 8 bits."""
     values_HW = np.asarray(image)
     if image.format == "PPM" and image.mode == "I":
-        # Pillow has scaled the maximum that the file names to 65535.
+        # Pillow has already scaled the maximum that the file names to 65535.
         pixels = _scaled(values_HW, None, _SIXTEEN_BITS)._replace(brightest=None)
     elif image.mode.startswith("I;16"):
         pixels = _scaled(values_HW, rules.pixel_range, full_range)
@@ -256,33 +263,27 @@ def _from_deep_grey(
         pixels_HW = np.asarray(pixels.image)
         alpha_HW = np.where(values_HW == transparent_value, 0, 255).astype(np.uint8)
         rgba_HW4 = np.dstack([pixels_HW, pixels_HW, pixels_HW, alpha_HW])
-        return pixels._replace(image=_composed(Image.fromarray(rgba_HW4), rules.background))
+        return pixels._replace(image=_over_background(Image.fromarray(rgba_HW4), rules.background))
     return pixels._replace(image=pixels.image.convert("RGB"))
 
 
 def _scaled(values: np.ndarray, pixel_range: tuple[float, float] | None, full_range: tuple[float, float]) -> _Pixels:
-    """Map a range linearly to 0..255, rounded to the nearest; values outside become its ends."""
+    """Map a range linearly to 0..255; values outside become 0 or 255."""
     darkest, brightest = float(values.min()), float(values.max())
     if not (np.isfinite(darkest) and np.isfinite(brightest)):
         raise DataSourceError("it holds pixels that are not finite numbers")
     low, high = pixel_range or full_range
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        # As a table: an image in floating point would take eight times the memory of its result.
-        levels = _levels(np.arange(2**16), low, high)[values]
+        # By a table, since the image as float64 would take eight times the memory of the result.
+        levels = scale_to_uint8(np.arange(2**16), low, high)[values]
     else:
-        levels = _levels(values, low, high)
+        levels = scale_to_uint8(values, low, high)
     return _Pixels(Image.fromarray(levels), brightest, is_clipped=darkest < low or brightest > high)
 
 
-def _levels(values: np.ndarray, low: float, high: float) -> npt.NDArray[np.uint8]:
-    scaled = np.rint((values.astype(np.float64) - low) * (255 / (high - low)))
-    levels: npt.NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
-    return levels
-
-
-# Pillow unpacks two bytes of a channel into one, the upper. To the unpacker for the other byte order the lower byte is
-# the upper, so a file read twice, each time by another one, yields both. The names' ends are L for little, B for big
-# and N for this machine's order.
+# Pillow keeps only the upper of the two bytes of a channel. The unpacker for the other byte order keeps the lower one,
+# so reading a file twice, once with each unpacker, gives both. The last letter of an unpacker's name is L for little
+# endian, B for big endian and N for the order of this machine.
 _NATIVE, _FOREIGN = ("L", "B") if sys.byteorder == "little" else ("B", "L")
 _SWAPPED_BYTES: Final = {
     f"{channels};16{order}": f"{channels};16{other}"
@@ -290,12 +291,13 @@ _SWAPPED_BYTES: Final = {
     for order, other in (("L", "B"), ("B", "L"), ("N", _FOREIGN))
 }
 
-# This one has no opposite. Its four bytes a pixel, two of grey and two of alpha, are read as four channels instead.
+# This format exists in one byte order only. Its four bytes a pixel, two of grey and two of alpha, are read as four
+# channels.
 _GREY_ALPHA_16: Final = "LA;16B"
 
 
 def _raw_mode(file: Image.Image) -> str:
-    """Return how the file packs a pixel in Pillow's words; empty where it says nothing or changes from tile to tile."""
+    """Return Pillow's raw mode, which says how a pixel is packed; empty if it is unknown or differs between tiles."""
     arguments = {tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0] for tile in _tiles(file)}
     only = next(iter(arguments)) if len(arguments) == 1 else ""
     return only if isinstance(only, str) else ""
@@ -314,7 +316,7 @@ def _set_raw_mode(file: Image.Image, raw_mode: str) -> None:
 
 
 def _from_16_bit_colours(file: Image.Image, raw_mode: str, stream: BinaryIO, rules: PixelRules) -> _Pixels:
-    """Scale channels of 16 bits, the alpha channel always by its full range."""
+    """Scale channels of 16 bits; the alpha channel is always scaled from its full range."""
     transparent_value = file.info.get("transparency")
     if raw_mode == _GREY_ALPHA_16:
         _set_raw_mode(file, "RGBA")
@@ -338,4 +340,4 @@ def _from_16_bit_colours(file: Image.Image, raw_mode: str, stream: BinaryIO, rul
         return pixels
     image = pixels.image.copy()
     image.putalpha(alpha)
-    return pixels._replace(image=_composed(image, rules.background))
+    return pixels._replace(image=_over_background(image, rules.background))

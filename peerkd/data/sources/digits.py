@@ -19,7 +19,7 @@ def read_digits() -> RawDataset:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
         raise DataSourceError(
-            "data.source digits comes with scikit-learn, which is not installed here; install peerkd[data]."
+            "data.source digits needs scikit-learn, which is not installed here; install peerkd[data]."
         ) from error
 
     digits = load_digits()

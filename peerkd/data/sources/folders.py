@@ -1,4 +1,4 @@
-"""Folders as a source sees them: sorted, with what lies behind symbolic links, without an endless walk."""
+"""Sorted listings of folders, which follow symbolic links and never walk in a circle."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from peerkd.errors import DataSourceError
 EntryKind = Literal["file", "folder", "broken link", "special file"]
 
 FolderId = tuple[int, int]
-"""Device and inode, which are the same by whatever link a folder is reached."""
+"""Device and inode, which are the same through whatever link a folder is reached."""
 
 _SYSTEM_NAMES = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information")
@@ -23,7 +23,7 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
     """List a folder, sorted by name.
 
     Raises:
-        DataSourceError: If it is missing, is no folder, or may not be read.
+        DataSourceError: If it is missing, is not a folder, or may not be read.
     """
     try:
         with os.scandir(folder) as entries:
@@ -35,7 +35,7 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def entry_kind(entry: os.DirEntry[str]) -> EntryKind:
-    """Return what an entry is, or what the link leads to if it is one."""
+    """Return the kind of an entry; of a symbolic link, the kind of its target."""
     try:
         # A file system answers both for free with the listing unless the entry is a link.
         if entry.is_file():
@@ -48,15 +48,15 @@ def entry_kind(entry: os.DirEntry[str]) -> EntryKind:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether an operating system or a program put the entry there, beside the data."""
+    """Return whether the name is one that an operating system or a program uses for files of its own."""
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
 def folder_id(folder: Path) -> FolderId:
-    """Return what tells one folder from another.
+    """Return the identity of a folder.
 
     Raises:
-        DataSourceError: If the folder is gone.
+        DataSourceError: If the folder no longer exists.
     """
     try:
         status = folder.stat()
@@ -66,15 +66,15 @@ def folder_id(folder: Path) -> FolderId:
 
 
 def walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str], EntryKind]]:
-    """Yield every entry below ``root`` that is no folder, with its path below ``root`` and its kind.
+    """Yield every entry below ``root`` that is not a folder, with its path relative to ``root`` and its kind.
 
-    Folders behind links are walked too. A link to a folder that it lies in would lead round for ever: it is yielded
-    as a broken link.
+    Links to folders are followed. A link to a folder that contains it is yielded as a broken link, since following it
+    would never end.
 
     Raises:
         DataSourceError: If a folder cannot be listed.
     """
-    # Not a recursive function: a path may have more folders than Python has frames.
+    # Not recursive, because folders may be nested deeper than the stack of Python allows.
     waiting: list[tuple[Path, str, frozenset[FolderId]]] = [(root, "", frozenset([folder_id(root)]))]
     while waiting:
         folder, prefix, above = waiting.pop()
@@ -93,6 +93,6 @@ def walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str], EntryKind]]:
 
 
 def special_kind(mode: int) -> str:
-    """Return what a file that is no regular file is, from its ``st_mode``."""
+    """Return the kind of a file that is not a regular file, from its ``st_mode``."""
     kinds = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
     return next((name for test, name in kinds if test(mode)), "a device")

@@ -1,4 +1,4 @@
-"""From labels as people have them to classes: numbers, truth values, text or one-hot rows become ``0`` to ``K - 1``.
+"""Conversion of labels to classes: numbers, truth values, text or one-hot rows become ``0`` to ``K - 1``.
 
 The classes are the labels that occur, over all splits, in ascending order. N samples, K classes.
 """
@@ -14,7 +14,7 @@ from peerkd.data.wording import listed, plural
 
 LabelValue: TypeAlias = bool | int | str
 
-# What numpy and pandas write for a value that is missing.
+# The text that numpy and pandas write for a missing value.
 _MISSING: Final = frozenset(("", "nan", "NaN", "<NA>", "NaT"))
 
 _KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "text"}
@@ -25,14 +25,14 @@ class Classes(NamedTuple):
     """The labels of all splits as classes."""
 
     labels_of_split: Mapping[str, npt.NDArray[np.int64]]
-    """(N,) each, in ``[0, K)``."""
+    """The class of each sample, in ``[0, K)``; an array of shape (N,) for each split."""
 
     class_names: tuple[str, ...]
     label_values: tuple[LabelValue, ...]
-    """The label that each class has in the file; empty where a class has its own number."""
+    """The label in the file of each class; empty if the labels are ``0`` to ``K - 1`` already."""
 
     remarks: tuple[str, ...]
-    """Sentences for people, where there is something to tell."""
+    """Phrases about what a user may not expect."""
 
 
 def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndarray | None) -> Classes:
@@ -41,14 +41,14 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
     Labels are whole numbers (also as floating point), truth values or text, of shape (N,) or (N, 1), or one-hot rows
     of shape (N, K) with K above 1.
 
-    ``class_names`` has the name of every class. As many names as labels occur are the names of these labels in
-    ascending order. More names than that are names of the labels 0, 1, 2 and so on, if 0 occurs, or of 1, 2, 3 and so
-    on up to the number of names, if that occurs; then classes without a sample are kept, and told of. Labels that are
-    text and all among the names have the order of the names.
+    ``class_names`` has the name of every class. If there are as many names as labels that occur, they name these labels
+    in ascending order. If there are more names, they name the labels 0, 1, 2 and so on if 0 occurs, or the labels 1, 2,
+    3 and so on if the label that equals the number of names occurs; classes without a sample are then kept, with a
+    remark. If the labels are text and all occur among the names, the classes have the order of the names.
 
     Args:
-        labels_of_split: By the name of the array, for messages; at least one.
-        class_names: (K,) text or numbers, or None to call each class by its label.
+        labels_of_split: At least one array of labels, by its name, which messages use.
+        class_names: (K,) text or numbers, or None to name each class by its label.
 
     Raises:
         ValueError: If the labels are of another kind, or the names do not fit them.
@@ -60,7 +60,7 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
             f"the labels of all splits must be of one kind, got {' and '.join(sorted(kinds))} in "
             f"{', '.join(labels_of_split)}."
         )
-    # Python's numbers compare exactly, where numpy would take uint64 and int64 for floating point.
+    # Python compares numbers exactly, while numpy would convert uint64 and int64 to floating point.
     occurring = sorted({value for values, _ in found.values() for value in values})
     given = None if class_names is None else _names(class_names)
     classes = occurring if given is None else _named_values(occurring, given)
@@ -73,7 +73,7 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
     absent = set(classes).difference(occurring)
     if absent:
         absent_names = [name for value, name in zip(classes, names, strict=True) if value in absent]
-        remarks.append(f"{len(absent):,} of {len(classes):,} class_names have no sample: {listed(absent_names)}")
+        remarks.append(f"{len(absent):,} of {len(classes):,} classes have no sample: {listed(absent_names)}")
     return Classes(
         labels_of_split={
             name: np.array([index_of[value] for value in values], np.int64)[inverse]
@@ -86,7 +86,7 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
 
 
 def _values(name: str, labels: np.ndarray) -> tuple[list[LabelValue], npt.NDArray[np.int64]]:
-    """Return the distinct labels, and which of them each sample has."""
+    """Return the distinct labels in ascending order, and the index among them of each sample's label."""
     if labels.dtype.kind not in _KINDS:
         raise ValueError(f"{name} must hold whole numbers, truth values or text, got {labels.dtype}.")
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -100,10 +100,9 @@ def _values(name: str, labels: np.ndarray) -> tuple[list[LabelValue], npt.NDArra
     if labels.dtype.kind == "f":
         is_wrong = ~np.isfinite(labels) | (labels != np.floor(labels))
         if is_wrong.any():
-            num_more = int(np.count_nonzero(is_wrong)) - 1
             raise ValueError(
-                f"{name} must hold whole numbers, got {labels[is_wrong][0]} for sample {is_wrong.argmax()}"
-                f"{f' and {num_more:,} more that are none' if num_more else ''}."
+                f"{name} must hold whole numbers, got {plural(int(is_wrong.sum()), 'other value')}, the first "
+                f"{labels[is_wrong][0]} for sample {is_wrong.argmax()}."
             )
     distinct, inverse = np.unique(labels, return_inverse=True)
     values = [_value(name, value, is_bool=labels.dtype.kind == "b") for value in distinct.tolist()]
@@ -122,10 +121,10 @@ def _value(name: str, value: Any, *, is_bool: bool = False) -> LabelValue:
 
 def _text(name: str, value: bytes | str) -> str:
     try:
-        # Text of numpy may hold lone surrogates, which no report can.
+        # Text in numpy may hold lone surrogates, which cannot be written to a report.
         return value.decode() if isinstance(value, bytes) else value.encode().decode()
     except UnicodeError as error:
-        raise ValueError(f"{name} must be text that UTF-8 can hold, got {value[:40]!r}.") from error
+        raise ValueError(f"{name} must be text that can be written as UTF-8, got {value[:40]!r}.") from error
 
 
 def _positions(name: str, rows_NK: np.ndarray) -> npt.NDArray[np.int64]:
@@ -138,9 +137,9 @@ def _positions(name: str, rows_NK: np.ndarray) -> npt.NDArray[np.int64]:
         row = int(is_wrong.argmax())
         raise ValueError(
             f"{name} has shape {rows_NK.shape}, so every row must be one-hot: a single 1, and 0 elsewhere. "
-            f"{np.count_nonzero(is_wrong):,} rows are not, the first of them row {row} with "
-            f"{np.count_nonzero(rows_NK[row])} values that are not 0. Samples with several labels, or with shares of "
-            "labels, are not supported; keep one label a sample."
+            f"{np.count_nonzero(is_wrong):,} rows are not; the first is row {row} with "
+            f"{np.count_nonzero(rows_NK[row])} values other than 0. Samples with several labels or with soft labels "
+            "are not supported; keep one label per sample."
         )
     positions: npt.NDArray[np.int64] = is_one.argmax(axis=1)
     return positions
@@ -181,13 +180,13 @@ def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> li
         if least >= 1 and largest == num_names:
             return list(range(1, num_names + 1))
     raise ValueError(
-        f"class_names must say which label each name is of, got {plural(num_names, 'name')} for the "
+        f"class_names must make clear which label each name is for, got {plural(num_names, 'name')} for the "
         f"{plural(len(occurring), 'label')} {listed(occurring)}. Leave out the names of classes without a sample."
     )
 
 
 def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
-    """Return the label, the number and the name of the first classes; the name only where it is not the label."""
+    """Return a phrase with the label and the number of the first classes, and the name where it is not the label."""
     pairs = [
         f"label {value} is class {k}" + ("" if str(value) == name else f", {name}")
         for k, (value, name) in enumerate(zip(values, names, strict=True))

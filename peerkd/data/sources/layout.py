@@ -1,63 +1,43 @@
-"""Which folder below a root is which split, and which of the folders in it are classes.
+"""The layout of a folder of images: which folders are splits, and which of the folders in them are classes.
 
-A folder is a split by its name, in any case of its letters: ``train``, ``Training``, ``val``, ``validation``, ``test``,
-``test_set`` and their like. Nothing is guessed: two folders for one split, a split without classes and splits inside
-of classes are refused.
+A folder is a split by its name (see ``peerkd.data.sources.splits``). Nothing is guessed: two folders for one split, a
+split without classes and splits inside classes are refused.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 from peerkd.data.passed_over import Tally, printable
 from peerkd.data.sources.decoding import image_suffixes
 from peerkd.data.sources.folders import entry_kind, folder_id, is_hidden, list_entries
+from peerkd.data.sources.splits import Split, split_of
+from peerkd.data.wording import listed
 from peerkd.errors import DataSourceError
-
-Split = Literal["train", "validation", "test"]
 
 HIDDEN: Final = "hidden files and folders"
 OTHER_FILES: Final = "files of other formats"
 SPECIAL_FILES: Final = "links that lead nowhere or back, pipes, sockets and devices"
-OUTSIDE_CLASSES: Final = "images outside of class folders"
-OUTSIDE_SPLITS: Final = "images in folders that are no split"
+OUTSIDE_CLASSES: Final = "images outside class folders"
+OUTSIDE_SPLITS: Final = "images outside split folders"
 EMPTY_CLASSES: Final = "class folders without images"
-
-_SPLIT_NAMES: Final[Mapping[str, Split]] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "validate": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-_NUM_NAMED: Final = 10
 
 
 class Layout(NamedTuple):
     """The splits of a folder of images."""
 
     splits: Mapping[Split, str]
-    """The name of each split's folder, the training split's first; that one is empty where the root has no splits."""
+    """The name of each split's folder, the training split's first; ``{"train": ""}`` where the root has no splits."""
 
     class_folders: Mapping[Split, tuple[str, ...]]
     """Names of the folders in each split."""
 
 
-def split_of(name: str) -> Split | None:
-    """Return which split a folder of this name is, None if it is none."""
-    return _SPLIT_NAMES.get(re.sub(r"[ ._-]?(set|split|data|images)$", "", name.casefold()))
-
-
 def find_layout(root: Path, tally: Tally) -> Layout:
-    """Find the splits and the class folders below ``root``; what is neither is counted.
+    """Find the splits and the class folders below ``root``, and count what is neither.
 
     Raises:
-        DataSourceError: If they cannot be told apart.
+        DataSourceError: If splits and classes cannot be told apart.
     """
     folders = _list_folders(root, "", tally)
     named: dict[Split, list[str]] = {split: [] for split in get_args(Split)}
@@ -65,7 +45,7 @@ def find_layout(root: Path, tally: Tally) -> Layout:
         split = split_of(name)
         if split is not None:
             named[split].append(name)
-    # A data set of vehicles may well have a class called train: a split is a folder of folders.
+    # A data set of vehicles may have a class called train: only a folder of folders is a split.
     nested = {name for names in named.values() for name in names if _has_folders(root / name)}
     if not nested.intersection(named["train"]):
         return _unsplit(root, folders, named, nested, tally)
@@ -73,7 +53,7 @@ def find_layout(root: Path, tally: Tally) -> Layout:
         if len(candidates) > 1:
             raise DataSourceError(
                 f"data.path: {_shown(root)} must hold one folder for the {split} split, it holds "
-                f"{enumerate_some(candidates)}; move all but one of them elsewhere."
+                f"{listed(candidates)}; move all but one of them elsewhere."
             )
     splits: dict[Split, str] = {split: names[0] for split, names in named.items() if names}
     for name in folders:
@@ -96,13 +76,13 @@ def _unsplit(
     """Return the layout of a root whose folders are the classes."""
     if nested:
         raise DataSourceError(
-            f"data.path: {_shown(root)} holds {enumerate_some(sorted(nested))}, which is a split by its name, and no "
-            "train folder with one folder per class; add one, or rename what is a class."
+            f"data.path: {_shown(root)} holds {listed(sorted(nested))}, which is the name of a split, but no "
+            "train folder with one folder per class; add one, or rename the folder if it is a class."
         )
     roles = [split for split, names in named.items() if names]
     if len(roles) > 1 and all(split_of(name) for name in folders):
         raise DataSourceError(
-            f"data.path: {_shown(root)} holds {enumerate_some(folders)}, and each must contain one folder per class, "
+            f"data.path: {_shown(root)} holds {listed(folders)}, each of which must contain one folder per class; "
             "they contain none."
         )
     if not folders:
@@ -117,21 +97,21 @@ def _unsplit(
 
 
 def list_class(root: Path, relative_folder: str, tally: Tally) -> list[str]:
-    """List the images in a class folder and in the folders inside of it, sorted.
+    """List the images in a class folder and in the folders inside it, sorted.
 
-    Whatever has the suffix of an image is one, so that a link that leads nowhere or a pipe of such a name is not lost
-    among other files.
+    The suffix of a name decides, so that a pipe or a broken link with the name of an image is refused when images are
+    read, not passed over.
 
     Args:
-        root: Of the data set.
+        root: Root of the data set.
         relative_folder: The folder of one class, such as ``train/cat``.
-        tally: Counts what is no image.
+        tally: Counts the entries that are not images.
 
     Returns:
-        Paths below ``root``.
+        Paths relative to ``root``.
 
     Raises:
-        DataSourceError: If a folder cannot be listed, or folders inside are named like several splits.
+        DataSourceError: If a folder cannot be listed, or two folders inside have the names of splits.
     """
     return sorted(_images_below(root, relative_folder, tally, refuse_splits=True))
 
@@ -140,7 +120,7 @@ def _images_below(root: Path, relative_folder: str, tally: Tally, *, refuse_spli
     suffixes = image_suffixes()
     paths: list[str] = []
     folder = root / relative_folder
-    # With the root and the split, so that a link back to them does not bring in other classes and splits.
+    # The root and the split belong to it, so that a link back to them does not bring in other classes and splits.
     above_class = frozenset(folder_id(root / part) for part in ("", relative_folder.partition("/")[0], relative_folder))
     waiting = [(folder, f"{relative_folder}/", above_class)]
     while waiting:
@@ -168,20 +148,14 @@ def _images_below(root: Path, relative_folder: str, tally: Tally, *, refuse_spli
                 tally.add(OTHER_FILES if kind == "file" else SPECIAL_FILES, relative_path)
         if refuse_splits and len(inner_splits) > 1:
             raise DataSourceError(
-                f"data.path: {_shown(current)} is a class by its place and holds the splits "
-                f"{enumerate_some(list(inner_splits.values()))}; splits must lie above classes, as in train/<class>."
+                f"data.path: {_shown(current)} is the folder of a class and holds the splits "
+                f"{listed(list(inner_splits.values()))}; splits must lie above classes, as in train/<class>."
             )
     return paths
 
 
-def enumerate_some(names: tuple[str, ...] | list[str]) -> str:
-    """Return the first names, and how many more there are."""
-    listed = ", ".join(printable(name) for name in names[:_NUM_NAMED])
-    return listed if len(names) <= _NUM_NAMED else f"{listed} and {len(names) - _NUM_NAMED:,} more"
-
-
 def _list_folders(folder: Path, prefix: str, tally: Tally) -> tuple[str, ...]:
-    """Return the names of the folders in a folder, and count what else is there."""
+    """Return the names of the folders in a folder, and count its other entries."""
     names = []
     for entry in list_entries(folder):
         if is_hidden(entry.name):

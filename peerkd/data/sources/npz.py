@@ -1,13 +1,14 @@
 """Arrays as numpy saves them: one npz file, or one folder of npy files.
 
     images, labels                                          without splits
-    train_images, train_labels, test_images, test_labels    with a test split
-    train_..., val_..., test_...                            with a validation split too, as the files of MedMNIST
+    train_images, train_labels, test_images, test_labels    with two splits
+    train_..., val_..., test_...                            with three splits, as in the files of MedMNIST
     class_names                                             names of the classes; their labels if absent
 
-Where no array is called images, ``image``, ``x`` or ``data`` stands for them; where none is called labels, ``label``,
-``y``, ``target`` or ``targets`` does. A split may come last in the name (``x_train``), and may be called ``val``,
-``valid`` or ``validation``. Classes are the labels that occur (see ``peerkd.data.sources.labels``).
+If no array is called ``images``, the array ``image``, ``x`` or ``data`` holds them; if none is called ``labels``, the
+array ``label``, ``y``, ``target`` or ``targets`` does. The name of a split may also come last, as in ``x_train``.
+``peerkd.data.sources.splits`` says by which names a split is known and what it is used for, and
+``peerkd.data.sources.labels`` how labels become classes.
 
 Any other array with one value per sample becomes a column: ``patient`` beside ``images``, ``train_patient`` and
 ``test_patient`` beside ``train_images``.
@@ -18,7 +19,7 @@ N samples, C channels, H W height and width, K classes.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -28,26 +29,26 @@ from peerkd.data.memory import check_memory
 from peerkd.data.passed_over import Tally, printable
 from peerkd.data.sources.arrays import ArrayFiles, Header, open_arrays
 from peerkd.data.sources.labels import read_classes
+from peerkd.data.sources.scaling import scale_to_uint8
+from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
 from peerkd.data.wording import plural
 from peerkd.errors import DataSourceError
 
 _NUM_CHANNELS: Final = (1, 3)
 _BLOCK_VALUES: Final = 2**20
-_SPLITS: Final = ("train", "val", "test")
-_SPLIT_WORDS: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_OTHER_WORDS: Final = {"images": ("image", "x", "X", "data"), "labels": ("label", "y", "Y", "targets", "target")}
+_SYNONYMS: Final = {"images": ("image", "x", "X", "data"), "labels": ("label", "y", "Y", "targets", "target")}
 _COLUMN_KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "bytes"}
 
 
 def read_npz(path: Path, *, pixel_range: tuple[float, float] | None = None) -> RawDataset:
-    """Read the arrays at ``path``; images are uint8 as NCHW, NHWC (C is 1 or 3) or NHW.
+    """Read the arrays at ``path``; images have the shape NCHW, NHWC (C is 1 or 3) or NHW.
 
     Args:
         path: An npz file or a folder of npy files.
-        pixel_range: Values that become 0 and 255 in images of another type than uint8; None refuses such images.
+        pixel_range: Values that become 0 and 255 in images that are not uint8; None refuses such images.
 
     Raises:
-        DataSourceError: If the place is unreadable or its arrays are not those above.
+        DataSourceError: If ``path`` cannot be read or its arrays are not those above.
     """
     with open_arrays(path) as files:
         try:
@@ -60,11 +61,11 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
     headers = files.headers
     tally = Tally()
     for name in files.other_names:
-        tally.add("files that are no arrays", name)
+        tally.add("files that are not arrays", name)
     names = [name for name in headers if name != "class_names"]
     by_split = _by_split(names)
     for name in sorted(set(names).difference(*(of_split.values() for of_split in by_split.values()))):
-        tally.add("arrays of no split", f"{name}: {headers[name]}")
+        tally.add("arrays that belong to no split", f"{name}: {headers[name]}")
     _check_samples(by_split, headers, has_range=pixel_range is not None)
     columns = _column_names(by_split, headers, tally)
     images = [of_split["images"] for of_split in by_split.values()]
@@ -79,14 +80,14 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
     images_NCHW, num_clipped = _read_images(files, images, pixel_range)
     remarks = classes.remarks
     if num_clipped:
-        remarks += (f"{plural(num_clipped, 'image')} with values outside of data.pixel_range, which become its ends",)
-    if "val" in by_split:
-        remarks += (f"{by_split['val']['images']} is the validation split, by which every choice is made",)
+        remarks += (f"{plural(num_clipped, 'image')} with values outside data.pixel_range, which become 0 or 255",)
+    remarks += split_remarks({split: of_split["images"] for split, of_split in by_split.items()})
+    num_of = {split: headers[of_split["images"]].shape[0] for split, of_split in by_split.items()}
     return RawDataset(
         images_NCHW=images_NCHW,
         labels_N=np.concatenate(list(classes.labels_of_split.values())),
-        num_train=headers[by_split["train"]["images"]].shape[0],
-        num_validation=headers[by_split["val"]["images"]].shape[0] if "val" in by_split else 0,
+        num_train=num_of["train"],
+        num_validation=num_of["validation"] if validation_is_for_choices(by_split) else 0,
         class_names=classes.class_names,
         label_values=classes.label_values,
         columns={
@@ -100,22 +101,22 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
 
 
 def _needed_bytes(images: Sequence[Header], others: Sequence[Header]) -> int:
-    """Return the memory that it takes to read these arrays.
+    """Return the memory that reading these arrays takes.
 
-    That is what becomes of the images, and the largest split of them as it is read, before it is put there. Labels are
-    sorted, so they and whatever else there is count four times.
+    All images are held as uint8 while each split in turn is held as it is in its file. Labels and columns count four
+    times, because sorting copies them.
     """
     packed_bytes = sum(math.prod(header.shape) for header in images)
     return packed_bytes + max(header.num_bytes for header in images) + 4 * sum(header.num_bytes for header in others)
 
 
-def _by_split(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the name of each array by split and by what it holds: ``by_split["train"]["images"]``.
+def _by_split(names: Sequence[str]) -> dict[Split, dict[str, str]]:
+    """Return the name of each array by its split and its content: ``by_split["train"]["images"]``.
 
     Raises:
-        ValueError: If there are no images and labels to train on, or a split lacks what another has.
+        ValueError: If the training split has no images or no labels, or a split lacks an array that another has.
     """
-    by_split: dict[str, dict[str, str]] = {}
+    by_split: dict[Split, dict[str, str]] = {}
     for name in names:
         split, what = _parse_name(name)
         if split is None:
@@ -123,51 +124,55 @@ def _by_split(names: Sequence[str]) -> dict[str, dict[str, str]]:
         earlier = by_split.setdefault(split, {}).setdefault(what, name)
         if earlier != name:
             raise ValueError(f"it must hold the {split} split once, got {earlier} and {name}.")
-    has_splits = any("images" in _with_plain_words(of_split) for of_split in by_split.values())
-    if has_splits and "images" in _with_plain_words(dict.fromkeys(names, "")):
+    has_splits = any("images" in _without_synonyms(of_split) for of_split in by_split.values())
+    if has_splits and "images" in _without_synonyms(dict.fromkeys(names, "")):
         raise ValueError(f"it must hold images with or without splits, got both: {', '.join(names)}.")
     if not has_splits:
         by_split = {"train": {name: name for name in names}}
-    by_split = {split: _with_plain_words(by_split[split]) for split in _SPLITS if split in by_split}
+    by_split = {split: _without_synonyms(by_split[split]) for split in get_args(Split) if split in by_split}
     for what in ("images", "labels"):
         if what not in by_split.get("train", {}):
             raise ValueError(f"it must hold {what} or train_{what}, got {', '.join(names) or 'no array'}.")
     everything = {what for of_split in by_split.values() for what in of_split}
-    for split, of_split in by_split.items():
+    for of_split in by_split.values():
         missing = sorted(everything.difference(of_split))
         if missing:
             raise ValueError(
                 f"it must hold the same arrays for every split, got {', '.join(of_split.values())} without "
-                f"{', '.join(f'{split}_{what}' for what in missing)}."
+                f"{', '.join(missing)}."
             )
     return by_split
 
 
-def _parse_name(name: str) -> tuple[str | None, str]:
-    """Return the split that a name begins or ends with, if any, and the rest of the name."""
+def _parse_name(name: str) -> tuple[Split | None, str]:
+    """Return the split that a name begins or ends with, None if it has none, and the rest of the name."""
     first, _, after = name.partition("_")
     before, _, last = name.rpartition("_")
-    if first in _SPLIT_WORDS and after:
-        return _SPLIT_WORDS[first], after
-    if last in _SPLIT_WORDS and before:
-        return _SPLIT_WORDS[last], before
+    for word, rest in ((first, after), (last, before)):
+        split = split_of(word)
+        if split is not None and rest:
+            return split, rest
     return None, name
 
 
-def _with_plain_words(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the names with ``x``, ``y`` and the like as images and labels, where no arrays have these names."""
+def _without_synonyms(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names with ``images`` and ``labels`` as keys in place of ``x``, ``y`` and the like."""
     plain = dict(names)
-    for word, others in _OTHER_WORDS.items():
-        for other in others:
-            if word not in plain and other in plain:
-                plain[word] = plain.pop(other)
+    for word, synonyms in _SYNONYMS.items():
+        for synonym in synonyms:
+            if word not in plain and synonym in plain:
+                plain[word] = plain.pop(synonym)
     return plain
 
 
 def _check_samples(
-    by_split: Mapping[str, Mapping[str, str]], headers: Mapping[str, Header], *, has_range: bool
+    by_split: Mapping[Split, Mapping[str, str]], headers: Mapping[str, Header], *, has_range: bool
 ) -> None:
-    """Refuse images that are no images, differ between the splits, or are not as many as the labels."""
+    """Check the type and the shape of all images, and that each has a label.
+
+    Raises:
+        ValueError: If one of these is wrong.
+    """
     train = by_split["train"]["images"]
     for of_split in by_split.values():
         images, labels = of_split["images"], of_split["labels"]
@@ -176,8 +181,8 @@ def _check_samples(
             raise ValueError(f"{images} must hold at least one sample, got none. Leave out a split without samples.")
         if headers[images].dtype != np.uint8 and (not has_range or headers[images].dtype.kind not in "biuf"):
             raise ValueError(
-                f"{images} must be uint8, got {headers[images].dtype}. For other numbers set data.pixel_range to the "
-                "values that become black and white, such as [0,1]."
+                f"{images} must be uint8, got {headers[images].dtype}. For other numbers, set data.pixel_range to the "
+                "values of black and white, such as [0,1]."
             )
         if _image_shape(images, shape) != _image_shape(train, headers[train].shape):
             raise ValueError(
@@ -192,9 +197,9 @@ def _check_samples(
 
 
 def _column_names(
-    by_split: Mapping[str, Mapping[str, str]], headers: Mapping[str, Header], tally: Tally
+    by_split: Mapping[Split, Mapping[str, str]], headers: Mapping[str, Header], tally: Tally
 ) -> tuple[str, ...]:
-    """Return what else has one value per sample in every split; count what has not."""
+    """Return the names of the columns: arrays with one value per sample in every split. The others are counted."""
     columns = []
     for column in sorted(by_split["train"].keys() - {"images", "labels"}):
         names = [of_split[column] for of_split in by_split.values()]
@@ -213,8 +218,8 @@ def _column_names(
         for name, dtype in zip(names, dtypes, strict=True):
             if dtype.kind not in _COLUMN_KINDS:
                 raise ValueError(
-                    f"column {name!r} must hold numbers, truth values or text, got {dtype}. Save it as text, "
-                    f"by {name}.astype(str)."
+                    f"column {name!r} must hold numbers, truth values or text, got {dtype}. Save it as text "
+                    f"with {name}.astype(str)."
                 )
         is_exact = np.result_type(*dtypes).kind != "f" or any(dtype.kind == "f" for dtype in dtypes)
         if len({_COLUMN_KINDS[dtype.kind] for dtype in dtypes}) > 1 or not is_exact:
@@ -232,7 +237,7 @@ def _is_vector(shape: tuple[int, ...]) -> bool:
 def _read_images(
     files: ArrayFiles, names: Sequence[str], pixel_range: tuple[float, float] | None
 ) -> tuple[npt.NDArray[np.uint8], int]:
-    """Read the images of all splits into one array of shape (N, C, H, W); count those outside of the range."""
+    """Return all images in one array of shape (N, C, H, W), and how many have values outside the range."""
     if len(names) == 1 and files.headers[names[0]].dtype == np.uint8:
         return _channels_first(files.read(names[0])), 0
     shapes = [files.headers[name].shape for name in names]
@@ -253,20 +258,19 @@ def _read_images(
 def _scale(
     name: str, values_NCHW: np.ndarray, images_NCHW: npt.NDArray[np.uint8], pixel_range: tuple[float, float]
 ) -> int:
-    """Map a range linearly to 0..255, rounded to the nearest; return how many images have values outside of it."""
+    """Scale the values into ``images_NCHW``, and return how many images have values outside the range."""
     low, high = pixel_range
     num_clipped = 0
-    # Some images at a time: as float64 all of them would need eight times the memory of the result.
+    # In blocks, since all images as float64 would take eight times the memory of the result.
     step = max(1, _BLOCK_VALUES // max(1, values_NCHW[0].size))
     for start in range(0, len(values_NCHW), step):
         block = values_NCHW[start : start + step].astype(np.float64)
         is_finite = np.isfinite(block).all(axis=(1, 2, 3))
         if not is_finite.all():
             raise ValueError(
-                f"{name} must hold finite numbers, got others in sample {start + int(is_finite.argmin())}."
+                f"{name} must hold finite numbers, got NaN or infinity in sample {start + int(is_finite.argmin())}."
             )
-        scaled = np.rint((block - low) * (255 / (high - low)))
-        images_NCHW[start : start + step] = np.clip(scaled, 0, 255)
+        images_NCHW[start : start + step] = scale_to_uint8(block, low, high)
         num_clipped += int(((block < low) | (block > high)).any(axis=(1, 2, 3)).sum())
     return num_clipped
 

@@ -1,4 +1,4 @@
-"""Whether the files of a source are the ones that were read before, without reading them."""
+"""A signature of the files of a source, which tells whether they have changed without reading them."""
 
 import hashlib
 import os
@@ -8,17 +8,17 @@ from peerkd.data.sources.folders import entry_kind, list_entries, walk
 
 
 def signature(path: str | None, *, is_flat: bool = False) -> str | None:
-    """Return a SHA-256 over the names, sizes and times of the files at ``path``, None without a path.
+    """Return a SHA-256 over the names, sizes and times of the files at ``path``; None without a path.
 
-    What lies behind symbolic links counts like what lies there itself. Both times count, of modification and of
-    status change: the first is restored by ``cp -p``, ``rsync -t`` and ``tar``, the second by nothing.
+    Symbolic links are followed. Both the time of modification and that of status change count, because ``cp -p``,
+    ``rsync -t`` and ``tar`` restore the first, and nothing restores the second.
 
-    A data set that was read once is taken from the store while its signature stays. A touched file is only read
-    again, since everything later goes by the content. A path without files has the signature of nothing.
+    As long as its signature stays the same, a data set is taken from the store. If only a time changes, the data set is
+    read again and nothing else is repeated, since all later keys depend on the content alone.
 
     Args:
-        path: A file or a folder.
-        is_flat: Whether the source reads a folder's own files alone, and not those of the folders in it.
+        path: A file or a folder; one that does not exist has the signature of an empty folder.
+        is_flat: Whether the source reads only the files of the folder itself, not those of the folders in it.
     """
     if path is None:
         return None
@@ -31,7 +31,7 @@ def signature(path: str | None, *, is_flat: bool = False) -> str | None:
 
 
 def _statuses(root: Path, *, is_flat: bool) -> list[tuple[bytes, os.stat_result | None]]:
-    """Return name and status of each file at or below ``root``, names as the file system has them."""
+    """Return name and status of each file at or below ``root``; names are encoded as in the file system."""
     if root.is_file():
         return [(os.fsencode(root.name), root.stat())]
     if not root.is_dir():
@@ -44,6 +44,6 @@ def _statuses(root: Path, *, is_flat: bool) -> list[tuple[bytes, os.stat_result 
         name = os.fsencode(f"{root.name}/{relative_path}")
         try:
             statuses.append((name, entry.stat() if kind != "broken link" else None))
-        except OSError:  # It went away since it was listed.
+        except OSError:  # It was deleted after it was listed.
             statuses.append((name, None))
     return statuses

@@ -40,6 +40,16 @@ def test_a_hundred_peers_are_planned_without_torch() -> None:
     assert "613,900" in ended.stdout
 
 
+def test_an_environment_without_pillow_is_told_which_extra_it_lacks() -> None:
+    script = (
+        "import sys; sys.modules['PIL'] = None; from peerkd.cli.main import main\n"
+        "sys.argv = 'peerkd plan jointkd --no-measure'.split(); main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    told = "peerkd: Reading data sets needs Pillow, which is not installed here; install peerkd[data].\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+
+
 @pytest.mark.parametrize(("arguments", "message"), BAD_INPUTS)
 def test_a_bad_input_is_told_as_by_a_run(peerkd, arguments: list[str], message: str) -> None:
     assert peerkd("plan", "jointkd", *arguments) == Outcome(2, "", f"peerkd: {message}\n")

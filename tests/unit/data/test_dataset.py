@@ -134,7 +134,7 @@ def test_verify_refuses_an_altered_array(tmp_path: Path, name: str) -> None:
         ("class_names", ["cat", "dog", "owl"], "has fingerprint"),
         ("channel_mean", [0.5, 0.5, 0.5], "are not those of the pixels"),
         ("num_train", 11, r"num_train must lie in \[1, 10\], got 11"),
-        ("num_train", "7", "do not fit each other"),
+        ("num_train", "7", "do not fit together"),
         ("class_names", ["cat"], r"labels must lie in \[0, 1\), got 0 to 2"),
         ("kind", "streamed", "kind must be 'packed', got 'streamed'"),
     ],

@@ -13,7 +13,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers(monkeypatch: pytest.Monk
     monkeypatch.setattr(memory, "available_memory_bytes", lambda: 3 * 2**30)
     check_memory(3 * 2**30, what="data.path: pets.npz")
     with pytest.raises(
-        DataSourceError, match=r"^data\.path: pets\.npz needs 4\.0 GiB .*, and 3\.0 GiB are available here"
+        DataSourceError, match=r"^data\.path: pets\.npz needs 4\.0 GiB .*, but only 3\.0 GiB are available"
     ):
         check_memory(4 * 2**30, what="data.path: pets.npz")
 

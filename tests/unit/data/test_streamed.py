@@ -135,7 +135,7 @@ def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match=r"cat/1\.jpg \(No such file"):
         dataset.read_images(np.array([0, 1]))
     root.rename(tmp_path / "moved")
-    with pytest.raises(DataSourceError, match=r"data\.path: .*images, which .*index is an index of, is not a folder"):
+    with pytest.raises(DataSourceError, match=r"data\.path: .*images must be a folder, since .*index is an index of"):
         read_index(tmp_path / "index")
 
 

@@ -16,7 +16,7 @@ from peerkd.stages.split_data import split
 MAPPING = "4 classes: label 1 is class 0; label 2 is class 1; label 3 is class 2; label 9 is class 3"
 SPLIT = "val_images is the validation split, by which every choice is made"
 UNSEEN = "1 class without a test sample, so no reported accuracy counts it: 9 (1 sample in all)."
-UNHEEDED = "1 class without a validation sample, so no choice heeds it: 9 (1 sample in all)."
+UNCHOSEN = "1 class without a validation sample, so no choice considers it: 9 (1 sample in all)."
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ def test_what_is_known_of_a_data_set_is_said_and_kept(
         manifests = [partition(experiment, store) for _ in range(2)]
     said = capsys.readouterr().out.splitlines()
     lines = [f"peerkd | {stage}: letters: {MAPPING}", f"peerkd | {stage}: letters: {SPLIT}"]
-    lines += [f"peerkd | {stage}: warning: {sentence}" for sentence in (UNHEEDED, UNSEEN)]
+    lines += [f"peerkd | {stage}: warning: {sentence}" for sentence in (UNCHOSEN, UNSEEN)]
     # The second time the data set comes from the store, and all is said again.
     assert [line for line in said if line in lines] == lines * 2
     assert manifests[0] == manifests[1]
     metadata = manifests[0].metadata
-    assert {UNSEEN, UNHEEDED} <= set(metadata["warnings"])
+    assert {UNSEEN, UNCHOSEN} <= set(metadata["warnings"])
     assert metadata["class_names"] == ["1", "2", "3", "9"]
     assignment = Assignment.load(store.fetch(manifests[0].key))
     assert assignment.validation.tolist() == list(range(120, 150))

@@ -132,8 +132,9 @@ def test_a_natural_peer_never_shares_an_id():
         ("partition.label_skew.kind=classes partition.label_skew.classes_per_peer=9", "classes_per_peer"),
         (
             "partition.own_evaluation=held_out partition.held_out_fraction=0.99",
-            r"partition.min_samples_per_peer must be met by every peer, got 4 peers with fewer than 10 .* the fewest, "
-            r"\d, has peer \d. What helps: .*lower partition.held_out_fraction, choose a milder partition.label_skew",
+            r"partition.min_samples_per_peer must be met by every peer, got 4 peers with fewer than 10 .*; "
+            r"peer \d has the fewest, \d. Possible remedies: .*lower partition.held_out_fraction, choose a milder "
+            "partition.label_skew",
         ),
         (
             "partition.label_skew.kind=shards partition.label_skew.shards_per_peer=2000",
@@ -147,7 +148,7 @@ def test_a_natural_peer_never_shares_an_id():
             "partition.num_peers=1000 partition.min_samples_per_peer=400",
             r"data.path: there must be at least 400,000 training samples for 1,000 peers .*, got 600",
         ),
-        (f"{SKEWS[4]} partition.num_peers=60", "a value for each of the 60 peers .* got 50 different ones"),
+        (f"{SKEWS[4]} partition.num_peers=60", "a value for each of the 60 peers .* got 50 distinct values"),
     ],
 )
 def test_a_partition_that_cannot_exist_is_refused(overrides, message):
@@ -229,6 +230,6 @@ def test_what_is_scarce_is_told_and_nothing_else_is():
     assert warnings(config, dataset(), divide(config, dataset())) == []
     source = of_labels([0, 1] * 100 + [2])
     assert warnings(config, source, divide(config, source)) == [
-        "1 class without a validation sample, so no choice heeds it: fox (1 sample in all).",
+        "1 class without a validation sample, so no choice considers it: fox (1 sample in all).",
         "1 class without a test sample, so no reported accuracy counts it: fox (1 sample in all).",
     ]

@@ -52,7 +52,7 @@ def test_nothing_is_told_where_nothing_is_scarce() -> None:
         (
             {"validation": CATS[:10]},
             [
-                "2 classes without a validation sample, so no choice heeds them: dog (60 samples in all), "
+                "2 classes without a validation sample, so no choice considers them: dog (60 samples in all), "
                 "fox (60 samples in all)."
             ],
         ),
@@ -60,19 +60,19 @@ def test_nothing_is_told_where_nothing_is_scarce() -> None:
             {"train": (CATS[20:40] + DOGS[20:40], CATS[40:] + DOGS[40:])},
             [
                 "1 class without a training sample, so no peer learns it: fox (60 samples in all).",
-                "2 of 2 peers have no training sample of some class of the test set. Peer 0 lacks the most, 1 of 3: "
+                "2 of 2 peers have no training sample of some class in the test set. Peer 0 lacks the most, 1 of 3: "
                 "fox.",
-                "Own test sets have classes that their peer has no training sample of: peer 0 on fox, peer 1 on fox.",
+                "Some peers are tested on classes of which they have no training sample: peer 0 on fox, peer 1 on fox.",
             ],
         ),
         (
             {"validation": [0, 60, 120]},
-            ["The validation set has 3 samples: one more that is right is 33 points of accuracy."],
+            ["The validation set has 3 samples: each is worth 33 points of accuracy."],
         ),
         (
             {"own_validation": (CATS[:2], CATS[:9])},
             [
-                "2 peers with fewer than 10 validation samples of their own, so that one more that is right is up to "
+                "2 peers with fewer than 10 validation samples of their own, each worth up to "
                 "50 points of accuracy: peer 0 has 2, peer 1 has 9."
             ],
         ),

@@ -124,5 +124,5 @@ def test_a_stratified_sample_has_the_exact_size_and_proportional_classes(
 
 @pytest.mark.parametrize("num_samples", [0, 11])
 def test_a_sample_size_out_of_range_is_refused(num_samples: int) -> None:
-    with pytest.raises(ValueError, match=f"num_samples must be from 1 to the 10 samples there are, got {num_samples}"):
+    with pytest.raises(ValueError, match=f"num_samples must be from 1 to 10, the number of samples, got {num_samples}"):
         stratified_sample(np.zeros(10, dtype=int), num_samples=num_samples, rng=np.random.default_rng(0))

@@ -224,7 +224,7 @@ def test_a_link_in_an_archive_is_refused(cifar10: Written, tmp_path: Path) -> No
         link = tarfile.TarInfo(f"{cifar10.release.folder}/test_batch")
         link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
         archive.addfile(link)
-    with pytest.raises(DataSourceError, match=r"test_batch is a link or a folder in its archive, and must be a file"):
+    with pytest.raises(DataSourceError, match=r"test_batch must be a file, but is a link or a folder in its archive"):
         read_cifar(tmp_path / "a.tar.gz", cifar10.release)
 
 
@@ -237,7 +237,7 @@ def test_an_archive_packed_from_within_its_folder_is_read(cifar10: Written, tmp_
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(cifar10: Written) -> None:
     (cifar10.folder / "data_batch_2").unlink()
     os.mkfifo(cifar10.folder / "data_batch_2")
-    with pytest.raises(DataSourceError, match=r"data_batch_2 is a named pipe, and must be a file"):
+    with pytest.raises(DataSourceError, match=r"data_batch_2 must be a file, but is a named pipe"):
         read_cifar(cifar10.folder, cifar10.release)
 
 
@@ -253,9 +253,9 @@ def test_another_published_version_is_told_apart(tmp_path: Path, name: str) -> N
     path = tmp_path / "data" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
-    with pytest.raises(DataSourceError, match="what is there is the binary or the Matlab version"):
+    with pytest.raises(DataSourceError, match="these are the files of the binary or the Matlab version"):
         read_cifar(tmp_path / "data", CIFAR10)
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
         archive.add(path, name)
-    with pytest.raises(DataSourceError, match="what is there is the binary or the Matlab version"):
+    with pytest.raises(DataSourceError, match="these are the files of the binary or the Matlab version"):
         read_cifar(tmp_path / "a.tar.gz", CIFAR10)

@@ -10,8 +10,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as reference
 
 from peerkd.data.dataset import read_packed, write_packed
+from peerkd.data.sources.decode_pool import decode_images
 from peerkd.data.sources.decoding import PixelRules
-from peerkd.data.sources.image_folder import UNREADABLE, decode_images, list_image_files, read_image_folder
+from peerkd.data.sources.image_folder import UNREADABLE, list_image_files, read_image_folder
 from peerkd.errors import DataSourceError
 
 SPLIT_TREE = {
@@ -92,7 +93,7 @@ def test_all_damaged_images_are_refused_at_once_and_ten_of_them_listed(damaged: 
         f"data.path: 12 of 15 images below {damaged} cannot be read; repair or remove them, or set "
         "data.skip_damaged=true to leave them out: cat/cut.png (image file is truncated"
     )
-    assert message.endswith("; and 2 more.")
+    assert message.endswith(" and 2 more.")
     for said in (
         "cut.png (image file is truncated",
         "empty.gif (it is empty)",
@@ -144,8 +145,8 @@ def test_several_frames_and_deep_pixels_are_said(tmp_path, write_images) -> None
     )
     rules = PixelRules(pixel_range=(0, 3_000))
     assert read_image_folder(tmp_path, image_size_pixels=None, rules=rules).remarks[1] == (
-        "images of more than 8 bits a channel, scaled from 0..3000 to 0..255: 1, of which 1 have values outside of "
-        "that range, which become its ends"
+        "images of more than 8 bits a channel, scaled from 0..3000 to 0..255: 1, of which 1 have values outside "
+        "that range, which become 0 or 255"
     )
 
 
@@ -194,7 +195,7 @@ def test_a_damaged_image_is_read_or_named_but_raises_nothing_else(tmp_path, writ
             damaged[place] = rng.integers(256)
         path.write_bytes(damaged)
         with contextlib.suppress(DataSourceError):
-            decode_images([path], image_size_pixels=8)
+            decode_images([path], PixelRules(8))
 
 
 def test_more_files_than_one_task_takes_keep_their_order(tmp_path, write_images) -> None:

@@ -57,15 +57,15 @@ def test_class_names_name_labels(labels, given, expected, values) -> None:
 @pytest.mark.parametrize(
     ("labels", "class_names", "message"),
     [
-        ([0.5, 1, 0.5], None, "labels must hold whole numbers, got 0.5 for sample 0 and 1 more that are none"),
-        ([1, np.nan], None, "labels must hold whole numbers, got nan for sample 1."),
-        ([1, np.inf], None, "labels must hold whole numbers, got inf for sample 1."),
+        ([0.5, 1, 0.5], None, "labels must hold whole numbers, got 2 other values, the first 0.5 for sample 0"),
+        ([1, np.nan], None, "labels must hold whole numbers, got 1 other value, the first nan for sample 1."),
+        ([1, np.inf], None, "labels must hold whole numbers, got 1 other value, the first inf for sample 1."),
         ([1j, 2], None, "labels must hold whole numbers, truth values or text, got complex128"),
         (["cat", ""], None, "labels must name a class for every sample, got '' for sample 1"),
         (["nan", "cat"], None, "labels must name a class for every sample, got 'nan' for sample 0"),
-        ([b"\xff", b"a"], None, "labels must be text that UTF-8 can hold"),
-        (["\ud800", "a"], None, "labels must be text that UTF-8 can hold"),
-        ([[1, 1], [0, 1]], None, "every row must be one-hot.* 1 rows are not, the first of them row 0 with 2 values"),
+        ([b"\xff", b"a"], None, "labels must be text that can be written as UTF-8"),
+        (["\ud800", "a"], None, "labels must be text that can be written as UTF-8"),
+        ([[1, 1], [0, 1]], None, "every row must be one-hot.* 1 rows are not; the first is row 0 with 2 values"),
         ([[0.5, 0.5], [0, 1]], None, "every row must be one-hot"),
         ([[0, 0], [0, 1]], None, "every row must be one-hot"),
         ([["a", "b"]], None, r"labels must have one label a sample, got <U1 of shape \(1, 2\)"),
@@ -74,14 +74,14 @@ def test_class_names_name_labels(labels, given, expected, values) -> None:
         (
             [1, 2],
             ["a", "b", "c"],
-            "class_names must say which label each name is of, got 3 names for the 2 labels 1, 2",
+            "class_names must make clear which label each name is for, got 3 names for the 2 labels 1, 2",
         ),
-        ([-1, 0], ["a", "b", "c"], "class_names must say which label each name is of"),
-        (["cat", "dog"], ["a", "b", "c"], "class_names must say which label each name is of"),
+        ([-1, 0], ["a", "b", "c"], "class_names must make clear which label each name is for"),
+        (["cat", "dog"], ["a", "b", "c"], "class_names must make clear which label each name is for"),
         ([0, 1], ["a", "a"], "class_names must differ from each other, got 'a' 2 times"),
         ([0, 1], ["a", " "], "class_names must name every class, got ' ' for class 1"),
         ([0, 1], [["a", "b"]], r"class_names must be text or numbers of shape \(K,\), got <U1 \(1, 2\)"),
-        ([0, 1], [b"\xff", b"a"], "class_names must be text that UTF-8 can hold"),
+        ([0, 1], [b"\xff", b"a"], "class_names must be text that can be written as UTF-8"),
     ],
 )
 def test_labels_and_names_of_another_kind_are_refused(labels, class_names, message: str) -> None:
@@ -108,6 +108,6 @@ def test_what_is_not_plain_is_told() -> None:
     assert remarks([0, 1, 2]) == ()
     assert remarks([1, 2]) == ("2 classes: label 1 is class 0; label 2 is class 1",)
     assert remarks([1, 2], ["cat", "dog"]) == ("2 classes: label 1 is class 0, cat; label 2 is class 1, dog",)
-    assert remarks([0, 1], ["cat", "dog", "fox"]) == ("1 of 3 class_names have no sample: fox",)
+    assert remarks([0, 1], ["cat", "dog", "fox"]) == ("1 of 3 classes have no sample: fox",)
     assert remarks(["a\nb", "c"]) == (r"2 classes: label a\nb is class 0; label c is class 1",)
     assert remarks(np.arange(1, 13))[0].endswith("label 10 is class 9 and 2 more")

@@ -70,14 +70,14 @@ def test_a_validation_split_without_a_test_split_is_the_test_split(tmp_path, wri
     files = list_image_files(tmp_path)
     assert files.relative_paths == ("train/cat/0.png", f"{name}/cat/0.png")
     assert (files.num_train, files.num_validation) == (1, 0)
-    assert files.remarks == (f"the folder {name} is the test split, since there is no folder for that",)
+    assert files.remarks == (f"the folder {name} is the test split, because the data set has no other",)
 
 
 def test_a_class_may_have_the_name_of_a_split(tmp_path, write_images) -> None:
     write_images(tmp_path, {f"{name}/0.png": (4, 4) for name in ("car", "train", "test")})
     files = list_image_files(tmp_path)
     assert files.class_names == ("car", "test", "train")
-    assert files.remarks == ("folders that are classes and not splits, since they hold no folders: test, train",)
+    assert files.remarks == ("folders that are classes and not splits, because they hold no folders: test, train",)
     write_images(
         tmp_path / "b", {f"{split}/{name}/0.png": (4, 4) for split in ("train", "test") for name in ("train", "car")}
     )
@@ -89,7 +89,7 @@ def test_images_in_folders_inside_of_a_class_belong_to_it(tmp_path, write_images
     files = list_image_files(tmp_path)
     assert files.relative_paths == ("cat/a/x/0.png", "cat/b.png", "cat/c/0.png", "dog/0.png")
     assert files.labels_N.tolist() == [0, 0, 0, 1]
-    assert files.remarks == ("images in folders inside of class folders, which belong to those classes: 2",)
+    assert files.remarks == ("images in folders inside class folders, which belong to these classes: 2",)
 
 
 def test_everything_that_is_passed_over_is_counted(tmp_path, write_images) -> None:
@@ -153,9 +153,7 @@ def test_splits_classes_and_images_may_be_links(tmp_path, write_images) -> None:
 def test_one_folder_in_two_splits_or_classes_is_refused(tmp_path, write_images, link, target, named: str) -> None:
     write_images(tmp_path, {"train/cat/0.png": (4, 4)})
     (tmp_path / link).symlink_to(tmp_path / target)
-    with pytest.raises(
-        DataSourceError, match=rf"{named} below .* must be two folders, links lead from both to the same"
-    ):
+    with pytest.raises(DataSourceError, match=rf"{named} below .* must be two folders, but are links to the same one"):
         list_image_files(tmp_path)
 
 
@@ -171,7 +169,7 @@ def test_classes_that_differ_only_in_case_are_two_and_said_to_be(tmp_path, write
     write_images(tmp_path, {"A/0.png": (4, 4), "a/0.png": (4, 4)})
     files = list_image_files(tmp_path)
     assert files.class_names == ("A", "a")
-    assert files.remarks == ("A and a are two classes, though they differ only in the case of their letters",)
+    assert files.remarks == ("A and a are two classes, although only the case of their letters differs",)
 
 
 def test_a_file_name_in_another_encoding_is_read_and_a_class_name_is_refused(tmp_path, write_images) -> None:
@@ -201,7 +199,7 @@ def test_hundreds_of_classes_and_long_names_are_listed(tmp_path: Path) -> None:
         ),
         (
             {"train/cat/0.png": (4, 4), "test/cat/0.png": (4, 4), "test/dog/0.png": (4, 4), "test/owl/0.png": (4, 4)},
-            "splits must have images of the same classes, .*/train has none of dog, owl",
+            "splits must have images of the same classes, but .*/train has none of dog, owl",
         ),
         (
             {"train/Cat/0.png": (4, 4), "val/cat/0.png": (4, 4)},
@@ -211,12 +209,12 @@ def test_hundreds_of_classes_and_long_names_are_listed(tmp_path: Path) -> None:
             {"train/cat/0.png": (4, 4), "val/cat/0.png": (4, 4), "Valid/cat/0.png": (4, 4)},
             "must hold one folder for the validation split, it holds Valid, val; move all but one of them elsewhere",
         ),
-        ({"test/cat/0.png": (4, 4), "val/cat/0.png": (4, 4)}, "holds test, val, which is a split by its name, and no"),
-        ({"train/0.png": (4, 4), "test/0.png": (4, 4)}, "test, train, and each must contain one folder per class"),
+        ({"test/cat/0.png": (4, 4), "val/cat/0.png": (4, 4)}, "holds test, val, which is the name of a split, but no"),
+        ({"train/0.png": (4, 4), "test/0.png": (4, 4)}, "test, train, each of which must contain one folder per class"),
         ({"pets/cat/0.png": (4, 4), "pets/dog/0.png": (4, 4)}, r"contains only .*/pets; .* set data\.path=.*/pets"),
         (
             {"cat/train/0.png": (4, 4), "cat/test/0.png": (4, 4), "dog/train/0.png": (4, 4)},
-            "cat is a class by its place and holds the splits test, train; splits must lie above classes",
+            "cat is the folder of a class and holds the splits test, train; splits must lie above classes",
         ),
     ],
 )
@@ -231,7 +229,7 @@ def test_classes_without_a_single_image_are_refused_with_what_they_hold(tmp_path
         (tmp_path / name).mkdir()
         (tmp_path / name / "scan.dcm").touch()
     with pytest.raises(
-        DataSourceError, match=r"cat, dog contain no file .*; what was found is .*: 2 \(cat/scan\.dcm, dog/scan\.dcm\);"
+        DataSourceError, match=r"cat, dog contain no file .*; found .*: 2 \(cat/scan\.dcm, dog/scan\.dcm\);"
     ):
         list_image_files(tmp_path)
 

@@ -101,7 +101,7 @@ def test_any_further_array_with_a_value_per_sample_is_a_column(tmp_path: Path) -
         ({"images": np.uint8(3), "labels": LABELS}, r"images must be NHW, .* got shape \(\)"),
         (
             {"train_images": IMAGES_NHWC, "train_labels": LABELS, "val_images": IMAGES_NHWC},
-            "the same arrays for every split, got val_images without val_labels",
+            "the same arrays for every split, got val_images without labels",
         ),
         (
             {
@@ -111,7 +111,7 @@ def test_any_further_array_with_a_value_per_sample_is_a_column(tmp_path: Path) -
                 "test_images": IMAGES_NHWC,
                 "test_labels": LABELS,
             },
-            "got test_images, test_labels without test_site",
+            "got test_images, test_labels without site",
         ),
         (
             {
@@ -160,7 +160,7 @@ def test_a_missing_or_truncated_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "pets.npy", IMAGES_NHWC)
-    with pytest.raises(DataSourceError, match="must be an npz file, it holds a single array"):
+    with pytest.raises(DataSourceError, match="must be an npz file, but it holds a single array"):
         read_npz(tmp_path / "pets.npy")
 
 
@@ -188,14 +188,22 @@ def test_the_files_of_medmnist_are_read_as_they_come(tmp_path: Path) -> None:
         ("train_data", "train_targets", "test_data", "test_targets"),
         ("image_train", "label_train", "image_test", "label_test"),
         ("train_images", "train_labels", "test_images", "test_labels"),
-        ("X_train", "Y_train", "X_validation", "Y_validation"),
+        ("X_train", "Y_train", "X_TEST", "Y_TEST"),
     ],
 )
 def test_other_names_are_understood(tmp_path: Path, names: tuple[str, ...]) -> None:
     arrays = (IMAGES_NHWC[:4], LABELS[:4], IMAGES_NHWC[4:], LABELS[4:])
     raw = read_npz(write(tmp_path, **dict(zip(names, arrays, strict=True))))
     np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
-    assert (raw.num_train, raw.num_validation) == (4, 2 if "validation" in names[2] else 0)
+    assert (raw.num_train, raw.num_validation) == (4, 0)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev"])
+def test_a_validation_split_without_a_test_split_is_the_test_split(tmp_path: Path, name: str) -> None:
+    arrays = {"x_train": IMAGES_NHWC[:4], "y_train": LABELS[:4], f"x_{name}": IMAGES_NHWC[4:], f"y_{name}": LABELS[4:]}
+    raw = read_npz(write(tmp_path, **arrays))
+    assert (raw.num_train, raw.num_validation, len(raw.labels_N)) == (4, 0, 6)
+    assert raw.remarks == (f"x_{name} is the test split, because the data set has no other",)
 
 
 def test_a_range_scales_other_numbers(tmp_path: Path) -> None:
@@ -203,7 +211,7 @@ def test_a_range_scales_other_numbers(tmp_path: Path) -> None:
     by_hand = np.array([0, 0, 128, 255, 255, 0, 255, 6]).reshape(2, 1, 2, 2)
     raw = read_npz(write(tmp_path, images=values, labels=[0, 1]), pixel_range=(0, 4095))
     np.testing.assert_array_equal(raw.images_NCHW, by_hand)
-    assert raw.remarks == ("1 image with values outside of data.pixel_range, which become its ends",)
+    assert raw.remarks == ("1 image with values outside data.pixel_range, which become 0 or 255",)
     for dtype in (np.uint16, np.int64, np.float32):
         whole = read_npz(write(tmp_path, images=IMAGES_NHWC.astype(dtype), labels=LABELS), pixel_range=(0, 255))
         np.testing.assert_array_equal(whole.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
@@ -211,7 +219,7 @@ def test_a_range_scales_other_numbers(tmp_path: Path) -> None:
     same = read_npz(write(tmp_path, images=IMAGES_NHWC, labels=LABELS), pixel_range=(0, 10))
     np.testing.assert_array_equal(same.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
     values[1, 0, 0] = np.nan
-    with pytest.raises(DataSourceError, match="images must hold finite numbers, got others in sample 1"):
+    with pytest.raises(DataSourceError, match="images must hold finite numbers, got NaN or infinity in sample 1"):
         read_npz(write(tmp_path, images=values, labels=[0, 1]), pixel_range=(0, 4095))
     with pytest.raises(DataSourceError, match=r"images must be uint8, got complex128"):
         read_npz(write(tmp_path, images=values * 1j, labels=[0, 1]), pixel_range=(0, 1))
@@ -225,7 +233,9 @@ def test_a_folder_of_npy_files_is_read_like_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(raw.labels_N, LABELS)
     assert (raw.class_names, raw.label_values) == (("1", "2", "3"), (1, 2, 3))
-    assert [(each.kind, each.examples) for each in raw.passed_over] == [("files that are no arrays", ("._labels.npy",))]
+    assert [(each.kind, each.examples) for each in raw.passed_over] == [
+        ("files that are not arrays", ("._labels.npy",))
+    ]
     (tmp_path / "labels.npy").unlink()
     os.mkfifo(tmp_path / "labels.npy")
     with pytest.raises(DataSourceError, match="labels cannot be read as an array: it is a special file"):
@@ -252,7 +262,7 @@ def test_an_array_that_is_not_as_large_as_its_header_says_is_never_allocated(
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", header.getvalue() + bytes(6 * 4 * 5))
         archive.writestr("labels.npy", labels.getvalue())
-    with pytest.raises(DataSourceError, match=r"images is damaged: uint8 \(.* bytes by its header, and 120 are there"):
+    with pytest.raises(DataSourceError, match=r"images is damaged: its header says uint8 \(.* but the file has 120"):
         read_npz(path)
 
 
@@ -261,7 +271,7 @@ def test_arrays_larger_than_memory_are_refused_with_both_numbers(
 ) -> None:
     path = write(tmp_path, images=np.zeros((6, 64, 64), np.uint8), labels=LABELS)
     monkeypatch.setattr(memory, "available_memory_bytes", lambda: 40_000)
-    with pytest.raises(DataSourceError, match=r"pets\.npz needs 48\.2 KiB of memory .*, and 39\.1 KiB are available"):
+    with pytest.raises(DataSourceError, match=r"pets\.npz needs 48\.2 KiB of memory .* only 39\.1 KiB are available"):
         read_npz(path)
 
 

@@ -33,7 +33,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, write_images, monkeypatch: pytest.
         ("mnist", {}, "must be one of digits, cifar10, cifar100, image_folder, npz, got 'mnist'"),
         ("digits", {"path": "/data"}, r"data\.path must not be given with data\.source digits, got '/data'"),
         ("cifar10", {}, r"data\.path must be given with data\.source cifar10"),
-        ("npz", {"path": "a.npz", "image_size_pixels": 8}, "goes with data.source image_folder only, got 8 with npz"),
+        ("npz", {"path": "a.npz", "image_size_pixels": 8}, "is for data.source image_folder only, got 8 with npz"),
         ("image_folder", {"path": "/data", "image_size_pixels": 0}, "must be at least 1, .* got 0 with image_folder"),
     ],
 )
