@@ -1,4 +1,4 @@
-"""Component: read the data set, and hold out what networks are chosen by and reported on."""
+"""Component: read the data set, and hold out its validation and test sets."""
 
 from kfp import dsl
 
@@ -7,7 +7,7 @@ from components.images import CONTROL_IMAGE
 
 @dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
 def split_data(preset: str, config_json: str, overrides: str, store: str, split: dsl.Output[dsl.Dataset]) -> str:
-    """Read the data set, and hold out what networks are chosen by and reported on.
+    """Read the data set, and hold out its validation and test sets.
 
     Args:
         preset: Name of a preset; the default where config_json is given.

@@ -1,4 +1,4 @@
-"""``peerkd plan``: what an experiment will take, before it runs."""
+"""``peerkd plan``: a forecast of what an experiment takes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,18 @@ _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[str], measure: bool | None) -> None:
-    """Print what there is to do, and after some seconds of measuring how long it takes here.
-
-    Args:
-        preset: Name of the experiment to start from. None: the default, or the file.
-        config_file: In place of a preset.
-        overrides: ``key=value`` texts.
-        measure: Whether to measure. None: if this environment has torch.
+    """Print the work of an experiment and, after some seconds of measuring, how long it takes on this machine.
 
     The data set is read and divided by the functions that a run uses, so that a plan accepts what a run accepts.
 
+    Args:
+        preset: Name of the experiment to start from. None: the default, or the file.
+        config_file: File with an experiment, in place of a preset.
+        overrides: ``key=value`` texts.
+        measure: Whether to measure. None: measure if torch is installed.
+
     Raises:
-        ValueError: If the config breaks a rule, the experiment cannot be done on its data set, or there is no torch.
+        ValueError: If the config breaks a rule, the data set does not fit it, or torch is needed but not installed.
         DataSourceError: If the data set is missing or damaged.
     """
     config = load(JOINTKD, preset=preset, config_file=config_file, overrides=overrides)
@@ -41,7 +41,7 @@ def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[st
     dataset = read_dataset("plan", config.data, seed=config.seed)
     assignment = divide(config, dataset)
     expected = forecast(config, measure_division(dataset, assignment))
-    for line in (*_told(dataset, warnings(config, dataset, assignment)), *lines(config, expected)):
+    for line in (*_data_lines(dataset, warnings(config, dataset, assignment)), *lines(config, expected)):
         typer.echo(line)
     if has_torch if measure is None else measure:
         typer.echo("")
@@ -49,15 +49,15 @@ def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[st
             typer.echo(line)
 
 
-def _told(dataset: ImageDataset | RawDataset, too_little: Sequence[str]) -> list[str]:
-    """Return what a run would say of its data set."""
-    told = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.passed_over)]
-    told += [f"warning: {sentence}" for sentence in too_little]
-    return [*told, ""] if told else []
+def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:
+    """Return the lines that a run would print about its data set."""
+    data_lines = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.passed_over)]
+    data_lines += [f"warning: {sentence}" for sentence in warned]
+    return [*data_lines, ""] if data_lines else []
 
 
 def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
-    """Yield what an experiment does, line by line."""
+    """Yield the lines of a forecast."""
     samples = expected.samples
     architectures = Counter(config.architectures)
     yield _line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
@@ -83,14 +83,14 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield ""
     yield "Bytes, about:"
     streamed = config.data.storage == "streamed"
-    yield _line("data set", *(("0", "read where it is") if streamed else (_bytes(expected.dataset_bytes),)))
+    yield _line("data set", *(("0", "read in place") if streamed else (_bytes(expected.dataset_bytes),)))
     yield _line("weights of the peers", _bytes(expected.weights_bytes))
     yield _line("journals of the sweep", _bytes(expected.journals_bytes), "while it is done")
     yield _line("table of trials", _bytes(expected.table_bytes))
 
 
 def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
-    # Imported here: what is above is there at once.
+    # Imported here, so that the lines above are printed at once.
     from peerkd.stages.machine import choose_device
     from peerkd.training.workers import run_in_workers
 
@@ -113,7 +113,7 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people, in two units at most."""
+    """Return a time as readable text, in at most two units."""
     minutes = round(seconds / 60)
     if minutes < 2:
         return f"{seconds:.0f} s"

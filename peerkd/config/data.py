@@ -1,4 +1,4 @@
-"""Which samples there are and how they are divided: data set, augmentation, partition."""
+"""The config of the data: data set, augmentation and partition."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -20,7 +20,7 @@ _SOURCES_OF_FIELDS = {
     "pixel_range": ("image_folder", "npz"),
     "background": ("image_folder",),
 }
-"""Sources that a field goes with, for each field that does not go with all."""
+"""The sources that use a field, for each field that not all sources use."""
 
 
 class DataConfig(StrictConfig):
@@ -39,19 +39,19 @@ class DataConfig(StrictConfig):
     """packed: uint8 arrays that stages map into memory. streamed: decoded when read, for ImageNet-sized folders."""
 
     skip_damaged: bool = False
-    """Leave out images of an image_folder that cannot be read, and say which. False: they are refused."""
+    """Leave out images of an image_folder that cannot be read, and list them. False: refuse them."""
 
     pixel_range: tuple[float, ...] | None = Field(default=None, min_length=2, max_length=2)
-    """Values that become black and white where images have more than 8 bits a channel, such as [0, 4095] for 12 bits.
-    Null: 0 and 65535 for files of 16 bits in an image_folder; images of 32 bits, and arrays of an npz file that are not
-    uint8, are refused. PGM and PPM files name a range themselves."""
+    """Values that become black and white in images of more than 8 bits a channel, such as [0, 4095] for 12 bits. Null:
+    the full range of 12 or 16 bits in an image_folder; images of 32 bits, and arrays of an npz file that are not uint8,
+    are refused. PGM and PPM files name their own range."""
 
     background: tuple[ColourLevel, ...] = Field(default=(255, 255, 255), min_length=3, max_length=3)
-    """Red, green and blue of what shows through the transparent pixels of an image_folder."""
+    """Red, green and blue of the colour behind transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """Keep a class-stratified subset of the training split. Null: all. A validation split of the data set's own is
-    kept whole."""
+    """Keep a class-stratified subset of the training split. Null: all. A validation split that the data set comes with
+    is kept whole."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
     """Keep a class-stratified subset of the test split. Null: all."""
@@ -60,8 +60,8 @@ class DataConfig(StrictConfig):
     """Share held out as the test split where the source has none; pixel statistics then come from all samples."""
 
     validation_fraction: Fraction = 0.1
-    """Share of the training split held out for every choice that is made; no peer trains on it. It is not used where
-    the data set has a validation split of its own."""
+    """Share of the training split held out for every choice; no peer trains on it. Not used if the data set comes with
+    both a validation and a test split."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -70,13 +70,11 @@ class DataConfig(StrictConfig):
         if self.source == "digits" and self.path is not None:
             raise ValueError(f"path must be null when source is digits, got {plain(self.path)}.")
         if self.path is not None and "\0" in self.path:
-            raise ValueError(f"path must not have a character NUL, got {plain(self.path)}.")
+            raise ValueError(f"path must not contain the character NUL, got {plain(self.path)}.")
         for field, sources in _SOURCES_OF_FIELDS.items():
             value = getattr(self, field)
             if self.source not in sources and value != type(self).model_fields[field].default:
-                raise ValueError(
-                    f"{field} goes with source {' or '.join(sources)} only, got {value} with {self.source}."
-                )
+                raise ValueError(f"{field} is for source {' or '.join(sources)} only, got {value} with {self.source}.")
         if self.pixel_range is not None and not self.pixel_range[0] < self.pixel_range[1]:
             raise ValueError(f"pixel_range must be two numbers, the lower one first, got {list(self.pixel_range)}.")
         if self.storage == "streamed" and self.source != "image_folder":
@@ -93,7 +91,7 @@ class DataConfig(StrictConfig):
 
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """Leave fields out that say nothing: the keys of experiments from before there were such fields stay."""
+        """Leave out newer fields with their default, so that older experiments keep their keys."""
         values: dict[str, Any] = write(self)
         defaults = {field: type(self).model_fields[field].default for field in _SOURCES_OF_FIELDS}
         return {

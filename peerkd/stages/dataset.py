@@ -1,4 +1,4 @@
-"""The data set of an experiment: read from its source once, then found in the store."""
+"""The data set of an experiment, which is read from its source once and then taken from the store."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,17 +19,16 @@ from peerkd.metrics.progress import say
 from peerkd.seeds import generator
 
 _READINGS: Final = {"image_folder": 2, "npz": 2}
-"""Version of how a source is read, for each source whose files were once read as another data set.
+"""Version of the reader of each source that has once read the same files as another data set.
 
-It is part of the key, so that a store's old reading of the same files is not taken for the new one.
+It is part of the key, so that a data set from an older reader is not taken from the store.
 """
-
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class Source(NamedTuple):
-    """A data set that can be looked at before it is published."""
+    """A data set that may not be published yet."""
 
     dataset: ImageDataset | RawDataset
     key: str
@@ -37,10 +36,10 @@ class Source(NamedTuple):
 
 
 def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore) -> Source:
-    """Open the data set from the store if it is there, otherwise read it from where the config says.
+    """Open the data set in the store if it is there, otherwise read it from its source.
 
     Raises:
-        ValueError: If the config asks for what the source does not have.
+        ValueError: If the config does not fit the source.
         DataSourceError: If the source is missing or damaged.
     """
     key = _key(data, seed)
@@ -49,15 +48,17 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
 
 
 def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
-    """Read the data set from where the config says, limited as it says. Plans and runs read through this alone.
+    """Read the data set from its source, with at most as many samples as the config allows.
+
+    A plan and a run both read data sets with this function.
 
     Args:
-        stage: Who reads, for progress.
-        data: What to read.
-        seed: Chooses the samples where there is a limit.
+        stage: Name of the stage for lines of progress.
+        data: Config of the data set.
+        seed: Decides which samples are kept where the config sets a limit.
 
     Raises:
-        ValueError: If the config asks for what the source does not have.
+        ValueError: If the config does not fit the source.
         DataSourceError: If the source is missing or damaged.
     """
     if data.storage == "streamed":
@@ -87,7 +88,7 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
 
 
 def publish_source(source: Source, store: ArtifactStore) -> Manifest:
-    """Publish the data set, unless it is there."""
+    """Publish the data set unless the store has it already."""
     if source.published:
         return source.published
     dataset = source.dataset
@@ -110,24 +111,24 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
 
 
 def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
-    """Print how the source was read, one line for each remark."""
+    """Print the remarks on how the source was read, one on a line."""
     for remark in reading_remarks(dataset.remarks, dataset.passed_over):
         say(stage, f"{dataset.name}: {remark}")
 
 
 def reading_remarks(remarks: Iterable[str], passed_over: Sequence[PassedOver]) -> list[str]:
-    """Return all that a user should know of how a source was read, a sentence or a phrase each."""
+    """Return all remarks on how a source was read, including what was passed over."""
     return [*remarks, *([f"passed over: {describe(passed_over)}"] if passed_over else [])]
 
 
 def published_remarks(dataset: Manifest) -> tuple[str, ...]:
-    """Return the remarks on a published data set; none where it was published before there were any."""
+    """Return the remarks on a published data set; empty for one that an older version published without remarks."""
     metadata = dataset.metadata
     return tuple(reading_remarks(metadata.get("remarks", ()), from_json(metadata.get("passed_over", ()))))
 
 
 def pixel_rules(data: DataConfig) -> PixelRules:
-    """Return how the files of an image_folder become RGB of 8 bits."""
+    """Return the rules by which the files of an image_folder become RGB of 8 bits."""
     red, green, blue = data.background
     pixel_range = None if data.pixel_range is None else (data.pixel_range[0], data.pixel_range[1])
     return PixelRules(data.image_size_pixels, pixel_range, (red, green, blue))
@@ -136,12 +137,12 @@ def pixel_rules(data: DataConfig) -> PixelRules:
 def say_reading(
     stage: str, *, write: Callable[[str, str], None] = say, clock: Callable[[], float] = time.monotonic
 ) -> ReportProgress:
-    """Return what tells people, every few seconds, how many images have been read.
+    """Return a callback that prints, every few seconds, how many images have been read.
 
     Args:
-        stage: Which stage reads them.
-        write: Takes the stage and a line.
-        clock: Returns seconds.
+        stage: Name of the stage that reads them.
+        write: Function that prints a line for a stage.
+        clock: Function that returns a time in seconds.
     """
     last_said = clock()
 
@@ -167,7 +168,7 @@ def _key(data: DataConfig, seed: int) -> str:
             "storage": data.storage,
             **limits,
             **reading,
-            # The seed chooses a subset; it plays no part where everything is kept.
+            # The seed chooses a subset, so it has no effect where everything is kept.
             "seed": seed if any(limits.values()) else None,
         },
     )

@@ -32,10 +32,10 @@ def run(
     Args:
         preset: Name of a preset; the default where ``config_json`` is given.
         config_json: A whole experiment as JSON, or empty.
-        overrides: ``key=value`` pairs parted by white space.
-        strategy: How settings will be found. A later task would take a word that is none for the other way.
+        overrides: ``key=value`` pairs separated by white space.
+        strategy: ``sweep`` or ``tune``. It is checked here so that a wrong word stops the run at once.
         store: Address of the artifact store.
-        partition_path: File that takes the reference to the partition.
+        partition_path: File to which the reference to the partition is written.
     """
     with stage_edge(NAME):
         check_strategy(strategy, split_overrides(overrides))
@@ -46,14 +46,14 @@ def run(
 
 
 def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep") -> Manifest:
-    """Publish the data set and the partition of an experiment, unless they are there.
+    """Publish the data set and the partition of an experiment, unless the store has them already.
 
     Raises:
-        ValueError: If the experiment cannot be done on its data set, or the store has no room for what it will write.
+        ValueError: If the data set does not fit the experiment, or the store has too little space for the results.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     say_remarks(NAME, source.dataset)
-    # Checked and divided before anything is written: an experiment that cannot be must leave nothing behind.
+    # Divided before anything is written, so that an experiment that is refused leaves nothing in the store.
     assignment = divide(config, source.dataset)
     too_little = warnings(config, source.dataset, assignment)
     for sentence in too_little:
@@ -90,18 +90,18 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
 def _bytes_to_write(
     config: ExperimentConfig, source: ImageDataset | RawDataset, assignment: Assignment, *, strategy: str
 ) -> dict[str, float]:
-    """Return the least that a run writes, by what it is."""
+    """Return the least number of bytes that a run writes, by the kind of data."""
     expected = forecast(config, measure_division(source, assignment))
     parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
     if strategy == "sweep":
-        # The records are there twice while the table is made of them.
+        # Twice, because the records are copied while the table is built.
         parts["journals of the sweep"] = 2 * CERTAIN_FRACTION * expected.journals_bytes
         parts["table of trials"] = CERTAIN_FRACTION * expected.table_bytes
     return parts
 
 
 def _describe(assignment: Assignment, source: ImageDataset | RawDataset) -> dict[str, Any]:
-    """Return what a report tells of a partition."""
+    """Return the figures of a partition for the report."""
     num_classes = len(source.class_names)
     counts_PK = skew.class_counts(np.asarray(source.labels_N), assignment.train, num_classes=num_classes)
     distances = {

@@ -1,4 +1,4 @@
-"""Stage: read the data set, and hold out what networks are chosen by and reported on."""
+"""Stage: read the data set, and hold out its validation and test sets."""
 
 from itertools import pairwise
 from typing import Final
@@ -35,7 +35,7 @@ def run(*, preset: str, config_json: str, overrides: str, store: str, split_path
         config_json: A whole study as JSON, or empty.
         overrides: ``key=value`` pairs separated by white space.
         store: Address of the artifact store.
-        split_path: File that takes the reference to the split.
+        split_path: File to which the reference to the split is written.
     """
     with stage_edge(NAME):
         config = resolve(PCL, preset=preset, config_json=config_json, overrides=overrides)
@@ -44,15 +44,15 @@ def run(*, preset: str, config_json: str, overrides: str, store: str, split_path
 
 
 def split(config: PclConfig, store: ArtifactStore) -> Manifest:
-    """Publish the data set and the split of a study, unless they are there.
+    """Publish the data set and the split of a study, unless the store has them already.
 
     Raises:
-        ValueError: If an architecture cannot take the images, the data cannot be split so, or the store has no room for
-            what the study will write.
+        ValueError: If an architecture cannot take the images, the data cannot be split as the config says, or the store
+            has too little space for the results.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     say_remarks(NAME, source.dataset)
-    # Looked at before anything is written: a study that cannot be must leave nothing behind.
+    # Checked before anything is written, so that a study that is refused leaves nothing in the store.
     image_shape_CHW = source.dataset.image_shape
     for architecture in config.architectures:
         check_image_size(architecture, image_shape_CHW)
@@ -107,7 +107,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
 
 
 def _bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:
-    """Return the least that a study writes, by what it is: each run leaves one network or more."""
+    """Return the least number of bytes that a study writes, by the kind of data."""
     shape_CHW, num_classes = source.image_shape, len(source.class_names)
     return {
         "data set": 0 if config.data.storage == "streamed" else packed_bytes(len(source.labels_N), shape_CHW),
@@ -118,13 +118,17 @@ def _bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dic
 
 
 def _check_parts(config: PclConfig, *, num_train: int) -> None:
-    """Refuse batches that the processes of a run cannot share."""
+    """Check that the processes of a run can share its batches.
+
+    Raises:
+        ValueError: If a batch has too few samples for that.
+    """
     for start, stop in pairwise(batch_bounds(num_train, batch_size=config.training.batch_size)):
         part_of((start, stop), (0, config.training.num_processes))
 
 
 def _assign(config: PclConfig, dataset: ImageDataset | RawDataset) -> Assignment:
-    """Return the split as an assignment to one peer, who has all that may be trained on."""
+    """Return the split as an assignment to a single peer, which has all training samples."""
     pool, validation, test, _ = hold_out(config.data, dataset, seed=config.seed)
     nothing = np.empty(0, dtype=np.int64)
     return Assignment(

@@ -1,4 +1,4 @@
-"""What an experiment will take, before it runs: trials, samples, bytes and, from measured rates, time. No torch."""
+"""A forecast of an experiment: trials, samples, bytes and, from measured rates, time. It needs no torch."""
 
 import math
 from collections import Counter
@@ -18,7 +18,7 @@ from peerkd.training.plan import control_settings, plan, settings
 
 _LABEL_BYTES: Final = 8
 
-# Of real journals and tables: digits and CIFAR-10 lie within a fifth of these.
+# Measured on the journals and tables of digits and CIFAR-10, which are within a fifth of what these give.
 _RECORD_BYTES: Final = 850
 _RECORD_BYTES_PER_CLASS: Final = 48
 _RECORD_BYTES_PER_TEST_SAMPLE: Final = 0.25
@@ -30,20 +30,20 @@ _ROW_BYTES_PER_MEASURED_EPOCH: Final = 6
 
 
 class DividedData(NamedTuple):
-    """How much of a data set is in which part, and what its images are."""
+    """The sizes of the parts of a divided data set, and the shape of its images."""
 
     training: int
-    """Of all peers together."""
+    """Training samples of all peers together."""
 
     validation: int
     test: int
     public: int
 
     own: int
-    """Validation and test samples that are a peer's alone, on average."""
+    """Validation and test samples that are not in the global sets, on average over the peers."""
 
     total: int
-    """Of the data set, after its limits."""
+    """All samples of the data set, after its limits."""
 
     image_shape_CHW: tuple[int, int, int]
     num_classes: int
@@ -51,33 +51,33 @@ class DividedData(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """What an experiment does. A sample that goes through a network in one epoch counts once."""
+    """The work of an experiment. A sample counts once for each time that it goes through a network."""
 
     num_peers: int
     num_pairs: int
-    """Ordered."""
+    """Ordered pairs."""
 
     num_settings: int
-    """That each pair tries, all transfer sets together, controls apart."""
+    """Settings of each pair, over all transfer sets, without controls."""
 
     num_trials: int
     num_controls: int
-    """Of the trials."""
+    """Trials that are controls."""
 
     samples: DividedData
 
     num_pretraining_samples: int
     num_distillation_samples: int
     num_teacher_samples: int
-    """Forward only: a teacher's logits are computed once for all students that share them."""
+    """Forward passes only; the logits of a teacher are computed once for all students that share them."""
 
     num_evaluation_samples: int
-    """Forward only, after pre-training and after each trial, or each of its epochs."""
+    """Forward passes only, after pre-training and after each trial, or after each epoch of a trial."""
 
     dataset_bytes: int
     weights_bytes: int
     journals_bytes: int
-    """While the sweep is done; gone afterwards."""
+    """Size during the sweep; the journals are deleted afterwards."""
 
     table_bytes: int
 
@@ -92,7 +92,7 @@ class Rates(NamedTuple):
 
 
 def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
-    """Return what an experiment does on a data set that is divided so."""
+    """Return the work of an experiment on a divided data set."""
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
     num_trials = plan(config).num_trials
@@ -101,11 +101,11 @@ def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
     num_distilled = sum(len(settings(config, name)) * num for name, num in taught.items())
     num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
     num_distilled += num_controlled * len(control_settings(config))
-    # On these sets a teacher's logits serve all students at once.
+    # On the other sets the logits of a teacher serve all students.
     num_taught = sum(num if name in ("student", "both") else num // (num_peers - 1) for name, num in taught.items())
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
     num_judged = samples.validation + samples.test + samples.own
-    # The last epoch is judged anyhow.
+    # The last epoch is evaluated in any case.
     num_judged_between = max(num_measured_epochs - 1, 0) * num_trials * num_judged
     architectures = Counter(config.architectures)
     return Forecast(
@@ -146,12 +146,12 @@ def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
 
 
 def worker_seconds(forecast: Forecast, rates: Mapping[Architecture, Rates], config: ExperimentConfig) -> float:
-    """Return how long one worker would take for the trainings; what starts and ends a stage is not counted.
+    """Return how long one worker takes for trainings and evaluations, without the start and the end of each stage.
 
     Args:
-        forecast: What there is to do.
-        rates: Of each architecture of the experiment.
-        config: Says which peer has which architecture; all are expected to have equally many samples.
+        forecast: The work.
+        rates: The rates of each architecture of the experiment.
+        config: The experiment. All architectures are assumed to have the same share of the samples per peer.
     """
     seconds = 0.0
     for architecture, num in Counter(config.architectures).items():
@@ -184,12 +184,12 @@ def measure_division(dataset: ImageDataset | RawDataset, assignment: Assignment)
 
 
 def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int:
-    """Return about how many bytes a packed data set has on disk: a byte a value, and the labels."""
+    """Return the approximate size of a packed data set on disk: one byte for each value, and the labels."""
     return num_samples * (math.prod(image_shape_CHW) + _LABEL_BYTES)
 
 
 def _pair_samples(transfer_set: TransferSet, samples: DividedData, num_peers: int) -> int:
-    """Return the samples of the transfer sets of all pairs, added up."""
+    """Return the total number of samples in the transfer sets of all pairs."""
     match transfer_set:
         case "student" | "teacher":
             return samples.training * (num_peers - 1)
