@@ -1,4 +1,4 @@
-"""Which samples nobody trains on: those that networks are chosen by and reported on, and those that are public."""
+"""Samples that are held out from training: the validation, test and public sets."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -18,9 +18,10 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 def hold_out(
     data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int, public_fraction: float = 0.0
 ) -> tuple[Indices, Indices, Indices, Indices]:
-    """Return the samples to train on, to choose by, to report on, and that are public.
+    """Return the indices of the training, validation, test and public samples.
 
-    A validation split of the data set's own is the validation set, whole; then none is cut from the training split.
+    If the data set comes with a validation split, it is the validation set, whole, and none is cut from the training
+    split.
 
     Raises:
         ValueError: If nothing would be left to train on.
@@ -65,7 +66,7 @@ def hold_out(
 
 
 def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[Indices, Indices]:
-    """Return the training samples and the test samples: the data set's own test split, or one cut from the former."""
+    """Return the training and the test samples; without a test split, test samples are cut from the training split."""
     labels = np.asarray(dataset.labels_N)
     first_test = dataset.num_train + dataset.num_validation
     if first_test < len(labels):
@@ -81,7 +82,11 @@ def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: i
 
 
 def _check_classes(labels: Indices, class_names: Sequence[str]) -> None:
-    """Refuse training samples of which nothing can be learnt."""
+    """Check that the training samples have at least two classes.
+
+    Raises:
+        ValueError: If they have one.
+    """
     classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(
