@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -46,21 +47,22 @@ class Patience:
         """
         failed_first: float | None = None
         pause_seconds = _FIRST_PAUSE_SECONDS
-        num_bounded = 0
+        # The failures by the number of tries that they allow: those of one kind do not use up the tries of another.
+        num_failures: Counter[int | None] = Counter()
         while True:
             try:
                 result = request()
             except TransientError as error:
                 self._count_failure()
                 now = self._clock()
-                num_bounded += error.num_tries is not None
+                num_failures[error.num_tries] += 1
                 if failed_first is None:
                     # The first failure is not reported: servers often close idle connections without an outage.
                     failed_first = now
                 elif error.num_tries is None:
                     self._tell_once(error)
                 left_seconds = failed_first + self._seconds - now
-                if left_seconds <= 0 or num_bounded == error.num_tries:
+                if left_seconds <= 0 or num_failures[error.num_tries] == error.num_tries:
                     raise error.final_error or StoreUnavailableError(
                         f"The store {self._store} has not answered for {now - failed_first:.0f} s ({error})."
                     ) from error

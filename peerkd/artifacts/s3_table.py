@@ -51,6 +51,8 @@ class Outcome(Enum):
     REFUSED = auto()
     """The request is repeated a few times, since a server also refuses one that was damaged in transit. After that the
     user is told what to do."""
+
+    # The caller gets an error of this name, and handles it.
     MISSING = auto()
     CONDITION = auto()
     NO_CONDITIONS = auto()

@@ -253,6 +253,26 @@ def test_a_file_system_without_locks_is_refused_in_a_sentence(
         FilesystemStore(tmp_path).open_workspace(KEY, shared=shared).__enter__()
 
 
+def test_a_workspace_on_a_file_system_without_locks_is_never_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FilesystemStore(tmp_path)
+    with store.open_workspace(KEY):
+        store.publish(KEY, metadata={})
+    left = tmp_path / f"{KEY}.partial" / SCRATCH_NAME / "journal"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"1")
+
+    def flock(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fcntl.flock", flock)
+        assert store.clear_away(KEY) == 0
+    assert left.exists()
+    assert store.clear_away(KEY) == 1
+
+
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what is synced and renamed, in order: ``sync NAME`` and ``rename NAME``."""

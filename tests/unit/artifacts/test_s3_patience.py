@@ -121,6 +121,19 @@ def test_a_final_error_is_raised_when_the_failure_lasts() -> None:
     assert len(outage.said) == 1
 
 
+def test_a_refusal_after_many_damaged_answers_is_still_repeated_a_few_times_only() -> None:
+    outage, num_requests = Outage(0), itertools.count(1)
+
+    def request() -> None:
+        if next(num_requests) <= 5:
+            raise TransientError("damaged", num_tries=10)
+        raise TransientError("no", num_tries=4, final_error=ValueError("never"))
+
+    with pytest.raises(ValueError, match=r"^never$"):
+        outage.patience(300).run(request)
+    assert next(num_requests) == 10
+
+
 def test_failures_of_other_kinds_do_not_use_up_the_tries_of_a_refusal() -> None:
     outage = Outage(0)
     errors = [TransientError("away")] * 6 + [TransientError("no", num_tries=4)] * 3
