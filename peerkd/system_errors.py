@@ -1,7 +1,7 @@
-"""Errors of the operating system, and of memory, as one sentence: what failed, where, what is left, what to do.
+"""Errors of the operating system, as one sentence: what failed, where, how much room is left, what to do.
 
 Libraries raise them as types of their own: safetensors and torch hide the number of the error in a text.
-``plain_error`` finds it, and ``translate`` makes of it a ``ValueError`` where a user must act, or a ``MachineError``.
+``plain_error`` finds it, and ``translate`` turns it into a ``ValueError`` if a user must act, or a ``MachineError``.
 """
 
 import errno
@@ -29,34 +29,34 @@ _OUT_OF_THREADS: Final = "can't start new thread"
 _ADVICE: Final = "then give the same command again, and it goes on where it was"
 _MAX_PATH_CHARACTERS: Final = 200
 _FULL_BYTES: Final = 2**20
-"""Less than this is no room."""
+"""A disk with less than this free is full."""
 
-_NOT_OURS: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED})
-"""Errors of a connection: whoever holds it knows what they mean."""
+_CONNECTION_ERRORS: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED})
+"""Errors of a connection: the code that holds it knows what they mean."""
 
 _PASSING: Final = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENXIO, errno.ENODEV, errno.EHOSTDOWN}
 )
-"""A disk or a file server fails. Another attempt, perhaps on another machine, may fare better."""
+"""Failures of a disk or a file server. Another attempt, perhaps on another machine, may succeed."""
 
 
 def plain_error(error: BaseException) -> OSError | MemoryError | None:
     """Return an error of the system as Python itself would have raised it, or None for any other error.
 
-    What is returned can be sent to another process, which need not know the library that raised the error.
+    The returned error can be sent to another process that does not have the library that raised it.
     """
     text = str(error)
     if isinstance(error, OSError):
         if error.errno is None:
             # numpy counts what it could not write; shutil lists errors of several files.
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if _CUT_SHORT.search(text) else _in_text(text)
-        return None if error.errno in _NOT_OURS else error
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if _CUT_SHORT.search(text) else _parse(text)
+        return None if error.errno in _CONNECTION_ERRORS else error
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
         return MemoryError(text)
     if isinstance(error, RuntimeError) and _OUT_OF_THREADS in text:
         return OSError(errno.EAGAIN, "no further thread can be started")
     if type(error).__name__ == "SafetensorError":
-        return _in_text(text)
+        return _parse(text)
     return None
 
 
@@ -64,7 +64,7 @@ def translate(error: BaseException) -> ValueError | MachineError | None:
     """Return the sentence for an error of the system; None if the error is of another kind.
 
     Returns:
-        A ``ValueError`` if the user must act before another attempt can fare better; else a ``MachineError``.
+        A ``ValueError`` if the user must act before another attempt can succeed; else a ``MachineError``.
     """
     match plain_error(error):
         case MemoryError() as memory:
@@ -78,14 +78,20 @@ def translate(error: BaseException) -> ValueError | MachineError | None:
                 may_pass=True,
             )
         case OSError() as failed:
-            return _of_system(failed)
+            return _translate_os_error(failed)
     return None
 
 
-def in_text(lines: str) -> OSError | None:
-    """Return the last error of the system that a process printed before it ended, or None."""
+def translate_output(lines: str) -> ValueError | MachineError | None:
+    """Return the sentence for the last error of the system in the output of a process, or None."""
+    error = last_printed_error(lines)
+    return translate(error) if error else None
+
+
+def last_printed_error(lines: str) -> OSError | None:
+    """Return the last error of the system in the output of a process, or None."""
     for line in reversed(lines.splitlines()):
-        found = _in_text(line)
+        found = _parse(line)
         if found:
             return found
         for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG):
@@ -96,7 +102,7 @@ def in_text(lines: str) -> OSError | None:
 
 @contextmanager
 def naming_place(folder: Path) -> Iterator[None]:
-    """Let an error of the system that names no file name this folder, or that of temporary files if it is full."""
+    """Add this folder, or that of temporary files if it is full, to an error of the system that names no file."""
     try:
         yield
     except Exception as error:
@@ -109,10 +115,10 @@ def naming_place(folder: Path) -> Iterator[None]:
 
 
 def check_temporary_folder() -> None:
-    """Do nothing if temporary files can be written where ``TMPDIR`` says.
+    """Check that temporary files can be written in the folder that ``TMPDIR`` names.
 
     Raises:
-        ValueError: If they cannot: a process that looks there itself would fail later.
+        ValueError: If they cannot be: a process that uses the folder would fail later.
     """
     wanted = os.environ.get("TMPDIR")
     if not wanted:
@@ -127,7 +133,7 @@ def check_temporary_folder() -> None:
         ) from error
 
 
-def _of_system(error: OSError) -> ValueError | MachineError:
+def _translate_os_error(error: OSError) -> ValueError | MachineError:
     number = error.errno or 0
     path = None if error.filename is None else Path(os.fsdecode(error.filename))
     if _NO_TEMPORARY_FOLDER in str(error.strerror):
@@ -137,7 +143,7 @@ def _of_system(error: OSError) -> ValueError | MachineError:
         what, advice = describe(path)
         return ValueError(f"{what}: {advice}; {_ADVICE}.")
     if number in _PASSING:
-        return MachineError(f"{_of('The disk or file server', path)} failed ({error.strerror}).", may_pass=True)
+        return MachineError(f"{_with_path('The disk or file server', path)} failed ({error.strerror}).", may_pass=True)
     if number == errno.EAGAIN:
         return MachineError(f"The machine has no room for more processes ({error.strerror}).", may_pass=True)
     if number == errno.ENOMEM:
@@ -146,12 +152,12 @@ def _of_system(error: OSError) -> ValueError | MachineError:
     return MachineError(f"The operating system refused{shown}: {error.strerror}.")
 
 
-def _of(subject: str, path: Path | None) -> str:
+def _with_path(subject: str, path: Path | None) -> str:
     return subject if path is None else f"{subject} of {plain(path, limit=_MAX_PATH_CHARACTERS)}"
 
 
 def _full(path: Path | None) -> tuple[str, str]:
-    disk = _of("The disk", path)
+    disk = _with_path("The disk", path)
     with suppress(OSError):
         if path:
             status = os.statvfs(_nearest(path))
@@ -175,26 +181,26 @@ def _too_many(path: Path | None) -> tuple[str, str]:
 
 _DESCRIPTIONS: Final[dict[int, Callable[[Path | None], tuple[str, str]]]] = {
     errno.ENOSPC: _full,
-    errno.EDQUOT: lambda path: (f"{_of('The disk quota', path)} is used up", "make room or raise the quota"),
+    errno.EDQUOT: lambda path: (f"{_with_path('The disk quota', path)} is used up", "make room or raise the quota"),
     errno.EFBIG: _too_large,
     errno.EROFS: lambda path: (
-        f"{_of('The file system', path)} is read-only",
+        f"{_with_path('The file system', path)} is read-only",
         "make it writable, or choose another folder",
     ),
     errno.EACCES: lambda path: (
-        f"{_of('The permissions', path)} forbid what user {os.getuid()} was to do (Permission denied)",
+        f"{_with_path('The permissions', path)} forbid what user {os.getuid()} was to do (Permission denied)",
         "change them, or choose another folder",
     ),
     errno.EPERM: lambda path: (
-        f"{_of('The permissions', path)} forbid what user {os.getuid()} was to do (Operation not permitted)",
+        f"{_with_path('The permissions', path)} forbid what user {os.getuid()} was to do (Operation not permitted)",
         "change them, or choose another folder",
     ),
     errno.EMFILE: _too_many,
 }
-"""What a user must act on: what failed, and what to do."""
+"""Errors that a user must act on: for each, what failed and what to do."""
 
 
-def _in_text(text: str) -> OSError | None:
+def _parse(text: str) -> OSError | None:
     found = _NUMBER_IN_TEXT.search(text)
     if not found:
         return None
@@ -204,7 +210,7 @@ def _in_text(text: str) -> OSError | None:
 
 
 def _nearest(path: Path) -> Path:
-    """Return the last folder on the way to a file that is there."""
+    """Return the nearest parent folder of a path that exists."""
     absolute = path.absolute()
     return next(each for each in (absolute, *absolute.parents) if os.path.isdir(each))
 

@@ -1,4 +1,4 @@
-"""A command that takes each option once, and no empty value where a value is meant."""
+"""A command that accepts each option once, and no empty value where a value is required."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class StrictCommand(TyperCommand):
-    """Refuses what Typer would settle by itself: of two values of an option it takes the last."""
+    """A command that refuses mistakes which Typer accepts, such as two values of one option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments of a command line.
@@ -36,7 +36,7 @@ class StrictCommand(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            # Typer says what the value should be, and not what it is.
+            # Typer names the rule, and not the value.
             value = error.param and values.get(error.param.name)
             if value is not None:
                 error.message += f", got {plain(value)}"

@@ -1,4 +1,4 @@
-"""``peerkd doctor``: what a cluster lacks, and how to mend it."""
+"""``peerkd doctor``: what a cluster lacks, and how to fix it."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def doctor(placement: Placement, *, namespace: str | None, task_account: str, as
     ):
         findings.append(finding)
         if not as_json:
-            # At once: the next check may take its time.
+            # Each is printed at once, because the next check may take a while.
             typer.echo(line_of(finding))
     num_failed = sum(finding.ok is False for finding in findings)
     if as_json:
@@ -49,6 +49,6 @@ def doctor(placement: Placement, *, namespace: str | None, task_account: str, as
 
 
 def line_of(finding: Finding) -> str:
-    """Return a finding as a person reads it, with what to do below it."""
+    """Return a finding as text, with what to do about it in a second line."""
     line = f"{_MARKS[finding.ok]}  {finding.name}: {finding.sentence}"
     return f"{line}\n    -> {finding.mend}" if finding.mend else line

@@ -117,7 +117,7 @@ def plan_jointkd(
         bool | None,
         typer.Option(
             "--measure/--no-measure",
-            help="Measure for some seconds how long it takes here. Without either, where torch is installed.",
+            help="Measure for some seconds how long it takes here. Default: if torch is installed.",
             show_default=False,
         ),
     ] = None,
@@ -130,7 +130,9 @@ def plan_jointkd(
 
 @app.command("tune")
 def tune(
-    replay: Annotated[list[Path], typer.Option(metavar="TABLE", help="trials.parquet of a full sweep. Repeatable.")],
+    replay: Annotated[
+        list[Path], typer.Option(metavar="TABLE", help="The trials.parquet of a full sweep. Repeatable.")
+    ],
     prior: Annotated[
         list[Path] | None,
         typer.Option(metavar="TABLE", help="A sweep that tuners may start from. Never used on itself. Repeatable."),
@@ -139,27 +141,28 @@ def tune(
     budget: Annotated[
         list[float] | None,
         typer.Option(
-            metavar="SHARE", help="Of the full sweep's cost. Repeatable, ascending. Without it, 0.01 0.02 0.05 0.1."
+            metavar="SHARE",
+            help="Share of the full sweep's cost. Repeatable, ascending. Without it, 0.01 0.02 0.05 0.1.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Of each tuner that draws.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Seeds of each tuner that draws at random.")] = 5,
     metric: Annotated[
         str | None, typer.Option(help="global_accuracy or own_accuracy.", show_default="global_accuracy")
     ] = None,
     own_weight: Annotated[
         float | None,
-        typer.Option(metavar="WEIGHT", help="Of own accuracy in a mean with global accuracy, in place of --metric."),
+        typer.Option(metavar="WEIGHT", help="Weight of own accuracy beside global accuracy, in place of --metric."),
     ] = None,
     max_own_drop: Annotated[
         float | None,
-        typer.Option(metavar="FRACTION", help="The most own accuracy on validation that a choice may cost: 0.02."),
+        typer.Option(metavar="FRACTION", help="Largest loss of own accuracy on validation, as in 0.02."),
     ] = None,
     choose_epochs: Annotated[
         bool, typer.Option("--choose-epochs", help="A choice may stop after any epoch that was measured.")
     ] = False,
     default_learning_rate: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Of the untuned default; wanted where the sweeps tried several."),
+        typer.Option(metavar="RATE", help="Rate of the untuned default; required if the sweeps tried several."),
     ] = None,
     augmented: Annotated[
         bool,
@@ -173,11 +176,13 @@ def tune(
         typer.Option(metavar="PART", help="Also score on pairs, or peers, starting from the others. Repeatable."),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(help="Into which pairs or peers are divided, with --held-out.", show_default="5")
+        int | None, typer.Option(help="Folds of pairs or peers, with --held-out.", show_default="5")
     ] = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it, as .md or .csv.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the comparison, as .md or .csv.")
+    ] = None,
 ) -> None:
-    """Let tuners redo full sweeps (sweep.validate_every_epoch=true) for a part of the cost, and compare them."""
+    """Compare tuners on full sweeps (sweep.validate_every_epoch=true), which they redo for a part of the cost."""
     from peerkd.cli.tune import tune as compare
 
     compare(
@@ -206,27 +211,28 @@ def submit(
     ] = None,
     endpoint: Endpoint = "",
     namespace: Annotated[
-        str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the run, on a server of many users.")
+        str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the run, on a multi-user server.")
     ] = "",
     experiment: Annotated[
         str,
-        typer.Option(envvar="KFP_RUN_CREATE_EXPERIMENT_NAME", help="What the run belongs to on the server's pages."),
+        typer.Option(envvar="KFP_RUN_CREATE_EXPERIMENT_NAME", help="Experiment that the run belongs to on the server."),
     ] = "peerkd",
-    name: Annotated[str, typer.Option(help="Of the run. Without it, the pipeline's.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the run. Without it, the pipeline's.")] = "",
     service_account: Annotated[
-        str, typer.Option(help="Of the run's pods: peerkd-launcher of manifests/base. Without it, the server's.")
+        str,
+        typer.Option(help="Account of the run's pods: peerkd-launcher of manifests/base. Without it, the server's."),
     ] = "",
-    image: Annotated[str, typer.Option(help="Control image of all tasks, in place of the one compiled in.")] = "",
+    image: Annotated[str, typer.Option(help="Control image of all tasks, in place of the compiled one.")] = "",
     token: Token = "",
     token_file: TokenFile = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end; the exit code tells it.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the run's end, which the exit code tells.")] = False,
     timeout: WatchTimeout = None,
     patience: WatchPatience = None,
 ) -> None:
     """Send a compiled pipeline to Kubeflow Pipelines.
 
-    Exit codes with --watch: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not at its end in time, 5 no
-    longer watching, and the run goes on.
+    Exit codes with --watch: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not ended in time, 5 the
+    watch ended before the run.
     """
     from peerkd.cli.submit import submit as send
 
@@ -259,8 +265,8 @@ def watch(
 ) -> None:
     """Wait for a run that was sent to Kubeflow Pipelines before.
 
-    Exit codes: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not at its end in time, 5 no longer
-    watching, and the run goes on.
+    Exit codes: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not ended in time, 5 the watch ended
+    before the run.
     """
     from peerkd.cli.submit import watch_run
 
@@ -302,7 +308,7 @@ def reap(
         int | None, typer.Option(min=0, max=65535, help="Answer probes at /healthz on this port. Without it, none.")
     ] = None,
 ) -> None:
-    """Delete the jobs for which nobody waits any more, until stopped. Runs inside of a cluster."""
+    """Delete the jobs that no launcher waits for any more, until stopped. Runs inside a cluster."""
     from peerkd.cli.reap import reap as work
 
     work(namespace=namespace, port=port)
@@ -310,7 +316,7 @@ def reap(
 
 @app.command("stage", hidden=True)
 def stage(
-    noun: Annotated[str, typer.Argument(help="Of the stage, as in distill_pairs.")],
+    noun: Annotated[str, typer.Argument(help="Name of the stage, as in distill_pairs.")],
     config_json: Annotated[str, typer.Option(help="The whole experiment as JSON.")],
     store: Annotated[str, typer.Option(help="Address of the artifact store.")],
     inputs: Annotated[

@@ -41,9 +41,16 @@ Store = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the jobs that --backend kubernetes would make.")]
 
-Namespace = Annotated[str | None, typer.Option(help="Without it, the kubeconfig's or the pod's own.")]
+Namespace = Annotated[
+    str | None, typer.Option(help="Namespace of the jobs. Without it, the kubeconfig's or the pod's own.")
+]
 Endpoint = Annotated[
-    str, typer.Option(metavar="URL", envvar=["KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"], help="Of Kubeflow Pipelines.")
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar=["KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"],
+        help="Address of the Kubeflow Pipelines server.",
+    ),
 ]
 Token = Annotated[
     str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="Bearer token for the server.", show_default=False)
@@ -52,7 +59,7 @@ TokenFile = Annotated[
     Path | None,
     typer.Option(
         envvar="KF_PIPELINES_SA_TOKEN_PATH",
-        help="File with the token, read before each request, so that it may be renewed. --token is taken first.",
+        help="File with the token, read before each request, so that it may be renewed. --token wins.",
         show_default=False,
     ),
 ]

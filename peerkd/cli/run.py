@@ -1,4 +1,4 @@
-"""``peerkd run``: the pipelines of a cluster, orchestrated by this machine; its jobs run here or on a cluster."""
+"""``peerkd run``: a pipeline orchestrated by this machine, with its jobs here or on a cluster."""
 
 import os
 import shutil
@@ -21,12 +21,12 @@ from peerkd.launch.local_pipeline import run_pipeline
 LOCAL, KUBERNETES = "local", "kubernetes"
 
 _MAX_LOCAL_WORKERS = 64
-"""Each is a process with torch in it: some hundred megabytes. More of them only where there are as many cores."""
+"""Limit on workers unless the machine has more cores. Each is a process of some hundred megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """Where the work of a run is done, as a person says it."""
+    """The options that say where the work of a run is done."""
 
     backend: str = LOCAL
     workers: int | None = None
@@ -37,7 +37,7 @@ class Placement:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The same as parameters of a pipeline: all are texts."""
+        """These options as the parameters of a pipeline, which are all text."""
         return {
             "backend": self.backend,
             "num_workers": "" if self.workers is None else str(self.workers),
@@ -57,17 +57,17 @@ def run(
     strategy: str | None = None,
     dry_run: bool = False,
 ) -> None:
-    """Check everything that can be checked at once, run the pipeline, and show what came out.
+    """Check everything that can be checked beforehand, run the pipeline, and show its summary.
 
     Args:
         pipeline: What to run.
         preset: Name of the experiment to start from. None: the default, or the file.
-        config_file: In place of a preset.
+        config_file: A file in place of a preset.
         overrides: ``key=value`` pairs.
         output: Folder of the store, or of the report alone.
         placement: Where the work is done.
-        strategy: How settings are found; None for a pipeline that does not ask.
-        dry_run: Print the jobs instead.
+        strategy: How settings are found; None for a pipeline without that choice.
+        dry_run: Print the jobs instead of running them.
 
     Raises:
         ValueError: If the config breaks a rule, the output folder cannot be written, or a stage refuses its input.
@@ -87,7 +87,7 @@ def run(
         show_jobs(pipeline.name, config.to_json(), settings, store=store, strategy=strategy)
         return
     check_writable(output)
-    # Nothing is sent yet: this says what the environment lacks for a distant store.
+    # This sends nothing, and refuses an environment that lacks a setting of a remote store.
     opened = open_store(store)
     arguments = {"config_json": config.to_json(), "store": store, **placement.parameters}
     if strategy is not None:
@@ -95,7 +95,7 @@ def run(
     key = run_pipeline(compiled_pipeline(pipeline.name), arguments)
     folder = opened.fetch(key)
     if placement.store is not None:
-        # What is worth looking at lies where it would lie after a run on this machine alone.
+        # The report is then in the same place as after a run with a local store.
         shutil.copytree(folder, output / key, dirs_exist_ok=True)
         folder = output.absolute() / key
     typer.echo("\n" + (folder / "summary.txt").read_text(encoding="utf-8"))
@@ -103,10 +103,10 @@ def run(
 
 
 def cluster_settings(placement: Placement) -> ClusterConfig:
-    """Return what a job's workers are given: an operator's file, and what is said on the command line.
+    """Return the settings of a job's workers: those of an operator's file, then those of the command line.
 
     Raises:
-        ValueError: If a setting is unknown or breaks a rule, or there is no such backend.
+        ValueError: If a setting is unknown or breaks a rule, or the backend does not exist.
     """
     if placement.backend not in (LOCAL, KUBERNETES):
         raise ValueError(f"backend must be one of {LOCAL}, {KUBERNETES}, got {plain(placement.backend)}.")

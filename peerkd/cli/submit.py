@@ -1,4 +1,4 @@
-"""``peerkd submit`` and ``peerkd watch``: a pipeline sent to Kubeflow Pipelines, and a run waited for."""
+"""``peerkd submit`` and ``peerkd watch``: sending a pipeline to Kubeflow Pipelines, and waiting for a run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from peerkd.launch.runs.watch import (
 )
 
 EXIT_CODES: Final = {SUCCEEDED: 0, FAILED: 1, CANCELED: 3, UNFINISHED: 4, UNWATCHED: 5}
-"""2 is something that the user can fix, as everywhere."""
+"""The exit code of each outcome. 2 is something that the user can fix, as everywhere."""
 
 
 def submit(
@@ -50,16 +50,16 @@ def submit(
     """Send a pipeline, and return the exit code.
 
     Raises:
-        ValueError: If an argument is wrong; then nothing was sent.
+        ValueError: If an argument is wrong. Nothing is sent then.
         ClusterUnavailableError: If the server cannot be reached.
-        ClusterRefusedError: If it takes no such run.
+        ClusterRefusedError: If the server refuses the run.
     """
     for option, value in (("timeout", timeout_seconds), ("patience", patience_seconds)):
         if value is not None and not wait:
             raise ValueError(f"{option} must come with --watch, got {value:g}.")
     package = read_package(file)
     arguments = read_arguments(package, pairs)
-    check_experiment(package, arguments)
+    _check_experiment(package, arguments)
     if image:
         package = package.with_image(image)
     server = PipelineServer(endpoint, namespace=namespace, token=Token(token, file=token_file))
@@ -74,7 +74,7 @@ def submit(
             tell=lambda text: typer.echo(f"submit: {text}"),
         )
     except KeyboardInterrupt:
-        # Nobody is told to give the command again, which may start a second run.
+        # The usual advice, to give the command again, may start a second run.
         typer.echo(
             f"Interrupted while the run {run_name} was being sent. Look whether it exists before you send it again: "
             f"{server.endpoint}/#/runs",
@@ -105,11 +105,11 @@ def watch_run(
     return _wait(server, run_id, was_seen=False, timeout_seconds=timeout_seconds, patience_seconds=patience_seconds)
 
 
-def check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
-    """Look at the values as the first stage and the launcher will, if the pipeline is one of ours.
+def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of one of our pipelines as its first stage and its launcher will.
 
     Raises:
-        ValueError: If the preset, the backend, the strategy or the store is none, or a setting breaks a rule.
+        ValueError: If the preset, the backend or the strategy does not exist, or a setting breaks a rule.
     """
     if package.name not in PIPELINES:
         return
@@ -125,7 +125,7 @@ def check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
     check_address(given["store"])
     if "strategy" in given:
         check_strategy(given["strategy"], split_overrides(given["overrides"]))
-    # What an operator allows is known here if the variable names a copy of the cluster's settings.
+    # This machine knows what the operator allows if the variable names a copy of the cluster's settings.
     settings = os.environ.get(CLUSTER_FILE_VARIABLE)
     resolve_cluster(
         given["cluster"],

@@ -1,4 +1,4 @@
-"""``peerkd tune``: tuners against each other on full sweeps that were done before."""
+"""``peerkd tune``: a comparison of tuners on full sweeps that were done before."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,8 @@
 """The settings of a job that only an operator chooses, and the names that an operator allows runs to choose.
 
-A parameter of a run, ``--cluster`` and a pipeline's task come from whoever may start a run. They choose how much a
-job is given. They choose no account, secret, claim, image or priority class, unless the operator's settings name it.
+A parameter of a run, ``--cluster`` and a pipeline's task come from people who may start a run. They choose the
+resources of a job. They choose no account, secret, claim, image or priority class, unless the operator's settings
+allow it.
 
 This check gives an early and clear answer, and a person can bypass it. The admission policy in manifests/base is
 enforced by the API server.
@@ -19,9 +20,10 @@ class AllowedConfig(StrictConfig):
     """Names that a run may use beside those in the operator's own settings."""
 
     namespaces: tuple[str, ...] | None = None
-    """Namespaces for jobs. Null: any, so that the rights of whoever makes the jobs decide."""
+    """Namespaces for jobs. Null: any in which the launcher may create jobs."""
 
     service_accounts: tuple[str, ...] = ()
+    """Service accounts for the workers."""
 
     secrets: tuple[str, ...] = ()
     """Secrets for the store's keys, for the image's registry, in variables and in volumes."""
@@ -36,6 +38,7 @@ class AllowedConfig(StrictConfig):
     """Images, or the repositories that they come from, as in registry.example/team."""
 
     priority_classes: tuple[str, ...] = ()
+    """PriorityClasses of pods."""
 
     priorities: tuple[str, ...] = ("peerkd-low", "peerkd-normal", "peerkd-high")
     """WorkloadPriorityClasses of Kueue."""
@@ -56,10 +59,14 @@ _VOLUME_NAMES: Final = {
     "secret": ("secretName", "secrets"),
     "configMap": ("name", "config_maps"),
 }
-"""Kinds of volumes that a run may have: where each names its object, and the list that may hold that name."""
+"""Kinds of volumes that a run may add: for each, the field with its object's name and the list of allowed names."""
 
 _FREE_VOLUMES: Final = ("emptyDir",)
+"""Kinds of volumes that name no object."""
+
 _SOURCE_NAMES: Final = {"secretKeyRef": "secrets", "configMapKeyRef": "config_maps"}
+"""Sources of variables that name an object, and the list of allowed names."""
+
 _FREE_SOURCES: Final = ("fieldRef", "resourceFieldRef")
 """Sources of variables that tell a worker about its own pod."""
 
@@ -69,7 +76,7 @@ def check_allowed(operators: Values, chosen: Values) -> None:
 
     Args:
         operators: ``ClusterConfig.model_dump()`` of the operator's settings.
-        chosen: The same of the settings with a task's and a person's choices in place.
+        chosen: The same of the settings with the choices of a task and a person applied.
 
     Raises:
         ValueError: If a field differs from the operator's and holds a name that no list allows.
@@ -101,7 +108,7 @@ def _check_volume(volume: Values, allowed: Values) -> None:
         if kind not in _VOLUME_NAMES:
             kinds = ", ".join((*_FREE_VOLUMES, *_VOLUME_NAMES))
             raise ValueError(
-                f"volumes of a run must be of the kinds {kinds}; others belong into the operator's settings, "
+                f"volumes of a run must be of the kinds {kinds}; others belong in the operator's settings, "
                 f"got {kind} for the volume {name}."
             )
         key, setting = _VOLUME_NAMES[kind]
@@ -127,7 +134,7 @@ def _entry(source: object, key: str) -> object:
 
 
 def _check_name(field: str, name: object, setting: str, allowed: Values, *, also: str | None = None) -> None:
-    """Check one name; ``also`` is the operator's own."""
+    """Check one name against a list; ``also``, the operator's own name, is only for the message."""
     names: tuple[str, ...] | None = allowed[setting]
     if names is None or any(_is_allowed(name, each, setting) for each in names):
         return

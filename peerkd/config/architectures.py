@@ -28,10 +28,10 @@ class ArchitectureFacts(NamedTuple):
     """What a network is made of."""
 
     module: str
-    """Of ``peerkd.models``, that builds it."""
+    """The module of ``peerkd.models`` that builds it."""
 
     blocks: tuple[str, ...]
-    """From the image to the logits; the last one is ``classifier``."""
+    """Its blocks from the image to the logits; the last one is ``classifier``."""
 
     branch_point: str
     """The block from which on each branch has its own, unless configured. What comes before is shared."""
@@ -92,7 +92,7 @@ def branch_points(architecture: Architecture) -> tuple[str, ...]:
 
 
 def check_branch_point(architecture: Architecture, branch_point: str | None) -> None:
-    """Do nothing if branches may begin at that block. None is the architecture's own.
+    """Check that branches may begin at a block. None is the architecture's own.
 
     Raises:
         ValueError: If they may not.
@@ -104,7 +104,7 @@ def check_branch_point(architecture: Architecture, branch_point: str | None) -> 
 
 
 def check_image_size(architecture: Architecture, image_shape_CHW: tuple[int, int, int]) -> None:
-    """Do nothing if the network can be trained on images of that shape.
+    """Check that the network can be trained on images of a shape.
 
     Raises:
         ValueError: If the images are too small for it.

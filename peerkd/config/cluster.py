@@ -1,4 +1,4 @@
-"""The workers of a job on a cluster: how many, with what, where, and how long they are waited for."""
+"""The settings of a job on a cluster: its workers, their resources, their placement and the time limits."""
 
 import math
 import os
@@ -18,13 +18,13 @@ from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import excerpt, plain
 
 CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
-"""Names a YAML file with an operator's defaults."""
+"""Variable that names a YAML file with an operator's defaults."""
 
 CLUSTER_VARIABLE: Final = "PEERKD_CLUSTER"
-"""Holds such a file's text, where no file is named: a pipeline's pod is more easily given a variable than a file."""
+"""Variable that holds the text of such a file, if none is named: pods of pipelines get variables more easily."""
 
 SETTINGS_NAME: Final = "peerkd"
-"""The ConfigMap of the namespace in which runs of pipelines take place."""
+"""Name of the ConfigMap with the settings of the namespace in which pipelines run."""
 
 SETTINGS: Final = {
     "PEERKD_S3_ENDPOINT": "PEERKD_S3_ENDPOINT",
@@ -33,7 +33,7 @@ SETTINGS: Final = {
     "PEERKD_PUSHGATEWAY": "PEERKD_PUSHGATEWAY",
     "cluster.yaml": CLUSTER_VARIABLE,
 }
-"""Its keys, and the variables of a task that they become."""
+"""Keys of that ConfigMap, and the variables of a task that get their values."""
 
 _QUANTITY: Final = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i)?")
 _FACTORS: Final = {"": 1.0, "m": 1e-3} | {
@@ -44,7 +44,7 @@ _FACTORS: Final = {"": 1.0, "m": 1e-3} | {
 
 
 def _as_text(value: object) -> object:
-    """YAML reads ``cpu_per_worker=2`` as a number; to Kubernetes it is the same as the text."""
+    """Return a number as text: YAML reads ``cpu_per_worker=2`` as a number, and Kubernetes takes both."""
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
@@ -53,7 +53,7 @@ Quantity = Annotated[str, BeforeValidator(_as_text)]
 
 
 def _finite(value: Any) -> Any:
-    """Refuse what pydantic passes over inside of Any: JSON, which the API of a cluster takes, has no such number."""
+    """Refuse NaN and infinity inside Any, which pydantic does not check and the JSON of the API cannot hold."""
     match value:
         case float() if not math.isfinite(value):
             raise PydanticCustomError("finite_numbers", "Value should hold finite numbers only")
@@ -70,10 +70,10 @@ AnyMapping = Annotated[dict[str, Any], AfterValidator(_finite)]
 
 
 class ClusterConfig(StrictConfig):
-    """What a job's workers are given. It changes nothing of a result, so it is no part of an experiment."""
+    """The settings of a job's workers. They change no result, so they are not part of an experiment."""
 
     namespace: str | None = None
-    """Where jobs are made. Null: the launcher's own, or the kubeconfig's."""
+    """Namespace of the jobs. Null: the launcher's own, or the kubeconfig's."""
 
     image: str | None = None
     """The trainer's image. Null: the environment's PEERKD_TRAINER_IMAGE, else the published one of this version."""
@@ -84,27 +84,27 @@ class ClusterConfig(StrictConfig):
     """Names of secrets for the image's registry."""
 
     service_account: str = "peerkd-worker"
-    """Of the workers; its token is not mounted."""
+    """Account of the workers; its token is not mounted."""
 
     num_workers: int = Field(default=1, ge=1, le=10_000)
-    """Pods of a job. Trials are shared out among them."""
+    """Pods of a job, which divide its trials among them."""
 
     gpus_per_worker: int = Field(default=0, ge=0, le=1_000)
 
     gpu_resource: str = "nvidia.com/gpu"
-    """What the cluster calls a GPU."""
+    """Name of the GPU resource on the cluster."""
 
     cpu_per_worker: Quantity = "1"
-    """Requested, and the limit."""
+    """CPUs of a worker, as request and limit."""
 
     memory_per_worker: Quantity = "2Gi"
-    """Requested, and the limit: a worker that takes more is killed."""
+    """Memory of a worker, as request and limit: a worker that takes more is killed."""
 
     shared_memory: Quantity = "1Gi"
-    """Size of /dev/shm at most; what is in it counts against memory_per_worker."""
+    """Largest size of /dev/shm; its content counts against memory_per_worker."""
 
     store_secret: str = "peerkd-store"
-    """The secret with the store's access-key and secret-key. Empty: the workers have no keys from us."""
+    """The secret with the store's access-key and secret-key. Empty: peerkd gives the workers no keys."""
 
     queue: str | None = None
     """A LocalQueue of Kueue. Null: jobs start at once."""
@@ -119,37 +119,37 @@ class ClusterConfig(StrictConfig):
     """Labels that a worker's node must have."""
 
     tolerations: tuple[AnyMapping, ...] = ()
-    """As in a pod."""
+    """Tolerations of the pods, as in a pod."""
 
     affinity: AnyMapping | None = None
-    """As in a pod."""
+    """Affinity of the pods, as in a pod."""
 
     volumes: tuple[AnyMapping, ...] = ()
-    """As in a pod, beside those for /tmp and /dev/shm."""
+    """Volumes of the pods, as in a pod, beside those for /tmp and /dev/shm."""
 
     volume_mounts: tuple[AnyMapping, ...] = ()
-    """As in a container."""
+    """Mounts of the worker's container, as in a container."""
 
     env: tuple[AnyMapping, ...] = ()
-    """As in a container; an entry replaces ours of the same name."""
+    """Variables of the worker's container, as in a container; an entry replaces peerkd's own of the same name."""
 
     deadline_seconds: float | None = Field(default=None, gt=0)
-    """Longest time that a job may run. Time in a queue does not count. Null: none."""
+    """Longest time that a job may run. Time in a queue does not count. Null: no limit."""
 
     stall_seconds: float | None = Field(default=1800, gt=0)
-    """How long a running job may say nothing of its progress. Null: for ever."""
+    """Longest time that a running job may report no progress. Null: no limit."""
 
     start_seconds: float = Field(default=60, gt=0)
-    """How long a worker may be unable to start, for instance without its image, before the job is given up."""
+    """Longest time that a worker may be unable to start, for instance because its image cannot be pulled."""
 
     schedule_seconds: float | None = Field(default=None, gt=0)
-    """How long a worker may wait for a node that has room. Null: for ever, since nodes may be on their way."""
+    """Longest time that a worker may wait for a node with room. Null: no limit, since nodes may be on their way."""
 
     patience_seconds: float = Field(default=600, gt=0)
-    """How long the cluster's API may be away before the launcher gives up."""
+    """Longest time that the cluster's API may be unavailable before the launcher gives up."""
 
     max_restarts: int = Field(default=3, ge=0)
-    """Of one worker that ran out of memory, lost its store, or ended for another reason that may pass."""
+    """Restarts of one worker that ran out of memory, lost its store, or ended for another reason that may pass."""
 
     max_disruptions: int = Field(default=100, ge=0)
     """Times that the cluster may take one worker's pod away before the run is given up: by an eviction, a preemption, a
@@ -159,23 +159,23 @@ class ClusterConfig(StrictConfig):
     """New jobs after one that failed as a whole, though another attempt may succeed."""
 
     lease_seconds: float = Field(default=60, ge=1)
-    """A job whose launcher has not been heard of for so long may be deleted."""
+    """Time without a sign of its launcher after which a job may be deleted."""
 
     ttl_seconds_after_finished: int = Field(default=3600, ge=0)
-    """How long an ended job is kept to be looked at."""
+    """Time that an ended job is kept for inspection."""
 
     price_per_gpu_hour: float | None = Field(default=None, ge=0)
-    """In any currency; reports tell what a run cost. Null: they tell GPU-seconds alone."""
+    """Price in any currency, with which reports give the cost of a run. Null: reports give GPU-seconds only."""
 
     price_per_worker_hour: float | None = Field(default=None, ge=0)
-    """Of a worker's CPUs and memory."""
+    """Price of a worker's CPUs and memory."""
 
     allowed: AllowedConfig = Field(default=AllowedConfig())
-    """Names that a run may choose. Only an operator's settings hold it."""
+    """Names that a run may choose. Only an operator's settings may set this field."""
 
     @property
     def prices(self) -> Prices:
-        """What a job's workers cost."""
+        """Prices of a job's workers."""
         return Prices(gpu_hour=self.price_per_gpu_hour, worker_hour=self.price_per_worker_hour)
 
     @model_validator(mode="after")
@@ -202,12 +202,12 @@ class ClusterConfig(StrictConfig):
 
 
 def check_placement(backend: str, *, gpus: str, cluster: str) -> None:
-    """Do nothing if what is asked of a job's pods is asked of a backend that has pods.
+    """Check that settings of a job's pods are given only with a backend that has pods.
 
     Args:
         backend: ``local``, ``kubernetes`` or ``auto``.
-        gpus: As for ``resolve_cluster``.
-        cluster: Its ``text``.
+        gpus: The argument of ``resolve_cluster``.
+        cluster: The ``text`` of ``resolve_cluster``.
 
     Raises:
         ValueError: If the backend is local, where the options would have no effect.
@@ -226,7 +226,7 @@ def check_placement(backend: str, *, gpus: str, cluster: str) -> None:
 
 
 def amount(quantity: str) -> float:
-    """Return how much a quantity is: bytes, or whole CPUs."""
+    """Return a quantity as a number of bytes, or of CPUs."""
     match = _QUANTITY.fullmatch(quantity)
     assert match is not None
     return float(match[1]) * _FACTORS[match[2] or ""]
@@ -241,17 +241,17 @@ def resolve_cluster(
     task_config: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ClusterConfig:
-    """Return the cluster that an operator's file describes, then a pipeline's task, then what a person types.
+    """Return the settings of an operator's file, changed by those of a pipeline's task and then of a person.
 
     The task and the person choose no account, secret, claim, image or priority class that the file does not allow.
 
     Args:
-        text: ``key=value`` pairs parted by white space, as in ``queue=research memory_per_worker=8Gi``.
-        num_workers: A whole number as text, or empty. Pipelines drop numbers silently.
+        text: ``key=value`` pairs separated by white space, as in ``queue=research memory_per_worker=8Gi``.
+        num_workers: A whole number as text, or empty. Pipelines silently drop parameters that are numbers.
         gpus: GPUs of each worker: a whole number as text, or empty.
         file: YAML, or None.
         task_config: See ``with_task_config``.
-        environment: Where the file's text is looked for if there is no file.
+        environment: Holds the text of the file, if no file is given.
 
     Raises:
         ValueError: If the file cannot be read, a key is unknown, a value breaks a rule, or the operator does not
@@ -261,7 +261,7 @@ def resolve_cluster(
     pairs = split_overrides(text)
     for field, parameter, given in (("num_workers", "num_workers", num_workers), ("gpus_per_worker", "gpus", gpus)):
         if given:
-            # Not what isdecimal takes for digits, and no more of them than a message shows.
+            # str.isdecimal accepts digits of other scripts; the bound keeps the number within a message.
             if not re.fullmatch(r"[0-9]{1,18}", given):
                 raise ValueError(f"{parameter} must be a whole number, got {plain(given)}.")
             pairs.append(f"{field}={int(given)}")
@@ -278,24 +278,24 @@ def _operators_defaults(file: Path | None, text: str) -> ClusterConfig:
             return load_file(form, file, field=variable)
         return load_text(form, text, field=variable, source=plain(text)) if text.strip() else ClusterConfig()
     except ValueError as error:
-        # Whoever starts a run has often not written these settings, and must be told where they are.
+        # The person who starts a run has often not written these settings, and must learn where they are.
         message = str(error)
         raise ValueError(message if message.startswith(variable) else f"{variable}: {message}") from error
 
 
 def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> ClusterConfig:
-    """Return the cluster with what a pipeline's author has set on the task; what is empty there changes nothing.
+    """Return the settings changed by those that a pipeline's author has set on the task; empty ones change nothing.
 
     Args:
         cluster: The defaults.
         task_config: ``dataclasses.asdict`` of Kubeflow's ``dsl.TaskConfig``, or an empty mapping.
 
     Raises:
-        ValueError: If the task has a resource or a field that no worker can be given.
+        ValueError: If the task has a resource or a field that workers do not support.
     """
     values = cluster.model_dump(mode="json")
     given = {name: value for name, value in task_config.items() if value}
-    # What a pipeline tells its launcher of the store reaches the workers by way of the job itself.
+    # The launcher passes the settings of the store on to the workers in the job itself.
     given["env"] = [entry for entry in given.pop("env", ()) if not str(entry.get("name")).startswith("PEERKD_")]
     resources = given.pop("resources", {})
     asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
@@ -309,7 +309,7 @@ def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> 
         else:
             raise ValueError(f"resources must be cpu, memory or a number of GPUs, got {resource}={quantity}.")
     # A smaller limit on memory than our default for /dev/shm must not need a second setting.
-    if "memory" in asked and amount_or_zero(asked["memory"]) < amount(cluster.shared_memory):
+    if "memory" in asked and _amount_or_zero(asked["memory"]) < amount(cluster.shared_memory):
         values["shared_memory"] = asked["memory"]
     for field in ("node_selector", "affinity"):
         if field in given:
@@ -321,7 +321,7 @@ def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> 
     return ClusterConfig.from_mapping(values)
 
 
-def amount_or_zero(quantity: object) -> float:
-    """Return how much a quantity is; 0 for what is none, which the config then refuses by name."""
+def _amount_or_zero(quantity: object) -> float:
+    """Return a quantity as a number; 0 for an invalid one, which the config refuses later with its name."""
     text = str(quantity)
     return amount(text) if _QUANTITY.fullmatch(text) else 0.0

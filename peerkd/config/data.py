@@ -147,7 +147,7 @@ class ClassesPerPeer(StrictConfig):
 
     kind: Literal["classes"] = "classes"
     classes_per_peer: int = Field(ge=1)
-    """At most the number of classes of the data set."""
+    """Number of classes of a peer; at most that of the data set."""
 
 
 class ShardsPerPeer(StrictConfig):
@@ -193,10 +193,10 @@ class PartitionConfig(StrictConfig):
     """Every ordered pair of them distils, so the work grows with the square."""
 
     label_skew: LabelSkew = DirichletLabels()
-    """Who gets which classes."""
+    """Distribution of the classes over the peers."""
 
     quantity_skew: QuantitySkew = EqualSizes()
-    """Who gets how many samples; apart from the label skew, so that one can vary without the other."""
+    """Number of samples of each peer, apart from the label skew, so that one can vary without the other."""
 
     public_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training split held out, class-stratified, as a public transfer set."""
@@ -208,7 +208,7 @@ class PartitionConfig(StrictConfig):
     """Draws before giving up."""
 
     own_evaluation: Literal["matched", "held_out"] = "matched"
-    """Where a peer's own validation and test sets come from.
+    """Source of a peer's own validation and test sets.
 
     matched: the largest subsets of the global validation and test sets with the peer's class shares; the peers'
     sets overlap and no training sample is spent. held_out: cut from the peer's own share, which natural ids need
@@ -216,7 +216,7 @@ class PartitionConfig(StrictConfig):
     """
 
     held_out_fraction: Fraction = 0.2
-    """With held_out: share of a peer's samples for validation and test together, half each."""
+    """Share of a peer's samples for validation and test together, half each, with ``own_evaluation: held_out``."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

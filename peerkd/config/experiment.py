@@ -19,7 +19,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class ComputeConfig(StrictConfig):
-    """Where and how widely to compute. Never changes what a result means, so it is in no fingerprint."""
+    """Device and number of processes. They never change the meaning of a result, so they are in no fingerprint."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU where there is one."""

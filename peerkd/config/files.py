@@ -1,4 +1,4 @@
-"""Text files that a person names: opened without waiting, and bounded before they are read."""
+"""Text files that a person names: opened without blocking, and read up to a size."""
 
 import errno
 import os
@@ -13,15 +13,15 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
 
     Args:
         path: A regular file. A pipe or a device, which may never end, is refused.
-        field: Begins each message, as in "config must be a file that can be read".
+        field: What names the file, at the beginning of each message, as in "config must be a file that can be read".
         max_bytes: A larger file is refused.
 
     Raises:
-        ValueError: If the path is no such file, or its content is not UTF-8.
+        ValueError: If the path is not such a file, or its content is not UTF-8.
     """
     refused = f"{field} must be a file that can be read, got {plain(path)}"
     try:
-        # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+        # Without O_NONBLOCK, opening a pipe would block until somebody writes to it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if stat.S_ISDIR(mode):

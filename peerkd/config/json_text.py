@@ -8,13 +8,13 @@ from typing import Any, Final
 from peerkd.excerpt import plain
 
 MAX_CHARACTERS: Final = 256 * 1024
-"""Of a config. A whole experiment with every default written out has 4,000."""
+"""Characters in a config. A whole experiment with every default written out has 4,000."""
 
 MAX_VALUES: Final = 10_000
 """Values in a config, lists and objects included."""
 
 MAX_DEPTH: Final = 40
-"""Lists and objects inside one another."""
+"""Levels of lists and objects inside one another."""
 
 _MAX_INTEGER: Final = 2**63
 
@@ -41,10 +41,10 @@ def read_json(text: str) -> Any:
 
 
 def check_length(text: str) -> None:
-    """Do nothing for a text that is short enough for a config.
+    """Check that a text is short enough for a config.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it is too long.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has {len(text):,} characters and may have {MAX_CHARACTERS:,}")
@@ -56,7 +56,7 @@ def integer(text: str, base: int = 10) -> int:
     Raises:
         ValueError: If it does not fit into 64 bits.
     """
-    # Python refuses more than 4,300 digits in words of its own.
+    # Python refuses more than 4,300 digits with a message of its own.
     value = int(text, base) if len(text) <= 80 else _MAX_INTEGER
     if not -_MAX_INTEGER <= value < _MAX_INTEGER:
         raise ValueError(f"a whole number must fit into 64 bits, got {plain(text)}")
@@ -67,7 +67,7 @@ def number(text: str) -> float:
     """Return the number that a decimal fraction, or one with an exponent, stands for.
 
     Raises:
-        ValueError: If it is beyond the largest of 64 bits.
+        ValueError: If it is beyond the largest float of 64 bits.
     """
     value = float(text)
     if math.isinf(value):

@@ -17,14 +17,14 @@ class OnlineRecipeConfig(PrecisionRecipeConfig):
     """The optimiser and its schedule, the same for all methods. The defaults are those of the published tables."""
 
     epochs: int = Field(default=300, ge=1, le=1_000_000)
-    """Passes over the training set. Whoever makes them fewer lowers ``collaboration.rampup_epochs``, too."""
+    """Passes over the training set. If you lower them, lower ``collaboration.rampup_epochs`` too."""
 
     batch_size: int = Field(default=128, ge=3)
     """Upper bound on the samples of a step, each of them once a view: an epoch is cut into batches of nearly equal
     size. Several processes share a batch."""
 
     learning_rate: float = Field(default=0.1, gt=0)
-    """Of the first step; the schedule lowers it from there."""
+    """Learning rate of the first step; the schedule lowers it."""
 
     nesterov: bool = True
     """Look ahead along the velocity before each step."""
@@ -57,7 +57,7 @@ class EvaluationConfig(StrictConfig):
 
 
 class PclComputeConfig(ComputeConfig):
-    """Where and how widely to compute. Never changes what a result means, so it is in no fingerprint."""
+    """Device and number of processes. They never change the meaning of a result, so they are in no fingerprint."""
 
     checkpoint_steps: int = Field(default=2000, ge=1)
     """Steps from one checkpoint within an epoch to the next; there is one after each epoch, too. What a run that is

@@ -1,4 +1,4 @@
-"""The pipelines, each with the form of its experiments and its presets."""
+"""The pipelines, each with the config class of its experiments and its presets."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -17,14 +17,14 @@ class Pipeline(NamedTuple, Generic[Config_co]):
     """A pipeline, as far as its experiments are concerned."""
 
     name: str
-    """As in ``peerkd run NAME``."""
+    """The name of the pipeline, as in ``peerkd run NAME``."""
 
     config: type[Config_co]
     presets: Mapping[str, Callable[[], Config_co]]
 
 
 DEFAULT_PRESET: Final = "digits"
-"""The preset of every pipeline that needs no data and takes a minute."""
+"""The preset of a run that names none. Every pipeline has it; it needs no files and takes a minute."""
 
 JOINTKD: Final = Pipeline("jointkd", ExperimentConfig, PRESETS)
 PCL: Final = Pipeline("pcl", PclConfig, PCL_PRESETS)
@@ -33,10 +33,10 @@ PIPELINES: Final[Mapping[str, Pipeline[StrictConfig]]] = {pipeline.name: pipelin
 
 
 def find_pipeline(name: str) -> Pipeline[StrictConfig]:
-    """Return the pipeline of that name.
+    """Return a pipeline by name.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If no pipeline has the name.
     """
     if name not in PIPELINES:
         raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {plain(name)}.")

@@ -12,7 +12,7 @@ class Prices:
 
     gpu_hour: float | None = None
     worker_hour: float | None = None
-    """Of a worker's CPUs and memory, besides its GPUs."""
+    """Price of a worker's CPUs and memory, besides its GPUs."""
 
     def cost(self, *, worker_seconds: float, gpu_seconds: float) -> float | None:
         """Return what that long costs; None without prices."""

@@ -1,4 +1,4 @@
-"""From what a person types to one experiment: a preset or a file, then overrides."""
+"""Resolving the input of a person to one experiment: a preset or a file, then overrides."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
     """Return the experiment that a preset, or a whole config in its place, and overrides describe.
 
     Args:
-        pipeline: What the experiment is for.
+        pipeline: The pipeline of the experiment.
         preset: A name of the pipeline's presets. Empty: ``DEFAULT_PRESET``, unless ``config_json`` is given.
         config_json: A whole experiment as JSON, or empty.
         overrides: ``key=value`` pairs separated by white space, as in ``seed=3 sweep.alphas=[0.5,0.9]``; quoting is
@@ -30,7 +30,7 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
     Raises:
         ValueError: If the preset is unknown or given beside a config, a pair has no key, or the result breaks a rule.
     """
-    # A form of Kubeflow Pipelines always sends the default.
+    # Kubeflow Pipelines always sends the parameter, with its default if nobody sets it.
     if config_json and preset not in ("", DEFAULT_PRESET):
         raise ValueError(f"preset must not be given beside a config, which stands in its place, got {plain(preset)}.")
     if config_json:
@@ -76,14 +76,14 @@ def split_overrides(text: str) -> list[str]:
 
 
 def override(base: Config, pairs: Iterable[str]) -> Config:
-    """Return the experiment with each ``dotted.key=value`` in place; values are YAML, so ``[1,2]`` is a list.
+    """Return the experiment with each ``dotted.key=value`` applied; values are YAML, so ``[1,2]`` is a list.
 
-    Of two pairs for one field the later one holds. Setting a section's ``kind`` starts that section afresh, since each
-    kind has fields of its own.
+    Of two pairs for one field the later one wins. Setting a section's ``kind`` resets that section, since each kind has
+    its own fields.
 
     Raises:
-        ValueError: If a pair is not ``key=value``, the result breaks a rule, or a field is set that plays no part in
-            the experiment that results.
+        ValueError: If a pair is not ``key=value``, the result breaks a rule, or a pair sets a field that has no effect
+            in the resulting experiment.
     """
     values: dict[str, Any] = base.model_dump(mode="json")
     given: list[str] = []
@@ -107,9 +107,9 @@ def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") 
     """Read an experiment from a YAML or JSON file (JSON is YAML). Missing keys take their defaults.
 
     Args:
-        pipeline: What the experiment is for.
+        pipeline: The pipeline of the experiment.
         path: The file.
-        field: What has named it, for messages.
+        field: What names the file, for messages.
 
     Raises:
         ValueError: If the file cannot be read, is not a mapping, or breaks a rule.
@@ -120,18 +120,18 @@ def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") 
 
 
 def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str) -> Config:
-    """Read an experiment from the text of such a file, wherever it comes from.
+    """Read an experiment from a text in YAML or JSON.
 
     Raises:
-        ValueError: If the text is not a mapping, or breaks a rule; if it is no YAML, the message names ``field`` and
-            ``source``.
+        ValueError: If the text is not YAML or not a mapping, where the message names ``field`` and ``source``, or if it
+            breaks a rule.
     """
     try:
         values = read_yaml(text)
     except ValueError as error:
         raise ValueError(f"{field} must be YAML or JSON, got {plain(source)}: {error}.") from error
     if not isinstance(values, dict):
-        # A ValueError, not a TypeError: the text is the user's, no caller passed a wrong type.
+        # A ValueError, not a TypeError: the user wrote the text, and no caller passed a wrong type.
         held = excerpt(values) if text.strip() else "nothing"
         raise ValueError(  # noqa: TRY004
             f"{field} must hold a mapping of keys to values, got {held} in {plain(source)}."
@@ -140,12 +140,12 @@ def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str)
 
 
 def to_yaml(experiment: StrictConfig) -> str:
-    """Return what ``load_file`` reads: sections in the order of the schema, every default written out."""
+    """Return the text of a file for ``load_file``: in the order of the schema, with every default written out."""
     return write_yaml(experiment.model_dump(mode="json", context=EVERY_FIELD))
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:
-    """Yield the dotted names of all fields that a value sets: several, where it is a section."""
+    """Yield the dotted names of the fields that a value sets, which are several if it is a section."""
     if not isinstance(value, dict):
         yield key
         return
@@ -158,7 +158,7 @@ def _assign(values: dict[str, Any], path: list[str], value: object) -> None:
     for section in sections:
         inner = values.get(section)
         if not isinstance(inner, dict):
-            # Leave it to the schema to say that this is no section: it names the full path.
+            # The schema then refuses the section, with its full path.
             inner = values[section] = {}
         values = inner
     if last == "kind" and "kind" in values:

@@ -28,7 +28,7 @@ class StrictConfig(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote, or what a person wrote in its form.
+        """Read a config that ``to_json`` or a person wrote as JSON.
 
         Raises:
             ValueError: If a key is unknown or comes twice, or a value breaks a rule; the message is one sentence.
@@ -44,11 +44,11 @@ class StrictConfig(BaseModel):
         """Read a mapping, for instance from YAML, by the same rules as JSON.
 
         Raises:
-            ValueError: If a value is none that JSON has, a key is unknown, or a value breaks a rule.
+            ValueError: If JSON cannot hold a value, a key is unknown, or a value breaks a rule.
         """
         try:
             text = json.dumps(values, ensure_ascii=False)
-            # Half of a surrogate pair, which JSON can escape, is no character.
+            # JSON can escape half of a surrogate pair, which is not a character.
             text.encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"The config must hold only what JSON can hold, got {excerpt(str(values))}.") from error
@@ -59,10 +59,10 @@ class StrictConfig(BaseModel):
 
 
 def refuse_repeats(field: str, values: Sequence[object]) -> None:
-    """Do nothing if all values differ; for the validators of sections.
+    """Check that all values differ, in a validator of a section.
 
     Raises:
-        ValueError: If two values are the same.
+        ValueError: If two values are equal.
     """
     if len(set(values)) != len(values):
         raise ValueError(f"{field} must not repeat a value, got {plain(list(values))}.")

@@ -18,7 +18,7 @@ EVERY_FIELD: Final[Mapping[str, bool]] = {"every_field": True}
 """Context of a dump for people: fields are written that are otherwise left out where they are empty."""
 
 MAX_SETTINGS: Final = 100_000
-"""Of a pair. Their list is held in memory, and each pair of peers trains as many students."""
+"""Largest number of settings. Their list is held in memory, and each pair of peers trains as many students."""
 
 OWN_WEIGHTS: Final[Mapping[str, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
 """What own accuracy weighs beside global accuracy, for each metric that is one of the two alone."""
@@ -43,7 +43,7 @@ class SweepConfig(StrictConfig):
     without."""
 
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """Of the first step, as ``distill.learning_rate``, in whose place they are tried. Empty: only that."""
+    """Learning rates of the first step, tried in place of ``distill.learning_rate``. Empty: only that one."""
 
     selection_metric: Literal["global_accuracy", "own_accuracy"] = "global_accuracy"
     """The validation accuracy by which a setting is chosen: on all classes alike, or on the student's distribution."""

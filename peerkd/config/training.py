@@ -19,7 +19,7 @@ class RecipeConfig(StrictConfig):
     """Upper bound: an epoch is cut into batches of nearly equal size, so that none (from 3 on) has only one sample."""
 
     learning_rate: float = Field(default=0.05, gt=0)
-    """Of the first step; the schedule lowers it from there."""
+    """Learning rate of the first step; the schedule lowers it."""
 
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Share of one step's velocity that lives on in the next. 0: none."""
@@ -34,10 +34,10 @@ class RecipeConfig(StrictConfig):
     """cosine falls to 0 at the last step; multistep multiplies by ``decay_factor`` at each milestone."""
 
     milestone_fractions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
-    """With multistep: shares of the training after which the rate falls."""
+    """Shares of the training after which the rate falls, with ``schedule: multistep``."""
 
     decay_factor: float = Field(default=0.1, gt=0, le=1)
-    """With multistep: what the rate is multiplied by at each milestone."""
+    """Factor of the rate at each milestone, with ``schedule: multistep``."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,7 +71,7 @@ class PretrainConfig(PrecisionRecipeConfig):
     the network that PCL deploys."""
 
     collaboration: CollaborationConfig = CollaborationConfig()
-    """With method pcl: how the branches of a peer's network teach each other."""
+    """How the branches of a peer's network teach each other, with ``method: pcl``."""
 
 
 class ConventionsConfig(StrictConfig):
@@ -103,6 +103,6 @@ class DistillConfig(PrecisionRecipeConfig):
     """Passes over the transfer set."""
 
     learning_rate: float = Field(default=0.02, gt=0)
-    """Of the first step; the schedule lowers it from there."""
+    """Learning rate of the first step; the schedule lowers it."""
 
     conventions: ConventionsConfig = ConventionsConfig()

@@ -1,4 +1,4 @@
-"""How much a tuned study may cost, and the two ways in which a study chooses the settings of its pairs."""
+"""The cost of a tuned study, and the two strategies by which a study chooses the settings of its pairs."""
 
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
@@ -9,17 +9,17 @@ from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain
 
 Strategy = Literal["sweep", "tune"]
-"""sweep: every setting of every pair. tune: those that a tuner asks for, and no controls."""
+"""sweep: tries every setting of every pair. tune: tries those that a tuner asks for, and no controls."""
 
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 
 
 class TuneConfig(StrictConfig):
-    """For ``--strategy tune``: the settings are those of ``sweep``."""
+    """Options of ``--strategy tune``, which chooses among the settings of ``sweep``."""
 
     own_weight: float | None = Field(default=None, ge=0, le=1)
-    """What is chosen by: 0 for global accuracy, 1 for that on the student's own distribution, between them a mean of
-    both. Null: as ``sweep.selection_metric`` says, 0 or 1."""
+    """Weight of own accuracy in the choice: 0 for global accuracy, 1 for accuracy on the student's own distribution,
+    between them a mean of both. Null: 0 or 1, as ``sweep.selection_metric`` says."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
     """Limit on forgetting: choose no setting that was not seen to keep the student's own accuracy on validation to
@@ -40,14 +40,14 @@ class TuneConfig(StrictConfig):
 
 
 def check_strategy(strategy: str, overrides: Iterable[str] = ()) -> None:
-    """Do nothing for a way to choose settings whose fields alone are overridden.
+    """Check that a strategy exists and that overrides set no field of the other one.
 
     Args:
-        strategy: Its name.
+        strategy: The name of the strategy.
         overrides: ``key=value`` pairs.
 
     Raises:
-        ValueError: If there is no such way, or a field is set that plays no part in it.
+        ValueError: If the strategy does not exist, or an override sets a field that has no effect in it.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {plain(strategy)}.")

@@ -1,7 +1,7 @@
-"""Fields that play no part in an experiment because of what another field says: setting one by hand is a mistake.
+"""Fields that have no effect in an experiment because of the value of another field: setting one is a mistake.
 
-This holds for what a person sets beside a preset or a file. A file may hold such fields: ``peerkd config show`` writes
-every default out, and another schedule or method may be chosen on top of it.
+This applies to overrides of a preset or a file. A file may hold such fields: ``peerkd config show`` writes every
+default out, and an override may choose another schedule or method.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,18 +19,18 @@ class _Rule(NamedTuple):
     field: str
     is_used: bool
     condition: str
-    """Under which the field is used, after "unless"."""
+    """The condition under which the field is used, as it follows "unless"."""
 
 
 def check_used(config: StrictConfig, given: Iterable[str]) -> None:
-    """Do nothing if every field that a person has set plays a part in the experiment.
+    """Check that every field that a person has set has an effect in the experiment.
 
     Args:
         config: The experiment.
         given: Dotted names of fields.
 
     Raises:
-        ValueError: If a field plays none.
+        ValueError: If a field has none.
     """
     unused = {rule.field: rule.condition for rule in _rules(config) if not rule.is_used}
     for field in given:
@@ -41,8 +41,8 @@ def check_used(config: StrictConfig, given: Iterable[str]) -> None:
 def _rules(config: StrictConfig) -> Iterator[_Rule]:
     match config:
         case ExperimentConfig():
-            yield from _of_recipe("pretrain", config.pretrain)
-            yield from _of_recipe("distill", config.distill)
+            yield from _recipe_rules("pretrain", config.pretrain)
+            yield from _recipe_rules("distill", config.distill)
             for field, methods in _readers().items():
                 is_read = config.pretrain.method == "pcl" and "pcl" in methods
                 condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
@@ -50,7 +50,7 @@ def _rules(config: StrictConfig) -> Iterator[_Rule]:
             is_held_out = config.partition.own_evaluation == "held_out"
             yield _Rule("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
         case PclConfig():
-            yield from _of_recipe("training", config.training)
+            yield from _recipe_rules("training", config.training)
             for field, methods in _readers().items():
                 is_read = not {*methods}.isdisjoint(config.methods)
                 yield _Rule(f"collaboration.{field}", is_read, f"methods has {' or '.join(methods)}")
@@ -62,7 +62,7 @@ def _rules(config: StrictConfig) -> Iterator[_Rule]:
     yield _Rule("data.image_size_pixels", is_resized, "data.source is image_folder")
 
 
-def _of_recipe(section: str, recipe: RecipeConfig) -> Iterator[_Rule]:
+def _recipe_rules(section: str, recipe: RecipeConfig) -> Iterator[_Rule]:
     for field in ("milestone_fractions", "decay_factor"):
         yield _Rule(f"{section}.{field}", recipe.schedule == "multistep", f"{section}.schedule is multistep")
 

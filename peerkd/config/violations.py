@@ -1,4 +1,4 @@
-"""A broken rule of a config as one sentence: which field, which rule, which value, and what may be meant."""
+"""A broken rule of a config as one sentence: the field, the rule, the value, and a suggestion."""
 
 import difflib
 import re
@@ -13,14 +13,14 @@ _MAX_SUGGESTIONS: Final = 3
 
 
 def describe(error: ValidationError, values: Any, schema: Mapping[str, Any]) -> str:
-    """Return one sentence about the first rule that is broken.
+    """Return one sentence about the first broken rule.
 
-    One at a time, because a wrong key often breaks several rules at once and the rest is noise.
+    The sentence is about one rule only, because a wrong key often breaks several and the rest is noise.
 
     Args:
-        error: What pydantic found.
-        values: What it looked at.
-        schema: The JSON schema of the config, for the names that there are.
+        error: The error of pydantic.
+        values: The values that pydantic validated.
+        schema: The JSON schema of the config, whose names are suggested.
     """
     first = error.errors(include_url=False)[0]
     return sentence(_describe(first, _path(first["loc"], values), schema))
@@ -50,7 +50,7 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
 
 
 def _suggestion(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
-    """Return what may be meant by a key: one of the same name in another section, or one that is spelt nearly so."""
+    """Return a suggestion for an unknown key: the same name in another section, or a similar one in its own."""
     names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
     if field in names:
         section, _, name = field.rpartition(".")
@@ -63,7 +63,7 @@ def _suggestion(location: tuple[int | str, ...], field: str, schema: Mapping[str
 
 
 def _names(section: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the dotted name of every field and section, of every kind that a section may have."""
+    """Yield the dotted names of all fields and sections, for every kind of each section."""
     for name, field in schema.get("properties", {}).items():
         full = f"{section}.{name}" if section else name
         yield full
@@ -73,7 +73,7 @@ def _names(section: str, schema: Mapping[str, Any], definitions: Mapping[str, An
 
 
 def _path(location: tuple[int | str, ...], values: object) -> str:
-    """Write a location as ``sweep.alphas[2]``, without the tags that pydantic puts in for a section's kind."""
+    """Write a location as ``sweep.alphas[2]``, without the tags that pydantic inserts for the kind of a section."""
     path = ""
     for depth, part in enumerate(location):
         if isinstance(values, dict) and part not in values and depth < len(location) - 1:

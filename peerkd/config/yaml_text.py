@@ -1,6 +1,6 @@
-"""YAML as its version 1.2 reads it, from people; and what is written for them to read.
+"""Reading and writing YAML 1.2.
 
-PyYAML parses. The types of plain scalars are those of the core schema of YAML 1.2, where PyYAML alone has those of 1.1:
+PyYAML parses, and would give plain scalars the types of YAML 1.1. Here they have those of the core schema of YAML 1.2:
 ``010`` is ten, ``0o10`` is eight, and ``12:30:45``, ``yes`` and ``2026-01-31`` are texts. No tag can make anything
 but null, a boolean, a number, a text, a list or a mapping.
 """
@@ -28,16 +28,16 @@ _FORMS: Final = {
     "int": re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"),
     "float": re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
 }
-"""How each type is written (YAML 1.2.2, section 10.3.2). A plain scalar has the first type that matches it whole, and
-is a text where none does."""
+"""How each type is written (YAML 1.2.2, section 10.3.2). A plain scalar has the first type whose form matches all of
+it, and is a text if none does."""
 
 _MEANINGS: Final = {"null": "null", "bool": "true or false", "int": "a whole number", "float": "a number"}
 _MERGE_KEY: Final = "<<"
-"""Is of YAML 1.1, and people use it with anchors."""
+"""A key of YAML 1.1 that merges mappings; people use it with anchors."""
 
 
 def read_yaml(text: str) -> Any:
-    """Return the value that a document of YAML 1.2, or of JSON, stands for.
+    """Return the value of a document of YAML 1.2 or JSON.
 
     Raises:
         ValueError: If the text is not YAML, goes beyond a bound of a config, repeats a key in a mapping, or has a key
@@ -46,7 +46,7 @@ def read_yaml(text: str) -> Any:
     """
     check_length(text)
     if text.lstrip()[:1] in ("{", "["):
-        # PyYAML refuses some of JSON: tabs between values, and the escapes of characters beyond 16 bits.
+        # PyYAML refuses some JSON: tabs between values, and escapes of characters beyond 16 bits.
         try:
             return read_json(text)
         except ValueError:
@@ -60,10 +60,10 @@ def read_yaml(text: str) -> Any:
 
 
 def read_documents(text: str, *, max_values: int) -> list[Any]:
-    """Return the values of all documents in a text, however long it is.
+    """Return the values of all documents in a text, without a limit on its length.
 
     Raises:
-        ValueError: As ``read_yaml``.
+        ValueError: For the same reasons as ``read_yaml``.
     """
     with _places(text):
         loader = _Loader(text, max_values=max_values)
@@ -75,12 +75,12 @@ def read_documents(text: str, *, max_values: int) -> list[Any]:
 
 
 def write_yaml(value: Any) -> str:
-    """Return the text that ``read_yaml`` reads. What YAML 1.1 or 1.2 would take for another type is quoted."""
+    """Return the YAML of a value, with texts quoted that YAML 1.1 or 1.2 would read as another type."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's, which knows what has to be quoted for YAML 1.1, and is told what for 1.2."""
+    """The dumper of PyYAML, which quotes what YAML 1.1 requires, with the forms of YAML 1.2 added."""
 
 
 for _name, _form in _FORMS.items():
@@ -88,7 +88,7 @@ for _name, _form in _FORMS.items():
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """PyYAML without a constructor: it makes nodes, and ``_value`` makes values of them."""
+    """The loader of PyYAML without a constructor: it composes nodes, and ``_value`` turns them into values."""
 
     def __init__(self, text: str, *, max_values: int) -> None:
         Reader.__init__(self, text)
@@ -102,13 +102,13 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._sizes: dict[str, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node, and count its values: an alias counts as all that it stands for."""
+        """Compose one node, and count its values: an alias counts as all values of its anchor."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         before = self._num_values
         if isinstance(event, yaml.AliasEvent):
             name = str(event.anchor)
             if name in self.anchors and name not in self._sizes:
-                raise _error(f"the alias *{plain(name)} stands for something that it is a part of", event)
+                raise _error(f"the alias *{plain(name)} is inside of its own anchor", event)
             self._num_values += self._sizes.get(name, 1)
         else:
             self._num_values += 1
@@ -173,7 +173,7 @@ def _float(text: str) -> float:
 
 
 def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
-    """Return the mapping of a node. Its own keys win over those that ``<<`` merges into it."""
+    """Return the mapping of a node. Its own keys win over those that ``<<`` merges into the mapping."""
     values: dict[str, Any] = {}
     merged: dict[str, Any] = {}
     seen: set[str] = set()
@@ -203,7 +203,7 @@ def _merged(node: yaml.Node) -> dict[str, Any]:
 
 @contextmanager
 def _places(text: str) -> Iterator[None]:
-    """Turn the parser's errors into sentences that say where in the text."""
+    """Turn the parser's errors into messages with the line and the column."""
     try:
         yield
     except yaml.MarkedYAMLError as error:

@@ -52,10 +52,10 @@ def open_backend(
 
 
 def check_backend(name: str) -> None:
-    """Do nothing for the name of a backend.
+    """Check that a backend exists.
 
     Raises:
-        ValueError: If there is no such backend.
+        ValueError: If it does not exist.
     """
     if name not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {plain(name)}.")

@@ -1,4 +1,4 @@
-"""The edge of a stage, where it meets whoever runs it: errors become one sentence and an exit code."""
+"""The edge of a stage, where errors become one sentence and an exit code for the program that runs it."""
 
 import json
 import os
@@ -33,12 +33,12 @@ OUT_OF_MEMORY: Final = "out_of_memory"
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
 EXIT_MAY_PASS = 138
-"""Of what another attempt may not meet: the training operator takes it as such, where 1 and 2 are final."""
+"""The exit code of an error that may pass: the training operator retries it, where 1 and 2 are final."""
 
 EXIT_TERMINATED = 143
 _TERMINATION_LOG: Final = "/dev/termination-log"
 _TERMINATION_LOG_BYTES: Final = 4096
-"""What Kubernetes reads of it."""
+"""The part of the file that Kubernetes reads."""
 
 _ERROR_FILE_BYTES: Final = 16_384
 
@@ -47,9 +47,9 @@ _ERROR_FILE_BYTES: Final = 16_384
 def stage_edge(stage: str) -> Iterator[None]:
     """Run a stage's body: every error of ours ends it with an exit code and one sentence.
 
-    2 is what a user can fix, a full disk among it; 138 what another attempt may not meet (the store did not answer, a
-    process was killed, memory ran out); 1 anything else that failed outside. Any other exception is a defect of this
-    program and passes with its traceback.
+    The code is 2 if a user can fix the error, a full disk for instance; 138 if another attempt may succeed (the store
+    did not answer, a process was killed, memory ran out); 1 for any other failure outside this program. Any other
+    exception is a defect of this program and passes with its traceback.
     """
     num_kills_before = num_memory_kills()
     try:
@@ -122,7 +122,7 @@ def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) 
 
 
 def reserve_error_file(path: Path) -> None:
-    """Make the file that takes an error, with room for it: a disk may be full by then."""
+    """Create the file for an error with room for one, because the disk may be full when it is written."""
     with naming_place(path.parent):
         path.write_bytes(b" " * _ERROR_FILE_BYTES)
 

@@ -20,7 +20,7 @@ from peerkd.launch.edge import (
     reserve_error_file,
 )
 from peerkd.launch.terminal import Relay
-from peerkd.system_errors import check_temporary_folder, in_text, naming_place, translate
+from peerkd.system_errors import check_temporary_folder, naming_place, translate_output
 
 _NUM_SHOWN_LINES: Final = 40
 
@@ -38,7 +38,7 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
         The pipeline's output.
 
     Raises:
-        ValueError: If a task found something that the user can fix, or temporary files cannot be written.
+        ValueError: If a task found an error that the user can fix, or temporary files cannot be written.
         StageFailedError: If a task failed otherwise.
     """
     check_temporary_folder()
@@ -84,8 +84,9 @@ def _raise_from(error_file: Path, relay: Relay, error: RuntimeError) -> NoReturn
         raise (ValueError if exit_code == EXIT_USER_ERROR else StageFailedError)(message) from error
     noise = "\n".join(relay.last_lines)
     # kfp writes files of its own around a stage.
-    refusal = translate(in_text(noise) or Exception())
-    raise refusal or StageFailedError(f"A stage ended without saying why; its last lines were:\n{noise}") from error
+    raise translate_output(noise) or StageFailedError(
+        f"A stage ended without saying why; its last lines were:\n{noise}"
+    ) from error
 
 
 @contextlib.contextmanager

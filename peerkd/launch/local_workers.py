@@ -27,7 +27,7 @@ from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.torchrun import ENDPOINT_VARIABLE
 from peerkd.launch.worker import NUM_CORES_VARIABLE, NUM_WORKERS_VARIABLE, WORKER_INDEX_VARIABLE, count_cores
 from peerkd.metrics.progress import LINE_PREFIX
-from peerkd.system_errors import in_text, translate
+from peerkd.system_errors import translate_output
 
 _GPUS_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 _NUM_SHOWN_LINES: Final = 40
@@ -46,7 +46,7 @@ class LocalWorkers:
         """Run the order's command line in each worker, wait for all, and relay what they say.
 
         Raises:
-            ValueError: If a worker found something that the user can mend.
+            ValueError: If a worker found an error that the user can fix.
             StageFailedError: If a worker failed otherwise. The others are ended first.
         """
         started = time.monotonic()
@@ -125,10 +125,9 @@ class _LocalWorker:
         code = self.process.returncode
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code} without saying why"
         lines = "\n".join(self._kept)
-        refusal = translate(in_text(lines) or Exception())
-        if refusal:
-            raise refusal
-        raise StageFailedError(f"Worker {self._index} of {self._stage} {how}; its last lines were:\n{lines}")
+        raise translate_output(lines) or StageFailedError(
+            f"Worker {self._index} of {self._stage} {how}; its last lines were:\n{lines}"
+        )
 
     def _pass_on(self, lines: IO[str]) -> None:
         prefix, mark = self._mark

@@ -7,7 +7,7 @@ _COUNTERS: Final = (
     Path("/sys/fs/cgroup/memory.events"),
     Path("/sys/fs/cgroup/memory/memory.oom_control"),
 )
-"""Of control groups of version 2 and of version 1. Both have lines such as ``oom_kill 3``."""
+"""Files of control groups of version 2 and of version 1. Both have lines such as ``oom_kill 3``."""
 
 
 def num_memory_kills(counters: tuple[Path, ...] = _COUNTERS) -> int:

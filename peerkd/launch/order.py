@@ -1,4 +1,4 @@
-"""What one stage of one run asks for, whatever carries it out: the same command line on every backend."""
+"""The order of one stage of one run: the same command line on every backend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class StageOrder:
     """The store's address."""
 
     inputs: Mapping[str, Mapping[str, str]]
-    """By name: ``key`` and ``fingerprint`` of an artifact that the stage reads."""
+    """The artifacts that the stage reads, by name: ``key`` and ``fingerprint`` of each."""
 
     key: str
-    """Of the artifact that must be there afterwards."""
+    """The key of the artifact that must exist afterwards."""
 
     num_processes: int = 1
     """Above 1: processes that train one network together, over all workers. 1: workers that share out the work."""
@@ -40,19 +40,19 @@ class JobAccount:
     """What one attempt of an order held, from the start of its job to the end: what it costs follows from this."""
 
     name: str
-    """Of the job."""
+    """The name of the job."""
 
     seconds: float
-    """From start to end; time in a queue is not in it."""
+    """Time from start to end, without time in a queue."""
 
     num_workers: int
     gpus_per_worker: int
 
     queue_seconds: float = 0.0
-    """From when it was made to its start."""
+    """Time from the job's creation to its start."""
 
     num_restarts: int = 0
-    """Of workers that ended without success and were made anew."""
+    """Number of workers that ended without success and were created again."""
 
     @property
     def gpu_seconds(self) -> float:
@@ -67,7 +67,7 @@ class Backend(Protocol):
         """Return when the order is done, with an account of each attempt that this call waited for.
 
         Raises:
-            ValueError: If the user can mend what went wrong.
+            ValueError: If the user can fix the cause.
             PeerKDError: If it went wrong otherwise.
         """
         ...

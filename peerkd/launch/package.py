@@ -1,4 +1,4 @@
-"""A compiled pipeline as a file: what it can be given, checked before anything is sent anywhere."""
+"""A compiled pipeline in a file, and its arguments, checked before anything is sent."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from peerkd.config.yaml_text import read_documents
 from peerkd.excerpt import plain
 
 MAX_ARGUMENT_BYTES: Final = 10_000
-"""Kubeflow Pipelines' own bound on all arguments of a run together, where an operator has not raised it."""
+"""The limit of Kubeflow Pipelines on all arguments of a run together, unless an operator has raised it."""
 
 _TEXT: Final = "STRING"
 _MAX_BYTES: Final = 2 * 1024 * 1024
@@ -25,14 +25,14 @@ class Package:
 
     name: str
     parameters: Mapping[str, Mapping[str, Any]]
-    """What a run can be given: name to parameterType, defaultValue and description."""
+    """The parameters of a run by name, each with parameterType, defaultValue and description."""
 
     images: frozenset[str]
     documents: tuple[Mapping[str, Any], ...]
-    """The pipeline, and what it asks of Kubernetes."""
+    """The pipeline's specification and, if it has one, its settings for Kubernetes."""
 
     def with_image(self, image: str) -> "Package":
-        """Return the pipeline with every task in another image: one by digest, or of a registry nearer by."""
+        """Return the pipeline with another image for every task, as by digest or from a mirror."""
         document = json.loads(json.dumps(self.documents[0]))
         for executor in document["deploymentSpec"]["executors"].values():
             if "container" in executor:
@@ -41,10 +41,10 @@ class Package:
 
 
 def read_package(path: Path) -> Package:
-    """Read what ``python -m pipelines.compile`` or ``kfp dsl compile`` wrote.
+    """Read a file that ``python -m pipelines.compile`` or ``kfp dsl compile`` wrote.
 
     Raises:
-        ValueError: If the file cannot be read, or is no compiled pipeline.
+        ValueError: If the file cannot be read, or is not a compiled pipeline.
     """
     text = read_text(path, field="pipeline", max_bytes=_MAX_BYTES)
     try:
@@ -62,8 +62,8 @@ def read_package(path: Path) -> Package:
 def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
     """Return the arguments of ``key=value`` pairs, each of the type that the pipeline declares.
 
-    A text stays the text it is: ``num_workers=2`` for a parameter of text is "2", where ``kfp run create`` sends a
-    number, which the server refuses.
+    A value of a text parameter stays text: ``num_workers=2`` sends "2", where ``kfp run create`` sends a number, which
+    the server refuses.
 
     Raises:
         ValueError: If a pair has no key, a key is unknown or comes twice, a value is not of its type, a parameter
@@ -90,7 +90,7 @@ def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def texts(package: Package, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return every parameter of text, with its default where it is not given."""
+    """Return the value of every text parameter, given or default."""
     return {
         name: str(arguments.get(name, parameter.get("defaultValue", "")))
         for name, parameter in package.parameters.items()
@@ -114,7 +114,7 @@ def _value(name: str, text: str, *, kind: str) -> Any:
         return text
     try:
         value = read_json(text)
-        # Of the numbers that Python reads, JSON has only those that are finite.
+        # Python reads NaN and Infinity, which JSON does not have.
         json.dumps(value, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{name} must be JSON, since it is no text but {kind}, got {plain(text)}: {error}.") from error

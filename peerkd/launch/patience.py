@@ -12,17 +12,24 @@ Answer = TypeVar("Answer")
 _FIRST_DELAY_SECONDS: Final = 0.5
 _LONGEST_DELAY_SECONDS: Final = 8.0
 _FIRST_CONTACT_SECONDS: Final = 60.0
-"""A service that has never answered is rather a wrong address."""
+"""How long a service may be away that has never answered: its address is probably wrong."""
 
 FORGIVENESS_SECONDS: Final = 45.0
-"""A server that has just started may refuse clients and deny objects that it knew a minute ago."""
+"""How long refusals are forgiven: a server that has just started may refuse clients that it knew a minute ago."""
 
 UNKNOWN_CLIENT: Final = frozenset({301, 302, 303, 307, 308, 401, 403})
-"""Statuses of a server, or of a proxy before it, that does not know who asks. A redirect leads to a login page."""
+"""Statuses of a server, or of a proxy before it, that does not know the client. A redirect leads to a login page."""
+
+_PASSING: Final = frozenset({408, 425, 429})
+
+
+def may_pass(status: int) -> bool:
+    """Return whether the same request may succeed later, by the HTTP status of its answer."""
+    return status in _PASSING or status >= 500
 
 
 class Patience:
-    """Counts failures in a row, rests after each, and gives up after a time."""
+    """Counts failures in a row, waits after each, and gives up after a time."""
 
     def __init__(
         self,
@@ -41,7 +48,7 @@ class Patience:
             has_answered: Whether it has answered before. If not, it may be away for a minute at most, and no refusal
                 is forgiven.
             forgiven: Statuses of refusals that may pass within ``FORGIVENESS_SECONDS``.
-            clock: Returns seconds and never goes back.
+            clock: Returns seconds, and never goes back.
             rest: Sleeps.
             draw: Returns a random number between 0 and 1.
         """
@@ -53,22 +60,22 @@ class Patience:
 
     @property
     def is_tried(self) -> bool:
-        """Whether the last thing heard of was a failure."""
+        """Whether the last attempt failed."""
         return self._num_failures > 0
 
     def succeeded(self) -> None:
-        """Begin anew: the service has answered."""
+        """Start over: the service has answered."""
         self._num_failures, self._since, self._refused_since, self._has_answered = 0, None, None, True
 
     def answered(self) -> None:
-        """Forget since when the service has been away, and go on resting longer after each failure."""
+        """Start over with the time that the service was away, but keep lengthening the wait after each failure."""
         self._since, self._refused_since, self._has_answered = None, None, True
 
     def failed(self, error: ClusterUnavailableError | ClusterRefusedError) -> None:
-        """Rest for a while, longer after each failure in a row.
+        """Wait for a while, longer after each failure in a row.
 
         Raises:
-            ClusterRefusedError: If it is a refusal that does not pass.
+            ClusterRefusedError: If it is a refusal that is not forgiven.
             ClusterUnavailableError: If the failures have gone on for too long.
         """
         now = self._clock()
@@ -76,8 +83,8 @@ class Patience:
         if isinstance(error, ClusterRefusedError):
             # Counted from the first refusal: a server that was away for long may not know its users when it is back.
             self._refused_since = now if self._refused_since is None else self._refused_since
-            may_pass = error.status in self._forgiven and self._has_answered
-            if not may_pass or now - self._refused_since >= min(self._limit_seconds, FORGIVENESS_SECONDS):
+            is_forgiven = error.status in self._forgiven and self._has_answered
+            if not is_forgiven or now - self._refused_since >= min(self._limit_seconds, FORGIVENESS_SECONDS):
                 raise error
         else:
             self._refused_since = None
@@ -92,11 +99,11 @@ class Patience:
         self._rest(delay * (0.5 + self._draw() / 2))
 
     def insist(self, ask: Callable[[], Answer]) -> Answer:
-        """Return the answer to a question that may be asked again.
+        """Return the answer to a request that may be repeated.
 
         Raises:
-            ClusterRefusedError: If the answer is no.
-            ClusterUnavailableError: If there is none for too long.
+            ClusterRefusedError: If the service refuses.
+            ClusterUnavailableError: If the service does not answer for too long.
         """
         while True:
             try:

@@ -17,7 +17,7 @@ from peerkd.errors import WorkerDiedError
 from peerkd.launch.worker import Worker
 
 ENDPOINT_VARIABLE: Final = "PET_RDZV_ENDPOINT"
-"""Host and port of the first worker, told by whoever starts the workers. torchrun reads it, too."""
+"""Host and port of the first worker, set by the program that starts the workers. torchrun reads it, too."""
 
 _NUM_SHOWN_LINES: Final = 60
 """torchrun's own account of a failure comes last and is long."""
@@ -30,7 +30,7 @@ _KILLED: Final = re.compile(r"exitcode\s*:\s*-\d+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meeting:
-    """Where the workers of a job meet whose processes share one training. The first one is the host."""
+    """The rendezvous of the workers of a job whose processes share one training. The first worker is the host."""
 
     host: str
     port: int

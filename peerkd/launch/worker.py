@@ -20,10 +20,10 @@ class Worker:
     """One of the workers that share a stage."""
 
     index: int = 0
-    """From 0."""
+    """The worker's number, counted from 0."""
 
     num_workers: int = 1
-    """Of the stage, this one included."""
+    """The number of workers of the stage, this one included."""
 
     run_id: str = ""
     """A worker of another run is another worker, though it may have the same index and be at the same stage."""
@@ -63,7 +63,7 @@ def count_cores(environment: Mapping[str, str] | None = None) -> int:
     """Return the number of CPU cores that this process may use.
 
     Raises:
-        ValueError: If the environment says a number that is none.
+        ValueError: If the environment variable is not a whole number above 0.
     """
     told = (os.environ if environment is None else environment).get(NUM_CORES_VARIABLE, "")
     if told:

@@ -37,7 +37,9 @@ def test_a_bar_in_a_meaning_does_not_end_its_cell() -> None:
 
 def test_a_section_inside_another_says_first_what_it_is_for_there() -> None:
     _, _, section = describe.page(JOINTKD).partition("## `pretrain.collaboration`\n\n")
-    assert section.startswith("With method pcl: how the branches of a peer's network teach each other.\n\nThe branches")
+    assert section.startswith(
+        "How the branches of a peer's network teach each other, with `method: pcl`.\n\nThe branches"
+    )
 
 
 def test_a_field_that_may_be_null_and_a_list_of_names_read_well() -> None:

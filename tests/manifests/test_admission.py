@@ -43,7 +43,7 @@ def test_a_failure_of_the_policy_is_a_refusal(overlay: str) -> None:
         assert all(rule["reason"] == "Forbidden" for rule in each["spec"]["validations"])
 
 
-def test_jobs_and_pods_are_looked_at_when_they_are_made_and_jobs_when_they_change() -> None:
+def test_jobs_and_pods_are_checked_when_created_and_jobs_when_changed() -> None:
     rules = policy(build("base"))["matchConstraints"]["resourceRules"]
     assert {(rule["resources"][0], operation) for rule in rules for operation in rule["operations"]} == {
         ("pytorchjobs", "CREATE"),
@@ -89,7 +89,7 @@ FIELDS = (
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_rule_speaks_of_each_field_that_gives_a_right(field: str) -> None:
+def test_every_field_that_gives_access_has_a_rule(field: str) -> None:
     assert any(field in rule["expression"] for rule in policy(build("base"))["validations"])
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from peerkd.errors import MachineError
-from peerkd.system_errors import check_temporary_folder, in_text, naming_place, plain_error, translate
+from peerkd.system_errors import check_temporary_folder, last_printed_error, naming_place, plain_error, translate
 
 PATH = "/nowhere/runs/peers.partial"
 
@@ -167,7 +167,7 @@ def test_a_machine_without_any_folder_for_temporary_files_is_told_what_to_set() 
     ],
 )
 def test_the_last_words_of_a_process_are_looked_through_for_an_error_of_the_system(lines, number, path) -> None:
-    found = in_text(lines)
+    found = last_printed_error(lines)
     assert (found and found.errno, found and found.filename) == (number, path)
 
 

@@ -1,7 +1,7 @@
-"""Make the bucket "peerkd", and the user that workers and tasks are: one who may read and write that bucket alone.
+"""Create the bucket "peerkd", and the user of workers and tasks, who may read and write only that bucket.
 
-Runs in the control image once the server answers, with the server's root key. Running it again changes the user's key
-to what the Secret peerkd-store holds by then.
+It runs in the control image with the server's root key. Running it again changes the user's key to the one that the
+Secret peerkd-store then holds.
 """
 
 import os
@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 BUCKET = "peerkd"
 POLICY_NAME = "peerkd-bucket"
 _PATIENCE_SECONDS = 120
-_STATUS_OF_A_MISTAKE = "400"
+_STATUS_BAD_REQUEST = "400"
 
 
 def policy_of(bucket: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def policy_of(bucket: str) -> dict[str, Any]:
 
 
 def main(environment: Mapping[str, str] = os.environ) -> None:
-    """Try for two minutes, then say why not."""
+    """Create the bucket and the user; after two minutes without success, exit with the error."""
     address = environment["PEERKD_S3_ENDPOINT"].removeprefix("http://")
     root = (environment["MINIO_ROOT_USER"], environment["MINIO_ROOT_PASSWORD"])
     user = (environment["PEERKD_S3_ACCESS_KEY"], environment["PEERKD_S3_SECRET_KEY"])
@@ -59,13 +59,13 @@ def main(environment: Mapping[str, str] = os.environ) -> None:
         )
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while trouble := attempt(lambda: prepare(address, root=root, user=user)):
-        if is_a_mistake(trouble) or time.monotonic() > give_up:
+        if is_bad_request(trouble) or time.monotonic() > give_up:
             sys.exit(f"The bucket {BUCKET} and its user could not be made: {trouble}")
         time.sleep(2)
 
 
 def prepare(address: str, *, root: tuple[str, str], user: tuple[str, str]) -> None:
-    """Make the bucket unless it exists, then the policy, and the user who has this policy and no other."""
+    """Create the bucket unless it exists, then the policy, and the user who has only this policy."""
     client = Minio(address, access_key=root[0], secret_key=root[1], secure=False)
     if not client.bucket_exists(BUCKET):
         client.make_bucket(BUCKET)
@@ -76,7 +76,7 @@ def prepare(address: str, *, root: tuple[str, str], user: tuple[str, str]) -> No
 
 
 def attempt(what: Callable[[], None]) -> Exception | None:
-    """Do something, and return what is in the way, or None."""
+    """Call a function, and return the error of the server, or None."""
     try:
         what()
     except (S3Error, MinioAdminException, HTTPError) as error:
@@ -84,9 +84,9 @@ def attempt(what: Callable[[], None]) -> Exception | None:
     return None
 
 
-def is_a_mistake(error: Exception) -> bool:
-    """Return whether the server has understood and refused, for instance a key that is too short."""
-    return isinstance(error, MinioAdminException) and f"Status: {_STATUS_OF_A_MISTAKE}," in str(error)
+def is_bad_request(error: Exception) -> bool:
+    """Return whether the server refused a value, for instance a key that is too short."""
+    return isinstance(error, MinioAdminException) and f"Status: {_STATUS_BAD_REQUEST}," in str(error)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Checks of a cluster, each a function that returns what it found and how to mend it."""
+"""Checks of a cluster, each a function that returns what it found and how to fix it."""

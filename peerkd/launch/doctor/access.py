@@ -1,4 +1,4 @@
-"""What the launcher does to a cluster, and whether whoever asks may."""
+"""Permissions that the launcher and the tasks of pipelines need, and whether they have them."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -8,7 +8,7 @@ from peerkd.launch.kubernetes.client import EVENTS, PODS, PYTORCHJOBS, SERVICE_A
 
 
 class Need(NamedTuple):
-    """One thing that is done."""
+    """Verbs that must be allowed on one resource."""
 
     resource: Resource
     verbs: tuple[str, ...]
@@ -16,7 +16,7 @@ class Need(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As in a Role."""
+        """The name of the resource in a Role, as in pods/log."""
         return f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
 
 
@@ -29,48 +29,47 @@ LAUNCHER_NEEDS: Final = (
     Need(PODS, ("get",), "log"),
     Need(EVENTS, ("list",)),
 )
-"""Of whoever runs ``peerkd run --backend kubernetes``, and of the ServiceAccount of a KFP run."""
-
+"""Permissions of a person who runs ``peerkd run --backend kubernetes``, and of the service account of a KFP run."""
 
 TASK_NEEDS: Final = (
     *LAUNCHER_NEEDS,
     Need(Resource("argoproj.io", "v1alpha1", "workflowtaskresults"), ("create", "patch")),
 )
-"""Of the account of a pipeline's tasks: what their launcher does, and what Argo does from within each pod."""
+"""Permissions of the account of a pipeline's tasks, for their launcher and for Argo's executor in each pod."""
 
 
 @check("permissions", asked="ask what you may do")
 def check_access(cluster: Cluster) -> Finding:
-    """Ask the cluster of each thing that the launcher does whether you may."""
+    """Check that you have the permissions of the launcher, by asking the cluster about each."""
     lacking = _lacking(cluster, LAUNCHER_NEEDS, account="")
     if not lacking:
-        return Finding("permissions", True, f"You may do in {cluster.namespace} all that the launcher does.")
+        return Finding("permissions", True, f"You may do everything in {cluster.namespace} that the launcher does.")
     return Finding(
         "permissions",
         False,
-        f"You may not do all that the launcher does in {cluster.namespace}: {', '.join(lacking)}.",
+        f"You lack permissions of the launcher in {cluster.namespace}: {', '.join(lacking)}.",
         "Have yourself bound to the Role peerkd-launcher of manifests/base.",
     )
 
 
 @check("permissions of tasks", asked="ask what service accounts may do (create localsubjectaccessreviews)")
 def check_task_access(cluster: Cluster, account: str) -> Finding:
-    """Ask the cluster of each thing that a pipeline's task does whether the account that it runs as may."""
+    """Check that the account of a pipeline's tasks has the permissions that they need."""
     name = "permissions of tasks"
     if cluster.get(SERVICE_ACCOUNTS, account) is None:
         return Finding(
             name,
             False,
-            f"There is no service account {account} in {cluster.namespace}: tasks of pipelines cannot run as it.",
-            "Apply manifests/base to this namespace, or name the account that runs use by --service-account.",
+            f"The account {account} does not exist in {cluster.namespace}: tasks of pipelines cannot run as it.",
+            "Apply manifests/base to this namespace, or name the account that runs use with --service-account.",
         )
     lacking = _lacking(cluster, TASK_NEEDS, account=account)
     if not lacking:
-        return Finding(name, True, f"The account {account} may do in {cluster.namespace} all that tasks do.")
+        return Finding(name, True, f"The account {account} may do everything in {cluster.namespace} that tasks do.")
     return Finding(
         name,
         False,
-        f"The account {account} may not do all that tasks do in {cluster.namespace}: {', '.join(lacking)}.",
+        f"The account {account} lacks permissions of tasks in {cluster.namespace}: {', '.join(lacking)}.",
         f"Bind {account} to the Roles peerkd-launcher and peerkd-pipeline-task of manifests/base.",
     )
 

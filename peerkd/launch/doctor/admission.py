@@ -1,32 +1,30 @@
-"""Checks by asking the cluster whether it would take what a launcher makes. Nothing is made."""
+"""Checks that the cluster would accept what a launcher creates, by dry runs: nothing is created."""
 
 from typing import Any, Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.doctor.finding import Finding, check, not_allowed
-from peerkd.launch.kubernetes.client import NODES, SERVICE_ACCOUNTS, Cluster
+from peerkd.launch.kubernetes.client import NODES, PODS, PYTORCHJOBS, SERVICE_ACCOUNTS, Cluster, Resource
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
 
-_DRY_RUN: Final = [("dryRun", "All")]
 _STATUS_FORBIDDEN: Final = 403
 
 
 def sample_job(settings: ClusterConfig, store: str) -> dict[str, Any]:
-    """Return the job of an order that nobody gives."""
+    """Return a job such as a launcher creates, of an order made up for the checks."""
     order = StageOrder(stage="distill_pairs", config_json="{}", store=store, inputs={}, key="distill_pairs/doctor")
     return manifest_for(order, settings)
 
 
 def check_job(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
-    """Ask whether a job would be taken: its form, webhooks, policies."""
-    path = f"/apis/kubeflow.org/v1/namespaces/{cluster.namespace}/pytorchjobs"
-    return _ask(cluster, "job", path, sample_job(settings, store), "a job", asked="create PyTorchJobs")
+    """Check that a job would be accepted by its schema, by webhooks and by policies."""
+    return _try(cluster, "job", PYTORCHJOBS, sample_job(settings, store), "a job", asked="create PyTorchJobs")
 
 
 def check_worker(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
-    """Ask whether a worker's pod would be taken: pod security, quota, service account, priority class."""
+    """Check that a worker's pod would be accepted: pod security, quota, service account, priority class."""
     template = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
     pod = {
         "apiVersion": "v1",
@@ -34,26 +32,25 @@ def check_worker(cluster: Cluster, settings: ClusterConfig, store: str) -> Findi
         "metadata": {**template["metadata"], "name": "peerkd-doctor"},
         "spec": {**template["spec"], "restartPolicy": "Never"},
     }
-    path = f"/api/v1/namespaces/{cluster.namespace}/pods"
-    return _ask(cluster, "worker", path, pod, "a worker", asked="create pods, which nobody but the operator must")
+    return _try(cluster, "worker", PODS, pod, "a worker", asked="create pods, which nobody but the operator must")
 
 
 @check("service account", asked="get service accounts")
 def check_service_account(cluster: Cluster, settings: ClusterConfig) -> Finding:
-    """Look whether the workers' account is there: without it no pod is made, and nobody is told."""
+    """Check that the workers' account exists: without it no pod is created, and no error is reported."""
     if cluster.get(SERVICE_ACCOUNTS, settings.service_account):
-        return Finding("service account", True, f"The workers' account {settings.service_account} is there.")
+        return Finding("service account", True, f"The workers' account {settings.service_account} exists.")
     return Finding(
         "service account",
         False,
-        f"There is no service account {settings.service_account} in {cluster.namespace}: no worker would be made.",
+        f"The workers' account {settings.service_account} does not exist in {cluster.namespace}: no pod would start.",
         "Apply manifests/base, or set service_account in the cluster's settings.",
     )
 
 
 @check("image", asked="list nodes")
 def check_image(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
-    """Look at the form of the image that workers really get, and on how many nodes it is."""
+    """Check the form of the image that workers get, and count the nodes that have it."""
     worker = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
     image = worker["containers"][0]["image"]
     name, _, tag = image.rpartition("/")[2].partition("@" if "@" in image else ":")
@@ -87,11 +84,11 @@ def _has(node: dict[str, Any], image: str) -> bool:
     return any(image in (each.get("names") or []) for each in node["status"].get("images") or [])
 
 
-def _ask(cluster: Cluster, name: str, path: str, body: dict[str, Any], what: str, *, asked: str) -> Finding:
+def _try(cluster: Cluster, name: str, kind: Resource, body: dict[str, Any], what: str, *, asked: str) -> Finding:
     try:
-        cluster.request("POST", path, query=_DRY_RUN, body=body)
+        cluster.create(kind, body, is_dry_run=True)
     except ClusterRefusedError as error:
-        # Both a missing right and a policy's no have the status 403; a right's has these words.
+        # Missing permissions and refusals of policies both have the status 403; only the former have these words.
         if error.status == _STATUS_FORBIDDEN and " cannot create resource " in str(error):
             return not_allowed(name, asked)
         return Finding(name, False, f"The cluster would not take {what}: {error}", "Correct what it names.")

@@ -10,7 +10,7 @@ from peerkd.launch.doctor.finding import Finding, check
 from peerkd.launch.kubernetes.client import Cluster
 
 MIN_MINOR: Final = 27
-"""Of Kubernetes 1.x: the oldest whose Jobs API and pod security the manifests are written for."""
+"""The oldest Kubernetes 1.x whose Jobs API and pod security the manifests are written for."""
 
 MIN_OPERATOR: Final = (1, 9)
 _OPERATOR_NAME: Final = "training-operator"
@@ -19,7 +19,7 @@ _STATUS_NOT_FOUND: Final = 404
 
 @check("cluster", asked="ask for its version")
 def check_reachable(cluster: Cluster) -> Finding:
-    """Ask for the version: what may be asked without any permission."""
+    """Ask for the version, which needs no permission."""
     told = cluster.request("GET", "/version", timeout_seconds=10)
     version = str(told.get("gitVersion", "unknown"))
     minor = re.match(r"v1\.(\d+)", version)
@@ -32,19 +32,19 @@ def check_reachable(cluster: Cluster) -> Finding:
 
 @check("pytorchjobs", asked="ask what kinds of objects there are")
 def check_pytorchjobs(cluster: Cluster) -> Finding:
-    """Look whether PyTorchJobs exist here."""
+    """Check that the cluster serves PyTorchJobs."""
     if _serves(cluster, "kubeflow.org", "v1", "pytorchjobs"):
         return Finding("pytorchjobs", True, "The cluster knows PyTorchJobs.")
     return Finding(
         "pytorchjobs",
         False,
-        "The cluster knows no PyTorchJobs, which all jobs are.",
-        "Install the training operator 1.9, for instance by manifests/third-party.",
+        "The cluster does not serve PyTorchJobs, and every job is one.",
+        "Install the training operator 1.9, for instance with manifests/third-party.",
     )
 
 
 def has_workflows(cluster: Cluster) -> bool:
-    """Return whether the cluster knows Workflows; False also where nobody may ask."""
+    """Return whether the cluster knows Workflows; False also where that may not be asked."""
     try:
         return _serves(cluster, "argoproj.io", "v1alpha1", "workflows")
     except ClusterRefusedError:
@@ -53,7 +53,7 @@ def has_workflows(cluster: Cluster) -> bool:
 
 @check("workflows", asked="ask what kinds of objects there are")
 def check_workflows(cluster: Cluster) -> Finding:
-    """Look whether Kubeflow Pipelines can be here: it makes Workflows."""
+    """Check whether Kubeflow Pipelines may be installed, which creates Workflows."""
     if _serves(cluster, "argoproj.io", "v1alpha1", "workflows"):
         return Finding("workflows", True, "The cluster knows Argo's Workflows: Kubeflow Pipelines can run here.")
     return Finding(
@@ -66,13 +66,16 @@ def check_workflows(cluster: Cluster) -> Finding:
 
 @check("operator", asked="list deployments of all namespaces")
 def check_operator(cluster: Cluster) -> Finding:
-    """Look whether the training operator is at work."""
+    """Check that the training operator runs."""
     found = cluster.request(
         "GET", "/apis/apps/v1/deployments", query=[("fieldSelector", f"metadata.name={_OPERATOR_NAME}")]
     )["items"]
     if not found:
         return Finding(
-            "operator", False, "There is no training operator: jobs would stay as they are made.", "Install it: 1.9."
+            "operator",
+            False,
+            "The training operator is not installed: no job would start.",
+            "Install version 1.9.",
         )
     operator = found[0]
     where = f"{operator['metadata']['namespace']}/{_OPERATOR_NAME}"
@@ -92,7 +95,7 @@ def check_operator(cluster: Cluster) -> Finding:
 
 @check("kueue", asked="ask what kinds of objects there are")
 def check_kueue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
-    """Look whether Kueue is here, if a queue is wanted."""
+    """Check that Kueue is installed, if a queue is set."""
     if settings.queue is None:
         return None
     for version in ("v1beta2", "v1beta1"):
@@ -107,13 +110,13 @@ def check_kueue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
     return Finding(
         "kueue",
         False,
-        f"The cluster knows no queues, and the queue {settings.queue} is wanted.",
+        f"The cluster has no Kueue, and the queue {settings.queue} is set.",
         "Install Kueue, or leave queue out of the cluster's settings.",
     )
 
 
 def _serves(cluster: Cluster, group: str, version: str, plural: str) -> bool:
-    """Ask the API what it offers, which everybody may."""
+    """Return whether the API serves a kind of object, which everybody may ask."""
     try:
         offered = cluster.request("GET", f"/apis/{group}/{version}")
     except ClusterRefusedError as error:
@@ -124,7 +127,7 @@ def _serves(cluster: Cluster, group: str, version: str, plural: str) -> bool:
 
 
 def _version(deployment: Mapping[str, Any]) -> str:
-    """Return 1.9.3 of an image ...:v1.9.3; empty where the tag is no version."""
+    """Return the version in an image's tag, as 1.9.3 in ...:v1.9.3; empty if the tag has none."""
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     found = re.search(r":v?(\d+\.\d+\.\d+)", image)
     return found[1] if found else ""

@@ -48,7 +48,7 @@ def check_quota(cluster: Cluster, settings: ClusterConfig) -> Finding:
 def check_nodes(cluster: Cluster, settings: ClusterConfig) -> Finding:
     """Look whether nodes that a worker may be on are large enough, and enough of them.
 
-    What other pods hold there is not looked at: they come and go.
+    The requests of other pods are not counted, because these pods come and go.
     """
     wanted = {"cpu": _amount(settings.cpu_per_worker), "memory": _amount(settings.memory_per_worker)}
     if settings.gpus_per_worker:
@@ -66,7 +66,7 @@ def check_nodes(cluster: Cluster, settings: ClusterConfig) -> Finding:
         False,
         f"{len(nodes)} nodes that workers may be on have room for {room} workers ({worker}), even if empty, and a job "
         f"has {settings.num_workers}.",
-        "Ask for less, add nodes, or mend node_selector and tolerations; a pool that grows from zero shows no nodes "
+        "Ask for less, add nodes, or correct node_selector and tolerations; a pool that grows from zero shows no nodes "
         "until a job waits for them.",
     )
 

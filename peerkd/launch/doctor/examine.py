@@ -23,13 +23,13 @@ def examine(
     resolve: Callable[[Mapping[str, str]], ClusterConfig],
     task_account: str = access.TASK_ACCOUNT,
 ) -> Iterator[Finding]:
-    """Yield what each check finds, beginning with the cluster itself; where nobody answers, that is all there is.
+    """Yield the finding of each check, beginning with the cluster itself; end if the cluster does not answer.
 
     Args:
-        cluster: Seen from the namespace in which jobs are made.
-        here: What a job would be given that is launched from this machine.
-        store_address: Of the artifact store; empty if it is not to be looked at.
-        resolve: Returns what a job is given whose launcher has an environment.
+        cluster: The cluster, with the namespace in which jobs are created.
+        here: Settings of jobs that are launched from this machine.
+        store_address: Address of the artifact store; empty to leave the store out.
+        resolve: Returns the settings that a launcher with these environment variables uses.
         task_account: The service account that the tasks of pipelines run as.
     """
     yield check_versions()
@@ -75,11 +75,11 @@ def examine(
     if store_address:
         yield from store.check_artifacts(store_address)
     else:
-        yield Finding("store", None, "No store was looked at.", "Give --store its address, as in s3://peerkd/runs.")
+        yield Finding("store", None, "The store was not checked.", "Give --store its address, as in s3://peerkd/runs.")
 
 
 def _check_image_here(cluster: Cluster, here: ClusterConfig, settings: ClusterConfig, store: str) -> Finding | None:
-    """Look at the image of jobs that are launched from this machine, if it is not that of the tasks."""
+    """Check the image of jobs that are launched from this machine, if it differs from that of the tasks."""
     image = trainer_image(here, os.environ)
     if image == trainer_image(settings, os.environ):
         return None
@@ -89,12 +89,12 @@ def _check_image_here(cluster: Cluster, here: ClusterConfig, settings: ClusterCo
         sentence=f"Jobs that are launched from this machine have another image: {found.sentence}",
         # Jobs need not be launched from here.
         ok=found.ok or None,
-        mend=found.mend or "Set image in PEERKD_CLUSTER_FILE, or PEERKD_TRAINER_IMAGE, if that is not meant.",
+        mend=found.mend or "Set image in PEERKD_CLUSTER_FILE, or PEERKD_TRAINER_IMAGE, if that is not intended.",
     )
 
 
 def check_versions() -> Finding:
-    """Name what is installed here, for whoever is asked for help."""
+    """Name the installed versions, for people who are asked for help."""
     found = {package: _version(package) for package in _PACKAGES}
     told = ", ".join(f"{package} {number or 'absent'}" for package, number in found.items())
     lacking = [package for package in ("kubernetes", "kubeflow-training") if not found.get(package)]

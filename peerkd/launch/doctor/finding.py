@@ -14,22 +14,22 @@ class Finding(NamedTuple):
     """What a check found."""
 
     name: str
-    """Of the check."""
+    """The name of the check."""
 
     ok: bool | None
-    """None: it could not be checked by whoever asked."""
+    """None: the person who runs the check lacks a permission for it."""
 
     sentence: str
     mend: str = ""
-    """What to do about it; empty where there is nothing to do."""
+    """What to do about it; empty if nothing needs to be done."""
 
 
 def not_allowed(name: str, asked: str) -> Finding:
-    """Return the finding of a check that whoever asks may not make.
+    """Return the finding of a check for which a permission is missing.
 
     Args:
-        name: Of the check.
-        asked: What one must be allowed to do for it, as in "list nodes".
+        name: The name of the check.
+        asked: The action that needs the permission, as in "list nodes".
     """
     return Finding(
         name,
@@ -39,15 +39,22 @@ def not_allowed(name: str, asked: str) -> Finding:
     )
 
 
+def refused(name: str, asked: str, error: ClusterRefusedError) -> Finding:
+    """Return the finding of a check whose request the cluster refused: a missing permission is not a failure."""
+    if error.status == _STATUS_FORBIDDEN:
+        return not_allowed(name, asked)
+    return Finding(name, False, str(error), "The cluster's own words say what is wrong.")
+
+
 Found = TypeVar("Found", Finding, Finding | None)
 
 
 def check(name: str, *, asked: str) -> Callable[[Callable[Arguments, Found]], Callable[Arguments, Found | Finding]]:
-    """Make a check of a function: what it may not look at is unknown, and no failure.
+    """Turn a refusal within a check into its finding.
 
     Args:
-        name: Of the check.
-        asked: What one must be allowed to do for it, as in "list nodes".
+        name: The name of the check.
+        asked: The action that needs a permission, as in "list nodes".
     """
 
     def decorate(function: Callable[Arguments, Found]) -> Callable[Arguments, Found | Finding]:
@@ -56,9 +63,7 @@ def check(name: str, *, asked: str) -> Callable[[Callable[Arguments, Found]], Ca
             try:
                 return function(*args, **kwargs)
             except ClusterRefusedError as error:
-                if error.status != _STATUS_FORBIDDEN:
-                    return Finding(name, False, str(error), "The cluster's own words say what is wrong.")
-                return not_allowed(name, asked)
+                return refused(name, asked, error)
 
         return checked
 

@@ -1,4 +1,4 @@
-"""Checks of the namespace of the jobs: whether it exists, what pods it admits, and whose it is."""
+"""The check of the jobs' namespace: whether it exists, which pods it admits, and who else uses it."""
 
 import re
 from typing import Final
@@ -41,9 +41,9 @@ _MORE: Final = re.compile(r"\(and (\d+) other pods?\)")
 
 @check("namespace", asked="get the namespace")
 def check_namespace(cluster: Cluster) -> Finding:
-    """Look whether the namespace exists, what pods it admits, and whether others have pods in it.
+    """Check that the namespace exists, which pods it admits, and whether others have pods in it.
 
-    The level ``restricted`` is advised only where it keeps out nobody's pods: the API is asked what it would warn of.
+    The level ``restricted`` is recommended only if it would keep no pods out, according to the API's own warnings.
     """
     name = cluster.namespace
     try:
@@ -54,8 +54,8 @@ def check_namespace(cluster: Cluster) -> Finding:
         return Finding(
             "namespace",
             False,
-            f"There is no namespace {name}.",
-            "Apply manifests/, or give --namespace another.",
+            f"The namespace {name} does not exist.",
+            "Apply manifests/, or name another with --namespace.",
         )
     level = (namespace["metadata"].get("labels") or {}).get(_ENFORCE, "privileged")
     others, kept_out = _pods_of_others(cluster), _num_kept_out(cluster)
@@ -82,8 +82,8 @@ def check_namespace(cluster: Cluster) -> Finding:
         return Finding(
             "namespace",
             True,
-            f"{told} Whether others have pods there is not known, since you may not list them.",
-            f"Ask who else uses the namespace before anybody labels it {_ENFORCE}={_LEVEL}.",
+            f"{told} Whether others have pods there is not known, since you may not list pods.",
+            f"Ask who else uses the namespace before you label it {_ENFORCE}={_LEVEL}.",
         )
     return Finding("namespace", True, told, f"kubectl label namespace {name} {_ENFORCE}={_LEVEL}")
 
@@ -93,7 +93,7 @@ def _is_of_others(name: str) -> bool:
 
 
 def _pods_of_others(cluster: Cluster) -> int | None:
-    """Return how many pods that have not ended are not peerkd's; None if that may not be looked at."""
+    """Return the number of running or waiting pods that are not peerkd's; None if you may not list them."""
     try:
         pods = cluster.list(PODS)["items"]
     except ClusterRefusedError:
@@ -110,13 +110,13 @@ def _is_ours(labels: dict[str, str]) -> bool:
 
 
 def _num_kept_out(cluster: Cluster) -> int | None:
-    """Return how many pods that run the level would refuse, in the API's own judgement; None if it cannot be asked."""
+    """Return the number of running pods that the level would refuse, as the API counts; None if it may not be asked."""
     change = {"metadata": {"labels": {_ENFORCE: _LEVEL}}}
     try:
         warnings = cluster.dry_run_warnings(NAMESPACES, cluster.namespace, change)
     except ClusterRefusedError:
         return None
-    # The first says that some pods violate the level; then each line names a pod, and how many are like it.
+    # The first warning says that pods violate the level; each further one names a pod and counts those like it.
     named = [text for text in warnings if "violate the new PodSecurity" not in text and ": " in text]
     num = sum(1 + int(more[1]) if (more := _MORE.search(text)) else 1 for text in named)
     return num or int(any("violate the new PodSecurity" in text for text in warnings))

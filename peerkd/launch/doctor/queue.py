@@ -10,7 +10,7 @@ from peerkd.launch.kubernetes.client import CLUSTER_QUEUES, LOCAL_QUEUES, Cluste
 
 @check("queue", asked="get the queues of the namespace")
 def check_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
-    """Look whether the queue is there and lets jobs in, and so its cluster queue."""
+    """Check that the queue exists and that it and its cluster queue admit jobs."""
     if settings.queue is None:
         return None
     queue = cluster.get(LOCAL_QUEUES, settings.queue)
@@ -19,15 +19,15 @@ def check_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
         return Finding(
             "queue",
             False,
-            f"There is no queue {settings.queue} in {cluster.namespace}, only {', '.join(there) or 'none at all'}.",
-            "Apply the component manifests/components/kueue, or set queue to one that is there.",
+            f"The queue {settings.queue} does not exist in {cluster.namespace}; it has {', '.join(there) or 'none'}.",
+            "Apply the component manifests/components/kueue, or set queue to one that exists.",
         )
     why = _why_inactive(queue)
     if why:
         return Finding(
             "queue",
             False,
-            f"The queue {settings.queue} lets no job in: {why}",
+            f"The queue {settings.queue} admits no jobs: {why}",
             f"kubectl describe localqueue {settings.queue} --namespace {cluster.namespace}",
         )
     return Finding("queue", True, f"The queue {settings.queue} of {queue['spec']['clusterQueue']} is active.")
@@ -35,7 +35,7 @@ def check_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
 
 @check("cluster queue", asked="get cluster queues")
 def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
-    """Look whether what is behind the queue has GPUs to give, if jobs want some."""
+    """Check that the cluster queue behind the queue has the GPUs that a job asks for."""
     if settings.queue is None:
         return None
     queue = cluster.get(LOCAL_QUEUES, settings.queue)
@@ -45,7 +45,7 @@ def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | 
     behind = cluster.get(CLUSTER_QUEUES, name)
     if behind is None:
         return Finding(
-            "cluster queue", False, f"The queue {settings.queue} is of {name}, which is not there.", f"Make {name}."
+            "cluster queue", False, f"The queue {settings.queue} is of {name}, which does not exist.", f"Create {name}."
         )
     wanted = settings.num_workers * settings.gpus_per_worker
     flavours = [
@@ -56,7 +56,7 @@ def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | 
         if resource["name"] == settings.gpu_resource
     ]
     if not wanted:
-        return Finding("cluster queue", True, f"{name} is there.")
+        return Finding("cluster queue", True, f"{name} exists.")
     # A job's workers may be of several flavours only if each fits one: the largest decides.
     most = max(
         (int(each.get("nominalQuota", 0)) + int(each.get("borrowingLimit", 0)) for _, each in flavours), default=0
@@ -66,11 +66,11 @@ def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | 
         return Finding(
             "cluster queue",
             False,
-            f"{name} has at most {most} of {settings.gpu_resource} in one flavour, and a job wants {wanted}: it would "
+            f"{name} has at most {most} of {settings.gpu_resource} in one flavour, and a job needs {wanted}: it would "
             "wait for ever.",
             f"Raise nominalQuota of {name}, or ask for fewer workers or GPUs.",
         )
-    return Finding("cluster queue", True, f"{name} can give the {wanted} of {settings.gpu_resource} that a job wants.")
+    return Finding("cluster queue", True, f"{name} can give the {wanted} of {settings.gpu_resource} that a job needs.")
 
 
 def _why_inactive(queue: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Checks of the artifact store, from where they are run."""
+"""Checks of the artifact store from this machine, and of the secret with the workers' keys."""
 
 from base64 import b64decode
 from typing import Final
@@ -8,18 +8,18 @@ from peerkd.artifacts.s3_keys import check_key
 from peerkd.launch.doctor.finding import Finding, check
 from peerkd.launch.kubernetes.client import SECRETS, Cluster
 
-_MENDS: Final = {
+_FIXES: Final = {
     "address": "Give --store an address as in s3://bucket/prefix, and set PEERKD_S3_ENDPOINT.",
     "credentials": "Set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, or the variables of AWS.",
 }
-_MEND: Final = "Look at PEERKD_S3_ENDPOINT, at the keys and at what they may do with the bucket."
+_FIX: Final = "Look at PEERKD_S3_ENDPOINT, at the keys and at what they may do with the bucket."
 _KEYS: Final = ("access-key", "secret-key")
 
 
 def check_artifacts(address: str) -> list[Finding]:
-    """Put, get, list and delete something in the store, also in parts as large files are."""
+    """Check that objects can be put, read, listed and deleted in the store, in parts too, as large files are."""
     return [
-        Finding(f"store: {found.name}", found.passed, found.text, "" if found.passed else _MENDS.get(found.name, _MEND))
+        Finding(f"store: {found.name}", found.passed, found.text, "" if found.passed else _FIXES.get(found.name, _FIX))
         for found in check_store(address)
     ]
 
@@ -53,7 +53,7 @@ def check_secret(cluster: Cluster, name: str) -> Finding | None:
         except ValueError as error:
             return Finding("store secret", False, str(error), mend)
         if text != text.strip():
-            # peerkd leaves the line end away, and so it would work, until a server is started with the same secret.
+            # peerkd strips the line end, so runs would work until a server is started with the same secret.
             why = "must not end in a line end, as a file from an editor does: servers take it as part of the key"
             return Finding("store secret", False, f"{where} {why}.", mend)
     return Finding("store secret", True, f"The secret {name} has the keys to the store.")

@@ -1,35 +1,32 @@
-"""What the tasks of pipelines launch jobs with: the settings in their namespace, and not those of this machine."""
+"""The settings with which tasks of pipelines launch jobs: those of their namespace, not those of this machine."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from peerkd.config.cluster import SETTINGS, SETTINGS_NAME, ClusterConfig
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.doctor.finding import Finding, not_allowed
+from peerkd.launch.doctor.finding import Finding, refused
 from peerkd.launch.kubernetes.client import CONFIG_MAPS, Cluster
 from peerkd.launch.kubernetes.manifest import trainer_image
 
 _NAME: Final = "settings"
-_STATUS_FORBIDDEN: Final = 403
 
 
 def settings_of_tasks(
     cluster: Cluster, here: ClusterConfig, resolve: Callable[[Mapping[str, str]], ClusterConfig]
 ) -> tuple[ClusterConfig, Finding]:
-    """Return what a task's job is given, with its image named, and what there is to say about it.
+    """Return the settings of jobs that tasks launch, with their image, and the finding about them.
 
     Args:
-        cluster: Seen from the namespace in which tasks run.
-        here: What a job is given that is launched from this machine; it stands in where the tasks' cannot be had.
-        resolve: Returns the settings of a launcher with an environment, by the same rules as the launcher itself.
+        cluster: The cluster, with the namespace in which tasks run.
+        here: Settings of jobs that are launched from this machine, returned if those of tasks cannot be read.
+        resolve: Returns the settings that a launcher with these environment variables uses.
     """
     where = f"The ConfigMap {SETTINGS_NAME} of {cluster.namespace}"
     try:
         found = cluster.get(CONFIG_MAPS, SETTINGS_NAME)
     except ClusterRefusedError as error:
-        if error.status != _STATUS_FORBIDDEN:
-            return here, Finding(_NAME, False, str(error), "The cluster's own words say what is wrong.")
-        return here, not_allowed(_NAME, f"get the ConfigMap {SETTINGS_NAME}")
+        return here, refused(_NAME, f"get the ConfigMap {SETTINGS_NAME}", error)
     if found is None:
         return here, Finding(
             _NAME,

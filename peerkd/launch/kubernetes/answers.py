@@ -1,4 +1,4 @@
-"""What the cluster's API answers, taken apart: pure functions of bytes, mappings and headers."""
+"""Parsing the answers of the cluster's API: pure functions of bytes, mappings and headers."""
 
 import json
 import re
@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-
-_STATUSES_THAT_PASS: Final = frozenset({408, 425, 429})
-"""Besides all from 500 on."""
+from peerkd.launch.patience import may_pass
 
 _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 """A warning in a header (RFC 7234), as the API writes it."""
@@ -18,7 +16,7 @@ def decode(data: bytes | str, path: str) -> dict[str, Any]:
     """Return the object that an answer holds.
 
     Raises:
-        ClusterUnavailableError: If it holds none: then it comes from a proxy, and not from the API.
+        ClusterUnavailableError: If it holds none, so that it comes from a proxy and not from the API.
     """
     try:
         decoded = json.loads(data) if data else {}
@@ -30,7 +28,7 @@ def decode(data: bytes | str, path: str) -> dict[str, Any]:
 
 
 def status_of(answer: bytes) -> dict[str, Any]:
-    """Return the Status in an answer that is an error, or its text as the message of one."""
+    """Return the Status object of an answer that is an error, or one with the answer's text as its message."""
     try:
         decoded = json.loads(answer)
     except ValueError:
@@ -39,15 +37,15 @@ def status_of(answer: bytes) -> dict[str, Any]:
 
 
 def error_of(told: Mapping[str, Any], *, status: int, action: str) -> ClusterRefusedError | ClusterUnavailableError:
-    """Return the error of a Status: unavailable if it may pass, else refused.
+    """Return the error that a Status describes: unavailable if another attempt may succeed, else refused.
 
     Args:
         told: The Status.
-        status: Of the answer.
-        action: What was asked, as in "GET /api/v1/nodes".
+        status: The HTTP status of the answer.
+        action: What was requested, as in "GET /api/v1/nodes".
     """
     reason, message = str(told.get("reason") or ""), str(told.get("message") or "no reason given").rstrip(".")
-    if status in _STATUSES_THAT_PASS or status >= 500:
+    if may_pass(status):
         return ClusterUnavailableError(f"The cluster's API could not {action}: {message} (status {status}).")
     return ClusterRefusedError(
         f"The cluster refused to {action}: {message} (status {status}).", status=status, reason=reason
@@ -58,7 +56,7 @@ def version_of(seen: Mapping[str, Any]) -> str:
     """Return the version of an object or a list, from which it can be watched.
 
     Raises:
-        ClusterUnavailableError: If it has none: then it comes from a proxy, and not from the API.
+        ClusterUnavailableError: If it has none, so that it comes from a proxy and not from the API.
     """
     metadata = seen.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
@@ -68,7 +66,7 @@ def version_of(seen: Mapping[str, Any]) -> str:
 
 
 def warnings_of(headers: Iterable[str]) -> Iterator[str]:
-    """Yield the texts of headers that warn."""
+    """Yield the texts of ``Warning`` headers."""
     for header in headers:
         for text in _WARNING.findall(header):
             yield re.sub(r"\\(.)", r"\1", text)

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def bare(*packages: str) -> Iterator[None]:
-    """Within, modules of these packages are imported without their packages' ``__init__``.
+    """Import modules of these packages, within this context, without their packages' ``__init__``.
 
-    Afterwards the packages are as if they had never been imported, so that whoever imports them gets them whole. Where
-    they have been imported already, nothing is to be saved and nothing is done.
+    Afterwards the packages are as if they had never been imported, so that a later import gets them whole. If
+    they are already imported, nothing is done, because nothing can be saved.
 
     Args:
         packages: Each after the package that it is in.

@@ -37,11 +37,8 @@ _STATUS_GONE: Final = 410
 _STATUS_NOT_FOUND: Final = 404
 _STATUS_CONFLICT: Final = 409
 _REASON_NOT_FOUND: Final = "NotFound"
-_CONTENT_TYPES: Final = {
-    "merge": "application/merge-patch+json",
-    "json": "application/json-patch+json",
-    "strategic": "application/strategic-merge-patch+json",
-}
+_DRY_RUN: Final = (("dryRun", "All"),)
+_MERGE_PATCH: Final = "application/merge-patch+json"
 
 Labels = Mapping[str, str]
 
@@ -57,26 +54,28 @@ class Cluster:
         """Return the same cluster with connections and locks of its own, for a signal handler: it must not wait."""
         return Cluster(Transport(self._transport.configuration), namespace=self.namespace)
 
-    def create(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Make an object.
+    def create(self, resource: Resource, body: Mapping[str, Any], *, is_dry_run: bool = False) -> dict[str, Any]:
+        """Create an object, or in a dry run only check that it would be accepted.
 
         Raises:
-            ClusterRefusedError: If the API says no; its status is 409 if there is one of that name.
-            ClusterUnavailableError: If the API cannot be reached; the object may have been made all the same.
+            ClusterRefusedError: If the API refuses; its status is 409 if an object of that name exists.
+            ClusterUnavailableError: If the API cannot be reached; the object may have been created all the same.
         """
-        return self._transport.json("POST", self._path(resource), body=body)
+        query = _DRY_RUN if is_dry_run else ()
+        return self._transport.json("POST", self._path(resource), query=query, body=body)
 
     def get(self, resource: Resource, name: str, *, is_certain: bool = False) -> dict[str, Any] | None:
-        """Return an object, or None if there is none of that name.
+        """Return an object, or None if no object of that name exists.
 
         Args:
             resource: Its kind.
             name: Its name.
-            is_certain: Take only the API's own word for it. An API server that has just started answers 404 for all
-                custom resources until it knows their kinds, and so does a proxy with nothing behind it.
+            is_certain: Return None only if the API itself says that the object is not found. An API server that has
+                just started answers 404 for all custom resources until it knows their kinds, and so does a proxy
+                with nothing behind it.
 
         Raises:
-            ClusterUnavailableError: If the API cannot be reached, or, to be certain, if the answer is 404 otherwise.
+            ClusterUnavailableError: If the API cannot be reached, or if ``is_certain`` and the answer is another 404.
         """
         try:
             return self._transport.json("GET", self._path(resource, name))
@@ -117,7 +116,7 @@ class Cluster:
         """Yield each change as its kind (ADDED, MODIFIED, DELETED, BOOKMARK) and the object; end after the timeout.
 
         Raises:
-            ClusterRefusedError: If the API says no; its status is 410 if it no longer knows that version.
+            ClusterRefusedError: If the API refuses; its status is 410 if it no longer knows that version.
             ClusterUnavailableError: If the connection breaks, or is silent for longer than the timeout.
         """
         query = [
@@ -135,14 +134,10 @@ class Cluster:
                 raise error_of(seen, status=int(seen.get("code") or _STATUS_GONE), action=f"go on watching {path}")
             yield kind, seen
 
-    def patch(
-        self, resource: Resource, name: str, body: Mapping[str, Any] | Sequence[Any], *, kind: str = "merge"
-    ) -> dict[str, Any] | None:
-        """Change an object and return it, or None if there is none of that name."""
+    def patch(self, resource: Resource, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Change an object by a merge patch and return it, or None if no object of that name exists."""
         try:
-            return self._transport.json(
-                "PATCH", self._path(resource, name), body=body, content_type=_CONTENT_TYPES[kind]
-            )
+            return self._transport.json("PATCH", self._path(resource, name), body=body, content_type=_MERGE_PATCH)
         except ClusterRefusedError as error:
             if error.status == _STATUS_NOT_FOUND:
                 return None
@@ -157,7 +152,7 @@ class Cluster:
         foreground: bool = False,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> bool:
-        """Delete an object; False if it was not there, or if what is there has another ``uid``.
+        """Delete an object; False if it did not exist, or if the object of that name has another ``uid``.
 
         Args:
             resource: Its kind.
@@ -220,18 +215,18 @@ class Cluster:
         return self._transport.json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
 
     def dry_run_warnings(self, resource: Resource, name: str, change: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return what the API would warn of if an object were changed by a merge patch. Nothing is changed.
+        """Return the warnings that the API would give for a merge patch of an object. Nothing is changed.
 
         Raises:
-            ClusterRefusedError: If the API says no.
+            ClusterRefusedError: If the API refuses.
             ClusterUnavailableError: If the API cannot be reached.
         """
         headers = self._transport.warning_headers(
             "PATCH",
             self._path(resource, name),
-            query=[("dryRun", "All")],
+            query=_DRY_RUN,
             body=change,
-            content_type=_CONTENT_TYPES["merge"],
+            content_type=_MERGE_PATCH,
         )
         return tuple(warnings_of(headers))
 
@@ -242,10 +237,10 @@ class Cluster:
 
 
 def connect(*, namespace: str | None = None) -> Cluster:
-    """Return the cluster that this process runs in, else the kubeconfig's. Nothing is asked of it yet.
+    """Return the cluster that this process runs in, else the kubeconfig's. No request is sent yet.
 
     Args:
-        namespace: Where to look and to make things. None: the pod's own, or the kubeconfig's, or ``default``.
+        namespace: The namespace of all requests. None: the pod's own, or the kubeconfig's, or ``default``.
 
     Raises:
         ValueError: If no cluster is configured, or its configuration cannot be read.

@@ -23,20 +23,20 @@ class History:
         running_seconds: float = 0.0,
     ) -> None:
         self.running_seconds = running_seconds
-        """With at least one worker at work."""
+        """Time with at least one worker at work."""
 
         self.silent_seconds = 0.0
-        """Running and listened to, and nothing heard of progress."""
+        """Time that the job was running and followed, and reported no progress."""
 
         self.hindered_seconds: dict[str, float] = {}
-        """By what hinders: ``start`` or ``schedule`` and the pod's uid, ``create`` for pods that cannot be made,
+        """Time by hindrance: ``start`` or ``schedule`` and the pod's uid, ``create`` for pods that cannot be made,
         ``operator`` for an operator that has not looked at the job, ``end`` for one that has not seen it fail."""
 
         self.endings: list[Ending] = []
-        """Of pods of this job, in the order in which they became known."""
+        """Endings of pods of this job, in the order in which they became known."""
 
         self.num_out_of_memory: Counter[int] = Counter(num_out_of_memory or {})
-        """By worker, over all attempts of the order."""
+        """Number of times that each worker ran out of memory, over all attempts of the order."""
 
         self._num_earlier_disruptions: Counter[int] = Counter(num_disruptions or {})
         self._pods: dict[str, Pod] = {}
@@ -48,7 +48,7 @@ class History:
 
     @property
     def pods(self) -> dict[int, Pod]:
-        """The last pod of each worker that there is."""
+        """The last existing pod of each worker."""
         return {names.worker_of(pod): pod for pod in self._pods.values()}
 
     def num_failures(self, worker: int) -> int:
@@ -57,9 +57,9 @@ class History:
 
     @property
     def num_disruptions(self) -> Counter[int]:
-        """How often the cluster took a worker's pod away, by worker, over all attempts of the order.
+        """Number of times that the cluster took each worker's pod away, over all attempts of the order.
 
-        What a queue took back is not counted, since the queue gives it back.
+        Pods that a queue took back are not counted, since the queue gives them back.
         """
         here = Counter(ending.worker for ending in self.endings if ending.is_disruption)
         return self._num_earlier_disruptions + here

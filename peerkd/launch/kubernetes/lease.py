@@ -52,7 +52,7 @@ class Lease:
             metadata = {"uid": self._uid, "annotations": annotations}
             try:
                 # A job that is not found is tried again: an API server that has just started finds none for a moment,
-                # and a lease that ends would have a job at work deleted.
+                # and a running job would be deleted if its lease ended.
                 self._cluster.patch(PYTORCHJOBS, self._job, {"metadata": metadata})
                 pause_seconds = self._pause_seconds
             except ClusterRefusedError as error:

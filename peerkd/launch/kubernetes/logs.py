@@ -70,7 +70,7 @@ class _Follower:
 
 
 class LogFollowers:
-    """Follows each pod that there is, one thread a pod."""
+    """Follows the log of each pod, with one thread for each."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class LogFollowers:
                 if was_over:
                     return
             except ClusterRefusedError as error:
-                # A server that has just started refuses for a moment whom it knew before.
+                # A server that has just started may refuse known users for a moment.
                 num_refused += 1
                 is_over = follower.is_over.is_set() or num_refused * self._pause_seconds > FORGIVENESS_SECONDS
                 if error.status == _STATUS_NOT_FOUND or (error.status == _STATUS_FORBIDDEN and is_over):

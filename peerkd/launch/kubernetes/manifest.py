@@ -68,7 +68,7 @@ _PASSED_ON: Final = (
 since a manifest can be read by many, and no file, since the worker does not have it."""
 _ENDPOINTS: Final = frozenset({"PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
 _LEFT_ALONE: Final = {
-    # Whoever drains nodes or packs them tighter is asked not to begin with these.
+    # Programs that drain or consolidate nodes are asked to spare these pods.
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
@@ -136,10 +136,14 @@ def manifest_for(
 
 
 def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str:
-    """Return the image of the workers that a launcher with this environment makes."""
+    """Return the image of the workers of a launcher with these environment variables.
+
+    Raises:
+        ValueError: If it is not the reference of an image.
+    """
     published = f"ghcr.io/peerkd/peerkd-trainer:{peerkd.__version__}"
     image = cluster.image or environment.get(IMAGE_VARIABLE) or published
-    # A pod with another one waits for ever, and the API server takes it.
+    # The API server accepts any other text, and the pod waits for ever.
     if not _IMAGE.fullmatch(image):
         source = "image" if cluster.image else IMAGE_VARIABLE
         raise ValueError(f"{source} must be the reference of an image, as in {published}, got {plain(image)}.")
@@ -223,7 +227,7 @@ def _env(
         plain |= {variable: environment[variable] for variable in _PASSED_ON if environment.get(variable)}
         told = [*plain.items(), *((entry.get("name"), entry.get("value")) for entry in cluster.env)]
         for endpoint in (value for variable, value in told if variable in _ENDPOINTS and value):
-            # A manifest is shown to everybody: one with a password in it is not made.
+            # Many people can read a manifest, so it must not hold a password.
             check_endpoint(endpoint)
     if order.num_processes > 1:
         first = f"{name}-worker-0" if cluster.num_workers > 1 else "localhost"

@@ -12,7 +12,7 @@ LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 OUR_LABELS: Final = {LABEL_NAME: "peerkd", LABEL_COMPONENT: "worker", LABEL_MANAGED_BY: "peerkd"}
-"""On all that a launcher makes."""
+"""Labels of every object that a launcher creates."""
 
 LABEL_RUN: Final = "peerkd.io/run"
 LABEL_STAGE: Final = "peerkd.io/stage"
@@ -30,7 +30,7 @@ LABEL_JOB_OF_WORKLOAD: Final = "kueue.x-k8s.io/job-uid"
 """This one Kueue puts on the Workload of a job."""
 
 LABEL_SENT_BACK: Final = "peerkd.io/sent-back"
-"""On a Workload that the reaper has made inactive and will make active again."""
+"""Label of a Workload that the reaper has made inactive and will make active again."""
 
 ANNOTATION_LEASE_RENEWED: Final = "peerkd.io/lease-renewed"
 """Changes as long as somebody waits for the job. Its value is a time of the launcher's clock, for people: whoever
@@ -42,7 +42,7 @@ ANNOTATION_WORKFLOW: Final = "peerkd.io/workflow"
 """Namespace and name of the Workflow that the launcher belongs to."""
 
 ANNOTATION_KEY: Final = "peerkd.io/key"
-"""Of the artifact that the job makes."""
+"""Key of the artifact that the job makes."""
 
 CONTAINER: Final = "pytorch"
 """What the operator wants the container to be called."""

@@ -13,9 +13,9 @@ from peerkd.launch.kubernetes.jobs import uid_of
 Pod = Mapping[str, Any]
 
 FIRST_RETRYABLE_EXIT_CODE: Final = 128
-"""From here the operator makes a pod anew; below, its job has failed."""
+"""The operator replaces a pod that ends with this exit code or a higher one; below, its job has failed."""
 
-_TAKEN_AWAY: Final = frozenset(
+_DISRUPTION_REASONS: Final = frozenset(
     {
         "Evicted",
         "Preempting",
@@ -31,10 +31,11 @@ _TAKEN_AWAY: Final = frozenset(
 """Reasons of a pod that the cluster has ended or refused on its node, besides those that begin with ``OutOf``."""
 
 _OWN_LIMIT: Final = re.compile(r"exceed(s|ed) (the limit|the total limit|its local ephemeral storage limit)")
-"""In the message of an eviction that the pod has brought about itself, by more on its disks than it may have."""
+"""Part of the message of an eviction that the pod has caused itself, by using more disk than it may."""
 
-_EXIT_CODES_OF_A_DELETION: Final = (None, 137, 143)
-"""Of a worker whose pod is deleted: it leaves at SIGTERM, or is killed when its grace is over, or with its node."""
+_DELETION_EXIT_CODES: Final = (None, 137, 143)
+"""Exit codes of a worker whose pod is deleted: it ends at SIGTERM, or is killed after its grace period or with its
+node."""
 
 _CANNOT_START: Final = frozenset(
     {
@@ -59,7 +60,7 @@ class Ending:
     worker: int
     uid: str
     exit_code: int | None
-    """None: no process of it has left one, for instance because its node is gone."""
+    """None: the worker left none, for instance because its node is gone."""
 
     reason: str
     message: str
@@ -84,7 +85,7 @@ class Ending:
 
     @property
     def is_out_of_memory(self) -> bool:
-        """Whether it took more than its limit."""
+        """Whether the worker used more memory than its limit."""
         return self.reason == "OOMKilled"
 
     def told(self) -> str:
@@ -104,7 +105,7 @@ class Hindrance:
 
     text: str
     is_final: bool = False
-    """Waiting cannot mend it."""
+    """Whether waiting cannot help."""
 
 
 def is_running(pod: Pod) -> bool:
@@ -152,8 +153,8 @@ def ending_of(pod: Pod, *, is_gone: bool = False) -> Ending | None:
         and not _OWN_LIMIT.search(status.get("message") or "")
         and (
             bool(disruption)
-            or _is_of_the_cluster(status.get("reason") or "")
-            or (was_deleted and terminated.get("exitCode") in _EXIT_CODES_OF_A_DELETION)
+            or _is_disruption_reason(status.get("reason") or "")
+            or (was_deleted and terminated.get("exitCode") in _DELETION_EXIT_CODES)
         )
     )
     return Ending(
@@ -195,8 +196,8 @@ def hindrance_of(pod: Pod, events: Iterable[Mapping[str, Any]] = ()) -> Hindranc
     return None
 
 
-def _is_of_the_cluster(reason: str) -> bool:
-    return reason in _TAKEN_AWAY or reason.startswith("OutOf")
+def _is_disruption_reason(reason: str) -> bool:
+    return reason in _DISRUPTION_REASONS or reason.startswith("OutOf")
 
 
 def _phase(pod: Pod) -> str:

@@ -13,7 +13,7 @@ from peerkd.metrics.progress import LINE_PREFIX
 _NUM_KEPT_LINES: Final = 40
 _NUM_WAITING_LINES: Final = 2000
 _CONTROL_CHARACTERS: Final = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code != 9}
-"""A terminal obeys these, and a worker runs the code and reads the data of others."""
+"""Characters that could control the terminal: a worker runs code and reads data of other people."""
 
 
 def with_worker(line: str, worker: int, *, num_workers: int) -> str:

@@ -27,7 +27,7 @@ from peerkd.metrics.summary import Summary, push_summary
 _GIVE_UP_SECONDS: Final = 30.0
 _NOT_FOUND: Final = 404
 _FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
-"""An API server that has just started knows neither its users nor the kinds of custom resources for a moment."""
+"""Statuses that may pass: a newly started API server may know neither its users nor custom resources for a moment."""
 
 
 class PyTorchJobs:
@@ -52,7 +52,7 @@ class PyTorchJobs:
 
         Raises:
             ValueError: If no cluster is configured, the job's name is taken, or the stage found something that the
-                user can mend.
+                user can fix.
             JobFailedError: If the job failed otherwise, or was deleted meanwhile.
             ClusterRefusedError: If the cluster refuses the job, or to show it.
             ClusterUnavailableError: If the API is away for longer than ``patience_seconds``.

@@ -44,7 +44,7 @@ class StopSwitch:
             signal.signal(number, handler)
 
     def guard(self, name: str, uid: str) -> None:
-        """From now on, this is the job to delete."""
+        """Set the job to delete from now on."""
         self._job = (name, uid)
 
     def unguard(self) -> None:

@@ -18,7 +18,7 @@ from peerkd.launch.kubernetes.pods import hindrance_of, is_running
 from peerkd.launch.kubernetes.unchanged import Unchanged
 
 PATIENCE_SECONDS: Final = 180.0
-"""As long as Kueue itself waits for a worker to come back (``recoveryTimeout`` in manifests/third-party)."""
+"""The time that Kueue itself waits for a worker to come back (``recoveryTimeout`` in manifests/third-party)."""
 
 _MAX_STEP_SECONDS: Final = 60.0
 _SENT_BACK: Final = {names.LABEL_SENT_BACK: "true"}

@@ -1,4 +1,4 @@
-"""For how long many things have been as they are, by one's own clock alone."""
+"""Times for which many things have been unchanged, by this process's own clock alone."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping

@@ -33,7 +33,7 @@ class State(Enum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """For good."""
+    """No further attempt can succeed."""
 
     FAILED_ONCE = "failed once"
     """Another attempt may succeed."""
@@ -54,7 +54,7 @@ class Verdict:
     state: State
     text: str
     ending: Ending | None = None
-    """Of the first worker that failed, if that is why."""
+    """The ending of the first worker that failed, if that is the cause."""
 
     user_can_mend: bool = False
     topic: str = ""

@@ -46,7 +46,7 @@ class Wait:
         self._connection, self._cluster, self._stage, self._printer = connection, cluster, stage, printer
         self._name, self._uid, self._clock = name_of(job), uid_of(job), clock
         self.job: Job | None = job
-        """As it was seen last; None once it is gone."""
+        """The job as it was last seen; None once it is gone."""
 
         since = running_since(job)
         earlier = max(0.0, (datetime.now(UTC) - since).total_seconds()) if since else 0.0

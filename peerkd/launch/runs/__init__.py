@@ -1,1 +1,1 @@
-"""Runs on a Kubeflow Pipelines server: sending one, waiting for its end, and saying why it failed."""
+"""Runs on a Kubeflow Pipelines server: sending a run, waiting for its end, and explaining why it failed."""

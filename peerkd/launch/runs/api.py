@@ -1,4 +1,4 @@
-"""The API of a Kubeflow Pipelines server: JSON over HTTP, with errors that say whether they may pass.
+"""The API of a Kubeflow Pipelines server: JSON over HTTP, with errors that tell whether to try again.
 
 The generated client of ``kfp`` takes a proxy's login page for a run without an id, has no time limits, and raises
 ``AttributeError`` or ``UnicodeDecodeError`` for answers that are not its server's. Five requests do not need it.
@@ -14,10 +14,10 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
+from peerkd.launch.patience import may_pass
 
 _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 60.0
-_STATUSES_THAT_PASS: Final = frozenset({408, 425, 429})
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _LOG_TAIL_BYTES: Final = 1_000_000
@@ -25,7 +25,7 @@ _MULTI_USER_HINT: Final = "namespace"
 
 
 class NotSentError(ClusterUnavailableError):
-    """The server has certainly not acted on the request, because no connection was made or it said so."""
+    """The server has certainly not acted on the request: no connection was made, or the server said so."""
 
 
 class Token:
@@ -50,7 +50,7 @@ class Token:
             raise ValueError("token must be one line of printable ASCII characters without spaces.")
 
     def text(self) -> str:
-        """Return the token as it is now; the last one if the file is being replaced."""
+        """Return the current token, or the previous one while the file is being replaced."""
         if self._file is not None:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 self._text = self._file.read_text(encoding="utf-8").strip() or self._text
@@ -58,10 +58,10 @@ class Token:
 
 
 class Api:
-    """A connection to a server."""
+    """The requests to one server, with a token and time limits."""
 
     def __init__(self, endpoint: str, *, token: Token) -> None:
-        """Prepare the connection; nothing is asked yet.
+        """Prepare the requests; none is sent yet.
 
         Args:
             endpoint: Address of the server or of its user interface, as in http://localhost:8080.
@@ -93,9 +93,9 @@ class Api:
         """Return the answer, a JSON object.
 
         Raises:
-            ClusterRefusedError: If the answer is no, or a redirect, which leads to a login page.
+            ClusterRefusedError: If the server refuses, or redirects, which leads to a login page.
             NotSentError: If the server cannot have acted on the request; it may be sent again.
-            ClusterUnavailableError: If there is no answer, or one that is not the server's.
+            ClusterUnavailableError: If no answer comes, or one that is not the server's.
         """
         response = self._send(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
         try:
@@ -118,7 +118,7 @@ class Api:
 
         Raises:
             ClusterRefusedError: If the server does not have it.
-            ClusterUnavailableError: If there is no answer, or it breaks off.
+            ClusterUnavailableError: If no answer comes, or it breaks off.
         """
         response = self._send("GET", path, timeout_seconds=_ANSWER_SECONDS)
         tail = b""
@@ -163,17 +163,17 @@ class Api:
 
     def _error_of(self, status: int, data: bytes) -> ClusterRefusedError | ClusterUnavailableError:
         reason = f"{_words(data)} (status {status})"
-        if status in _STATUSES_THAT_PASS:
-            return NotSentError(f"{self.endpoint} cannot answer now: {reason}.")
-        if status >= 500:
-            return ClusterUnavailableError(f"{self.endpoint} cannot answer now: {reason}.")
+        if may_pass(status):
+            # A server error may come after the server has acted, and these others may not.
+            kind = ClusterUnavailableError if status >= 500 else NotSentError
+            return kind(f"{self.endpoint} cannot answer now: {reason}.")
         if status < 400:
             reason = f"it redirects to another page, as for a login (status {status})"
         hint = ""
         if status in (_UNAUTHORIZED, _FORBIDDEN) or status < 400:
             hint = " The token is missing, has expired or may not do this."
         elif _MULTI_USER_HINT in reason.lower():
-            hint = " Is a namespace wanted?"
+            hint = " Does the server require a namespace?"
         return ClusterRefusedError(f"{self.endpoint} refused: {reason}.{hint}", status=status)
 
     def _unavailable(self, error: Exception) -> ClusterUnavailableError:
@@ -197,7 +197,7 @@ def _reason(error: Exception) -> str:
 
 
 def _words(data: bytes) -> str:
-    """Return the server's own words: its errors are JSON, those of a proxy are pages."""
+    """Return the server's own message: its errors are JSON, those of a proxy are pages."""
     try:
         told = json.loads(data)
         words = str(told.get("error") or told.get("message") or "")

@@ -1,4 +1,4 @@
-"""Why a run failed, in a sentence: the task, the iteration of a loop, and what its log ends with."""
+"""A sentence about why a run failed: the task, the iteration of a loop, and the error at the end of its log."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +22,8 @@ def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -
     """Return where a run failed and why, as in "in partition-data: ..."; empty if the server does not say.
 
     Args:
-        run: As the server has it.
-        log: Returns the end of the log of the first of some pods that has one, or an empty text.
+        run: The run, as the server describes it.
+        log: Returns the end of the log of the first of these pods that has one, or an empty text.
     """
     tasks = ((run.get("run_details") or {}).get("task_details")) or []
     pods = failed_pods(tasks)
@@ -35,7 +35,7 @@ def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -
     where = f" in {_place(first, names)}"
     if others:
         where += f" (and in {others} other{'s' if others > 1 else ''} after it)"
-    why = sentence_of(log(first.pod_names())) or _told_of(tasks, first) or _message(run)
+    why = sentence_of(log(first.pod_names())) or _server_message(tasks, first) or _message(run)
     again = repeated_drivers(tasks) if first.is_driver else []
     text = _ended(f"{where}: {why}" if why else where)
     if again:
@@ -85,13 +85,13 @@ def _tasks_of(component: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, str(name)
 
 
-def _told_of(tasks: Sequence[Mapping[str, Any]], pod: FailedPod) -> str:
-    """Return what the server itself says of a task, which it mostly does not."""
+def _server_message(tasks: Sequence[Mapping[str, Any]], pod: FailedPod) -> str:
+    """Return the server's own message about a task; empty if it has none, as is usual."""
     for task in tasks:
         if str(task.get("display_name", "")).removesuffix("-driver") == pod.task and task.get("state") == "FAILED":
-            for told in (task, *reversed(task.get("state_history") or [])):
-                if _message(told):
-                    return _message(told)
+            messages = map(_message, (task, *reversed(task.get("state_history") or [])))
+            if message := next(filter(None, messages), ""):
+                return message
     return ""
 
 

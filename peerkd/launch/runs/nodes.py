@@ -1,11 +1,11 @@
-"""The nodes of the Argo Workflow behind a run, put together again from what Kubeflow Pipelines tells of them.
+"""The nodes of the Argo Workflow behind a run, reconstructed from what Kubeflow Pipelines lists of them.
 
 The server lists every node as a task with a display name, a state and the identifiers of nodes that come after it, but
-neither its own identifier nor its parent: a task's pod is called ``executor`` in all of them. Argo makes a node's
-identifier of the workflow's name and the FNV-1a hash of the node's full name, which is the full name of its parent, a
-dot and the node's display name. An attempt of a retried node is called like that node, followed by ``(0)``, ``(1)``
-and so on; an item of a loop has ``(INDEX:ITEM)`` there. So the full names follow from the display names, and the
-hashes among the identifiers tell which of them exist.
+neither its own identifier nor its parent, and every task's pod is called ``executor``. Argo builds a node's identifier
+from the workflow's name and the FNV-1a hash of the node's full name, which is the full name of its parent, a dot and
+the node's display name. The name of an attempt is that of the retried node, followed by ``(0)``, ``(1)`` and so on; an
+item of a loop has ``(INDEX:ITEM)`` there. So the full names follow from the display names, and the hashes in the
+identifiers tell which of them exist.
 
 Source: argo-workflows, ``Workflow.NodeID`` and ``util.GeneratePodName``.
 """
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 _EXECUTOR: Final = "executor"
 _DRIVER: Final = "-driver"
-_OF_LOOPS: Final = frozenset({"iteration", "iteration-iterations", "iteration-item"})
+_LOOP_NODES: Final = frozenset({"iteration", "iteration-iterations", "iteration-item"})
 """Nodes that the server adds around each item of a loop."""
 
 _ATTEMPT: Final = re.compile(r"\((\d+)\)$")
@@ -44,12 +44,12 @@ class FailedPod:
     """The loops around it, the outermost first: the loop's task, and the iteration counted from 0."""
 
     is_driver: bool = False
-    """It prepares the task, and is not the task's own program."""
+    """Whether the pod prepares the task, and is not the task's own program."""
 
     ended_at: str = ""
 
     def pod_names(self) -> list[str]:
-        """Return what its pod may be called: WORKFLOW-TEMPLATE-HASH, where the node is WORKFLOW-HASH."""
+        """Return the possible names of the pod: WORKFLOW-TEMPLATE-HASH, where the node is WORKFLOW-HASH."""
         if not self.node:
             return []
         workflow, _, digits = self.node.rpartition("-")
@@ -61,7 +61,7 @@ class FailedPod:
 
 
 def failed_pods(tasks: Iterable[Task]) -> list[FailedPod]:
-    """Return the pods whose failures failed the run, the first first.
+    """Return the pods whose failures failed the run, in the order in which they ended.
 
     A pod that failed and was replaced by an attempt that succeeded is not among them.
     """
@@ -78,7 +78,7 @@ def failed_pods(tasks: Iterable[Task]) -> list[FailedPod]:
 
 
 def repeated_drivers(tasks: Iterable[Task]) -> list[str]:
-    """Return the tasks whose driver failed and was run again, after which the server often fails what follows."""
+    """Return the tasks whose driver failed and was run again; the server often fails the tasks that follow them."""
     again = {
         match[1]
         for task in tasks
@@ -90,7 +90,7 @@ def repeated_drivers(tasks: Iterable[Task]) -> list[str]:
 
 
 def full_names(tasks: Iterable[Task]) -> dict[str, str]:
-    """Return the full names of nodes by their identifiers, as far as both follow from a run's tasks."""
+    """Return the full names of nodes by identifier, as far as they can be derived from a run's tasks."""
     tasks = list(tasks)
     wanted = {identifier for task in tasks for identifier in _children(task)}
     workflows = Counter(identifier.rpartition("-")[0] for identifier in wanted)
@@ -160,13 +160,13 @@ def _pod(name: str, node: str, *, ended_at: str) -> FailedPod:
             loops.append((task, int(item[1])))
         is_driver = base.endswith(_DRIVER)
         base = base.removesuffix(_DRIVER)
-        if base != _EXECUTOR and base not in _OF_LOOPS:
+        if base != _EXECUTOR and base not in _LOOP_NODES:
             task = base
     return FailedPod(node=node, task=task, iterations=tuple(loops), is_driver=is_driver, ended_at=ended_at)
 
 
 def _by_display_name(task: Task) -> FailedPod | None:
-    """Return what can be said of a failed task whose nodes do not fit together, as of another server version."""
+    """Return a failed task's pod by its display name alone, if full names cannot be derived (other server versions)."""
     shown = str(task["display_name"])
     if "(" in shown or shown in (_EXECUTOR, "root"):
         return None
@@ -195,9 +195,9 @@ def _last(name: str) -> str:
     return _ATTEMPT.sub("", name.rpartition(".")[2])
 
 
-def _hash(text: str, begun: int = _FNV_OFFSET) -> int:
-    """Return the 32-bit FNV-1a hash of a text, or of what was hashed before followed by the text."""
-    value = begun
+def _hash(text: str, state: int = _FNV_OFFSET) -> int:
+    """Return the 32-bit FNV-1a hash of a text, or of an already hashed text followed by this one."""
+    value = state
     for byte in text.encode():
         value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
     return value

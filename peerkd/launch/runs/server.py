@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines server: sending a run exactly once, and reading what became of it."""
+"""A Kubeflow Pipelines server: sending a run exactly once, and reading its state and its logs."""
 
 import json
 import secrets
@@ -16,10 +16,10 @@ _PATIENCE_SECONDS: Final = 60.0
 """How long the server may be away while a run is being sent."""
 
 _LOOK_SECONDS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Rests before each look for a run whose creation was not acknowledged. Only then is it sent once more."""
+"""Waits before each search for a run whose creation was not acknowledged. After the last one it is sent again."""
 
 _EQUALS: Final = 1
-"""The operation of a filter, as the client of ``kfp`` writes it."""
+"""Code of the operation of a filter, as the client of ``kfp`` writes it."""
 
 _CONFLICT: Final = 409
 _NUM_RECENT_RUNS: Final = 50
@@ -37,14 +37,14 @@ class PipelineServer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Connect.
+        """Prepare the requests; none is sent yet.
 
         Args:
             endpoint: Address of the server or its user interface, as in http://localhost:8080.
-            namespace: Where the run takes place, on a server of many users. Empty: the server's own.
-            token: Bearer token, where the server wants one.
-            clock: Returns seconds and never goes back.
-            sleep: Rests between requests.
+            namespace: Namespace of the run, on a multi-user server. Empty: the server's own.
+            token: Bearer token, if the server requires one.
+            clock: Returns seconds, and never goes back.
+            sleep: Waits between requests.
 
         Raises:
             ValueError: If the endpoint is not an address.
@@ -54,10 +54,10 @@ class PipelineServer:
         self._namespace, self._clock, self._sleep = namespace, clock, sleep
 
     def check_reachable(self) -> None:
-        """Ask once whether a server listens at the endpoint, so that a wrong address is told at once.
+        """Ask once whether a server listens at the endpoint, so that a wrong address is reported at once.
 
         Raises:
-            ClusterUnavailableError: If none does.
+            ClusterUnavailableError: If no server does.
         """
         try:
             self._api.ask("GET", "/apis/v2beta1/healthz", timeout_seconds=_HEALTH_SECONDS)
@@ -83,7 +83,7 @@ class PipelineServer:
         description; before the request is repeated, the server is asked whether it has a run with that mark.
 
         Raises:
-            ClusterRefusedError: If the server does not take it.
+            ClusterRefusedError: If the server refuses the run.
             ClusterUnavailableError: If the server cannot be reached, or it remains unknown whether the run exists.
         """
         self.check_reachable()
@@ -116,11 +116,11 @@ class PipelineServer:
         return f"{self.endpoint}/#/runs/details/{run_id}"
 
     def run(self, run_id: str) -> dict[str, Any]:
-        """Return a run as the server has it.
+        """Return a run, as the server describes it.
 
         Raises:
             ClusterRefusedError: If the server does not show it.
-            ClusterUnavailableError: If there is no answer, or one that is not about a run.
+            ClusterUnavailableError: If no answer comes, or one that is not about a run.
         """
         run = self._api.ask("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
         if not run.get("run_id") and not run.get("state"):
@@ -128,7 +128,7 @@ class PipelineServer:
         return run
 
     def log(self, run_id: str, pods: Iterable[str]) -> str:
-        """Return the end of the log of the first of these pods that has one; empty if none has, or on no answer."""
+        """Return the end of the log of the first of these pods that has one; empty without one or an answer."""
         patience = Patience(_HEALTH_SECONDS, has_answered=True, forgiven=(), clock=self._clock, rest=self._sleep)
         for pod in pods:
             path = f"/apis/v1alpha1/runs/{segment(run_id)}/nodes/{segment(pod)}/log"
@@ -151,7 +151,7 @@ class PipelineServer:
                 patience.failed(error)
 
     def _experiment_id(self, name: str) -> str:
-        """Return the experiment's id; the server keeps names unique, so that this may be repeated."""
+        """Return the experiment's id; the server keeps names unique, so this may be repeated."""
         where = {"namespace": self._namespace} if self._namespace else {}
         query = {"filter": _named(name), **where}
         found = self._api.ask("GET", "/apis/v2beta1/experiments", query=query).get("experiments") or []

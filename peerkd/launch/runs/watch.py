@@ -1,4 +1,4 @@
-"""Waiting for a run's end, whatever becomes of the connection to the server meanwhile."""
+"""Waiting for a run's end, through losses of the connection to the server."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ from peerkd.launch.runs.server import PipelineServer
 SUCCEEDED: Final = "SUCCEEDED"
 FAILED: Final = "FAILED"
 CANCELED: Final = "CANCELED"
-"""Ended without a result and without a failure: terminated by a person, or skipped."""
+"""The run ended without a result and without a failure: a person terminated it, or it was skipped."""
 
 UNFINISHED: Final = "UNFINISHED"
-"""The time to wait is over, and the run goes on."""
+"""The run goes on, and the time to wait for it is over."""
 
 UNWATCHED: Final = "UNWATCHED"
-"""The server cannot be asked any more. Nothing is known of the run's end."""
+"""The watch has ended without the run's end, because the server no longer answers or a person stopped it."""
 
 PATIENCE_SECONDS: Final = 600.0
 """How long the server may be away."""
@@ -36,7 +36,7 @@ _FIRST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _NOT_FOUND: Final = 404
 _FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
-"""A run that has just been made may not be found for a moment, when another server answers than took it."""
+"""Statuses that may pass, with 404: a new run may not be found for a moment, if another replica answers."""
 
 
 class Ending(NamedTuple):
@@ -60,24 +60,24 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Ending:
-    """Wait for a run's end, asking less and less often while nothing changes, and tell each change of its state.
+    """Wait for a run's end, asking less and less often while nothing changes, and report each change of its state.
 
     The client's own ``wait_for_run_completion`` does not know CANCELED and waits on, and ``kfp run create --watch``
     ends with 0 whatever became of the run.
 
-    What may pass is waited out: an answer of 408, 425, 429 or 5xx, a connection that is refused, cut or silent, a name
-    that is not resolved, and an answer that is not JSON, for ``patience_seconds``; a client that is not known (401,
-    403, or a redirect to a login page) and a run that is not found, for 45 seconds.
+    Failures that may pass are waited out. ``patience_seconds`` apply to an answer of 408, 425, 429 or 5xx, an answer
+    that is not JSON, a connection that is refused, cut or silent, and a name that is not resolved; 45 seconds apply to
+    an unknown client (401, 403, or a redirect to a login page) and to a run that is not found.
 
     Args:
         server: Where the run is.
         run_id: The run's id.
-        was_seen: Whether this server is known to have the run. If not, its first no is final.
+        was_seen: Whether this server is known to have the run. If not, its first refusal is final.
         timeout_seconds: How long to wait. None: until the end.
         patience_seconds: How long the server may be away.
-        tell: Takes news for people.
-        clock: Returns seconds and never goes back.
-        sleep: Rests.
+        tell: Takes a message for people.
+        clock: Returns seconds, and never goes back.
+        sleep: Waits.
     """
     began = clock()
     patience = Patience(patience_seconds, has_answered=was_seen, forgiven=_FORGIVEN, clock=clock, rest=sleep)
@@ -136,7 +136,7 @@ def _how_to_go_on(server: PipelineServer, run_id: str) -> str:
 def _ending(server: PipelineServer, run_id: str, run: Mapping[str, Any], *, was_canceled: bool) -> Ending:
     state = _state_of(run)
     outcome = _ENDS[state]
-    # A run that was terminated ends as FAILED on a stock server; its history has the way there.
+    # A terminated run ends as FAILED on a stock server; its history shows that it was being cancelled.
     was_canceled |= any(_state_of(each) == _CANCELING for each in run.get("state_history") or [])
     if outcome == FAILED and was_canceled:
         outcome = CANCELED

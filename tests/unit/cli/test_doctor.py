@@ -19,7 +19,7 @@ def _examined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_examined")
-def test_each_finding_is_a_line_and_a_failure_says_how_to_mend_it(peerkd) -> None:
+def test_each_finding_is_a_line_and_a_failure_says_how_to_fix_it(peerkd) -> None:
     outcome = peerkd("doctor")
     assert (outcome.exit_code, outcome.err) == (1, "")
     assert outcome.out == (
@@ -31,7 +31,7 @@ def test_each_finding_is_a_line_and_a_failure_says_how_to_mend_it(peerkd) -> Non
 
 
 @pytest.mark.usefixtures("_examined")
-def test_what_could_not_be_checked_is_no_failure(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_could_not_be_made_is_not_a_failure(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "examine", lambda *_, **__: iter([FOUND[0], FOUND[2]]))
     assert peerkd("doctor").exit_code == 0
 
@@ -43,7 +43,7 @@ def test_findings_are_json_for_programs(peerkd) -> None:
     assert json.loads(outcome.out) == [finding._asdict() for finding in FOUND]
 
 
-def test_what_a_job_would_be_given_is_what_is_checked(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_of_a_job_are_those_that_are_checked(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     monkeypatch.setattr(doctor, "connect", lambda *, namespace: namespace)
     monkeypatch.setattr(doctor, "examine", lambda *args, **more: given.append((args, more)) or iter([]))
@@ -58,7 +58,7 @@ def test_what_a_job_would_be_given_is_what_is_checked(peerkd, monkeypatch: pytes
     assert given[1][0][0] == "mine"
 
 
-def test_without_a_cluster_that_is_told_in_a_sentence(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cluster_is_reported_in_a_sentence(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "none.yaml")
     outcome = peerkd("doctor")
     assert outcome.exit_code == 2

@@ -123,7 +123,7 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
     ],
 )
 @pytest.mark.usefixtures("_no_pipeline")
-def test_what_cannot_mean_anything_is_refused_in_one_line(
+def test_a_command_line_without_a_meaning_is_refused_in_one_line(
     peerkd, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     outcome = peerkd("run", "jointkd", *arguments)

@@ -152,7 +152,7 @@ def test_a_dry_run_of_a_tuned_study_has_its_job(peerkd, sent) -> None:
     ]
 
 
-def test_a_strategy_that_is_none_is_refused_before_anything_runs(peerkd, sent, tmp_path: Path) -> None:
+def test_an_unknown_strategy_is_refused_before_anything_runs(peerkd, sent, tmp_path: Path) -> None:
     outcome = peerkd("run", "jointkd", "--strategy", "guess", "--output", str(tmp_path / "runs"))
     assert (outcome.exit_code, outcome.err) == (2, "peerkd: strategy must be one of sweep, tune, got guess.\n")
     assert list(tmp_path.iterdir()) == []

@@ -159,7 +159,7 @@ def test_a_run_is_watched_again(peerkd, api: PipelineApi) -> None:
         (["--endpoint", "nowhere"], "endpoint must be the http:// or https:// address of the server, got 'nowhere'."),
     ],
 )
-def test_what_would_fail_on_the_cluster_is_told_before_anything_is_sent(
+def test_arguments_that_would_fail_on_the_cluster_are_refused_before_anything_is_sent(
     peerkd, api: PipelineApi, arguments: list[str], message: str
 ) -> None:
     outcome = peerkd("submit", PIPELINE, *arguments)
@@ -168,7 +168,7 @@ def test_what_would_fail_on_the_cluster_is_told_before_anything_is_sent(
     assert (api.runs, api.experiments) == ([], [])
 
 
-def test_a_server_that_refuses_or_is_not_there_ends_with_one(
+def test_a_server_that_refuses_or_is_absent_ends_with_one(
     peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.refusal = (400, {"error": "no"})

@@ -134,14 +134,14 @@ def test_an_operators_text_counts_where_no_file_is_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("gpus", "cluster"), [("1", ""), ("two", ""), ("", "queue=q")])
-def test_what_only_a_cluster_has_is_asked_of_a_cluster(gpus: str, cluster: str) -> None:
+def test_settings_of_jobs_are_accepted_with_a_cluster(gpus: str, cluster: str) -> None:
     for backend in ("kubernetes", "auto"):
         check_placement(backend, gpus=gpus, cluster=cluster)
     with pytest.raises(ValueError, match=r"^(gpus|cluster) must be given with the backend kubernetes, got .* local"):
         check_placement("local", gpus=gpus, cluster=cluster)
 
 
-def test_nothing_that_a_job_would_need_may_be_said_of_this_machine() -> None:
+def test_settings_of_jobs_are_refused_on_this_machine() -> None:
     check_placement("local", gpus="0", cluster=" ")
     check_placement("local", gpus="", cluster="")
 

@@ -79,7 +79,7 @@ def test_an_override_sets_one_field_and_no_other() -> None:
     assert override(DIGITS, ["distill.conventions.reduction=mean"]).model_dump() == expected
 
 
-def test_of_two_overrides_of_one_field_the_later_holds() -> None:
+def test_of_two_overrides_of_one_field_the_later_wins() -> None:
     assert override(DIGITS, ["seed=1", "seed=2"]).seed == 2
 
 
@@ -158,7 +158,7 @@ def test_rules_hold_for_all_overrides_together_not_for_each() -> None:
     assert (config.data.source, config.data.path) == ("npz", "data.npz")
 
 
-def test_a_new_kind_starts_its_section_afresh() -> None:
+def test_a_new_kind_resets_its_section() -> None:
     base = override(DIGITS, ["partition.label_skew.concentration=0.7"])
     assert override(base, ["partition.label_skew.kind=iid"]).partition.label_skew == IidLabels()
     shards = override(base, ["partition.label_skew.kind=shards", "partition.label_skew.shards_per_peer=2"])
@@ -256,7 +256,7 @@ def test_a_file_is_refused_by_its_size_before_it_is_read(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "held"), [("", "nothing"), ("- seed", '["seed"]'), ("seed", '"seed"'), ("null", "null")]
 )
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, held: str) -> None:
+def test_a_file_without_a_mapping_is_refused(tmp_path: Path, content: str, held: str) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(content)
     message = f"config must hold a mapping of keys to values, got {held} in {path}."

@@ -56,5 +56,5 @@ def test_the_docstring_of_a_field_is_its_description() -> None:
     described = {name: field.get("description") for pipeline in (JOINTKD, PCL) for name, field in fields(pipeline)}
     assert described["ExperimentConfig.seed"] == "Every random number of the experiment follows from it."
     assert described["DataConfig.path"] == "Folder or file of the source. Required for every source but digits."
-    assert described["PartitionConfig.own_evaluation"].startswith("Where a peer's own validation and test sets come")
+    assert described["PartitionConfig.own_evaluation"].startswith("Source of a peer's own validation and test sets.")
     assert described["CollaborationConfig.branch_point"].startswith("The first block that each branch has for itself")

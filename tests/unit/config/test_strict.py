@@ -147,7 +147,7 @@ def test_a_text_that_is_not_json_is_refused(text: str, problem: str) -> None:
         ),
     ],
 )
-def test_what_may_be_meant_by_an_unknown_key_is_said(values: dict[str, Any], meant: str) -> None:
+def test_an_unknown_key_is_refused_with_a_suggestion(values: dict[str, Any], meant: str) -> None:
     assert refusal(values).startswith(meant)
 
 

@@ -89,7 +89,7 @@ def test_json_is_read_where_it_is_no_yaml_to_the_parser(text: str) -> None:
         ("!!map x", "the tag !!map is not one of YAML's own, or not of this value in line 1, column 1"),
         ("!mine x", "the tag !mine is not one of YAML's own"),
         ("a: \x1b[31m", "the character U+001B is not allowed in line 1, column 4"),
-        ("a: &a [*a]", "the alias *a stands for something that it is a part of in line 1, column 8"),
+        ("a: &a [*a]", "the alias *a is inside of its own anchor in line 1, column 8"),
         ("*a", "found undefined alias 'a' in line 1, column 1"),
         ("9223372036854775808", "a whole number must fit into 64 bits, got 9223372036854775808 in line 1"),
         (
@@ -100,7 +100,7 @@ def test_json_is_read_where_it_is_no_yaml_to_the_parser(text: str) -> None:
         ("1e400", "a number must fit into 64 bits, got 1e400 in line 1, column 1"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_its_place(text: str, problem: str) -> None:
+def test_invalid_yaml_is_refused_with_its_place(text: str, problem: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         read_yaml(text)
     assert str(caught.value).startswith(problem)
@@ -124,7 +124,7 @@ def bomb() -> str:
     ],
     ids=["aliases", "values", "brackets", "braces", "hyphens", "characters"],
 )
-def test_what_would_take_long_is_refused_at_once(text: str, problem: str) -> None:
+def test_yaml_that_would_take_long_is_refused_at_once(text: str, problem: str) -> None:
     started = time.process_time()
     with pytest.raises(ValueError, match=f"^{problem}"):
         read_yaml(text)

@@ -38,7 +38,9 @@ def test_a_value_stays_the_text_that_was_typed(package: Package) -> None:
         ),
     ],
 )
-def test_what_the_server_would_refuse_is_refused_before(package: Package, pairs: list[str], message: str) -> None:
+def test_arguments_that_the_server_would_refuse_are_refused_before(
+    package: Package, pairs: list[str], message: str
+) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         read_arguments(package, pairs)
 
@@ -93,7 +95,7 @@ def test_a_parameter_without_default_must_be_given_and_an_optional_one_not() -> 
     assert read_arguments(typed("STRING", defaultValue=""), []) == {}
 
 
-def test_texts_are_what_is_given_and_else_the_defaults(package: Package) -> None:
+def test_texts_are_the_given_values_or_the_defaults(package: Package) -> None:
     given = texts(package, {"preset": "poster"})
     assert (given["preset"], given["backend"], given["gpus"]) == ("poster", "auto", "")
 

@@ -34,7 +34,7 @@ def endure(patience: Patience, error: ClusterUnavailableError | ClusterRefusedEr
         patience.failed(error)
 
 
-def test_rests_grow_to_a_bound() -> None:
+def test_waits_grow_to_a_limit() -> None:
     clock = Clock()
     tried = patience(clock)
     for _ in range(7):
@@ -42,14 +42,14 @@ def test_rests_grow_to_a_bound() -> None:
     assert clock.rests == [0.5, 1, 2, 4, 8, 8, 8]
 
 
-def test_rests_of_two_launchers_differ() -> None:
+def test_waits_of_two_launchers_differ() -> None:
     clock = Clock()
     patience(clock, draw=0.0).failed(AWAY)
     patience(clock, draw=0.5).failed(AWAY)
     assert clock.rests == [0.25, 0.375]
 
 
-def test_an_answer_makes_it_begin_anew() -> None:
+def test_an_answer_resets_the_waits() -> None:
     clock = Clock()
     tried = patience(clock)
     tried.failed(AWAY)
@@ -70,14 +70,14 @@ def test_half_an_answer_is_no_reason_to_give_up_nor_to_hurry() -> None:
     assert clock.rests[-1] == 8
 
 
-def test_it_is_over_after_its_limit() -> None:
+def test_failures_are_final_after_the_limit() -> None:
     clock = Clock()
     with pytest.raises(ClusterUnavailableError, match=r"^Nobody answers; this has gone on for 60\d s\.$"):
         endure(patience(clock))
     assert 600 <= clock.now_seconds < 610
 
 
-def test_who_has_never_answered_is_given_up_sooner() -> None:
+def test_a_service_that_has_never_answered_is_given_up_sooner() -> None:
     clock = Clock()
     with pytest.raises(ClusterUnavailableError):
         endure(patience(clock, has_answered=False))
@@ -91,7 +91,7 @@ def test_a_refusal_is_final(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_who_was_known_before_is_let_in_again_soon(status: int) -> None:
+def test_a_refusal_of_a_known_client_is_forgiven_for_a_while(status: int) -> None:
     clock, error = Clock(), ClusterRefusedError("Who are you?", status=status)
     with pytest.raises(ClusterRefusedError):
         endure(patience(clock), error)
@@ -100,7 +100,7 @@ def test_who_was_known_before_is_let_in_again_soon(status: int) -> None:
         patience(clock, has_answered=False).failed(error)
 
 
-def test_a_question_is_asked_until_it_is_answered() -> None:
+def test_a_request_is_repeated_until_it_is_answered() -> None:
     clock, numbers = Clock(), itertools.count(1)
 
     def ask() -> int:

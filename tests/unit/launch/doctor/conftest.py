@@ -19,9 +19,11 @@ class Answers(Transport):
         self.address = "https://cluster.example"
         self.answers: dict[str, Any] = {}
         self.asked: list[tuple[str, str, Any]] = []
+        self.queries: list[tuple[str, Any]] = []
 
     def json(self, method: str, path: str, *, query: Any = (), body: Any = None, **_: Any) -> dict[str, Any]:
         self.asked.append((method, path, body))
+        self.queries.append((method, query))
         answer = self.answers.get(path, ClusterRefusedError(f"there is no {path} (status 404).", status=404))
         answer = answer(body) if callable(answer) else answer
         if isinstance(answer, Exception):
@@ -40,7 +42,7 @@ class Answering(Cluster):
     def __init__(self) -> None:
         transport = Answers()
         super().__init__(transport, namespace=NAMESPACE)
-        self.answers, self.asked = transport.answers, transport.asked
+        self.answers, self.asked, self.queries = transport.answers, transport.asked, transport.queries
 
     def forbid(self, path: str) -> None:
         """Let whoever asks not look at this."""

@@ -11,7 +11,7 @@ LOCAL_REVIEWS = "/apis/authorization.k8s.io/v1/namespaces/peerkd/localsubjectacc
 MANIFESTS = Path(__file__).parents[4] / "manifests" / "base"
 
 
-def test_everything_that_the_launcher_does_is_asked_for(cluster: Answering) -> None:
+def test_every_permission_of_the_launcher_is_asked_about(cluster: Answering) -> None:
     asked: list[dict[str, str]] = []
 
     def allow(body: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def test_everything_that_the_launcher_does_is_asked_for(cluster: Answering) -> N
     } in asked
 
 
-def test_what_is_lacking_is_named_as_in_a_role(cluster: Answering) -> None:
+def test_a_missing_permission_is_named_as_in_a_role(cluster: Answering) -> None:
     def allow(body: dict[str, Any]) -> dict[str, Any]:
         asked = body["spec"]["resourceAttributes"]
         return {"status": {"allowed": asked["verb"] != "delete" and not asked["subresource"]}}
@@ -41,9 +41,9 @@ def test_what_is_lacking_is_named_as_in_a_role(cluster: Answering) -> None:
     assert finding.sentence.endswith(": delete pytorchjobs, get pods/log.")
 
 
-def test_tasks_are_asked_for_by_the_account_that_they_run_as(cluster: Answering) -> None:
+def test_permissions_of_tasks_are_those_of_their_account(cluster: Answering) -> None:
     finding = check_task_access(cluster, "runner")
-    assert (finding.ok, "There is no service account runner in peerkd" in finding.sentence) == (False, True)
+    assert (finding.ok, "The account runner does not exist in peerkd" in finding.sentence) == (False, True)
     assert "--service-account" in finding.mend
     cluster.answers["/api/v1/namespaces/peerkd/serviceaccounts/runner"] = {"metadata": {}}
     asked: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ import pytest
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.doctor.admission import check_image, check_job, check_service_account, check_worker
+from peerkd.launch.doctor.policy import check_policy
 from tests.unit.launch.doctor.conftest import Answering
 
 JOBS = "/apis/kubeflow.org/v1/namespaces/peerkd/pytorchjobs"
@@ -21,12 +22,10 @@ def test_the_cluster_is_asked_for_exactly_what_a_launcher_makes(cluster: Answeri
     assert (method, asked, body["kind"]) == ("POST", path, kind)
 
 
-def test_nothing_is_made(cluster: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
-    queries: list[Any] = []
-    monkeypatch.setattr(cluster, "request", lambda *_, query, **__: queries.append(query))
-    check_job(cluster, ClusterConfig(), STORE)
-    check_worker(cluster, ClusterConfig(), STORE)
-    assert queries == [[("dryRun", "All")]] * 2
+def test_nothing_is_created(cluster: Answering) -> None:
+    for check in (check_job, check_worker, check_policy):
+        check(cluster, ClusterConfig(), STORE)
+    assert [(method, *query) for method, query in cluster.queries] == [("POST", ("dryRun", "All"))] * 3
 
 
 @pytest.mark.parametrize(
@@ -36,7 +35,7 @@ def test_nothing_is_made(cluster: Answering, monkeypatch: pytest.MonkeyPatch) ->
         ('pods is forbidden: User "you" cannot create resource "pods" in API group "" (status 403).', None),
     ],
 )
-def test_a_policys_no_is_a_failure_and_a_missing_right_is_not(
+def test_a_refusal_by_a_policy_fails_and_a_missing_permission_does_not(
     cluster: Answering, message: str, ok: bool | None
 ) -> None:
     cluster.answers[PODS] = ClusterRefusedError(message, status=403)

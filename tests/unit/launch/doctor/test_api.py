@@ -48,7 +48,7 @@ def operator(*, num_ready: int, image: str) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("items", "ok", "words"),
     [
-        ([], False, "There is no training operator"),
+        ([], False, "The training operator is not installed"),
         ([operator(num_ready=0, image="x:v1.9.3")], False, "is not ready"),
         ([operator(num_ready=1, image="x:v1.8.1")], False, "is 1.8.1"),
         ([operator(num_ready=1, image="x:v1.9.3")], True, "kubeflow/training-operator is ready (1.9.3)."),

@@ -16,7 +16,7 @@ def no_settings(environment: Mapping[str, str]) -> ClusterConfig:
     return resolve_cluster(environment=environment)
 
 
-def test_on_an_empty_cluster_all_checks_are_made_and_each_failure_says_how_to_mend_it(
+def test_on_an_empty_cluster_all_checks_run_and_each_failure_says_how_to_fix_it(
     cluster: Answering, tmp_path: Path
 ) -> None:
     cluster.answers["/version"] = {"gitVersion": "v1.34.0"}
@@ -29,7 +29,7 @@ def test_on_an_empty_cluster_all_checks_are_made_and_each_failure_says_how_to_me
     assert [finding.ok for finding in found if finding.name.startswith("store: ")] != []
 
 
-def test_where_nobody_answers_only_the_store_is_looked_at(cluster: Answering, tmp_path: Path) -> None:
+def test_if_the_cluster_does_not_answer_only_the_store_is_checked(cluster: Answering, tmp_path: Path) -> None:
     cluster.answers["/version"] = ClusterUnavailableError("The cluster's API cannot be reached: refused.")
     found = list(examine(cluster, ClusterConfig(), store_address="", resolve=no_settings))
     assert [(finding.name, finding.ok) for finding in found] == [
@@ -40,7 +40,7 @@ def test_where_nobody_answers_only_the_store_is_looked_at(cluster: Answering, tm
     assert len(cluster.asked) == 1
 
 
-def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_versions().ok is True
     monkeypatch.setattr(module, "_PACKAGES", ("kubernetes", "kubeflow-training"))
     monkeypatch.setattr(module, "_version", lambda package: "" if package == "kubernetes" else "1")
@@ -76,7 +76,7 @@ def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
         (b"", "must be a key, got an empty text"),
     ],
 )
-def test_a_key_that_servers_would_take_otherwise_is_told(cluster: Answering, key: bytes, why: str) -> None:
+def test_a_key_that_servers_would_read_otherwise_is_reported(cluster: Answering, key: bytes, why: str) -> None:
     data = {"access-key": "eA==", "secret-key": base64.b64encode(key).decode()}
     cluster.answers["/api/v1/namespaces/peerkd/secrets/peerkd-store"] = {"data": data}
     finding = check_secret(cluster, "peerkd-store")
@@ -87,7 +87,7 @@ def test_a_key_that_servers_would_take_otherwise_is_told(cluster: Answering, key
     assert ("printf %s KEY > FILE" in finding.mend) is bool(why)
 
 
-def test_the_image_of_tasks_is_checked_and_that_of_this_machine_beside_it(
+def test_the_image_of_tasks_and_that_of_this_machine_are_checked(
     cluster: Answering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PEERKD_TRAINER_IMAGE", raising=False)

@@ -80,7 +80,7 @@ def test_a_namespace_of_our_own_may_be_labelled(
         ("istio-system", None, None, "belongs to a part of the cluster"),
     ],
 )
-def test_no_label_is_advised_that_would_stop_the_pods_of_others(
+def test_no_label_is_recommended_that_would_stop_the_pods_of_others(
     cluster: Answering, name: str, pods: Any, warnings: Any, words: str
 ) -> None:
     scene(cluster, name=name, labels={LABEL: "baseline"}, pods=pods, warnings=warnings)
@@ -95,7 +95,7 @@ def test_a_profile_keeps_its_labels_and_its_runs(cluster: Answering) -> None:
     assert check_namespace(cluster).mend == "Leave its labels as they are: they are the profile's."
 
 
-def test_where_nobody_may_look_the_label_is_not_advised(cluster: Answering) -> None:
+def test_the_label_is_not_recommended_if_pods_may_not_be_listed(cluster: Answering) -> None:
     scene(cluster)
     finding = check_namespace(cluster)
     assert finding.mend.startswith("Ask who else uses the namespace")

@@ -10,7 +10,7 @@ DENIED = "ValidatingAdmissionPolicy 'peerkd-workloads' denied request: A volume 
 NO_RIGHT = 'User "you" cannot create resource "pytorchjobs" in API group "kubeflow.org" (status 403).'
 
 
-def test_a_cluster_that_takes_a_job_with_the_root_of_its_node_is_told_to_have_no_policy(cluster: Answering) -> None:
+def test_a_cluster_that_accepts_a_job_with_the_root_of_its_node_has_no_policy(cluster: Answering) -> None:
     cluster.answers[JOBS] = {}
     finding = check_policy(cluster, ClusterConfig(), "s3://peerkd/runs")
     assert finding.ok is False
@@ -22,7 +22,7 @@ def test_a_cluster_that_takes_a_job_with_the_root_of_its_node_is_told_to_have_no
 
 
 @pytest.mark.parametrize(("message", "ok"), [(DENIED, True), (NO_RIGHT, None)])
-def test_a_policys_no_is_well_and_a_missing_right_tells_nothing(
+def test_a_refusal_by_a_policy_passes_and_a_missing_permission_is_unknown(
     cluster: Answering, message: str, ok: bool | None
 ) -> None:
     cluster.answers[JOBS] = ClusterRefusedError(message, status=403)

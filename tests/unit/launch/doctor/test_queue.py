@@ -25,7 +25,7 @@ def test_without_a_queue_there_is_nothing_to_check(cluster: Answering) -> None:
     ("found", "ok", "words"),
     [
         (queue("True"), True, "The queue research of gpus is active."),
-        (queue("False", "ClusterQueue gpus is stopped"), False, "lets no job in: ClusterQueue gpus is stopped"),
+        (queue("False", "ClusterQueue gpus is stopped"), False, "admits no jobs: ClusterQueue gpus is stopped"),
         (queue(None), False, "Kueue has not looked at it yet."),
     ],
 )
@@ -40,7 +40,7 @@ def test_a_queue_that_is_not_there_is_told_with_those_that_are(cluster: Answerin
     cluster.answers[QUEUES] = {"items": [{"metadata": {"name": "teaching"}}]}
     finding = check_queue(cluster, ClusterConfig(queue="research"))
     assert finding is not None
-    assert finding[1:3] == (False, "There is no queue research in peerkd, only teaching.")
+    assert finding[1:3] == (False, "The queue research does not exist in peerkd; it has teaching.")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_settings_that_tasks_cannot_use_are_a_failure(cluster: Answering, text: 
     assert finding.mend == "Correct it: kubectl edit configmap peerkd --namespace peerkd"
 
 
-def test_without_the_tasks_settings_those_of_this_machine_stand_in(cluster: Answering) -> None:
+def test_without_settings_of_tasks_those_of_this_machine_are_used(cluster: Answering) -> None:
     settings, finding = settings_of_tasks(cluster, HERE, resolve)
     assert (settings, finding.ok) == (HERE, None)
     assert finding.mend.startswith("Apply manifests/base")

@@ -38,7 +38,7 @@ def test_the_last_sentence_of_a_log_is_found(log: str, sentence: str) -> None:
     assert sentence_of(log) == sentence
 
 
-def test_a_task_is_called_as_the_servers_pages_call_it() -> None:
+def test_a_task_has_the_name_that_the_servers_pages_show() -> None:
     tasks = {"partition-data": {"taskInfo": {"name": "Divide the data"}}}
     spec = {"root": {"dag": {"tasks": tasks}}}
     for pipeline_spec in (spec, {"pipeline_spec": spec, "platform_spec": {}}):
@@ -46,7 +46,7 @@ def test_a_task_is_called_as_the_servers_pages_call_it() -> None:
         assert failure_of(run, log=lambda _: "") == " in Divide the data."
 
 
-def test_what_the_server_itself_says_of_a_task_is_told() -> None:
+def test_the_servers_own_message_about_a_task_is_reported() -> None:
     run = recorded("failed-in-a-step")
     for task in run["run_details"]["task_details"]:
         if task["display_name"] == "partition-data":

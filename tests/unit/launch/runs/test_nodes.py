@@ -119,7 +119,7 @@ def test_without_a_retry_strategy_a_node_is_its_pod() -> None:
     assert (failed.node, failed.task, failed.is_driver) == (identifier(driver), "train", True)
 
 
-def test_what_failed_first_comes_first() -> None:
+def test_failed_pods_are_in_the_order_of_their_ends() -> None:
     names = ["w(0)", "w(0).root", "w(0).root(0)"]
     for task in ("late", "early"):
         begin = f"w(0).root(0).{task}"
@@ -130,7 +130,7 @@ def test_what_failed_first_comes_first() -> None:
     ]
 
 
-def test_nodes_that_do_not_fit_together_are_told_by_their_display_names() -> None:
+def test_nodes_without_full_names_are_reported_by_display_name() -> None:
     listed = [
         {"display_name": "root", "state": "FAILED", "child_tasks": [{"pod_name": "x-1"}]},
         {"display_name": "pretrain-peers", "state": "FAILED", "end_time": "2026-01-01T00:00:01Z"},

@@ -70,7 +70,7 @@ def test_too_many_requests_means_that_nothing_was_made(api: PipelineApi, server:
     assert (api.num_lists, 60 <= time.now < 75) == (0, True)
 
 
-def test_an_outcome_that_stays_unknown_is_said(api: PipelineApi, server: PipelineServer) -> None:
+def test_an_outcome_that_stays_unknown_is_reported(api: PipelineApi, server: PipelineServer) -> None:
     api.creations = ["lost"]
     server._api.ask = _without_lists(server._api.ask)  # type: ignore[method-assign]
     with pytest.raises(ClusterUnavailableError, match=r"^It is not known whether the run mine was created") as caught:
@@ -117,7 +117,7 @@ def test_a_token_file_that_cannot_be_used_is_refused(tmp_path: Path, content: st
         Token(file=file)
 
 
-def test_a_refused_run_is_told_in_the_servers_words(api: PipelineApi, server: PipelineServer) -> None:
+def test_a_refused_run_is_reported_with_the_servers_message(api: PipelineApi, server: PipelineServer) -> None:
     api.refusal = (400, {"error": "Invalid input error: gpus must be a string"})
     with pytest.raises(ClusterRefusedError, match=r"refused: Invalid input error: gpus must be a string") as caught:
         send(server)
@@ -126,11 +126,11 @@ def test_a_refused_run_is_told_in_the_servers_words(api: PipelineApi, server: Pi
 
 def test_a_server_that_wants_a_namespace_says_so(api: PipelineApi, server: PipelineServer) -> None:
     api.refusal = (400, {"error": "A run must have a Namespace"})
-    with pytest.raises(ClusterRefusedError, match=r"Is a namespace wanted\?$"):
+    with pytest.raises(ClusterRefusedError, match=r"Does the server require a namespace\?$"):
         send(server)
 
 
-def test_nobody_at_the_endpoint_is_told_at_once(time: Time) -> None:
+def test_an_endpoint_without_a_server_is_reported_at_once(time: Time) -> None:
     with pytest.raises(
         ClusterUnavailableError, match=r"^No Kubeflow Pipelines server answers at http://127\.0\.0\.1:9:"
     ):

@@ -47,16 +47,14 @@ def test_every_end_is_an_end(
     assert told == [state or "PENDING" for state in states]
 
 
-def test_a_state_that_is_not_known_is_told_once_and_waited_out(
-    api: PipelineApi, server: PipelineServer, time: Time
-) -> None:
+def test_an_unknown_state_is_reported_once_and_waited_out(api: PipelineApi, server: PipelineServer, time: Time) -> None:
     api.answers = [{"state": "RUNTIME_STATE_UNSPECIFIED"}, {"state": "RETRYING"}, {"state": "RETRYING"}, DONE]
     told: list[str] = []
     assert wait(server, time, told=told).outcome == SUCCEEDED
     assert told == ["PENDING", "RETRYING, a state that is not known here; still waiting", "SUCCEEDED"]
 
 
-def test_questions_come_less_and_less_often_while_nothing_changes(
+def test_requests_become_less_frequent_while_nothing_changes(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     api.answers = [*[RUNNING] * 8, DONE]
@@ -70,7 +68,7 @@ def test_questions_come_less_and_less_often_while_nothing_changes(
     "answer",
     [408, 425, 429, 500, 502, 503, 504, 520, CUT, LOGIN_PAGE, (502, LOGIN_PAGE), "[]", "{}", "", 401, 403, 404, 302],
 )
-def test_what_may_pass_is_waited_out_and_said_once(
+def test_failures_that_may_pass_are_waited_out_and_reported_once(
     api: PipelineApi, server: PipelineServer, time: Time, answer: Any
 ) -> None:
     api.answers = [RUNNING, answer, answer, DONE]
@@ -97,7 +95,7 @@ def test_a_run_that_is_not_found_at_first_is_waited_for(api: PipelineApi, server
         (401, 45, r"refused: not now \(status 401\)\. The token is missing, has expired or may not do this"),
     ],
 )
-def test_what_does_not_pass_ends_the_watch_and_not_the_run(
+def test_failures_that_do_not_pass_end_the_watch_and_not_the_run(
     api: PipelineApi, server: PipelineServer, time: Time, answer: Any, seconds: float, why: str
 ) -> None:
     api.answers = [RUNNING, answer]
@@ -113,14 +111,14 @@ def test_what_does_not_pass_ends_the_watch_and_not_the_run(
     assert seconds <= time.now < seconds + 15
 
 
-def test_a_deleted_run_is_told_as_that(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+def test_a_deleted_run_is_reported_as_deleted(api: PipelineApi, server: PipelineServer, time: Time) -> None:
     api.answers = [RUNNING, 404]
     ending = wait(server, time)
     assert ending.outcome == UNWATCHED
     assert ending.message.endswith(f"(status 404). It may have been deleted; its page would be {page(api)}")
 
 
-def test_the_first_no_to_a_run_that_was_never_seen_is_final(
+def test_the_first_refusal_of_a_run_that_was_never_seen_is_final(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     api.answers = [404]
@@ -129,7 +127,7 @@ def test_the_first_no_to_a_run_that_was_never_seen_is_final(
     assert "Its id or the endpoint may be wrong" in ending.message
 
 
-def test_users_are_forgotten_by_a_server_that_was_away_for_long(
+def test_a_server_that_was_away_for_long_may_forget_its_users_for_a_while(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     # Fifteen failures of 4 to 8 seconds each last longer than a refusal is forgiven.
@@ -163,7 +161,7 @@ def test_a_run_that_takes_too_long_goes_on(api: PipelineApi, server: PipelineSer
         )
 
 
-def test_a_failed_step_is_named_with_its_sentence_and_page(
+def test_a_failed_step_is_reported_with_its_error_and_page(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     api.answers = [recorded("failed-in-a-step")]
@@ -175,7 +173,7 @@ def test_a_failed_step_is_named_with_its_sentence_and_page(
     )
 
 
-def test_a_failed_step_whose_log_is_gone_is_named_with_its_page(
+def test_a_failed_step_without_a_log_is_reported_with_its_page(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     api.answers = [recorded("failed-by-a-parameter")]
@@ -184,7 +182,9 @@ def test_a_failed_step_whose_log_is_gone_is_named_with_its_page(
     )
 
 
-def test_a_failed_driver_is_told_with_what_came_before(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+def test_a_failed_driver_is_reported_with_its_earlier_failures(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
     api.answers = [recorded("failed-by-a-driver-run-twice")]
     api.logs["jointkd-2nnvd-system-dag-driver-3499571191"] = (
         "I1128 02:09:19.001000       1 main.go:120] input RuntimeConfig\n"
@@ -211,7 +211,9 @@ def test_a_run_that_succeeded_succeeded(api: PipelineApi, server: PipelineServer
     assert wait(server, time) == Ending(SUCCEEDED, f"The run {RUN_ID} succeeded.")
 
 
-def test_a_failed_run_without_any_words_leads_to_its_page(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+def test_a_failed_run_without_a_message_is_reported_with_its_page(
+    api: PipelineApi, server: PipelineServer, time: Time
+) -> None:
     api.answers = [{"state": "FAILED"}]
     assert wait(server, time).message == f"The run {RUN_ID} failed. Its page has the logs: {page(api)}"
     api.answers = [{"state": "FAILED", "error": {"code": 13, "message": "workflow too large"}}]
