@@ -95,9 +95,8 @@ class StreamedDataset:
 
 def index_image_folder(
     root: Path,
+    rules: PixelRules,
     *,
-    image_size_pixels: int,
-    rules: PixelRules | None = None,
     skip_damaged: bool = False,
     channel_mean: tuple[float, float, float] = IMAGENET_CHANNEL_MEAN,
     channel_std: tuple[float, float, float] = IMAGENET_CHANNEL_STD,
@@ -110,21 +109,20 @@ def index_image_folder(
 
     Args:
         root: The folder of images; it has to stay where it is.
-        image_size_pixels: H and W of the images as they will be read, at least 1.
-        rules: How the content of a file becomes RGB; its ``image_size_pixels`` is replaced by the argument above.
+        rules: How the content of a file becomes RGB; ``image_size_pixels`` must be set.
         skip_damaged: Whether images that cannot be read are left out. They are refused otherwise.
         channel_mean: Pixels in 0..1.
         channel_std: Pixels in 0..1, above 0.
         progress: Called with the number of images that are done.
 
     Raises:
-        ValueError: If ``image_size_pixels`` is below 1 or pixels need a ``pixel_range``.
+        ValueError: If ``image_size_pixels`` is None or below 1, or pixels need a ``pixel_range``.
         DataSourceError: If the layout is not that of an image folder or an image cannot be read.
     """
-    if image_size_pixels < 1:
+    image_size_pixels = rules.image_size_pixels
+    if image_size_pixels is None or image_size_pixels < 1:
         raise ValueError(f"data.image_size_pixels must be at least 1, got {image_size_pixels}.")
     root = root.expanduser().resolve()
-    rules = (rules or PixelRules())._replace(image_size_pixels=image_size_pixels)
     files, digests_N32 = survey_image_folder(root, rules, skip_damaged=skip_damaged, progress=progress)
     dataset = StreamedDataset(
         root=root,

@@ -63,18 +63,15 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
     """
     if data.storage == "streamed":
         assert data.path is not None
-        assert data.image_size_pixels is not None
         return index_image_folder(
             Path(data.path),
-            image_size_pixels=data.image_size_pixels,
-            rules=pixel_rules(data),
+            pixel_rules(data),
             skip_damaged=data.skip_damaged,
             progress=say_reading(stage),
         )
     raw = read_source(
         data.source,
         path=data.path,
-        image_size_pixels=data.image_size_pixels,
         rules=pixel_rules(data),
         skip_damaged=data.skip_damaged,
         progress=say_reading(stage),

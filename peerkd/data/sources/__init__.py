@@ -26,7 +26,6 @@ def read_source(
     source: str,
     *,
     path: str | None,
-    image_size_pixels: int | None,
     rules: PixelRules | None = None,
     skip_damaged: bool = False,
     progress: ReportProgress | None = None,
@@ -36,8 +35,8 @@ def read_source(
     Args:
         source: digits, cifar10, cifar100, image_folder or npz.
         path: A file or a folder; ``~`` is the home folder. None for digits, which comes with scikit-learn.
-        image_size_pixels: Side of the images of an image_folder, at least 1; None keeps their size.
-        rules: How the files of an image_folder become RGB of 8 bits; npz uses only its ``pixel_range``.
+        rules: How the files of an image_folder become RGB of 8 bits; None for the defaults. npz uses only the
+            ``pixel_range``, and other sources none.
         skip_damaged: Whether images of an image_folder that cannot be read are left out.
         progress: Called with the number of images of an image_folder that are done.
 
@@ -45,6 +44,8 @@ def read_source(
         ValueError: If an argument does not fit the source.
         DataSourceError: If the files at ``path`` are missing, truncated or unreadable.
     """
+    rules = rules or PixelRules()
+    image_size_pixels = rules.image_size_pixels
     if image_size_pixels is not None and (source != "image_folder" or image_size_pixels < 1):
         raise ValueError(
             "data.image_size_pixels must be at least 1, and is for data.source image_folder only, "
@@ -57,10 +58,8 @@ def read_source(
     readers: dict[str, Callable[[Path], RawDataset]] = {
         "cifar10": lambda folder: read_cifar(folder, CIFAR10),
         "cifar100": lambda folder: read_cifar(folder, CIFAR100),
-        "image_folder": lambda folder: read_image_folder(
-            folder, image_size_pixels=image_size_pixels, rules=rules, skip_damaged=skip_damaged, progress=progress
-        ),
-        "npz": lambda file: read_npz(file, pixel_range=rules.pixel_range if rules else None),
+        "image_folder": lambda folder: read_image_folder(folder, rules, skip_damaged=skip_damaged, progress=progress),
+        "npz": lambda file: read_npz(file, pixel_range=rules.pixel_range),
     }
     if source not in readers:
         raise ValueError(f"data.source must be one of digits, {', '.join(readers)}, got {source!r}.")

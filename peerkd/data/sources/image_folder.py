@@ -62,28 +62,20 @@ class Surveyed(NamedTuple):
 
 
 def read_image_folder(
-    root: Path,
-    *,
-    image_size_pixels: int | None,
-    rules: PixelRules | None = None,
-    skip_damaged: bool = False,
-    progress: ReportProgress | None = None,
+    root: Path, rules: PixelRules, *, skip_damaged: bool = False, progress: ReportProgress | None = None
 ) -> RawDataset:
     """Decode all images below ``root`` to RGB.
 
     Args:
         root: A folder in one of the layouts above.
-        image_size_pixels: H and W: the shorter side is resized to it and the centre is cut out. None
-            leaves the pixels as they are; then all images must have one size.
-        rules: How the content of a file becomes RGB; its ``image_size_pixels`` is replaced by the argument above.
+        rules: How the content of a file becomes RGB. Without ``image_size_pixels`` all images must have one size.
         skip_damaged: Whether images that cannot be read are left out. They are refused otherwise.
         progress: Called with the number of images that are done.
 
     Raises:
-        ValueError: If the images differ in size and ``image_size_pixels`` is None, or pixels need a ``pixel_range``.
+        ValueError: If the images differ in size and the rules name none, or pixels need a ``pixel_range``.
         DataSourceError: If the folder has another layout, or an image cannot be read and ``skip_damaged`` is False.
     """
-    rules = (rules or PixelRules())._replace(image_size_pixels=image_size_pixels)
     found = list_image_files(root)
     paths = [root / path for path in found.relative_paths]
     images_NCHW, survey = decode_readable(paths, rules, progress=progress)

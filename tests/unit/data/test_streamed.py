@@ -38,8 +38,8 @@ def root(tmp_path, write_images) -> Path:
 
 
 def test_streamed_images_equal_packed_ones(root: Path) -> None:
-    raw = read_image_folder(root, image_size_pixels=8)
-    dataset: ImageDataset = index_image_folder(root, image_size_pixels=8)
+    raw = read_image_folder(root, PixelRules(8))
+    dataset: ImageDataset = index_image_folder(root, PixelRules(8))
     for indices in ([0, 1, 2, 3, 4], [4, 0, 4], [2], []):
         indices_B = np.array(indices, np.int64)
         np.testing.assert_array_equal(dataset.read_images(indices_B), raw.images_NCHW[indices_B])
@@ -49,14 +49,14 @@ def test_streamed_images_equal_packed_ones(root: Path) -> None:
 
 
 def test_channel_statistics_are_those_of_imagenet_or_given(root: Path) -> None:
-    dataset = index_image_folder(root, image_size_pixels=8)
+    dataset = index_image_folder(root, PixelRules(8))
     assert (dataset.channel_mean, dataset.channel_std) == (IMAGENET_CHANNEL_MEAN, IMAGENET_CHANNEL_STD)
-    given = index_image_folder(root, image_size_pixels=8, channel_mean=(0.5, 0.5, 0.5), channel_std=(1.0, 1.0, 1.0))
+    given = index_image_folder(root, PixelRules(8), channel_mean=(0.5, 0.5, 0.5), channel_std=(1.0, 1.0, 1.0))
     assert (given.channel_mean, given.channel_std) == ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
 
 
 def test_an_index_is_read_back_and_opened_by_its_kind(root: Path, tmp_path: Path) -> None:
-    dataset = index_image_folder(root, image_size_pixels=8)
+    dataset = index_image_folder(root, PixelRules(8))
     assert write_index(tmp_path / "index", dataset) == dataset.fingerprint
     for opened in (read_index(tmp_path / "index"), open_dataset(tmp_path / "index")):
         assert isinstance(opened, StreamedDataset)
@@ -68,7 +68,7 @@ def test_an_index_is_read_back_and_opened_by_its_kind(root: Path, tmp_path: Path
 
 
 def test_a_packed_folder_is_opened_by_its_kind(root: Path, tmp_path: Path) -> None:
-    write_packed(tmp_path / "packed", read_image_folder(root, image_size_pixels=8))
+    write_packed(tmp_path / "packed", read_image_folder(root, PixelRules(8)))
     assert isinstance(open_dataset(tmp_path / "packed"), PackedDataset)
 
 
@@ -80,20 +80,20 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path, content: str) -> No
 
 
 def test_the_fingerprint_is_of_paths_content_labels_and_image_size(root: Path, tmp_path: Path, write_images) -> None:
-    fingerprint = index_image_folder(root, image_size_pixels=8).fingerprint
+    fingerprint = index_image_folder(root, PixelRules(8)).fingerprint
     write_images(tmp_path / "elsewhere", TREE)
-    assert index_image_folder(tmp_path / "elsewhere", image_size_pixels=8).fingerprint == fingerprint
-    assert index_image_folder(root, image_size_pixels=9).fingerprint != fingerprint
+    assert index_image_folder(tmp_path / "elsewhere", PixelRules(8)).fingerprint == fingerprint
+    assert index_image_folder(root, PixelRules(9)).fingerprint != fingerprint
     with (root / "train/cat/0.png").open("ab") as file:
         file.write(b"one more")
-    assert index_image_folder(root, image_size_pixels=8).fingerprint != fingerprint
+    assert index_image_folder(root, PixelRules(8)).fingerprint != fingerprint
     (tmp_path / "elsewhere/train/cat/0.png").rename(tmp_path / "elsewhere/train/cat/00.png")
-    assert index_image_folder(tmp_path / "elsewhere", image_size_pixels=8).fingerprint != fingerprint
+    assert index_image_folder(tmp_path / "elsewhere", PixelRules(8)).fingerprint != fingerprint
 
 
 @pytest.mark.parametrize("name", ["paths.npy", "digests.npy", "labels.npy", "dataset.json"])
 def test_a_missing_or_truncated_file_of_an_index_is_refused(root: Path, tmp_path: Path, name: str) -> None:
-    write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
+    write_index(tmp_path / "index", index_image_folder(root, PixelRules(8)))
     path = tmp_path / "index" / name
     content = path.read_bytes()
     path.write_bytes(content[:-5])
@@ -106,7 +106,7 @@ def test_a_missing_or_truncated_file_of_an_index_is_refused(root: Path, tmp_path
 
 @pytest.mark.parametrize("name", ["paths.npy", "digests.npy", "labels.npy"])
 def test_an_altered_file_of_an_index_is_refused(root: Path, tmp_path: Path, name: str) -> None:
-    write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
+    write_index(tmp_path / "index", index_image_folder(root, PixelRules(8)))
     content = bytearray((tmp_path / "index" / name).read_bytes())
     content[-8] ^= 1
     (tmp_path / "index" / name).write_bytes(content)
@@ -121,7 +121,7 @@ def test_an_altered_file_of_an_index_is_refused(root: Path, tmp_path: Path, name
 def test_altered_metadata_of_an_index_is_refused(
     root: Path, tmp_path: Path, field: str, value: Any, message: str
 ) -> None:
-    write_index(tmp_path / "index", index_image_folder(root, image_size_pixels=8))
+    write_index(tmp_path / "index", index_image_folder(root, PixelRules(8)))
     path = tmp_path / "index/dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(ArtifactCorruptError, match=message):
@@ -129,7 +129,7 @@ def test_altered_metadata_of_an_index_is_refused(
 
 
 def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
-    dataset = index_image_folder(root, image_size_pixels=8)
+    dataset = index_image_folder(root, PixelRules(8))
     write_index(tmp_path / "index", dataset)
     (root / "train/cat/1.jpg").unlink()
     with pytest.raises(DataSourceError, match=r"cat/1\.jpg \(No such file"):
@@ -142,17 +142,17 @@ def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
 def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
     (root / "train/cat/2.jpg").symlink_to(root / "nowhere.jpg")
     with pytest.raises(DataSourceError, match=r"1 of 6 images below .* cannot be read; .*cat/2\.jpg \(No such file"):
-        index_image_folder(root, image_size_pixels=8)
+        index_image_folder(root, PixelRules(8))
 
 
 def test_an_image_size_below_one_is_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"data\.image_size_pixels must be at least 1, got 0"):
-        index_image_folder(root, image_size_pixels=0)
+        index_image_folder(root, PixelRules(0))
 
 
 def test_a_validation_split_lies_between_the_others(root: Path, tmp_path: Path, write_images) -> None:
     write_images(root, {"test/cat/0.png": (9, 9), "test/dog/0.png": (9, 9)})
-    dataset = index_image_folder(root, image_size_pixels=8)
+    dataset = index_image_folder(root, PixelRules(8))
     assert (dataset.num_train, dataset.num_validation, len(dataset.labels_N)) == (3, 2, 7)
     write_index(tmp_path / "index", dataset)
     opened = read_index(tmp_path / "index")
@@ -160,7 +160,7 @@ def test_a_validation_split_lies_between_the_others(root: Path, tmp_path: Path, 
 
 
 def test_an_image_replaced_by_one_of_the_same_size_and_time_changes_the_fingerprint(root: Path) -> None:
-    fingerprint = index_image_folder(root, image_size_pixels=8).fingerprint
+    fingerprint = index_image_folder(root, PixelRules(8)).fingerprint
     path = root / "train/dog/0.png"
     content, status = bytearray(path.read_bytes()), path.stat()
     other = Image.fromarray(255 - np.asarray(Image.open(path)))
@@ -169,11 +169,11 @@ def test_an_image_replaced_by_one_of_the_same_size_and_time_changes_the_fingerpr
     size = max(len(content), path.stat().st_size)
     path.write_bytes(path.read_bytes().ljust(size, b"\0"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert index_image_folder(root, image_size_pixels=8).fingerprint != fingerprint
+    assert index_image_folder(root, PixelRules(8)).fingerprint != fingerprint
 
 
 def test_an_image_that_changes_after_it_was_indexed_is_named(root: Path) -> None:
-    dataset = index_image_folder(root, image_size_pixels=8)
+    dataset = index_image_folder(root, PixelRules(8))
     Image.new("RGB", (16, 16), (1, 2, 3)).save(root / "train/dog/0.png")
     dataset.read_images(np.array([0, 1, 3]))
     with pytest.raises(DataSourceError, match=r"dog/0\.png has changed since the run began; start the run again"):
@@ -186,18 +186,18 @@ def test_damaged_images_are_all_found_before_the_first_is_used(root: Path) -> No
     with pytest.raises(
         DataSourceError, match=r"2 of 5 images below .* cannot be read; .*cat/1\.jpg \(.*truncated.*dog/0\.png \("
     ):
-        index_image_folder(root, image_size_pixels=8)
+        index_image_folder(root, PixelRules(8))
 
 
 def test_damaged_images_are_left_out_and_named_if_so_wished(root: Path, tmp_path: Path, write_images) -> None:
     (root / "train/cat/1.jpg").write_bytes(b"")
-    dataset = index_image_folder(root, image_size_pixels=8, skip_damaged=True)
+    dataset = index_image_folder(root, PixelRules(8), skip_damaged=True)
     assert [os.fsdecode(path) for path in dataset.relative_paths_N] == [
         path for path in sorted(TREE) if path[-3:] == "png"
     ]
     assert (dataset.num_train, dataset.labels_N.tolist()) == (2, [0, 1, 0, 1])
     assert dataset.passed_over == (PassedOver(UNREADABLE, 1, ("train/cat/1.jpg: it is empty",)),)
-    raw = read_image_folder(root, image_size_pixels=8, skip_damaged=True)
+    raw = read_image_folder(root, PixelRules(8), skip_damaged=True)
     np.testing.assert_array_equal(dataset.read_images(np.arange(4)), raw.images_NCHW)
     write_index(tmp_path / "index", dataset)
     assert read_index(tmp_path / "index").passed_over == raw.passed_over == dataset.passed_over
@@ -206,11 +206,11 @@ def test_damaged_images_are_left_out_and_named_if_so_wished(root: Path, tmp_path
 def test_pixels_are_scaled_and_composed_as_packed_ones_are(root: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 2_048, np.uint16)).save(root / "train/cat/0.png")
     Image.new("RGBA", (8, 8), (10, 20, 30, 0)).save(root / "train/dog/0.png")
-    rules = PixelRules(pixel_range=(0, 4_096), background=(1, 2, 3))
-    dataset = index_image_folder(root, image_size_pixels=8, rules=rules)
+    rules = PixelRules(8, pixel_range=(0, 4_096), background=(1, 2, 3))
+    dataset = index_image_folder(root, rules)
     write_index(tmp_path / "index", dataset)
     images = read_index(tmp_path / "index").read_images(np.array([0, 2]))
     assert images[0].min() == images[0].max() == 128
     assert images[1, :, 0, 0].tolist() == [1, 2, 3]
-    np.testing.assert_array_equal(images, read_image_folder(root, image_size_pixels=8, rules=rules).images_NCHW[[0, 2]])
-    assert index_image_folder(root, image_size_pixels=8).fingerprint != dataset.fingerprint
+    np.testing.assert_array_equal(images, read_image_folder(root, rules).images_NCHW[[0, 2]])
+    assert index_image_folder(root, PixelRules(8)).fingerprint != dataset.fingerprint

@@ -47,7 +47,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyExperiment:
     experiment = TinyExperiment(config, folder / "dataset", folder / "partition", folder / "peers")
     for part in (experiment.dataset, experiment.partition, experiment.peers):
         part.mkdir()
-    raw = read_source("digits", path=None, image_size_pixels=None)
+    raw = read_source("digits", path=None)
     write_packed(experiment.dataset, raw)
     divide(config, raw).save(experiment.partition)
     inputs = PretrainInputs(

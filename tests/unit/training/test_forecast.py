@@ -10,7 +10,7 @@ from peerkd.stages.division import divide
 from peerkd.training.forecast import DividedData, Rates, forecast, measure_division, worker_seconds
 from peerkd.training.plan import plan
 
-DIGITS = read_source("digits", path=None, image_size_pixels=None)
+DIGITS = read_source("digits", path=None)
 ALL_SETS = "sweep.transfer_sets=[student,teacher,both,public,public_unlabelled] partition.public_fraction=0.1"
 
 

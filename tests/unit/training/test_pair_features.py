@@ -78,7 +78,7 @@ def test_blocks_of_any_size_give_the_same_table(
 
 
 def test_test_samples_change_no_feature(tiny, features: pa.Table, tmp_path: Path) -> None:
-    raw, assignment = read_source("digits", path=None, image_size_pixels=None), Assignment.load(tiny.partition)
+    raw, assignment = read_source("digits", path=None), Assignment.load(tiny.partition)
     tested = np.concatenate([assignment.test, *assignment.own_test])
     tested = np.setdiff1d(tested, np.concatenate([assignment.validation, *assignment.train]))
     labels, images = raw.labels_N.copy(), raw.images_NCHW.copy()

@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from peerkd.data.dataset import RawDataset, read_packed, write_packed
+from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.streamed import index_image_folder
 from peerkd.errors import DataSourceError
 from peerkd.training import pixels
@@ -40,7 +41,7 @@ def streamed(images, tmp_path_factory):
     (root / "a").mkdir()
     for index, image_CHW in enumerate(images):
         Image.fromarray(image_CHW.transpose(1, 2, 0)).save(root / "a" / f"{index:02d}.png")
-    return index_image_folder(root, image_size_pixels=6)
+    return index_image_folder(root, PixelRules(6))
 
 
 def read(pixels, spans=((0, 7), (7, 13), (13, 19))):
@@ -73,10 +74,11 @@ def test_a_packed_set_that_fits_is_read_once_and_a_larger_one_anew(packed):
     assert larger._images_SCHW is None
 
 
-def test_a_file_that_cannot_be_decoded_is_reported_with_its_name(images, tmp_path):
+def test_a_file_that_is_damaged_after_indexing_is_reported_with_its_name(tmp_path):
     (tmp_path / "a").mkdir()
     for index in range(NUM_IMAGES):
-        (tmp_path / "a" / f"{index:02d}.png").write_bytes(b"not an image")
-    broken = index_image_folder(tmp_path, image_size_pixels=6)
-    with pytest.raises(DataSourceError, match=r"\.png cannot be decoded"):
-        read(Pixels(broken, INDICES, device=CPU))
+        Image.new("RGB", (6, 6)).save(tmp_path / "a" / f"{index:02d}.png")
+    damaged = index_image_folder(tmp_path, PixelRules(6))
+    (tmp_path / "a" / f"{INDICES[0]:02d}.png").write_bytes(b"not an image")
+    with pytest.raises(DataSourceError, match=rf"{INDICES[0]:02d}\.png \(it is not an image"):
+        read(Pixels(damaged, INDICES, device=CPU))

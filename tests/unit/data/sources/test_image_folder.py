@@ -26,7 +26,7 @@ SPLIT_TREE = {
 
 def test_pixels_are_those_of_the_files_at_their_own_size(tmp_path, write_images) -> None:
     write_images(tmp_path, SPLIT_TREE)
-    raw = read_image_folder(tmp_path, image_size_pixels=None)
+    raw = read_image_folder(tmp_path, PixelRules())
     assert raw.images_NCHW.shape == (5, 3, 4, 6)
     for image_CHW, path in zip(raw.images_NCHW, list_image_files(tmp_path).relative_paths, strict=True):
         np.testing.assert_array_equal(image_CHW.transpose(1, 2, 0), np.asarray(Image.open(tmp_path / path)))
@@ -35,7 +35,7 @@ def test_pixels_are_those_of_the_files_at_their_own_size(tmp_path, write_images)
 
 def test_training_images_and_labels_are_those_of_torchvision(tmp_path, write_images) -> None:
     write_images(tmp_path, SPLIT_TREE)
-    raw = read_image_folder(tmp_path, image_size_pixels=None)
+    raw = read_image_folder(tmp_path, PixelRules())
     samples = ImageFolder(str(tmp_path / "train"))
     assert raw.class_names == tuple(samples.classes)
     for index, (image, label) in enumerate(samples):
@@ -66,7 +66,7 @@ def test_every_format_that_pillow_decodes_is_read(tmp_path: Path) -> None:
     (tmp_path / "grey").mkdir()
     for suffix in SUFFIXES:
         Image.new("L", (8, 8), 100).save(tmp_path / f"grey/0.{suffix}", format="JPEG2000" if suffix == "jp2" else None)
-    raw = read_image_folder(tmp_path, image_size_pixels=None)
+    raw = read_image_folder(tmp_path, PixelRules())
     assert raw.images_NCHW.shape == (len(SUFFIXES), 3, 8, 8)
     assert raw.images_NCHW.min() >= 98
     assert raw.images_NCHW.max() <= 102
@@ -87,7 +87,7 @@ def damaged(tmp_path, write_images) -> Path:
 
 def test_all_damaged_images_are_refused_at_once_and_ten_of_them_listed(damaged: Path) -> None:
     with pytest.raises(DataSourceError) as refusal:
-        read_image_folder(damaged, image_size_pixels=None)
+        read_image_folder(damaged, PixelRules())
     message = str(refusal.value)
     assert message.startswith(
         f"data.path: 12 of 15 images below {damaged} cannot be read; repair or remove them, or set "
@@ -105,7 +105,7 @@ def test_all_damaged_images_are_refused_at_once_and_ten_of_them_listed(damaged: 
 
 
 def test_damaged_images_are_left_out_and_counted_if_so_wished(damaged: Path) -> None:
-    raw = read_image_folder(damaged, image_size_pixels=None, skip_damaged=True)
+    raw = read_image_folder(damaged, PixelRules(), skip_damaged=True)
     assert raw.labels_N.tolist() == [0, 0, 1]
     for image_CHW, name in zip(raw.images_NCHW, ("cat/a", "cat/z", "dog/0"), strict=True):
         np.testing.assert_array_equal(image_CHW.transpose(1, 2, 0), np.asarray(Image.open(damaged / f"{name}.png")))
@@ -119,14 +119,14 @@ def test_a_class_that_would_have_no_image_left_is_refused(damaged: Path) -> None
     with pytest.raises(
         DataSourceError, match=r"no image of the class dog in the split of dog/0\.png can be read; 13 of 15 "
     ):
-        read_image_folder(damaged, image_size_pixels=None, skip_damaged=True)
+        read_image_folder(damaged, PixelRules(), skip_damaged=True)
 
 
 def test_the_splits_keep_their_sizes_when_images_are_left_out(tmp_path, write_images) -> None:
     write_images(tmp_path, {f"{split}/cat/{n}.png": (4, 4) for split in ("train", "val", "test") for n in range(4)})
     for name in ("train/cat/1.png", "val/cat/0.png", "val/cat/3.png"):
         (tmp_path / name).write_bytes(b"")
-    raw = read_image_folder(tmp_path, image_size_pixels=None, skip_damaged=True)
+    raw = read_image_folder(tmp_path, PixelRules(), skip_damaged=True)
     assert (raw.num_train, raw.num_validation, len(raw.labels_N)) == (3, 2, 9)
 
 
@@ -136,7 +136,7 @@ def test_several_frames_and_deep_pixels_are_said(tmp_path, write_images) -> None
     for name in ("1.gif", "2.tif", "3.webp"):
         frames[0].save(tmp_path / "cat" / name, save_all=True, append_images=frames[1:], lossless=True)
     Image.fromarray(np.full((4, 4), 4_000, np.uint16)).save(tmp_path / "cat/4.png")
-    raw = read_image_folder(tmp_path, image_size_pixels=None)
+    raw = read_image_folder(tmp_path, PixelRules())
     assert (raw.images_NCHW[1:4] == 7).all()
     assert raw.remarks == (
         "images with several frames or pages, of which the first is read: 3",
@@ -144,7 +144,7 @@ def test_several_frames_and_deep_pixels_are_said(tmp_path, write_images) -> None
         "(data.pixel_range sets another range)",
     )
     rules = PixelRules(pixel_range=(0, 3_000))
-    assert read_image_folder(tmp_path, image_size_pixels=None, rules=rules).remarks[1] == (
+    assert read_image_folder(tmp_path, rules).remarks[1] == (
         "images of more than 8 bits a channel, scaled from 0..3000 to 0..255: 1, of which 1 have values outside "
         "that range, which become 0 or 255"
     )
@@ -153,7 +153,7 @@ def test_several_frames_and_deep_pixels_are_said(tmp_path, write_images) -> None
 @pytest.mark.parametrize("size", [(16, 8), (8, 16), (12, 12), (5, 9), (31, 8)])
 def test_the_shorter_side_is_resized_and_the_centre_cut_out(tmp_path, write_images, size: tuple[int, int]) -> None:
     write_images(tmp_path, {"cat/0.png": size})
-    actual = read_image_folder(tmp_path, image_size_pixels=8).images_NCHW[0]
+    actual = read_image_folder(tmp_path, PixelRules(8)).images_NCHW[0]
     image = Image.open(tmp_path / "cat/0.png")
     scale = 8 / min(size)
     resized = image.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.BILINEAR)
@@ -167,7 +167,7 @@ def test_the_shorter_side_is_resized_and_the_centre_cut_out(tmp_path, write_imag
 def test_sizes_that_differ_ask_for_an_image_size(tmp_path, write_images) -> None:
     write_images(tmp_path, {"cat/0.png": (4, 4), "cat/1.png": (5, 6)})
     with pytest.raises(ValueError, match=r"data\.image_size_pixels must be set .*cat/1\.png is 5x6, .*0\.png is 4x4"):
-        read_image_folder(tmp_path, image_size_pixels=None)
+        read_image_folder(tmp_path, PixelRules())
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp"])
@@ -180,7 +180,7 @@ def test_a_truncated_image_is_named(tmp_path, write_images, suffix: str, keep_fr
     with pytest.raises(
         DataSourceError, match=rf"data\.path: 1 of 2 images below .* cannot be read; .*: cat/1\.{suffix} \("
     ):
-        read_image_folder(tmp_path, image_size_pixels=None)
+        read_image_folder(tmp_path, PixelRules())
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp"])
@@ -200,7 +200,7 @@ def test_a_damaged_image_is_read_or_named_but_raises_nothing_else(tmp_path, writ
 
 def test_more_files_than_one_task_takes_keep_their_order(tmp_path, write_images) -> None:
     write_images(tmp_path, {f"cat/{index:03}.png": (2, 2) for index in range(150)})
-    raw = read_image_folder(tmp_path, image_size_pixels=None)
+    raw = read_image_folder(tmp_path, PixelRules())
     for index in (0, 63, 64, 127, 128, 149):
         expected = np.asarray(Image.open(tmp_path / f"cat/{index:03}.png")).transpose(2, 0, 1)
         np.testing.assert_array_equal(raw.images_NCHW[index], expected)
@@ -210,7 +210,7 @@ def test_more_files_than_one_task_takes_keep_their_order(tmp_path, write_images)
 @pytest.mark.skipif("PEERKD_CIFAR10_JPEG" not in os.environ, reason="PEERKD_CIFAR10_JPEG names no folder of CIFAR-10")
 def test_all_of_cifar10_as_jpeg_packs_within_a_minute(tmp_path: Path) -> None:
     start_seconds = time.perf_counter()
-    write_packed(tmp_path, read_image_folder(Path(os.environ["PEERKD_CIFAR10_JPEG"]), image_size_pixels=None))
+    write_packed(tmp_path, read_image_folder(Path(os.environ["PEERKD_CIFAR10_JPEG"]), PixelRules()))
     assert time.perf_counter() - start_seconds < 60
     dataset = read_packed(tmp_path, verify=True)
     assert dataset.images_NCHW.shape == (60_000, 3, 32, 32)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.image_folder import list_image_files, read_image_folder
 from peerkd.data.sources.layout import (
     EMPTY_CLASSES,
@@ -41,7 +42,7 @@ def test_files_are_sorted_by_split_class_and_name(tmp_path, write_images) -> Non
 @pytest.mark.parametrize("prefix", ["", "train/"])
 def test_without_a_test_folder_all_samples_are_for_training(tmp_path, write_images, prefix: str) -> None:
     write_images(tmp_path, {f"{prefix}cat/0.png": (4, 4), f"{prefix}dog/0.png": (4, 4)})
-    raw = read_image_folder(tmp_path, image_size_pixels=None)
+    raw = read_image_folder(tmp_path, PixelRules())
     assert raw.num_train == len(raw.labels_N) == 2
 
 
@@ -175,7 +176,7 @@ def test_classes_that_differ_only_in_case_are_two_and_said_to_be(tmp_path, write
 def test_a_file_name_in_another_encoding_is_read_and_a_class_name_is_refused(tmp_path, write_images) -> None:
     write_images(tmp_path, {"cat/0.png": (4, 4), "dog/0.png": (4, 4)})
     (tmp_path / "cat/0.png").rename(tmp_path / "cat" / os.fsdecode(b"caf\xe9.png"))
-    assert len(read_image_folder(tmp_path, image_size_pixels=None).labels_N) == 2
+    assert len(read_image_folder(tmp_path, PixelRules()).labels_N) == 2
     (tmp_path / "dog").rename(tmp_path / os.fsdecode(b"d\xf6g"))
     with pytest.raises(DataSourceError, match=r"the name of a class must be printable text in UTF-8, got d\\xf6g;"):
         list_image_files(tmp_path)

@@ -6,25 +6,26 @@ import pytest
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.sources import limit_samples, read_source
+from peerkd.data.sources.decoding import PixelRules
 from peerkd.errors import DataSourceError
 
 
 def test_each_source_is_found_by_its_name(tmp_path, write_images) -> None:
     write_images(tmp_path, {"cat/0.png": (6, 4)})
     np.savez(tmp_path / "pets.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.array([0, 1]))
-    digits = read_source("digits", path=None, image_size_pixels=None)
-    folder = read_source("image_folder", path=str(tmp_path), image_size_pixels=8)
-    npz = read_source("npz", path=str(tmp_path / "pets.npz"), image_size_pixels=None)
+    digits = read_source("digits", path=None)
+    folder = read_source("image_folder", path=str(tmp_path), rules=PixelRules(8))
+    npz = read_source("npz", path=str(tmp_path / "pets.npz"))
     assert [raw.images_NCHW.shape for raw in (digits, folder, npz)] == [(1797, 1, 8, 8), (1, 3, 8, 8), (2, 1, 4, 4)]
     for source, file in (("cifar10", "data_batch_1"), ("cifar100", "train")):
         with pytest.raises(DataSourceError, match=f"{file} cannot be read"):
-            read_source(source, path=str(tmp_path), image_size_pixels=None)
+            read_source(source, path=str(tmp_path))
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, write_images, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_images(tmp_path / "pets", {"cat/0.png": (6, 4)})
-    assert read_source("image_folder", path="~/pets", image_size_pixels=None).name == "pets"
+    assert read_source("image_folder", path="~/pets").name == "pets"
 
 
 @pytest.mark.parametrize(
@@ -33,13 +34,13 @@ def test_a_tilde_is_the_home_folder(tmp_path, write_images, monkeypatch: pytest.
         ("mnist", {}, "must be one of digits, cifar10, cifar100, image_folder, npz, got 'mnist'"),
         ("digits", {"path": "/data"}, r"data\.path must not be given with data\.source digits, got '/data'"),
         ("cifar10", {}, r"data\.path must be given with data\.source cifar10"),
-        ("npz", {"path": "a.npz", "image_size_pixels": 8}, "is for data.source image_folder only, got 8 with npz"),
-        ("image_folder", {"path": "/data", "image_size_pixels": 0}, "must be at least 1, .* got 0 with image_folder"),
+        ("npz", {"path": "a.npz", "rules": PixelRules(8)}, "is for data.source image_folder only, got 8 with npz"),
+        ("image_folder", {"path": "/data", "rules": PixelRules(0)}, "must be at least 1, .* got 0 with image_folder"),
     ],
 )
 def test_arguments_that_do_not_fit_the_source_are_refused(source: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_source(source, **({"path": None, "image_size_pixels": None} | arguments))
+        read_source(source, **({"path": None} | arguments))
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_limit_that_all_samples_meet_changes_nothing(raw: RawDataset, limit: i
 
 
 def test_a_test_limit_is_harmless_without_a_test_split() -> None:
-    digits = read_source("digits", path=None, image_size_pixels=None)
+    digits = read_source("digits", path=None)
     limited = limit_samples(digits, max_train_samples=100, max_test_samples=10, rng=np.random.default_rng(0))
     assert len(limited.labels_N) == limited.num_train == 100
 

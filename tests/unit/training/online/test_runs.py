@@ -35,7 +35,7 @@ TINY = "methods=[pcl] num_seeds=1 training.epochs=3 training.batch_size=64 compu
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
-    raw = read_source("digits", path=None, image_size_pixels=None)
+    raw = read_source("digits", path=None)
     write_packed(folder / "dataset", raw)
     nothing = np.empty(0, dtype=np.int64)
     split = Assignment(
