@@ -49,7 +49,7 @@ def plain_error(error: BaseException) -> OSError | MemoryError | None:
     if isinstance(error, OSError):
         if error.errno is None:
             # numpy counts what it could not write; shutil lists errors of several files.
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if _CUT_SHORT.search(text) else _parse(text)
+            return _cut_short() if _CUT_SHORT.search(text) else _parse(text)
         return None if error.errno in _CONNECTION_ERRORS else error
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
         return MemoryError(text)
@@ -110,6 +110,8 @@ def naming_place(folder: Path) -> Iterator[None]:
         if not isinstance(found, OSError) or found.filename is not None:
             raise
         full = [each for each in (folder, *_temporary_folder()) if _free_bytes(each) < _FULL_BYTES]
+        if full and _CUT_SHORT.search(str(error)):
+            found = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         place = full[0] if full and found.errno == errno.ENOSPC else folder
         raise OSError(found.errno, found.strerror, str(place)) from error
 
@@ -198,6 +200,13 @@ _DESCRIPTIONS: Final[dict[int, Callable[[Path | None], tuple[str, str]]]] = {
     errno.EMFILE: _too_many,
 }
 """Errors that a user must act on: for each, what failed and what to do."""
+
+
+def _cut_short() -> OSError:
+    """Return why a write may have ended before its end: a limit of files, where one is set, or else a full disk."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    number = errno.ENOSPC if limit == resource.RLIM_INFINITY else errno.EFBIG
+    return OSError(number, os.strerror(number))
 
 
 def _parse(text: str) -> OSError | None:

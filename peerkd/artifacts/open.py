@@ -59,7 +59,7 @@ def check_address(address: str) -> None:
     if address.startswith(S3_SCHEME):
         if not _BUCKET.fullmatch(address.removeprefix(S3_SCHEME).partition("/")[0]):
             raise ValueError(f"store must be like s3://bucket/prefix, got {shown}.")
-    elif "://" in address:
+    elif "://" in address or address.startswith("s3//"):
         raise ValueError(f"store must be a folder or s3://bucket/prefix, got {shown}.")
     else:
         check_folder("store", Path(address), rule="a folder or s3://bucket/prefix")

@@ -27,7 +27,7 @@ class StrictCommand(TyperCommand):
             if given.count(parameter) > 1 and not getattr(parameter, "multiple", False):
                 raise ValueError(f"{name} must be given once, got it {given.count(parameter)} times.")
             value = values.get(parameter.name)
-            if value == "" and parameter.default != "":
+            if isinstance(value, str) and not value.strip() and parameter.default != "":
                 raise ValueError(f"{name} must not be empty.")
             # What follows an option is its value, whatever it looks like: "--output --dry-run" would make a folder.
             for each in value if isinstance(value, list) else [value]:

@@ -1,8 +1,12 @@
 """Numbers and lists in sentences about data."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from peerkd.data.passed_over import printable
+from peerkd.excerpt import plain
+
+_MAX_ITEM_CHARACTERS: Final = 160
 
 
 def plural(num: int, noun: str, nouns: str = "") -> str:
@@ -17,7 +21,7 @@ def plural(num: int, noun: str, nouns: str = "") -> str:
 
 
 def listed(items: Sequence[object], *, num_named: int = 5, separator: str = ", ") -> str:
-    """Return the first items on one line, and the number of the others."""
+    """Return the first items on one line, each shortened where it is long, and the number of the others."""
     num_more = len(items) - num_named
-    named = separator.join(printable(str(item)) for item in items[:num_named])
+    named = separator.join(plain(printable(str(item)), limit=_MAX_ITEM_CHARACTERS) for item in items[:num_named])
     return named + (f" and {num_more:,} more" if num_more > 0 else "")

@@ -148,6 +148,17 @@ def test_an_error_without_a_number_is_one_of_the_system_if_its_text_says_so(erro
     assert getattr(plain_error(error), "errno", None) == number
 
 
+def test_a_write_that_numpy_counts_short_is_told_from_a_full_disk_by_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peerkd.system_errors.resource.getrlimit", lambda _: (1_000, 1_000))
+    for free_bytes, number in ((10**9, errno.EFBIG), (0, errno.ENOSPC)):
+        monkeypatch.setattr("peerkd.system_errors._free_bytes", lambda _, free_bytes=free_bytes: free_bytes)
+        with pytest.raises(OSError) as caught, naming_place(tmp_path):  # noqa: PT011
+            raise OSError("12800 requested and 3 written")
+        assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path))
+
+
 def test_a_machine_without_any_folder_for_temporary_files_is_told_what_to_set() -> None:
     refusal = translate(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/']"))
     assert isinstance(refusal, ValueError)

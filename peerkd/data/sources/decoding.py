@@ -35,7 +35,10 @@ WHITE: Final = (255, 255, 255)
 
 _TWELVE_BITS: Final = (0.0, 4_095.0)
 _SIXTEEN_BITS: Final = (0.0, 65_535.0)
-_PHOTOMETRIC: Final = 262  # the tag of a TIFF that says whether 0 is white (0) or black (1)
+_BITS: Final = 258  # the tag of a TIFF with the bits of each channel
+_PHOTOMETRIC: Final = 262  # the tag that says whether 0 is white (0) or black (1)
+_PLANES: Final = 284  # the tag that says whether a pixel's channels lie together (1) or each channel by itself (2)
+_NUMBERS: Final = 339  # the tag that says of each channel whether its numbers have no sign (1) or one (2)
 _MAX_FILE_BYTES: Final = 2**31  # Pillow's largest image, 179 million pixels, takes less with 4 channels of 16 bits
 _LARGE_PIXELS: Final = 2**24
 _MAX_PIXELS_PER_BYTE: Final = 1_000  # of a large image; a blank PNG has 340
@@ -199,6 +202,8 @@ def _check_size_in_header(file: Image.Image, num_bytes: int) -> None:
 
 def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
     raw_mode = _raw_mode(file)
+    if file.format == "TIFF":
+        _check_channels(file, raw_mode)
     if raw_mode in _SWAPPED_BYTES or raw_mode == _GREY_ALPHA_16:
         return _from_16_bit_colours(file, raw_mode, stream, rules)
     # Read now, because turning the image drops the fields of its header.
@@ -215,6 +220,21 @@ def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
     if image.mode == "LAB":
         return _Pixels(_lab_to_rgb(image))
     return _Pixels(image.convert("RGB"))
+
+
+def _check_channels(file: Image.Image, raw_mode: str) -> None:
+    """Refuse a TIFF whose channels Pillow would take for others: signed for unsigned, deep for their bytes."""
+    is_deep_grey = file.mode in ("F", "I") or file.mode.startswith("I;16")
+    if is_deep_grey:
+        return
+    if 2 in _tiff_numbers(file, _NUMBERS):
+        raise DataSourceError("it holds whole numbers of 8 bits with a sign; save it without a sign")
+    num_bits = max(_tiff_numbers(file, _BITS), default=1)
+    if num_bits > 8 and (raw_mode not in _SWAPPED_BYTES or _tiff_tag(file, _PLANES) == 2):
+        raise DataSourceError(
+            f"it has {num_bits} bits a channel in an order that is not read; save it as RGB or RGBA with the channels "
+            "of a pixel together and colours that are not multiplied by alpha"
+        )
 
 
 def _upright(file: Image.Image) -> Image.Image:
@@ -241,6 +261,11 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 
 def _tiff_tag(file: Image.Image, tag: int) -> Any:
     return getattr(file, "tag_v2", {}).get(tag)
+
+
+def _tiff_numbers(file: Image.Image, tag: int) -> tuple[int, ...]:
+    value = _tiff_tag(file, tag)
+    return value if isinstance(value, tuple) else () if value is None else (value,)
 
 
 def _from_deep_grey(

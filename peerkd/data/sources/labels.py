@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from peerkd.data.wording import listed, plural
+from peerkd.excerpt import plain
 
 LabelValue: TypeAlias = bool | int | str
 
@@ -188,7 +189,7 @@ def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> li
 def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
     """Return a phrase with the label and the number of the first classes, and the name where it is not the label."""
     pairs = [
-        f"label {value} is class {k}" + ("" if str(value) == name else f", {name}")
+        f"label {plain(value)} is class {k}" + ("" if str(value) == name else f", {plain(name)}")
         for k, (value, name) in enumerate(zip(values, names, strict=True))
     ]
     return listed(pairs, num_named=_NUM_NAMED, separator="; ")

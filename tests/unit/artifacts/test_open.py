@@ -20,7 +20,9 @@ def test_a_folder_is_opened_as_the_store_in_it(tmp_path: Path) -> None:
     assert open_store(str(tmp_path)).find(KEY) == published
 
 
-@pytest.mark.parametrize("address", ["S3://bucket/runs", "file:///tmp/runs", "http://127.0.0.1:9000/bucket"])
+@pytest.mark.parametrize(
+    "address", ["S3://bucket/runs", "file:///tmp/runs", "http://127.0.0.1:9000/bucket", "s3//bucket"]
+)
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match=rf"^store must be a folder or s3://bucket/prefix, got {address}\.$"):
         open_store(address)

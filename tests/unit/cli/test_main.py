@@ -100,6 +100,7 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
         (["--output", "--dry-run"], "--output must be given a value, got the option --dry-run."),
         (["--set", "--preset", "--set=seed=1"], "--set must be given a value, got the option --preset."),
         (["--store", ""], "--store must not be empty."),
+        (["--store", " "], "--store must not be empty."),
         (["--gpus", "1"], "gpus must be given with the backend kubernetes, got 1 with local: on one machine"),
         (["--cluster", "queue=q"], "cluster must be given with the backend kubernetes, got queue=q with local, which"),
         (["--workers", "two"], "Invalid value for '--workers': Input should be a valid integer,"),

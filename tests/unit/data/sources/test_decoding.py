@@ -144,6 +144,44 @@ def test_a_negative_of_16_bits_becomes_a_positive_as_one_of_8_bits_does(tmp_path
         assert decoded(tmp_path / name)[0, :, 0].tolist() == [255, 254, 0]
 
 
+def write_planar_tiff(path: Path, values_CHW: npt.NDArray[np.uint8 | np.uint16]) -> None:
+    """Write what Pillow cannot: a TIFF of 3 channels, each by itself."""
+    _, height, width = values_CHW.shape
+    planes = [values_HW.tobytes() for values_HW in values_CHW]
+    # Bits, the places of the planes and their lengths are three numbers each, behind the pixels.
+    lists_offset = 8 + sum(map(len, planes))
+    tags = [(256, 1, width), (257, 1, height), (258, 3, lists_offset), (259, 1, 1), (262, 1, 2)]
+    tags += [(273, 3, lists_offset + 12), (277, 1, 3), (278, 1, height), (279, 3, lists_offset + 24), (284, 1, 2)]
+    lists = [8 * values_CHW.itemsize] * 3, [8 + number * len(planes[0]) for number in range(3)], [len(planes[0])] * 3
+    content = b"II*\0" + struct.pack("<I", lists_offset + 36) + b"".join(planes)
+    content += b"".join(struct.pack("<3I", *each) for each in lists) + struct.pack("<H", len(tags))
+    path.write_bytes(content + b"".join(struct.pack("<HHII", tag, 4, *each) for tag, *each in tags) + bytes(4))
+
+
+def test_channels_of_a_tiff_that_lie_apart_are_read_or_refused(tmp_path: Path) -> None:
+    values_CHW = RANDOM.integers(0, 256, (3, 4, 5), np.uint8)
+    write_planar_tiff(tmp_path / "8.tif", values_CHW)
+    np.testing.assert_array_equal(decoded(tmp_path / "8.tif"), values_CHW.transpose(1, 2, 0))
+    write_planar_tiff(tmp_path / "16.tif", values_CHW.astype(np.uint16) * 257)
+    with pytest.raises(DataSourceError, match="it has 16 bits a channel in an order that is not read"):
+        decoded(tmp_path / "16.tif")
+
+
+def test_deep_colours_that_are_multiplied_by_alpha_are_refused(tmp_path: Path) -> None:
+    write_tiff_of_16_bits(tmp_path / "0.tif", np.ones((2, 2, 4), np.uint16), order="<", is_deflated=False)
+    patched_tiff(tmp_path / "0.tif", 338, 1)
+    with pytest.raises(DataSourceError, match="it has 16 bits a channel in an order that is not read"):
+        decoded(tmp_path / "0.tif")
+
+
+def test_numbers_of_8_bits_with_a_sign_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[1, 255]], np.uint8)).save(tmp_path / "0.tif", tiffinfo={339: 1})
+    assert decoded(tmp_path / "0.tif")[0, :, 0].tolist() == [1, 255]
+    patched_tiff(tmp_path / "0.tif", 339, 2)
+    with pytest.raises(DataSourceError, match="it holds whole numbers of 8 bits with a sign"):
+        decoded(tmp_path / "0.tif")
+
+
 def test_twelve_bits_packed_in_tiff_are_scaled_from_their_full_range(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((1, 4), np.uint16)).save(tmp_path / "0.tif")
     content = bytearray((tmp_path / "0.tif").read_bytes())

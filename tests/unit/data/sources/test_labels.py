@@ -110,4 +110,5 @@ def test_what_is_not_plain_is_told() -> None:
     assert remarks([1, 2], ["cat", "dog"]) == ("2 classes: label 1 is class 0, cat; label 2 is class 1, dog",)
     assert remarks([0, 1], ["cat", "dog", "fox"]) == ("1 of 3 classes have no sample: fox",)
     assert remarks(["a\nb", "c"]) == (r"2 classes: label a\nb is class 0; label c is class 1",)
+    assert remarks(["a" * 90, "c"]) == (f"2 classes: label {'a' * 77}... is class 0; label c is class 1",)
     assert remarks(np.arange(1, 13))[0].endswith("label 10 is class 9 and 2 more")
