@@ -22,7 +22,7 @@ _NUMBER_IN_TEXT: Final = re.compile(r"\(os error (\d+)\)|\bcode: (\d+)\b|\[Errno
 _CUT_SHORT: Final = re.compile(r"^\d+ requested and \d+ written$")
 _PATH_IN_TEXT: Final = re.compile(r"""at path "([^"]+)"|: '([^']+)'$""")
 _OUT_OF_MEMORY: Final = re.compile(
-    r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.I
+    r"out of memory|not enough memory|can't allocate memory|cannot allocate memory|segment from shared object$", re.I
 )
 _NO_TEMPORARY_FOLDER: Final = "No usable temporary directory found"
 _OUT_OF_THREADS: Final = "can't start new thread"
@@ -51,7 +51,9 @@ def plain_error(error: BaseException) -> OSError | MemoryError | None:
             # numpy counts what it could not write; shutil lists errors of several files.
             return _cut_short() if _CUT_SHORT.search(text) else _parse(text)
         return None if error.errno in _CONNECTION_ERRORS else error
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | ImportError) and _OUT_OF_MEMORY.search(text)
+    ):
         return MemoryError(text)
     if isinstance(error, RuntimeError) and _OUT_OF_THREADS in text:
         return OSError(errno.EAGAIN, "no further thread can be started")
@@ -70,13 +72,7 @@ def translate(error: BaseException) -> ValueError | MachineError | None:
         case MemoryError() as memory:
             # The first sentence of torch has the numbers; the rest is about its settings.
             detail = re.split(r"(?<=[a-z)B])\.\s", str(memory))[0].rstrip(".")
-            return MachineError(
-                sentence(
-                    f"Memory ran out{f' ({detail})' * bool(detail)}: use fewer processes (compute.num_workers), "
-                    f"smaller batches, or more memory; {_ADVICE}."
-                ),
-                may_pass=True,
-            )
+            return _out_of_memory(detail)
         case OSError() as failed:
             return _translate_os_error(failed)
     return None
@@ -147,11 +143,25 @@ def _translate_os_error(error: OSError) -> ValueError | MachineError:
     if number in _PASSING:
         return MachineError(f"{_with_path('The disk or file server', path)} failed ({error.strerror}).", may_pass=True)
     if number == errno.EAGAIN:
-        return MachineError(f"The machine has no room for more processes ({error.strerror}).", may_pass=True)
+        return MachineError(
+            f"The machine has no room for more processes ({error.strerror}): use fewer (compute.num_workers), or raise "
+            f"ulimit -u and ulimit -v; {_ADVICE}.",
+            may_pass=True,
+        )
     if number == errno.ENOMEM:
-        return MachineError(f"Memory ran out: {error.strerror}.", may_pass=True)
+        return _out_of_memory(str(error.strerror))
     shown = "" if path is None else f" {plain(path, limit=_MAX_PATH_CHARACTERS)}"
     return MachineError(f"The operating system refused{shown}: {error.strerror}.")
+
+
+def _out_of_memory(detail: str) -> MachineError:
+    return MachineError(
+        sentence(
+            f"Memory ran out{f' ({detail})' * bool(detail)}: use fewer processes (compute.num_workers), smaller "
+            f"batches, or more memory; {_ADVICE}."
+        ),
+        may_pass=True,
+    )
 
 
 def _with_path(subject: str, path: Path | None) -> str:

@@ -144,11 +144,11 @@ def _receive(pipe: connection.Connection, process: BaseProcess) -> tuple[str, An
 
 
 def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], number: int, num_workers: int) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     # What was imported before the fork stays, so that no collection needs to look at it.
     gc.freeze()
     gc.enable()
     try:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         import torch
 
         torch.set_num_threads(1)

@@ -1,3 +1,4 @@
+import errno
 import gc
 import multiprocessing
 import os
@@ -5,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from peerkd.errors import DataSourceError, WorkerDiedError
-from peerkd.training.workers import Perform, run_in_workers
+from peerkd.training.workers import Perform, _serve, run_in_workers
 
 HERE = "tests.unit.training.test_workers"
 
@@ -219,6 +221,18 @@ def test_an_error_of_the_system_in_a_worker_is_pythons_own_to_the_caller(task, k
     with pytest.raises(kind, match=text) as caught:
         list(run_in_workers(f"{HERE}:without_room", (), tagged([task]), num_workers=1))
     assert type(caught.value) is kind
+
+
+def test_a_worker_without_room_for_a_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    here, there = multiprocessing.Pipe()
+    _serve(there, f"{HERE}:squares", (0,), 0, 1)
+    kind, error = here.recv()
+    assert (kind, error.errno, error.strerror) == ("error", errno.EAGAIN, "no further thread can be started")
 
 
 def test_a_worker_that_is_killed_is_told_and_the_others_are_ended():
