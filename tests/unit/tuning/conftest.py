@@ -80,12 +80,12 @@ def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Repl
             if tempting and after_best.get(of_pair) == setting_of(row):
                 gains = tempting
             for scope, gain in zip(("global", "own"), gains, strict=True):
-                before = row[f"validation_{scope}_accuracy_before"]
-                by_epoch = [before + gain * part for part in course]
-                columns.setdefault(f"validation_{scope}_accuracy_by_epoch", []).append(by_epoch)
-                before = row[f"test_{scope}_accuracy_before"]
-                by_epoch = [before + test_sign * gain * part for part in course]
-                columns.setdefault(f"test_{scope}_accuracy_by_epoch", []).append(by_epoch)
+                for split, sign in (("validation", 1.0), ("test", test_sign)):
+                    # Accuracies stay fractions, whatever is gained or lost.
+                    before = min(max(row[f"{split}_{scope}_accuracy_before"], 0.4), 0.6)
+                    by_epoch = [before + sign * gain * part for part in course]
+                    columns.setdefault(f"{split}_{scope}_accuracy_before", []).append(before)
+                    columns.setdefault(f"{split}_{scope}_accuracy_by_epoch", []).append(by_epoch)
                 columns.setdefault(f"test_{scope}_gain", []).append(test_sign * gain * course[-1])
         found = load_replay(
             written(sweep, name="planted", **columns), objective=objective, chooses_epochs=chooses_epochs
