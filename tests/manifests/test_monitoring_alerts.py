@@ -54,6 +54,7 @@ LAST = f"peerkd_last_progress_timestamp_seconds{{{WORKER}}}"
 SAVED = f"peerkd_checkpoint_timestamp_seconds{{{WORKER}}}"
 START = f"peerkd_worker_start_time_seconds{{{WORKER}}}"
 WAITING = f"peerkd_worker_waiting{{{WORKER}}}"
+DIVERGED = f"peerkd_diverged_total{{{WORKER}}}"
 STORE = f"peerkd_store_errors_total{{{WORKER}}}"
 PENDING = 'kueue_pending_workloads{cluster_queue="vision",status="active"}'
 ADMITTED = 'kueue_admitted_workloads_total{cluster_queue="vision",priority_class="normal"}'
@@ -212,6 +213,15 @@ CASES = (
         "20 requests to the store failed within ten minutes.",
     ),
     Case("PeerkdStoreErrors", "a few", {**INFO, STORE: "0x5 4x60"}, "12m"),
+    Case(
+        "PeerkdTrainingsDiverge",
+        "one a minute",
+        {**INFO, DIVERGED: "0+1x90"},
+        "70m",
+        {"namespace": "peerkd", "run": "r1", "stage": "distill_pairs"},
+        "60 trainings diverged within an hour.",
+    ),
+    Case("PeerkdTrainingsDiverge", "a few", {**INFO, DIVERGED: "0x5 8x80"}, "70m"),
     Case(
         "PeerkdReaperDown",
         "no reaper",
