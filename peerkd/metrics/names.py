@@ -108,7 +108,8 @@ DIVERGED: Final = Metric(
     "peerkd_diverged_total",
     "counter",
     "trainings",
-    "Trainings (of a peer, a trial or a run) that this process has done and that did not end in finite numbers.",
+    "Trainings (of a peer, a trial or a run) that this process has done and that diverged: they did not end in finite "
+    "numbers.",
 )
 CHECKPOINT: Final = Metric(
     "peerkd_checkpoint_timestamp_seconds",

@@ -11,16 +11,16 @@ from peerkd.metrics import recorder
 LINE_PREFIX = "peerkd |"
 """Starts every line meant for people, so that a runner can tell it from the noise of libraries."""
 
-_WITHOUT_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def say(stage: str, text: str) -> None:
-    """Print one line for people. A disk that has no room for it ends no work."""
+    """Print one line for people. If the disk is full the line is lost, and the work goes on."""
     try:
         sys.stdout.write(f"{LINE_PREFIX} {stage}: {text}\n")
         sys.stdout.flush()
     except OSError as error:
-        if error.errno not in _WITHOUT_ROOM:
+        if error.errno not in _DISK_IS_FULL:
             raise
 
 

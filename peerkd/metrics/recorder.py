@@ -107,7 +107,7 @@ def losses(parts: Mapping[str, float | None]) -> None:
 
 
 def accuracy(split: str, share: float | None) -> None:
-    """Tell the share of right predictions on a split, ``validation`` or ``test``; ``None``, where none is, is NaN."""
+    """Tell the share of right predictions on a split, ``validation`` or ``test``; None is reported as NaN."""
     _current.set(names.ACCURACY, math.nan if share is None else share, split=split)
 
 

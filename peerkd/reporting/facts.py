@@ -10,7 +10,7 @@ from peerkd.results.cost import RunCost
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PeerFacts:
-    """One peer before any distillation. Accuracies are fractions from 0 to 1, None of a peer that diverged."""
+    """One peer before any distillation. Accuracies are fractions from 0 to 1, or None if the peer diverged."""
 
     architecture: str
     num_parameters: int
@@ -22,7 +22,7 @@ class PeerFacts:
     test_global_accuracy: float | None
     test_own_accuracy: float | None
     is_finite: bool = True
-    """Whether its training did not diverge. An older version did not say."""
+    """False if its training diverged. An older version did not record it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +65,10 @@ class RunFacts:
     """What the jobs of the run held; None where nobody kept accounts."""
 
     data_remarks: tuple[str, ...] = ()
-    """How the data set was read, where that says more than its name."""
+    """Sentences on how the data set was read, where its name does not say it."""
 
     data_warnings: tuple[str, ...] = ()
-    """What its division has too little of."""
+    """Sentences on what the division of the data has too little of."""
 
     @property
     def num_peers(self) -> int:
@@ -77,7 +77,7 @@ class RunFacts:
 
     @property
     def peers_are_finite(self) -> list[bool]:
-        """For each peer, whether its training did not diverge: only then it is student or teacher."""
+        """Whether each peer's training ended finite. Only such a peer is a student or a teacher."""
         return [peer.is_finite for peer in self.peers]
 
     def __post_init__(self) -> None:

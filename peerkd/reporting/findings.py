@@ -80,13 +80,13 @@ class Findings:
     settings: PairSettings
     choice: Choice
     single: SingleSetting | None
-    """The one setting that is best over all pairs on validation. None: each diverged on some pair."""
+    """The one setting that is best over all pairs on validation. None if each setting diverged on some pair."""
 
     divergence: Divergence
-    """What is in none of all this."""
+    """The trainings that diverged, which no other finding includes."""
 
     num_pairs_without: Mapping[Treatment, int]
-    """By treatment, pairs that took part and have none, since all trainings in question diverged."""
+    """The number of pairs that took part but lack a treatment, since all trainings in question diverged."""
 
     gains: Mapping[Treatment, FloatArray]
     """For each treatment (num_peers, num_peers) gain on test, NaN on the diagonal and where there is none."""
@@ -158,7 +158,7 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
         default_learning_rate=default_learning_rate,
         is_finite_P=facts.peers_are_finite,
     )
-    _check(trials, facts)
+    _check_trials(trials, facts)
     default_transfer_set = sweep.resolved_default_transfer_set
     scope = sweep.selection_metric.removesuffix("_accuracy")
 
@@ -223,8 +223,8 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
     )
 
 
-def _check(trials: Candidates, facts: RunFacts) -> None:
-    """Refuse a table of other peers, and one in which nothing is left to report."""
+def _check_trials(trials: Candidates, facts: RunFacts) -> None:
+    """Refuse a table of other peers, and one in which every distillation diverged."""
     wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
     if not np.array_equal(wanted, found):
         raise ValueError(f"The table must have the {len(wanted)} peers of the run, got {len(found)}.")

@@ -7,6 +7,7 @@ from peerkd.reporting import wording
 from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.findings import Findings, Treatment
 from peerkd.reporting.wording import (
+    counted,
     default_setting,
     interval,
     magnitude,
@@ -50,10 +51,14 @@ def headline(findings: Findings, facts: RunFacts) -> list[Finding]:
 
 
 def diverged(findings: Findings) -> str:
-    """Say what diverged and which means it is missing from; empty where nothing did."""
-    missing = [f"{TREATMENT_NAMES[name]} of {num:,}" for name, num in findings.num_pairs_without.items() if num]
+    """Say which trainings diverged and which means lack pairs because of it; empty if none did."""
+    missing = [
+        f"{TREATMENT_NAMES[name]} ({counted(num, 'pair')})" for name, num in findings.num_pairs_without.items() if num
+    ]
     pairs = (
-        f" For want of a training that ended finite, means lack the {', the '.join(missing)} pairs." if missing else ""
+        f" Because every training in question diverged, these means lack pairs: {', '.join(missing)}."
+        if missing
+        else ""
     )
     return wording.diverged(findings.divergence) + pairs
 
@@ -114,7 +119,7 @@ def _parts(findings: Findings) -> str:
     )
     from_data, from_teacher = findings.mean_gain_from_data, findings.mean_gain_from_teacher
     if not from_data.num and findings.num_pairs_without["control"]:
-        return f"Every control without a teacher diverged, so what the data alone bring is not known. {nothing}"
+        return f"Every control without a teacher diverged, so it is not known what the data alone bring. {nothing}"
     if not from_data.num:
         return f"No transfer set has labels, so there is no control without a teacher. {nothing}"
     return (
@@ -136,7 +141,7 @@ def _position(findings: Findings) -> str:
 def _forgetting(findings: Findings) -> str:
     chosen = [change for change in findings.forgetting.changes if change.role == "chosen" and change.forgetting.num]
     if len(chosen) < 2:
-        return "There are no two transfer sets to compare: the distillations on the others diverged."
+        return "Fewer than two transfer sets can be compared, since the distillations on the others diverged."
     least, *_, most = sorted(chosen, key=lambda change: change.forgetting.value)
     return (
         f"Students forget least on transfer set {least.transfer_set} ({magnitude(least.forgetting.value)} points of "

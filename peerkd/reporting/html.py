@@ -109,7 +109,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
 
 
 def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
-    """Return for each student and teacher the chosen setting as text, None on the diagonal and where none is left."""
+    """Return the chosen setting of each pair as text, None on the diagonal and where every trial diverged."""
     settings, choice = findings.settings, findings.choice
     helps_PP = choice.above_student & choice.above_control
 

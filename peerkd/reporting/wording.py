@@ -72,14 +72,14 @@ def default_setting(transfer_set: str, learning_rate: float | None = None) -> st
 
 
 def single_setting(single: SingleSetting | None) -> str:
-    """Write the one setting that is best for all pairs, or that there is none."""
+    """Write the one setting that is best for all pairs, or that none is left."""
     if single is None:
         return "none: every setting diverged for some pair"
     return setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)
 
 
 def diverged(divergence: Divergence) -> str:
-    """Write what diverged as a few sentences; empty where nothing did."""
+    """Write in a few sentences which trainings diverged; empty if none did."""
     sentences = []
     if divergence.peers:
         named = ", ".join(map(str, divergence.peers))
@@ -88,22 +88,20 @@ def diverged(divergence: Divergence) -> str:
             f"{counted(divergence.num_pairs_left_out, 'ordered pair')} with a peer that diverged were not tried."
         )
     if divergence.num_trials_diverged:
-        controls = (
-            f" Among them are {counted(divergence.num_controls, 'control')} without a teacher."
-            if divergence.num_controls
-            else ""
-        )
+        verb = "is" if divergence.num_controls == 1 else "are"
+        named = counted(divergence.num_controls, "control")
+        controls = f" Among them {verb} {named} without a teacher." if divergence.num_controls else ""
         sentences.append(
             f"Of {counted(divergence.num_trials, 'trial')}, {divergence.num_trials_diverged:,} diverged: they did not "
             f"end in finite numbers, so none of them is chosen or part of a mean.{controls}"
         )
     if not divergence.is_recorded:
-        sentences.append("These trials are of an older version, which did not record whether a training diverged.")
+        sentences.append("These trials come from an older version, which did not record whether a training diverged.")
     return " ".join(sentences)
 
 
 def counted(num: int, noun: str) -> str:
-    """Write a number of things: 1 seed, 5 seeds."""
+    """Write a number and its noun: 1 seed, 5 seeds."""
     return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 

@@ -36,7 +36,7 @@ class TableKind(NamedTuple):
     """That are not written where they hold nothing but nulls, and are read likewise."""
 
     check_values: Callable[[pa.Table, int], None] | None = None
-    """Raises ValueError for values that break a rule, given the table and the number of its first row."""
+    """A function that raises ValueError if values break a rule, given the table and the number of its first row."""
 
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
@@ -48,9 +48,9 @@ def checked(table: pa.Table, kind: TableKind, *, first_row: int = 0) -> pa.Table
     """Return the table with the columns' metadata.
 
     Args:
-        table: Whole, or a part of one.
-        kind: What it must be.
-        first_row: Number of its first row in the whole.
+        table: A whole table or some of its rows.
+        kind: The kind of table that it must be.
+        first_row: Number of its first row in the whole table.
 
     Raises:
         ValueError: If names, order or types of the columns are not those of the schema, a required value is null, a
@@ -72,12 +72,12 @@ def checked(table: pa.Table, kind: TableKind, *, first_row: int = 0) -> pa.Table
 
 
 def check_finite(table: pa.Table, name: str, *, first_row: int = 0) -> None:
-    """Refuse a column with a number that is NaN or infinite, itself or in a list; other types have none.
+    """Refuse a column of numbers, or of lists of them, with one that is NaN or infinite. Other types pass.
 
     Args:
-        table: Has the column.
-        name: Of the column.
-        first_row: Number of the table's first row in what it is a part of.
+        table: A whole table or some of its rows.
+        name: Name of the column.
+        first_row: Number of its first row in the whole table.
 
     Raises:
         ValueError: If there is such a number; the message names its row, counted from 0.
@@ -88,7 +88,7 @@ def check_finite(table: pa.Table, name: str, *, first_row: int = 0) -> None:
 
 
 def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
-    """Refuse a column with a number outside 0 to 1, itself or in a list; see ``check_finite``.
+    """Refuse a column of numbers, or of lists of them, with one outside 0 to 1; see ``check_finite``.
 
     Raises:
         ValueError: If there is one.
@@ -105,7 +105,7 @@ def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
 def _check_numbers(
     table: pa.Table, name: str, rule: str, is_right: Callable[[pa.Array], pa.Array], first_row: int
 ) -> None:
-    """Refuse a column in which a number breaks a rule; nulls are passed over."""
+    """Refuse a column in which a number breaks a rule; nulls are ignored."""
     column = table[name].combine_chunks()
     is_list = pa.types.is_list(column.type)
     values = column.flatten() if is_list else column
@@ -126,7 +126,7 @@ def fingerprint(
         table: Any.
         without: Columns that are left out.
         without_empty: Columns that are left out if they hold nothing but nulls, or nothing but nulls and trues, so
-            that the fingerprints of tables from before there was such a column stay what they were.
+            that the fingerprints of tables from before the column existed do not change.
     """
     return _fingerprint(
         table.schema,
@@ -243,7 +243,7 @@ def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ArtifactNotFoundError(f"There is no {kind.noun} at {path}.") from error
     except (pa.ArrowException, OSError) as error:
-        # The disk, and not the file: Arrow's own findings are errors without a number.
+        # An error with a number is one of the disk; what Arrow itself finds wrong with a file has none.
         if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
             raise
         raise ArtifactCorruptError(f"The {kind.noun} at {path} cannot be read as Parquet: {error}.") from error
@@ -279,7 +279,7 @@ def _fingerprint(
 
 
 def _says_nothing(array: pa.Array) -> bool:
-    """Return whether an array holds nothing but nulls, or nothing but nulls and trues."""
+    """Return whether an array holds only nulls, or if it is of booleans only nulls and trues."""
     if pa.types.is_boolean(array.type):
         return bool(pc.all(array, min_count=0).as_py())
     return bool(array.null_count == len(array))
@@ -312,7 +312,10 @@ def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Ite
 
 
 def _update_with_validity(digest: "hashlib._Hash", pieces: Iterator[pa.Array], *, of_values: bool = False) -> None:
-    """Feed a bit a value, packed as if the pieces were one: whether it is valid, or with ``of_values`` true."""
+    """Feed one bit for each value, packed as if the pieces were one array.
+
+    The bit says whether the value is valid, or with ``of_values`` whether it is true.
+    """
     rest: BoolArray = np.empty(0, dtype=np.bool_)
     for array in pieces:
         flags = np.concatenate([rest, (array if of_values else array.is_valid()).to_numpy(zero_copy_only=False)])

@@ -3,7 +3,7 @@
 The result of a run is the test accuracy of the method's deployed predictor after the last epoch. Nothing is chosen by
 it. The best epoch is a number apart: chosen by validation accuracy, as much of the literature chooses it by test.
 
-A run that diverged has no result: it is counted, and left out of everything else.
+A run that diverged has no result. It is counted, and is left out of everything else.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -59,7 +59,7 @@ class Comparison:
     """By architecture and method, then by seed: the epoch of the best validation accuracy."""
 
     num_diverged: Mapping[tuple[str, Method], int]
-    """By architecture and method: runs that diverged, and so are in no score."""
+    """The number of runs that diverged, by architecture and method. They are in no score."""
 
     @property
     def num_differences(self) -> int:
@@ -102,13 +102,13 @@ def compare_methods(
     baseline: Method,
     diverged: Collection[tuple[str, str, int]] = (),
 ) -> Comparison:
-    """Return what the curves of all runs say on test.
+    """Return the comparison of methods by the test accuracies of all runs.
 
     Args:
-        curves: Of all runs.
-        architectures: All that were trained.
-        methods: All that they were trained by.
-        num_branches: Of methods with branches.
+        curves: The curves of all runs, by key.
+        architectures: The architectures that were trained.
+        methods: The methods that they were trained by.
+        num_branches: Number of branches of the methods that have several.
         baseline: One of the methods.
         diverged: Architecture, method and seed of the runs that diverged.
 
@@ -158,7 +158,7 @@ def _predictors(method: Method, num_branches: int) -> dict[Role, str]:
 
 
 class _Runs:
-    """The evaluations of one architecture and method, of seeds whose run did not diverge."""
+    """The evaluations of one architecture and method, for the seeds whose run did not diverge."""
 
     def __init__(
         self,
@@ -184,8 +184,8 @@ class _Runs:
     def best_epoch(self, seed: int, predictor: str) -> int:
         """Return the first of the epochs with the highest validation accuracy.
 
-        Of test, only that there is an accuracy is looked at: in mid-training a network may have been judged that was
-        not finite.
+        Epochs without a test accuracy do not count, since the network may not have been finite in mid-training. Nothing
+        else of the test set has a part in this.
         """
         curve, test = (self._accuracy(seed, split, predictor) for split in ("validation", "test"))
         has_test = np.isin(curve.epochs, test.epochs[~np.isnan(test.values)])

@@ -67,7 +67,7 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
 
     Args:
         records: One mapping a row with exactly the columns of ``CURVES_SCHEMA``; ``is_finite`` may be left out. A
-            value that is not finite, as the loss of a training that diverged, becomes null.
+            value that is not finite, such as the loss of a training that diverged, becomes null.
 
     Raises:
         ValueError: If a record has other columns, lacks one, or has an unknown split, or if two are the same row.
@@ -92,7 +92,7 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of all columns but those that say nothing; see ``arrow.fingerprint``."""
+    """Return the SHA-256 of all columns, without ``is_finite`` if no run diverged; see ``arrow.fingerprint``."""
     return arrow.fingerprint(table, without_empty=_LATER)
 
 
@@ -107,7 +107,7 @@ def read_curves(path: Path) -> pa.Table:
 
 
 def diverged_runs(table: pa.Table) -> frozenset[tuple[str, str, int]]:
-    """Return architecture, method and seed of the runs that did not end in finite numbers."""
+    """Return architecture, method and seed of each run that diverged."""
     rows = table.filter(pc.equal(table["is_finite"], False)).select(["architecture", "method", "seed"])
     return frozenset(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 

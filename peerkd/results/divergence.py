@@ -1,4 +1,4 @@
-"""How many trainings of an experiment diverged, and what that leaves out."""
+"""The count of trainings of an experiment that diverged, and of the pairs that are left out because of them."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from peerkd.results.schema import IS_FINITE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Divergence:
-    """What did not end in finite numbers; see ``peerkd.training.finite``."""
+    """Trainings that did not end in finite numbers; see ``peerkd.training.finite``."""
 
     peers: tuple[int, ...]
-    """Peers that diverged in pre-training: no pair with one of them was tried."""
+    """Numbers of the peers that diverged in pre-training: no pair with one of them was tried."""
 
     num_pairs_left_out: int
     """Ordered pairs with one of these peers."""
@@ -26,14 +26,14 @@ class Divergence:
     """Trials without a teacher that diverged."""
 
     num_trials: int
-    """All that were done."""
+    """Trials that were done, whether they diverged or not."""
 
     is_recorded: bool
-    """Whether every trial says whether it diverged; those of an older version do not, and count as finite."""
+    """Whether every trial says whether it diverged; those of an older version do not say, and count as finite."""
 
     @property
     def num_trials_diverged(self) -> int:
-        """Trials that diverged, with a teacher or without."""
+        """The number of trials that diverged, with a teacher or without."""
         return self.num_distillations + self.num_controls
 
     @property
@@ -43,11 +43,11 @@ class Divergence:
 
 
 def divergence(trials: pa.Table, *, is_finite_P: list[bool]) -> Divergence:
-    """Return what diverged.
+    """Return which trainings of an experiment diverged.
 
     Args:
         trials: The table of trials.
-        is_finite_P: Of each peer, whether its pre-training did not diverge.
+        is_finite_P: For each peer, whether its pre-training ended in finite numbers.
     """
     num_peers, num_finite = len(is_finite_P), sum(is_finite_P)
     has_diverged = pc.equal(trials[IS_FINITE], False)

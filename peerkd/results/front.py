@@ -50,7 +50,8 @@ def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epo
     it is, then the first setting of the table.
 
     Args:
-        trials: That were done, whole or in part: each counts with what it had come to. Those that diverged do not.
+        trials: The trials that were done, whole or in part: each counts with what it had reached. One that diverged
+            does not count.
         objective: Of the study. Its limit holds for all weights.
         num_pairs: Ordered pairs, with trials or without.
         chooses_epochs: Whether a choice may stop after any epoch. Then of equal choices the one that stops first.

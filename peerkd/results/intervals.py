@@ -48,7 +48,7 @@ class Estimate:
 def mean_over_pairs(values_PP: FloatArray) -> Estimate:
     """Return the mean of the entries that are not NaN, with its interval.
 
-    Peers without any value, such as one that diverged, are not drawn.
+    A peer without any value, such as one that diverged, is not drawn.
 
     Args:
         values_PP: (num_peers, num_peers), NaN on the diagonal and where a pair has no value.

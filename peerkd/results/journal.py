@@ -58,19 +58,19 @@ def open_journal(path: Path) -> Iterator[Journal]:
         yield Journal(file, num_records=num_records)
 
 
-def read_journal(path: Path, *, tell_damaged: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
+def read_journal(path: Path, *, on_damaged: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the records of a journal. A last line that is incomplete is left out, since it may be being written.
 
     Args:
         path: The journal.
-        tell_damaged: Called with the number of each complete line that does not match its checksum; the line is left
+        on_damaged: Called with the number of each complete line that does not match its checksum; the line is left
             out. If None, such a line is an error.
 
     Raises:
-        ArtifactCorruptError: If a complete line does not match its checksum and ``tell_damaged`` is None.
+        ArtifactCorruptError: If a complete line does not match its checksum and ``on_damaged`` is None.
     """
     with path.open("rb") as file:
-        yield from _records(file, path, tell_damaged)
+        yield from _records(file, path, on_damaged)
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
@@ -99,7 +99,7 @@ def _checksum(content: bytes) -> bytes:
     return hashlib.sha256(content).hexdigest()[:_NUM_DIGITS].encode()
 
 
-def _records(file: Iterable[bytes], path: Path, tell_damaged: Callable[[int], None] | None) -> Iterator[dict[str, Any]]:
+def _records(file: Iterable[bytes], path: Path, on_damaged: Callable[[int], None] | None) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(file, start=1):
         if not line.endswith(b"\n"):
             # The rest of the line may be written at this moment, and would look like a line of its own.
@@ -107,8 +107,8 @@ def _records(file: Iterable[bytes], path: Path, tell_damaged: Callable[[int], No
         record = from_line(line)
         if record is not None:
             yield record
-        elif tell_damaged:
-            tell_damaged(number)
+        elif on_damaged:
+            on_damaged(number)
         else:
             raise ArtifactCorruptError(
                 f"{path}: line {number} must be a record with its checksum, got {line[:-1][:60]!r}."

@@ -11,7 +11,7 @@ import numpy.typing as npt
 _Classes = npt.NDArray[np.int64]
 
 NO_ANSWER: Final = -1
-"""Stands in predictions for a sample whose logits are not finite numbers: the network predicts no class for it."""
+"""The prediction for a sample whose logits are not all finite: the network predicts no class for it."""
 
 
 def accuracy(labels_N: _Classes, predictions_N: _Classes) -> float | None:
@@ -44,8 +44,8 @@ def compare(
         split: ``validation`` or ``test``, the prefix of the columns.
         labels_N: True classes of the evaluation samples.
         before_N: Predictions of the pre-trained student.
-        after_N: Predictions of the student after the trial. None if the trial diverged: all that they would tell is
-            None.
+        after_N: Predictions of the student after the trial. None if the trial diverged: then every value that
+            depends on them is None.
         global_positions: Positions in 0..N-1 of the samples of the global set.
         own_positions: Positions of the samples with the student's own class distribution.
         num_classes: K.

@@ -16,11 +16,11 @@ class Position:
     """(num_peers,) mean over the others of the gain of the peer when it is taught by them."""
 
     as_teacher: FloatArray
-    """(num_peers,) mean over the others of their gain when the peer teaches them. NaN for a peer without any."""
+    """(num_peers,) mean over the others of their gain when the peer teaches them. NaN for a peer that taught none."""
 
     num_as_student: IntArray
     num_as_teacher: IntArray
-    """(num_peers,) how many others these means are over."""
+    """(num_peers,) the number of others that each mean is over."""
 
     difference: FloatArray
     """(num_peers, num_peers) gain of the row as student of the column, minus the other way round."""
@@ -76,7 +76,7 @@ def gain_standard_error(
 
 
 def _mean_known(values_PP: FloatArray, *, axis: int) -> FloatArray:
-    """Return the mean of the entries that are not NaN, NaN where there is none."""
+    """Return the mean of the entries that are not NaN, or NaN where all are."""
     is_known_PP = ~np.isnan(values_PP)
     sum_P, num_P = np.where(is_known_PP, values_PP, 0).sum(axis=axis), is_known_PP.sum(axis=axis)
     mean_P: FloatArray = np.divide(sum_P, num_P, out=np.full(len(num_P), np.nan), where=num_P > 0)

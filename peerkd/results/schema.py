@@ -92,9 +92,9 @@ def _outcome_fields() -> Iterator[pa.Field]:
 def _by_epoch_fields() -> Iterator[pa.Field]:
     for (split, scope), name in BY_EPOCH_COLUMNS.items():
         meaning = (
-            f"Accuracy on the {scope} {split} set after each epoch of this trial; null where not measured, an item "
+            f"Accuracy on the {scope} {split} set after each epoch of this trial; null where not measured, "
+            "an item null where the network was not finite then"
         )
-        meaning += "null where the network was not finite then"
         yield field(name, pa.list_(pa.float64()), meaning)
 
 

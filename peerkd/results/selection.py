@@ -8,7 +8,7 @@ best are the rule. They go to the setting that changes the fewest things against
 table order: a tie is no evidence for a change, and without the rule whatever the grid lists first would look
 preferred.
 
-A trial that diverged is never chosen. Nor is a setting for all pairs that diverged on one of them.
+A trial that diverged is never chosen, nor is a setting for all pairs that diverged on one of them.
 """
 
 from collections.abc import Collection, Sequence
@@ -58,7 +58,7 @@ class Candidates:
 
     accuracy_before: FloatArray
     accuracy_after: FloatArray
-    """On the validation set; NaN after a trial that diverged."""
+    """Accuracy on the validation set before and after; NaN after a trial that diverged."""
 
     is_pair_PP: BoolArray
     """Which ordered pairs take part: (num_peers, num_peers), student by teacher. A peer that diverged has none."""
@@ -68,7 +68,7 @@ class Candidates:
 
     @property
     def num_peers(self) -> int:
-        """The number of peers, those that diverged among them."""
+        """The number of peers, including those that diverged."""
         return len(self.is_pair_PP)
 
 
@@ -76,7 +76,8 @@ class Candidates:
 class Choice:
     """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher.
 
-    NO_ROW stands on the diagonal, for a pair of which a peer diverged, and where all trials in question diverged.
+    NO_ROW stands on the diagonal, for each pair with a peer that diverged, and for each pair of which all trials in
+    question diverged.
     """
 
     chosen: IntArray
@@ -97,7 +98,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SingleSetting:
-    """One setting for all pairs, with its row for each ordered pair; NO_ROW where every distillation diverged, too."""
+    """One setting for all pairs, with its row for each ordered pair; NO_ROW also where every distillation diverged."""
 
     transfer_set: str
     temperature: float
@@ -165,7 +166,7 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
         transfer_sets: Choose among these only. None: among all.
 
     Raises:
-        ValueError: If a pair has no trial of the default, be it one that diverged.
+        ValueError: If a pair has no trial of the default, not even one that diverged.
     """
     allowed = np.isin(trials.transfer_set, list(set(trials.transfer_set) if transfer_sets is None else transfer_sets))
     is_control = trials.distillation_weight == 0
@@ -202,8 +203,7 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
 def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting | None:
     """Return the one setting with the best mean validation accuracy over all ordered pairs; ties as for a pair.
 
-    Only settings that ended finite for every pair that has such a distillation come into question. None: no setting
-    did, since each diverged on some pair.
+    A setting must have ended finite for every pair that has any finite distillation. None if no setting has.
 
     Raises:
         ValueError: If no setting was tried for every pair.

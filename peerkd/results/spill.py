@@ -23,7 +23,7 @@ class WrittenTable(NamedTuple):
 
     num_trials: int
     num_diverged: int
-    """Of the trials."""
+    """Trials that diverged."""
 
     seconds: float
     """That the trials took, added up."""

@@ -42,16 +42,16 @@ TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
 _SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
 
 _OF_FINITE_TRIALS: Final = tuple(f"{split}_{scope}_accuracy_after" for split in SPLITS for scope in SCOPES)
-"""What a trial has a value of unless it diverged."""
+"""Columns that have a value unless the trial diverged."""
 
 _FRACTIONS: Final = tuple(name for name in TRIALS_SCHEMA.names if "_accuracy_" in name or name.endswith("_flips"))
-"""What lies between 0 and 1."""
+"""Columns whose values lie between 0 and 1."""
 
 _NOT_IN_FINGERPRINT: Final = frozenset({"seconds"})
 
 
 def _check_values(table: pa.Table, first_row: int) -> None:
-    """Refuse fractions that are none, and trials whose accuracies and ``is_finite`` contradict each other."""
+    """Refuse fractions outside 0 to 1, and trials whose accuracies and ``is_finite`` contradict each other."""
     for name in _FRACTIONS:
         arrow.check_fraction(table, name, first_row=first_row)
     ended_finite = pc.fill_null(table[IS_FINITE], True)
@@ -84,7 +84,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     Args:
         records: One mapping a trial with the keys ``RECORD_COLUMNS``, as ``check_record`` wants them. Class accuracies
             are sequences that hold None or NaN for a class without evaluation samples. Bits are bytes, or hexadecimal
-            as in a journal. A trial that diverged has None for all that was to be measured after it.
+            as in a journal. A trial that diverged has None for each value that is measured after it.
 
     Raises:
         ValueError: If a record has other keys, lacks a required value or has an unknown transfer set, or if two
@@ -118,12 +118,15 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds`` and those that say nothing; see ``arrow.fingerprint``."""
+    """Return the SHA-256 of every column except ``seconds``, and except optional ones that are empty.
+
+    See ``arrow.fingerprint`` for what counts as empty.
+    """
     return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT, without_empty=_BY_EPOCH | _OPTIONAL | {IS_FINITE})
 
 
 def num_finite(table: pa.Table) -> int:
-    """Return how many trials ended in finite numbers; those of an older version, which did not say, count as such."""
+    """Return the number of trials that ended in finite numbers; those of an older version count as such."""
     return int(pc.sum(pc.fill_null(table[IS_FINITE], True), min_count=0).as_py())
 
 

@@ -15,8 +15,8 @@ from peerkd.artifacts.store import Workspace
 from peerkd.durable import sync_file
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
-from peerkd.stages.shards import SCRATCH, Board, load_if_whole
-from peerkd.training.seals import is_whole
+from peerkd.stages.shards import SCRATCH, Board, load_if_intact
+from peerkd.training.seals import is_intact
 
 _CHECKPOINTS: Final = f"{SCRATCH}checkpoints/"
 _SAVE_SECONDS: Final = 30.0
@@ -42,12 +42,12 @@ class Checkpoint:
 
     def find(self, board: Board, *, stage: str) -> None:
         """Put the last whole checkpoint, if there is one, where the training goes on from it."""
-        if is_whole(self._live):
+        if is_intact(self._live):
             return
         was_damaged = self._live.exists()
         self._live.unlink(missing_ok=True)
         if self._saved_name in board.names:
-            if load_if_whole(self._workspace, self._saved_name) and is_whole(self._saved):
+            if load_if_intact(self._workspace, self._saved_name) and is_intact(self._saved):
                 # A copy, not a link: whatever happens to the live file, the saved one stays as it is.
                 shutil.copyfile(self._saved, self._live)
             else:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from peerkd.artifacts.store import Workspace, file_sha256
 from peerkd.metrics.progress import say
 from peerkd.results.journal import CHECKSUM, Journal, read_journal
-from peerkd.stages.shards import SCRATCH, Board, Shard, load_if_whole
+from peerkd.stages.shards import SCRATCH, Board, Shard, load_if_intact
 
 _JOURNALS: Final = f"{SCRATCH}journals/"
 _FILES: Final = "files"
@@ -47,14 +47,14 @@ class Journals:
             names.add(own)
         for name in sorted(names):
             # This worker's own journal is complete in the folder, and a saved copy may be older.
-            if name == own or load_if_whole(self._workspace, name):
+            if name == own or load_if_intact(self._workspace, name):
                 yield from self._read(name)
             else:
                 self._report(name, "the journal")
 
     def _read(self, name: str) -> Iterator[Record]:
         damaged: list[int] = []
-        for record in read_journal(self._path(name), tell_damaged=damaged.append):
+        for record in read_journal(self._path(name), on_damaged=damaged.append):
             del record[CHECKSUM]
             lost = [file for file, digest in record.pop(_FILES, {}).items() if not self._has(file, digest)]
             if lost:

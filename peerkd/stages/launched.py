@@ -64,7 +64,7 @@ def obtain(
     done = store.find(key)
     if done:
         say(stage, f"already done: {summary(done.metadata)}")
-        # Workers of an earlier run that were killed after another had published left files of the making.
+        # A worker of an earlier run that was killed after another had published may have left files behind.
         store.clear_away(key)
         return done
     cluster = resolve(options)
@@ -92,10 +92,10 @@ def obtain(
 
 
 def resolve(options: LaunchOptions) -> ClusterConfig:
-    """Return what the workers are given.
+    """Return the settings that the workers are started with.
 
     Raises:
-        ValueError: If a setting breaks a rule, or is asked of a backend where it would have no effect.
+        ValueError: If a setting breaks a rule, or would have no effect on this backend.
     """
     check_placement(options.backend, gpus=options.gpus, cluster=options.cluster)
     file = os.environ.get(CLUSTER_FILE_VARIABLE)

@@ -1,6 +1,6 @@
 """Stage: train each peer on its own data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from peerkd.artifacts import keys, references
@@ -82,19 +82,18 @@ def key(config: ExperimentConfig, partition: Manifest) -> str:
     )
 
 
-def finite_peers(metadata: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the peers whose training did not diverge, ascending: only they have weights and take part in a sweep."""
-    # An older version recorded nothing, and kept the weights of every peer.
-    return tuple(sorted(int(record["peer"]) for record in metadata["peers"] if record.get("is_finite", True)))
+def finite_peers(records: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """Return the peers whose training ended finite, ascending: only they have weights and take part in a sweep."""
+    return tuple(sorted(int(record["peer"]) for record in _finite(records)))
 
 
-def check_enough(metadata: Mapping[str, Any], *, learning_rate: float) -> None:
-    """Refuse peers of whom not even two can teach each other.
+def check_enough_finite(records: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
+    """Refuse peers of which fewer than two are left to distil.
 
     Raises:
         ValueError: If fewer than two peers are finite.
     """
-    num_peers, num_finite = len(metadata["peers"]), len(finite_peers(metadata))
+    num_peers, num_finite = len(records), len(finite_peers(records))
     if num_finite < 2:
         left = "All" if num_finite == 0 else f"All but {num_finite} of the"
         raise ValueError(
@@ -105,9 +104,14 @@ def check_enough(metadata: Mapping[str, Any], *, learning_rate: float) -> None:
 
 def summary(metadata: Mapping[str, Any]) -> str:
     """Return in a few words what there is."""
-    finite = [record for record in metadata["peers"] if record.get("is_finite", True)]
+    finite = _finite(metadata["peers"])
     accuracies = [record["test_global_accuracy"] for record in finite]
     reached = f", test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}" if accuracies else ""
     num_diverged = len(metadata["peers"]) - len(finite)
     diverged = f"; {num_diverged} diverged and took no part" if num_diverged else ""
     return f"{len(metadata['peers'])} peers{reached}{diverged}"
+
+
+def _finite(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    # An older version recorded nothing of it, and kept the weights of every peer.
+    return [record for record in records if record.get("is_finite", True)]

@@ -1,4 +1,4 @@
-"""Whether the disk of a store has room for what a run is going to write there: asked before anything is written."""
+"""The check that the disk of a store has room for what a run will write, made before anything is written."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,18 +7,18 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.excerpt import format_bytes
 
 CERTAIN_FRACTION: Final = 0.8
-"""Of an estimate: real journals and tables lie within a fifth of what is forecast."""
+"""The part of an estimate that is certainly written: real journals and tables are within a fifth of the forecast."""
 
 
 def check_room(store: ArtifactStore, parts: Mapping[str, float]) -> None:
-    """Do nothing if a store's disk has room, or has no end that is known.
+    """Refuse a run for which the disk of the store has no room; a store without a known limit has room.
 
     Args:
-        store: Takes what is written.
-        parts: The least that is written, in bytes, by what it is.
+        store: The store that is written to.
+        parts: The least that is written, in bytes, by kind of file.
 
     Raises:
-        ValueError: If it has not; the message has both numbers.
+        ValueError: If the disk has no room; the message gives the space needed and the free space.
     """
     free_bytes = store.free_bytes()
     needed_bytes = sum(parts.values())
@@ -26,6 +26,6 @@ def check_room(store: ArtifactStore, parts: Mapping[str, float]) -> None:
         return
     listed = ", ".join(f"{name} {format_bytes(round(value))}" for name, value in parts.items() if value)
     raise ValueError(
-        f"output has no space left for this run: it writes {format_bytes(round(needed_bytes))} at least ({listed}), "
+        f"output has no space left for this run: it writes at least {format_bytes(round(needed_bytes))} ({listed}), "
         f"and {format_bytes(free_bytes)} are free. Make room, or choose a folder on another disk."
     )

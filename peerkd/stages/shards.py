@@ -133,12 +133,12 @@ class Board:
         return None
 
     def finish(self, shard: Shard) -> None:
-        """Tell that a shard is done: what it leaves is durable. May be called by another thread, by one at a time."""
+        """Mark a shard as done, once its records are durable. One thread at a time may call this, and it may be any."""
         self._write(f"{_DONE}{shard.name}", "", writing="done")
         self.done.add(shard.name)
 
     def reopen(self, shard: Shard) -> None:
-        """Take back that a shard is done, so that it can be claimed once more."""
+        """Remove the mark that a shard is done, so that it can be claimed again."""
         self._workspace.discard(f"{_DONE}{shard.name}")
         self.done.discard(shard.name)
         self._mine.discard(shard.name)
@@ -177,7 +177,7 @@ class Board:
         return shard
 
     def _write(self, name: str, text: str, *, writing: str) -> None:
-        """Write a file that others see whole or not at all. After a power cut without it, work is found or repeated."""
+        """Write a file that others see whole or not at all. Not synced: if a power cut loses it, work is repeated."""
         path, partial = self._workspace.folder / name, self._workspace.folder / f"{SCRATCH}{self.life}.{writing}"
         partial.write_text(text, encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,8 +190,8 @@ def _rank(life: str) -> tuple[str, str]:
     return index, life
 
 
-def load_if_whole(workspace: Workspace, name: str) -> bool:
-    """Bring a saved file into the folder; return False also where the store finds that what it holds is damaged."""
+def load_if_intact(workspace: Workspace, name: str) -> bool:
+    """Load a saved file into the folder; return False if it does not exist or the store finds it damaged."""
     try:
         return workspace.load(name)
     except ArtifactCorruptError:
@@ -199,7 +199,7 @@ def load_if_whole(workspace: Workspace, name: str) -> bool:
 
 
 def write_whole(workspace: Workspace, name: str, content: bytes, *, partial: str) -> None:
-    """Write and save a file that others, and a power cut, leave whole or not at all; ``partial`` names it before."""
+    """Write, sync and save a file that exists whole or not at all; until then it has the name ``partial``."""
     path = workspace.folder / name
     (workspace.folder / partial).write_bytes(content)
     path.parent.mkdir(parents=True, exist_ok=True)

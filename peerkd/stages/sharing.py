@@ -1,11 +1,11 @@
 """One worker's part of a stage: it takes shards as its processes need work, and keeps what they do.
 
-What a shard has done is in journals in the workspace, one for each worker that was ever at it, so that no two write to
-the same file. A journal is saved every second or two; a training in progress saves its checkpoint twice a minute. So
-whoever takes over a shard goes on from the last of these, here or on another machine.
+The records of a shard are in journals in the workspace, one for each worker that ever held it. A journal is saved every
+second or two, and the checkpoint of a training in progress twice a minute. So whoever takes over a shard goes on from
+the last of these, here or on another machine.
 
-Nothing is taken on trust that an earlier attempt left. A record counts if its line proves itself and the files that it
-tells of are what they were; what is missing is done again, even in a shard that was marked as done.
+What an earlier attempt left is verified, not trusted: see ``peerkd.stages.journals`` and ``peerkd.stages.checkpoints``.
+What is missing or damaged is done again, even in a shard that was marked as done.
 """
 
 import threading
@@ -30,32 +30,32 @@ _SAVE_SECONDS: Final = 1.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """What there is to do at a stage."""
+    """The work of a stage."""
 
     stage: str
-    """The noun."""
+    """Name of the stage."""
 
     shards: Sequence[Shard]
 
     identity: Callable[[Record], Hashable]
-    """What tells one record from all others of the stage."""
+    """Returns what identifies a record among all of the stage."""
 
     left: Callable[[Sequence[Any], set[Any]], Iterable[Any]]
-    """What remains of a shard's tasks, given the identities of the records that are there."""
+    """Returns what remains of a shard's tasks, given the identities of the records that exist."""
 
     found: Callable[[int], None]
-    """Told the number of records that were there before; a negative number takes back what turned out damaged."""
+    """Called with the number of records that existed before; a negative number takes back records found damaged."""
 
     followed: Callable[[int], None]
-    """Told the number of records that others have made meanwhile."""
+    """Called with the number of records that other workers have made meanwhile."""
 
     grow: Callable[["Sharing"], bool] | None = None
-    """Adds the shards that there are by now, when this worker looks for work; returns whether there may be more later.
-    None: the shards are all that there will ever be."""
+    """Adds the shards that have become known when this worker looks for work; returns whether more may come later.
+    None: no shards are ever added."""
 
 
 class Held:
-    """A shard that this worker is at."""
+    """A shard that this worker has claimed."""
 
     def __init__(
         self, shard: Shard, journal: Journal, close: Callable[[], None], *, journal_name: str, checkpoint: Checkpoint
@@ -63,10 +63,10 @@ class Held:
         self.shard, self.journal, self.close = shard, journal, close
         self.journal_name, self.checkpoint = journal_name, checkpoint
         self.tasks: Iterable[Any] = ()
-        """What was left to do when the shard was taken."""
+        """The tasks that were left when the shard was claimed."""
 
         self.num_records = 0
-        """Of the shard so far, whoever made them. They themselves are in journals."""
+        """The number of records of the shard so far, whoever made them. The records are in journals."""
 
         self.is_saved = True
 
@@ -89,11 +89,11 @@ class Sharing:
         self._is_published = is_published
         self._held: dict[str, Held] = {}
         self._finished: list[Held] = []
-        """Shards whose last record is written, and that are marked as done when that is durable."""
+        """Shards whose last record is written. They are marked as done once that record is durable."""
 
         self._settling = threading.Lock()
-        self._whole: set[str] = set()
-        """Shards that are known to have all their records: they were counted, or made here."""
+        self._complete: set[str] = set()
+        """Names of shards that are known to have all their records: these were counted, or made here."""
 
         self._told: set[str] = set()
         self._waits = False
@@ -102,8 +102,8 @@ class Sharing:
     def tasks(self) -> Iterator[tuple[Held, Any] | None]:
         """Yield the next task of this worker with its shard, or None if there is none at the moment.
 
-        It ends when there will be none: for the worker that leads when every shard is done, for another one when all
-        that is left is at workers that live.
+        For the leading worker it ends when every shard is done, for another one when other live workers hold all that
+        is left.
         """
         while True:
             self._check()
@@ -136,12 +136,12 @@ class Sharing:
         self._tell_of_earlier(shard.name for shard in shards)
 
     def is_done(self, shards: Iterable[Shard]) -> bool:
-        """Return whether all of these are done, as far as is known. One that lacks records is so no more."""
-        lacking = [shard for shard in shards if not self._is_whole(shard)]
+        """Return whether all of these are done, as far as is known. One that lacks records is reopened."""
+        lacking = [shard for shard in shards if not self._has_all_records(shard)]
         return not lacking
 
     def append(self, held: Held, record: Record, *names: str, replaceable: Iterable[str] = ()) -> None:
-        """Keep a record, after the files that it tells of; with the last record of a shard, the shard is done.
+        """Keep a record, after the files that it names; with the last record of a shard, the shard is done.
 
         Args:
             held: The shard.
@@ -165,7 +165,7 @@ class Sharing:
             shards: Those to look at. None: all.
 
         Raises:
-            ArtifactCorruptError: If some have gone missing; it is told after what is there of their shard.
+            ArtifactCorruptError: If some have gone missing; it is raised after the records of their shard that exist.
         """
         if not self._worker.is_alone:
             self._board.look()
@@ -179,7 +179,7 @@ class Sharing:
             if len(seen) != shard.num_records:
                 raise ArtifactCorruptError(
                     f"The journals of part {shard.name} of {self._work.stage} must have {shard.num_records} records, "
-                    f"got {len(seen)}: give the same command again, and the rest is done."
+                    f"got {len(seen)}: run the same command again to do the rest."
                 )
 
     def checkpoint(self, shard: str) -> Path:
@@ -187,12 +187,12 @@ class Sharing:
         return live_checkpoint(self._workspace, shard)
 
     def begin(self) -> None:
-        """See what was done before."""
+        """Look at what was done before."""
         self._board.look()
         self._tell_of_earlier(self._shards)
 
     def save(self, *, everything: bool = False) -> None:
-        """Make durable what is not yet: journals, and checkpoints if it is time or ``everything`` is asked for."""
+        """Save the journals, and the checkpoints that are due, or all of them if ``everything`` is set."""
         for held in list(self._held.values()):
             if not held.is_saved:
                 held.is_saved = True
@@ -202,7 +202,7 @@ class Sharing:
         self._settle()
 
     def keep_doing(self, work: Callable[[], None], *, every_seconds: float, until: threading.Event) -> threading.Thread:
-        """Do something again and again in a thread; should it fail, the worker is told when it next comes by."""
+        """Repeat ``work`` in a thread. If it fails, the error is raised when the worker next asks for a task."""
 
         def repeat() -> None:
             try:
@@ -233,7 +233,7 @@ class Sharing:
                 self._held[shard.name] = held
                 self._wait(False)
                 return held
-            # The last record was saved, but not that it is the last.
+            # All records were saved, but the shard was not marked as done.
             self._finish(held)
         self._tell_of_others()
         return None
@@ -253,23 +253,23 @@ class Sharing:
         checkpoint.find(self._board, stage=self._work.stage)
         return held
 
-    def _is_whole(self, shard: Shard) -> bool:
-        """Return whether a shard is done with all its records; if it was only said to be, take that back."""
-        if shard.name in self._whole:
+    def _has_all_records(self, shard: Shard) -> bool:
+        """Return whether a shard is done and has all its records; reopen it if it is marked as done and lacks some."""
+        if shard.name in self._complete:
             return True
         if shard.name not in self._board.done:
             return False
         num_records = self._count(shard)
         if num_records < shard.num_records:
-            # A listing may have been from before the last journal.
+            # The listing may be older than the last journal.
             self._board.look()
             num_records = self._count(shard)
         if num_records >= shard.num_records:
-            self._whole.add(shard.name)
+            self._complete.add(shard.name)
             return True
         missing = shard.num_records - num_records
         say(
-            self._work.stage, f"part {shard.name} was marked as done and lacks {missing:,} records: they are made again"
+            self._work.stage, f"part {shard.name} was marked as done but lacks {missing:,} records: they are made again"
         )
         self._board.reopen(shard)
         if shard.name in self._told:
@@ -282,7 +282,7 @@ class Sharing:
 
     def _finish(self, held: Held) -> None:
         held.close()
-        self._whole.add(held.shard.name)
+        self._complete.add(held.shard.name)
         self._finished.append(held)
         self._held.pop(held.shard.name, None)
 
@@ -323,13 +323,13 @@ class Sharing:
 
 @contextmanager
 def share(workspace: Workspace, work: Work, worker: Worker, *, is_published: Callable[[], bool]) -> Iterator[Sharing]:
-    """Take part in a stage's work; on leaving, however that comes about, what is not durable is saved.
+    """Take part in a stage's work. On leaving, also by an exception, what is not yet saved is saved.
 
     Args:
-        workspace: Of the artifact that all workers of the stage make.
-        work: What there is to do.
-        worker: This one.
-        is_published: Whether somebody has finished the stage.
+        workspace: The workspace of the artifact that all workers of the stage make.
+        work: The work of the stage.
+        worker: This worker.
+        is_published: Returns whether some worker has published the artifact.
     """
     board = Board(workspace, work.shards, worker)
     sharing = Sharing(workspace, board, worker, work, is_published=is_published)
@@ -346,7 +346,7 @@ def share(workspace: Workspace, work: Work, worker: Worker, *, is_published: Cal
         leaving.set()
         for thread in threads:
             thread.join()
-        # What cannot be saved now is done again: it must not hide why this ends.
+        # What cannot be saved now is done again later. A failure here must not hide the exception that ends the work.
         with suppress(PeerKDError, OSError):
             sharing.save(everything=True)
         with suppress(OSError):

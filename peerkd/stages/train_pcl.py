@@ -93,12 +93,12 @@ def summary(metadata: Mapping[str, Any]) -> str:
 
 
 def num_diverged_runs(runs: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many runs diverged, given what is recorded of each; an older version recorded nothing of it."""
+    """Return how many runs diverged, by their records; those of an older version count as finite."""
     return sum(not run.get("is_finite", True) for run in runs)
 
 
-def check_enough(runs: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
-    """Refuse runs of which none can be reported.
+def check_any_finite(runs: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
+    """Refuse runs that leave nothing to report.
 
     Raises:
         ValueError: If all of them diverged.

@@ -21,10 +21,10 @@ def save_tensors(
 
     Args:
         path: The file.
-        tensors: By name.
+        tensors: The tensors, by name.
         metadata: The words.
-        is_sealed: Whether the file proves itself by ``peerkd.training.seals.is_whole``, as a checkpoint does that
-            nothing else vouches for.
+        is_sealed: Whether the file holds its own digest, for ``peerkd.training.seals.is_intact``. Checkpoints do, since
+            no manifest has their digest.
     """
     partial = path.with_suffix(".writing")
     words = dict(metadata or {}) | ({SEAL: UNSEALED} if is_sealed else {})
@@ -52,11 +52,11 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str) -> None:
-    """Refuse tensors that were read and are not those of a network: nothing is left out, broadcast or converted.
+    """Refuse tensors from a file that differ from those expected: none is left out, broadcast or converted.
 
     Args:
-        tensors: That were read, by name.
-        expected: With the names, shapes and types that they must have; their values do not matter.
+        tensors: The tensors that were read, by name.
+        expected: Tensors with the names, shapes and types that they must have; the values do not matter.
         source: Where they were read, for the message.
 
     Raises:
@@ -74,6 +74,17 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
             raise ArtifactCorruptError(f"The tensor {name} of {source} must be {_kind(like)}, got {_kind(tensor)}.")
         if not are_finite([tensor]):
             raise ArtifactCorruptError(f"The tensor {name} of {source} must be finite, got NaN or infinite numbers.")
+
+
+def load_state_of(network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Read a file that must hold a finite state of a network like this one, whose own values do not matter.
+
+    Raises:
+        ArtifactCorruptError: As ``load_tensors`` and ``check_tensors``.
+    """
+    tensors, _ = load_tensors(path)
+    check_tensors(tensors, network.state_dict(), source=str(path))
+    return tensors
 
 
 def _kind(tensor: Tensor) -> str:

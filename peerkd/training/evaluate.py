@@ -91,11 +91,12 @@ class Judge:
         return list(predictions)
 
     def compare(self, before: Predictions, after: Predictions | None, *, peer: int) -> dict[str, Any]:
-        """Return the columns of ``TRIALS_SCHEMA`` that tell what a training did to a peer.
+        """Return the columns of ``TRIALS_SCHEMA`` that say what a training did to a peer.
 
         Args:
-            before: Of the pre-trained peer.
-            after: Of the trained student. None: the training diverged, and so is all that they would tell.
+            before: Predictions of the pre-trained peer.
+            after: Predictions of the trained student. None if the training diverged: then every value that depends on
+                them is None.
             peer: The student.
         """
         columns: dict[str, Any] = {}
@@ -115,7 +116,7 @@ class Judge:
     def accuracies(self, predictions: Predictions, *, peer: int) -> dict[str, float | None]:
         """Return ``{validation,test}_{global,own}_accuracy`` of a peer's network, for the splits that it predicted.
 
-        An accuracy is None if the network's logits are not finite on a sample that it is of.
+        An accuracy is None if a logit on one of its samples is not finite.
         """
         values: dict[str, float | None] = {}
         for split in predictions:

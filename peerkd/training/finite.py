@@ -1,10 +1,10 @@
-"""What makes a training finite, said once for every engine; a training that is not has diverged.
+"""The definition of a finite training, for every engine. A training that is not finite has diverged.
 
 A training is finite if, at its end, these are finite numbers:
 
 - every parameter and buffer of its network, and of the network's mean over time where there is one;
 - every momentum, from which a further step would start;
-- every loss that is reported of its last epoch;
+- every loss that is reported for its last epoch;
 - every logit on the samples that the network is judged on.
 
 Integers, such as the counters of batch normalisation, are always finite. A NaN in a loss reaches every weight with the
@@ -27,22 +27,35 @@ _Indices = npt.NDArray[np.int64]
 
 
 def are_finite(tensors: Iterable[Tensor]) -> bool:
-    """Return whether every number of some tensors is finite. All tensors are on one device, which is waited for."""
+    """Return whether every number in some tensors is finite. All are on one device, and the call waits for it."""
     flags = [torch.isfinite(tensor).all() for tensor in tensors if tensor.is_floating_point()]
     return bool(torch.stack(flags).all()) if flags else True
 
 
-def are_finite_losses(losses: Iterable[float | None]) -> bool:
+def losses_are_finite(losses: Iterable[float | None]) -> bool:
     """Return whether every loss is a finite number; None stands for one that is not."""
     return all(loss is not None and math.isfinite(loss) for loss in losses)
 
 
 def predicted_classes(logits_NK: Tensor) -> Tensor:
     """Return the class with the highest logit (N,), ``NO_ANSWER`` where a logit of the sample is not finite."""
-    # The highest of NaN is whichever comes first: without this, a diverged network would always predict class 0.
+    # argmax returns the first NaN: without this, a diverged network would always predict class 0.
     return logits_NK.argmax(dim=-1).where(logits_NK.isfinite().all(dim=-1), NO_ANSWER)
 
 
-def are_all_answered(predictions: Mapping[str, _Indices]) -> bool:
-    """Return whether a network predicts a class for every sample that it is judged on, given predictions by split."""
+def all_answered(predictions: Mapping[str, _Indices]) -> bool:
+    """Return whether a network predicts a class for every sample, given its predictions by split."""
     return all(bool((each_N != NO_ANSWER).all()) for each_N in predictions.values())
+
+
+def check_peer_logits(peer: int, *, is_finite: bool) -> None:
+    """Refuse a pre-trained peer whose logits are not all finite.
+
+    Raises:
+        ValueError: If a logit is not finite. The weights are, so the precision of distillation is too low for them.
+    """
+    if not is_finite:
+        raise ValueError(
+            f"Every logit of a peer must be finite before it distils, got others of peer {peer}. Set "
+            "distill.precision=float32, or lower pretrain.learning_rate."
+        )

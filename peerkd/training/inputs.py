@@ -51,7 +51,7 @@ class SweepInputs:
     """Takes where each trial stands at the end of a leg, and has what legs go on from. None: legs are whole trials."""
 
     finite_peers: tuple[int, ...] | None = None
-    """The peers that have weights, ascending. None: all, as no pre-training diverged."""
+    """The peers that have weights, ascending. None: all, since no pre-training diverged."""
 
     @property
     def peers(self) -> Sequence[int]:

@@ -26,8 +26,8 @@ from peerkd.data.streamed import open_dataset
 from peerkd.results.answers import Answers
 from peerkd.results.arrays import SingleArray
 from peerkd.results.features import pair_features, write_features
-from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors
-from peerkd.training.finite import are_finite
+from peerkd.training.checkpoints import copy_state, load_state_of
+from peerkd.training.finite import are_finite, check_peer_logits
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.peers import build_peer, weights_name, worker_device
 from peerkd.training.precision import autocast
@@ -75,12 +75,12 @@ def validation_parts(assignment: Assignment) -> list[_Indices]:
 
 
 def training_parts(assignment: Assignment, peers: Sequence[int]) -> list[_Indices]:
-    """Return up to ``MAX_SAMPLES`` training samples of each of some peers, evenly spaced."""
+    """Return up to ``MAX_SAMPLES`` training samples of each of the given peers, evenly spaced."""
     return [_evenly_spaced(assignment.train[peer]) for peer in peers]
 
 
 class _Networks:
-    """The pre-trained networks of the peers that are finite, one in memory for each architecture."""
+    """The pre-trained networks of the peers that take part, with one in memory for each architecture."""
 
     def __init__(self, inputs: SweepInputs, dataset: ImageDataset, *, device: torch.device) -> None:
         self._inputs, self._dataset, self._device = inputs, dataset, device
@@ -101,21 +101,14 @@ class _Networks:
     @torch.inference_mode()
     def _logits(self, peer: int, images_NCHW: Tensor) -> SingleArray:
         network = self._network(self._inputs.config.architectures[peer])
-        path = self._inputs.peers_folder / weights_name(peer)
-        weights, _ = load_tensors(path)
-        check_tensors(weights, network.state_dict(), source=str(path))
-        copy_state(weights, network)
+        copy_state(load_state_of(network, self._inputs.peers_folder / weights_name(peer)), network)
         logits: list[Tensor] = []
         for images_BCHW in images_NCHW.split(MAX_SAMPLES):
             normal_BCHW = normalize(images_BCHW, mean_C=self._mean_C, std_C=self._std_C)
             with autocast(self._device, self._inputs.config.distill.precision):
                 logits.append(network(normal_BCHW.contiguous(memory_format=torch.channels_last)).float())
         all_logits = torch.cat(logits)
-        if not are_finite([all_logits]):
-            raise ValueError(
-                f"Every logit of a peer must be finite before it distils, got others of peer {peer}. Set "
-                "distill.precision=float32, or lower pretrain.learning_rate."
-            )
+        check_peer_logits(peer, is_finite=are_finite([all_logits]))
         return all_logits.cpu().numpy()
 
     def _build_network(self, architecture: Architecture) -> nn.Module:

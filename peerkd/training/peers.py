@@ -18,7 +18,7 @@ from peerkd.models.build import build_network, num_parameters
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import copy_state, save_tensors
 from peerkd.training.evaluate import Judge
-from peerkd.training.finite import are_all_answered, are_finite
+from peerkd.training.finite import all_answered, are_finite
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
 from peerkd.training.memory import gpu_bytes
 from peerkd.training.online.export import deployed_state
@@ -125,10 +125,9 @@ def start(inputs: PretrainInputs, *, worker: int) -> Perform:
         deployed = build_peer(architecture, dataset, seed=0).to(device)
         copy_state(weights, deployed)
         predictions = judge.predict(deployed, peer=peer)
-        is_finite = state.ended_finite and are_finite(weights.values()) and are_all_answered(predictions)
+        is_finite = state.ended_finite and are_finite(weights.values()) and all_answered(predictions)
         accuracies = judge.accuracies(predictions, peer=peer)
         if is_finite:
-            # Nobody has a use for weights that diverged.
             save_tensors(inputs.weights(peer), weights)
         yield {
             "peer": peer,

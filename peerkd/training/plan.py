@@ -172,8 +172,8 @@ def plan(config: ExperimentConfig, *, peers: Sequence[int] | None = None) -> Pla
     on a set depends on neither temperature nor teacher, so it is one trial a learning rate however large the grid.
 
     Args:
-        config: Of the experiment.
-        peers: Those that take part, ascending. None: all.
+        config: The experiment.
+        peers: The peers that take part, ascending. None: all.
     """
     peers = range(config.partition.num_peers) if peers is None else peers
     blocks: list[_Block] = []

@@ -66,7 +66,7 @@ def start(config: ExperimentConfig, samples: DividedData, device: str, *, worker
 
     Args:
         config: The experiment.
-        samples: The parts of its data set.
+        samples: The sizes of the parts of its data set.
         device: ``cpu``, or ``cuda`` for the GPU of the worker's number.
         worker: Number of the process.
     """

@@ -1,6 +1,7 @@
-"""Checkpoints that prove themselves: safetensors files whose metadata hold the SHA-256 of the rest of the file.
+"""Sealed checkpoints: safetensors files whose metadata hold the SHA-256 of the file.
 
-The digest is that of the file with zeros in its place. No torch: whoever decides what to go on from only reads bytes.
+The digest is computed with zeros in its own place. This needs no torch, since whoever looks for an intact checkpoint
+reads only bytes.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from typing import Final
 
 SEAL: Final = "sha256"
 UNSEALED: Final = "0" * 64
-"""What metadata hold under ``SEAL`` until the file is sealed."""
+"""The value of ``SEAL`` in the metadata until the file is sealed."""
 
 _KEY: Final = f'"{SEAL}":"'.encode()
 _CHUNK_BYTES: Final = 2**20
@@ -26,8 +27,8 @@ def seal(path: Path) -> None:
         file.write(digest)
 
 
-def is_whole(path: Path) -> bool:
-    """Return whether a file is there and is, byte for byte, what was sealed."""
+def is_intact(path: Path) -> bool:
+    """Return whether a file exists and is, byte for byte, what was sealed."""
     try:
         start = _find_seal(path)
         if start is None:
@@ -40,7 +41,7 @@ def is_whole(path: Path) -> bool:
 
 
 def _find_seal(path: Path) -> int | None:
-    """Return where the digest of a file begins. The header is JSON behind its length in eight bytes."""
+    """Return where the digest of a file begins. The file starts with the length of its JSON header, in eight bytes."""
     with path.open("rb") as file:
         num_header_bytes = int.from_bytes(file.read(8), "little")
         if num_header_bytes > path.stat().st_size:

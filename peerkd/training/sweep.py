@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
-from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors
+from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
-from peerkd.training.finite import are_all_answered
+from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import Leg, LegsTogether, SweepInputs, WayTaken
 from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
@@ -157,7 +157,7 @@ class Sweep:
         students = self._trainees(trials, samples, epochs)
         by_epoch, after = self._train(students, samples, logits, trials=trials, epochs=epochs)
         ended_finite = [
-            is_finite and are_all_answered(predictions)
+            is_finite and all_answered(predictions)
             for is_finite, predictions in zip(students.are_finite(), after, strict=True)
         ]
         if self._inputs.states_folder:
@@ -166,7 +166,9 @@ class Sweep:
                 if is_finite:
                     save_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.stop), end)
         seconds = (time.perf_counter() - started) / len(trials)
-        for trial, was, became, measured, is_finite in zip(trials, before, after, by_epoch, ended_finite, strict=True):
+        for trial, peer_before, peer_after, measured, is_finite in zip(
+            trials, before, after, by_epoch, ended_finite, strict=True
+        ):
             yield {
                 "student": trial.student,
                 "teacher": trial.teacher,
@@ -179,7 +181,7 @@ class Sweep:
                 "num_transfer_samples": len(samples),
                 "epochs": epochs.stop,
                 IS_FINITE: is_finite,
-                **self._judge.compare(was, became if is_finite else None, peer=trial.student),
+                **self._judge.compare(peer_before, peer_after if is_finite else None, peer=trial.student),
                 **(measured if is_finite else _without_last(measured)),
                 "seconds": seconds,
             }
@@ -296,9 +298,8 @@ class Sweep:
         return build_peer(architecture, self._dataset, seed=0).to(self._device)
 
     def _load_peer_state(self, peer: int) -> Mapping[str, Tensor]:
-        path = self._inputs.peers_folder / weights_name(peer)
-        tensors, _ = load_tensors(path)
-        check_tensors(tensors, self._network(self._config.architectures[peer]).state_dict(), source=str(path))
+        network = self._network(self._config.architectures[peer])
+        tensors = load_state_of(network, self._inputs.peers_folder / weights_name(peer))
         return {name: tensor.to(self._device) for name, tensor in tensors.items()}
 
     def _predict_before(self, peer: int) -> Predictions:
@@ -309,11 +310,7 @@ class Sweep:
             (predictions,) = self._judge.predict_many(student.logits, peers=[peer])
         else:
             predictions = self._judge.predict(self._peer(peer), peer=peer)
-        if not are_all_answered(predictions):
-            raise ValueError(
-                f"Every logit of a peer must be finite before it distils, got others of peer {peer}. Set "
-                "distill.precision=float32, or lower pretrain.learning_rate."
-            )
+        check_peer_logits(peer, is_finite=all_answered(predictions))
         return predictions
 
 
@@ -324,7 +321,7 @@ def _rate_of(trial: Trial) -> dict[str, float]:
 
 
 def _without_last(measured: _ByEpoch) -> _ByEpoch:
-    """Return accuracies by epoch of a trial that diverged: after the last epoch it has none."""
+    """Return the accuracies by epoch of a trial that diverged, None after its last epoch."""
     return {name: [*values[:-1], None] for name, values in measured.items()}
 
 

@@ -38,7 +38,7 @@ class Trainees(Protocol):
         ...
 
     def are_finite(self) -> list[bool]:
-        """Return of each student whether all that training goes on from is finite; see ``peerkd.training.finite``."""
+        """Return for each student whether weights, buffers and momenta are finite; see ``peerkd.training.finite``."""
         ...
 
     def states(self) -> list[TrialState]:
@@ -107,7 +107,7 @@ class StackedTrainees:
         return judge.predict_many(self._students.logits, peers=[trial.student for trial in self._trials], splits=splits)
 
     def are_finite(self) -> list[bool]:
-        """Return of each student whether it is finite; see ``Trainees``."""
+        """Return for each student whether it is finite; see ``Trainees``."""
         return self._students.are_finite()
 
     def states(self) -> list[TrialState]:

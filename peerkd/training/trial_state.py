@@ -37,7 +37,7 @@ def save_state(path: Path, state: TrialState) -> None:
 
 
 def load_state(path: Path) -> TrialState:
-    """Read what ``save_state`` wrote; ``check_state`` says whether it is of the network that is to go on.
+    """Read what ``save_state`` wrote; ``check_state`` checks that it fits a network.
 
     Raises:
         ValueError: If there is no such file.
@@ -54,7 +54,7 @@ def load_state(path: Path) -> TrialState:
 
 
 def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:
-    """Refuse a state that is not a finite one of a network of this architecture, whatever weights that has.
+    """Refuse a state that is not a finite state of a network like this one, whose own values do not matter.
 
     Raises:
         ArtifactCorruptError: As ``check_tensors``.

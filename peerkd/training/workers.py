@@ -165,7 +165,7 @@ def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], 
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return  # the parent is gone or going
     except Exception as error:
-        # An error of the system is sent as Python's own: its library may be one that the other process lacks.
+        # An error of the system is sent as a built-in one: the other process may lack the library that raised it.
         told = plain_error(error) or error
         told.add_note(f"In worker process {number}:\n{traceback.format_exc()}")
         pipe.send(("error", told))

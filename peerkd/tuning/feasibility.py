@@ -1,11 +1,11 @@
-"""Which settings may make a training diverge, by what has diverged so far.
+"""The chance that a setting makes a training diverge, by the trials that have diverged so far.
 
-A training that diverged has no gain, and the posterior is told nothing of it: a loss as large as any number that could
-stand for it would pull down what its neighbours are believed to gain, and widen the scale of all beliefs. It counts
-here instead. The chance that a setting diverges is a share of the trials of settings like it, on whatever pair; a
-measurement is worth its gain times the chance that there will be one (Gelbart, Snoek and Adams 2014, arXiv:1403.5607).
+A training that diverged has no gain, and the posterior is not told of it: any number that stood for its gain would
+pull down the beliefs about similar settings and widen the scale of all beliefs. It is counted here instead. The chance
+that a setting diverges is the share of diverged trials among those of similar settings, on any pair. A measurement is
+worth its expected gain times the chance that the trial ends finite (Gelbart, Snoek and Adams 2014, arXiv:1403.5607).
 
-Shape suffixes: Q = ordered pairs, S = settings, P = pairs that are looked at.
+Shape suffixes: Q = ordered pairs, S = settings, P = some of the pairs, C = candidate measurements.
 """
 
 from collections.abc import Sequence
@@ -16,55 +16,57 @@ import numpy as np
 
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.tuning.marginals import Marginals
-from peerkd.tuning.settings_prior import likeness
+from peerkd.tuning.settings_prior import similarity
 from peerkd.tuning.space import Space
 
-_FINITE_BEFOREHAND: Final = 1.0
-"""Trials that are counted as finite before the first: until one diverges, none is expected to."""
+_PRIOR_NUM_FINITE: Final = 1.0
+"""Number of finite trials that are assumed before the first one: the chance is 0 until one diverges."""
 
-_TOO_LIKELY: Final = 0.5
+_MAX_CHANCE: Final = 0.5
+"""A setting that is more likely than this to diverge is ruled out for the pairs that have not tried it."""
 
 _WORST_POINTS: Final = -1e3
-"""Stands in beliefs for a setting that is ruled out: far below any gain, so that it is never the best."""
+"""The believed gain of a setting that is ruled out: far below any gain, so that it is never the best."""
 
 
 class Feasibility:
-    """Counts of trials that diverged and of those that did not, at the settings and at those like them."""
+    """Counts of the trials that diverged and of those that did not, by setting."""
 
     def __init__(self, space: Space) -> None:
-        self._settings, self._likeness_SS = space.settings, likeness(space.settings)
+        self._settings, self._similarity_SS = space.settings, similarity(space.settings)
         shape = space.num_pairs, len(space.settings)
         self._has_diverged_QS, self._is_known_QS = (np.zeros(shape, dtype=np.bool_) for _ in range(2))
         self._chance_S = np.zeros(len(space.settings))
 
     @property
-    def is_tested(self) -> bool:
-        """Whether any trial diverged. Until then nothing is ruled out, and nothing here changes a number."""
+    def any_diverged(self) -> bool:
+        """Whether any trial has diverged. Until then no setting is ruled out, and no belief is changed here."""
         return bool(self._has_diverged_QS.any())
 
     def chances(self) -> FloatArray:
-        """Return the chance (S,) that a trial of each setting diverges, on a pair that has not tried it."""
+        """Return for each setting the chance (S,) that a trial diverges on a pair that has not tried it."""
         return self._chance_S
 
     def tell(self, pair: int, setting: int, *, is_finite: bool) -> None:
-        """Count a trial, as far as it was done; one that was finite may have diverged since."""
+        """Count a trial as far as it was done. One that was told as finite may be told again as diverged."""
         self._is_known_QS[pair, setting] = True
         self._has_diverged_QS[pair, setting] |= not is_finite
-        if self.is_tested:
-            num_diverged_S = self._likeness_SS @ self._has_diverged_QS.sum(axis=0)
-            num_known_S = self._likeness_SS @ self._is_known_QS.sum(axis=0)
-            self._chance_S = num_diverged_S / (num_known_S + _FINITE_BEFOREHAND)
+        if self.any_diverged:
+            num_diverged_S = self._similarity_SS @ self._has_diverged_QS.sum(axis=0)
+            num_known_S = self._similarity_SS @ self._is_known_QS.sum(axis=0)
+            self._chance_S = num_diverged_S / (num_known_S + _PRIOR_NUM_FINITE)
 
     def is_ruled_out(self, pairs: Sequence[int] | IntArray | slice = slice(None)) -> BoolArray:
-        """Return which settings some pairs must not choose (P, S): they diverged there, or are likely to."""
-        is_likely_S = self._chance_S > _TOO_LIKELY
+        """Return for some pairs which settings they must not choose (P, S): those that diverged or are likely to."""
+        is_likely_S = self._chance_S > _MAX_CHANCE
         is_ruled_out_PS: BoolArray = self._has_diverged_QS[pairs] | (~self._is_known_QS[pairs] & is_likely_S)
         return is_ruled_out_PS
 
     def substitute(self, pair: int, setting: int) -> int | None:
-        """Return what a pair may try in place of a setting: on the same set, least likely to diverge, then most alike.
+        """Return what a pair may try in place of a setting: on the same set, the one least likely to diverge.
 
-        None if all settings on the set are tried or ruled out.
+        Of several, one with the same temperature and alpha comes first, then the first of the grid. None if all
+        settings on the set are tried or ruled out.
         """
         wanted = self._settings[setting]
         is_open_S = ~self._is_known_QS[pair] & ~self.is_ruled_out([pair])[0]
@@ -76,18 +78,18 @@ class Feasibility:
 
         def rank(place: int) -> tuple[float, bool, int]:
             other = self._settings[place]
-            is_other = (other.temperature, other.alpha) != (wanted.temperature, wanted.alpha)
-            return float(self._chance_S[place]), is_other, place
+            is_different = (other.temperature, other.alpha) != (wanted.temperature, wanted.alpha)
+            return float(self._chance_S[place]), is_different, place
 
         return min(places, key=rank) if places else None
 
     def without_ruled_out(self, means_QS: FloatArray) -> FloatArray:
-        """Return the means of all pairs, those that are ruled out lower than any gain."""
-        return np.where(self.is_ruled_out(), _WORST_POINTS, means_QS) if self.is_tested else means_QS
+        """Return the means of all pairs, with those of ruled-out settings set far below any gain."""
+        return np.where(self.is_ruled_out(), _WORST_POINTS, means_QS) if self.any_diverged else means_QS
 
     def beliefs(self, marginals: Marginals, pair: int) -> Marginals:
-        """Return what is believed of a pair; what is ruled out will not become its best setting."""
-        if not self.is_tested:
+        """Return the beliefs about a pair, with those about ruled-out settings far below any gain."""
+        if not self.any_diverged:
             return marginals
         is_ruled_out_S = self.is_ruled_out([pair])[0]
         mean_S = marginals.mean_S.copy()
@@ -95,10 +97,10 @@ class Feasibility:
         return replace(marginals, mean_S=mean_S)
 
     def worth(self, raised_PC: FloatArray, pairs: Sequence[int], settings_C: IntArray) -> FloatArray:
-        """Return what measurements are expected to bring, given what they would if they were sure to end finite."""
-        if not self.is_tested:
+        """Return what measurements are worth (P, C), given what each would be worth if it were sure to end finite."""
+        if not self.any_diverged:
             return raised_PC
         is_ruled_out_PC = self.is_ruled_out(pairs)[:, settings_C]
-        # A pair that has tried a setting knows that it ended finite, as far as it was done.
+        # Where a pair has tried a setting, the trial was finite as far as it was done.
         chance_PC = np.where(self._is_known_QS[pairs][:, settings_C], 0.0, self._chance_S[settings_C])
         return np.where(is_ruled_out_PC, 0.0, raised_PC * (1 - chance_PC))

@@ -142,17 +142,17 @@ class PairTuner:
             self._stale.add(pair)
 
     def _tell_diverged(self, ask: Ask) -> None:
-        """Take in that a trial diverged: it is over, and settings like it are worth less on all pairs."""
+        """Take in that a trial diverged: it is over, and similar settings are worth less on all pairs."""
         self._count(ask)
         self._asked_epochs_QS[ask.pair, ask.setting] = self._space.num_epochs
         self._under_way.get(ask.pair, {}).pop(ask.setting, None)
-        # What was counted on will not be known.
+        # The beliefs supposed a measurement that will not come.
         self._beliefs.pop(ask.pair, None)
         self._stale.add(ask.pair)
         self._is_outdated_Q[:] = True
         self._means_QS = None
         if ask in self._first_asked:
-            # What pairs have in common is still to be measured on this set.
+            # What all pairs have in common still has to be measured on this set: a substitute is asked for.
             self._first.append(ask)
 
     def _count(self, ask: Ask) -> None:

@@ -29,7 +29,7 @@ class Measurement(NamedTuple):
     """Validation accuracy after these epochs minus that of the pre-trained student: a fraction. -1 if it diverged."""
 
     is_finite: bool = True
-    """Whether the trial did not diverge. One that did ends with this measurement: it must not be asked for again."""
+    """False if the trial diverged. It ended with this measurement, and must not be asked for again."""
 
 
 class Tuner(Protocol):

@@ -29,7 +29,7 @@ class Seen(NamedTuple):
 
 
 def diverged(num_epochs: int) -> Seen:
-    """Return what is seen of a trial that diverged: as if all accuracy were lost, and never allowed as a choice."""
+    """Return what is seen of a trial that diverged: a gain of -1, which is never allowed as a choice."""
     return Seen(-1.0, is_allowed=False, num_epochs=num_epochs, is_finite=False)
 
 
@@ -51,7 +51,7 @@ def best_epochs(worth_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
 def better(first: Seen, second: Seen) -> Seen:
     """Return the one of two stops of a trial that is better, by the rule of ``best_epochs``; ``first`` was earlier.
 
-    A trial that has diverged since is no good at any stop: its setting is one step from ruin.
+    A trial that has diverged since is not chosen at an earlier stop either: its setting is too close to divergence.
     """
     if not second.is_finite:
         return second

@@ -98,10 +98,10 @@ def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> Floa
     return covariance_SS
 
 
-def likeness(settings: Sequence[SettingOnSet]) -> FloatArray:
-    """Return how near settings are in temperature, weight and learning rate, whatever their set: (S, S), up to 1."""
-    likeness_SS: FloatArray = np.exp(-_squared_distances(settings, WITHIN_PAIR) / 2)
-    return likeness_SS
+def similarity(settings: Sequence[SettingOnSet]) -> FloatArray:
+    """Return how similar settings are in temperature, weight and learning rate, on any set: (S, S), at most 1."""
+    similarity_SS: FloatArray = np.exp(-_squared_distances(settings, WITHIN_PAIR) / 2)
+    return similarity_SS
 
 
 def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:

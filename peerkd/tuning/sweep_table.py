@@ -169,7 +169,7 @@ def _without_epochs(path: Path, name: str) -> str:
 
 
 def _column_names(path: Path) -> frozenset[str]:
-    # Reading a pipe or a device would wait for ever.
+    # Reading a pipe or a device could wait forever.
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} must be a table of trials, got something that is no regular file.")
     try:

@@ -1,6 +1,6 @@
-"""What the values of a table that people bring must be; others are refused by file, column and row.
+"""Checks of the values in a table that a user brings. A message names the file, the column and the row.
 
-Rows are counted from 0, in the order of the file. Shape suffix: R = rows that are looked at.
+Rows are counted from 0, in the order of the file. Shape suffix: R = rows that are checked.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -16,11 +16,11 @@ from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.results.table import TRANSFER_SETS
 
 _IsRight: TypeAlias = Callable[[pa.Array], pa.Array]
-"""For each value whether it keeps a rule; of null it is null."""
+"""Tells for each value whether it keeps a rule, and null for null."""
 
 
 class _Rule(NamedTuple):
-    """What one column must hold."""
+    """A rule for the values of one column."""
 
     in_words: str
     is_kind: Callable[[pa.DataType], bool]
@@ -64,26 +64,26 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "num_transfer_samples": _COUNT,
     "epochs": _COUNT,
 }
-"""Of accuracies and gains the name says the rule."""
+"""The rules by column. Those of accuracies and gains follow from their names."""
 
 
 def distillation_rows(table: pa.Table, path: Path) -> IntArray:
-    """Return the rows with a teacher's weight, ascending.
+    """Return the rows whose distillation weight is above 0, ascending.
 
     Raises:
-        ValueError: If a weight is missing or no fraction.
+        ValueError: If a weight is missing or outside 0 to 1.
     """
     check_column(table, "distillation_weight", np.arange(table.num_rows), path)
     return np.flatnonzero(table["distillation_weight"].to_numpy() > 0).astype(np.int64)
 
 
 def check_distillations(table: pa.Table, rows_R: IntArray, path: Path) -> None:
-    """Refuse a table of which some values are not what their columns must hold, or of which trials diverged.
+    """Refuse a table with values that break the rules of their columns, or with trials that diverged.
 
     Args:
         table: The rows of distillations alone.
-        rows_R: Their numbers in the file.
-        path: Of the file.
+        rows_R: Numbers of these rows in the file.
+        path: Path of the file.
 
     Raises:
         ValueError: For the first value that is wrong.
@@ -104,7 +104,7 @@ def check_distillations(table: pa.Table, rows_R: IntArray, path: Path) -> None:
 
 
 def check_features(table: pa.Table, names: Sequence[str], path: Path) -> None:
-    """Refuse features of pairs that are no finite numbers.
+    """Refuse features of pairs that are not finite numbers.
 
     Raises:
         ValueError: For the first value that is wrong.
@@ -115,7 +115,7 @@ def check_features(table: pa.Table, names: Sequence[str], path: Path) -> None:
 
 
 def check_column(table: pa.Table, name: str, rows_R: IntArray, path: Path) -> None:
-    """Refuse a column with a value that is missing or is not what the column must hold.
+    """Refuse a column with a value that is missing or breaks the column's rule.
 
     Raises:
         ValueError: For the first such value.
@@ -124,10 +124,10 @@ def check_column(table: pa.Table, name: str, rows_R: IntArray, path: Path) -> No
 
 
 def check_once(keys: Sequence[Hashable], rows_R: IntArray, path: Path, *, noun: str) -> None:
-    """Refuse keys of which two are equal.
+    """Refuse keys that are not unique.
 
     Raises:
-        ValueError: For the first that comes again.
+        ValueError: For the first key that occurs again.
     """
     seen: dict[Hashable, Any] = {}
     for key, row in zip(keys, rows_R.tolist(), strict=True):

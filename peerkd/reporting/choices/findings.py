@@ -106,7 +106,7 @@ class Findings:
 
     cost: StudyCost
     divergence: Divergence
-    """What is never chosen and in no mean."""
+    """The trainings that diverged, which are never chosen and in no mean."""
 
     @property
     def has_rates(self) -> bool:
@@ -150,13 +150,13 @@ def compute_findings(
 
     Args:
         choices: The table of choices.
-        curve: Its curve.
-        front: From the trials.
-        untried_settings: In words.
-        chooses_epochs: Whether a choice has an epoch to stop after.
-        cost: Of the study.
-        divergence: What diverged.
-        num_peers: All of the experiment, those that diverged among them.
+        curve: The study's curve.
+        front: The front of the trials.
+        untried_settings: The settings that were not tried, in words.
+        chooses_epochs: Whether a choice also names the epoch to stop after.
+        cost: The cost of the study.
+        divergence: The trainings that diverged.
+        num_peers: Number of all peers, including those that diverged.
 
     Raises:
         ValueError: If every trial diverged.

@@ -21,7 +21,7 @@ class RunFacts:
     seconds: float
     num_samples_per_epoch: int
     is_finite: bool = True
-    """Whether it did not diverge. An older version did not say."""
+    """False if the run diverged. An older version did not record it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +54,10 @@ class PclFacts:
     """What the jobs of the run held; None where nobody kept accounts."""
 
     data_remarks: tuple[str, ...] = ()
-    """How the data set was read, where that says more than its name."""
+    """Sentences on how the data set was read, where its name does not say it."""
 
     data_warnings: tuple[str, ...] = ()
-    """What its division has too little of."""
+    """Sentences on what the division of the data has too little of."""
 
     @property
     def published_data_set(self) -> str | None:

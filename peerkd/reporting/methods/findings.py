@@ -109,7 +109,7 @@ def compute_findings(table: pa.Table, facts: PclFacts) -> Findings:
 
 
 def _put(found: dict[tuple[str, Method], Estimate], pair: tuple[str, Method], estimate: Estimate | None) -> None:
-    # Where every run of one of the two diverged there is no difference.
+    # If every run of one of the two methods diverged, there is no difference.
     if estimate is not None and estimate.num:
         found[pair] = estimate
 
@@ -133,7 +133,7 @@ def _costs(facts: PclFacts) -> dict[tuple[str, Method], Cost]:
     found: dict[tuple[str, Method], Cost] = {}
     for architecture in facts.config.architectures:
         for method in facts.config.methods:
-            # A run that diverged ended early: what it took is not what the method takes.
+            # A run that diverged ended early, so its cost is not the cost of the method.
             runs = [
                 run for run in facts.runs if (run.architecture, run.method) == (architecture, method) and run.is_finite
             ]

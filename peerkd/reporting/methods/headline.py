@@ -78,12 +78,12 @@ def _diverged(findings: Findings, architecture: str) -> str:
         num = comparison.num_diverged[architecture, method]
         num_seeds = num + len(comparison.scores[architecture, method, "deployed"].by_seed)
         if num:
-            parts.append(f"{METHODS[method].title} from {num} of {counted(num_seeds, 'seed')}")
+            parts.append(f"{METHODS[method].title} for {num} of {counted(num_seeds, 'seed')}")
     if not parts:
         return ""
     return (
-        f"Runs that diverged, that is, did not end in finite numbers: {'; '.join(parts)}. They are in no mean and no "
-        "difference."
+        f"Some runs diverged, that is, they did not end in finite numbers: {'; '.join(parts)}. They are in no mean and "
+        "no difference."
     )
 
 
@@ -92,7 +92,7 @@ def _over_baseline(findings: Findings, architecture: str) -> str:
     baseline = METHODS[comparison.baseline].title
     spread = comparison.scores[architecture, comparison.baseline, "deployed"].spread
     if not spread.num:
-        return f"{baseline} diverged from every seed, so there is nothing that other methods could be held against."
+        return f"{baseline} diverged for every seed, so no other method can be compared with it."
     reached = f"{baseline} reaches {wording.spread(spread)} % on test ({counted(spread.num, 'seed')})."
     found = _of(findings.over_baseline, architecture)
     if not found:

@@ -27,7 +27,7 @@ def accuracy(fraction: float) -> str:
 def spread(found: Spread) -> str:
     """Write mean and standard deviation over seeds in percent, in ASCII; the mean alone where there is one seed.
 
-    Where there is no seed left, all runs diverged.
+    If there is no seed, all runs diverged.
     """
     if not found.num:
         return "diverged"

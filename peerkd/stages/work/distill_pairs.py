@@ -36,7 +36,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
     device, num_processes = machine.choose_device(config.compute)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
-    finite_peers = pretrain_peers.finite_peers(peers.metadata)
+    finite_peers = pretrain_peers.finite_peers(peers.metadata["peers"])
     sweep_inputs = SweepInputs(
         config=config,
         dataset_folder=store.fetch(dataset.key),

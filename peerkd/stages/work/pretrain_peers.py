@@ -10,7 +10,7 @@ from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, say
 from peerkd.stages import machine
-from peerkd.stages.pretrain_peers import NAME, check_enough, key, summary
+from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
 from peerkd.stages.shards import Shard
 from peerkd.stages.sharing import Sharing, Work, share
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
@@ -21,7 +21,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
     """Train the peers that come to this worker; the first worker publishes them all.
 
     Raises:
-        ValueError: If so many peers diverged that none can teach another.
+        ValueError: If fewer than two peers ended finite.
     """
     config, partition = ExperimentConfig.from_json(config_json), inputs["partition"]
     artifact = key(config, partition)
@@ -56,7 +56,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
             if not worker.leads or store.find(artifact):
                 return
             records = sorted(sharing.records(), key=lambda record: int(record["peer"]))
-            check_enough({"peers": records}, learning_rate=config.pretrain.learning_rate)
+            check_enough_finite(records, learning_rate=config.pretrain.learning_rate)
         manifest = store.publish(
             artifact, metadata={"inputs": {"partition": references.reference(partition)}, "peers": records}
         )
@@ -88,7 +88,7 @@ def _train(inputs: PretrainInputs, sharing: Sharing, progress: Progress, *, num_
             sharing.append(held, news, *([inputs.weights(peer).name] if news["is_finite"] else []))
             if not news["is_finite"]:
                 epochs, done = inputs.config.pretrain.epochs, num_epochs.get(peer, 0)
-                say(NAME, f"peer {peer} diverged, which was seen after epoch {done} of {epochs}")
+                say(NAME, f"peer {peer} diverged, as was found after epoch {done} of {epochs}")
                 recorder.diverged()
-                # The epochs that it does not need.
+                # Its remaining epochs are not trained, and count as done.
                 progress.recover(epochs - done)

@@ -26,17 +26,17 @@ from peerkd.stages import machine
 from peerkd.stages.launched import check_num_processes
 from peerkd.stages.shards import Shard
 from peerkd.stages.sharing import Held, Sharing, Work, share
-from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, check_enough, key, summary
+from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, check_any_finite, key, summary
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs, run_name
 from peerkd.training.orders import NEWS_PREFIX, RunOrder
 from peerkd.training.workers import run_in_workers
 
 _MAX_ATTEMPTS: Final = 20
-"""Of one run in a row without an epoch done. Whether a lost worker had failed or was evicted is not known here: the
-launcher counts both, each by its own bound."""
+"""Attempts at one run in a row that end without a finished epoch. Whether a lost worker failed or was evicted is not
+known here: the launcher counts both, each with its own limit."""
 
 _MIN_SECONDS_OF_WORK: Final = 60.0
-"""An attempt that lasted so long did some work."""
+"""An attempt that lasted this long counts as having done some work."""
 
 News = RunEpochDone | RunDone
 
@@ -100,7 +100,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
             if not worker.leads or store.find(artifact):
                 return
             records = sorted(sharing.records(), key=lambda record: config.runs.index(_run_of(record)))
-            check_enough(records, learning_rate=config.training.learning_rate)
+            check_any_finite(records, learning_rate=config.training.learning_rate)
         table = curves.assemble(row for record in records for row in curve_rows(record))
         curves.write_curves(table, workspace.folder / CURVES_NAME)
         manifest = store.publish(
@@ -154,7 +154,7 @@ def _keep(inputs: RunInputs, sharing: Sharing, progress: Progress, news: Iterato
             say(NAME, _result(each.record, num_branches=num_branches))
             if not each.record["is_finite"]:
                 recorder.diverged()
-                # The epochs that it does not need.
+                # Its remaining epochs are not trained, and count as done.
                 progress.recover(inputs.config.training.epochs - len(each.record["history"]))
 
 
@@ -242,6 +242,6 @@ def _accuracy(measured: Mapping[str, Any], split: str, method: Any, *, num_branc
 def _result(record: Mapping[str, Any], *, num_branches: int) -> str:
     named = f"{record['architecture']} by {record['method']}, seed {record['seed']}"
     if not record["is_finite"]:
-        return f"{named}: diverged, which was seen after epoch {len(record['history'])}"
+        return f"{named}: diverged, as was found after epoch {len(record['history'])}"
     accuracy = _accuracy(record["history"][-1], "test", record["method"], num_branches=num_branches)
     return f"{named}: test accuracy {accuracy:.1%}"

@@ -74,7 +74,7 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
                 peers_folder=store.fetch(peers.key),
                 device=device,
                 states_folder=workspace.folder / STATES,
-                finite_peers=pretrain_peers.finite_peers(peers.metadata),
+                finite_peers=pretrain_peers.finite_peers(peers.metadata["peers"]),
             ),
             workspace=workspace,
             num_train=[sum(counts) for counts in partition.metadata["class_counts"]],

@@ -185,7 +185,7 @@ class LaneTrainees:
         ]
 
     def are_finite(self) -> list[bool]:
-        """Return of each student whether all that training goes on from is finite."""
+        """Return for each student whether its weights, statistics and momenta are finite; see ``Trainees``."""
         return [are_finite(self._lanes.student(place).tensors) for place in range(len(self._trials))]
 
     def states(self) -> list[TrialState]:

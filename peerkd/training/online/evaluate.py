@@ -31,7 +31,7 @@ def make_evaluate(dataset: ImageDataset, splits: Mapping[str, _Indices], *, devi
 
     For each split it gives ``accuracy/<predictor>`` of every predictor, and for several branches ``disagreement``: the
     share of samples on which two of them answer differently, as the mean over pairs of branches. Quantities of the
-    mean over time begin with ``mean_`` after the slash. A quantity is None if it is of logits that are not finite.
+    mean over time begin with ``mean_`` after the slash. A quantity is None if a logit that it depends on is not finite.
     """
 
     def evaluate(network: BranchedNetwork, mean: BranchedNetwork | None) -> dict[str, dict[str, float | None]]:

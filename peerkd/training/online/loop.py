@@ -24,8 +24,7 @@ from peerkd.training.precision import autocast
 from peerkd.training.samples import SampleSet
 
 Evaluate = Callable[[BranchedNetwork, BranchedNetwork | None], dict[str, dict[str, float | None]]]
-"""Measures a network, and its mean over time if it has one: values by split and quantity, None where one is not finite.
-"""
+"""Measures a network, and its mean over time if it has one: values by split and quantity, None if not finite."""
 
 Network = Callable[[Tensor, int], Any]
 
@@ -47,8 +46,8 @@ def train(
 ) -> Iterator[int]:
     """Train a network in place, from where ``checkpoint`` left off if it exists.
 
-    A training that diverges ends with the epoch in which it does: no later step can bring it back. ``state.is_finite``
-    says so; see ``peerkd.training.finite``.
+    A training that diverges ends with the epoch in which it does, since no later step can repair it. Then
+    ``state.is_finite`` is false; see ``peerkd.training.finite``.
 
     A training that was killed, in mid-epoch or between, ends in the same weights as one that was not: the checkpoint
     holds all that is not a function of the step. No step waits for the device; what is measured stays there until the
@@ -100,7 +99,7 @@ def train(
             in_mid_epoch = state.num_steps % num_batches != 0
             if checkpoint_steps and state.num_steps % checkpoint_steps == 0 and in_mid_epoch:
                 _settle(state, group)
-                if _can_go_on(state, group):
+                if _is_finite_everywhere(state, group):
                     _save(state, checkpoint, group)
         _settle(state, group)
         means = (group.sum(state.sums) / len(samples)).tolist()
@@ -113,7 +112,7 @@ def train(
             with autocast(batch.labels_B.device, precision):
                 measured |= evaluate(state.network, state.mean.network if state.mean else None)
         state.end_epoch(measured)
-        state.is_finite = _can_go_on(state, group)
+        state.is_finite = _is_finite_everywhere(state, group)
         if state.is_finite:
             _save(state, checkpoint, group)
         yield epoch + 1
@@ -124,8 +123,8 @@ def _settle(state: TrainingState, group: Group) -> None:
     group.average_statistics([state.network, *([state.mean.network] if state.mean else [])])
 
 
-def _can_go_on(state: TrainingState, group: Group) -> bool:
-    """Return whether what a further step would start from is finite, in every process alike."""
+def _is_finite_everywhere(state: TrainingState, group: Group) -> bool:
+    """Return whether networks and momenta are finite in every process; all processes get the same answer."""
     flag = torch.tensor(float(not state.is_finite_now()), device=next(state.network.parameters()).device)
     return not group.sum(flag).item()
 

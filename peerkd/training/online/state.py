@@ -12,7 +12,7 @@ from torch import Tensor
 from peerkd.errors import ArtifactCorruptError
 from peerkd.models.branched import BranchedNetwork
 from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
-from peerkd.training.finite import are_finite, are_finite_losses
+from peerkd.training.finite import are_finite, losses_are_finite
 from peerkd.training.online.mean import MeanNetwork
 from peerkd.training.optimizers import Sgd
 
@@ -55,10 +55,10 @@ class TrainingState:
 
     @property
     def ended_finite(self) -> bool:
-        """Whether the training, which is over, did not diverge: last losses and measurements count, too."""
+        """Whether the training, which is over, ended finite, including the last epoch's losses and measurements."""
         last = self.history[-1]
         values = [value for name, quantities in last.items() if name != "epoch" for value in quantities.values()]
-        return self.is_finite and are_finite_losses(values)
+        return self.is_finite and losses_are_finite(values)
 
     def add_up(self, losses: Iterable[Tensor], *, num_samples: int) -> None:
         """Add the mean losses of a step over ``num_samples``; the device is not waited for."""
@@ -103,7 +103,7 @@ class TrainingState:
             rank: Which of the processes this is that share the training.
 
         Raises:
-            ArtifactCorruptError: If the file is damaged, or is not of such a training.
+            ArtifactCorruptError: If the file is damaged or belongs to another training.
         """
         tensors, metadata = load_tensors(path)
         try:
@@ -127,7 +127,7 @@ class TrainingState:
         self.history = progress["history"]
 
     def _check(self, tensors: Mapping[str, Tensor], momenta: Iterable[str], *, source: str) -> None:
-        """Refuse what is not all that this training goes on from; sums of losses and generators may be anything."""
+        """Refuse tensors that this training cannot go on from; sums of losses and generators are not checked."""
         parameters = dict(self.network.named_parameters())
         expected = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.mean:

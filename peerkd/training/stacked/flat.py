@@ -45,7 +45,7 @@ class FlatTensors:
             self.named[name][place, :num_rows] = tensors[name]
 
     def of_students(self) -> list[Tensor]:
-        """Return views of all tensors without the rows that fill them up; their first dimension is G."""
+        """Return views of all tensors without their rows of padding; the first dimension of each is G."""
         return [self.named[name][:, :num_rows] for name, num_rows in self._num_rows.items()]
 
     def are_of(self, places: Sequence[int]) -> Tensor:

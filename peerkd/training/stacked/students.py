@@ -184,7 +184,7 @@ class Students:
         return self._weights.take(place) | statistics
 
     def are_finite(self) -> list[bool]:
-        """Return of each student whether its weights, statistics and momenta are; see ``peerkd.training.finite``."""
+        """Return for each student whether weights, statistics and momenta are finite; see ``Trainees``."""
         of_students = [*self._weights.of_students(), *self._momenta.of_students(), *self._statistics.values()]
         flags_G = torch.ones(len(self._weights.named["classifier.bias"]), dtype=torch.bool)
         for tensor in of_students:

@@ -134,7 +134,8 @@ def test_what_diverged_is_counted_and_in_no_mean(study, findings):
     assert metrics(found)["num_trials_diverged"] == 28
     page = render(found, facts)
     assert "28 diverged" in page
-    assert "Among them are 1 control without a teacher." in page
+    assert "Among them is 1 control without a teacher." in page
+    assert "these means lack pairs: untuned default (9 pairs)." in page
 
 
 def test_peers_that_diverged_are_shown_and_no_part_of_anything(study):

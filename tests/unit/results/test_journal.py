@@ -153,7 +153,7 @@ def test_damaged_lines_are_left_out_and_reported_on_request(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1].replace(b"nothing", b"something") + b"\0" * 40 + b"\n" + lines[2])
     damaged: list[int] = []
-    assert [each["peer"] for each in read_journal(path, tell_damaged=damaged.append)] == [0, 2]
+    assert [each["peer"] for each in read_journal(path, on_damaged=damaged.append)] == [0, 2]
     assert damaged == [2, 3]
 
 

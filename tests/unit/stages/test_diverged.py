@@ -6,7 +6,7 @@ from peerkd.stages import distill_pairs, pretrain_peers, train_pcl, tune_pairs
 
 
 def peers(*ended_finite: bool | None) -> dict[str, list[dict[str, object]]]:
-    """What is recorded of peers; None stands for one of an older version, which did not say."""
+    """What is recorded of peers; None stands for one of an older version, which did not record it."""
     records = []
     for peer, is_finite in enumerate(ended_finite):
         accuracy = None if is_finite is False else 0.5 + peer / 10
@@ -16,7 +16,7 @@ def peers(*ended_finite: bool | None) -> dict[str, list[dict[str, object]]]:
 
 
 def test_only_finite_peers_take_part() -> None:
-    assert pretrain_peers.finite_peers(peers(True, False, None, True)) == (0, 2, 3)
+    assert pretrain_peers.finite_peers(peers(True, False, None, True)["peers"]) == (0, 2, 3)
     said = pretrain_peers.summary(peers(True, False, True))
     assert said == "3 peers, test accuracy 50.0% to 70.0%; 1 diverged and took no part"
     assert pretrain_peers.summary(peers(None, None)) == "2 peers, test accuracy 50.0% to 60.0%"
@@ -27,15 +27,15 @@ def test_only_finite_peers_take_part() -> None:
     [((False, False, False), "All 3 peers"), ((False, True, False), "All but 1 of the 3 peers")],
 )
 def test_peers_of_whom_none_can_teach_another_are_refused(ended_finite: tuple[bool, ...], said: str) -> None:
-    pretrain_peers.check_enough(peers(True, True, False), learning_rate=0.05)
+    pretrain_peers.check_enough_finite(peers(True, True, False)["peers"], learning_rate=0.05)
     with pytest.raises(ValueError, match=rf"^{said} diverged .*: lower pretrain\.learning_rate, which is 1e\+12\.$"):
-        pretrain_peers.check_enough(peers(*ended_finite), learning_rate=1e12)
+        pretrain_peers.check_enough_finite(peers(*ended_finite)["peers"], learning_rate=1e12)
 
 
 def test_runs_that_all_diverged_are_refused() -> None:
-    train_pcl.check_enough([{"is_finite": False}, {}], learning_rate=0.1)
+    train_pcl.check_any_finite([{"is_finite": False}, {}], learning_rate=0.1)
     with pytest.raises(ValueError, match=r"^All 2 runs diverged, .*: lower training\.learning_rate, which is 100\.$"):
-        train_pcl.check_enough([{"is_finite": False}] * 2, learning_rate=100.0)
+        train_pcl.check_any_finite([{"is_finite": False}] * 2, learning_rate=100.0)
 
 
 def test_summaries_count_what_diverged_and_say_nothing_where_nothing_did() -> None:

@@ -122,7 +122,7 @@ def test_records_that_are_missing_are_not_passed_over(remote):
     with (
         worker(remote) as sharing,
         pytest.raises(
-            ArtifactCorruptError, match=r"^The journals of part 0002 of count must have 2 records, got 0: give"
+            ArtifactCorruptError, match=r"^The journals of part 0002 of count must have 2 records, got 0: run"
         ),
     ):
         list(sharing.records())
@@ -163,7 +163,7 @@ def test_what_a_shard_lacks_is_done_again_though_it_was_marked_as_done(remote, c
         }
     assert counts.found + len(again) == len(TASKS)
     said = capsys.readouterr().out
-    assert f"part 0002 was marked as done and lacks {len(again)} records: they are made again" in said
+    assert f"part 0002 was marked as done but lacks {len(again)} records: they are made again" in said
     with worker(remote) as sharing:
         assert list(sharing.tasks()) == []
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from peerkd.results.outcome import NO_ANSWER
-from peerkd.training.finite import are_all_answered, are_finite, are_finite_losses, predicted_classes
+from peerkd.training.finite import all_answered, are_finite, losses_are_finite, predicted_classes
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 
@@ -29,8 +29,8 @@ def test_counters_are_finite_and_so_is_nothing() -> None:
 
 @pytest.mark.parametrize("number", [*NOT_FINITE, None])
 def test_a_loss_that_is_no_number_decides(number: float | None) -> None:
-    assert are_finite_losses([0.5, 1e30])
-    assert not are_finite_losses([0.5, number])
+    assert losses_are_finite([0.5, 1e30])
+    assert not losses_are_finite([0.5, number])
 
 
 @pytest.mark.parametrize("number", NOT_FINITE)
@@ -38,5 +38,5 @@ def test_logits_that_are_not_finite_are_no_prediction_of_class_0(number: float) 
     logits_GNK = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[1.0, 2.0], [0.0, number]]])
     classes_GN = predicted_classes(logits_GNK)
     assert classes_GN.tolist() == [[1, 0], [1, NO_ANSWER]]
-    assert are_all_answered({"test": classes_GN[0].numpy()})
-    assert not are_all_answered({"validation": classes_GN[0].numpy(), "test": classes_GN[1].numpy()})
+    assert all_answered({"test": classes_GN[0].numpy()})
+    assert not all_answered({"validation": classes_GN[0].numpy(), "test": classes_GN[1].numpy()})

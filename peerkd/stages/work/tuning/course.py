@@ -8,18 +8,18 @@ from typing import Any, Final
 from peerkd.artifacts.store import Workspace
 from peerkd.metrics.progress import say
 from peerkd.results.objective import Objective
-from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
+from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.stages.journals import Record
-from peerkd.stages.shards import SCRATCH, Shard, load_if_whole, write_whole
+from peerkd.stages.shards import SCRATCH, Shard, load_if_intact, write_whole
 from peerkd.stages.sharing import Sharing
 from peerkd.stages.tune_pairs import NAME
 from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards_of
-from peerkd.stages.work.tuning.shown import joined, seen_at_best, seen_at_end
+from peerkd.stages.work.tuning.shown import is_finite, joined, seen_at_best, seen_at_end
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.study import Study
 from peerkd.training.inputs import Leg, LegsTogether, state_name
 from peerkd.training.plan import Setting, Trial, record_identity
-from peerkd.training.seals import is_whole
+from peerkd.training.seals import is_intact
 from peerkd.tuning.seen import Seen
 from peerkd.tuning.space import Space
 
@@ -38,7 +38,7 @@ class Course:
         self._workspace, self._space, self._leads = workspace, space, leads
         self._progress = Progress()
         self._damaged: set[str] = set()
-        """Rounds that cannot be read, which was said."""
+        """Names of damaged rounds that have been reported."""
 
         self._superseded: list[list[str]] = []
         self.rounds: list[Round] = []
@@ -67,15 +67,15 @@ class Course:
         return not self.is_over
 
     def read(self, sharing: Sharing) -> Round | None:
-        """Return the next round, if somebody has planned it and the file is whole."""
+        """Return the next round, if it has been planned and its file is intact."""
         name = round_name(len(self.rounds))
         if name not in sharing.names:
             return None
-        is_there = load_if_whole(self._workspace, name)
+        is_there = load_if_intact(self._workspace, name)
         made = Round.from_line((self._workspace.folder / name).read_bytes()) if is_there else None
         if made is None and name not in self._damaged:
             self._damaged.add(name)
-            say(NAME, f"{name} is damaged: the round is planned once more")
+            say(NAME, f"{name} is damaged: the round is planned again")
         return made
 
     def add(self, made: Round, sharing: Sharing) -> None:
@@ -96,7 +96,7 @@ class Course:
             self._discard(self._superseded[-1 - _MARGIN])
 
     def left(self, tasks: Sequence[LegsTogether], done: set[Any]) -> Iterator[LegsTogether]:
-        """Yield what remains of tasks. A trial without a whole state begins anew, and ends in the same."""
+        """Yield what remains of tasks. A trial without an intact state starts again, with the same result."""
         for task in tasks:
             ready, lost = [], []
             for leg in task.legs:
@@ -110,12 +110,12 @@ class Course:
 
     def _has_state(self, trial: Trial, num_epochs: int) -> bool:
         name = _state(trial, num_epochs=num_epochs)
-        return load_if_whole(self._workspace, name) and is_whole(self._workspace.folder / name)
+        return load_if_intact(self._workspace, name) and is_intact(self._workspace.folder / name)
 
     def state_to_keep(self, record: Record) -> list[str]:
-        """Return the file that later epochs of the trial go on from; one at its end, or that diverged, leaves none."""
+        """Return the file that later epochs of the trial go on from; none if the trial is over or diverged."""
         name = _state(_trial(record), num_epochs=record["epochs"])
-        if record["epochs"] < self._space.num_epochs and record.get(IS_FINITE, True):
+        if record["epochs"] < self._space.num_epochs and is_finite(record):
             return [name]
         (self._workspace.folder / name).unlink(missing_ok=True)
         return []

@@ -8,7 +8,7 @@ from peerkd.durable import replace_whole
 from peerkd.errors import ArtifactCorruptError
 from peerkd.metrics.progress import say
 from peerkd.results.features import read_features
-from peerkd.stages.shards import SCRATCH, load_if_whole
+from peerkd.stages.shards import SCRATCH, load_if_intact
 from peerkd.stages.tune_pairs import FEATURES_NAME, NAME
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.workers import run_in_workers
@@ -17,13 +17,13 @@ from peerkd.training.workers import run_in_workers
 def obtain_features(workspace: Workspace, inputs: SweepInputs) -> pa.Table:
     """Return the table of features, from the workspace if an earlier attempt has left it there."""
     path = workspace.folder / FEATURES_NAME
-    if load_if_whole(workspace, FEATURES_NAME):
+    if load_if_intact(workspace, FEATURES_NAME):
         try:
             return read_features(path)
         except ArtifactCorruptError as error:
-            say(NAME, f"{error} The features are made again.")
+            say(NAME, f"{error} The features are computed again.")
     partial = workspace.folder / SCRATCH / FEATURES_NAME
-    # To its end, so that the process ends of itself.
+    # Exhaust the iterator, so that the process ends by itself.
     for _ in run_in_workers(
         "peerkd.training.pair_features:start",
         (inputs,),

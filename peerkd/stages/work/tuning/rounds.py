@@ -48,7 +48,7 @@ class Round:
         return round_name(self.number)
 
     def to_line(self) -> bytes:
-        """Return the text that ``from_line`` reads: a line of a journal, with its checksum."""
+        """Return the round as a line of a journal, with its checksum."""
         return journal.to_line(
             {
                 "number": self.number,
@@ -61,7 +61,7 @@ class Round:
 
     @classmethod
     def from_line(cls, line: bytes) -> "Round | None":
-        """Return the round that ``to_line`` wrote, or None if the line is damaged."""
+        """Return the round of a line from ``to_line``, or None if the line is damaged."""
         values = journal.from_line(line)
         if values is None:
             return None

@@ -19,18 +19,18 @@ def seen_at_end(records: Sequence[Record], objective: Objective) -> list[Seen]:
     gains_N = gains_at_end(records, objective, split="validation")
     shown = zip(records, objective.worth(gains_N).tolist(), objective.allows(gains_N).tolist(), strict=True)
     return [
-        Seen(worth, is_allowed, record["epochs"]) if _is_finite(record) else diverged(record["epochs"])
+        Seen(worth, is_allowed, record["epochs"]) if is_finite(record) else diverged(record["epochs"])
         for record, worth, is_allowed in shown
     ]
 
 
 def seen_at_best(record: Record, objective: Objective) -> Seen:
     """Return what validation shows of a trial after the best of the epochs that its record tells of."""
-    if not _is_finite(record):
+    if not is_finite(record):
         return diverged(record["epochs"])
     gains_E = gains_by_epoch(record, objective, split="validation")
     worth_E, is_allowed_E = objective.worth(gains_E), objective.allows(gains_E)
-    # In mid-training a network may have been judged that was not finite: nothing stops there.
+    # The network may not have been finite in mid-training: no choice stops at such an epoch.
     is_known_E = ~np.isnan(worth_E)
     worth_E, is_allowed_E = np.where(is_known_E, worth_E, -1.0), is_allowed_E & is_known_E
     stop = int(best_epochs(worth_E, is_allowed_E)[-1])
@@ -53,7 +53,7 @@ def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str)
 def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:
     """Return what a trial gains on a split after each of the last epochs (E,), all that its record tells of.
 
-    NaN stands for an epoch after which the network was not finite.
+    The gain is NaN after an epoch at which the network was not finite.
     """
     return {
         scope: np.array(record[BY_EPOCH_COLUMNS[split, scope]], dtype=np.float64)
@@ -62,8 +62,8 @@ def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[
     }
 
 
-def _is_finite(record: Record) -> bool:
-    # A record of an older version does not say.
+def is_finite(record: Record) -> bool:
+    """Return whether a trial ended finite; a record of an older version, which does not say, counts as finite."""
     return bool(record.get(IS_FINITE, True))
 
 

@@ -32,7 +32,7 @@ def build_space(
         num_train: Training samples of each peer.
         num_public: Samples of the public set.
         features: What is known of every ordered pair of ``peers``, student by student; None: nothing.
-        peers: Those that take part, ascending. None: all.
+        peers: The peers that take part, ascending. None: all.
     """
     grid = sorted(
         (

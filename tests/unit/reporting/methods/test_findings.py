@@ -73,7 +73,7 @@ def test_runs_that_diverged_are_said_everywhere_and_in_no_mean(method_study, los
     said = next(finding for finding in headline(found, facts) if finding.topic == "Diverged").texts["small_cnn"]
     for method in {method for method, _ in lost}:
         num = sum(each == method for each, _ in lost)
-        assert f"{METHODS[method].title} from {num} of 5 seeds" in said
+        assert f"{METHODS[method].title} for {num} of 5 seeds" in said
     text, page = terminal_summary(found, facts), render(found, facts)
     assert "diverged" in text
     assert "diverged" in page
