@@ -16,6 +16,7 @@ import urllib3
 import yaml
 
 from peerkd.errors import ClusterUnavailableError
+from peerkd.excerpt import plain
 from peerkd.launch.kubernetes.answers import decode, error_of, status_of
 from peerkd.launch.kubernetes.bare import bare
 
@@ -173,18 +174,25 @@ def read_configuration() -> tuple[Any, str | None]:
     configuration = Configuration()
     # The default suits a client with one request at a time: connections beyond it are closed after use.
     configuration.connection_pool_maxsize = 16
+    file = os.environ.get("KUBECONFIG") or _KUBECONFIG
     try:
         try:
             config.load_incluster_config(client_configuration=configuration)
             return configuration, _pod_namespace()
         except config.ConfigException:
-            file = os.environ.get("KUBECONFIG") or _KUBECONFIG
             config.load_kube_config(file, client_configuration=configuration, persist_config=False)
             _, context = config.list_kube_config_contexts(file)
             return configuration, context["context"].get("namespace")
-    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, KeyError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ValueError(f"KUBECONFIG must name a file that describes a cluster: {reason}.") from error
+    except (config.ConfigException, yaml.YAMLError, OSError) as error:
+        text = str(error)
+        # The lines of an error in YAML after the first say what and where.
+        reason = plain(" ".join(text.split()), limit=300) if isinstance(error, yaml.YAMLError) else text.split("\n")[0]
+        raise ValueError(f"KUBECONFIG must name a file that describes a cluster: {reason.rstrip('.')}.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # The client looks into whatever YAML it is given, bytes that are no text among it.
+        raise ValueError(
+            f"KUBECONFIG must name a file that describes a cluster, got {plain(file)}, which is no kubeconfig in UTF-8."
+        ) from error
 
 
 def _pod_namespace() -> str | None:

@@ -170,7 +170,22 @@ class TestConnect:
         if text is not None:
             (tmp_path / "config").write_text(text)
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-        with pytest.raises(ValueError, match=r"^KUBECONFIG must name a file that describes a cluster: "):
+        with pytest.raises(ValueError, match=r"^KUBECONFIG must name a file that describes a cluster[:,] "):
+            connect()
+
+    def test_a_tab_in_it_is_told_with_its_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "config").write_text("a:\n\tb: 1")
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        with pytest.raises(ValueError, match=r"cluster: while scanning .* line 2, column 1\.$"):
+            connect()
+
+    @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a\n"])
+    def test_a_file_that_is_no_kubeconfig_is_named_without_the_words_of_a_codec(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+    ) -> None:
+        (tmp_path / "config").write_bytes(content)
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        with pytest.raises(ValueError, match=r"config, which is no kubeconfig in UTF-8\.$"):
             connect()
 
 
