@@ -68,7 +68,10 @@ class DataConfig(StrictConfig):
         if self.source != "digits" and self.path is None:
             raise ValueError(f"path is required when source is {self.source}, got null.")
         if self.source == "digits" and self.path is not None:
-            raise ValueError(f"path must be null when source is digits, got {plain(self.path)}.")
+            raise ValueError(
+                f"path must be null when source is digits, got {plain(self.path)}; set source to the kind of data at that "
+                "path, such as image_folder or npz."
+            )
         if self.path is not None and "\0" in self.path:
             raise ValueError(f"path must not contain the character NUL, got {plain(self.path)}.")
         for field, sources in _SOURCES_OF_FIELDS.items():

@@ -19,7 +19,7 @@ _TRIALS: Final = f"""\
 
 # The table of trials
 
-`distill_pairs/<fingerprint>/trials.parquet` in the store has one row for each training of one student under one
+`distill_pairs/<key>/trials.parquet` in the store has one row for each training of one student under one
 setting. {", ".join(f"`{name}`" for name in IDENTITY_COLUMNS[:-1])} and `{IDENTITY_COLUMNS[-1]}` tell the rows of one
 experiment apart.
 
@@ -34,7 +34,7 @@ experiment apart.
 ```python
 import pyarrow.parquet as pq
 
-trials = pq.read_table("runs/distill_pairs/<fingerprint>/trials.parquet")
+trials = pq.read_table("runs/distill_pairs/<key>/trials.parquet")
 print(trials.schema.field("teacher").metadata[b"description"].decode())
 ```
 """
@@ -45,7 +45,7 @@ _CURVES: Final = """\
 
 # The table of curves
 
-`train_pcl/<fingerprint>/curves.parquet` in the store has one row for each quantity that was measured in an epoch of a
+`train_pcl/<key>/curves.parquet` in the store has one row for each quantity that was measured in an epoch of a
 run. All columns but `value` tell the rows of one study apart; rows are in the order of these columns.
 
 | `split` | `quantity` | Meaning |
@@ -67,7 +67,7 @@ run. All columns but `value` tell the rows of one study apart; rows are in the o
 ```python
 import pyarrow.parquet as pq
 
-curves = pq.read_table("runs/train_pcl/<fingerprint>/curves.parquet")
+curves = pq.read_table("runs/train_pcl/<key>/curves.parquet")
 print(curves.schema.field("epoch").metadata[b"description"].decode())
 ```
 """
@@ -77,7 +77,7 @@ _FEATURES: Final = """\
 
 # The table of features
 
-`distill_pairs/<fingerprint>/features.parquet` in the store has one row for each ordered pair of peers: what is known of
+`distill_pairs/<key>/features.parquet` in the store has one row for each ordered pair of peers: what is known of
 them before any distillation. It is there where `sweep.validate_every_epoch` is set.
 
 - Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies.
@@ -88,7 +88,7 @@ them before any distillation. It is there where `sweep.validate_every_epoch` is 
 ```python
 import pyarrow.parquet as pq
 
-features = pq.read_table("runs/distill_pairs/<fingerprint>/features.parquet")
+features = pq.read_table("runs/distill_pairs/<key>/features.parquet")
 print(features.schema.field("agreement").metadata[b"description"].decode())
 ```
 """
@@ -98,7 +98,7 @@ _CHOICES: Final = """\
 
 # The table of choices
 
-`tune_pairs/<fingerprint>/choices.parquet` in the store has one row for each ordered pair of peers: what a tuned study
+`tune_pairs/<key>/choices.parquet` in the store has one row for each ordered pair of peers: what a tuned study
 (`peerkd run jointkd --strategy tune`) has decided for it.
 
 - Gains are differences of accuracies, fractions; of global and own accuracy as `tune.own_weight` weighs them, or of the
@@ -113,7 +113,7 @@ _CHOICES: Final = """\
 ```python
 import pyarrow.parquet as pq
 
-choices = pq.read_table("runs/tune_pairs/<fingerprint>/choices.parquet")
+choices = pq.read_table("runs/tune_pairs/<key>/choices.parquet")
 print(choices.schema.field("decision").metadata[b"description"].decode())
 ```
 """

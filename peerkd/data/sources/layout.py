@@ -15,7 +15,7 @@ from peerkd.data.sources.splits import Split, split_of
 from peerkd.data.wording import listed
 from peerkd.errors import DataSourceError
 
-HIDDEN: Final = "hidden files and folders"
+HIDDEN: Final = "hidden files and files of operating systems"
 OTHER_FILES: Final = "files of other formats"
 SPECIAL_FILES: Final = "links that lead nowhere or back, pipes, sockets and devices"
 OUTSIDE_CLASSES: Final = "images outside class folders"

@@ -25,7 +25,10 @@ def test_every_source_but_digits_needs_a_path(source: str) -> None:
 
 
 def test_digits_refuse_a_path() -> None:
-    assert refusal(DataConfig, {"path": "data"}) == "path must be null when source is digits, got data."
+    assert refusal(DataConfig, {"path": "data"}) == (
+        "path must be null when source is digits, got data; set source to the kind of data at that path, such as "
+        "image_folder or npz."
+    )
 
 
 @pytest.mark.parametrize(
