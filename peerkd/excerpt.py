@@ -5,10 +5,13 @@ import re
 from typing import Final
 
 MAX_SHOWN_CHARACTERS: Final = 80
+MAX_PATH_CHARACTERS: Final = 200
+"""A path tells nothing once its end is cut off, so that it may be longer than other values."""
+
 _KIBIBYTE: Final = 1024
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MAX_SENTENCE_CHARACTERS: Final = 800
-_MAX_WORD_CHARACTERS: Final = 160
+_MAX_WORD_CHARACTERS: Final = 220
 
 
 def excerpt(value: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
@@ -21,6 +24,11 @@ def plain(text: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
     # Cut before escaping too, so that a text of a megabyte is not escaped in full.
     escaped = _printable(str(text)[: limit + 1])
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
+def plain_path(path: object) -> str:
+    """Return a path without quotes, on one line, shortened only if it is very long."""
+    return plain(path, limit=MAX_PATH_CHARACTERS)
 
 
 def sentence(message: object) -> str:

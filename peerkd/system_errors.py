@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from peerkd.errors import MachineError
-from peerkd.excerpt import format_bytes, plain, sentence
+from peerkd.excerpt import format_bytes, plain_path, sentence
 
 _NUMBER_IN_TEXT: Final = re.compile(r"\(os error (\d+)\)|\bcode: (\d+)\b|\[Errno (\d+)\]", re.IGNORECASE)
 _CUT_SHORT: Final = re.compile(r"^\d+ requested and \d+ written$")
@@ -27,7 +27,6 @@ _OUT_OF_MEMORY: Final = re.compile(
 _NO_TEMPORARY_FOLDER: Final = "No usable temporary directory found"
 _OUT_OF_THREADS: Final = "can't start new thread"
 _ADVICE: Final = "then give the same command again, and it goes on where it was"
-_MAX_PATH_CHARACTERS: Final = 200
 _FULL_BYTES: Final = 2**20
 """A disk with less than this free is full."""
 
@@ -126,7 +125,7 @@ def check_temporary_folder() -> None:
             file.write(b"\0")
     except OSError as error:
         raise ValueError(
-            f"TMPDIR must name a folder for temporary files that can be written, got {plain(wanted)}: "
+            f"TMPDIR must name a folder for temporary files that can be written, got {plain_path(wanted)}: "
             f"{error.strerror}. Set it to another folder, or unset it."
         ) from error
 
@@ -150,7 +149,7 @@ def _translate_os_error(error: OSError) -> ValueError | MachineError:
         )
     if number == errno.ENOMEM:
         return _out_of_memory(str(error.strerror))
-    shown = "" if path is None else f" {plain(path, limit=_MAX_PATH_CHARACTERS)}"
+    shown = "" if path is None else f" {plain_path(path)}"
     return MachineError(f"The operating system refused{shown}: {error.strerror}.")
 
 
@@ -165,7 +164,7 @@ def _out_of_memory(detail: str) -> MachineError:
 
 
 def _with_path(subject: str, path: Path | None) -> str:
-    return subject if path is None else f"{subject} of {plain(path, limit=_MAX_PATH_CHARACTERS)}"
+    return subject if path is None else f"{subject} of {plain_path(path)}"
 
 
 def _full(path: Path | None) -> tuple[str, str]:
@@ -182,7 +181,7 @@ def _full(path: Path | None) -> tuple[str, str]:
 def _too_large(path: Path | None) -> tuple[str, str]:
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     allowed = "the file system allows" if limit == resource.RLIM_INFINITY else f"ulimit -f allows ({limit:,} bytes)"
-    what = "A file" if path is None else f"A file at {plain(path, limit=_MAX_PATH_CHARACTERS)}"
+    what = "A file" if path is None else f"A file at {plain_path(path)}"
     return f"{what} became larger than {allowed}", "raise the limit"
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.redaction import without_secrets
 from peerkd.artifacts.store import ArtifactStore
-from peerkd.excerpt import plain
+from peerkd.excerpt import plain_path
 
 S3_SCHEME = "s3://"
 
@@ -53,7 +53,7 @@ def check_address(address: str) -> None:
         ValueError: If the address is empty, has another scheme, names no bucket, or is a path that ``check_folder``
             refuses.
     """
-    shown = plain(without_secrets(address, keeps_path=True))
+    shown = plain_path(without_secrets(address, keeps_path=True))
     if not address:
         raise ValueError("store must be a folder or s3://bucket/prefix, got an empty text.")
     if address.startswith(S3_SCHEME):
@@ -76,7 +76,7 @@ def check_folder(field: str, folder: Path, *, rule: str = "a folder") -> None:
     Raises:
         ValueError: If the path looks like an address, begins with an unexpanded ``~``, or cannot be a path at all.
     """
-    refusal = f"{field} must be {rule}, got {plain(folder)}"
+    refusal = f"{field} must be {rule}, got {plain_path(folder)}"
     first = folder.parts[0] if folder.parts else ""
     # Otherwise a mistyped s3:// address would become a local folder with the name "s3:".
     if ":" in first:

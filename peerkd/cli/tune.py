@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 from peerkd.config.sweep import OWN_WEIGHTS
-from peerkd.excerpt import plain
+from peerkd.excerpt import plain, plain_path
 from peerkd.results.objective import Objective
 from peerkd.tuning.contest import Standing, compete, standings, together
 from peerkd.tuning.held_out import compete_held_out, folds
@@ -157,9 +157,9 @@ def _objective(metric: str | None, *, own_weight: float | None, max_own_drop: fl
 
 def _check_output(output: Path) -> None:
     if output.suffix not in _SUFFIXES:
-        raise ValueError(f"output must be a file that ends in {' or '.join(_SUFFIXES)}, got {plain(output)}.")
+        raise ValueError(f"output must be a file that ends in {' or '.join(_SUFFIXES)}, got {plain_path(output)}.")
     if output.is_dir() or not output.absolute().parent.is_dir():
-        raise ValueError(f"output must be a file in a folder that exists, got {plain(output)}.")
+        raise ValueError(f"output must be a file in a folder that exists, got {plain_path(output)}.")
 
 
 def _distinct(paths: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, mo
 
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import EVERY_FIELD
-from peerkd.excerpt import plain
+from peerkd.excerpt import plain_path
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 """A share strictly between 0 and 1."""
@@ -69,11 +69,11 @@ class DataConfig(StrictConfig):
             raise ValueError(f"path is required when source is {self.source}, got null.")
         if self.source == "digits" and self.path is not None:
             raise ValueError(
-                f"path must be null when source is digits, got {plain(self.path)}; set source to the kind of data at that "
-                "path, such as image_folder or npz."
+                f"path must be null when source is digits, got {plain_path(self.path)}; set source to the kind of data "
+                "at that path, such as image_folder or npz."
             )
         if self.path is not None and "\0" in self.path:
-            raise ValueError(f"path must not contain the character NUL, got {plain(self.path)}.")
+            raise ValueError(f"path must not contain the character NUL, got {plain_path(self.path)}.")
         for field, sources in _SOURCES_OF_FIELDS.items():
             value = getattr(self, field)
             if self.source not in sources and value != type(self).model_fields[field].default:

@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from peerkd.excerpt import plain
+from peerkd.excerpt import plain_path
 
 
 def read_text(path: Path, *, field: str, max_bytes: int) -> str:
@@ -19,7 +19,7 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
     Raises:
         ValueError: If the path is not such a file, or its content is not UTF-8.
     """
-    refused = f"{field} must be a file that can be read, got {plain(path)}"
+    refused = f"{field} must be a file that can be read, got {plain_path(path)}"
     try:
         # Without O_NONBLOCK, opening a pipe would block until somebody writes to it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -32,9 +32,11 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
     except OSError as error:
         raise ValueError(f"{refused}: {error.strerror}.") from error
     if len(content) > max_bytes:
-        raise ValueError(f"{field} must have at most {max_bytes:,} bytes, got {plain(path)}, which has more.")
+        raise ValueError(f"{field} must have at most {max_bytes:,} bytes, got {plain_path(path)}, which has more.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{field} must be text in UTF-8, got {plain(path)}: line {line} has other bytes.") from error
+        raise ValueError(
+            f"{field} must be text in UTF-8, got {plain_path(path)}: line {line} has other bytes."
+        ) from error

@@ -12,7 +12,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import EVERY_FIELD
 from peerkd.config.unused import check_used
 from peerkd.config.yaml_text import read_yaml, write_yaml
-from peerkd.excerpt import excerpt, plain
+from peerkd.excerpt import excerpt, plain, plain_path
 
 Config = TypeVar("Config", bound=StrictConfig)
 
@@ -54,7 +54,7 @@ def load(
     if preset is not None and config_file is not None:
         raise ValueError(
             f"preset must not be given beside a config file, which stands in its place, got {plain(preset)} and "
-            f"{plain(config_file)}."
+            f"{plain_path(config_file)}."
         )
     if config_file is not None:
         return override(load_file(pipeline, config_file), overrides)
@@ -116,7 +116,7 @@ def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") 
     """
     # A character has at most four bytes.
     text = read_text(path, field=field, max_bytes=4 * MAX_CHARACTERS)
-    return load_text(pipeline, text, field=field, source=str(path))
+    return load_text(pipeline, text, field=field, source=plain_path(path))
 
 
 def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str) -> Config:
@@ -129,12 +129,12 @@ def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str)
     try:
         values = read_yaml(text)
     except ValueError as error:
-        raise ValueError(f"{field} must be YAML or JSON, got {plain(source)}: {error}.") from error
+        raise ValueError(f"{field} must be YAML or JSON, got {source}: {error}.") from error
     if not isinstance(values, dict):
         # A ValueError, not a TypeError: the user wrote the text, and no caller passed a wrong type.
         held = excerpt(values) if text.strip() else "nothing"
         raise ValueError(  # noqa: TRY004
-            f"{field} must hold a mapping of keys to values, got {held} in {plain(source)}."
+            f"{field} must hold a mapping of keys to values, got {held} in {source}."
         )
     return pipeline.config.from_mapping(values)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from peerkd.config.files import read_text
 from peerkd.config.json_text import read_json
 from peerkd.config.yaml_text import read_documents
-from peerkd.excerpt import plain
+from peerkd.excerpt import plain, plain_path
 
 MAX_ARGUMENT_BYTES: Final = 10_000
 """The limit of Kubeflow Pipelines on all arguments of a run together, unless an operator has raised it."""
@@ -50,12 +50,12 @@ def read_package(path: Path) -> Package:
     try:
         documents = tuple(read_documents(text, max_values=_MAX_VALUES))
     except ValueError as error:
-        raise ValueError(f"pipeline must be YAML, got {plain(path)}: {error}.") from error
+        raise ValueError(f"pipeline must be YAML, got {plain_path(path)}: {error}.") from error
     try:
         return _package(documents)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"pipeline must be a compiled pipeline, such as pipelines/jointkd.yaml, got {plain(path)}."
+            f"pipeline must be a compiled pipeline, such as pipelines/jointkd.yaml, got {plain_path(path)}."
         ) from error
 
 

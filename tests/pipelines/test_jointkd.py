@@ -126,7 +126,10 @@ def test_the_number_of_workers_changes_no_number(finished, tmp_path):
         ("sweep.alphas=[1.5]", "sweep.alphas[0] must be less than or equal to 1, got 1.5."),
         ("sweep.temperatures=[0]", "sweep.temperatures[0] must be greater than 0, got 0."),
         ("partition.num_peers=1", "partition.num_peers must be greater than or equal to 2, got 1."),
-        ("partition.num_pears=3", "partition.num_pears is not a key of the config (did you mean partition.num_peers?), got 3."),
+        (
+            "partition.num_pears=3",
+            "partition.num_pears is not a key of the config (did you mean partition.num_peers?), got 3.",
+        ),
         ("partition.num_peers=1000", "partition.num_peers must be at most 107, so that each has 10 of the 1,078"),
         ("data.source=cifar10 data.path=/nowhere", "data.path"),
     ],

@@ -1,6 +1,6 @@
 import pytest
 
-from peerkd.excerpt import excerpt, plain, sentence
+from peerkd.excerpt import excerpt, plain, plain_path, sentence
 
 
 @pytest.mark.parametrize(("value", "shown"), [("3", '"3"'), (3, "3"), (None, "null"), ([1, "é"], '[1, "é"]')])
@@ -22,6 +22,12 @@ def test_a_text_of_the_greatest_length_is_shown_whole() -> None:
     assert plain("x" * 80) == "x" * 80
 
 
+def test_a_path_is_shown_with_its_end() -> None:
+    path = f"/{'folder/' * 20}experiment.yaml"
+    assert plain_path(path) == path
+    assert len(plain_path("x" * 5000)) == 200
+
+
 def test_a_long_word_and_a_long_message_are_shortened() -> None:
-    assert sentence(f"got {'x' * 1000}: fix it") == f"got {'x' * 160}... fix it"
+    assert sentence(f"got {'x' * 1000}: fix it") == f"got {'x' * 220}... fix it"
     assert len(sentence("a word " * 1000)) == 800

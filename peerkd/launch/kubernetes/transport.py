@@ -16,7 +16,7 @@ import urllib3
 import yaml
 
 from peerkd.errors import ClusterUnavailableError
-from peerkd.excerpt import plain
+from peerkd.excerpt import plain, plain_path
 from peerkd.launch.kubernetes.answers import decode, error_of, status_of
 from peerkd.launch.kubernetes.bare import bare
 
@@ -191,7 +191,8 @@ def read_configuration() -> tuple[Any, str | None]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # The client looks into whatever YAML it is given, bytes that are no text among it.
         raise ValueError(
-            f"KUBECONFIG must name a file that describes a cluster, got {plain(file)}, which is no kubeconfig in UTF-8."
+            f"KUBECONFIG must name a file that describes a cluster, got {plain_path(file)}, which is no kubeconfig in "
+            "UTF-8."
         ) from error
 
 
