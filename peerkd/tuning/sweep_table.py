@@ -20,7 +20,13 @@ from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.results.selection import default_weight
 from peerkd.results.table import TRANSFER_SETS
 from peerkd.tuning.space import SettingOnSet, Space
-from peerkd.tuning.table_checks import check_distillations, check_features, check_once, distillation_rows
+from peerkd.tuning.table_checks import (
+    check_accuracies,
+    check_distillations,
+    check_features,
+    check_once,
+    distillation_rows,
+)
 
 TRIALS_NAME: Final = "trials.parquet"
 _FEATURES_NAME: Final = "features.parquet"
@@ -142,6 +148,7 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
         rates = [LEARNING_RATE] if LEARNING_RATE in there else []
         finite = [IS_FINITE] if IS_FINITE in there else []
         table = pq.read_table(path, columns=[*plain, *by_epoch, *rates, *finite])
+        check_accuracies(pq.read_table(path, columns=[name for name in there if _is_accuracy(name)]), path)
         rows_R = distillation_rows(table, path)
         table = table.take(rows_R).combine_chunks()
         if rates and table[LEARNING_RATE].null_count == table.num_rows:
@@ -158,6 +165,10 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
     keys = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
     check_once(keys, rows_R, path, noun="trial")
     return table
+
+
+def _is_accuracy(name: str) -> bool:
+    return "_accuracy_" in name or name.endswith("_gain")
 
 
 def _without_epochs(path: Path, name: str) -> str:

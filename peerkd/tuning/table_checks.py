@@ -123,6 +123,23 @@ def check_column(table: pa.Table, name: str, rows_R: IntArray, path: Path) -> No
     _check(table, name, _rule(name), rows_R, path)
 
 
+def check_accuracies(table: pa.Table, path: Path) -> None:
+    """Refuse accuracies and gains that cannot be any, in every column and row; missing ones are left alone.
+
+    A table in which one value is wrong is damaged, whether that value is used or not.
+
+    Raises:
+        ValueError: For the first value that is wrong.
+    """
+    for name in table.column_names:
+        rule, rows_R, column = _rule(name), np.arange(table.num_rows), table[name].combine_chunks()
+        if pa.types.is_list(column.type):
+            rows_R, column = rows_R[pc.list_parent_indices(column).to_numpy()], column.flatten()
+        if rule.is_kind(column.type):
+            is_right = pc.fill_null(rule.is_right(column), True)
+            _refuse(is_right, column, rows_R, f"{name} of {path} must be {rule.in_words} in every row")
+
+
 def check_once(keys: Sequence[Hashable], rows_R: IntArray, path: Path, *, noun: str) -> None:
     """Refuse keys that are not unique.
 

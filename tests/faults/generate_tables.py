@@ -57,7 +57,8 @@ def _by_epoch(table: pa.Table, rng: random.Random) -> tuple[pa.Table, bool]:
     """One accuracy after an epoch is missing or is no accuracy."""
     name = "validation_global_accuracy_by_epoch"
     values = table[name].to_pylist()
-    row = rng.choice([number for number, value in enumerate(values) if value])
+    weights = table["distillation_weight"].to_pylist()
+    row = rng.choice([number for number, value in enumerate(values) if value and weights[number]])
     values[row] = rng.choice([[], [0.5], [float("nan")] * 3, [0.1, 2.0, 0.3], [0.1] * 4])
     return _with(table, name, pa.array(values, table.schema.field(name).type)), True
 

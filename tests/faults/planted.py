@@ -104,6 +104,13 @@ DEFECTS: Final = (
         family="data",
     ),
     Defect(
+        name="An accuracy that is not a number is taken from a table",
+        file="peerkd/tuning/table_checks.py",
+        sound="        if rule.is_kind(column.type):",
+        defective="        if rule.is_kind(column.type) and not table.num_rows:",
+        family="tables",
+    ),
+    Defect(
         name="Weights of another shape are broadcast",
         file="peerkd/training/checkpoints.py",
         sound="        if tensor.shape != like.shape or tensor.dtype != like.dtype:",

@@ -3,6 +3,7 @@
 Each case takes seconds, so that ``make faults`` runs these families and ``make test`` only a few of their cases.
 """
 
+import errno
 import json
 import os
 import random
@@ -42,6 +43,15 @@ class Study:
         """Return the command with its output."""
         return [*self.words, "--output", str(output)]
 
+
+_WORDS: Final = {
+    errno.ENOSPC: ("full",),
+    errno.EDQUOT: ("quota",),
+    errno.EFBIG: ("larger than",),
+    errno.EIO: ("failed",),
+    errno.EROFS: ("read-only",),
+}
+"""Words of which the sentence about a disk's error must contain one."""
 
 SWEEP: Final = "sweep"
 _STUDIES: Final[Mapping[str, tuple[str, Sequence[str], Sequence[str]]]] = {
@@ -105,7 +115,7 @@ def refusals(studies: Sequence[Study], num_cases: int, *, seed: int, side_by_sid
             error = rng.choice(list(KINDS_THAT_FAIL))
             shim.arm("fail", at=int(10 ** rng.uniform(0, 3)), error=error)
             ended = _run(study.command(output), environment=shim.environment())
-            complaint = _not_a_sentence(ended, os.strerror(error)) if ended.returncode else None
+            complaint = _not_a_sentence(ended, *_WORDS[error], os.strerror(error)) if ended.returncode else None
             return Case(f"disk that refuses a {study.name}", number, complaint or _complaint(study, output))
 
     yield from _side_by_side(case, num_cases, side_by_side)

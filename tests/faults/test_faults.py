@@ -52,6 +52,12 @@ def test_a_generated_data_set_is_read_or_refused_in_a_sentence() -> None:
     assert report.wrong == []
 
 
+def test_a_generated_table_is_replayed_or_refused_in_a_sentence() -> None:
+    report = Report()
+    report.add(inputs.tables(60, seed=1))
+    assert report.wrong == []
+
+
 def test_generated_weights_are_read_or_refused_in_a_sentence() -> None:
     report = Report()
     report.add(inputs.weights(40, seed=1))

@@ -222,6 +222,18 @@ def test_a_value_that_is_none_is_refused_by_file_column_and_row(
         load_replay(written(sweep, **{column: values}))
 
 
+@pytest.mark.parametrize("column", ["test_global_accuracy_after", "test_own_gain", "validation_own_accuracy_before"])
+@pytest.mark.parametrize("is_control", [True, False])
+def test_a_wrong_value_is_refused_though_it_does_not_count(
+    sweep: pa.Table, written: Callable[..., Path], column: str, is_control: bool
+) -> None:
+    row = [weight == 0 for weight in sweep["distillation_weight"].to_pylist()].index(is_control)
+    values = sweep[column].to_pylist()
+    values[row] = math.nan
+    with pytest.raises(ValueError, match=rf"^{column} of .*trials.parquet must be a .* got nan in row {row}\.$"):
+        load_replay(written(sweep, **{column: values}))
+
+
 def test_columns_of_other_types_are_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
     for column, kind in (("temperature", pa.string()), ("student", pa.float64()), ("epochs", pa.string())):
         place = sweep.column_names.index(column)
