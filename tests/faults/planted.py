@@ -31,10 +31,10 @@ class Defect:
 
 DEFECTS: Final = (
     Defect(
-        name="A line that a kill cut short stays in its journal",
-        file="peerkd/results/journal.py",
-        sound="os.ftruncate(file.fileno(), whole)",
-        defective="pass",
+        name="Work that was recorded is done again",
+        file="peerkd/stages/sharing.py",
+        sound="self._work.left(shard.tasks, known)",
+        defective="self._work.left(shard.tasks, set())",
         family="kills",
     ),
     Defect(
@@ -83,10 +83,10 @@ DEFECTS: Final = (
         family="disk",
     ),
     Defect(
-        name="Damage on the way up is taken for the user's fault",
-        file="peerkd/artifacts/s3_table.py",
-        sound='    Row(Outcome.TRANSIENT, codes={"XAmzContentSHA256Mismatch",',
-        defective='    Row(Outcome.TRANSIENT, codes={"XAmzContentSHA256Mismatched",',
+        name="A request that fails is not repeated",
+        file="peerkd/artifacts/s3_errors.py",
+        sound="        return TransientError(text)\n",
+        defective="        return TransientError(text, num_tries=1)\n",
         family="store",
     ),
     Defect(

@@ -25,7 +25,7 @@ class SmallRuns:
         self.store = shim.root
         self.clear()
         assert self.attempt() == 0, self.ledger()
-        self.fingerprint = self.ledger()[-1]
+        self.result = self.ledger()[-1]
         """The last line of an undisturbed run's ledger."""
 
     def clear(self) -> None:
@@ -139,8 +139,8 @@ def damages(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
         exit_code = runs.attempt()
         last = (runs.ledger() or ["nothing"])[-1]
         complaint = None
-        if exit_code == 0 and last != runs.fingerprint:
-            complaint = f"{path}: {last} in place of {runs.fingerprint}"
+        if exit_code == 0 and last != runs.result:
+            complaint = f"{path}: {last} in place of {runs.result}"
         elif exit_code not in (0, 2) or last.startswith("traceback"):
             complaint = f"{path}: exit code {exit_code}: {last}"
         yield Case("damaged file", number, complaint)
@@ -171,8 +171,8 @@ def _complaint(runs: SmallRuns, exit_code: int) -> str | None:
     last = (runs.ledger() or ["nothing"])[-1]
     if exit_code != 0:
         return f"exit code {exit_code}: {last}"
-    if last != runs.fingerprint:
-        return f"{last} in place of {runs.fingerprint}"
+    if last != runs.result:
+        return f"{last} in place of {runs.result}"
     return None
 
 

@@ -33,10 +33,11 @@ _NUM_SHARDS: Final = 4
 
 FIRST_KEY: Final = keys.key("count", {"tasks": len(TASKS)})
 TABLE_NAME: Final = "table.json"
+SUM_NAME: Final = "sum.txt"
 
 
 def run(store: ArtifactStore, *, tell: Callable[[str], None], worker: Worker | None = None) -> str:
-    """Do both stages as far as they are not done, and return the fingerprint of the last artifact.
+    """Do both stages as far as they are not done, and return the content of the last artifact.
 
     Args:
         store: Where both artifacts go.
@@ -45,16 +46,14 @@ def run(store: ArtifactStore, *, tell: Callable[[str], None], worker: Worker | N
     """
     table = _first(store, tell, worker or Worker())
     key = keys.key("sum", {"table": table.fingerprint})
-    found = store.find(key)
-    if found is None:
+    if store.find(key) is None:
         content = (store.fetch(table.key) / TABLE_NAME).read_text(encoding="utf-8")
         with store.open_workspace(key) as workspace:
             values = [record["value"] for record in json.loads(content)]
-            (workspace.folder / "sum.txt").write_text(_digest("".join(values)), encoding="utf-8")
-            found = store.publish(key, metadata={"inputs": {"table": references.reference(table)}})
+            (workspace.folder / SUM_NAME).write_text(_digest("".join(values)), encoding="utf-8")
+            store.publish(key, metadata={"inputs": {"table": references.reference(table)}})
         tell(f"published {key}")
-    store.fetch(key)
-    return found.fingerprint
+    return (store.fetch(key) / SUM_NAME).read_text(encoding="utf-8")
 
 
 def _first(store: ArtifactStore, tell: Callable[[str], None], worker: Worker) -> Manifest:
@@ -106,8 +105,8 @@ def _attempt(order: dict[str, str]) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         store = FilesystemStore(Path(order["store"]), lock_patience_seconds=5)
-        fingerprint = run(store, tell=lambda line: _write_line(ledger, line))
-        _write_line(ledger, f"fingerprint {fingerprint}")
+        result = run(store, tell=lambda line: _write_line(ledger, line))
+        _write_line(ledger, f"result {result}")
     except (ValueError, PeerKDError) as error:
         _write_line(ledger, f"error {error}")
         return 2

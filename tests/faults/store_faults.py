@@ -49,7 +49,7 @@ def studies_over_faulty_ways(
 
 
 def _study(server: S3Server, endpoint: str, prefix: str, folder: Path, *, num_workers: int) -> list[str]:
-    """Return what each worker ended with: the fingerprint, or how it failed."""
+    """Return what each worker ended with: the result, or how it failed."""
     outcomes = [""] * num_workers
 
     def work(index: int) -> None:
@@ -75,12 +75,12 @@ def _complaint(outcomes: list[str], sound: S3Store, expected: str) -> str | None
     # Fetching verifies each file; the stages find both artifacts done, and make nothing.
     told: list[str] = []
     try:
-        fingerprint = small_stage.run(sound, tell=told.append)
+        result = small_stage.run(sound, tell=told.append)
     except Exception as error:
         return f"what was stored cannot be fetched: {error!r}"
     if told:
         return f"what had been published was made again: {told[0]}"
-    return None if fingerprint == expected else f"stored {fingerprint}"
+    return None if result == expected else f"stored {result}"
 
 
 def _open(server: S3Server, endpoint: str, prefix: str, cache: Path) -> S3Store:
