@@ -24,7 +24,7 @@ CLEAR_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Source:
-    """Where the content of a file to be published is: in a saved object, or only in this worker's folder."""
+    """The content of a file to be published: in a saved object, or only in this worker's folder."""
 
     entry: FileEntry
     path: Path | None = None

@@ -22,7 +22,7 @@ from peerkd.config.pipelines import JOINTKD, PCL
 from peerkd.config.resolve import to_yaml
 
 MAX_SECONDS: Final = 10.0
-"""Of the processor, so that a busy machine is not taken for a slow command."""
+"""Limit on processor time, so that a busy machine is not taken for a slow command."""
 
 _MAX_SENTENCE_CHARACTERS: Final = 1200
 _CONFIG: Final = "config.yaml"
