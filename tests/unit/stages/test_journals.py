@@ -1,0 +1,160 @@
+"""Journals and checkpoints of a shard that are damaged, short or gone."""
+
+import pytest
+
+from peerkd.errors import ArtifactCorruptError
+from tests.unit.stages.counting import TASKS, Counts, do, worker, write_checkpoint
+
+
+def test_records_that_are_missing_are_not_passed_over(remote):
+    with worker(remote) as sharing:
+        do(sharing)
+    for name in [name for name in remote.files if name.startswith("scratch/journals/0002/")]:
+        del remote.files[name]
+    with (
+        worker(remote) as sharing,
+        pytest.raises(
+            ArtifactCorruptError, match=r"^The journals of part 0002 of count must have 2 records, got 0: run"
+        ),
+    ):
+        list(sharing.records())
+
+
+def journal_of(remote, shard):
+    (name,) = [name for name in remote.files if name.startswith(f"scratch/journals/{shard}/")]
+    return name
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (lambda content: content[:-9], [5]),
+        (lambda content: content[: len(content) // 3], [4, 5]),
+        (lambda content: content.replace(b'"task": 4', b'"task": 9'), [4]),
+        (lambda content: b"\0" * len(content), [4, 5]),
+        (lambda content: b"", [4, 5]),
+        (None, [4, 5]),
+    ],
+)
+def test_what_a_shard_lacks_is_done_again_though_it_was_marked_as_done(remote, capsys, damage, again):
+    with worker(remote) as sharing:
+        do(sharing, by="early")
+    name = journal_of(remote, "0002")
+    if damage is None:
+        del remote.files[name]
+    else:
+        remote.files[name] = damage(remote.files[name])
+    counts = Counts()
+    with worker(remote, counts=counts) as sharing:
+        tasks = sharing.tasks()
+        assert next(tasks) is None
+        for held, number in tasks:
+            sharing.append(held, {"task": number, "by": "late"})
+        assert {record["task"]: record["by"] for record in sharing.records()} == {
+            task: "late" if task in again else "early" for task in TASKS
+        }
+    assert counts.found + len(again) == len(TASKS)
+    said = capsys.readouterr().out
+    assert f"part 0002 was marked as done but lacks {len(again)} records: they are made again" in said
+    with worker(remote) as sharing:
+        assert list(sharing.tasks()) == []
+
+
+def test_a_damaged_line_is_said_once_and_what_it_told_of_is_done_again(remote, capsys):
+    with worker(remote) as sharing:
+        do(sharing, 3, by="early")
+    name = journal_of(remote, "0000")
+    remote.files[name] = remote.files[name].replace(b"early", b"later", 1)
+    del remote.files["scratch/done/0000"]
+    with worker(remote) as sharing:
+        assert do(sharing) == [0, 3, 4, 5, 6, 7]
+    told = f"peerkd | count: {name}: line 1 is damaged or missing; what it told of is done again\n"
+    assert capsys.readouterr().out.count(told) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"weighty", None])
+def test_a_record_whose_file_is_damaged_or_gone_is_made_again(remote, tmp_path, content):
+    def attempt(*, damages):
+        done = []
+        with worker(remote, max_shards=8, name="one machine") as sharing:
+            path = sharing.checkpoint("x").parents[1] / "weights"
+            for held, number in (task for task in sharing.tasks() if task):
+                done.append(number)
+                path.write_bytes(b"weights")
+                sharing.append(held, {"task": number}, *(["weights"] if number == 3 else []))
+            assert "files" not in list(sharing.records())[3]
+            kept = path.read_bytes()
+        if damages:
+            remote.files.pop("weights")
+        return done, kept
+
+    assert attempt(damages=content is None) == (TASKS, b"weights")
+    real = remote.workspace
+
+    def workspace_with_files(name):
+        workspace = real(name)
+        if content is not None:
+            (workspace.folder / "weights").write_bytes(content)
+        return workspace
+
+    remote.workspace = workspace_with_files
+    assert attempt(damages=False) == ([3], b"weights")
+
+
+def test_a_worker_that_follows_leaves_it_to_the_first_to_look_for_what_is_missing(remote):
+    with worker(remote) as sharing:
+        do(sharing)
+    del remote.files[journal_of(remote, "0002")]
+    with worker(remote, 1, 2) as second:
+        assert list(second.tasks()) == []
+    assert "scratch/done/0002" in remote.files
+
+
+def test_a_shard_is_marked_as_done_when_its_journal_is_durable(remote):
+    saved = []
+    with worker(remote) as sharing:
+        tasks = sharing.tasks()
+        for _ in range(2):
+            held, number = next(tasks)
+            sharing.append(held, {"task": number})
+        remote.before_save = saved.append
+        assert sharing.is_done([held.shard])
+        assert "scratch/done/0000" not in remote.files
+        sharing.save()
+        assert saved == [journal_of(remote, "0000"), "scratch/done/0000"]
+
+
+@pytest.mark.parametrize(
+    ("live", "saved", "found", "said"),
+    [
+        ("whole", "older", b"whole", ""),
+        ("damaged", "older", b"older", "the checkpoint of 0000 is damaged: its training goes on from an earlier"),
+        ("damaged", "damaged", None, "the checkpoint of 0000 is damaged: its training goes on from its beginning"),
+        (None, "damaged", None, "the checkpoint of 0000 is damaged: its training goes on from its beginning"),
+        (None, "older", b"older", ""),
+    ],
+)
+def test_a_training_goes_on_from_its_last_checkpoint_that_is_whole(remote, tmp_path, capsys, live, saved, found, said):
+    def write(path, kind):
+        if kind:
+            write_checkpoint(path, kind.encode())
+        if kind == "damaged":
+            path.write_bytes(path.read_bytes()[:-1])
+        return path
+
+    real = remote.workspace
+
+    def workspace_with_checkpoints(name):
+        workspace = real(name)
+        write(workspace.folder / "scratch/0000.safetensors", live)
+        content = write(tmp_path / "saved", saved).read_bytes()
+        remote.files["scratch/checkpoints/0000.safetensors"] = content
+        return workspace
+
+    remote.workspace = workspace_with_checkpoints
+    with worker(remote) as sharing:
+        next(sharing.tasks())
+        path = sharing.checkpoint("0000")
+        assert (path.read_bytes()[-5:] if path.exists() else None) == found
+    out = capsys.readouterr().out
+    assert said in out if said else "damaged" not in out
