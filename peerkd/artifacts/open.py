@@ -87,5 +87,5 @@ def check_folder(field: str, folder: Path, *, rule: str = "a folder") -> None:
         raise ValueError(f"{refusal}; a name in a path has at most {_MAX_NAME_BYTES} bytes.")
     if len(os.fsencode(folder.absolute())) > _MAX_PATH_BYTES:
         raise ValueError(f"{refusal}; a path has at most {_MAX_PATH_BYTES:,} bytes, with room for the artifacts below.")
-    if "\0" in str(folder):
-        raise ValueError(f"{refusal}; a path cannot contain the character NUL.")
+    if any(character < " " or character == "\x7f" for character in str(folder)):
+        raise ValueError(f"{refusal}; a path cannot contain a control character, such as a line break.")

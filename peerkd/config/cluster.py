@@ -35,6 +35,7 @@ SETTINGS: Final = {
 }
 """Keys of that ConfigMap, and the variables of a task that get their values."""
 
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUANTITY: Final = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i)?")
 _FACTORS: Final = {"": 1.0, "m": 1e-3} | {
     prefix + suffix: float(base**power)
@@ -66,13 +67,25 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def _kubernetes_name(value: str) -> str:
+    """Refuse what the cluster's API would refuse, after everything before the jobs is done."""
+    if len(value) > 253 or not _NAME.fullmatch(value):
+        raise PydanticCustomError(
+            "kubernetes_name", "Value should be a name as Kubernetes writes it: of a to z, 0 to 9, '-' and '.'"
+        )
+    return value
+
+
+KubernetesName = Annotated[str, AfterValidator(_kubernetes_name)]
+"""Name of an object: a DNS subdomain (RFC 1123), as most kinds need it."""
+
 AnyMapping = Annotated[dict[str, Any], AfterValidator(_finite)]
 
 
 class ClusterConfig(StrictConfig):
     """The settings of a job's workers. They change no result, so they are not part of an experiment."""
 
-    namespace: str | None = None
+    namespace: KubernetesName | None = None
     """Namespace of the jobs. Null: the launcher's own, or the kubeconfig's."""
 
     image: str | None = None
@@ -80,10 +93,10 @@ class ClusterConfig(StrictConfig):
 
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
 
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: tuple[KubernetesName, ...] = ()
     """Names of secrets for the image's registry."""
 
-    service_account: str = "peerkd-worker"
+    service_account: KubernetesName = "peerkd-worker"
     """Account of the workers; its token is not mounted."""
 
     num_workers: int = Field(default=1, ge=1, le=10_000)
@@ -106,13 +119,13 @@ class ClusterConfig(StrictConfig):
     store_secret: str = "peerkd-store"
     """The secret with the store's access-key and secret-key. Empty: peerkd gives the workers no keys."""
 
-    queue: str | None = None
+    queue: KubernetesName | None = None
     """A LocalQueue of Kueue. Null: jobs start at once."""
 
-    priority: str | None = None
+    priority: KubernetesName | None = None
     """A WorkloadPriorityClass of Kueue."""
 
-    priority_class: str | None = None
+    priority_class: KubernetesName | None = None
     """A PriorityClass of the pods."""
 
     node_selector: dict[str, str] = Field(default={})

@@ -1,5 +1,6 @@
 """Resolving the input of a person to one experiment: a preset or a file, then overrides."""
 
+import difflib
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, TypeVar
 
 from peerkd.config.files import read_text
 from peerkd.config.json_text import MAX_CHARACTERS
-from peerkd.config.pipelines import DEFAULT_PRESET, Pipeline
+from peerkd.config.pipelines import DEFAULT_PRESET, PIPELINES, Pipeline
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import EVERY_FIELD
 from peerkd.config.unused import check_used
@@ -35,10 +36,9 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
         raise ValueError(f"preset must not be given beside a config, which stands in its place, got {plain(preset)}.")
     if config_json:
         base = pipeline.config.from_json(config_json)
-    elif (preset or DEFAULT_PRESET) in pipeline.presets:
-        base = pipeline.presets[preset or DEFAULT_PRESET]()
     else:
-        raise ValueError(f"preset must be one of {', '.join(pipeline.presets)}, got {plain(preset)}.")
+        _check_preset(pipeline, preset or DEFAULT_PRESET)
+        base = pipeline.presets[preset or DEFAULT_PRESET]()
     return override(base, split_overrides(overrides))
 
 
@@ -58,8 +58,8 @@ def load(
         )
     if config_file is not None:
         return override(load_file(pipeline, config_file), overrides)
-    if preset is not None and preset not in pipeline.presets:
-        raise ValueError(f"preset must be one of {', '.join(pipeline.presets)}, got {plain(preset)}.")
+    if preset is not None:
+        _check_preset(pipeline, preset)
     return override(resolve(pipeline, preset=preset or ""), overrides)
 
 
@@ -142,6 +142,15 @@ def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str)
 def to_yaml(experiment: StrictConfig) -> str:
     """Return the text of a file for ``load_file``: in the order of the schema, with every default written out."""
     return write_yaml(experiment.model_dump(mode="json", context=EVERY_FIELD))
+
+
+def _check_preset(pipeline: Pipeline[Config], preset: str) -> None:
+    if preset in pipeline.presets:
+        return
+    others = [name for name, other in PIPELINES.items() if preset in other.presets]
+    near = difflib.get_close_matches(preset[:80], pipeline.presets, n=1)
+    hint = f" (a preset of {others[0]})" if others else f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(f"preset must be one of {', '.join(pipeline.presets)}, got {plain(preset)}{hint}.")
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:

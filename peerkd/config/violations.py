@@ -43,6 +43,9 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
             return f"{field}.kind must be one of {tags}, got {tag}."
         case "union_tag_not_found":
             return f"{field}.kind is required, got {value}."
+        case "tuple_type" | "list_type":
+            example = f", as in [{value}]" if isinstance(first["input"], (str, int, float)) else ", as in [a, b]"
+            return f"{field} must be a list{example}, got {value}."
         case "bool_type" | "bool_parsing":
             return f"{field} must be true or false, got {value}."
     rule = re.sub(r"^\w+ should ", "must ", first["msg"]).partition(" after validation")[0]

@@ -59,7 +59,7 @@ def _unseen_classes(
     ):
         lacking = np.flatnonzero(lacking_K & (total_K > 0)).tolist()
         if lacking:
-            names = [f"{class_names[k]} ({plural(int(total_K[k]), 'sample')} in all)" for k in lacking]
+            names = [f"{_class(class_names[k])} ({plural(int(total_K[k]), 'sample')} in all)" for k in lacking]
             sentences.append(
                 f"{plural(len(names), 'class', 'classes')} without a {what} sample, so {consequence} "
                 f"{'it' if len(names) == 1 else 'them'}: {listed(names)}."
@@ -120,7 +120,7 @@ def _missing_classes(
     num_lacking_P = lacks_PK.sum(axis=1)
     if num_lacking_P.any():
         most = int(num_lacking_P.argmax())
-        names = [class_names[k] for k in np.flatnonzero(lacks_PK[most]).tolist()]
+        names = [_class(class_names[k]) for k in np.flatnonzero(lacks_PK[most]).tolist()]
         sentences.append(
             f"{np.count_nonzero(num_lacking_P):,} of {len(train_PK):,} peers have no training sample of some class in "
             f"the test set. Peer {most} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
@@ -128,6 +128,11 @@ def _missing_classes(
         )
     unlearnt = np.argwhere((train_PK == 0) & (own_test_PK > 0)).tolist()
     if unlearnt:
-        named = [f"peer {peer} on {class_names[k]}" for peer, k in unlearnt]
+        named = [f"peer {peer} on {_class(class_names[k])}" for peer, k in unlearnt]
         sentences.append(f"Some peers are tested on classes of which they have no training sample: {listed(named)}.")
     return sentences
+
+
+def _class(name: str) -> str:
+    """Return the name of a class for a sentence, where a bare number would be taken for a count."""
+    return f"class {name}" if name.isdecimal() else name

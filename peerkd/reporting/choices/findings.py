@@ -163,8 +163,8 @@ def compute_findings(
     """
     if divergence.num_trials and divergence.num_trials_diverged == divergence.num_trials:
         raise ValueError(
-            f"All {divergence.num_trials:,} trials diverged, where at least one must end in finite numbers: lower "
-            "distill.learning_rate or sweep.learning_rates."
+            f"Every trial of the {divergence.num_trials:,} diverged, and at least one must end in finite numbers: "
+            "lower distill.learning_rate or sweep.learning_rates."
         )
     made = [
         Choice(is_distilled=row["decision"] == "distil", **{name: row[name] for name in _FIELDS})

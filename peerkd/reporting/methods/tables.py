@@ -86,8 +86,9 @@ def terminal_summary(findings: Findings, facts: PclFacts) -> str:
     lines = [
         f"{facts.config.name}: {counted(len(comparison.methods), 'method')}, "
         f"{counted(facts.config.num_seeds, 'seed')}, {counted(len(facts.runs), 'run')}",
-        f"test accuracy in % ({facts.num_test_samples:,} samples) of the deployed predictor after the",
-        f"last epoch; difference to {METHODS[comparison.baseline].title} in points, paired over seeds",
+        f"test accuracy in % ({facts.num_test_samples:,} samples) of the deployed predictor after the last",
+        "epoch, +- the standard deviation over seeds; difference to",
+        f"{METHODS[comparison.baseline].title} in points, paired over seeds, +- half of the 95 % interval",
     ]
     for architecture in comparison.architectures:
         lines += ["", f"{architecture:<33}{'accuracy':>15}  {'difference':<15} verdict"]

@@ -81,3 +81,9 @@ def test_a_store_in_a_folder_needs_no_client_of_s3() -> None:
         "open_store('runs'); print(sorted({'minio', 'urllib3'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout == b"[]\n"
+
+
+def test_a_folder_with_a_line_break_in_its_name_is_refused() -> None:
+    rule = r"store must be a folder or s3://bucket/prefix, got runs\na; a path cannot contain a control character"
+    with pytest.raises(ValueError, match=rf"^{re.escape(rule)}"):
+        open_store("runs\na")

@@ -71,6 +71,14 @@ BAD_INPUTS = [
     (["--set", "name=\udcff"], "Each argument must be text in utf-8, as this environment says, got name=\\udcff."),
     (["--preset", "mnist"], "preset must be one of digits, cifar10_small, poster, got mnist."),
     (
+        ["--preset", "digit"],
+        "preset must be one of digits, cifar10_small, poster, got digit (did you mean digits?).",
+    ),
+    (
+        ["--preset", "cifar10_vgg16"],
+        "preset must be one of digits, cifar10_small, poster, got cifar10_vgg16 (a preset of pcl).",
+    ),
+    (
         ["--config", "no.yaml"],
         "config must be a file that can be read, got no.yaml: No such file or directory.",
     ),

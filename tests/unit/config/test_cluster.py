@@ -54,6 +54,8 @@ def test_an_operators_file_comes_first_then_the_task_then_what_is_typed(tmp_path
         ({"gpus": "1.5"}, "gpus must be a whole number, got 1.5."),
         ({"text": "memory_per_worker=lots"}, "memory_per_worker must be an amount as Kubernetes writes it, "),
         ({"text": "memory_per_worker=512Mi"}, r"shared_memory must be at most memory_per_worker \(512Mi\), since"),
+        ({"text": "queue=Research"}, 'queue must be a name as Kubernetes writes it: .*, got "Research"'),
+        ({"text": "service_account=a_b"}, "service_account must be a name as Kubernetes writes it: "),
         ({"text": "priority=high"}, "priority must come with a queue, got high."),
         ({"text": "image_pull_policy=Sometimes"}, "image_pull_policy must be"),
         ({"text": "queue='a"}, "overrides must close every quotation mark"),

@@ -89,6 +89,12 @@ def test_what_is_scarce_is_told_in_numbers(parts, expected) -> None:
     assert told(**parts) == expected
 
 
+def test_a_class_with_a_number_as_its_name_is_called_a_class() -> None:
+    parts = assignment(test=CATS[10:20] + DOGS[10:20])
+    [sentence] = find_scarcities(LABELS, parts, class_names=("3", "5", "7"), batch_sizes={"pretrain.batch_size": 8})
+    assert sentence == "1 class without a test sample, so no reported accuracy counts it: class 7 (60 samples in all)."
+
+
 def test_a_class_that_is_in_own_or_public_sets_alone_is_told() -> None:
     (sentence,) = find_scarcities(
         np.array([*LABELS[:120], 2]),
