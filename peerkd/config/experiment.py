@@ -10,6 +10,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import OWN_WEIGHTS, SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 from peerkd.config.tuning import TuneConfig
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 """What a job on a cluster may be called."""
@@ -72,11 +73,11 @@ class ExperimentConfig(StrictConfig):
                 f"peers.architectures must have 1 entry or one for each of the {num_peers} peers, "
                 f"got {len(self.peers.architectures)}."
             )
-        wants_public = {"public", "public_unlabelled"} & set(self.sweep.transfer_sets)
-        if wants_public and self.partition.public_fraction == 0:
-            raise ValueError(
-                f"partition.public_fraction must be above 0 when sweep.transfer_sets has {min(wants_public)}, got 0."
-            )
+        for transfer_set in self.sweep.transfer_sets:
+            if TRANSFER_SETS[transfer_set].needs_public_set and self.partition.public_fraction == 0:
+                raise ValueError(
+                    f"partition.public_fraction must be above 0 when sweep.transfer_sets has {transfer_set}, got 0."
+                )
         if self.pretrain.method == "pcl":
             for architecture in self.peers.architectures:
                 try:

@@ -7,12 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from peerkd.config.strict import StrictConfig, refuse_repeats
-
-TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled"]
-"""The data a pair distils on: the student's own training set, the teacher's, their union, or the public set."""
-
-DEFAULT_TEMPERATURE = 1.0
-DEFAULT_ALPHA = 0.5
+from peerkd.study.transfer_sets import TransferSet, in_words
 
 EVERY_FIELD: Final[Mapping[str, bool]] = {"every_field": True}
 """Context of a dump for people: fields are written that are otherwise left out where they are empty."""
@@ -38,9 +33,11 @@ class SweepConfig(StrictConfig):
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1)
     """Weights of the term that ``distill.conventions.alpha_weighs`` names, by default the distillation."""
 
-    transfer_sets: tuple[TransferSet, ...] = Field(default=("student", "teacher", "both"), min_length=1)
-    """student, teacher: that peer's own training set. both: their union. public: the public set, with its labels or
-    without."""
+    transfer_sets: tuple[TransferSet, ...] = Field(
+        default=("student", "teacher", "both"),
+        min_length=1,
+        description=f"The data that a pair distils on. {in_words()}",
+    )
 
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Learning rates of the first step, tried in place of ``distill.learning_rate``. Empty: only that one."""

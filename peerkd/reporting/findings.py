@@ -30,7 +30,7 @@ from peerkd.results.selection import (
     is_default_recipe,
 )
 from peerkd.results.splits import SCOPES
-from peerkd.results.table import TRANSFER_SETS
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]
 

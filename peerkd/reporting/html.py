@@ -9,6 +9,7 @@ from peerkd.reporting.findings import TREATMENTS, Findings, Treatment
 from peerkd.reporting.headline import headline, verdict
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
@@ -62,7 +63,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "treatment_labels": TREATMENT_LABELS,
         "loss_formula": wording.loss_formula(facts.config.distill.conventions),
         "conventions": wording.conventions_in_words(facts.config.distill.conventions),
-        "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
+        "transfer_sets": TRANSFER_SETS,
         "default_setting": wording.default_setting(findings.default_transfer_set, findings.default_learning_rate),
         "single_setting": wording.single_setting(findings.single),
         "tuned_names": wording.tuned_names(has_rates=findings.has_rates),

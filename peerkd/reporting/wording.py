@@ -3,19 +3,12 @@
 import math
 from typing import Final
 
-from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.config.training import ConventionsConfig
 from peerkd.results.divergence import Divergence
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import SingleSetting
-
-TRANSFER_SET_MEANINGS: Final = {
-    "student": "the student's own training set",
-    "teacher": "the teacher's training set",
-    "both": "the training sets of student and teacher together",
-    "public": "the public set, with labels",
-    "public_unlabelled": "the public set without labels: the divergence alone",
-}
+from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
+from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 
 DISTANCE_LABELS: Final = {
     "jensen_shannon": "Jensen-Shannon distance",
@@ -66,7 +59,7 @@ def setting(transfer_set: str, temperature: float, alpha: float, learning_rate: 
 
 def default_setting(transfer_set: str, learning_rate: float | None = None) -> str:
     """Write the untuned default on a transfer set; without a learning rate where there is only one."""
-    if transfer_set == "public_unlabelled":
+    if not TRANSFER_SETS[transfer_set].uses_labels:
         return f"transfer set {transfer_set}, T={number(DEFAULT_TEMPERATURE)}, no cross entropy{_rate(learning_rate)}"
     return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA, learning_rate)
 
@@ -139,7 +132,7 @@ def conventions_in_words(conventions: ConventionsConfig) -> list[str]:
     statistics = "its running statistics (eval mode)" if conventions.teacher_mode == "eval" else "those of the batch"
     return [
         "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher.",
-        f"Alpha weighs the {weighed}: {weight}. On public_unlabelled w = 1.",
+        f"Alpha weighs the {weighed}: {weight}. On {' and '.join(names_without_labels())} w = 1.",
         f"The divergence is that of {direction}, {reduction}.",
         f"The divergence is {scaled}.",
         f"The teacher's batch normalisation uses {statistics}.",

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
+from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
 
 Metric: TypeAlias = Literal["global_accuracy", "own_accuracy"]
 
@@ -143,11 +143,6 @@ def candidates(
         is_pair_PP=np.logical_and.outer(takes_part_P, takes_part_P) & ~np.eye(len(takes_part_P), dtype=np.bool_),
         default_learning_rate=default_learning_rate,
     )
-
-
-def default_weight(transfer_set: str) -> float:
-    """Return the distillation weight of the untuned default: without labels the divergence is all there is."""
-    return 1.0 if transfer_set == "public_unlabelled" else DEFAULT_ALPHA
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:

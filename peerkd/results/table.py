@@ -4,16 +4,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peerkd.config.sweep import TransferSet
 from peerkd.results import arrow
 from peerkd.results.journal import CHECKSUM
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
 from peerkd.results.splits import SCOPES, SPLITS
+from peerkd.study.transfer_sets import TRANSFER_SETS, check_transfer_set, table_position
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -36,10 +36,6 @@ _BY_EPOCH: Final = frozenset(BY_EPOCH_COLUMNS.values())
 _OPTIONAL: Final = frozenset({LEARNING_RATE})
 
 _REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_SCHEMA.field(name).nullable)
-
-TRANSFER_SETS: Final[tuple[TransferSet, ...]] = get_args(TransferSet)
-
-_SETS_WITH_TEACHER_DATA: Final = ("teacher", "both")
 
 _OF_FINITE_TRIALS: Final = tuple(f"{split}_{scope}_accuracy_after" for split in SPLITS for scope in SCOPES)
 """Columns that have a value unless the trial diverged."""
@@ -170,13 +166,12 @@ def check_record(row: Record) -> None:
 
 
 def _order(row: Record) -> tuple[float, ...]:
-    if row["transfer_set"] not in TRANSFER_SETS:
-        raise ValueError(f"transfer_set must be one of {', '.join(TRANSFER_SETS)}, got {row['transfer_set']}.")
+    check_transfer_set(row["transfer_set"])
     teacher, temperature = row["teacher"], row["temperature"]
     return (
         row["student"],
         -1 if teacher is None else teacher,
-        TRANSFER_SETS.index(row["transfer_set"]),
+        table_position(row["transfer_set"]),
         row["distillation_weight"],
         0.0 if temperature is None else temperature,
         row["alpha"],
@@ -216,7 +211,7 @@ def _control_rows(rows: Sequence[Record]) -> list[int | None]:
 
 def _data_of(row: Record) -> tuple[object, ...]:
     """Return what tells a training without a teacher from others: only some sets depend on who teaches."""
-    teacher = row["teacher"] if row["transfer_set"] in _SETS_WITH_TEACHER_DATA else None
+    teacher = row["teacher"] if TRANSFER_SETS[row["transfer_set"]].depends_on_teacher else None
     return row["student"], teacher, row["transfer_set"], row.get(LEARNING_RATE)
 
 

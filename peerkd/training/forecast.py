@@ -10,9 +10,9 @@ import numpy as np
 
 from peerkd.config.architectures import Architecture
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.sweep import TransferSet
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
+from peerkd.study.transfer_sets import TRANSFER_SETS, set_size
 from peerkd.training.file_sizes import weights_bytes
 from peerkd.training.plan import control_settings, plan, settings
 
@@ -102,7 +102,9 @@ def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
     num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
     num_distilled += num_controlled * len(control_settings(config))
     # On the other sets the logits of a teacher serve all students.
-    num_taught = sum(num if name in ("student", "both") else num // (num_peers - 1) for name, num in taught.items())
+    num_taught = sum(
+        num if TRANSFER_SETS[name].depends_on_student else num // (num_peers - 1) for name, num in taught.items()
+    )
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
     num_judged = samples.validation + samples.test + samples.own
     # The last epoch is evaluated in any case.
@@ -188,24 +190,21 @@ def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int
     return num_samples * (math.prod(image_shape_CHW) + _LABEL_BYTES)
 
 
-def _pair_samples(transfer_set: TransferSet, samples: DividedData, num_peers: int) -> int:
+def _pair_samples(transfer_set: str, samples: DividedData, num_peers: int) -> int:
     """Return the total number of samples in the transfer sets of all pairs."""
-    match transfer_set:
-        case "student" | "teacher":
-            return samples.training * (num_peers - 1)
-        case "both":
-            return 2 * samples.training * (num_peers - 1)
-        case "public" | "public_unlabelled":
-            return samples.public * num_peers * (num_peers - 1)
+    # Each peer is the student of num_peers - 1 pairs, and the teacher of as many.
+    return (num_peers - 1) * set_size(
+        transfer_set,
+        num_student=samples.training,
+        num_teacher=samples.training,
+        num_public=samples.public * num_peers,
+    )
 
 
-def _control_samples(transfer_set: TransferSet, samples: DividedData, num_peers: int) -> int:
-    match transfer_set:
-        case "student":
-            return samples.training
-        case "teacher" | "both":
-            return _pair_samples(transfer_set, samples, num_peers)
-        case "public":
-            return samples.public * num_peers
-        case "public_unlabelled":
-            return 0
+def _control_samples(transfer_set: str, samples: DividedData, num_peers: int) -> int:
+    """Return the total number of samples in the transfer sets of all controls at one learning rate."""
+    facts = TRANSFER_SETS[transfer_set]
+    if not facts.uses_labels:
+        return 0
+    num = _pair_samples(transfer_set, samples, num_peers)
+    return num if facts.depends_on_teacher else num // (num_peers - 1)

@@ -7,8 +7,9 @@ from itertools import accumulate
 from typing import Any, NamedTuple, overload
 
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.sweep import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, TransferSet
 from peerkd.config.training import ConventionsConfig
+from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
+from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet, set_owners
 
 
 class Setting(NamedTuple):
@@ -87,7 +88,7 @@ def settings(config: ExperimentConfig, transfer_set: TransferSet) -> tuple[Setti
         for alpha in config.sweep.alphas
     ]
     grid.append((default_learning_rate(config), DEFAULT_TEMPERATURE, DEFAULT_ALPHA))
-    if transfer_set == "public_unlabelled":
+    if not TRANSFER_SETS[transfer_set].uses_labels:
         alpha_without_labels = 1.0 if conventions.alpha_weighs == "distillation" else 0.0
         grid = [(rate, temperature, alpha_without_labels) for rate, temperature, _ in grid]
     weighed = [
@@ -204,7 +205,7 @@ def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], peers: 
             trials=tuple(Trial(student, teacher, transfer_set, setting) for student in students for setting in grid),
         )
 
-    serves_all = transfer_set in ("teacher", "public", "public_unlabelled")
+    serves_all = not TRANSFER_SETS[transfer_set].depends_on_student
     return _Block(
         num_units=num_peers if serves_all else num_peers * (num_peers - 1),
         num_owners=len(set_owners(transfer_set, student=0, teacher=1)),
@@ -214,6 +215,7 @@ def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], peers: 
 
 
 def _controls(config: ExperimentConfig, transfer_set: TransferSet, peers: Sequence[int]) -> Iterator[_Block]:
+    facts = TRANSFER_SETS[transfer_set]
     num_peers, controls = len(peers), control_settings(config)
 
     def unit(owners: tuple[int, ...], pairs: Iterable[tuple[int, int | None]]) -> Unit:
@@ -245,30 +247,17 @@ def _controls(config: ExperimentConfig, transfer_set: TransferSet, peers: Sequen
         num_trials = num_pairs * len(controls)
         return _Block(num_units=num_units, num_owners=num_owners, num_trials=num_trials, unit=unit)
 
-    match transfer_set:
-        case "student":
+    if not facts.uses_labels:
+        return
+    match facts.depends_on_student, facts.depends_on_teacher:
+        case True, False:
             yield block(num_peers, num_owners=1, num_pairs=1, unit=of_student)
-        case "teacher":
+        case False, True:
             yield block(num_peers, num_owners=1, num_pairs=num_peers - 1, unit=of_teachers_data)
-        case "both":
+        case True, True:
             yield block(num_peers * (num_peers - 1) // 2, num_owners=2, num_pairs=2, unit=of_both)
-        case "public":
+        case False, False:
             yield block(1, num_owners=0, num_pairs=num_peers, unit=of_public)
-        case "public_unlabelled":
-            pass  # plain fine-tuning needs labels
-
-
-def set_owners(transfer_set: TransferSet, *, student: int, teacher: int) -> tuple[int, ...]:
-    """Return the peers whose training sets make a pair's transfer set; none for a public set."""
-    match transfer_set:
-        case "student":
-            return (student,)
-        case "teacher":
-            return (teacher,)
-        case "both":
-            return tuple(sorted((student, teacher)))
-        case "public" | "public_unlabelled":
-            return ()
 
 
 def without(units: Iterable[Unit], done: set[tuple[object, ...]]) -> Iterator[Unit]:

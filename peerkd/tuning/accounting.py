@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.config.sweep import TransferSet
 from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.tuning.protocol import Ask
 from peerkd.tuning.space import Space
 
@@ -142,24 +142,12 @@ def _units(space: Space) -> tuple[IntArray, IntArray]:
     The numbers are from 0 on; with them, where each is first (U,), in the order of pairs and then settings.
     """
     base = space.num_peers + 1
+    facts_S = [TRANSFER_SETS[setting.transfer_set] for setting in space.settings]
+    # Kinds that differ only in their loss have the same samples.
+    sources = list(dict.fromkeys(facts.sources for facts in facts_S))
     units_QS = np.empty((space.num_pairs, len(space.settings)), dtype=np.int64)
-    for place, setting in enumerate(space.settings):
-        first_Q, second_Q = _owners(space, setting.transfer_set)
-        units_QS[:, place] = (space.teachers_Q * base + first_Q + 1) * base + second_Q + 1
+    for place, facts in enumerate(facts_S):
+        students_Q = space.students_Q + 1 if facts.depends_on_student else 0
+        units_QS[:, place] = (space.teachers_Q * base + students_Q) * len(sources) + sources.index(facts.sources)
     _, firsts_U, numbers = np.unique(units_QS, return_index=True, return_inverse=True)
     return numbers.reshape(units_QS.shape), firsts_U
-
-
-def _owners(space: Space, transfer_set: TransferSet) -> tuple[IntArray, IntArray]:
-    """Return for each pair the peers whose training sets make its transfer set: twice the same for one, -1 for none."""
-    students_Q, teachers_Q = space.students_Q, space.teachers_Q
-    match transfer_set:
-        case "student":
-            return students_Q, students_Q
-        case "teacher":
-            return teachers_Q, teachers_Q
-        case "both":
-            return np.minimum(students_Q, teachers_Q), np.maximum(students_Q, teachers_Q)
-        case "public" | "public_unlabelled":
-            nobody_Q = np.full_like(students_Q, -1)
-            return nobody_Q, nobody_Q

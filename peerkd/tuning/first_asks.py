@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.tuning.protocol import Ask
 from peerkd.tuning.space import Space
 
@@ -26,7 +27,7 @@ def first_asks(space: Space, pairs: Sequence[int]) -> Iterator[Ask]:
     """
     by_set: dict[str, list[int]] = {}
     for place, setting in enumerate(space.settings):
-        if setting.distillation_weight <= _MAX_WEIGHT or setting.transfer_set == "public_unlabelled":
+        if setting.distillation_weight <= _MAX_WEIGHT or not TRANSFER_SETS[setting.transfer_set].uses_labels:
             by_set.setdefault(setting.transfer_set, []).append(place)
     for number, pair in enumerate(pairs[:_NUM_PAIRS]):
         for places in by_set.values():

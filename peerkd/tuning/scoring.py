@@ -14,9 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
-from peerkd.results.selection import default_weight
+from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
 from peerkd.tuning.seen import best_epochs
 from peerkd.tuning.space import NO_SETTING, Space
 

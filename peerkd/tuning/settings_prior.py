@@ -7,13 +7,12 @@ them is estimated anew in each study (``Posterior``).
 Shape suffixes: S = settings, E = epochs of a whole trial.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from peerkd.config.sweep import TransferSet
 from peerkd.results.arrays import FloatArray
 from peerkd.tuning.space import SettingOnSet
 
@@ -34,14 +33,14 @@ class _SetPrior(NamedTuple):
     """How far a trial may still move, likewise."""
 
 
-_SETS: Final[dict[TransferSet, _SetPrior]] = {
+_FITTED: Final[Mapping[str, _SetPrior]] = {
     "student": _SetPrior(mean=-1.0, relative_spread=0.9, early_offset=-0.5, early_sd=4.0),
     "teacher": _SetPrior(mean=-5.0, relative_spread=1.4, early_offset=0.0, early_sd=13.0),
     "both": _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-10.0, early_sd=17.0),
-    # Data of all classes that nobody was trained on: believed to be like the union. Not fitted.
-    "public": _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-5.0, early_sd=13.0),
-    "public_unlabelled": _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-5.0, early_sd=13.0),
 }
+
+_NOT_FITTED: Final = _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-5.0, early_sd=13.0)
+"""The prior of every other kind of transfer set: about that of the union."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,13 +82,13 @@ def expand(points: FloatArray) -> FloatArray:
 
 def set_means(settings: Sequence[SettingOnSet]) -> FloatArray:
     """Return the prior mean of each setting's gain: (S,), in compressed points."""
-    return np.array([_SETS[setting.transfer_set].mean for setting in settings])
+    return np.array([_set_prior(setting).mean for setting in settings])
 
 
 def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
     """Return how gains under two settings vary together: (S, S), about 1 on the diagonal."""
     sets_S = np.array([setting.transfer_set for setting in settings])
-    spread_S = np.array([_SETS[setting.transfer_set].relative_spread for setting in settings])
+    spread_S = np.array([_set_prior(setting).relative_spread for setting in settings])
     squared_SS = _squared_distances(settings, smoothness)
     shared, constant = smoothness.across_sets_share, smoothness.constant_share
     same_set_SS = shared + (1 - shared) * (sets_S[:, None] == sets_S[None, :])
@@ -102,6 +101,10 @@ def similarity(settings: Sequence[SettingOnSet]) -> FloatArray:
     """Return how similar settings are in temperature, weight and learning rate, on any set: (S, S), at most 1."""
     similarity_SS: FloatArray = np.exp(-_squared_distances(settings, WITHIN_PAIR) / 2)
     return similarity_SS
+
+
+def _set_prior(setting: SettingOnSet) -> _SetPrior:
+    return _FITTED.get(setting.transfer_set, _NOT_FITTED)
 
 
 def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
@@ -117,13 +120,13 @@ def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness)
 
 def early_offsets(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
     """Return how far gains are ahead of those of whole trials after each epoch: (S, E), in compressed points."""
-    offset_S = np.array([_SETS[setting.transfer_set].early_offset for setting in settings])
+    offset_S = np.array([_set_prior(setting).early_offset for setting in settings])
     return offset_S[:, None] * _left(num_epochs)
 
 
 def early_sds(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
     """Return how far gains may still move after each epoch: (S, E), 0 at the last, in compressed points."""
-    sd_S = np.array([_SETS[setting.transfer_set].early_sd for setting in settings])
+    sd_S = np.array([_set_prior(setting).early_sd for setting in settings])
     return sd_S[:, None] * _left(num_epochs)
 
 

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from peerkd.config.sweep import TransferSet
 from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.study.transfer_sets import TransferSet
 
 NO_SETTING: Final = -1
 """Stands for leaving a pair's student as it is."""

@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.objective import Objective
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
-from peerkd.results.selection import default_weight
-from peerkd.results.table import TRANSFER_SETS
+from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
+from peerkd.study.transfer_sets import table_position
 from peerkd.tuning.space import SettingOnSet, Space
 from peerkd.tuning.table_checks import (
     check_accuracies,
@@ -200,7 +199,7 @@ def _all_pairs(pair_of_R: Iterable[_Pair]) -> list[_Pair]:
 def _order(setting: SettingOnSet) -> tuple[float, ...]:
     """As in the table of trials."""
     return (
-        TRANSFER_SETS.index(setting.transfer_set),
+        table_position(setting.transfer_set),
         setting.distillation_weight,
         setting.temperature,
         setting.alpha,

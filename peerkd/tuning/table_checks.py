@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from peerkd.results.arrays import IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
-from peerkd.results.table import TRANSFER_SETS
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 _IsRight: TypeAlias = Callable[[pa.Array], pa.Array]
 """Tells for each value whether it keeps a rule, and null for null."""
@@ -50,7 +50,9 @@ _FRACTION: Final = _Rule("a fraction from 0 to 1", _is_number, _within(0, 1))
 _GAIN: Final = _Rule("a difference of fractions, from -1 to 1", _is_number, _within(-1, 1))
 _FINITE: Final = _Rule("a finite number", _is_number, pc.is_finite)
 _TRANSFER_SET: Final = _Rule(
-    f"one of {', '.join(TRANSFER_SETS)}", _is_text, lambda values: pc.is_in(values, value_set=pa.array(TRANSFER_SETS))
+    f"one of {', '.join(TRANSFER_SETS)}",
+    _is_text,
+    lambda values: pc.is_in(values, value_set=pa.array(list(TRANSFER_SETS))),
 )
 
 _RULES: Final[Mapping[str, _Rule]] = {

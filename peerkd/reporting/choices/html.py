@@ -11,6 +11,7 @@ from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.heatmaps import Cell, HeatMap
 from peerkd.reporting.palette import step_class
 from peerkd.results import objective
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
@@ -53,7 +54,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "limit_sentence": aim.limit_in_words,
         "loss_formula": wording.loss_formula(facts.config.distill.conventions),
         "conventions": wording.conventions_in_words(facts.config.distill.conventions),
-        "transfer_set_meanings": wording.TRANSFER_SET_MEANINGS,
+        "transfer_sets": TRANSFER_SETS,
         "default_setting": wording.default_setting(
             facts.config.sweep.resolved_default_transfer_set,
             facts.config.distill.learning_rate if facts.config.sweep.learning_rates else None,

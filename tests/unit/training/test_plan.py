@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
+from peerkd.study.transfer_sets import set_owners
 from peerkd.training.inputs import state_name
-from peerkd.training.plan import Setting, Trial, Unit, plan, record_identity, set_owners, settings, without
+from peerkd.training.plan import Setting, Trial, Unit, plan, record_identity, settings, without
 
 TRANSFER_SETS = ["student", "teacher", "both", "public", "public_unlabelled"]
 

@@ -7,11 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.sweep import DEFAULT_TEMPERATURE
 from peerkd.results import objective
-from peerkd.results.selection import default_weight
-from peerkd.results.table import TRANSFER_SETS
-from peerkd.training.plan import Setting, Trial, default_learning_rate, set_owners, settings
+from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
+from peerkd.study.transfer_sets import set_size, table_position
+from peerkd.training.plan import Setting, Trial, default_learning_rate, settings
 from peerkd.tuning.space import SettingOnSet, Space
 
 _IDENTITY_COLUMNS: Final = ("student", "teacher")
@@ -48,7 +47,7 @@ def build_space(
             if setting.temperature is not None
         ),
         key=lambda each: (
-            TRANSFER_SETS.index(each.transfer_set),
+            table_position(each.transfer_set),
             each.distillation_weight,
             each.temperature,
             each.alpha,
@@ -68,9 +67,13 @@ def build_space(
         num_samples_QS=np.array(
             [
                 [
-                    sum(num_train[owner] for owner in owners) if owners else num_public
+                    set_size(
+                        each.transfer_set,
+                        num_student=num_train[student],
+                        num_teacher=num_train[teacher],
+                        num_public=num_public,
+                    )
                     for each in grid
-                    for owners in [set_owners(each.transfer_set, student=student, teacher=teacher)]
                 ]
                 for student, teacher in pairs_Q2.tolist()
             ],

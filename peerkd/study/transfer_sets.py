@@ -1,0 +1,98 @@
+"""The kinds of transfer sets: whose samples a pair distils on, and whether the loss reads their labels.
+
+All other modules ask this table. A new kind is a name in ``TransferSet`` and an entry in ``TRANSFER_SETS``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled"]
+"""The names of the kinds, in the order in which the table of trials sorts them."""
+
+Source = Literal["student", "teacher", "public"]
+"""Where samples come from: the training set of the student or of the teacher, or the public set."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferSetFacts:
+    """What the program knows of one kind of transfer set."""
+
+    sources: frozenset[Source]
+    """The sample sets that are joined to the transfer set."""
+
+    uses_labels: bool = True
+    """Whether the loss has a cross entropy on labels. Otherwise the divergence is the whole loss: alpha has no effect,
+    and no control exists, because training without a teacher needs labels."""
+
+    meaning: str
+    """The kind in words, for the help and the report."""
+
+    @property
+    def depends_on_student(self) -> bool:
+        """Whether the samples differ between students. Otherwise a teacher's logits serve all of its students."""
+        return "student" in self.sources
+
+    @property
+    def depends_on_teacher(self) -> bool:
+        """Whether the samples differ between teachers. Otherwise a student has one control for all of its teachers."""
+        return "teacher" in self.sources
+
+    @property
+    def needs_public_set(self) -> bool:
+        """Whether ``partition.public_fraction`` must be above 0."""
+        return "public" in self.sources
+
+
+TRANSFER_SETS: Final[Mapping[str, TransferSetFacts]] = {
+    "student": TransferSetFacts(sources=frozenset({"student"}), meaning="the student's own training set"),
+    "teacher": TransferSetFacts(sources=frozenset({"teacher"}), meaning="the teacher's training set"),
+    "both": TransferSetFacts(
+        sources=frozenset({"student", "teacher"}), meaning="the training sets of student and teacher together"
+    ),
+    "public": TransferSetFacts(sources=frozenset({"public"}), meaning="the public set, with labels"),
+    "public_unlabelled": TransferSetFacts(
+        sources=frozenset({"public"}),
+        uses_labels=False,
+        meaning="the public set without labels, where the divergence is the whole loss",
+    ),
+}
+
+_POSITIONS: Final = {name: position for position, name in enumerate(TRANSFER_SETS)}
+
+
+def check_transfer_set(name: str) -> None:
+    """Check that a kind exists.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if name not in TRANSFER_SETS:
+        raise ValueError(f"transfer_set must be one of {', '.join(TRANSFER_SETS)}, got {name}.")
+
+
+def table_position(name: str) -> int:
+    """Return the position of a kind in the order of the table of trials."""
+    return _POSITIONS[name]
+
+
+def set_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
+    """Return the peers whose training sets are part of a pair's transfer set, ascending; empty for a public set."""
+    facts = TRANSFER_SETS[name]
+    return tuple(sorted((student,) * facts.depends_on_student + (teacher,) * facts.depends_on_teacher))
+
+
+def set_size(name: str, *, num_student: int, num_teacher: int, num_public: int) -> int:
+    """Return the size of a transfer set by the sizes of its possible sources."""
+    sizes: dict[Source, int] = {"student": num_student, "teacher": num_teacher, "public": num_public}
+    return sum(sizes[source] for source in TRANSFER_SETS[name].sources)
+
+
+def names_without_labels() -> tuple[str, ...]:
+    """Return the kinds on which the divergence is the whole loss."""
+    return tuple(name for name, facts in TRANSFER_SETS.items() if not facts.uses_labels)
+
+
+def in_words(names: Iterable[str] = TRANSFER_SETS) -> str:
+    """Return a sentence for each kind, in one paragraph."""
+    return " ".join(f"{name}: {TRANSFER_SETS[name].meaning}." for name in names)

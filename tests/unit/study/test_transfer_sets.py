@@ -1,0 +1,56 @@
+from typing import get_args
+
+import pytest
+
+from peerkd.config.sweep import SweepConfig
+from peerkd.study.transfer_sets import (
+    TRANSFER_SETS,
+    Source,
+    TransferSet,
+    check_transfer_set,
+    in_words,
+    names_without_labels,
+    set_owners,
+    set_size,
+    table_position,
+)
+
+
+def test_every_name_has_an_entry_and_the_table_has_their_order() -> None:
+    assert tuple(TRANSFER_SETS) == get_args(TransferSet)
+    assert sorted(TRANSFER_SETS, key=table_position) == [*TRANSFER_SETS]
+
+
+def test_every_kind_has_samples_from_known_sources_and_a_meaning_of_its_own() -> None:
+    for facts in TRANSFER_SETS.values():
+        assert facts.sources
+        assert facts.sources <= set(get_args(Source))
+    assert len({facts.meaning for facts in TRANSFER_SETS.values()}) == len(TRANSFER_SETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "owners", "size"),
+    [("student", (7,), 1), ("teacher", (3,), 10), ("both", (3, 7), 11), ("public", (), 100)],
+)
+def test_owners_are_ascending_and_the_size_is_that_of_all_sources(
+    name: str, owners: tuple[int, ...], size: int
+) -> None:
+    assert set_owners(name, student=7, teacher=3) == owners
+    assert set_size(name, num_student=1, num_teacher=10, num_public=100) == size
+
+
+def test_the_same_samples_without_labels_have_the_same_owners_and_size() -> None:
+    assert names_without_labels() == ("public_unlabelled",)
+    assert TRANSFER_SETS["public_unlabelled"].sources == TRANSFER_SETS["public"].sources
+
+
+def test_an_unknown_kind_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(ValueError, match=r"^transfer_set must be one of student, teacher, .*, got all\.$"):
+        check_transfer_set("all")
+
+
+def test_the_help_of_the_config_says_what_each_kind_means() -> None:
+    help_text = SweepConfig.model_fields["transfer_sets"].description or ""
+    assert in_words() in help_text
+    for name, facts in TRANSFER_SETS.items():
+        assert f"{name}: {facts.meaning}." in help_text
