@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,12 +36,14 @@ from peerkd.artifacts.store import (
 )
 from peerkd.durable import replace_whole, sync_files, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
+from peerkd.retry import Limit, Retries
 from peerkd.system_errors import naming_place, translate
 
 _log = logging.getLogger("peerkd")
 
-_LOCK_PATIENCE_SECONDS = 5.0
+_LOCK_WAIT_SECONDS: Final = 5.0
 """How long to wait for a workspace: the lock of a run that was killed takes a moment to disappear."""
+_LOCK_POLL_SECONDS: Final = 0.1
 
 _LOCKS_UNSUPPORTED: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 """Errors of ``flock`` on a file system without locks."""
@@ -55,11 +56,11 @@ class FilesystemStore:
         self,
         root: Path,
         *,
-        lock_patience_seconds: float = _LOCK_PATIENCE_SECONDS,
+        lock_wait_seconds: float = _LOCK_WAIT_SECONDS,
         tell: Callable[[str], None] = _log.warning,
     ) -> None:
         self._root, self._tell = root, tell
-        self._lock_patience_seconds = lock_patience_seconds
+        self._lock_wait_seconds = lock_wait_seconds
         self._shared: set[str] = set()
         """The keys whose workspaces this store has opened for sharing."""
 
@@ -231,26 +232,24 @@ class FilesystemStore:
         return self._root / f"{key}.partial"
 
     def _lock(self, descriptor: int, key: str, kind: int) -> None:
-        deadline = time.monotonic() + self._lock_patience_seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise WorkspaceBusyError(
-                        f"Another process is at work on {key} in {self._root}; wait for it or end it."
-                    ) from error
-                time.sleep(0.1)
-            except OSError as error:
-                if error.errno not in _LOCKS_UNSUPPORTED:
-                    raise
-                raise ValueError(
-                    f"The file system of {self._root} has no locks (flock: {error.strerror}), without which two runs "
-                    "could write the same artifact: choose a folder on a disk of this machine, or have the file system "
-                    "mounted with locks (Lustre: the option flock; NFS: a lock daemon)."
-                ) from error
-            else:
-                return
+        busy = f"Another process is at work on {key} in {self._root}; wait for it or end it."
+        limit = Limit(seconds=self._lock_wait_seconds, final_error=lambda _: WorkspaceBusyError(busy))
+        retries = Retries(
+            (BlockingIOError,),
+            lambda error, has_answered: limit,
+            first_wait_seconds=_LOCK_POLL_SECONDS,
+            longest_wait_seconds=_LOCK_POLL_SECONDS,
+        )
+        try:
+            retries.call(lambda: fcntl.flock(descriptor, kind | fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in _LOCKS_UNSUPPORTED:
+                raise
+            raise ValueError(
+                f"The file system of {self._root} has no locks (flock: {error.strerror}), without which two runs could "
+                "write the same artifact: choose a folder on a disk of this machine, or have the file system mounted "
+                "with locks (Lustre: the option flock; NFS: a lock daemon)."
+            ) from error
 
 
 def _is_json(text: bytes) -> bool:

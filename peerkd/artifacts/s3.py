@@ -22,8 +22,8 @@ from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import read_settings
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
 from peerkd.artifacts.s3_names import Names
-from peerkd.artifacts.s3_patience import PATIENCE_SECONDS, Patience
 from peerkd.artifacts.s3_publish import CLEAR_SECONDS, clear_away, find_manifest, publish_folder
+from peerkd.artifacts.s3_retries import PATIENCE_SECONDS, StoreRetries
 from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, Download, download_files, move_objects
 from peerkd.artifacts.s3_workspace import S3Workspace
 from peerkd.artifacts.store import (
@@ -69,8 +69,8 @@ def open_bucket(
     if prefix:
         check_name(prefix)
     settings = read_settings()
-    patience = Patience(settings.endpoint, tell=tell, count_failure=count_failure, seconds=patience_seconds)
-    return Bucket(settings, parts.netloc, patience=patience), prefix
+    retries = StoreRetries(settings.endpoint, tell=tell, count_failure=count_failure, seconds=patience_seconds)
+    return Bucket(settings, parts.netloc, retries=retries), prefix
 
 
 class S3Store:

@@ -31,7 +31,7 @@ from peerkd.artifacts.s3_errors import (
     TransientError,
     judge,
 )
-from peerkd.artifacts.s3_patience import Patience
+from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.artifacts.s3_table import SHAPES, Call
 from peerkd.errors import ArtifactCorruptError
 
@@ -57,8 +57,8 @@ class Bucket:
     ``ValueError`` if the credentials, the bucket or the address are wrong.
     """
 
-    def __init__(self, settings: Settings, name: str, *, patience: Patience) -> None:
-        self._settings, self._name, self._patience = settings, name, patience
+    def __init__(self, settings: Settings, name: str, *, retries: StoreRetries) -> None:
+        self._settings, self._name, self._retries = settings, name, retries
         self._client: Minio = connect(settings)
         self._has_answered = Event()
         self._tags_are_md5s = Event()
@@ -77,7 +77,7 @@ class Bucket:
     def impatient(self, *, seconds: float = 0.0) -> "Bucket":
         """Return the same bucket with other patience, by default none, and without messages about outages."""
         bucket = copy(self)
-        bucket._patience = Patience(self._settings.endpoint, tell=lambda text: None, seconds=seconds)
+        bucket._retries = StoreRetries(self._settings.endpoint, tell=lambda text: None, seconds=seconds)
         return bucket
 
     def get(self, name: str) -> bytes | None:
@@ -327,7 +327,7 @@ class Bucket:
             self._has_answered.set()
             return result
 
-        return self._patience.run(translated)
+        return self._retries.call(translated)
 
     def _send(
         self, call: Call, name: str | None, *, preload_content: bool = True, **parts: Unpack[_Parts]

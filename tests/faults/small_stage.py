@@ -104,7 +104,7 @@ def _attempt(order: dict[str, str]) -> int:
     # The answers of the server go there, and what a stage says to people must not be among them.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
-        store = FilesystemStore(Path(order["store"]), lock_patience_seconds=5)
+        store = FilesystemStore(Path(order["store"]), lock_wait_seconds=5)
         result = run(store, tell=lambda line: _write_line(ledger, line))
         _write_line(ledger, f"result {result}")
     except (ValueError, PeerKDError) as error:

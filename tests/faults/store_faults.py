@@ -11,7 +11,7 @@ from pathlib import Path
 from peerkd.artifacts.s3 import S3Store
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import read_settings
-from peerkd.artifacts.s3_patience import Patience
+from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.launch.worker import Worker
 from tests.faults import small_stage
 from tests.faults.faulty_way import faulty_way_to
@@ -88,5 +88,5 @@ def _open(server: S3Server, endpoint: str, prefix: str, cache: Path) -> S3Store:
         time.sleep(min(seconds, _LONGEST_PAUSE_SECONDS))
 
     settings = read_settings(server.environment(endpoint=endpoint))
-    patience = Patience("S3", tell=lambda _: None, seconds=60, sleep=pause)
-    return S3Store(Bucket(settings, server.bucket, patience=patience), prefix, cache=cache)
+    retries = StoreRetries("S3", tell=lambda _: None, seconds=60, sleep=pause)
+    return S3Store(Bucket(settings, server.bucket, retries=retries), prefix, cache=cache)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.package import Package
-from peerkd.launch.patience import Patience
+from peerkd.launch.patience import ClusterError, Patience
 from peerkd.launch.runs.api import Api, NotSentError, Token, segment
 
 _HEALTH_SECONDS: Final = 10.0
@@ -87,7 +87,13 @@ class PipelineServer:
             ClusterUnavailableError: If the server cannot be reached, or it remains unknown whether the run exists.
         """
         self.check_reachable()
-        experiment_id = self._insist(lambda: self._experiment_id(experiment), tell=tell)
+
+        def report(error: ClusterError, number: int) -> None:
+            if number == 1 and isinstance(error, ClusterUnavailableError):
+                tell(f"waiting for the server ({error})")
+
+        asking = Patience(_PATIENCE_SECONDS, on_failure=report, clock=self._clock, rest=self._sleep)
+        experiment_id = asking.insist(lambda: self._experiment_id(experiment))
         mark = f"Sent by peerkd submit, {secrets.token_hex(8)}."
         run: dict[str, Any] = {
             "display_name": name,
@@ -139,16 +145,6 @@ class PipelineServer:
             except ClusterUnavailableError:
                 return ""
         return ""
-
-    def _insist(self, ask: Callable[[], str], *, tell: Callable[[str], None]) -> str:
-        patience = Patience(_PATIENCE_SECONDS, clock=self._clock, rest=self._sleep)
-        while True:
-            try:
-                return ask()
-            except (ClusterUnavailableError, ClusterRefusedError) as error:
-                if not patience.is_tried and isinstance(error, ClusterUnavailableError):
-                    tell(f"waiting for the server ({error})")
-                patience.failed(error)
 
     def _experiment_id(self, name: str) -> str:
         """Return the experiment's id; the server keeps names unique, so this may be repeated."""

@@ -14,7 +14,7 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.s3 import S3Store
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import read_settings
-from peerkd.artifacts.s3_patience import Patience
+from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.artifacts.store import ArtifactStore
 from tests.s3_proxy import S3Proxy, proxy_to
 from tests.s3_server import S3Server, s3_server, strict_s3_server
@@ -50,7 +50,7 @@ class FilesystemBackend:
         self.address = str(self._root)
 
     def open(self) -> ArtifactStore:
-        return FilesystemStore(self._root, lock_patience_seconds=0)
+        return FilesystemStore(self._root, lock_wait_seconds=0)
 
     def names(self, key: str) -> set[str]:
         folder = self._root / key
@@ -131,7 +131,7 @@ def prefix() -> str:
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Bucket:
     """The bucket, without a proxy."""
-    return _bucket(s3_server, s3_server.endpoint, Patience("", tell=pytest.fail, sleep=_nap))
+    return _bucket(s3_server, s3_server.endpoint, StoreRetries("", tell=pytest.fail, sleep=_nap))
 
 
 @pytest.fixture
@@ -154,9 +154,9 @@ def open_distant(
 
     def open_store(*, cache: str = "cache", seconds: float = 60, clock: Callable[[], float] | None = None) -> S3Store:
         clocks = {"clock": clock} if clock else {}
-        patience = Patience("S3", tell=said.append, seconds=seconds, sleep=_nap, **clocks)
+        retries = StoreRetries("S3", tell=said.append, seconds=seconds, sleep=_nap, **clocks)
         return S3Store(
-            _bucket(s3_server, proxy.endpoint, patience),
+            _bucket(s3_server, proxy.endpoint, retries),
             prefix,
             cache=tmp_path / cache,
             part_bytes=SMALLEST_PART_BYTES,
@@ -170,5 +170,5 @@ def _nap(seconds: float) -> None:
     time.sleep(min(seconds, 0.01))
 
 
-def _bucket(server: S3Server, endpoint: str, patience: Patience) -> Bucket:
-    return Bucket(read_settings(server.environment(endpoint=endpoint)), server.bucket, patience=patience)
+def _bucket(server: S3Server, endpoint: str, retries: StoreRetries) -> Bucket:
+    return Bucket(read_settings(server.environment(endpoint=endpoint)), server.bucket, retries=retries)

@@ -45,7 +45,7 @@ def another_process_at_work(root: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_killed_process_holds_its_workspace_while_it_lives_and_leaves_it_to_the_next(tmp_path: Path) -> None:
-    store = FilesystemStore(tmp_path, lock_patience_seconds=0.1)
+    store = FilesystemStore(tmp_path, lock_wait_seconds=0.1)
     with another_process_at_work(tmp_path) as process:
         with pytest.raises(WorkspaceBusyError) as caught, store.open_workspace(KEY):
             pass
@@ -57,7 +57,7 @@ def test_a_killed_process_holds_its_workspace_while_it_lives_and_leaves_it_to_th
 
 
 def test_a_workspace_is_lent_to_one_at_a_time(tmp_path: Path) -> None:
-    store = FilesystemStore(tmp_path, lock_patience_seconds=0)
+    store = FilesystemStore(tmp_path, lock_wait_seconds=0)
     with store.open_workspace(KEY):
         for shared in (False, True):
             with pytest.raises(
@@ -71,7 +71,7 @@ def test_a_workspace_is_lent_to_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_workspace_that_several_share_is_not_lent_to_one_alone(tmp_path: Path) -> None:
-    store = FilesystemStore(tmp_path, lock_patience_seconds=0)
+    store = FilesystemStore(tmp_path, lock_wait_seconds=0)
     with store.open_workspace(KEY, shared=True) as one, store.open_workspace(KEY, shared=True) as other:
         assert one.folder == other.folder
         with pytest.raises(WorkspaceBusyError):
@@ -89,12 +89,12 @@ def test_what_a_sharer_still_writes_does_not_reach_what_is_published(tmp_path: P
         assert (store.fetch(KEY) / "a").read_text() == "done\n"
 
 
-def test_a_workspace_that_is_let_go_within_the_patience_is_lent(tmp_path: Path) -> None:
+def test_a_workspace_that_is_released_while_another_waits_is_opened(tmp_path: Path) -> None:
     holder = FilesystemStore(tmp_path).open_workspace(KEY)
     holder.__enter__()
     letting_go = threading.Timer(0.2, holder.__exit__, (None, None, None))
     letting_go.start()
-    with FilesystemStore(tmp_path, lock_patience_seconds=10).open_workspace(KEY) as workspace:
+    with FilesystemStore(tmp_path, lock_wait_seconds=10).open_workspace(KEY) as workspace:
         assert workspace.folder.is_dir()
     letting_go.join()
 

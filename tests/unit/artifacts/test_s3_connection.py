@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_connection import Settings, connect, read_settings
-from peerkd.artifacts.s3_patience import Patience
+from peerkd.artifacts.s3_retries import StoreRetries
 from tests.s3_server import S3Server
 
 ENDPOINT = "http://minio.example:9000"
@@ -25,7 +25,7 @@ AWS_KEYS = {"AWS_ACCESS_KEY_ID": "aws-user", "AWS_SECRET_ACCESS_KEY": "aws-secre
 
 
 def ask(settings: Settings) -> bytes | None:
-    return Bucket(settings, "bucket", patience=Patience("", tell=pytest.fail, seconds=0)).get("a")
+    return Bucket(settings, "bucket", retries=StoreRetries("", tell=pytest.fail, seconds=0)).get("a")
 
 
 def test_settings_come_from_the_environment() -> None:

@@ -25,7 +25,7 @@ from peerkd.artifacts.s3_errors import (
     UploadLostError,
     judge,
 )
-from peerkd.artifacts.s3_patience import Patience
+from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.artifacts.s3_table import ANSWERS, FAILURES, SHAPES, Call, Outcome, Reason
 from peerkd.errors import StoreUnavailableError
 
@@ -421,7 +421,7 @@ class PlayedServer:
         settings = Settings(
             endpoint=f"http://127.0.0.1:{self._listener.getsockname()[1]}", access_key="a", secret_key="secret"
         )
-        self.bucket = Bucket(settings, "data", patience=Patience("", tell=lambda _: None, sleep=lambda _: None))
+        self.bucket = Bucket(settings, "data", retries=StoreRetries("", tell=lambda _: None, sleep=lambda _: None))
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:

@@ -1,0 +1,130 @@
+"""Repeating requests to a service that fails for a while.
+
+One class waits, with jitter so that no two clients come back at once, and gives up at a limit of time or of tries.
+Which failures of a service are worth waiting out, and for how long, is written in the table of that service: a function
+that returns the ``Limit`` of an error.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+_Error = TypeVar("_Error", bound=Exception)
+_Result = TypeVar("_Result")
+
+# The system's generator, so that waiting does not change the random numbers of a training, nor do the processes of a
+# fork draw the same numbers.
+_draw: Final = random.SystemRandom().random
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """How long failures of one kind are waited out."""
+
+    seconds: float
+    """The time after which a failure is final; 0 if the first one is."""
+    final_error: Callable[[float], Exception]
+    """Returns the error to raise, given the seconds since the first failure."""
+    num_tries: int | None = None
+    """The number of failures of which the last is final; None if only the time counts. They are counted apart from
+    failures with another number, and the wait between them does not grow."""
+    counts_own_time: bool = False
+    """Whether the time begins with the first failure in a row that has this property, and not with the first of all."""
+
+
+class Retries(Generic[_Error]):
+    """The failures in a row of one client of a service: waits after each, and raises an error at the limit."""
+
+    def __init__(
+        self,
+        errors: tuple[type[_Error], ...],
+        limit_of: Callable[[_Error, bool], Limit],
+        *,
+        has_answered: bool = False,
+        first_wait_seconds: float,
+        longest_wait_seconds: float,
+        on_failure: Callable[[_Error, int], None] = lambda error, number: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        draw: Callable[[], float] = _draw,
+    ) -> None:
+        """Begin with no failures.
+
+        Args:
+            errors: The errors that ``call`` catches. All others pass at once.
+            limit_of: Returns the limit of an error, given whether the service has answered before.
+            has_answered: Whether the service has answered before.
+            first_wait_seconds: The longest wait after the first failure. It doubles with each further one.
+            longest_wait_seconds: The longest wait of all.
+            on_failure: Called with each failure and its number in the row, before the wait.
+            clock: Returns seconds, and never goes back.
+            sleep: Waits.
+            draw: Returns a random number from 0 to 1. A wait takes between a half and all of its longest time.
+        """
+        self._errors, self._limit_of, self._has_answered = errors, limit_of, has_answered
+        self._first_wait_seconds, self._longest_wait_seconds = first_wait_seconds, longest_wait_seconds
+        self._on_failure, self._clock, self._sleep, self._draw = on_failure, clock, sleep, draw
+        self._num_failures, self._wait_seconds = 0, first_wait_seconds
+        self._num_by_tries: Counter[int | None] = Counter()
+        self._since: float | None = None
+        self._own_since: float | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._num_failures > 0
+
+    def call(self, request: Callable[[], _Result]) -> _Result:
+        """Return the result of a request, which is repeated while it fails.
+
+        Raises:
+            Exception: The final error of the limit that a failure reaches.
+        """
+        while True:
+            try:
+                result = request()
+            except self._errors as error:
+                self.failed(error)
+            else:
+                self.succeeded()
+                return result
+
+    def failed(self, error: _Error) -> None:
+        """Count a failure, and wait.
+
+        Raises:
+            Exception: The final error of the failure's limit, if it is reached.
+        """
+        self._num_failures += 1
+        self._on_failure(error, self._num_failures)
+        limit, now = self._limit_of(error, self._has_answered), self._clock()
+        self._num_by_tries[limit.num_tries] += 1
+        self._since = now if self._since is None else self._since
+        if not limit.counts_own_time:
+            self._own_since = None
+        elif self._own_since is None:
+            self._own_since = now
+        since = self._since if self._own_since is None else self._own_since
+        left_seconds = since + limit.seconds - now
+        if left_seconds <= 0 or self._num_by_tries[limit.num_tries] == limit.num_tries:
+            final_error = limit.final_error(now - self._since)
+            if final_error is error:
+                raise error
+            raise final_error from error
+        self._sleep(min(left_seconds, self._wait_seconds * (0.5 + self._draw() / 2)))
+        if limit.num_tries is None:
+            self._wait_seconds = min(2 * self._wait_seconds, self._longest_wait_seconds)
+
+    def succeeded(self) -> None:
+        """Forget the failures: the service has answered."""
+        self.answered()
+        self._num_failures, self._wait_seconds = 0, self._first_wait_seconds
+        self._num_by_tries.clear()
+
+    def answered(self) -> None:
+        """Forget how long the service has failed, but keep lengthening the waits."""
+        self._since = self._own_since = None
+        self._has_answered = True
