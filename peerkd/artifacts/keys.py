@@ -1,23 +1,121 @@
 """Keys of artifacts: ``<noun>/<fingerprint>``, where the fingerprint covers everything that determines the content.
 
-Two experiments with the same partition share its key, so a change of the sweep does not repeat the pre-training.
+Two experiments with the same partition share its key, so a change of the sweep does not repeat the pre-training. The
+stage that orders work and the workers that do it compute a key with the same function.
+
+A config enters a key as its ``differences`` from the defaults, so a new field changes no key: all artifacts that exist
+were made with what is now the field's default. The limits of this rule:
+
+- If a default changes, an old key would stand for other numbers. ``NUMERICS_VERSION`` must then be raised.
+  ``tests/unit/artifacts/key_defaults.json`` records the defaults of the version, and a test compares them.
+- The default of a new field must be what the program did before the field existed.
+- If a field is renamed, experiments that set it get new keys, and their artifacts are computed again.
+- A list counts as a whole. So does a config of another class than the default in its place: the classes that may share
+  a place must have a ``kind``, a field with one permitted value, which is then always written.
+
+A key contains nothing that changes no number: names of experiments, paths of data sets, devices, workers and the
+settings of the cluster. A stage names the sections that it depends on and, inside them, the exceptions. A new field of
+a section is therefore in the key unless somebody takes it out.
 """
 
 import hashlib
 import json
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from typing import Any, Final, Literal, get_args, get_origin
 
-NUMERICS_VERSION: Final = 2
-"""A part of every key. It is increased when a change of the program alters numbers or their format, so that old
-artifacts are not found. Version 2 names weights by blocks."""
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+NUMERICS_VERSION: Final = 3
+"""A part of every key. Raise it when a change of the program alters numbers, their format or the default of a field, so
+that artifacts from before are not found. If one stage alone is affected, give its causes a version of their own."""
+
+_Path = tuple[str, ...]
 
 
 def fingerprint(values: Any) -> str:
     """Return the SHA-256, as 64 hexadecimal digits, of any value that JSON can write; keys are sorted first."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_text(values).encode()).hexdigest()
 
 
-def key(noun: str, values: Any) -> str:
-    """Return the artifact's key: ``<noun>/`` and 16 digits of the fingerprint of values and ``NUMERICS_VERSION``."""
-    return f"{noun}/{fingerprint([NUMERICS_VERSION, values])[:16]}"
+def key(noun: str, causes: Mapping[str, Any]) -> str:
+    """Return an artifact's key: ``<noun>/`` and 16 digits of the fingerprint of its causes and ``NUMERICS_VERSION``.
+
+    Args:
+        noun: The kind of the artifact, which is the name of the stage that makes it.
+        causes: Everything that determines the content: fingerprints of inputs, and ``differences`` of the config.
+    """
+    return f"{noun}/{fingerprint([NUMERICS_VERSION, causes])[:16]}"
+
+
+def differences(config: BaseModel, *, fields: Collection[str] = (), without: Collection[str] = ()) -> dict[str, Any]:
+    """Return the fields of a config that differ from their defaults, nested as in the config, as JSON writes them.
+
+    Two configs of one class have the same differences only if they are equal in the chosen fields.
+
+    Args:
+        config: The config.
+        fields: Dotted names of the fields and sections that count. If empty, all of them do.
+        without: Dotted names of fields and sections inside these that do not count.
+
+    Raises:
+        ValueError: If the config has no field of a given name.
+    """
+    chosen, left_out = ([tuple(name.split(".")) for name in names] for names in (fields, without))
+    for path in (*chosen, *left_out):
+        _check_path(config, path)
+
+    def counts(path: _Path) -> bool:
+        return (not chosen or _is_within(path, chosen)) and not _is_within(path, left_out)
+
+    return _differences(config, None, (), counts)
+
+
+def _differences(
+    config: BaseModel, default: BaseModel | None, path: _Path, counts: Callable[[_Path], bool]
+) -> dict[str, Any]:
+    """Return the fields that differ from those of ``default``, or from the defaults of the class if it is None."""
+    found: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value, here = getattr(config, name), (*path, name)
+        usual = field.get_default(call_default_factory=True) if default is None else getattr(default, name)
+        if isinstance(value, BaseModel) and type(value) is type(usual):
+            inner = _differences(value, usual, here, counts)
+            if inner:
+                found[name] = inner
+        elif counts(here):
+            is_kind = (
+                default is None and get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+            )
+            if is_kind or field.is_required() or _text(_described(value)) != _text(_described(usual)):
+                found[name] = _described(value)
+    return found
+
+
+def _described(value: Any) -> Any:
+    """Return a value as JSON writes it, where each config is its differences from the defaults of its class."""
+    if isinstance(value, BaseModel):
+        return _differences(value, None, (), lambda _: True)
+    if isinstance(value, Mapping):
+        return {str(name): _described(inner) for name, inner in value.items()}
+    if isinstance(value, Set):
+        return sorted(map(_described, value), key=_text)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_described(inner) for inner in value]
+    return to_jsonable_python(value)
+
+
+def _text(values: Any) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _is_within(path: _Path, sections: Collection[_Path]) -> bool:
+    return any(path[: len(section)] == section for section in sections)
+
+
+def _check_path(config: BaseModel, path: _Path) -> None:
+    inner: Any = config
+    for name in path:
+        if not isinstance(inner, BaseModel) or name not in type(inner).model_fields:
+            raise ValueError(f"{type(config).__name__} must have the field {'.'.join(path)}, got none of that name.")
+        inner = getattr(inner, name)

@@ -1,11 +1,10 @@
 """The config of the data: data set, augmentation and partition."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from peerkd.config.strict import StrictConfig
-from peerkd.config.sweep import EVERY_FIELD
 from peerkd.excerpt import plain_path
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -91,17 +90,6 @@ class DataConfig(StrictConfig):
             if self.storage == "streamed" and limit is not None:
                 raise ValueError(f"{field} must be null when storage is streamed, got {limit}.")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_new_defaults(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """Leave out newer fields with their default, so that older experiments keep their keys."""
-        values: dict[str, Any] = write(self)
-        defaults = {field: type(self).model_fields[field].default for field in _SOURCES_OF_FIELDS}
-        return {
-            name: value
-            for name, value in values.items()
-            if info.context == EVERY_FIELD or name not in defaults or getattr(self, name) != defaults[name]
-        }
 
 
 class AugmentationConfig(StrictConfig):

@@ -10,7 +10,6 @@ from peerkd.config.files import read_text
 from peerkd.config.json_text import MAX_CHARACTERS
 from peerkd.config.pipelines import DEFAULT_PRESET, PIPELINES, Pipeline
 from peerkd.config.strict import StrictConfig
-from peerkd.config.sweep import EVERY_FIELD
 from peerkd.config.unused import check_used
 from peerkd.config.yaml_text import read_yaml, write_yaml
 from peerkd.excerpt import excerpt, plain, plain_path
@@ -141,7 +140,7 @@ def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str)
 
 def to_yaml(experiment: StrictConfig) -> str:
     """Return the text of a file for ``load_file``: in the order of the schema, with every default written out."""
-    return write_yaml(experiment.model_dump(mode="json", context=EVERY_FIELD))
+    return write_yaml(experiment.model_dump(mode="json"))
 
 
 def _check_preset(pipeline: Pipeline[Config], preset: str) -> None:

@@ -2,15 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.study.transfer_sets import TransferSet, in_words
-
-EVERY_FIELD: Final[Mapping[str, bool]] = {"every_field": True}
-"""Context of a dump for people: fields are written that are otherwise left out where they are empty."""
 
 MAX_SETTINGS: Final = 100_000
 """Largest number of settings. Their list is held in memory, and each pair of peers trains as many students."""
@@ -75,10 +72,3 @@ class SweepConfig(StrictConfig):
                 f"got {self.default_transfer_set}."
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_empty_rates(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """Leave rates out where there are none: the keys of experiments from before there was such a field stay."""
-        values: dict[str, Any] = write(self)
-        is_written = self.learning_rates or info.context == EVERY_FIELD
-        return values if is_written else {name: value for name, value in values.items() if name != "learning_rates"}

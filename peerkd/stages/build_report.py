@@ -65,11 +65,14 @@ def run(
 
 def report(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> Manifest:
     """Publish the report of an experiment, unless it is there."""
-    described = config.model_dump(mode="json", exclude={"compute"})
     accounts = gather_accounts(
         {pretrain_peers.NAME: trials.metadata["inputs"]["peers"]["key"], distill_pairs.NAME: trials.key}, store
     )
-    causes = {"trials": trials.fingerprint, "config": described, "peerkd": version("peerkd")}
+    causes = {
+        "trials": trials.fingerprint,
+        "config": keys.differences(config, without=("compute",)),
+        "peerkd": version("peerkd"),
+    }
     key = keys.key(NAME, {**causes, "cost": accounts.causes})
     done = store.find(key)
     if done:
@@ -106,7 +109,7 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
     described = partition.metadata
     return RunFacts(
         config=config,
-        config_fingerprint=keys.fingerprint(config.model_dump(mode="json", exclude={"compute"})),
+        config_fingerprint=keys.fingerprint(keys.differences(config, without=("compute",))),
         fingerprints={
             "data set": dataset.metadata["fingerprint"],
             "partition": described["fingerprint"],

@@ -63,9 +63,12 @@ def run(
 
 def compare(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Manifest:
     """Publish the comparison of a study, unless it is there."""
-    described = config.model_dump(mode="json", exclude={"compute"})
     accounts = gather_accounts({train_pcl.NAME: runs.key}, store)
-    causes = {"runs": runs.fingerprint, "config": described, "peerkd": version("peerkd")}
+    causes = {
+        "runs": runs.fingerprint,
+        "config": keys.differences(config, without=("compute",)),
+        "peerkd": version("peerkd"),
+    }
     key = keys.key(NAME, {**causes, "cost": accounts.causes})
     done = store.find(key)
     if done:
@@ -102,7 +105,7 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
     channels, height, width = described["image_shape"]
     return PclFacts(
         config=config,
-        config_fingerprint=keys.fingerprint(config.model_dump(mode="json", exclude={"compute"})),
+        config_fingerprint=keys.fingerprint(keys.differences(config, without=("compute",))),
         fingerprints={
             "data set": dataset.metadata["fingerprint"],
             "split": described["fingerprint"],

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -17,12 +17,6 @@ from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
 from peerkd.metrics.progress import say
 from peerkd.seeds import generator
-
-_READINGS: Final = {"image_folder": 2, "npz": 2}
-"""Version of the reader of each source that has once read the same files as another data set.
-
-It is part of the key, so that a data set from an older reader is not taken from the store.
-"""
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -42,9 +36,10 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
         ValueError: If the config does not fit the source.
         DataSourceError: If the source is missing or damaged.
     """
-    key = _key(data, seed)
-    published = store.find(key)
-    return Source(open_dataset(store.fetch(key)) if published else read_dataset(stage, data, seed=seed), key, published)
+    artifact = key(data, seed)
+    published = store.find(artifact)
+    dataset = open_dataset(store.fetch(artifact)) if published else read_dataset(stage, data, seed=seed)
+    return Source(dataset, artifact, published)
 
 
 def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
@@ -152,20 +147,17 @@ def say_reading(
     return report
 
 
-def _key(data: DataConfig, seed: int) -> str:
-    reading: dict[str, Any] = {"reading": _READINGS[data.source]} if data.source in _READINGS else {}
-    reading.update(data.model_dump(mode="json", include={"pixel_range", "background", "skip_damaged"}))
-    limits = {"max_train_samples": data.max_train_samples, "max_test_samples": data.max_test_samples}
+def key(data: DataConfig, seed: int) -> str:
+    """Return the key of the data set that follows from a config, a seed and the files of the source."""
+    # Files are known by their signature, and parts of the data set are held out by later stages.
+    differences = keys.differences(data, without=("path", "test_fraction", "validation_fraction"))
+    is_limited = data.max_train_samples is not None or data.max_test_samples is not None
     return keys.key(
         "dataset",
         {
-            "source": data.source,
             "signature": signature(data.path, is_flat=data.source == "npz"),
-            "image_size_pixels": data.image_size_pixels,
-            "storage": data.storage,
-            **limits,
-            **reading,
+            "config": differences,
             # The seed chooses a subset, so it has no effect where everything is kept.
-            "seed": seed if any(limits.values()) else None,
+            "seed": seed if is_limited else None,
         },
     )

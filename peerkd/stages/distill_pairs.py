@@ -7,7 +7,6 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.edge import stage_edge
-from peerkd.results.splits import SPLITS
 from peerkd.stages.launched import LaunchOptions, obtain
 from peerkd.stages.opened_store import open_stage_store
 
@@ -72,20 +71,13 @@ def run(
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
     """Return the key of the trials that follow from a config and the peers."""
-    swept = config.sweep.model_dump(mode="json", include={"temperatures", "alphas", "transfer_sets", "learning_rates"})
-    if config.sweep.validate_every_epoch:
-        # Only where it is set: the keys of sweeps from before there was such a field stay what they were.
-        swept["judged_every_epoch_on"] = list(SPLITS)
-    return keys.key(
-        NAME,
-        {
-            "peers": peers.fingerprint,
-            "distill": config.distill.model_dump(mode="json"),
-            "sweep": swept,
-            "augmentation": config.augmentation.model_dump(mode="json"),
-            "seed": config.seed,
-        },
+    differences = keys.differences(
+        config,
+        fields=("seed", "augmentation", "distill", "sweep"),
+        # What is chosen among the trials afterwards changes none of them.
+        without=("sweep.selection_metric", "sweep.default_transfer_set"),
     )
+    return keys.key(NAME, {"peers": peers.fingerprint, "config": differences})
 
 
 def summary(metadata: Mapping[str, Any]) -> str:

@@ -61,30 +61,28 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
     if not source.published:
         check_room(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
     dataset = publish_source(source, store)
-    key = keys.key(
-        NAME,
-        {
-            "dataset": dataset.metadata["fingerprint"],
-            "partition": config.partition.model_dump(mode="json"),
-            "test_fraction": config.data.test_fraction,
-            "validation_fraction": config.data.validation_fraction,
-            "seed": config.seed,
-        },
-    )
+    artifact = key(config, dataset)
     sizes = [len(part) for part in assignment.train]
     summary = f"{len(sizes)} peers with {min(sizes):,} to {max(sizes):,} training samples of {source.dataset.name}"
-    done = store.find(key)
+    done = store.find(artifact)
     if done:
         say(NAME, f"already done: {summary}")
         return done
-    with store.open_workspace(key) as workspace:
+    with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
         inputs = {"dataset": references.reference(dataset)}
         manifest = store.publish(
-            key, metadata={"inputs": inputs, "warnings": too_little, **_describe(assignment, source.dataset)}
+            artifact, metadata={"inputs": inputs, "warnings": too_little, **_describe(assignment, source.dataset)}
         )
     say(NAME, summary)
     return manifest
+
+
+def key(config: ExperimentConfig, dataset: Manifest) -> str:
+    """Return the key of the partition that follows from a config and a data set."""
+    fields = ("seed", "partition", "data.test_fraction", "data.validation_fraction")
+    causes = {"dataset": dataset.metadata["fingerprint"], "config": keys.differences(config, fields=fields)}
+    return keys.key(NAME, causes)
 
 
 def _bytes_to_write(

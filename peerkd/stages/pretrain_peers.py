@@ -68,18 +68,12 @@ def run(
 
 def key(config: ExperimentConfig, partition: Manifest) -> str:
     """Return the key of the peers that follow from a config and a partition."""
-    return keys.key(
-        NAME,
-        {
-            "partition": partition.fingerprint,
-            "peers": config.peers.model_dump(mode="json"),
-            "pretrain": config.pretrain.model_dump(
-                mode="json", exclude={"collaboration"} if config.pretrain.method == "cross_entropy" else None
-            ),
-            "augmentation": config.augmentation.model_dump(mode="json"),
-            "seed": config.seed,
-        },
+    differences = keys.differences(
+        config,
+        fields=("seed", "augmentation", "peers", "pretrain"),
+        without=("pretrain.collaboration",) if config.pretrain.method == "cross_entropy" else (),
     )
+    return keys.key(NAME, {"partition": partition.fingerprint, "config": differences})
 
 
 def finite_peers(records: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:

@@ -68,8 +68,11 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
     accounts = gather_accounts(
         {pretrain_peers.NAME: study.metadata["inputs"]["peers"]["key"], tune_pairs.NAME: study.key}, store
     )
-    described = config.model_dump(mode="json", exclude={"compute"})
-    causes = {"study": study.fingerprint, "config": described, "peerkd": version("peerkd")}
+    causes = {
+        "study": study.fingerprint,
+        "config": keys.differences(config, without=("compute",)),
+        "peerkd": version("peerkd"),
+    }
     key = keys.key(NAME, {**causes, "cost": accounts.causes})
     done = store.find(key)
     if done:

@@ -69,29 +69,21 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     if not source.published:
         check_room(store, _bytes_to_write(config, source.dataset))
     dataset = publish_source(source, store)
-    key = keys.key(
-        NAME,
-        {
-            "dataset": dataset.metadata["fingerprint"],
-            "test_fraction": config.data.test_fraction,
-            "validation_fraction": config.data.validation_fraction,
-            "seed": config.seed,
-        },
-    )
+    artifact = key(config, dataset)
     sizes = {
         "num_train": len(assignment.train[0]),
         "num_validation": len(assignment.validation),
         "num_test": len(assignment.test),
     }
     summary = "{num_train:,} training, {num_validation:,} validation and {num_test:,} test samples".format(**sizes)
-    done = store.find(key)
+    done = store.find(artifact)
     if done:
         say(NAME, f"already done: {summary} of {source.dataset.name}")
         return done
-    with store.open_workspace(key) as workspace:
+    with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
         manifest = store.publish(
-            key,
+            artifact,
             metadata={
                 "inputs": {"dataset": references.reference(dataset)},
                 "fingerprint": assignment.fingerprint,
@@ -104,6 +96,13 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         )
     say(NAME, f"{summary} of {source.dataset.name}")
     return manifest
+
+
+def key(config: PclConfig, dataset: Manifest) -> str:
+    """Return the key of the split that follows from a config and a data set."""
+    fields = ("seed", "data.test_fraction", "data.validation_fraction")
+    causes = {"dataset": dataset.metadata["fingerprint"], "config": keys.differences(config, fields=fields)}
+    return keys.key(NAME, causes)
 
 
 def _bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:

@@ -72,17 +72,15 @@ def run(
 
 def key(config: PclConfig, split: Manifest) -> str:
     """Return the key of the runs that follow from a config and a split."""
-    return keys.key(
-        NAME,
-        {
-            "split": split.fingerprint,
-            **config.model_dump(
-                mode="json", include={"augmentation", "architectures", "methods", "collaboration", "training"}
-            ),
-            "seeds": [config.seed, config.num_seeds],
-            "evaluate_every_epochs": config.evaluation.every_epochs,
-        },
+    differences = keys.differences(
+        config,
+        fields=(
+            *("seed", "num_seeds", "augmentation", "architectures", "methods", "collaboration", "training"),
+            "evaluation",
+        ),
+        without=("evaluation.baseline",),
     )
+    return keys.key(NAME, {"split": split.fingerprint, "config": differences})
 
 
 def summary(metadata: Mapping[str, Any]) -> str:

@@ -81,19 +81,21 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
     The version of the program is part of it, since what a tuner asks for follows from how it is written.
     """
-    grid = {"temperatures", "alphas", "transfer_sets", "learning_rates"}
-    in_objective = {"own_weight", "max_own_drop"}
+    differences = keys.differences(
+        config,
+        fields=("seed", "augmentation", "distill", "sweep", "tune"),
+        without=(
+            "sweep.validate_every_epoch",  # It has no effect on a tuned study.
+            *("sweep.selection_metric", "sweep.default_transfer_set", "tune.own_weight"),  # Resolved below.
+        ),
+    )
     return keys.key(
         NAME,
         {
             "peers": peers.fingerprint,
-            "distill": config.distill.model_dump(mode="json"),
-            "sweep": config.sweep.model_dump(mode="json", include=grid),
+            "config": differences,
+            "own_weight": config.resolved_own_weight,
             "default_transfer_set": config.sweep.resolved_default_transfer_set,
-            "augmentation": config.augmentation.model_dump(mode="json"),
-            "objective": {"own_weight": config.resolved_own_weight, "max_own_drop": config.tune.max_own_drop},
-            "tune": config.tune.model_dump(mode="json", exclude=in_objective),
-            "seed": config.seed,
             "tuner": TUNER,
             "peerkd": version("peerkd"),
         },

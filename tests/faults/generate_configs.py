@@ -274,7 +274,7 @@ def _field_names(values: dict[str, Any], section: str = "") -> Iterator[str]:
 
 _FIELDS: Final = [
     name for pipeline in (JOINTKD, PCL) for name in _field_names(pipeline.config().model_dump(mode="json"))
-] + ["partition.label_skew.classes_per_peer", "partition.label_skew.column", "sweep.learning_rates"]
+] + ["partition.label_skew.classes_per_peer", "partition.label_skew.column"]
 
 
 def _one_of(*words: str) -> Callable[[random.Random], str]:

@@ -1,11 +1,14 @@
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
 from peerkd.artifacts import keys
-from peerkd.artifacts.keys import fingerprint, key
+from peerkd.artifacts.keys import differences, fingerprint, key
+from peerkd.config.strict import StrictConfig
+from tests.unit.artifacts import key_defaults
 
 VALUES = {"seed": 0, "sweep": {"alphas": [0.1, 0.5], "name": "é"}, "path": None, "flip": True}
 
@@ -61,3 +64,132 @@ def test_the_order_of_a_list_counts() -> None:
 def test_what_json_cannot_write_has_no_fingerprint(value: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         fingerprint({"value": value})
+
+
+class Round(StrictConfig):
+    kind: Literal["round"] = "round"
+    diameter: int = 3
+
+
+class Square(StrictConfig):
+    kind: Literal["square"] = "square"
+    side: int
+    corners: Literal["sharp", "blunt"] = "sharp"
+
+
+Shape = Annotated[Round | Square, Field(discriminator="kind")]
+
+
+class Table(StrictConfig):
+    height: float = 1.0
+    colours: tuple[str, ...] = ("red", "blue")
+    top: Shape = Round(diameter=5)
+    lamp: Round | None = None
+    drawers: tuple[Shape, ...] = ()
+
+
+class Room(StrictConfig):
+    number: int
+    area: float | None = None
+    table: Table = Table()
+
+
+class TallRound(Round):
+    """A later version of a class, with one more field."""
+
+    height: int = 7
+
+
+class LargeSquare(Square):
+    height: int = 7
+
+
+LaterShape = Annotated[TallRound | LargeSquare, Field(discriminator="kind")]
+
+
+class LaterTable(Table):
+    top: LaterShape = TallRound(diameter=5)
+    lamp: TallRound | None = None
+    drawers: tuple[LaterShape, ...] = ()
+    legs: int = 4
+
+
+class LaterRoom(Room):
+    table: LaterTable = LaterTable()
+    windows: tuple[str, ...] = ("south",)
+
+
+_ROUNDS = st.builds(Round, diameter=st.integers(2, 6))
+_SHAPES = _ROUNDS | st.builds(Square, side=st.integers(1, 3), corners=st.sampled_from(["sharp", "blunt"]))
+_TABLES = st.builds(
+    Table,
+    height=st.sampled_from([1.0, 2.5]),
+    colours=st.lists(st.sampled_from(["red", "blue"]), max_size=3).map(tuple),
+    top=_SHAPES,
+    lamp=st.none() | _ROUNDS,
+    drawers=st.lists(_SHAPES, max_size=2).map(tuple),
+)
+_ROOMS = st.builds(Room, number=st.integers(0, 1), area=st.none() | st.just(1.0), table=_TABLES | st.just(Table()))
+
+
+def test_only_what_differs_from_the_defaults_describes_a_config() -> None:
+    assert differences(Table()) == {}
+    assert differences(Room(number=0)) == {"number": 0}
+    assert differences(Room(number=1, area=2, table=Table(colours=("red",)))) == {
+        "number": 1,
+        "area": 2.0,
+        "table": {"colours": ["red"]},
+    }
+
+
+def test_a_config_is_compared_with_the_default_in_its_place_and_not_with_that_of_its_class() -> None:
+    assert differences(Table(top=Round(diameter=5))) == {}
+    assert differences(Table(top=Round())) == {"top": {"diameter": 3}}
+
+
+def test_a_config_of_another_class_than_the_default_is_described_with_its_kind() -> None:
+    assert differences(Table(top=Square(side=2))) == {"top": {"kind": "square", "side": 2}}
+    assert differences(Table(lamp=Round())) == {"lamp": {"kind": "round"}}
+    assert differences(Table(drawers=(Round(diameter=4), Round()))) == {
+        "drawers": [{"kind": "round", "diameter": 4}, {"kind": "round"}]
+    }
+
+
+def test_fields_can_be_chosen_and_left_out() -> None:
+    room = Room(number=1, area=2, table=Table(height=3, colours=(), top=Round()))
+    assert differences(room, fields=("area", "table.height")) == {"area": 2.0, "table": {"height": 3.0}}
+    assert differences(room, fields=("table",), without=("table.top",)) == {"table": {"height": 3.0, "colours": []}}
+    assert differences(room, without=("table", "number")) == {"area": 2.0}
+    assert differences(room, fields=("table.top",), without=("table.top.diameter",)) == {}
+
+
+@pytest.mark.parametrize("name", ["heigt", "table.heigt", "number.digits", "table.height.unit", ""])
+def test_a_name_of_no_field_is_refused(name: str) -> None:
+    message = f"^Room must have the field {name}, got none of that name.$"
+    with pytest.raises(ValueError, match=message):
+        differences(Room(number=1), fields=(name,))
+    with pytest.raises(ValueError, match=message):
+        differences(Room(number=1), without=(name,))
+
+
+@settings(max_examples=50)
+@given(room=_ROOMS)
+def test_new_fields_with_their_defaults_change_no_differences(room: Room) -> None:
+    later = LaterRoom.from_json(room.to_json())
+    assert differences(later) == differences(room)
+    assert "windows" in differences(later.model_copy(update={"windows": ()}))
+
+
+@settings(max_examples=50)
+@given(one=_ROOMS, other=_ROOMS)
+def test_two_configs_have_the_same_differences_only_if_they_are_equal(one: Room, other: Room) -> None:
+    assert (differences(one) == differences(other)) == (one == other)
+
+
+def test_a_default_changes_only_with_the_version_of_the_numbers() -> None:
+    recorded, now = key_defaults.recorded(), key_defaults.defaults()
+    how = "run `python -m tests.unit.artifacts.key_defaults` and commit key_defaults.json"
+    assert recorded["numerics_version"] == keys.NUMERICS_VERSION, f"NUMERICS_VERSION was raised: {how}."
+    changed = sorted(name for name, value in recorded["defaults"].items() if now.get(name, value) != value)
+    assert not changed, f"Raise NUMERICS_VERSION, since keys of artifacts leave out the old defaults of {changed}."
+    assert not now.keys() - recorded["defaults"].keys(), f"There are new fields: {how}."

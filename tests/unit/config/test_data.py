@@ -4,7 +4,6 @@ import pytest
 
 from peerkd.config.data import AugmentationConfig, DataConfig, DirichletLabels, EqualSizes, PartitionConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.config.sweep import EVERY_FIELD
 
 
 def refusal(section: type[StrictConfig], values: dict[str, Any]) -> str:
@@ -42,12 +41,6 @@ def test_how_images_are_read_does_not_go_with_every_source(field: str, value: An
     config = DataConfig.from_mapping({"source": "image_folder", "path": "data", field: value})
     assert config.model_dump(mode="json")[field] == value
     assert DataConfig.from_json(config.to_json()) == config
-
-
-def test_fields_that_say_nothing_new_are_left_out_of_what_keys_are_made_of() -> None:
-    config = DataConfig(source="image_folder", path="data")
-    assert not {"skip_damaged", "pixel_range", "background"} & config.model_dump(mode="json").keys()
-    assert "background" in config.model_dump(mode="json", context=EVERY_FIELD)
 
 
 @pytest.mark.parametrize("bounds", [[1, 1], [2, 1]])

@@ -210,7 +210,6 @@ def test_every_setting_and_the_controls_are_tried_at_every_rate_and_the_default_
 
 def test_without_rates_trials_are_what_they_were_before_there_were_any():
     config = experiment()
-    assert "learning_rates" not in config.sweep.model_dump() | config.sweep.model_dump(mode="json")
     trial = plan(config)[0].trials[0]
     assert trial.setting == (1.0, 0.1, 0.1, None)
     assert trial.identity == (trial.student, trial.teacher, trial.transfer_set, 1.0, 0.1)

@@ -1,0 +1,248 @@
+"""The fields of a config that are in the key of each stage."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Final, get_args
+
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, TypeAdapter, create_model
+
+from peerkd.artifacts import keys
+from peerkd.artifacts.store import FileEntry, Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pcl import PclConfig
+from peerkd.config.strict import StrictConfig
+from peerkd.stages import dataset, distill_pairs, partition_data, pretrain_peers, split_data, train_pcl, tune_pairs
+
+INPUT: Final = Manifest(key="input/0123456789abcdef", files={}, metadata={"fingerprint": "ab" * 32})
+
+KEYS: Final[Mapping[type[StrictConfig], Mapping[str, Callable[[Any], str]]]] = {
+    ExperimentConfig: {
+        "dataset": lambda config: dataset.key(config.data, config.seed),
+        "partition_data": lambda config: partition_data.key(config, INPUT),
+        "pretrain_peers": lambda config: pretrain_peers.key(config, INPUT),
+        "distill_pairs": lambda config: distill_pairs.key(config, INPUT),
+        "tune_pairs": lambda config: tune_pairs.key(config, INPUT),
+    },
+    PclConfig: {
+        "dataset": lambda config: dataset.key(config.data, config.seed),
+        "split_data": lambda config: split_data.key(config, INPUT),
+        "train_pcl": lambda config: train_pcl.key(config, INPUT),
+    },
+}
+
+DEPEND: Final[Mapping[type[StrictConfig], Mapping[str, str]]] = {
+    ExperimentConfig: {
+        "name": "",
+        "compute": "",
+        "seed": "partition_data pretrain_peers distill_pairs tune_pairs",
+        "data": "dataset",
+        "data.path": "",
+        "data.test_fraction": "partition_data",
+        "data.validation_fraction": "partition_data",
+        "partition": "partition_data",
+        "augmentation": "pretrain_peers distill_pairs tune_pairs",
+        "peers": "pretrain_peers",
+        "pretrain": "pretrain_peers",
+        "distill": "distill_pairs tune_pairs",
+        "sweep": "distill_pairs tune_pairs",
+        "sweep.selection_metric": "tune_pairs",
+        "sweep.default_transfer_set": "tune_pairs",
+        "sweep.validate_every_epoch": "distill_pairs",
+        "tune": "tune_pairs",
+    },
+    PclConfig: {
+        "name": "",
+        "compute": "",
+        "seed": "split_data train_pcl",
+        "num_seeds": "train_pcl",
+        "data": "dataset",
+        "data.path": "",
+        "data.test_fraction": "split_data",
+        "data.validation_fraction": "split_data",
+        "augmentation": "train_pcl",
+        "architectures": "train_pcl",
+        "methods": "train_pcl",
+        "collaboration": "train_pcl",
+        "training": "train_pcl",
+        "evaluation": "train_pcl",
+        "evaluation.baseline": "",
+    },
+}
+"""The stages whose keys depend on a section or a field. The longest name that fits a field decides."""
+
+BASES: Final[Mapping[type[StrictConfig], Mapping[str, Any]]] = {
+    ExperimentConfig: {
+        "data": {"source": "image_folder", "path": "nowhere", "image_size_pixels": 4},
+        "pretrain": {"method": "pcl"},
+    },
+    PclConfig: {
+        "data": {"source": "image_folder", "path": "nowhere", "image_size_pixels": 4},
+        "training": {"num_processes": 2},
+    },
+}
+"""Experiments in which every field has an effect, and can be changed alone."""
+
+OTHERS: Final[Mapping[str, Any]] = {
+    "alpha_weighs": "cross_entropy",
+    "architectures": ["resnet20"],
+    "background": [0, 0, 0],
+    "baseline": "ema",
+    "branch_point": "stage2",
+    "default_transfer_set": "teacher",
+    "device": "cpu",
+    "divergence_direction": "student_to_teacher",
+    "kdcl_ensemble": "mean",
+    "kind": "iid",
+    "learning_rates": [0.02],
+    "max_own_drop": 0.1,
+    "max_seconds": 9.0,
+    "max_test_samples": 50,
+    "max_train_samples": 50,
+    "mean_batch_norm": "averaged",
+    "method": "cross_entropy",
+    "name": "another",
+    "num_workers": 3,
+    "own_evaluation": "held_out",
+    "own_weight": 0.5,
+    "path": "elsewhere",
+    "pixel_range": [0.0, 9.0],
+    "precision": "bfloat16",
+    "quantity_skew.kind": "dirichlet",
+    "reduction": "mean",
+    "resized_crop_min_area_fraction": 0.5,
+    "schedule": "constant",
+    "selection_metric": "own_accuracy",
+    "source": "npz",
+    "storage": "streamed",
+    "teacher_mode": "train",
+    "view_batch_norm": "joined",
+}
+"""Another value of each field, by the end of its name, where none follows from the present value."""
+
+
+def other(name: str, value: Any) -> Any:
+    for end, another in sorted(OTHERS.items(), key=lambda item: -len(item[0])):
+        if f".{name}".endswith(f".{end}"):
+            return another
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case float():
+            return value * 0.9 or 0.1
+        case [_, _, *_]:
+            return value[:-1]
+    raise AssertionError(f"OTHERS needs another value for {name}.")
+
+
+def leaves(values: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{section}{name}.")
+        else:
+            yield section + name, value
+
+
+def changed(model: type[StrictConfig], names: list[str]) -> StrictConfig:
+    """Return the base with other values in these fields."""
+    values = model.from_mapping(BASES[model]).model_dump(mode="json")
+    for name in names:
+        inner: Any = values
+        *sections, last = name.split(".")
+        for section in sections:
+            inner = inner[section]
+        another = other(name, inner[last])
+        if last == "kind":
+            # Each kind has fields of its own.
+            inner.clear()
+        inner[last] = another
+    return model.from_mapping(values)
+
+
+FIELDS: Final = {model: [name for name, _ in leaves(changed(model, []).model_dump(mode="json"))] for model in BASES}
+
+
+@pytest.mark.parametrize(("model", "name"), [(model, name) for model, names in FIELDS.items() for name in names])
+def test_a_field_is_in_the_keys_of_the_stages_that_depend_on_it(model: type[StrictConfig], name: str) -> None:
+    base, other_config = changed(model, []), changed(model, [name])
+    found = {stage for stage, key in KEYS[model].items() if key(base) != key(other_config)}
+    sections = [section for section in DEPEND[model] if f"{name}.".startswith(f"{section}.")]
+    assert sections, f"DEPEND must say which stages depend on {name}."
+    assert found == set(DEPEND[model][max(sections, key=len)].split())
+
+
+def test_the_fields_of_collaboration_are_not_in_the_key_of_peers_that_are_trained_on_labels_alone() -> None:
+    plain, other_config = (
+        ExperimentConfig.from_mapping({"pretrain": {"collaboration": {"num_branches": number}}}) for number in (3, 4)
+    )
+    assert pretrain_peers.key(plain, INPUT) == pretrain_peers.key(other_config, INPUT)
+
+
+def test_the_seed_is_in_the_key_of_a_data_set_of_which_a_part_is_kept() -> None:
+    whole, part = (changed(ExperimentConfig, names) for names in ([], ["data.max_train_samples"]))
+    assert dataset.key(whole.data, 0) == dataset.key(whole.data, 1)
+    assert dataset.key(part.data, 0) != dataset.key(part.data, 1)
+
+
+def test_another_input_gives_another_key() -> None:
+    other_input = Manifest(
+        key="input/0", files={"a": FileEntry(num_bytes=1, sha256="0" * 64)}, metadata={"fingerprint": "cd" * 32}
+    )
+    for stage in (partition_data, pretrain_peers, distill_pairs, tune_pairs):
+        assert stage.key(ExperimentConfig(), INPUT) != stage.key(ExperimentConfig(), other_input)
+    for stage in (split_data, train_pcl):
+        assert stage.key(PclConfig(), INPUT) != stage.key(PclConfig(), other_input)
+
+
+def with_a_field_more(annotation: Any) -> Any:
+    """Return a type in which every config has one more field, with a default."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields: dict[str, Any] = {"one_more": (tuple[float, ...], (0.5,))}
+        for name, field in annotation.model_fields.items():
+            later = with_a_field_more(field.annotation)
+            if later is not field.annotation:
+                default = TypeAdapter(later).validate_json(field.default.model_dump_json())
+                fields[name] = (later, Field(default=default))
+        return create_model(annotation.__name__, __base__=annotation, **fields)
+    kinds = get_args(annotation)
+    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
+        return Annotated[reduce(or_, map(with_a_field_more, kinds)), Field(discriminator="kind")]
+    return annotation
+
+
+LATER: Final = {model: with_a_field_more(model) for model in BASES}
+
+
+@pytest.mark.parametrize("model", BASES)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_a_new_field_with_its_default_changes_no_key(model: type[StrictConfig], data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(FIELDS[model]), max_size=8, unique=True))
+    try:
+        config = changed(model, names)
+    except (ValueError, KeyError):
+        # Some values do not go together.
+        reject()
+    later = LATER[model].from_json(config.to_json())
+    assert len(list(leaves(later.model_dump()))) > len(list(leaves(config.model_dump()))) + 5
+    for key in KEYS[model].values():
+        assert key(later) == key(config)
+
+
+@pytest.mark.parametrize("model", BASES)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_configs_with_the_same_keys_do_the_same_work(model: type[StrictConfig], data: st.DataObject) -> None:
+    idle = [section for section, stages in DEPEND[model].items() if not stages]
+    lists = st.lists(st.sampled_from(FIELDS[model]), max_size=3, unique=True)
+    try:
+        one, two = (changed(model, data.draw(lists)) for _ in range(2))
+    except (ValueError, KeyError):
+        reject()
+    same_keys = [key(one) for key in KEYS[model].values()] == [key(two) for key in KEYS[model].values()]
+    assert same_keys == (keys.differences(one, without=idle) == keys.differences(two, without=idle))
