@@ -10,7 +10,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 # What an image has of the lock: extras of pyproject.toml. tests/manifests/test_images.py knows the same.
-CONTROL := --extra pipeline --extra report --extra tune --extra cluster --extra s3 --extra metrics --extra data
+CONTROL := --extra pipeline --extra report --extra cluster --extra s3 --extra metrics --extra data
 TRAINER := --extra train --extra s3 --extra metrics
 
 # A run is many processes that import torch, and where this is set each of them compiles it anew.
@@ -59,7 +59,7 @@ manifests: setup ## Check all that a cluster is given: it builds, and is what it
 	@$(BIN)/pytest tests/manifests
 
 ##@ Measure
-.PHONY: bench bench-gpu bench-pcl
+.PHONY: bench bench-gpu bench-pcl bench-tuning
 bench: setup ## Time a sweep beside what people do, in half an hour; ARGS="--quick", "--output FILE", or --help
 	@$(BIN)/python -m benchmarks.sweep $(ARGS)
 
@@ -68,6 +68,9 @@ bench-gpu: setup ## The same on a GPU
 
 bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output FILE", or --help
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pcl_step $(ARGS)
+
+bench-tuning: setup ## Compare the tuner with others on full sweeps; ARGS="--quick", "TABLE... --output FILE", or --help
+	@$(BIN)/python -m benchmarks.tuning $(ARGS)
 
 ##@ Develop
 .PHONY: setup format compile compiled docs licences rules lock clean
@@ -121,4 +124,4 @@ clean: ## Remove the environment; results in runs/ stay
 
 .PHONY: help
 help:
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -83,7 +83,6 @@ CONTROL_PLANE = [
     "peerkd.cli.plan",
     "peerkd.cli.run",
     "peerkd.cli.submit",
-    "peerkd.cli.tune",
     "peerkd.config.experiment",
     "peerkd.config.resolve",
     "peerkd.artifacts.filesystem",

@@ -17,10 +17,7 @@ CHOICES_NAME: Final = "choices.parquet"
 CURVE_NAME: Final = "curve.parquet"
 FEATURES_NAME: Final = "features.parquet"
 TUNER: Final = "peerkd"
-"""As ``peerkd.tuning.tuners`` knows it."""
-
-TUNER_FROM_NOTHING: Final = "peerkd_from_nothing"
-"""The same with ``tune.experience=false``."""
+"""Name of the tuner in keys and metadata."""
 
 
 def run(

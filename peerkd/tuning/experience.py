@@ -2,7 +2,7 @@
 
 Gains after each part of a trial are expected by a regression on the features of pairs. What it leaves open is described
 by a few functions of settings and epochs, which many pairs share, and by the luck of single trials. It is a small file
-of plain arrays, ``learned_experience.npz`` beside this module, written by ``peerkd.tuning.learn_experience``.
+of plain arrays, ``learned_experience.npz`` beside this module, written by ``benchmarks/tuning/learn_experience.py``.
 
 Between the temperatures, weights and epochs that were swept, what is known is interpolated; transfer sets are told by
 name. Units are compressed points (``settings_prior``).
@@ -200,7 +200,9 @@ def load(path: Path) -> Experience:
                 **{name: arrays[name].astype(np.float64) for name in (*_ROUNDED, *_EXACT)},
             )
     except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
-        raise ValueError(f"experience must be a file that peerkd.tuning.learn_experience wrote, got {path}.") from error
+        raise ValueError(
+            f"experience must be an archive that peerkd.tuning.experience.save wrote, got {path}."
+        ) from error
 
 
 @cache

@@ -328,7 +328,11 @@ def _as_slice(places: IntArray) -> IntArray | slice:
     return slice(len(places)) if np.array_equal(places, np.arange(len(places))) else places
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> PairTuner:
-    """Return the tuner with the experience that is shipped; it draws nothing, so the seed is of no use to it."""
-    del seed
-    return PairTuner(space, earlier=earlier, experience=shipped())
+def build(space: Space, *, has_experience: bool) -> PairTuner:
+    """Return the tuner of a study.
+
+    Args:
+        space: To tune.
+        has_experience: Whether the tuner starts from the experience that is shipped, where that covers the space.
+    """
+    return PairTuner(space, experience=shipped() if has_experience else None)

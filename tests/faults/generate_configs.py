@@ -304,21 +304,6 @@ _COMMANDS: Final = [
     (("config", "schema"), [("--pipeline", _one_of("jointkd", "pcl"))]),
     (("config", "presets"), [("--pipeline", _one_of("jointkd", "pcl"))]),
     (
-        ("tune",),
-        [
-            ("--replay", _one_of(_TABLE, ".", "/dev/zero", "")),
-            ("--prior", _one_of(_TABLE)),
-            ("--tuner", _one_of("default", "random")),
-            ("--budget", _one_of("0.1", "1")),
-            ("--seeds", _one_of("1", "0")),
-            ("--folds", _one_of("2")),
-            ("--held-out", _one_of("pairs", "peers")),
-            ("--own-weight", _one_of("0.5")),
-            ("--metric", _one_of("own_accuracy")),
-            ("--output", _one_of("x.md", "x.csv", "/x.md", ".")),
-        ],
-    ),
-    (
         ("submit", _PIPELINE),
         [
             ("preset=digits", _one_of()),

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from benchmarks.tuning.replay import load_replay
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.cli.plan import plan
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.stages.partition_data import partition
 from peerkd.training.checkpoints import check_tensors, load_tensors
-from peerkd.tuning.replay import load_replay
 from tests.faults import generate_configs
 from tests.faults.generate_data import image_folder, npz_file
 from tests.faults.generate_tables import table_file

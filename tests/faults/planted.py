@@ -105,7 +105,7 @@ DEFECTS: Final = (
     ),
     Defect(
         name="An accuracy that is not a number is taken from a table",
-        file="peerkd/tuning/table_checks.py",
+        file="benchmarks/tuning/table_checks.py",
         sound="        if rule.is_kind(column.type):",
         defective="        if rule.is_kind(column.type) and not table.num_rows:",
         family="tables",
@@ -142,7 +142,7 @@ def main() -> int:
     for defect in DEFECTS:
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder, "tree")
-            for name in ("peerkd", "tests", "components", "pipelines"):
+            for name in ("peerkd", "tests", "benchmarks", "components", "pipelines"):
                 shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
             plant(defect, tree)
             ended = subprocess.run(

@@ -20,7 +20,7 @@ from tests.manifests.built import MANIFESTS, OVERLAYS, ROOT, build, templates
 
 IMAGES = ROOT / "images"
 EXTRAS = {
-    "control": {"pipeline", "report", "tune", "cluster", "s3", "metrics", "data"},
+    "control": {"pipeline", "report", "cluster", "s3", "metrics", "data"},
     "trainer": {"train", "s3", "metrics"},
 }
 FORBIDDEN = {

@@ -20,7 +20,6 @@ from peerkd.launch.order import StageOrder
 from peerkd.launch.worker import Worker
 from peerkd.stages import partition_data, tune_pairs
 from peerkd.stages.work import pretrain_peers
-from peerkd.tuning import tuners
 from tests.pipelines.experiments import TINY, command, wait_for
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
@@ -175,7 +174,6 @@ def test_two_workers_make_the_same_study_though_one_is_lost(study, undisturbed, 
     same(study, undisturbed)
 
 
-@pytest.mark.skipif(tune_pairs.TUNER not in tuners.TUNERS, reason="the tuner of studies is not there yet")
 def test_a_run_by_a_tuner_ends_with_a_plan_and_trains_nothing_the_second_time(tmp_path):
     output = tmp_path / "runs"
     words = [*command(output, (*TINY, "distill.epochs=3", "tune.budget_fraction=0.2")), "--strategy", "tune"]

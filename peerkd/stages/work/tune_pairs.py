@@ -23,8 +23,6 @@ from peerkd.stages.tune_pairs import (
     CURVE_NAME,
     NAME,
     TRIALS_NAME,
-    TUNER,
-    TUNER_FROM_NOTHING,
     key,
     summary,
 )
@@ -35,7 +33,7 @@ from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import Study
 from peerkd.training.inputs import SweepInputs, WayTaken
 from peerkd.training.workers import run_in_workers
-from peerkd.tuning import tuners
+from peerkd.tuning import pair_tuner
 from peerkd.tuning.accounting import Account, feature_forward_samples
 from peerkd.tuning.space import Space
 
@@ -168,10 +166,9 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
     account = Account(space, is_augmented=setup.config.teachers_vary)
     account.charge_forward(feature_forward_samples(space))
     tune = setup.config.tune
-    tuner = TUNER if tune.experience else TUNER_FROM_NOTHING
     study = Study(
         space,
-        lambda: tuners.build(tuner, space, seed=setup.config.seed, earlier=()),
+        lambda: pair_tuner.build(space, has_experience=tune.experience),
         account,
         budget_fraction=tune.budget_fraction,
         is_limited=objective.of_study(setup.config).is_limited,

@@ -62,7 +62,7 @@ def tuned(trained, tmp_path_factory):
         (folder,) = (path.parent for path in root.glob("pretrain_peers/*/manifest.json"))
         peers = store.find(f"pretrain_peers/{folder.name}")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(work.tuners, "build", tuners.build)
+            patch.setattr(work.pair_tuner, "build", tuners.build)
             work.perform(config(more).to_json(), {"peers": peers}, store, Worker())
         return Study(store, store.find(tune_pairs.key(config(more), peers)))
 

@@ -1,27 +1,24 @@
 """What full sweeps teach: kept, interpolated, refused where it says nothing, and overruled where it is wrong."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from peerkd.results.arrays import BoolArray, IntArray
+from benchmarks.tuning.learn_experience import learn
+from benchmarks.tuning.replay import Replay
+from benchmarks.tuning.scoring import Judge
+from peerkd.results.arrays import IntArray
 from peerkd.tuning.experience import Experience, load, measurable, save, shipped
-from peerkd.tuning.learn_experience import fingerprint, learn, main
 from peerkd.tuning.pair_tuner import PairTuner
-from peerkd.tuning.replay import Replay
-from peerkd.tuning.scoring import Judge
-from peerkd.tuning.settings_prior import compress
 from peerkd.tuning.space import SettingOnSet, Space
 from tests.unit.tuning.test_pair_tuner import EPOCHS, SETTINGS, best, mean_gain, network, spend
 
 NUM_SETTINGS = len(SETTINGS)
 
 
-def sweep(seed: int, *, sign: float = 1.0) -> Replay:
+def simulated(seed: int, *, sign: float = 1.0) -> Replay:
     space, gains = network(seed=seed)
     gains = sign * gains
     return Replay(name=str(seed), space=space, gains_QSE=gains, judge=Judge(gains[:, :, -1]))
@@ -29,7 +26,7 @@ def sweep(seed: int, *, sign: float = 1.0) -> Replay:
 
 @pytest.fixture(scope="module")
 def experience() -> Experience:
-    return learn([sweep(seed) for seed in (2, 3, 4)])
+    return learn([simulated(seed) for seed in (2, 3, 4)])
 
 
 def with_settings(space: Space, *settings: SettingOnSet) -> Space:
@@ -54,28 +51,6 @@ def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:
         ]
         # The last epoch comes first.
         np.testing.assert_allclose(expected[:, :, place], of_setting[:, ::-1], atol=1e-12)
-
-
-def test_the_regression_is_that_of_a_ridge_on_compressed_gains(experience: Experience) -> None:
-    sweeps = [sweep(seed) for seed in (2, 3, 4)]
-    values = np.concatenate([experience.basis.values(each.space) for each in sweeps])
-    points = np.concatenate([compress(each.gains_QSE[:, SETTINGS.index(SETTINGS[0]), 0]) for each in sweeps])
-    ridge = values.T @ values + 2.0 * np.eye(values.shape[1])
-    wanted = np.linalg.solve(ridge, values.T @ (points - points.mean()))
-    assert SETTINGS[0] == ("student", 1.0, 0.1, 0.1, None)
-    np.testing.assert_allclose(experience.regression_AG[:, 0], wanted, atol=1e-9)
-    assert experience.mean_G[0] == pytest.approx(points.mean())
-
-
-def test_numbers_of_samples_and_what_never_differs_are_not_looked_at() -> None:
-    def with_more(plain: Replay) -> Replay:
-        space = plain.space
-        more_QF = np.column_stack([space.features_QF, np.arange(space.num_pairs), np.ones(space.num_pairs)])
-        names = (*space.feature_names, "num_student_samples", "agreement")
-        return replace(plain, space=replace(space, feature_names=names, features_QF=more_QF))
-
-    known = learn([with_more(sweep(seed)) for seed in (2, 3, 4)])
-    assert known.feature_names == ("only_teacher_right",)
 
 
 def test_a_pair_beyond_all_that_were_seen_is_expected_to_be_like_the_nearest(experience: Experience) -> None:
@@ -114,28 +89,6 @@ def test_what_is_left_open_is_functions_and_luck(experience: Experience) -> None
     assert np.linalg.eigvalsh(prior.own_SS).min() > -1e-9
 
 
-def test_it_learns_which_pairs_are_hard_to_foresee() -> None:
-    def restless(seed: int) -> Replay:
-        plain, luck = sweep(seed), np.random.default_rng(100 + seed)
-        size_Q = np.where(is_restless(plain.space), 0.05, 0.005)
-        return replace(
-            plain, gains_QSE=plain.gains_QSE + luck.normal(size=plain.gains_QSE.shape) * size_Q[:, None, None]
-        )
-
-    def is_restless(space: Space) -> BoolArray:
-        return space.features_QF[:, 0] > 0.5
-
-    known = learn([restless(seed) for seed in (2, 3, 4, 5)])
-    space, _ = network(num_peers=10, seed=1)
-    spread_Q = known.spread(space)
-    assert spread_Q[is_restless(space)].mean() > 2 * spread_Q[~is_restless(space)].mean()
-    # What is left open is told for a pair of spread 1, and for each of the pairs is about what it was made of.
-    sd_C = np.sqrt(np.diagonal(known.prior(space, rungs(space)).own_SS))
-    left_Q = spread_Q * sd_C[0]
-    assert 3 < left_Q[is_restless(space)].mean() < 7
-    assert left_Q[~is_restless(space)].mean() < 2
-
-
 def test_no_pair_is_so_easy_to_foresee_that_nothing_is_tried(experience: Experience) -> None:
     sure = replace(experience, spread_A=np.full_like(experience.spread_A, -100.0))
     space, _ = network(seed=1)
@@ -157,7 +110,7 @@ def test_it_knows_one_learning_rate_and_covers_no_more(experience: Experience) -
     slow, fast = (SettingOnSet("both", 4.0, 0.5, 0.5, rate) for rate in (0.02, 0.1))
     assert experience.covers(with_settings(space, slow, slow._replace(alpha=0.1, distillation_weight=0.1)))
     assert not experience.covers(with_settings(space, slow, fast))
-    spread = replace(sweep(2), space=with_settings(sweep(2).space, *_at_two_rates()))
+    spread = replace(simulated(2), space=with_settings(simulated(2).space, *_at_two_rates()))
     with pytest.raises(ValueError, match=r"All tables must have one learning rate, got several in "):
         learn([spread, spread], provenance="")
 
@@ -182,7 +135,7 @@ def test_it_is_written_and_read_again(experience: Experience, tmp_path: Path) ->
 def test_what_is_no_experience_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"experience must be a file that peerkd\.tuning\.learn_experience wrote"):
+    with pytest.raises(ValueError, match=r"experience must be an archive that peerkd\.tuning\.experience\.save wrote"):
         load(path)
 
 
@@ -194,42 +147,12 @@ def test_it_is_worth_something_before_the_first_measurement(experience: Experien
 def test_a_wrong_experience_is_overruled() -> None:
     # Ten peers: what is learned is shared by ninety pairs.
     space, gains = network(num_peers=10, seed=1)
-    wrong = learn([sweep(seed, sign=-1.0) for seed in (2, 3, 4)])
+    wrong = learn([simulated(seed, sign=-1.0) for seed in (2, 3, 4)])
     tuner = PairTuner(space, experience=wrong)
     before = mean_gain(tuner, gains)
     spend(tuner, space, gains, share=0.1)
     assert before < 0.1 * best(gains)
     assert mean_gain(tuner, gains) > 0.8 * best(gains)
-
-
-def test_no_two_sweeps_no_experience() -> None:
-    with pytest.raises(ValueError, match=r"at least twice, to learn what differs, got 1"):
-        learn([sweep(1)])
-
-
-def test_sweeps_of_other_settings_are_not_mixed() -> None:
-    other = sweep(2)
-    fewer = replace(other, space=with_settings(other.space, *SETTINGS[:-1]), gains_QSE=other.gains_QSE[:, :-1])
-    with pytest.raises(ValueError, match=r"must have the same 18 settings, every combination, got others in 2"):
-        learn([sweep(1), fewer])
-
-
-def test_the_command_learns_from_tables(sweep: pa.Table, written: Callable[..., Path], tmp_path: Path) -> None:
-    gains = np.array(sweep["test_global_gain"].to_pylist())
-    tables = [written(sweep, name="one"), written(sweep, name="two", test_global_gain=(-gains).tolist())]
-    output = tmp_path / "learned.npz"
-    main([*map(str, tables), "--note", "the first", "--note", "the second", "--output", str(output)])
-    first, second = load(output).provenance.splitlines()
-    assert first.startswith("12 pairs, global_accuracy, ")
-    assert first.endswith(" the first")
-    # What is judged on test is not learned from.
-    assert first.split()[:4] == second.split()[:4]
-
-
-def test_a_fingerprint_is_of_gains_and_features() -> None:
-    one, other = sweep(1), sweep(2)
-    assert fingerprint(one) == fingerprint(sweep(1)) != fingerprint(other)
-    assert fingerprint(replace(one, gains_QSE=other.gains_QSE)) not in (fingerprint(one), fingerprint(other))
 
 
 def test_what_is_shipped_is_of_digits_and_small() -> None:

@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.tuning.learn_experience import learn
 from peerkd.tuning.experience import Experience
-from peerkd.tuning.learn_experience import learn
 from peerkd.tuning.outlook import outlook
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.protocol import Earlier
-from tests.unit.tuning.test_experience import sweep
+from tests.unit.tuning.test_experience import simulated
 from tests.unit.tuning.test_pair_tuner import SETTINGS, best, mean_gain, network
 
 
 @pytest.fixture(scope="module")
 def experience() -> Experience:
-    return learn([sweep(seed) for seed in (2, 3)])
+    return learn([simulated(seed) for seed in (2, 3)])
 
 
 def test_with_experience_each_rung_is_something_of_its_own(experience: Experience) -> None:

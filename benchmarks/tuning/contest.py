@@ -1,0 +1,117 @@
+"""Tuners against each other: every tuner on every replay, over several seeds, and what that says on average.
+
+Shares, gains and regret are those of the choices on test. Their means have 95 % intervals by Student's t: over the
+seeds of a tuner on one experiment, which says what its luck does; over experiments, which says what other experiments
+might give. A tuner that draws nothing has one seed.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from benchmarks.tuning.replay import Replay, play
+from benchmarks.tuning.scoring import Score
+from benchmarks.tuning.tuners import build, find
+from peerkd.results.intervals import Estimate
+from peerkd.results.seeds import paired_difference
+from peerkd.tuning.accounting import feature_forward_samples
+from peerkd.tuning.protocol import Earlier
+from peerkd.tuning.space import Space
+
+ALL: Final = "all"
+"""Stands for the experiments together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What one tuner reaches with one budget: means, with their intervals."""
+
+    experiment: str
+    tuner: str
+    budget: float
+    num: int
+    """Of seeds; of experiments where they are taken together."""
+
+    share_recovered: Estimate
+    gain: Estimate
+    regret: Estimate
+    spent_share: float
+    num_pairs_tried: float
+    num_trials: float
+    tuner_seconds: float
+
+
+def compete(
+    name: str, replay: Replay, budgets: Sequence[float], *, seeds: Sequence[int], earlier: Sequence[Earlier] = ()
+) -> list[list[Score]]:
+    """Return the scores of a tuner at each budget, for each of its seeds.
+
+    Args:
+        name: Of the tuner.
+        replay: To tune.
+        budgets: See ``play``.
+        seeds: Only the first serves a tuner that draws nothing.
+        earlier: Experiments that the tuner may start from. None: cold.
+
+    Raises:
+        ValueError: If there is no such tuner, or budgets are none.
+    """
+    entry = find(name)
+    space = replay.space if entry.uses_features else _without_features(replay.space)
+    num_forward_samples = feature_forward_samples(space)
+    runs = []
+    for seed in seeds if entry.is_random else seeds[:1]:
+        started = time.perf_counter()
+        tuner = build(name, space, seed=seed, earlier=earlier)
+        seconds = time.perf_counter() - started
+        runs.append(play(tuner, replay, budgets, num_forward_samples=num_forward_samples, seconds_so_far=seconds))
+    return runs
+
+
+def standings(experiment: str, tuner: str, runs: Sequence[Sequence[Score]]) -> Iterator[Standing]:
+    """Yield the means over the seeds of one tuner on one experiment, budget by budget."""
+    for scores in zip(*runs, strict=True):
+        yield Standing(
+            experiment=experiment,
+            tuner=tuner,
+            budget=scores[0].budget,
+            num=len(scores),
+            share_recovered=mean_of([score.share_recovered for score in scores]),
+            gain=mean_of([score.gain for score in scores]),
+            regret=mean_of([score.regret for score in scores]),
+            spent_share=float(np.mean([score.spent_share for score in scores])),
+            num_pairs_tried=float(np.mean([score.num_pairs_tried for score in scores])),
+            num_trials=float(np.mean([score.num_trials for score in scores])),
+            tuner_seconds=float(np.mean([score.tuner_seconds for score in scores])),
+        )
+
+
+def together(experiments: Sequence[Standing]) -> Standing:
+    """Return the mean over experiments of what one tuner reaches with one budget."""
+    return Standing(
+        experiment=ALL,
+        tuner=experiments[0].tuner,
+        budget=experiments[0].budget,
+        num=len(experiments),
+        share_recovered=mean_of([each.share_recovered.value for each in experiments]),
+        gain=mean_of([each.gain.value for each in experiments]),
+        regret=mean_of([each.regret.value for each in experiments]),
+        spent_share=float(np.mean([each.spent_share for each in experiments])),
+        num_pairs_tried=float(np.mean([each.num_pairs_tried for each in experiments])),
+        num_trials=float(np.mean([each.num_trials for each in experiments])),
+        tuner_seconds=float(np.mean([each.tuner_seconds for each in experiments])),
+    )
+
+
+def mean_of(values: Sequence[float]) -> Estimate:
+    """Return the mean of numbers with its 95 % t interval; NaN among them are left out."""
+    known = {place: value for place, value in enumerate(values) if not math.isnan(value)}
+    return paired_difference(known, dict.fromkeys(known, 0.0))
+
+
+def _without_features(space: Space) -> Space:
+    return replace(space, feature_names=(), features_QF=np.empty((space.num_pairs, 0)))

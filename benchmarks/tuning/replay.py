@@ -1,0 +1,258 @@
+"""A full sweep's table as a benchmark: what a tuner would have seen, and what its choices would have been worth.
+
+Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.tuning.scoring import Judge, Reference, Score, reference
+from benchmarks.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results.objective import Objective
+from peerkd.tuning.accounting import Account
+from peerkd.tuning.protocol import Ask, Earlier, Measurement, Tuner
+from peerkd.tuning.seen import Seen, best_epochs, only_seen, without_forbidden
+from peerkd.tuning.space import Space
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Replay:
+    """A sweep that was done in full, to be done again by tuners that pay for what they look at."""
+
+    name: str
+    space: Space
+    gains_QSE: FloatArray
+    """On validation after each epoch, as a tuner is told of them: fractions."""
+
+    judge: Judge
+    """Has the test gains. Never given to a tuner."""
+
+    is_allowed_QSE: BoolArray | None = None
+    """Where a limit on forgetting is kept on validation. None: there is no limit."""
+
+    chooses_epochs: bool = False
+    """Whether a choice has an epoch to stop after, the best that was seen; if not, it is a whole trial."""
+
+    is_augmented: bool = False
+    """Whether a teacher's logits must be computed again for each epoch."""
+
+    @property
+    def reference(self) -> Reference:
+        """What can be had from its pairs."""
+        return reference(
+            self.space,
+            self.gains_QSE,
+            self.judge,
+            is_allowed_QSE=self.is_allowed_QSE,
+            chooses_epochs=self.chooses_epochs,
+        )
+
+    @property
+    def earlier(self) -> Earlier:
+        """What a tuner of another experiment, or of other pairs, may learn from it."""
+        gains_QS = self.gains_QSE[:, :, -1]
+        if self.chooses_epochs:
+            gains_QS = _best_gains(self.gains_QSE, self.is_allowed_QSE)
+        return Earlier(space=self.space, gains_QS=gains_QS)
+
+    def account(self) -> Account:
+        """Return an account on which nothing is charged yet."""
+        return Account(self.space, is_augmented=self.is_augmented)
+
+    def answer(self, ask: Ask) -> Seen:
+        """Return what a measurement shows."""
+        done = ask.pair, ask.setting, slice(ask.num_epochs)
+        gains_E = self.gains_QSE[done]
+        is_allowed_E = _all_if_none(self.is_allowed_QSE, self.gains_QSE)[done]
+        stop = int(best_epochs(gains_E, is_allowed_E)[-1]) if self.chooses_epochs else ask.num_epochs - 1
+        return Seen(float(gains_E[stop]), bool(is_allowed_E[stop]), stop + 1)
+
+    def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
+        """Return the benchmark of some pairs, by their places; its references and its full cost are theirs alone."""
+        places = np.asarray(pairs, dtype=np.int64)
+        return Replay(
+            name=self.name,
+            space=self.space.restricted(places),
+            gains_QSE=self.gains_QSE[places],
+            judge=self.judge.restricted(places),
+            is_allowed_QSE=None if self.is_allowed_QSE is None else self.is_allowed_QSE[places],
+            chooses_epochs=self.chooses_epochs,
+            is_augmented=self.is_augmented,
+        )
+
+    def pairs_with(self, peers: Sequence[int]) -> IntArray:
+        """Return the places of the pairs in which one of the peers is student or teacher."""
+        is_with_Q = np.isin(self.space.students_Q, peers) | np.isin(self.space.teachers_Q, peers)
+        return np.flatnonzero(is_with_Q).astype(np.int64)
+
+    def held_out(self, pairs: Sequence[int] | IntArray) -> tuple[Earlier, "Replay"]:
+        """Return all other pairs as what is known from before, and the benchmark of these."""
+        others = np.setdiff1d(np.arange(self.space.num_pairs), pairs)
+        return self.restricted(others).earlier, self.restricted(pairs)
+
+
+def play(
+    tuner: Tuner, replay: Replay, budgets: Sequence[float], *, num_forward_samples: int = 0, seconds_so_far: float = 0.0
+) -> list[Score]:
+    """Let a tuner ask until each budget is spent, and score what it would choose then.
+
+    It gets one answer at a time. The first ask that would overspend ends a budget; with the next larger budget it is
+    answered. Under a limit on forgetting, a choice counts only if it was measured and keeps the limit; see ``seen``.
+    Where epochs are chosen, a choice stops after the best of those that were paid for, or is a whole trial if none was.
+
+    Args:
+        tuner: Fresh, and told nothing of the replay.
+        replay: Answers, and judges.
+        budgets: Shares of the full sweep's cost, from 0 to 1, ascending.
+        num_forward_samples: What the tuner's features took; see ``accounting.feature_forward_samples``.
+        seconds_so_far: That it took to build the tuner.
+
+    Raises:
+        ValueError: If budgets are no ascending shares.
+    """
+    check_budgets(budgets)
+    account, known = replay.account(), replay.reference
+    account.charge_forward(num_forward_samples)
+    seconds, scores = seconds_so_far, []
+    waiting = None
+    seen: dict[tuple[int, int], Seen] = {}
+    for budget in budgets:
+        while True:
+            if waiting is None:
+                started = time.perf_counter()
+                waiting = next(iter(tuner.ask(1)), None)
+                seconds += time.perf_counter() - started
+            if waiting is None or not account.fits(waiting, budget):
+                break
+            account.charge(waiting)
+            answer = seen[waiting.pair, waiting.setting] = replay.answer(waiting)
+            started = time.perf_counter()
+            tuner.tell(Measurement(waiting, answer.gain))
+            seconds += time.perf_counter() - started
+            waiting = None
+        started = time.perf_counter()
+        choices_Q = tuner.choices()
+        seconds += time.perf_counter() - started
+        if replay.is_allowed_QSE is not None:
+            choices_Q = only_seen(without_forbidden(choices_Q, seen), seen)
+        scores.append(
+            Score(
+                budget=budget,
+                spent_share=account.spent_share,
+                spent=account.spent,
+                gain=replay.judge.mean_gain(choices_Q, stops_Q=_stops(choices_Q, seen, replay)),
+                reference=known,
+                num_pairs_tried=account.num_pairs_tried,
+                num_pairs_left=int((choices_Q < 0).sum()),
+                num_trials=account.num_trials,
+                tuner_seconds=seconds,
+            )
+        )
+    return scores
+
+
+def _stops(choices_Q: IntArray, seen: Mapping[tuple[int, int], Seen], replay: Replay) -> IntArray | None:
+    """Return the place of the epoch after which each choice stops; None where all are whole trials."""
+    if not replay.chooses_epochs:
+        return None
+    whole = Seen(0.0, num_epochs=replay.space.num_epochs)
+    return np.array([seen.get(key, whole).num_epochs - 1 for key in enumerate(choices_Q.tolist())])
+
+
+def _best_gains(gains_QSE: FloatArray, is_allowed_QSE: BoolArray | None) -> FloatArray:
+    """Return the gain of each whole trial after its best epoch: (Q, S)."""
+    stops_QS1 = best_epochs(gains_QSE, _all_if_none(is_allowed_QSE, gains_QSE))[:, :, -1:]
+    gains_QS: FloatArray = np.take_along_axis(gains_QSE, stops_QS1, axis=2)[:, :, 0]
+    return gains_QS
+
+
+def _all_if_none(is_allowed_QSE: BoolArray | None, gains_QSE: FloatArray) -> BoolArray:
+    return np.broadcast_to(True, gains_QSE.shape) if is_allowed_QSE is None else is_allowed_QSE
+
+
+def check_budgets(budgets: Sequence[float]) -> None:
+    """Refuse what are no ascending shares.
+
+    Raises:
+        ValueError: If there is none, one is below 0 or above 1, or one is not above that before it.
+    """
+    if not budgets or not all(0 <= budget <= 1 for budget in budgets):
+        raise ValueError(f"budget must be at least one share from 0 to 1, got {list(budgets)}.")
+    if any(later <= budget for budget, later in pairwise(budgets)):
+        raise ValueError(f"budget must be in ascending order and each once, got {list(budgets)}.")
+
+
+def load_replay(
+    path: Path,
+    *,
+    objective: Objective | None = None,
+    chooses_epochs: bool = False,
+    default_transfer_set: str | None = None,
+    default_learning_rate: float | None = None,
+    is_augmented: bool = False,
+) -> Replay:
+    """Read a full sweep's table, and the table of features beside it if there is one.
+
+    Args:
+        path: Of the table of trials, or of the folder that holds it as ``trials.parquet``.
+        objective: Says whose gains count, and what they may cost. None: global accuracy, whatever it costs.
+        chooses_epochs: Whether choices have an epoch to stop after.
+        default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
+        default_learning_rate: Of the untuned default, where the table has several.
+        is_augmented: Whether the sweep augmented its views; only costs depend on it.
+
+    Raises:
+        ValueError: If this is no table of trials or one without what a replay needs, a pair lacks a setting, or the
+            default's rate is not among several.
+    """
+    path, objective = table_path(path), objective or Objective()
+    sweep = read_sweep(
+        path,
+        objective=objective,
+        default_transfer_set=default_transfer_set,
+        default_learning_rate=default_learning_rate,
+        tests_by_epoch=chooses_epochs,
+    )
+    return Replay(
+        name=path.parent.name if path.name == TRIALS_NAME else path.stem,
+        space=sweep.space,
+        gains_QSE=objective.worth(sweep.validation_gains_QSE),
+        judge=Judge(objective.gains(sweep.test_gains_QSE)),
+        is_allowed_QSE=objective.allows(sweep.validation_gains_QSE) if objective.is_limited else None,
+        chooses_epochs=chooses_epochs,
+        is_augmented=is_augmented,
+    )
+
+
+def load_earlier(
+    path: Path,
+    *,
+    objective: Objective | None = None,
+    chooses_epochs: bool = False,
+    default_transfer_set: str | None = None,
+    default_learning_rate: float | None = None,
+) -> Earlier:
+    """Read a full sweep's table as what a tuner may start from.
+
+    Accuracies by epoch are only needed where epochs are chosen.
+
+    Raises:
+        ValueError: As for ``load_replay``.
+    """
+    path, objective = table_path(path), objective or Objective()
+    sweep = read_sweep(
+        path,
+        objective=objective,
+        default_transfer_set=default_transfer_set,
+        default_learning_rate=default_learning_rate,
+        by_epoch=chooses_epochs,
+    )
+    gains_QSE = objective.worth(sweep.validation_gains_QSE)
+    # Of whole trials there is one epoch.
+    return Earlier(space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE)))

@@ -1,0 +1,58 @@
+"""One setting for all pairs, found on some of them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from benchmarks.tuning.rivals.known import Known
+from benchmarks.tuning.rivals.rungs import shuffled_pairs
+from benchmarks.tuning.rivals.script import Script, Scripted
+from peerkd.results.arrays import IntArray
+from peerkd.seeds import generator
+from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.space import Space
+
+_NUM_KEPT: Final = 4
+"""Settings that are never given up: they are tried on all pairs."""
+
+_EARLIER_SHARE: Final = 0.25
+"""Of the settings, that go in for this experiment where earlier ones have shown which are good."""
+
+
+def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+    """Return the tuner.
+
+    All settings are tried on a random pair, the better half on two more, the better half of these on four, and so on
+    until four are left, which go on over all pairs. At any time the setting with the best mean so far goes to all
+    pairs; if that is no gain, all are left. What earlier experiments say of settings counts as some trials, and only
+    the best quarter by them starts.
+    """
+    known = Known(space, earlier)
+    return Scripted(known, [_elimination(known, seed)], choose=_same_for_all)
+
+
+def _elimination(known: Known, seed: int) -> Script:
+    space = known.space
+    pairs = shuffled_pairs(space, seed=seed, name="best_single")
+    settings = np.array(generator(seed, "tuner", "best_single", "settings").permutation(len(space.settings)))
+    if len(known.earlier_gains_LS):
+        settings = _best(known, (), settings, max(round(_EARLIER_SHARE * len(settings)), _NUM_KEPT))
+    start, num_pairs = 0, 1
+    while start < len(pairs):
+        stop = start + num_pairs
+        yield [Ask(pair, int(setting), space.num_epochs) for pair in pairs[start:stop] for setting in settings]
+        settings = _best(known, pairs[:stop], settings, max(len(settings) // 2, _NUM_KEPT))
+        start, num_pairs = stop, 2 * num_pairs
+
+
+def _best(known: Known, pairs: Sequence[int], settings: IntArray, num: int) -> IntArray:
+    """Return some of the settings, those with the best means over pairs on which all of them were tried."""
+    # Not over all that is known: a new life must decide as the last one did.
+    expected_S = known.expected_gains(known.whole_gains[list(pairs)])
+    best_first = settings[np.argsort(-np.nan_to_num(expected_S[settings], nan=-np.inf), kind="stable")]
+    return best_first[:num]
+
+
+def _same_for_all(known: Known) -> IntArray:
+    return np.full(known.space.num_pairs, known.best_of_all())

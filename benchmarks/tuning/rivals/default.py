@@ -1,0 +1,16 @@
+"""The untuned default for every pair: T=1, alpha=0.5, on the default set. Measures nothing, costs nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.tuning.rivals.known import Known
+from benchmarks.tuning.rivals.script import Scripted
+from peerkd.tuning.protocol import Earlier
+from peerkd.tuning.space import Space
+
+
+def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+    """Return the tuner; neither the seed nor what is known from earlier experiments plays a part."""
+    del seed, earlier
+    return Scripted(Known(space, ()), (), choose=lambda _: np.full(space.num_pairs, space.default_setting))

@@ -1,0 +1,37 @@
+"""Random search: random settings on random pairs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.tuning.rivals.known import Known
+from benchmarks.tuning.rivals.script import Script, Scripted
+from peerkd.results.arrays import IntArray
+from peerkd.seeds import generator
+from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.space import Space
+
+
+def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+    """Return the tuner.
+
+    Each turn tries one more random setting on every pair, the pairs in a random order, so that none has a second
+    before all have a first. A pair has the best that it tried, or is left; one that had no turn yet has what did best
+    on those that had.
+    """
+    return Scripted(Known(space, earlier), (_turn(space, number, seed) for number in range(len(space.settings))))
+
+
+def _turn(space: Space, number: int, seed: int) -> Script:
+    pairs_Q = generator(seed, "tuner", "random", "turn", number).permutation(space.num_pairs)
+    yield [
+        Ask(pair, int(setting), space.num_epochs)
+        for pair, setting in zip(pairs_Q.tolist(), _settings(space, seed)[pairs_Q, number], strict=True)
+    ]
+
+
+def _settings(space: Space, seed: int) -> IntArray:
+    """Return for each pair all settings in its own random order: (Q, S)."""
+    in_order_QS = np.tile(np.arange(len(space.settings)), (space.num_pairs, 1))
+    settings_QS: IntArray = generator(seed, "tuner", "random", "settings").permuted(in_order_QS, axis=1)
+    return settings_QS

@@ -1,0 +1,91 @@
+"""Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), a study for each pair."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import TPESampler
+from optuna.trial import Trial, TrialState, create_trial
+
+from benchmarks.tuning.rivals.known import Known
+from benchmarks.tuning.rivals.rungs import shuffled_pairs
+from benchmarks.tuning.rivals.script import Script, Scripted
+from peerkd.seeds import derive_seed, generator
+from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.space import Space
+
+_Name: TypeAlias = tuple[str | float | None, ...]
+"""Of a setting: its values on the axes."""
+
+_AXES: Final = ("transfer_set", "temperature", "alpha")
+
+_MAX_REPEATS: Final = 10
+"""Suggestions in a row of what the pair has tried, or cannot try, before a random setting is tried instead."""
+
+
+def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+    """Return the tuner.
+
+    Each turn of a pair is a whole trial of what its study suggests, by categories of transfer set, temperature, alpha
+    and, where there are several, learning rate; the pairs have their turns in a random order, and as Optuna has it the
+    first ten of a pair are random. A pair has the best that it tried, or is left; one that had no turn yet has what did
+    best on those that had.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    known = Known(space, earlier)
+    pairs = shuffled_pairs(space, seed=seed, name="tpe")
+    return Scripted(known, (_study(known, pair, seed) for pair in pairs))
+
+
+def _study(known: Known, pair: int, seed: int) -> Script:
+    space = known.space
+    has_rates = len({setting.learning_rate for setting in space.settings}) > 1
+    axes = (*_AXES, "learning_rate") if has_rates else _AXES
+    names: list[_Name] = [tuple(getattr(setting, axis) for axis in axes) for setting in space.settings]
+    distributions: dict[str, BaseDistribution] = {
+        axis: CategoricalDistribution(tuple(dict.fromkeys(name[place] for name in names)))
+        for place, axis in enumerate(axes)
+    }
+    place_of_name = {name: place for place, name in enumerate(names)}
+    gains: dict[_Name, float] = {}
+    sampler = TPESampler(seed=derive_seed(seed, "tuner", "tpe", pair) % 2**32)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    left = generator(seed, "tuner", "tpe", "left", pair).permutation(len(names)).tolist()
+    while left:
+        trial = _new_suggestion(study, distributions, place_of_name, gains)
+        name = names[left[0]] if trial is None else _name(trial, axes)
+        ask = Ask(pair, place_of_name[name], space.num_epochs)
+        left.remove(ask.setting)
+        yield [ask]
+        gains[name] = known.gain(ask)
+        if trial is None:
+            params = dict(zip(axes, name, strict=True))
+            study.add_trial(create_trial(params=params, distributions=distributions, value=gains[name]))
+        else:
+            study.tell(trial, gains[name])
+        yield ()
+
+
+def _new_suggestion(
+    study: optuna.Study,
+    distributions: dict[str, BaseDistribution],
+    place_of_name: Mapping[_Name, int],
+    gains: Mapping[_Name, float],
+) -> Trial | None:
+    """Return a suggestion of what the pair can try and did not try yet; None if none comes."""
+    for _ in range(_MAX_REPEATS):
+        trial = study.ask(distributions)
+        name = _name(trial, tuple(distributions))
+        if name in gains:
+            # As Optuna would have it, were it measured again: what is suggested often weighs more.
+            study.tell(trial, gains[name])
+        elif name in place_of_name:
+            return trial
+        else:
+            study.tell(trial, state=TrialState.FAIL)
+    return None
+
+
+def _name(trial: Trial, axes: Sequence[str]) -> _Name:
+    return tuple(trial.params[axis] for axis in axes)

@@ -1,0 +1,69 @@
+"""The tuners that are compared, by name. A tuner is imported when it is built: Optuna takes a second."""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Final, NamedTuple
+
+from peerkd.tuning.protocol import Earlier, Tuner
+from peerkd.tuning.space import Space
+
+
+class TunerEntry(NamedTuple):
+    """How one tuner is built, and what the comparison has to know about it."""
+
+    builder: str
+    """``module:function``. The function has the signature ``(space, *, seed, earlier)`` and returns a ``Tuner``."""
+
+    is_random: bool = True
+    """Whether another seed may lead to other choices."""
+
+    uses_features: bool = False
+    """Whether it looks at features of pairs, and pays for them."""
+
+
+TUNERS: Final[Mapping[str, TunerEntry]] = {
+    "peerkd": TunerEntry("benchmarks.tuning.own:with_experience", is_random=False, uses_features=True),
+    "peerkd_from_nothing": TunerEntry("benchmarks.tuning.own:from_nothing", is_random=False, uses_features=True),
+    "default": TunerEntry("benchmarks.tuning.rivals.default:build", is_random=False),
+    "best_single": TunerEntry("benchmarks.tuning.rivals.best_single:build"),
+    "portfolio": TunerEntry("benchmarks.tuning.rivals.portfolio:build"),
+    "random": TunerEntry("benchmarks.tuning.rivals.random:build"),
+    "tpe": TunerEntry("benchmarks.tuning.rivals.tpe:build"),
+    "first_epoch": TunerEntry("benchmarks.tuning.rivals.first_epoch:build"),
+    "successive_halving": TunerEntry("benchmarks.tuning.rivals.successive_halving:build"),
+    "hyperband": TunerEntry("benchmarks.tuning.rivals.hyperband:build"),
+}
+
+
+def find(name: str) -> TunerEntry:
+    """Return the tuner of a name.
+
+    Raises:
+        ValueError: If there is no such tuner.
+    """
+    if name not in TUNERS:
+        raise ValueError(f"tuner must be one of {', '.join(TUNERS)}, got {name}.")
+    return TUNERS[name]
+
+
+def build(name: str, space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Tuner:
+    """Return a fresh tuner.
+
+    Args:
+        name: One of ``TUNERS``.
+        space: What it may try.
+        seed: Source of all that it draws at random.
+        earlier: Experiments that it may start from.
+
+    Raises:
+        ValueError: If there is no tuner of that name, or a package that it needs is not installed.
+    """
+    module_name, _, function_name = find(name).builder.partition(":")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith(("peerkd", "benchmarks")):
+            raise
+        raise ValueError(f"tuner {name} must have {error.name} installed, which peerkd[bench] brings.") from error
+    tuner: Tuner = getattr(module, function_name)(space, seed=seed, earlier=earlier)
+    return tuner

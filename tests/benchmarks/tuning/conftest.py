@@ -1,0 +1,121 @@
+"""Full sweeps on disk: one small simulated study, and columns of it to plant what should be found."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.tuning.replay import Replay, load_replay
+from peerkd.results.objective import Objective
+from peerkd.tuning.protocol import Ask, Measurement, Tuner
+from tests.tables import Study
+
+STUDY = {
+    "num_peers": 4,
+    "temperatures": (1.0, 2.0, 4.0),
+    "alphas": (0.1, 0.5, 0.9),
+    "transfer_sets": ("student", "both"),
+}
+NUM_PAIRS, NUM_SETTINGS, NUM_EPOCHS = 12, 18, 3
+
+
+@pytest.fixture(scope="session")
+def sweep() -> pa.Table:
+    return Study(**STUDY, by_epoch=True).table
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Write a table, some of its columns replaced, as a study leaves it; return where."""
+
+    def write(table: pa.Table, *, name: str = "sweep", **columns: object) -> Path:
+        for column, values in columns.items():
+            place = table.column_names.index(column)
+            table = table.set_column(place, column, pa.array(values, table.schema.field(column).type))
+        path = tmp_path / name / "trials.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def replay(sweep: pa.Table, written: Callable[..., Path]) -> Replay:
+    return load_replay(written(sweep))
+
+
+@pytest.fixture
+def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Replay]:
+    """Return a replay in which one setting of each pair is far the best on validation, from the first epoch on.
+
+    It gains on the student's own classes as much as on all. With ``tempting``, the setting after it gains that.
+    ``course`` is the share of its gain that a trial has after each epoch.
+    """
+
+    def plant(
+        seed: int = 0,
+        *,
+        one_for_all: bool = False,
+        test_sign: float = 1.0,
+        objective: Objective | None = None,
+        tempting: tuple[float, float] | None = None,
+        chooses_epochs: bool = False,
+        course: tuple[float, ...] = (0.5, 0.8, 1.0),
+    ) -> tuple[Replay, np.ndarray]:
+        rows = sweep.to_pylist()
+        pairs = sorted({(row["student"], row["teacher"]) for row in rows if row["teacher"] is not None})
+        settings = sorted({setting_of(row) for row in rows if row["distillation_weight"] > 0})
+        drawn = np.random.default_rng(seed).integers(len(settings), size=len(pairs))
+        drawn = np.full_like(drawn, drawn[0]) if one_for_all else drawn
+        best = {pair: settings[place] for pair, place in zip(pairs, drawn, strict=True)}
+        after_best = dict(zip(settings, settings[1:] + settings[:1], strict=True))
+        columns: dict[str, list[object]] = {}
+        for number, row in enumerate(rows):
+            of_pair = best.get((row["student"], row["teacher"]))
+            gains = (0.2, 0.2) if of_pair == setting_of(row) else (0.001 * (number % 7),) * 2
+            if tempting and after_best.get(of_pair) == setting_of(row):
+                gains = tempting
+            for scope, gain in zip(("global", "own"), gains, strict=True):
+                for split, sign in (("validation", 1.0), ("test", test_sign)):
+                    # Accuracies stay fractions, whatever is gained or lost.
+                    before = min(max(row[f"{split}_{scope}_accuracy_before"], 0.4), 0.6)
+                    by_epoch = [before + sign * gain * part for part in course]
+                    columns.setdefault(f"{split}_{scope}_accuracy_before", []).append(before)
+                    columns.setdefault(f"{split}_{scope}_accuracy_by_epoch", []).append(by_epoch)
+                columns.setdefault(f"test_{scope}_gain", []).append(test_sign * gain * course[-1])
+        found = load_replay(
+            written(sweep, name="planted", **columns), objective=objective, chooses_epochs=chooses_epochs
+        )
+        places = {(each.transfer_set, each.temperature, each.alpha): n for n, each in enumerate(found.space.settings)}
+        return found, np.array([places[best[pair]] for pair in pairs])
+
+    return plant
+
+
+def setting_of(row: dict[str, object]) -> tuple[object, ...]:
+    return row["transfer_set"], row["temperature"], row["alpha"]
+
+
+class Recorded:
+    """A tuner that keeps what passes through it, and what it costs nothing to see: no test gain."""
+
+    def __init__(self, tuner: Tuner) -> None:
+        self.tuner = tuner
+        self.asks: list[Ask] = []
+        self.told: list[Measurement] = []
+
+    def ask(self, num: int) -> list[Ask]:
+        asks = list(self.tuner.ask(num))
+        self.asks += asks
+        return asks
+
+    def tell(self, measurement: Measurement) -> None:
+        self.told.append(measurement)
+        self.tuner.tell(measurement)
+
+    def choices(self) -> np.ndarray:
+        return self.tuner.choices()

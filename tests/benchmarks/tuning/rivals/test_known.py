@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.tuning.replay import Replay
+from benchmarks.tuning.rivals.known import Known
+from peerkd.tuning.protocol import Ask, Earlier, Measurement
+from peerkd.tuning.space import NO_SETTING
+
+WHOLE = 3
+
+
+def known(replay: Replay, *measured: tuple[int, int, int, float], earlier: tuple[Earlier, ...] = ()) -> Known:
+    found = Known(replay.space, earlier)
+    for pair, setting, num_epochs, gain in measured:
+        found.add(Measurement(Ask(pair, setting, num_epochs), gain))
+    return found
+
+
+def test_a_pair_has_the_best_of_its_whole_trials_whatever_shorter_ones_promise(replay: Replay) -> None:
+    found = known(replay, (0, 3, 1, 0.9), (0, 4, WHOLE, 0.1), (0, 5, WHOLE, 0.2))
+    assert found.choices()[0] == 5
+
+
+def test_a_pair_without_a_whole_trial_has_what_promises_most(replay: Replay) -> None:
+    found = known(replay, (0, 3, 1, 0.1), (0, 4, 1, 0.2), (1, 5, WHOLE, 0.1))
+    assert found.choices()[0] == 4
+
+
+def test_a_pair_without_a_gain_is_left_and_others_get_what_is_best_on_average(replay: Replay) -> None:
+    found = known(replay, (0, 3, WHOLE, -0.1), (1, 3, WHOLE, 0.3), (1, 4, WHOLE, 0.0), (2, 4, WHOLE, 0.05))
+    assert found.choices().tolist() == [NO_SETTING, 3, 4, *[3] * 9]
+
+
+def test_where_all_lose_all_are_left(replay: Replay) -> None:
+    found = known(replay, (0, 3, WHOLE, -0.1), (1, 4, WHOLE, -0.2))
+    assert (found.choices() == NO_SETTING).all()
+
+
+def test_a_setting_tried_once_with_luck_is_not_better_than_one_that_is_good_on_many(replay: Replay) -> None:
+    found = known(replay, (0, 0, WHOLE, 0.12), *((pair, 1, WHOLE, 0.1) for pair in range(6)), (7, 2, WHOLE, -0.2))
+    assert found.best_of_all() == 1
+
+
+def test_a_longer_trial_takes_the_place_of_a_shorter_one_in_whatever_order(replay: Replay) -> None:
+    for order in (1, -1):
+        found = known(replay, *[(0, 3, 1, 0.9), (0, 3, WHOLE, 0.1)][::order], (0, 4, WHOLE, 0.2))
+        assert found.choices()[0] == 4
+        assert found.gain(Ask(0, 3, 1)) == 0.9
+        assert found.gains_after(1)[0, 3] == 0.9
+
+
+def test_earlier_settings_are_matched_by_what_they_do(replay: Replay) -> None:
+    space = replay.space
+    other = replace(space, settings=tuple(each._replace(alpha=1 - each.alpha) for each in space.settings[::-1]))
+    gains = np.tile(np.arange(18.0), (12, 1))
+    found = known(replay, earlier=(Earlier(space=other, gains_QS=gains),))
+    assert found.earlier_gains_LS.tolist() == gains[:, ::-1].tolist()
+    fewer = replace(space, settings=space.settings[:2])
+    found = known(replay, earlier=(Earlier(space=fewer, gains_QS=gains[:, :2]),))
+    assert np.isnan(found.earlier_gains_LS[:, 2:]).all()
+    assert found.best_of_all() == 1
+
+
+def test_what_is_measured_here_outweighs_what_was_before(replay: Replay) -> None:
+    gains = np.zeros((12, 18))
+    gains[:, 3] = 0.1
+    found = known(replay, earlier=(Earlier(space=replay.space, gains_QS=gains),))
+    assert found.best_of_all() == 3
+    assert found.expected_gains(found.whole_gains)[3] == pytest.approx(0.1)
+    for pair in range(10):
+        found.add(Measurement(Ask(pair, 3, WHOLE), -0.1))
+    assert found.best_of_all() != 3
