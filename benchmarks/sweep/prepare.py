@@ -2,18 +2,15 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.sweep.images import write_synthetic
 from benchmarks.sweep.workloads import SYNTHETIC_NAME
 from peerkd.artifacts import references
 from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.stages import partition_data, pretrain_peers
-from peerkd.stages.work import pretrain_peers as pretrain_work
 from peerkd.training.inputs import SweepInputs
 
 
@@ -26,8 +23,7 @@ def prepare(config: ExperimentConfig, folder: Path, *, device: str) -> SweepInpu
     store = FilesystemStore(folder / "store")
     with contextlib.redirect_stdout(sys.stderr):
         partition = partition_data.partition(config, store)
-        inputs: Mapping[str, Manifest] = {"partition": partition}
-        pretrain_work.perform(config.to_json(), inputs, store, Worker())
+        pretrain_peers.STAGE.work(config, partition, store, Worker())
     peers = store.find(pretrain_peers.key(config, partition))
     assert peers is not None
     return SweepInputs(

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.images import CONTROL_IMAGE
+from components.decorators import component
 
 
-@dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
+@component
 def build_report(
     config_json: str,
     store: str,
@@ -27,13 +27,13 @@ def build_report(
     Returns:
         Key of the report in the store.
     """
-    from peerkd.stages import build_report as stage
+    from peerkd.stages.build_report import STAGE
 
-    return stage.run(
+    return STAGE.run(
         config_json=config_json,
         store=store,
-        trials_path=trials.path,
+        input_path=trials.path,
         report_path=report.path,
-        pairs_path=pairs.path,
+        table_path=pairs.path,
         log_metric=metrics.log_metric,
     )

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.images import CONTROL_IMAGE
+from components.decorators import component
 
 
-@dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
+@component
 def compare_methods(
     config_json: str,
     store: str,
@@ -27,13 +27,13 @@ def compare_methods(
     Returns:
         Key of the comparison in the store.
     """
-    from peerkd.stages import compare_methods as stage
+    from peerkd.stages.compare_methods import STAGE
 
-    return stage.run(
+    return STAGE.run(
         config_json=config_json,
         store=store,
-        runs_path=runs.path,
+        input_path=runs.path,
         report_path=report.path,
-        methods_path=methods.path,
+        table_path=methods.path,
         log_metric=metrics.log_metric,
     )

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.images import CONTROL_IMAGE
+from components.decorators import component
 
 
-@dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
+@component
 def report_choices(
     config_json: str,
     store: str,
@@ -27,13 +27,13 @@ def report_choices(
     Returns:
         Key of the report in the store.
     """
-    from peerkd.stages import report_choices as stage
+    from peerkd.stages.report_choices import STAGE
 
-    return stage.run(
+    return STAGE.run(
         config_json=config_json,
         store=store,
-        study_path=study.path,
+        input_path=study.path,
         report_path=report.path,
-        plan_path=plan.path,
+        table_path=plan.path,
         log_metric=metrics.log_metric,
     )

@@ -1,12 +1,24 @@
 """Component: read the data set, and hold out its validation and test sets."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
-from components.images import CONTROL_IMAGE
+from components.decorators import component
 
 
-@dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False)
-def split_data(preset: str, config_json: str, overrides: str, store: str, split: dsl.Output[dsl.Dataset]) -> str:
+@component
+def split_data(
+    preset: str,
+    config_json: str,
+    overrides: str,
+    store: str,
+    backend: str,
+    num_workers: str,
+    gpus: str,
+    cluster: str,
+    split: dsl.Output[dsl.Dataset],
+) -> NamedTuple("Resolved", [("config", str), ("launch", str)]):
     """Read the data set, and hold out its validation and test sets.
 
     Args:
@@ -14,11 +26,25 @@ def split_data(preset: str, config_json: str, overrides: str, store: str, split:
         config_json: A whole study as JSON, or empty.
         overrides: key=value pairs separated by white space, as in "seed=3 methods=[plain,pcl]".
         store: Address of the artifact store.
+        backend: Where the work of later tasks is done: auto, local or kubernetes.
+        num_workers: Pods of each job.
+        gpus: GPUs of each of those pods.
+        cluster: key=value pairs for the jobs, as in "memory_per_worker=16Gi queue=research".
         split: Reference to the split in the store.
 
     Returns:
-        The whole study as JSON, every default written out.
+        The whole study, and the launch description for later tasks: JSON with every default written out.
     """
     from peerkd.stages import split_data as stage
 
-    return stage.run(preset=preset, config_json=config_json, overrides=overrides, store=store, split_path=split.path)
+    return stage.run(
+        preset=preset,
+        config_json=config_json,
+        overrides=overrides,
+        store=store,
+        backend=backend,
+        num_workers=num_workers,
+        gpus=gpus,
+        cluster=cluster,
+        output_path=split.path,
+    )

@@ -2,21 +2,15 @@
 
 from kfp import dsl
 
-from components.images import CONTROL_IMAGE
-from components.launched import PASSTHROUGHS
+from components.decorators import launched_component
 
 
-@dsl.component(base_image=CONTROL_IMAGE, install_kfp_package=False, task_config_passthroughs=PASSTHROUGHS)
+@launched_component
 def tune_pairs(
     config_json: str,
     store: str,
-    backend: str,
-    num_workers: str,
-    gpus: str,
-    cluster: str,
+    launch: str,
     run_id: str,
-    task_name: str,
-    task_id: str,
     task_config: dsl.TaskConfig,
     peers: dsl.Input[dsl.Model],
     study: dsl.Output[dsl.Dataset],
@@ -26,29 +20,20 @@ def tune_pairs(
     Args:
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
-        backend: Where the work is done: auto, local or kubernetes.
-        num_workers: Pods of the job that does it.
-        gpus: GPUs of each of them.
-        cluster: key=value pairs for the job, as in "memory_per_worker=16Gi queue=research".
-        run_id: What tells this run from all others.
-        task_name: What tells this task from others of the run.
-        task_id: What tells an iteration of a loop around the task from the others.
+        launch: The launch description as JSON.
+        run_id: The run's id.
         task_config: What the pipeline's author set on the task: it is for the workers.
         peers: Reference to the weights of every peer.
         study: Reference to the choices, with the trials that they rest on.
     """
-    from peerkd.stages import tune_pairs as stage
+    from peerkd.stages.tune_pairs import STAGE
 
-    stage.run(
+    STAGE.run(
         config_json=config_json,
         store=store,
-        backend=backend,
-        num_workers=num_workers,
-        gpus=gpus,
-        cluster=cluster,
+        launch=launch,
         run_id=run_id,
-        task_id=f"{task_name}/{task_id}",
         task_config=task_config,
-        peers_path=peers.path,
-        study_path=study.path,
+        input_path=peers.path,
+        output_path=study.path,
     )

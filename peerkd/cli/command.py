@@ -1,7 +1,9 @@
 """A command that accepts each option once, and no empty value where a value is required."""
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -44,8 +46,47 @@ class StrictCommand(TyperCommand):
 
 
 class StrictTyper(typer.Typer):
-    """An application, or a group of its commands, whose commands are strict."""
+    """An application, or a group of its commands, whose commands are strict and may take groups of options."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
-        """Return a decorator that makes a function a strict command."""
-        return super().command(name, cls=StrictCommand, **options)
+        """Return a decorator that makes a function a strict command; see ``with_options_of_groups``."""
+        register = super().command(name, cls=StrictCommand, **options)
+
+        def decorate(function: Function) -> Function:
+            register(with_options_of_groups(function))
+            return function
+
+        return decorate
+
+
+def with_options_of_groups(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with an option for each field of a group, where the function takes the group as one argument.
+
+    A group is a ``NamedTuple`` whose fields are annotated as options, so that commands share options that are written
+    once.
+    """
+    annotations = get_type_hints(function, include_extras=True)
+    groups = {name: group for name, group in annotations.items() if hasattr(group, "_field_defaults")}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        group = groups.get(name)
+        if group is None:
+            options = {name: (annotations[name], parameter.default)}
+        else:
+            options = {
+                field: (annotation, group._field_defaults[field])
+                for field, annotation in get_type_hints(group, include_extras=True).items()
+            }
+        for option, (annotation, default) in options.items():
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(option, kind, default=default, annotation=annotation))
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field: values.pop(field) for field in group._fields})
+        function(**values)
+
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__dict__["__signature__"] = inspect.Signature(parameters)
+    return command

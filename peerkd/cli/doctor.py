@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import typer
 
-from peerkd.cli.run import Placement, cluster_settings
+from peerkd.cli.options import Jobs
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.launch.doctor.examine import examine
 from peerkd.launch.doctor.finding import Finding
@@ -14,27 +14,22 @@ from peerkd.launch.kubernetes.client import connect
 _MARKS = {True: "ok", False: "NO", None: "??"}
 
 
-def doctor(placement: Placement, *, namespace: str | None, task_account: str, as_json: bool) -> int:
+def doctor(jobs: Jobs, *, namespace: str | None, task_account: str, as_json: bool) -> int:
     """Print what each check finds, and return the exit code: 1 if one of them failed.
 
     Raises:
         ValueError: If a setting is wrong, or no cluster is configured.
     """
-    settings = cluster_settings(placement)
+    launch = jobs.launch("kubernetes")
+    settings = resolve_cluster(launch)
     cluster = connect(namespace=namespace or settings.namespace)
-    parameters = placement.parameters
 
     def resolve(environment: Mapping[str, str]) -> ClusterConfig:
-        return resolve_cluster(
-            parameters["cluster"],
-            num_workers=parameters["num_workers"],
-            gpus=parameters["gpus"],
-            environment=environment,
-        )
+        return resolve_cluster(launch, environment=environment)
 
     findings: list[Finding] = []
     for finding in examine(
-        cluster, settings, store_address=placement.store or "", resolve=resolve, task_account=task_account
+        cluster, settings, store_address=jobs.store or "", resolve=resolve, task_account=task_account
     ):
         findings.append(finding)
         if not as_json:

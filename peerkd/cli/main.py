@@ -10,24 +10,16 @@ import typer
 from peerkd.cli.command import StrictTyper
 from peerkd.cli.edge import check_arguments, terminal_edge
 from peerkd.cli.options import (
-    ClusterSettings,
-    ConfigFile,
     DryRun,
-    Endpoint,
-    Gpus,
+    Experiment,
+    Jobs,
     Namespace,
     Output,
-    Overrides,
     PipelineName,
-    Preset,
     RunBackend,
-    Store,
+    Server,
     Strategy,
-    Token,
-    TokenFile,
-    WatchPatience,
-    WatchTimeout,
-    Workers,
+    Watching,
 )
 from peerkd.cli.store import store_app
 
@@ -50,69 +42,38 @@ app.add_typer(store_app, name="store")
 
 @run_app.command("jointkd")
 def run_jointkd(
-    preset: Preset = None,
-    config: ConfigFile = None,
-    override: Overrides = None,
+    experiment: Experiment,
+    jobs: Jobs,
     output: Output = Path("runs"),
     strategy: Strategy = "sweep",
     backend: RunBackend = "local",
-    workers: Workers = None,
-    gpus: Gpus = None,
-    cluster: ClusterSettings = "",
-    store: Store = None,
     dry_run: DryRun = False,
 ) -> None:
     """Joint distillation: divide the data, train the peers, let every pair distil or tune that, report."""
-    from peerkd.cli.run import Placement, run
+    from peerkd.cli.run import run
     from peerkd.config.pipelines import JOINTKD
 
-    placement = Placement(backend=backend, workers=workers, gpus=gpus, cluster=cluster, store=store)
-    run(
-        JOINTKD,
-        preset=preset,
-        config_file=config,
-        overrides=override or [],
-        output=output,
-        placement=placement,
-        strategy=strategy,
-        dry_run=dry_run,
-    )
+    run(JOINTKD, experiment, jobs, output=output, strategy=strategy, backend=backend, dry_run=dry_run)
 
 
 @run_app.command("pcl")
 def run_pcl(
-    preset: Preset = None,
-    config: ConfigFile = None,
-    override: Overrides = None,
+    experiment: Experiment,
+    jobs: Jobs,
     output: Output = Path("runs"),
     backend: RunBackend = "local",
-    workers: Workers = None,
-    gpus: Gpus = None,
-    cluster: ClusterSettings = "",
-    store: Store = None,
     dry_run: DryRun = False,
 ) -> None:
     """Peer collaborative learning: split the data, train networks by every method, compare the methods."""
-    from peerkd.cli.run import Placement, run
+    from peerkd.cli.run import run
     from peerkd.config.pipelines import PCL
 
-    placement = Placement(backend=backend, workers=workers, gpus=gpus, cluster=cluster, store=store)
-    run(
-        PCL,
-        preset=preset,
-        config_file=config,
-        overrides=override or [],
-        output=output,
-        placement=placement,
-        dry_run=dry_run,
-    )
+    run(PCL, experiment, jobs, output=output, backend=backend, dry_run=dry_run)
 
 
 @plan_app.command("jointkd")
 def plan_jointkd(
-    preset: Preset = None,
-    config: ConfigFile = None,
-    override: Overrides = None,
+    experiment: Experiment,
     measure: Annotated[
         bool | None,
         typer.Option(
@@ -125,16 +86,17 @@ def plan_jointkd(
     """Joint distillation: how many trials, samples, bytes and hours."""
     from peerkd.cli.plan import plan
 
-    plan(preset=preset, config_file=config, overrides=override or [], measure=measure)
+    plan(experiment, measure=measure)
 
 
 @app.command("submit")
 def submit(
     pipeline: Annotated[Path, typer.Argument(metavar="FILE", help="Compiled pipeline: pipelines/jointkd.yaml.")],
+    server: Server,
+    watching: Watching,
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Parameters: preset=poster gpus=8.")
     ] = None,
-    endpoint: Endpoint = "",
     namespace: Annotated[
         str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the run, on a multi-user server.")
     ] = "",
@@ -148,11 +110,7 @@ def submit(
         typer.Option(help="Account of the run's pods: peerkd-launcher of manifests/base. Without it, the server's."),
     ] = "",
     image: Annotated[str, typer.Option(help="Control image of all tasks, in place of the compiled one.")] = "",
-    token: Token = "",
-    token_file: TokenFile = None,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for the run's end, which the exit code tells.")] = False,
-    timeout: WatchTimeout = None,
-    patience: WatchPatience = None,
 ) -> None:
     """Send a compiled pipeline to Kubeflow Pipelines.
 
@@ -164,17 +122,14 @@ def submit(
     exit_code = send(
         pipeline,
         arguments or [],
-        endpoint=endpoint,
+        server=server,
         namespace=namespace,
         experiment=experiment,
         name=name,
         service_account=service_account,
-        token=token,
-        token_file=token_file,
         image=image,
         wait=watch,
-        timeout_seconds=timeout,
-        patience_seconds=patience,
+        watching=watching,
     )
     raise typer.Exit(exit_code)
 
@@ -182,11 +137,8 @@ def submit(
 @app.command("watch")
 def watch(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as 'peerkd submit' prints it.")],
-    endpoint: Endpoint = "",
-    token: Token = "",
-    token_file: TokenFile = None,
-    timeout: WatchTimeout = None,
-    patience: WatchPatience = None,
+    server: Server,
+    watching: Watching,
 ) -> None:
     """Wait for a run that was sent to Kubeflow Pipelines before.
 
@@ -195,24 +147,13 @@ def watch(
     """
     from peerkd.cli.submit import watch_run
 
-    exit_code = watch_run(
-        run,
-        endpoint=endpoint,
-        token=token,
-        token_file=token_file,
-        timeout_seconds=timeout,
-        patience_seconds=patience,
-    )
-    raise typer.Exit(exit_code)
+    raise typer.Exit(watch_run(run, server=server, watching=watching))
 
 
 @app.command("doctor")
 def doctor(
+    jobs: Jobs,
     namespace: Namespace = None,
-    workers: Workers = None,
-    gpus: Gpus = None,
-    cluster: ClusterSettings = "",
-    store: Store = None,
     service_account: Annotated[
         str, typer.Option(help="Account that the tasks of pipelines run as, as for 'peerkd submit'.")
     ] = "peerkd-launcher",
@@ -220,10 +161,8 @@ def doctor(
 ) -> None:
     """Check a cluster, and say how to fix what is wrong. Exit code 1 if anything is."""
     from peerkd.cli.doctor import doctor as examine
-    from peerkd.cli.run import KUBERNETES, Placement
 
-    placement = Placement(backend=KUBERNETES, workers=workers, gpus=gpus, cluster=cluster, store=store)
-    raise typer.Exit(examine(placement, namespace=namespace, task_account=service_account, as_json=as_json))
+    raise typer.Exit(examine(jobs, namespace=namespace, task_account=service_account, as_json=as_json))
 
 
 @app.command("reap")
@@ -268,18 +207,12 @@ def config_presets(
 
 
 @config_app.command("show")
-def config_show(
-    pipeline: PipelineName = "jointkd",
-    preset: Preset = None,
-    config: ConfigFile = None,
-    override: Overrides = None,
-) -> None:
+def config_show(experiment: Experiment, pipeline: PipelineName = "jointkd") -> None:
     """Print a whole experiment as YAML, every default written out: a file for --config."""
     from peerkd.config.pipelines import find_pipeline
-    from peerkd.config.resolve import load, to_yaml
+    from peerkd.config.resolve import to_yaml
 
-    experiment = load(find_pipeline(pipeline), preset=preset, config_file=config, overrides=override or [])
-    typer.echo(to_yaml(experiment), nl=False)
+    typer.echo(to_yaml(experiment.load(find_pipeline(pipeline))), nl=False)
 
 
 @config_app.command("schema")

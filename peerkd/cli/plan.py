@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 
 import typer
 
+from peerkd.cli.options import Experiment
 from peerkd.config.architectures import Architecture, network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
-from peerkd.config.resolve import load
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import divide, warnings
@@ -19,22 +18,20 @@ from peerkd.training.forecast import Forecast, Rates, forecast, measure_division
 _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def plan(*, preset: str | None, config_file: Path | None, overrides: Sequence[str], measure: bool | None) -> None:
+def plan(experiment: Experiment, *, measure: bool | None) -> None:
     """Print the work of an experiment and, after some seconds of measuring, how long it takes on this machine.
 
     The data set is read and divided by the functions that a run uses, so that a plan accepts what a run accepts.
 
     Args:
-        preset: Name of the experiment to start from. None: the default, or the file.
-        config_file: File with an experiment, in place of a preset.
-        overrides: ``key=value`` texts.
+        experiment: The options that describe it.
         measure: Whether to measure. None: measure if torch is installed.
 
     Raises:
         ValueError: If the config breaks a rule, the data set does not fit it, or torch is needed but not installed.
         DataSourceError: If the data set is missing or damaged.
     """
-    config = load(JOINTKD, preset=preset, config_file=config_file, overrides=overrides)
+    config = experiment.load(JOINTKD)
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
         raise ValueError("measure must be false where torch is not installed, got true.")

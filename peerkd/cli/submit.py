@@ -1,6 +1,5 @@
 """``peerkd submit`` and ``peerkd watch``: sending a pipeline to Kubeflow Pipelines, and waiting for a run."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -8,11 +7,12 @@ from typing import Any, Final
 import typer
 
 from peerkd.artifacts.open import check_address
-from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, check_placement, resolve_cluster
+from peerkd.cli.options import Server, Watching
+from peerkd.config.cluster import resolve_cluster
+from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import PIPELINES
 from peerkd.config.resolve import resolve, split_overrides
 from peerkd.config.tuning import check_strategy
-from peerkd.launch.backends import check_backend
 from peerkd.launch.package import Package, read_arguments, read_package, texts
 from peerkd.launch.runs.api import Token
 from peerkd.launch.runs.server import PipelineServer
@@ -35,17 +35,14 @@ def submit(
     file: Path,
     pairs: Sequence[str],
     *,
-    endpoint: str,
+    server: Server,
     namespace: str,
     experiment: str,
     name: str,
     service_account: str,
-    token: str,
-    token_file: Path | None,
     image: str,
     wait: bool,
-    timeout_seconds: float | None,
-    patience_seconds: float | None,
+    watching: Watching,
 ) -> int:
     """Send a pipeline, and return the exit code.
 
@@ -54,7 +51,7 @@ def submit(
         ClusterUnavailableError: If the server cannot be reached.
         ClusterRefusedError: If the server refuses the run.
     """
-    for option, value in (("timeout", timeout_seconds), ("patience", patience_seconds)):
+    for option, value in watching._asdict().items():
         if value is not None and not wait:
             raise ValueError(f"{option} must come with --watch, got {value:g}.")
     package = read_package(file)
@@ -62,10 +59,10 @@ def submit(
     _check_experiment(package, arguments)
     if image:
         package = package.with_image(image)
-    server = PipelineServer(endpoint, namespace=namespace, token=Token(token, file=token_file))
+    pipeline_server = _connect(server, namespace=namespace)
     run_name = name or package.name
     try:
-        run_id = server.submit(
+        run_id = pipeline_server.submit(
             package,
             arguments,
             experiment=experiment,
@@ -77,32 +74,25 @@ def submit(
         # The usual advice, to give the command again, may start a second run.
         typer.echo(
             f"Interrupted while the run {run_name} was being sent. Look whether it exists before you send it again: "
-            f"{server.endpoint}/#/runs",
+            f"{pipeline_server.endpoint}/#/runs",
             err=True,
         )
         return EXIT_CODES[UNWATCHED]
-    typer.echo(f"run {run_id}: sent; {server.page(run_id)}")
-    if not wait:
-        return 0
-    return _wait(server, run_id, was_seen=True, timeout_seconds=timeout_seconds, patience_seconds=patience_seconds)
+    typer.echo(f"run {run_id}: sent; {pipeline_server.page(run_id)}")
+    return _wait(pipeline_server, run_id, watching, was_seen=True) if wait else 0
 
 
-def watch_run(
-    run_id: str,
-    *,
-    endpoint: str,
-    token: str,
-    token_file: Path | None,
-    timeout_seconds: float | None,
-    patience_seconds: float | None,
-) -> int:
+def watch_run(run_id: str, *, server: Server, watching: Watching) -> int:
     """Wait for a run that was sent before, and return the exit code.
 
     Raises:
         ValueError: If the endpoint is not an address, or the token cannot be read.
     """
-    server = PipelineServer(endpoint, token=Token(token, file=token_file))
-    return _wait(server, run_id, was_seen=False, timeout_seconds=timeout_seconds, patience_seconds=patience_seconds)
+    return _wait(_connect(server), run_id, watching, was_seen=False)
+
+
+def _connect(server: Server, *, namespace: str = "") -> PipelineServer:
+    return PipelineServer(server.endpoint, namespace=namespace, token=Token(server.token, file=server.token_file))
 
 
 def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
@@ -120,36 +110,22 @@ def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
         config_json=given["config_json"],
         overrides=given["overrides"],
     )
-    check_backend(given["backend"])
-    check_placement(given["backend"], gpus=given["gpus"], cluster=given["cluster"])
     check_address(given["store"])
     if "strategy" in given:
         check_strategy(given["strategy"], split_overrides(given["overrides"]))
-    # This machine knows what the operator allows if the variable names a copy of the cluster's settings.
-    settings = os.environ.get(CLUSTER_FILE_VARIABLE)
-    resolve_cluster(
-        given["cluster"],
-        num_workers=given["num_workers"],
-        gpus=given["gpus"],
-        file=Path(settings) if settings else None,
-    )
+    launch = {name: given[name] for name in ("backend", "num_workers", "gpus", "cluster")}
+    # This machine knows what the operator allows if PEERKD_CLUSTER_FILE names a copy of the cluster's settings.
+    resolve_cluster(LaunchConfig.from_parameters(**launch))
 
 
-def _wait(
-    server: PipelineServer,
-    run_id: str,
-    *,
-    was_seen: bool,
-    timeout_seconds: float | None,
-    patience_seconds: float | None,
-) -> int:
+def _wait(server: PipelineServer, run_id: str, watching: Watching, *, was_seen: bool) -> int:
     try:
         ending = watch(
             server,
             run_id,
             was_seen=was_seen,
-            timeout_seconds=timeout_seconds,
-            patience_seconds=PATIENCE_SECONDS if patience_seconds is None else patience_seconds,
+            timeout_seconds=watching.timeout,
+            patience_seconds=PATIENCE_SECONDS if watching.patience is None else watching.patience,
             tell=lambda text: typer.echo(f"run {run_id}: {text}"),
         )
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from peerkd.config.allowed import AllowedConfig, check_allowed
+from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.prices import Prices
 from peerkd.config.resolve import load_file, load_text, override, split_overrides
@@ -214,30 +215,6 @@ class ClusterConfig(StrictConfig):
         return self
 
 
-def check_placement(backend: str, *, gpus: str, cluster: str) -> None:
-    """Check that settings of a job's pods are given only with a backend that has pods.
-
-    Args:
-        backend: ``local``, ``kubernetes`` or ``auto``.
-        gpus: The argument of ``resolve_cluster``.
-        cluster: The ``text`` of ``resolve_cluster``.
-
-    Raises:
-        ValueError: If the backend is local, where the options would have no effect.
-    """
-    if backend != "local":
-        return
-    if gpus not in ("", "0"):
-        raise ValueError(
-            f"gpus must be given with the backend kubernetes, got {plain(gpus)} with local: on one machine "
-            "compute.device says whether GPUs are used."
-        )
-    if cluster.strip():
-        raise ValueError(
-            f"cluster must be given with the backend kubernetes, got {plain(cluster)} with local, which makes no jobs."
-        )
-
-
 def amount(quantity: str) -> float:
     """Return a quantity as a number of bytes, or of CPUs."""
     match = _QUANTITY.fullmatch(quantity)
@@ -246,49 +223,45 @@ def amount(quantity: str) -> float:
 
 
 def resolve_cluster(
-    text: str = "",
+    launch: LaunchConfig | None = None,
     *,
-    num_workers: str = "",
-    gpus: str = "",
-    file: Path | None = None,
     task_config: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ClusterConfig:
-    """Return the settings of an operator's file, changed by those of a pipeline's task and then of a person.
+    """Return the operator's settings, changed by those of a pipeline's task and then by those of a person.
 
-    The task and the person choose no account, secret, claim, image or priority class that the file does not allow.
+    The task and the person choose no account, secret, claim, image or priority class that the operator does not allow.
 
     Args:
-        text: ``key=value`` pairs separated by white space, as in ``queue=research memory_per_worker=8Gi``.
-        num_workers: A whole number as text, or empty. Pipelines silently drop parameters that are numbers.
-        gpus: GPUs of each worker: a whole number as text, or empty.
-        file: YAML, or None.
+        launch: What a person chose. None: nothing.
         task_config: See ``with_task_config``.
-        environment: Holds the text of the file, if no file is given.
+        environment: Names the operator's file, or holds its text.
 
     Raises:
         ValueError: If the file cannot be read, a key is unknown, a value breaks a rule, or the operator does not
             allow it.
     """
-    base = _operators_defaults(file, environment.get(CLUSTER_VARIABLE, ""))
-    pairs = split_overrides(text)
-    for field, parameter, given in (("num_workers", "num_workers", num_workers), ("gpus_per_worker", "gpus", gpus)):
-        if given:
-            # str.isdecimal accepts digits of other scripts; the bound keeps the number within a message.
-            if not re.fullmatch(r"[0-9]{1,18}", given):
-                raise ValueError(f"{parameter} must be a whole number, got {plain(given)}.")
-            pairs.append(f"{field}={int(given)}")
-    chosen = override(with_task_config(base, task_config or {}), pairs)
+    launch, task_config = launch or LaunchConfig(), task_config or {}
+    base = _operators_defaults(environment)
+    pairs = split_overrides(launch.cluster, field="cluster")
+    # A worker that is the calling process is one worker.
+    if launch.num_workers is not None:
+        pairs.append(f"num_workers={launch.num_workers or 1}")
+    # 0 is also what a pipeline says whose user chose nothing: then the author's choice for the task stands.
+    if launch.gpus or (launch.gpus == 0 and not task_config.get("resources")):
+        pairs.append(f"gpus_per_worker={launch.gpus}")
+    chosen = override(with_task_config(base, task_config), pairs)
     check_allowed(base.model_dump(), chosen.model_dump())
     return chosen
 
 
-def _operators_defaults(file: Path | None, text: str) -> ClusterConfig:
+def _operators_defaults(environment: Mapping[str, str]) -> ClusterConfig:
     form = Pipeline("cluster", ClusterConfig, {})
+    file, text = environment.get(CLUSTER_FILE_VARIABLE), environment.get(CLUSTER_VARIABLE, "")
     variable = CLUSTER_FILE_VARIABLE if file else CLUSTER_VARIABLE
     try:
         if file:
-            return load_file(form, file, field=variable)
+            return load_file(form, Path(file), field=variable)
         return load_text(form, text, field=variable, source=plain(text)) if text.strip() else ClusterConfig()
     except ValueError as error:
         # The person who starts a run has often not written these settings, and must learn where they are.

@@ -62,8 +62,8 @@ def load(
     return override(resolve(pipeline, preset=preset or ""), overrides)
 
 
-def split_overrides(text: str) -> list[str]:
-    """Split ``a=1 b='x y'`` into its pairs.
+def split_overrides(text: str, *, field: str = "overrides") -> list[str]:
+    """Split ``a=1 b='x y'`` into its pairs; ``field`` is what the message names.
 
     Raises:
         ValueError: If a quotation mark is not closed.
@@ -71,7 +71,7 @@ def split_overrides(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise ValueError(f"overrides must close every quotation mark, got {plain(text)}.") from error
+        raise ValueError(f"{field} must close every quotation mark, got {plain(text)}.") from error
 
 
 def override(base: Config, pairs: Iterable[str]) -> Config:

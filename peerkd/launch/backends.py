@@ -4,42 +4,65 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from peerkd.config.cluster import ClusterConfig
-from peerkd.excerpt import plain
+from peerkd.config.cluster import ClusterConfig, resolve_cluster
+from peerkd.config.launch import LaunchConfig
 from peerkd.launch.order import Backend
 
-BACKENDS: Final = ("auto", "local", "kubernetes")
 POD_VARIABLE: Final = "KFP_POD_NAME"
 """Kubeflow Pipelines sets it in the pod of every task."""
 
 
+def choose_backend(launch: LaunchConfig, *, environment: Mapping[str, str] = os.environ) -> str:
+    """Return ``kubernetes``, ``local``, or ``in_process`` where the calling process does the work.
+
+    Args:
+        launch: The backend ``auto`` is ``kubernetes`` inside of a Kubeflow pipeline and ``local`` elsewhere.
+        environment: Says whether this is a task of a pipeline.
+
+    Raises:
+        ValueError: If the calling process is to do the work of a job.
+    """
+    name = launch.backend
+    if name == "auto":
+        name = "kubernetes" if environment.get(POD_VARIABLE) else "local"
+    # A description that is right for auto may be wrong for what that stands for.
+    launch.check_num_workers(name)
+    return "in_process" if launch.is_in_process else name
+
+
+def check_launch(launch: LaunchConfig, *, environment: Mapping[str, str] = os.environ) -> None:
+    """Check a launch description as far as that is possible before any work.
+
+    Raises:
+        ValueError: If a setting breaks a rule, or the operator does not allow it.
+    """
+    choose_backend(launch, environment=environment)
+    resolve_cluster(launch, environment=environment)
+
+
 def open_backend(
-    name: str,
+    launch: LaunchConfig,
     *,
     cluster: ClusterConfig,
     run_id: str = "",
-    task_id: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> Backend:
-    """Return what carries out orders.
+    """Return what carries out orders: processes on this machine, or jobs on a cluster.
+
+    A TrainJob's backend would have its name here.
 
     Args:
-        name: ``local`` for processes on this machine, ``kubernetes`` for jobs on a cluster, ``auto`` for the second
-            inside of a Kubeflow pipeline and the first elsewhere. A TrainJob's backend would have its name here.
+        launch: Names the backend.
         cluster: What workers there are, and what they may take.
-        run_id: Tells one run from another. Empty: it follows from the order, so that the same order given again
-            finds the job of the first.
-        task_id: Tells tasks of a run apart.
-        environment: Where ``auto`` looks.
+        run_id: Identifies a run. Empty: it follows from the order, so that the same order given again finds the job
+            of the first.
+        environment: As for ``choose_backend``.
 
     Raises:
-        ValueError: If there is no such backend, or no cluster is configured.
+        ValueError: If no cluster is configured.
         ClusterUnavailableError: If the cluster's configuration cannot be used.
     """
-    check_backend(name)
-    if name == "auto":
-        name = "kubernetes" if environment.get(POD_VARIABLE) else "local"
-    match name:
+    match choose_backend(launch, environment=environment):
         case "local":
             from peerkd.launch.local_workers import LocalWorkers
 
@@ -47,15 +70,6 @@ def open_backend(
         case "kubernetes":
             from peerkd.launch.kubernetes.run import PyTorchJobs
 
-            return PyTorchJobs(cluster, run_id=run_id, task_id=task_id)
-    raise AssertionError(name)
-
-
-def check_backend(name: str) -> None:
-    """Check that a backend exists.
-
-    Raises:
-        ValueError: If it does not exist.
-    """
-    if name not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {plain(name)}.")
+            return PyTorchJobs(cluster, run_id=run_id)
+        case name:
+            raise AssertionError(name)

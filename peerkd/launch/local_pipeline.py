@@ -24,12 +24,6 @@ from peerkd.system_errors import check_temporary_folder, naming_place, translate
 
 _NUM_SHOWN_LINES: Final = 40
 
-_PLACES_OF_A_RUN: Final = (
-    dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-    dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
-    dsl.PIPELINE_TASK_ID_PLACEHOLDER,
-)
-
 
 def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
     """Run every task of a compiled pipeline in this environment, one after another, and relay what they say.
@@ -67,14 +61,12 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
 
 
 def _without_run(text: str) -> str:
-    """Return a compiled pipeline whose tasks are told of no run.
+    """Return a compiled pipeline whose tasks get no run id.
 
-    kfp would make up a number for each, another one every time, and a job that is named by it would not be found by
-    the same command given again.
+    kfp would make up another one every time, and a job that is named by it would not be found by the same command
+    given again.
     """
-    for placeholder in _PLACES_OF_A_RUN:
-        text = text.replace(f"constant: '{placeholder}'", "constant: ''")
-    return text
+    return text.replace(f"constant: '{dsl.PIPELINE_JOB_ID_PLACEHOLDER}'", "constant: ''")
 
 
 def _raise_from(error_file: Path, relay: Relay, error: RuntimeError) -> NoReturn:

@@ -28,6 +28,9 @@ class Worker:
     run_id: str = ""
     """A worker of another run is another worker, though it may have the same index and be at the same stage."""
 
+    is_in_process: bool = False
+    """Whether the work is done in the process that was called, without processes or torch threads beside it."""
+
     @property
     def leads(self) -> bool:
         """Whether this is the worker that waits for all others and publishes."""

@@ -1,10 +1,6 @@
 """Stage: conclude from the trials, on one page and as numbers."""
 
-import json
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
@@ -12,93 +8,37 @@ import numpy as np
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.launch.edge import stage_edge
-from peerkd.metrics.progress import say
 from peerkd.reporting import html, tables
 from peerkd.reporting.facts import PeerFacts, RunFacts
 from peerkd.reporting.findings import compute_findings
-from peerkd.results.cost import to_csv
 from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, pretrain_peers
-from peerkd.stages.cost import gather_accounts
+from peerkd.stages.cost import Accounts
 from peerkd.stages.dataset import published_remarks
-from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.reported import Conclusions, ReportStage
 
 NAME: Final = "build_report"
-REPORT_NAME: Final = "report.html"
-PAIRS_NAME: Final = "pairs.csv"
-METRICS_NAME: Final = "metrics.json"
-SUMMARY_NAME: Final = "summary.txt"
-COST_NAME: Final = "cost.csv"
 
 
-def run(
-    *,
-    config_json: str,
-    store: str,
-    trials_path: str,
-    report_path: str,
-    pairs_path: str,
-    log_metric: Callable[[str, float], None],
-) -> str:
-    """Publish the report, copy it to where the pipeline shows it, and return its key in the store.
-
-    Args:
-        config_json: The whole experiment as JSON.
-        store: Address of the artifact store.
-        trials_path: File with the reference to the table of trials.
-        report_path: File that takes the page.
-        pairs_path: File that takes one line of CSV for each ordered pair.
-        log_metric: Called with name and value of each headline number.
-    """
-    with stage_edge(NAME):
-        opened = open_stage_store(NAME, store)
-        trials = references.follow_file(trials_path, opened)
-        manifest = report(ExperimentConfig.from_json(config_json), trials, opened)
-        folder = opened.fetch(manifest.key)
-        shutil.copyfile(folder / REPORT_NAME, report_path)
-        shutil.copyfile(folder / PAIRS_NAME, pairs_path)
-        for name, value in json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")).items():
-            log_metric(name, value)
-    return manifest.key
-
-
-def report(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> Manifest:
-    """Publish the report of an experiment, unless it is there."""
-    accounts = gather_accounts(
-        {pretrain_peers.NAME: trials.metadata["inputs"]["peers"]["key"], distill_pairs.NAME: trials.key}, store
-    )
-    causes = {
-        "trials": trials.fingerprint,
-        "config": keys.differences(config, without=("compute",)),
-        "peerkd": version("peerkd"),
-    }
-    key = keys.key(NAME, {**causes, "cost": accounts.causes})
-    done = store.find(key)
-    if done:
-        say(NAME, "already done")
-        return done
+def conclude(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
+    """Compute what the report of a sweep says."""
     with mapped_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME) as table:
         facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
         findings = compute_findings(table, facts)
-    with store.open_workspace(key) as workspace:
-        (workspace.folder / REPORT_NAME).write_text(html.render(findings, facts), encoding="utf-8")
-        (workspace.folder / PAIRS_NAME).write_text(tables.pairs_csv(findings), encoding="utf-8")
-        (workspace.folder / METRICS_NAME).write_text(
-            json.dumps(tables.metrics(findings), indent=2, allow_nan=False), encoding="utf-8"
-        )
-        if facts.cost:
-            (workspace.folder / COST_NAME).write_text(to_csv(facts.cost), encoding="utf-8")
-        (workspace.folder / SUMMARY_NAME).write_text(tables.terminal_summary(findings, facts), encoding="utf-8")
-        manifest = store.publish(
-            key,
-            metadata={
-                "inputs": {"trials": references.reference(trials)},
-                "summary": tables.summary(findings, facts),
-            },
-        )
-    say(NAME, f"{findings.num_pairs} ordered pairs")
-    return manifest
+    return Conclusions(
+        page=html.render(findings, facts),
+        table=tables.pairs_csv(findings),
+        metrics=tables.metrics(findings),
+        cost=facts.cost,
+        summary=tables.summary(findings, facts),
+        terminal_summary=tables.terminal_summary(findings, facts),
+        line=f"{findings.num_pairs} ordered pairs",
+    )
+
+
+def keys_of_steps(trials: Manifest) -> dict[str, str]:
+    """Return the keys of the artifacts that a sweep took, by stage."""
+    return {pretrain_peers.NAME: trials.metadata["inputs"]["peers"]["key"], distill_pairs.NAME: trials.key}
 
 
 def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> RunFacts:
@@ -139,3 +79,13 @@ def _peer_facts(record: dict[str, Any], partition: Any) -> PeerFacts:
         num_own_validation_samples=partition["num_own_validation"][peer],
         num_own_test_samples=partition["num_own_test"][peer],
     )
+
+
+STAGE: Final = ReportStage(
+    name=NAME,
+    config=ExperimentConfig,
+    input_name="trials",
+    table_name="pairs.csv",
+    keys_of_steps=keys_of_steps,
+    conclude=conclude,
+)

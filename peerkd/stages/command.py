@@ -1,20 +1,20 @@
 """``peerkd stage NOUN``: a launched stage as one of its workers does it, the same on every backend."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from peerkd.artifacts import references
+from peerkd.excerpt import plain
 from peerkd.launch.edge import leaving_when_told, stage_edge
 from peerkd.launch.order import read_inputs
 from peerkd.launch.worker import this_worker
 from peerkd.metrics.recorder import recording
+from peerkd.stages.launched import LaunchedStage
 from peerkd.stages.opened_store import open_stage_store
 
-LAUNCHED: Final[Mapping[str, str]] = {
-    noun: f"peerkd.stages.work.{noun}" for noun in ("pretrain_peers", "distill_pairs", "tune_pairs", "train_pcl")
-}
-"""Nouns of the launched stages, and the modules that do their work."""
+LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "train_pcl")
+"""Nouns of the launched stages, each the name of the module with its declaration."""
 
 
 def perform(noun: str, *, config_json: str, store: str, inputs: Sequence[str]) -> None:
@@ -27,9 +27,22 @@ def perform(noun: str, *, config_json: str, store: str, inputs: Sequence[str]) -
         inputs: ``NAME=KEY@FINGERPRINT`` of each artifact that the stage reads.
     """
     with stage_edge(noun), leaving_when_told(), recording(noun):
-        if noun not in LAUNCHED:
-            raise ValueError(f"stage must be one of {', '.join(LAUNCHED)}, got {noun}.")
+        stage = find_stage(noun)
         worker = this_worker()
         opened = open_stage_store(noun, store)
         found = {name: references.follow(reference, opened) for name, reference in read_inputs(inputs).items()}
-        import_module(LAUNCHED[noun]).perform(config_json, found, opened, worker)
+        if set(found) != {stage.input_name}:
+            raise ValueError(f"input must name {stage.input_name}, got {plain(', '.join(found) or 'none')}.")
+        stage.work(stage.config.from_json(config_json), found[stage.input_name], opened, worker)
+
+
+def find_stage(noun: str) -> LaunchedStage[Any]:
+    """Return the declaration of a launched stage.
+
+    Raises:
+        ValueError: If no launched stage has the name.
+    """
+    if noun not in LAUNCHED:
+        raise ValueError(f"stage must be one of {', '.join(LAUNCHED)}, got {plain(noun)}.")
+    stage: LaunchedStage[Any] = import_module(f"peerkd.stages.{noun}").STAGE
+    return stage

@@ -1,15 +1,13 @@
 """What the launched stages of a run took: their jobs' accounts, with the prices that an operator has set."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from peerkd.artifacts.store import ArtifactStore
-from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, resolve_cluster
+from peerkd.config.cluster import resolve_cluster
 from peerkd.config.prices import Prices
 from peerkd.results.cost import Account, RunCost, run_cost, seconds_of_pairs
 from peerkd.stages.launched import find_accounts
@@ -41,8 +39,7 @@ def gather_accounts(keys_of_steps: Mapping[str, str], store: ArtifactStore) -> A
     Raises:
         ValueError: If the operator's settings break a rule.
     """
-    file = os.environ.get(CLUSTER_FILE_VARIABLE)
-    settings = resolve_cluster(file=Path(file) if file else None)
+    settings = resolve_cluster()
     return Accounts(
         accounts=tuple(
             Account(

@@ -3,70 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.artifacts import keys, references
+from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.launch.edge import stage_edge
-from peerkd.stages.launched import LaunchOptions, obtain
-from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.launched import LaunchedStage
 
 NAME: Final = "distill_pairs"
 TABLE_NAME: Final = "trials.parquet"
 FEATURES_NAME: Final = "features.parquet"
 """There where ``sweep.validate_every_epoch`` is set."""
-
-
-def run(
-    *,
-    config_json: str,
-    store: str,
-    peers_path: str,
-    trials_path: str,
-    backend: str = "auto",
-    num_workers: str = "",
-    gpus: str = "",
-    cluster: str = "",
-    run_id: str = "",
-    task_id: str = "",
-    task_config: Any = None,
-) -> None:
-    """Have the table of trials published.
-
-    Args:
-        config_json: The whole experiment as JSON.
-        store: Address of the artifact store.
-        peers_path: File with the reference to the pre-trained peers.
-        trials_path: File that takes the reference to the table.
-        backend: What carries out the work: ``auto``, ``local`` or ``kubernetes``.
-        num_workers: A whole number as text; empty, where the cluster's defaults say it.
-        gpus: GPUs of each worker, likewise.
-        cluster: ``key=value`` pairs for the workers; see ``peerkd.config.cluster``.
-        run_id: Tells one run from another.
-        task_id: Tells one task of a run from another.
-        task_config: What a pipeline's author has set on the task.
-    """
-    with stage_edge(NAME):
-        opened = open_stage_store(NAME, store)
-        peers = references.follow_file(peers_path, opened)
-        manifest = obtain(
-            key(ExperimentConfig.from_json(config_json), peers),
-            stage=NAME,
-            config_json=config_json,
-            address=store,
-            store=opened,
-            inputs={"peers": peers},
-            summary=summary,
-            options=LaunchOptions(
-                backend=backend,
-                num_workers=num_workers,
-                gpus=gpus,
-                cluster=cluster,
-                run_id=run_id,
-                task_id=task_id,
-                task_config=task_config,
-            ),
-        )
-        references.write(trials_path, manifest)
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
@@ -85,3 +30,12 @@ def summary(metadata: Mapping[str, Any]) -> str:
     num_diverged = metadata.get("num_diverged", 0)
     diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
     return f"{metadata['num_trials']:,} trials, {diverged}fingerprint {metadata['fingerprint'][:16]}"
+
+
+STAGE: Final = LaunchedStage(
+    name=NAME,
+    config=ExperimentConfig,
+    input_name="peers",
+    key=key,
+    summary=summary,
+)

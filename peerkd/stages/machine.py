@@ -11,8 +11,8 @@ from peerkd.launch.worker import count_cores
 _PACKAGES: Final = ("peerkd", "torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
 
 
-def choose_device(compute: ComputeConfig) -> tuple[str, int]:
-    """Return the kind of device, ``cpu`` or ``cuda``, and the number of worker processes.
+def choose_device(compute: ComputeConfig, *, is_in_process: bool = False) -> tuple[str, int]:
+    """Return the kind of device, ``cpu`` or ``cuda``, and the number of worker processes: 0 for the calling process.
 
     Raises:
         ValueError: If a GPU is asked for and there is none.
@@ -20,9 +20,8 @@ def choose_device(compute: ComputeConfig) -> tuple[str, int]:
     num_gpus = 0 if compute.device == "cpu" else _count_gpus()
     if compute.device == "cuda" and num_gpus == 0:
         raise ValueError("compute.device must be cpu or auto where there is no GPU, got cuda.")
-    if num_gpus == 0:
-        return "cpu", compute.num_workers or count_cores()
-    return "cuda", compute.num_workers or num_gpus
+    num_processes = 0 if is_in_process else compute.num_workers or num_gpus or count_cores()
+    return "cuda" if num_gpus else "cpu", num_processes
 
 
 def describe_processor() -> str:

@@ -7,12 +7,14 @@ import numpy as np
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve, split_overrides
 from peerkd.config.tuning import check_strategy
 from peerkd.data import skew
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
+from peerkd.launch.backends import check_launch
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
@@ -25,24 +27,38 @@ NAME = "partition_data"
 
 
 def run(
-    *, preset: str, config_json: str, overrides: str, strategy: str = "sweep", store: str, partition_path: str
-) -> str:
-    """Publish the data set and its partition; return the whole experiment as JSON, every default written out.
+    *,
+    preset: str,
+    config_json: str,
+    overrides: str,
+    strategy: str = "sweep",
+    store: str,
+    output_path: str,
+    **launch: str,
+) -> tuple[str, str]:
+    """Publish the data set and its partition; return what the next tasks are given.
+
+    What is meant for those is checked here too, so that a mistake stops the run before any work.
 
     Args:
         preset: Name of a preset; the default where ``config_json`` is given.
         config_json: A whole experiment as JSON, or empty.
         overrides: ``key=value`` pairs separated by white space.
-        strategy: ``sweep`` or ``tune``. It is checked here so that a wrong word stops the run at once.
+        strategy: ``sweep`` or ``tune``.
         store: Address of the artifact store.
-        partition_path: File to which the reference to the partition is written.
+        output_path: File that takes the reference to the partition.
+        launch: The parameters of ``LaunchConfig.from_parameters``.
+
+    Returns:
+        The whole experiment, and the launch description: JSON with every default written out.
     """
     with stage_edge(NAME):
         check_strategy(strategy, split_overrides(overrides))
+        launched = LaunchConfig.from_parameters(**launch)
+        check_launch(launched)
         config = resolve(JOINTKD, preset=preset, config_json=config_json, overrides=overrides)
-        manifest = partition(config, open_stage_store(NAME, store), strategy=strategy)
-        references.write(partition_path, manifest)
-    return config.to_json()
+        references.write(output_path, partition(config, open_stage_store(NAME, store), strategy=strategy))
+    return config.to_json(), launched.to_json()
 
 
 def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep") -> Manifest:

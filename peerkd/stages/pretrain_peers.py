@@ -3,67 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.artifacts import keys, references
+from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.launch.edge import stage_edge
-from peerkd.stages.launched import LaunchOptions, obtain
-from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.launched import LaunchedStage
 
 NAME: Final = "pretrain_peers"
-
-
-def run(
-    *,
-    config_json: str,
-    store: str,
-    partition_path: str,
-    peers_path: str,
-    backend: str = "auto",
-    num_workers: str = "",
-    gpus: str = "",
-    cluster: str = "",
-    run_id: str = "",
-    task_id: str = "",
-    task_config: Any = None,
-) -> None:
-    """Have the weights of every peer published.
-
-    Args:
-        config_json: The whole experiment as JSON.
-        store: Address of the artifact store.
-        partition_path: File with the reference to the partition.
-        peers_path: File that takes the reference to the peers.
-        backend: What carries out the work: ``auto``, ``local`` or ``kubernetes``.
-        num_workers: A whole number as text; empty, where the cluster's defaults say it.
-        gpus: GPUs of each worker, likewise.
-        cluster: ``key=value`` pairs for the workers; see ``peerkd.config.cluster``.
-        run_id: Tells one run from another.
-        task_id: Tells one task of a run from another.
-        task_config: What a pipeline's author has set on the task.
-    """
-    with stage_edge(NAME):
-        opened = open_stage_store(NAME, store)
-        partition = references.follow_file(partition_path, opened)
-        manifest = obtain(
-            key(ExperimentConfig.from_json(config_json), partition),
-            stage=NAME,
-            config_json=config_json,
-            address=store,
-            store=opened,
-            inputs={"partition": partition},
-            summary=summary,
-            options=LaunchOptions(
-                backend=backend,
-                num_workers=num_workers,
-                gpus=gpus,
-                cluster=cluster,
-                run_id=run_id,
-                task_id=task_id,
-                task_config=task_config,
-            ),
-        )
-        references.write(peers_path, manifest)
 
 
 def key(config: ExperimentConfig, partition: Manifest) -> str:
@@ -109,3 +54,12 @@ def summary(metadata: Mapping[str, Any]) -> str:
 def _finite(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     # An older version recorded nothing of it, and kept the weights of every peer.
     return [record for record in records if record.get("is_finite", True)]
+
+
+STAGE: Final = LaunchedStage(
+    name=NAME,
+    config=ExperimentConfig,
+    input_name="partition",
+    key=key,
+    summary=summary,
+)

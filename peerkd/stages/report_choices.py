@@ -1,83 +1,29 @@
 """Stage: say who should teach whom and with what, on one page and as numbers."""
 
-import json
-import shutil
-from collections.abc import Callable
 from dataclasses import fields, replace
-from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.launch.edge import stage_edge
-from peerkd.metrics.progress import say
 from peerkd.reporting.choices import html, tables
 from peerkd.reporting.choices.findings import StudyCost, compute_findings
 from peerkd.reporting.wording import setting
 from peerkd.results import choices, objective
-from peerkd.results.cost import to_csv
 from peerkd.results.divergence import divergence
 from peerkd.results.front import front
 from peerkd.results.table import mapped_table
 from peerkd.stages import build_report, pretrain_peers, tune_pairs
-from peerkd.stages.cost import gather_accounts
-from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.cost import Accounts
+from peerkd.stages.reported import Conclusions, ReportStage
 from peerkd.training.plan import settings
 
 NAME: Final = "report_choices"
-PLAN_NAME: Final = "plan.csv"
 
 
-def run(
-    *,
-    config_json: str,
-    store: str,
-    study_path: str,
-    report_path: str,
-    plan_path: str,
-    log_metric: Callable[[str, float], None],
-) -> str:
-    """Publish the report, copy it to where the pipeline shows it, and return its key in the store.
-
-    Args:
-        config_json: The whole experiment as JSON.
-        store: Address of the artifact store.
-        study_path: File with the reference to the tuned study.
-        report_path: File that takes the page.
-        plan_path: File that takes one line of CSV for every two peers one of whom should learn from the other.
-        log_metric: Called with name and value of each headline number.
-    """
-    with stage_edge(NAME):
-        opened = open_stage_store(NAME, store)
-        study = references.follow_file(study_path, opened)
-        manifest = report(ExperimentConfig.from_json(config_json), study, opened)
-        folder = opened.fetch(manifest.key)
-        shutil.copyfile(folder / build_report.REPORT_NAME, report_path)
-        shutil.copyfile(folder / PLAN_NAME, plan_path)
-        for name, value in json.loads((folder / build_report.METRICS_NAME).read_text(encoding="utf-8")).items():
-            log_metric(name, value)
-    return manifest.key
-
-
-def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> Manifest:
-    """Publish the report of a tuned study, unless it is there."""
-    accounts = gather_accounts(
-        {pretrain_peers.NAME: study.metadata["inputs"]["peers"]["key"], tune_pairs.NAME: study.key}, store
-    )
-    causes = {
-        "study": study.fingerprint,
-        "config": keys.differences(config, without=("compute",)),
-        "peerkd": version("peerkd"),
-    }
-    key = keys.key(NAME, {**causes, "cost": accounts.causes})
-    done = store.find(key)
-    if done:
-        say(NAME, "already done")
-        return done
+def conclude(config: ExperimentConfig, study: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
+    """Compute what the report of a tuned study says."""
     folder = store.fetch(study.key)
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
@@ -99,26 +45,20 @@ def report(config: ExperimentConfig, study: Manifest, store: ArtifactStore) -> M
         divergence=what_diverged,
         num_peers=facts.num_peers,
     )
-    with store.open_workspace(key) as workspace:
+    return Conclusions(
+        page=html.render(findings, facts),
+        table=tables.plan_csv(findings),
+        metrics=tables.metrics(findings),
+        cost=facts.cost,
+        summary=tables.summary(findings, facts),
+        terminal_summary=tables.terminal_summary(findings, facts),
+        line=f"{findings.num_distilled} of {findings.num_pairs} ordered pairs to distil",
+    )
 
-        def write(name: str, text: str) -> None:
-            Path(workspace.folder / name).write_text(text, encoding="utf-8")
 
-        write(build_report.REPORT_NAME, html.render(findings, facts))
-        write(PLAN_NAME, tables.plan_csv(findings))
-        write(build_report.METRICS_NAME, json.dumps(tables.metrics(findings), indent=2, allow_nan=False))
-        write(build_report.SUMMARY_NAME, tables.terminal_summary(findings, facts))
-        if facts.cost:
-            write(build_report.COST_NAME, to_csv(facts.cost))
-        manifest = store.publish(
-            key,
-            metadata={
-                "inputs": {"study": references.reference(study)},
-                "summary": tables.summary(findings, facts),
-            },
-        )
-    say(NAME, f"{findings.num_distilled} of {findings.num_pairs} ordered pairs to distil")
-    return manifest
+def keys_of_steps(study: Manifest) -> dict[str, str]:
+    """Return the keys of the artifacts that a tuned study took, by stage."""
+    return {pretrain_peers.NAME: study.metadata["inputs"]["peers"]["key"], tune_pairs.NAME: study.key}
 
 
 def untried_settings(config: ExperimentConfig, trials: pa.Table) -> list[str]:
@@ -132,3 +72,13 @@ def untried_settings(config: ExperimentConfig, trials: pa.Table) -> list[str]:
         if each.temperature is not None
     ]
     return [setting(*each) for each in grid if each not in tried]
+
+
+STAGE: Final = ReportStage(
+    name=NAME,
+    config=ExperimentConfig,
+    input_name="study",
+    table_name="plan.csv",
+    keys_of_steps=keys_of_steps,
+    conclude=conclude,
+)

@@ -8,12 +8,14 @@ import numpy as np
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import check_image_size
+from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.pipelines import PCL
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.scarcity import find_scarcities
+from peerkd.launch.backends import check_launch
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
@@ -27,20 +29,36 @@ from peerkd.training.forecast import packed_bytes
 NAME: Final = "split_data"
 
 
-def run(*, preset: str, config_json: str, overrides: str, store: str, split_path: str) -> str:
-    """Publish the data set and its split; return the whole study as JSON, every default written out.
+def run(
+    *,
+    preset: str,
+    config_json: str,
+    overrides: str,
+    store: str,
+    output_path: str,
+    **launch: str,
+) -> tuple[str, str]:
+    """Publish the data set and its split; return what the next tasks are given.
+
+    What is meant for those is checked here too, so that a mistake stops the run before any work.
 
     Args:
         preset: Name of a preset; the default where ``config_json`` is given.
         config_json: A whole study as JSON, or empty.
         overrides: ``key=value`` pairs separated by white space.
         store: Address of the artifact store.
-        split_path: File to which the reference to the split is written.
+        output_path: File that takes the reference to the split.
+        launch: The parameters of ``LaunchConfig.from_parameters``.
+
+    Returns:
+        The whole study, and the launch description: JSON with every default written out.
     """
     with stage_edge(NAME):
+        launched = LaunchConfig.from_parameters(**launch)
+        check_launch(launched)
         config = resolve(PCL, preset=preset, config_json=config_json, overrides=overrides)
-        references.write(split_path, split(config, open_stage_store(NAME, store)))
-    return config.to_json()
+        references.write(output_path, split(config, open_stage_store(NAME, store)))
+    return config.to_json(), launched.to_json()
 
 
 def split(config: PclConfig, store: ArtifactStore) -> Manifest:

@@ -8,6 +8,7 @@ import gc
 import multiprocessing
 import os
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
@@ -49,7 +50,7 @@ def run_in_workers(
         arguments: For ``start``; they are pickled.
         tasks: Each with a tag, which stays here. Asked for one at a time, when a worker is free; None stands for none
             at the moment, and the next is asked for a little later.
-        num_workers: Processes, at least 1.
+        num_workers: Processes. 0: no process but the calling one, which does one task after another.
         preload: Modules that all of them will import. Where processes are forked, those of the first call are imported
             once for all workers of all calls.
         poll_seconds: How much later.
@@ -58,6 +59,9 @@ def run_in_workers(
         WorkerDiedError: If a worker ends without an exception of its own, for instance killed for its memory.
         Exception: What a worker raised; the others are ended first.
     """
+    if num_workers == 0:
+        yield from _in_this_process(start, arguments, tasks, poll_seconds=poll_seconds)
+        return
     context = _context(preload=[start.partition(":")[0], *preload])
     coming = iter(tasks)
     workers: dict[connection.Connection, BaseProcess] = {}
@@ -100,6 +104,35 @@ def run_in_workers(
         for process in workers.values():
             process.kill()
             process.join()
+
+
+def _in_this_process(
+    start: str, arguments: tuple[Any, ...], tasks: Iterable[tuple[Tag, Any] | None], *, poll_seconds: float
+) -> Iterator[tuple[Tag, Any]]:
+    """Do every task where a debugger, a profiler or a notebook sees it."""
+    import torch
+
+    num_threads = torch.get_num_threads()
+    # As in the worker processes, whose results these must equal.
+    torch.set_num_threads(1)
+    try:
+        perform: Perform | None = None
+        for task in tasks:
+            if task is None:
+                time.sleep(poll_seconds)
+                continue
+            perform = perform or _load(start)(*arguments, worker=0)
+            tag, work = task
+            for result in perform(work):
+                yield tag, result
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _load(start: str) -> Callable[..., Perform]:
+    module, _, function = start.partition(":")
+    loaded: Callable[..., Perform] = getattr(import_module(module), function)
+    return loaded
 
 
 def _start(
@@ -154,8 +187,7 @@ def _serve(pipe: connection.Connection, start: str, arguments: tuple[Any, ...], 
         torch.set_num_threads(1)
         pin_to_core(number, num_workers=num_workers)
         keep_freed_memory()
-        module, _, function = start.partition(":")
-        perform: Perform = getattr(import_module(module), function)(*arguments, worker=number)
+        perform = _load(start)(*arguments, worker=number)
         while (task := pipe.recv()) is not None:
             for result in perform(task):
                 pipe.send(("result", result))

@@ -27,7 +27,7 @@ def jointkd(
 
     Args:
         preset: Name of a preset: digits, cifar10_small or poster.
-        overrides: key=value pairs parted by white space, as in "seed=3 sweep.alphas=[0.5,0.9]".
+        overrides: key=value pairs separated by spaces, as in "seed=3 sweep.alphas=[0.5,0.9]".
         config_json: A whole experiment as JSON, in place of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         strategy: How settings are found: sweep (every setting of every pair) or tune (what a tuner asks for).
@@ -40,53 +40,25 @@ def jointkd(
         Key of the report in the store.
     """
     divided = in_its_own_pod(
-        partition_data(preset=preset, config_json=config_json, overrides=overrides, strategy=strategy, store=store)
-    )
-    config = divided.outputs["Output"]
-    trained = launching(
-        pretrain_peers(
-            config_json=config,
+        partition_data(
+            preset=preset,
+            config_json=config_json,
+            overrides=overrides,
+            strategy=strategy,
             store=store,
             backend=backend,
             num_workers=num_workers,
             gpus=gpus,
             cluster=cluster,
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
-            task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
-            partition=divided.outputs["partition"],
         )
     )
+    resolved = {"config_json": divided.outputs["config"], "store": store}
+    launched = {**resolved, "launch": divided.outputs["launch"], "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+    trained = launching(pretrain_peers(**launched, partition=divided.outputs["partition"]))
     with dsl.If(strategy == "tune"):
-        tuned = launching(
-            tune_pairs(
-                config_json=config,
-                store=store,
-                backend=backend,
-                num_workers=num_workers,
-                gpus=gpus,
-                cluster=cluster,
-                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
-                task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
-                peers=trained.outputs["peers"],
-            )
-        )
-        chosen = in_its_own_pod(report_choices(config_json=config, store=store, study=tuned.outputs["study"]))
+        tuned = launching(tune_pairs(**launched, peers=trained.outputs["peers"]))
+        chosen = in_its_own_pod(report_choices(**resolved, study=tuned.outputs["study"]))
     with dsl.Else():
-        distilled = launching(
-            distill_pairs(
-                config_json=config,
-                store=store,
-                backend=backend,
-                num_workers=num_workers,
-                gpus=gpus,
-                cluster=cluster,
-                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
-                task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
-                peers=trained.outputs["peers"],
-            )
-        )
-        reported = in_its_own_pod(build_report(config_json=config, store=store, trials=distilled.outputs["trials"]))
+        distilled = launching(distill_pairs(**launched, peers=trained.outputs["peers"]))
+        reported = in_its_own_pod(build_report(**resolved, trials=distilled.outputs["trials"]))
     return dsl.OneOf(chosen.outputs["Output"], reported.outputs["Output"])

@@ -23,7 +23,7 @@ def pcl(
 
     Args:
         preset: Name of a preset: digits, cifar10_small, cifar100_resnet32, imagenet; "peerkd config presets" has all.
-        overrides: key=value pairs parted by white space, as in "seed=3 methods=[plain,pcl]".
+        overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
         config_json: A whole study as JSON, in place of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         backend: Where networks are trained: auto (PyTorchJobs on a cluster, processes elsewhere), kubernetes or local.
@@ -34,21 +34,20 @@ def pcl(
     Returns:
         Key of the report in the store.
     """
-    divided = in_its_own_pod(split_data(preset=preset, config_json=config_json, overrides=overrides, store=store))
-    config = divided.outputs["Output"]
-    trained = launching(
-        train_pcl(
-            config_json=config,
+    divided = in_its_own_pod(
+        split_data(
+            preset=preset,
+            config_json=config_json,
+            overrides=overrides,
             store=store,
             backend=backend,
             num_workers=num_workers,
             gpus=gpus,
             cluster=cluster,
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
-            task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
-            split=divided.outputs["split"],
         )
     )
-    compared = in_its_own_pod(compare_methods(config_json=config, store=store, runs=trained.outputs["runs"]))
+    resolved = {"config_json": divided.outputs["config"], "store": store}
+    launched = {**resolved, "launch": divided.outputs["launch"], "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+    trained = launching(train_pcl(**launched, split=divided.outputs["split"]))
+    compared = in_its_own_pod(compare_methods(**resolved, runs=trained.outputs["runs"]))
     return compared.outputs["Output"]

@@ -17,11 +17,8 @@ from peerkd.launch.package import Package, read_package
 FOLDER = Path(__file__).parents[2] / "pipelines"
 NAMES = ("jointkd", "pcl")
 LAUNCHED = {"pretrain-peers", "distill-pairs", "tune-pairs", "train-pcl"}
-PLACES = {
-    "run_id": "{{$.pipeline_job_uuid}}",
-    "task_name": "{{$.pipeline_task_name}}",
-    "task_id": "{{$.pipeline_task_uuid}}",
-}
+RUN_ID = "{{$.pipeline_job_uuid}}"
+FIRST = {"jointkd": "partition-data", "pcl": "split-data"}
 
 each_pipeline = pytest.mark.parametrize("name", NAMES)
 
@@ -120,14 +117,28 @@ def test_our_own_pipelines_ask_for_nothing_on_a_task_that_launches(name: str) ->
 
 @each_pipeline
 def test_placeholders_are_whole_values(name: str) -> None:
-    """The server resolves no other; which is why they are joined inside of the component."""
+    """The server resolves no other, and puts a value into another text without escaping it."""
     for task, _ in launched(name):
-        given = task["inputs"]["parameters"]
-        assert {key: given[key]["runtimeValue"]["constant"] for key in PLACES} == PLACES
+        assert task["inputs"]["parameters"]["run_id"] == {"runtimeValue": {"constant": RUN_ID}}
         # KFP would look in its cache for an input that no other run has.
         assert task["cachingOptions"] == {}
     text = (FOLDER / f"{name}.yaml").read_text()
-    assert set(re.findall(r"\{\{\$\.[^}]*\}\}", text)) == set(PLACES.values())
+    assert set(re.findall(r"\{\{\$\.[^}]*\}\}", text)) == {RUN_ID}
+
+
+@each_pipeline
+def test_every_launched_task_is_given_the_description_that_the_first_task_has_checked(name: str) -> None:
+    """As an output it passes through the server as it is, whatever a person has typed into it."""
+    for task, component in launched(name):
+        assert set(component["inputDefinitions"]["parameters"]) == {
+            *("config_json", "store", "launch", "run_id", "task_config")
+        }
+        (source,) = task["inputs"]["parameters"]["launch"].values()
+        origin = source if isinstance(source, dict) else {"producerTask": FIRST[name], "outputParameterKey": "launch"}
+        assert origin == {"producerTask": FIRST[name], "outputParameterKey": "launch"}
+    first = tasks(name)[FIRST[name]]["inputs"]["parameters"]
+    for parameter in ("backend", "num_workers", "gpus", "cluster"):
+        assert first[parameter] == {"componentInputParameter": parameter}
 
 
 @each_pipeline

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from peerkd.config.launch import LaunchConfig
+
 COMPONENTS = sorted((Path(__file__).parents[2] / "components").glob("*/component.py"))
-LAUNCHED = [path for path in COMPONENTS if "components.launched" in path.read_text()]
+LAUNCHED = [path for path in COMPONENTS if "launched_component" in path.read_text()]
 
 
 def function(path: Path) -> ast.FunctionDef:
@@ -31,7 +33,7 @@ def test_a_body_is_one_import_and_one_call(path):
     docstring, imported, call = function(path).body
     assert isinstance(docstring, ast.Expr)
     assert isinstance(imported, ast.ImportFrom)
-    assert imported.module == "peerkd.stages"
+    assert imported.module in ("peerkd.stages", f"peerkd.stages.{path.parent.name}")
     assert isinstance(call, ast.Expr | ast.Return)
     assert isinstance(call.value, ast.Call)
     for argument in [*call.value.args, *(keyword.value for keyword in call.value.keywords)]:
@@ -39,11 +41,12 @@ def test_a_body_is_one_import_and_one_call(path):
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.parent.name)
-def test_a_component_imports_nothing_but_kfp_its_image_and_what_launching_takes(path):
+def test_a_component_imports_nothing_but_kfp_and_its_decorator(path):
     imports = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert {ast.unparse(node) for node in imports} - {"from components.launched import PASSTHROUGHS"} == {
+    decorator = function(path).decorator_list[0].id
+    assert {ast.unparse(node) for node in imports} - {"from typing import NamedTuple"} == {
         "from kfp import dsl",
-        "from components.images import CONTROL_IMAGE",
+        f"from components.decorators import {decorator}",
     }
 
 
@@ -62,4 +65,9 @@ def test_what_trains_is_launched_and_nothing_else():
 def test_a_component_gives_its_stage_what_that_takes(path):
     stage = importlib.import_module(f"peerkd.stages.{path.parent.name}")
     call = function(path).body[2].value
-    inspect.signature(stage.run).bind(**{keyword.arg: None for keyword in call.keywords})
+    run = getattr(stage, "STAGE", stage).run
+    given = {keyword.arg: None for keyword in call.keywords}
+    bound = inspect.signature(run).bind(**given)
+    launch = bound.arguments.get("launch")
+    if isinstance(launch, dict):
+        inspect.signature(LaunchConfig.from_parameters).bind(**launch)

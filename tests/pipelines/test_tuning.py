@@ -39,7 +39,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     store = open_store(str(root))
     partition = partition_data.partition(CONFIG, store)
-    pretrain_peers.perform(CONFIG.to_json(), {"partition": partition}, store, Worker())
+    pretrain_peers.perform(CONFIG, partition, store, Worker())
     return root
 
 

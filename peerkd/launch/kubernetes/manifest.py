@@ -79,7 +79,6 @@ def manifest_for(
     cluster: ClusterConfig,
     *,
     run_id: str = "",
-    task_id: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
     """Return the PyTorchJob of an order; the same for the same order, so that its hash tells whether one is the same.
@@ -91,7 +90,7 @@ def manifest_for(
         raise ValueError(
             f"num_workers must divide the {order.num_processes} processes of {order.stage}, got {cluster.num_workers}."
         )
-    name = names.job_name(order, run_id=run_id, task_id=task_id)
+    name = names.job_name(order, run_id=run_id)
     labels = {
         **names.OUR_LABELS,
         names.LABEL_RUN: names.label_value(names.run_of(order, run_id)),

@@ -56,14 +56,14 @@ def run_of(order: StageOrder, run_id: str) -> str:
     return run_id or "local-" + _digest(order.store, order.key)
 
 
-def job_name(order: StageOrder, *, run_id: str, task_id: str) -> str:
-    """Return the job's name: the same for the same order of the same task of the same run, and short.
+def job_name(order: StageOrder, *, run_id: str) -> str:
+    """Return the job's name: the same for all tasks of a run that order the same artifact, and short.
 
     The operator makes pods and services called ``<name>-worker-<index>``, which must not be longer than 63 characters.
     """
     stage = re.sub(r"[^a-z0-9]+", "-", order.stage.lower()).strip("-")
     stage = stage[: _MAX_LENGTH - len("peerkd--") - _NUM_DIGITS].strip("-")
-    return f"peerkd-{stage}-{_digest(run_of(order, run_id), task_id, order.key)}"
+    return f"peerkd-{stage}-{_digest(run_of(order, run_id), order.key)}"
 
 
 def label_value(text: str) -> str:

@@ -38,11 +38,10 @@ class PyTorchJobs:
         cluster: ClusterConfig,
         *,
         run_id: str = "",
-        task_id: str = "",
         connection: Cluster | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._cluster, self._run_id, self._task_id = cluster, run_id, task_id
+        self._cluster, self._run_id = cluster, run_id
         self._connection, self._environment = connection, environment
 
     def run(self, order: StageOrder) -> list[JobAccount]:
@@ -58,9 +57,7 @@ class PyTorchJobs:
             ClusterUnavailableError: If the API is away for longer than ``patience_seconds``.
         """
         asked_at = datetime.now(UTC)
-        manifest = manifest_for(
-            order, self._cluster, run_id=self._run_id, task_id=self._task_id, environment=self._environment
-        )
+        manifest = manifest_for(order, self._cluster, run_id=self._run_id, environment=self._environment)
         connection = self._connection or connect(namespace=self._cluster.namespace)
         printer = Printer(num_workers=self._cluster.num_workers)
         pod = self._environment.get(POD_VARIABLE)

@@ -1,6 +1,5 @@
 """Doing the trials of the sweep, as one of the workers: a shard is a group of units."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +24,10 @@ MAX_SHARDS: Final = 256
 """Enough for many workers to end together, few enough for a store to list at once."""
 
 
-def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
     """Do the trials that come to this worker; the first worker publishes them all."""
-    config, peers = ExperimentConfig.from_json(config_json), inputs["peers"]
     artifact = key(config, peers)
-    done = store.find(artifact)
-    if done:
-        say(NAME, f"already done: {summary(done.metadata)}")
-        return
-    device, num_processes = machine.choose_device(config.compute)
+    device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     finite_peers = pretrain_peers.finite_peers(peers.metadata["peers"])
@@ -66,7 +60,9 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
             )
             features = {}
             if config.sweep.validate_every_epoch:
-                num_samples = _write_features(sweep_inputs, workspace.folder / FEATURES_NAME)
+                num_samples = _write_features(
+                    sweep_inputs, workspace.folder / FEATURES_NAME, num_processes=min(num_processes, 1)
+                )
                 features["features_forward_samples"] = num_samples
         manifest = store.publish(
             artifact,
@@ -85,13 +81,13 @@ def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactSto
     say(NAME, summary(manifest.metadata))
 
 
-def _write_features(inputs: SweepInputs, path: Path) -> int:
-    """Have a process write the table of features; return how many samples went forward for it."""
+def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> int:
+    """Write the table of features, in a process of its own or in this one; return how many samples went forward."""
     ((_, num_samples),) = run_in_workers(
         "peerkd.training.pair_features:start",
         (inputs,),
         [("features", path)],
-        num_workers=1,
+        num_workers=num_processes,
         preload=network_modules(inputs.config.architectures),
     )
     return int(num_samples)

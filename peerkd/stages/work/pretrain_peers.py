@@ -1,7 +1,5 @@
 """Training each peer on its own data, as one of the workers: a shard is a peer."""
 
-from collections.abc import Mapping
-
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import network_modules
@@ -17,19 +15,14 @@ from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
 from peerkd.training.workers import run_in_workers
 
 
-def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
     """Train the peers that come to this worker; the first worker publishes them all.
 
     Raises:
         ValueError: If fewer than two peers ended finite.
     """
-    config, partition = ExperimentConfig.from_json(config_json), inputs["partition"]
     artifact = key(config, partition)
-    done = store.find(artifact)
-    if done:
-        say(NAME, f"already done: {summary(done.metadata)}")
-        return
-    device, num_processes = machine.choose_device(config.compute)
+    device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     epochs = config.pretrain.epochs
     shards = [Shard(name=peer_name(peer), tasks=(peer,), num_records=1) for peer in range(config.partition.num_peers)]

@@ -41,17 +41,12 @@ _MIN_SECONDS_OF_WORK: Final = 60.0
 News = RunEpochDone | RunDone
 
 
-def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Worker) -> None:
     """Do the runs that come to this worker, or its part of each; the first worker publishes them all."""
-    config, split = PclConfig.from_json(config_json), inputs["split"]
     artifact = key(config, split)
-    done = store.find(artifact)
-    if done:
-        say(NAME, f"already done: {summary(done.metadata)}")
-        return
     num_processes = config.training.num_processes
-    check_num_processes(num_processes, num_workers=worker.num_workers)
-    device, num_worker_processes = machine.choose_device(config.compute)
+    check_num_processes(num_processes, num_workers=0 if worker.is_in_process else worker.num_workers)
+    device, num_worker_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     dataset = references.follow(split.metadata["inputs"]["dataset"], store)
     folders = {"dataset_folder": store.fetch(dataset.key), "split_folder": store.fetch(split.key)}
     meeting = Meeting.of(worker) if num_processes > 1 else None

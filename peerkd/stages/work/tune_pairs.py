@@ -1,6 +1,5 @@
 """Doing the rounds of a tuned study, as one of the workers; the first one plans them."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -51,15 +50,11 @@ class _Setup(NamedTuple):
     num_processes: int
 
 
-def perform(config_json: str, inputs: Mapping[str, Manifest], store: ArtifactStore, worker: Worker) -> None:
+def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
     """Do the trials that come to this worker; the first worker says which there are, and publishes the study."""
-    config, peers = _judged_as_asked(ExperimentConfig.from_json(config_json)), inputs["peers"]
+    config = _judged_as_asked(config)
     artifact = key(config, peers)
-    done = store.find(artifact)
-    if done:
-        say(NAME, f"already done: {summary(done.metadata)}")
-        return
-    device, num_processes = machine.choose_device(config.compute)
+    device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
@@ -161,7 +156,7 @@ class _Tally:
 
 
 def _open_study(setup: _Setup, course: Course) -> LeadCourse:
-    features = obtain_features(setup.workspace, setup.inputs)
+    features = obtain_features(setup.workspace, setup.inputs, num_processes=min(setup.num_processes, 1))
     space = _space(setup, features=features)
     account = Account(space, is_augmented=setup.config.teachers_vary)
     account.charge_forward(feature_forward_samples(space))

@@ -10,7 +10,7 @@ import yaml
 
 from peerkd.cli import run
 from peerkd.cli.main import main
-from peerkd.cli.run import Placement
+from peerkd.cli.options import Experiment, Jobs
 from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline
 from peerkd.config.resolve import load_file, resolve
 from peerkd.config.strict import StrictConfig
@@ -113,7 +113,7 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
         (["--cluster", "queue=q"], "cluster must be given with the backend kubernetes, got queue=q with local, which"),
         (["--workers", "two"], "Invalid value for '--workers': Input should be a valid integer,"),
         (["--workers", "100000"], "workers must be at most "),
-        (["--workers", "0"], "num_workers must be greater than or equal to 1, got 0."),
+        (["--workers", "-1"], "num_workers must be greater than or equal to 0, got -1."),
         (["--set", "tune.experience=false"], "tune.experience must not be set unless strategy is tune: it would"),
         (
             ["--strategy", "tune", "--set", "sweep.validate_every_epoch=true"],
@@ -209,9 +209,14 @@ def test_a_defect_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> 
         main()
 
 
+ARGUMENTS = ("pipeline", "experiment", "jobs")
+
+
 def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, object]] = []
-    monkeypatch.setattr(run, "run", lambda pipeline, **options: given.append({"pipeline": pipeline, **options}))
+    monkeypatch.setattr(
+        run, "run", lambda *groups, **options: given.append(dict(zip(ARGUMENTS, groups, strict=True)) | options)
+    )
     assert peerkd("run", "jointkd").exit_code == 0
     peerkd("run", "jointkd", "--preset", "poster", "--set", "seed=1", "--set", "name=a b", "--output", "elsewhere")
     peerkd("run", "jointkd", "--config", "mine.yaml")
@@ -221,23 +226,23 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
         peerkd("run", pipeline, *cluster, "--dry-run")
     default = {
         "pipeline": JOINTKD,
-        "preset": None,
-        "config_file": None,
-        "overrides": [],
+        "experiment": Experiment(),
+        "jobs": Jobs(),
         "output": Path("runs"),
-        "placement": Placement(),
+        "backend": "local",
         "strategy": "sweep",
         "dry_run": False,
     }
     of_pcl = {name: value for name, value in default.items() if name != "strategy"} | {"pipeline": PCL}
-    placement = Placement(backend="kubernetes", workers=2, gpus=1, cluster="queue=q", store="s3://b")
+    experiment = Experiment(preset="poster", override=["seed=1", "name=a b"])
+    placed = {"backend": "kubernetes", "jobs": Jobs(workers=2, gpus=1, cluster="queue=q", store="s3://b")}
     assert given == [
         default,
-        {**default, "preset": "poster", "overrides": ["seed=1", "name=a b"], "output": Path("elsewhere")},
-        {**default, "config_file": Path("mine.yaml")},
+        {**default, "experiment": experiment, "output": Path("elsewhere")},
+        {**default, "experiment": Experiment(config=Path("mine.yaml"))},
         of_pcl,
-        {**default, "placement": placement, "dry_run": True},
-        {**of_pcl, "placement": placement, "dry_run": True},
+        {**default, **placed, "dry_run": True},
+        {**of_pcl, **placed, "dry_run": True},
     ]
 
 

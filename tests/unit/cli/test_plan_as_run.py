@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from peerkd.config.launch import LaunchConfig
 from peerkd.stages import partition_data
 
 RNG = np.random.default_rng(0)
@@ -139,7 +140,8 @@ def test_a_plan_and_a_run_come_to_the_same_verdict_in_the_same_words(
             config_json="",
             overrides=" ".join(settings),
             store=str(tmp_path / "runs"),
-            partition_path=str(tmp_path / "partition"),
+            output_path=str(tmp_path / "partition"),
+            **LaunchConfig().to_parameters(),
         )
     said = [line.removeprefix("peerkd | partition_data: ") for line in capsys.readouterr().out.splitlines()]
     if not is_good:

@@ -77,7 +77,10 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
             [*KUBERNETES, *STORE, "--dry-run", "--cluster", "'volumes=[{name: x, hostPath: {path: /}}]'"],
             "volumes of a run must be of the kinds emptyDir, persistentVolumeClaim, secret, configMap; others belong",
         ),
-        ([*KUBERNETES, *STORE, "--workers", "0"], "num_workers must be greater than or equal to 1, got 0."),
+        (
+            [*KUBERNETES, *STORE, "--workers", "0"],
+            "num_workers must be at least 1 with the backend kubernetes, got 0, ",
+        ),
         (["--dry-run"], "backend must be kubernetes with --dry-run, which shows its jobs, got local."),
         ([*KUBERNETES, *STORE, "--dry-run", "--set", "seed=x"], 'seed must be a valid integer, got "x".'),
     ],

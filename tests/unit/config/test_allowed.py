@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
+from peerkd.config.launch import LaunchConfig
 
 OPERATORS = """
 service_account: trainers
@@ -62,7 +63,7 @@ REFUSED = [
 @pytest.mark.parametrize(("text", "message"), REFUSED)
 def test_a_run_is_refused_a_right_in_one_sentence_that_names_the_setting(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+\.$") as refused:
-        resolve_cluster(text)
+        resolve_cluster(LaunchConfig(cluster=text))
     assert str(refused.value).startswith(message)
 
 
@@ -90,7 +91,7 @@ def test_a_pipelines_task_is_held_to_the_same(task_config: dict[str, Any]) -> No
     ],
 )
 def test_a_run_chooses_how_much_and_where_without_being_asked(text: str) -> None:
-    resolve_cluster(text)
+    resolve_cluster(LaunchConfig(cluster=text))
 
 
 class TestAnOperator:
@@ -101,7 +102,7 @@ class TestAnOperator:
         return path
 
     def test_may_set_anything(self, file: Path) -> None:
-        cluster = resolve_cluster(file=file)
+        cluster = resolve_cluster(environment={"PEERKD_CLUSTER_FILE": str(file)})
         assert cluster.service_account == "trainers"
         assert cluster.volumes == ({"name": "node", "hostPath": {"path": "/scratch"}},)
 
@@ -117,7 +118,7 @@ class TestAnOperator:
         ],
     )
     def test_names_what_runs_may_choose(self, file: Path, text: str) -> None:
-        resolve_cluster(text, file=file)
+        resolve_cluster(LaunchConfig(cluster=text), environment={"PEERKD_CLUSTER_FILE": str(file)})
 
     @pytest.mark.parametrize(
         "text",
@@ -133,11 +134,11 @@ class TestAnOperator:
     )
     def test_refuses_what_is_only_like_what_is_allowed(self, file: Path, text: str) -> None:
         with pytest.raises(ValueError, match="operator's settings"):
-            resolve_cluster(text, file=file)
+            resolve_cluster(LaunchConfig(cluster=text), environment={"PEERKD_CLUSTER_FILE": str(file)})
 
     def test_allows_a_tasks_volumes_and_variables_by_name(self, file: Path) -> None:
         cluster = resolve_cluster(
-            file=file,
+            environment={"PEERKD_CLUSTER_FILE": str(file)},
             task_config={
                 "volumes": [
                     {"name": "data", "persistentVolumeClaim": {"claimName": "images-2026"}},

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from peerkd.config.cluster import ClusterConfig, amount, check_placement, resolve_cluster, with_task_config
+from peerkd.config.cluster import ClusterConfig, amount, resolve_cluster, with_task_config
+from peerkd.config.launch import LaunchConfig
 
 NOTHING = {
     "affinity": None,
@@ -16,59 +17,64 @@ NOTHING = {
 }
 
 
+def typed(text: str) -> ClusterConfig:
+    return resolve_cluster(LaunchConfig(cluster=text))
+
+
+def named(file: Path) -> dict[str, str]:
+    return {"PEERKD_CLUSTER_FILE": str(file)}
+
+
 def test_the_defaults_are_a_cluster() -> None:
     assert resolve_cluster() == ClusterConfig()
     assert ClusterConfig.from_json(ClusterConfig().to_json()) == ClusterConfig()
 
 
 def test_what_a_person_types_is_read() -> None:
-    cluster = resolve_cluster("queue=research memory_per_worker=8Gi cpu_per_worker=4 node_selector.pool=gpu")
+    cluster = typed("queue=research memory_per_worker=8Gi cpu_per_worker=4 node_selector.pool=gpu")
     assert (cluster.queue, cluster.memory_per_worker, cluster.cpu_per_worker) == ("research", "8Gi", "4")
     assert cluster.node_selector == {"pool": "gpu"}
-    keys = resolve_cluster("'node_selector={cloud.google.com/gke-accelerator: h100}'")
+    keys = typed("'node_selector={cloud.google.com/gke-accelerator: h100}'")
     assert keys.node_selector == {"cloud.google.com/gke-accelerator": "h100"}
-    assert resolve_cluster("cpu_per_worker=0.5").cpu_per_worker == "0.5"
+    assert typed("cpu_per_worker=0.5").cpu_per_worker == "0.5"
 
 
 def test_an_operators_file_comes_first_then_the_task_then_what_is_typed(tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text("queue: research\nnum_workers: 4\nmemory_per_worker: 4Gi\ngpus_per_worker: 1\n")
     task = {**NOTHING, "resources": {"limits": {"memory": "8Gi", "nvidia.com/gpu": "2"}}}
-    cluster = resolve_cluster("memory_per_worker=16Gi", num_workers="2", file=file, task_config=task)
+    cluster = resolve_cluster(
+        LaunchConfig(cluster="memory_per_worker=16Gi", num_workers=2), task_config=task, environment=named(file)
+    )
     assert (cluster.queue, cluster.num_workers) == ("research", 2)
     assert (cluster.memory_per_worker, cluster.gpus_per_worker) == ("16Gi", 2)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("text", "message"),
     [
-        ({"text": "colour=red"}, 'colour is not a key of the config, got "red".'),
-        ({"text": "num_workers=0"}, "num_workers must be greater than or equal to 1, got 0."),
-        ({"num_workers": "two"}, "num_workers must be a whole number, got two."),
-        ({"num_workers": "\u0663"}, "num_workers must be a whole number, got \u0663."),
-        ({"num_workers": "9" * 5000}, "num_workers must be a whole number, got 999"),
-        ({"text": "'env=[{name: A, value: 010}]'"}, "env must have a name and a value that are texts, got "),
-        ({"text": "'env=[{value: a}]'"}, "env must have a name and a value that are texts, got "),
-        ({"text": "'affinity={a: [.inf]}'"}, "affinity must hold finite numbers only, got "),
-        ({"gpus": "-1"}, "gpus must be a whole number, got -1."),
-        ({"gpus": "1.5"}, "gpus must be a whole number, got 1.5."),
-        ({"text": "memory_per_worker=lots"}, "memory_per_worker must be an amount as Kubernetes writes it, "),
-        ({"text": "memory_per_worker=512Mi"}, r"shared_memory must be at most memory_per_worker \(512Mi\), since"),
-        ({"text": "queue=Research"}, 'queue must be a name as Kubernetes writes it: .*, got "Research"'),
-        ({"text": "service_account=a_b"}, "service_account must be a name as Kubernetes writes it: "),
-        ({"text": "priority=high"}, "priority must come with a queue, got high."),
-        ({"text": "image_pull_policy=Sometimes"}, "image_pull_policy must be"),
-        ({"text": "queue='a"}, "overrides must close every quotation mark"),
+        ("colour=red", 'colour is not a key of the config, got "red".'),
+        ("num_workers=0", "num_workers must be greater than or equal to 1, got 0."),
+        ("'env=[{name: A, value: 010}]'", "env must have a name and a value that are texts, got "),
+        ("'env=[{value: a}]'", "env must have a name and a value that are texts, got "),
+        ("'affinity={a: [.inf]}'", "affinity must hold finite numbers only, got "),
+        ("memory_per_worker=lots", "memory_per_worker must be an amount as Kubernetes writes it, "),
+        ("memory_per_worker=512Mi", r"shared_memory must be at most memory_per_worker \(512Mi\), since"),
+        ("queue=Research", 'queue must be a name as Kubernetes writes it: .*, got "Research"'),
+        ("service_account=a_b", "service_account must be a name as Kubernetes writes it: "),
+        ("priority=high", "priority must come with a queue, got high."),
+        ("image_pull_policy=Sometimes", "image_pull_policy must be"),
+        ("queue='a", "cluster must close every quotation mark"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(arguments: dict[str, str], message: str) -> None:
+def test_what_cannot_be_is_refused_in_a_sentence(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
-        resolve_cluster(**arguments)
+        typed(text)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be a file that can be read"):
-        resolve_cluster(file=tmp_path / "missing.yaml")
+        resolve_cluster(environment=named(tmp_path / "missing.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +88,7 @@ def test_amounts_are_read(quantity: str, expected: float) -> None:
 class TestTaskConfig:
     @pytest.mark.parametrize("empty", [{}, NOTHING])
     def test_nothing_set_changes_nothing(self, empty: dict[str, Any]) -> None:
-        cluster = resolve_cluster("memory_per_worker=4Gi 'env=[{name: A, value: b}]'")
+        cluster = typed("memory_per_worker=4Gi 'env=[{name: A, value: b}]'")
         assert with_task_config(cluster, empty) == cluster
 
     def test_all_that_an_author_sets_lands_on_the_workers(self) -> None:
@@ -128,24 +134,26 @@ def test_what_a_pipeline_tells_its_launcher_of_the_store_is_not_the_workers_to_b
 
 def test_an_operators_text_counts_where_no_file_is_named(tmp_path: Path) -> None:
     environment = {"PEERKD_CLUSTER": "num_workers: 5\ngpus_per_worker: 2\n"}
-    assert resolve_cluster(gpus="4", environment=environment) == ClusterConfig(num_workers=5, gpus_per_worker=4)
+    assert resolve_cluster(LaunchConfig(gpus=4), environment=environment) == ClusterConfig(
+        num_workers=5, gpus_per_worker=4
+    )
     file = tmp_path / "cluster.yaml"
     file.write_text("num_workers: 3\n")
-    assert resolve_cluster(file=file, environment=environment) == ClusterConfig(num_workers=3)
+    assert resolve_cluster(environment=environment | named(file)) == ClusterConfig(num_workers=3)
     assert resolve_cluster(environment={"PEERKD_CLUSTER": " \n"}) == ClusterConfig()
 
 
-@pytest.mark.parametrize(("gpus", "cluster"), [("1", ""), ("two", ""), ("", "queue=q")])
-def test_settings_of_jobs_are_accepted_with_a_cluster(gpus: str, cluster: str) -> None:
-    for backend in ("kubernetes", "auto"):
-        check_placement(backend, gpus=gpus, cluster=cluster)
-    with pytest.raises(ValueError, match=r"^(gpus|cluster) must be given with the backend kubernetes, got .* local"):
-        check_placement("local", gpus=gpus, cluster=cluster)
+@pytest.mark.parametrize(("gpus", "expected"), [(0, 2), (None, 2), (1, 1)])
+def test_no_gpu_chosen_leaves_those_that_the_author_put_on_the_task(gpus: int | None, expected: int) -> None:
+    task_config = {"resources": {"limits": {"nvidia.com/gpu": "2"}}, "env": []}
+    assert resolve_cluster(LaunchConfig(gpus=gpus), task_config=task_config).gpus_per_worker == expected
 
 
-def test_settings_of_jobs_are_refused_on_this_machine() -> None:
-    check_placement("local", gpus="0", cluster=" ")
-    check_placement("local", gpus="", cluster="")
+def test_no_gpu_chosen_is_none_where_the_task_says_nothing() -> None:
+    environment = {"PEERKD_CLUSTER": "gpus_per_worker: 1\nnum_workers: 4\n"}
+    assert resolve_cluster(LaunchConfig(gpus=0), environment=environment).gpus_per_worker == 0
+    assert resolve_cluster(environment=environment).gpus_per_worker == 1
+    assert resolve_cluster(environment=environment).num_workers == 4
 
 
 @pytest.mark.parametrize("text", ["num_workers: 0", "[", "- a", "colour: red"])
@@ -153,6 +161,6 @@ def test_a_mistake_in_an_operators_settings_names_where_they_are(tmp_path: Path,
     file = tmp_path / "cluster.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"^PEERKD_CLUSTER_FILE"):
-        resolve_cluster(file=file)
+        resolve_cluster(environment=named(file))
     with pytest.raises(ValueError, match=r"^PEERKD_CLUSTER\b"):
         resolve_cluster(environment={"PEERKD_CLUSTER": text})

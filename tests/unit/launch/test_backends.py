@@ -1,28 +1,40 @@
 import pytest
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.backends import open_backend
+from peerkd.config.launch import LaunchConfig
+from peerkd.launch.backends import check_launch, choose_backend, open_backend
 from peerkd.launch.kubernetes.run import PyTorchJobs
+
+IN_A_TASK = {"KFP_POD_NAME": "step"}
 
 
 @pytest.mark.parametrize(
     ("name", "environment", "kind"),
     [
         ("kubernetes", {}, "PyTorchJobs"),
-        ("auto", {"KFP_POD_NAME": "step"}, "PyTorchJobs"),
-        ("local", {"KFP_POD_NAME": "step"}, "LocalWorkers"),
+        ("auto", IN_A_TASK, "PyTorchJobs"),
+        ("local", IN_A_TASK, "LocalWorkers"),
         ("auto", {}, "LocalWorkers"),
     ],
 )
 def test_a_name_becomes_a_backend(name: str, environment: dict[str, str], kind: str) -> None:
-    backend = open_backend(name, cluster=ClusterConfig(), run_id="r", task_id="t", environment=environment)
+    launch = LaunchConfig(backend=name)
+    backend = open_backend(launch, cluster=ClusterConfig(), run_id="r", environment=environment)
     assert type(backend).__name__ == kind
 
 
-def test_a_name_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="backend must be one of auto, local, kubernetes, got slurm"):
-        open_backend("slurm", cluster=ClusterConfig())
+def test_no_workers_are_the_calling_process() -> None:
+    for name in ("local", "auto"):
+        assert choose_backend(LaunchConfig(backend=name, num_workers=0), environment={}) == "in_process"
+    assert choose_backend(LaunchConfig(backend="local", num_workers=0), environment=IN_A_TASK) == "in_process"
+
+
+def test_a_job_without_workers_is_refused_where_auto_is_a_cluster() -> None:
+    launch = LaunchConfig(num_workers=0)
+    check_launch(launch, environment={})
+    with pytest.raises(ValueError, match=r"^num_workers must be at least 1 with the backend kubernetes, got 0, which "):
+        check_launch(launch, environment=IN_A_TASK)
 
 
 def test_no_cluster_is_looked_for_before_there_is_an_order() -> None:
-    assert isinstance(open_backend("kubernetes", cluster=ClusterConfig()), PyTorchJobs)
+    assert isinstance(open_backend(LaunchConfig(backend="kubernetes"), cluster=ClusterConfig()), PyTorchJobs)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kfp import compiler, dsl, kubernetes
 
-from components.launched import PASSTHROUGHS
+from components.decorators import PASSTHROUGHS
 from peerkd.errors import StageFailedError
 from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE
 from peerkd.launch.local_pipeline import run_pipeline
@@ -40,21 +40,17 @@ def one(what: str) -> str:
 
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False, task_config_passthroughs=PASSTHROUGHS)
-def tell(run_id: str, task_name: str, task_id: str, task_config: dsl.TaskConfig) -> str:
+def tell(run_id: str, task_config: dsl.TaskConfig) -> str:
     """Return what a launcher is told of where it is."""
     import dataclasses
     import json
 
-    return json.dumps([run_id, task_name, task_id, dataclasses.asdict(task_config)])
+    return json.dumps([run_id, dataclasses.asdict(task_config)])
 
 
 @dsl.pipeline(name="told")
 def told() -> str:
-    task = tell(
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
-        task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
-    )
+    task = tell(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     task.set_memory_limit("1Gi").set_accelerator_type("nvidia.com/gpu").set_accelerator_limit("2")
     kubernetes.use_secret_as_env(task, "peerkd-store", {"access-key": "PEERKD_S3_ACCESS_KEY"}, optional=True)
     return task.output
@@ -112,7 +108,7 @@ def test_a_pipeline_for_a_cluster_runs_here_without_a_run_and_without_a_word_abo
     path = tmp_path / "told.yaml"
     compiler.Compiler().compile(told, str(path))
     assert path.read_text().count("\n---\n") == 1
-    run_id, task_name, task_id, task_config = json.loads(run_pipeline(path, {}))
-    assert (run_id, task_name, task_id) == ("", "", "")
+    run_id, task_config = json.loads(run_pipeline(path, {}))
+    assert run_id == ""
     assert not any(task_config.values())
     assert capfd.readouterr() == ("", "")

@@ -1,10 +1,13 @@
 import json
+from importlib import import_module
 
 import pytest
 
+from peerkd.artifacts.open import open_store
+from peerkd.config.pcl import PclConfig
 from peerkd.launch.edge import ERROR_FILE_VARIABLE
-from peerkd.stages import command
-from peerkd.stages.command import LAUNCHED, perform
+from peerkd.stages import launched
+from peerkd.stages.command import LAUNCHED, find_stage, perform
 
 
 @pytest.fixture
@@ -43,18 +46,30 @@ def test_work_gets_the_config_the_inputs_and_its_place(tmp_path, monkeypatch):
 
     class Module:
         @staticmethod
-        def perform(config_json, inputs, store, worker):
-            got.append((config_json, dict(inputs), worker.index, worker.num_workers))
+        def perform(config, source, store, worker):
+            got.append((config, source, worker.index, worker.num_workers))
 
-    monkeypatch.setattr(command, "import_module", lambda name: Module)
+    modules = {"peerkd.stages.work.train_pcl": Module}
+    monkeypatch.setattr(launched, "import_module", modules.__getitem__)
     monkeypatch.setenv("PEERKD_WORKER_INDEX", "1")
     monkeypatch.setenv("PEERKD_NUM_WORKERS", "2")
-    perform("train_pcl", config_json="{}", store=str(tmp_path), inputs=[])
-    assert got == [("{}", {}, 1, 2)]
+    store = open_store(str(tmp_path))
+    with store.open_workspace("split_data/a"):
+        split = store.publish("split_data/a", metadata={})
+    perform("train_pcl", config_json="{}", store=str(tmp_path), inputs=[f"split=split_data/a@{split.fingerprint}"])
+    assert got == [(PclConfig(), split, 1, 2)]
+
+
+@pytest.mark.parametrize("inputs", [(), ("split=split_data/a@{fingerprint}",)])
+def test_an_input_of_another_stage_is_refused(told, tmp_path, inputs):
+    store = open_store(str(tmp_path / "store"))
+    with store.open_workspace("split_data/a"):
+        split = store.publish("split_data/a", metadata={})
+    error = told(inputs=[each.format(fingerprint=split.fingerprint) for each in inputs])
+    assert error == {"message": f"input must name peers, got {'split' if inputs else 'none'}.", "exit_code": 2}
 
 
 @pytest.mark.parametrize("noun", LAUNCHED)
 def test_every_launched_stage_has_its_work(noun):
-    module = __import__(LAUNCHED[noun], fromlist=["perform"])
-    assert noun == module.NAME
-    assert callable(module.perform)
+    assert find_stage(noun).name == noun
+    assert callable(import_module(f"peerkd.stages.work.{noun}").perform)

@@ -75,12 +75,12 @@ def runs(study, store):
 def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
     references.write(str(tmp_path / "runs.json"), runs)
     logged = {}
-    key = compare_methods.run(
+    key = compare_methods.STAGE.run(
         config_json=study.config.to_json(),
         store=str(tmp_path / "store"),
-        runs_path=str(tmp_path / "runs.json"),
+        input_path=str(tmp_path / "runs.json"),
         report_path=str(tmp_path / "report"),
-        methods_path=str(tmp_path / "methods"),
+        table_path=str(tmp_path / "methods"),
         log_metric=logged.__setitem__,
     )
     folder = store.fetch(key)
@@ -96,14 +96,17 @@ def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
 
 
 def test_what_is_there_is_not_done_again_and_another_baseline_is_another_comparison(study, store, runs):
-    first = compare_methods.compare(study.config, runs, store)
-    assert compare_methods.compare(study.config, runs, store).key == first.key
+    first = compare_methods.STAGE.make(study.config, runs, store)
+    assert compare_methods.STAGE.make(study.config, runs, store).key == first.key
     evaluation = study.config.evaluation.model_copy(update={"baseline": "pcl"})
     other = study.config.model_copy(update={"evaluation": evaluation})
-    assert compare_methods.compare(other, runs, store).key != first.key
+    assert compare_methods.STAGE.make(other, runs, store).key != first.key
 
 
 def test_where_the_study_is_computed_does_not_matter(study, store, runs):
     compute = study.config.compute.model_copy(update={"num_workers": 7})
     elsewhere = study.config.model_copy(update={"compute": compute})
-    assert compare_methods.compare(elsewhere, runs, store).key == compare_methods.compare(study.config, runs, store).key
+    assert (
+        compare_methods.STAGE.make(elsewhere, runs, store).key
+        == compare_methods.STAGE.make(study.config, runs, store).key
+    )

@@ -3,18 +3,21 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from kfp.dsl import TaskConfig
 
 from peerkd.artifacts import references
 from peerkd.artifacts.open import open_store
 from peerkd.config.cluster import CLUSTER_FILE_VARIABLE
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.order import JobAccount
 from peerkd.stages import distill_pairs, launched, pretrain_peers, train_pcl, tune_pairs
-from peerkd.stages.launched import LaunchOptions, find_accounts, resolve
+from peerkd.stages.launched import find_accounts
 
 ROOT = Path(__file__).parents[3]
 ACCOUNT = JobAccount(name="job", seconds=90.0, num_workers=2, gpus_per_worker=4)
@@ -47,8 +50,8 @@ class Backend:
         self.opened = {}
         self.orders = []
 
-    def open(self, name, *, cluster, run_id, task_id):
-        self.opened = {"name": name, "cluster": cluster, "run_id": run_id, "task_id": task_id}
+    def open(self, launch, *, cluster, run_id):
+        self.opened = {"backend": launch.backend, "cluster": cluster, "run_id": run_id}
         return self
 
     def run(self, order):
@@ -59,12 +62,13 @@ class Backend:
         return [ACCOUNT]
 
 
-def pretrain(tmp_path, **options):
-    pretrain_peers.run(
+def pretrain(tmp_path, *, launch=None, **options):
+    pretrain_peers.STAGE.run(
         config_json=ExperimentConfig().to_json(),
         store=str(tmp_path / "store"),
-        partition_path=str(tmp_path / "partition.json"),
-        peers_path=str(tmp_path / "peers.json"),
+        launch=(launch or LaunchConfig()).to_json(),
+        input_path=str(tmp_path / "partition.json"),
+        output_path=str(tmp_path / "peers.json"),
         **options,
     )
 
@@ -72,18 +76,17 @@ def pretrain(tmp_path, **options):
 def test_what_is_not_there_is_ordered_and_its_reference_handed_on(store, partition, tmp_path, monkeypatch):
     backend = Backend(store)
     monkeypatch.setattr(launched, "open_backend", backend.open)
-    pretrain(tmp_path, backend="kubernetes", num_workers="3", cluster="queue=research", run_id="r", task_id="t")
+    launch = LaunchConfig(backend="kubernetes", num_workers=3, cluster="queue=research 'node_selector={a: \"b=c\"}'")
+    pretrain(tmp_path, launch=launch, run_id="r", task_config=TaskConfig(resources={"limits": {"cpu": "3"}}))
     (order,) = backend.orders
     assert order.key == pretrain_peers.key(ExperimentConfig(), partition)
     assert order.inputs == {"partition": references.reference(partition)}
     assert (order.stage, order.store, order.num_processes) == ("pretrain_peers", str(tmp_path / "store"), 1)
     assert backend.opened["cluster"].num_workers == 3
     assert backend.opened["cluster"].queue == "research"
-    assert {name: backend.opened[name] for name in ("name", "run_id", "task_id")} == {
-        "name": "kubernetes",
-        "run_id": "r",
-        "task_id": "t",
-    }
+    assert backend.opened["cluster"].node_selector == {"a": "b=c"}
+    assert backend.opened["cluster"].cpu_per_worker == "3"
+    assert (backend.opened["backend"], backend.opened["run_id"]) == ("kubernetes", "r")
     assert json.loads((tmp_path / "peers.json").read_text())["key"] == order.key
     assert find_accounts(order.key, store) == [ACCOUNT]
 
@@ -107,24 +110,46 @@ def test_an_order_that_ends_without_its_artifact_has_failed(store, partition, tm
     assert not (tmp_path / "peers.json").exists()
 
 
-def test_processes_that_workers_cannot_share_evenly_are_refused_before_any_work(store, monkeypatch):
+def together(num_processes):
+    config = PclConfig()
+    return config.model_copy(update={"training": config.training.model_copy(update={"num_processes": num_processes})})
+
+
+def test_processes_that_workers_cannot_share_evenly_are_refused_before_any_work(store, partition, monkeypatch):
     backend = Backend(store)
     monkeypatch.setattr(launched, "open_backend", backend.open)
     with pytest.raises(
         ValueError, match=r"^training.num_processes must be a multiple of the number of workers \(2\), got 3\.$"
     ):
-        launched.obtain(
-            "train_pcl/a",
-            stage="train_pcl",
-            config_json="",
-            address="store",
-            store=store,
-            inputs={},
-            summary=lambda metadata: "",
-            options=LaunchOptions(num_workers="2"),
-            num_processes=3,
-        )
+        train_pcl.STAGE.make(together(3), partition, store, launch=LaunchConfig(num_workers=2))
     assert backend.orders == []
+
+
+def test_processes_that_train_together_are_refused_in_the_calling_process(store, partition):
+    with pytest.raises(
+        ValueError, match=r"^training.num_processes must be 1 where the number of workers is 0, .* 3\.$"
+    ):
+        train_pcl.STAGE.make(together(3), partition, store)
+
+
+def test_a_description_that_breaks_a_rule_ends_the_stage_with_a_sentence(store, partition, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        pretrain(tmp_path, launch=LaunchConfig(backend="kubernetes", cluster="service_account=admin"))
+    assert "pretrain_peers: error: service_account must be peerkd-worker or one of " in capsys.readouterr().out
+
+
+def test_the_calling_process_does_the_work_that_is_launched_nowhere(store, partition, monkeypatch):
+    def perform(config, source, store, worker):
+        assert (source, worker.is_in_process, worker.is_alone, worker.leads) == (partition, True, True, True)
+        key = pretrain_peers.key(config, source)
+        with store.open_workspace(key):
+            store.publish(key, metadata={"peers": []})
+
+    modules = {"peerkd.stages.work.pretrain_peers": SimpleNamespace(perform=perform)}
+    monkeypatch.setattr(launched, "import_module", modules.__getitem__)
+    made = pretrain_peers.STAGE.make(ExperimentConfig(), partition, store)
+    (account,) = find_accounts(made.key, store)
+    assert (account.name, account.num_workers, account.gpus_per_worker) == ("in-process", 1, 0)
 
 
 def test_a_task_without_accounts_has_none(store):
@@ -133,31 +158,17 @@ def test_a_task_without_accounts_has_none(store):
     assert find_accounts("pretrain_peers/none", store) == []
 
 
-@pytest.mark.parametrize(("gpus", "expected"), [("0", 2), ("", 2), ("1", 1)])
-def test_no_gpu_chosen_leaves_those_that_the_author_put_on_the_task(gpus, expected):
-    task_config = {"resources": {"limits": {"nvidia.com/gpu": "2"}}, "env": []}
-    assert resolve(LaunchOptions(gpus=gpus, task_config=task_config)).gpus_per_worker == expected
-
-
-def test_no_gpu_chosen_is_none_where_the_task_says_nothing(tmp_path, monkeypatch):
-    (tmp_path / "cluster.yaml").write_text("gpus_per_worker: 1\nnum_workers: 4\n")
-    monkeypatch.setenv(CLUSTER_FILE_VARIABLE, str(tmp_path / "cluster.yaml"))
-    assert resolve(LaunchOptions(gpus="0")).gpus_per_worker == 0
-    assert resolve(LaunchOptions()).gpus_per_worker == 1
-    assert resolve(LaunchOptions()).num_workers == 4
-
-
 @pytest.mark.parametrize(
-    ("stage", "config", "options"),
+    ("stage", "config"),
     [
-        (pretrain_peers, ExperimentConfig(), {"partition_path": "input", "peers_path": "output"}),
-        (distill_pairs, ExperimentConfig(), {"peers_path": "input", "trials_path": "output"}),
-        (tune_pairs, ExperimentConfig(), {"peers_path": "input", "study_path": "output"}),
-        (train_pcl, PclConfig(), {"split_path": "input", "runs_path": "output"}),
+        (pretrain_peers, ExperimentConfig()),
+        (distill_pairs, ExperimentConfig()),
+        (tune_pairs, ExperimentConfig()),
+        (train_pcl, PclConfig()),
     ],
     ids=lambda value: getattr(value, "NAME", ""),
 )
-def test_who_orders_a_stage_needs_neither_torch_nor_arrays(stage, config, options, store, tmp_path):
+def test_who_orders_a_stage_needs_neither_torch_nor_arrays(stage, config, store, tmp_path):
     """In a fresh interpreter, so that no other test has imported them."""
     with store.open_workspace("before/a"):
         before = store.publish("before/a", metadata={})
@@ -167,13 +178,13 @@ def test_who_orders_a_stage_needs_neither_torch_nor_arrays(stage, config, option
     with store.open_workspace(key):
         store.publish(key, metadata=metadata)
     references.write(str(tmp_path / "input"), before)
-    paths = {name: str(tmp_path / path) for name, path in options.items()}
+    paths = {f"{name}_path": str(tmp_path / name) for name in ("input", "output")}
     script = textwrap.dedent(f"""
         import sys
         from pathlib import Path
-        from peerkd.stages import {stage.NAME} as stage
+        from peerkd.stages.{stage.NAME} import STAGE
         import peerkd.launch.local_workers, peerkd.stages.command
-        stage.run(config_json={config.to_json()!r}, store={str(tmp_path / "store")!r}, **{paths!r})
+        STAGE.run(config_json={config.to_json()!r}, store={str(tmp_path / "store")!r}, launch="{{}}", **{paths!r})
         print(*({{"torch", "numpy", "pyarrow", "scipy"}} & sys.modules.keys()))
         # Not getrusage, whose peak is that of the process that forked this one, if it was larger.
         print(*(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line))

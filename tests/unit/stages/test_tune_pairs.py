@@ -47,7 +47,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("store")
     store = FilesystemStore(root)
     partition = partition_data.partition(config(), store)
-    pretrain_peers.perform(config().to_json(), {"partition": partition}, store, Worker())
+    pretrain_peers.perform(config(), partition, store, Worker())
     return root
 
 
@@ -63,7 +63,7 @@ def tuned(trained, tmp_path_factory):
         peers = store.find(f"pretrain_peers/{folder.name}")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(work.pair_tuner, "build", tuners.build)
-            work.perform(config(more).to_json(), {"peers": peers}, store, Worker())
+            work.perform(config(more), peers, store, Worker())
         return Study(store, store.find(tune_pairs.key(config(more), peers)))
 
     return tune
@@ -164,7 +164,7 @@ def test_a_whole_trial_is_that_of_the_sweep(study, trained):
     store = FilesystemStore(trained)
     (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
     peers = store.find(f"pretrain_peers/{folder.name}")
-    sweep.perform(config().to_json(), {"peers": peers}, store, Worker())
+    sweep.perform(config(), peers, store, Worker())
     table = read_table(store.fetch(distill_pairs.key(config(), peers)) / distill_pairs.TABLE_NAME)
     swept = {identity(row): row for row in table.to_pylist()}
     names = [name for name in study.trials[0] if name != "seconds" and "gain_from" not in name]
@@ -175,7 +175,7 @@ def test_a_whole_trial_is_that_of_the_sweep(study, trained):
 
 
 def test_the_report_of_a_study_tells_who_should_teach_whom(study):
-    manifest = report_choices.report(config(), study.manifest, study.store)
+    manifest = report_choices.STAGE.make(config(), study.manifest, study.store)
     assert set(manifest.files) == {"report.html", "plan.csv", "metrics.json", "summary.txt"}
     folder = study.store.fetch(manifest.key)
     students = {frozenset((row["student"], row["teacher"])) for row in study.choices if row["decision"] == "distil"}
@@ -183,7 +183,7 @@ def test_the_report_of_a_study_tells_who_should_teach_whom(study):
     assert "should learn from peer" in (folder / "report.html").read_text()
     numbers = json.loads((folder / "metrics.json").read_text())
     assert numbers["num_pairs_distilled"] == study.metadata["num_pairs_distilled"]
-    assert report_choices.report(config(), study.manifest, study.store) == manifest
+    assert report_choices.STAGE.make(config(), study.manifest, study.store) == manifest
 
 
 def test_when_the_time_is_over_no_further_round_is_begun(tuned):
@@ -207,7 +207,7 @@ def test_a_study_of_both_accuracies_with_a_limit_chooses_by_them(tuned):
         for split in ("validation", "test"):
             mean = (1 - own_weight) * trial[f"{split}_global_gain"] + own_weight * trial[f"{split}_own_gain"]
             assert row[f"{split}_gain"] == pytest.approx(mean)
-    page_of = report_choices.report(
+    page_of = report_choices.STAGE.make(
         config(f"tune.own_weight={own_weight} tune.max_own_drop={limit}"), study.manifest, study.store
     )
     page = (study.store.fetch(page_of.key) / "report.html").read_text()
@@ -245,7 +245,7 @@ def test_a_trial_in_parts_has_the_accuracies_by_epoch_of_the_sweep(stopping, tra
     (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
     peers = store.find(f"pretrain_peers/{folder.name}")
     by_epoch = config("sweep.validate_every_epoch=true")
-    sweep.perform(by_epoch.to_json(), {"peers": peers}, store, Worker())
+    sweep.perform(by_epoch, peers, store, Worker())
     table = read_table(store.fetch(distill_pairs.key(by_epoch, peers)) / distill_pairs.TABLE_NAME)
     swept = {identity(row): row for row in table.to_pylist()}
     for row in stopping.trials:
@@ -254,7 +254,7 @@ def test_a_trial_in_parts_has_the_accuracies_by_epoch_of_the_sweep(stopping, tra
 
 
 def test_the_report_says_after_which_epochs_to_stop(stopping):
-    manifest = report_choices.report(config("tune.chooses_epochs=true"), stopping.manifest, stopping.store)
+    manifest = report_choices.STAGE.make(config("tune.chooses_epochs=true"), stopping.manifest, stopping.store)
     folder = stopping.store.fetch(manifest.key)
     page = (folder / "report.html").read_text()
     assert "stop after, epochs" in page
@@ -345,7 +345,7 @@ def test_whole_trials_at_several_rates_are_those_of_the_sweep(at_rates, trained)
     store, settings = FilesystemStore(trained), config(f"{RATES} distill.epochs=2")
     (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
     peers = store.find(f"pretrain_peers/{folder.name}")
-    sweep.perform(settings.to_json(), {"peers": peers}, store, Worker())
+    sweep.perform(settings, peers, store, Worker())
     path = store.fetch(distill_pairs.key(settings, peers)) / distill_pairs.TABLE_NAME
     rows = read_table(path).to_pylist()
     controls = [row["learning_rate"] for row in rows if row["distillation_weight"] == 0]
@@ -362,7 +362,7 @@ def test_whole_trials_at_several_rates_are_those_of_the_sweep(at_rates, trained)
 
 def test_the_report_of_a_study_names_learning_rates(at_rates):
     settings = config(f"{RATES} distill.epochs=2")
-    folder = at_rates.store.fetch(report_choices.report(settings, at_rates.manifest, at_rates.store).key)
+    folder = at_rates.store.fetch(report_choices.STAGE.make(settings, at_rates.manifest, at_rates.store).key)
     (header, *lines) = (folder / "plan.csv").read_text().splitlines()
     place = header.split(",").index("learning_rate")
     assert {line.split(",")[place] for line in lines} <= {"0.005", "0.02", "0.1"}

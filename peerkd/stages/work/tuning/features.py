@@ -1,4 +1,4 @@
-"""What is known of every ordered pair before any distillation: computed once for a study, in a worker process."""
+"""What is known of every ordered pair before any distillation: computed once for a study."""
 
 import pyarrow as pa
 
@@ -14,8 +14,14 @@ from peerkd.training.inputs import SweepInputs
 from peerkd.training.workers import run_in_workers
 
 
-def obtain_features(workspace: Workspace, inputs: SweepInputs) -> pa.Table:
-    """Return the table of features, from the workspace if an earlier attempt has left it there."""
+def obtain_features(workspace: Workspace, inputs: SweepInputs, *, num_processes: int = 1) -> pa.Table:
+    """Return the table of features, from the workspace if an earlier attempt has left it there.
+
+    Args:
+        workspace: The workspace of the study.
+        inputs: The peers and their data.
+        num_processes: 1 computes the table in a process of its own, 0 in the calling process.
+    """
     path = workspace.folder / FEATURES_NAME
     if load_if_intact(workspace, FEATURES_NAME):
         try:
@@ -28,7 +34,7 @@ def obtain_features(workspace: Workspace, inputs: SweepInputs) -> pa.Table:
         "peerkd.training.pair_features:start",
         (inputs,),
         [("", partial)],
-        num_workers=1,
+        num_workers=num_processes,
         preload=network_modules(inputs.config.architectures),
     ):
         pass

@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
+from peerkd.config.launch import LaunchConfig
 from peerkd.launch.doctor.tasks import settings_of_tasks
 from tests.unit.launch.doctor.conftest import Answering
 
@@ -11,7 +12,7 @@ HERE = ClusterConfig(image="registry.example/laptop:1", queue="mine")
 
 
 def resolve(environment: Mapping[str, str]) -> ClusterConfig:
-    return resolve_cluster("num_workers=2", environment=environment)
+    return resolve_cluster(LaunchConfig(num_workers=2), environment=environment)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""A whole pipeline in the process that was called, for a debugger, a profiler or a notebook.
+
+The stages and their artifacts are those of the compiled pipeline, so that a run can begin one way and end the other.
+"""
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pcl import PclConfig
+from peerkd.config.strict import StrictConfig
+from peerkd.launch.edge import leaving_when_told
+from peerkd.stages import (
+    build_report,
+    compare_methods,
+    distill_pairs,
+    partition_data,
+    pretrain_peers,
+    report_choices,
+    split_data,
+    train_pcl,
+    tune_pairs,
+)
+from peerkd.stages.opened_store import open_stage_store
+
+
+def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = None) -> str:
+    """Run every stage of an experiment or a study, and return the key of its report.
+
+    Args:
+        config: An experiment, or a study of PCL.
+        store: Address of the artifact store.
+        strategy: ``tune`` for a tuned study.
+
+    Raises:
+        ValueError: If the user can fix the cause.
+        PeerKDError: If it went wrong otherwise.
+    """
+    opened = open_stage_store("run", store)
+    with leaving_when_told():
+        match config:
+            case ExperimentConfig():
+                partition = partition_data.partition(config, opened, strategy=strategy or "sweep")
+                peers = pretrain_peers.STAGE.make(config, partition, opened)
+                if strategy == "tune":
+                    study = tune_pairs.STAGE.make(config, peers, opened)
+                    return report_choices.STAGE.make(config, study, opened).key
+                trials = distill_pairs.STAGE.make(config, peers, opened)
+                return build_report.STAGE.make(config, trials, opened).key
+            case PclConfig():
+                split = split_data.split(config, opened)
+                runs = train_pcl.STAGE.make(config, split, opened)
+                return compare_methods.STAGE.make(config, runs, opened).key
+    raise AssertionError(type(config))

@@ -1,0 +1,133 @@
+"""Stages that conclude: one page for people, one table and the headline numbers."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final, Generic, TypeVar
+
+from peerkd.artifacts import keys, references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.strict import StrictConfig
+from peerkd.launch.edge import stage_edge
+from peerkd.metrics.progress import say
+from peerkd.results.cost import RunCost, to_csv
+from peerkd.stages.cost import Accounts, gather_accounts
+from peerkd.stages.opened_store import open_stage_store
+
+Config = TypeVar("Config", bound=StrictConfig)
+
+REPORT_NAME: Final = "report.html"
+METRICS_NAME: Final = "metrics.json"
+SUMMARY_NAME: Final = "summary.txt"
+COST_NAME: Final = "cost.csv"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conclusions:
+    """All that a report stage publishes."""
+
+    page: str
+    """HTML."""
+
+    table: str
+    """CSV."""
+
+    metrics: Mapping[str, Any]
+    cost: RunCost | None
+    summary: Any
+    """The summary as JSON values, for the manifest."""
+
+    terminal_summary: str
+    line: str
+    """What the stage says at its end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportStage(Generic[Config]):
+    """The declaration of a stage that concludes from one artifact."""
+
+    name: str
+    """The stage's noun."""
+
+    config: type[Config]
+    """The class of the configs of its pipeline."""
+
+    input_name: str
+    """What the artifact that it reads is called."""
+
+    table_name: str
+    """The file name of its table."""
+
+    keys_of_steps: Callable[[Manifest], Mapping[str, str]]
+    """Returns the artifacts whose making the report counts as cost, by the names of their stages."""
+
+    conclude: Callable[[Config, Manifest, ArtifactStore, Accounts], Conclusions]
+    """Computes what the report says."""
+
+    def run(
+        self,
+        *,
+        config_json: str,
+        store: str,
+        input_path: str,
+        report_path: str,
+        table_path: str,
+        log_metric: Callable[[str, float], None],
+    ) -> str:
+        """Publish the report, copy it to where a pipeline shows it, and return its key in the store.
+
+        Args:
+            config_json: The whole experiment as JSON.
+            store: Address of the artifact store.
+            input_path: File with the reference to the artifact that the stage reads.
+            report_path: File that takes the page.
+            table_path: File that takes the table.
+            log_metric: Called with name and value of each headline number.
+        """
+        with stage_edge(self.name):
+            opened = open_stage_store(self.name, store)
+            source = references.follow_file(input_path, opened)
+            manifest = self.make(self.config.from_json(config_json), source, opened)
+            folder = opened.fetch(manifest.key)
+            shutil.copyfile(folder / REPORT_NAME, report_path)
+            shutil.copyfile(folder / self.table_name, table_path)
+            for name, value in json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")).items():
+                log_metric(name, value)
+        return manifest.key
+
+    def make(self, config: Config, source: Manifest, store: ArtifactStore) -> Manifest:
+        """Return the report of an experiment, after publishing it if the store lacks it."""
+        accounts = gather_accounts(self.keys_of_steps(source), store)
+        causes = {
+            self.input_name: source.fingerprint,
+            "config": keys.differences(config, without=("compute",)),
+            "peerkd": version("peerkd"),
+        }
+        key = keys.key(self.name, {**causes, "cost": accounts.causes})
+        done = store.find(key)
+        if done:
+            say(self.name, "already done")
+            return done
+        conclusions = self.conclude(config, source, store, accounts)
+        texts = {
+            REPORT_NAME: conclusions.page,
+            self.table_name: conclusions.table,
+            METRICS_NAME: json.dumps(conclusions.metrics, indent=2, allow_nan=False),
+            SUMMARY_NAME: conclusions.terminal_summary,
+        }
+        if conclusions.cost:
+            texts[COST_NAME] = to_csv(conclusions.cost)
+        with store.open_workspace(key) as workspace:
+            for name, text in texts.items():
+                (workspace.folder / name).write_text(text, encoding="utf-8")
+            manifest = store.publish(
+                key,
+                metadata={
+                    "inputs": {self.input_name: references.reference(source)},
+                    "summary": conclusions.summary,
+                },
+            )
+        say(self.name, conclusions.line)
+        return manifest
