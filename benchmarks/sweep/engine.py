@@ -11,8 +11,8 @@ from benchmarks.sweep.outcome import Lap, Layout, Outcome
 from benchmarks.sweep.tasks import chosen_units
 from benchmarks.sweep.workloads import Workload
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.study.trials import Unit, record_identity
 from peerkd.training.inputs import SweepInputs, WayTaken
-from peerkd.training.plan import Unit, record_identity
 from peerkd.training.workers import run_in_workers
 
 

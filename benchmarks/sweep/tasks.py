@@ -8,7 +8,8 @@ average.
 from typing import NamedTuple
 
 from benchmarks.sweep.workloads import Workload
-from peerkd.training.plan import Trial, Unit, plan
+from peerkd.study.plan import plan
+from peerkd.study.trials import Trial, Unit
 
 
 class Task(NamedTuple):
@@ -26,9 +27,11 @@ class Task(NamedTuple):
 
 def chosen_units(workload: Workload) -> list[Unit]:
     """Return the units that the engine does. Controls are left out: they are few, and need no teacher."""
-    units = [unit for unit in plan(workload.config) if unit.teacher is not None]
+    config = workload.config
+    planned = plan(config.grid, range(config.partition.num_peers))
+    units = [unit for unit in planned if unit.teacher is not None]
     chosen = []
-    for transfer_set in workload.config.sweep.transfer_sets:
+    for transfer_set in config.sweep.transfer_sets:
         of_set = [unit for unit in units if unit.trials[0].transfer_set == transfer_set]
         chosen += of_set[:: workload.unit_stride]
     # As in the plan: the largest first.

@@ -10,6 +10,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import OWN_WEIGHTS, SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 from peerkd.config.tuning import TuneConfig
+from peerkd.study.grid import Grid
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
@@ -53,6 +54,23 @@ class ExperimentConfig(StrictConfig):
         """One architecture for each peer."""
         given = self.peers.architectures
         return given * self.partition.num_peers if len(given) == 1 else given
+
+    @property
+    def default_learning_rate(self) -> float | None:
+        """The learning rate of the untuned default; None where all trials have that of the recipe."""
+        return self.distill.learning_rate if self.sweep.learning_rates else None
+
+    @property
+    def grid(self) -> Grid:
+        """The values that trials are made of."""
+        return Grid(
+            transfer_sets=self.sweep.transfer_sets,
+            temperatures=self.sweep.temperatures,
+            alphas=self.sweep.alphas,
+            alpha_weighs=self.distill.conventions.alpha_weighs,
+            learning_rates=self.sweep.learning_rates,
+            default_learning_rate=self.default_learning_rate,
+        )
 
     @property
     def teachers_vary(self) -> bool:

@@ -151,7 +151,7 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
             default, or if every distillation diverged.
     """
     sweep = facts.config.sweep
-    default_learning_rate = facts.config.distill.learning_rate if sweep.learning_rates else None
+    default_learning_rate = facts.config.default_learning_rate
     trials = candidates(
         table,
         metric=sweep.selection_metric,

@@ -12,7 +12,8 @@ import pyarrow as pa
 from peerkd.results.choices import CHOICES_SCHEMA
 from peerkd.results.curves import CURVES_SCHEMA
 from peerkd.results.features import FEATURES_SCHEMA
-from peerkd.results.schema import IDENTITY_COLUMNS, TRIALS_SCHEMA
+from peerkd.results.schema import TRIALS_SCHEMA
+from peerkd.study.trials import IDENTITY_COLUMNS
 
 _TRIALS: Final = f"""\
 <!-- Written by `make docs` from peerkd/results/schema.py. Edit that. -->

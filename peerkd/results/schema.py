@@ -106,6 +106,3 @@ TRIALS_SCHEMA: Final = pa.schema(
     [*_identity_fields(), *_outcome_fields(), *_by_epoch_fields(), *_circumstance_fields()]
 )
 """Every column with its type and, as metadata, its meaning."""
-
-IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", LEARNING_RATE)
-"""What tells one trial from another inside an experiment."""

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from peerkd.results import arrow
 from peerkd.results.journal import CHECKSUM
-from peerkd.results.schema import BY_EPOCH_COLUMNS, IDENTITY_COLUMNS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
+from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
 from peerkd.results.splits import SCOPES, SPLITS
 from peerkd.study.transfer_sets import TRANSFER_SETS, check_transfer_set, table_position
+from peerkd.study.trials import IDENTITY_COLUMNS
 
 Record: TypeAlias = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from peerkd.results.table import mapped_table
 from peerkd.stages import build_report, pretrain_peers, tune_pairs
 from peerkd.stages.cost import Accounts
 from peerkd.stages.reported import Conclusions, ReportStage
-from peerkd.training.plan import settings
+from peerkd.study.grid import settings
 
 NAME: Final = "report_choices"
 
@@ -68,7 +68,7 @@ def untried_settings(config: ExperimentConfig, trials: pa.Table) -> list[str]:
     grid = [
         (transfer_set, each.temperature, each.alpha, each.learning_rate)
         for transfer_set in config.sweep.transfer_sets
-        for each in settings(config, transfer_set)
+        for each in settings(config.grid, transfer_set)
         if each.temperature is not None
     ]
     return [setting(*each) for each in grid if each not in tried]

@@ -12,9 +12,10 @@ from peerkd.config.architectures import Architecture
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
+from peerkd.study.grid import control_settings, settings
+from peerkd.study.plan import plan
 from peerkd.study.transfer_sets import TRANSFER_SETS, set_size
 from peerkd.training.file_sizes import weights_bytes
-from peerkd.training.plan import control_settings, plan, settings
 
 _LABEL_BYTES: Final = 8
 
@@ -95,12 +96,12 @@ def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
     """Return the work of an experiment on a divided data set."""
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
-    num_trials = plan(config).num_trials
-    num_settings = sum(len(settings(config, transfer_set)) for transfer_set in config.sweep.transfer_sets)
+    num_trials = plan(config.grid, range(num_peers)).num_trials
+    num_settings = sum(len(settings(config.grid, transfer_set)) for transfer_set in config.sweep.transfer_sets)
     taught = {name: _pair_samples(name, samples, num_peers) for name in config.sweep.transfer_sets}
-    num_distilled = sum(len(settings(config, name)) * num for name, num in taught.items())
+    num_distilled = sum(len(settings(config.grid, name)) * num for name, num in taught.items())
     num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
-    num_distilled += num_controlled * len(control_settings(config))
+    num_distilled += num_controlled * len(control_settings(config.grid))
     # On the other sets the logits of a teacher serve all students.
     num_taught = sum(
         num if TRANSFER_SETS[name].depends_on_student else num // (num_peers - 1) for name, num in taught.items()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig, Run
-from peerkd.training.plan import Trial, Unit
+from peerkd.study.trials import Trial, Unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

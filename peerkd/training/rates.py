@@ -19,11 +19,12 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.data.dataset import RawDataset, write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
+from peerkd.study.grid import settings
+from peerkd.study.trials import Trial, Unit
 from peerkd.training import peers
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.forecast import DividedData, Rates
 from peerkd.training.inputs import PretrainInputs, SweepInputs
-from peerkd.training.plan import Trial, Unit, settings
 from peerkd.training.stacked.students import pays
 from peerkd.training.sweep import Sweep
 from peerkd.training.workers import Perform
@@ -83,7 +84,7 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
     """Return the rates of one architecture with the recipes and precisions of an experiment."""
     # Students that train many at once are only measured so.
     is_tiny = pays(architecture, image_shape_CHW=inputs.samples.image_shape_CHW)
-    num_settings = len(settings(inputs.config, inputs.config.sweep.transfer_sets[0]))
+    num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
     pilot = _Scale(
         num_samples=num_samples, num_evaluated=num_samples, num_trials=num_settings if is_tiny else 1, epochs=1
@@ -120,7 +121,7 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
 def _scale(inputs: RateInputs, pilot: _Scale, *, pilot_seconds: float) -> _Scale:
     """Return how much fits into a round, which is some five times the work of its smaller unit."""
     samples, recipe = inputs.samples, inputs.config.distill
-    num_settings = len(settings(inputs.config, inputs.config.sweep.transfer_sets[0]))
+    num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
     # Of a set, for as many trials as in the pilot.
     num_affordable = int(_ROUND_SECONDS * pilot.num_samples / pilot_seconds / 5)
     num_samples = max(samples.training // inputs.config.partition.num_peers, 2)
@@ -165,7 +166,7 @@ class _Units:
             save_tensors(folder / peers.weights_name(peer), weights)
         self._sweep = Sweep(sweep_inputs, device=device)
         transfer_set = config.sweep.transfer_sets[0]
-        grid = settings(config, transfer_set)[: scale.num_trials]
+        grid = settings(config.grid, transfer_set)[: scale.num_trials]
         self._trials = tuple(Trial(_STUDENT, _TEACHER, transfer_set, setting) for setting in grid)
         self._num_done = {False: 0, True: 0}
         self.seconds(doubled=False)  # whatever is only done once

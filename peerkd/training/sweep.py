@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
+from peerkd.study.trials import Trial, Unit
 from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Judge, Predictions
@@ -24,7 +25,6 @@ from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import Leg, LegsTogether, SweepInputs, WayTaken
 from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
-from peerkd.training.plan import Trial, Unit
 from peerkd.training.samples import FirstBatches, SampleSet
 from peerkd.training.stacked.students import Students, pays
 from peerkd.training.trainees import LoneTrainee, StackedTrainees, Trainees
@@ -170,13 +170,7 @@ class Sweep:
             trials, before, after, by_epoch, ended_finite, strict=True
         ):
             yield {
-                "student": trial.student,
-                "teacher": trial.teacher,
-                "transfer_set": trial.transfer_set,
-                "temperature": trial.setting.temperature,
-                "alpha": trial.setting.alpha,
-                "distillation_weight": trial.setting.distillation_weight,
-                **_rate_of(trial),
+                **trial.to_record(),
                 "seed": self._config.seed,
                 "num_transfer_samples": len(samples),
                 "epochs": epochs.stop,
@@ -312,12 +306,6 @@ class Sweep:
             predictions = self._judge.predict(self._peer(peer), peer=peer)
         check_peer_logits(peer, is_finite=all_answered(predictions))
         return predictions
-
-
-def _rate_of(trial: Trial) -> dict[str, float]:
-    """Return the learning rate for a trial's record, which has none where it is the recipe's."""
-    rate = trial.setting.learning_rate
-    return {} if rate is None else {"learning_rate": rate}
 
 
 def _without_last(measured: _ByEpoch) -> _ByEpoch:

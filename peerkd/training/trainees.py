@@ -10,11 +10,11 @@ from torch import nn
 
 from peerkd.config.training import DistillConfig
 from peerkd.results.splits import SPLITS
+from peerkd.study.trials import Trial
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.distill import TeacherLogits, distill
 from peerkd.training.evaluate import Judge, Predictions
 from peerkd.training.finite import are_finite
-from peerkd.training.plan import Trial
 from peerkd.training.samples import SampleSet
 from peerkd.training.stacked.students import Students
 from peerkd.training.trial_state import TrialState

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from peerkd.study.trials import Trial
 from peerkd.training.checkpoints import check_tensors, load_tensors, save_tensors
 from peerkd.training.inputs import state_name
-from peerkd.training.plan import Trial
 
 _WEIGHTS, _MOMENTUM = "weights/", "momentum/"
 

@@ -22,13 +22,13 @@ import pytest
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import load
 from peerkd.metrics.names import METRICS
-from peerkd.training.plan import plan
 from tests.e2e.kubectl import KubectlError, items, kubectl, wait_until
 from tests.e2e.studies import LONG, NAMESPACE, Site, Study
 from tests.e2e.test_faults import Running, name, unfinished
 from tests.manifests.monitoring import FOLDER, FOREIGN, Query, filled_in, load_yaml, metric_names, queries, rules
 from tests.manifests.targets import pod_targets, quickened, with_files, write
 from tests.manifests.test_monitoring_prometheus import Prometheus, free_port
+from tests.plans import whole_plan
 
 pytestmark = pytest.mark.slow
 
@@ -253,7 +253,7 @@ class TestSweep:
         of_pod = f'{{pod="{name(pod)}"}}'
         total = watch.value(f"peerkd_trials_done{of_pod} + peerkd_trials_left{of_pod}")
         config = load(JOINTKD, preset="digits", config_file=None, overrides=LONG)
-        assert total == plan(config).num_trials
+        assert total == whole_plan(config).num_trials
         done = watch.value(f"peerkd_trials_done{of_pod}")
         grown = f"peerkd_trials_done{of_pod} > {done}"
         wait_until(lambda: watch.prometheus.query(grown), seconds=PATIENCE_SECONDS, what=grown)

@@ -57,7 +57,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "transfer_sets": TRANSFER_SETS,
         "default_setting": wording.default_setting(
             facts.config.sweep.resolved_default_transfer_set,
-            facts.config.distill.learning_rate if facts.config.sweep.learning_rates else None,
+            facts.config.default_learning_rate,
         ),
         "tuned_names": wording.tuned_names(has_rates=bool(facts.config.sweep.learning_rates)),
         "settings": settings_data(findings),

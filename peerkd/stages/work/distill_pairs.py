@@ -16,8 +16,9 @@ from peerkd.stages import machine, pretrain_peers
 from peerkd.stages.distill_pairs import FEATURES_NAME, NAME, TABLE_NAME, key, summary
 from peerkd.stages.shards import SCRATCH, cut
 from peerkd.stages.sharing import Sharing, Work, share
+from peerkd.study.plan import plan
+from peerkd.study.trials import record_identity, without
 from peerkd.training.inputs import SweepInputs, WayTaken
-from peerkd.training.plan import plan, record_identity, without
 from peerkd.training.workers import run_in_workers
 
 MAX_SHARDS: Final = 256
@@ -40,7 +41,9 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
         device=device,
     )
     # Neighbours in the plan go together. The largest units come first: what ends last is small.
-    shards = cut(plan(config, peers=finite_peers), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS)
+    shards = cut(
+        plan(config.grid, sweep_inputs.peers), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS
+    )
     progress = Progress(NAME, unit="trials", total=sum(shard.num_records for shard in shards))
     work = Work(
         stage=NAME,

@@ -9,6 +9,7 @@ from torch import nn
 
 from peerkd.config.training import DistillConfig
 from peerkd.results.splits import SPLITS
+from peerkd.study.trials import Trial
 from peerkd.training.captured import graphs
 from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes, SizedBatches, Steps
 from peerkd.training.captured.step import BatchPlace
@@ -16,7 +17,6 @@ from peerkd.training.distill import TeacherLogits
 from peerkd.training.evaluate import Judge, Predictions
 from peerkd.training.finite import are_finite
 from peerkd.training.inputs import WayTaken
-from peerkd.training.plan import Trial
 from peerkd.training.trial_state import TrialState
 
 _LEAST_GAIN: Final = 1.03

@@ -11,7 +11,8 @@ from peerkd.launch.worker import Worker
 from peerkd.results.spill import WrittenTable, write_trials
 from peerkd.stages.shards import cut
 from peerkd.stages.sharing import Work, share
-from peerkd.training.plan import Trial, plan, record_identity, without
+from peerkd.study.trials import Trial, record_identity, without
+from tests.plans import whole_plan
 from tests.tables import record
 
 GRID = "sweep.transfer_sets=[student] sweep.temperatures=[1] sweep.alphas=[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,1]"
@@ -47,7 +48,7 @@ def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
     try:
         work = Work(
             stage="distill_pairs",
-            shards=cut(plan(config), num_records=lambda units: units.num_trials, max_shards=256),
+            shards=cut(whole_plan(config), num_records=lambda units: units.num_trials, max_shards=256),
             identity=record_identity,
             left=without,
             found=lambda _: None,

@@ -8,7 +8,7 @@ from peerkd.data.dataset import RawDataset
 from peerkd.data.sources import read_source
 from peerkd.stages.division import divide
 from peerkd.training.forecast import DividedData, Rates, forecast, measure_division, worker_seconds
-from peerkd.training.plan import plan
+from tests.plans import whole_plan
 
 DIGITS = read_source("digits", path=None)
 ALL_SETS = "sweep.transfer_sets=[student,teacher,both,public,public_unlabelled] partition.public_fraction=0.1"
@@ -52,7 +52,7 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     teachers_vary = "flip" in overrides or "teacher_mode" in overrides
     parts = divide(config, raw)
     num_distilled = num_taught = num_trials = num_controls = 0
-    for unit in plan(config):
+    for unit in whole_plan(config):
         num_samples = sum(len(parts.train[owner]) for owner in unit.owners) if unit.owners else len(parts.public)
         num_distilled += num_samples * len(unit.trials) * config.distill.epochs
         num_taught += num_samples * (config.distill.epochs if teachers_vary else 1) if unit.teacher is not None else 0

@@ -19,12 +19,13 @@ from peerkd.models.build import build_network
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import check_record
 from peerkd.seeds import derive_seed, generator
+from peerkd.study.trials import Trial, Unit
 from peerkd.training.distill import distill, teacher_logits
 from peerkd.training.inputs import Leg, WayTaken
 from peerkd.training.peers import sample_set, weights_name
-from peerkd.training.plan import Trial, Unit, plan
 from peerkd.training.sweep import Sweep
 from peerkd.training.trial_state import load_state, state_path
+from tests.plans import whole_plan
 
 TOLERANCES = {"mlp": 1e-4, "small_cnn": 1e-3}
 """Of the distance between two trainings, as a part of the way that they went. In twenty layers rounding grows to more
@@ -90,7 +91,7 @@ def plain_trial(tiny, unit: Unit, trial: Trial) -> torch.nn.Module:
 def some_trials(config) -> list[tuple[Unit, Trial]]:
     """Return one trial of every kind: each transfer set, with a teacher and without, for each architecture."""
     chosen = {}
-    for unit in plan(config):
+    for unit in whole_plan(config):
         for trial in unit.trials:
             kind = (trial.transfer_set, unit.teacher is None, config.architectures[trial.student])
             chosen[kind] = (unit, trial)
@@ -126,7 +127,10 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
         tiny.sweep_inputs, config=tiny.config.model_copy(update={"distill": recipe}), states_folder=tmp_path
     )
     unit, trial = next(
-        (unit, trial) for unit in plan(tiny.config) for trial in unit.trials if (trial.student, unit.teacher) == (2, 1)
+        (unit, trial)
+        for unit in whole_plan(tiny.config)
+        for trial in unit.trials
+        if (trial.student, unit.teacher) == (2, 1)
     )
     cpu = torch.device("cpu")
     records_of(Sweep(inputs, device=cpu), Unit(owners=unit.owners, teacher=1, trials=(*unit.trials[:2], trial)))
@@ -172,7 +176,7 @@ def test_a_teacher_says_it_once_where_no_epoch_differs(tiny, monkeypatch, is_aug
 
     monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
     experiment = tiny if is_augmented else without_augmentation(tiny, teacher_mode=teacher_mode)
-    unit = next(unit for unit in plan(tiny.config) if unit.teacher == 2 and len(unit.owners) == 2)
+    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 2 and len(unit.owners) == 2)
     sweep = Sweep(experiment.sweep_inputs, device=torch.device("cpu"))
     got = sweep.run_teacher(unit)
     assert passed == [range(epoch, epoch + 1) for epoch in range(num_passes)]
@@ -201,7 +205,7 @@ def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monk
         return teacher_logits(teacher, samples, epochs=epochs, **options)
 
     monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
-    unit = next(unit for unit in plan(tiny.config) if unit.teacher == 1 and len(unit.owners) == 2)
+    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 1 and len(unit.owners) == 2)
     first, second = (replace(unit, trials=unit.trials[place : place + 1]) for place in range(2))
     sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     records_of(sweep, Leg(unit=first, first_epoch=0, last_epoch=1))
@@ -222,7 +226,7 @@ def test_a_study_reads_a_transfer_set_once_if_all_fit(tiny, tmp_path, monkeypatc
 
     monkeypatch.setattr(Sweep, "_read_transfer_set", counted)
     monkeypatch.setattr("peerkd.training.sweep._KEPT_SETS_BYTES", kept_bytes)
-    units = {(unit.owners, unit.teacher): unit for unit in plan(tiny.config)}
+    units = {(unit.owners, unit.teacher): unit for unit in whole_plan(tiny.config)}
     sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     # Each time another teacher, since what a teacher said is kept as well.
     for owner, teacher in ((0, 1), (1, 0), (1, 2), (2, 0), (2, 1), (0, 2)):
@@ -233,7 +237,7 @@ def test_a_study_reads_a_transfer_set_once_if_all_fit(tiny, tmp_path, monkeypatc
 def test_a_record_judges_the_weights_that_the_trial_ended_in(tiny, tmp_path):
     sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
-    unit = next(unit for unit in plan(tiny.config) if unit.teacher is not None)
+    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
     (trial,) = unit.trials[:1]
     (record,) = records_of(sweep, Unit(owners=unit.owners, teacher=unit.teacher, trials=(trial,)))
     student = record["student"]
@@ -264,7 +268,7 @@ def test_a_record_judges_the_weights_that_the_trial_ended_in(tiny, tmp_path):
 
 
 def test_a_trial_does_not_depend_on_what_was_done_before_it(tiny):
-    units = plan(tiny.config)[:3]
+    units = whole_plan(tiny.config)[:3]
     together = Sweep(tiny.sweep_inputs, device=torch.device("cpu"))
     records = [record for unit in units for record in records_of(together, unit)]
     apart = []
@@ -288,7 +292,7 @@ def stormy(tiny, folder, **changes):
 def test_a_trial_that_diverges_has_no_accuracies_no_state_and_no_effect_on_others(tiny, tmp_path):
     inputs = stormy(tiny, tmp_path / "stormy", validate_every_epoch=True)
     calm = replace(inputs, states_folder=tmp_path / "calm")
-    unit = next(unit for unit in plan(inputs.config) if unit.teacher == 1 and len(unit.owners) == 2)
+    unit = next(unit for unit in whole_plan(inputs.config) if unit.teacher == 1 and len(unit.owners) == 2)
     slow = replace(unit, trials=tuple(each for each in unit.trials if each.setting.learning_rate == 0.02))
     records = records_of(Sweep(inputs, device=torch.device("cpu")), unit)
     finite = [record for record in records if record["is_finite"]]
@@ -324,6 +328,6 @@ def test_weights_that_are_none_of_a_peer_are_refused(tiny, tmp_path, spoil, sent
     for peer in range(3):
         weights = load_file(tiny.peers / weights_name(peer))
         save_file(spoil(weights) if peer == 1 else weights, tmp_path / weights_name(peer))
-    unit = next(unit for unit in plan(tiny.config) if unit.teacher == 1)
+    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 1)
     with pytest.raises(ArtifactCorruptError, match=sentence):
         records_of(Sweep(replace(tiny.sweep_inputs, peers_folder=tmp_path), device=torch.device("cpu")), unit)

@@ -10,11 +10,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.group_size import SIZES, GroupSizes
 from peerkd.training.inputs import Leg, LegsTogether, WayTaken
-from peerkd.training.plan import Trial, Unit, plan, record_identity
 from peerkd.training.sweep import Sweep
 from peerkd.training.trial_state import load_state, state_path
+from tests.plans import whole_plan
 
 CPU = torch.device("cpu")
 NUM_EXAMPLES = 12
@@ -27,9 +28,9 @@ RATE = 0.05
 def planned(tiny) -> list[Unit]:
     """The units of the experiment, each with trials at two learning rates."""
     sweep = tiny.config.sweep.model_copy(update={"learning_rates": (RATE,)})
-    units = list(plan(tiny.config.model_copy(update={"sweep": sweep})))
+    units = list(whole_plan(tiny.config.model_copy(update={"sweep": sweep})))
     # Trials without a rate of their own have the recipe's.
-    written = {_key(unit): unit.trials for unit in plan(tiny.config)}
+    written = {_key(unit): unit.trials for unit in whole_plan(tiny.config)}
     return [replace(unit, trials=unit.trials + written[_key(unit)]) for unit in units]
 
 
@@ -151,7 +152,7 @@ def test_a_trial_is_the_same_beside_those_of_other_teachers(tiny, alone: Alone, 
 @pytest.mark.parametrize("size", [1, 8])
 def test_a_rate_that_is_written_out_is_that_of_the_recipe(tiny, tmp_path: Path, size: int) -> None:
     rate = tiny.config.distill.learning_rate
-    for unit in (next(unit for unit in plan(tiny.config) if unit.trials[0].student == peer) for peer in range(3)):
+    for unit in (next(unit for unit in whole_plan(tiny.config) if unit.trials[0].student == peer) for peer in range(3)):
         trials = unit.trials[:3]
         at_rate = tuple(trial._replace(setting=trial.setting._replace(learning_rate=rate)) for trial in trials)
         wanted = done(opened(tiny, tmp_path, size=size), replace(unit, trials=trials))
@@ -160,26 +161,26 @@ def test_a_rate_that_is_written_out_is_that_of_the_recipe(tiny, tmp_path: Path, 
 
 
 def test_what_cannot_be_done_together_is_refused(tiny, tmp_path: Path) -> None:
-    units = [unit for unit in plan(tiny.config) if unit.teacher is not None]
+    units = [unit for unit in whole_plan(tiny.config) if unit.teacher is not None]
     legs = tuple(Leg(unit=units[0], first_epoch=0, last_epoch=last) for last in (1, 2))
     with pytest.raises(ValueError, match=r"^legs must be of one transfer set and the same epochs, got 2 kinds\.$"):
         list(opened(tiny, tmp_path).do(LegsTogether(legs=legs)))
 
 
 def test_a_leg_tells_of_the_epochs_so_far(tiny, tmp_path: Path) -> None:
-    unit = next(unit for unit in plan(tiny.config) if unit.teacher is not None)
+    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
     (record, *_) = done(opened(tiny, tmp_path), Leg(unit=unit, first_epoch=0, last_epoch=1)).values()
     assert record["epochs"] == 1
 
 
 def test_a_leg_that_has_nothing_to_go_on_from_is_refused(tiny, tmp_path: Path) -> None:
-    unit = next(iter(plan(tiny.config)))
+    unit = next(iter(whole_plan(tiny.config)))
     with pytest.raises(ValueError, match=r"A trial can only go on from where it has come to, and there is no 000"):
         done(opened(tiny, tmp_path), Leg(unit=unit, first_epoch=1, last_epoch=2))
 
 
 def test_bfloat16_is_near_and_not_the_same(tiny, tmp_path: Path) -> None:
-    unit = next(unit for unit in plan(tiny.config) if unit.teacher is not None)
+    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
     for precision in ("float32", "bfloat16"):
         done(opened(tiny, tmp_path / precision, precision=precision), unit)
     (trial, *_) = unit.trials

@@ -9,10 +9,11 @@ import torch
 
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import check_record
+from peerkd.study.trials import Trial, Unit
 from peerkd.training.inputs import Leg, WayTaken
-from peerkd.training.plan import Trial, Unit, plan
 from peerkd.training.sweep import Sweep
 from peerkd.training.trial_state import load_state, state_path
+from tests.plans import whole_plan
 
 CPU = torch.device("cpu")
 
@@ -34,7 +35,7 @@ def records(sweep: Sweep, task: Unit | Leg) -> list[dict[str, Any]]:
 
 def some_units(tiny) -> list[Unit]:
     """Students of every architecture, with a teacher and without, some trials of each unit."""
-    units = [unit for unit in plan(tiny.config) if unit.trials[0].transfer_set == "teacher"]
+    units = [unit for unit in whole_plan(tiny.config) if unit.trials[0].transfer_set == "teacher"]
     return [Unit(owners=unit.owners, teacher=unit.teacher, trials=unit.trials[::3]) for unit in units]
 
 

@@ -17,8 +17,8 @@ from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards
 from peerkd.stages.work.tuning.shown import is_finite, joined, seen_at_best, seen_at_end
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.study import Study
+from peerkd.study.trials import Trial, record_identity
 from peerkd.training.inputs import Leg, LegsTogether, state_name
-from peerkd.training.plan import Setting, Trial, record_identity
 from peerkd.training.seals import is_intact
 from peerkd.tuning.seen import Seen
 from peerkd.tuning.space import Space
@@ -114,7 +114,7 @@ class Course:
 
     def state_to_keep(self, record: Record) -> list[str]:
         """Return the file that later epochs of the trial go on from; none if the trial is over or diverged."""
-        name = _state(_trial(record), num_epochs=record["epochs"])
+        name = _state(Trial.from_record(record), num_epochs=record["epochs"])
         if record["epochs"] < self._space.num_epochs and is_finite(record):
             return [name]
         (self._workspace.folder / name).unlink(missing_ok=True)
@@ -244,10 +244,3 @@ def _part(leg: Leg, trials: Sequence[Trial], *, first_epoch: int) -> list[Leg]:
 
 def _state(trial: Trial, *, num_epochs: int) -> str:
     return STATES + state_name(trial, num_epochs=num_epochs)
-
-
-def _trial(record: Record) -> Trial:
-    setting = Setting(
-        record["temperature"], record["alpha"], record["distillation_weight"], record.get("learning_rate")
-    )
-    return Trial(record["student"], record["teacher"], record["transfer_set"], setting)

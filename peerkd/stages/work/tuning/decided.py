@@ -11,7 +11,7 @@ from peerkd.stages.journals import Record
 from peerkd.stages.work.tuning.course import Course
 from peerkd.stages.work.tuning.shown import gains_at_end, gains_by_epoch
 from peerkd.stages.work.tuning.study import Study
-from peerkd.training.plan import record_identity
+from peerkd.study.trials import record_identity
 from peerkd.tuning.space import NO_SETTING
 
 

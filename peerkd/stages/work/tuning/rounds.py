@@ -10,8 +10,8 @@ from peerkd.results import journal
 from peerkd.stages.shards import SCRATCH, Shard, cut
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.study.transfer_sets import set_owners
+from peerkd.study.trials import Trial, Unit
 from peerkd.training.inputs import Leg, LegsTogether
-from peerkd.training.plan import Trial, Unit
 from peerkd.tuning.protocol import Ask
 from peerkd.tuning.space import Space
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.results import objective
 from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
+from peerkd.study.grid import settings
 from peerkd.study.transfer_sets import set_size, table_position
-from peerkd.training.plan import Setting, Trial, default_learning_rate, settings
+from peerkd.study.trials import Setting, Trial
 from peerkd.tuning.space import SettingOnSet, Space
 
 _IDENTITY_COLUMNS: Final = ("student", "teacher")
@@ -43,7 +44,7 @@ def build_space(
                 setting.learning_rate,
             )
             for transfer_set in config.sweep.transfer_sets
-            for setting in settings(config, transfer_set)
+            for setting in settings(config.grid, transfer_set)
             if setting.temperature is not None
         ),
         key=lambda each: (
@@ -62,7 +63,7 @@ def build_space(
         teachers_Q=pairs_Q2[:, 1],
         settings=tuple(grid),
         default_setting=_default_setting(
-            grid, config.sweep.resolved_default_transfer_set, default_learning_rate(config)
+            grid, config.sweep.resolved_default_transfer_set, config.default_learning_rate
         ),
         num_samples_QS=np.array(
             [

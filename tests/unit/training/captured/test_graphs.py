@@ -17,9 +17,9 @@ from peerkd.training.captured import graphs
 from peerkd.training.captured.lanes import CalledSteps
 from peerkd.training.captured.step import take_step
 from peerkd.training.inputs import WayTaken
-from peerkd.training.plan import plan
 from peerkd.training.sweep import Sweep
 from tests.distillations import Trials, Wanted, assert_same
+from tests.plans import whole_plan
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here that torch can use")
 
@@ -107,7 +107,7 @@ def test_lanes_stay_within_their_memory() -> None:
 def test_a_sweep_on_a_gpu_is_in_lanes_and_a_trial_of_it_the_same_alone(tiny, tmp_path: Path) -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     inputs = replace(tiny.sweep_inputs, device="cuda", states_folder=tmp_path)
-    unit = next(unit for unit in plan(tiny.config) if unit.teacher is not None)
+    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
     made = list(Sweep(inputs, device=device).do(unit))
     ways = [each for each in made if isinstance(each, WayTaken)]
     assert ways

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from peerkd.study.trials import Trial, Unit
 from peerkd.training.captured.in_flight import InFlight
 from peerkd.training.captured.lanes import MAX_LANES, CalledSteps
 from peerkd.training.inputs import Leg, WayTaken
-from peerkd.training.plan import Trial, Unit, plan
 from peerkd.training.sweep import Sweep
 from peerkd.training.trial_state import load_state, state_path
 from tests.distillations import PLENTY, Trials, assert_same
+from tests.plans import whole_plan
 
 TRIALS = Trials("mlp")
 
@@ -173,7 +174,7 @@ def some_units(tiny) -> list[Unit]:
     """Return a unit of each transfer set, controls too, with some trials of each student."""
     chosen = {
         (unit.teacher is None, unit.trials[0].transfer_set): replace(unit, trials=unit.trials[::4])
-        for unit in plan(tiny.config)
+        for unit in whole_plan(tiny.config)
     }
     return list(chosen.values())
 
@@ -204,7 +205,7 @@ def test_a_sweep_in_lanes_is_that_of_one_lane_whole_or_in_legs(tiny, tmp_path: P
 def test_a_sweep_whose_steps_cannot_be_captured_is_the_plain_one(tiny, tmp_path: Path) -> None:
     unit = next(
         replace(unit, trials=unit.trials[:2])
-        for unit in plan(tiny.config)
+        for unit in whole_plan(tiny.config)
         if unit.teacher is not None and tiny.config.architectures[unit.trials[0].student] == "resnet20"
     )
     got, ways = done(sweep_in_lanes(tiny, tmp_path, make_steps=NoGraphs), unit)

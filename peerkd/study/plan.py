@@ -1,0 +1,157 @@
+"""The plan of a sweep: every trial exactly once, in units that can be done anywhere and in any order."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import overload
+
+from peerkd.study.grid import Grid, control_settings, settings
+from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet, set_owners
+from peerkd.study.trials import Setting, Trial, Unit
+
+
+class Plan(Sequence[Unit]):
+    """A sequence of units that are made when it is indexed, so that a plan of millions takes no memory.
+
+    A slice of a plan is a plan.
+    """
+
+    def __init__(self, blocks: Sequence["_Block"], places: range) -> None:
+        self._blocks, self._places = blocks, places
+        self._ends = list(accumulate(block.num_units for block in blocks))
+
+    def __len__(self) -> int:
+        """Return the number of units."""
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Unit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Plan": ...
+
+    def __getitem__(self, index: int | slice) -> "Unit | Plan":
+        """Return one unit, or a slice of the plan."""
+        if isinstance(index, slice):
+            return Plan(self._blocks, self._places[index])
+        place = self._places[index]
+        number = bisect_right(self._ends, place)
+        block = self._blocks[number]
+        return block.unit(place - self._ends[number] + block.num_units)
+
+    @property
+    def num_trials(self) -> int:
+        """The number of trials, known without making the units."""
+        if self._places.step != 1:
+            return sum(len(unit.trials) for unit in self)
+        first, stop = self._places.start, self._places.stop
+        return sum(
+            block.num_trials * max(min(end, stop) - max(end - block.num_units, first), 0)
+            for block, end in zip(self._blocks, self._ends, strict=True)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Block:
+    """Equally large units on one kind of transfer set, all with a teacher or all without."""
+
+    num_units: int
+    num_owners: int
+    num_trials: int
+    """The number of trials of each unit."""
+
+    unit: Callable[[int], Unit]
+    """Makes the unit with a number below ``num_units``."""
+
+
+def plan(grid: Grid, peers: Sequence[int]) -> Plan:
+    """Return every trial of the sweep, each exactly once, as units.
+
+    Each ordered pair of peers tries every setting, so every peer is student and teacher to every other. A control
+    depends on no temperature and no teacher's logits, so it is one trial for each learning rate, however large the
+    grid is. The largest units come first, so that no large one is still running when all others are done.
+
+    Args:
+        grid: The values that are tried.
+        peers: The peers that take part, ascending.
+    """
+    controls = control_settings(grid)
+    blocks: list[_Block] = []
+    for transfer_set in grid.transfer_sets:
+        blocks.append(_distillations(transfer_set, settings(grid, transfer_set), peers))
+        if TRANSFER_SETS[transfer_set].uses_labels:
+            blocks.append(_controls(transfer_set, controls, peers))
+    blocks.sort(key=lambda block: -block.num_trials * max(block.num_owners, 1))
+    return Plan(blocks, range(sum(block.num_units for block in blocks)))
+
+
+def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], peers: Sequence[int]) -> _Block:
+    """Return the units with a teacher: one for each teacher whose logits serve all students, else one for each pair."""
+    num_peers = len(peers)
+
+    def of_teacher(number: int) -> Unit:
+        teacher = peers[(number + 1) % num_peers]
+        return unit(teacher, [student for student in peers if student != teacher])
+
+    def of_pair(number: int) -> Unit:
+        # Students in order, and for each of them the teachers.
+        student, place = divmod(number, num_peers - 1)
+        return unit(peers[place + (place >= student)], [peers[student]])
+
+    def unit(teacher: int, students: Sequence[int]) -> Unit:
+        return Unit(
+            owners=set_owners(transfer_set, student=students[0], teacher=teacher),
+            teacher=teacher,
+            trials=tuple(Trial(student, teacher, transfer_set, setting) for student in students for setting in grid),
+        )
+
+    serves_all = not TRANSFER_SETS[transfer_set].depends_on_student
+    return _Block(
+        num_units=num_peers if serves_all else num_peers * (num_peers - 1),
+        num_owners=len(set_owners(transfer_set, student=0, teacher=1)),
+        num_trials=len(grid) * (num_peers - 1 if serves_all else 1),
+        unit=of_teacher if serves_all else of_pair,
+    )
+
+
+def _controls(transfer_set: TransferSet, controls: tuple[Setting, ...], peers: Sequence[int]) -> _Block:
+    """Return the units without a teacher: one for each set of samples."""
+    facts, num_peers = TRANSFER_SETS[transfer_set], len(peers)
+
+    def unit(owners: tuple[int, ...], pairs: Iterable[tuple[int, int | None]]) -> Unit:
+        trials = tuple(
+            Trial(student, teacher, transfer_set, control) for student, teacher in pairs for control in controls
+        )
+        return Unit(owners=owners, teacher=None, trials=trials)
+
+    def of_student(number: int) -> Unit:
+        return unit((peers[number],), [(peers[number], None)])
+
+    def of_public(_: int) -> Unit:
+        return unit((), ((student, None) for student in peers))
+
+    def of_teachers_data(number: int) -> Unit:
+        teacher = peers[(number + 1) % num_peers]
+        return unit((teacher,), ((student, teacher) for student in peers if student != teacher))
+
+    def of_both(number: int) -> Unit:
+        # Unordered pairs in order, those of the first peer first.
+        first = bisect_right(range(num_peers), number, key=num_pairs_before) - 1
+        pair = peers[first], peers[number - num_pairs_before(first) + first + 1]
+        return unit(pair, (pair, pair[::-1]))
+
+    def num_pairs_before(peer: int) -> int:
+        return peer * (2 * num_peers - peer - 1) // 2
+
+    def block(num_units: int, *, num_owners: int, num_pairs: int, unit: Callable[[int], Unit]) -> _Block:
+        num_trials = num_pairs * len(controls)
+        return _Block(num_units=num_units, num_owners=num_owners, num_trials=num_trials, unit=unit)
+
+    if facts.depends_on_student and facts.depends_on_teacher:
+        return block(num_peers * (num_peers - 1) // 2, num_owners=2, num_pairs=2, unit=of_both)
+    if facts.depends_on_student:
+        return block(num_peers, num_owners=1, num_pairs=1, unit=of_student)
+    if facts.depends_on_teacher:
+        return block(num_peers, num_owners=1, num_pairs=num_peers - 1, unit=of_teachers_data)
+    return block(1, num_owners=0, num_pairs=num_peers, unit=of_public)

@@ -1,0 +1,100 @@
+"""The trials of a sweep: one training of one student each, and the units in which they are done.
+
+A trial's identity tells it from every other trial of its experiment. The journals, the tables and the states on disk
+name trials by it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from peerkd.study.transfer_sets import TransferSet
+
+IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate")
+"""The columns of a record or a table that together identify a trial inside an experiment."""
+
+
+class Setting(NamedTuple):
+    """The hyper-parameters of the loss of one trial, and its learning rate."""
+
+    temperature: float | None
+    """None for a control."""
+
+    alpha: float
+    """The weight as configured; see ``ConventionsConfig.alpha_weighs``."""
+
+    distillation_weight: float
+    """The weight of the divergence in the loss; 0 for a control."""
+
+    learning_rate: float | None = None
+    """The rate of the first step. None: that of the recipe, because the experiment tries no other."""
+
+
+class Trial(NamedTuple):
+    """One training of one student."""
+
+    student: int
+    teacher: int | None
+    """For a control, the peer whose data it trains on, or None if it trains on the student's or on public data."""
+
+    transfer_set: TransferSet
+    setting: Setting
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The values that tell this trial from every other of the sweep; equal to the identity of its record."""
+        temperature, alpha, _, rate = self.setting
+        return _identity(self.student, self.teacher, self.transfer_set, temperature, alpha, rate)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the columns of the trial's record that say what is tried; without a rate where there is only one."""
+        temperature, alpha, weight, rate = self.setting
+        return {
+            "student": self.student,
+            "teacher": self.teacher,
+            "transfer_set": self.transfer_set,
+            "temperature": temperature,
+            "alpha": alpha,
+            "distillation_weight": weight,
+            **({} if rate is None else {"learning_rate": rate}),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Trial":
+        """Return the trial that a journal's record or a table's row describes."""
+        setting = Setting(
+            record["temperature"], record["alpha"], record["distillation_weight"], record.get("learning_rate")
+        )
+        return cls(record["student"], record["teacher"], record["transfer_set"], setting)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """Trials that share a transfer set and a teacher: batches and teacher logits are made once for all of them."""
+
+    owners: tuple[int, ...]
+    """Peers whose training sets are joined to the transfer set; empty for the public set."""
+
+    teacher: int | None
+    """The peer whose logits are needed; None for controls."""
+
+    trials: tuple[Trial, ...]
+
+
+def record_identity(record: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the identity of the trial that a journal's record or a table's row describes."""
+    *common, rate = IDENTITY_COLUMNS
+    return _identity(*(record[name] for name in common), record.get(rate))
+
+
+def _identity(*values: object) -> tuple[object, ...]:
+    """Return the values of ``IDENTITY_COLUMNS``, without the learning rate where the experiment tries only one."""
+    return values[:-1] if values[-1] is None else values
+
+
+def without(units: Iterable[Unit], done: set[tuple[object, ...]]) -> Iterator[Unit]:
+    """Yield the units with the trials whose identities are not in ``done``."""
+    for unit in units:
+        left = tuple(trial for trial in unit.trials if trial.identity not in done) if done else unit.trials
+        if left:
+            yield Unit(owners=unit.owners, teacher=unit.teacher, trials=left)

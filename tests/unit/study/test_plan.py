@@ -1,0 +1,142 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peerkd.study.grid import Grid, control_settings, settings
+from peerkd.study.plan import plan
+from peerkd.study.transfer_sets import TRANSFER_SETS, set_owners
+from peerkd.study.trials import Trial, Unit
+from tests.unit.study.grids import grid
+
+GRIDS = st.builds(
+    grid,
+    transfer_sets=st.lists(st.sampled_from([*TRANSFER_SETS]), min_size=1, unique=True).map(tuple),
+    alphas=st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, unique=True).map(tuple),
+    alpha_weighs=st.sampled_from(["distillation", "cross_entropy"]),
+    learning_rates=st.lists(st.sampled_from([0.01, 0.02, 0.1]), unique=True).map(tuple),
+).map(lambda each: each if not each.learning_rates else grid(**_values(each), default_learning_rate=0.02))
+
+
+def _values(each: Grid) -> dict[str, Any]:
+    names = ("transfer_sets", "alphas", "alpha_weighs", "learning_rates")
+    return {name: getattr(each, name) for name in names}
+
+
+def enumerated(tried: Grid, num_peers: int) -> list[Unit]:
+    """All units, made one after another by going through all pairs: what the plan makes when it is indexed."""
+    peers = range(num_peers)
+    pairs = [(student, teacher) for student in peers for teacher in peers if student != teacher]
+    units = []
+    for transfer_set in tried.transfer_sets:
+        groups: dict[tuple[tuple[int, ...], int | None], list[Trial]] = {}
+        for student, teacher in pairs:
+            key = (set_owners(transfer_set, student=student, teacher=teacher), teacher)
+            of_pair = [Trial(student, teacher, transfer_set, setting) for setting in settings(tried, transfer_set)]
+            groups.setdefault(key, []).extend(of_pair)
+        facts = TRANSFER_SETS[transfer_set]
+        alone: list[tuple[int, int | None]] = [(student, None) for student in peers]
+        controlled = [*pairs] if facts.depends_on_teacher else alone
+        for student, teacher in controlled if facts.uses_labels else ():
+            owners = set_owners(transfer_set, student=student, teacher=student if teacher is None else teacher)
+            groups.setdefault((owners, None), []).extend(
+                Trial(student, teacher, transfer_set, control) for control in control_settings(tried)
+            )
+        units += [Unit(owners=owners, teacher=teacher, trials=tuple(t)) for (owners, teacher), t in groups.items()]
+    return sorted(units, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
+
+
+def trials(tried: Grid, num_peers: int) -> list[Trial]:
+    return [trial for unit in plan(tried, range(num_peers)) for trial in unit.trials]
+
+
+def test_the_digits_sweep_has_every_setting_of_every_ordered_pair_and_190_controls() -> None:
+    sweep = trials(grid(), 10)
+    controls = [trial for trial in sweep if trial.setting.distillation_weight == 0]
+    assert len(sweep) - len(controls) == 90 * 3 * 4 * 5
+    # Ten students on their own data; ninety pairs on the teacher's data, and ninety on both.
+    assert len(controls) == 10 + 90 + 90
+
+
+@given(tried=GRIDS, num_peers=st.integers(2, 5))
+def test_no_trial_is_planned_twice_and_each_pair_has_each_setting(tried: Grid, num_peers: int) -> None:
+    sweep = trials(tried, num_peers)
+    assert len({trial.identity for trial in sweep}) == len(sweep)
+    for transfer_set in tried.transfer_sets:
+        for student in range(num_peers):
+            for teacher in set(range(num_peers)) - {student}:
+                planned = {
+                    trial.setting
+                    for trial in sweep
+                    if (trial.student, trial.teacher, trial.transfer_set) == (student, teacher, transfer_set)
+                    and trial.setting.distillation_weight > 0
+                }
+                assert planned == set(settings(tried, transfer_set))
+
+
+@given(
+    tried=GRIDS,
+    num_peers=st.integers(2, 7),
+    part=st.tuples(st.integers(-40, 40), st.integers(-40, 40), st.sampled_from([1, 1, 2, -1])),
+)
+def test_units_that_are_made_when_asked_for_are_those_of_going_through_all_pairs(
+    tried: Grid, num_peers: int, part: tuple[int, int, int]
+) -> None:
+    planned, units = plan(tried, range(num_peers)), enumerated(tried, num_peers)
+    assert list(planned) == units
+    assert len(planned) == len(units)
+    assert planned.num_trials == sum(len(unit.trials) for unit in units)
+    some = slice(*part)
+    assert list(planned[some]) == units[some]
+    assert planned[some].num_trials == sum(len(unit.trials) for unit in units[some])
+    assert planned[-1] == units[-1]
+    with pytest.raises(IndexError):
+        planned[len(units)]
+
+
+def test_the_plan_of_a_thousand_peers_is_there_at_once() -> None:
+    planned = plan(grid(), range(1_000))
+    num_pairs = 1_000 * 999
+    assert planned.num_trials == num_pairs * 20 * 3 + 1_000 + num_pairs * 2
+    assert planned[2_000_000:][0].trials[0] == planned[2_000_000].trials[0]
+
+
+def test_a_control_stands_for_every_temperature_and_for_an_alpha_of_zero_in_the_grid() -> None:
+    sweep = trials(grid(transfer_sets=("student",), alphas=(0.0, 0.5)), 2)
+    controls = [trial for trial in sweep if trial.setting.distillation_weight == 0]
+    assert [(trial.student, trial.teacher, trial.setting.temperature) for trial in controls] == [
+        (0, None, None),
+        (1, None, None),
+    ]
+
+
+def test_without_labels_there_is_no_control() -> None:
+    assert all(
+        trial.setting.distillation_weight == 1 for trial in trials(grid(transfer_sets=("public_unlabelled",)), 3)
+    )
+
+
+def test_a_unit_has_one_teacher_and_one_transfer_set() -> None:
+    for unit in plan(grid(), range(4)):
+        for trial in unit.trials:
+            assert trial.setting.distillation_weight == 0 or trial.teacher == unit.teacher
+            owners = {"student": {trial.student}, "teacher": {trial.teacher}, "both": {trial.student, trial.teacher}}
+            assert set(unit.owners) == owners[trial.transfer_set]
+
+
+def test_peers_that_diverged_are_in_no_trial_and_the_others_in_all() -> None:
+    peers = (0, 2, 5)
+    kept = list(plan(grid(), peers))
+    left_out = {1, 3, 4}
+    for unit in kept:
+        assert not left_out & {*unit.owners, unit.teacher, *(trial.student for trial in unit.trials)}
+    wanted = {
+        trial
+        for unit in plan(grid(), range(6))
+        for trial in unit.trials
+        if not left_out & {trial.student, trial.teacher, *unit.owners}
+    }
+    found = [trial for unit in kept for trial in unit.trials]
+    assert set(found) == wanted
+    assert len(found) == len(wanted) == plan(grid(), peers).num_trials

@@ -1,0 +1,44 @@
+import pytest
+
+from peerkd.study.plan import plan
+from peerkd.study.trials import IDENTITY_COLUMNS, Setting, Trial, record_identity, without
+from peerkd.training.inputs import state_name
+from tests.unit.study.grids import grid
+
+TRIAL = Trial(3, 7, "both", Setting(4.0, 0.1, 0.9))
+WITH_RATE = TRIAL._replace(setting=TRIAL.setting._replace(learning_rate=0.02))
+CONTROL = Trial(3, None, "student", Setting(None, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("trial", [TRIAL, WITH_RATE, CONTROL])
+def test_a_record_has_the_identity_of_its_trial_and_gives_it_back(trial: Trial) -> None:
+    record = trial.to_record() | {"seconds": 0.1}
+    assert record_identity(record) == trial.identity
+    assert Trial.from_record(record) == trial
+
+
+def test_a_row_of_a_table_without_a_rate_is_the_same_trial_as_a_record_without_the_column() -> None:
+    assert record_identity(TRIAL.to_record() | {"learning_rate": None}) == TRIAL.identity == (3, 7, "both", 4.0, 0.1)
+    assert WITH_RATE.identity == (*TRIAL.identity, 0.02)
+
+
+def test_each_column_of_the_identity_tells_trials_apart() -> None:
+    others = {"student": 1, "teacher": 2, "transfer_set": "student", "temperature": 1.0, "alpha": 0.2}
+    for name in IDENTITY_COLUMNS:
+        changed = WITH_RATE.to_record() | {name: others.get(name, 0.5)}
+        assert record_identity(changed) != WITH_RATE.identity
+
+
+@pytest.mark.parametrize("num_done", [0, 1, 100, 5590])
+def test_what_is_done_is_not_planned_again(num_done: int) -> None:
+    units = plan(grid(), range(10))
+    everything = [trial for unit in units for trial in unit.trials]
+    done = {trial.identity for trial in everything[:num_done]}
+    left = [trial for unit in without(units, done) for trial in unit.trials]
+    assert {trial.identity for trial in left} == {trial.identity for trial in everything} - done
+    assert len(left) == len(everything) - num_done
+
+
+def test_the_state_of_a_trial_on_disk_is_named_by_its_identity() -> None:
+    assert state_name(TRIAL, num_epochs=2) == "0003-0007-both-4.0-0.1-2.safetensors"
+    assert state_name(WITH_RATE, num_epochs=2) == "0003-0007-both-4.0-0.1-0.02-2.safetensors"
