@@ -18,8 +18,8 @@ from benchmarks.tuning.report import EXPERIMENTS, Section, markdown, to_csv
 from benchmarks.tuning.scoring import Reference, Score
 from benchmarks.tuning.sweep_table import table_path
 from benchmarks.tuning.tuners import TUNERS, find
-from peerkd.config.sweep import OWN_WEIGHTS
-from peerkd.results.objective import Objective
+from peerkd.study.objective import Objective
+from peerkd.study.splits import OWN_WEIGHTS
 
 DATA: Final = Path(__file__).with_name("data")
 

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.tuning.scoring import Judge, Reference, Score, reference
 from benchmarks.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
-from peerkd.results.objective import Objective
+from peerkd.study.objective import Objective
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask, Earlier, Measurement, Tuner
 from peerkd.tuning.seen import Seen, best_epochs, only_seen, without_forbidden

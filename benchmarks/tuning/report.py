@@ -10,7 +10,7 @@ from benchmarks.tuning.contest import ALL, Standing
 from benchmarks.tuning.held_out import PARTS
 from benchmarks.tuning.scoring import Reference
 from peerkd.results.intervals import Estimate
-from peerkd.results.objective import Objective
+from peerkd.study.objective import Objective
 
 CONVENTIONS: Final = (
     "Tuners choose on validation; every number is of those choices on test, as a mean over all ordered pairs. A pair "

@@ -10,17 +10,13 @@ Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial; 1 
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
-from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
+from peerkd.study.ties import SAME_ACCURACY, best, is_above, num_changes
 from peerkd.tuning.seen import best_epochs
 from peerkd.tuning.space import NO_SETTING, Space
-
-SAME_GAIN: Final = 1e-9
-"""Accuracies are counts over one number; two gains that are nearer than this are the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +65,7 @@ class Score:
     def share_recovered(self) -> float:
         """Of what choosing for each pair brings over one setting for all; NaN where that is nothing."""
         whole = self.reference.full - self.reference.single
-        return (self.gain - self.reference.single) / whole if whole > SAME_GAIN else np.nan
+        return (self.gain - self.reference.single) / whole if whole > SAME_ACCURACY else np.nan
 
     @property
     def regret(self) -> float:
@@ -140,21 +136,19 @@ def reference(
 
 
 class Preference:
-    """Which of several settings that are equally good is taken: as in ``peerkd.results.selection``.
-
-    That which changes the fewest things against the default, then the first: a tie is no evidence for a change.
-    """
+    """The choice among settings by their gains, ties by the rule of ``peerkd.study.ties``."""
 
     def __init__(self, space: Space) -> None:
         default = space.settings[space.default_setting]
-        num_changes_S = [
-            (setting.temperature != DEFAULT_TEMPERATURE)
-            + (setting.distillation_weight != default_weight(setting.transfer_set))
-            + (setting.transfer_set != default.transfer_set)
-            + (setting.learning_rate != default.learning_rate)
-            for setting in space.settings
-        ]
-        self._order_S: IntArray = np.argsort(num_changes_S, kind="stable")
+        sets_S, temperatures_S, _, weights_S, rates_S = zip(*space.settings, strict=True)
+        self._num_changes_S: IntArray = num_changes(
+            sets_S,
+            temperatures_S,
+            weights_S,
+            rates_S,
+            default_transfer_set=default.transfer_set,
+            default_learning_rate=default.learning_rate,
+        )
 
     def best(self, gains_S: FloatArray) -> int:
         """Return the best of settings, NaN standing for what is not known; ``NO_SETTING`` if nothing is."""
@@ -164,10 +158,8 @@ class Preference:
         """Return the best setting of each pair, or ``NO_SETTING`` where none that is known gains anything."""
         best_Q = self._best(gains_QS)
         gains_Q = gains_QS[np.arange(len(best_Q)), best_Q]
-        return np.where((best_Q != NO_SETTING) & (gains_Q > SAME_GAIN), best_Q, NO_SETTING)
+        return np.where((best_Q != NO_SETTING) & is_above(gains_Q, 0.0), best_Q, NO_SETTING)
 
     def _best(self, gains_QS: FloatArray) -> IntArray:
-        known_QS = np.where(np.isnan(gains_QS), -np.inf, gains_QS)[:, self._order_S]
-        most_Q1 = known_QS.max(axis=1, keepdims=True)
-        best_Q = self._order_S[(known_QS >= most_Q1 - SAME_GAIN).argmax(axis=1)]
-        return np.where(np.isneginf(most_Q1[:, 0]), NO_SETTING, best_Q)
+        known_QS = np.where(np.isnan(gains_QS), -np.inf, gains_QS)
+        return np.where(np.isnan(gains_QS).all(axis=1), NO_SETTING, best(known_QS, self._num_changes_S))

@@ -21,10 +21,10 @@ from benchmarks.tuning.table_checks import (
     distillation_rows,
 )
 from peerkd.results.arrays import FloatArray, IntArray
-from peerkd.results.objective import Objective
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
-from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
-from peerkd.study.transfer_sets import table_position
+from peerkd.study.objective import Objective
+from peerkd.study.ties import num_changes
+from peerkd.study.trials import setting_order
 from peerkd.tuning.space import SettingOnSet, Space
 
 TRIALS_NAME: Final = "trials.parquet"
@@ -87,7 +87,7 @@ def read_sweep(
     columns = [name for name in (*_SETTING_COLUMNS, LEARNING_RATE) if name in table.column_names]
     setting_of_R = [SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in columns), strict=True)]
     pairs = _all_pairs(pair_of_R)
-    settings = sorted(set(setting_of_R), key=_order)
+    settings = sorted(set(setting_of_R), key=lambda setting: setting_order(*setting))
     rows_QS = _rows(pair_of_R, setting_of_R, pairs=pairs, settings=settings, path=path)
     num_epochs = _num_epochs(table, path)
     feature_names, features_QF = _features(path.parent / FEATURES_NAME, pairs)
@@ -196,17 +196,6 @@ def _all_pairs(pair_of_R: Iterable[_Pair]) -> list[_Pair]:
     return [(student, teacher) for student in peers for teacher in peers if student != teacher]
 
 
-def _order(setting: SettingOnSet) -> tuple[float, ...]:
-    """As in the table of trials."""
-    return (
-        table_position(setting.transfer_set),
-        setting.distillation_weight,
-        setting.temperature,
-        setting.alpha,
-        setting.learning_rate or 0.0,
-    )
-
-
 def _rows(
     pair_of_R: Sequence[_Pair],
     setting_of_R: Sequence[SettingOnSet],
@@ -263,17 +252,18 @@ def _default(
     if len(rates) > 1 and default_learning_rate not in rates:
         given = "none" if default_learning_rate is None else default_learning_rate
         raise ValueError(f"default_learning_rate must be one of {rates}, those of {path}, got {given}.")
-    for place, setting in enumerate(settings):
-        weight = default_weight(setting.transfer_set)
-        if len(rates) > 1 and setting.learning_rate != default_learning_rate:
-            continue
-        if (setting.transfer_set, setting.temperature, setting.distillation_weight) == (
-            wanted,
-            DEFAULT_TEMPERATURE,
-            weight,
-        ):
-            return place
-    raise ValueError(f"Each pair of {path} must have a trial of the default on {wanted}, got none.")
+    sets_S, temperatures_S, _, weights_S, rates_S = zip(*settings, strict=True)
+    num_changes_S = num_changes(
+        sets_S,
+        temperatures_S,
+        weights_S,
+        rates_S,
+        default_transfer_set=wanted,
+        default_learning_rate=default_learning_rate if len(rates) > 1 else settings[0].learning_rate,
+    )
+    if num_changes_S.min() > 0:
+        raise ValueError(f"Each pair of {path} must have a trial of the default on {wanted}, got none.")
+    return int(num_changes_S.argmin())
 
 
 def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], FloatArray]:

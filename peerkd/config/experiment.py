@@ -1,17 +1,21 @@
 """The whole experiment in one config, the same on a laptop and on a cluster."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from peerkd.config.architectures import Architecture, check_branch_point
 from peerkd.config.data import AugmentationConfig, DataConfig, PartitionConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.config.sweep import OWN_WEIGHTS, SweepConfig
+from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 from peerkd.config.tuning import TuneConfig
 from peerkd.study.grid import Grid
+from peerkd.study.splits import OWN_WEIGHTS
 from peerkd.study.transfer_sets import TRANSFER_SETS
+
+if TYPE_CHECKING:
+    from peerkd.study.objective import Objective
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 """What a job on a cluster may be called."""
@@ -76,6 +80,14 @@ class ExperimentConfig(StrictConfig):
     def teachers_vary(self) -> bool:
         """Whether what a teacher says of a training image is another thing in each epoch, or with other images."""
         return self.augmentation.varies or self.distill.conventions.teacher_mode == "train"
+
+    @property
+    def objective(self) -> "Objective":
+        """The objective of a tuned study."""
+        # Reading a config needs no numpy, which is slow to import.
+        from peerkd.study.objective import Objective
+
+        return Objective(own_weight=self.resolved_own_weight, max_own_drop=self.tune.max_own_drop)
 
     @property
     def resolved_own_weight(self) -> float:

@@ -1,19 +1,16 @@
 """Which settings are tried for every ordered pair, and how one of them is chosen."""
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from peerkd.config.strict import StrictConfig, refuse_repeats
+from peerkd.study.splits import Metric
 from peerkd.study.transfer_sets import TransferSet, in_words
 
 MAX_SETTINGS: Final = 100_000
 """Largest number of settings. Their list is held in memory, and each pair of peers trains as many students."""
-
-OWN_WEIGHTS: Final[Mapping[str, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
-"""What own accuracy weighs beside global accuracy, for each metric that is one of the two alone."""
 
 
 class SweepConfig(StrictConfig):
@@ -39,7 +36,7 @@ class SweepConfig(StrictConfig):
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Learning rates of the first step, tried in place of ``distill.learning_rate``. Empty: only that one."""
 
-    selection_metric: Literal["global_accuracy", "own_accuracy"] = "global_accuracy"
+    selection_metric: Metric = "global_accuracy"
     """The validation accuracy by which a setting is chosen: on all classes alike, or on the student's distribution."""
 
     default_transfer_set: TransferSet | None = None

@@ -29,7 +29,7 @@ from peerkd.results.selection import (
     choose_single,
     is_default_recipe,
 )
-from peerkd.results.splits import SCOPES
+from peerkd.study.splits import SCOPES
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]

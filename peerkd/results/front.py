@@ -16,15 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from peerkd.results.arrays import FloatArray, IntArray
-from peerkd.results.objective import Objective
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
-from peerkd.results.splits import SCOPES, SPLITS
+from peerkd.study.objective import Objective
+from peerkd.study.splits import SCOPES, SPLITS
+from peerkd.study.ties import rounded
 
-OWN_WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
-"""At which the choices are made, beside the study's own."""
-
-_DIGITS: Final = 9
-"""Accuracies are counts over one number; means of two that are nearer than this are the same."""
+WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
+"""The weights of own accuracy at which choices are made, beside the study's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +56,7 @@ def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epo
     """
     trials = trials.filter(pc.fill_null(trials[IS_FINITE], True))
     pair_N, gains = _gains_by_epoch(trials) if chooses_epochs else _gains(trials)
-    weights = sorted({*OWN_WEIGHTS, objective.own_weight})
+    weights = sorted({*WEIGHTS, objective.own_weight})
     points = []
     for weight in weights:
         chosen = _choose(pair_N, gains["validation"], replace(objective, own_weight=weight))
@@ -113,7 +111,7 @@ def _pairs(trials: pa.Table) -> IntArray:
 
 def _choose(pair_N: IntArray, gains: Mapping[str, FloatArray], objective: Objective) -> Sequence[int]:
     """Return the trial that each pair chooses, none for a pair that chooses to leave its student."""
-    mean_N, both_N = objective.gains(gains).round(_DIGITS), (gains["global"] + gains["own"]).round(_DIGITS)
+    mean_N, both_N = rounded(objective.gains(gains)), rounded(gains["global"] + gains["own"])
     is_better_N = objective.allows(gains) & ((mean_N > 0) | ((mean_N == 0) & (both_N > 0)))
     order = np.lexsort((-both_N, -mean_N, pair_N))
     order = order[is_better_N[order]]

@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from peerkd.results.arrow import field
-from peerkd.results.splits import SCOPES, SPLITS
+from peerkd.study.splits import SCOPES, SPLITS
 
 IS_FINITE: Final = "is_finite"
 """The column that tells whether a training ended in finite numbers; see ``peerkd.training.finite``."""

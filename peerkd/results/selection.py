@@ -3,17 +3,14 @@
 What can be chosen from is a ``Candidates``, which has no test columns: a choice that looked at the test set would
 not be a matter of discipline but of another type.
 
-A validation set of some hundred samples knows few different accuracies, so among dozens of settings ties for the
-best are the rule. They go to the setting that changes the fewest things against the default, then to the first in
-table order: a tie is no evidence for a change, and without the rule whatever the grid lists first would look
-preferred.
+Ties go by the rule of ``peerkd.study.ties``.
 
 A trial that diverged is never chosen, nor is a setting for all pairs that diverged on one of them.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,17 +18,13 @@ from numpy.typing import NDArray
 
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
-from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
-
-Metric: TypeAlias = Literal["global_accuracy", "own_accuracy"]
+from peerkd.study import ties
+from peerkd.study.splits import Metric
 
 NO_ROW: Final = -1
 """Stands for a row that does not exist, such as those on the diagonal of a matrix of pairs."""
 
 NO_TEACHER: Final = -1
-
-_SAME_ACCURACY: Final = 1e-9
-"""Accuracies are counts over one number; two that are nearer than this are the same count."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -147,8 +140,7 @@ def candidates(
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
     """Return for each row whether temperature, weight and rate are those of the untuned default, on whatever set."""
-    is_default_weight = trials.distillation_weight == _default_weights(trials)
-    is_default: BoolArray = (trials.temperature == DEFAULT_TEMPERATURE) & is_default_weight & ~_has_another_rate(trials)
+    is_default: BoolArray = _num_changes(trials, None) == 0
     return is_default
 
 
@@ -184,14 +176,14 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
         controls = np.sort(np.concatenate([of_pair, rows.get((student, NO_TEACHER), none)]))
         control[student, teacher] = _best(controls[is_control[controls]], trials, num_changes)
 
-    after = trials.accuracy_after
+    before, after = trials.accuracy_before, trials.accuracy_after
     is_pair = chosen != NO_ROW
     return Choice(
         chosen=chosen,
         default=default,
         control=control,
-        above_student=is_pair & (after[chosen] > trials.accuracy_before[chosen] + _SAME_ACCURACY),
-        above_control=is_pair & ((control == NO_ROW) | (after[chosen] > after[control] + _SAME_ACCURACY)),
+        above_student=is_pair & ties.is_above(after[chosen], before[chosen]),
+        above_control=is_pair & ((control == NO_ROW) | ties.is_above(after[chosen], after[control])),
     )
 
 
@@ -226,13 +218,11 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     complete = {key: rows for key, rows in finite.items() if rows and len(rows) == is_usable_PP.sum()}
     if not complete:
         return None
-    means = {key: float(trials.accuracy_after[rows].mean()) for key, rows in complete.items()}
-    best_mean = max(means.values())
-    tied = [key for key, mean in means.items() if mean >= best_mean - _SAME_ACCURACY]
-    best = min(tied, key=lambda key: int(num_changes[complete[key][0]]))
+    means = np.array([trials.accuracy_after[rows].mean() for rows in complete.values()])
+    position = ties.best(means, num_changes[[rows[0] for rows in complete.values()]])
+    (transfer_set, temperature, alpha, learning_rate), rows = [*complete.items()][int(position)]
     rows_PP = np.full((num_peers, num_peers), NO_ROW, dtype=np.int64)
-    rows_PP[trials.student[complete[best]], trials.teacher[complete[best]]] = complete[best]
-    transfer_set, temperature, alpha, learning_rate = best
+    rows_PP[trials.student[rows], trials.teacher[rows]] = rows
     return SingleSetting(
         transfer_set=transfer_set, temperature=temperature, alpha=alpha, learning_rate=learning_rate, rows=rows_PP
     )
@@ -251,33 +241,23 @@ def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int
     }
 
 
-def _num_changes(trials: Candidates, default_transfer_set: str) -> IntArray:
+def _num_changes(trials: Candidates, default_transfer_set: str | None) -> IntArray:
     """Return how many of temperature, weight, set and rate differ from the untuned default, for each row."""
-    changes: IntArray = (
-        (trials.temperature != DEFAULT_TEMPERATURE).astype(np.int64)
-        + (trials.distillation_weight != _default_weights(trials))
-        + (trials.transfer_set != default_transfer_set)
-        + _has_another_rate(trials)
+    return ties.num_changes(
+        trials.transfer_set,
+        trials.temperature,
+        trials.distillation_weight,
+        trials.learning_rate,
+        default_transfer_set=default_transfer_set,
+        default_learning_rate=trials.default_learning_rate,
     )
-    return changes
-
-
-def _has_another_rate(trials: Candidates) -> BoolArray:
-    has_another: BoolArray = ~np.isnan(trials.learning_rate) & (trials.learning_rate != trials.default_learning_rate)
-    return has_another
-
-
-def _default_weights(trials: Candidates) -> FloatArray:
-    return np.array([default_weight(transfer_set) for transfer_set in trials.transfer_set])
 
 
 def _best(rows: IntArray, trials: Candidates, num_changes: IntArray) -> int:
     rows = rows[trials.is_finite[rows]]
     if not rows.size:
         return NO_ROW
-    accuracy = trials.accuracy_after[rows]
-    tied = rows[accuracy >= accuracy.max() - _SAME_ACCURACY]
-    return int(tied[np.argmin(num_changes[tied])])
+    return int(rows[ties.best(trials.accuracy_after[rows], num_changes[rows])])
 
 
 def _numpy(table: pa.Table, name: str) -> NDArray[Any]:

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from peerkd.results import arrow
 from peerkd.results.journal import CHECKSUM
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
-from peerkd.results.splits import SCOPES, SPLITS
-from peerkd.study.transfer_sets import TRANSFER_SETS, check_transfer_set, table_position
-from peerkd.study.trials import IDENTITY_COLUMNS
+from peerkd.study.splits import SCOPES, SPLITS
+from peerkd.study.transfer_sets import TRANSFER_SETS, check_transfer_set
+from peerkd.study.trials import IDENTITY_COLUMNS, setting_order
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -168,16 +168,10 @@ def check_record(row: Record) -> None:
 
 def _order(row: Record) -> tuple[float, ...]:
     check_transfer_set(row["transfer_set"])
-    teacher, temperature = row["teacher"], row["temperature"]
-    return (
-        row["student"],
-        -1 if teacher is None else teacher,
-        table_position(row["transfer_set"]),
-        row["distillation_weight"],
-        0.0 if temperature is None else temperature,
-        row["alpha"],
-        row.get(LEARNING_RATE) or 0.0,
+    order = setting_order(
+        row["transfer_set"], row["temperature"], row["alpha"], row["distillation_weight"], row.get(LEARNING_RATE)
     )
+    return (row["student"], -1 if row["teacher"] is None else row["teacher"], *order)
 
 
 def _refuse_duplicates(rows: Sequence[Record]) -> None:

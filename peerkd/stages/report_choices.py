@@ -10,7 +10,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting.choices import html, tables
 from peerkd.reporting.choices.findings import StudyCost, compute_findings
 from peerkd.reporting.wording import setting
-from peerkd.results import choices, objective
+from peerkd.results import choices
 from peerkd.results.divergence import divergence
 from peerkd.results.front import front
 from peerkd.results.table import mapped_table
@@ -31,7 +31,7 @@ def conclude(config: ExperimentConfig, study: Manifest, store: ArtifactStore, ac
         what_diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
         had_together = front(
             trials,
-            objective=objective.of_study(config),
+            objective=config.objective,
             num_pairs=study.metadata["num_pairs"],
             chooses_epochs=config.tune.chooses_epochs,
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from peerkd.study.transfer_sets import TransferSet
+from peerkd.study.transfer_sets import TransferSet, table_position
 
 IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate")
 """The columns of a record or a table that together identify a trial inside an experiment."""
@@ -90,6 +90,19 @@ def record_identity(record: Mapping[str, Any]) -> tuple[object, ...]:
 def _identity(*values: object) -> tuple[object, ...]:
     """Return the values of ``IDENTITY_COLUMNS``, without the learning rate where the experiment tries only one."""
     return values[:-1] if values[-1] is None else values
+
+
+def setting_order(
+    transfer_set: str, temperature: float | None, alpha: float, distillation_weight: float, learning_rate: float | None
+) -> tuple[float, ...]:
+    """Return the key that sorts the settings of a pair, and its controls, as in the table of trials."""
+    return (
+        table_position(transfer_set),
+        distillation_weight,
+        0.0 if temperature is None else temperature,
+        alpha,
+        learning_rate or 0.0,
+    )
 
 
 def without(units: Iterable[Unit], done: set[tuple[object, ...]]) -> Iterator[Unit]:

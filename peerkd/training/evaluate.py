@@ -17,7 +17,7 @@ from peerkd.data.augment import normalize
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.results import outcome
-from peerkd.results.splits import SPLITS
+from peerkd.study.splits import SPLITS
 from peerkd.training.finite import predicted_classes
 from peerkd.training.precision import autocast
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import nn
 
 from peerkd.config.training import DistillConfig
-from peerkd.results.splits import SPLITS
+from peerkd.study.splits import SPLITS
 from peerkd.study.trials import Trial
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.distill import TeacherLogits, distill

@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.tuning.scoring import SAME_GAIN, Preference
+from benchmarks.tuning.scoring import Preference
 from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.study.ties import SAME_ACCURACY
 from peerkd.tuning.protocol import Ask, Earlier, Measurement
 from peerkd.tuning.space import NO_SETTING, Space
 
@@ -116,7 +117,7 @@ class Known:
     def _best_expected(self, gains_QS: FloatArray) -> tuple[int, float]:
         expected_S = self.expected_gains(gains_QS)
         best = self.preference.best(expected_S)
-        if best == NO_SETTING or expected_S[best] <= SAME_GAIN:
+        if best == NO_SETTING or expected_S[best] <= SAME_ACCURACY:
             return NO_SETTING, 0.0
         return best, float(expected_S[best])
 

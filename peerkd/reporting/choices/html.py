@@ -10,7 +10,6 @@ from peerkd.reporting.choices.headline import headline
 from peerkd.reporting.facts import RunFacts
 from peerkd.reporting.heatmaps import Cell, HeatMap
 from peerkd.reporting.palette import step_class
-from peerkd.results import objective
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 SECTIONS: Final[Mapping[str, str]] = {
@@ -36,7 +35,7 @@ def render(findings: Findings, facts: RunFacts) -> str:
 
 
 def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
-    aim = objective.of_study(facts.config)
+    aim = facts.config.objective
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {
         "findings": findings,

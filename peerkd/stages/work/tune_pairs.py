@@ -11,7 +11,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
-from peerkd.results import choices, objective
+from peerkd.results import choices
 from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
@@ -166,7 +166,7 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
         lambda: pair_tuner.build(space, has_experience=tune.experience),
         account,
         budget_fraction=tune.budget_fraction,
-        is_limited=objective.of_study(setup.config).is_limited,
+        is_limited=setup.config.objective.is_limited,
         chooses_epochs=tune.chooses_epochs,
     )
     return LeadCourse(
@@ -174,7 +174,7 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
         study,
         setup.workspace,
         stage=NAME,
-        objective=objective.of_study(setup.config),
+        objective=setup.config.objective,
         chooses_epochs=tune.chooses_epochs,
         max_seconds=tune.max_seconds,
     )
@@ -209,7 +209,7 @@ def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) ->
     decided = Decided(
         course,
         lead.study,
-        objective=objective.of_study(setup.config),
+        objective=setup.config.objective,
         chooses_epochs=setup.config.tune.chooses_epochs,
     )
     trials = write_trials(

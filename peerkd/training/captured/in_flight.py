@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from peerkd.config.training import DistillConfig
-from peerkd.results.splits import SPLITS
+from peerkd.study.splits import SPLITS
 from peerkd.study.trials import Trial
 from peerkd.training.captured import graphs
 from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes, SizedBatches, Steps

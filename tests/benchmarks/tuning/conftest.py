@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.tuning.replay import Replay, load_replay
-from peerkd.results.objective import Objective
+from peerkd.study.objective import Objective
 from peerkd.tuning.protocol import Ask, Measurement, Tuner
 from tests.tables import Study
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.tuning.replay import Replay, check_budgets, play
 from benchmarks.tuning.tuners import TUNERS, build
-from peerkd.results.objective import Objective
+from peerkd.study.objective import Objective
 from peerkd.tuning.accounting import Account
 from peerkd.tuning.protocol import Ask, Measurement
 from peerkd.tuning.space import NO_SETTING

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.tuning.replay import Replay, load_earlier, load_replay
-from peerkd.config.sweep import OWN_WEIGHTS
-from peerkd.results.objective import Objective
+from peerkd.study.objective import Objective
+from peerkd.study.splits import OWN_WEIGHTS
 from tests.benchmarks.tuning.conftest import NUM_EPOCHS, NUM_PAIRS, NUM_SETTINGS, STUDY
 from tests.tables import Study
 

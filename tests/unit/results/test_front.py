@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from peerkd.results.front import OWN_WEIGHTS, FrontPoint, front
-from peerkd.results.objective import Objective
+from peerkd.results.front import WEIGHTS, FrontPoint, front
 from peerkd.results.table import assemble
+from peerkd.study.objective import Objective
 from tests.tables import Study, record
 
 
@@ -40,7 +40,7 @@ def gains(point: FrontPoint) -> tuple[float, ...]:
 
 def test_each_weight_has_its_choice_and_the_mean_is_over_all_pairs() -> None:
     points = {point.own_weight: point for point in front(TRIALS, objective=Objective(), num_pairs=2)}
-    assert list(points) == list(OWN_WEIGHTS)
+    assert list(points) == list(WEIGHTS)
     assert gains(points[0.0]) == pytest.approx((0.05, -0.15, 0.03, -0.10))
     assert gains(points[0.5]) == pytest.approx((0.02, 0.02, -0.01, 0.015))
     assert gains(points[1.0]) == pytest.approx((-0.05, 0.04, 0.25, 0.25))

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from peerkd.artifacts.store import Workspace
 from peerkd.metrics.progress import say
-from peerkd.results.objective import Objective
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.stages.journals import Record
 from peerkd.stages.shards import SCRATCH, Shard, load_if_intact, write_whole
@@ -17,6 +16,7 @@ from peerkd.stages.work.tuning.rounds import Progress, Round, round_name, shards
 from peerkd.stages.work.tuning.shown import is_finite, joined, seen_at_best, seen_at_end
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.study import Study
+from peerkd.study.objective import Objective
 from peerkd.study.trials import Trial, record_identity
 from peerkd.training.inputs import Leg, LegsTogether, state_name
 from peerkd.training.seals import is_intact

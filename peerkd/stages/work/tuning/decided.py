@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from peerkd.results.choices import Decision
-from peerkd.results.objective import Objective
 from peerkd.stages.journals import Record
 from peerkd.stages.work.tuning.course import Course
 from peerkd.stages.work.tuning.shown import gains_at_end, gains_by_epoch
 from peerkd.stages.work.tuning.study import Study
+from peerkd.study.objective import Objective
 from peerkd.study.trials import record_identity
 from peerkd.tuning.space import NO_SETTING
 

@@ -7,11 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.results import objective
-from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
 from peerkd.study.grid import settings
-from peerkd.study.transfer_sets import set_size, table_position
-from peerkd.study.trials import Setting, Trial
+from peerkd.study.ties import num_changes
+from peerkd.study.transfer_sets import set_size
+from peerkd.study.trials import Setting, Trial, setting_order
 from peerkd.tuning.space import SettingOnSet, Space
 
 _IDENTITY_COLUMNS: Final = ("student", "teacher")
@@ -47,13 +46,16 @@ def build_space(
             for setting in settings(config.grid, transfer_set)
             if setting.temperature is not None
         ),
-        key=lambda each: (
-            table_position(each.transfer_set),
-            each.distillation_weight,
-            each.temperature,
-            each.alpha,
-            each.learning_rate or 0.0,
-        ),
+        key=lambda each: setting_order(*each),
+    )
+    sets_S, temperatures_S, _, weights_S, rates_S = zip(*grid, strict=True)
+    num_changes_S = num_changes(
+        sets_S,
+        temperatures_S,
+        weights_S,
+        rates_S,
+        default_transfer_set=config.sweep.resolved_default_transfer_set,
+        default_learning_rate=config.default_learning_rate,
     )
     peers_P = np.arange(len(num_train)) if peers is None else np.array(peers, dtype=np.int64)
     pairs_Q2 = peers_P[np.argwhere(~np.eye(len(peers_P), dtype=bool))]
@@ -62,9 +64,7 @@ def build_space(
         students_Q=pairs_Q2[:, 0],
         teachers_Q=pairs_Q2[:, 1],
         settings=tuple(grid),
-        default_setting=_default_setting(
-            grid, config.sweep.resolved_default_transfer_set, config.default_learning_rate
-        ),
+        default_setting=int(np.flatnonzero(num_changes_S == 0)[0]),
         num_samples_QS=np.array(
             [
                 [
@@ -85,7 +85,7 @@ def build_space(
         features_QF=np.empty((len(pairs_Q2), 0))
         if features is None
         else np.stack([features[name].to_numpy() for name in names], axis=1),
-        has_global_gains=objective.of_study(config).is_global,
+        has_global_gains=config.objective.is_global,
     )
 
 
@@ -97,15 +97,4 @@ def trial_of(space: Space, *, pair: int, setting: int) -> Trial:
         int(space.teachers_Q[pair]),
         chosen.transfer_set,
         Setting(chosen.temperature, chosen.alpha, chosen.distillation_weight, chosen.learning_rate),
-    )
-
-
-def _default_setting(grid: Sequence[SettingOnSet], transfer_set: str, learning_rate: float | None) -> int:
-    return next(
-        place
-        for place, each in enumerate(grid)
-        if each.transfer_set == transfer_set
-        and each.temperature == DEFAULT_TEMPERATURE
-        and each.distillation_weight == default_weight(transfer_set)
-        and each.learning_rate == learning_rate
     )

@@ -2,9 +2,9 @@
 
 import pytest
 
-from peerkd.results.objective import Objective
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.stages.work.tuning.shown import joined, seen_at_best, seen_at_end
+from peerkd.study.objective import Objective
 from peerkd.tuning.seen import Seen
 from tests.tables import record
 

@@ -1,35 +1,30 @@
-"""What a choice is to bring, and what it must not cost: gains on the whole data set and on the student's own classes.
+"""The objective of a tuned study: a mean of global and own gain, and a limit on the loss of own accuracy.
 
-A mean of two gains is what distillation is chosen by; a limit says what it may cost the student at home. Both look at
-validation alone.
+Both are measured on validation data alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.sweep import OWN_WEIGHTS
-from peerkd.results.arrays import BoolArray, FloatArray
-
-_SAME_ACCURACY: Final = 1e-9
-"""As in ``peerkd.results.selection``."""
+from peerkd.study.splits import OWN_WEIGHTS
+from peerkd.study.ties import is_at_least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Objective:
-    """``(1 - own_weight) * global gain + own_weight * own gain``, of choices that do not lose too much of the own."""
+    """``(1 - own_weight) * global gain + own_weight * own gain``, under a limit on the loss of own accuracy."""
 
     own_weight: float = 0.0
-    """From 0, global accuracy alone, to 1, own accuracy alone."""
+    """The weight of own accuracy, from 0 (global accuracy alone) to 1 (own accuracy alone)."""
 
     max_own_drop: float | None = None
-    """The most that own accuracy on validation may fall by: a fraction. None: no limit."""
+    """The largest drop of own accuracy on validation that is allowed, as a fraction. None: no limit."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no share.
+        """Check the weight and the limit.
 
         Raises:
             ValueError: If the weight or the limit is not from 0 to 1.
@@ -41,38 +36,37 @@ class Objective:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Whose accuracies it looks at: ``global``, ``own``, or both in this order."""
+        """The accuracies that it depends on: ``global``, ``own``, or both in this order."""
         needs_global, needs_own = self.own_weight < 1, self.own_weight > 0 or self.is_limited
         return ("global",) * needs_global + ("own",) * needs_own
 
     @property
     def is_limited(self) -> bool:
-        """Whether there are settings that it does not allow."""
+        """Whether it has a limit on the loss of own accuracy."""
         return self.max_own_drop is not None
 
     @property
     def is_global(self) -> bool:
-        """Whether it is global accuracy, whatever that costs."""
+        """Whether it is global accuracy alone, without a limit."""
         return self.own_weight == 0 and not self.is_limited
 
-    def gains(self, gains: Mapping[str, FloatArray]) -> FloatArray:
+    def gains(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the mean of gains by scope: arrays of one shape, for each of ``scopes``."""
         if self.own_weight in (0, 1):
             return gains["own" if self.own_weight else "global"]
         return (1 - self.own_weight) * gains["global"] + self.own_weight * gains["own"]
 
-    def allows(self, gains: Mapping[str, FloatArray]) -> BoolArray:
+    def allows(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
         """Return where the student keeps enough of its own accuracy, given gains on validation."""
         if self.max_own_drop is None:
             return np.ones(np.shape(self.gains(gains)), dtype=np.bool_)
-        is_allowed: BoolArray = gains["own"] >= -self.max_own_drop - _SAME_ACCURACY
-        return is_allowed
+        return is_at_least(gains["own"], -self.max_own_drop)
 
-    def worth(self, gains: Mapping[str, FloatArray]) -> FloatArray:
-        """Return what a tuner is told of gains on validation: what is not allowed is worth less than leaving.
+    def worth(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the values that a tuner observes for gains on validation.
 
-        It counts for no more than what it costs the student at home, so that a tuner, which expects the like of
-        similar settings and pairs, turns away from there.
+        A trial that breaks the limit is worth at most its own gain, a loss. It is then worth less than leaving the
+        student as it is, and a tuner that expects similar values of similar settings avoids that region.
         """
         mean = self.gains(gains)
         return np.where(self.allows(gains), mean, np.minimum(mean, gains["own"])) if self.is_limited else mean
@@ -94,8 +88,3 @@ class Objective:
             f"A setting is only chosen if it was seen on validation that the student loses at most "
             f"{100 * self.max_own_drop:g} points of its own accuracy."
         )
-
-
-def of_study(config: ExperimentConfig) -> Objective:
-    """Return the objective of a tuned study."""
-    return Objective(own_weight=config.resolved_own_weight, max_own_drop=config.tune.max_own_drop)

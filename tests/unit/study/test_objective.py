@@ -3,7 +3,7 @@ import pytest
 
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
-from peerkd.results.objective import Objective, of_study
+from peerkd.study.objective import Objective
 
 GAINS = {"global": np.array([0.10, 0.04, -0.02, 0.01]), "own": np.array([-0.20, -0.05, 0.08, 0.0])}
 
@@ -67,7 +67,7 @@ def test_what_is_no_share_is_refused(name: str, value: float) -> None:
     ],
 )
 def test_a_study_has_the_objective_of_its_config(overrides: str, objective: Objective, words: str) -> None:
-    found = of_study(resolve(JOINTKD, preset="digits", overrides=overrides))
+    found = resolve(JOINTKD, preset="digits", overrides=overrides).objective
     assert found == objective
     assert found.accuracy_in_words == words
     assert ("at most 2 points of its own accuracy" in found.limit_in_words) == found.is_limited

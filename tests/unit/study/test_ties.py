@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peerkd.study.ties import SAME_ACCURACY, best, is_above, is_at_least, num_changes, rounded
+from peerkd.study.transfer_sets import TRANSFER_SETS
+
+ROUNDING = 1e-16
+
+
+def test_the_best_value_wins_whatever_it_changes() -> None:
+    assert best(np.array([0.5, 0.75]), np.array([0, 4])) == 1
+
+
+def test_a_tie_goes_to_the_fewest_changes_and_then_to_the_first() -> None:
+    assert best(np.array([0.5, 0.5, 0.5, 0.4]), np.array([2, 1, 1, 0])) == 1
+
+
+@given(
+    counts=st.lists(st.integers(0, 5), min_size=1, max_size=12),
+    changes=st.lists(st.integers(0, 4), min_size=12, max_size=12),
+)
+def test_the_rule_is_that_of_a_loop_over_whole_counts(counts: list[int], changes: list[int]) -> None:
+    # The same count divided in two ways may differ in its last bit.
+    values = np.array([count / 360 + ROUNDING * (place % 3) for place, count in enumerate(counts)])
+    kept = np.array(changes[: len(counts)])
+    wanted = max(range(len(counts)), key=lambda place: (counts[place], -kept[place], -place))
+    assert best(values, kept) == wanted
+    assert best(np.stack([values, values]), kept).tolist() == [wanted, wanted]
+
+
+def test_equal_counts_are_neither_above_nor_below_one_another() -> None:
+    third = np.array([0.1 + 0.2, 0.3 + 2 * SAME_ACCURACY, 0.3 - 2 * SAME_ACCURACY])
+    assert is_above(third, 0.3).tolist() == [False, True, False]
+    assert is_at_least(third, 0.3).tolist() == [True, True, False]
+    assert rounded(third)[0] == 0.3
+
+
+@pytest.mark.parametrize("name", TRANSFER_SETS)
+def test_each_hyper_parameter_that_differs_from_the_default_counts_once(name: str) -> None:
+    weight = 0.5 if TRANSFER_SETS[name].uses_labels else 1.0
+    default = {"default_transfer_set": name, "default_learning_rate": 0.02}
+    changes = num_changes(
+        [name] * 5,
+        [1.0, 4.0, None, 4.0, 1.0],
+        [weight, weight, 0.0, 0.9, weight],
+        [0.02, 0.02, 0.02, 0.1, 0.1],
+        **default,
+    )
+    assert changes.tolist() == [0, 1, 2, 3, 1]
+
+
+def test_the_kind_of_transfer_set_and_a_rate_count_only_where_there_are_several() -> None:
+    columns = (["student", "both"], [1.0, 1.0], [0.5, 0.5], [None, None])
+    assert num_changes(*columns, default_transfer_set="student", default_learning_rate=None).tolist() == [0, 1]
+    assert num_changes(*columns, default_transfer_set=None, default_learning_rate=None).tolist() == [0, 0]
