@@ -1,4 +1,4 @@
-"""``peerkd doctor``: what a cluster lacks, and how to fix it."""
+"""``peerkd doctor``: checks of a cluster, and how to fix what fails."""
 
 import json
 from collections.abc import Mapping
@@ -7,15 +7,16 @@ import typer
 
 from peerkd.cli.options import Jobs
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
+from peerkd.launch.doctor.check import CheckResult
 from peerkd.launch.doctor.examine import examine
-from peerkd.launch.doctor.finding import Finding
 from peerkd.launch.kubernetes.client import connect
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 
 _MARKS = {True: "ok", False: "NO", None: "??"}
 
 
 def doctor(jobs: Jobs, *, namespace: str | None, task_account: str, as_json: bool) -> int:
-    """Print what each check finds, and return the exit code: 1 if one of them failed.
+    """Print the result of each check, and return the exit code: 1 if one of them failed.
 
     Raises:
         ValueError: If a setting is wrong, or no cluster is configured.
@@ -27,23 +28,23 @@ def doctor(jobs: Jobs, *, namespace: str | None, task_account: str, as_json: boo
     def resolve(environment: Mapping[str, str]) -> ClusterConfig:
         return resolve_cluster(launch, environment=environment)
 
-    findings: list[Finding] = []
-    for finding in examine(
-        cluster, settings, store_address=jobs.store or "", resolve=resolve, task_account=task_account
+    results: list[CheckResult] = []
+    for result in examine(
+        cluster, settings, JOB_KINDS, store_address=jobs.store or "", resolve=resolve, task_account=task_account
     ):
-        findings.append(finding)
+        results.append(result)
         if not as_json:
             # Each is printed at once, because the next check may take a while.
-            typer.echo(line_of(finding))
-    num_failed = sum(finding.ok is False for finding in findings)
+            typer.echo(line_of(result))
+    num_failed = sum(result.ok is False for result in results)
     if as_json:
-        typer.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
+        typer.echo(json.dumps([result._asdict() for result in results], indent=2))
     else:
-        typer.echo(f"\n{len(findings)} checks, {num_failed} failed.")
+        typer.echo(f"\n{len(results)} checks, {num_failed} failed.")
     return 1 if num_failed else 0
 
 
-def line_of(finding: Finding) -> str:
-    """Return a finding as text, with what to do about it in a second line."""
-    line = f"{_MARKS[finding.ok]}  {finding.name}: {finding.sentence}"
-    return f"{line}\n    -> {finding.mend}" if finding.mend else line
+def line_of(result: CheckResult) -> str:
+    """Return a result as text, with what to do about it in a second line."""
+    line = f"{_MARKS[result.ok]}  {result.name}: {result.sentence}"
+    return f"{line}\n    -> {result.fix}" if result.fix else line

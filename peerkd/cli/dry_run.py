@@ -10,6 +10,7 @@ from peerkd.config.cluster import ClusterConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.pipelines import JOINTKD, PCL
 from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
 
@@ -36,20 +37,32 @@ _NOTE: Final = """\
 
 
 def show_jobs(
-    pipeline: str, config_json: str, settings: ClusterConfig, *, store: str, strategy: str | None = None
+    pipeline: str,
+    config_json: str,
+    settings: ClusterConfig,
+    *,
+    kind: JobKind,
+    store: str,
+    strategy: str | None = None,
 ) -> None:
-    """Print the jobs as YAML, which ``kubectl apply --dry-run=server`` takes."""
-    for stage, manifest in jobs(pipeline, config_json, settings, store=store, strategy=strategy):
+    """Print the jobs as YAML, which ``kubectl apply --dry-run=server`` accepts."""
+    for stage, manifest in jobs(pipeline, config_json, settings, kind=kind, store=store, strategy=strategy):
         typer.echo("---\n" + _NOTE.format(stage=stage) + yaml.safe_dump(manifest, sort_keys=False), nl=False)
 
 
 def jobs(
-    pipeline: str, config_json: str, settings: ClusterConfig, *, store: str, strategy: str | None = None
+    pipeline: str,
+    config_json: str,
+    settings: ClusterConfig,
+    *,
+    kind: JobKind,
+    store: str,
+    strategy: str | None = None,
 ) -> Iterator[tuple[str, Any]]:
-    """Yield each launched stage with its job.
+    """Yield each launched stage with its job, after the objects that must exist before the job.
 
     Raises:
-        ValueError: If a job cannot be as the settings want it.
+        ValueError: If the settings do not allow a job.
     """
     num_processes = PclConfig.from_json(config_json).training.num_processes if pipeline == PCL.name else 1
     for stage, inputs in _INPUTS[pipeline].items():
@@ -66,14 +79,15 @@ def jobs(
             key=f"{stage}/{_UNKNOWN_KEY}",
             num_processes=num_processes,
         )
-        manifest = manifest_for(order, settings)
-        labels = manifest["metadata"]["labels"]
+        job, prerequisites = manifest_for(order, settings, kind=kind)
+        labels = job["metadata"]["labels"]
         derived = {
-            manifest["metadata"]["name"]: f"peerkd-{stage.replace('_', '-')}-{_UNKNOWN_DIGEST}",
+            job["metadata"]["name"]: f"peerkd-{stage.replace('_', '-')}-{_UNKNOWN_DIGEST}",
             labels[names.LABEL_RUN]: f"local-{_UNKNOWN_DIGEST}",
             labels[names.LABEL_SPEC]: _UNKNOWN_KEY,
         }
-        yield stage, _replaced(manifest, derived)
+        for manifest in (*(each.manifest for each in prerequisites), job):
+            yield stage, _replaced(manifest, derived)
 
 
 def _replaced(value: Any, by: dict[str, str]) -> Any:

@@ -4,6 +4,7 @@ import signal
 import threading
 
 from peerkd.launch.kubernetes.client import connect
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from peerkd.launch.kubernetes.reaper import run_reaper
 from peerkd.launch.probe import serve_probe
 
@@ -20,7 +21,7 @@ def reap(*, namespace: str | None, port: int | None) -> None:
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    pulse = run_reaper(connect(namespace=namespace), stop=stop)
+    pulse = run_reaper(connect(namespace=namespace), JOB_KINDS, stop=stop)
     if port is not None:
         serve_probe(port, pulse=pulse, max_seconds=_MAX_SILENCE_SECONDS)
     # With a timeout, because a signal is not seen while a wait without one lasts on some platforms.

@@ -60,8 +60,9 @@ def run(
         raise ValueError(f"backend must be {KUBERNETES} with --dry-run, which shows its jobs, got {backend}.")
     if dry_run:
         from peerkd.cli.dry_run import show_jobs
+        from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 
-        show_jobs(pipeline.name, config.to_json(), settings, store=store, strategy=strategy)
+        show_jobs(pipeline.name, config.to_json(), settings, kind=PYTORCHJOB, store=store, strategy=strategy)
         return
     check_writable(output)
     # This sends nothing, and refuses an environment that lacks a setting of a remote store.

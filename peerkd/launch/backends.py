@@ -2,14 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from typing import Final
 
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.config.launch import LaunchConfig
-from peerkd.launch.order import Backend
-
-POD_VARIABLE: Final = "KFP_POD_NAME"
-"""Kubeflow Pipelines sets it in the pod of every task."""
+from peerkd.launch.order import POD_VARIABLE, Backend
 
 
 def choose_backend(launch: LaunchConfig, *, environment: Mapping[str, str] = os.environ) -> str:
@@ -68,8 +64,9 @@ def open_backend(
 
             return LocalWorkers(cluster)
         case "kubernetes":
-            from peerkd.launch.kubernetes.run import PyTorchJobs
+            from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+            from peerkd.launch.kubernetes.run import KubernetesJobs
 
-            return PyTorchJobs(cluster, run_id=run_id)
+            return KubernetesJobs(cluster, kind=PYTORCHJOB, run_id=run_id)
         case name:
             raise AssertionError(name)

@@ -13,7 +13,6 @@ from typing import Final
 
 from peerkd.errors import DataSourceError, MachineError, PeerKDError, StoreUnavailableError, WorkerDiedError
 from peerkd.excerpt import plain
-from peerkd.launch.memory_kills import num_memory_kills
 from peerkd.lifeline import end_with
 from peerkd.metrics.progress import say
 from peerkd.system_errors import naming_place, translate
@@ -41,6 +40,11 @@ _TERMINATION_LOG_BYTES: Final = 4096
 """The part of the file that Kubernetes reads."""
 
 _ERROR_FILE_BYTES: Final = 16_384
+_OOM_COUNTERS: Final = (
+    Path("/sys/fs/cgroup/memory.events"),
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),
+)
+"""Files of control groups of version 2 and of version 1. Both contain a line such as ``oom_kill 3``."""
 
 
 @contextmanager
@@ -103,6 +107,20 @@ def leaving_when_told(*, within_seconds: float = 25.0) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def num_memory_kills(counters: tuple[Path, ...] = _OOM_COUNTERS) -> int:
+    """Return how many processes of this container the kernel has killed for memory; 0 if there is no counter."""
+    for path in counters:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, number = line.partition(" ")
+            if name == "oom_kill" and number.isdigit():
+                return int(number)
+    return 0
 
 
 def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+POD_VARIABLE: Final = "KFP_POD_NAME"
+"""The environment variable with the name of the pod, which Kubeflow Pipelines sets for every task."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,9 @@ import yaml
 import peerkd
 from components.images import CONTROL_IMAGE, TRAINER_IMAGE
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.doctor.admission import sample_job
+from peerkd.launch.doctor.admission import sample_order
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.manifest import pod_template_for
 from peerkd.launch.package import Package, read_package
 
 FOLDER = Path(__file__).parents[2] / "pipelines"
@@ -81,7 +83,7 @@ def test_nothing_is_installed_and_every_task_runs_in_the_control_image(name: str
 
 def test_images_are_of_this_version_and_workers_get_the_trainer() -> None:
     assert CONTROL_IMAGE.endswith(f":{peerkd.__version__}")
-    worker = sample_job(ClusterConfig(), "s3://b/p")["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    worker = pod_template_for(sample_order("s3://b/p"), ClusterConfig(), kind=PYTORCHJOB)["spec"]
     assert worker["containers"][0]["image"] == TRAINER_IMAGE
 
 

@@ -21,10 +21,11 @@ def _peak_mib() -> float:
 
 def _launcher(told: dict[str, Any]) -> dict[str, Any]:
     from peerkd.config.cluster import ClusterConfig
-    from peerkd.launch.kubernetes.run import PyTorchJobs
+    from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+    from peerkd.launch.kubernetes.run import KubernetesJobs
     from peerkd.launch.order import StageOrder
 
-    (account,) = PyTorchJobs(ClusterConfig.from_mapping(told["cluster"]), environment={}).run(
+    (account,) = KubernetesJobs(ClusterConfig.from_mapping(told["cluster"]), kind=PYTORCHJOB, environment={}).run(
         StageOrder(**told["order"])
     )
     return {"job": account.name, "queue_seconds": account.queue_seconds, "seconds": account.seconds}
@@ -32,13 +33,18 @@ def _launcher(told: dict[str, Any]) -> dict[str, Any]:
 
 def _reaper(told: dict[str, Any]) -> dict[str, Any]:
     from peerkd.launch.kubernetes.client import connect
+    from peerkd.launch.kubernetes.kinds import JOB_KINDS
     from peerkd.launch.kubernetes.reaper import run_reaper
 
     stop, end = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: end.set())
     said: list[str] = []
     pulse = run_reaper(
-        connect(namespace=told["namespace"]), stop=stop, tell=said.append, patience_seconds=told["patience_seconds"]
+        connect(namespace=told["namespace"]),
+        JOB_KINDS,
+        stop=stop,
+        log=said.append,
+        recovery_seconds=told["patience_seconds"],
     )
     while not end.wait(1.0):
         pass

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from peerkd.launch.kubernetes.client import PODS, PYTORCHJOBS, Cluster, connect
+from peerkd.launch.kubernetes.client import PODS, Cluster, connect
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from tests.e2e import pools
 from tests.e2e.footprint import Watcher
 from tests.e2e.kubectl import wait_until
@@ -237,12 +238,12 @@ def _look_after_many(record: Record) -> None:
     """A reaper, and jobs that are all new to it."""
     pools.send(pools.held_jobs(NUM_HELD, lease="2026-01-01T00:00:00.000+00:00"))
     cluster = connect(namespace=namespace_of("reaper"))
-    assert len(cluster.list(PYTORCHJOBS)["items"]) == NUM_HELD
+    assert len(cluster.list(PYTORCHJOB.resource)["items"]) == NUM_HELD
     reaper = _start_reaper(namespace_of("reaper"))
     time.sleep(_REAPER_SECONDS)
     reaper.terminate()
     record.reaper = end_control(reaper)
-    record.reaper["num_left"] = len(cluster.list(PYTORCHJOBS)["items"])
+    record.reaper["num_left"] = len(cluster.list(PYTORCHJOB.resource)["items"])
 
 
 def _evictions(entry: Entry, *, after: float) -> list[str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from peerkd.errors import PeerKDError
-from peerkd.launch.kubernetes.client import PYTORCHJOBS, WORKLOADS, Cluster, Resource
-from peerkd.launch.kubernetes.jobs import condition, has_failed, has_succeeded
+from peerkd.launch.kubernetes.client import WORKLOADS, Cluster, Resource
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds.kind import condition
 from tests.e2e.pools import GPU, Share
 
 _WATCH_SECONDS: Final = 600.0
@@ -61,7 +62,7 @@ class Ledger:
 
     def start(self) -> None:
         """Begin to follow; what is there already is taken in first."""
-        for resource, take in ((WORKLOADS, self._take_workload), (PYTORCHJOBS, self._take_job)):
+        for resource, take in ((WORKLOADS, self._take_workload), (PYTORCHJOB.resource, self._take_job)):
             listed = self._cluster.list(resource, all_namespaces=True)
             for each in listed["items"]:
                 take("ADDED", each)
@@ -98,10 +99,10 @@ class Ledger:
     def _take_job(self, kind: str, job: dict[str, Any]) -> None:
         if kind == "BOOKMARK" or job["metadata"]["namespace"] not in self._namespaces:
             return
-        name = job["metadata"]["name"]
-        if has_succeeded(job):
+        name, status = job["metadata"]["name"], PYTORCHJOB.read_status(job)
+        if status.has_succeeded:
             self.succeeded.setdefault(name, time.time())
-        elif has_failed(job):
+        elif status.has_failed:
             self.failed.setdefault(name, time.time())
 
     def _take_workload(self, kind: str, workload: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
 from tests.e2e import kubectl as kube
@@ -149,7 +150,7 @@ def order_of(team: str, index: int) -> StageOrder:
 def job(team: str, index: int, *, seconds: float, priority: str = "peerkd-normal", workers: int = 1) -> dict[str, Any]:
     """Return an order's job as a launcher makes it, with how long its pods are to last."""
     cluster = cluster_of(team, priority=priority, num_workers=workers)
-    made = manifest_for(order_of(team, index), cluster, environment={})
+    made = manifest_for(order_of(team, index), cluster, kind=PYTORCHJOB, environment={}).job
     made["metadata"]["namespace"] = cluster.namespace
     template = made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
     template["metadata"]["annotations"]["simulated-duration"] = f"{seconds:g}s"

@@ -17,6 +17,7 @@ from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import Cluster, connect
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
 from tests.e2e.kubectl import KubectlError, apply, kubectl, wait_until
@@ -92,7 +93,7 @@ def _is_refused(place: Place, body: Mapping[str, Any]) -> bool:
 
 def job(*, replicas: tuple[str, ...] = ("Worker",)) -> dict[str, Any]:
     """Return what a launcher makes, with further replicas like the workers."""
-    made = manifest_for(ORDER, SETTINGS, environment={})
+    made = manifest_for(ORDER, SETTINGS, kind=PYTORCHJOB, environment={}).job
     specs = made["spec"]["pytorchReplicaSpecs"]
     for replica in replicas:
         specs[replica] = {**deepcopy(specs["Worker"]), "replicas": 1}
@@ -145,7 +146,7 @@ def test_what_a_launcher_makes_is_taken(ours: Place, shared: Place) -> None:
     for place in (ours, shared):
         place.ask(job())
         place.ask(job(replicas=("Master",)))
-        place.ask(pod(names.OUR_LABELS | {names.LABEL_JOB_OF_POD: "x"}))
+        place.ask(pod(names.OUR_LABELS | {PYTORCHJOB.job_label: "x"}))
         place.ask(task())
 
 
@@ -174,7 +175,7 @@ def test_a_job_that_asks_for_more_is_refused_in_a_sentence(ours: Place, forbidde
 
 @pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
 def test_a_pod_of_a_job_is_refused_the_same(ours: Place, forbidden: Forbidden) -> None:
-    made = pod({names.LABEL_JOB_OF_POD: "x"})
+    made = pod({PYTORCHJOB.job_label: "x"})
     forbidden.change(made["spec"])
     said = ours.refusal(made)
     # The server itself may be first: an account that does not exist, or a contradiction in the pod.
@@ -215,7 +216,7 @@ def test_a_worker_cannot_pose_as_what_services_and_network_policies_trust(ours: 
     made = job()
     made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"].update(labels)
     assert "The labels of a worker must not be those of" in ours.refusal(made)
-    assert "The labels of a worker must not be those of" in ours.refusal(pod({names.LABEL_JOB_OF_POD: "x", **labels}))
+    assert "The labels of a worker must not be those of" in ours.refusal(pod({PYTORCHJOB.job_label: "x", **labels}))
     if labels is not TASK_LABELS:
         posing = task()
         posing["metadata"]["labels"].update(labels)

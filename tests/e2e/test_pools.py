@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from peerkd.launch.kubernetes.jobs import condition
-from peerkd.launch.kubernetes.names import LABEL_JOB_OF_WORKLOAD, LABEL_SENT_BACK
+from peerkd.launch.kubernetes.kinds.kind import condition
+from peerkd.launch.kubernetes.names import LABEL_JOB_OF_WORKLOAD, LABEL_REQUEUED
 from tests.e2e import gpu_study, pools
 from tests.e2e import kubectl as kube
 from tests.e2e.gpu_study import NUM_HELD, NUM_JOBS, OTHER, OWN, Record
@@ -236,7 +236,7 @@ def test_the_reaper_is_light(record: Record) -> None:
 def test_the_reaper_lets_into_the_queue_again_what_was_sent_back(kueue: None, tmp_path: Path) -> None:
     """As one does that is started after another was killed between its two steps."""
     name, namespace = job_at_work(tmp_path, INDEX_OF_SENT_BACK, seconds=40)
-    change = json.dumps({"metadata": {"labels": {LABEL_SENT_BACK: "true"}}, "spec": {"active": False}})
+    change = json.dumps({"metadata": {"labels": {LABEL_REQUEUED: "true"}}, "spec": {"active": False}})
     workload = workload_of(name, namespace)["metadata"]["name"]
     kube.kubectl("patch", "workload", workload, "-n", namespace, "--type=merge", "-p", change)
     kube.wait_until(lambda: condition_of(name, namespace, "Suspended"), seconds=60, what="the job out of its pool")
@@ -286,7 +286,7 @@ def workload_of(name: str, namespace: str) -> dict[str, Any]:
 def assert_is_in_its_queue_as_others(workload: dict[str, Any]) -> None:
     """Check that nothing is left of its having been sent back."""
     assert workload["spec"].get("active", True)
-    assert LABEL_SENT_BACK not in workload["metadata"]["labels"]
+    assert LABEL_REQUEUED not in workload["metadata"]["labels"]
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.fake_kubernetes.store import Object, now
 
@@ -10,15 +12,18 @@ NAMESPACE = "peerkd"
 
 
 class Operator:
-    def __init__(self, kubernetes: FakeKubernetes) -> None:
-        self._kubernetes, self._store = kubernetes, kubernetes.store
+    """The controller of the jobs of one kind, in the form of the training operator."""
+
+    def __init__(self, kubernetes: FakeKubernetes, kind: JobKind = PYTORCHJOB) -> None:
+        self._kubernetes, self._store, self._kind = kubernetes, kubernetes.store, kind
+        self._plural = kind.resource.plural
 
     def job(self) -> Object:
-        (job,) = self._store.list("pytorchjobs", NAMESPACE)
+        (job,) = self._store.list(self._plural, NAMESPACE)
         return job
 
     def pod_name(self, worker: int = 0) -> str:
-        return f"{self.job()['metadata']['name']}-worker-{worker}"
+        return self._kind.worker_host(self.job()["metadata"]["name"], worker)
 
     def set_condition(self, kind: str, *, message: str = "", status: str = "True", **times: str) -> None:
         job = self.job()
@@ -29,19 +34,19 @@ class Operator:
             {"type": kind, "status": status, "message": message, "lastTransitionTime": now()},
         ]
         state |= {"startTime": state.get("startTime", now()), **times}
-        self._store.put("pytorchjobs", NAMESPACE, job)
+        self._store.put(self._plural, NAMESPACE, job)
 
     def change_job(self, change: Mapping[str, Any]) -> None:
         from tests.fake_kubernetes.store import merged
 
-        self._store.put("pytorchjobs", NAMESPACE, merged(self.job(), change))
+        self._store.put(self._plural, NAMESPACE, merged(self.job(), change))
 
     def make_pod(self, worker: int = 0, **status: Any) -> Object:
         name = self.pod_name(worker)
         self._kubernetes.logs.pop(name, None)
         labels = {
-            "training.kubeflow.org/job-name": self.job()["metadata"]["name"],
-            "training.kubeflow.org/replica-index": str(worker),
+            self._kind.job_label: self.job()["metadata"]["name"],
+            self._kind.index_label: str(worker),
         }
         pod = {"metadata": {"name": name, "labels": labels}, "status": {"phase": "Pending", **status}}
         return self._store.put("pods", NAMESPACE, pod)
@@ -52,10 +57,13 @@ class Operator:
         self._store.put("pods", NAMESPACE, {**pod, "status": dict(status)})
 
     def wait_pod(self, worker: int, reason: str, message: str = "") -> None:
-        self.set_pod(worker, waiting(reason, message))
+        self.set_pod(worker, waiting(reason, message, self._kind))
 
     def run_pod(self, worker: int = 0) -> None:
-        self.set_pod(worker, {"phase": "Running", "containerStatuses": [container({"running": {"startedAt": now()}})]})
+        self.set_pod(
+            worker,
+            {"phase": "Running", "containerStatuses": [container({"running": {"startedAt": now()}}, self._kind)]},
+        )
 
     def start(self, num_workers: int = 1) -> None:
         """Let all workers run."""
@@ -67,7 +75,9 @@ class Operator:
 
     def end_pod(self, worker: int, exit_code: int, *, reason: str = "", message: str = "", at: str = "") -> None:
         phase = "Failed" if exit_code else "Succeeded"
-        self.set_pod(worker, ended(exit_code, phase=phase, reason=reason, message=message, at=at or now()))
+        self.set_pod(
+            worker, ended(exit_code, phase=phase, reason=reason, message=message, at=at or now(), kind=self._kind)
+        )
         self._kubernetes.end_log(self.pod_name(worker))
 
     def evict_pod(self, worker: int) -> None:
@@ -77,7 +87,7 @@ class Operator:
     def disrupt_pod(self, worker: int, reason: str, *, exit_code: int = 143) -> None:
         """What the Eviction API, a preemption or a taint does: the worker is told to stop, and its pod deleted."""
         condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "The cluster says why."}
-        self.set_pod(worker, ended(exit_code, at=now()) | {"conditions": [condition]})
+        self.set_pod(worker, ended(exit_code, at=now(), kind=self._kind) | {"conditions": [condition]})
         self._kubernetes.end_log(self.pod_name(worker))
 
     def remove_pod(self, worker: int) -> None:
@@ -113,17 +123,23 @@ class Operator:
         self._store.put("events", NAMESPACE, event)
 
 
-def container(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": "pytorch", "state": dict(state)}
+def container(state: Mapping[str, Any], kind: JobKind = PYTORCHJOB) -> dict[str, Any]:
+    return {"name": kind.container, "state": dict(state)}
 
 
-def waiting(reason: str, message: str = "") -> dict[str, Any]:
+def waiting(reason: str, message: str = "", kind: JobKind = PYTORCHJOB) -> dict[str, Any]:
     state = {"waiting": {"reason": reason, "message": message}}
-    return {"phase": "Pending", "containerStatuses": [container(state)]}
+    return {"phase": "Pending", "containerStatuses": [container(state, kind)]}
 
 
 def ended(
-    exit_code: int, *, phase: str = "Failed", reason: str = "", message: str = "", at: str = ""
+    exit_code: int,
+    *,
+    phase: str = "Failed",
+    reason: str = "",
+    message: str = "",
+    at: str = "",
+    kind: JobKind = PYTORCHJOB,
 ) -> dict[str, Any]:
     state = {
         "terminated": {
@@ -133,4 +149,4 @@ def ended(
             "finishedAt": at,
         }
     }
-    return {"phase": phase, "containerStatuses": [container(state)]}
+    return {"phase": phase, "containerStatuses": [container(state, kind)]}

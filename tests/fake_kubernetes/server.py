@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from tests.fake_kubernetes.store import Object, Store, merged, now, selected
 
 _PATH = re.compile(
@@ -56,8 +58,9 @@ class Fault:
 
 
 class FakeKubernetes:
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[JobKind] = JOB_KINDS) -> None:
         self.store = Store()
+        self._job_labels = {kind.resource.plural: kind.job_label for kind in kinds}
         self.requests: list[Request] = []
         self.logs: dict[str, Log] = {}
         self.faults: list[Fault] = []
@@ -157,8 +160,8 @@ class FakeKubernetes:
 
         def finish() -> None:
             time.sleep(self.seconds_until_gone)
-            for pod in self.store.list("pods", namespace):
-                if pod["metadata"].get("labels", {}).get("training.kubeflow.org/job-name") == name:
+            for pod in self.store.list("pods", namespace) if plural in self._job_labels else ():
+                if pod["metadata"].get("labels", {}).get(self._job_labels[plural]) == name:
                     self.store.remove("pods", namespace, pod["metadata"]["name"])
             self.store.remove(plural, namespace, name)
 

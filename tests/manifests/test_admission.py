@@ -8,6 +8,7 @@ import yaml
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from pipelines.pods import STORE_SECRET_NAME
 from tests.manifests.built import OVERLAYS, Object, build, build_here, of_kind, settings, templates
 
@@ -117,7 +118,7 @@ def test_a_run_may_choose_only_the_namespace_of_its_launcher(overlay: str) -> No
 
 def test_the_policy_knows_the_labels_of_workers_and_what_the_manifests_run_is_none() -> None:
     (condition, _) = policy(build("base"))["matchConditions"]
-    assert names.LABEL_JOB_OF_POD in condition["expression"]
+    assert PYTORCHJOB.job_label in condition["expression"]
     assert f"'{names.LABEL_COMPONENT}'].orValue('') == '{names.OUR_LABELS[names.LABEL_COMPONENT]}'" in repr(condition)
     for template in templates(build("overlays/kind")):
         assert template.labels[names.LABEL_COMPONENT] != names.OUR_LABELS[names.LABEL_COMPONENT], template.name

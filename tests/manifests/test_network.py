@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from tests.manifests.built import MANIFESTS, Object, build, build_here, of_kind, templates
 
 OBJECTS = ("overlays/gpu", "examples/team")
@@ -176,7 +177,7 @@ def test_the_gateway_takes_summaries_from_launchers_and_not_from_workers() -> No
     for labels in (TASK, REAPER):
         assert allows(objects, labels, "egress", GATEWAY, 9091)
         assert allows(objects, GATEWAY, "ingress", labels, 9091)
-    for worker in (WORKER, {**WORKER, names.LABEL_JOB_OF_POD: "x"}, {**WORKER, names.LABEL_JOB_OF_POD: "x", **TASK}):
+    for worker in (WORKER, {**WORKER, PYTORCHJOB.job_label: "x"}, {**WORKER, PYTORCHJOB.job_label: "x", **TASK}):
         assert not allows(objects, GATEWAY, "ingress", worker, 9091)
     assert not allows(objects, WORKER, "egress", GATEWAY, 9091)
 

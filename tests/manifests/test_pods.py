@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from peerkd.config.cluster import ClusterConfig
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
 from tests.manifests.built import OVERLAYS, build, of_kind, templates
@@ -71,7 +72,9 @@ def test_a_worker_satisfies_restricted_and_what_we_want_beyond() -> None:
     order = StageOrder(
         stage="distill_pairs", config_json="{}", store="s3://peerkd/runs", inputs={}, key="distill_pairs/1"
     )
-    job = manifest_for(order, ClusterConfig(image="registry.example/peerkd/trainer:1"), environment={})
+    job = manifest_for(
+        order, ClusterConfig(image="registry.example/peerkd/trainer:1"), kind=PYTORCHJOB, environment={}
+    ).job
     spec = job["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
     assert [*breaches(spec), *shortcomings(spec)] == []
 

@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 
-from peerkd.launch.doctor.access import LAUNCHER_NEEDS
+from peerkd.launch.doctor.access import launcher_permissions
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from tests.manifests.built import OVERLAYS, build, of_kind
 
 Rights = set[tuple[str, str, str]]
 
-LAUNCHER: Rights = {(need.resource.group, need.name, verb) for need in LAUNCHER_NEEDS for verb in need.verbs}
+LAUNCHER: Rights = {
+    (permission.resource.group, permission.name, verb)
+    for permission in launcher_permissions(JOB_KINDS)
+    for verb in permission.verbs
+}
 PIPELINE_TASK: Rights = {
     ("argoproj.io", "workflowtaskresults", "create"),
     ("argoproj.io", "workflowtaskresults", "patch"),
@@ -19,7 +24,7 @@ PIPELINE_TASK: Rights = {
 }
 REAPER: Rights = {
     *(("argoproj.io", "workflows", verb) for verb in ("get", "list", "watch")),
-    *(("kubeflow.org", "pytorchjobs", verb) for verb in ("list", "delete")),
+    *((kind.resource.group, kind.resource.plural, verb) for kind in JOB_KINDS for verb in ("list", "delete")),
     *(("kueue.x-k8s.io", "workloads", verb) for verb in ("list", "patch")),
     ("", "pods", "list"),
 }

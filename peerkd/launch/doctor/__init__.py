@@ -1,1 +1,1 @@
-"""Checks of a cluster, each a function that returns what it found and how to fix it."""
+"""Checks of a cluster. Each check is a function that returns a result, which says how to fix a failure."""

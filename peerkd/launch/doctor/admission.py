@@ -1,46 +1,80 @@
-"""Checks that the cluster would accept what a launcher creates, by dry runs: nothing is created."""
+"""Checks that the cluster accepts the jobs of a launcher and refuses others, by dry runs that create nothing."""
 
+import os
 from typing import Any, Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.doctor.finding import Finding, check, not_allowed
-from peerkd.launch.kubernetes.client import NODES, PODS, PYTORCHJOBS, SERVICE_ACCOUNTS, Cluster, Resource
-from peerkd.launch.kubernetes.manifest import manifest_for
+from peerkd.launch.doctor.check import CheckResult, check, not_allowed
+from peerkd.launch.kubernetes.client import NODES, PODS, SERVICE_ACCOUNTS, Cluster, Resource
+from peerkd.launch.kubernetes.kinds.kind import JobKind
+from peerkd.launch.kubernetes.manifest import manifest_for, pod_template_for, trainer_image
 from peerkd.launch.order import StageOrder
 
 _STATUS_FORBIDDEN: Final = 403
+_POLICY: Final = "admission policy"
+_HOST_PATH: Final = {"name": "node", "hostPath": {"path": "/"}}
+_DENIED: Final = "denied"
+"""A word in the messages of admission policies and webhooks that refuse a request."""
 
 
-def sample_job(settings: ClusterConfig, store: str) -> dict[str, Any]:
-    """Return a job such as a launcher creates, of an order made up for the checks."""
-    order = StageOrder(stage="distill_pairs", config_json="{}", store=store, inputs={}, key="distill_pairs/doctor")
-    return manifest_for(order, settings)
+def sample_order(store: str) -> StageOrder:
+    """Return an order that exists for the checks alone."""
+    return StageOrder(stage="distill_pairs", config_json="{}", store=store, inputs={}, key="distill_pairs/doctor")
 
 
-def check_job(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
-    """Check that a job would be accepted by its schema, by webhooks and by policies."""
-    return _try(cluster, "job", PYTORCHJOBS, sample_job(settings, store), "a job", asked="create PyTorchJobs")
+def check_job(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
+    """Check that a job is accepted by its schema, by webhooks and by policies."""
+    job = manifest_for(sample_order(store), settings, kind=kind).job
+    return _try(cluster, "job", kind.resource, job, "a job", action=f"create {kind.name}s")
 
 
-def check_worker(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
-    """Check that a worker's pod would be accepted: pod security, quota, service account, priority class."""
-    template = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
+def check_worker(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
+    """Check that a worker's pod is accepted: pod security, quota, service account and priority class."""
+    template = pod_template_for(sample_order(store), settings, kind=kind)
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {**template["metadata"], "name": "peerkd-doctor"},
         "spec": {**template["spec"], "restartPolicy": "Never"},
     }
-    return _try(cluster, "worker", PODS, pod, "a worker", asked="create pods, which nobody but the operator must")
+    return _try(
+        cluster, "worker", PODS, pod, "a worker", action="create pods, a permission that only the controller needs"
+    )
 
 
-@check("service account", asked="get service accounts")
-def check_service_account(cluster: Cluster, settings: ClusterConfig) -> Finding:
-    """Check that the workers' account exists: without it no pod is created, and no error is reported."""
+def check_policy(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
+    """Check that the cluster refuses a job that mounts the root of its node."""
+    forbidden = settings.model_copy(update={"volumes": (*settings.volumes, _HOST_PATH)})
+    job = manifest_for(sample_order(store), forbidden, kind=kind).job
+    try:
+        cluster.create(kind.resource, job, is_dry_run=True)
+    except ClusterRefusedError as error:
+        if _DENIED in str(error):
+            return CheckResult(
+                _POLICY, True, f"The cluster refuses a job that mounts the root of its node in {cluster.namespace}."
+            )
+        return CheckResult(
+            _POLICY,
+            None,
+            f"This was not checked, because the cluster refuses the job for another reason: {error}",
+            "Correct what the message names, and run peerkd doctor again.",
+        )
+    return CheckResult(
+        _POLICY,
+        False,
+        f"The cluster accepts a job that mounts the root of its node in {cluster.namespace}: nothing limits what a run "
+        "may request.",
+        "Apply manifests/base, which contains the policy, or components/existing-namespace in a shared namespace.",
+    )
+
+
+@check("service account", action="get service accounts")
+def check_service_account(cluster: Cluster, settings: ClusterConfig) -> CheckResult:
+    """Check that the workers' service account exists. Without it, no pod is created and no error is reported."""
     if cluster.get(SERVICE_ACCOUNTS, settings.service_account):
-        return Finding("service account", True, f"The workers' account {settings.service_account} exists.")
-    return Finding(
+        return CheckResult("service account", True, f"The workers' account {settings.service_account} exists.")
+    return CheckResult(
         "service account",
         False,
         f"The workers' account {settings.service_account} does not exist in {cluster.namespace}: no pod would start.",
@@ -48,35 +82,34 @@ def check_service_account(cluster: Cluster, settings: ClusterConfig) -> Finding:
     )
 
 
-@check("image", asked="list nodes")
-def check_image(cluster: Cluster, settings: ClusterConfig, store: str) -> Finding:
-    """Check the form of the image that workers get, and count the nodes that have it."""
-    worker = sample_job(settings, store)["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
-    image = worker["containers"][0]["image"]
+@check("image", action="list nodes")
+def check_image(cluster: Cluster, settings: ClusterConfig) -> CheckResult:
+    """Check the reference of the workers' image, and count the nodes that have the image."""
+    image = trainer_image(settings, os.environ)
     name, _, tag = image.rpartition("/")[2].partition("@" if "@" in image else ":")
     if not name or not tag or tag == "latest":
-        return Finding(
+        return CheckResult(
             "image",
             False,
-            f"The trainer's image must have a tag or a digest, and not latest, got {image}.",
+            f"The trainer's image must have a digest, or a tag other than latest, got {image}.",
             "Set image in the cluster's settings, as in image=registry.example/peerkd-trainer:0.1.0.",
         )
     nodes = cluster.list(NODES)["items"]
-    num_there = sum(_has(node, image) for node in nodes)
-    if num_there:
-        return Finding("image", True, f"{image} is on {num_there} of {len(nodes)} nodes.")
+    num_with_image = sum(_has(node, image) for node in nodes)
+    if num_with_image:
+        return CheckResult("image", True, f"{image} is on {num_with_image} of {len(nodes)} nodes.")
     if settings.image_pull_policy == "Never":
-        return Finding(
+        return CheckResult(
             "image",
             False,
-            f"{image} is on none of {len(nodes)} nodes, and none may pull it.",
-            "Load it onto the nodes, or set image_pull_policy=IfNotPresent.",
+            f"{image} is on none of {len(nodes)} nodes, and no node may pull it.",
+            "Load the image onto the nodes, or set image_pull_policy=IfNotPresent.",
         )
-    return Finding(
+    return CheckResult(
         "image",
         None,
         f"{image} is on none of {len(nodes)} nodes yet; the first worker pulls it.",
-        "Make sure that the nodes can pull it, or load it onto them before the first run.",
+        "Make sure that the nodes can pull the image, or load it onto them before the first run.",
     )
 
 
@@ -84,12 +117,14 @@ def _has(node: dict[str, Any], image: str) -> bool:
     return any(image in (each.get("names") or []) for each in node["status"].get("images") or [])
 
 
-def _try(cluster: Cluster, name: str, kind: Resource, body: dict[str, Any], what: str, *, asked: str) -> Finding:
+def _try(
+    cluster: Cluster, name: str, resource: Resource, body: dict[str, Any], what: str, *, action: str
+) -> CheckResult:
     try:
-        cluster.create(kind, body, is_dry_run=True)
+        cluster.create(resource, body, is_dry_run=True)
     except ClusterRefusedError as error:
-        # Missing permissions and refusals of policies both have the status 403; only the former have these words.
+        # Missing permissions and refusals of policies both have the status 403; only the former contain these words.
         if error.status == _STATUS_FORBIDDEN and " cannot create resource " in str(error):
-            return not_allowed(name, asked)
-        return Finding(name, False, f"The cluster would not take {what}: {error}", "Correct what it names.")
-    return Finding(name, True, f"The cluster would take {what} in {cluster.namespace}.")
+            return not_allowed(name, action)
+        return CheckResult(name, False, f"The cluster does not accept {what}: {error}", "Correct what it names.")
+    return CheckResult(name, True, f"The cluster accepts {what} in {cluster.namespace}.")

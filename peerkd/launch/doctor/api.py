@@ -1,4 +1,4 @@
-"""Checks of the cluster itself: reachable, new enough, with the kinds of objects and the operator that jobs need."""
+"""Checks of the cluster itself: its version, its resources, and the controllers that jobs need."""
 
 import re
 from collections.abc import Mapping
@@ -6,128 +6,131 @@ from typing import Any, Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.doctor.finding import Finding, check
-from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.doctor.check import CheckResult, check
+from peerkd.launch.kubernetes.client import LOCAL_QUEUES, WORKFLOWS, Cluster, Resource
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 
 MIN_MINOR: Final = 27
-"""The oldest Kubernetes 1.x whose Jobs API and pod security the manifests are written for."""
+"""The oldest minor version of Kubernetes 1 that has the Jobs API and the pod security of the manifests."""
 
-MIN_OPERATOR: Final = (1, 9)
-_OPERATOR_NAME: Final = "training-operator"
+_OLD_KUEUE: Final = "v1beta1"
 _STATUS_NOT_FOUND: Final = 404
 
 
-@check("cluster", asked="ask for its version")
-def check_reachable(cluster: Cluster) -> Finding:
-    """Ask for the version, which needs no permission."""
-    told = cluster.request("GET", "/version", timeout_seconds=10)
-    version = str(told.get("gitVersion", "unknown"))
+@check("cluster", action="ask for its version")
+def check_reachable(cluster: Cluster) -> CheckResult:
+    """Check that the API answers, and that its version is new enough."""
+    answer = cluster.request("GET", "/version", timeout_seconds=10)
+    version = str(answer.get("gitVersion", "unknown"))
     minor = re.match(r"v1\.(\d+)", version)
     if minor and int(minor[1]) < MIN_MINOR:
-        return Finding(
+        return CheckResult(
             "cluster", False, f"{cluster.address} is Kubernetes {version}.", f"Upgrade it to 1.{MIN_MINOR} or newer."
         )
-    return Finding("cluster", True, f"{cluster.address} is Kubernetes {version}.")
+    return CheckResult("cluster", True, f"{cluster.address} is Kubernetes {version}.")
 
 
-@check("pytorchjobs", asked="ask what kinds of objects there are")
-def check_pytorchjobs(cluster: Cluster) -> Finding:
-    """Check that the cluster serves PyTorchJobs."""
-    if _serves(cluster, "kubeflow.org", "v1", "pytorchjobs"):
-        return Finding("pytorchjobs", True, "The cluster knows PyTorchJobs.")
-    return Finding(
-        "pytorchjobs",
+@check("job kind", action="ask which resources exist")
+def check_kind(cluster: Cluster, kind: JobKind) -> CheckResult:
+    """Check that the cluster serves a kind of job."""
+    if _serves(cluster, kind.resource):
+        return CheckResult("job kind", True, f"The cluster has {kind.name}s.")
+    controller = kind.controller
+    return CheckResult(
+        "job kind",
         False,
-        "The cluster does not serve PyTorchJobs, and every job is one.",
-        "Install the training operator 1.9, for instance with manifests/third-party.",
+        f"The cluster has no {kind.name}s, and every job is one.",
+        f"Install the {controller.title} {_join(controller.min_version)}, for instance with manifests/third-party.",
     )
 
 
 def has_workflows(cluster: Cluster) -> bool:
-    """Return whether the cluster knows Workflows; False also where that may not be asked."""
+    """Return whether the cluster has Workflows; False also if you may not ask."""
     try:
-        return _serves(cluster, "argoproj.io", "v1alpha1", "workflows")
+        return _serves(cluster, WORKFLOWS)
     except ClusterRefusedError:
         return False
 
 
-@check("workflows", asked="ask what kinds of objects there are")
-def check_workflows(cluster: Cluster) -> Finding:
-    """Check whether Kubeflow Pipelines may be installed, which creates Workflows."""
-    if _serves(cluster, "argoproj.io", "v1alpha1", "workflows"):
-        return Finding("workflows", True, "The cluster knows Argo's Workflows: Kubeflow Pipelines can run here.")
-    return Finding(
+@check("workflows", action="ask which resources exist")
+def check_workflows(cluster: Cluster) -> CheckResult:
+    """Check whether Kubeflow Pipelines, which creates Workflows, may be installed."""
+    if _serves(cluster, WORKFLOWS):
+        return CheckResult("workflows", True, "The cluster has Argo Workflows: Kubeflow Pipelines can run here.")
+    return CheckResult(
         "workflows",
         None,
-        "The cluster knows no Workflows: pipelines run from a laptop, with peerkd run --backend kubernetes.",
+        "The cluster has no Workflows: pipelines run from a laptop, with peerkd run --backend kubernetes.",
         "Install Kubeflow Pipelines, if pipelines are to run on the cluster.",
     )
 
 
-@check("operator", asked="list deployments of all namespaces")
-def check_operator(cluster: Cluster) -> Finding:
-    """Check that the training operator runs."""
+@check("operator", action="list deployments of all namespaces")
+def check_controller(cluster: Cluster, kind: JobKind) -> CheckResult:
+    """Check that the controller of a kind of job is ready and new enough."""
+    title, deployment, min_version = kind.controller
     found = cluster.request(
-        "GET", "/apis/apps/v1/deployments", query=[("fieldSelector", f"metadata.name={_OPERATOR_NAME}")]
+        "GET", "/apis/apps/v1/deployments", query=[("fieldSelector", f"metadata.name={deployment}")]
     )["items"]
     if not found:
-        return Finding(
+        return CheckResult(
             "operator",
             False,
-            "The training operator is not installed: no job would start.",
-            "Install version 1.9.",
+            f"The {title} is not installed: no job would start.",
+            f"Install version {_join(min_version)}.",
         )
-    operator = found[0]
-    where = f"{operator['metadata']['namespace']}/{_OPERATOR_NAME}"
-    version = _version(operator)
-    num_ready = (operator.get("status") or {}).get("readyReplicas", 0)
-    if not num_ready:
-        return Finding(
-            "operator",
-            False,
-            f"The training operator {where} is not ready.",
-            f"kubectl describe pods --namespace {operator['metadata']['namespace']}",
+    controller = found[0]
+    namespace = controller["metadata"]["namespace"]
+    subject = f"The {title} {namespace}/{deployment}"
+    version = _version(controller)
+    if not (controller.get("status") or {}).get("readyReplicas", 0):
+        return CheckResult(
+            "operator", False, f"{subject} is not ready.", f"kubectl describe pods --namespace {namespace}"
         )
-    if version and tuple(int(part) for part in version.split(".")[:2]) < MIN_OPERATOR:
-        return Finding("operator", False, f"The training operator {where} is {version}.", "Upgrade it to 1.9.")
-    return Finding("operator", True, f"The training operator {where} is ready{f' ({version})' if version else ''}.")
+    if version and tuple(int(part) for part in version.split(".")[:2]) < min_version:
+        return CheckResult("operator", False, f"{subject} is {version}.", f"Upgrade it to {_join(min_version)}.")
+    return CheckResult("operator", True, f"{subject} is ready{f' ({version})' if version else ''}.")
 
 
-@check("kueue", asked="ask what kinds of objects there are")
-def check_kueue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
+@check("kueue", action="ask which resources exist")
+def check_kueue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None:
     """Check that Kueue is installed, if a queue is set."""
     if settings.queue is None:
         return None
-    for version in ("v1beta2", "v1beta1"):
-        if _serves(cluster, "kueue.x-k8s.io", version, "localqueues"):
-            old = version == "v1beta1"
-            return Finding(
-                "kueue",
-                not old,
-                f"The cluster knows Kueue's queues ({version}).",
-                "Upgrade Kueue to a version with the API v1beta2." if old else "",
-            )
-    return Finding(
+    if _serves(cluster, LOCAL_QUEUES):
+        return CheckResult("kueue", True, f"The cluster has Kueue's queues ({LOCAL_QUEUES.version}).")
+    if _serves(cluster, LOCAL_QUEUES._replace(version=_OLD_KUEUE)):
+        return CheckResult(
+            "kueue",
+            False,
+            f"The cluster has Kueue's queues ({_OLD_KUEUE}).",
+            f"Upgrade Kueue to a version with the API {LOCAL_QUEUES.version}.",
+        )
+    return CheckResult(
         "kueue",
         False,
-        f"The cluster has no Kueue, and the queue {settings.queue} is set.",
-        "Install Kueue, or leave queue out of the cluster's settings.",
+        f"The queue {settings.queue} is set, and the cluster has no Kueue.",
+        "Install Kueue, or remove queue from the cluster's settings.",
     )
 
 
-def _serves(cluster: Cluster, group: str, version: str, plural: str) -> bool:
-    """Return whether the API serves a kind of object, which everybody may ask."""
+def _serves(cluster: Cluster, resource: Resource) -> bool:
+    """Return whether the API serves a resource. Everybody may ask this."""
     try:
-        offered = cluster.request("GET", f"/apis/{group}/{version}")
+        answer = cluster.request("GET", f"/apis/{resource.group}/{resource.version}")
     except ClusterRefusedError as error:
         if error.status == _STATUS_NOT_FOUND:
             return False
         raise
-    return any(each["name"] == plural for each in offered.get("resources", []))
+    return any(each["name"] == resource.plural for each in answer.get("resources", []))
+
+
+def _join(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)
 
 
 def _version(deployment: Mapping[str, Any]) -> str:
-    """Return the version in an image's tag, as 1.9.3 in ...:v1.9.3; empty if the tag has none."""
+    """Return the version in an image's tag, as 1.9.3 in ...:v1.9.3; empty if the tag contains none."""
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     found = re.search(r":v?(\d+\.\d+\.\d+)", image)
     return found[1] if found else ""

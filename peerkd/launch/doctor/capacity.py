@@ -1,54 +1,55 @@
-"""Checks of room: quotas of the namespace, and nodes large enough for a worker."""
+"""Checks of capacity: the quotas of the namespace, and the sizes of the nodes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from peerkd.config.cluster import ClusterConfig, amount
-from peerkd.launch.doctor.finding import Finding, check
+from peerkd.launch.doctor.check import CheckResult, check
 from peerkd.launch.kubernetes.client import NODES, RESOURCE_QUOTAS, Cluster, Resource
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 
 LIMIT_RANGES: Final = Resource("", "v1", "limitranges")
 
 
-@check("quota", asked="list resource quotas")
-def check_quota(cluster: Cluster, settings: ClusterConfig) -> Finding:
-    """Look whether the namespace's quotas have room for one job now, and whether pods need limits that none gives."""
-    short = []
-    needs = _needs(settings)
+@check("quota", action="list resource quotas")
+def check_quota(cluster: Cluster, settings: ClusterConfig, kinds: Sequence[JobKind]) -> CheckResult:
+    """Check that the quotas have room for one job, and that a LimitRange sets the requests that they require."""
+    exceeded = []
+    requests = _requests(settings, kinds)
     quotas = cluster.list(RESOURCE_QUOTAS)["items"]
     for quota in quotas:
         status = quota.get("status") or {}
         used = status.get("used") or {}
         for name, hard in (status.get("hard") or {}).items():
             left = _amount(hard) - _amount(used.get(name, "0"))
-            if name in needs and left < needs[name]:
-                short.append(f"{name} has {_plain(left)} left of {hard} and a job takes {_plain(needs[name])}")
-    if short:
-        return Finding(
+            if name in requests and left < requests[name]:
+                exceeded.append(f"{name} has {_plain(left)} left of {hard}, and a job takes {_plain(requests[name])}")
+    if exceeded:
+        return CheckResult(
             "quota",
             False,
-            f"A job of {settings.num_workers} does not fit into the quotas of {cluster.namespace}: {'; '.join(short)}.",
-            "Wait for other jobs, ask for fewer or smaller workers, or raise the ResourceQuota.",
+            f"A job of {settings.num_workers} exceeds the quotas of {cluster.namespace}: {'; '.join(exceeded)}.",
+            "Wait for other jobs, request fewer or smaller workers, or raise the ResourceQuota.",
         )
     counted = {name for quota in quotas for name in (quota.get("status") or {}).get("hard") or {}}
     if counted & {"requests.cpu", "requests.memory", "limits.memory", "limits.cpu", "cpu", "memory"}:
         ranges = cluster.list(LIMIT_RANGES)["items"]
         if not any(limit["type"] == "Container" for each in ranges for limit in each["spec"]["limits"]):
-            return Finding(
+            return CheckResult(
                 "quota",
                 False,
                 f"{cluster.namespace} has a quota of CPU or memory and no LimitRange: launchers in a pipeline, which "
-                "ask for nothing, would be refused.",
+                "request nothing, would be refused.",
                 "Apply limits.yaml of manifests/base.",
             )
-    return Finding("quota", True, f"A job of {settings.num_workers} fits into the quotas of {cluster.namespace}.")
+    return CheckResult("quota", True, f"A job of {settings.num_workers} fits into the quotas of {cluster.namespace}.")
 
 
-@check("nodes", asked="list nodes")
-def check_nodes(cluster: Cluster, settings: ClusterConfig) -> Finding:
-    """Look whether nodes that a worker may be on are large enough, and enough of them.
+@check("nodes", action="list nodes")
+def check_nodes(cluster: Cluster, settings: ClusterConfig) -> CheckResult:
+    """Check that enough nodes are large enough for the workers of one job.
 
-    The requests of other pods are not counted, because these pods come and go.
+    The requests of other pods are not counted, because they change all the time.
     """
     wanted = {"cpu": _amount(settings.cpu_per_worker), "memory": _amount(settings.memory_per_worker)}
     if settings.gpus_per_worker:
@@ -60,30 +61,30 @@ def check_nodes(cluster: Cluster, settings: ClusterConfig) -> Finding:
     )
     worker = ", ".join(f"{name} {_plain(value)}" for name, value in wanted.items())
     if room >= settings.num_workers:
-        return Finding("nodes", True, f"{len(nodes)} nodes have room for {room} workers ({worker}), if empty.")
-    return Finding(
+        return CheckResult("nodes", True, f"{len(nodes)} nodes have room for {room} workers ({worker}), if empty.")
+    return CheckResult(
         "nodes",
         False,
-        f"{len(nodes)} nodes that workers may be on have room for {room} workers ({worker}), even if empty, and a job "
-        f"has {settings.num_workers}.",
-        "Ask for less, add nodes, or correct node_selector and tolerations; a pool that grows from zero shows no nodes "
-        "until a job waits for them.",
+        f"{len(nodes)} nodes on which workers may run have room for {room} workers ({worker}), even if empty, and a "
+        f"job has {settings.num_workers}.",
+        "Request less, add nodes, or correct node_selector and tolerations. A pool that is scaled up from zero has no "
+        "nodes until a job waits for them.",
     )
 
 
-def _needs(settings: ClusterConfig) -> Mapping[str, float]:
-    """Return what one job takes of everything that a quota may count."""
+def _requests(settings: ClusterConfig, kinds: Sequence[JobKind]) -> Mapping[str, float]:
+    """Return what one job takes of every resource that a quota may limit."""
     num = settings.num_workers
     cpu, memory = num * _amount(settings.cpu_per_worker), num * _amount(settings.memory_per_worker)
     gpus = num * settings.gpus_per_worker
-    needs: dict[str, float] = {
+    requests: dict[str, float] = {
         "pods": num,
         "count/pods": num,
-        "count/pytorchjobs.kubeflow.org": 1,
+        **{f"count/{kind.resource.plural}.{kind.resource.group}": 1 for kind in kinds},
         **dict.fromkeys(("cpu", "requests.cpu", "limits.cpu"), cpu),
         **dict.fromkeys(("memory", "requests.memory", "limits.memory"), memory),
     }
-    return needs | ({f"requests.{settings.gpu_resource}": gpus} if gpus else {})
+    return requests | ({f"requests.{settings.gpu_resource}": gpus} if gpus else {})
 
 
 def _admits(node: Mapping[str, Any], settings: ClusterConfig) -> bool:
@@ -108,7 +109,7 @@ def _tolerated(taint: Mapping[str, Any], tolerations: Iterable[Mapping[str, Any]
 
 
 def _amount(quantity: object) -> float:
-    """Return how much a quantity is that the cluster itself has written: a number's form 1e3 is also one."""
+    """Return the value of a quantity in the cluster's own notation, which includes 1e3."""
     text = str(quantity)
     try:
         return float(text)

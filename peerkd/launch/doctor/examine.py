@@ -1,106 +1,118 @@
-"""All checks, one after another."""
+"""All checks of a cluster, in order."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterUnavailableError
-from peerkd.launch.doctor import access, admission, api, capacity, namespace, policy, queue, store, tasks
-from peerkd.launch.doctor.finding import Finding
+from peerkd.launch.doctor import access, admission, api, capacity, configuration, namespace, queue
+from peerkd.launch.doctor.check import CheckResult
 from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.kubernetes.manifest import trainer_image
 
 _PACKAGES: Final = ("peerkd", "kubernetes", "kubeflow-training", "kfp", "minio")
+_NEEDED_PACKAGES: Final = ("kubernetes", "kubeflow-training")
+
+Check = Callable[[], CheckResult | None]
 
 
 def examine(
     cluster: Cluster,
-    here: ClusterConfig,
+    local: ClusterConfig,
+    kinds: Sequence[JobKind],
     *,
     store_address: str,
     resolve: Callable[[Mapping[str, str]], ClusterConfig],
     task_account: str = access.TASK_ACCOUNT,
-) -> Iterator[Finding]:
-    """Yield the finding of each check, beginning with the cluster itself; end if the cluster does not answer.
+) -> Iterator[CheckResult]:
+    """Yield the result of each check, and stop as soon as the cluster does not answer.
 
     Args:
         cluster: The cluster, with the namespace in which jobs are created.
-        here: Settings of jobs that are launched from this machine.
-        store_address: Address of the artifact store; empty to leave the store out.
-        resolve: Returns the settings that a launcher with these environment variables uses.
-        task_account: The service account that the tasks of pipelines run as.
+        local: The settings of jobs that this machine launches.
+        kinds: The kinds of jobs that are checked.
+        store_address: The address of the artifact store; empty if the store is not to be checked.
+        resolve: Returns the settings of a launcher with the given environment variables.
+        task_account: The service account under which the tasks of pipelines run.
     """
     yield check_versions()
-    settings = here
+    settings = local
 
-    def check_settings() -> Finding:
+    def check_settings() -> CheckResult:
         nonlocal settings
-        settings, finding = tasks.settings_of_tasks(cluster, here, resolve)
-        return finding
+        settings, result = configuration.check_settings_of_tasks(cluster, local, resolve)
+        return result
 
-    checks: list[Callable[[], Finding | None]] = [
+    def checks_of_cluster(kind: JobKind) -> list[Check]:
+        return [lambda: api.check_kind(cluster, kind), lambda: api.check_controller(cluster, kind)]
+
+    def checks_of_jobs(kind: JobKind) -> list[Check]:
+        return [
+            lambda: admission.check_job(cluster, settings, store_address, kind),
+            lambda: admission.check_policy(cluster, settings, store_address, kind),
+            lambda: admission.check_worker(cluster, settings, store_address, kind),
+        ]
+
+    checks: list[Check] = [
         lambda: api.check_reachable(cluster),
         lambda: namespace.check_namespace(cluster),
         check_settings,
-        lambda: access.check_access(cluster),
-        lambda: access.check_task_access(cluster, task_account) if api.has_workflows(cluster) else None,
-        lambda: api.check_pytorchjobs(cluster),
-        lambda: api.check_operator(cluster),
+        lambda: access.check_access(cluster, kinds),
+        lambda: access.check_task_access(cluster, task_account, kinds) if api.has_workflows(cluster) else None,
+        *(each for kind in kinds for each in checks_of_cluster(kind)),
         lambda: api.check_workflows(cluster),
         lambda: api.check_kueue(cluster, settings),
         lambda: queue.check_queue(cluster, settings),
         lambda: queue.check_cluster_queue(cluster, settings),
         lambda: admission.check_service_account(cluster, settings),
-        lambda: store.check_secret(cluster, settings.store_secret),
-        lambda: admission.check_job(cluster, settings, store_address),
-        lambda: policy.check_policy(cluster, settings, store_address),
-        lambda: admission.check_worker(cluster, settings, store_address),
-        lambda: admission.check_image(cluster, settings, store_address),
-        lambda: _check_image_here(cluster, here, settings, store_address),
-        lambda: capacity.check_quota(cluster, settings),
+        lambda: configuration.check_secret(cluster, settings.store_secret),
+        *(each for kind in kinds for each in checks_of_jobs(kind)),
+        lambda: admission.check_image(cluster, settings),
+        lambda: _check_local_image(cluster, local, settings),
+        lambda: capacity.check_quota(cluster, settings, kinds),
         lambda: capacity.check_nodes(cluster, settings),
     ]
     for each in checks:
         try:
-            found = each()
+            result = each()
         except ClusterUnavailableError as error:
-            yield Finding(
-                "cluster", False, str(error), "Look at KUBECONFIG, and at the network between here and there."
+            yield CheckResult(
+                "cluster", False, str(error), "Check KUBECONFIG, and the network between this machine and the cluster."
             )
             break
-        if found is not None:
-            yield found
+        if result is not None:
+            yield result
     if store_address:
-        yield from store.check_artifacts(store_address)
+        yield from configuration.check_artifacts(store_address)
     else:
-        yield Finding("store", None, "The store was not checked.", "Give --store its address, as in s3://peerkd/runs.")
+        fix = "Give --store the address of the store, as in s3://peerkd/runs."
+        yield CheckResult("store", None, "The store was not checked.", fix)
 
 
-def _check_image_here(cluster: Cluster, here: ClusterConfig, settings: ClusterConfig, store: str) -> Finding | None:
-    """Check the image of jobs that are launched from this machine, if it differs from that of the tasks."""
-    image = trainer_image(here, os.environ)
-    if image == trainer_image(settings, os.environ):
+def _check_local_image(cluster: Cluster, local: ClusterConfig, settings: ClusterConfig) -> CheckResult | None:
+    """Check the image of jobs that this machine launches, if it differs from that of the tasks."""
+    if trainer_image(local, os.environ) == trainer_image(settings, os.environ):
         return None
-    found = admission.check_image(cluster, here, store)
-    return found._replace(
+    result = admission.check_image(cluster, local)
+    return result._replace(
         name="image from here",
-        sentence=f"Jobs that are launched from this machine have another image: {found.sentence}",
-        # Jobs need not be launched from here.
-        ok=found.ok or None,
-        mend=found.mend or "Set image in PEERKD_CLUSTER_FILE, or PEERKD_TRAINER_IMAGE, if that is not intended.",
+        sentence=f"Jobs that this machine launches have another image: {result.sentence}",
+        # A failure may not matter, because this machine need not launch jobs.
+        ok=result.ok or None,
+        fix=result.fix or "Set image in PEERKD_CLUSTER_FILE, or PEERKD_TRAINER_IMAGE, if that is not intended.",
     )
 
 
-def check_versions() -> Finding:
-    """Name the installed versions, for people who are asked for help."""
+def check_versions() -> CheckResult:
+    """Return the installed versions, which help whoever is asked for support."""
     found = {package: _version(package) for package in _PACKAGES}
-    told = ", ".join(f"{package} {number or 'absent'}" for package, number in found.items())
-    lacking = [package for package in ("kubernetes", "kubeflow-training") if not found.get(package)]
-    if lacking:
-        return Finding("versions", False, f"{told}.", "Install peerkd with its extra cluster.")
-    return Finding("versions", True, f"{told}.")
+    text = ", ".join(f"{package} {number or 'absent'}" for package, number in found.items())
+    if not all(found.get(package) for package in _NEEDED_PACKAGES):
+        return CheckResult("versions", False, f"{text}.", "Install peerkd with its extra cluster.")
+    return CheckResult("versions", True, f"{text}.")
 
 
 def _version(package: str) -> str:

@@ -1,10 +1,10 @@
-"""The check of the jobs' namespace: whether it exists, which pods it admits, and who else uses it."""
+"""The check of the namespace: whether it exists, which pods it admits, and whether others use it."""
 
 import re
 from typing import Final
 
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.doctor.finding import Finding, check
+from peerkd.launch.doctor.check import CheckResult, check
 from peerkd.launch.kubernetes.client import NAMESPACES, PODS, Cluster
 
 _STATUS_NOT_FOUND: Final = 404
@@ -12,7 +12,7 @@ _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 _LEVEL: Final = "restricted"
 _PART_OF: Final = "app.kubernetes.io/part-of"
 _PROFILE: Final = "kubeflow-profile"
-"""A user's namespace, in which Kubeflow has pods of its own beside the user's runs."""
+"""The label of a user's namespace, in which Kubeflow has pods of its own beside the user's runs."""
 
 _OURS: Final = {_PART_OF: "peerkd"}
 _OURS_BY_NAME: Final = {"app.kubernetes.io/name": "peerkd"}
@@ -34,16 +34,16 @@ _OTHERS: Final = frozenset(
         "training-operator",
     }
 )
-"""Namespaces that belong to parts of a cluster, besides those whose names begin with ``kube-`` or ``openshift-``."""
+"""Namespaces of cluster components, besides those whose names begin with ``kube-`` or ``openshift-``."""
 
 _MORE: Final = re.compile(r"\(and (\d+) other pods?\)")
 
 
-@check("namespace", asked="get the namespace")
-def check_namespace(cluster: Cluster) -> Finding:
+@check("namespace", action="get the namespace")
+def check_namespace(cluster: Cluster) -> CheckResult:
     """Check that the namespace exists, which pods it admits, and whether others have pods in it.
 
-    The level ``restricted`` is recommended only if it would keep no pods out, according to the API's own warnings.
+    The level ``restricted`` is recommended only if the API warns of no existing pod that violates it.
     """
     name = cluster.namespace
     try:
@@ -51,49 +51,49 @@ def check_namespace(cluster: Cluster) -> Finding:
     except ClusterRefusedError as error:
         if error.status != _STATUS_NOT_FOUND:
             raise
-        return Finding(
+        return CheckResult(
             "namespace",
             False,
             f"The namespace {name} does not exist.",
-            "Apply manifests/, or name another with --namespace.",
+            "Apply manifests/, or name another namespace with --namespace.",
         )
     level = (namespace["metadata"].get("labels") or {}).get(_ENFORCE, "privileged")
-    others, kept_out = _pods_of_others(cluster), _num_kept_out(cluster)
-    own = "Leave its labels as they are: they are the profile's."
+    num_others, num_violating = _num_pods_of_others(cluster), _num_violating(cluster)
+    fix = "Leave its labels as they are, because they belong to the Kubeflow profile."
     if (namespace["metadata"].get("labels") or {}).get(_PART_OF) != _PROFILE:
-        own = (
+        fix = (
             "Leave its labels as they are, and give peerkd a namespace of its own: kubectl create namespace peerkd, "
             "then apply manifests/ to it (docs/operators.md)."
         )
-    if _is_of_others(name) or others or kept_out:
-        told = f"The namespace {name} enforces the pod security level {level}"
-        if others:
-            told += f", and has {_pods(others)} besides peerkd's"
-        elif _is_of_others(name):
-            told += ", and belongs to a part of the cluster"
-        told += "."
-        if kept_out and level != _LEVEL:
-            told += f" The level {_LEVEL} would keep {_pods(kept_out)} out at the next start."
-        return Finding("namespace", True, told, own)
+    if _is_of_component(name) or num_others or num_violating:
+        text = f"The namespace {name} enforces the pod security level {level}"
+        if num_others:
+            text += f", and has {_pods(num_others)} besides those of peerkd"
+        elif _is_of_component(name):
+            text += ", and belongs to a component of the cluster"
+        text += "."
+        if num_violating and level != _LEVEL:
+            text += f" The level {_LEVEL} would refuse {_pods(num_violating)} at the next start."
+        return CheckResult("namespace", True, text, fix)
     if level == _LEVEL:
-        return Finding("namespace", True, f"The namespace {name} admits restricted pods only.")
-    told = f"The namespace {name} enforces the pod security level {level}; peerkd needs no more than {_LEVEL}."
-    if others is None and kept_out is None:
-        return Finding(
+        return CheckResult("namespace", True, f"The namespace {name} admits restricted pods only.")
+    text = f"The namespace {name} enforces the pod security level {level}; peerkd needs no more than {_LEVEL}."
+    if num_others is None and num_violating is None:
+        return CheckResult(
             "namespace",
             True,
-            f"{told} Whether others have pods there is not known, since you may not list pods.",
+            f"{text} Whether others have pods there is not known, because you may not list pods.",
             f"Ask who else uses the namespace before you label it {_ENFORCE}={_LEVEL}.",
         )
-    return Finding("namespace", True, told, f"kubectl label namespace {name} {_ENFORCE}={_LEVEL}")
+    return CheckResult("namespace", True, text, f"kubectl label namespace {name} {_ENFORCE}={_LEVEL}")
 
 
-def _is_of_others(name: str) -> bool:
+def _is_of_component(name: str) -> bool:
     return name in _OTHERS or name.startswith(("kube-", "openshift-"))
 
 
-def _pods_of_others(cluster: Cluster) -> int | None:
-    """Return the number of running or waiting pods that are not peerkd's; None if you may not list them."""
+def _num_pods_of_others(cluster: Cluster) -> int | None:
+    """Return the number of running or pending pods that are not of peerkd; None if you may not list pods."""
     try:
         pods = cluster.list(PODS)["items"]
     except ClusterRefusedError:
@@ -109,14 +109,14 @@ def _is_ours(labels: dict[str, str]) -> bool:
     return any(labels.items() >= ours.items() for ours in (_OURS, _OURS_BY_NAME))
 
 
-def _num_kept_out(cluster: Cluster) -> int | None:
-    """Return the number of running pods that the level would refuse, as the API counts; None if it may not be asked."""
+def _num_violating(cluster: Cluster) -> int | None:
+    """Return the number of pods of which the API says that they violate the level; None if you may not ask."""
     change = {"metadata": {"labels": {_ENFORCE: _LEVEL}}}
     try:
         warnings = cluster.dry_run_warnings(NAMESPACES, cluster.namespace, change)
     except ClusterRefusedError:
         return None
-    # The first warning says that pods violate the level; each further one names a pod and counts those like it.
+    # The first warning says that pods violate the level. Each further one names a pod and counts similar pods.
     named = [text for text in warnings if "violate the new PodSecurity" not in text and ": " in text]
     num = sum(1 + int(more[1]) if (more := _MORE.search(text)) else 1 for text in named)
     return num or int(any("violate the new PodSecurity" in text for text in warnings))

@@ -1,81 +1,84 @@
-"""Checks of the queue that jobs are to wait in."""
+"""Checks of the queue in which jobs wait."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.doctor.finding import Finding, check
+from peerkd.launch.doctor.check import CheckResult, check
 from peerkd.launch.kubernetes.client import CLUSTER_QUEUES, LOCAL_QUEUES, Cluster
 
 
-@check("queue", asked="get the queues of the namespace")
-def check_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
-    """Check that the queue exists and that it and its cluster queue admit jobs."""
+@check("queue", action="get the queues of the namespace")
+def check_queue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None:
+    """Check that the queue exists, and that the queue and its ClusterQueue admit jobs."""
     if settings.queue is None:
         return None
     queue = cluster.get(LOCAL_QUEUES, settings.queue)
     if queue is None:
-        there = [each["metadata"]["name"] for each in cluster.list(LOCAL_QUEUES)["items"]]
-        return Finding(
+        existing = ", ".join(each["metadata"]["name"] for each in cluster.list(LOCAL_QUEUES)["items"])
+        return CheckResult(
             "queue",
             False,
-            f"The queue {settings.queue} does not exist in {cluster.namespace}; it has {', '.join(there) or 'none'}.",
+            f"The queue {settings.queue} does not exist in {cluster.namespace}; it has {existing or 'none'}.",
             "Apply the component manifests/components/kueue, or set queue to one that exists.",
         )
-    why = _why_inactive(queue)
-    if why:
-        return Finding(
+    reason = _reason_for_inactivity(queue)
+    if reason:
+        return CheckResult(
             "queue",
             False,
-            f"The queue {settings.queue} admits no jobs: {why}",
+            f"The queue {settings.queue} admits no jobs: {reason}",
             f"kubectl describe localqueue {settings.queue} --namespace {cluster.namespace}",
         )
-    return Finding("queue", True, f"The queue {settings.queue} of {queue['spec']['clusterQueue']} is active.")
+    return CheckResult("queue", True, f"The queue {settings.queue} of {queue['spec']['clusterQueue']} is active.")
 
 
-@check("cluster queue", asked="get cluster queues")
-def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> Finding | None:
-    """Check that the cluster queue behind the queue has the GPUs that a job asks for."""
+@check("cluster queue", action="get cluster queues")
+def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None:
+    """Check that the ClusterQueue of the queue has the GPUs that a job requests."""
     if settings.queue is None:
         return None
     queue = cluster.get(LOCAL_QUEUES, settings.queue)
     if queue is None:
         return None
     name = queue["spec"]["clusterQueue"]
-    behind = cluster.get(CLUSTER_QUEUES, name)
-    if behind is None:
-        return Finding(
-            "cluster queue", False, f"The queue {settings.queue} is of {name}, which does not exist.", f"Create {name}."
+    cluster_queue = cluster.get(CLUSTER_QUEUES, name)
+    if cluster_queue is None:
+        return CheckResult(
+            "cluster queue",
+            False,
+            f"The queue {settings.queue} belongs to {name}, which does not exist.",
+            f"Create {name}.",
         )
     wanted = settings.num_workers * settings.gpus_per_worker
-    flavours = [
-        (flavour["name"], resource)
-        for group in behind["spec"].get("resourceGroups", [])
-        for flavour in group["flavors"]
-        for resource in flavour["resources"]
+    flavors = [
+        (flavor["name"], resource)
+        for group in cluster_queue["spec"].get("resourceGroups", [])
+        for flavor in group["flavors"]
+        for resource in flavor["resources"]
         if resource["name"] == settings.gpu_resource
     ]
     if not wanted:
-        return Finding("cluster queue", True, f"{name} exists.")
-    # A job's workers may be of several flavours only if each fits one: the largest decides.
+        return CheckResult("cluster queue", True, f"{name} exists.")
+    # All workers of a job must be of one flavor, so the largest flavor decides.
     most = max(
-        (int(each.get("nominalQuota", 0)) + int(each.get("borrowingLimit", 0)) for _, each in flavours), default=0
+        (int(each.get("nominalQuota", 0)) + int(each.get("borrowingLimit", 0)) for _, each in flavors), default=0
     )
-    limitless = behind["spec"].get("cohortName") and any("borrowingLimit" not in each for _, each in flavours)
-    if not limitless and most < wanted:
-        return Finding(
+    is_unlimited = cluster_queue["spec"].get("cohortName") and any("borrowingLimit" not in each for _, each in flavors)
+    if not is_unlimited and most < wanted:
+        return CheckResult(
             "cluster queue",
             False,
-            f"{name} has at most {most} of {settings.gpu_resource} in one flavour, and a job needs {wanted}: it would "
-            "wait for ever.",
-            f"Raise nominalQuota of {name}, or ask for fewer workers or GPUs.",
+            f"{name} has at most {most} of {settings.gpu_resource} in one flavor, and a job needs {wanted}: it would "
+            "never start.",
+            f"Raise nominalQuota of {name}, or request fewer workers or GPUs.",
         )
-    return Finding("cluster queue", True, f"{name} can give the {wanted} of {settings.gpu_resource} that a job needs.")
+    return CheckResult("cluster queue", True, f"{name} has the {wanted} of {settings.gpu_resource} that a job needs.")
 
 
-def _why_inactive(queue: Mapping[str, Any]) -> str:
+def _reason_for_inactivity(queue: Mapping[str, Any]) -> str:
     conditions = (queue.get("status") or {}).get("conditions") or []
     active = next((each for each in conditions if each["type"] == "Active"), None)
     if active is None:
-        return "Kueue has not looked at it yet."
+        return "Kueue has not processed it yet."
     return "" if active["status"] == "True" else str(active.get("message") or active.get("reason"))

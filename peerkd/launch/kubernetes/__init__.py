@@ -1,1 +1,1 @@
-"""Orders as PyTorchJobs. ``client.py`` alone knows the service; everything else handles plain mappings."""
+"""The backend ``kubernetes``. ``transport.py`` alone talks to the API; all other modules handle plain mappings."""

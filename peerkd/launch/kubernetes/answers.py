@@ -1,4 +1,4 @@
-"""Parsing the answers of the cluster's API: pure functions of bytes, mappings and headers."""
+"""Parsers of the API's answers: pure functions of bytes, mappings and headers."""
 
 import json
 import re
@@ -9,14 +9,14 @@ from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.patience import may_pass
 
 _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
-"""A warning in a header (RFC 7234), as the API writes it."""
+"""A warning in a header (RFC 7234), in the form in which the API writes it."""
 
 
 def decode(data: bytes | str, path: str) -> dict[str, Any]:
-    """Return the object that an answer holds.
+    """Return the JSON object in an answer.
 
     Raises:
-        ClusterUnavailableError: If it holds none, so that it comes from a proxy and not from the API.
+        ClusterUnavailableError: If the answer is not a JSON object, and so comes from a proxy and not from the API.
     """
     try:
         decoded = json.loads(data) if data else {}
@@ -28,7 +28,7 @@ def decode(data: bytes | str, path: str) -> dict[str, Any]:
 
 
 def status_of(answer: bytes) -> dict[str, Any]:
-    """Return the Status object of an answer that is an error, or one with the answer's text as its message."""
+    """Return the Status object of an error, or one whose message is the text of the answer."""
     try:
         decoded = json.loads(answer)
     except ValueError:
@@ -36,15 +36,17 @@ def status_of(answer: bytes) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-def error_of(told: Mapping[str, Any], *, status: int, action: str) -> ClusterRefusedError | ClusterUnavailableError:
-    """Return the error that a Status describes: unavailable if another attempt may succeed, else refused.
+def error_of(
+    described: Mapping[str, Any], *, status: int, action: str
+) -> ClusterRefusedError | ClusterUnavailableError:
+    """Return the error that a Status object describes: unavailable if another attempt may succeed, else refused.
 
     Args:
-        told: The Status.
+        described: The Status object.
         status: The HTTP status of the answer.
-        action: What was requested, as in "GET /api/v1/nodes".
+        action: The request, as in "GET /api/v1/nodes".
     """
-    reason, message = str(told.get("reason") or ""), str(told.get("message") or "no reason given").rstrip(".")
+    reason, message = str(described.get("reason") or ""), str(described.get("message") or "no reason given").rstrip(".")
     if may_pass(status):
         return ClusterUnavailableError(f"The cluster's API could not {action}: {message} (status {status}).")
     return ClusterRefusedError(
@@ -53,15 +55,15 @@ def error_of(told: Mapping[str, Any], *, status: int, action: str) -> ClusterRef
 
 
 def version_of(seen: Mapping[str, Any]) -> str:
-    """Return the version of an object or a list, from which it can be watched.
+    """Return the version of an object or a list, from which a watch can start.
 
     Raises:
-        ClusterUnavailableError: If it has none, so that it comes from a proxy and not from the API.
+        ClusterUnavailableError: If it has no version, and so comes from a proxy and not from the API.
     """
     metadata = seen.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     if version is None:
-        raise ClusterUnavailableError(f"The cluster's API must tell a resourceVersion, got {str(seen)[:80]}.")
+        raise ClusterUnavailableError(f"The cluster's API must answer with a resourceVersion, got {str(seen)[:80]}.")
     return str(version)
 
 

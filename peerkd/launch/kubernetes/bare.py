@@ -1,6 +1,6 @@
-"""Importing single modules of packages that import all of themselves: a launcher of 60 MiB instead of 85.
+"""Imports of single modules from packages whose ``__init__`` imports everything: a launcher of 60 MiB, not 85.
 
-``import kubernetes`` reads 700 models and all of its API, of which a launcher needs about twenty files.
+``import kubernetes`` loads 700 models and the whole API, of which a launcher needs about twenty modules.
 """
 
 import importlib.util
@@ -13,11 +13,11 @@ from contextlib import contextmanager
 def bare(*packages: str) -> Iterator[None]:
     """Import modules of these packages, within this context, without their packages' ``__init__``.
 
-    Afterwards the packages are as if they had never been imported, so that a later import gets them whole. If
-    they are already imported, nothing is done, because nothing can be saved.
+    Afterwards the packages are as if they had never been imported, so that a later import loads them completely. If
+    they are already imported, this does nothing, because it could save nothing.
 
     Args:
-        packages: Each after the package that it is in.
+        packages: Names of packages, each after the package that contains it.
     """
     if any(package in sys.modules for package in packages):
         yield

@@ -1,7 +1,7 @@
-"""The cluster's API in terms of objects: create, get, list, watch, patch and delete them, and read logs."""
+"""The Kubernetes API in terms of objects: create, get, list, watch, patch and delete them, and read logs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
@@ -10,7 +10,7 @@ from peerkd.launch.kubernetes.transport import ANSWER_SECONDS, Transport, read_c
 
 
 class Resource(NamedTuple):
-    """A kind of object, as the API's paths name it."""
+    """A resource of the API, as its paths name it."""
 
     group: str
     version: str
@@ -27,7 +27,6 @@ RESOURCE_QUOTAS: Final = Resource("", "v1", "resourcequotas")
 NODES: Final = Resource("", "v1", "nodes", namespaced=False)
 NAMESPACES: Final = Resource("", "v1", "namespaces", namespaced=False)
 CUSTOM_RESOURCES: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False)
-PYTORCHJOBS: Final = Resource("kubeflow.org", "v1", "pytorchjobs")
 WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "workflows")
 LOCAL_QUEUES: Final = Resource("kueue.x-k8s.io", "v1beta2", "localqueues")
 WORKLOADS: Final = Resource("kueue.x-k8s.io", "v1beta2", "workloads")
@@ -44,14 +43,14 @@ Labels = Mapping[str, str]
 
 
 class Cluster:
-    """A cluster's API, seen from one namespace. May be used from several threads."""
+    """The API of a cluster, with a namespace for all requests. Several threads may use one instance."""
 
     def __init__(self, transport: Transport, *, namespace: str) -> None:
         self.namespace, self.address = namespace, transport.address
         self._transport = transport
 
     def separate(self) -> "Cluster":
-        """Return the same cluster with connections and locks of its own, for a signal handler: it must not wait."""
+        """Return the same cluster with connections and locks of its own, for a signal handler, which must not wait."""
         return Cluster(Transport(self._transport.configuration), namespace=self.namespace)
 
     def create(self, resource: Resource, body: Mapping[str, Any], *, is_dry_run: bool = False) -> dict[str, Any]:
@@ -59,7 +58,7 @@ class Cluster:
 
         Raises:
             ClusterRefusedError: If the API refuses; its status is 409 if an object of that name exists.
-            ClusterUnavailableError: If the API cannot be reached; the object may have been created all the same.
+            ClusterUnavailableError: If the API cannot be reached. The object may have been created nevertheless.
         """
         query = _DRY_RUN if is_dry_run else ()
         return self._transport.json("POST", self._path(resource), query=query, body=body)
@@ -68,11 +67,11 @@ class Cluster:
         """Return an object, or None if no object of that name exists.
 
         Args:
-            resource: Its kind.
-            name: Its name.
+            resource: The resource of the object.
+            name: The name of the object.
             is_certain: Return None only if the API itself says that the object is not found. An API server that has
                 just started answers 404 for all custom resources until it knows their kinds, and so does a proxy
-                with nothing behind it.
+                that has no server.
 
         Raises:
             ClusterUnavailableError: If the API cannot be reached, or if ``is_certain`` and the answer is another 404.
@@ -95,7 +94,7 @@ class Cluster:
         all_namespaces: bool = False,
         limit: int | None = None,
     ) -> dict[str, Any]:
-        """Return a list as the API gives it: ``items``, and ``metadata.resourceVersion`` to watch from."""
+        """Return the matching objects as ``items``, and the version to watch from as ``metadata.resourceVersion``."""
         query = _selectors(labels, fields) + ([("limit", str(limit))] if limit else [])
         path = self._path(resource, all_namespaces=all_namespaces)
         answer = self._transport.json("GET", path, query=query)
@@ -113,10 +112,10 @@ class Cluster:
         all_namespaces: bool = False,
         timeout_seconds: float = 60,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each change as its kind (ADDED, MODIFIED, DELETED, BOOKMARK) and the object; end after the timeout.
+        """Yield each change as its type (ADDED, MODIFIED, DELETED or BOOKMARK) and the object, until the timeout.
 
         Raises:
-            ClusterRefusedError: If the API refuses; its status is 410 if it no longer knows that version.
+            ClusterRefusedError: If the API refuses; its status is 410 if it no longer has that version.
             ClusterUnavailableError: If the connection breaks, or is silent for longer than the timeout.
         """
         query = [
@@ -131,7 +130,9 @@ class Cluster:
             change = decode(line, path)
             kind, seen = change.get("type", ""), change.get("object", {})
             if kind == "ERROR":
-                raise error_of(seen, status=int(seen.get("code") or _STATUS_GONE), action=f"go on watching {path}")
+                raise error_of(
+                    seen, status=int(seen.get("code") or _STATUS_GONE), action=f"continue the watch of {path}"
+                )
             yield kind, seen
 
     def patch(self, resource: Resource, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -149,19 +150,19 @@ class Cluster:
         name: str,
         *,
         uid: str | None = None,
-        foreground: bool = False,
+        propagation_policy: Literal["Foreground", "Background"] = "Background",
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> bool:
         """Delete an object; False if it did not exist, or if the object of that name has another ``uid``.
 
         Args:
-            resource: Its kind.
-            name: Its name.
-            uid: Only this very object is deleted, not a later one of its name.
-            foreground: Keep it until what it owns is gone.
-            timeout_seconds: To connect, and again to answer.
+            resource: The resource of the object.
+            name: The name of the object.
+            uid: The UID of the object, so that a later object of the same name is not deleted.
+            propagation_policy: ``Foreground`` keeps the object until the objects that it owns are deleted.
+            timeout_seconds: The time to connect, and again to receive the answer.
         """
-        body: dict[str, Any] = {"propagationPolicy": "Foreground" if foreground else "Background"}
+        body: dict[str, Any] = {"propagationPolicy": propagation_policy}
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
@@ -183,12 +184,12 @@ class Cluster:
         tail_lines: int | None = None,
         silence_seconds: float = 300,
     ) -> Iterator[str]:
-        """Yield the lines of a container; following, the stream ends with it.
+        """Yield the lines of a container's log; with ``follow``, until the container ends.
 
         Raises:
-            ClusterRefusedError: If there is no such pod (404), or the container has not started (400).
-            ClusterUnavailableError: If the stream breaks, or nothing comes for ``silence_seconds``. A line of which
-                only the beginning has come is not yielded.
+            ClusterRefusedError: If the pod does not exist (404), or the container has not started (400).
+            ClusterUnavailableError: If the stream breaks, or contains nothing for ``silence_seconds``. An incomplete
+                line is not yielded.
         """
         options = {
             "container": container,
@@ -211,11 +212,11 @@ class Cluster:
         body: Any = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> Any:
-        """Return the JSON answer to any other request."""
+        """Return the JSON answer to a request of any other form."""
         return self._transport.json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
 
     def dry_run_warnings(self, resource: Resource, name: str, change: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the warnings that the API would give for a merge patch of an object. Nothing is changed.
+        """Return the warnings with which the API would answer a merge patch of an object. Nothing changes.
 
         Raises:
             ClusterRefusedError: If the API refuses.
@@ -237,10 +238,10 @@ class Cluster:
 
 
 def connect(*, namespace: str | None = None) -> Cluster:
-    """Return the cluster that this process runs in, else the kubeconfig's. No request is sent yet.
+    """Return the cluster in which this process runs, else that of the kubeconfig. This sends no request.
 
     Args:
-        namespace: The namespace of all requests. None: the pod's own, or the kubeconfig's, or ``default``.
+        namespace: The namespace of all requests. None means that of the pod, or of the kubeconfig, or ``default``.
 
     Raises:
         ValueError: If no cluster is configured, or its configuration cannot be read.

@@ -1,171 +1,162 @@
-"""What has happened to a job's workers so far. The operator makes pods anew and forgets the old ones; this does not."""
+"""The history of a job's pods. The controller replaces pods and forgets the old ones; this module remembers them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.jobs import Job, has_failed, is_suspended, uid_of
-from peerkd.launch.kubernetes.pods import Ending, Pod, ending_of, hindrance_of, is_running
+from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, uid_of
+from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, is_running, startup_problem_of
 
 
-class History:
-    """The pods of a job and how earlier ones ended, and how long it has been running, silent or hindered.
+class PodHistory:
+    """The pods of a job, the failures of earlier ones, and how long the job was running, silent or blocked.
 
-    Times are sums of seconds between two calls of ``note``, so that no clocks of two machines are compared.
+    Times are sums of seconds between calls of ``advance``, so that the clocks of two machines are never compared.
     """
 
     def __init__(
         self,
+        kind: JobKind,
         *,
         num_out_of_memory: Mapping[int, int] | None = None,
         num_disruptions: Mapping[int, int] | None = None,
         running_seconds: float = 0.0,
     ) -> None:
+        self._kind = kind
         self.running_seconds = running_seconds
-        """Time with at least one worker at work."""
+        """Time in which at least one worker was running."""
 
         self.silent_seconds = 0.0
-        """Time that the job was running and followed, and reported no progress."""
+        """Time in which workers were running, their logs were followed, and none reported progress."""
 
-        self.hindered_seconds: dict[str, float] = {}
-        """Time by hindrance: ``start`` or ``schedule`` and the pod's uid, ``create`` for pods that cannot be made,
-        ``operator`` for an operator that has not looked at the job, ``end`` for one that has not seen it fail."""
+        self.blocked_seconds: dict[str, float] = {}
+        """Time by what blocks the job: ``start`` or ``schedule`` and a pod's UID; ``create`` if pods cannot be created;
+        ``controller`` if the controller has not acknowledged the job; ``failure`` if it has not noticed a failure."""
 
-        self.endings: list[Ending] = []
-        """Endings of pods of this job, in the order in which they became known."""
+        self.failures: list[PodFailure] = []
+        """Failures of this job's pods, in the order in which they became known."""
 
         self.num_out_of_memory: Counter[int] = Counter(num_out_of_memory or {})
         """Number of times that each worker ran out of memory, over all attempts of the order."""
 
         self._num_earlier_disruptions: Counter[int] = Counter(num_disruptions or {})
         self._pods: dict[str, Pod] = {}
-        self._era: dict[str, int] = {}
+        self._num_suspensions_before: dict[str, int] = {}
         self._num_suspensions = 0
         self._was_suspended = False
-        self._unconfirmed: list[Ending] = []
-        self._noted: float | None = None
+        self._unconfirmed: list[PodFailure] = []
+        self._advanced_at: float | None = None
 
     @property
     def pods(self) -> dict[int, Pod]:
         """The last existing pod of each worker."""
-        return {names.worker_of(pod): pod for pod in self._pods.values()}
+        return {self._kind.worker_index(pod): pod for pod in self._pods.values()}
 
     def num_failures(self, worker: int) -> int:
-        """Return how often a worker of this job failed: its pod was there until it ended without success."""
-        return sum(ending.worker == worker and not ending.is_disruption for ending in self.endings)
+        """Return how often a worker of this job failed, disruptions not counted."""
+        return sum(failure.worker == worker and not failure.is_disruption for failure in self.failures)
 
     @property
     def num_disruptions(self) -> Counter[int]:
-        """Number of times that the cluster took each worker's pod away, over all attempts of the order.
+        """Number of times that the cluster removed each worker's pod, over all attempts of the order.
 
-        Pods that a queue took back are not counted, since the queue gives them back.
+        Pods that were deleted because the job was suspended are not counted.
         """
-        here = Counter(ending.worker for ending in self.endings if ending.is_disruption)
-        return self._num_earlier_disruptions + here
+        return self._num_earlier_disruptions + Counter(each.worker for each in self.failures if each.is_disruption)
 
     def replace_pods(self, pods: Iterable[Pod]) -> None:
-        """Take a whole list: what is missing in it is gone."""
+        """Record a complete list of pods. A known pod that the list lacks no longer exists."""
         listed = list(pods)
-        there = {uid_of(pod) for pod in listed}
-        for uid in self._pods.keys() - there:
+        existing = {uid_of(pod) for pod in listed}
+        for uid in self._pods.keys() - existing:
             self.change_pod("DELETED", self._pods[uid])
         for pod in listed:
             self.change_pod("MODIFIED", pod)
 
-    def change_pod(self, kind: str, pod: Pod) -> None:
-        """Take one change of one pod."""
-        uid, is_gone = uid_of(pod), kind == "DELETED"
-        if uid not in self._era:
-            self._era[uid] = self._num_suspensions
-            self._confirm(names.worker_of(pod))
+    def change_pod(self, change: str, pod: Pod) -> None:
+        """Record one change of one pod: ADDED, MODIFIED or DELETED."""
+        uid, is_gone = uid_of(pod), change == "DELETED"
+        if uid not in self._num_suspensions_before:
+            self._num_suspensions_before[uid] = self._num_suspensions
+            self._confirm(self._kind.worker_index(pod))
             self.silent_seconds = 0.0
-        known = {ending.uid for ending in (*self.endings, *self._unconfirmed)}
-        ending = ending_of(pod, is_gone=is_gone)
-        if ending is not None and uid not in known:
-            # Whoever deleted a pod may be the queue, which tells the job of it only now: a successor will show.
-            (self._unconfirmed if ending.was_deleted else self.endings).append(ending)
-            self.num_out_of_memory[ending.worker] += ending.is_out_of_memory
+        known = {failure.uid for failure in (*self.failures, *self._unconfirmed)}
+        failure = failure_of(pod, self._kind, is_gone=is_gone)
+        if failure is not None and uid not in known:
+            # A pod may have been deleted because the job was suspended, and news of that may come later. Only a new pod
+            # of the same worker tells.
+            (self._unconfirmed if failure.was_deleted else self.failures).append(failure)
+            self.num_out_of_memory[failure.worker] += failure.is_out_of_memory
         if is_gone:
             self._pods.pop(uid, None)
         else:
             self._pods[uid] = pod
 
-    def note(
+    def advance(
         self,
         job: Job,
         *,
         now_seconds: float,
         events: Iterable[Mapping[str, Any]] = (),
-        is_listening: bool = True,
-        is_current: bool = True,
+        is_following_logs: bool = True,
+        is_connected: bool = True,
     ) -> None:
-        """Add the time since the last note to whatever lasted through it.
+        """Add the time since the last call to every duration that continued through it.
 
         Args:
-            job: As it was seen last.
-            now_seconds: Of a clock that never goes back.
+            job: The job as it was last observed.
+            now_seconds: The time of a monotonic clock.
             events: Warnings about the job and its pods.
-            is_listening: Whether the workers' lines are being read.
-            is_current: Whether what was seen last is known to be so still: an image that was missing when the API
-                went away may have been there ever since.
+            is_following_logs: Whether the workers' logs are being read.
+            is_connected: Whether the API answers. Otherwise a problem that was last observed may have been resolved.
         """
         events = list(events)
-        elapsed = 0.0 if self._noted is None else now_seconds - self._noted
-        self._noted = now_seconds
-        if is_suspended(job) and not self._was_suspended:
+        elapsed = 0.0 if self._advanced_at is None else now_seconds - self._advanced_at
+        self._advanced_at = now_seconds
+        is_suspended = job.status.is_suspended
+        if is_suspended and not self._was_suspended:
             self._num_suspensions += 1
-        self._was_suspended = is_suspended(job)
-        at_work = not is_suspended(job) and any(is_running(pod) for pod in self._pods.values())
-        self.running_seconds += elapsed * at_work
-        self.silent_seconds += elapsed * (at_work and is_listening)
-        hindered = self._hindrances(job, events)
-        self.hindered_seconds = {
-            each: self.hindered_seconds[each] + elapsed * is_current if each in self.hindered_seconds else 0.0
-            for each in hindered
+        self._was_suspended = is_suspended
+        is_at_work = not is_suspended and any(is_running(pod) for pod in self._pods.values())
+        self.running_seconds += elapsed * is_at_work
+        self.silent_seconds += elapsed * (is_at_work and is_following_logs)
+        self.blocked_seconds = {
+            each: self.blocked_seconds[each] + elapsed * is_connected if each in self.blocked_seconds else 0.0
+            for each in list(self._blockers(job, events))
         }
 
-    def heard(self) -> None:
-        """Take note of a sign of progress."""
+    def record_progress(self) -> None:
+        """Record that a worker reported progress."""
         self.silent_seconds = 0.0
 
-    def _hindrances(self, job: Job, events: list[Mapping[str, Any]]) -> Iterable[str]:
-        if is_suspended(job):
+    def _blockers(self, job: Job, events: list[Mapping[str, Any]]) -> Iterable[str]:
+        if job.status.is_suspended:
             return
-        if not self._pods and not (job.get("status") or {}).get("conditions"):
-            yield "operator"
-        if any(not ending.may_pass for ending in self.endings) and not has_failed(job):
-            yield "end"
-        if refusal_to_create(job, self.pods, events):
+        if not self._pods and not job.status.is_acknowledged:
+            yield "controller"
+        if any(not failure.is_retryable for failure in self.failures) and not job.status.has_failed:
+            yield "failure"
+        if pod_creation_failure(job, self.pods, events):
             yield "create"
         for uid, pod in self._pods.items():
-            hindrance = hindrance_of(pod, events)
-            if hindrance:
-                yield f"{hindrance.kind} {uid}"
+            problem = startup_problem_of(pod, self._kind, events)
+            if problem:
+                yield f"{problem.kind} {uid}"
 
     def _confirm(self, worker: int) -> None:
-        """A worker has a new pod: its deleted one failed, unless the job was suspended between the two."""
-        for ending in [each for each in self._unconfirmed if each.worker == worker]:
-            self._unconfirmed.remove(ending)
-            if self._era[ending.uid] == self._num_suspensions:
-                self.endings.append(ending)
+        """Count the deletion of a worker's earlier pod as a failure, unless the job was suspended in between."""
+        for failure in [each for each in self._unconfirmed if each.worker == worker]:
+            self._unconfirmed.remove(failure)
+            if self._num_suspensions_before[failure.uid] == self._num_suspensions:
+                self.failures.append(failure)
 
 
-def refusal_to_create(job: Job, pods: Mapping[int, Pod], events: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return why the operator cannot make all of the job's pods, or None if it has made them or says nothing."""
-    if len(pods) >= num_workers_of(job):
+def pod_creation_failure(job: Job, pods: Mapping[int, Pod], events: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return why pods of a job cannot be created; None if all exist or no event gives a reason."""
+    if len(pods) >= job.status.num_workers:
         return None
-    refusals = [
-        event
-        for event in events
-        if event.get("reason") == "FailedCreatePod" and (event.get("involvedObject") or {}).get("uid") == uid_of(job)
-    ]
-    if not refusals:
+    failures = [event for event in events if event.get("reason") in job.kind.pod_creation_failures]
+    if not failures:
         return None
-    latest = max(refusals, key=lambda event: event.get("lastTimestamp") or "")
+    latest = max(failures, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
     return str(latest.get("message") or "no reason given").strip().rstrip(".")
-
-
-def num_workers_of(job: Job) -> int:
-    """Return how many workers a job has."""
-    return int(job["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"])

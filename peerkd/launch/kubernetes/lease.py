@@ -1,4 +1,4 @@
-"""The launcher's word on a job that somebody waits for it. Who finds it unchanged for long may delete the job."""
+"""The lease of a job, by which a launcher shows that it waits for it. A job whose lease has expired may be deleted."""
 
 import threading
 from collections.abc import Callable
@@ -7,10 +7,12 @@ from typing import Final
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.client import PYTORCHJOBS, Cluster
+from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.kinds.kind import Job
 
 _RENEWALS_PER_LEASE: Final = 4
 _RETRY_SECONDS: Final = 1.0
+_STATUS_CONFLICT: Final = 409
 
 
 def lease_now() -> str:
@@ -18,47 +20,44 @@ def lease_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class Lease:
-    """Renews a job's lease in a thread of its own, four times in its length, until it is released."""
+class LeaseRenewer:
+    """A context in which a thread renews a job's lease, four times in its length."""
 
     def __init__(
         self,
         cluster: Cluster,
-        job: str,
+        job: Job,
         *,
-        uid: str,
         lease_seconds: float,
         now: Callable[[], str] = lease_now,
         retry_seconds: float = _RETRY_SECONDS,
     ) -> None:
-        self._cluster, self._job, self._uid, self._now = cluster, job, uid, now
+        self._cluster, self._job, self._now = cluster, job, now
         self._pause_seconds = lease_seconds / _RENEWALS_PER_LEASE
         self._retry_seconds = min(retry_seconds, self._pause_seconds)
         self._is_released = threading.Event()
 
-    def __enter__(self) -> "Lease":
-        threading.Thread(target=self._keep, daemon=True, name="lease").start()
+    def __enter__(self) -> "LeaseRenewer":
+        threading.Thread(target=self._renew, daemon=True, name="lease").start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._is_released.set()
 
-    def _keep(self) -> None:
-        annotations = {}
+    def _renew(self) -> None:
         pause_seconds = 0.0
         while not self._is_released.wait(pause_seconds):
-            annotations[names.ANNOTATION_LEASE_RENEWED] = self._now()
-            # With its uid in the patch, a later job of this name is not touched.
-            metadata = {"uid": self._uid, "annotations": annotations}
+            # With a UID in the patch, a later job of the same name does not change.
+            metadata = {"uid": self._job.uid, "annotations": {names.ANNOTATION_LEASE_RENEWED: self._now()}}
             try:
                 # A job that is not found is tried again: an API server that has just started finds none for a moment,
-                # and a running job would be deleted if its lease ended.
-                self._cluster.patch(PYTORCHJOBS, self._job, {"metadata": metadata})
+                # and a running job would be deleted if its lease expired.
+                self._cluster.patch(self._job.kind.resource, self._job.name, {"metadata": metadata})
                 pause_seconds = self._pause_seconds
             except ClusterRefusedError as error:
-                if error.status == 409:
+                if error.status == _STATUS_CONFLICT:
                     return
                 pause_seconds = self._pause_seconds
             except ClusterUnavailableError:
-                # As soon as the API is back, so that nobody takes the job for abandoned.
+                # The lease is renewed as soon as the API is back, so that it does not expire.
                 pause_seconds = self._retry_seconds

@@ -1,4 +1,4 @@
-"""Following what workers print, across broken connections: no line twice, none lost, no watch held up."""
+"""Logs of workers, followed across broken connections: no line is repeated or lost, and no watch is delayed."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.jobs import name_of, read_time, uid_of
-from peerkd.launch.kubernetes.pods import Pod, has_log, is_over
+from peerkd.launch.kubernetes.kinds.kind import JobKind, name_of, read_time, uid_of
+from peerkd.launch.kubernetes.pods import Pod, has_finished, has_log
 from peerkd.launch.patience import FORGIVENESS_SECONDS
 
 _STATUS_NOT_FOUND: Final = 404
@@ -18,11 +17,11 @@ _STATUS_FORBIDDEN: Final = 403
 _PAUSE_SECONDS: Final = 1.0
 
 
-class Place:
-    """A place in a stream of lines with times, which finds itself again when the stream begins anew a little earlier.
+class LogPosition:
+    """The position in a log up to which lines have been read, for a log that is opened again.
 
-    The API begins with a whole second, and lines may have the same time; so the last time is kept, and how many lines
-    had it.
+    The API begins with a whole second, and several lines may have the same time. The position is therefore the time of
+    the last line and the number of lines with that time.
     """
 
     def __init__(self) -> None:
@@ -32,18 +31,18 @@ class Place:
 
     @property
     def since_time(self) -> str | None:
-        """What to ask the API for."""
+        """The time from which to request the log; None for all of it."""
         return self._last_text
 
     def new_lines(self, lines: Iterator[str]) -> Iterator[str]:
-        """Yield those lines of a stream, without their times, that earlier streams did not have."""
+        """Yield the lines of a stream that earlier streams did not contain, without their times."""
         seen_until, num_to_skip = self.last, self._num_with_last
         for each in lines:
             text, _, line = each.partition(" ")
             try:
                 time = read_time(text)
             except ValueError:
-                # Not a line of the container but a word of the kubelet's.
+                # This is a message of the kubelet and not a line of the container.
                 continue
             if seen_until is not None and time is not None:
                 if time < seen_until:
@@ -51,7 +50,7 @@ class Place:
                 if time == seen_until and num_to_skip:
                     num_to_skip -= 1
                     continue
-                # From here on everything is new, even if the node's clock should go back.
+                # All further lines are new, even if the clock of the node is set back.
                 seen_until = None
             if time == self.last:
                 self._num_with_last += 1
@@ -65,81 +64,82 @@ class _Follower:
     worker: int
     pod: str
     thread: threading.Thread | None = None
-    is_over: threading.Event = field(default_factory=threading.Event)
-    is_open: bool = False
+    has_ended: threading.Event = field(default_factory=threading.Event)
+    is_following: bool = False
 
 
 class LogFollowers:
-    """Follows the log of each pod, with one thread for each."""
+    """Follows the logs of a job's pods, each in a thread of its own."""
 
     def __init__(
         self,
         cluster: Cluster,
+        kind: JobKind,
         *,
-        take: Callable[[int, str], None],
+        on_line: Callable[[int, str], None],
         pause_seconds: float = _PAUSE_SECONDS,
         silence_seconds: float = 300,
     ) -> None:
-        self._cluster, self._take = cluster, take
+        self._cluster, self._kind, self._on_line = cluster, kind, on_line
         self._pause_seconds, self._silence_seconds = pause_seconds, silence_seconds
         self._followers: dict[str, _Follower] = {}
         self._is_stopped = threading.Event()
 
     @property
-    def is_listening(self) -> bool:
-        """Whether at least one stream is open."""
-        return any(follower.is_open for follower in self._followers.values())
+    def is_following(self) -> bool:
+        """Whether at least one log is open."""
+        return any(follower.is_following for follower in self._followers.values())
 
-    def see(self, pod: Pod, *, is_gone: bool = False) -> None:
-        """Begin to follow a pod once it has something to say; know when it has said all."""
+    def update(self, pod: Pod, *, is_gone: bool = False) -> None:
+        """Follow the log of a pod once its container has started, and take note of the container's end."""
         follower = self._followers.get(uid_of(pod))
-        if follower is None and has_log(pod) and not is_gone:
-            follower = self._followers[uid_of(pod)] = _Follower(names.worker_of(pod), name_of(pod))
+        if follower is None and has_log(pod, self._kind) and not is_gone:
+            follower = self._followers[uid_of(pod)] = _Follower(self._kind.worker_index(pod), name_of(pod))
             follower.thread = threading.Thread(
                 target=self._follow, args=(follower,), daemon=True, name=f"logs-{name_of(pod)}"
             )
             follower.thread.start()
-        if follower is not None and (is_gone or is_over(pod)):
-            follower.is_over.set()
+        if follower is not None and (is_gone or has_finished(pod)):
+            follower.has_ended.set()
 
     def finish(self, *, timeout_seconds: float) -> None:
-        """Wait for what pods that have ended still had to say, but not for long; then follow nothing any more."""
-        ended = [each.thread for each in self._followers.values() if each.is_over.is_set() and each.thread]
+        """Read the rest of the logs of pods that have ended, within the timeout; then stop following."""
+        ended = [each.thread for each in self._followers.values() if each.has_ended.is_set() and each.thread]
         for thread in ended:
             thread.join(timeout_seconds / len(ended))
         self._is_stopped.set()
 
     def _follow(self, follower: _Follower) -> None:
-        place, num_refused = Place(), 0
+        position, num_refused = LogPosition(), 0
         while not self._is_stopped.is_set():
-            # Asked before the stream is opened: what is said between the two must not be missed.
-            was_over = follower.is_over.is_set()
+            # This is read before the log is opened, so that no line between the two is missed.
+            had_ended = follower.has_ended.is_set()
             try:
                 stream = self._cluster.logs(
                     follower.pod,
-                    container=names.CONTAINER,
-                    since_time=place.since_time,
+                    container=self._kind.container,
+                    since_time=position.since_time,
                     follow=True,
                     timestamps=True,
                     silence_seconds=self._silence_seconds,
                 )
-                follower.is_open = True
-                for line in place.new_lines(stream):
+                follower.is_following = True
+                for line in position.new_lines(stream):
                     num_refused = 0
-                    self._take(follower.worker, line)
+                    self._on_line(follower.worker, line)
                     if self._is_stopped.is_set():
                         return
-                if was_over:
+                if had_ended:
                     return
             except ClusterRefusedError as error:
                 # A server that has just started may refuse known users for a moment.
                 num_refused += 1
-                is_over = follower.is_over.is_set() or num_refused * self._pause_seconds > FORGIVENESS_SECONDS
-                if error.status == _STATUS_NOT_FOUND or (error.status == _STATUS_FORBIDDEN and is_over):
+                has_ended = follower.has_ended.is_set() or num_refused * self._pause_seconds > FORGIVENESS_SECONDS
+                if error.status == _STATUS_NOT_FOUND or (error.status == _STATUS_FORBIDDEN and has_ended):
                     return
             except ClusterUnavailableError:
-                # The watches of job and pods say so, and give up in the end; here it only means to try again.
+                # The watches of job and pods report this, and give up in the end. Here the log is opened again.
                 pass
             finally:
-                follower.is_open = False
-            follower.is_over.wait(self._pause_seconds) or self._is_stopped.wait(0)
+                follower.is_following = False
+            follower.has_ended.wait(self._pause_seconds) or self._is_stopped.wait(0)

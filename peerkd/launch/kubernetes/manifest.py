@@ -1,13 +1,13 @@
-"""An order as a PyTorchJob: what its pods are, with which rights and which limits.
+"""Manifests of jobs: the pod template of an order, with its permissions and limits, in a job of a given kind.
 
-Built with the typed models of kubeflow-training and of kubernetes, so that a misspelt field is an error here and not a
-field that the API drops. Returned as a plain mapping. Nothing else of those packages is used here.
+The manifests are built with the typed models of the package ``kubernetes``, so that a misspelt field is an error here
+and not a field that the API drops, and returned as plain mappings.
 """
 
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import peerkd
 from peerkd.artifacts.s3_endpoint import check_endpoint
@@ -15,20 +15,10 @@ from peerkd.config.cluster import ClusterConfig
 from peerkd.excerpt import plain
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.bare import bare
+from peerkd.launch.kubernetes.kinds.kind import JobKind, JobSpec, Prerequisite
 from peerkd.launch.order import StageOrder
 
-with bare(
-    "kubernetes",
-    "kubernetes.client",
-    "kubernetes.client.models",
-    "kubeflow",
-    "kubeflow.training",
-    "kubeflow.training.models",
-):
-    from kubeflow.training.models.kubeflow_org_v1_py_torch_job import KubeflowOrgV1PyTorchJob
-    from kubeflow.training.models.kubeflow_org_v1_py_torch_job_spec import KubeflowOrgV1PyTorchJobSpec
-    from kubeflow.training.models.kubeflow_org_v1_replica_spec import KubeflowOrgV1ReplicaSpec
-    from kubeflow.training.models.kubeflow_org_v1_run_policy import KubeflowOrgV1RunPolicy
+with bare("kubernetes", "kubernetes.client", "kubernetes.client.models"):
     from kubernetes.client.api_client import ApiClient
     from kubernetes.client.models.v1_capabilities import V1Capabilities
     from kubernetes.client.models.v1_container import V1Container
@@ -64,42 +54,81 @@ _PASSED_ON: Final = (
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
 )
-"""What a worker is told of the store as its launcher sees it; an entry of the cluster's ``env`` replaces it. No keys,
-since a manifest can be read by many, and no file, since the worker does not have it."""
+"""Environment variables of the launcher about the store that its workers receive too; entries of the cluster's ``env``
+replace them. They contain no keys, because many people can read a manifest, and name no file, because the workers do
+not have it."""
 _ENDPOINTS: Final = frozenset({"PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
-_LEFT_ALONE: Final = {
-    # Programs that drain or consolidate nodes are asked to spare these pods.
+_POD_ANNOTATIONS: Final = {
+    # Autoscalers that drain or consolidate nodes do not evict these pods.
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
+
+
+class JobManifest(NamedTuple):
+    """A job to create, and the objects that must exist before it."""
+
+    job: dict[str, Any]
+    prerequisites: tuple[Prerequisite, ...] = ()
 
 
 def manifest_for(
     order: StageOrder,
     cluster: ClusterConfig,
     *,
+    kind: JobKind,
     run_id: str = "",
     environment: Mapping[str, str] = os.environ,
-) -> dict[str, Any]:
-    """Return the PyTorchJob of an order; the same for the same order, so that its hash tells whether one is the same.
+) -> JobManifest:
+    """Return the manifest of an order's job. The same order has the same manifest, and so the same label ``spec``.
 
     Raises:
-        ValueError: If the processes of one training cannot be shared out evenly among the workers.
+        ValueError: If the workers cannot have equal numbers of the processes of one training, or a setting is invalid.
     """
+    spec = _spec(order, cluster, kind=kind, run_id=run_id, environment=environment)
+    serialize = ApiClient().sanitize_for_serialization
+    job: dict[str, Any] = serialize(kind.manifest(spec))
+    prerequisites = tuple(
+        Prerequisite(resource, serialize(manifest)) for resource, manifest in kind.prerequisites(spec)
+    )
+    job["metadata"]["labels"][names.LABEL_SPEC] = names.spec_hash(job, *(each.manifest for each in prerequisites))
+    return JobManifest(job, prerequisites)
+
+
+def pod_template_for(
+    order: StageOrder, cluster: ClusterConfig, *, kind: JobKind, environment: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
+    """Return the template of an order's pods.
+
+    Raises:
+        ValueError: As ``manifest_for``.
+    """
+    spec = _spec(order, cluster, kind=kind, run_id="", environment=environment)
+    template: dict[str, Any] = ApiClient().sanitize_for_serialization(spec.pod_template)
+    return template
+
+
+def _spec(
+    order: StageOrder,
+    cluster: ClusterConfig,
+    *,
+    kind: JobKind,
+    run_id: str,
+    environment: Mapping[str, str],
+) -> JobSpec:
     if order.num_processes > 1 and order.num_processes % cluster.num_workers:
         raise ValueError(
             f"num_workers must divide the {order.num_processes} processes of {order.stage}, got {cluster.num_workers}."
         )
-    name = names.job_name(order, run_id=run_id)
+    name = names.job_name(order, run_id=run_id, max_length=kind.max_name_length)
     labels = {
         **names.OUR_LABELS,
         names.LABEL_RUN: names.label_value(names.run_of(order, run_id)),
         names.LABEL_STAGE: names.label_value(order.stage),
     }
     queueing = {names.LABEL_QUEUE: cluster.queue, names.LABEL_PRIORITY: cluster.priority}
-    job = KubeflowOrgV1PyTorchJob(
-        api_version="kubeflow.org/v1",
-        kind="PyTorchJob",
+    pod = _pod(order, cluster, kind=kind, name=name, run_id=run_id, environment=environment)
+    return JobSpec(
         metadata=V1ObjectMeta(
             name=name,
             labels=labels | {label: value for label, value in queueing.items() if value},
@@ -108,48 +137,41 @@ def manifest_for(
                 names.ANNOTATION_LEASE_SECONDS: f"{cluster.lease_seconds:g}",
             },
         ),
-        spec=KubeflowOrgV1PyTorchJobSpec(
-            # Without an elastic policy: under one, the first worker that succeeds ends the others.
-            nproc_per_node=str(order.num_processes // cluster.num_workers) if order.num_processes > 1 else None,
-            run_policy=KubeflowOrgV1RunPolicy(
-                clean_pod_policy="Running",
-                suspend=True if cluster.queue else None,
-                ttl_seconds_after_finished=cluster.ttl_seconds_after_finished,
-            ),
-            pytorch_replica_specs={
-                "Worker": KubeflowOrgV1ReplicaSpec(
-                    replicas=cluster.num_workers,
-                    # From 128 the operator makes the pod anew, and counts nothing: the launcher does.
-                    restart_policy="ExitCode",
-                    template=V1PodTemplateSpec(
-                        metadata=V1ObjectMeta(labels=labels, annotations=_LEFT_ALONE),
-                        spec=_pod(order, cluster, name=name, run_id=run_id, environment=environment),
-                    ),
-                )
-            },
+        pod_template=V1PodTemplateSpec(
+            metadata=V1ObjectMeta(labels=labels, annotations=_POD_ANNOTATIONS),
+            spec=pod,
         ),
+        num_workers=cluster.num_workers,
+        num_processes_per_worker=order.num_processes // cluster.num_workers if order.num_processes > 1 else None,
+        is_suspended=bool(cluster.queue),
+        ttl_seconds_after_finished=cluster.ttl_seconds_after_finished,
     )
-    manifest: dict[str, Any] = ApiClient().sanitize_for_serialization(job)
-    manifest["metadata"]["labels"][names.LABEL_SPEC] = names.spec_hash(manifest)
-    return manifest
 
 
 def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str:
-    """Return the image of the workers of a launcher with these environment variables.
+    """Return the image of the workers that a launcher with these environment variables creates.
 
     Raises:
         ValueError: If it is not the reference of an image.
     """
     published = f"ghcr.io/peerkd/peerkd-trainer:{peerkd.__version__}"
     image = cluster.image or environment.get(IMAGE_VARIABLE) or published
-    # The API server accepts any other text, and the pod waits for ever.
+    # The API server accepts any text, and with an invalid reference the pod never starts.
     if not _IMAGE.fullmatch(image):
         source = "image" if cluster.image else IMAGE_VARIABLE
         raise ValueError(f"{source} must be the reference of an image, as in {published}, got {plain(image)}.")
     return image
 
 
-def _pod(order: StageOrder, cluster: ClusterConfig, *, name: str, run_id: str, environment: Mapping[str, str]) -> Any:
+def _pod(
+    order: StageOrder,
+    cluster: ClusterConfig,
+    *,
+    kind: JobKind,
+    name: str,
+    run_id: str,
+    environment: Mapping[str, str],
+) -> Any:
     secrets = [V1LocalObjectReference(name=secret) for secret in cluster.image_pull_secrets]
     return V1PodSpec(
         service_account_name=cluster.service_account,
@@ -168,7 +190,7 @@ def _pod(order: StageOrder, cluster: ClusterConfig, *, name: str, run_id: str, e
             fs_group=_USER,
             seccomp_profile=V1SeccompProfile(type="RuntimeDefault"),
         ),
-        containers=[_container(order, cluster, name=name, run_id=run_id, environment=environment)],
+        containers=[_container(order, cluster, kind=kind, name=name, run_id=run_id, environment=environment)],
         volumes=[
             V1Volume(name="tmp", empty_dir=V1EmptyDirVolumeSource()),
             V1Volume(
@@ -181,17 +203,23 @@ def _pod(order: StageOrder, cluster: ClusterConfig, *, name: str, run_id: str, e
 
 
 def _container(
-    order: StageOrder, cluster: ClusterConfig, *, name: str, run_id: str, environment: Mapping[str, str]
+    order: StageOrder,
+    cluster: ClusterConfig,
+    *,
+    kind: JobKind,
+    name: str,
+    run_id: str,
+    environment: Mapping[str, str],
 ) -> Any:
     resources = {"cpu": cluster.cpu_per_worker, "memory": cluster.memory_per_worker}
     if cluster.gpus_per_worker:
         resources[cluster.gpu_resource] = str(cluster.gpus_per_worker)
     return V1Container(
-        name=names.CONTAINER,
+        name=kind.container,
         image=trainer_image(cluster, environment),
         image_pull_policy=cluster.image_pull_policy,
         command=order.command(),
-        env=[*_env(order, cluster, name=name, run_id=run_id, environment=environment), *cluster.env],
+        env=[*_env(order, cluster, kind=kind, name=name, run_id=run_id, environment=environment), *cluster.env],
         ports=[V1ContainerPort(name="metrics", container_port=METRICS_PORT)],
         resources=V1ResourceRequirements(requests=resources, limits=resources),
         security_context=V1SecurityContext(
@@ -199,7 +227,7 @@ def _container(
             capabilities=V1Capabilities(drop=["ALL"]),
             read_only_root_filesystem=True,
         ),
-        # What a worker has written to its termination log is its error; else its last lines tell more than nothing.
+        # A worker writes its error to the termination log. Where it could not, its last lines take that place.
         termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[
             V1VolumeMount(name="tmp", mount_path="/tmp"),
@@ -210,10 +238,16 @@ def _container(
 
 
 def _env(
-    order: StageOrder, cluster: ClusterConfig, *, name: str, run_id: str, environment: Mapping[str, str]
+    order: StageOrder,
+    cluster: ClusterConfig,
+    *,
+    kind: JobKind,
+    name: str,
+    run_id: str,
+    environment: Mapping[str, str],
 ) -> list[Any]:
-    """Return what a worker is told, without what the cluster's ``env`` says otherwise."""
-    plain = {
+    """Return the environment variables of a worker, without those that the cluster's ``env`` replaces."""
+    values = {
         "HOME": "/tmp",
         "TMPDIR": "/tmp",
         "PEERKD_NUM_WORKERS": str(cluster.num_workers),
@@ -223,30 +257,30 @@ def _env(
         "PEERKD_GPUS_PER_WORKER": str(cluster.gpus_per_worker),
     }
     if order.store.startswith("s3://"):
-        plain |= {variable: environment[variable] for variable in _PASSED_ON if environment.get(variable)}
-        told = [*plain.items(), *((entry.get("name"), entry.get("value")) for entry in cluster.env)]
-        for endpoint in (value for variable, value in told if variable in _ENDPOINTS and value):
-            # Many people can read a manifest, so it must not hold a password.
+        values |= {variable: environment[variable] for variable in _PASSED_ON if environment.get(variable)}
+        given = [*values.items(), *((entry.get("name"), entry.get("value")) for entry in cluster.env)]
+        for endpoint in (value for variable, value in given if variable in _ENDPOINTS and value):
+            # Many people can read a manifest, so it must not contain a password.
             check_endpoint(endpoint)
     if order.num_processes > 1:
-        first = f"{name}-worker-0" if cluster.num_workers > 1 else "localhost"
-        plain |= {
+        first = kind.worker_host(name, 0) if cluster.num_workers > 1 else "localhost"
+        values |= {
             "PET_RDZV_BACKEND": "c10d",
             "PET_RDZV_ENDPOINT": f"{first}:{_RENDEZVOUS_PORT}",
             "PET_RDZV_ID": name,
         }
     sources = {
         "PEERKD_WORKER_INDEX": V1EnvVarSource(
-            field_ref=V1ObjectFieldSelector(field_path=f"metadata.labels['{names.LABEL_INDEX_OF_POD}']")
+            field_ref=V1ObjectFieldSelector(field_path=f"metadata.labels['{kind.index_label}']")
         ),
-        # A container sees all cores of its node.
+        # A process in a container sees all cores of the node.
         "PEERKD_NUM_CORES": V1EnvVarSource(resource_field_ref=V1ResourceFieldSelector(resource="limits.cpu")),
     }
     if order.store.startswith("s3://") and cluster.store_secret:
         for variable, key in (("PEERKD_S3_ACCESS_KEY", "access-key"), ("PEERKD_S3_SECRET_KEY", "secret-key")):
             reference = V1SecretKeySelector(name=cluster.store_secret, key=key)
             sources[variable] = V1EnvVarSource(secret_key_ref=reference)
-    said_otherwise = {entry.get("name") for entry in cluster.env}
-    entries = [V1EnvVar(name=variable, value=value) for variable, value in plain.items()]
+    replaced = {entry.get("name") for entry in cluster.env}
+    entries = [V1EnvVar(name=variable, value=value) for variable, value in values.items()]
     entries += [V1EnvVar(name=variable, value_from=source) for variable, source in sources.items()]
-    return [entry for entry in entries if entry.name not in said_otherwise]
+    return [entry for entry in entries if entry.name not in replaced]

@@ -1,4 +1,4 @@
-"""What a worker's pod says: how it ended, and what keeps it from starting. Pure functions of mappings."""
+"""What the pod of a worker says: how it failed, and what keeps it from starting. Pure functions of mappings."""
 
 import json
 import re
@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from peerkd.launch.edge import OUT_OF_MEMORY
-from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.jobs import uid_of
+from peerkd.launch.kubernetes.kinds.kind import JobKind, uid_of
 
 Pod = Mapping[str, Any]
-
-FIRST_RETRYABLE_EXIT_CODE: Final = 128
-"""The operator replaces a pod that ends with this exit code or a higher one; below, its job has failed."""
 
 _DISRUPTION_REASONS: Final = frozenset(
     {
@@ -28,16 +24,16 @@ _DISRUPTION_REASONS: Final = frozenset(
         "UnexpectedAdmissionError",
     }
 )
-"""Reasons of a pod that the cluster has ended or refused on its node, besides those that begin with ``OutOf``."""
+"""Reasons of pods that the cluster stopped or that the kubelet rejected, besides those that begin with ``OutOf``."""
 
-_OWN_LIMIT: Final = re.compile(r"exceed(s|ed) (the limit|the total limit|its local ephemeral storage limit)")
-"""Part of the message of an eviction that the pod has caused itself, by using more disk than it may."""
+_EXCEEDED_LIMIT: Final = re.compile(r"exceed(s|ed) (the limit|the total limit|its local ephemeral storage limit)")
+"""Part of the message of an eviction for which the pod itself is responsible, because it used too much disk space."""
 
 _DELETION_EXIT_CODES: Final = (None, 137, 143)
-"""Exit codes of a worker whose pod is deleted: it ends at SIGTERM, or is killed after its grace period or with its
+"""Exit codes of a pod that was deleted: its process ends at SIGTERM, or is killed after the grace period or with its
 node."""
 
-_CANNOT_START: Final = frozenset(
+_STARTUP_ERRORS: Final = frozenset(
     {
         "ErrImagePull",
         "ImagePullBackOff",
@@ -50,45 +46,40 @@ _CANNOT_START: Final = frozenset(
         "RunContainerError",
     }
 )
-"""Reasons of a container that waits, none of which is a matter of time alone."""
+"""Reasons of a waiting container that time alone does not resolve."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
-    """How one pod of a worker ended without success."""
+class PodFailure:
+    """The failure of one pod of a worker, or its disruption."""
 
     worker: int
     uid: str
     exit_code: int | None
-    """None: the worker left none, for instance because its node is gone."""
+    """None if the container left no exit code, for instance because its node is gone."""
 
     reason: str
     message: str
-    """What the worker left as its last word, or its last lines, or what the cluster says; or empty."""
+    """The worker's termination message, or its last lines, or the cluster's message; or empty."""
 
-    at: str
-    """When, as the cluster writes it; or empty."""
+    finished_at: str
+    """The time in the cluster's own format, or empty."""
 
     was_deleted: bool
-    """Somebody deleted it while it was at work."""
+    """Whether the pod was deleted before its process had ended."""
 
     is_disruption: bool
-    """The cluster took the pod away, by an eviction, a preemption, a deletion or the loss of its node: the worker has
-    not failed."""
+    """Whether the cluster removed the pod, by an eviction, a preemption, a deletion or the loss of its node."""
 
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same worker, started again, may succeed."""
-        if self.is_disruption or self.exit_code is None or self.reason == "Evicted":
-            return True
-        return self.exit_code >= FIRST_RETRYABLE_EXIT_CODE
+    is_retryable: bool
+    """Whether the worker may succeed in another pod."""
 
     @property
     def is_out_of_memory(self) -> bool:
         """Whether the worker used more memory than its limit."""
         return self.reason == "OOMKilled"
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return the reason and the exit code in words."""
         code = "" if self.exit_code is None else f"exit code {self.exit_code}"
         if self.reason in ("", "Error"):
@@ -97,43 +88,49 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Hindrance:
-    """What keeps a worker from starting."""
+class StartupProblem:
+    """What keeps a pod from starting."""
 
     kind: Literal["start", "schedule"]
-    """start: something is wrong with the worker. schedule: no node has room, which may change."""
+    """start: the pod's image, volumes or configuration are wrong. schedule: no node has room, which may change."""
 
     text: str
-    is_final: bool = False
+    is_permanent: bool = False
     """Whether waiting cannot help."""
 
 
 def is_running(pod: Pod) -> bool:
-    """Return whether its process is at work."""
+    """Return whether the pod's process is running and the pod is not being deleted."""
     return _phase(pod) == "Running" and not pod["metadata"].get("deletionTimestamp")
 
 
-def is_over(pod: Pod) -> bool:
-    """Return whether its process has ended, well or not."""
+def has_finished(pod: Pod) -> bool:
+    """Return whether the pod's process has ended, with success or without."""
     return _phase(pod) in ("Succeeded", "Failed")
 
 
-def has_log(pod: Pod) -> bool:
-    """Return whether its container has been started, so that there is something to follow."""
-    return bool({"running", "terminated"} & (_container(pod).get("state") or {}).keys())
+def is_unschedulable(pod: Pod) -> bool:
+    """Return whether the scheduler finds no node for a pod. A pod with a scheduling gate is not meant."""
+    return _phase(pod) in ("Pending", "") and (_scheduled(pod) or {}).get("reason") == "Unschedulable"
 
 
-def ending_of(pod: Pod, *, is_gone: bool = False) -> Ending | None:
-    """Return how a pod ended without success; None if it succeeded, or is still there and at work.
+def has_log(pod: Pod, kind: JobKind) -> bool:
+    """Return whether the training container has started, so that its log can be read."""
+    return bool({"running", "terminated"} & (_container(pod, kind).get("state") or {}).keys())
+
+
+def failure_of(pod: Pod, kind: JobKind, *, is_gone: bool = False) -> PodFailure | None:
+    """Return how a pod failed; None if it succeeded, or still exists and has not ended.
 
     Args:
-        pod: As it was seen last.
-        is_gone: The cluster no longer has it.
+        pod: The pod as it was last observed.
+        kind: The kind of its job.
+        is_gone: Whether the pod no longer exists.
     """
     phase, status = _phase(pod), pod.get("status") or {}
     if phase == "Succeeded" or (phase != "Failed" and not is_gone):
         return None
-    terminated = (_container(pod).get("state") or {}).get("terminated") or {}
+    terminated = (_container(pod, kind).get("state") or {}).get("terminated") or {}
     disruption: Mapping[str, Any] = next(
         (
             each
@@ -142,57 +139,63 @@ def ending_of(pod: Pod, *, is_gone: bool = False) -> Ending | None:
         ),
         {},
     )
+    exit_code = terminated.get("exitCode")
     was_deleted = bool(pod["metadata"].get("deletionTimestamp")) or phase != "Failed"
     reason = status.get("reason") or disruption.get("reason") or terminated.get("reason") or ""
-    last_word, is_out_of_memory = _last_word(terminated.get("message") or "")
+    termination_message, is_out_of_memory = _read_termination_message(terminated.get("message") or "")
     if terminated.get("reason") == "OOMKilled" or is_out_of_memory:
         reason = "OOMKilled"
-    message = last_word or status.get("message") or disruption.get("message") or ""
+    message = termination_message or status.get("message") or disruption.get("message") or ""
     is_disruption = (
         reason != "OOMKilled"
-        and not _OWN_LIMIT.search(status.get("message") or "")
+        and not _EXCEEDED_LIMIT.search(status.get("message") or "")
         and (
             bool(disruption)
             or _is_disruption_reason(status.get("reason") or "")
-            or (was_deleted and terminated.get("exitCode") in _DELETION_EXIT_CODES)
+            or (was_deleted and exit_code in _DELETION_EXIT_CODES)
         )
     )
-    return Ending(
-        worker=names.worker_of(pod),
+    reason = reason or ("deleted" if was_deleted else "")
+    return PodFailure(
+        worker=kind.worker_index(pod),
         uid=uid_of(pod),
-        exit_code=terminated.get("exitCode"),
-        reason=reason or ("deleted" if was_deleted else ""),
+        exit_code=exit_code,
+        reason=reason,
         message=message.strip(),
-        at=terminated.get("finishedAt") or "",
+        finished_at=terminated.get("finishedAt") or "",
         was_deleted=was_deleted,
         is_disruption=is_disruption,
+        is_retryable=(
+            is_disruption or exit_code is None or reason == "Evicted" or exit_code in kind.retryable_exit_codes
+        ),
     )
 
 
-def hindrance_of(pod: Pod, events: Iterable[Mapping[str, Any]] = ()) -> Hindrance | None:
-    """Return what keeps a pod from starting; None if nothing does, as far as it shows.
+def startup_problem_of(pod: Pod, kind: JobKind, events: Iterable[Mapping[str, Any]] = ()) -> StartupProblem | None:
+    """Return what keeps a pod from starting; None if no problem is known.
 
     Args:
-        pod: As it was seen last.
-        events: Warnings about any pods.
+        pod: The pod as it was last observed.
+        kind: The kind of its job.
+        events: Warnings about this pod and others.
     """
     if _phase(pod) not in ("Pending", ""):
         return None
-    status, waiting = pod.get("status") or {}, (_container(pod).get("state") or {}).get("waiting") or {}
+    waiting = (_container(pod, kind).get("state") or {}).get("waiting") or {}
     reason = waiting.get("reason") or ""
-    if reason in _CANNOT_START:
-        return Hindrance("start", _joined(reason, waiting.get("message")), is_final=reason == "InvalidImageName")
-    for each in status.get("conditions") or []:
-        if each.get("type") == "PodScheduled" and each.get("status") == "False":
-            # A gate that a queue has yet to open looks alike and is not this.
-            if each.get("reason") == "Unschedulable":
-                return Hindrance("schedule", _sentence(each.get("message") or "no node has room"))
-            return None
+    if reason in _STARTUP_ERRORS:
+        text = _join(reason, waiting.get("message"))
+        return StartupProblem("start", text, is_permanent=reason == "InvalidImageName")
+    unscheduled = _scheduled(pod)
+    if is_unschedulable(pod) and unscheduled is not None:
+        return StartupProblem("schedule", _without_period(unscheduled.get("message") or "no node has room"))
+    if unscheduled is not None:
+        return None
     for event in events:
         message = event.get("message") or ""
-        of_this_pod = (event.get("involvedObject") or {}).get("uid") == uid_of(pod)
-        if of_this_pod and event.get("reason") == "FailedMount" and "not found" in message:
-            return Hindrance("start", _joined("FailedMount", message))
+        is_of_pod = (event.get("involvedObject") or {}).get("uid") == uid_of(pod)
+        if is_of_pod and event.get("reason") == "FailedMount" and "not found" in message:
+            return StartupProblem("start", _join("FailedMount", message))
     return None
 
 
@@ -204,13 +207,21 @@ def _phase(pod: Pod) -> str:
     return str((pod.get("status") or {}).get("phase") or "")
 
 
-def _container(pod: Pod) -> Mapping[str, Any]:
+def _scheduled(pod: Pod) -> Mapping[str, Any] | None:
+    """Return the condition PodScheduled if it is False, else None."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return next(
+        (each for each in conditions if each.get("type") == "PodScheduled" and each.get("status") == "False"), None
+    )
+
+
+def _container(pod: Pod, kind: JobKind) -> Mapping[str, Any]:
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    return next((each for each in statuses if each.get("name") == names.CONTAINER), {})
+    return next((each for each in statuses if each.get("name") == kind.container), {})
 
 
-def _last_word(message: str) -> tuple[str, bool]:
-    """Return the sentence in a termination message and whether memory had run out, as a stage's edge may tell."""
+def _read_termination_message(message: str) -> tuple[str, bool]:
+    """Return the sentence in a termination message, and whether the stage reports that memory ran out."""
     try:
         decoded = json.loads(message)
     except ValueError:
@@ -220,9 +231,9 @@ def _last_word(message: str) -> tuple[str, bool]:
     return message, False
 
 
-def _joined(reason: str, message: str | None) -> str:
-    return f"{reason}: {_sentence(message)}" if message else reason
+def _join(reason: str, message: str | None) -> str:
+    return f"{reason}: {_without_period(message)}" if message else reason
 
 
-def _sentence(text: str) -> str:
+def _without_period(text: str) -> str:
     return text.strip().rstrip(".")

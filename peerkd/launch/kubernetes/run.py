@@ -1,4 +1,4 @@
-"""The backend ``kubernetes``: one PyTorchJob for an order, made or taken on, waited for, made anew where that helps."""
+"""The backend ``kubernetes``: it creates or adopts a job for each order, waits for it, and retries where that helps."""
 
 import contextlib
 import os
@@ -8,98 +8,102 @@ from typing import Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import JobFailedError, PeerKDError
-from peerkd.launch.backends import POD_VARIABLE
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.adopt import Maker
-from peerkd.launch.kubernetes.client import PYTORCHJOBS, Cluster, connect
-from peerkd.launch.kubernetes.failure import explain, last_lines
-from peerkd.launch.kubernetes.jobs import Job, ended_at, has_failed, made_at, name_of, started_at, uid_of
+from peerkd.launch.kubernetes.assessment import Assessment, JobPhase
+from peerkd.launch.kubernetes.client import Cluster, connect
+from peerkd.launch.kubernetes.creation import JobCreator
+from peerkd.launch.kubernetes.kinds.kind import Job, JobKind
 from peerkd.launch.kubernetes.manifest import manifest_for
-from peerkd.launch.kubernetes.owner import find_owner
-from peerkd.launch.kubernetes.printing import Printer
-from peerkd.launch.kubernetes.stopping import StopSwitch
-from peerkd.launch.kubernetes.verdict import State, Verdict
-from peerkd.launch.kubernetes.waiting import Wait
-from peerkd.launch.order import JobAccount, StageOrder
+from peerkd.launch.kubernetes.monitor import JobMonitor
+from peerkd.launch.kubernetes.output import Printer, failure_message, last_lines
+from peerkd.launch.kubernetes.signals import DeleteOnSignal
+from peerkd.launch.kubernetes.workflows import owner_reference_for
+from peerkd.launch.order import POD_VARIABLE, JobAccount, StageOrder
 from peerkd.launch.patience import UNKNOWN_CLIENT, Patience
 from peerkd.metrics.summary import Summary, push_summary
 
-_GIVE_UP_SECONDS: Final = 30.0
+_DELETION_SECONDS: Final = 30.0
 _NOT_FOUND: Final = 404
 _FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
 """Statuses that may pass: a newly started API server may know neither its users nor custom resources for a moment."""
 
 
-class PyTorchJobs:
-    """Carries out orders as PyTorchJobs of the Kubeflow training operator."""
+class KubernetesJobs:
+    """Carries out orders as jobs of one kind on a Kubernetes cluster."""
 
     def __init__(
         self,
         cluster: ClusterConfig,
         *,
+        kind: JobKind,
         run_id: str = "",
         connection: Cluster | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._cluster, self._run_id = cluster, run_id
+        self._cluster, self._kind, self._run_id = cluster, kind, run_id
         self._connection, self._environment = connection, environment
 
     def run(self, order: StageOrder) -> list[JobAccount]:
         """Return when the order's job has succeeded, with an account of each attempt that was waited for.
 
-        A signal to stop deletes the job, if this is called in the main thread.
+        If this is called in the main thread, SIGTERM and SIGINT delete the job.
 
         Raises:
-            ValueError: If no cluster is configured, the job's name is taken, or the stage found something that the
+            ValueError: If no cluster is configured, the job's name is taken, or the stage failed with an error that the
                 user can fix.
-            JobFailedError: If the job failed otherwise, or was deleted meanwhile.
+            JobFailedError: If the job failed otherwise, or somebody deleted it.
             ClusterRefusedError: If the cluster refuses the job, or to show it.
-            ClusterUnavailableError: If the API is away for longer than ``patience_seconds``.
+            ClusterUnavailableError: If the API cannot be reached for longer than ``patience_seconds``.
         """
-        asked_at = datetime.now(UTC)
-        manifest = manifest_for(order, self._cluster, run_id=self._run_id, environment=self._environment)
+        requested_at = datetime.now(UTC)
+        manifest = manifest_for(
+            order, self._cluster, kind=self._kind, run_id=self._run_id, environment=self._environment
+        )
         connection = self._connection or connect(namespace=self._cluster.namespace)
         printer = Printer(num_workers=self._cluster.num_workers)
         pod = self._environment.get(POD_VARIABLE)
-        with StopSwitch(connection.separate()) as switch:
-            owner = self._patience().insist(lambda: find_owner(connection, pod))
+        with DeleteOnSignal(connection.separate(), self._kind.resource) as on_signal:
+            owner = self._patience().insist(lambda: owner_reference_for(connection, pod))
             if pod and owner is None:
-                printer.say(order.stage, f"the pod {pod} shows no Workflow: the job will outlive one that is deleted")
-            maker = Maker(
+                printer.say(order.stage, f"the pod {pod} has no Workflow: if the run is deleted, its job remains")
+            creator = JobCreator(
                 connection,
+                self._kind,
                 manifest,
                 owner=owner,
-                switch=switch,
+                on_signal=on_signal,
                 patience=lambda: self._patience(),
                 say=lambda text: printer.say(order.stage, text),
-                asked_at=asked_at,
+                requested_at=requested_at,
             )
             accounts: list[JobAccount] = []
             try:
-                self._attempts(order, maker, accounts, connection=connection, printer=printer, switch=switch)
+                self._run_attempts(
+                    order, creator, accounts, connection=connection, printer=printer, on_signal=on_signal
+                )
             except (PeerKDError, ValueError):
                 self._push_summary(order, accounts, succeeded=False)
                 raise
             self._push_summary(order, accounts, succeeded=True)
             return accounts
 
-    def _attempts(
+    def _run_attempts(
         self,
         order: StageOrder,
-        maker: Maker,
+        creator: JobCreator,
         accounts: list[JobAccount],
         *,
         connection: Cluster,
         printer: Printer,
-        switch: StopSwitch,
+        on_signal: DeleteOnSignal,
     ) -> None:
         num_out_of_memory: dict[int, int] = {}
         num_disruptions: dict[int, int] = {}
-        num_left = self._cluster.max_retries
+        num_retries_left = self._cluster.max_retries
         while True:
-            wait = Wait(
+            monitor = JobMonitor(
                 connection,
-                maker.make(),
+                creator.create(),
                 cluster=self._cluster,
                 stage=order.stage,
                 printer=printer,
@@ -107,62 +111,63 @@ class PyTorchJobs:
                 num_out_of_memory=num_out_of_memory,
                 num_disruptions=num_disruptions,
             )
-            verdict = wait.until_end()
-            accounts.append(self._account(wait))
-            num_out_of_memory = dict(wait.history.num_out_of_memory)
-            num_disruptions = dict(wait.history.num_disruptions)
-            if verdict.state is State.SUCCEEDED:
-                switch.unguard()
+            end = monitor.wait()
+            accounts.append(self._account(monitor))
+            num_out_of_memory = dict(monitor.history.num_out_of_memory)
+            num_disruptions = dict(monitor.history.num_disruptions)
+            if end.phase is JobPhase.SUCCEEDED:
+                on_signal.clear_job()
                 return
-            if verdict.state is State.FAILED_ONCE and verdict.ending and verdict.ending.is_disruption:
-                # Bounded by max_disruptions, which is counted over all attempts.
-                printer.say(order.stage, f"{verdict.text}, taken away by the cluster; the job is made anew")
-                maker.remove(wait.last_seen)
+            if end.phase is JobPhase.FAILED_ONCE and end.failure and end.failure.is_disruption:
+                # The number is limited by max_disruptions, which is counted over all attempts.
+                printer.say(order.stage, f"{end.text}, because the cluster removed its pod; creating the job again")
+                creator.remove(monitor.last_job)
                 continue
-            if verdict.state is State.FAILED_ONCE and num_left:
-                printer.say(order.stage, f"{verdict.text}; the job is made anew ({num_left} more times at most)")
-                num_left -= 1
-                maker.remove(wait.last_seen)
+            if end.phase is JobPhase.FAILED_ONCE and num_retries_left:
+                printer.say(order.stage, f"{end.text}; creating the job again ({num_retries_left} retries left)")
+                num_retries_left -= 1
+                creator.remove(monitor.last_job)
                 continue
-            self._raise(order, verdict, wait, connection=connection, printer=printer, switch=switch)
+            self._raise(order, end, monitor, connection=connection, printer=printer, on_signal=on_signal)
 
     def _raise(
         self,
         order: StageOrder,
-        verdict: Verdict,
-        wait: Wait,
+        end: Assessment,
+        monitor: JobMonitor,
         *,
         connection: Cluster,
         printer: Printer,
-        switch: StopSwitch,
+        on_signal: DeleteOnSignal,
     ) -> None:
-        job = wait.last_seen
-        lines = last_lines(verdict, cluster=connection, history=wait.history, printer=printer)
-        if verdict.state is not State.GONE and not has_failed(job):
-            self._give_up(connection, job)
-        switch.unguard()
-        message = explain(order.stage, name_of(job), verdict, lines)
-        raise (ValueError if verdict.user_can_mend else JobFailedError)(message)
+        job = monitor.last_job
+        lines = last_lines(end, kind=self._kind, cluster=connection, history=monitor.history, printer=printer)
+        if end.phase is not JobPhase.DELETED and not job.status.has_failed:
+            self._delete(connection, job)
+        on_signal.clear_job()
+        message = failure_message(order.stage, job.name, end, lines)
+        raise (ValueError if end.is_user_error else JobFailedError)(message)
 
-    def _give_up(self, connection: Cluster, job: Job) -> None:
-        """Delete a job that nobody waits for any more; if that cannot be done soon, its lease ends it."""
+    def _delete(self, connection: Cluster, job: Job) -> None:
+        """Delete a job that nobody waits for any more. If that fails, the reaper does it when the lease expires."""
         with contextlib.suppress(PeerKDError):
-            patience = Patience(_GIVE_UP_SECONDS, has_answered=True)
-            patience.insist(lambda: connection.delete(PYTORCHJOBS, name_of(job), uid=uid_of(job)))
+            patience = Patience(_DELETION_SECONDS, has_answered=True)
+            patience.insist(lambda: connection.delete(self._kind.resource, job.name, uid=job.uid))
 
-    def _account(self, wait: Wait) -> JobAccount:
-        job = wait.last_seen
-        start, end = started_at(job), ended_at(job) or datetime.now(UTC)
+    def _account(self, monitor: JobMonitor) -> JobAccount:
+        job = monitor.last_job
+        start, end = job.status.started_at, job.status.ended_at or datetime.now(UTC)
         seconds = (end - start).total_seconds() if start else 0.0
+        queued_since = job.created_at or end
         return JobAccount(
-            name=name_of(job),
-            # A job that a queue took back and let go again has started anew; what it held before counts as well.
-            seconds=max(seconds, wait.history.running_seconds),
+            name=job.name,
+            # A job that was suspended and resumed has a new start time; its earlier running time counts as well.
+            seconds=max(seconds, monitor.history.running_seconds),
             num_workers=self._cluster.num_workers,
             gpus_per_worker=self._cluster.gpus_per_worker,
-            queue_seconds=max(0.0, ((start or end) - made_at(job)).total_seconds()),
-            # The end of a job that failed was not made good by another pod.
-            num_restarts=max(0, len(wait.history.endings) - has_failed(job)),
+            queue_seconds=max(0.0, ((start or end) - queued_since).total_seconds()),
+            # The failure that ended the job was not followed by another pod.
+            num_restarts=max(0, len(monitor.history.failures) - job.status.has_failed),
         )
 
     def _push_summary(self, order: StageOrder, accounts: Sequence[JobAccount], *, succeeded: bool) -> None:

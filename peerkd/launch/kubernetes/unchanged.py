@@ -1,36 +1,37 @@
-"""Times for which many things have been unchanged, by this process's own clock alone."""
+"""The times for which many values have been unchanged, measured by this process's own clock alone."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
 
 
-class Unchanged:
-    """Sums the time between looks through which a thing was seen and had the same value.
+class UnchangedTimes:
+    """The sum, for each name, of the times between observations through which its value was the same.
 
-    No time that somebody else has written is compared with this clock. Holds a line for each thing of the last look.
+    A time that another process has written is never compared with this clock. Only names of the last observation take
+    memory.
     """
 
     def __init__(self, *, clock: Callable[[], float], max_step_seconds: float = math.inf) -> None:
-        """Begin with nothing seen.
+        """Start without any observation.
 
         Args:
-            clock: Seconds that never go back.
-            max_step_seconds: What counts at most from one look to the next: an observer that was itself held up has
-                seen nothing meanwhile.
+            clock: Returns the seconds of a monotonic clock.
+            max_step_seconds: The most that counts between two observations. An observer that was itself suspended for
+                longer has observed nothing in the meantime.
         """
         self._clock, self._max_step_seconds = clock, max_step_seconds
         self._values: dict[str, Hashable] = {}
         self._seconds: dict[str, float] = {}
-        self._looked_at: float | None = None
+        self._observed_at: float | None = None
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def see(self, values: Mapping[str, Hashable]) -> None:
-        """Take a look: all things that there are now, by name, with their values."""
+    def observe(self, values: Mapping[str, Hashable]) -> None:
+        """Record all values that exist now, by name."""
         now = self._clock()
-        elapsed = 0.0 if self._looked_at is None else min(now - self._looked_at, self._max_step_seconds)
-        self._looked_at = now
+        elapsed = 0.0 if self._observed_at is None else min(now - self._observed_at, self._max_step_seconds)
+        self._observed_at = now
         self._seconds = {
             name: self._seconds[name] + elapsed if name in self._values and self._values[name] == value else 0.0
             for name, value in values.items()
@@ -38,9 +39,9 @@ class Unchanged:
         self._values = dict(values)
 
     def seconds(self, name: str) -> float:
-        """Return for how long a thing has been seen with the value of the last look; 0 if it is not there."""
+        """Return for how long a value has been what it was at the last observation; 0 if it does not exist."""
         return self._seconds.get(name, 0.0)
 
-    def forget(self) -> None:
-        """Begin anew: what was seen so far says nothing about now."""
-        self._values, self._seconds, self._looked_at = {}, {}, None
+    def reset(self) -> None:
+        """Forget all observations."""
+        self._values, self._seconds, self._observed_at = {}, {}, None

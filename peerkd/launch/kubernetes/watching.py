@@ -1,4 +1,4 @@
-"""Following objects: a list, then the changes to it, then again, whatever becomes of the connection."""
+"""Watches: a list of objects, then the changes to it, and both again whenever the connection breaks."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -12,16 +12,17 @@ from peerkd.launch.patience import Patience
 
 _STATUS_GONE: Final = 410
 _WATCH_SECONDS: Final = 30.0
-"""A watch ends and begins anew so often: a connection that died without a word is noticed soon after."""
+"""The length of one watch. A connection that died silently is noticed at its end."""
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What a watcher has to tell."""
+class Observation:
+    """What a watcher has observed."""
 
     resource: Resource
-    kind: Literal["LIST", "CHANGE", "TROUBLE", "END"]
-    """LIST: all objects there are. CHANGE: one of them. TROUBLE: the API is away. END: it has been for too long."""
+    kind: Literal["LIST", "CHANGE", "UNAVAILABLE", "GIVEN_UP"]
+    """LIST: all existing objects. CHANGE: one of them. UNAVAILABLE: the API does not answer. GIVEN_UP: it has not
+    answered for too long."""
 
     items: tuple[Mapping[str, Any], ...] = ()
     change: str = ""
@@ -31,68 +32,70 @@ class News:
 
 
 class Watcher:
-    """Follows the objects of a kind in a thread of its own, and tells all news to one listener, in order."""
+    """Watches the objects of one resource in a thread of its own, and passes each observation on, in order."""
 
     def __init__(
         self,
         cluster: Cluster,
         resource: Resource,
         *,
-        tell: Callable[[News], None],
+        on_observation: Callable[[Observation], None],
         patience: Patience,
         labels: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
         watch_seconds: float = _WATCH_SECONDS,
     ) -> None:
-        self._cluster, self._resource, self._tell, self._patience = cluster, resource, tell, patience
+        self._cluster, self._resource, self._patience = cluster, resource, patience
+        self._on_observation = on_observation
         self._labels, self._fields, self._watch_seconds = labels, fields, watch_seconds
         self._is_stopped = threading.Event()
         self._version: str | None = None
 
     def start(self) -> None:
-        """Begin. The thread does not keep the process alive."""
+        """Start the thread, which does not keep the process alive."""
         threading.Thread(target=self.follow, daemon=True, name=f"watch-{self._resource.plural}").start()
 
     def stop(self) -> None:
-        """Tell nothing any more; the thread ends with its watch."""
+        """Pass on no further observation. The thread ends with its watch."""
         self._is_stopped.set()
 
     def follow(self) -> None:
-        """List and watch until told to stop, or until patience is over."""
+        """List and watch until ``stop`` is called or the API has not answered for too long."""
         while not self._is_stopped.is_set():
             try:
                 if self._version is None:
                     self._list()
-                    # An API that lists but cannot be watched is asked more and more seldom, and not given up.
+                    # An API that answers lists but no watches is asked less and less often, and is not given up.
                     self._patience.answered()
                 self._watch()
                 self._patience.succeeded()
             except (ClusterUnavailableError, ClusterRefusedError) as error:
-                if not self._endure(error):
+                if not self._wait_after(error):
                     return
 
-    def _endure(self, error: ClusterUnavailableError | ClusterRefusedError) -> bool:
+    def _wait_after(self, error: ClusterUnavailableError | ClusterRefusedError) -> bool:
+        """Wait before the next attempt; return False if there is to be none."""
         if isinstance(error, ClusterRefusedError) and error.status == _STATUS_GONE:
-            # The version is too old, which is nobody's fault.
+            # The API no longer knows this version, which is not an error.
             self._version, error = None, ClusterUnavailableError(str(error))
         elif self._patience.is_tried:
-            self._say(News(self._resource, "TROUBLE", error=error))
+            self._pass_on(Observation(self._resource, "UNAVAILABLE", error=error))
         try:
             self._patience.failed(error)
         except PeerKDError as last:
-            self._say(News(self._resource, "END", error=last))
+            self._pass_on(Observation(self._resource, "GIVEN_UP", error=last))
             return False
         return True
 
     def _list(self) -> None:
         answer = self._cluster.list(self._resource, labels=self._labels, fields=self._fields)
         version = version_of(answer)
-        self._say(News(self._resource, "LIST", items=tuple(answer["items"])))
+        self._pass_on(Observation(self._resource, "LIST", items=tuple(answer["items"])))
         self._version = version
 
     def _watch(self) -> None:
         assert self._version is not None
-        for kind, seen in self._cluster.watch(
+        for change, seen in self._cluster.watch(
             self._resource,
             labels=self._labels,
             fields=self._fields,
@@ -103,10 +106,10 @@ class Watcher:
                 return
             version = version_of(seen)
             self._patience.succeeded()
-            if kind != "BOOKMARK":
-                self._say(News(self._resource, "CHANGE", items=(seen,), change=kind))
+            if change != "BOOKMARK":
+                self._pass_on(Observation(self._resource, "CHANGE", items=(seen,), change=change))
             self._version = version
 
-    def _say(self, news: News) -> None:
+    def _pass_on(self, observation: Observation) -> None:
         if not self._is_stopped.is_set():
-            self._tell(news)
+            self._on_observation(observation)

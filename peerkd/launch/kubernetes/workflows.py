@@ -1,4 +1,4 @@
-"""The Workflows of a namespace: which are at work, which have ended, and which one a job belongs to."""
+"""Argo Workflows, which own the jobs of pipelines: whoever deletes or stops a run deletes its jobs."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -7,11 +7,11 @@ from typing import Any, Final, NamedTuple
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.answers import version_of
-from peerkd.launch.kubernetes.client import WORKFLOWS, Cluster
-from peerkd.launch.kubernetes.jobs import uid_of
+from peerkd.launch.kubernetes.client import PODS, WORKFLOWS, Cluster
+from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 
 _UNFINISHED: Final = {"workflows.argoproj.io/completed!": "true"}
-"""Selects what is NOT labelled so: finished Workflows stay for days, and each is large."""
+"""Selects Workflows WITHOUT this label: finished Workflows are kept for days, and each is large."""
 
 _ENDED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 _WATCH_SECONDS: Final = 240.0
@@ -21,26 +21,27 @@ _STATUS_GONE: Final = 410
 _STATUS_NOT_FOUND: Final = 404
 
 
-class Owner(NamedTuple):
-    """The Workflow that a job belongs to."""
+class WorkflowReference(NamedTuple):
+    """The name and, if known, the UID of the Workflow that owns a job."""
 
     name: str
     uid: str | None
 
 
 class Workflows:
-    """The Workflows of a namespace that are at work, kept up to date by ``follow``."""
+    """The unfinished Workflows of a namespace, kept up to date by ``follow``."""
 
-    def __init__(self, cluster: Cluster, *, tell: Callable[[str], None]) -> None:
-        self._cluster, self._tell = cluster, tell
-        self._live: frozenset[str] = frozenset()
-        self._known = False
-        self._last_told = ""
+    def __init__(self, cluster: Cluster, *, log: Callable[[str], None]) -> None:
+        self._cluster, self._log = cluster, log
+        self._unfinished: frozenset[str] = frozenset()
+        self._is_known = False
+        self._last_logged = ""
         self.changed = threading.Event()
+        """Set when a Workflow has ended, or when all have been listed."""
 
-    def may_have_ended(self, owner: Owner) -> bool:
-        """Return False if the Workflow was at work when it was last heard of, or nothing can be known."""
-        return self._known and owner.uid not in self._live
+    def may_have_ended(self, owner: WorkflowReference) -> bool:
+        """Return False if the Workflow was unfinished when it was last observed, or if Workflows are not observed."""
+        return self._is_known and owner.uid not in self._unfinished
 
     def follow(self, stop: threading.Event) -> None:
         """List and watch until ``stop`` is set."""
@@ -48,11 +49,11 @@ class Workflows:
             stop.wait(self.follow_once())
 
     def follow_once(self) -> float:
-        """List, then watch until that ends; return how many seconds to wait before the next time."""
+        """List once, then watch until the watch ends; return the seconds to wait before the next time."""
         try:
             listed = self._cluster.list(WORKFLOWS, labels=_UNFINISHED)
-            self._live = frozenset(uid_of(each) for each in listed["items"] if not why_ended(each))
-            self._known = True
+            self._unfinished = frozenset(uid_of(each) for each in listed["items"] if not how_ended(each))
+            self._is_known = True
             self.changed.set()
             changes = self._cluster.watch(
                 WORKFLOWS,
@@ -63,60 +64,87 @@ class Workflows:
             for kind, workflow in changes:
                 self._take(kind, workflow)
         except ClusterUnavailableError:
-            # Told by those who look at the jobs. What was known is old now.
-            self._known = False
+            # The reaper's look at the jobs logs this. What was observed may be out of date.
+            self._is_known = False
             return _PAUSE_SECONDS
         except ClusterRefusedError as error:
             if error.status == _STATUS_GONE:
                 return 0.0
-            self._known = False
-            self._tell_once(
-                "there are no Workflows here: only leases are watched."
+            self._is_known = False
+            self._log_once(
+                "this cluster has no Workflows: only leases are watched."
                 if error.status == _STATUS_NOT_FOUND
                 else f"Workflows cannot be watched, only leases: {error}"
             )
             return _PAUSE_WITHOUT_ARGO_SECONDS
         return 0.0
 
-    def why_over(self, owner: Owner) -> str:
-        """Ask for the Workflow itself, and return why nobody works for it any more; empty if that is not so."""
+    def reason_for_end(self, owner: WorkflowReference) -> str:
+        """Read the Workflow itself, and return why it needs no jobs any more; empty if it still needs them."""
         workflow = self._cluster.get(WORKFLOWS, owner.name, is_certain=True)
         if workflow is None or (owner.uid and uid_of(workflow) != owner.uid):
-            return f"its Workflow {owner.name} is gone"
-        ended = why_ended(workflow)
+            return f"its Workflow {owner.name} no longer exists"
+        ended = how_ended(workflow)
         return f"its Workflow {owner.name} {ended}" if ended else ""
 
     def _take(self, kind: str, workflow: Mapping[str, Any]) -> None:
         if kind not in ("ADDED", "MODIFIED", "DELETED"):
             return
-        # DELETED is also a Workflow that has got the label of finished ones.
-        over = kind == "DELETED" or bool(why_ended(workflow))
-        before, uid = self._live, uid_of(workflow)
-        self._live = before - {uid} if over else before | {uid}
-        if over:
+        # A Workflow that receives the label of finished ones leaves the selection, which is reported as DELETED.
+        has_ended = kind == "DELETED" or bool(how_ended(workflow))
+        before, uid = self._unfinished, uid_of(workflow)
+        self._unfinished = before - {uid} if has_ended else before | {uid}
+        if has_ended:
             self.changed.set()
 
-    def _tell_once(self, text: str) -> None:
-        if text != self._last_told:
-            self._tell(text)
-            self._last_told = text
+    def _log_once(self, text: str) -> None:
+        if text != self._last_logged:
+            self._log(text)
+            self._last_logged = text
 
 
-def why_ended(workflow: Mapping[str, Any]) -> str:
-    """Return why nobody works for a Workflow any more, as the end of a sentence; empty if somebody does."""
+def how_ended(workflow: Mapping[str, Any]) -> str:
+    """Return how a Workflow has ended, as the end of a sentence; empty if it is unfinished."""
     if workflow["metadata"].get("deletionTimestamp"):
         return "is being deleted"
-    # So Kubeflow Pipelines terminates a run; the Workflow takes another 20 s to end.
+    # Kubeflow Pipelines terminates a run in this way; the Workflow takes another 20 s to end.
     if workflow.get("spec", {}).get("activeDeadlineSeconds") == 0:
         return "was terminated"
     phase = workflow.get("status", {}).get("phase")
     return f"has ended ({phase})" if phase in _ENDED_PHASES else ""
 
 
-def owner_of(job: Mapping[str, Any], *, namespace: str) -> Owner | None:
-    """Return the Workflow that a job belongs to, if it is in this namespace."""
-    for reference in job["metadata"].get("ownerReferences") or []:
+def owner_of(job: Job, *, namespace: str) -> WorkflowReference | None:
+    """Return the Workflow that owns a job, if it is in this namespace."""
+    for reference in job.owner_references:
         if reference.get("kind") == "Workflow":
-            return Owner(reference["name"], reference["uid"])
-    where, _, name = names.annotation(job, names.ANNOTATION_WORKFLOW).partition("/")
-    return Owner(name, None) if name and where == namespace else None
+            return WorkflowReference(reference["name"], reference["uid"])
+    owner_namespace, _, name = job.annotations.get(names.ANNOTATION_WORKFLOW, "").partition("/")
+    return WorkflowReference(name, None) if name and owner_namespace == namespace else None
+
+
+def owner_reference_for(cluster: Cluster, pod: str | None) -> dict[str, Any] | None:
+    """Return an owner reference to the Workflow of a launcher's pod; None if there is no pod or no Workflow.
+
+    The pod itself is not the owner, because a step that is retried has another pod and the same job.
+
+    Args:
+        cluster: The cluster, with the namespace of the job. An object cannot own objects of another namespace.
+        pod: The name of the launcher's pod; None outside of a cluster.
+
+    Raises:
+        ClusterUnavailableError: If the API cannot be reached.
+    """
+    if not pod:
+        return None
+    try:
+        found = cluster.get(PODS, pod)
+    except ClusterRefusedError:
+        return None
+    references = ((found or {}).get("metadata") or {}).get("ownerReferences") or []
+    workflow = next((each for each in references if each.get("kind") == "Workflow" and each.get("controller")), None)
+    if workflow is None:
+        return None
+    # The launcher's Role does not allow it to block the deletion of a Workflow.
+    identity = {name: workflow[name] for name in ("apiVersion", "kind", "name", "uid")}
+    return {**identity, "blockOwnerDeletion": False, "controller": False}

@@ -3,19 +3,19 @@ import json
 import pytest
 
 from peerkd.cli import doctor
-from peerkd.launch.doctor.finding import Finding
+from peerkd.launch.doctor.check import CheckResult
 
 FOUND = [
-    Finding("cluster", True, "It is there."),
-    Finding("queue", False, "It is not.", "Make it."),
-    Finding("nodes", None, "You may not list nodes, so this was not checked."),
+    CheckResult("cluster", True, "It is there."),
+    CheckResult("queue", False, "It is not.", "Make it."),
+    CheckResult("nodes", None, "You may not list nodes, so this was not checked."),
 ]
 
 
 @pytest.fixture
 def _examined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "connect", lambda *, namespace: f"cluster of {namespace}")
-    monkeypatch.setattr(doctor, "examine", lambda cluster, settings, **_: iter(FOUND))
+    monkeypatch.setattr(doctor, "examine", lambda cluster, settings, kinds, **_: iter(FOUND))
 
 
 @pytest.mark.usefixtures("_examined")
@@ -40,7 +40,7 @@ def test_a_check_that_could_not_be_made_is_not_a_failure(peerkd, monkeypatch: py
 def test_findings_are_json_for_programs(peerkd) -> None:
     outcome = peerkd("doctor", "--json")
     assert outcome.exit_code == 1
-    assert json.loads(outcome.out) == [finding._asdict() for finding in FOUND]
+    assert json.loads(outcome.out) == [result._asdict() for result in FOUND]
 
 
 def test_the_settings_of_a_job_are_those_that_are_checked(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_the_settings_of_a_job_are_those_that_are_checked(peerkd, monkeypatch: p
     options = ("--workers", "2", "--gpus", "8", "--cluster", "queue=q namespace=theirs", "--store", "s3://b/p")
     assert peerkd("doctor", *options).exit_code == 0
     assert peerkd("doctor", *options, "--namespace", "mine").exit_code == 0
-    (cluster, settings), more = given[0]
+    (cluster, settings, _), more = given[0]
     assert (cluster, settings.num_workers, settings.gpus_per_worker, settings.queue) == ("theirs", 2, 8, "q")
     assert (more["store_address"], more["task_account"]) == ("s3://b/p", "peerkd-launcher")
     of_tasks = more["resolve"]({"PEERKD_CLUSTER": "queue: theirs\nimage: registry.example/trainer:7\n"})

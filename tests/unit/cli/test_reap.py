@@ -59,7 +59,7 @@ def test_it_works_until_it_is_told_to_end(kubeconfig: Path) -> None:
     assert process.returncode == 0, err
     assert lines == [
         "peerkd | reaper: watching the jobs of the namespace mine.\n",
-        "peerkd | reaper: there are no Workflows here: only leases are watched.\n",
+        "peerkd | reaper: this cluster has no Workflows: only leases are watched.\n",
     ]
     assert (out, err) == ("", "")
 

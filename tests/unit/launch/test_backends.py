@@ -3,7 +3,7 @@ import pytest
 from peerkd.config.cluster import ClusterConfig
 from peerkd.config.launch import LaunchConfig
 from peerkd.launch.backends import check_launch, choose_backend, open_backend
-from peerkd.launch.kubernetes.run import PyTorchJobs
+from peerkd.launch.kubernetes.run import KubernetesJobs
 
 IN_A_TASK = {"KFP_POD_NAME": "step"}
 
@@ -11,8 +11,8 @@ IN_A_TASK = {"KFP_POD_NAME": "step"}
 @pytest.mark.parametrize(
     ("name", "environment", "kind"),
     [
-        ("kubernetes", {}, "PyTorchJobs"),
-        ("auto", IN_A_TASK, "PyTorchJobs"),
+        ("kubernetes", {}, "KubernetesJobs"),
+        ("auto", IN_A_TASK, "KubernetesJobs"),
         ("local", IN_A_TASK, "LocalWorkers"),
         ("auto", {}, "LocalWorkers"),
     ],
@@ -37,4 +37,4 @@ def test_a_job_without_workers_is_refused_where_auto_is_a_cluster() -> None:
 
 
 def test_no_cluster_is_looked_for_before_there_is_an_order() -> None:
-    assert isinstance(open_backend(LaunchConfig(backend="kubernetes"), cluster=ClusterConfig()), PyTorchJobs)
+    assert isinstance(open_backend(LaunchConfig(backend="kubernetes"), cluster=ClusterConfig()), KubernetesJobs)

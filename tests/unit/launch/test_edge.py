@@ -23,12 +23,13 @@ from peerkd.launch.edge import (
     ERROR_FILE_VARIABLE,
     RUNNER_PID_VARIABLE,
     TERMINATION_LOG_VARIABLE,
+    num_memory_kills,
     read_error_file,
     reserve_error_file,
     stage_edge,
 )
-from peerkd.launch.kubernetes.pods import ending_of
-from peerkd.launch.memory_kills import num_memory_kills
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.pods import failure_of
 from peerkd.system_errors import translate
 from tests.fake_kubernetes.operator import ended
 
@@ -121,9 +122,9 @@ def test_a_worker_process_that_the_kernel_killed_for_memory_is_told_as_that(
     wanted = "A process ended. Memory ran out." if is_counted else "A process ended."
     assert json.loads(error_file.read_text())["message"] == wanted
     pod = {"metadata": {"uid": "u", "labels": {}}, "status": ended(138, message=termination_log.read_text())}
-    ending = ending_of(pod)
-    assert ending is not None
-    assert (ending.message, ending.is_out_of_memory) == (wanted, is_counted)
+    failure = failure_of(pod, PYTORCHJOB)
+    assert failure is not None
+    assert (failure.message, failure.is_out_of_memory) == (wanted, is_counted)
 
 
 @pytest.mark.parametrize(

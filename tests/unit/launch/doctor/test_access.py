@@ -3,7 +3,8 @@ from typing import Any
 
 import yaml
 
-from peerkd.launch.doctor.access import LAUNCHER_NEEDS, TASK_NEEDS, check_access, check_task_access
+from peerkd.launch.doctor.access import check_access, check_task_access, launcher_permissions, task_permissions
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from tests.unit.launch.doctor.conftest import Answering
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -19,8 +20,8 @@ def test_every_permission_of_the_launcher_is_asked_about(cluster: Answering) -> 
         return {"status": {"allowed": True}}
 
     cluster.answers[REVIEWS] = allow
-    assert check_access(cluster)[:2] == ("permissions", True)
-    assert len(asked) == sum(len(need.verbs) for need in LAUNCHER_NEEDS)
+    assert check_access(cluster, JOB_KINDS)[:2] == ("permissions", True)
+    assert len(asked) == sum(len(need.verbs) for need in launcher_permissions(JOB_KINDS))
     assert {
         "namespace": "peerkd",
         "group": "",
@@ -36,15 +37,15 @@ def test_a_missing_permission_is_named_as_in_a_role(cluster: Answering) -> None:
         return {"status": {"allowed": asked["verb"] != "delete" and not asked["subresource"]}}
 
     cluster.answers[REVIEWS] = allow
-    finding = check_access(cluster)
-    assert finding.ok is False
-    assert finding.sentence.endswith(": delete pytorchjobs, get pods/log.")
+    result = check_access(cluster, JOB_KINDS)
+    assert result.ok is False
+    assert result.sentence.endswith(": delete pytorchjobs, get pods/log.")
 
 
 def test_permissions_of_tasks_are_those_of_their_account(cluster: Answering) -> None:
-    finding = check_task_access(cluster, "runner")
-    assert (finding.ok, "The account runner does not exist in peerkd" in finding.sentence) == (False, True)
-    assert "--service-account" in finding.mend
+    result = check_task_access(cluster, "runner", JOB_KINDS)
+    assert (result.ok, "The account runner does not exist in peerkd" in result.sentence) == (False, True)
+    assert "--service-account" in result.fix
     cluster.answers["/api/v1/namespaces/peerkd/serviceaccounts/runner"] = {"metadata": {}}
     asked: list[dict[str, Any]] = []
 
@@ -53,15 +54,15 @@ def test_permissions_of_tasks_are_those_of_their_account(cluster: Answering) -> 
         return {"status": {"allowed": body["spec"]["resourceAttributes"]["resource"] != "workflowtaskresults"}}
 
     cluster.answers[LOCAL_REVIEWS] = allow
-    finding = check_task_access(cluster, "runner")
-    assert finding.sentence.endswith(": create workflowtaskresults, patch workflowtaskresults.")
-    assert "Bind runner to" in finding.mend
+    result = check_task_access(cluster, "runner", JOB_KINDS)
+    assert result.sentence.endswith(": create workflowtaskresults, patch workflowtaskresults.")
+    assert "Bind runner to" in result.fix
     assert {each["user"] for each in asked} == {"system:serviceaccount:peerkd:runner"}
     assert all("system:serviceaccounts:peerkd" in each["groups"] for each in asked)
     cluster.answers[LOCAL_REVIEWS] = {"status": {"allowed": True}}
-    assert check_task_access(cluster, "runner").ok is True
+    assert check_task_access(cluster, "runner", JOB_KINDS).ok is True
     cluster.forbid(LOCAL_REVIEWS)
-    assert check_task_access(cluster, "runner").ok is None
+    assert check_task_access(cluster, "runner", JOB_KINDS).ok is None
 
 
 def test_the_shipped_role_allows_what_is_checked() -> None:
@@ -79,5 +80,5 @@ def test_the_shipped_role_allows_what_is_checked() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    needed = {(need.resource.group, need.name, verb) for need in TASK_NEEDS for verb in need.verbs}
+    needed = {(need.resource.group, need.name, verb) for need in task_permissions(JOB_KINDS) for verb in need.verbs}
     assert needed - allowed == set()

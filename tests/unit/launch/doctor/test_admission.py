@@ -4,27 +4,29 @@ import pytest
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
-from peerkd.launch.doctor.admission import check_image, check_job, check_service_account, check_worker
-from peerkd.launch.doctor.policy import check_policy
+from peerkd.launch.doctor.admission import check_image, check_job, check_policy, check_service_account, check_worker
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from tests.unit.launch.doctor.conftest import Answering
 
 JOBS = "/apis/kubeflow.org/v1/namespaces/peerkd/pytorchjobs"
 PODS = "/api/v1/namespaces/peerkd/pods"
 NODES = "/api/v1/nodes"
 STORE = "s3://peerkd/runs"
+DENIED = "ValidatingAdmissionPolicy 'peerkd-workloads' denied request: A volume of a worker must be (status 403)."
+NO_RIGHT = 'User "you" cannot create resource "pytorchjobs" in API group "kubeflow.org" (status 403).'
 
 
 @pytest.mark.parametrize(("check", "path", "kind"), [(check_job, JOBS, "PyTorchJob"), (check_worker, PODS, "Pod")])
 def test_the_cluster_is_asked_for_exactly_what_a_launcher_makes(cluster: Answering, check, path, kind) -> None:
     cluster.answers[path] = {}
-    assert check(cluster, ClusterConfig(), STORE).ok is True
+    assert check(cluster, ClusterConfig(), STORE, PYTORCHJOB).ok is True
     ((method, asked, body),) = cluster.asked
     assert (method, asked, body["kind"]) == ("POST", path, kind)
 
 
 def test_nothing_is_created(cluster: Answering) -> None:
     for check in (check_job, check_worker, check_policy):
-        check(cluster, ClusterConfig(), STORE)
+        check(cluster, ClusterConfig(), STORE, PYTORCHJOB)
     assert [(method, *query) for method, query in cluster.queries] == [("POST", ("dryRun", "All"))] * 3
 
 
@@ -39,19 +41,19 @@ def test_a_refusal_by_a_policy_fails_and_a_missing_permission_does_not(
     cluster: Answering, message: str, ok: bool | None
 ) -> None:
     cluster.answers[PODS] = ClusterRefusedError(message, status=403)
-    finding = check_worker(cluster, ClusterConfig(), STORE)
-    assert finding.ok is ok
-    assert ("PodSecurity" in finding.sentence) is (ok is False)
+    result = check_worker(cluster, ClusterConfig(), STORE, PYTORCHJOB)
+    assert result.ok is ok
+    assert ("PodSecurity" in result.sentence) is (ok is False)
 
 
 def test_the_workers_account_must_be_there(cluster: Answering) -> None:
-    finding = check_service_account(cluster, ClusterConfig())
-    assert finding is not None
-    assert finding.ok is False
+    result = check_service_account(cluster, ClusterConfig())
+    assert result is not None
+    assert result.ok is False
     cluster.answers["/api/v1/namespaces/peerkd/serviceaccounts/peerkd-worker"] = {"metadata": {}}
-    finding = check_service_account(cluster, ClusterConfig())
-    assert finding is not None
-    assert finding.ok is True
+    result = check_service_account(cluster, ClusterConfig())
+    assert result is not None
+    assert result.ok is True
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,26 @@ def test_an_image_is_named_exactly_and_looked_for_on_the_nodes(
     cluster: Answering, image: str, names: list[str], policy: Any, ok: bool | None
 ) -> None:
     cluster.answers[NODES] = {"items": [{"status": {"images": [{"names": names}]}}, {"status": {}}]}
-    finding = check_image(cluster, ClusterConfig(image=image, image_pull_policy=policy), STORE)
-    assert finding is not None
-    assert finding.ok is ok
-    assert image in finding.sentence
+    result = check_image(cluster, ClusterConfig(image=image, image_pull_policy=policy))
+    assert result is not None
+    assert result.ok is ok
+    assert image in result.sentence
+
+
+def test_a_cluster_that_accepts_a_job_with_the_root_of_its_node_has_no_policy(cluster: Answering) -> None:
+    cluster.answers[JOBS] = {}
+    result = check_policy(cluster, ClusterConfig(), STORE, PYTORCHJOB)
+    assert result.ok is False
+    assert "manifests/base" in result.fix
+    ((method, path, body),) = cluster.asked
+    assert (method, path) == ("POST", JOBS)
+    volumes = body["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]["volumes"]
+    assert {"name": "node", "hostPath": {"path": "/"}} in volumes
+
+
+@pytest.mark.parametrize(("message", "ok"), [(DENIED, True), (NO_RIGHT, None)])
+def test_a_refusal_by_a_policy_passes_and_a_missing_permission_is_unknown(
+    cluster: Answering, message: str, ok: bool | None
+) -> None:
+    cluster.answers[JOBS] = ClusterRefusedError(message, status=403)
+    assert check_policy(cluster, ClusterConfig(), STORE, PYTORCHJOB).ok is ok

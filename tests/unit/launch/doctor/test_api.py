@@ -3,6 +3,7 @@ import pytest
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.doctor import api
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from tests.unit.launch.doctor.conftest import Answering
 
 OPERATOR = "/apis/apps/v1/deployments"
@@ -11,8 +12,8 @@ OPERATOR = "/apis/apps/v1/deployments"
 @pytest.mark.parametrize(("version", "ok"), [("v1.26.3", False), ("v1.27.0", True), ("v1.34.1+k3s1", True)])
 def test_an_old_cluster_is_told(cluster: Answering, version: str, ok: bool) -> None:
     cluster.answers["/version"] = {"gitVersion": version}
-    finding = api.check_reachable(cluster)
-    assert (finding.ok, version in finding.sentence) == (ok, True)
+    result = api.check_reachable(cluster)
+    assert (result.ok, version in result.sentence) == (ok, True)
 
 
 def test_a_cluster_that_does_not_answer_passes_on(cluster: Answering) -> None:
@@ -24,7 +25,7 @@ def test_a_cluster_that_does_not_answer_passes_on(cluster: Answering) -> None:
 @pytest.mark.parametrize(
     ("check", "path", "plural", "lacking"),
     [
-        (api.check_pytorchjobs, "/apis/kubeflow.org/v1", "pytorchjobs", False),
+        (lambda cluster: api.check_kind(cluster, PYTORCHJOB), "/apis/kubeflow.org/v1", "pytorchjobs", False),
         # Kubeflow Pipelines is one way of three.
         (api.check_workflows, "/apis/argoproj.io/v1alpha1", "workflows", None),
     ],
@@ -57,14 +58,14 @@ def operator(*, num_ready: int, image: str) -> dict[str, object]:
 )
 def test_the_operator_must_be_there_ready_and_new_enough(cluster: Answering, items, ok, words) -> None:
     cluster.answers[OPERATOR] = {"items": items}
-    finding = api.check_operator(cluster)
-    assert (finding.ok, words in finding.sentence) == (ok, True)
-    assert bool(finding.mend) is not ok
+    result = api.check_controller(cluster, PYTORCHJOB)
+    assert (result.ok, words in result.sentence) == (ok, True)
+    assert bool(result.fix) is not ok
 
 
 def test_an_operator_that_cannot_be_seen_is_unknown(cluster: Answering) -> None:
     cluster.forbid(OPERATOR)
-    assert api.check_operator(cluster).ok is None
+    assert api.check_controller(cluster, PYTORCHJOB).ok is None
 
 
 @pytest.mark.parametrize(("version", "ok"), [("v1beta2", True), ("v1beta1", False), (None, False)])
@@ -72,6 +73,6 @@ def test_kueue_is_looked_for_if_a_queue_is_wanted(cluster: Answering, version: s
     if version:
         cluster.answers[f"/apis/kueue.x-k8s.io/{version}"] = {"resources": [{"name": "localqueues"}]}
     assert api.check_kueue(cluster, ClusterConfig()) is None
-    finding = api.check_kueue(cluster, ClusterConfig(queue="research"))
-    assert finding is not None
-    assert finding.ok is ok
+    result = api.check_kueue(cluster, ClusterConfig(queue="research"))
+    assert result is not None
+    assert result.ok is ok

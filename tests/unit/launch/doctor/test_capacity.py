@@ -4,6 +4,7 @@ import pytest
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.doctor.capacity import check_nodes, check_quota
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from tests.unit.launch.doctor.conftest import Answering
 
 QUOTAS = "/api/v1/namespaces/peerkd/resourcequotas"
@@ -21,10 +22,14 @@ def quota(hard: dict[str, str], used: dict[str, str]) -> dict[str, Any]:
     ("hard", "used", "short"),
     [
         ({"pods": "10"}, {"pods": "8"}, ""),
-        ({"pods": "10"}, {"pods": "9"}, "pods has 1 left of 10 and a job takes 2"),
+        ({"pods": "10"}, {"pods": "9"}, "pods has 1 left of 10, and a job takes 2"),
         ({"requests.cpu": "16"}, {}, ""),
-        ({"requests.cpu": "16"}, {"requests.cpu": "500m"}, "requests.cpu has 15.5 left of 16 and a job takes 16"),
-        ({"limits.memory": "20Gi"}, {"limits.memory": "0"}, "limits.memory has 20Gi left of 20Gi and a job takes 32Gi"),
+        ({"requests.cpu": "16"}, {"requests.cpu": "500m"}, "requests.cpu has 15.5 left of 16, and a job"),
+        (
+            {"limits.memory": "20Gi"},
+            {"limits.memory": "0"},
+            "limits.memory has 20Gi left of 20Gi, and a job takes 32Gi",
+        ),
         ({"requests.nvidia.com/gpu": "8"}, {"requests.nvidia.com/gpu": "1"}, "requests.nvidia.com/gpu has 7 left of 8"),
         ({"count/pytorchjobs.kubeflow.org": "1"}, {"count/pytorchjobs.kubeflow.org": "1"}, "takes 1"),
         ({"secrets": "1"}, {"secrets": "1"}, ""),
@@ -35,26 +40,26 @@ def test_a_job_must_fit_into_what_the_quotas_have_left(
 ) -> None:
     cluster.answers[QUOTAS] = quota(hard, used)
     cluster.answers[RANGES] = {"items": [{"spec": {"limits": [{"type": "Container"}]}}]}
-    finding = check_quota(cluster, TWO_WITH_GPUS)
-    assert finding is not None
-    assert finding.ok is not bool(short)
-    assert short in finding.sentence
+    result = check_quota(cluster, TWO_WITH_GPUS, JOB_KINDS)
+    assert result is not None
+    assert result.ok is not bool(short)
+    assert short in result.sentence
 
 
 def test_a_quota_of_memory_needs_a_range_for_pods_that_ask_for_nothing(cluster: Answering) -> None:
     cluster.answers[QUOTAS] = quota({"limits.memory": "1Ti"}, {})
     cluster.answers[RANGES] = {"items": []}
-    finding = check_quota(cluster, ClusterConfig())
-    assert finding is not None
-    assert finding.ok is False
-    assert "no LimitRange" in finding.sentence
+    result = check_quota(cluster, ClusterConfig(), JOB_KINDS)
+    assert result is not None
+    assert result.ok is False
+    assert "no LimitRange" in result.sentence
 
 
 def test_a_namespace_without_quotas_has_room(cluster: Answering) -> None:
     cluster.answers[QUOTAS] = {"items": []}
-    finding = check_quota(cluster, ClusterConfig())
-    assert finding is not None
-    assert finding.ok is True
+    result = check_quota(cluster, ClusterConfig(), JOB_KINDS)
+    assert result is not None
+    assert result.ok is True
 
 
 def node(
@@ -94,23 +99,23 @@ def test_nodes_must_have_room_for_all_workers(cluster: Answering, nodes: list[di
             "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
         }
     )
-    finding = check_nodes(cluster, settings)
-    assert finding is not None
-    assert finding.ok is ok
-    assert bool(finding.mend) is not ok
+    result = check_nodes(cluster, settings)
+    assert result is not None
+    assert result.ok is ok
+    assert bool(result.fix) is not ok
 
 
 def test_a_toleration_of_another_value_does_not_help(cluster: Answering) -> None:
     cluster.answers[NODES] = {"items": [node(taint="pool")]}
     for value, ok in (("present", True), ("absent", False)):
         tolerations = ({"key": "pool", "operator": "Equal", "value": value},)
-        finding = check_nodes(cluster, ClusterConfig(tolerations=tolerations))
-        assert finding is not None
-        assert finding.ok is ok
+        result = check_nodes(cluster, ClusterConfig(tolerations=tolerations))
+        assert result is not None
+        assert result.ok is ok
 
 
 def test_nodes_that_cannot_be_seen_are_unknown(cluster: Answering) -> None:
     cluster.forbid(NODES)
-    finding = check_nodes(cluster, ClusterConfig())
-    assert finding is not None
-    assert finding.ok is None
+    result = check_nodes(cluster, ClusterConfig())
+    assert result is not None
+    assert result.ok is None

@@ -7,8 +7,9 @@ import pytest
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.doctor import examine as module
+from peerkd.launch.doctor.configuration import check_artifacts, check_secret
 from peerkd.launch.doctor.examine import check_versions, examine
-from peerkd.launch.doctor.store import check_artifacts, check_secret
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from tests.unit.launch.doctor.conftest import Answering
 
 
@@ -20,19 +21,21 @@ def test_on_an_empty_cluster_all_checks_run_and_each_failure_says_how_to_fix_it(
     cluster: Answering, tmp_path: Path
 ) -> None:
     cluster.answers["/version"] = {"gitVersion": "v1.34.0"}
-    found = list(examine(cluster, ClusterConfig(queue="research"), store_address=str(tmp_path), resolve=no_settings))
-    assert {finding.name for finding in found} >= {
-        *("versions", "cluster", "namespace", "permissions", "pytorchjobs", "operator", "workflows", "kueue", "queue"),
+    found = list(
+        examine(cluster, ClusterConfig(queue="research"), JOB_KINDS, store_address=str(tmp_path), resolve=no_settings)
+    )
+    assert {result.name for result in found} >= {
+        *("versions", "cluster", "namespace", "permissions", "job kind", "operator", "workflows", "kueue", "queue"),
         *("service account", "store secret", "job", "worker", "image", "quota", "nodes"),
     }
-    assert [finding.name for finding in found if finding.ok is not True and not finding.mend] == []
-    assert [finding.ok for finding in found if finding.name.startswith("store: ")] != []
+    assert [result.name for result in found if result.ok is not True and not result.fix] == []
+    assert [result.ok for result in found if result.name.startswith("store: ")] != []
 
 
 def test_if_the_cluster_does_not_answer_only_the_store_is_checked(cluster: Answering, tmp_path: Path) -> None:
     cluster.answers["/version"] = ClusterUnavailableError("The cluster's API cannot be reached: refused.")
-    found = list(examine(cluster, ClusterConfig(), store_address="", resolve=no_settings))
-    assert [(finding.name, finding.ok) for finding in found] == [
+    found = list(examine(cluster, ClusterConfig(), JOB_KINDS, store_address="", resolve=no_settings))
+    assert [(result.name, result.ok) for result in found] == [
         ("versions", True),
         ("cluster", False),
         ("store", None),
@@ -44,8 +47,8 @@ def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_versions().ok is True
     monkeypatch.setattr(module, "_PACKAGES", ("kubernetes", "kubeflow-training"))
     monkeypatch.setattr(module, "_version", lambda package: "" if package == "kubernetes" else "1")
-    finding = check_versions()
-    assert (finding.ok, finding.mend) == (False, "Install peerkd with its extra cluster.")
+    result = check_versions()
+    assert (result.ok, result.fix) == (False, "Install peerkd with its extra cluster.")
 
 
 def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
@@ -53,14 +56,14 @@ def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
     for answer, ok in ((None, False), ({"data": {"access-key": "eA=="}}, False)):
         if answer:
             cluster.answers[path] = answer
-        finding = check_secret(cluster, "peerkd-store")
-        assert finding is not None
-        assert finding.ok is ok
-    assert "must have secret-key" in finding.sentence
+        result = check_secret(cluster, "peerkd-store")
+        assert result is not None
+        assert result.ok is ok
+    assert "must have secret-key" in result.sentence
     cluster.answers[path] = {"data": {"access-key": "eA==", "secret-key": "eA=="}}
-    finding = check_secret(cluster, "peerkd-store")
-    assert finding is not None
-    assert finding.ok is True
+    result = check_secret(cluster, "peerkd-store")
+    assert result is not None
+    assert result.ok is True
     assert check_secret(cluster, "") is None
 
 
@@ -68,8 +71,8 @@ def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
     ("key", "why"),
     [
         (b"s3cr3t", ""),
-        (b"s3cr3t\n", "must not end in a line end"),
-        (b"s3cr3t\r\n", "must not end in a line end"),
+        (b"s3cr3t\n", "must not end in a newline"),
+        (b"s3cr3t\r\n", "must not end in a newline"),
         (b" s3cr3t", "must be a key of printable ASCII characters without spaces, got white space"),
         (b"s3c r3t\n", "must be a key of printable ASCII characters without spaces, got white space"),
         (b"\xff\xfe", "must be a key of printable ASCII characters"),
@@ -79,12 +82,12 @@ def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
 def test_a_key_that_servers_would_read_otherwise_is_reported(cluster: Answering, key: bytes, why: str) -> None:
     data = {"access-key": "eA==", "secret-key": base64.b64encode(key).decode()}
     cluster.answers["/api/v1/namespaces/peerkd/secrets/peerkd-store"] = {"data": data}
-    finding = check_secret(cluster, "peerkd-store")
-    assert finding is not None
-    assert finding.ok is not bool(why)
-    assert why in finding.sentence
-    assert "s3cr3t" not in finding.sentence
-    assert ("printf %s KEY > FILE" in finding.mend) is bool(why)
+    result = check_secret(cluster, "peerkd-store")
+    assert result is not None
+    assert result.ok is not bool(why)
+    assert why in result.sentence
+    assert "s3cr3t" not in result.sentence
+    assert ("printf %s KEY > FILE" in result.fix) is bool(why)
 
 
 def test_the_image_of_tasks_and_that_of_this_machine_are_checked(
@@ -98,15 +101,17 @@ def test_the_image_of_tasks_and_that_of_this_machine_are_checked(
         "/api/v1/namespaces/peerkd/configmaps/peerkd": {"data": {"cluster.yaml": "image: registry.example/trainer:7"}},
         "/api/v1/nodes": {"items": [node]},
     }
-    found = {each.name: each for each in examine(cluster, ClusterConfig(), store_address="", resolve=no_settings)}
+    found = {
+        each.name: each for each in examine(cluster, ClusterConfig(), JOB_KINDS, store_address="", resolve=no_settings)
+    }
     assert found["image"].sentence == "registry.example/trainer:7 is on 1 of 1 nodes."
     assert found["image from here"].ok is None
     assert "ghcr.io/peerkd/peerkd-trainer:" in found["image from here"].sentence
 
 
 def test_a_store_that_works_and_one_that_does_not(tmp_path: Path) -> None:
-    assert {finding.ok for finding in check_artifacts(str(tmp_path / "runs"))} == {True}
+    assert {result.ok for result in check_artifacts(str(tmp_path / "runs"))} == {True}
     (tmp_path / "file").touch()
     last = check_artifacts(str(tmp_path / "file"))[-1]
     assert last.ok is False
-    assert last.mend
+    assert last.fix

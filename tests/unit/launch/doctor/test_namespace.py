@@ -58,9 +58,9 @@ def test_a_namespace_of_our_own_may_be_labelled(
     cluster: Answering, labels: dict[str, str] | None, sentence: str, mend: str
 ) -> None:
     scene(cluster, labels=labels, pods=[pod(OURS), pod(phase="Succeeded")], warnings=[])
-    finding = check_namespace(cluster)
-    assert (finding.ok, finding.mend) == (True, mend)
-    assert finding.sentence.endswith(sentence)
+    result = check_namespace(cluster)
+    assert (result.ok, result.fix) == (True, mend)
+    assert result.sentence.endswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -70,43 +70,43 @@ def test_a_namespace_of_our_own_may_be_labelled(
             "kubeflow",
             [pod()] * 20,
             VIOLATIONS,
-            "has 20 pods besides peerkd's. The level restricted would keep 20 pods out at the next start.",
+            "has 20 pods besides those of peerkd. The level restricted would refuse 20 pods at the next start.",
         ),
-        ("peerkd", [pod(), pod(OURS)], [], "has 1 pod besides peerkd's."),
-        ("peerkd", [pod(OURS)], VIOLATIONS[::2], "level baseline. The level restricted would keep 1 pod out at"),
-        ("peerkd", None, [VIOLATED], "would keep 1 pod out"),
+        ("peerkd", [pod(), pod(OURS)], [], "has 1 pod besides those of peerkd."),
+        ("peerkd", [pod(OURS)], VIOLATIONS[::2], "level baseline. The level restricted would refuse 1 pod at"),
+        ("peerkd", None, [VIOLATED], "would refuse 1 pod"),
         ("peerkd", [pod()], None, "has 1 pod besides"),
-        *((name, [], [], "belongs to a part of the cluster") for name in ("kubeflow", "default", "kube-system")),
-        ("istio-system", None, None, "belongs to a part of the cluster"),
+        *((name, [], [], "belongs to a component of the cluster") for name in ("kubeflow", "default", "kube-system")),
+        ("istio-system", None, None, "belongs to a component of the cluster"),
     ],
 )
 def test_no_label_is_recommended_that_would_stop_the_pods_of_others(
     cluster: Answering, name: str, pods: Any, warnings: Any, words: str
 ) -> None:
     scene(cluster, name=name, labels={LABEL: "baseline"}, pods=pods, warnings=warnings)
-    finding = check_namespace(cluster)
-    assert words in finding.sentence
-    assert "kubectl label" not in finding.mend
-    assert "a namespace of its own" in finding.mend
+    result = check_namespace(cluster)
+    assert words in result.sentence
+    assert "kubectl label" not in result.fix
+    assert "a namespace of its own" in result.fix
 
 
 def test_a_profile_keeps_its_labels_and_its_runs(cluster: Answering) -> None:
     scene(cluster, name="alice", labels={"app.kubernetes.io/part-of": "kubeflow-profile"}, pods=[pod()], warnings=[])
-    assert check_namespace(cluster).mend == "Leave its labels as they are: they are the profile's."
+    assert check_namespace(cluster).fix == "Leave its labels as they are, because they belong to the Kubeflow profile."
 
 
 def test_the_label_is_not_recommended_if_pods_may_not_be_listed(cluster: Answering) -> None:
     scene(cluster)
-    finding = check_namespace(cluster)
-    assert finding.mend.startswith("Ask who else uses the namespace")
+    result = check_namespace(cluster)
+    assert result.fix.startswith("Ask who else uses the namespace")
 
 
 def test_a_namespace_that_does_not_exist_fails_and_one_that_cannot_be_seen_does_not(cluster: Answering) -> None:
     assert check_namespace(cluster).ok is False
     cluster.forbid("/api/v1/namespaces/peerkd")
-    finding = check_namespace(cluster)
-    assert (finding.ok, finding.sentence) == (None, "You may not get the namespace, so this was not checked.")
-    assert finding.mend == "Have peerkd doctor run by somebody who may get the namespace."
+    result = check_namespace(cluster)
+    assert (result.ok, result.sentence) == (None, "You may not get the namespace, so this was not checked.")
+    assert result.fix == "Have peerkd doctor run by somebody who may get the namespace."
 
 
 def test_any_other_answer_fails_in_the_clusters_words(cluster: Answering) -> None:

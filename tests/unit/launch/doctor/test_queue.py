@@ -26,21 +26,21 @@ def test_without_a_queue_there_is_nothing_to_check(cluster: Answering) -> None:
     [
         (queue("True"), True, "The queue research of gpus is active."),
         (queue("False", "ClusterQueue gpus is stopped"), False, "admits no jobs: ClusterQueue gpus is stopped"),
-        (queue(None), False, "Kueue has not looked at it yet."),
+        (queue(None), False, "Kueue has not processed it yet."),
     ],
 )
 def test_a_queue_must_be_active(cluster: Answering, found: dict[str, Any], ok: bool, words: str) -> None:
     cluster.answers[f"{QUEUES}/research"] = found
-    finding = check_queue(cluster, ClusterConfig(queue="research"))
-    assert finding is not None
-    assert (finding.ok, words in finding.sentence) == (ok, True)
+    result = check_queue(cluster, ClusterConfig(queue="research"))
+    assert result is not None
+    assert (result.ok, words in result.sentence) == (ok, True)
 
 
 def test_a_queue_that_is_not_there_is_told_with_those_that_are(cluster: Answering) -> None:
     cluster.answers[QUEUES] = {"items": [{"metadata": {"name": "teaching"}}]}
-    finding = check_queue(cluster, ClusterConfig(queue="research"))
-    assert finding is not None
-    assert finding[1:3] == (False, "The queue research does not exist in peerkd; it has teaching.")
+    result = check_queue(cluster, ClusterConfig(queue="research"))
+    assert result is not None
+    assert result[1:3] == (False, "The queue research does not exist in peerkd; it has teaching.")
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def test_a_job_larger_than_the_queue_is_told_before_it_waits_for_ever(
     flavour = {"name": "on-demand", "resources": [{"name": "nvidia.com/gpu", **quota}]}
     cluster.answers[CLUSTER_QUEUE] = {"spec": {"cohortName": cohort, "resourceGroups": [{"flavors": [flavour]}]}}
     settings = ClusterConfig(queue="research", num_workers=2, gpus_per_worker=4)
-    finding = check_cluster_queue(cluster, settings)
-    assert finding is not None
-    assert finding.ok is ok
+    result = check_cluster_queue(cluster, settings)
+    assert result is not None
+    assert result.ok is ok
 
 
 def test_what_is_behind_a_queue_must_be_there_and_may_be_hidden(cluster: Answering) -> None:
     cluster.answers[f"{QUEUES}/research"] = queue("True")
     settings = ClusterConfig(queue="research")
-    finding = check_cluster_queue(cluster, settings)
-    assert finding is not None
-    assert finding.ok is False
+    result = check_cluster_queue(cluster, settings)
+    assert result is not None
+    assert result.ok is False
     cluster.forbid(CLUSTER_QUEUE)
-    finding = check_cluster_queue(cluster, settings)
-    assert finding is not None
-    assert finding.ok is None
+    result = check_cluster_queue(cluster, settings)
+    assert result is not None
+    assert result.ok is None

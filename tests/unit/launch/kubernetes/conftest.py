@@ -8,7 +8,8 @@ from kubernetes.client import Configuration
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.run import PyTorchJobs
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.run import KubernetesJobs
 from peerkd.launch.kubernetes.transport import Transport
 from peerkd.launch.order import JobAccount, StageOrder
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
@@ -32,7 +33,7 @@ def eventually(holds: Callable[[], Any], *, what: str = "") -> None:
 class Launch:
     """A launcher at work in a thread."""
 
-    def __init__(self, backend: PyTorchJobs, order: StageOrder) -> None:
+    def __init__(self, backend: KubernetesJobs, order: StageOrder) -> None:
         self._backend, self._order = backend, order
         self._accounts: list[JobAccount] = []
         self._error: BaseException | None = None
@@ -99,7 +100,9 @@ def launch(kubernetes: FakeKubernetes, connection: Cluster, order: StageOrder) -
 
     def start(*, made: bool = True, environment: dict[str, str] | None = None, **settings: Any) -> Launch:
         cluster = ClusterConfig.model_validate({"start_seconds": 0.1, "patience_seconds": 10.0, **settings})
-        backend = PyTorchJobs(cluster, run_id="run-1", connection=connection, environment=environment or {})
+        backend = KubernetesJobs(
+            cluster, kind=PYTORCHJOB, run_id="run-1", connection=connection, environment=environment or {}
+        )
         started = Launch(backend, order)
         if made:
             eventually(lambda: kubernetes.asked("POST", "pytorchjobs"))

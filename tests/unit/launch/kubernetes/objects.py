@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds.kind import Job
 from tests.fake_kubernetes.operator import container, ended, waiting
 
 __all__ = ["condition", "ended", "event", "job", "pod", "running", "unschedulable", "waiting"]
@@ -13,16 +15,18 @@ def condition(
     return {"type": kind, "status": status, "message": message, "lastTransitionTime": at}
 
 
-def job(*conditions: dict[str, Any], num_workers: int = 2, suspend: bool = False, **metadata: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": "job", "uid": "job-uid", **metadata},
-        "spec": {"runPolicy": {"suspend": suspend}, "pytorchReplicaSpecs": {"Worker": {"replicas": num_workers}}},
-        "status": {"conditions": list(conditions)},
-    }
+def job(*conditions: dict[str, Any], num_workers: int = 2, suspend: bool = False, **metadata: Any) -> Job:
+    return PYTORCHJOB.read(
+        {
+            "metadata": {"name": "job", "uid": "job-uid", **metadata},
+            "spec": {"runPolicy": {"suspend": suspend}, "pytorchReplicaSpecs": {"Worker": {"replicas": num_workers}}},
+            "status": {"conditions": list(conditions)},
+        }
+    )
 
 
 def pod(worker: int, status: dict[str, Any], *, uid: str = "", **metadata: Any) -> dict[str, Any]:
-    labels = {"training.kubeflow.org/replica-index": str(worker)}
+    labels = {PYTORCHJOB.index_label: str(worker)}
     return {
         "metadata": {"name": f"job-worker-{worker}", "uid": uid or f"pod-{worker}", "labels": labels, **metadata},
         "status": status,

@@ -5,10 +5,13 @@ import pytest
 import yaml
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-from peerkd.launch.kubernetes.client import NAMESPACES, NODES, PODS, PYTORCHJOBS, Cluster, connect
+from peerkd.launch.kubernetes.client import NAMESPACES, NODES, PODS, Cluster, connect
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from tests.fake_kubernetes.operator import NAMESPACE
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.unit.launch.kubernetes.conftest import eventually
+
+PYTORCHJOBS = PYTORCHJOB.resource
 
 JOB = {"metadata": {"name": "job", "labels": {"a": "b"}}}
 
@@ -35,7 +38,7 @@ def test_another_object_of_the_name_is_not_deleted(connection: Cluster) -> None:
     made = connection.create(PYTORCHJOBS, JOB)
     assert connection.delete(PYTORCHJOBS, "job", uid="another") is False
     assert connection.get(PYTORCHJOBS, "job") == made
-    assert connection.delete(PYTORCHJOBS, "job", uid=made["metadata"]["uid"], foreground=True) is True
+    assert connection.delete(PYTORCHJOBS, "job", uid=made["metadata"]["uid"], propagation_policy="Foreground") is True
 
 
 def test_namespaces_are_in_paths_where_there_are_any(connection: Cluster, kubernetes: FakeKubernetes) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.lease import Lease, lease_now
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.lease import LeaseRenewer, lease_now
 from tests.fake_kubernetes.operator import NAMESPACE
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.unit.launch.kubernetes.conftest import eventually
@@ -21,9 +22,10 @@ def value(kubernetes: FakeKubernetes) -> str:
     return (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_LEASE_RENEWED, "")
 
 
-def lease(connection: Cluster, uid: str) -> Lease:
+def lease(connection: Cluster, uid: str) -> LeaseRenewer:
     numbers = itertools.count(1)
-    return Lease(connection, "job", uid=uid, lease_seconds=0.08, now=lambda: str(next(numbers)), retry_seconds=0.01)
+    job = PYTORCHJOB.read({"metadata": {"name": "job", "uid": uid}})
+    return LeaseRenewer(connection, job, lease_seconds=0.08, now=lambda: str(next(numbers)), retry_seconds=0.01)
 
 
 def test_the_value_changes_until_it_is_released(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
@@ -51,7 +53,7 @@ def test_an_answer_that_passes_does_not_end_it(
 
 def test_a_later_job_of_the_name_is_not_touched(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
     with lease(connection, "another") as kept:
-        kept._keep()
+        kept._renew()
     assert value(kubernetes) == ""
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.logs import LogFollowers, Place
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.logs import LogFollowers, LogPosition
 from tests.fake_kubernetes.operator import NAMESPACE, container
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.unit.launch.kubernetes.conftest import eventually
@@ -11,37 +12,37 @@ from tests.unit.launch.kubernetes.conftest import eventually
 RUNNING = {"phase": "Running", "containerStatuses": [container({"running": {}})]}
 
 
-def read(place: Place, *lines: str) -> list[str]:
-    return list(place.new_lines(iter(lines)))
+def read(position: LogPosition, *lines: str) -> list[str]:
+    return list(position.new_lines(iter(lines)))
 
 
 class TestPlace:
     def test_a_stream_that_begins_anew_repeats_nothing(self) -> None:
-        place = Place()
+        position = LogPosition()
         first = ["2026-01-01T00:00:01.1Z a", "2026-01-01T00:00:01.2Z b"]
-        assert read(place, *first) == ["a", "b"]
-        assert place.since_time == "2026-01-01T00:00:01.2Z"
-        assert read(place, *first, "2026-01-01T00:00:02Z c") == ["c"]
+        assert read(position, *first) == ["a", "b"]
+        assert position.since_time == "2026-01-01T00:00:01.2Z"
+        assert read(position, *first, "2026-01-01T00:00:02Z c") == ["c"]
 
     def test_lines_of_one_moment_are_counted(self) -> None:
-        place = Place()
+        position = LogPosition()
         moment = "2026-01-01T00:00:01.000000000Z"
-        assert read(place, f"{moment} a", f"{moment} a") == ["a", "a"]
-        assert read(place, f"{moment} a", f"{moment} a", f"{moment} a", f"{moment} b") == ["a", "b"]
-        assert read(place, *[f"{moment} {text}" for text in "aaabc"]) == ["c"]
+        assert read(position, f"{moment} a", f"{moment} a") == ["a", "a"]
+        assert read(position, f"{moment} a", f"{moment} a", f"{moment} a", f"{moment} b") == ["a", "b"]
+        assert read(position, *[f"{moment} {text}" for text in "aaabc"]) == ["c"]
 
     def test_a_clock_that_goes_back_loses_nothing(self) -> None:
-        place = Place()
-        assert read(place, "2026-01-01T00:00:05Z a", "2026-01-01T00:00:03Z b") == ["a", "b"]
-        assert read(place, "2026-01-01T00:00:03Z b", "2026-01-01T00:00:03Z c") == ["c"]
+        position = LogPosition()
+        assert read(position, "2026-01-01T00:00:05Z a", "2026-01-01T00:00:03Z b") == ["a", "b"]
+        assert read(position, "2026-01-01T00:00:03Z b", "2026-01-01T00:00:03Z c") == ["c"]
 
     def test_times_of_another_zone_and_empty_lines_are_read(self) -> None:
-        place = Place()
-        assert read(place, "2026-01-01T02:00:00.123456789+02:00 a", "2026-01-01T00:00:01Z ") == ["a", ""]
-        assert read(place, "2026-01-01T00:00:01Z ", "2026-01-01T00:00:01Z x") == ["x"]
+        position = LogPosition()
+        assert read(position, "2026-01-01T02:00:00.123456789+02:00 a", "2026-01-01T00:00:01Z ") == ["a", ""]
+        assert read(position, "2026-01-01T00:00:01Z ", "2026-01-01T00:00:01Z x") == ["x"]
 
     def test_what_has_no_time_is_no_line_of_the_worker(self) -> None:
-        assert read(Place(), "failed to watch file: rotated") == []
+        assert read(LogPosition(), "failed to watch file: rotated") == []
 
 
 @pytest.fixture
@@ -57,25 +58,25 @@ def taken() -> list[tuple[int, str]]:
 
 @pytest.fixture
 def followers(connection: Cluster, taken: list[tuple[int, str]]) -> LogFollowers:
-    return LogFollowers(connection, take=lambda worker, line: taken.append((worker, line)), pause_seconds=0.02)
+    return LogFollowers(connection, PYTORCHJOB, on_line=lambda *line: taken.append(line), pause_seconds=0.02)
 
 
 def test_lines_come_with_their_worker_and_a_pod_is_followed_once(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]]
 ) -> None:
     for _ in range(3):
-        followers.see(pod)
+        followers.update(pod)
     kubernetes.log("w", "one")
     kubernetes.log("w", "two")
     eventually(lambda: len(taken) == 2)
     assert taken == [(3, "one"), (3, "two")]
-    assert followers.is_listening
+    assert followers.is_following
 
 
 def test_connections_that_break_repeat_no_line_and_lose_none(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]]
 ) -> None:
-    followers.see(pod)
+    followers.update(pod)
     for number in range(40):
         kubernetes.log("w", f"line {number}")
         if number % 10 == 5:
@@ -89,13 +90,13 @@ def test_the_last_lines_of_a_pod_that_has_ended_are_read(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]]
 ) -> None:
     kubernetes.fail(503, path="/log", times=2)
-    followers.see(pod)
+    followers.update(pod)
     kubernetes.log("w", "last word")
     kubernetes.end_log("w")
-    followers.see({**pod, "status": {**RUNNING, "phase": "Failed"}})
+    followers.update({**pod, "status": {**RUNNING, "phase": "Failed"}})
     followers.finish(timeout_seconds=10)
     assert taken == [(3, "last word")]
-    assert not followers.is_listening
+    assert not followers.is_following
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -103,8 +104,8 @@ def test_logs_that_may_not_be_seen_are_given_up(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, status: int
 ) -> None:
     kubernetes.fail(status, path="/log", times=float("inf"))
-    followers.see(pod)
-    followers.see(pod, is_gone=True)
+    followers.update(pod)
+    followers.update(pod, is_gone=True)
     followers.finish(timeout_seconds=10)
     assert len(kubernetes.asked("GET", "/log")) <= 2
 
@@ -115,7 +116,7 @@ def test_a_moment_in_which_logs_may_not_be_seen_loses_no_line(
 ) -> None:
     fault = kubernetes.fail(status, path="/log", times=3)
     kubernetes.log("w", "first")
-    followers.see(pod)
+    followers.update(pod)
     eventually(lambda: taken == [(3, "first")])
     assert fault.num_left == 0
 
@@ -123,7 +124,7 @@ def test_a_moment_in_which_logs_may_not_be_seen_loses_no_line(
 def test_a_pod_without_a_started_container_is_not_followed_yet(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict
 ) -> None:
-    followers.see({**pod, "status": {"phase": "Pending"}})
+    followers.update({**pod, "status": {"phase": "Pending"}})
     followers.finish(timeout_seconds=1)
     assert kubernetes.asked("GET", "/log") == []
 
@@ -131,9 +132,9 @@ def test_a_pod_without_a_started_container_is_not_followed_yet(
 def test_a_fresh_pod_of_a_worker_is_followed_from_its_beginning(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]]
 ) -> None:
-    followers.see(pod)
+    followers.update(pod)
     kubernetes.log("w", "first life")
     eventually(lambda: len(taken) == 1)
-    followers.see({**pod, "metadata": {**pod["metadata"], "uid": "second"}})
+    followers.update({**pod, "metadata": {**pod["metadata"], "uid": "second"}})
     eventually(lambda: len(taken) == 2)
     assert taken == [(3, "first life"), (3, "first life")]

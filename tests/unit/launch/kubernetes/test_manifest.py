@@ -5,13 +5,14 @@ import pytest
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
 
 
 def manifest(order: StageOrder, environment: dict[str, str] | None = None, **settings: Any) -> dict[str, Any]:
     cluster = ClusterConfig.from_mapping(settings)
-    return manifest_for(order, cluster, run_id="run-1", environment=environment or {})
+    return manifest_for(order, cluster, kind=PYTORCHJOB, run_id="run-1", environment=environment or {}).job
 
 
 def worker(made: dict[str, Any]) -> dict[str, Any]:
@@ -197,9 +198,9 @@ def test_the_image_is_the_clusters_else_the_environments_else_the_published_one(
 @pytest.mark.parametrize("image", ["a b", "\x1b", "-x", "https://registry/image?x", "{{image}}"])
 def test_an_image_that_no_pod_could_have_is_refused(order: StageOrder, image: str) -> None:
     with pytest.raises(ValueError, match=r"^image must be the reference of an image, "):
-        manifest_for(order, ClusterConfig(image=image))
+        manifest_for(order, ClusterConfig(image=image), kind=PYTORCHJOB)
     with pytest.raises(ValueError, match=r"^PEERKD_TRAINER_IMAGE must be the reference of an image, "):
-        manifest_for(order, ClusterConfig(), environment={"PEERKD_TRAINER_IMAGE": image})
+        manifest_for(order, ClusterConfig(), kind=PYTORCHJOB, environment={"PEERKD_TRAINER_IMAGE": image})
 
 
 def test_the_hash_is_that_of_the_order_and_of_the_cluster(order: StageOrder) -> None:

@@ -7,30 +7,34 @@ from peerkd.launch.kubernetes import names
 from peerkd.launch.order import StageOrder
 
 
+def name_of(order: StageOrder, *, run_id: str) -> str:
+    return names.job_name(order, run_id=run_id, max_length=50)
+
+
 def test_the_name_of_an_order_is_the_same_for_ever(order: StageOrder) -> None:
-    assert names.job_name(order, run_id="run-1") == "peerkd-distill-pairs-ce9b8de8db"
+    assert name_of(order, run_id="run-1") == "peerkd-distill-pairs-ce9b8de8db"
 
 
 def test_another_run_or_artifact_has_another_job(order: StageOrder) -> None:
-    name = names.job_name(order, run_id="run-1")
-    assert name != names.job_name(order, run_id="run-2")
-    assert name != names.job_name(dataclasses.replace(order, key="x"), run_id="run-1")
+    name = name_of(order, run_id="run-1")
+    assert name != name_of(order, run_id="run-2")
+    assert name != name_of(dataclasses.replace(order, key="x"), run_id="run-1")
 
 
 def test_parts_of_a_name_do_not_run_into_each_other(order: StageOrder) -> None:
     first, second = (dataclasses.replace(order, key=key) for key in ("bc", "c"))
-    assert names.job_name(first, run_id="a") != names.job_name(second, run_id="ab")
+    assert name_of(first, run_id="a") != name_of(second, run_id="ab")
 
 
 def test_without_a_run_the_store_and_the_key_tell_runs_apart(order: StageOrder) -> None:
-    name = names.job_name(order, run_id="")
-    assert name == names.job_name(dataclasses.replace(order, config_json="other"), run_id="")
-    assert name != names.job_name(dataclasses.replace(order, store="s3://other"), run_id="")
+    name = name_of(order, run_id="")
+    assert name == name_of(dataclasses.replace(order, config_json="other"), run_id="")
+    assert name != name_of(dataclasses.replace(order, store="s3://other"), run_id="")
 
 
 @pytest.mark.parametrize("stage", ["a", "Distill_Pairs", "_x_", "long_" * 30, "a" * 32 + "_b"])
 def test_a_name_is_a_dns_label_with_room_for_the_operators_suffix(order: StageOrder, stage: str) -> None:
-    name = names.job_name(dataclasses.replace(order, stage=stage), run_id="r")
+    name = name_of(dataclasses.replace(order, stage=stage), run_id="r")
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
     assert len(name) <= 50
 
@@ -43,6 +47,6 @@ def test_a_label_holds_what_it_can_and_else_a_hash(text: str, is_kept: bool) -> 
 
 
 def test_only_what_a_launcher_made_is_ours() -> None:
-    assert names.is_ours({"metadata": {"labels": {**names.OUR_LABELS, "x": "y"}}})
-    assert not names.is_ours({"metadata": {"labels": {**names.OUR_LABELS, names.LABEL_MANAGED_BY: "x"}}})
-    assert not names.is_ours({"metadata": {}})
+    assert names.is_ours({**names.OUR_LABELS, "x": "y"})
+    assert not names.is_ours({**names.OUR_LABELS, names.LABEL_MANAGED_BY: "x"})
+    assert not names.is_ours({})

@@ -2,7 +2,14 @@ from typing import Any
 
 import pytest
 
-from peerkd.launch.kubernetes.pods import ending_of, has_log, hindrance_of, is_over, is_running
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.pods import (
+    failure_of,
+    has_finished,
+    has_log,
+    is_running,
+    startup_problem_of,
+)
 from tests.unit.launch.kubernetes.objects import ended, event, pod, running, unschedulable, waiting
 
 EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
@@ -20,7 +27,7 @@ DISRUPTED = {
 
 
 @pytest.mark.parametrize(
-    ("status", "exit_code", "told", "may_pass"),
+    ("status", "exit_code", "text", "is_retryable"),
     [
         (ended(1), 1, "exit code 1", False),
         (ended(2), 2, "exit code 2", False),
@@ -34,12 +41,17 @@ DISRUPTED = {
         ({"phase": "Failed"}, None, "no reason given", True),
     ],
 )
-def test_an_ending_has_its_code_its_reason_and_whether_it_may_pass(
-    status: dict[str, Any], exit_code: int | None, told: str, may_pass: bool
+def test_a_failure_has_its_code_its_reason_and_whether_it_is_retryable(
+    status: dict[str, Any], exit_code: int | None, text: str, is_retryable: bool
 ) -> None:
-    ending = ending_of(pod(1, status))
-    assert ending is not None
-    assert (ending.worker, ending.exit_code, ending.told(), ending.may_pass) == (1, exit_code, told, may_pass)
+    failure = failure_of(pod(1, status), PYTORCHJOB)
+    assert failure is not None
+    assert (failure.worker, failure.exit_code, failure.describe(), failure.is_retryable) == (
+        1,
+        exit_code,
+        text,
+        is_retryable,
+    )
 
 
 def disrupted(reason: str, exit_code: int = 143, **more: Any) -> dict[str, Any]:
@@ -94,28 +106,28 @@ def disrupted(reason: str, exit_code: int = 143, **more: Any) -> dict[str, Any]:
 def test_what_the_cluster_takes_away_has_not_failed(
     status: dict[str, Any], metadata: dict[str, str], is_disruption: bool
 ) -> None:
-    ending = ending_of(pod(0, status, **metadata), is_gone=bool(metadata))
-    assert ending is not None
-    assert ending.is_disruption is is_disruption
-    assert ending.may_pass or not is_disruption
+    failure = failure_of(pod(0, status, **metadata), PYTORCHJOB, is_gone=bool(metadata))
+    assert failure is not None
+    assert failure.is_disruption is is_disruption
+    assert failure.is_retryable or not is_disruption
 
 
 def test_a_container_that_was_killed_for_memory_is_out_of_memory_whatever_the_pod_says() -> None:
-    ending = ending_of(pod(0, {**ended(137, reason="OOMKilled"), "reason": "Evicted"}))
-    assert ending is not None
-    assert ending.is_out_of_memory
+    failure = failure_of(pod(0, {**ended(137, reason="OOMKilled"), "reason": "Evicted"}), PYTORCHJOB)
+    assert failure is not None
+    assert failure.is_out_of_memory
 
 
 @pytest.mark.parametrize("status", [running(), waiting("ContainerCreating"), ended(0, phase="Succeeded"), {}])
 def test_what_is_at_work_or_done_has_not_failed(status: dict[str, Any]) -> None:
-    assert ending_of(pod(0, status)) is None
+    assert failure_of(pod(0, status), PYTORCHJOB) is None
 
 
 def test_a_pod_that_vanished_at_work_was_deleted() -> None:
-    ending = ending_of(pod(0, running()), is_gone=True)
-    assert ending is not None
-    assert (ending.was_deleted, ending.exit_code, ending.told()) == (True, None, "deleted")
-    assert ending_of(pod(0, ended(0, phase="Succeeded")), is_gone=True) is None
+    failure = failure_of(pod(0, running()), PYTORCHJOB, is_gone=True)
+    assert failure is not None
+    assert (failure.was_deleted, failure.exit_code, failure.describe()) == (True, None, "deleted")
+    assert failure_of(pod(0, ended(0, phase="Succeeded")), PYTORCHJOB, is_gone=True) is None
 
 
 @pytest.mark.parametrize(
@@ -129,9 +141,9 @@ def test_a_pod_that_vanished_at_work_was_deleted() -> None:
     ],
 )
 def test_the_last_word_of_a_worker_is_its_message(message: str, expected: str) -> None:
-    ending = ending_of(pod(0, ended(2, message=message)))
-    assert ending is not None
-    assert ending.message == expected
+    failure = failure_of(pod(0, ended(2, message=message)), PYTORCHJOB)
+    assert failure is not None
+    assert failure.message == expected
 
 
 @pytest.mark.parametrize(
@@ -148,15 +160,15 @@ def test_the_last_word_of_a_worker_is_its_message(message: str, expected: str) -
     ],
 )
 def test_what_hinders_a_pod(status: dict[str, Any], kind: str, text: str) -> None:
-    hindrance = hindrance_of(pod(0, status))
-    assert hindrance is not None
-    assert (hindrance.kind, hindrance.text, hindrance.is_final) == (kind, text, False)
+    problem = startup_problem_of(pod(0, status), PYTORCHJOB)
+    assert problem is not None
+    assert (problem.kind, problem.text, problem.is_permanent) == (kind, text, False)
 
 
-def test_an_image_name_that_is_none_is_final() -> None:
-    hindrance = hindrance_of(pod(0, waiting("InvalidImageName", "a b")))
-    assert hindrance is not None
-    assert hindrance.is_final
+def test_an_image_name_that_is_none_is_permanent() -> None:
+    problem = startup_problem_of(pod(0, waiting("InvalidImageName", "a b")), PYTORCHJOB)
+    assert problem is not None
+    assert problem.is_permanent
 
 
 @pytest.mark.parametrize(
@@ -171,7 +183,7 @@ def test_an_image_name_that_is_none_is_final() -> None:
     ],
 )
 def test_what_only_takes_time_hinders_nothing(status: dict[str, Any]) -> None:
-    assert hindrance_of(pod(0, status)) is None
+    assert startup_problem_of(pod(0, status), PYTORCHJOB) is None
 
 
 def test_a_volume_that_does_not_exist_hinders_and_a_slow_one_does_not() -> None:
@@ -179,17 +191,17 @@ def test_a_volume_that_does_not_exist_hinders_and_a_slow_one_does_not() -> None:
     missing = event("FailedMount", 'MountVolume.SetUp failed: secret "s" not found', uid="pod-0")
     slow = event("FailedMount", "timed out waiting for the condition", uid="pod-0")
     of_another = event("FailedMount", 'secret "s" not found', uid="pod-1")
-    assert hindrance_of(creating, [slow, of_another]) is None
-    hindrance = hindrance_of(creating, [slow, missing])
-    assert hindrance is not None
-    assert hindrance.text.startswith("FailedMount: ")
+    assert startup_problem_of(creating, PYTORCHJOB, [slow, of_another]) is None
+    problem = startup_problem_of(creating, PYTORCHJOB, [slow, missing])
+    assert problem is not None
+    assert problem.text.startswith("FailedMount: ")
 
 
 def test_a_pod_is_running_over_or_neither() -> None:
     assert is_running(pod(0, running()))
     assert not is_running(pod(0, running(), deletionTimestamp="2026-01-01T00:00:00Z"))
-    assert is_over(pod(0, ended(1)))
-    assert not is_over(pod(0, running()))
-    assert has_log(pod(0, running()))
-    assert has_log(pod(0, ended(1)))
-    assert not has_log(pod(0, waiting("ContainerCreating")))
+    assert has_finished(pod(0, ended(1)))
+    assert not has_finished(pod(0, running()))
+    assert has_log(pod(0, running()), PYTORCHJOB)
+    assert has_log(pod(0, ended(1)), PYTORCHJOB)
+    assert not has_log(pod(0, waiting("ContainerCreating")), PYTORCHJOB)

@@ -8,9 +8,12 @@ import pytest
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.client import PYTORCHJOBS, WORKFLOWS, Resource
+from peerkd.launch.kubernetes.client import WORKFLOWS, Resource
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.reaper import Reaper, run_reaper
-from peerkd.launch.kubernetes.workflows import Owner, Workflows, owner_of, why_ended
+from peerkd.launch.kubernetes.workflows import WorkflowReference, Workflows, how_ended, owner_of
+
+PYTORCHJOBS = PYTORCHJOB.resource
 
 LEASE_SECONDS = 60
 
@@ -69,9 +72,9 @@ class Scene:
     """A reaper, its cluster, and its clock."""
 
     def __init__(self) -> None:
-        self.memory, self.told, self.now = Memory(), list[str](), 1000.0
-        self.workflows = Workflows(self.memory, tell=self.told.append)
-        self.reaper = Reaper(self.memory, self.workflows, clock=lambda: self.now, tell=self.told.append)
+        self.memory, self.logged, self.now = Memory(), list[str](), 1000.0
+        self.workflows = Workflows(self.memory, log=self.logged.append)
+        self.reaper = Reaper(self.memory, [PYTORCHJOB], self.workflows, clock=lambda: self.now, log=self.logged.append)
 
     def job(self, name: str, *, lease: str | None = None, workflow: str | None = None, **more: Any) -> dict[str, Any]:
         metadata: dict[str, Any] = {"name": name, "uid": f"uid-{name}", "annotations": {}}
@@ -116,7 +119,7 @@ def test_a_job_whose_lease_is_not_renewed_is_deleted_and_one_whose_is_stays(scen
         scene.rounds(21)
         scene.renew("held")
     assert scene.deleted == ["left"]
-    assert scene.told == ["deleted left, because nobody has renewed its lease for 63 s."]
+    assert scene.logged == ["deleted left, because its lease has not been renewed for 63 s."]
     scene.rounds(60)
     assert scene.deleted == ["left"]
 
@@ -150,7 +153,7 @@ def test_a_job_that_has_ended_goes_when_its_time_and_the_operators_are_over(scen
     assert scene.deleted == []
     scene.rounds(6)
     assert scene.deleted == ["ended"]
-    assert scene.told == ["deleted ended, because it ended more than 600 s ago (ttl_seconds_after_finished)."]
+    assert scene.logged == ["deleted ended, because it ended more than 600 s ago (ttl_seconds_after_finished)."]
 
 
 def test_the_time_of_a_job_that_ends_begins_then(scene: Scene) -> None:
@@ -161,11 +164,9 @@ def test_the_time_of_a_job_that_ends_begins_then(scene: Scene) -> None:
     assert scene.deleted == []
 
 
-def test_stranded_jobs_are_looked_for_now_and_then(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_without_nodes_are_searched_for_from_time_to_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[list[str]] = []
-    monkeypatch.setattr(
-        scene.reaper._stranded, "look", lambda jobs: looks.append([job["metadata"]["name"] for job in jobs])
-    )
+    monkeypatch.setattr(scene.reaper._requeuer, "run_once", lambda jobs: looks.append([job.name for job in jobs]))
     scene.job("at work")
     scene.job("ended", status={"conditions": [{"type": "Succeeded", "status": "True"}]})
     scene.rounds(60)
@@ -186,9 +187,9 @@ def test_an_outage_of_the_api_is_not_held_against_anybody(scene: Scene) -> None:
     scene.memory.error = None
     scene.rounds(60)
     assert scene.deleted == []
-    assert scene.told == [
+    assert scene.logged == [
         "waiting: The cluster's API cannot be reached.",
-        "the cluster answers again; all leases are observed anew.",
+        "the cluster answers again; all leases are observed from now on.",
     ]
     scene.rounds(9)
     assert scene.deleted == ["held"]
@@ -221,7 +222,7 @@ def test_only_the_job_that_was_seen_is_deleted(scene: Scene) -> None:
     )[0]
     scene.rounds(3)
     assert scene.deleted == []
-    assert scene.told == []
+    assert scene.logged == []
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_the_job_of_an_ended_workflow_goes_at_the_next_look_and_others_stay(
     assert scene.workflows.changed.is_set()
     scene.reaper.round()
     assert scene.deleted == ["unwanted"]
-    assert scene.told == [f"deleted unwanted, because its Workflow over {why}."]
+    assert scene.logged == [f"deleted unwanted, because its Workflow over {why}."]
 
 
 def test_a_workflow_that_left_the_selection_or_the_cluster_is_asked_for(scene: Scene) -> None:
@@ -261,7 +262,7 @@ def test_a_workflow_that_left_the_selection_or_the_cluster_is_asked_for(scene: S
     scene.workflows.follow_once()
     scene.reaper.round()
     assert scene.deleted == ["gone", "finished"]
-    assert scene.told[0] == "deleted gone, because its Workflow gone is gone."
+    assert scene.logged[0] == "deleted gone, because its Workflow gone no longer exists."
 
 
 def test_a_workflow_of_the_same_name_is_another(scene: Scene) -> None:
@@ -306,7 +307,7 @@ def test_without_argo_leases_are_watched_alone(scene: Scene) -> None:
     assert scene.workflows.follow_once() > 10
     scene.reaper.round()
     assert scene.deleted == []
-    assert scene.told == ["there are no Workflows here: only leases are watched."]
+    assert scene.logged == ["this cluster has no Workflows: only leases are watched."]
     scene.rounds(63)
     assert scene.deleted == ["job"]
 
@@ -317,16 +318,14 @@ def test_an_old_version_is_listed_anew_at_once_and_an_outage_after_a_pause(scene
     scene.memory.changes = [ClusterUnavailableError("broken")]
     assert scene.workflows.follow_once() == 2
     # What was known before the outage may be wrong by now: it is no reason to delete.
-    assert not scene.workflows.may_have_ended(Owner("run", "uid-run"))
+    assert not scene.workflows.may_have_ended(WorkflowReference("run", "uid-run"))
 
 
 def test_a_deletion_that_is_refused_is_told_once_and_tried_again(scene: Scene) -> None:
     scene.memory.refused["delete pytorchjobs"] = ClusterRefusedError("The cluster refused.", status=403)
     scene.job("job", lease="1")
     scene.rounds(90)
-    assert scene.told == [
-        "job is to be deleted, because nobody has renewed its lease for 63 s, and cannot be: The cluster refused."
-    ]
+    assert scene.logged == ["cannot delete job, although its lease has not been renewed for 63 s: The cluster refused."]
     scene.memory.refused.clear()
     scene.rounds(3)
     assert scene.deleted == ["job"]
@@ -335,7 +334,7 @@ def test_a_deletion_that_is_refused_is_told_once_and_tried_again(scene: Scene) -
 def test_jobs_that_cannot_be_seen_are_told(scene: Scene) -> None:
     scene.memory.refused["list pytorchjobs"] = ClusterRefusedError("The cluster refused to list.", status=403)
     scene.reaper.round()
-    assert scene.told == ["cannot see the jobs: The cluster refused to list."]
+    assert scene.logged == ["cannot list the jobs: The cluster refused to list."]
 
 
 def test_nothing_is_kept_of_jobs_that_are_gone(scene: Scene) -> None:
@@ -349,15 +348,15 @@ def test_nothing_is_kept_of_jobs_that_are_gone(scene: Scene) -> None:
 
 def test_the_owner_is_also_found_by_the_annotation(scene: Scene) -> None:
     job = scene.job("job")
-    assert owner_of(job, namespace="peerkd") is None
+    assert owner_of(PYTORCHJOB.read(job), namespace="peerkd") is None
     job["metadata"]["annotations"][names.ANNOTATION_WORKFLOW] = "peerkd/run"
-    assert owner_of(job, namespace="peerkd") == Owner("run", None)
-    assert owner_of(job, namespace="elsewhere") is None
+    assert owner_of(PYTORCHJOB.read(job), namespace="peerkd") == WorkflowReference("run", None)
+    assert owner_of(PYTORCHJOB.read(job), namespace="elsewhere") is None
 
 
 def test_a_workflow_at_work_has_not_ended() -> None:
     for status in ({}, {"phase": ""}, {"phase": "Pending"}, {"phase": "Running"}):
-        assert why_ended({"metadata": {}, "spec": {"activeDeadlineSeconds": 600}, "status": status}) == ""
+        assert how_ended({"metadata": {}, "spec": {"activeDeadlineSeconds": 600}, "status": status}) == ""
 
 
 def test_a_workflow_that_ends_wakes_the_reaper_up(scene: Scene) -> None:
@@ -366,12 +365,12 @@ def test_a_workflow_that_ends_wakes_the_reaper_up(scene: Scene) -> None:
     scene.job("unwanted", workflow="over")
     stop, done = threading.Event(), threading.Event()
 
-    def tell(text: str) -> None:
+    def log(text: str) -> None:
         if text.startswith("deleted"):
             done.set()
 
     # The watch of a cluster in memory ends at once, and is begun anew.
-    pulse = run_reaper(scene.memory, stop=stop, tell=tell)
+    pulse = run_reaper(scene.memory, [PYTORCHJOB], stop=stop, log=log)
     try:
         assert done.wait(20)
         assert pulse() < 20

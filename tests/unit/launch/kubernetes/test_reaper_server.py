@@ -8,6 +8,7 @@ import pytest
 from peerkd.errors import JobFailedError
 from peerkd.launch.kubernetes import reaper, workflows
 from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.reaper import run_reaper
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
@@ -26,22 +27,22 @@ POD = {
 
 
 @pytest.fixture
-def told(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What a reaper at work tells; a run is at work too."""
+def logged(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a running reaper logs, beside a running Workflow."""
     monkeypatch.setattr(reaper, "INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(workflows, "_PAUSE_SECONDS", 0.1)
     kubernetes.store.put("workflows", NAMESPACE, WORKFLOW)
     kubernetes.store.put("pods", NAMESPACE, POD)
-    told: list[str] = []
+    logged: list[str] = []
     stop = threading.Event()
-    run_reaper(connection, stop=stop, tell=told.append)
+    run_reaper(connection, [PYTORCHJOB], stop=stop, log=logged.append)
     eventually(lambda: any(each.is_watch for each in kubernetes.asked("GET", "workflows")))
-    yield told
+    yield logged
     stop.set()
 
 
 def test_the_job_of_a_run_that_is_terminated_is_deleted_and_not_made_again(
-    told: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
+    logged: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
 ) -> None:
     launched = launch(environment={"KFP_POD_NAME": "launcher"})
     operator.start()
@@ -52,18 +53,18 @@ def test_the_job_of_a_run_that_is_terminated_is_deleted_and_not_made_again(
         launched.result()
     assert jobs(kubernetes) == []
     line = f"deleted {job['metadata']['name']}, because its Workflow run-x was terminated."
-    eventually(lambda: line in told)
+    eventually(lambda: line in logged)
 
 
 def test_the_job_of_a_run_at_work_stays_over_an_outage(
-    told: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
+    logged: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
 ) -> None:
     launched = launch(environment={"KFP_POD_NAME": "launcher"})
     operator.start()
     kubernetes.stop()
-    eventually(lambda: any(each.startswith("waiting: ") for each in told))
+    eventually(lambda: any(each.startswith("waiting: ") for each in logged))
     kubernetes.start()
-    eventually(lambda: "the cluster answers again; all leases are observed anew." in told)
+    eventually(lambda: "the cluster answers again; all leases are observed from now on." in logged)
     operator.succeed()
     launched.result()
-    assert not any(each.startswith("deleted") for each in told)
+    assert not any(each.startswith("deleted") for each in logged)

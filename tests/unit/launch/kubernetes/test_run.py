@@ -187,7 +187,7 @@ class TestStarting:
     ) -> None:
         started = launch()
         operator.warn(operator.job(), "FailedCreatePod", 'pods "w-0" is forbidden: violates PodSecurity "restricted"')
-        with pytest.raises(JobFailedError, match=r'refuses to make its workers: .*violates PodSecurity "restricted"'):
+        with pytest.raises(JobFailedError, match=r'refuses to create its pods: .*violates PodSecurity "restricted"'):
             started.result()
         assert jobs(kubernetes) == []
 
@@ -227,7 +227,7 @@ class TestStarting:
     ) -> None:
         started = launch(stall_seconds=0.2)
         operator.start()
-        with pytest.raises(JobFailedError, match=r"said nothing of progress for 0.2 s \(stall_seconds\)"):
+        with pytest.raises(JobFailedError, match=r"reported no progress for 0.2 s \(stall_seconds\)"):
             started.result()
         assert jobs(kubernetes) == []
 

@@ -8,7 +8,7 @@ from tests.fake_kubernetes.server import FakeKubernetes
 from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs
 
 
-def test_what_a_user_can_mend_is_a_value_error_with_the_workers_sentence(
+def test_what_a_user_can_fix_is_a_value_error_with_the_workers_sentence(
     launch: StartLaunch, operator: Operator
 ) -> None:
     started = launch(num_workers=2)
@@ -55,7 +55,7 @@ def test_a_job_deleted_by_hand_is_not_made_again(
     started = launch()
     operator.start()
     kubernetes.store.remove("pytorchjobs", NAMESPACE, operator.job()["metadata"]["name"])
-    with pytest.raises(JobFailedError, match="was deleted while it was at work"):
+    with pytest.raises(JobFailedError, match="was deleted before it had ended"):
         started.result()
     assert len(kubernetes.asked("POST", "pytorchjobs")) == 1
 
@@ -135,7 +135,7 @@ def test_disruptions_are_bounded_over_all_attempts(
         operator.start()
         operator.disrupt_pod(0, "PreemptionByScheduler", exit_code=1)
         operator.fail()
-    with pytest.raises(JobFailedError, match=r"took worker 0 away 3 times \(max_disruptions is 2\), the last"):
+    with pytest.raises(JobFailedError, match=r"removed the pod of worker 0 3 times \(max_disruptions is 2\), the last"):
         started.result()
 
 
@@ -146,7 +146,7 @@ def test_restarts_of_a_worker_are_bounded(launch: StartLaunch, operator: Operato
         operator.end_pod(0, 138, message="The store cannot be reached.")
         operator.remake_pod(0)
     operator.end_pod(0, 138, message="The store cannot be reached.")
-    with pytest.raises(JobFailedError, match=r"worker 0 ended 3 times .*exit code 138: The store cannot be"):
+    with pytest.raises(JobFailedError, match=r"worker 0 failed 3 times .*exit code 138: The store cannot be"):
         started.result()
     assert jobs(kubernetes) == []
 

@@ -78,7 +78,7 @@ def test_an_end_that_came_while_the_api_was_away_is_noticed_when_it_is_back(
     eventually(lambda: said.append(capsys.readouterr().out) or "waiting for the cluster's API" in "".join(said))
     kubernetes.start()
     started.result()
-    assert "the cluster's API is back" in "".join(said) + capsys.readouterr().out
+    assert "the cluster's API is available again" in "".join(said) + capsys.readouterr().out
 
 
 def test_nothing_is_given_up_for_what_was_seen_before_the_api_went_away(

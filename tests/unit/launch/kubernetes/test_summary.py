@@ -10,7 +10,8 @@ import pytest
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError, JobFailedError
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.run import PyTorchJobs
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.run import KubernetesJobs
 from peerkd.launch.order import StageOrder
 from peerkd.metrics import summary
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
@@ -179,7 +180,7 @@ def test_told_to_stop_a_launcher_deletes_its_job_and_pushes_nothing(
             os.kill(os.getpid(), number)
 
     stopping = threading.Thread(target=stop_once_it_waits)
-    backend = PyTorchJobs(ClusterConfig(), run_id="run-1", connection=connection, environment={})
+    backend = KubernetesJobs(ClusterConfig(), kind=PYTORCHJOB, run_id="run-1", connection=connection, environment={})
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         stopping.start()

@@ -1,4 +1,4 @@
-from peerkd.launch.kubernetes.unchanged import Unchanged
+from peerkd.launch.kubernetes.unchanged import UnchangedTimes
 
 
 class Clock:
@@ -10,36 +10,36 @@ class Clock:
 
 def test_time_is_summed_from_look_to_look_as_long_as_the_value_stays() -> None:
     clock = Clock()
-    unchanged = Unchanged(clock=clock)
-    unchanged.see({"a": 1, "b": 1})
+    unchanged = UnchangedTimes(clock=clock)
+    unchanged.observe({"a": 1, "b": 1})
     clock.now += 5
-    unchanged.see({"a": 1, "b": 2})
+    unchanged.observe({"a": 1, "b": 2})
     clock.now += 7
     assert (unchanged.seconds("a"), unchanged.seconds("b"), unchanged.seconds("c")) == (5, 0, 0)
-    unchanged.see({"a": 1, "b": 2})
+    unchanged.observe({"a": 1, "b": 2})
     assert (unchanged.seconds("a"), unchanged.seconds("b")) == (12, 7)
 
 
 def test_what_was_away_begins_anew_and_is_not_kept() -> None:
     clock = Clock()
-    unchanged = Unchanged(clock=clock)
-    unchanged.see({"a": None})
+    unchanged = UnchangedTimes(clock=clock)
+    unchanged.observe({"a": None})
     clock.now += 5
-    unchanged.see({})
+    unchanged.observe({})
     assert len(unchanged) == 0
     clock.now += 5
-    unchanged.see({"a": None})
+    unchanged.observe({"a": None})
     assert unchanged.seconds("a") == 0
 
 
 def test_a_long_step_counts_for_a_short_one_and_what_is_forgotten_for_nothing() -> None:
     clock = Clock()
-    unchanged = Unchanged(clock=clock, max_step_seconds=9)
-    unchanged.see({"a": 1})
+    unchanged = UnchangedTimes(clock=clock, max_step_seconds=9)
+    unchanged.observe({"a": 1})
     clock.now += 3600
-    unchanged.see({"a": 1})
+    unchanged.observe({"a": 1})
     assert unchanged.seconds("a") == 9
-    unchanged.forget()
+    unchanged.reset()
     clock.now += 5
-    unchanged.see({"a": 1})
+    unchanged.observe({"a": 1})
     assert unchanged.seconds("a") == 0

@@ -2,7 +2,11 @@ import threading
 
 import pytest
 
-from peerkd.launch.kubernetes.printing import Printer, with_worker
+from peerkd.launch.kubernetes.assessment import Assessment, JobPhase
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.output import Printer, failure_message, with_worker
+from peerkd.launch.kubernetes.pods import failure_of
+from tests.unit.launch.kubernetes.objects import ended, pod
 
 
 @pytest.mark.parametrize(
@@ -66,3 +70,33 @@ def test_a_reader_that_is_gone_is_no_failure() -> None:
     printer.take(0, "two")
     printer.flush(timeout_seconds=10)
     assert len(num_tries) == 2
+
+
+def failed(message: str) -> Assessment:
+    return Assessment(
+        JobPhase.FAILED, "worker 1 ended with exit code 1", failure_of(pod(1, ended(1, message=message)), PYTORCHJOB)
+    )
+
+
+def test_a_workers_word_is_its_reason() -> None:
+    message = failure_message("train_pcl", "job-1", failed("The disk is full."), ["a", "b"])
+    assert message == (
+        "train_pcl failed in job job-1: worker 1 ended with exit code 1: The disk is full.\nIts last lines were:\na\nb"
+    )
+
+
+def test_an_end_of_the_log_is_no_word_but_better_than_no_lines() -> None:
+    assert failure_message("s", "j", failed("x\ny"), []).endswith("exit code 1.\nIts last lines were:\nx\ny")
+    assert failure_message("s", "j", failed("x\ny"), ["kept"]).endswith("exit code 1.\nIts last lines were:\nkept")
+
+
+def test_only_the_last_lines_are_told() -> None:
+    message = failure_message("s", "j", failed(""), [str(number) for number in range(100)])
+    assert message.splitlines()[2:] == [str(number) for number in range(80, 100)]
+
+
+def test_without_a_worker_the_assessment_is_all() -> None:
+    assert (
+        failure_message("s", "j", Assessment(JobPhase.DELETED, "its job was deleted"), [])
+        == "s failed in job j: its job was deleted."
+    )

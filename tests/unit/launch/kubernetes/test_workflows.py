@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.owner import find_owner
+from peerkd.launch.kubernetes.workflows import owner_reference_for
 from tests.fake_kubernetes.operator import NAMESPACE
 from tests.fake_kubernetes.server import FakeKubernetes
 
@@ -15,20 +15,20 @@ def test_a_pod_that_no_workflow_controls_has_no_owner_for_us(
     connection: Cluster, kubernetes: FakeKubernetes, owners: list[dict[str, Any]]
 ) -> None:
     kubernetes.store.put("pods", NAMESPACE, {"metadata": {"name": "step", "ownerReferences": owners}})
-    assert find_owner(connection, "step") is None
+    assert owner_reference_for(connection, "step") is None
 
 
 def test_the_workflow_is_found_and_not_held_up(connection: Cluster, kubernetes: FakeKubernetes) -> None:
     kubernetes.store.put("pods", NAMESPACE, {"metadata": {"name": "step", "ownerReferences": [WORKFLOW]}})
-    assert find_owner(connection, "step") == {**WORKFLOW, "controller": False, "blockOwnerDeletion": False}
+    assert owner_reference_for(connection, "step") == {**WORKFLOW, "controller": False, "blockOwnerDeletion": False}
 
 
 def test_a_pod_that_cannot_be_seen_has_no_owner(connection: Cluster, kubernetes: FakeKubernetes) -> None:
-    assert find_owner(connection, "elsewhere") is None
+    assert owner_reference_for(connection, "elsewhere") is None
     kubernetes.fail(403)
-    assert find_owner(connection, "step") is None
+    assert owner_reference_for(connection, "step") is None
 
 
 def test_outside_of_a_cluster_nothing_is_asked(connection: Cluster, kubernetes: FakeKubernetes) -> None:
-    assert find_owner(connection, None) is None
+    assert owner_reference_for(connection, None) is None
     assert kubernetes.requests == []

@@ -7,7 +7,8 @@ import pytest
 from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.stranded import PATIENCE_SECONDS, Stranded
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.requeue import RECOVERY_SECONDS, Requeuer
 from tests.fake_kubernetes.operator import NAMESPACE
 from tests.fake_kubernetes.server import FakeKubernetes
 
@@ -26,11 +27,11 @@ LOOK_SECONDS = 15.0
 
 class Scene:
     def __init__(self, kubernetes: FakeKubernetes, cluster: Cluster) -> None:
-        self.kubernetes, self.told, self.now = kubernetes, list[str](), 1000.0
-        self.stranded = self.another(cluster)
+        self.kubernetes, self.logged, self.now = kubernetes, list[str](), 1000.0
+        self.requeuer = self.another(cluster)
 
-    def another(self, cluster: Cluster) -> Stranded:
-        return Stranded(cluster, tell=self.told.append, clock=lambda: self.now)
+    def another(self, cluster: Cluster) -> Requeuer:
+        return Requeuer(cluster, log=self.logged.append, clock=lambda: self.now)
 
     def job(
         self,
@@ -54,7 +55,7 @@ class Scene:
         self._put("workloads", f"workload-{name}", labels=labels, spec={"active": True}, status={"admission": {}})
 
     def pod(self, job: str, worker: int, status: dict[str, Any]) -> None:
-        labels = {**names.OUR_LABELS, names.LABEL_JOB_OF_POD: job, names.LABEL_INDEX_OF_POD: str(worker)}
+        labels = {**names.OUR_LABELS, PYTORCHJOB.job_label: job, PYTORCHJOB.index_label: str(worker)}
         self._put("pods", f"{job}-worker-{worker}", labels=labels, status=status)
 
     def workload(self, job: str) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class Scene:
             self._look_once()
 
     def _look_once(self) -> None:
-        self.stranded.look(self.kubernetes.store.list("pytorchjobs", NAMESPACE))
+        self.requeuer.run_once(map(PYTORCHJOB.read, self.kubernetes.store.list("pytorchjobs", NAMESPACE)))
 
     def _put(self, plural: str, name: str, *, labels: dict[str, str], **more: Any) -> None:
         metadata = {"name": name, "uid": f"uid-{name}", "labels": labels}
@@ -90,11 +91,11 @@ def scene(kubernetes: FakeKubernetes, connection: Cluster) -> Scene:
 
 def test_a_job_without_nodes_gives_up_its_share_and_then_stands_in_the_queue_again(scene: Scene) -> None:
     scene.job("lost", NO_NODE)
-    scene.look(PATIENCE_SECONDS - LOOK_SECONDS)
+    scene.look(RECOVERY_SECONDS - LOOK_SECONDS)
     assert scene.workload("lost")["spec"]["active"]
     scene.look(LOOK_SECONDS)
     assert not scene.workload("lost")["spec"]["active"]
-    assert scene.told == ["sent lost back to its queue: for 180 s its workers have had no node."]
+    assert scene.logged == ["requeued lost, because its pods have had no node for 180 s."]
     # As long as it holds its share, it stays inactive.
     scene.look(3 * LOOK_SECONDS)
     assert not scene.workload("lost")["spec"]["active"]
@@ -102,21 +103,21 @@ def test_a_job_without_nodes_gives_up_its_share_and_then_stands_in_the_queue_aga
     scene.kubernetes.store.remove("pods", NAMESPACE, "lost-worker-0")
     scene.look()
     assert scene.workload("lost")["spec"]["active"]
-    assert names.LABEL_SENT_BACK not in scene.workload("lost")["metadata"]["labels"]
-    assert len(scene.told) == 1
+    assert names.LABEL_REQUEUED not in scene.workload("lost")["metadata"]["labels"]
+    assert len(scene.logged) == 1
 
 
 def test_so_does_one_whose_pods_were_seen_to_fail(scene: Scene) -> None:
     scene.job("lost", NO_NODE, conditions=(RESTARTING,))
-    scene.look(PATIENCE_SECONDS)
+    scene.look(RECOVERY_SECONDS)
     assert not scene.workload("lost")["spec"]["active"]
 
 
 def test_a_successor_ends_what_a_killed_reaper_has_begun(scene: Scene, connection: Cluster) -> None:
     scene.job("lost", NO_NODE)
-    scene.look(PATIENCE_SECONDS)
+    scene.look(RECOVERY_SECONDS)
     scene.evict("lost")
-    scene.stranded = scene.another(connection)
+    scene.requeuer = scene.another(connection)
     scene.look()
     assert scene.workload("lost")["spec"]["active"]
 
@@ -139,18 +140,18 @@ def test_a_successor_ends_what_a_killed_reaper_has_begun(scene: Scene, connectio
 def test_others_are_left_alone(scene: Scene, pods: list[dict[str, Any]], others: dict[str, Any]) -> None:
     scene.job("job", *pods, **others)
     scene.job("in a queue", AT_WORK)
-    scene.look(2 * PATIENCE_SECONDS)
+    scene.look(2 * RECOVERY_SECONDS)
     assert scene.kubernetes.asked("PATCH") == []
-    assert scene.told == []
+    assert scene.logged == []
 
 
 def test_who_finds_a_node_in_time_begins_anew(scene: Scene) -> None:
     scene.job("job", NO_NODE)
-    scene.look(PATIENCE_SECONDS - LOOK_SECONDS)
+    scene.look(RECOVERY_SECONDS - LOOK_SECONDS)
     scene.pod("job", 0, AT_WORK)
     scene.look(LOOK_SECONDS)
     scene.pod("job", 0, NO_NODE)
-    scene.look(PATIENCE_SECONDS - LOOK_SECONDS)
+    scene.look(RECOVERY_SECONDS - LOOK_SECONDS)
     assert scene.kubernetes.asked("PATCH") == []
 
 
@@ -158,18 +159,18 @@ def test_what_somebody_else_made_inactive_stays_so(scene: Scene) -> None:
     scene.job("held", AT_WORK)
     workload = scene.workload("held")
     scene.kubernetes.store.put("workloads", NAMESPACE, {**workload, "spec": {"active": False}, "status": {}})
-    scene.look(PATIENCE_SECONDS)
+    scene.look(RECOVERY_SECONDS)
     assert not scene.workload("held")["spec"]["active"]
 
 
 def test_an_outage_is_not_counted(scene: Scene) -> None:
     scene.job("job", NO_NODE)
-    scene.look(PATIENCE_SECONDS - LOOK_SECONDS)
+    scene.look(RECOVERY_SECONDS - LOOK_SECONDS)
     scene.kubernetes.fail(503, path="/pods")
     with pytest.raises(ClusterUnavailableError):
         scene.look()
-    scene.stranded.forget()
-    scene.look(PATIENCE_SECONDS - LOOK_SECONDS)
+    scene.requeuer.reset()
+    scene.look(RECOVERY_SECONDS - LOOK_SECONDS)
     assert scene.kubernetes.asked("PATCH") == []
 
 
@@ -177,13 +178,13 @@ def test_a_refusal_is_told_once(scene: Scene) -> None:
     scene.job("job", NO_NODE)
     scene.kubernetes.fail(403, path="/workloads", times=10, message="not yours")
     scene.look(5 * LOOK_SECONDS)
-    (line,) = scene.told
-    assert line.startswith("jobs that have lost their nodes cannot be sent back to their queue: ")
+    (line,) = scene.logged
+    assert line.startswith("jobs that have lost their nodes cannot be requeued: ")
     assert "not yours" in line
 
 
 def test_without_jobs_in_queues_nothing_is_asked(scene: Scene) -> None:
     scene.job("job", NO_NODE, queue=None)
     scene.kubernetes.requests.clear()
-    scene.look(PATIENCE_SECONDS)
+    scene.look(RECOVERY_SECONDS)
     assert scene.kubernetes.requests == []

@@ -4,7 +4,7 @@ import pytest
 
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.config.launch import LaunchConfig
-from peerkd.launch.doctor.tasks import settings_of_tasks
+from peerkd.launch.doctor.configuration import check_settings_of_tasks
 from tests.unit.launch.doctor.conftest import Answering
 
 SETTINGS = "/api/v1/namespaces/peerkd/configmaps/peerkd"
@@ -31,8 +31,8 @@ def test_tasks_launch_with_the_settings_of_their_namespace(
     cluster: Answering, data: dict[str, str] | None, image: str
 ) -> None:
     cluster.answers[SETTINGS] = {"data": data}
-    settings, finding = settings_of_tasks(cluster, HERE, resolve)
-    assert finding.ok is True
+    settings, result = check_settings_of_tasks(cluster, HERE, resolve)
+    assert result.ok is True
     assert (settings.image, settings.num_workers) == (image, 2)
     assert settings.queue == ("theirs" if "theirs" in str(data) else None)
 
@@ -40,16 +40,16 @@ def test_tasks_launch_with_the_settings_of_their_namespace(
 @pytest.mark.parametrize("text", ["imag: x\n", "num_workers: [\n", "memory_per_worker: much\n"])
 def test_settings_that_tasks_cannot_use_are_a_failure(cluster: Answering, text: str) -> None:
     cluster.answers[SETTINGS] = {"data": {"cluster.yaml": text}}
-    settings, finding = settings_of_tasks(cluster, HERE, resolve)
-    assert (settings, finding.ok) == (HERE, False)
-    assert finding.mend == "Correct it: kubectl edit configmap peerkd --namespace peerkd"
+    settings, result = check_settings_of_tasks(cluster, HERE, resolve)
+    assert (settings, result.ok) == (HERE, False)
+    assert result.fix == "Correct it: kubectl edit configmap peerkd --namespace peerkd"
 
 
 def test_without_settings_of_tasks_those_of_this_machine_are_used(cluster: Answering) -> None:
-    settings, finding = settings_of_tasks(cluster, HERE, resolve)
-    assert (settings, finding.ok) == (HERE, None)
-    assert finding.mend.startswith("Apply manifests/base")
+    settings, result = check_settings_of_tasks(cluster, HERE, resolve)
+    assert (settings, result.ok) == (HERE, None)
+    assert result.fix.startswith("Apply manifests/base")
     cluster.forbid(SETTINGS)
-    settings, finding = settings_of_tasks(cluster, HERE, resolve)
-    assert (settings, finding.ok) == (HERE, None)
-    assert finding.mend == "Have peerkd doctor run by somebody who may get the ConfigMap peerkd."
+    settings, result = check_settings_of_tasks(cluster, HERE, resolve)
+    assert (settings, result.ok) == (HERE, None)
+    assert result.fix == "Have peerkd doctor run by somebody who may get the ConfigMap peerkd."

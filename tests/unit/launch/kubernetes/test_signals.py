@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.stopping import StopSwitch
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.signals import DeleteOnSignal
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.unit.launch.kubernetes.conftest import eventually
@@ -20,11 +21,12 @@ from tests.unit.launch.kubernetes.conftest import eventually
 _SCRIPT = """
 import sys
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.kubernetes.run import PyTorchJobs
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.run import KubernetesJobs
 from peerkd.launch.order import StageOrder
 
 order = StageOrder(stage="distill_pairs", config_json="{}", store="s3://b/p", inputs={}, key="distill_pairs/1")
-PyTorchJobs(ClusterConfig(namespace="peerkd"), run_id="run-1").run(order)
+KubernetesJobs(ClusterConfig(namespace="peerkd"), kind=PYTORCHJOB, run_id="run-1").run(order)
 """
 
 
@@ -109,8 +111,8 @@ def test_told_to_stop_while_the_job_is_being_made_it_is_deleted_once_it_is_there
 
 def test_a_later_job_of_the_same_name_is_not_deleted(connection: Cluster, kubernetes: FakeKubernetes) -> None:
     kubernetes.store.put("pytorchjobs", NAMESPACE, {"metadata": {"name": "job", "uid": "later"}})
-    with StopSwitch(connection) as switch:
-        switch.guard("job", "earlier")
+    with DeleteOnSignal(connection, PYTORCHJOB.resource) as on_signal:
+        on_signal.set_job("job", "earlier")
         with pytest.raises(SystemExit) as raised:
             signal.raise_signal(signal.SIGTERM)
     assert raised.value.code == 143
@@ -122,15 +124,15 @@ def test_an_api_that_does_not_answer_holds_up_the_end_only_for_a_moment(
     connection: Cluster, kubernetes: FakeKubernetes
 ) -> None:
     kubernetes.stop()
-    with StopSwitch(connection) as switch:
-        switch.guard("job", "uid")
+    with DeleteOnSignal(connection, PYTORCHJOB.resource) as on_signal:
+        on_signal.set_job("job", "uid")
         with pytest.raises(SystemExit):
             signal.raise_signal(signal.SIGTERM)
 
 
 def test_handlers_are_as_before_afterwards(connection: Cluster) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with StopSwitch(connection):
+    with DeleteOnSignal(connection, PYTORCHJOB.resource):
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
@@ -140,7 +142,7 @@ def test_in_another_thread_there_are_no_handlers(connection: Cluster) -> None:
     seen: list[object] = []
 
     def enter() -> None:
-        with StopSwitch(connection):
+        with DeleteOnSignal(connection, PYTORCHJOB.resource):
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=enter)

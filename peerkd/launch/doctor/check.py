@@ -1,0 +1,72 @@
+"""The result of a check, and a decorator that turns a missing permission into one."""
+
+import functools
+from collections.abc import Callable
+from typing import Final, NamedTuple, ParamSpec, TypeVar
+
+from peerkd.errors import ClusterRefusedError
+
+Arguments = ParamSpec("Arguments")
+_STATUS_FORBIDDEN: Final = 403
+
+
+class CheckResult(NamedTuple):
+    """The result of one check."""
+
+    name: str
+    """The name of the check."""
+
+    ok: bool | None
+    """Whether the check passed; None if it could not be made, mostly because a permission is missing."""
+
+    sentence: str
+    fix: str = ""
+    """What to do about it; empty if there is nothing to do."""
+
+
+def not_allowed(name: str, action: str) -> CheckResult:
+    """Return the result of a check that needs a permission which the user lacks.
+
+    Args:
+        name: The name of the check.
+        action: The action that needs the permission, as in "list nodes".
+    """
+    return CheckResult(
+        name,
+        None,
+        f"You may not {action}, so this was not checked.",
+        f"Have peerkd doctor run by somebody who may {action}.",
+    )
+
+
+def refused(name: str, action: str, error: ClusterRefusedError) -> CheckResult:
+    """Return the result of a check whose request the cluster refused. A missing permission is not a failure."""
+    if error.status == _STATUS_FORBIDDEN:
+        return not_allowed(name, action)
+    return CheckResult(name, False, str(error), "The message of the cluster says what is wrong.")
+
+
+Result = TypeVar("Result", CheckResult, CheckResult | None)
+
+
+def check(
+    name: str, *, action: str
+) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result | CheckResult]]:
+    """Decorate a check, so that a request that the cluster refuses becomes the result of the check.
+
+    Args:
+        name: The name of the check.
+        action: The action that needs a permission, as in "list nodes".
+    """
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result | CheckResult]:
+        @functools.wraps(function)
+        def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result | CheckResult:
+            try:
+                return function(*args, **kwargs)
+            except ClusterRefusedError as error:
+                return refused(name, action, error)
+
+        return checked
+
+    return decorate

@@ -1,0 +1,157 @@
+"""Creation of a job, or adoption of the existing one: a launcher that is started again must not train twice."""
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from peerkd.errors import ClusterRefusedError, JobFailedError
+from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.client import PODS, Cluster
+from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, name_of, uid_of
+from peerkd.launch.kubernetes.lease import lease_now
+from peerkd.launch.kubernetes.manifest import JobManifest
+from peerkd.launch.kubernetes.signals import DeleteOnSignal
+from peerkd.launch.patience import Patience
+
+_STATUS_CONFLICT: Final = 409
+_DELETION_POLL_SECONDS: Final = 0.5
+_DELETION_LIMIT_SECONDS: Final = 300.0
+_CLOCK_TOLERANCE: Final = timedelta(seconds=60)
+"""The greatest difference between the clocks of two machines that is expected."""
+
+
+class JobCreator:
+    """Creates the jobs of one order, one for each attempt."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        kind: JobKind,
+        manifest: JobManifest,
+        *,
+        owner: Mapping[str, Any] | None,
+        on_signal: DeleteOnSignal,
+        patience: Callable[[], Patience],
+        say: Callable[[str], None],
+        requested_at: datetime,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._cluster, self._kind, self._manifest, self._owner = cluster, kind, manifest, owner
+        self._on_signal, self._patience, self._say = on_signal, patience, say
+        self._requested_at, self._sleep = requested_at, sleep
+        self._attempt = 1
+
+    def create(self) -> Job:
+        """Return a job that matches the manifest: a new one, or the existing one.
+
+        Raises:
+            ValueError: If an object that was not created for this run has the job's name.
+            ClusterRefusedError: If the cluster refuses the job.
+            ClusterUnavailableError: If the API cannot be reached for too long.
+        """
+        patience, name = self._patience(), str(self._manifest.job["metadata"]["name"])
+        while True:
+            try:
+                created = patience.insist(lambda: self._on_signal.create(self._create))
+            except ClusterRefusedError as error:
+                if error.status != _STATUS_CONFLICT:
+                    raise
+            else:
+                self._say(f"created the job {name}")
+                return self._kind.read(created)
+            found = patience.insist(lambda: self._cluster.get(self._kind.resource, name))
+            if found is None:
+                continue
+            existing = self._kind.read(found)
+            if self._may_adopt(existing):
+                self._on_signal.set_job(existing.name, existing.uid)
+                return existing
+            self.remove(existing)
+
+    def remove(self, job: Job) -> None:
+        """Delete a job, wait until it and its pods no longer exist, and count one more attempt.
+
+        Raises:
+            JobFailedError: If the job still exists after some minutes.
+        """
+        self._attempt = 1 + int(job.annotations.get(names.ANNOTATION_ATTEMPT, self._attempt))
+        patience, resource = self._patience(), self._kind.resource
+        policy = self._kind.propagation_policy
+        patience.insist(lambda: self._cluster.delete(resource, job.name, uid=job.uid, propagation_policy=policy))
+        for _ in range(int(_DELETION_LIMIT_SECONDS / _DELETION_POLL_SECONDS)):
+            found = patience.insist(lambda: self._cluster.get(resource, job.name))
+            if (found is None or uid_of(found) != job.uid) and not patience.insist(lambda: self._has_pods(job)):
+                self._on_signal.clear_job()
+                return
+            self._sleep(_DELETION_POLL_SECONDS)
+        raise JobFailedError(
+            f"The job {job.name} or one of its pods still exists {_DELETION_LIMIT_SECONDS:.0f} s after its deletion."
+        )
+
+    def _has_pods(self, job: Job) -> bool:
+        # Deleted in the background, a job is gone before its pods are.
+        if self._kind.propagation_policy == "Foreground":
+            return False
+        return bool(self._cluster.list(PODS, labels=self._kind.pod_labels(job.name))["items"])
+
+    def _create(self) -> dict[str, Any]:
+        manifest = copy.deepcopy(self._manifest.job)
+        metadata = manifest["metadata"]
+        metadata["annotations"] |= {
+            names.ANNOTATION_ATTEMPT: str(self._attempt),
+            names.ANNOTATION_LEASE_RENEWED: lease_now(),
+        }
+        if self._owner:
+            metadata["ownerReferences"] = [dict(self._owner)]
+            metadata["annotations"][names.ANNOTATION_WORKFLOW] = f"{self._cluster.namespace}/{self._owner['name']}"
+        self._create_prerequisites()
+        job = self._cluster.create(self._kind.resource, manifest)
+        for resource, prerequisite in self._manifest.prerequisites:
+            change = {"metadata": {"ownerReferences": [_reference_to(job, manifest)]}}
+            self._cluster.patch(resource, name_of(prerequisite), change)
+        return job
+
+    def _create_prerequisites(self) -> None:
+        for resource, manifest in self._manifest.prerequisites:
+            try:
+                self._cluster.create(resource, manifest)
+            except ClusterRefusedError as error:
+                if error.status != _STATUS_CONFLICT:
+                    raise
+
+    def _may_adopt(self, job: Job) -> bool:
+        expected = self._manifest.job["metadata"]["labels"]
+        if not names.is_ours(job.labels) or job.labels.get(names.LABEL_RUN) != expected[names.LABEL_RUN]:
+            raise ValueError(
+                f"The job {job.name} in the namespace {self._cluster.namespace} must be of this run, but has other "
+                "labels; delete or rename it."
+            )
+        if job.is_being_deleted:
+            self._say(f"the job {job.name} is being deleted; waiting until it no longer exists")
+            return False
+        if job.labels.get(names.LABEL_SPEC) != expected[names.LABEL_SPEC]:
+            self._say(f"the job {job.name} of this run has another manifest; creating it again")
+            return False
+        if job.status.has_failed:
+            self._say(f"the job {job.name} failed earlier; creating it again")
+            return False
+        ended_at = job.status.ended_at
+        if job.status.has_succeeded and ended_at is not None and ended_at < self._requested_at - _CLOCK_TOLERANCE:
+            # The caller found no artifact under the order's key, so what the job created has been deleted.
+            self._say(f"the job {job.name} succeeded, but its artifact no longer exists; creating it again")
+            return False
+        self._say(f"the job {job.name} exists already; waiting for its end")
+        return True
+
+
+def _reference_to(job: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": manifest["apiVersion"],
+        "kind": manifest["kind"],
+        "name": name_of(job),
+        "uid": uid_of(job),
+        "blockOwnerDeletion": False,
+        "controller": False,
+    }

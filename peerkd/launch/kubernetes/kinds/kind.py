@@ -1,0 +1,206 @@
+"""The interface of a kind of training job: everything that differs between a PyTorchJob and other kinds.
+
+The launcher, the reaper, doctor and the dry run receive a kind, or several, and contain no constant of any of them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from peerkd.launch.kubernetes.client import Resource
+
+Object = Mapping[str, Any]
+"""An object of the Kubernetes API, as its JSON."""
+
+
+class Permission(NamedTuple):
+    """Verbs that a Role must allow on one resource."""
+
+    resource: Resource
+    verbs: tuple[str, ...]
+    subresource: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the resource in a Role, as in pods/log."""
+        return f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
+
+
+class Controller(NamedTuple):
+    """The controller that creates the pods of a kind of job."""
+
+    title: str
+    """Its name in a sentence, as in "training operator"."""
+
+    deployment: str
+    min_version: tuple[int, int]
+
+
+class Prerequisite(NamedTuple):
+    """An object that must exist before a job is created, and that is deleted with the job."""
+
+    resource: Resource
+    manifest: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobSpec:
+    """The desired job, in terms that all kinds share."""
+
+    metadata: Any
+    """The job's V1ObjectMeta: name, labels and annotations."""
+
+    pod_template: Any
+    """The V1PodTemplateSpec of all pods."""
+
+    num_workers: int
+    num_processes_per_worker: int | None
+    """Processes of each pod that train one network together with those of the other pods; None if there are none."""
+
+    is_suspended: bool
+    """Whether the job is created suspended, so that a queue decides when it starts."""
+
+    ttl_seconds_after_finished: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobStatus:
+    """The observed state of a job, in terms that all kinds share."""
+
+    num_workers: int
+    is_suspended: bool
+    is_acknowledged: bool
+    """Whether the controller has written a status, or a kind without one needs none."""
+
+    has_succeeded: bool
+    has_failed: bool
+    failure_message: str
+    """The controller's reason for the failure; empty if it gives none."""
+
+    started_at: datetime | None
+    """The time of the last start. A job that was suspended and resumed started when it was resumed."""
+
+    running_since: datetime | None
+    """The time since when a pod has been running; None if no pod is."""
+
+    restarting_since: datetime | None
+    """The time since when failed pods have been replaced and none has run; None if that is not the case."""
+
+    ended_at: datetime | None
+    ttl_seconds_after_finished: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobKind:
+    """What the launcher, the reaper and doctor have to know of one kind of job."""
+
+    name: str
+    """The kind in manifests, as in ``PyTorchJob``."""
+
+    resource: Resource
+    controller: Controller
+
+    manifest: Callable[[JobSpec], Any]
+    """Returns the job's typed model."""
+
+    read_status: Callable[[Object], JobStatus]
+    """Returns the state of a job from its object. An object that lacks optional fields is not an error."""
+
+    worker_host: Callable[[str, int], str]
+    """Returns the host name of a pod from the job's name and the pod's index."""
+
+    container: str
+    """The name of the container that runs the training."""
+
+    job_label: str
+    """The label of pods whose value is the job's name."""
+
+    index_label: str
+    """The label of pods whose value is the index of the worker."""
+
+    retryable_exit_codes: range
+    """Exit codes after which a pod is replaced. Any other code above 0 fails the job."""
+
+    pod_creation_failures: frozenset[str]
+    """Reasons of events that say why pods of a job cannot be created."""
+
+    permissions: tuple[Permission, ...]
+    """Permissions that the launcher needs besides those on pods and events."""
+
+    event_fields: Callable[["Job"], tuple[Mapping[str, str], ...]]
+    """Returns field selectors of the events about a job, without those about its pods."""
+
+    propagation_policy: Literal["Foreground", "Background"] = "Foreground"
+    """How a job is deleted that is created again afterwards."""
+
+    max_name_length: int = 50
+    """The longest name of a job from which the names of its pods can be made."""
+
+    prerequisites: Callable[[JobSpec], tuple[Prerequisite, ...]] = lambda _: ()
+    """Returns the objects that must exist before the job, in the order of their creation."""
+
+    def read(self, seen: Object) -> "Job":
+        """Return a job of this kind from its object."""
+        metadata = seen["metadata"]
+        created_at = read_time(metadata.get("creationTimestamp"))
+        return Job(
+            kind=self,
+            name=str(metadata["name"]),
+            uid=str(metadata["uid"]),
+            labels=metadata.get("labels") or {},
+            annotations=metadata.get("annotations") or {},
+            owner_references=tuple(metadata.get("ownerReferences") or ()),
+            created_at=created_at,
+            is_being_deleted=bool(metadata.get("deletionTimestamp")),
+            status=self.read_status(seen),
+        )
+
+    def pod_labels(self, job_name: str) -> dict[str, str]:
+        """Return the labels that select the pods of a job."""
+        return {self.job_label: job_name}
+
+    def worker_index(self, pod: Object) -> int:
+        """Return the index of the worker that a pod is."""
+        return int((pod["metadata"].get("labels") or {}).get(self.index_label, 0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A job as it was last observed."""
+
+    kind: JobKind
+    name: str
+    uid: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    owner_references: tuple[Object, ...]
+    created_at: datetime | None
+    is_being_deleted: bool
+    status: JobStatus
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job has succeeded or failed."""
+        return self.status.has_succeeded or self.status.has_failed
+
+
+def uid_of(seen: Object) -> str:
+    """Return the UID of an object."""
+    return str(seen["metadata"]["uid"])
+
+
+def name_of(seen: Object) -> str:
+    """Return the name of an object."""
+    return str(seen["metadata"]["name"])
+
+
+def condition(seen: Object, kind: str) -> Object | None:
+    """Return the condition of a type if its status is True, else None."""
+    conditions = (seen.get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each.get("type") == kind and each.get("status") == "True"), None)
+
+
+def read_time(text: str | None) -> datetime | None:
+    """Return a time that the API has written."""
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None

@@ -1,0 +1,120 @@
+"""The output of a launcher: its workers' lines, each with the worker's number, and the message of a failure."""
+
+import queue
+import sys
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from peerkd.errors import PeerKDError
+from peerkd.launch.kubernetes.assessment import Assessment
+from peerkd.launch.kubernetes.client import Cluster
+from peerkd.launch.kubernetes.history import PodHistory
+from peerkd.launch.kubernetes.kinds.kind import JobKind, name_of, uid_of
+from peerkd.metrics.progress import LINE_PREFIX
+
+_NUM_KEPT_LINES: Final = 40
+_NUM_WAITING_LINES: Final = 2000
+_NUM_LINES_OF_FAILURE: Final = 20
+_CONTROL_CHARACTERS: Final = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code != 9}
+"""Characters that could control the terminal. Workers run code and read data of other people."""
+
+
+def with_worker(line: str, worker: int, *, num_workers: int) -> str:
+    """Return a worker's line with the worker's number. Progress of the only worker needs no number."""
+    if line.startswith(LINE_PREFIX):
+        if num_workers == 1:
+            return line
+        stage, separator, text = line.removeprefix(LINE_PREFIX).strip().partition(":")
+        return f"{LINE_PREFIX} {stage}: [worker {worker}]{text}" if separator else f"{line} [worker {worker}]"
+    return f"[worker {worker}] {line}"
+
+
+class Printer:
+    """Prints lines in a thread of its own, so that a slow reader delays no watch, and keeps the last of each worker."""
+
+    def __init__(self, *, num_workers: int, write: Callable[[str], object] | None = None) -> None:
+        self._num_workers = num_workers
+        self._write = write or _write_line
+        self._waiting: queue.Queue[str] = queue.Queue(_NUM_WAITING_LINES)
+        self._kept: dict[int, deque[str]] = defaultdict(lambda: deque(maxlen=_NUM_KEPT_LINES))
+        threading.Thread(target=self._print, daemon=True, name="printer").start()
+
+    def take(self, worker: int, line: str) -> None:
+        """Print and keep a worker's line, without control characters other than tabs.
+
+        If the reader is slow, this waits, and so does the stream of that worker's log.
+        """
+        line = line.translate(_CONTROL_CHARACTERS)
+        self._kept[worker].append(line)
+        self._waiting.put(with_worker(line, worker, num_workers=self._num_workers))
+
+    def say(self, stage: str, text: str) -> None:
+        """Print a line of the launcher itself, or drop it if the reader has been slow for long."""
+        try:
+            self._waiting.put(f"{LINE_PREFIX} {stage}: {text}", timeout=0.1)
+        except queue.Full:
+            return
+
+    def last_lines(self, worker: int) -> Sequence[str]:
+        """Return the last lines of a worker, without its progress."""
+        return [line for line in self._kept[worker] if not line.startswith(LINE_PREFIX)]
+
+    def flush(self, *, timeout_seconds: float) -> None:
+        """Wait until all lines are printed, or for the timeout."""
+        end = time.monotonic() + timeout_seconds
+        while self._waiting.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def _print(self) -> None:
+        while True:
+            line = self._waiting.get()
+            try:
+                self._write(line)
+            except (OSError, ValueError):
+                # Nobody reads the output any more. The launcher waits for the job nevertheless.
+                continue
+            finally:
+                self._waiting.task_done()
+
+
+def failure_message(stage: str, job: str, assessment: Assessment, lines: Sequence[str]) -> str:
+    """Return the message of a failure.
+
+    Args:
+        stage: The stage of the job.
+        job: The name of the job.
+        assessment: How the job ended.
+        lines: The last lines of the first worker that failed.
+    """
+    termination_message = assessment.failure.message if assessment.failure else ""
+    if "\n" in termination_message:
+        # The worker left no message, so the cluster has put the end of the log in its place.
+        lines, termination_message = lines or termination_message.splitlines(), ""
+    reason = f"{assessment.text}: {termination_message}" if termination_message else assessment.text
+    message = f"{stage} failed in job {job}: {reason.rstrip('.')}."
+    if lines:
+        message += "\nIts last lines were:\n" + "\n".join(lines[-_NUM_LINES_OF_FAILURE:])
+    return message
+
+
+def last_lines(
+    assessment: Assessment, *, kind: JobKind, cluster: Cluster, history: PodHistory, printer: Printer
+) -> Sequence[str]:
+    """Return the last lines of the first worker that failed: from its pod's log if possible, else from memory."""
+    if assessment.failure is None:
+        return ()
+    pod = history.pods.get(assessment.failure.worker)
+    if pod is not None and uid_of(pod) == assessment.failure.uid:
+        try:
+            return list(cluster.logs(name_of(pod), container=kind.container, tail_lines=_NUM_LINES_OF_FAILURE))
+        except PeerKDError:
+            pass
+    return printer.last_lines(assessment.failure.worker)
+
+
+def _write_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

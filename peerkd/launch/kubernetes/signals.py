@@ -1,0 +1,82 @@
+"""The launcher's reaction to SIGTERM and SIGINT. It has about a second, so it deletes its job and does nothing else."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Final
+
+from peerkd.errors import PeerKDError
+from peerkd.launch.kubernetes.client import Cluster, Resource
+from peerkd.launch.kubernetes.kinds.kind import name_of, uid_of
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_TIMEOUT_SECONDS: Final = 0.8
+_NUM_TRIES: Final = 2
+
+
+class DeleteOnSignal:
+    """A context in which SIGTERM or SIGINT deletes the launcher's job and ends the process with 143 or 130.
+
+    The context needs a client of its own, created beforehand: a signal interrupts whatever the main thread does, and so
+    its handler must not wait for a lock that the main thread holds. It prints nothing, because the reader of its output
+    may be gone. Outside of the main thread, which alone receives signals, the context does nothing.
+    """
+
+    def __init__(self, cluster: Cluster, resource: Resource) -> None:
+        self._cluster, self._resource = cluster, resource
+        self._job: tuple[str, str] | None = None
+        self._is_creating = False
+        self._pending: int | None = None
+        self._previous_handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "DeleteOnSignal":
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._previous_handlers[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+
+    def set_job(self, name: str, uid: str) -> None:
+        """Set the job that a signal deletes."""
+        self._job = (name, uid)
+
+    def clear_job(self) -> None:
+        """Let a signal delete no job."""
+        self._job = None
+
+    def create(self, create: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the job that ``create`` creates. A signal in the meantime waits for the job and then deletes it.
+
+        A request to delete that overtook the one to create would find nothing, and the job would be created after it.
+        """
+        self._is_creating = True
+        try:
+            job = create()
+            self._job = (name_of(job), uid_of(job))
+        finally:
+            self._is_creating = False
+            if self._pending is not None:
+                self._handle(self._pending, None)
+        return job
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._is_creating:
+            self._pending = number
+            return
+        if self._job is not None:
+            name, uid = self._job
+            for _ in range(_NUM_TRIES):
+                # The first request may use a connection that the server has closed.
+                with contextlib.suppress(PeerKDError):
+                    self._cluster.delete(self._resource, name, uid=uid, timeout_seconds=_TIMEOUT_SECONDS)
+                    break
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
