@@ -101,6 +101,7 @@ docs: setup ## Write the reference pages that come from the code
 	@$(BIN)/python -m peerkd.results.describe curves > docs/curves-table.md
 	@$(BIN)/python -m peerkd.results.describe features > docs/features-table.md
 	@$(BIN)/python -m peerkd.results.describe choices > docs/choices-table.md
+	@$(BIN)/python -m peerkd.losses.describe > docs/losses.md
 	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
 
 licences: setup ## Write the licences of all packages

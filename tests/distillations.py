@@ -145,8 +145,7 @@ def copied(tensors: Any) -> dict[str, torch.Tensor]:
 
 def all_conventions() -> list[ConventionsConfig]:
     return [
-        ConventionsConfig(divergence_direction=direction, reduction=reduction, scale_by_temperature_squared=is_scaled)
-        for direction in ("teacher_to_student", "student_to_teacher")
+        ConventionsConfig(reduction=reduction, scale_by_temperature_squared=is_scaled)
         for reduction in ("batchmean", "mean")
         for is_scaled in (True, False)
     ]

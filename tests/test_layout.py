@@ -85,6 +85,7 @@ CONTROL_PLANE = [
     "peerkd.cli.submit",
     "peerkd.config.experiment",
     "peerkd.config.resolve",
+    "peerkd.losses.describe",
     "peerkd.artifacts.filesystem",
     "peerkd.config.cluster",
     "peerkd.launch.backends",

@@ -138,7 +138,8 @@ def _kinds(path: str, field: Mapping[str, Any], definitions: Mapping[str, Any]) 
         for name, inner in option["properties"].items()
         if name != "kind"
     ]
-    yield _table(("Field", "With `kind`", "Default", "Values", "Meaning"), rows)
+    if rows:
+        yield _table(("Field", "With `kind`", "Default", "Values", "Meaning"), rows)
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 from peerkd.config.tuning import TuneConfig
+from peerkd.excerpt import plain
 from peerkd.study.grid import Grid
 from peerkd.study.splits import OWN_WEIGHTS
 from peerkd.study.transfer_sets import TRANSFER_SETS
@@ -107,6 +108,11 @@ class ExperimentConfig(StrictConfig):
             if TRANSFER_SETS[transfer_set].needs_public_set and self.partition.public_fraction == 0:
                 raise ValueError(
                     f"partition.public_fraction must be above 0 when sweep.transfer_sets has {transfer_set}, got 0."
+                )
+            if self.distill.loss.pair_loss.needs_labels and not TRANSFER_SETS[transfer_set].uses_labels:
+                raise ValueError(
+                    f"sweep.transfer_sets must not have {transfer_set} when distill.loss.kind is "
+                    f"{self.distill.loss.kind}, which needs labels, got {plain(list(self.sweep.transfer_sets))}."
                 )
         if self.pretrain.method == "pcl":
             for architecture in self.peers.architectures:

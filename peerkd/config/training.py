@@ -6,7 +6,9 @@ from pydantic import Field, model_validator
 
 from peerkd.config.architectures import Architecture
 from peerkd.config.collaboration import CollaborationConfig
+from peerkd.config.losses import AnyLoss, loss_config
 from peerkd.config.strict import StrictConfig
+from peerkd.losses.pairs.term import DistillationTerm, Reduction
 
 
 class RecipeConfig(StrictConfig):
@@ -77,17 +79,15 @@ class PretrainConfig(PrecisionRecipeConfig):
 class ConventionsConfig(StrictConfig):
     """What a published temperature and weight leave unsaid. Printed beside every result.
 
-    The loss is ``w * D + (1 - w) * CE`` where ``w`` is alpha, or 1 - alpha if alpha weighs the cross entropy.
+    The loss of a pair is ``w * D + (1 - w) * CE``, where D is ``distill.loss``, CE is the cross entropy on the labels,
+    and w is alpha, or 1 - alpha if alpha weighs the cross entropy.
     """
 
-    divergence_direction: Literal["teacher_to_student", "student_to_teacher"] = "teacher_to_student"
-    """teacher_to_student: KL(teacher || student), as Hinton et al. 2015. student_to_teacher: KL(student || teacher)."""
-
-    reduction: Literal["batchmean", "mean"] = "batchmean"
-    """batchmean divides the divergence by the batch size; mean also by the number of classes."""
+    reduction: Reduction = "batchmean"
+    """batchmean divides D, summed over samples, by the batch size; mean also divides it by the number of classes."""
 
     scale_by_temperature_squared: bool = True
-    """Multiply the divergence by T^2, so that its gradients keep one magnitude (Hinton et al. 2015, section 2.1)."""
+    """Multiply D by T^2, so that its gradients keep one magnitude (Hinton et al. 2015, section 2)."""
 
     teacher_mode: Literal["eval", "train"] = "eval"
     """Whether the teacher's batch normalisation uses its running statistics or the batch's."""
@@ -105,4 +105,16 @@ class DistillConfig(PrecisionRecipeConfig):
     learning_rate: float = Field(default=0.02, gt=0)
     """Learning rate of the first step; the schedule lowers it."""
 
+    loss: AnyLoss = loss_config("kl")
+    """D, the loss by which a student follows its teacher on a sample, with p = softmax(teacher logits / T) and
+    q = softmax(student logits / T)."""
+
     conventions: ConventionsConfig = ConventionsConfig()
+
+    @property
+    def term(self) -> DistillationTerm:
+        """D with its hyper-parameters and conventions, as the engines compute it."""
+        return self.loss.term(
+            reduction=self.conventions.reduction,
+            scale_by_temperature_squared=self.conventions.scale_by_temperature_squared,
+        )

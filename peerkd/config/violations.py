@@ -40,9 +40,14 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
             return f"{field}.{message}" if field else message
         case "union_tag_invalid":
             tags, tag = first["ctx"]["expected_tags"], plain(first["ctx"]["tag"])
-            return f"{field}.kind must be one of {tags}, got {tag}."
+            close = difflib.get_close_matches(tag[:80], re.findall(r"'(\w+)'", tags), n=1, cutoff=0.7)
+            suggestion = f" (did you mean {close[0]}?)" if close else ""
+            return f"{field}.kind must be one of {tags}{suggestion}, got {tag}."
         case "union_tag_not_found":
             return f"{field}.kind is required, got {value}."
+        case "dict_type" if f"{field}.kind" in _names("", schema, schema.get("$defs", {})):
+            example = f", as in {{kind: {plain(first['input'])}}}" if isinstance(first["input"], str) else ""
+            return f"{field} must be a section with a kind{example}, got {value}."
         case "tuple_type" | "list_type":
             example = f", as in [{value}]" if isinstance(first["input"], (str, int, float)) else ", as in [a, b]"
             return f"{field} must be a list{example}, got {value}."

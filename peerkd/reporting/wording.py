@@ -1,9 +1,9 @@
 """Numbers and settings as text, the same in every form of the report."""
 
 import math
-from typing import Final
+from typing import Final, assert_never
 
-from peerkd.config.training import ConventionsConfig
+from peerkd.config.training import DistillConfig
 from peerkd.results.divergence import Divergence
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import SingleSetting
@@ -107,34 +107,45 @@ def _rate(learning_rate: float | None) -> str:
     return "" if learning_rate is None else f", learning rate {number(learning_rate)}"
 
 
-def loss_formula(conventions: ConventionsConfig) -> str:
+def loss_formula(distill: DistillConfig) -> str:
     """Return the loss of every distillation, written out."""
-    order = ("p", "q") if conventions.divergence_direction == "teacher_to_student" else ("q", "p")
-    scale = "T^2 * " if conventions.scale_by_temperature_squared else ""
-    return f"loss = w * {scale}KL({order[0]} || {order[1]}) + (1 - w) * CE(label, softmax(student logits))"
+    term = distill.term
+    scale = "T^2 * " if term.scale_by_temperature_squared else ""
+    return f"loss = w * {scale}D + (1 - w) * CE(label, softmax(student logits))\n   D = {term.loss.formula}"
 
 
-def conventions_in_words(conventions: ConventionsConfig) -> list[str]:
-    """Return a sentence for each convention that a published T and alpha leave unsaid."""
-    weight = "w = alpha" if conventions.alpha_weighs == "distillation" else "w = 1 - alpha"
-    weighed = "divergence" if conventions.alpha_weighs == "distillation" else "cross entropy"
-    direction = (
-        "teacher relative to student, KL(p || q)"
-        if conventions.divergence_direction == "teacher_to_student"
-        else "student relative to teacher, KL(q || p)"
-    )
-    reduction = (
-        "summed over classes and averaged over the batch"
-        if conventions.reduction == "batchmean"
-        else "averaged over classes and over the batch, so it is smaller by the number of classes"
-    )
-    scaled = "multiplied by T^2" if conventions.scale_by_temperature_squared else "not multiplied by T^2"
-    statistics = "its running statistics (eval mode)" if conventions.teacher_mode == "eval" else "those of the batch"
+def conventions_in_words(distill: DistillConfig) -> list[str]:
+    """Return a sentence for each choice that a published T and alpha leave unsaid."""
+    conventions, term = distill.conventions, distill.term
+    match conventions.alpha_weighs:
+        case "distillation":
+            weight = "Alpha weighs D: w = alpha."
+        case "cross_entropy":
+            weight = "Alpha weighs the cross entropy: w = 1 - alpha."
+        case _:
+            assert_never(conventions.alpha_weighs)
+    match term.reduction:
+        case "batchmean":
+            reduction = "D is averaged over the batch"
+        case "mean":
+            reduction = "D is averaged over classes and over the batch, so that it is smaller by the number of classes"
+        case _:
+            assert_never(term.reduction)
+    match conventions.teacher_mode:
+        case "eval":
+            statistics = "its running statistics (eval mode)"
+        case "train":
+            statistics = "the statistics of the batch (train mode)"
+        case _:
+            assert_never(conventions.teacher_mode)
+    scaled = "multiplied by T^2" if term.scale_by_temperature_squared else "not multiplied by T^2"
+    values = " and ".join(f"{name} = {number(value)}" for name, value in term.parameters.items())
     return [
         "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher.",
-        f"Alpha weighs the {weighed}: {weight}. On {' and '.join(names_without_labels())} w = 1.",
-        f"The divergence is that of {direction}, {reduction}.",
-        f"The divergence is {scaled}.",
+        f"{term.loss.capitalized_title} ({term.loss.source}): {term.loss.meaning}",
+        *([f"D is computed with {values}."] if values else []),
+        f"{weight} On {' and '.join(names_without_labels())} w = 1.",
+        f"{reduction}, and {scaled}.",
         f"The teacher's batch normalisation uses {statistics}.",
         "A control has w = 0: the same student, data, epochs and recipe, without a teacher.",
     ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from peerkd.config.training import ConventionsConfig, DistillConfig
+from peerkd.config.training import DistillConfig
 from peerkd.losses.distillation import joint_loss
 from peerkd.training.optimizers import Sgd, learning_rate_at
 from peerkd.training.precision import autocast
@@ -60,9 +60,9 @@ def distill(
         student: Pre-trained; on its device; channels-last memory.
         samples: The transfer set.
         teacher: From ``teacher_logits``, for these epochs; None for a control, whose weight is 0.
-        distillation_weight: Weight of the divergence, from 0 to 1.
+        distillation_weight: Weight of the distillation term, from 0 to 1.
         temperature: T; None for a control.
-        recipe: Epochs, optimiser, schedule, precision and conventions.
+        recipe: Epochs, optimiser, schedule, precision, loss and conventions.
         learning_rate: Of the first step. None: the recipe's.
         epochs: Those to do, counted from 0. The schedule is that of all the recipe's epochs. None: all.
         momenta: What a call for the epochs before returned; None before the first one.
@@ -70,7 +70,7 @@ def distill(
     Returns:
         The momentum of each parameter, by name: with it and the student, training goes on as if it had not stopped.
     """
-    conventions: ConventionsConfig = recipe.conventions
+    term = recipe.term
     optimizer = Sgd(student, recipe, momenta)
     num_steps = recipe.epochs * samples.num_batches
     student.train()
@@ -86,9 +86,7 @@ def distill(
                 teacher_logits_BK=None if teacher is None else teacher[epoch][index],
                 distillation_weight=distillation_weight,
                 temperature=temperature,
-                direction=conventions.divergence_direction,
-                reduction=conventions.reduction,
-                scale_by_temperature_squared=conventions.scale_by_temperature_squared,
+                term=term,
             )
             loss.backward()
             optimizer.step(learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=learning_rate))

@@ -26,6 +26,7 @@ from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import Leg, LegsTogether, SweepInputs, WayTaken
 from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
 from peerkd.training.samples import FirstBatches, SampleSet
+from peerkd.training.stacked.losses import FAST_GRADIENTS
 from peerkd.training.stacked.students import Students, pays
 from peerkd.training.trainees import LoneTrainee, StackedTrainees, Trainees
 from peerkd.training.trial_state import TrialState, check_state, load_state, save_state, state_path
@@ -61,6 +62,7 @@ class Sweep:
         self._judge = Judge(self._dataset, self._assignment, device=device, precision=self._recipe.precision)
         self._group_sizes = GroupSizes()
         self._in_flight = self._open_in_flight() if device.type == "cuda" else None
+        self._news = self._loss_news()
         # One module an architecture, its state swapped for each trial.
         self._network = cache(self._build_network)
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
@@ -87,7 +89,8 @@ class Sweep:
         for architecture, alike in groupby(asked, key=lambda each: self._config.architectures[each[0].student]):
             these = list(alike)
             size = self._group_size(architecture, samples, num_trials=len(these))
-            yield from (self._in_flight or self._group_sizes).read_news()
+            yield from (*self._news, *(self._in_flight or self._group_sizes).read_news())
+            self._news = ()
             for start in range(0, len(these), size):
                 group = these[start : start + size]
                 # Only those of the group's teachers are in memory; neighbours have theirs in common.
@@ -228,6 +231,14 @@ class Sweep:
         if self._in_flight or self._recipe.precision != "float32":
             return False
         return pays(architecture, image_shape_CHW=self._dataset.image_shape)
+
+    def _loss_news(self) -> tuple[WayTaken, ...]:
+        """Return a line for people where students side by side have no fast path for the loss."""
+        loss = self._recipe.loss.kind
+        if loss in FAST_GRADIENTS or not any(map(self._is_stacked, self._config.architectures)):
+            return ()
+        text = f"{loss}: students side by side take its gradient by autograd, as no faster one is written for it"
+        return (WayTaken(f"loss {loss}", text),)
 
     def _group_size(self, architecture: str, samples: SampleSet, *, num_trials: int) -> int:
         """Return how many students to train at once; measured on the first sets with many."""

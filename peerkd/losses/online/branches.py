@@ -1,7 +1,7 @@
 """What the losses of several branches are made of: each function returns a sum over branches of means over the batch.
 
 A divergence is ``T^2 * mean_B KL(p || q)``, where p is the teacher's and q the branch's distribution at temperature T.
-The factor is Hinton's: see ``peerkd.losses.distillation``. All are computed from log-probabilities, and no function
+The factor is Hinton's: see ``peerkd.losses.pairs.term``. All are computed from log-probabilities, and no function
 loops over branches.
 
 Shape suffixes: M = branches, B = batch, K = classes.

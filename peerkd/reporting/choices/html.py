@@ -51,8 +51,8 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
         "num_steps": palette.NUM_STEPS,
         "metric": aim.accuracy_in_words,
         "limit_sentence": aim.limit_in_words,
-        "loss_formula": wording.loss_formula(facts.config.distill.conventions),
-        "conventions": wording.conventions_in_words(facts.config.distill.conventions),
+        "loss_formula": wording.loss_formula(facts.config.distill),
+        "conventions": wording.conventions_in_words(facts.config.distill),
         "transfer_sets": TRANSFER_SETS,
         "default_setting": wording.default_setting(
             facts.config.sweep.resolved_default_transfer_set,

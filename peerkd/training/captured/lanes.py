@@ -150,7 +150,7 @@ class Lanes:
         Args:
             samples: The transfer set.
             teacher_logits: Of each student's teacher, for these epochs; None for a control.
-            distillation_weights: Weight of each student's divergence, from 0 to 1.
+            distillation_weights: Weight of each student's distillation term, from 0 to 1.
             temperatures: T of each student; None for a control.
             learning_rates: Of each student's first step; None for the recipe's, and None for the recipe's of all.
             epochs: Those to do, counted from 0.
@@ -165,7 +165,7 @@ class Lanes:
         ):
             if weight > 0 and teacher is None:
                 raise ValueError(f"teacher_logits are required when distillation_weight is {weight}.")
-            student.put_setting(distillation_weight=weight, temperature=temperature, conventions=recipe.conventions)
+            student.put_setting(distillation_weight=weight, temperature=temperature, term=recipe.term)
             student.network.train()
             teachers.append(teacher if weight > 0 else None)
         # Before the first batch is asked for: nothing else may call the device while a step is captured, and batches

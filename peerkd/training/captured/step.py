@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from peerkd.config.training import ConventionsConfig, DistillConfig
-from peerkd.losses.distillation import softened_divergence
+from peerkd.config.training import DistillConfig
+from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.precision import autocast
 from peerkd.training.samples import Batch
@@ -76,7 +76,7 @@ class StudentPlace:
         self.learning_rate = place.learning_rates_L[lane]
         # 0-dimensional parts of one tensor, so that a setting is one copy.
         self._setting = torch.zeros(4, device=place.device)
-        self.temperature, self.divergence_factor, self.divergence_weight, self.label_weight = self._setting
+        self.temperature, self.term_factor, self.term_weight, self.label_weight = self._setting
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -102,9 +102,7 @@ class StudentPlace:
             else:
                 momentum.zero_()
 
-    def put_setting(
-        self, *, distillation_weight: float, temperature: float | None, conventions: ConventionsConfig
-    ) -> None:
+    def put_setting(self, *, distillation_weight: float, temperature: float | None, term: DistillationTerm) -> None:
         """Copy the setting of a trial, rounded to float32 as torch rounds a number that meets a tensor.
 
         Raises:
@@ -117,7 +115,7 @@ class StudentPlace:
         if temperature is not None and temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
         temperature = temperature or 1.0
-        factor = temperature**2 if conventions.scale_by_temperature_squared else 1.0
+        factor = temperature**2 if term.scale_by_temperature_squared else 1.0
         self._setting.copy_(torch.tensor([temperature, factor, distillation_weight, 1 - distillation_weight]))
         # Those of a teacher before might not be finite, and then no weight would make them nothing.
         self._teacher_logits_MK.zero_()
@@ -148,7 +146,7 @@ def take_step(student: StudentPlace, place: BatchPlace, *, num_samples: int, rec
         student: Its network must be in training mode.
         place: Holds the batch and the learning rates.
         num_samples: B, of the batch.
-        recipe: Precision, conventions, momentum and weight decay.
+        recipe: Precision, loss, momentum and weight decay.
     """
     gradients = _gradients(student, place, num_samples=num_samples, recipe=recipe)
     _update(student.parameters, list(gradients), student.momenta, learning_rate=student.learning_rate, recipe=recipe)
@@ -159,17 +157,15 @@ def _gradients(
 ) -> tuple[Tensor, ...]:
     with autocast(place.device, recipe.precision):
         logits_BK = student.network(place.images(num_samples)).float()
-    divergence = softened_divergence(
-        logits_BK,
-        student.teacher_logits(num_samples),
-        temperature=student.temperature,
-        direction=recipe.conventions.divergence_direction,
-        reduction=recipe.conventions.reduction,
-        scale_by_temperature_squared=False,
+    labels_B = place.labels(num_samples)
+    # The factor T^2 is in the student's place: squared on the device, T would be rounded to float32 first.
+    term = recipe.term._replace(scale_by_temperature_squared=False)
+    distilled = term.reduced(
+        logits_BK, student.teacher_logits(num_samples), labels_B=labels_B, temperature=student.temperature
     )
-    cross_entropy = F.cross_entropy(logits_BK, place.labels(num_samples))
+    cross_entropy = F.cross_entropy(logits_BK, labels_B)
     terms = (
-        student.divergence_weight * (student.divergence_factor * divergence),
+        student.term_weight * (student.term_factor * distilled),
         student.label_weight * cross_entropy,
     )
     return torch.autograd.grad(torch.stack(terms).sum(), student.parameters)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from peerkd.config.training import ConventionsConfig
+from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.stacked.losses import joint_loss_gradient
 
@@ -22,7 +22,7 @@ class Objective:
         teacher_logits: Sequence[TeacherLogits | None],
         distillation_weights: Sequence[float],
         temperatures: Sequence[float | None],
-        conventions: ConventionsConfig,
+        term: DistillationTerm,
         dtype: torch.dtype,
     ) -> None:
         """Check and keep what differs between the students; see ``Students.train`` for the arguments.
@@ -37,7 +37,7 @@ class Objective:
                 raise ValueError(f"teacher_logits and temperatures are required when a weight is {weight}.")
             if temperature is not None and temperature <= 0:
                 raise ValueError(f"temperatures must be above 0, got {temperature}.")
-        self._conventions = conventions
+        self._term = term
         self._dtype = dtype
         self._weights_G11 = torch.tensor(distillation_weights, dtype=dtype)[:, None, None]
         self._temperatures_G11 = torch.tensor([each or 1.0 for each in temperatures], dtype=dtype)[:, None, None]
@@ -58,9 +58,7 @@ class Objective:
             teacher_logits_GKB=self._teacher_logits(epoch, batch, like=logits_GKB),
             distillation_weights_G11=self._weights_G11,
             temperatures_G11=self._temperatures_G11,
-            direction=self._conventions.divergence_direction,
-            reduction=self._conventions.reduction,
-            scale_by_temperature_squared=self._conventions.scale_by_temperature_squared,
+            term=self._term,
         )
 
     def _teacher_logits(self, epoch: int, batch: int, *, like: Tensor) -> Tensor:

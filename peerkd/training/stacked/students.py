@@ -127,10 +127,10 @@ class Students:
             samples: The transfer set.
             teacher_logits: Of each student's teacher, for these epochs; None for a control. Those of one teacher
                 should be the same object, which is then read once.
-            distillation_weights: Weight of each student's divergence, from 0 to 1.
+            distillation_weights: Weight of each student's distillation term, from 0 to 1.
             temperatures: T of each student; None for a control.
             learning_rates: Of each student's first step; None for the recipe's, and None for the recipe's of all.
-            recipe: Optimiser, schedule over all its epochs, and conventions.
+            recipe: Optimiser, schedule over all its epochs, and the loss.
             epochs: Those to do, counted from 0.
 
         Raises:
@@ -146,7 +146,7 @@ class Students:
             teacher_logits=teacher_logits,
             distillation_weights=distillation_weights,
             temperatures=temperatures,
-            conventions=recipe.conventions,
+            term=recipe.term,
             dtype=self._dtype,
         )
         num_steps = recipe.epochs * samples.num_batches

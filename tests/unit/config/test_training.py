@@ -65,7 +65,6 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
 
 def test_the_conventions_are_those_of_hinton_unless_told_otherwise() -> None:
     assert ConventionsConfig().model_dump() == {
-        "divergence_direction": "teacher_to_student",
         "reduction": "batchmean",
         "scale_by_temperature_squared": True,
         "teacher_mode": "eval",
@@ -76,7 +75,6 @@ def test_the_conventions_are_those_of_hinton_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ("divergence_direction", "must be 'teacher_to_student' or 'student_to_teacher'"),
         ("reduction", "must be 'batchmean' or 'mean'"),
         ("teacher_mode", "must be 'eval' or 'train'"),
         ("alpha_weighs", "must be 'distillation' or 'cross_entropy'"),

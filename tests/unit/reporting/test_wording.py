@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from peerkd.config.training import ConventionsConfig
+from peerkd.config.losses import loss_config, loss_section
+from peerkd.config.training import ConventionsConfig, DistillConfig
+from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.reporting import wording
 from peerkd.results.intervals import Estimate
+from tests.pair_losses import WEIGHTED_BRIER
 
 
 @pytest.mark.parametrize(
@@ -29,19 +32,35 @@ def test_settings_are_written_as_short_as_possible():
     assert "no cross entropy" in wording.default_setting("public_unlabelled")
 
 
-def test_the_formula_follows_the_conventions():
-    assert wording.loss_formula(ConventionsConfig()).startswith("loss = w * T^2 * KL(p || q) + (1 - w) * CE")
-    other = ConventionsConfig(divergence_direction="student_to_teacher", scale_by_temperature_squared=False)
-    assert wording.loss_formula(other).startswith("loss = w * KL(q || p) + (1 - w) * CE")
+@pytest.mark.parametrize("kind", PAIR_LOSSES)
+def test_the_formula_is_that_of_the_loss(kind):
+    formula = wording.loss_formula(DistillConfig(loss=loss_config(kind)))
+    assert formula == (
+        f"loss = w * T^2 * D + (1 - w) * CE(label, softmax(student logits))\n   D = {PAIR_LOSSES[kind].formula}"
+    )
+    unscaled = DistillConfig(conventions=ConventionsConfig(scale_by_temperature_squared=False))
+    assert wording.loss_formula(unscaled).startswith("loss = w * D + (1 - w) * CE")
 
 
 def test_every_convention_changes_a_sentence():
-    usual = wording.conventions_in_words(ConventionsConfig())
+    usual = wording.conventions_in_words(DistillConfig())
     for change in (
-        {"divergence_direction": "student_to_teacher"},
         {"reduction": "mean"},
         {"scale_by_temperature_squared": False},
         {"teacher_mode": "train"},
         {"alpha_weighs": "cross_entropy"},
     ):
-        assert wording.conventions_in_words(ConventionsConfig(**change)) != usual
+        changed = wording.conventions_in_words(DistillConfig(conventions=ConventionsConfig(**change)))
+        assert len(set(changed) - set(usual)) == 1
+
+
+def test_a_loss_is_described_by_its_own_words_source_and_hyper_parameters():
+    config = DistillConfig().model_copy(update={"loss": loss_section(WEIGHTED_BRIER)(trust=0.5)})
+    sentences = wording.conventions_in_words(config)
+    assert (
+        "Weighted Brier score (the tests): D is the squared distance of the outputs, and larger where the teacher is "
+        "right." in sentences
+    )
+    assert "D is computed with trust = 0.5." in sentences
+    assert not any("computed with" in sentence for sentence in wording.conventions_in_words(DistillConfig()))
+    assert wording.loss_formula(config).endswith("D = (1 + trust * p_y) * sum_k (p_k - q_k)^2")

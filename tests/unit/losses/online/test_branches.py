@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from peerkd.losses.distillation import softened_divergence
 from peerkd.losses.online.branches import (
     check_collaboration,
     cross_entropy_of_branches,
@@ -13,6 +12,7 @@ from peerkd.losses.online.branches import (
     divergence_from_teacher,
     mean_of_others,
 )
+from peerkd.losses.pairs.term import HINTON
 from tests.unit.losses.online.written_out import (
     LABELS_B,
     TEMPERATURES,
@@ -83,7 +83,7 @@ def test_for_one_branch_it_is_the_divergence_of_distillation() -> None:
     student_BK, teacher_BK = random_logits(0, B, K), random_logits(1, B, K)
     torch.testing.assert_close(
         divergence_from_teacher(student_BK[None], teacher_logits=teacher_BK, temperature=3.0),
-        softened_divergence(student_BK, teacher_BK, temperature=3.0),
+        HINTON.reduced(student_BK, teacher_BK, labels_B=None, temperature=3.0),
     )
 
 
@@ -127,7 +127,7 @@ def test_a_teacher_does_not_reach_the_branch_of_its_own_place_but_all_others() -
 def test_pairs_one_by_one_say_the_same_in_float32(scale: float) -> None:
     logits_MBK, teachers_MBK = scale * random_logits(0, 4, 8, 100), scale * random_logits(1, 4, 8, 100)
     one_by_one = sum(
-        softened_divergence(logits_MBK[j], teachers_MBK[other], temperature=3.0) / 3
+        HINTON.reduced(logits_MBK[j], teachers_MBK[other], labels_B=None, temperature=3.0) / 3
         for j in range(4)
         for other in range(4)
         if other != j

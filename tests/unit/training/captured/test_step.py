@@ -5,6 +5,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from peerkd.config.training import ConventionsConfig
+from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.training.captured.step import BatchPlace, StudentPlace
 from peerkd.training.optimizers import Sgd
 from tests.distillations import Trials, Wanted, Written, all_conventions, assert_same
@@ -38,8 +40,9 @@ def test_each_kind_of_trial_ends_in_the_bits_of_distill(architecture: str, preci
 
 @pytest.mark.usefixtures("_rounding_alike")
 @pytest.mark.parametrize("conventions", all_conventions(), ids=str)
-def test_each_convention_is_that_of_distill(conventions) -> None:
-    assert_is_distill(Trials(conventions=conventions), KINDS[2])
+@pytest.mark.parametrize("kind", PAIR_LOSSES)
+def test_each_loss_and_convention_is_that_of_distill(kind: str, conventions: ConventionsConfig) -> None:
+    assert_is_distill(Trials(loss={"kind": kind}, conventions=conventions), KINDS[2])
 
 
 @pytest.mark.usefixtures("_rounding_alike")
@@ -117,9 +120,7 @@ def place_of(trials: Trials) -> StudentPlace:
 def test_a_setting_that_makes_no_loss_is_refused(weight: float, temperature: float | None, message: str) -> None:
     trials = Trials("mlp")
     with pytest.raises(ValueError, match=message):
-        place_of(trials).put_setting(
-            distillation_weight=weight, temperature=temperature, conventions=trials.recipe.conventions
-        )
+        place_of(trials).put_setting(distillation_weight=weight, temperature=temperature, term=trials.recipe.term)
 
 
 def test_a_place_forgets_the_teacher_and_the_momenta_of_the_trial_before() -> None:
@@ -129,7 +130,7 @@ def test_a_place_forgets_the_teacher_and_the_momenta_of_the_trial_before() -> No
         momentum.fill_(1)
     place.put_teacher(torch.full((10, 4), torch.nan))
     place.put_state(trials.start(1))
-    place.put_setting(distillation_weight=0.0, temperature=None, conventions=trials.recipe.conventions)
+    place.put_setting(distillation_weight=0.0, temperature=None, term=trials.recipe.term)
     assert not any(momentum.any() for momentum in place.momenta)
     assert torch.equal(place.teacher_logits(10), torch.zeros(10, 4))
 

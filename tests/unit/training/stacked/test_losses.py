@@ -4,16 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerkd.losses.distillation import joint_loss
-from peerkd.training.stacked.losses import joint_loss_gradient
-
-CONVENTIONS = {
-    "direction": "teacher_to_student",
-    "reduction": "batchmean",
-    "scale_by_temperature_squared": True,
-}
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.pairs.term import distillation_term
+from peerkd.training.stacked import losses
+from peerkd.training.stacked.losses import FAST_GRADIENTS, joint_loss_gradient
+from tests.pair_losses import EVERY_LOSS
 
 
-def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, **conventions):
+def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term):
     as_G11 = [torch.tensor(each, dtype=logits_GKB.dtype)[:, None, None] for each in (weights, temperatures)]
     return joint_loss_gradient(
         logits_GKB,
@@ -21,7 +19,7 @@ def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, **conven
         teacher_logits_GKB=teachers_GKB,
         distillation_weights_G11=as_G11[0],
         temperatures_G11=as_G11[1],
-        **CONVENTIONS | conventions,
+        term=term,
     )
 
 
@@ -30,13 +28,13 @@ def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, **conven
     num_students=st.integers(1, 5),
     num_samples=st.integers(1, 9),
     num_classes=st.integers(2, 7),
-    direction=st.sampled_from(["teacher_to_student", "student_to_teacher"]),
+    loss=st.sampled_from(EVERY_LOSS),
     reduction=st.sampled_from(["batchmean", "mean"]),
     is_scaled=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_it_is_the_gradient_of_the_joint_loss(
-    data, num_students, num_samples, num_classes, direction, reduction, is_scaled, seed
+    data, num_students, num_samples, num_classes, loss, reduction, is_scaled, seed
 ):
     a_weight = st.sampled_from([0.0, 1.0]) | st.floats(0, 1)
     weights = data.draw(st.lists(a_weight, min_size=num_students, max_size=num_students))
@@ -46,12 +44,8 @@ def test_it_is_the_gradient_of_the_joint_loss(
         4 * torch.randn(num_students, num_classes, num_samples, generator=rng, dtype=torch.float64) for _ in range(2)
     )
     labels_B = torch.randint(num_classes, (num_samples,), generator=rng)
-    conventions = {
-        "direction": direction,
-        "reduction": reduction,
-        "scale_by_temperature_squared": is_scaled,
-    }
-    got_GKB = gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, **conventions)
+    term = distillation_term(loss)._replace(reduction=reduction, scale_by_temperature_squared=is_scaled)
+    got_GKB = gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term)
     for place, (weight, temperature) in enumerate(zip(weights, temperatures, strict=True)):
         logits_BK = logits_GKB[place].t().clone().requires_grad_()
         joint_loss(
@@ -60,12 +54,25 @@ def test_it_is_the_gradient_of_the_joint_loss(
             teacher_logits_BK=teachers_GKB[place].t(),
             distillation_weight=weight,
             temperature=temperature,
-            **conventions,
+            term=term,
         ).backward()
         torch.testing.assert_close(got_GKB[place].t(), logits_BK.grad, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "value"), [("direction", "sideways"), ("reduction", "sum")])
-def test_an_unknown_convention_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be"):
-        gradient(torch.zeros(1, 2, 1), torch.tensor([0]), torch.zeros(1, 2, 1), [0.5], [1.0], **{name: value})
+@pytest.mark.parametrize("name", FAST_GRADIENTS)
+def test_a_gradient_by_hand_is_that_of_autograd(name, monkeypatch):
+    rng = torch.Generator().manual_seed(0)
+    logits_GKB, teachers_GKB = (4 * torch.randn(3, 10, 8, generator=rng, dtype=torch.float64) for _ in range(2))
+    term = distillation_term(PAIR_LOSSES[name])
+
+    def got():
+        labels_B = torch.arange(8)
+        return gradient(logits_GKB, labels_B, teachers_GKB, [1.0, 0.5, 0.0], [0.5, 1.0, 4.0], term)
+
+    by_hand_GKB = got()
+    monkeypatch.setattr(losses, "FAST_GRADIENTS", {})
+    torch.testing.assert_close(got(), by_hand_GKB, rtol=1e-9, atol=1e-12)
+
+
+def test_every_fast_gradient_is_one_of_a_registered_loss():
+    assert set(FAST_GRADIENTS) <= set(PAIR_LOSSES)

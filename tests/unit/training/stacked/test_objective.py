@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from peerkd.config.training import ConventionsConfig
+from peerkd.losses.pairs.term import HINTON
 from peerkd.training.stacked.objective import Objective
 
 TEACHER, OTHER = ({0: [value * torch.eye(3)]} for value in (1.0, 2.0))
@@ -12,7 +12,7 @@ def objective(**changes):
         "teacher_logits": [TEACHER, None, OTHER],
         "distillation_weights": [0.5, 0.0, 1.0],
         "temperatures": [2.0, None, 4.0],
-        "conventions": ConventionsConfig(),
+        "term": HINTON,
         "dtype": torch.float32,
     }
     return Objective(**arguments | changes)

@@ -3,10 +3,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peerkd.config.losses import loss_section
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.models.build import build_network
 from peerkd.training.distill import distill
 from peerkd.training.stacked.students import STACKABLE, Students, pays
+from tests.pair_losses import EVERY_LOSS
 
 RELATIVE_TOLERANCE = 2e-5
 ARCHITECTURES = sorted(STACKABLE)
@@ -29,7 +31,7 @@ def lessons(draw, *, min_size=1, max_size=17):
 @st.composite
 def recipes(draw):
     momentum = draw(st.sampled_from([0.0, 0.9]))
-    return DistillConfig(
+    recipe = DistillConfig(
         epochs=draw(st.integers(1, 2)),
         learning_rate=draw(st.sampled_from([0.005, 0.02])),
         momentum=momentum,
@@ -37,11 +39,12 @@ def recipes(draw):
         weight_decay=draw(st.sampled_from([0.0, 5e-4])),
         schedule=draw(st.sampled_from(["constant", "cosine", "multistep"])),
         conventions=ConventionsConfig(
-            divergence_direction=draw(st.sampled_from(["teacher_to_student", "student_to_teacher"])),
             reduction=draw(st.sampled_from(["batchmean", "mean"])),
             scale_by_temperature_squared=draw(st.booleans()),
         ),
     )
+    # A copy, as a config refuses a loss that is not registered.
+    return recipe.model_copy(update={"loss": loss_section(draw(st.sampled_from(EVERY_LOSS)))()})
 
 
 def enrol(made, architecture, group, momenta=None):
@@ -125,9 +128,9 @@ def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, sh
         assert got.keys() == state.keys()
         change = max((state[name] - before[name]).abs().max().item() for name in dict(plain.named_parameters()))
         for name, tensor in state.items():
-            # A weight near 1 is itself only known to 1e-7.
+            # A weight just above 1 is itself rounded to 1.2e-7.
             torch.testing.assert_close(
-                got[name], tensor, rtol=1e-6, atol=RELATIVE_TOLERANCE * change + 1e-7, msg=lambda m, n=name: f"{n}: {m}"
+                got[name], tensor, rtol=1e-6, atol=RELATIVE_TOLERANCE * change + 2e-7, msg=lambda m, n=name: f"{n}: {m}"
             )
         plain.eval()
         with torch.no_grad():

@@ -1,0 +1,70 @@
+"""The loss of pair distillation in a config: a kind for each registered loss, its hyper-parameters as fields."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
+
+from pydantic import Field, create_model
+
+from peerkd.config.strict import StrictConfig
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.pairs.loss import PairLoss, Parameter
+from peerkd.losses.pairs.term import DistillationTerm, Reduction
+
+
+class LossConfig(StrictConfig):
+    """A loss of pair distillation with its hyper-parameters. Each kind is a subclass with fields of its own."""
+
+    pair_loss: ClassVar[PairLoss]
+
+    kind: str
+
+    def term(self, *, reduction: Reduction, scale_by_temperature_squared: bool) -> DistillationTerm:
+        """Return the term that the engines compute."""
+        parameters = self.model_dump(exclude={"kind"})
+        return DistillationTerm(self.pair_loss, parameters, reduction, scale_by_temperature_squared)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The class of a kind is made below and has no name that another process could import it by.
+        return _read, (self.model_dump(),)
+
+
+def loss_section(loss: PairLoss) -> type[LossConfig]:
+    """Return the config section of a loss."""
+    kind: Any = Literal[loss.name]
+    fields: dict[str, Any] = {each.name: (float, _field(each)) for each in loss.parameters}
+    section = create_model(
+        f"{loss.name.title().replace('_', '')}LossConfig",
+        __base__=LossConfig,
+        __doc__=f"{loss.capitalized_title}: D = {loss.formula}. {loss.meaning} Source: {loss.source}.",
+        **{"kind": (kind, loss.name), **fields},
+    )
+    section.pair_loss = loss
+    return section
+
+
+def _field(parameter: Parameter) -> Any:
+    return Field(
+        default=parameter.default,
+        ge=parameter.at_least,
+        gt=parameter.above,
+        le=parameter.at_most,
+        lt=parameter.below,
+        description=parameter.meaning,
+    )
+
+
+_KINDS: Final[Mapping[str, type[LossConfig]]] = {name: loss_section(loss) for name, loss in PAIR_LOSSES.items()}
+
+if TYPE_CHECKING:
+    AnyLoss: TypeAlias = LossConfig
+else:
+    AnyLoss = Annotated[Union[tuple(_KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
+
+
+def loss_config(kind: str, **parameters: float) -> LossConfig:
+    """Return the config of a registered loss; a hyper-parameter that is not given has its default."""
+    return _KINDS[kind].model_validate(parameters)
+
+
+def _read(values: dict[str, Any]) -> LossConfig:
+    return loss_config(**values)

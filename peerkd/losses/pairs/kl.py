@@ -1,0 +1,30 @@
+"""The KL divergence of Hinton et al. 2015, for which knowledge distillation is named.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.pairs.loss import PairLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def kl(student_logits_BK: "Tensor", target_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
+    """Return ``KL(p || q) = sum_K p (log p - log q)`` of each sample, ``B``."""
+    log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
+    log_p_BK = (target_logits_BK / temperature).log_softmax(-1)
+    return (log_p_BK.exp() * (log_p_BK - log_q_BK)).sum(-1)
+
+
+LOSS: Final = PairLoss(
+    name="kl",
+    title="KL divergence",
+    per_sample=kl,
+    meaning="D is the divergence of the teacher relative to the student. It asks the student to give probability to "
+    "every class that the teacher holds possible.",
+    formula="KL(p || q)",
+    tex=r"\mathrm{KL}(p \Vert q) = \sum_k p_k \log \frac{p_k}{q_k}",
+    source="Hinton et al. 2015, arXiv:1503.02531, section 2",
+)

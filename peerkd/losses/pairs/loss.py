@@ -1,0 +1,73 @@
+"""The declaration that each loss of pair distillation makes about itself.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Parameter(NamedTuple):
+    """A hyper-parameter of a loss: a number with a default and bounds."""
+
+    name: str
+    """The argument of the loss's function, and the field of the config."""
+
+    default: float
+    meaning: str
+    """One or two sentences for the reference page."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+
+class PairLoss(NamedTuple):
+    """A loss D of pair distillation, as a function and in words.
+
+    A formula may use the following names without defining them: p is ``softmax(teacher logits / T)``, q is
+    ``softmax(student logits / T)``, and y is the label.
+    """
+
+    name: str
+    """The ``kind`` of ``distill.loss`` in a config."""
+
+    title: str
+    """A noun without an article, in lower case where it is no name."""
+
+    per_sample: "Callable[..., Tensor]"
+    """``per_sample(student_logits_BK, target_logits_BK, *, temperature, ...)`` returns the loss of each sample, ``B``.
+
+    The target logits are constants to the engines, which take no gradient for them. The temperature is a number, or a
+    tensor that broadcasts to ``B1``: an engine may give each sample its own. A hyper-parameter is a keyword argument,
+    and so is ``labels_B`` where the loss needs labels. No sample's loss may depend on another sample, so that an engine
+    can put students side by side as more samples of one batch. Losses and gradients must be finite for all finite
+    logits, equal ones among them. The function reduces nothing over samples and does not multiply by T^2:
+    ``DistillationTerm`` does both.
+    """
+
+    meaning: str
+    """One or two sentences for the report and the reference page, with D as their subject."""
+
+    formula: str
+    """D of one sample as a line of plain text."""
+
+    tex: str
+    """The same in TeX."""
+
+    source: str
+    """Paper, section and equation."""
+
+    needs_labels: bool = False
+    """D is computed from the labels too, so that a transfer set without labels has no D."""
+
+    parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def capitalized_title(self) -> str:
+        """The title at the beginning of a sentence."""
+        return self.title[0].upper() + self.title[1:]

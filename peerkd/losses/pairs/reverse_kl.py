@@ -1,0 +1,30 @@
+"""The KL divergence in the other direction, from the student's side.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.pairs.loss import PairLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def reverse_kl(student_logits_BK: "Tensor", target_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
+    """Return ``KL(q || p) = sum_K q (log q - log p)`` of each sample, ``B``."""
+    log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
+    log_p_BK = (target_logits_BK / temperature).log_softmax(-1)
+    return (log_q_BK.exp() * (log_q_BK - log_p_BK)).sum(-1)
+
+
+LOSS: Final = PairLoss(
+    name="reverse_kl",
+    title="reverse KL divergence",
+    per_sample=reverse_kl,
+    meaning="D is the divergence of the student relative to the teacher. It asks the student to avoid every class that "
+    "the teacher holds impossible.",
+    formula="KL(q || p)",
+    tex=r"\mathrm{KL}(q \Vert p) = \sum_k q_k \log \frac{q_k}{p_k}",
+    source="Gu et al. 2024, arXiv:2306.08543, section 2.1",
+)

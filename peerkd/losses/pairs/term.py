@@ -1,0 +1,92 @@
+"""The term D of a pair's loss with its hyper-parameters and conventions, reduced over a batch.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, assert_never
+
+from peerkd.losses.pairs import kl
+from peerkd.losses.pairs.loss import PairLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reduction = Literal["batchmean", "mean"]
+"""batchmean: the sum over samples divided by B. mean: divided by B * K, as ``torch.nn.KLDivLoss`` does by default."""
+
+
+class DistillationTerm(NamedTuple):
+    """A loss of pair distillation, and what a published temperature and weight leave unsaid about it."""
+
+    loss: PairLoss
+
+    parameters: Mapping[str, float]
+    """A value for each of the loss's hyper-parameters."""
+
+    reduction: Reduction = "batchmean"
+
+    scale_by_temperature_squared: bool = True
+    """Multiply by T^2. Divided by T, logits have a gradient that falls as 1 / T^2; the factor keeps one weight meaning
+    the same at every temperature (Hinton et al. 2015, arXiv:1503.02531, section 2)."""
+
+    def per_sample(
+        self,
+        student_logits_BK: "Tensor",
+        teacher_logits_BK: "Tensor",
+        *,
+        labels_B: "Tensor | None",
+        temperature: "float | Tensor",
+    ) -> "Tensor":
+        """Return the loss of each sample, ``B``, neither reduced nor multiplied by T^2. The teacher is a constant.
+
+        Args:
+            student_logits_BK: Unnormalised scores of the network that is trained.
+            teacher_logits_BK: Unnormalised scores that it should imitate; no gradient flows into them.
+            labels_B: The classes, or None where there are none.
+            temperature: T, above 0: a number, or a tensor that broadcasts to ``B1``. A tensor is not checked, since
+                reading it would wait for its device.
+
+        Raises:
+            ValueError: If ``temperature`` is a number not above 0, or the loss needs labels and there are none.
+        """
+        if isinstance(temperature, float | int) and temperature <= 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}.")
+        needed: dict[str, Tensor] = {}
+        if self.loss.needs_labels:
+            if labels_B is None:
+                raise ValueError(f"labels_B is required by the loss {self.loss.name}, got None.")
+            needed["labels_B"] = labels_B
+        return self.loss.per_sample(
+            student_logits_BK, teacher_logits_BK.detach(), temperature=temperature, **needed, **self.parameters
+        )
+
+    def reduced(
+        self,
+        student_logits_BK: "Tensor",
+        teacher_logits_BK: "Tensor",
+        *,
+        labels_B: "Tensor | None",
+        temperature: "float | Tensor",
+    ) -> "Tensor":
+        """Return the term of a batch, a scalar; see ``per_sample`` for the arguments and errors."""
+        losses_B = self.per_sample(student_logits_BK, teacher_logits_BK, labels_B=labels_B, temperature=temperature)
+        reduced = losses_B.sum() / len(losses_B)
+        match self.reduction:
+            case "batchmean":
+                pass
+            case "mean":
+                reduced = reduced / student_logits_BK.shape[-1]
+            case _:
+                assert_never(self.reduction)
+        return temperature**2 * reduced if self.scale_by_temperature_squared else reduced
+
+
+def distillation_term(loss: PairLoss, **parameters: float) -> DistillationTerm:
+    """Return the term of a loss with the defaults of its hyper-parameters, but for those that are given."""
+    defaults = {each.name: each.default for each in loss.parameters}
+    return DistillationTerm(loss, defaults | parameters)
+
+
+HINTON: Final = distillation_term(kl.LOSS)
+"""``T^2 * mean_B KL(p || q)``, the term of Hinton et al. 2015."""

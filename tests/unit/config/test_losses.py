@@ -1,0 +1,75 @@
+import pickle
+from typing import Any
+
+import pytest
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.losses import loss_section
+from peerkd.config.resolve import override
+from peerkd.config.training import DistillConfig
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.pairs.term import HINTON
+from tests.pair_losses import WEIGHTED_BRIER
+
+SECTION = loss_section(WEIGHTED_BRIER)
+
+
+def refusal(values: Any) -> str:
+    with pytest.raises(ValueError, match=r"\.$") as caught:
+        ExperimentConfig.from_mapping({"distill": {"loss": values}})
+    return str(caught.value)
+
+
+def test_the_default_is_the_term_of_hinton() -> None:
+    assert DistillConfig().term == HINTON
+
+
+@pytest.mark.parametrize("kind", PAIR_LOSSES)
+def test_every_registered_loss_can_be_chosen(kind: str) -> None:
+    config = override(ExperimentConfig(), [f"distill.loss.kind={kind}", "distill.conventions.reduction=mean"])
+    assert config.distill.term.loss is PAIR_LOSSES[kind]
+    assert config.distill.term.reduction == "mean"
+    assert ExperimentConfig.from_json(config.to_json()) == config
+
+
+def test_a_chosen_loss_reaches_another_process() -> None:
+    config = override(ExperimentConfig(), ["distill.loss.kind=reverse_kl"])
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_a_hyper_parameter_is_a_field_with_its_default_bounds_and_meaning() -> None:
+    assert SECTION().model_dump() == {"kind": "weighted_brier", "trust": 2.0}
+    schema = SECTION.model_json_schema()["properties"]["trust"]
+    assert (schema["default"], schema["minimum"], schema["exclusiveMaximum"]) == (2.0, 0, 100)
+    assert schema["description"] == "Weight of a teacher that is right."
+    for trust, rule in ((-1, "greater than or equal to 0"), (100, "less than 100")):
+        with pytest.raises(ValueError, match=f"^trust must be {rule}, got {trust}"):
+            SECTION.from_mapping({"trust": trust})
+
+
+def test_an_unknown_hyper_parameter_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"^trsut is not a key of the config \(did you mean trust\?\), got 1\.$"):
+        SECTION.from_mapping({"trsut": 1})
+
+
+def test_an_unknown_loss_is_refused_with_the_nearest() -> None:
+    assert refusal({"kind": "reverse-kl"}) == (
+        "distill.loss.kind must be one of 'kl', 'reverse_kl' (did you mean reverse_kl?), got reverse-kl."
+    )
+    assert refusal({"kind": "huber"}) == "distill.loss.kind must be one of 'kl', 'reverse_kl', got huber."
+
+
+def test_a_loss_without_its_kind_is_refused_with_the_way_to_write_it() -> None:
+    assert refusal("kl") == 'distill.loss must be a section with a kind, as in {kind: kl}, got "kl".'
+    assert refusal(3) == "distill.loss must be a section with a kind, got 3."
+    assert refusal({}) == "distill.loss.kind is required, got {}."
+
+
+def test_a_loss_that_needs_labels_excludes_the_set_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"partition": {"public_fraction": 0.1}, "sweep": {"transfer_sets": ["student", "public_unlabelled"]}}
+    config = ExperimentConfig.from_mapping(values)
+    needing = PAIR_LOSSES["kl"]._replace(needs_labels=True)
+    monkeypatch.setattr(type(config.distill.loss), "pair_loss", needing)
+    message = "sweep.transfer_sets must not have public_unlabelled when distill.loss.kind is kl, which needs labels,"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        ExperimentConfig.from_mapping(values)
