@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.tuning.protocol import Ask
+from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import NO_SETTING
 
 
@@ -23,12 +23,12 @@ class HalvingTuner:
             if (pair, setting) not in self._asked
         ]
         places = self._rng.permutation(len(others))[: num - len(keys)]
-        asks = [Ask(*key, whole) for key in keys] + [Ask(*others[place], 1) for place in places]
+        asks = [Suggestion(*key, whole) for key in keys] + [Suggestion(*others[place], 1) for place in places]
         self._asked |= {(ask.pair, ask.setting): ask.num_epochs for ask in asks}
         return asks
 
-    def tell(self, measurement):
-        self._gains[measurement.ask.pair, measurement.ask.setting] = measurement.gain
+    def tell(self, observation):
+        self._gains[observation.suggestion.pair, observation.suggestion.setting] = observation.gain
 
     def choices(self):
         best = {}

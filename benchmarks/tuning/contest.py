@@ -19,7 +19,7 @@ from benchmarks.tuning.tuners import build, find
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import paired_difference
 from peerkd.tuning.accounting import feature_forward_samples
-from peerkd.tuning.protocol import Earlier
+from peerkd.tuning.protocol import EarlierSweep
 from peerkd.tuning.space import Space
 
 ALL: Final = "all"
@@ -46,7 +46,7 @@ class Standing:
 
 
 def compete(
-    name: str, replay: Replay, budgets: Sequence[float], *, seeds: Sequence[int], earlier: Sequence[Earlier] = ()
+    name: str, replay: Replay, budgets: Sequence[float], *, seeds: Sequence[int], earlier: Sequence[EarlierSweep] = ()
 ) -> list[list[Score]]:
     """Return the scores of a tuner at each budget, for each of its seeds.
 

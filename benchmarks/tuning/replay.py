@@ -15,10 +15,10 @@ from benchmarks.tuning.scoring import Judge, Reference, Score, reference
 from benchmarks.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study.objective import Objective
-from peerkd.tuning.accounting import Account
-from peerkd.tuning.protocol import Ask, Earlier, Measurement, Tuner
-from peerkd.tuning.seen import Seen, best_epochs, only_seen, without_forbidden
+from peerkd.tuning.accounting import CostLedger
+from peerkd.tuning.protocol import EarlierSweep, Observation, Suggestion, Tuner
 from peerkd.tuning.space import Space
+from peerkd.tuning.validation import ValidationResult, best_epochs, only_measured, without_forbidden
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,24 +54,24 @@ class Replay:
         )
 
     @property
-    def earlier(self) -> Earlier:
+    def earlier(self) -> EarlierSweep:
         """What a tuner of another experiment, or of other pairs, may learn from it."""
         gains_QS = self.gains_QSE[:, :, -1]
         if self.chooses_epochs:
             gains_QS = _best_gains(self.gains_QSE, self.is_allowed_QSE)
-        return Earlier(space=self.space, gains_QS=gains_QS)
+        return EarlierSweep(space=self.space, gains_QS=gains_QS)
 
-    def account(self) -> Account:
+    def account(self) -> CostLedger:
         """Return an account on which nothing is charged yet."""
-        return Account(self.space, is_augmented=self.is_augmented)
+        return CostLedger(self.space, is_augmented=self.is_augmented)
 
-    def answer(self, ask: Ask) -> Seen:
+    def answer(self, ask: Suggestion) -> ValidationResult:
         """Return what a measurement shows."""
         done = ask.pair, ask.setting, slice(ask.num_epochs)
         gains_E = self.gains_QSE[done]
         is_allowed_E = _all_if_none(self.is_allowed_QSE, self.gains_QSE)[done]
         stop = int(best_epochs(gains_E, is_allowed_E)[-1]) if self.chooses_epochs else ask.num_epochs - 1
-        return Seen(float(gains_E[stop]), bool(is_allowed_E[stop]), stop + 1)
+        return ValidationResult(float(gains_E[stop]), bool(is_allowed_E[stop]), stop + 1)
 
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
         """Return the benchmark of some pairs, by their places; its references and its full cost are theirs alone."""
@@ -91,7 +91,7 @@ class Replay:
         is_with_Q = np.isin(self.space.students_Q, peers) | np.isin(self.space.teachers_Q, peers)
         return np.flatnonzero(is_with_Q).astype(np.int64)
 
-    def held_out(self, pairs: Sequence[int] | IntArray) -> tuple[Earlier, "Replay"]:
+    def held_out(self, pairs: Sequence[int] | IntArray) -> tuple[EarlierSweep, "Replay"]:
         """Return all other pairs as what is known from before, and the benchmark of these."""
         others = np.setdiff1d(np.arange(self.space.num_pairs), pairs)
         return self.restricted(others).earlier, self.restricted(pairs)
@@ -121,7 +121,7 @@ def play(
     account.charge_forward(num_forward_samples)
     seconds, scores = seconds_so_far, []
     waiting = None
-    seen: dict[tuple[int, int], Seen] = {}
+    seen: dict[tuple[int, int], ValidationResult] = {}
     for budget in budgets:
         while True:
             if waiting is None:
@@ -133,14 +133,14 @@ def play(
             account.charge(waiting)
             answer = seen[waiting.pair, waiting.setting] = replay.answer(waiting)
             started = time.perf_counter()
-            tuner.tell(Measurement(waiting, answer.gain))
+            tuner.tell(Observation(waiting, answer.gain))
             seconds += time.perf_counter() - started
             waiting = None
         started = time.perf_counter()
         choices_Q = tuner.choices()
         seconds += time.perf_counter() - started
         if replay.is_allowed_QSE is not None:
-            choices_Q = only_seen(without_forbidden(choices_Q, seen), seen)
+            choices_Q = only_measured(without_forbidden(choices_Q, seen), seen)
         scores.append(
             Score(
                 budget=budget,
@@ -157,11 +157,11 @@ def play(
     return scores
 
 
-def _stops(choices_Q: IntArray, seen: Mapping[tuple[int, int], Seen], replay: Replay) -> IntArray | None:
+def _stops(choices_Q: IntArray, seen: Mapping[tuple[int, int], ValidationResult], replay: Replay) -> IntArray | None:
     """Return the place of the epoch after which each choice stops; None where all are whole trials."""
     if not replay.chooses_epochs:
         return None
-    whole = Seen(0.0, num_epochs=replay.space.num_epochs)
+    whole = ValidationResult(0.0, num_epochs=replay.space.num_epochs)
     return np.array([seen.get(key, whole).num_epochs - 1 for key in enumerate(choices_Q.tolist())])
 
 
@@ -237,7 +237,7 @@ def load_earlier(
     chooses_epochs: bool = False,
     default_transfer_set: str | None = None,
     default_learning_rate: float | None = None,
-) -> Earlier:
+) -> EarlierSweep:
     """Read a full sweep's table as what a tuner may start from.
 
     Accuracies by epoch are only needed where epochs are chosen.
@@ -255,4 +255,6 @@ def load_earlier(
     )
     gains_QSE = objective.worth(sweep.validation_gains_QSE)
     # Of whole trials there is one epoch.
-    return Earlier(space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE)))
+    return EarlierSweep(
+        space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE))
+    )

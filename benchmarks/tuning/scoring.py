@@ -15,8 +15,8 @@ import numpy as np
 
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study.ties import SAME_ACCURACY, best, is_above, num_changes
-from peerkd.tuning.seen import best_epochs
 from peerkd.tuning.space import NO_SETTING, Space
+from peerkd.tuning.validation import best_epochs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
-from peerkd.tuning.protocol import Earlier, Tuner
+from peerkd.tuning.protocol import EarlierSweep, Tuner
 from peerkd.tuning.space import Space
 
 
@@ -46,7 +46,7 @@ def find(name: str) -> TunerEntry:
     return TUNERS[name]
 
 
-def build(name: str, space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Tuner:
+def build(name: str, space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Tuner:
     """Return a fresh tuner.
 
     Args:

@@ -1,12 +1,13 @@
-"""What measurements cost, counted in samples that are trained on, whatever machine does it.
+"""The cost of trials in trained samples, a unit that is the same on every machine.
 
-A sample that goes forward only counts as a third: the pass back, which it is spared, takes twice as long. A teacher's
-logits are computed once for each transfer set that it teaches on, for all trials that share them; where views are
-augmented, or teachers are in train mode, once for each epoch. Measuring accuracy is not counted, nor what came before
-any distillation.
+A training sample goes through the network once forward and once backward. The backward pass takes about twice as long
+as the forward pass, so a sample that only goes forward costs a third of a trained sample. A teacher's logits are
+computed once for each transfer set, for all trials that share them. Where views are augmented, or teachers are in train
+mode, they are computed once for each epoch. Evaluation is not counted, and neither is anything before the first
+distillation.
 
-Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs that a trial may be done to, U = what one
-teacher teaches on, each once.
+Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs up to which a trial may be trained,
+U = units, each a teacher with the samples that it teaches on.
 """
 
 from collections.abc import Sequence
@@ -16,20 +17,20 @@ import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.study.transfer_sets import TRANSFER_SETS
-from peerkd.tuning.protocol import Ask
+from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
 FORWARDS_PER_TRAINED_SAMPLE: Final = 3
-"""A training sample goes forward once and back once, which takes as long as two forward passes."""
+"""One forward pass, and a backward pass that takes as long as two of them."""
 
 
-class Account:
-    """What has been spent, out of what trying every setting on every pair to the end would cost."""
+class CostLedger:
+    """The cost of the trials so far, beside that of the full sweep: every setting on every pair, trained to the end."""
 
     def __init__(self, space: Space, *, is_augmented: bool = False) -> None:
         self._space, self._is_augmented = space, is_augmented
         self._units_QS, self._firsts_U = _units(space)
-        # In forward passes: whole numbers, so that sums are exact.
+        # Costs are counted in forward passes. These are whole numbers, so sums are exact.
         self._spent = 0
         self._full = self._full_forwards()
         self._done_QS = np.zeros(self._units_QS.shape, dtype=np.int64)
@@ -37,41 +38,41 @@ class Account:
 
     @property
     def full(self) -> float:
-        """The cost of the full sweep, controls apart, in trained samples."""
+        """Cost of the full sweep without controls, in trained samples."""
         return self._full / FORWARDS_PER_TRAINED_SAMPLE
 
     @property
     def spent(self) -> float:
-        """The cost of all that was charged so far, in trained samples."""
+        """Cost of all that was charged so far, in trained samples."""
         return self._spent / FORWARDS_PER_TRAINED_SAMPLE
 
     @property
     def spent_share(self) -> float:
-        """What was spent as a share of the full sweep's cost."""
+        """Cost so far as a fraction of the full sweep's cost."""
         return self._spent / self._full
 
     @property
     def num_pairs_tried(self) -> int:
-        """How many pairs were measured at all."""
+        """Number of pairs with at least one trial."""
         return int(self._done_QS.any(axis=1).sum())
 
     @property
     def num_trials(self) -> int:
-        """How many trials were begun, whether they were done to the end or not."""
+        """Number of trials that were begun, whether or not they were trained to the end."""
         return int(np.count_nonzero(self._done_QS))
 
-    def price(self, ask: Ask) -> float:
-        """Return what a measurement would cost now, in trained samples.
+    def price(self, suggestion: Suggestion) -> float:
+        """Return the cost of a suggestion now, in trained samples.
 
         Raises:
-            ValueError: If the trial was done as far as that already, or a whole trial is shorter.
+            ValueError: If the trial was already trained that far, or a whole trial has fewer epochs.
         """
-        return self._forwards(ask) / FORWARDS_PER_TRAINED_SAMPLE
+        return self._forwards(suggestion) / FORWARDS_PER_TRAINED_SAMPLE
 
     def prices(self, pairs_P: Sequence[int] | IntArray, num_epochs_R: IntArray) -> FloatArray:
-        """Return what each setting of some pairs would cost now, done to each of some epochs: (P, R, S).
+        """Return the cost of training each setting of some pairs up to each of some epochs now: (P, R, S).
 
-        As ``price`` does, but unchecked: nothing or less where as much was done already.
+        The costs are those of ``price``, without its checks: 0 or less where a trial was already trained that far.
         """
         num_passes_R1 = num_epochs_R[:, None] if self._is_augmented else np.ones((1, 1), dtype=np.int64)
         num_new_passes_PRS = np.maximum(num_passes_R1 - self._taught_U[self._units_QS[pairs_P]][:, None], 0)
@@ -81,35 +82,35 @@ class Account:
         )
         return prices_PRS
 
-    def fits(self, ask: Ask, budget: float) -> bool:
-        """Return whether a measurement leaves what is spent within a budget: a share of the full sweep's cost."""
-        return self._spent + self._forwards(ask) <= budget * self._full
+    def fits(self, suggestion: Suggestion, budget: float) -> bool:
+        """Return whether a suggestion fits into a budget, which is a fraction of the full sweep's cost."""
+        return self._spent + self._forwards(suggestion) <= budget * self._full
 
-    def charge(self, ask: Ask) -> None:
-        """Count a measurement; raises as ``price`` does."""
-        self._spent += self._forwards(ask)
-        self._done_QS[ask.pair, ask.setting] = ask.num_epochs
-        unit = self._units_QS[ask.pair, ask.setting]
-        self._taught_U[unit] = max(self._taught_U[unit], self._num_passes(ask.num_epochs))
+    def charge(self, suggestion: Suggestion) -> None:
+        """Count the cost of a suggestion. Raises ``ValueError`` as ``price`` does."""
+        self._spent += self._forwards(suggestion)
+        self._done_QS[suggestion.pair, suggestion.setting] = suggestion.num_epochs
+        unit = self._units_QS[suggestion.pair, suggestion.setting]
+        self._taught_U[unit] = max(self._taught_U[unit], self._num_passes(suggestion.num_epochs))
 
     def charge_forward(self, num_samples: int) -> None:
-        """Count samples that go forward only, as for features of pairs."""
+        """Count samples that only go forward, as for the features of pairs."""
         self._spent += num_samples
 
-    def _forwards(self, ask: Ask) -> int:
-        done = int(self._done_QS[ask.pair, ask.setting])
-        if not done < ask.num_epochs <= self._space.num_epochs:
+    def _forwards(self, suggestion: Suggestion) -> int:
+        done = int(self._done_QS[suggestion.pair, suggestion.setting])
+        if not done < suggestion.num_epochs <= self._space.num_epochs:
             raise ValueError(
                 f"num_epochs must be above {done}, which is done, and at most {self._space.num_epochs}, "
-                f"got {ask.num_epochs} for pair {ask.pair} and setting {ask.setting}."
+                f"got {suggestion.num_epochs} for pair {suggestion.pair} and setting {suggestion.setting}."
             )
-        taught = int(self._taught_U[self._units_QS[ask.pair, ask.setting]])
-        num_new_passes = max(self._num_passes(ask.num_epochs) - taught, 0)
-        num_samples = int(self._space.num_samples_QS[ask.pair, ask.setting])
-        return num_samples * (FORWARDS_PER_TRAINED_SAMPLE * (ask.num_epochs - done) + num_new_passes)
+        taught = int(self._taught_U[self._units_QS[suggestion.pair, suggestion.setting]])
+        num_new_passes = max(self._num_passes(suggestion.num_epochs) - taught, 0)
+        num_samples = int(self._space.num_samples_QS[suggestion.pair, suggestion.setting])
+        return num_samples * (FORWARDS_PER_TRAINED_SAMPLE * (suggestion.num_epochs - done) + num_new_passes)
 
     def _num_passes(self, num_epochs: int) -> int:
-        """Return how often a teacher must have seen what its students were trained on for so many epochs."""
+        """Return how often a teacher sees the samples of a trial of so many epochs."""
         return num_epochs if self._is_augmented else 1
 
     def _full_forwards(self) -> int:
@@ -119,13 +120,13 @@ class Account:
 
 
 def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) -> int:
-    """Return how many samples go forward for the features of pairs: every peer on samples of every peer's.
+    """Return how many samples go forward for the features of pairs: every peer sees samples of every peer's data.
 
-    Accuracy and logits on the validation set are there from before any distillation, so they cost nothing.
+    Accuracies and logits on the validation set exist before any distillation, so they cost nothing.
 
     Args:
-        space: With the sizes of the peers' training sets among its features; without them, nothing is counted.
-        max_samples_per_peer: How many of a peer's training samples are looked at, at most.
+        space: Search space. Nothing is counted if its features lack the sizes of the peers' training sets.
+        max_samples_per_peer: The largest number of a peer's training samples that are used.
     """
     name = "num_student_samples"
     if name not in space.feature_names:
@@ -137,9 +138,9 @@ def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) ->
 
 
 def _units(space: Space) -> tuple[IntArray, IntArray]:
-    """Return a number (Q, S) that is the same where one teacher's logits on the same samples are needed.
+    """Return each trial's unit (Q, S): trials of one unit need the same teacher's logits on the same samples.
 
-    The numbers are from 0 on; with them, where each is first (U,), in the order of pairs and then settings.
+    The second array (U,) holds the first trial of each unit, counted by pairs and then by settings.
     """
     base = space.num_peers + 1
     facts_S = [TRANSFER_SETS[setting.transfer_set] for setting in space.settings]

@@ -1,14 +1,21 @@
-"""What earlier full sweeps taught about settings, so that a tuner need not begin from nothing.
+"""What earlier full sweeps taught about settings, which gives a tuner an informed prior.
 
-Gains after each part of a trial are expected by a regression on the features of pairs. What it leaves open is described
-by a few functions of settings and epochs, which many pairs share, and by the luck of single trials. It is a small file
-of plain arrays, ``learned_experience.npz`` beside this module, written by ``benchmarks/tuning/learn_experience.py``.
+The model was fitted by ``benchmarks/tuning/learn_experience.py`` and is stored as an archive of plain arrays,
+``learned_experience.npz`` beside this module. With ``phi`` the basis functions of pairs, a gain ``y`` of pair ``p`` at
+point ``g`` of the grid is::
 
-Between the temperatures, weights and epochs that were swept, what is known is interpolated; transfer sets are told by
-name. Units are compressed points (``settings_prior``).
+    y(p, g) = mean(g) + phi(p) regression(g) + spread(p) * (factors(g) z + luck(g))
 
-Shape suffixes: Q = pairs, S = settings, G = the grid that was swept: transfer sets x weights x temperatures x epochs,
-E = epochs of the grid, A = functions of pairs, F = features, L = functions of settings, C = what can be measured.
+The first two terms are a ridge regression on the features of pairs. The residuals that it has on sweeps that were left
+out of its fit are described by their principal components, ``factors`` with standard normal weights ``z``, and by an
+independent effect of each trial, ``luck``, which is correlated between the epochs of the trial.
+
+Between the temperatures, weights and epochs of the grid, everything is interpolated linearly. Gains are in compressed
+points (``settings_prior``).
+
+Shape suffixes: Q = pairs, S = settings, G = grid: transfer sets x weights x temperatures x epochs, E = epochs of the
+grid, A = basis functions of pairs, F = features, L = factors, K = transfer sets, R = rungs, C = targets: rungs x
+settings.
 """
 
 from dataclasses import dataclass
@@ -27,70 +34,73 @@ from peerkd.tuning.space import Space
 SHIPPED: Final = Path(__file__).with_name("learned_experience.npz")
 
 _NOISE_SD: Final = 0.6
-"""Of a trial's validation, in points."""
+"""Standard deviation of a validation accuracy, in points."""
 
 _OF_EXPERIMENT_SHARE: Final = 0.15
-"""Of the variance that is left, what all pairs of an experiment have in common."""
+"""Share of the residual variance that all pairs of an experiment have in common."""
 
 _ACROSS_PAIRS_SHARE: Final = 0.1
-"""Likewise, what similar pairs of an experiment have in common."""
+"""Share of the residual variance that similar pairs of an experiment have in common."""
 
 _NUM_OF_EXPERIMENT: Final = 12
 _NUM_ACROSS: Final = 8
+"""Ranks of these two parts."""
+
 _TRUST_SD: Final = 0.3
-"""Of the factor by which what is expected on a transfer set is right. Far from 1 it is learned soon enough."""
+"""Standard deviation of the factor by which the expectation on a transfer set is to be scaled. A study learns it."""
 
 _LARGEST_SPREAD_LOGARITHM: Final = 1.0
+"""No pair's spread is more than this factor (as a logarithm) from 1, so that trials go to all pairs."""
 
 _BEYOND_OCTAVES: Final = 1.0
 _BEYOND_WEIGHT: Final = 0.1
-"""How far from the grid a setting may lie to be taken for the nearest one on it."""
+"""How far beyond the grid a setting may lie. It is taken for the nearest setting on the grid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Experience:
-    """What was learned, on the grid on which it was."""
+    """The fitted model. Its fields are the arrays of the archive."""
 
     transfer_sets: tuple[str, ...]
     weights: FloatArray
-    """Distillation weights, ascending."""
+    """Distillation weights of the grid, ascending."""
 
     temperatures: FloatArray
-    """Ascending."""
+    """Temperatures of the grid, ascending."""
 
     epoch_shares: FloatArray
-    """Shares of a whole trial, ascending; the last is 1."""
+    """Epochs of the grid as fractions of a whole trial, ascending. The last is 1."""
 
     feature_names: tuple[str, ...]
     lengths_F: FloatArray
-    """Distance in each feature over which gains change."""
+    """Length scale of each feature: the distance over which gains change."""
 
     limits_2F: FloatArray
-    """The least and the largest of each feature that was seen, divided by its length."""
+    """Minimum and maximum of each feature over all sweeps, divided by its length."""
 
     centres_AF: FloatArray
-    """Features of pairs that functions of pairs are centred at, each divided by its length."""
+    """Features of the centres of the basis functions, each divided by its length."""
 
     mean_G: FloatArray
     regression_AG: FloatArray
-    """Gains are expected to be ``mean_G`` plus functions of pairs times these."""
+    """Coefficients of the regression."""
 
     spread_A: FloatArray
-    """Functions of pairs times these are the logarithm of how far pairs are from what is expected, in proportion."""
+    """Coefficients of a second regression, of the logarithm of the spread."""
 
     factors_GL: FloatArray
-    """What is left open is a sum of these with standard normal weights, and the luck of trials."""
+    """Principal components of the residuals, each times its standard deviation."""
 
     luck_KEE: FloatArray
-    """Covariance of the luck of a trial, epoch by epoch, for each of ``transfer_sets``."""
+    """Covariance of a trial's own effect between epochs, for each transfer set. It includes the noise of validation."""
 
     provenance: str
-    """From which sweeps, one a line."""
+    """The sweeps that were learned from, one a line."""
 
     def covers(self, space: Space) -> bool:
-        """Return whether a space is comparable: the same gains and features, and settings about on the grid."""
+        """Return whether a space has the same objective and features, and settings on the grid or close to it."""
         has_all = space.has_global_gains and set(self.feature_names) <= set(space.feature_names)
-        # The sweeps that were learned from had one learning rate.
+        # All sweeps that were learned from had one learning rate.
         has_all = has_all and len({setting.learning_rate for setting in space.settings}) == 1
         return has_all and all(
             setting.transfer_set in self.transfer_sets
@@ -100,17 +110,17 @@ class Experience:
         )
 
     def expected(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the gains (Q, C) that are expected of pairs of a space; see ``measurable``."""
+        """Return the expected gains (Q, C) of the pairs of a space. ``rung_epochs`` gives the order of the targets."""
         expected_QG = self.mean_G + self.basis.values(space) @ self.regression_AG
         expected_QC: FloatArray = expected_QG @ self._interpolation(space, rungs).T
         return expected_QC
 
     def spread(self, space: Space) -> FloatArray:
-        """Return how far gains of each pair (Q,) of a space may be from what is expected, in proportion to others."""
+        """Return the relative spread (Q,) of the gains of each pair of a space about their expectations."""
         return spread(self.basis.values(space), self.spread_A)
 
     def prior(self, space: Space, rungs: IntArray) -> Prior:
-        """Return what is left open of what can be measured; see ``measurable``."""
+        """Return the prior over the deviations of gains from their expectations. ``rung_epochs`` orders the targets."""
         interpolation_CG = self._interpolation(space, rungs)
         factors_CL = interpolation_CG @ self.factors_GL
         of_experiment_CU = _main_functions(factors_CL, num=_NUM_OF_EXPERIMENT) * np.sqrt(_OF_EXPERIMENT_SHARE)
@@ -131,13 +141,13 @@ class Experience:
 
     @property
     def basis(self) -> PairBasis:
-        """The functions of pairs."""
+        """The basis functions of pairs."""
         return PairBasis.centred(
             self.feature_names, lengths_F=self.lengths_F, limits_2F=self.limits_2F, centres_AF=self.centres_AF
         )
 
     def _luck(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the covariance (C, C) of what trials have by luck and keep."""
+        """Return the covariance (C, C) of the own effects of trials, without the noise of validation."""
         by_share = _interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
         num_settings = len(space.settings)
         luck_CC = np.zeros((len(rungs) * num_settings, len(rungs) * num_settings))
@@ -149,35 +159,35 @@ class Experience:
         return luck_CC
 
     def _interpolation(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the weights (C, G) that make what can be measured of what is known of the grid."""
+        """Return the weights (C, G) that interpolate values on the grid to the targets."""
         settings = space.settings
         sets = np.array([[setting.transfer_set == name for name in self.transfer_sets] for setting in settings])
         weights = _interpolation(self.weights, np.array([setting.distillation_weight for setting in settings]))
         temperatures = _interpolation(np.log2(self.temperatures), np.log2([each.temperature for each in settings]))
-        # Before the first epoch nothing is gained, by no pair.
+        # Before the first epoch every gain is 0: a point of the grid that has no values of its own.
         shares = _interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
         grid_RSG: FloatArray = np.einsum("sk,sw,st,re->rskwte", sets * 1.0, weights, temperatures, shares)
         return grid_RSG.reshape(len(rungs) * len(settings), -1)
 
 
 def spread(values_QA: FloatArray, spread_A: FloatArray) -> FloatArray:
-    """Return ``Experience.spread`` (Q,) from functions of pairs: none is far from others, so that all are tried."""
+    """Return the relative spread (Q,) of pairs from the values of their basis functions; see ``Experience.spread``."""
     logarithms_Q = np.clip(values_QA @ spread_A, -_LARGEST_SPREAD_LOGARITHM, _LARGEST_SPREAD_LOGARITHM)
     spread_Q: FloatArray = np.exp(logarithms_Q)
     return spread_Q
 
 
-def measurable(space: Space, *, num_rungs: int) -> IntArray:
-    """Return the epochs (R,) after which trials are looked at, the last one first.
+def rung_epochs(space: Space, *, num_rungs: int) -> IntArray:
+    """Return the rungs (R,): the epochs after which a trial may be stopped, the last epoch first.
 
-    What can be measured is numbered by them, then by setting: the first S are whole trials.
+    Targets are ordered by rung and then by setting, so the first S targets are whole trials.
     """
     rungs = np.unique(np.ceil(np.linspace(0, space.num_epochs, num_rungs + 1)[1:]).astype(np.int64))
     return rungs[::-1].copy()
 
 
 def save(experience: Experience, path: Path) -> None:
-    """Write it as an archive of arrays; the same experience gives the same bytes."""
+    """Write an experience as an archive of arrays. The same experience gives the same bytes."""
     small = {name: getattr(experience, name).astype(np.float16) for name in _ROUNDED}
     exact = {name: getattr(experience, name) for name in _EXACT}
     texts = {name: np.array(getattr(experience, name)) for name in ("transfer_sets", "feature_names", "provenance")}
@@ -186,10 +196,10 @@ def save(experience: Experience, path: Path) -> None:
 
 
 def load(path: Path) -> Experience:
-    """Read what ``save`` wrote.
+    """Read an archive that ``save`` wrote.
 
     Raises:
-        ValueError: If the file is not there or holds something else.
+        ValueError: If the file does not exist or holds something else.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -207,7 +217,7 @@ def load(path: Path) -> Experience:
 
 @cache
 def shipped() -> Experience:
-    """Return what comes with the package."""
+    """Return the experience that comes with the package."""
     return load(SHIPPED)
 
 
@@ -216,7 +226,7 @@ _EXACT: Final = ("weights", "temperatures", "epoch_shares", "lengths_F", "limits
 
 
 def _interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return the weights (wanted, grid) of linear interpolation; what lies beyond the grid is taken for its end."""
+    """Return the weights (wanted, grid) of linear interpolation. A point beyond the grid is taken for its end."""
     return np.stack([np.interp(wanted, grid, unit) for unit in np.eye(len(grid))], axis=1)
 
 

@@ -1,9 +1,15 @@
-"""Functions of pairs that a model across pairs is made of: similar pairs have similar values.
+"""Basis functions of pairs, by which similar pairs share what is learned.
 
-A radial kernel on the features of pairs, by its projection on some of the pairs (Williams and Seeger 2001,
-"Using the Nystroem method to speed up kernel machines").
+The similarity of pairs is a squared exponential kernel ``k`` on their features. The Nystroem method (Williams and
+Seeger 2001, "Using the Nystroem method to speed up kernel machines") approximates its matrix by means of A centres,
+pairs that represent all others::
 
-Shape suffixes: Q = pairs, F = features, A = functions.
+    K_QQ ~ K_QA inverse(K_AA) K_AQ = Phi Phi^T   with   Phi^T = inverse(L) K_AQ,   L L^T = K_AA
+
+The rows of ``Phi`` are the values of the basis functions at the pairs. A row is never longer than 1, since the
+approximation never exceeds ``k(p, p) = 1``; what is missing is the part of a pair that the centres cannot explain.
+
+Shape suffixes: Q = pairs, F = features, A = functions, one for each centre.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,24 +35,24 @@ LENGTHS: Final[Mapping[str, float]] = {
     "student_class_accuracy_on_teacher_classes": 1.0,
     "teacher_class_accuracy_on_student_classes": 0.7,
 }
-"""Distance in each feature over which gains change, where nothing says otherwise."""
+"""Length scale of each feature: the distance over which gains change. Used unless other lengths are given."""
 
 MAX_CENTRES: Final = 64
 _JITTER: Final = 1e-8
 
 
 class PairBasis:
-    """Functions whose products approximate the kernel between pairs, from below."""
+    """Basis functions whose products approximate the kernel between pairs from below."""
 
     def __init__(
         self, spaces: Sequence[Space], *, lengths: Mapping[str, float] = LENGTHS, max_centres: int = MAX_CENTRES
     ) -> None:
-        """Choose the centres among the pairs of all spaces, one after the other where the approximation is worst.
+        """Choose the centres among the pairs of all spaces, each where the approximation is worst so far.
 
         Args:
-            spaces: The space to tune first, then those of earlier experiments; features that one lacks are left out.
-            lengths: Distance in each feature over which gains change; other features are not looked at.
-            max_centres: A.
+            spaces: The space to tune, followed by those of earlier experiments. Only features of all of them are used.
+            lengths: Length scale of each feature. Other features are ignored.
+            max_centres: The largest number of centres (A).
         """
         known = [set(space.feature_names) for space in spaces]
         names = tuple(name for name in lengths if all(name in names for names in known))
@@ -59,14 +65,14 @@ class PairBasis:
     def centred(
         cls, names: Sequence[str], *, lengths_F: FloatArray, limits_2F: FloatArray, centres_AF: FloatArray
     ) -> Self:
-        """Return the functions with centres that were chosen before.
+        """Return the basis with given centres.
 
         Args:
-            names: Of features.
-            lengths_F: As ``lengths`` has them.
-            limits_2F: The least and the largest of each feature, divided by their lengths. What lies beyond is taken
-                for the nearest of the two: nothing is known of what it would be like.
-            centres_AF: Features divided by their lengths, no two rows the same.
+            names: Names of the features.
+            lengths_F: Length scale of each feature.
+            limits_2F: Minimum and maximum of each feature, divided by its length. Values beyond them are clipped, since
+                nothing is known about such pairs.
+            centres_AF: Features of the centres, divided by their lengths. All rows differ.
         """
         basis = cls.__new__(cls)
         basis._centre(tuple(names), lengths_F, limits_2F, centres_AF)
@@ -80,7 +86,7 @@ class PairBasis:
         self._factor_AA = np.linalg.cholesky(kernel_AA + _JITTER * np.eye(len(centres_AF)))
 
     def rounded(self) -> Self:
-        """Return the functions with centres that few digits can tell."""
+        """Return the basis with centres rounded to half precision, so that they can be stored in few bytes."""
         return self.centred(
             self.names,
             lengths_F=self.lengths_F,
@@ -89,11 +95,11 @@ class PairBasis:
         )
 
     def spread(self, space: Space) -> list[int]:
-        """Return places of pairs of a space, the most different ones first."""
+        """Return indices of pairs of a space, ordered so that each differs as much as possible from those before it."""
         return _pivots(_scaled(space, self.names, self.lengths_F), max_centres=MAX_CENTRES)
 
     def values(self, space: Space) -> FloatArray:
-        """Return the functions at each pair of a space: (Q, A), no row longer than 1."""
+        """Return the values of the functions at each pair of a space: (Q, A), no row longer than 1."""
         scaled_QF = np.clip(_scaled(space, self.names, self.lengths_F), *self.limits_2F)
         kernel_QA = _kernel(scaled_QF, self.centres_AF)
         return np.linalg.solve(self._factor_AA, kernel_QA.T).T
@@ -112,7 +118,12 @@ def _kernel(first_QF: FloatArray, second_QF: FloatArray) -> FloatArray:
 
 
 def _pivots(scaled_QF: FloatArray, *, max_centres: int) -> list[int]:
-    """Return the places of a pivoted Cholesky factorisation of the kernel: it ends early where pairs are alike."""
+    """Return the pivots of a Cholesky factorisation of the kernel with complete pivoting.
+
+    Each pivot is the pair with the largest residual variance ``left_Q``, the diagonal of the kernel minus that of its
+    approximation so far (Harbrecht, Peters and Schneider 2012, "On the low-rank approximation by the pivoted Cholesky
+    decomposition"). The factorisation ends early if all pairs resemble the pivots.
+    """
     num_pairs = len(scaled_QF)
     left_Q, rows_AQ = np.ones(num_pairs), np.zeros((0, num_pairs))
     pivots: list[int] = []

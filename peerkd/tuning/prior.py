@@ -1,9 +1,10 @@
-"""What is believed of the gains of all pairs before anything is measured: what a posterior begins with.
+"""The prior over the gains of all pairs, from which a ``Posterior`` starts. Gains are in compressed points.
 
-Units are compressed points (``settings_prior``).
+The prior describes one pair's gains as a vector over *targets*: settings, or settings after some of their epochs. It is
+a sum of independent parts, whose factors and covariances are the fields of ``Prior``; see ``posterior`` for the model.
 
-Shape suffixes: S = what can be measured: settings, or settings after some of their epochs, R = functions of settings,
-U = functions that all pairs share, K = expectations to be trusted more or less.
+Shape suffixes: S = targets, R = functions of targets whose weights depend on the pair, U = functions whose weights all
+pairs share, K = transfer sets whose expectations are scaled.
 """
 
 from collections.abc import Sequence
@@ -21,40 +22,42 @@ _ACROSS_PAIRS_SD: Final = 2.8
 _WITHIN_PAIR_SD: Final = 2.8
 _OF_SETTING_SD: Final = 0.3
 _OF_TRIAL_SD: Final = 0.75
-"""What a trial has by luck and keeps: the network that came out is better, on whatever samples."""
+"""Standard deviation of a trial's own effect: the network that resulted is better or worse on any samples."""
 
 _NOISE_SD: Final = 0.7
-"""Of finite validation samples."""
+"""Standard deviation of a validation accuracy, which follows from its finite number of samples."""
 
 _NUM_FUNCTIONS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prior:
-    """What settings have to do with each other, the same for every pair."""
+    """The prior over the gains of one pair, in the parts that the model distinguishes. All pairs share it."""
 
     mean_S: FloatArray
+    """Prior mean."""
+
     across_SR: FloatArray
-    """Functions of settings that are weighed by functions of pairs."""
+    """Functions of targets whose weights are functions of the pair."""
 
     shared_SU: FloatArray
-    """Functions that have the same weight for all pairs."""
+    """Functions of targets whose weights are the same for all pairs."""
 
     trusted_SK: FloatArray
-    """How uncertain it is by which factor to take what is expected: its standard deviation, each where it counts."""
+    """Standard deviation of the factor by which the expectation on each transfer set is to be scaled; 0 elsewhere."""
 
     own_SS: FloatArray
-    """Covariance of what is a pair's own."""
+    """Covariance of the part that is specific to one pair."""
 
     noise_sd: float
-    """Of a measurement about what is worth having."""
+    """Standard deviation of the noise of an observation."""
 
     across_SS: FloatArray
-    """``across_SR @ across_SR.T``: what they amount to for a pair like no other."""
+    """``across_SR @ across_SR.T``: the covariance of that part for a pair that resembles no other."""
 
 
 def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
-    """Return what is believed where nothing is known of experiments like this one."""
+    """Return the prior for an experiment that no experience covers. Its targets are the settings."""
     wanted_SS = covariance(settings, ACROSS_PAIRS) * _ACROSS_PAIRS_SD**2
     across_SR = low_rank(wanted_SS, rank=_NUM_FUNCTIONS)
     across_SS = across_SR @ across_SR.T
@@ -65,7 +68,7 @@ def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
         across_SR=across_SR,
         shared_SU=low_rank(shared_SS, rank=len(settings)),
         trusted_SK=np.zeros((len(settings), 0)),
-        # What few functions cannot say of other pairs they must not deny of this one.
+        # The low-rank part drops some variance. It is added back here, so that the total variance stays as intended.
         own_SS=own_SS + (wanted_SS - across_SS) + _OF_TRIAL_SD**2 * np.eye(len(settings)),
         noise_sd=_NOISE_SD,
         across_SS=across_SS,
@@ -73,7 +76,11 @@ def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
 
 
 def low_rank(covariance_SS: FloatArray, *, rank: int) -> FloatArray:
-    """Return the factor (S, R) of the best approximation of a covariance by so many functions."""
+    """Return the factor (S, R) of the best approximation of a covariance of a rank.
+
+    By the theorem of Eckart and Young (1936), these are the eigenvectors of the largest eigenvalues, each multiplied by
+    the root of its eigenvalue.
+    """
     values, vectors = np.linalg.eigh(covariance_SS)
     kept = slice(-min(rank, len(values)), None)
     factor_SR: FloatArray = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))

@@ -1,4 +1,7 @@
-"""How a tuner is spoken to. Nothing here has a place for test data: a choice cannot see what it is judged by."""
+"""The interface of a tuner: ask for suggestions, tell observations, read off choices.
+
+No type in this module holds test data, so a tuner cannot see what its choices are scored on.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,53 +11,53 @@ from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.space import Space
 
 
-class Ask(NamedTuple):
-    """A measurement that a tuner wants: a trial, done up to some epoch and judged on validation."""
+class Suggestion(NamedTuple):
+    """A trial that a tuner wants to be trained up to some epoch and evaluated on validation."""
 
     pair: int
-    """Place in the space."""
+    """Index of the pair in the space."""
 
     setting: int
-    """Place in the settings of the space."""
+    """Index of the setting in the settings of the space."""
 
     num_epochs: int
-    """From 1 to that of a whole trial. A trial that was measured earlier goes on from there."""
+    """Number of epochs, from 1 to that of a whole trial. A trial that was observed earlier continues from there."""
 
 
-class Measurement(NamedTuple):
-    """What came of an ask."""
+class Observation(NamedTuple):
+    """The result of a suggestion."""
 
-    ask: Ask
+    suggestion: Suggestion
     gain: float
     """Validation accuracy after these epochs minus that of the pre-trained student: a fraction. -1 if it diverged."""
 
     is_finite: bool = True
-    """False if the trial diverged. It ended with this measurement, and must not be asked for again."""
+    """Whether the trial stayed finite. A trial that diverged has ended and must not be suggested again."""
 
 
 class Tuner(Protocol):
-    """Decides what to measure next and, whenever it is asked to, which setting each pair should have."""
+    """A method that decides what to observe next and, at any time, which setting each pair should have."""
 
-    def ask(self, num: int) -> Sequence[Ask]:
-        """Return up to ``num`` measurements to make next, none asked for before; none if it wants no more.
+    def ask(self, num: int) -> Sequence[Suggestion]:
+        """Return up to ``num`` new suggestions; none if the tuner wants no more.
 
-        Several may be under way at once: it is not said when, or whether, an ask is answered.
+        Several suggestions may be pending at once. The tuner is not told when, or whether, one is answered.
         """
         ...
 
-    def tell(self, measurement: Measurement) -> None:
-        """Take in what came of an ask, or of one that an earlier life of this tuner made."""
+    def tell(self, observation: Observation) -> None:
+        """Learn from an observation. It may answer a suggestion that this tuner made before it was restarted."""
         ...
 
     def choices(self) -> IntArray:
-        """Return for each pair (Q,) the setting that it should have by all that is known, or ``NO_SETTING``."""
+        """Return the best setting of each pair (Q,) given all observations, or ``NO_SETTING``."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Earlier:
-    """An earlier experiment that a tuner may learn from, whole trials and validation only."""
+class EarlierSweep:
+    """An earlier experiment that a tuner may learn from. It holds whole trials on validation only."""
 
     space: Space
     gains_QS: FloatArray
-    """Gain on validation of each whole trial: a fraction. NaN where none was made."""
+    """Validation gain of each whole trial: a fraction. NaN for a trial that was not run."""

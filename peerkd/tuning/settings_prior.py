@@ -1,8 +1,8 @@
-"""What is believed of gains before anything is tried: by setting, and by how much of a trial has been done.
+"""The prior mean and covariance of gains under different settings, and of gains after a part of a trial.
 
-Gains are handled in points (hundredths), compressed below 0: how bad a bad setting is does not matter. The numbers
-here were fitted by marginal likelihood to full sweeps of digits that no result is reported on; one scale over all of
-them is estimated anew in each study (``Posterior``).
+Gains are in compressed points: hundredths, with losses on a logarithmic scale (``compress``), since it does not matter
+how bad a bad setting is. The constants were fitted by marginal likelihood to full sweeps of digits that no reported
+result is from. Each study estimates one common scale of them anew (``Posterior.scale``).
 
 Shape suffixes: S = settings, E = epochs of a whole trial.
 """
@@ -18,19 +18,19 @@ from peerkd.tuning.space import SettingOnSet
 
 _POINTS: Final = 100.0
 _COMPRESSION_POINTS: Final = 6.0
-"""Losses beyond about this many points count as the logarithm of themselves."""
+"""Number of points from which on losses are compressed to about their logarithm."""
 
 
 class _SetPrior(NamedTuple):
-    """Of the gains on one transfer set, in points."""
+    """The prior of the gains on one transfer set, in points."""
 
     mean: float
     relative_spread: float
     early_offset: float
-    """What a trial is ahead before it begins, to be multiplied by the share of its epochs that is left."""
+    """Expected lead of a trial over its final gain, for each unit of the fraction of epochs that remains."""
 
     early_sd: float
-    """How far a trial may still move, likewise."""
+    """Standard deviation of the change that is still to come, for each unit of the same fraction."""
 
 
 _FITTED: Final[Mapping[str, _SetPrior]] = {
@@ -45,37 +45,43 @@ _NOT_FITTED: Final = _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Smoothness:
-    """How gains under two settings go together. All shares are between 0 and 1."""
+    """The kernel between two settings; see ``covariance``. All shares are between 0 and 1."""
 
     across_sets_share: float
-    """Of the variance, what the transfer sets have in common."""
+    """Share of the variance that the transfer sets have in common."""
 
     constant_share: float
-    """Of the variance within a set, what temperature and weight do not change."""
+    """Share of the variance within a transfer set that does not depend on temperature, weight and learning rate."""
 
     log2_temperature_length: float = 1.9
     weight_length: float = 0.25
     log2_rate_length: float = 1.5
-    """Fitted to one sweep of digits with six peers."""
+    """Length scale of the learning rate in octaves, fitted to one sweep of digits with six peers."""
 
 
 ACROSS_PAIRS: Final = Smoothness(across_sets_share=0.25, constant_share=0.55)
-"""Of what similar pairs have in common."""
+"""The kernel of what similar pairs have in common."""
 
 OF_ALL_PAIRS: Final = Smoothness(across_sets_share=0.5, constant_share=0.5, log2_temperature_length=1.2)
+"""The kernel of what all pairs have in common."""
+
 WITHIN_PAIR: Final = Smoothness(across_sets_share=0.1, constant_share=0.6)
-"""Of what is a pair's own."""
+"""The kernel of what is specific to one pair."""
 
 
 def compress(gains: FloatArray) -> FloatArray:
-    """Return gains (fractions) in points, losses compressed."""
+    """Return gains (fractions) in compressed points.
+
+    With ``p`` the gain in points and ``c = _COMPRESSION_POINTS``, this is ``p`` for ``p > 0``, else
+    ``-c * log(1 - p / c)``: the slope is continuous, and a loss of ``p`` points counts as about ``c * log(|p| / c)``.
+    """
     points = gains * _POINTS
     losses = -_COMPRESSION_POINTS * np.log1p(-np.minimum(points, 0.0) / _COMPRESSION_POINTS)
     return np.where(points > 0, points, losses)
 
 
 def expand(points: FloatArray) -> FloatArray:
-    """Return fractions; undoes ``compress``."""
+    """Return the gains (fractions) of compressed points: the inverse of ``compress``."""
     losses = -_COMPRESSION_POINTS * np.expm1(-np.minimum(points, 0.0) / _COMPRESSION_POINTS)
     return np.where(points > 0, points, losses) / _POINTS
 
@@ -86,7 +92,14 @@ def set_means(settings: Sequence[SettingOnSet]) -> FloatArray:
 
 
 def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
-    """Return how gains under two settings vary together: (S, S), about 1 on the diagonal."""
+    """Return the prior covariance of gains under settings (S, S), about 1 on the diagonal.
+
+    The kernel is a product and sum of simple kernels (Rasmussen and Williams 2006, "Gaussian Processes for Machine
+    Learning", section 4.2.4). With ``s`` the relative spread of a transfer set, ``b`` the share across sets, ``c`` the
+    constant share and ``d2`` the squared scaled distance in log2 temperature, weight and log2 learning rate::
+
+        k(x, y) = s(x) * s(y) * (b + (1 - b) * [same set]) * (c + (1 - c) * exp(-d2(x, y) / 2))
+    """
     sets_S = np.array([setting.transfer_set for setting in settings])
     spread_S = np.array([_set_prior(setting).relative_spread for setting in settings])
     squared_SS = _squared_distances(settings, smoothness)
@@ -98,7 +111,7 @@ def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> Floa
 
 
 def similarity(settings: Sequence[SettingOnSet]) -> FloatArray:
-    """Return how similar settings are in temperature, weight and learning rate, on any set: (S, S), at most 1."""
+    """Return the similarity of settings (S, S) in temperature, weight and learning rate, at most 1, on any sets."""
     similarity_SS: FloatArray = np.exp(-_squared_distances(settings, WITHIN_PAIR) / 2)
     return similarity_SS
 
@@ -110,7 +123,7 @@ def _set_prior(setting: SettingOnSet) -> _SetPrior:
 def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
     temperature_S = np.log2([setting.temperature for setting in settings]) / smoothness.log2_temperature_length
     weight_S = np.array([setting.distillation_weight for setting in settings]) / smoothness.weight_length
-    # Where there is one learning rate, none is named, and they are all the same.
+    # A study with one learning rate leaves it out of the settings, so all distances are 0.
     rate_S = np.log2([setting.learning_rate or 1.0 for setting in settings]) / smoothness.log2_rate_length
     squared_SS: FloatArray = np.subtract.outer(temperature_S, temperature_S) ** 2
     squared_SS += np.subtract.outer(weight_S, weight_S) ** 2
@@ -119,17 +132,18 @@ def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness)
 
 
 def early_offsets(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
-    """Return how far gains are ahead of those of whole trials after each epoch: (S, E), in compressed points."""
+    """Return the expected lead of the gain after each epoch over that of the whole trial: (S, E), compressed points."""
     offset_S = np.array([_set_prior(setting).early_offset for setting in settings])
     return offset_S[:, None] * _left(num_epochs)
 
 
 def early_sds(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
-    """Return how far gains may still move after each epoch: (S, E), 0 at the last, in compressed points."""
+    """Return the standard deviation of the change after each epoch: (S, E), in compressed points, 0 at the last."""
     sd_S = np.array([_set_prior(setting).early_sd for setting in settings])
     return sd_S[:, None] * _left(num_epochs)
 
 
 def _left(num_epochs: int) -> FloatArray:
+    """Return the fraction of the epochs that remains after each epoch: (E,)."""
     left_E: FloatArray = 1 - np.arange(1, num_epochs + 1) / num_epochs
     return left_E

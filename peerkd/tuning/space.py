@@ -1,4 +1,4 @@
-"""What can be tried for every ordered pair of a network of peers, what it costs, and what is known before it is tried.
+"""The search space: the ordered pairs, the settings that each may have, their costs, and the features of the pairs.
 
 Shape suffixes: Q = ordered pairs, S = settings, F = features, P = peers.
 """
@@ -13,21 +13,21 @@ from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.study.transfer_sets import TransferSet
 
 NO_SETTING: Final = -1
-"""Stands for leaving a pair's student as it is."""
+"""The choice to leave a pair's student as it is."""
 
 
 class SettingOnSet(NamedTuple):
-    """What one pair can try: a distillation on one transfer set. Controls are none: there is nothing to tune."""
+    """The hyper-parameters of one distillation, with its transfer set. A control has none and is not in the space."""
 
     transfer_set: TransferSet
     temperature: float
     alpha: float
-    """As configured; see ``ConventionsConfig.alpha_weighs``."""
+    """Alpha as configured. ``ConventionsConfig.alpha_weighs`` says which term of the loss it weighs."""
 
     distillation_weight: float
 
     learning_rate: float | None = None
-    """None: there is only one."""
+    """Learning rate, or None where the study has only one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Space:
     teachers_Q: IntArray
 
     settings: tuple[SettingOnSet, ...]
-    """The same for all pairs."""
+    """Settings that may be tried, the same for all pairs."""
 
     default_setting: int
     """Index of the untuned default in ``settings``."""
@@ -47,27 +47,27 @@ class Space:
     """Samples of each pair's transfer set under each setting."""
 
     num_epochs: int
-    """Of a whole trial."""
+    """Epochs of a whole trial."""
 
     feature_names: tuple[str, ...]
     features_QF: FloatArray
-    """Columns of ``peerkd.results.features``; F may be 0. Finite."""
+    """Columns of ``peerkd.results.features``, all finite. F may be 0."""
 
     has_global_gains: bool = True
-    """Whether what is measured are gains of global accuracy and no limit: the only ones that come up in experience."""
+    """Whether the objective is the gain of global accuracy, without a limit. Experience covers no other objective."""
 
     @property
     def num_pairs(self) -> int:
-        """Q."""
+        """Number of ordered pairs (Q)."""
         return len(self.students_Q)
 
     @property
     def num_peers(self) -> int:
-        """P, by the highest number of a peer."""
+        """Number of peers (P): one more than the highest index of a peer."""
         return int(max(self.students_Q.max(), self.teachers_Q.max())) + 1
 
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Space":
-        """Return the space of some pairs, by their places in this one."""
+        """Return the space of some of the pairs, given by their indices in this one."""
         places = np.asarray(pairs, dtype=np.int64)
         return Space(
             students_Q=self.students_Q[places],

@@ -10,7 +10,7 @@ from benchmarks.tuning.rivals.rungs import shuffled_pairs
 from benchmarks.tuning.rivals.script import Script, Scripted
 from peerkd.results.arrays import IntArray
 from peerkd.seeds import generator
-from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _NUM_KEPT: Final = 4
@@ -20,7 +20,7 @@ _EARLIER_SHARE: Final = 0.25
 """Of the settings, that go in for this experiment where earlier ones have shown which are good."""
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
     All settings are tried on a random pair, the better half on two more, the better half of these on four, and so on
@@ -41,7 +41,7 @@ def _elimination(known: Known, seed: int) -> Script:
     start, num_pairs = 0, 1
     while start < len(pairs):
         stop = start + num_pairs
-        yield [Ask(pair, int(setting), space.num_epochs) for pair in pairs[start:stop] for setting in settings]
+        yield [Suggestion(pair, int(setting), space.num_epochs) for pair in pairs[start:stop] for setting in settings]
         settings = _best(known, pairs[:stop], settings, max(len(settings) // 2, _NUM_KEPT))
         start, num_pairs = stop, 2 * num_pairs
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.script import Scripted
-from peerkd.tuning.protocol import Earlier
+from peerkd.tuning.protocol import EarlierSweep
 from peerkd.tuning.space import Space
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner; neither the seed nor what is known from earlier experiments plays a part."""
     del seed, earlier
     return Scripted(Known(space, ()), (), choose=lambda _: np.full(space.num_pairs, space.default_setting))

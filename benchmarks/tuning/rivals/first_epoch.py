@@ -7,13 +7,13 @@ from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.rungs import shuffled_pairs
 from benchmarks.tuning.rivals.script import Script, Scripted
 from peerkd.results.arrays import IntArray
-from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _NUM_FINISHED: Final = 3
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
     The pairs have their turns in a random order; when all have had one, each further turn finishes the next three. A
@@ -26,9 +26,9 @@ def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
 
 
 def _of_pair(known: Known, pair: int) -> Script:
-    firsts = [Ask(pair, setting, 1) for setting in range(len(known.space.settings))]
+    firsts = [Suggestion(pair, setting, 1) for setting in range(len(known.space.settings))]
     yield firsts
-    best = [Ask(pair, ask.setting, known.space.num_epochs) for ask in known.best_first(firsts)]
+    best = [Suggestion(pair, ask.setting, known.space.num_epochs) for ask in known.best_first(firsts)]
     for start in range(0, len(best), _NUM_FINISHED):
         yield best[start : start + _NUM_FINISHED]
         yield ()

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.rungs import hyperband_sizes, in_turns
 from benchmarks.tuning.rivals.script import Scripted
-from peerkd.tuning.protocol import Earlier
+from peerkd.tuning.protocol import EarlierSweep
 from peerkd.tuning.space import Space
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
     Each turn of a pair is a bracket; with three epochs, in turn, one of three settings for an epoch and the best of

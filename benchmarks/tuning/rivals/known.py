@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.tuning.scoring import Preference
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.study.ties import SAME_ACCURACY
-from peerkd.tuning.protocol import Ask, Earlier, Measurement
+from peerkd.tuning.protocol import EarlierSweep, Observation, Suggestion
 from peerkd.tuning.space import NO_SETTING, Space
 
 _WEIGHT_OF_MEAN: Final = 2.0
@@ -24,28 +24,28 @@ _WEIGHT_OF_EARLIER: Final = 6.0
 class Known:
     """Measurements so far."""
 
-    def __init__(self, space: Space, earlier: Sequence[Earlier]) -> None:
+    def __init__(self, space: Space, earlier: Sequence[EarlierSweep]) -> None:
         self.space, self.preference = space, Preference(space)
         self.earlier_gains_LS = _matched(space, earlier)
         """Gains of whole trials in earlier experiments under the settings of this one; NaN where there was none."""
 
-        self._gains: dict[Ask, float] = {}
+        self._gains: dict[Suggestion, float] = {}
         self._latest_QS: FloatArray = np.full((space.num_pairs, len(space.settings)), np.nan)
         self._num_epochs_QS: IntArray = np.zeros(self._latest_QS.shape, dtype=np.int64)
 
-    def add(self, measurement: Measurement) -> None:
+    def add(self, observation: Observation) -> None:
         """Take in what came of an ask."""
-        ask, gain, _ = measurement
+        ask, gain, _ = observation
         self._gains[ask] = gain
         if ask.num_epochs >= self._num_epochs_QS[ask.pair, ask.setting]:
             self._latest_QS[ask.pair, ask.setting] = gain
             self._num_epochs_QS[ask.pair, ask.setting] = ask.num_epochs
 
-    def __contains__(self, ask: Ask) -> bool:
+    def __contains__(self, ask: Suggestion) -> bool:
         """Return whether this was measured."""
         return ask in self._gains
 
-    def gain(self, ask: Ask) -> float:
+    def gain(self, ask: Suggestion) -> float:
         """Return what came of an ask that was answered."""
         return self._gains[ask]
 
@@ -57,7 +57,7 @@ class Known:
                 gains_QS[ask.pair, ask.setting] = gain
         return gains_QS
 
-    def best_first(self, asks: Sequence[Ask]) -> list[Ask]:
+    def best_first(self, asks: Sequence[Suggestion]) -> list[Suggestion]:
         """Return asks that were answered, the highest gain first."""
         return sorted(asks, key=lambda ask: -self._gains[ask])
 
@@ -122,7 +122,7 @@ class Known:
         return best, float(expected_S[best])
 
 
-def _matched(space: Space, earlier: Sequence[Earlier]) -> FloatArray:
+def _matched(space: Space, earlier: Sequence[EarlierSweep]) -> FloatArray:
     """Return the gains of all earlier pairs (L, S) under the settings that are the same as this space's."""
     parts: list[FloatArray] = [np.empty((0, len(space.settings)))]
     for each in earlier:

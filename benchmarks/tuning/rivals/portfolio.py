@@ -9,7 +9,7 @@ from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.rungs import shuffled_pairs
 from benchmarks.tuning.rivals.script import Script, Scripted
 from peerkd.results.arrays import FloatArray
-from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _SWEPT_SHARE: Final = 0.02
@@ -18,7 +18,7 @@ _SWEPT_SHARE: Final = 0.02
 _MIN_SWEPT: Final = 2
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
     The order of the settings is learned from earlier experiments; without any, from random pairs that are swept
@@ -36,10 +36,10 @@ def _script(known: Known, pairs: Sequence[int]) -> Script:
     learned_LS = known.earlier_gains_LS
     if not len(learned_LS):
         swept = pairs[: max(round(_SWEPT_SHARE * len(pairs)), _MIN_SWEPT)]
-        yield [Ask(pair, setting, space.num_epochs) for pair in swept for setting in range(len(space.settings))]
+        yield [Suggestion(pair, setting, space.num_epochs) for pair in swept for setting in range(len(space.settings))]
         learned_LS = known.whole_gains[swept]
     for setting in covering(learned_LS, cost_S=space.num_samples_QS.mean(axis=0)):
-        yield [Ask(pair, setting, space.num_epochs) for pair in pairs]
+        yield [Suggestion(pair, setting, space.num_epochs) for pair in pairs]
 
 
 def covering(gains_LS: FloatArray, *, cost_S: FloatArray) -> list[int]:

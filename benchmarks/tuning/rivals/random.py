@@ -8,11 +8,11 @@ from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.script import Script, Scripted
 from peerkd.results.arrays import IntArray
 from peerkd.seeds import generator
-from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
     Each turn tries one more random setting on every pair, the pairs in a random order, so that none has a second
@@ -25,7 +25,7 @@ def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
 def _turn(space: Space, number: int, seed: int) -> Script:
     pairs_Q = generator(seed, "tuner", "random", "turn", number).permutation(space.num_pairs)
     yield [
-        Ask(pair, int(setting), space.num_epochs)
+        Suggestion(pair, int(setting), space.num_epochs)
         for pair, setting in zip(pairs_Q.tolist(), _settings(space, seed)[pairs_Q, number], strict=True)
     ]
 

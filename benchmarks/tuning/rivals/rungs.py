@@ -7,7 +7,7 @@ from typing import Final
 from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.script import Script
 from peerkd.seeds import generator
-from peerkd.tuning.protocol import Ask
+from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
 ETA: Final = 3
@@ -26,7 +26,7 @@ def bracket(known: Known, pair: int, settings: Sequence[int], *, num_promotions:
     """Yield the rungs of one bracket for one pair, one after the other."""
     for rung in range(num_promotions + 1):
         num_epochs = max(round(known.space.num_epochs / ETA ** (num_promotions - rung)), 1)
-        asks = [Ask(pair, setting, num_epochs) for setting in settings]
+        asks = [Suggestion(pair, setting, num_epochs) for setting in settings]
         yield asks
         settings = [ask.setting for ask in known.best_first(asks)[: max(len(asks) // ETA, 1)]]
 

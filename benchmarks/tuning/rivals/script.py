@@ -7,16 +7,16 @@ from typing import TypeAlias
 
 from benchmarks.tuning.rivals.known import Known
 from peerkd.results.arrays import IntArray
-from peerkd.tuning.protocol import Ask, Measurement
+from peerkd.tuning.protocol import Observation, Suggestion
 
-Script: TypeAlias = Iterator[Sequence[Ask]]
+Script: TypeAlias = Iterator[Sequence[Suggestion]]
 """Yields what must be measured before it can go on. An empty batch ends its turn; then other scripts have theirs."""
 
 
 @dataclass
 class _Turn:
     script: Script
-    batch: Sequence[Ask] = ()
+    batch: Sequence[Suggestion] = ()
 
 
 class Scripted:
@@ -32,20 +32,20 @@ class Scripted:
         self._known, self._choose = known, choose
         self._waiting = deque(scripts)
         self._turns: list[_Turn] = []
-        self._queue: deque[Ask] = deque()
+        self._queue: deque[Suggestion] = deque()
 
-    def ask(self, num: int) -> Sequence[Ask]:
+    def ask(self, num: int) -> Sequence[Suggestion]:
         """Return up to ``num`` measurements to make next; see ``Tuner``."""
-        asks: list[Ask] = []
+        asks: list[Suggestion] = []
         while len(asks) < num and (self._queue or self._go_on()):
             ask = self._queue.popleft()
             if ask not in self._known:
                 asks.append(ask)
         return asks
 
-    def tell(self, measurement: Measurement) -> None:
+    def tell(self, observation: Observation) -> None:
         """Take in what came of an ask; see ``Tuner``."""
-        self._known.add(measurement)
+        self._known.add(observation)
 
     def choices(self) -> IntArray:
         """Return for each pair (Q,) what it should have; see ``Tuner``."""

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.rungs import ETA, in_turns, num_promotions
 from benchmarks.tuning.rivals.script import Scripted
-from peerkd.tuning.protocol import Earlier
+from peerkd.tuning.protocol import EarlierSweep
 from peerkd.tuning.space import Space
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
     In its turn a pair tries as many random settings as end in one whole trial: with three epochs, three for the first

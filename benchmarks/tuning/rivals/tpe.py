@@ -12,7 +12,7 @@ from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.rungs import shuffled_pairs
 from benchmarks.tuning.rivals.script import Script, Scripted
 from peerkd.seeds import derive_seed, generator
-from peerkd.tuning.protocol import Ask, Earlier
+from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _Name: TypeAlias = tuple[str | float | None, ...]
@@ -24,7 +24,7 @@ _MAX_REPEATS: Final = 10
 """Suggestions in a row of what the pair has tried, or cannot try, before a random setting is tried instead."""
 
 
-def build(space: Space, *, seed: int, earlier: Sequence[Earlier]) -> Scripted:
+def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
     Each turn of a pair is a whole trial of what its study suggests, by categories of transfer set, temperature, alpha
@@ -55,7 +55,7 @@ def _study(known: Known, pair: int, seed: int) -> Script:
     while left:
         trial = _new_suggestion(study, distributions, place_of_name, gains)
         name = names[left[0]] if trial is None else _name(trial, axes)
-        ask = Ask(pair, place_of_name[name], space.num_epochs)
+        ask = Suggestion(pair, place_of_name[name], space.num_epochs)
         left.remove(ask.setting)
         yield [ask]
         gains[name] = known.gain(ask)

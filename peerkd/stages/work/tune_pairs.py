@@ -33,7 +33,7 @@ from peerkd.stages.work.tuning.study import Study
 from peerkd.training.inputs import SweepInputs, WayTaken
 from peerkd.training.workers import run_in_workers
 from peerkd.tuning import pair_tuner
-from peerkd.tuning.accounting import Account, feature_forward_samples
+from peerkd.tuning.accounting import CostLedger, feature_forward_samples
 from peerkd.tuning.space import Space
 
 
@@ -158,7 +158,7 @@ class _Tally:
 def _open_study(setup: _Setup, course: Course) -> LeadCourse:
     features = obtain_features(setup.workspace, setup.inputs, num_processes=min(setup.num_processes, 1))
     space = _space(setup, features=features)
-    account = Account(space, is_augmented=setup.config.teachers_vary)
+    account = CostLedger(space, is_augmented=setup.config.teachers_vary)
     account.charge_forward(feature_forward_samples(space))
     tune = setup.config.tune
     study = Study(

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.tuning.replay import Replay, load_replay
 from peerkd.study.objective import Objective
-from peerkd.tuning.protocol import Ask, Measurement, Tuner
+from peerkd.tuning.protocol import Observation, Suggestion, Tuner
 from tests.tables import Study
 
 STUDY = {
@@ -105,17 +105,17 @@ class Recorded:
 
     def __init__(self, tuner: Tuner) -> None:
         self.tuner = tuner
-        self.asks: list[Ask] = []
-        self.told: list[Measurement] = []
+        self.asks: list[Suggestion] = []
+        self.told: list[Observation] = []
 
-    def ask(self, num: int) -> list[Ask]:
+    def ask(self, num: int) -> list[Suggestion]:
         asks = list(self.tuner.ask(num))
         self.asks += asks
         return asks
 
-    def tell(self, measurement: Measurement) -> None:
-        self.told.append(measurement)
-        self.tuner.tell(measurement)
+    def tell(self, observation: Observation) -> None:
+        self.told.append(observation)
+        self.tuner.tell(observation)
 
     def choices(self) -> np.ndarray:
         return self.tuner.choices()

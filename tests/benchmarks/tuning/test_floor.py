@@ -19,8 +19,8 @@ from benchmarks.tuning.own import from_nothing, with_experience
 from benchmarks.tuning.replay import Replay, load_replay, play
 from peerkd.tuning import experience, posterior, prior, settings_prior
 from peerkd.tuning.accounting import feature_forward_samples
-from peerkd.tuning.outlook import outlook
-from peerkd.tuning.posterior import Observed, Posterior
+from peerkd.tuning.observation_model import build_observation_model
+from peerkd.tuning.posterior import PairObservations, Posterior
 from peerkd.tuning.protocol import Tuner
 from peerkd.tuning.settings_prior import compress
 
@@ -54,26 +54,26 @@ def sweep(name: str) -> Replay:
 def log_score(name: str, *, has_experience: bool) -> float:
     """Return the mean log density of the gains of whole trials, given a tenth of all trials, done to some epoch."""
     space, gains_QSE = sweep(name).space, sweep(name).gains_QSE
-    believed = outlook(space, earlier=(), experience=experience.shipped() if has_experience else None)
+    believed = build_observation_model(space, earlier=(), experience=experience.shipped() if has_experience else None)
     known = Posterior(believed.prior, believed.basis.values(space), believed.expected(space), believed.spread(space))
     rng = np.random.default_rng(0)
     is_shown_QS = rng.random(gains_QSE.shape[:2]) < 0.1
     last_QS = rng.integers(space.num_epochs, size=gains_QSE.shape[:2])
     shown = {}
     for pair in np.flatnonzero(is_shown_QS.any(axis=1)).tolist():
-        settings_N = np.flatnonzero(is_shown_QS[pair])
-        last_N = last_QS[pair, settings_N]
-        shown[pair] = Observed(
-            settings_N=believed.places_SE[settings_N, last_N],
-            points_N=compress(gains_QSE[pair, settings_N, last_N]) - believed.offsets_SE[settings_N, last_N],
-            extra_sd_N=np.sqrt(believed.variances_SE[settings_N, last_N]),
+        targets_N = np.flatnonzero(is_shown_QS[pair])
+        last_N = last_QS[pair, targets_N]
+        shown[pair] = PairObservations(
+            targets_N=believed.places_SE[targets_N, last_N],
+            points_N=compress(gains_QSE[pair, targets_N, last_N]) - believed.offsets_SE[targets_N, last_N],
+            extra_sd_N=np.sqrt(believed.variances_SE[targets_N, last_N]),
         )
     known.update(shown)
     points_QS = compress(gains_QSE[:, :, -1])
     densities = []
-    for pair, marginals in enumerate(known.marginals(range(space.num_pairs))):
-        variance_S = marginals.variance_S[: len(space.settings)] + known.noise_variance
-        misfit_S = points_QS[pair] - marginals.mean_S[: len(space.settings)]
+    for pair, of_pair in enumerate(known.of_pairs(range(space.num_pairs))):
+        variance_S = of_pair.variance_S[: len(space.settings)] + known.noise_variance
+        misfit_S = points_QS[pair] - of_pair.mean_S[: len(space.settings)]
         density_S = -(np.log(2 * np.pi * variance_S) + misfit_S**2 / variance_S) / 2
         densities.append(density_S[~is_shown_QS[pair]])
     return float(np.concatenate(densities).mean())
@@ -112,7 +112,7 @@ def test_the_beliefs_fit_what_was_not_shown_as_well_as_before(name: str, has_exp
         (prior, "_OF_TRIAL_SD"),
         (prior, "_NOISE_SD"),
         (settings_prior, "_COMPRESSION_POINTS"),
-        (posterior, "_SCALE_PRIOR_MEASUREMENTS"),
+        (posterior, "_SCALE_PRIOR_OBSERVATIONS"),
         (experience, "_NOISE_SD"),
         (experience, "_TRUST_SD"),
     ],

@@ -6,8 +6,8 @@ import pytest
 from benchmarks.tuning.replay import Replay, check_budgets, play
 from benchmarks.tuning.tuners import TUNERS, build
 from peerkd.study.objective import Objective
-from peerkd.tuning.accounting import Account
-from peerkd.tuning.protocol import Ask, Measurement
+from peerkd.tuning.accounting import CostLedger
+from peerkd.tuning.protocol import Observation, Suggestion
 from peerkd.tuning.space import NO_SETTING
 from tests.benchmarks.tuning.conftest import Recorded
 
@@ -15,16 +15,16 @@ from tests.benchmarks.tuning.conftest import Recorded
 class Listed:
     """Asks for what it is given; chooses the best that it was told, or leaves a pair."""
 
-    def __init__(self, asks: list[Ask], num_pairs: int) -> None:
+    def __init__(self, asks: list[Suggestion], num_pairs: int) -> None:
         self.asks, self.num_pairs = asks, num_pairs
-        self.told: list[Measurement] = []
+        self.told: list[Observation] = []
 
-    def ask(self, num: int) -> list[Ask]:
+    def ask(self, num: int) -> list[Suggestion]:
         asks, self.asks = self.asks[:num], self.asks[num:]
         return asks
 
-    def tell(self, measurement: Measurement) -> None:
-        self.told.append(measurement)
+    def tell(self, observation: Observation) -> None:
+        self.told.append(observation)
 
     def choices(self) -> np.ndarray:
         choices, best = np.full(self.num_pairs, NO_SETTING), np.zeros(self.num_pairs)
@@ -35,10 +35,10 @@ class Listed:
 
 
 def test_a_tuner_is_told_the_gain_after_its_epochs(replay: Replay) -> None:
-    asks = [Ask(3, 5, 1), Ask(3, 5, 3), Ask(0, 17, 2)]
+    asks = [Suggestion(3, 5, 1), Suggestion(3, 5, 3), Suggestion(0, 17, 2)]
     tuner = Listed(asks, replay.space.num_pairs)
     (score,) = play(tuner, replay, [1.0])
-    assert tuner.told == [Measurement(ask, replay.gains_QSE[ask.pair, ask.setting, ask.num_epochs - 1]) for ask in asks]
+    assert tuner.told == [Observation(ask, replay.gains_QSE[ask.pair, ask.setting, ask.num_epochs - 1]) for ask in asks]
     account = replay.account()
     for ask in asks:
         account.charge(ask)
@@ -48,7 +48,7 @@ def test_a_tuner_is_told_the_gain_after_its_epochs(replay: Replay) -> None:
 
 
 def test_an_ask_that_would_overspend_waits_for_the_next_budget(replay: Replay) -> None:
-    asks = [Ask(0, 0, 3), Ask(1, 0, 3), Ask(2, 0, 3)]
+    asks = [Suggestion(0, 0, 3), Suggestion(1, 0, 3), Suggestion(2, 0, 3)]
     account = replay.account()
     account.charge(asks[0])
     budgets = [account.spent_share * 0.5, account.spent_share * 1.5, 1.0]
@@ -64,28 +64,28 @@ def test_no_budget_is_overspent_and_none_is_wasted(replay: Replay, name: str) ->
     tuner = Recorded(build(name, replay.space, seed=0, earlier=()))
     budgets = [0.013, 0.05, 0.21, 0.5, 1.0]
     scores = play(tuner, replay, budgets)
-    dearest = max(replay.account().price(Ask(0, setting, 3)) for setting in range(len(replay.space.settings)))
+    dearest = max(replay.account().price(Suggestion(0, setting, 3)) for setting in range(len(replay.space.settings)))
     for score in scores:
         assert score.spent_share <= score.budget
         if len(tuner.asks) > len(tuner.told):  # it wanted more in the end
             assert score.spent > score.budget * replay.account().full - dearest
-    assert len({measurement.ask for measurement in tuner.told}) == len(tuner.told)
-    charged = Account(replay.space)
-    for measurement in tuner.told:
-        charged.charge(measurement.ask)
+    assert len({observation.suggestion for observation in tuner.told}) == len(tuner.told)
+    charged = CostLedger(replay.space)
+    for observation in tuner.told:
+        charged.charge(observation.suggestion)
     assert scores[-1].spent == charged.spent
 
 
 def test_features_are_paid_for_before_anything_else(replay: Replay) -> None:
     num_forward = round(3 * replay.account().full * 0.5)
-    asks = [Ask(pair, 0, 3) for pair in range(12)]
+    asks = [Suggestion(pair, 0, 3) for pair in range(12)]
     scores = play(Listed(asks, 12), replay, [0.4, 1.0], num_forward_samples=num_forward)
     assert [score.num_trials for score in scores] == [0, 12]
     assert scores[0].spent_share == pytest.approx(0.5, abs=1e-4)
 
 
 def test_the_whole_sweep_recovers_all(replay: Replay) -> None:
-    everything = [Ask(pair, setting, 3) for pair in range(12) for setting in range(18)]
+    everything = [Suggestion(pair, setting, 3) for pair in range(12) for setting in range(18)]
     tuner = build("random", replay.space, seed=3, earlier=())
     (score,) = play(tuner, replay, [1.0])
     assert score.spent_share == 1
@@ -155,13 +155,18 @@ def test_a_choice_that_was_seen_to_break_the_limit_or_was_not_seen_is_not_made(p
         def choices(self) -> np.ndarray:
             return tempting
 
-    asks = [Ask(0, int(tempting[0]), 3), Ask(0, int(best[0]), 3), Ask(1, int(tempting[1]), 3), Ask(2, int(best[2]), 1)]
+    asks = [
+        Suggestion(0, int(tempting[0]), 3),
+        Suggestion(0, int(best[0]), 3),
+        Suggestion(1, int(tempting[1]), 3),
+        Suggestion(2, int(best[2]), 1),
+    ]
     tuner = Stubborn(asks, 12)
     (score,) = play(tuner, replay, [1.0])
     # The second of pair 0, which was seen to be good, in place of what the tuner wants; all else is left.
     assert score.num_pairs_left == 11
     assert score.gain == pytest.approx(0.2 / 12)
-    assert [measurement.gain for measurement in tuner.told] == pytest.approx([-0.1, 0.2, -0.1, 0.1])
+    assert [observation.gain for observation in tuner.told] == pytest.approx([-0.1, 0.2, -0.1, 0.1])
     unlimited, _ = planted(tempting=TEMPTING)
     (free,) = play(Stubborn([], 12), unlimited, [1.0])
     assert free.gain == pytest.approx(0.4)
@@ -193,10 +198,10 @@ def test_only_epochs_that_were_paid_for_can_be_stopped_after(planted: Callable[.
             return best
 
     # Done for one epoch, for two, and for three in two parts; the other nine are whole trials unseen.
-    asks = [Ask(pair, int(best[pair]), num) for pair, num in ((0, 1), (1, 2), (2, 1), (2, 3))]
+    asks = [Suggestion(pair, int(best[pair]), num) for pair, num in ((0, 1), (1, 2), (2, 1), (2, 3))]
     tuner = Knowing(asks, 12)
     (score,) = play(tuner, replay, [1.0])
-    assert [measurement.gain for measurement in tuner.told] == pytest.approx([0.1, 0.2, 0.1, 0.2])
+    assert [observation.gain for observation in tuner.told] == pytest.approx([0.1, 0.2, 0.1, 0.2])
     assert score.gain == pytest.approx((0.1 + 0.2 + 0.2 + 9 * 0.05) / 12)
     paid = replay.account()
     for ask in asks:
@@ -217,8 +222,8 @@ def test_the_limit_holds_for_the_epoch_that_is_stopped_after(planted: Callable[.
     # 0.4 after two epochs costs 0.1 at home, 0.2 after one costs 0.05, which is as good as the best setting's peak.
     assert score.gain == pytest.approx(0.2)
     tempting = replay.gains_QSE[:, :, 1].argmin(axis=1)
-    assert replay.answer(Ask(0, int(tempting[0]), 3)) == (pytest.approx(0.2), True, 1, True)
-    assert replay.answer(Ask(0, int(tempting[0]), 1)) == (pytest.approx(0.2), True, 1, True)
+    assert replay.answer(Suggestion(0, int(tempting[0]), 3)) == (pytest.approx(0.2), True, 1, True)
+    assert replay.answer(Suggestion(0, int(tempting[0]), 1)) == (pytest.approx(0.2), True, 1, True)
 
 
 def test_one_setting_for_all_has_one_epoch_for_all(planted: Callable[..., tuple]) -> None:

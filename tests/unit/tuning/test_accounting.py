@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from peerkd.tuning.accounting import Account, feature_forward_samples
-from peerkd.tuning.protocol import Ask
+from peerkd.tuning.accounting import CostLedger, feature_forward_samples
+from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import SettingOnSet, Space
 
 SIZES = (100, 200, 400)
@@ -41,102 +41,106 @@ def place(transfer_set: str, temperature: float = 1.0) -> int:
 
 
 def test_a_trial_costs_its_samples_and_the_teachers_look_at_them() -> None:
-    account = Account(space())
-    ask = Ask(0, place("student"), 4)  # student 0, teacher 1
+    account = CostLedger(space())
+    ask = Suggestion(0, place("student"), 4)  # student 0, teacher 1
     assert account.price(ask) == pytest.approx(100 * 4 + 100 / 3)
     account.charge(ask)
     assert account.spent == pytest.approx(100 * 4 + 100 / 3)
     # The teacher has seen these samples: another setting on them is trained only.
-    account.charge(Ask(0, place("student", 2.0), 4))
+    account.charge(Suggestion(0, place("student", 2.0), 4))
     assert account.spent == pytest.approx(2 * 100 * 4 + 100 / 3)
 
 
 def test_going_on_costs_the_difference() -> None:
-    account = Account(space())
+    account = CostLedger(space())
     for num_epochs in (1, 3, 4):
-        account.charge(Ask(0, place("both"), num_epochs))
+        account.charge(Suggestion(0, place("both"), num_epochs))
     assert account.spent == pytest.approx(300 * 4 + 300 / 3)
     assert (account.num_pairs_tried, account.num_trials) == (1, 1)
 
 
 def test_where_views_are_augmented_a_teacher_looks_again_at_each_epoch() -> None:
-    account = Account(space(), is_augmented=True)
-    account.charge(Ask(0, place("student"), 1))
-    account.charge(Ask(0, place("student"), 3))
+    account = CostLedger(space(), is_augmented=True)
+    account.charge(Suggestion(0, place("student"), 1))
+    account.charge(Suggestion(0, place("student"), 3))
     assert account.spent == pytest.approx(100 * 3 + 3 * 100 / 3)
     # Another setting needs the views of one more epoch.
-    account.charge(Ask(0, place("student", 2.0), 4))
+    account.charge(Suggestion(0, place("student", 2.0), 4))
     assert account.spent == pytest.approx(100 * 7 + 4 * 100 / 3)
 
 
 def test_a_teachers_own_set_and_the_public_set_serve_all_its_students() -> None:
     # Pairs in order: (0,1) (0,2) (1,0) (1,2) (2,0) (2,1).
     for name, samples in (("teacher", 200), ("public", 50)):
-        account = Account(space())
-        account.charge(Ask(0, place(name), 4))
-        account.charge(Ask(5, place(name), 4))
+        account = CostLedger(space())
+        account.charge(Suggestion(0, place(name), 4))
+        account.charge(Suggestion(5, place(name), 4))
         assert account.spent == pytest.approx(2 * 4 * samples + samples / 3)
 
 
 def test_a_union_is_seen_by_each_of_its_teachers() -> None:
-    account = Account(space())
-    account.charge(Ask(0, place("both"), 4))
-    account.charge(Ask(2, place("both"), 4))
+    account = CostLedger(space())
+    account.charge(Suggestion(0, place("both"), 4))
+    account.charge(Suggestion(2, place("both"), 4))
     assert account.spent == pytest.approx(2 * (4 * 300 + 300 / 3))
 
 
 @pytest.mark.parametrize(("is_augmented", "num_looks"), [(False, 1), (True, 4)])
 def test_the_full_sweep_is_priced_as_if_all_were_charged(is_augmented: bool, num_looks: int) -> None:
-    account = Account(space(), is_augmented=is_augmented)
+    account = CostLedger(space(), is_augmented=is_augmented)
     trained = sum(SIZES) * 2 + sum(SIZES) * 2 + 2 * sum(SIZES) * 2 + 6 * 50
     # On the teacher's and the public set once a teacher; else once a pair.
     taught = sum(SIZES) * 2 + sum(SIZES) + 2 * sum(SIZES) * 2 + 3 * 50
     assert account.full == pytest.approx(2 * 4 * trained + num_looks * taught / 3)
     for pair in range(6):
         for setting in range(len(SETTINGS)):
-            account.charge(Ask(pair, setting, 2))
-            account.charge(Ask(pair, setting, 4))
+            account.charge(Suggestion(pair, setting, 2))
+            account.charge(Suggestion(pair, setting, 4))
     assert account.spent == account.full
     assert account.spent_share == 1
 
 
 def test_a_budget_is_a_bound_that_is_met_exactly() -> None:
-    account, ask = Account(space()), Ask(0, place("student"), 4)
+    account, ask = CostLedger(space()), Suggestion(0, place("student"), 4)
     share = account.price(ask) / account.full
     assert account.fits(ask, share * (1 + 1e-12))
     assert not account.fits(ask, share * (1 - 1e-9))
 
 
 def test_what_was_done_cannot_be_charged_again() -> None:
-    account = Account(space())
-    account.charge(Ask(0, 0, 2))
+    account = CostLedger(space())
+    account.charge(Suggestion(0, 0, 2))
     for num_epochs in (1, 2, 5):
         with pytest.raises(
             ValueError, match=f"num_epochs must be above 2, which is done, and at most 4, got {num_epochs}"
         ):
-            account.price(Ask(0, 0, num_epochs))
+            account.price(Suggestion(0, 0, num_epochs))
     with pytest.raises(ValueError, match="num_epochs must be above 0"):
-        account.charge(Ask(1, 0, 0))
+        account.charge(Suggestion(1, 0, 0))
 
 
 def test_features_cost_a_look_of_every_peer_at_samples_of_every_peer() -> None:
     named = space(("num_student_samples",))
     assert feature_forward_samples(named) == 3 * (100 + 200 + 256)
     assert feature_forward_samples(space()) == 0
-    account = Account(named)
+    account = CostLedger(named)
     account.charge_forward(300)
     assert account.spent == 100
 
 
 @pytest.mark.parametrize("is_augmented", [False, True])
 def test_many_prices_at_once_are_those_of_one_by_one(is_augmented: bool) -> None:
-    account = Account(space(), is_augmented=is_augmented)
-    for ask in (Ask(0, place("student"), 2), Ask(0, place("both"), 1), Ask(3, place("teacher"), 4)):
+    account = CostLedger(space(), is_augmented=is_augmented)
+    for ask in (
+        Suggestion(0, place("student"), 2),
+        Suggestion(0, place("both"), 1),
+        Suggestion(3, place("teacher"), 4),
+    ):
         account.charge(ask)
     pairs = [5, 0, 3]
     found_PRS = account.prices(pairs, np.array([4, 3]))
     open_to_all = [s for s in range(len(SETTINGS)) if s != place("teacher")]
     for pair, found_RS in zip(pairs, found_PRS, strict=True):
         for num_epochs, found_S in zip((4, 3), found_RS, strict=True):
-            wanted = [account.price(Ask(pair, s, num_epochs)) for s in open_to_all]
+            wanted = [account.price(Suggestion(pair, s, num_epochs)) for s in open_to_all]
             assert found_S[open_to_all].tolist() == pytest.approx(wanted)

@@ -10,7 +10,7 @@ from benchmarks.tuning.learn_experience import learn
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.scoring import Judge
 from peerkd.results.arrays import IntArray
-from peerkd.tuning.experience import Experience, load, measurable, save, shipped
+from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.space import SettingOnSet, Space
 from tests.unit.tuning.test_pair_tuner import EPOCHS, SETTINGS, best, mean_gain, network, spend
@@ -34,7 +34,7 @@ def with_settings(space: Space, *settings: SettingOnSet) -> Space:
 
 
 def rungs(space: Space) -> IntArray:
-    return measurable(space, num_rungs=3)
+    return rung_epochs(space, num_rungs=3)
 
 
 def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:

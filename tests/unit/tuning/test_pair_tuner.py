@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from peerkd.results.arrays import FloatArray
+from peerkd.tuning.acquisition import knowledge_gradients
 from peerkd.tuning.experience import shipped
-from peerkd.tuning.information import knowledge_gradients
-from peerkd.tuning.marginals import Marginals
+from peerkd.tuning.pair_posterior import PairPosterior
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.posterior import Posterior
-from peerkd.tuning.protocol import Ask, Earlier, Measurement
+from peerkd.tuning.protocol import EarlierSweep, Observation, Suggestion
 from peerkd.tuning.settings_prior import expand
 from peerkd.tuning.space import NO_SETTING, SettingOnSet, Space
 
@@ -49,10 +49,10 @@ def network(num_peers: int = 5, seed: int = 0) -> tuple[Space, np.ndarray]:
     ), gains
 
 
-def spend(tuner: PairTuner, space: Space, gains: np.ndarray, *, share: float, batch: int = 1) -> list[Ask]:
+def spend(tuner: PairTuner, space: Space, gains: np.ndarray, *, share: float, batch: int = 1) -> list[Suggestion]:
     budget = share * space.num_samples_QS.sum() * EPOCHS
     done: dict[tuple[int, int], int] = {}
-    made: list[Ask] = []
+    made: list[Suggestion] = []
     while asks := tuner.ask(batch):
         for ask in asks:
             budget -= space.num_samples_QS[ask.pair, ask.setting] * (ask.num_epochs - done.get(ask[:2], 0))
@@ -60,7 +60,7 @@ def spend(tuner: PairTuner, space: Space, gains: np.ndarray, *, share: float, ba
                 return made
             done[ask[:2]] = ask.num_epochs
             made.append(ask)
-            tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+            tuner.tell(Observation(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
     return made
 
 
@@ -95,19 +95,19 @@ def test_pairs_of_a_large_network_are_not_all_looked_at_again_after_few_measurem
 ) -> None:
     space, gains = network(num_peers=20)
     looked_at: set[int] = set()
-    marginals = Posterior.marginals
+    of_pairs = Posterior.of_pairs
 
-    def noting(posterior: Posterior, pairs: Sequence[int]) -> Iterator[Marginals]:
+    def noting(posterior: Posterior, pairs: Sequence[int]) -> Iterator[PairPosterior]:
         looked_at.update(pairs)
-        return marginals(posterior, pairs)
+        return of_pairs(posterior, pairs)
 
-    monkeypatch.setattr(Posterior, "marginals", noting)
+    monkeypatch.setattr(Posterior, "of_pairs", noting)
     tuner = PairTuner(space)
     looks_at_all: list[int] = []
     for number in range(150):
         looked_at.clear()
         (ask,) = tuner.ask(1)
-        tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+        tuner.tell(Observation(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
         if len(looked_at) == space.num_pairs:
             looks_at_all.append(number)
     assert len(looks_at_all) >= 2
@@ -118,18 +118,18 @@ def test_what_is_under_way_is_counted_on_when_all_pairs_are_looked_at(monkeypatc
     space, gains = network()
     looked_at: set[int] = set()
     counted_on: list[int] = []
-    marginals, supposed = Posterior.marginals, Marginals.supposed
+    of_pairs, given_pending = Posterior.of_pairs, PairPosterior.given_pending
 
-    def noting(posterior: Posterior, pairs: Sequence[int]) -> Iterator[Marginals]:
+    def noting(posterior: Posterior, pairs: Sequence[int]) -> Iterator[PairPosterior]:
         looked_at.update(pairs)
-        return marginals(posterior, pairs)
+        return of_pairs(posterior, pairs)
 
-    def noting_too(believed: Marginals, place: int, *, noise_variance: float) -> Marginals:
+    def noting_too(believed: PairPosterior, place: int, *, noise_variance: float) -> PairPosterior:
         counted_on.append(place)
-        return supposed(believed, place, noise_variance=noise_variance)
+        return given_pending(believed, place, noise_variance=noise_variance)
 
-    monkeypatch.setattr(Posterior, "marginals", noting)
-    monkeypatch.setattr(Marginals, "supposed", noting_too)
+    monkeypatch.setattr(Posterior, "of_pairs", noting)
+    monkeypatch.setattr(PairPosterior, "given_pending", noting_too)
     tuner = PairTuner(space)
     (under_way,) = tuner.ask(1)
     num_looks_at_all = 0
@@ -140,14 +140,14 @@ def test_what_is_under_way_is_counted_on_when_all_pairs_are_looked_at(monkeypatc
         if len(looked_at) == space.num_pairs:
             num_looks_at_all += 1
             assert counted_on == [under_way.setting]
-        tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+        tuner.tell(Observation(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
     assert num_looks_at_all >= 2
 
 
 def test_earlier_experiments_are_worth_something_before_the_first_measurement() -> None:
     space, gains = network(seed=1)
     theirs, known = network(seed=2)
-    tuner = PairTuner(space, earlier=[Earlier(space=theirs, gains_QS=known[:, :, -1])])
+    tuner = PairTuner(space, earlier=[EarlierSweep(space=theirs, gains_QS=known[:, :, -1])])
     assert mean_gain(tuner, gains) > 0.6 * best(gains) > mean_gain(PairTuner(space), gains)
 
 
@@ -161,7 +161,7 @@ def test_settings_that_earlier_experiments_did_not_have_are_no_hindrance() -> No
     )
     gains_QS = known[:, :8, -1].copy()
     gains_QS[3] = np.nan
-    assert len(PairTuner(space, earlier=[Earlier(space=fewer, gains_QS=gains_QS)]).ask(3)) == 3
+    assert len(PairTuner(space, earlier=[EarlierSweep(space=fewer, gains_QS=gains_QS)]).ask(3)) == 3
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -185,10 +185,10 @@ def test_measurements_that_are_under_way_are_counted_on() -> None:
 def test_a_tuner_that_is_told_all_again_goes_on_as_before() -> None:
     space, gains = network()
     first, second = PairTuner(space), PairTuner(space)
-    told = [Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])) for ask in first.ask(40)]
-    for measurement in told:
-        first.tell(measurement)
-        second.tell(measurement)
+    told = [Observation(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])) for ask in first.ask(40)]
+    for observation in told:
+        first.tell(observation)
+        second.tell(observation)
     assert first.ask(10) == second.ask(10)
     assert first.choices().tolist() == second.choices().tolist()
 
@@ -209,12 +209,12 @@ def test_deviations_are_those_of_what_is_chosen(monkeypatch: pytest.MonkeyPatch)
     tuner = PairTuner(space)
     spend(tuner, space, gains, share=0.05)
     choices = tuner.choices()
-    marginals = Posterior.marginals
+    of_pairs = Posterior.of_pairs
 
-    def told_apart(posterior: Posterior, pairs: Sequence[int]) -> Iterator[Marginals]:
-        return (replace(each, variance_S=np.arange(len(SETTINGS)) * 1.0) for each in marginals(posterior, pairs))
+    def told_apart(posterior: Posterior, pairs: Sequence[int]) -> Iterator[PairPosterior]:
+        return (replace(each, variance_S=np.arange(len(SETTINGS)) * 1.0) for each in of_pairs(posterior, pairs))
 
-    monkeypatch.setattr(Posterior, "marginals", told_apart)
+    monkeypatch.setattr(Posterior, "of_pairs", told_apart)
     expected = expand(np.sqrt(np.where(choices == NO_SETTING, 0.0, choices)))
     assert choices.max() > 0
     np.testing.assert_allclose(tuner.deviations(), expected)
@@ -226,9 +226,9 @@ def test_only_a_whole_trial_can_be_chosen_though_parts_are_measured_too(monkeypa
     features_QF = np.random.default_rng(0).uniform(size=(space.num_pairs, len(names)))
     measured: set[tuple[int, int]] = set()
 
-    def noting(marginals: Sequence[Marginals], *arguments: Any, num_choices: int, **named: Any) -> FloatArray:
-        measured.update((len(each.mean_S), num_choices) for each in marginals)
-        return knowledge_gradients(marginals, *arguments, num_choices=num_choices, **named)
+    def noting(posteriors: Sequence[PairPosterior], *arguments: Any, num_choices: int, **named: Any) -> FloatArray:
+        measured.update((len(each.mean_S), num_choices) for each in posteriors)
+        return knowledge_gradients(posteriors, *arguments, num_choices=num_choices, **named)
 
     monkeypatch.setattr("peerkd.tuning.pair_tuner.knowledge_gradients", noting)
     known = replace(space, feature_names=names, features_QF=features_QF)
@@ -273,7 +273,10 @@ def test_it_learns_which_rates_are_good_from_all_pairs_together() -> None:
 def test_what_was_tried_at_a_rate_says_nothing_where_no_rate_is_named() -> None:
     space, gains = network(seed=1)
     rated, rated_gains = at_rates(space, gains)
-    plain, told = PairTuner(space), PairTuner(space, earlier=[Earlier(space=rated, gains_QS=rated_gains[:, :, -1])])
+    plain, told = (
+        PairTuner(space),
+        PairTuner(space, earlier=[EarlierSweep(space=rated, gains_QS=rated_gains[:, :, -1])]),
+    )
     assert np.array_equal(told.choices(), plain.choices())
 
 
@@ -289,15 +292,15 @@ def beside_an_absurd_rate() -> tuple[Space, np.ndarray, np.ndarray]:
     return both, np.tile(gains, (1, 2, 1)), np.broadcast_to(is_finite_QS, (space.num_pairs, len(settings)))
 
 
-def answer(tuner: PairTuner, gains: np.ndarray, is_finite_QS: np.ndarray, *, num: int) -> list[Ask]:
-    made: list[Ask] = []
+def answer(tuner: PairTuner, gains: np.ndarray, is_finite_QS: np.ndarray, *, num: int) -> list[Suggestion]:
+    made: list[Suggestion] = []
     while len(made) < num and (asks := tuner.ask(1)):
         (ask,) = asks
         made.append(ask)
         if is_finite_QS[ask.pair, ask.setting]:
-            tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+            tuner.tell(Observation(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
         else:
-            tuner.tell(Measurement(ask, -1.0, is_finite=False))
+            tuner.tell(Observation(ask, -1.0, is_finite=False))
     return made
 
 
@@ -322,12 +325,12 @@ def test_a_trial_that_diverged_is_not_asked_for_again_and_the_posterior_is_told_
     space, gains = network()
     tuner = PairTuner(space)
     for ask in tuner.ask(10):
-        tuner.tell(Measurement(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
+        tuner.tell(Observation(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])))
     tuner.choices()
     means, scale = tuner._posterior.means(), tuner._posterior.scale
     (ask,) = tuner.ask(1)
     early = ask._replace(num_epochs=1)
-    tuner.tell(Measurement(early, -1.0, is_finite=False))
+    tuner.tell(Observation(early, -1.0, is_finite=False))
     tuner.choices()
     assert np.array_equal(tuner._posterior.means(), means)
     assert tuner._posterior.scale == scale

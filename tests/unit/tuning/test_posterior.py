@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from peerkd.tuning.posterior import Foreknown, Observed, Posterior
+from peerkd.tuning.posterior import PairObservations, PairPrior, Posterior
 from peerkd.tuning.prior import Prior, settings_prior
 from peerkd.tuning.settings_prior import ACROSS_PAIRS, OF_ALL_PAIRS, WITHIN_PAIR, covariance
 from peerkd.tuning.space import SettingOnSet
@@ -22,8 +22,8 @@ NOISE_SD = 0.7
 
 def of_pair(posterior: Posterior, pair: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of all gains of a pair."""
-    (marginals,) = posterior.marginals([pair])
-    return marginals.mean_S, marginals.covariance(slice(None))
+    (one,) = posterior.of_pairs([pair])
+    return one.mean_S, one.covariance(slice(None))
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def basis() -> np.ndarray:
     return values / np.linalg.norm(values, axis=1, keepdims=True) * 0.9
 
 
-def observed(seed: int, num: int = 4) -> Observed:
+def observed(seed: int, num: int = 4) -> PairObservations:
     rng = np.random.default_rng(seed)
-    return Observed(
-        settings_N=np.sort(rng.choice(len(SETTINGS), num, replace=False)),
+    return PairObservations(
+        targets_N=np.sort(rng.choice(len(SETTINGS), num, replace=False)),
         points_N=rng.normal(size=num) * 3,
         extra_sd_N=rng.choice([0.0, 2.0], num),
     )
@@ -49,7 +49,7 @@ def observed(seed: int, num: int = 4) -> Observed:
 def plain(
     prior: Prior,
     basis: np.ndarray,
-    measured: dict[int, Observed],
+    measured: dict[int, PairObservations],
     *,
     expected: np.ndarray | None = None,
     spread: np.ndarray | None = None,
@@ -67,7 +67,7 @@ def plain(
         own[block, block] = (prior.own_SS + unexplained[pair] * prior.across_SS) * spread[pair] ** 2
     covariance = across + shared + own + more
     mean = np.tile(prior.mean_S, NUM_PAIRS) if expected is None else expected.ravel()
-    places = np.concatenate([pair * size + each.settings_N for pair, each in measured.items()])
+    places = np.concatenate([pair * size + each.targets_N for pair, each in measured.items()])
     points = np.concatenate([each.points_N for each in measured.values()])
     noise = np.concatenate([NOISE_SD**2 + each.extra_sd_N**2 for each in measured.values()])
     weights = np.linalg.solve(covariance[np.ix_(places, places)] + np.diag(noise), covariance[places]).T
@@ -105,10 +105,10 @@ def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior
         np.testing.assert_allclose(mean_S, mean[block], atol=1e-8)
         np.testing.assert_allclose(covariance_SS, covariance[block, block] * posterior.scale**2, atol=1e-8)
         np.testing.assert_allclose(posterior.means()[pair], mean_S, atol=1e-10)
-        (marginals,) = posterior.marginals([pair])
-        np.testing.assert_allclose(marginals.variance_S, np.diag(covariance_SS))
+        (one,) = posterior.of_pairs([pair])
+        np.testing.assert_allclose(one.variance_S, np.diag(covariance_SS))
         some = np.array([5, 0, 7])
-        np.testing.assert_allclose(marginals.covariance(some), covariance_SS[some])
+        np.testing.assert_allclose(one.covariance(some), covariance_SS[some])
 
 
 def test_many_pairs_at_once_are_those_of_one_by_one(prior: Prior) -> None:
@@ -124,12 +124,12 @@ def test_many_pairs_at_once_are_those_of_one_by_one(prior: Prior) -> None:
     )
     posterior.update({pair: observed(pair, num=1 + pair % 5) for pair in range(0, num_pairs, 3)})
     pairs = rng.permutation(num_pairs).tolist()
-    for pair, marginals in zip(pairs, posterior.marginals(pairs), strict=True):
+    for pair, one in zip(pairs, posterior.of_pairs(pairs), strict=True):
         mean_S, covariance_SS = of_pair(posterior, pair)
-        np.testing.assert_allclose(marginals.mean_S, mean_S, atol=1e-10)
-        np.testing.assert_allclose(marginals.variance_S, np.diag(covariance_SS), atol=1e-10)
-        np.testing.assert_allclose(marginals.covariance(slice(None)), covariance_SS, atol=1e-10)
-    assert list(posterior.marginals([])) == []
+        np.testing.assert_allclose(one.mean_S, mean_S, atol=1e-10)
+        np.testing.assert_allclose(one.variance_S, np.diag(covariance_SS), atol=1e-10)
+        np.testing.assert_allclose(one.covariance(slice(None)), covariance_SS, atol=1e-10)
+    assert list(posterior.of_pairs([])) == []
 
 
 def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.ndarray) -> None:
@@ -160,8 +160,8 @@ def test_the_scale_grows_with_surprise_and_shrinks_without(prior: Prior, basis: 
     def scale(factor: float) -> float:
         posterior = Posterior(prior, basis)
         each = observed(1, num=len(SETTINGS))
-        points = prior.mean_S[each.settings_N] + factor * each.points_N
-        posterior.update({0: Observed(settings_N=each.settings_N, points_N=points, extra_sd_N=each.extra_sd_N)})
+        points = prior.mean_S[each.targets_N] + factor * each.points_N
+        posterior.update({0: PairObservations(targets_N=each.targets_N, points_N=points, extra_sd_N=each.extra_sd_N)})
         return posterior.scale
 
     assert scale(0.0) < 1 < scale(10.0)
@@ -170,8 +170,8 @@ def test_the_scale_grows_with_surprise_and_shrinks_without(prior: Prior, basis: 
 def test_earlier_experiments_move_beliefs_but_leave_room(prior: Prior, basis: np.ndarray) -> None:
     blank, taught, certain = (Posterior(prior, basis) for _ in range(3))
     for seed in range(30):
-        pair = Foreknown(basis_A=basis[seed % NUM_PAIRS], expected_S=prior.mean_S)
-        good = Observed(settings_N=np.array([0]), points_N=prior.mean_S[:1] + 5, extra_sd_N=np.zeros(1))
+        pair = PairPrior(basis_A=basis[seed % NUM_PAIRS], expected_S=prior.mean_S)
+        good = PairObservations(targets_N=np.array([0]), points_N=prior.mean_S[:1] + 5, extra_sd_N=np.zeros(1))
         taught.learn(pair, good)
         certain.learn(pair, good)
     taught.begin()

@@ -20,8 +20,8 @@ from peerkd.study.objective import Objective
 from peerkd.study.trials import Trial, record_identity
 from peerkd.training.inputs import Leg, LegsTogether, state_name
 from peerkd.training.seals import is_intact
-from peerkd.tuning.seen import Seen
 from peerkd.tuning.space import Space
+from peerkd.tuning.validation import ValidationResult
 
 STATES: Final = f"{SCRATCH}states/"
 _TIME_IS_OVER: Final = "max_seconds are over"
@@ -203,7 +203,7 @@ class LeadCourse:
             self._said_at = self._clock()
             say(self._stage, self.study.how_far())
 
-    def _seen(self, sharing: Sharing, number: int) -> list[Seen]:
+    def _seen(self, sharing: Sharing, number: int) -> list[ValidationResult]:
         records = {identity(record): record for record in sharing.records(self._course.shards[number])}
         asks = self._course.rounds[number].asks
         asked = [records[*self._course.trial(ask.pair, ask.setting).identity, ask.num_epochs] for ask in asks]

@@ -12,7 +12,7 @@ from peerkd.stages.work.tuning.space import trial_of
 from peerkd.study.transfer_sets import set_owners
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.inputs import Leg, LegsTogether
-from peerkd.tuning.protocol import Ask
+from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
 ROUNDS: Final = f"{SCRATCH}rounds/"
@@ -36,7 +36,7 @@ class Round:
 
     number: int
     phase: Phase
-    asks: tuple[Ask, ...]
+    asks: tuple[Suggestion, ...]
     seconds: float
     """From the beginning of the study until this was planned, breaks apart."""
 
@@ -67,7 +67,7 @@ class Round:
         if values is None:
             return None
         del values[journal.CHECKSUM]
-        return cls(**{**values, "asks": tuple(Ask(*ask) for ask in values["asks"])})
+        return cls(**{**values, "asks": tuple(Suggestion(*ask) for ask in values["asks"])})
 
 
 def round_name(number: int) -> str:
@@ -85,7 +85,7 @@ class Progress:
         """Return the epochs of a trial; 0 where it was not asked for."""
         return self._epochs.get((pair, setting), 0)
 
-    def add(self, asks: Iterable[Ask]) -> None:
+    def add(self, asks: Iterable[Suggestion]) -> None:
         """Take in a round."""
         self._epochs.update({(ask.pair, ask.setting): ask.num_epochs for ask in asks})
 

@@ -11,20 +11,20 @@ from peerkd.results.arrays import FloatArray
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.stages.journals import Record
 from peerkd.study.objective import Objective
-from peerkd.tuning.seen import Seen, best_epochs, diverged
+from peerkd.tuning.validation import ValidationResult, best_epochs, diverged
 
 
-def seen_at_end(records: Sequence[Record], objective: Objective) -> list[Seen]:
+def seen_at_end(records: Sequence[Record], objective: Objective) -> list[ValidationResult]:
     """Return what validation shows of trials when they have come to where their records end."""
     gains_N = gains_at_end(records, objective, split="validation")
     shown = zip(records, objective.worth(gains_N).tolist(), objective.allows(gains_N).tolist(), strict=True)
     return [
-        Seen(worth, is_allowed, record["epochs"]) if is_finite(record) else diverged(record["epochs"])
+        ValidationResult(worth, is_allowed, record["epochs"]) if is_finite(record) else diverged(record["epochs"])
         for record, worth, is_allowed in shown
     ]
 
 
-def seen_at_best(record: Record, objective: Objective) -> Seen:
+def seen_at_best(record: Record, objective: Objective) -> ValidationResult:
     """Return what validation shows of a trial after the best of the epochs that its record tells of."""
     if not is_finite(record):
         return diverged(record["epochs"])
@@ -34,7 +34,7 @@ def seen_at_best(record: Record, objective: Objective) -> Seen:
     is_known_E = ~np.isnan(worth_E)
     worth_E, is_allowed_E = np.where(is_known_E, worth_E, -1.0), is_allowed_E & is_known_E
     stop = int(best_epochs(worth_E, is_allowed_E)[-1])
-    return Seen(float(worth_E[stop]), bool(is_allowed_E[stop]), record["epochs"] - len(worth_E) + stop + 1)
+    return ValidationResult(float(worth_E[stop]), bool(is_allowed_E[stop]), record["epochs"] - len(worth_E) + stop + 1)
 
 
 def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:

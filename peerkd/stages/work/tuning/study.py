@@ -16,10 +16,10 @@ import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.stages.work.tuning.rounds import Phase, Progress, Round
-from peerkd.tuning.accounting import Account
-from peerkd.tuning.protocol import Ask, Measurement, Tuner
-from peerkd.tuning.seen import Seen, better, only_seen, without_forbidden
+from peerkd.tuning.accounting import CostLedger
+from peerkd.tuning.protocol import Observation, Suggestion, Tuner
 from peerkd.tuning.space import NO_SETTING, Space
+from peerkd.tuning.validation import ValidationResult, better, only_measured, without_forbidden
 
 FINISH_FRACTION: Final = 0.2
 """Of the budget, the most that is kept for doing the chosen trials to their end: a user deploys the student of a whole
@@ -112,7 +112,7 @@ class Study:
         self,
         space: Space,
         build_tuner: Callable[[], Tuner],
-        account: Account,
+        account: CostLedger,
         *,
         budget_fraction: float,
         is_limited: bool = False,
@@ -137,9 +137,9 @@ class Study:
         mean_cost = float(space.num_samples_QS.mean()) * space.num_epochs
         self._round_size = round_size(self._budget / mean_cost)
         self._is_searching, self._must_wait = True, False
-        self._put_off: list[Ask] = []
+        self._put_off: list[Suggestion] = []
         self._spent_after: list[float] = []
-        self._seen: dict[tuple[int, int], Seen] = {}
+        self._seen: dict[tuple[int, int], ValidationResult] = {}
         self.progress = Progress()
         self.rounds: list[Round] = []
         self.num_told = 0
@@ -157,7 +157,7 @@ class Study:
         may_be_behind = self._is_searching and not self._must_wait
         return max(len(self.rounds) - 1, 0) if may_be_behind else len(self.rounds)
 
-    def tell(self, seen: Sequence[Seen]) -> None:
+    def tell(self, seen: Sequence[ValidationResult]) -> None:
         """Take in what validation shows of the next round, in the order of its asks: of the epochs done in it."""
         made = self.rounds[self.num_told]
         with self._timed():
@@ -166,7 +166,7 @@ class Study:
                 if self._chooses_epochs and earlier:
                     shown = better(earlier, shown)
                 self._seen[ask.pair, ask.setting] = shown
-                self._tuner.tell(Measurement(ask, shown.gain, is_finite=shown.is_finite))
+                self._tuner.tell(Observation(ask, shown.gain, is_finite=shown.is_finite))
         self.num_told += 1
         self._outcome = None
         # A tuner may think long about its choices, so they are asked for now and then, not after every round.
@@ -243,7 +243,7 @@ class Study:
                 self._tuner.predicted() if isinstance(self._tuner, Predicting) else np.full(len(choices_Q), np.nan)
             )
         wanted_Q = without_forbidden(choices_Q, self._seen)
-        made_Q = only_seen(wanted_Q, self._seen) if self._is_limited else wanted_Q
+        made_Q = only_measured(wanted_Q, self._seen) if self._is_limited else wanted_Q
         is_predicted_Q = (wanted_Q == choices_Q) & ~np.isnan(predicted_Q)
         return Outcome(
             wanted_Q=wanted_Q,
@@ -262,10 +262,10 @@ class Study:
         seen = [self._seen.get(key) for key in enumerate(choices_Q.tolist())]
         return np.array([0 if shown is None else shown.num_epochs for shown in seen], dtype=np.int64)
 
-    def _search(self) -> list[Ask]:
+    def _search(self) -> list[Suggestion]:
         under_way = {(ask.pair, ask.setting) for made in self.rounds[self.num_told :] for ask in made.asks}
         tab = _Tab(self.account, (1 - FINISH_FRACTION) * self._budget)
-        asks: dict[tuple[int, int], Ask] = {}
+        asks: dict[tuple[int, int], Suggestion] = {}
         wanted, self._put_off = self._put_off, []
         while True:
             num_missing = self._round_size - len(wanted)
@@ -290,7 +290,7 @@ class Study:
             if not news or self._put_off or tab.total >= self._budget / MAX_ROUNDS:
                 return list(asks.values())
 
-    def _finish(self) -> list[Ask]:
+    def _finish(self) -> list[Suggestion]:
         tab = _Tab(self.account, self._budget)
         return [ask for ask in self._unfinished() if tab.take(ask)]
 
@@ -301,20 +301,20 @@ class Study:
             return most
         return min(most, sum(self.account.price(ask) for ask in self._unfinished()))
 
-    def _unfinished(self) -> Iterator[Ask]:
+    def _unfinished(self) -> Iterator[Suggestion]:
         """Yield what would do the chosen trials to their end."""
         outcome, num_epochs = self.outcome(), self.space.num_epochs
         for pair in self._by_promise(outcome):
             setting = int(outcome.wanted_Q[pair])
             if setting != NO_SETTING and self.progress.epochs(pair, setting) < num_epochs:
-                yield Ask(pair, setting, num_epochs)
+                yield Suggestion(pair, setting, num_epochs)
 
     def _by_promise(self, outcome: Outcome) -> list[int]:
         """Return the pairs, those first whose choice is expected to bring most; what was measured counts before."""
         order_Q = np.argsort(-np.nan_to_num(outcome.promised_Q, nan=-np.inf), kind="stable")
         return [int(pair) for pair in order_Q]
 
-    def _round(self, phase: Phase, asks: Sequence[Ask], seconds: float, *, reason: str = "") -> Round:
+    def _round(self, phase: Phase, asks: Sequence[Suggestion], seconds: float, *, reason: str = "") -> Round:
         return Round(number=len(self.rounds), phase=phase, asks=tuple(asks), seconds=seconds, reason=reason)
 
     def _add_point(self) -> None:
@@ -359,10 +359,10 @@ def _mean_predicted(outcome: Outcome) -> float | None:
 class _Tab:
     """What a round will cost: a little more than it does, where its trials share a teacher's logits."""
 
-    def __init__(self, account: Account, limit: float) -> None:
+    def __init__(self, account: CostLedger, limit: float) -> None:
         self._account, self.limit, self.total = account, limit, 0.0
 
-    def take(self, ask: Ask) -> bool:
+    def take(self, ask: Suggestion) -> bool:
         """Add a measurement if all that is spent stays within the limit, in trained samples; return whether it does."""
         price = self._account.price(ask)
         if self._account.spent + self.total + price > self.limit:

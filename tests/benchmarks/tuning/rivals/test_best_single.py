@@ -2,7 +2,7 @@ from itertools import groupby
 
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.tuners import build
-from peerkd.tuning.protocol import Measurement
+from peerkd.tuning.protocol import Observation
 
 
 def test_the_better_half_goes_on_to_twice_as_many_pairs(replay: Replay) -> None:
@@ -10,7 +10,7 @@ def test_the_better_half_goes_on_to_twice_as_many_pairs(replay: Replay) -> None:
     asks = []
     while asked := tuner.ask(1):
         asks += asked
-        tuner.tell(Measurement(asked[0], 0.01 * asked[0].setting))
+        tuner.tell(Observation(asked[0], 0.01 * asked[0].setting))
     by_pair = [len(list(group)) for _, group in groupby(asks, key=lambda ask: ask.pair)]
     assert by_pair == [18, 9, 9, *[4] * 9]
     assert {ask.setting for ask in asks[-8:]} == {14, 15, 16, 17}
@@ -20,7 +20,7 @@ def test_the_better_half_goes_on_to_twice_as_many_pairs(replay: Replay) -> None:
 def test_where_even_the_best_loses_all_pairs_are_left(replay: Replay) -> None:
     tuner = build("best_single", replay.space, seed=0, earlier=())
     for ask in tuner.ask(18):
-        tuner.tell(Measurement(ask, -0.01))
+        tuner.tell(Observation(ask, -0.01))
     assert tuner.choices().tolist() == [-1] * 12
 
 

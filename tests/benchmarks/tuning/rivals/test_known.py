@@ -5,16 +5,16 @@ import pytest
 
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.rivals.known import Known
-from peerkd.tuning.protocol import Ask, Earlier, Measurement
+from peerkd.tuning.protocol import EarlierSweep, Observation, Suggestion
 from peerkd.tuning.space import NO_SETTING
 
 WHOLE = 3
 
 
-def known(replay: Replay, *measured: tuple[int, int, int, float], earlier: tuple[Earlier, ...] = ()) -> Known:
+def known(replay: Replay, *measured: tuple[int, int, int, float], earlier: tuple[EarlierSweep, ...] = ()) -> Known:
     found = Known(replay.space, earlier)
     for pair, setting, num_epochs, gain in measured:
-        found.add(Measurement(Ask(pair, setting, num_epochs), gain))
+        found.add(Observation(Suggestion(pair, setting, num_epochs), gain))
     return found
 
 
@@ -47,7 +47,7 @@ def test_a_longer_trial_takes_the_place_of_a_shorter_one_in_whatever_order(repla
     for order in (1, -1):
         found = known(replay, *[(0, 3, 1, 0.9), (0, 3, WHOLE, 0.1)][::order], (0, 4, WHOLE, 0.2))
         assert found.choices()[0] == 4
-        assert found.gain(Ask(0, 3, 1)) == 0.9
+        assert found.gain(Suggestion(0, 3, 1)) == 0.9
         assert found.gains_after(1)[0, 3] == 0.9
 
 
@@ -55,10 +55,10 @@ def test_earlier_settings_are_matched_by_what_they_do(replay: Replay) -> None:
     space = replay.space
     other = replace(space, settings=tuple(each._replace(alpha=1 - each.alpha) for each in space.settings[::-1]))
     gains = np.tile(np.arange(18.0), (12, 1))
-    found = known(replay, earlier=(Earlier(space=other, gains_QS=gains),))
+    found = known(replay, earlier=(EarlierSweep(space=other, gains_QS=gains),))
     assert found.earlier_gains_LS.tolist() == gains[:, ::-1].tolist()
     fewer = replace(space, settings=space.settings[:2])
-    found = known(replay, earlier=(Earlier(space=fewer, gains_QS=gains[:, :2]),))
+    found = known(replay, earlier=(EarlierSweep(space=fewer, gains_QS=gains[:, :2]),))
     assert np.isnan(found.earlier_gains_LS[:, 2:]).all()
     assert found.best_of_all() == 1
 
@@ -66,9 +66,9 @@ def test_earlier_settings_are_matched_by_what_they_do(replay: Replay) -> None:
 def test_what_is_measured_here_outweighs_what_was_before(replay: Replay) -> None:
     gains = np.zeros((12, 18))
     gains[:, 3] = 0.1
-    found = known(replay, earlier=(Earlier(space=replay.space, gains_QS=gains),))
+    found = known(replay, earlier=(EarlierSweep(space=replay.space, gains_QS=gains),))
     assert found.best_of_all() == 3
     assert found.expected_gains(found.whole_gains)[3] == pytest.approx(0.1)
     for pair in range(10):
-        found.add(Measurement(Ask(pair, 3, WHOLE), -0.1))
+        found.add(Observation(Suggestion(pair, 3, WHOLE), -0.1))
     assert found.best_of_all() != 3

@@ -3,7 +3,7 @@ import numpy as np
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.rivals.portfolio import covering
 from benchmarks.tuning.tuners import build
-from peerkd.tuning.protocol import Measurement
+from peerkd.tuning.protocol import Observation
 
 
 def test_the_second_setting_is_what_the_first_lacks_not_what_is_second_best() -> None:
@@ -27,7 +27,7 @@ def test_two_pairs_are_swept_first_where_nothing_is_known(replay: Replay) -> Non
     assert len(asks) == 2 * 18
     assert len({ask.pair for ask in asks}) == 2
     for ask in asks:
-        tuner.tell(Measurement(ask, 0.1 if ask.setting == 7 else 0.0))
+        tuner.tell(Observation(ask, 0.1 if ask.setting == 7 else 0.0))
     assert {ask.setting for ask in tuner.ask(10)} == {7}
 
 

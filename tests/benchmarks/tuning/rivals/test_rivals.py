@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.tuning.replay import Replay, load_replay, play
 from benchmarks.tuning.tuners import TUNERS, build
-from peerkd.tuning.protocol import Measurement
+from peerkd.tuning.protocol import Observation
 from peerkd.tuning.space import NO_SETTING
 from tests.benchmarks.tuning.conftest import NUM_PAIRS, Recorded
 from tests.tables import Study
@@ -59,11 +59,11 @@ def test_a_new_life_that_is_told_all_goes_on_where_the_last_one_was(replay: Repl
     play(whole, replay, [0.6])
     num_before = int(share * len(whole.told))
     again = build(name, replay.space, seed=2, earlier=())
-    for measurement in sorted(whole.told[:num_before]):  # in whatever order
-        again.tell(measurement)
+    for observation in sorted(whole.told[:num_before]):  # in whatever order
+        again.tell(observation)
     for expected in whole.told[num_before:]:
         (ask,) = again.ask(1)
-        assert ask == expected.ask
+        assert ask == expected.suggestion
         again.tell(expected)
     assert again.choices().tolist() == whole.choices().tolist()
 
@@ -74,7 +74,7 @@ def test_several_asks_at_once_lose_and_repeat_nothing(replay: Replay, name: str)
     play(alone, replay, [1.0])
     while asks := together.ask(7):
         for ask in reversed(asks):
-            together.tell(Measurement(ask, gain_of(replay, ask)))
+            together.tell(Observation(ask, gain_of(replay, ask)))
     assert len(set(together.asks)) == len(together.asks)
     assert sorted(together.asks) == sorted(alone.asks)
 
@@ -98,7 +98,7 @@ def test_pairs_that_had_no_turn_get_what_was_best_on_others(planted: Callable[..
     asked = []
     while not any(ask.setting == best[0] and ask.num_epochs == 3 for ask in asked):
         asked += tuner.ask(1)
-        tuner.tell(Measurement(asked[-1], gain_of(replay, asked[-1])))
+        tuner.tell(Observation(asked[-1], gain_of(replay, asked[-1])))
     untried = np.setdiff1d(np.arange(NUM_PAIRS), [ask.pair for ask in asked])
     assert (tuner.choices()[untried] == best[untried]).all()
 

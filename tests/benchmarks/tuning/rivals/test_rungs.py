@@ -5,7 +5,7 @@ import pytest
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.rivals.rungs import hyperband_sizes, num_promotions
 from benchmarks.tuning.tuners import build
-from peerkd.tuning.protocol import Ask, Measurement
+from peerkd.tuning.protocol import Observation, Suggestion
 
 
 @pytest.mark.parametrize(("num_epochs", "num"), [(1, 0), (2, 0), (3, 1), (8, 1), (9, 2), (27, 3), (243, 5)])
@@ -21,11 +21,11 @@ def test_the_brackets_of_hyperband_are_those_of_the_paper() -> None:
 
 def test_a_turn_of_successive_halving_ends_in_one_whole_trial_the_best_of_three(replay: Replay) -> None:
     tuner = build("successive_halving", replay.space, seed=0, earlier=())
-    asks: list[Ask] = []
+    asks: list[Suggestion] = []
     for number in range(8):
         (ask,) = tuner.ask(1)
         asks.append(ask)
-        tuner.tell(Measurement(ask, 0.1 * (number % 3)))
+        tuner.tell(Observation(ask, 0.1 * (number % 3)))
     assert [ask.num_epochs for ask in asks] == [1, 1, 1, 3] * 2
     assert len({ask.pair for ask in asks[:4]}) == 1
     assert asks[3].setting == asks[2].setting
@@ -39,6 +39,6 @@ def test_brackets_wait_for_their_answers_while_others_begin(replay: Replay) -> N
     assert len({ask.pair for ask in asks}) == 4
     # The first three are a pair's whole rung: it goes on before others do.
     for gain, ask in enumerate(asks[:3]):
-        tuner.tell(Measurement(ask, float(gain)))
+        tuner.tell(Observation(ask, float(gain)))
     queued = tuner.ask(3)
-    assert queued[2] == Ask(asks[0].pair, asks[2].setting, 3)
+    assert queued[2] == Suggestion(asks[0].pair, asks[2].setting, 3)

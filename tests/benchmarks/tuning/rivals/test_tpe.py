@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.tuners import build
-from peerkd.tuning.protocol import Measurement
+from peerkd.tuning.protocol import Observation
 from peerkd.tuning.space import SettingOnSet
 
 
@@ -33,7 +33,7 @@ def test_a_study_finds_its_way_to_what_is_good(replay: Replay) -> None:
         for _ in range(30):
             (ask,) = tuner.ask(1)
             gains.append(gain(settings[ask.setting]))
-            tuner.tell(Measurement(ask, gains[-1]))
+            tuner.tell(Observation(ask, gains[-1]))
         early.append(np.mean(gains[:10]))
         late.append(np.mean(gains[15:]))
     assert np.mean(late) > np.mean(early) + 0.3
@@ -47,7 +47,7 @@ def test_settings_that_are_no_grid_are_all_tried(replay: Replay) -> None:
     asked = []
     while asks := tuner.ask(1):
         asked += asks
-        tuner.tell(Measurement(asks[0], 0.0))
+        tuner.tell(Observation(asks[0], 0.0))
     assert sorted((ask.pair, ask.setting) for ask in asked) == [
         (pair, setting) for pair in (0, 1) for setting in range(6)
     ]
@@ -69,7 +69,7 @@ def test_a_study_finds_its_way_to_the_rate_that_is_good(replay: Replay) -> None:
         for _ in range(14):
             (ask,) = tuner.ask(1)
             asked.append(settings[ask.setting])
-            tuner.tell(Measurement(ask, float(asked[-1].learning_rate == 0.01)))
+            tuner.tell(Observation(ask, float(asked[-1].learning_rate == 0.01)))
         assert len(set(asked)) == 14
         num_good += sum(setting.learning_rate == 0.01 for setting in asked)
     # All of the six there are, but for chance in the first ten random ones.

@@ -5,7 +5,7 @@ import pytest
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.stages.work.tuning.shown import joined, seen_at_best, seen_at_end
 from peerkd.study.objective import Objective
-from peerkd.tuning.seen import Seen
+from peerkd.tuning.validation import ValidationResult
 from tests.tables import record
 
 COURSE = (0.52, 0.60, 0.58, 0.61, 0.40)
@@ -33,9 +33,9 @@ def test_the_limit_is_for_the_epoch_and_not_for_the_end() -> None:
 
 def test_at_its_end_a_trial_is_worth_what_its_columns_say() -> None:
     end = record(epochs=3, validation_global_accuracy_after=0.53, validation_own_accuracy_after=0.44)
-    assert seen_at_end([end], Objective()) == [Seen(pytest.approx(0.03), True, 3)]
-    assert seen_at_end([end], Objective(max_own_drop=0.05)) == [Seen(pytest.approx(-0.06), False, 3)]
-    assert seen_at_end([end], Objective(own_weight=0.5)) == [Seen(pytest.approx(-0.015), True, 3)]
+    assert seen_at_end([end], Objective()) == [ValidationResult(pytest.approx(0.03), True, 3)]
+    assert seen_at_end([end], Objective(max_own_drop=0.05)) == [ValidationResult(pytest.approx(-0.06), False, 3)]
+    assert seen_at_end([end], Objective(own_weight=0.5)) == [ValidationResult(pytest.approx(-0.015), True, 3)]
 
 
 @pytest.mark.parametrize("begins_at", [0, 2])

@@ -9,10 +9,10 @@ from peerkd.stages.work.tuning import rounds
 from peerkd.stages.work.tuning.rounds import MAX_TRIALS, Progress, Round, num_trials, shards_of
 from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, Study, round_size
-from peerkd.tuning.accounting import Account
-from peerkd.tuning.protocol import Ask
-from peerkd.tuning.seen import Seen, diverged
+from peerkd.tuning.accounting import CostLedger
+from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import NO_SETTING
+from peerkd.tuning.validation import ValidationResult, diverged
 from tests.tuners import HalvingTuner
 
 CONFIG = resolve(
@@ -43,22 +43,22 @@ class Scripted:
     def ask(self, num):
         return self.batches.pop(0) if self.batches else []
 
-    def tell(self, measurement):
-        self.told.append(measurement)
+    def tell(self, observation):
+        self.told.append(observation)
 
     def choices(self):
         return np.full(self._space.num_pairs, self._choice)
 
 
 def opened(space, tuner, *, budget=0.3):
-    return Study(space, lambda: tuner, Account(space), budget_fraction=budget)
+    return Study(space, lambda: tuner, CostLedger(space), budget_fraction=budget)
 
 
 def step(study):
     """Tell what must be known and return the next round."""
     while True:
         while study.num_told < study.num_needed:
-            study.tell([Seen(gain(ask)) for ask in study.rounds[study.num_told].asks])
+            study.tell([ValidationResult(gain(ask)) for ask in study.rounds[study.num_told].asks])
         if made := study.plan(seconds=1.0):
             study.accept(made)
             return made
@@ -90,11 +90,11 @@ def test_a_study_that_is_taken_up_again_plans_the_same_rounds(space):
 
 
 def test_a_round_that_is_there_is_the_truth_whatever_the_tuner_would_ask_for(space):
-    study = opened(space, Scripted(space, [[Ask(0, 0, 4)], [Ask(1, 0, 4)]]), budget=0.1)
+    study = opened(space, Scripted(space, [[Suggestion(0, 0, 4)], [Suggestion(1, 0, 4)]]), budget=0.1)
     study.plan(seconds=0.0)
-    study.accept(Round(number=0, phase="search", asks=(Ask(3, 2, 1),), seconds=0.0))
+    study.accept(Round(number=0, phase="search", asks=(Suggestion(3, 2, 1),), seconds=0.0))
     assert study.progress.trials == {(3, 2): 1}
-    assert step(study).asks == (Ask(1, 0, 4),)
+    assert step(study).asks == (Suggestion(1, 0, 4),)
 
 
 @pytest.mark.parametrize("budget", [0.01, 0.1, 0.5, 1.0])
@@ -114,42 +114,46 @@ def test_while_it_searches_a_round_is_planned_before_the_last_one_is_done(space)
 
 
 def test_a_trial_goes_on_only_when_what_it_goes_on_from_is_done(space):
-    tuner = Scripted(space, [[Ask(0, 0, 1), Ask(0, 0, 2)], [Ask(0, 0, 4), Ask(1, 0, 4)]])
+    tuner = Scripted(space, [[Suggestion(0, 0, 1), Suggestion(0, 0, 2)], [Suggestion(0, 0, 4), Suggestion(1, 0, 4)]])
     study = opened(space, tuner)
     rounds = [step(study).asks for _ in range(3)]
-    assert rounds == [(Ask(0, 0, 1),), (Ask(1, 0, 4),), (Ask(0, 0, 2),)]
-    assert step(study).asks == (Ask(0, 0, 4),)
+    assert rounds == [(Suggestion(0, 0, 1),), (Suggestion(1, 0, 4),), (Suggestion(0, 0, 2),)]
+    assert step(study).asks == (Suggestion(0, 0, 4),)
     assert finished(study).rounds[-1].phase == "end"
 
 
 def test_what_was_asked_for_before_is_not_done_again(space):
-    study = opened(space, Scripted(space, [[Ask(0, 0, 4)], [Ask(1, 1, 4)], [Ask(0, 0, 4), Ask(0, 0, 2)]]), budget=0.1)
+    study = opened(
+        space,
+        Scripted(space, [[Suggestion(0, 0, 4)], [Suggestion(1, 1, 4)], [Suggestion(0, 0, 4), Suggestion(0, 0, 2)]]),
+        budget=0.1,
+    )
     finished(study)
-    assert [made.asks for made in study.rounds] == [(Ask(0, 0, 4),), (Ask(1, 1, 4),), ()]
+    assert [made.asks for made in study.rounds] == [(Suggestion(0, 0, 4),), (Suggestion(1, 1, 4),), ()]
 
 
 def test_chosen_trials_are_done_to_their_end_even_if_nobody_tried_them(space):
-    study = finished(opened(space, Scripted(space, [[Ask(0, 1, 1)]], choice=1)))
+    study = finished(opened(space, Scripted(space, [[Suggestion(0, 1, 1)]], choice=1)))
     *_, search, finish, end = study.rounds
     assert (search.phase, finish.phase, end.phase) == ("search", "finish", "end")
-    assert finish.asks == tuple(Ask(pair, 1, 4) for pair in range(space.num_pairs))
+    assert finish.asks == tuple(Suggestion(pair, 1, 4) for pair in range(space.num_pairs))
 
 
 def test_of_chosen_trials_those_that_promise_most_come_first(space):
-    tuner = Scripted(space, [[Ask(pair, 1, 1) for pair in (2, 5, 7)]], choice=1)
+    tuner = Scripted(space, [[Suggestion(pair, 1, 1) for pair in (2, 5, 7)]], choice=1)
     study = finished(opened(space, tuner, budget=0.03))
     asks = study.rounds[1].asks
     assert 0 < len(asks) < space.num_pairs
-    assert [ask.pair for ask in asks][:2] == sorted((2, 5, 7), key=lambda pair: -gain(Ask(pair, 1, 1)))[:2]
+    assert [ask.pair for ask in asks][:2] == sorted((2, 5, 7), key=lambda pair: -gain(Suggestion(pair, 1, 1)))[:2]
 
 
 def limited(space, tuner, forbidden, *, budget=0.3):
     """A study to its end in which some trials break the limit."""
-    study = Study(space, lambda: tuner, Account(space), budget_fraction=budget, is_limited=True)
+    study = Study(space, lambda: tuner, CostLedger(space), budget_fraction=budget, is_limited=True)
     while True:
         while study.num_told < study.num_needed:
             asks = study.rounds[study.num_told].asks
-            study.tell([Seen(0.05, (ask.pair, ask.setting) not in forbidden) for ask in asks])
+            study.tell([ValidationResult(0.05, (ask.pair, ask.setting) not in forbidden) for ask in asks])
         if made := study.plan(seconds=1.0):
             study.accept(made)
             if made.phase == "end":
@@ -157,17 +161,17 @@ def limited(space, tuner, forbidden, *, budget=0.3):
 
 
 def test_under_a_limit_a_wanted_setting_is_done_to_its_end_and_given_up_where_it_breaks_it(space):
-    tuner = Scripted(space, [[Ask(0, 0, 4), Ask(0, 1, 4), Ask(1, 1, 4)]], choice=1)
+    tuner = Scripted(space, [[Suggestion(0, 0, 4), Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = limited(space, tuner, forbidden={(0, 1), (1, 1), (2, 1)})
     finish = next(made for made in study.rounds if made.phase == "finish")
-    assert finish.asks == tuple(Ask(pair, 1, 4) for pair in range(2, space.num_pairs))
+    assert finish.asks == tuple(Suggestion(pair, 1, 4) for pair in range(2, space.num_pairs))
     expected = [0, NO_SETTING, NO_SETTING] + [1] * (space.num_pairs - 3)
     assert study.outcome().choices_Q.tolist() == expected
     assert np.nan_to_num(study.outcome().gains_Q).tolist() == [0.05, 0, 0] + [0.05] * (space.num_pairs - 3)
 
 
 def test_under_a_limit_what_the_budget_did_not_reach_is_left(space):
-    study = limited(space, Scripted(space, [[Ask(0, 1, 1)]], choice=1), forbidden=(), budget=0.03)
+    study = limited(space, Scripted(space, [[Suggestion(0, 1, 1)]], choice=1), forbidden=(), budget=0.03)
     outcome = study.outcome()
     tried = {pair for pair, _ in study.progress.trials}
     assert 0 < len(tried) < space.num_pairs
@@ -185,7 +189,7 @@ def test_what_was_put_in_the_place_of_a_forbidden_choice_is_not_what_the_tuner_p
         def deviations(self):
             return np.full(self._space.num_pairs, 0.1)
 
-    tuner = Foreseeing(space, [[Ask(0, 0, 4), Ask(0, 1, 4), Ask(1, 1, 4)]], choice=1)
+    tuner = Foreseeing(space, [[Suggestion(0, 0, 4), Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = limited(space, tuner, forbidden={(0, 1), (1, 1)})
     outcome = study.outcome()
     assert np.isnan([outcome.predicted_Q[0], study.deviations()[0]]).all()
@@ -197,18 +201,20 @@ def test_what_was_put_in_the_place_of_a_forbidden_choice_is_not_what_the_tuner_p
 
 
 def test_where_epochs_are_chosen_a_trial_is_worth_what_it_was_at_its_best(space):
-    tuner = Scripted(space, [[Ask(0, 0, 2), Ask(1, 0, 2)], [], [Ask(0, 0, 4), Ask(1, 0, 4)]], choice=0)
-    study = Study(space, lambda: tuner, Account(space), budget_fraction=0.1, chooses_epochs=True)
+    tuner = Scripted(
+        space, [[Suggestion(0, 0, 2), Suggestion(1, 0, 2)], [], [Suggestion(0, 0, 4), Suggestion(1, 0, 4)]], choice=0
+    )
+    study = Study(space, lambda: tuner, CostLedger(space), budget_fraction=0.1, chooses_epochs=True)
     shown = {
-        Ask(0, 0, 2): Seen(0.05, num_epochs=1),
-        Ask(0, 0, 4): Seen(0.03, num_epochs=3),
-        Ask(1, 0, 2): Seen(0.05, num_epochs=2),
-        Ask(1, 0, 4): Seen(0.06, num_epochs=4),
+        Suggestion(0, 0, 2): ValidationResult(0.05, num_epochs=1),
+        Suggestion(0, 0, 4): ValidationResult(0.03, num_epochs=3),
+        Suggestion(1, 0, 2): ValidationResult(0.05, num_epochs=2),
+        Suggestion(1, 0, 4): ValidationResult(0.06, num_epochs=4),
     }
     while True:
         while study.num_told < study.num_needed:
             asks = study.rounds[study.num_told].asks
-            study.tell([shown.get(ask, Seen(0.0, num_epochs=ask.num_epochs)) for ask in asks])
+            study.tell([shown.get(ask, ValidationResult(0.0, num_epochs=ask.num_epochs)) for ask in asks])
         made = study.plan(seconds=1.0)
         if made:
             study.accept(made)
@@ -216,7 +222,7 @@ def test_where_epochs_are_chosen_a_trial_is_worth_what_it_was_at_its_best(space)
             break
     assert study.outcome().epochs_Q[:2].tolist() == [1, 4]
     assert study.outcome().gains_Q[:2].tolist() == [0.05, 0.06]
-    told = {measurement.ask: measurement.gain for measurement in tuner.told}
+    told = {observation.suggestion: observation.gain for observation in tuner.told}
     assert [told[ask] for ask in shown] == [0.05, 0.05, 0.05, 0.06]
 
 
@@ -239,7 +245,7 @@ def test_short_trials_make_no_more_than_about_a_hundred_rounds(space):
             number = len(self.batches)
             self.batches.extend(range(num))
             places = [divmod(place, len(space.settings)) for place in range(number, number + num)]
-            return [Ask(pair, setting, 1) for pair, setting in places if pair < space.num_pairs]
+            return [Suggestion(pair, setting, 1) for pair, setting in places if pair < space.num_pairs]
 
     study = finished(opened(space, Brief(space, []), budget=0.2))
     assert len(study.rounds) <= MAX_ROUNDS + 2
@@ -252,7 +258,7 @@ def test_a_round_is_a_twentieth_of_what_can_be_afforded(num_affordable, size):
 
 
 def test_a_round_comes_back_from_its_file():
-    made = Round(number=3, phase="search", asks=(Ask(1, 2, 3),), seconds=1.5)
+    made = Round(number=3, phase="search", asks=(Suggestion(1, 2, 3),), seconds=1.5)
     assert Round.from_line(made.to_line()) == made
     assert made.name == "scratch/rounds/0003.json"
 
@@ -260,8 +266,16 @@ def test_a_round_comes_back_from_its_file():
 def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
     monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
     before = Progress()
-    before.add([Ask(3, 0, 1)])
-    asks = (Ask(3, 0, 4), Ask(3, 1, 4), Ask(0, 2, 4), Ask(3, 3, 4), Ask(3, 4, 4), Ask(7, 8, 4), Ask(3, 8, 4))
+    before.add([Suggestion(3, 0, 1)])
+    asks = (
+        Suggestion(3, 0, 4),
+        Suggestion(3, 1, 4),
+        Suggestion(0, 2, 4),
+        Suggestion(3, 3, 4),
+        Suggestion(3, 4, 4),
+        Suggestion(7, 8, 4),
+        Suggestion(3, 8, 4),
+    )
     shards = shards_of(Round(number=2, phase="search", asks=asks, seconds=0.0), space, before)
     assert [shard.name for shard in shards] == [f"0002-{number:04d}" for number in range(len(shards))]
     assert [
@@ -278,7 +292,7 @@ def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
 
 @pytest.mark.parametrize(("num_asks", "sizes"), [(3, [1, 1, 1]), (8, [2, 2, 2, 2]), (9, [2, 2, 2, 2, 1])])
 def test_a_small_round_is_cut_into_tasks_for_several_processes(space, num_asks, sizes):
-    asks = tuple(Ask(pair, 8, 1) for pair in range(num_asks))  # on the public set
+    asks = tuple(Suggestion(pair, 8, 1) for pair in range(num_asks))  # on the public set
     made = Round(number=0, phase="search", asks=asks, seconds=0.0)
     tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
     assert [num_trials([task]) for task in tasks] == sizes
@@ -286,7 +300,7 @@ def test_a_small_round_is_cut_into_tasks_for_several_processes(space, num_asks, 
 
 def test_many_trials_of_one_kind_are_several_tasks(space, monkeypatch):
     monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
-    asks = tuple(Ask(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
+    asks = tuple(Suggestion(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
     made = Round(number=0, phase="search", asks=asks, seconds=0.0)
     tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
     assert max(num_trials([task]) for task in tasks) == MAX_TRIALS
@@ -294,16 +308,21 @@ def test_many_trials_of_one_kind_are_several_tasks(space, monkeypatch):
 
 
 def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants(space):
-    tuner = Scripted(space, [[Ask(0, 1, 1)], [Ask(0, 1, 4), Ask(1, 1, 4)]], choice=1)
+    tuner = Scripted(space, [[Suggestion(0, 1, 1)], [Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = opened(space, tuner)
     while (made := study.plan(seconds=0.0)) is None or made.phase != "end":
         if made:
             study.accept(made)
         while study.num_told < len(study.rounds):
             asks = study.rounds[study.num_told].asks
-            study.tell([diverged(ask.num_epochs) if ask.pair == 0 else Seen(0.1, True, ask.num_epochs) for ask in asks])
-    assert [ask for each in study.rounds for ask in each.asks if ask.pair == 0] == [Ask(0, 1, 1)]
-    told = next(each for each in tuner.told if each.ask.pair == 0)
+            study.tell(
+                [
+                    diverged(ask.num_epochs) if ask.pair == 0 else ValidationResult(0.1, True, ask.num_epochs)
+                    for ask in asks
+                ]
+            )
+    assert [ask for each in study.rounds for ask in each.asks if ask.pair == 0] == [Suggestion(0, 1, 1)]
+    told = next(each for each in tuner.told if each.suggestion.pair == 0)
     assert (told.gain, told.is_finite) == (-1.0, False)
     outcome = study.outcome()
     assert outcome.choices_Q[0] == NO_SETTING
@@ -314,12 +333,12 @@ def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants
 def test_a_trial_that_diverged_since_is_no_good_at_an_earlier_stop(space):
     study = Study(
         space,
-        lambda: Scripted(space, [[Ask(0, 1, 1)], [Ask(0, 1, 4)]], choice=1),
-        Account(space),
+        lambda: Scripted(space, [[Suggestion(0, 1, 1)], [Suggestion(0, 1, 4)]], choice=1),
+        CostLedger(space),
         budget_fraction=0.3,
         chooses_epochs=True,
     )
-    for shown in (Seen(0.2, True, 1), diverged(4)):
+    for shown in (ValidationResult(0.2, True, 1), diverged(4)):
         study.accept(study.plan(seconds=0.0))
         study.tell([shown])
     assert study.outcome().choices_Q[0] == NO_SETTING

@@ -1,17 +1,17 @@
 import numpy as np
 
-from peerkd.tuning.seen import Seen, best_epochs, better, only_seen, without_forbidden
 from peerkd.tuning.space import NO_SETTING
+from peerkd.tuning.validation import ValidationResult, best_epochs, better, only_measured, without_forbidden
 
 SEEN = {
-    (0, 1): Seen(0.2),
-    (1, 1): Seen(-0.01, False),
-    (1, 0): Seen(0.03),
-    (1, 2): Seen(0.05),
-    (1, 3): Seen(0.05),
-    (2, 1): Seen(-0.01, False),
-    (2, 0): Seen(-0.02),
-    (2, 2): Seen(-0.03, False),
+    (0, 1): ValidationResult(0.2),
+    (1, 1): ValidationResult(-0.01, False),
+    (1, 0): ValidationResult(0.03),
+    (1, 2): ValidationResult(0.05),
+    (1, 3): ValidationResult(0.05),
+    (2, 1): ValidationResult(-0.01, False),
+    (2, 0): ValidationResult(-0.02),
+    (2, 2): ValidationResult(-0.03, False),
 }
 
 
@@ -22,7 +22,7 @@ def test_in_place_of_what_is_forbidden_comes_the_best_that_was_seen_to_be_allowe
 
 def test_what_nobody_has_seen_can_be_left_out() -> None:
     choices = np.array([1, 0, NO_SETTING, 1, 3])
-    assert only_seen(choices, SEEN).tolist() == [1, 0, NO_SETTING, NO_SETTING, NO_SETTING]
+    assert only_measured(choices, SEEN).tolist() == [1, 0, NO_SETTING, NO_SETTING, NO_SETTING]
 
 
 def test_the_best_epoch_so_far_is_the_first_of_the_highest_that_are_allowed() -> None:
@@ -39,7 +39,7 @@ def test_two_parts_of_a_trial_are_compared_as_its_epochs_are() -> None:
         worth, is_allowed = rng.integers(-3, 4, size=6) / 100, rng.random(6) < 0.6
         stops = best_epochs(worth, is_allowed)
         first, second = (
-            Seen(worth[start:end][stop], is_allowed[start:end][stop], start + stop + 1)
+            ValidationResult(worth[start:end][stop], is_allowed[start:end][stop], start + stop + 1)
             for start, end in ((0, 2), (2, 6))
             for stop in [int(best_epochs(worth[start:end], is_allowed[start:end])[-1])]
         )

@@ -1,29 +1,29 @@
-"""What to measure before anything else, when nothing is known of an experiment like this."""
+"""The first suggestions of a tuner that starts from nothing: its initial design."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from peerkd.study.transfer_sets import TRANSFER_SETS
-from peerkd.tuning.protocol import Ask
+from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
 _NUM_PAIRS: Final = 5
 _MAX_WEIGHT: Final = 0.5
-"""Much distillation is rarely good; where it is, later measurements will find out."""
+"""A larger weight of distillation is rarely good. Where it is, later suggestions will find it."""
 
 _GOLDEN_SECTION: Final = 0.6180339887
-"""Steps of it visit a grid evenly, however many steps there are."""
+"""Step of a sequence, modulo 1, whose members lie evenly in [0, 1) however many there are."""
 
 
-def first_asks(space: Space, pairs: Sequence[int]) -> Iterator[Ask]:
+def initial_design(space: Space, pairs: Sequence[int]) -> Iterator[Suggestion]:
     """Yield whole trials of a few pairs on every transfer set, with settings that vary from pair to pair.
 
-    The worth of a single measurement does not count what it tells of all other pairs. So what pairs have in common is
-    measured first.
+    The acquisition function counts what an observation is worth for its own pair, not what it teaches about all other
+    pairs. So the tuner first measures what all pairs have in common.
 
     Args:
-        space: What can be tried.
-        pairs: In the order in which they are taken.
+        space: Search space.
+        pairs: Pairs in the order in which they are used.
     """
     by_set: dict[str, list[int]] = {}
     for place, setting in enumerate(space.settings):
@@ -32,4 +32,4 @@ def first_asks(space: Space, pairs: Sequence[int]) -> Iterator[Ask]:
     for number, pair in enumerate(pairs[:_NUM_PAIRS]):
         for places in by_set.values():
             share = (0.5 + number * _GOLDEN_SECTION) % 1
-            yield Ask(pair, places[int(share * len(places))], space.num_epochs)
+            yield Suggestion(pair, places[int(share * len(places))], space.num_epochs)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from peerkd.tuning.information import Belief, knowledge_gradients
-from peerkd.tuning.marginals import Marginals
+from peerkd.tuning.acquisition import PairBelief, knowledge_gradients
+from peerkd.tuning.pair_posterior import PairPosterior
 
 MEAN_S = np.array([0.5, 0.2, -1.0, 9.0])
 COVARIANCE_SS = np.array([[0.5, 0.1, 0.0, 0.2], [0.1, 2.0, 0.6, 0.9], [0.0, 0.6, 3.0, 0.4], [0.2, 0.9, 0.4, 1.5]])
@@ -14,11 +14,11 @@ NOISE_C = np.array([0.1, 0.1, 0.1, 4.0, 0.1])
 PLACES_C = np.array([0, 1, 2, 2, 3])
 
 
-def believed(mean_S: np.ndarray) -> Marginals:
+def believed(mean_S: np.ndarray) -> PairPosterior:
     """With a covariance of which a part is products: rows of ``left`` times rows of ``right``."""
     left_KS = np.array([[1.0, 0.0, 2.0, 0.5], [0.3, 0.1, 0.0, 0.2]])
     right_KS = np.array([[0.1, 0.2, 0.0, 0.0], [0.0, 1.0, 1.0, 0.5]])
-    return Marginals(
+    return PairPosterior(
         mean_S=mean_S,
         variance_S=np.diag(COVARIANCE_SS),
         own_SS=(COVARIANCE_SS - left_KS.T @ right_KS) / 2,
@@ -32,8 +32,8 @@ def gradients(mean_S: np.ndarray) -> np.ndarray:
     return of_pairs([believed(mean_S)])[0]
 
 
-def of_pairs(marginals: list[Marginals]) -> np.ndarray:
-    return knowledge_gradients(marginals, PLACES_C, noise_variance_C=NOISE_C, num_choices=NUM_CHOICES)
+def of_pairs(posteriors: list[PairPosterior]) -> np.ndarray:
+    return knowledge_gradients(posteriors, PLACES_C, noise_variance_C=NOISE_C, num_choices=NUM_CHOICES)
 
 
 def by_drawing(mean_S: np.ndarray, setting: int, noise: float) -> float:
@@ -56,11 +56,11 @@ def test_nothing_is_worth_measuring_where_no_outcome_changes_the_choice() -> Non
 
 
 def test_many_pairs_at_once_are_those_of_one_by_one() -> None:
-    hopeless, spread = np.array([-50.0, -60.0, -70.0, 9.0]), believed(MEAN_S).told(1, 3.0, noise_variance=0.2)
-    marginals = [believed(MEAN_S), believed(hopeless), spread, believed(MEAN_S[[1, 0, 2, 3]])]
-    one_by_one = np.concatenate([of_pairs([each]) for each in marginals])
-    assert len({row.tobytes() for row in one_by_one}) == len(marginals)
-    np.testing.assert_allclose(of_pairs(marginals), one_by_one, atol=1e-6)
+    hopeless, spread = np.array([-50.0, -60.0, -70.0, 9.0]), believed(MEAN_S).given(1, 3.0, noise_variance=0.2)
+    posteriors = [believed(MEAN_S), believed(hopeless), spread, believed(MEAN_S[[1, 0, 2, 3]])]
+    one_by_one = np.concatenate([of_pairs([each]) for each in posteriors])
+    assert len({row.tobytes() for row in one_by_one}) == len(posteriors)
+    np.testing.assert_allclose(of_pairs(posteriors), one_by_one, atol=1e-6)
 
 
 def test_places_that_are_all_in_their_order_can_be_a_slice() -> None:
@@ -70,26 +70,26 @@ def test_places_that_are_all_in_their_order_can_be_a_slice() -> None:
     np.testing.assert_array_equal(of_all(slice(4)), of_all(np.arange(4)))
 
 
-def test_told_and_supposed_beliefs_are_those_of_conditioning() -> None:
+def test_beliefs_with_and_without_pending_suggestions_are_those_of_conditioning() -> None:
     measured, noise_variances, points = np.array([1, 3]), np.array([0.3, 0.6]), np.array([2.0, 7.0])
     total = COVARIANCE_SS[np.ix_(measured, measured)] + np.diag(noise_variances)
     weights = np.linalg.solve(total, COVARIANCE_SS[measured]).T
     covariance_SS = COVARIANCE_SS - weights @ COVARIANCE_SS[measured]
 
-    def check(found: Marginals, mean_S: np.ndarray, covariance_SS: np.ndarray) -> None:
+    def check(found: PairPosterior, mean_S: np.ndarray, covariance_SS: np.ndarray) -> None:
         np.testing.assert_allclose(found.mean_S, mean_S)
         np.testing.assert_allclose(found.variance_S, np.diag(covariance_SS))
         for places in (np.array([2, 0]), slice(None), 3):
             np.testing.assert_allclose(found.covariance(places), covariance_SS[places], atol=1e-12)
 
-    belief = Belief(believed(MEAN_S))
+    belief = PairBelief(believed(MEAN_S))
     for place, noise_variance in zip(measured.tolist(), noise_variances, strict=True):
-        belief.suppose(place, noise_variance=noise_variance)
+        belief.add_pending(place, noise_variance=noise_variance)
     for _ in range(2):
-        check(belief.told, MEAN_S, COVARIANCE_SS)
-        check(belief.supposed, MEAN_S, covariance_SS)
-    belief.suppose(0, noise_variance=0.1)
+        check(belief.now, MEAN_S, COVARIANCE_SS)
+        check(belief.with_pending, MEAN_S, covariance_SS)
+    belief.add_pending(0, noise_variance=0.1)
     for place, noise_variance, point in zip(measured.tolist(), noise_variances, points, strict=True):
-        belief.tell(place, point, noise_variance=noise_variance)
-    for found in (belief.told, belief.supposed):
+        belief.observe(place, point, noise_variance=noise_variance)
+    for found in (belief.now, belief.with_pending):
         check(found, MEAN_S + weights @ (points - MEAN_S[measured]), covariance_SS)

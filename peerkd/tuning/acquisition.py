@@ -1,0 +1,103 @@
+"""The acquisition function: the knowledge gradient of Frazier, Powell and Dayanik (2009).
+
+Source: "The knowledge-gradient policy for correlated normal beliefs", INFORMS Journal on Computing 21(4).
+
+An observation of target ``c`` moves the posterior means of all settings of its pair. Before it is made, the later mean
+of setting ``s`` is a normal variable, with one ``Z ~ N(0, 1)`` that all settings share::
+
+    mean'(s) = mean(s) + cov(s, c) / sqrt(var(c) + noise(c)) * Z
+
+The knowledge gradient is the expected rise of the best mean, where leaving the student as it is has gain 0::
+
+    KG(c) = E[max(0, max_s mean'(s))] - max(0, max_s mean(s))
+
+It is 0 where no outcome would change the choice.
+
+Shape suffixes: P = pairs, S = settings, H = settings that may become the best, C = candidate observations,
+N = outcomes of a candidate.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+
+from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.tuning.pair_posterior import PairPosterior
+
+_NODES, _WEIGHTS = hermegauss(7)
+_MOVES = _NODES != 0
+_OUTCOMES_N2 = np.stack([_NODES[_MOVES], np.ones(int(_MOVES.sum()))], axis=1).astype(np.float32)
+"""Factors of the slope and the intercept of ``mean'`` as a line in Z, for each node Z of the quadrature but 0."""
+
+_WEIGHTS_N = _WEIGHTS[_MOVES] / _WEIGHTS.sum()
+_WEIGHT_OF_NONE: Final = 1 - float(_WEIGHTS_N.sum())
+"""Weight of the node ``Z = 0``, at which no mean moves."""
+
+_NUM_SDS: Final = 3.0
+"""A setting is ignored if its mean plus this many standard deviations does not exceed the best mean."""
+
+
+class PairBelief:
+    """The posterior over the gains of one pair, now and once its pending suggestions are answered."""
+
+    def __init__(self, posterior: PairPosterior) -> None:
+        self._now = self._later = posterior
+        self._pending: list[tuple[int, float]] = []
+        """Target and noise variance of each pending suggestion that ``_later`` does not contain yet."""
+
+    @property
+    def now(self) -> PairPosterior:
+        """The posterior given all observations so far."""
+        return self._now
+
+    @property
+    def with_pending(self) -> PairPosterior:
+        """The posterior with the covariance that it will have once all pending suggestions are answered."""
+        for place, noise_variance in self._pending:
+            self._later = self._later.given_pending(place, noise_variance=noise_variance)
+        self._pending.clear()
+        return self._later
+
+    def observe(self, place: int, points: float, *, noise_variance: float) -> None:
+        """Condition on an observation, and forget all pending suggestions."""
+        self._now = self._later = self._now.given(place, points, noise_variance=noise_variance)
+        self._pending.clear()
+
+    def add_pending(self, place: int, *, noise_variance: float) -> None:
+        """Add a pending suggestion."""
+        # Most are answered before the pair is scored again, so they are only taken in when they are needed.
+        self._pending.append((place, noise_variance))
+
+
+def knowledge_gradients(
+    posteriors: Sequence[PairPosterior], places_C: IntArray | slice, *, noise_variance_C: FloatArray, num_choices: int
+) -> FloatArray:
+    """Return the knowledge gradient of each candidate observation of each pair: (P, C).
+
+    The expectation over Z is a Gauss-Hermite quadrature with seven nodes.
+
+    Args:
+        posteriors: Posterior of each pair. At least one, and few, since memory grows with their number.
+        places_C: Target of each candidate.
+        noise_variance_C: Variance of each outcome beyond that of its target.
+        num_choices: Number of settings that can be chosen. They are the first targets.
+    """
+    mean_PS = np.array([each.mean_S[:num_choices] for each in posteriors])
+    variance_PS = np.maximum([each.variance_S for each in posteriors], 0)
+    best_P1 = np.maximum(mean_PS.max(axis=1, keepdims=True), 0)
+    is_hopeful_PS = mean_PS + _NUM_SDS * np.sqrt(variance_PS[:, :num_choices]) > best_P1
+    sd_PC = np.sqrt(np.maximum(variance_PS[:, places_C] + noise_variance_C, 1e-12))
+    # Single precision takes half the time, and an error of a millionth of a point does not matter.
+    rough_mean_PS = mean_PS.astype(np.float32)
+    best_PNC = np.empty((len(mean_PS), len(_OUTCOMES_N2), len(noise_variance_C)), dtype=np.float32)
+    for place, each in enumerate(posteriors):
+        hopeful_H = np.flatnonzero(is_hopeful_PS[place])
+        lines_H2C = np.empty((len(hopeful_H), 2, len(noise_variance_C)), dtype=np.float32)
+        lines_H2C[:, 0] = each.covariance(hopeful_H)[:, places_C] / sd_PC[place]
+        lines_H2C[:, 1] = rough_mean_PS[place, hopeful_H, None]
+        # The maximum is over the outermost axis, so that numpy works on whole rows. It starts at 0, that of leaving.
+        (_OUTCOMES_N2 @ lines_H2C).max(axis=0, initial=0, out=best_PNC[place])
+    raised_PC: FloatArray = _WEIGHTS_N @ best_PNC + (_WEIGHT_OF_NONE - 1) * best_P1
+    return np.maximum(raised_PC, 0)

@@ -1,0 +1,68 @@
+"""The posterior over the gains of one pair. Only the covariances that are asked for are computed.
+
+Shape suffixes: S = targets of the pair, H = some of them, K = products whose sum is a covariance.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from peerkd.results.arrays import FloatArray, IntArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PairPosterior:
+    """A normal distribution over the gains of one pair, with covariance ``own_factor * own_SS + left.T @ right``.
+
+    K is small, so a few rows of the covariance cost little. Conditioning on an observation adds one product.
+    """
+
+    mean_S: FloatArray
+    variance_S: FloatArray
+    """Diagonal of the covariance."""
+
+    own_SS: FloatArray
+    """Array that all pairs share."""
+
+    own_factor: float
+    left_KS: FloatArray
+    right_KS: FloatArray
+
+    def covariance(self, places: IntArray | slice | int) -> FloatArray:
+        """Return rows of the covariance: (H, S), or (S,) for one index."""
+        covariance: FloatArray = self.own_SS[places] * self.own_factor
+        covariance += self.left_KS[:, places].T @ self.right_KS
+        return covariance
+
+    def given(self, place: int, points: float, *, noise_variance: float) -> "PairPosterior":
+        """Return the posterior given one more observation.
+
+        With ``c`` the covariance of all targets with the observed one, ``v`` its variance and ``n`` that of the noise::
+
+            mean' = mean + c / (v + n) * (points - mean[place])
+            covariance' = covariance - c c^T / (v + n)
+        """
+        column_S, weight_S = self._column(place, noise_variance)
+        return self._without(column_S, weight_S, mean_S=self.mean_S + weight_S * (points - self.mean_S[place]))
+
+    def given_pending(self, place: int, *, noise_variance: float) -> "PairPosterior":
+        """Return the posterior with the covariance that it will have after an observation, whatever its value.
+
+        The covariance in ``given`` does not depend on the observed value. The mean stays at its expectation.
+        """
+        return self._without(*self._column(place, noise_variance), mean_S=self.mean_S)
+
+    def _column(self, place: int, noise_variance: float) -> tuple[FloatArray, FloatArray]:
+        """Return the covariance of all targets with one (S,), and the weights (S,) with which it moves their means."""
+        column_S = self.covariance(place)
+        return column_S, column_S / max(float(column_S[place]) + noise_variance, 1e-12)
+
+    def _without(self, column_S: FloatArray, weight_S: FloatArray, *, mean_S: FloatArray) -> "PairPosterior":
+        return PairPosterior(
+            mean_S=mean_S,
+            variance_S=self.variance_S - column_S * weight_S,
+            own_SS=self.own_SS,
+            own_factor=self.own_factor,
+            left_KS=np.concatenate([self.left_KS, -column_S[None]]),
+            right_KS=np.concatenate([self.right_KS, weight_S[None]]),
+        )

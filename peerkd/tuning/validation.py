@@ -1,0 +1,93 @@
+"""What validation has shown of each trial: its best epoch, and the choices that a limit on forgetting allows.
+
+Shape suffixes: Q = ordered pairs, E = epochs of a trial.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.tuning.space import NO_SETTING
+
+
+class ValidationResult(NamedTuple):
+    """The result of one trial on validation, as far as the trial was trained."""
+
+    gain: float
+    """The objective's worth of the trial (``Objective.worth``), which is what a tuner is told."""
+
+    is_allowed: bool = True
+    """Whether the trial stays within the limit on forgetting."""
+
+    num_epochs: int = 0
+    """Epochs after which the result was measured: the last epoch, or the best one where epochs are chosen."""
+
+    is_finite: bool = True
+    """Whether the trial did not diverge."""
+
+
+def diverged(num_epochs: int) -> ValidationResult:
+    """Return the result of a trial that diverged: a gain of -1, which is never allowed as a choice."""
+    return ValidationResult(-1.0, is_allowed=False, num_epochs=num_epochs, is_finite=False)
+
+
+def best_epochs(worth_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
+    """Return for each epoch the index of the best epoch up to then. An allowed epoch beats one that is not allowed.
+
+    Of equally good epochs, the first one counts.
+
+    Args:
+        worth_E: Worth by ``Objective.worth``, from -1 to 1. Other axes may precede the axis of epochs.
+        is_allowed_E: Array of the same shape.
+    """
+    # Worth is within [-1, 1], so subtracting 4 ranks every epoch that is not allowed below all that are.
+    rank_E = np.where(is_allowed_E, worth_E, worth_E - 4)
+    earlier_E = np.maximum.accumulate(rank_E, axis=-1)[..., :-1]
+    is_new_E = np.concatenate([np.ones_like(rank_E[..., :1], dtype=np.bool_), rank_E[..., 1:] > earlier_E], axis=-1)
+    places_E: IntArray = np.maximum.accumulate(np.where(is_new_E, np.arange(rank_E.shape[-1]), 0), axis=-1)
+    return places_E
+
+
+def better(first: ValidationResult, second: ValidationResult) -> ValidationResult:
+    """Return the better of two results of one trial, by the rule of ``best_epochs``. ``first`` is the earlier one.
+
+    If the trial has diverged since, the earlier result is not chosen either: the setting is too close to divergence.
+    """
+    if not second.is_finite:
+        return second
+    return second if (second.is_allowed, second.gain) > (first.is_allowed, first.gain) else first
+
+
+def without_forbidden(choices_Q: IntArray, results: Mapping[tuple[int, int], ValidationResult]) -> IntArray:
+    """Return choices without those whose result on validation is not allowed.
+
+    Each is replaced by the pair's best setting whose result is allowed and a gain, or by leaving the student as it
+    is. A tuner smooths over observations, so it may keep choosing a setting that fails the limit by little.
+
+    Args:
+        choices_Q: Settings, or ``NO_SETTING``.
+        results: Results by pair and setting.
+    """
+    is_forbidden_Q = np.array([not _is_allowed(key, results) for key in enumerate(choices_Q.tolist())], dtype=np.bool_)
+    best_Q, gain_Q = np.full_like(choices_Q, NO_SETTING), np.zeros(len(choices_Q))
+    for (pair, setting), result in sorted(results.items()):
+        if is_forbidden_Q[pair] and result.is_allowed and result.gain > gain_Q[pair]:
+            best_Q[pair], gain_Q[pair] = setting, result.gain
+    return np.where(is_forbidden_Q, best_Q, choices_Q)
+
+
+def only_measured(choices_Q: IntArray, results: Mapping[tuple[int, int], ValidationResult]) -> IntArray:
+    """Return choices in which a setting that was not measured is replaced by leaving the student as it is.
+
+    Without a measurement nobody knows whether the setting keeps the limit on forgetting.
+    """
+    return np.array(
+        [setting if (pair, setting) in results else NO_SETTING for pair, setting in enumerate(choices_Q.tolist())],
+        dtype=choices_Q.dtype,
+    )
+
+
+def _is_allowed(key: tuple[int, int], results: Mapping[tuple[int, int], ValidationResult]) -> bool:
+    return key not in results or results[key].is_allowed
