@@ -258,7 +258,9 @@ class TestSweep:
         grown = f"peerkd_trials_done{of_pod} > {done}"
         wait_until(lambda: watch.prometheus.query(grown), seconds=PATIENCE_SECONDS, what=grown)
         assert watch.value(f"peerkd_trials_done{of_pod} + peerkd_trials_left{of_pod}") == total
-        assert watch.value('stage:peerkd_samples:rate5m{stage="distill_pairs"}') > 0
+        # The rule is evaluated a moment after the scrape that it reads.
+        moving = 'stage:peerkd_samples:rate5m{stage="distill_pairs"} > 0'
+        wait_until(lambda: watch.prometheus.query(moving), seconds=PATIENCE_SECONDS, what=moving)
         assert 0 <= watch.value('worker:peerkd_progress_age_seconds:now{stage="distill_pairs"}') < PATIENCE_SECONDS
         assert 0 <= watch.value('worker:peerkd_checkpoint_age_seconds:now{stage="distill_pairs"}') < PATIENCE_SECONDS
 
