@@ -33,6 +33,13 @@ def test_only_the_reaper_has_a_token(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_is_labelled_as_one_of_peerkd(overlay: str) -> None:
+    """``peerkd doctor`` counts a pod without such a label as somebody else's."""
+    ours = {("app.kubernetes.io/name", "peerkd"), ("app.kubernetes.io/part-of", "peerkd")}
+    assert [each.name for each in templates(build(overlay)) if not ours & set(each.labels.items())] == []
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_pod_names_an_account_a_priority_and_claims_that_are_there(overlay: str) -> None:
     objects = build(overlay)
     accounts, classes = of_kind(objects, "ServiceAccount"), of_kind(objects, "PriorityClass")
