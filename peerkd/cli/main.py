@@ -157,7 +157,7 @@ def doctor(
     service_account: Annotated[
         str, typer.Option(help="Account that the tasks of pipelines run as, as for 'peerkd submit'.")
     ] = "peerkd-launcher",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Check a cluster, and say how to fix what is wrong. Exit code 1 if anything is."""
     from peerkd.cli.doctor import doctor as examine

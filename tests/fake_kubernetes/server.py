@@ -155,20 +155,27 @@ class FakeKubernetes:
             self.logs.setdefault(pod, Log()).is_over = True
             self.store.changed.notify_all()
 
-    def delete_later(self, plural: str, namespace: str, name: str) -> None:
-        """Delete an object, and the pods of a job, at once or as slowly as the test wants."""
+    def delete_later(self, plural: str, namespace: str, name: str, *, foreground: bool) -> None:
+        """Delete an object, and the pods of a job, at once or as slowly as the test wants.
+
+        In the foreground the job exists until its pods do not; in the background the pods exist for longer.
+        """
 
         def finish() -> None:
             time.sleep(self.seconds_until_gone)
             for pod in self.store.list("pods", namespace) if plural in self._job_labels else ():
                 if pod["metadata"].get("labels", {}).get(self._job_labels[plural]) == name:
                     self.store.remove("pods", namespace, pod["metadata"]["name"])
-            self.store.remove(plural, namespace, name)
+            if foreground:
+                self.store.remove(plural, namespace, name)
 
         seen = self.store.get(plural, namespace, name)
+        if not foreground:
+            self.store.remove(plural, namespace, name)
         if seen is not None and self.seconds_until_gone:
-            seen["metadata"]["deletionTimestamp"] = now()
-            self.store.put(plural, namespace, seen)
+            if foreground:
+                seen["metadata"]["deletionTimestamp"] = now()
+                self.store.put(plural, namespace, seen)
             threading.Thread(target=finish, daemon=True).start()
         else:
             finish()
@@ -286,7 +293,8 @@ class _Handler(BaseHTTPRequestHandler):
             if wanted != seen["metadata"]["uid"]:
                 self._refuse(409, "the UID in the precondition does not match", reason="Conflict")
                 return
-            self.kubernetes.delete_later(plural, namespace, name)
+            foreground = (request.body or {}).get("propagationPolicy") == "Foreground"
+            self.kubernetes.delete_later(plural, namespace, name, foreground=foreground)
             self._answer({"kind": "Status", "status": "Success"})
 
     def _watch(self, plural: str, namespace: str, request: Request) -> None:

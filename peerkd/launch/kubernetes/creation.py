@@ -91,7 +91,7 @@ class JobCreator:
         )
 
     def _has_pods(self, job: Job) -> bool:
-        # Deleted in the background, a job is gone before its pods are.
+        # After a deletion in the background, the pods exist for longer than the job.
         if self._kind.propagation_policy == "Foreground":
             return False
         return bool(self._cluster.list(PODS, labels=self._kind.pod_labels(job.name))["items"])

@@ -11,14 +11,13 @@ from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import PeerKDError
 from peerkd.launch.kubernetes.assessment import Assessment, JobPhase, assess
 from peerkd.launch.kubernetes.client import EVENTS, PODS, Cluster, Resource
-from peerkd.launch.kubernetes.events import EventPoller
 from peerkd.launch.kubernetes.history import PodHistory
 from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 from peerkd.launch.kubernetes.lease import LeaseRenewer
 from peerkd.launch.kubernetes.logs import LogFollowers
 from peerkd.launch.kubernetes.output import Printer
 from peerkd.launch.kubernetes.pods import has_log
-from peerkd.launch.kubernetes.watching import Observation, Watcher
+from peerkd.launch.kubernetes.watching import EventPoller, FieldSelector, Observation, Watcher
 from peerkd.launch.patience import Patience
 from peerkd.metrics.progress import LINE_PREFIX
 
@@ -62,9 +61,7 @@ class JobMonitor:
         self._is_api_away = False
         self._has_progress = False
         self._followers = LogFollowers(connection, job.kind, on_line=self._take_line)
-        self._event_poller = EventPoller(
-            connection, on_events=lambda found: self._observations.put(Observation(EVENTS, "LIST", tuple(found)))
-        )
+        self._event_poller = EventPoller(connection, on_observation=self._observations.put)
         self._watchers = (
             self._watcher(job.kind.resource, patience(), fields={"metadata.name": job.name}),
             self._watcher(PODS, patience(), labels=job.kind.pod_labels(job.name)),
@@ -106,7 +103,7 @@ class JobMonitor:
         patience: Patience,
         *,
         labels: Mapping[str, str] | None = None,
-        fields: Mapping[str, str] | None = None,
+        fields: FieldSelector | None = None,
     ) -> Watcher:
         return Watcher(
             self._connection,

@@ -1,4 +1,4 @@
-"""What the pod of a worker says: how it failed, and what keeps it from starting. Pure functions of mappings."""
+"""Facts about the pod of a worker: how it failed, and what keeps it from starting. Pure functions of mappings."""
 
 import json
 import re

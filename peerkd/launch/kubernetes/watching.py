@@ -1,23 +1,27 @@
-"""Watches: a list of objects, then the changes to it, and both again whenever the connection breaks."""
+"""Observation of a cluster: watches of objects, which survive broken connections, and polls of warning events."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
 from peerkd.launch.kubernetes.answers import version_of
-from peerkd.launch.kubernetes.client import Cluster, Resource
+from peerkd.launch.kubernetes.client import EVENTS, Cluster, Resource
 from peerkd.launch.patience import Patience
 
 _STATUS_GONE: Final = 410
 _WATCH_SECONDS: Final = 30.0
 """The length of one watch. A connection that died silently is noticed at its end."""
 
+_POLL_SECONDS: Final = 2.0
+
+FieldSelector = Mapping[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a watcher has observed."""
+    """One observation of a watcher or a poller."""
 
     resource: Resource
     kind: Literal["LIST", "CHANGE", "UNAVAILABLE", "GIVEN_UP"]
@@ -32,7 +36,10 @@ class Observation:
 
 
 class Watcher:
-    """Watches the objects of one resource in a thread of its own, and passes each observation on, in order."""
+    """Observes the objects of one resource in a thread of its own, and passes each observation on, in order.
+
+    It lists the objects, then watches for changes, and begins again whenever the connection breaks.
+    """
 
     def __init__(
         self,
@@ -42,7 +49,7 @@ class Watcher:
         on_observation: Callable[[Observation], None],
         patience: Patience,
         labels: Mapping[str, str] | None = None,
-        fields: Mapping[str, str] | None = None,
+        fields: FieldSelector | None = None,
         watch_seconds: float = _WATCH_SECONDS,
     ) -> None:
         self._cluster, self._resource, self._patience = cluster, resource, patience
@@ -113,3 +120,55 @@ class Watcher:
     def _pass_on(self, observation: Observation) -> None:
         if not self._is_stopped.is_set():
             self._on_observation(observation)
+
+
+class EventPoller:
+    """Polls warning events in a thread of its own, because a slow answer must not delay the watches.
+
+    Events are requested only while the job is starting, because they may explain a delay.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        on_observation: Callable[[Observation], None],
+        interval_seconds: float = _POLL_SECONDS,
+    ) -> None:
+        self._cluster, self._on_observation, self._interval_seconds = cluster, on_observation, interval_seconds
+        self._selectors: tuple[FieldSelector, ...] = ()
+        self._is_wanted = threading.Event()
+        self._is_stopped = threading.Event()
+        threading.Thread(target=self._poll, daemon=True, name="events").start()
+
+    def select(self, selectors: Sequence[FieldSelector]) -> None:
+        """Poll the events that match these selectors from now on; none if there are no selectors."""
+        self._selectors = tuple(selectors)
+        if self._selectors:
+            self._is_wanted.set()
+        else:
+            self._is_wanted.clear()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._is_stopped.set()
+        self._is_wanted.set()
+
+    def _poll(self) -> None:
+        while not self._is_stopped.wait(self._interval_seconds):
+            self._is_wanted.wait()
+            if self._is_stopped.is_set():
+                return
+            try:
+                found = [
+                    event
+                    for fields in self._selectors
+                    for event in self._cluster.list(EVENTS, fields=fields)["items"]
+                    if event.get("type") == "Warning"
+                ]
+            except ClusterRefusedError:
+                # Some Roles do not allow events. Reasons that only events contain are then not printed.
+                return
+            except ClusterUnavailableError:
+                continue
+            self._on_observation(Observation(EVENTS, "LIST", tuple(found)))

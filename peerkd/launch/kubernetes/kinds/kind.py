@@ -93,7 +93,7 @@ class JobStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobKind:
-    """What the launcher, the reaper and doctor have to know of one kind of job."""
+    """Everything that the launcher, the reaper and doctor need to know about one kind of job."""
 
     name: str
     """The kind in manifests, as in ``PyTorchJob``."""
@@ -123,7 +123,7 @@ class JobKind:
     """Exit codes after which a pod is replaced. Any other code above 0 fails the job."""
 
     pod_creation_failures: frozenset[str]
-    """Reasons of events that say why pods of a job cannot be created."""
+    """Reasons of events about pods of a job that cannot be created."""
 
     permissions: tuple[Permission, ...]
     """Permissions that the launcher needs besides those on pods and events."""
@@ -132,7 +132,7 @@ class JobKind:
     """Returns field selectors of the events about a job, without those about its pods."""
 
     propagation_policy: Literal["Foreground", "Background"] = "Foreground"
-    """How a job is deleted that is created again afterwards."""
+    """The policy for the deletion of a job that is created again afterwards."""
 
     max_name_length: int = 50
     """The longest name of a job from which the names of its pods can be made."""

@@ -89,12 +89,16 @@ def test_a_job_that_is_deleted_in_the_background_is_created_again_once_its_pods_
 ) -> None:
     started = start(max_retries=1)
     uid = operator.job()["metadata"]["uid"]
+    num_pods: list[int] = []
+    kubernetes.on_create = lambda _: num_pods.append(len(kubernetes.store.list("pods", NAMESPACE)))
+    kubernetes.seconds_until_gone = 0.3
     operator.make_pod()
     operator.end_pod(0, 200)
     operator.set_condition("Broken")
     eventually(lambda: any(each["metadata"]["uid"] != uid for each in kubernetes.store.list("samplejobs", NAMESPACE)))
     (delete,) = kubernetes.asked("DELETE")
     assert delete.body["propagationPolicy"] == "Background"
+    assert set(num_pods) == {0}
     operator.set_condition("Complete")
     assert len(started.result()) == 2
 
