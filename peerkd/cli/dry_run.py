@@ -7,22 +7,22 @@ import typer
 import yaml
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.config.pcl import PclConfig
 from peerkd.config.pipelines import JOINTKD, PCL
+from peerkd.config.strict import StrictConfig
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.kubernetes.manifest import manifest_for
-from peerkd.launch.order import StageOrder
+from peerkd.stages.command import find_stage
 
-_INPUTS: Final = {
+_BEFORE: Final = {
     JOINTKD.name: {
-        "pretrain_peers": {"partition": "partition_data"},
-        "distill_pairs": {"peers": "pretrain_peers"},
-        "tune_pairs": {"peers": "pretrain_peers"},
+        "pretrain_peers": "partition_data",
+        "distill_pairs": "pretrain_peers",
+        "tune_pairs": "pretrain_peers",
     },
-    PCL.name: {"train_pcl": {"split": "split_data"}},
+    PCL.name: {"train_pcl": "split_data"},
 }
-"""The stages of each pipeline that are launched, and what each reads: the input's name, and whose it is."""
+"""The launched stages of each pipeline, each with the stage whose artifact it reads."""
 
 _OF_ANOTHER_STRATEGY: Final = {"tune": "distill_pairs", "sweep": "tune_pairs"}
 """The stage that a run by a strategy does without."""
@@ -38,7 +38,7 @@ _NOTE: Final = """\
 
 def show_jobs(
     pipeline: str,
-    config_json: str,
+    config: StrictConfig,
     settings: ClusterConfig,
     *,
     kind: JobKind,
@@ -46,13 +46,13 @@ def show_jobs(
     strategy: str | None = None,
 ) -> None:
     """Print the jobs as YAML, which ``kubectl apply --dry-run=server`` accepts."""
-    for stage, manifest in jobs(pipeline, config_json, settings, kind=kind, store=store, strategy=strategy):
+    for stage, manifest in jobs(pipeline, config, settings, kind=kind, store=store, strategy=strategy):
         typer.echo("---\n" + _NOTE.format(stage=stage) + yaml.safe_dump(manifest, sort_keys=False), nl=False)
 
 
 def jobs(
     pipeline: str,
-    config_json: str,
+    config: StrictConfig,
     settings: ClusterConfig,
     *,
     kind: JobKind,
@@ -64,21 +64,11 @@ def jobs(
     Raises:
         ValueError: If the settings do not allow a job.
     """
-    num_processes = PclConfig.from_json(config_json).training.num_processes if pipeline == PCL.name else 1
-    for stage, inputs in _INPUTS[pipeline].items():
+    for stage, before in _BEFORE[pipeline].items():
         if stage == _OF_ANOTHER_STRATEGY[strategy or "sweep"]:
             continue
-        order = StageOrder(
-            stage=stage,
-            config_json=config_json,
-            store=store,
-            inputs={
-                name: {"key": f"{source}/{_UNKNOWN_KEY}", "fingerprint": _UNKNOWN_FINGERPRINT}
-                for name, source in inputs.items()
-            },
-            key=f"{stage}/{_UNKNOWN_KEY}",
-            num_processes=num_processes,
-        )
+        source = {"key": f"{before}/{_UNKNOWN_KEY}", "fingerprint": _UNKNOWN_FINGERPRINT}
+        order = find_stage(stage).order(config, source, key=f"{stage}/{_UNKNOWN_KEY}", store=store)
         job, prerequisites = manifest_for(order, settings, kind=kind)
         labels = job["metadata"]["labels"]
         derived = {

@@ -62,7 +62,7 @@ def run(
         from peerkd.cli.dry_run import show_jobs
         from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 
-        show_jobs(pipeline.name, config.to_json(), settings, kind=PYTORCHJOB, store=store, strategy=strategy)
+        show_jobs(pipeline.name, config, settings, kind=PYTORCHJOB, store=store, strategy=strategy)
         return
     check_writable(output)
     # This sends nothing, and refuses an environment that lacks a setting of a remote store.

@@ -131,14 +131,7 @@ class LaunchedStage(Generic[Config]):
                 task_config = asdict(task_config)
             cluster = resolve_cluster(launch, task_config=task_config)
             check_num_processes(num_processes, num_workers=cluster.num_workers)
-            order = StageOrder(
-                stage=self.name,
-                config_json=config.to_json(),
-                store=address,
-                inputs={self.input_name: references.reference(source)},
-                key=key,
-                num_processes=num_processes,
-            )
+            order = self.order(config, references.reference(source), key=key, store=address)
             accounts = open_backend(launch, cluster=cluster, run_id=run_id).run(order)
         made = store.find(key)
         if made is None:
@@ -150,6 +143,24 @@ class LaunchedStage(Generic[Config]):
         store.clear_away(key)
         publish_accounts(accounts, key=key, store=store)
         return made
+
+    def order(self, config: Config, source: Mapping[str, str], *, key: str, store: str) -> StageOrder:
+        """Return the order for the workers.
+
+        Args:
+            config: The whole experiment.
+            source: The reference to the artifact that the stage reads.
+            key: The key of what it makes.
+            store: Address of the artifact store.
+        """
+        return StageOrder(
+            stage=self.name,
+            config_json=config.to_json(),
+            store=store,
+            inputs={self.input_name: source},
+            key=key,
+            num_processes=self.num_processes(config),
+        )
 
     def work(self, config: Config, source: Manifest, store: ArtifactStore, worker: Worker) -> None:
         """Do a worker's part of the work, in the calling process."""

@@ -17,6 +17,7 @@ from peerkd.cli.main import app
 from peerkd.config.pipelines import JOINTKD, PCL, Pipeline
 from peerkd.config.resolve import load_file, to_yaml
 from peerkd.config.strict import StrictConfig
+from peerkd.stages import in_process
 from tests.docs.cluster_commands import check_kfp, check_kubectl, check_peerkd
 from tests.docs.pages import ROOT, blocks, name_of, pages, prose
 
@@ -133,7 +134,13 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
         configs.append(given["config_json"])
         raise ReachedThePipeline
 
+    def run_in_process(config: StrictConfig, _store: str, *, strategy: str | None) -> str:
+        assert strategy in (None, "sweep", "tune")
+        configs.append(config.to_json())
+        raise ReachedThePipeline
+
     monkeypatch.setattr(run, "run_pipeline", run_pipeline)
+    monkeypatch.setattr(in_process, "run_in_process", run_in_process)
     # A store is opened, though not asked, before anything runs.
     for name, value in (("ENDPOINT", "http://localhost:9000"), ("ACCESS_KEY", "key"), ("SECRET_KEY", "secret-key")):
         monkeypatch.setenv(f"PEERKD_S3_{name}", value)

@@ -1,9 +1,13 @@
 import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.pipelines.experiments import run
+from peerkd.cli.main import main
+from tests.debugger import no_processes
+from tests.pipelines.experiments import TINY, command, run
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +15,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     """One run that nothing interrupted: its store and what it printed."""
     output = tmp_path_factory.mktemp("finished") / "runs"
     return output, run(output)
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | str | None]:
+    """Call the command in this process, which starts no other, and return the exit code."""
+
+    def call(
+        output: Path, overrides: Sequence[str] = TINY, *options: str, pipeline: str = "jointkd"
+    ) -> int | str | None:
+        _, _, _, *words = command(output, overrides, pipeline=pipeline)
+        monkeypatch.setattr(sys, "argv", ["peerkd", *words, "--workers", "0", *options])
+        with pytest.raises(SystemExit) as caught, no_processes():
+            main()
+        return caught.value.code
+
+    return call

@@ -15,6 +15,7 @@ import pytest
 
 from peerkd.errors import DataSourceError, WorkerDiedError
 from peerkd.training.workers import Perform, _serve, run_in_workers
+from tests.debugger import no_processes
 
 HERE = "tests.unit.training.test_workers"
 
@@ -55,6 +56,52 @@ def identities(*, worker: int) -> Perform:
         yield worker, os.getpid(), torch.get_num_threads()
 
     return perform
+
+
+class TestInTheCallingProcess:
+    @pytest.fixture(autouse=True)
+    def _no_processes(self):
+        with no_processes():
+            yield
+
+    def test_tasks_are_done_one_after_another_each_with_its_tag(self):
+        asked = []
+
+        def tasks():
+            for task in (2, 3):
+                asked.append(task)
+                yield f"tag {task}", task
+
+        results = run_in_workers(f"{HERE}:squares", (1,), tasks(), num_workers=0)
+        assert next(results) == ("tag 2", 5)
+        assert asked == [2]
+        assert list(results) == [("tag 2", 3), ("tag 3", 10), ("tag 3", 8)]
+
+    def test_results_are_those_of_one_thread_and_the_callers_threads_come_back(self):
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            results = list(run_in_workers(f"{HERE}:identities", (), tagged(range(2)), num_workers=0))
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+        assert results == [(f"tag {task}", (0, os.getpid(), 1)) for task in range(2)]
+
+    def test_what_is_not_there_at_the_moment_is_asked_for_again(self):
+        tasks = iter([None, ("late", 1), None])
+        results = run_in_workers(f"{HERE}:squares", (0,), tasks, num_workers=0, poll_seconds=0.001)
+        assert list(results) == [("late", 1), ("late", 1)]
+
+    def test_an_error_passes_as_it_was_raised(self):
+        for task, kind in (("refuse", DataSourceError), ("break", ZeroDivisionError)):
+            with pytest.raises(kind) as caught:
+                list(run_in_workers(f"{HERE}:misfortunes", (), tagged([task]), num_workers=0))
+            assert caught.traceback[-1].name == "perform"
+
+    def test_nothing_is_imported_where_there_is_no_task(self):
+        assert list(run_in_workers("no.such:module", (), [], num_workers=0)) == []
 
 
 @pytest.mark.parametrize("num_workers", [1, 5])

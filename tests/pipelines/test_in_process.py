@@ -1,0 +1,117 @@
+"""``peerkd run --workers 0``: the stages of a pipeline in the process that was called."""
+
+import shutil
+import signal
+import sys
+
+import pytest
+import torch
+
+from peerkd.results.curves import read_curves
+from peerkd.results.table import fingerprint
+from peerkd.stages.sharing import Sharing
+from peerkd.training import trainees
+from tests.debugger import Stop
+from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, trials
+
+SMALL_STUDY = ("methods=[plain]", "num_seeds=1", "training.epochs=1", "training.batch_size=128")
+SMALL_RESNETS = (
+    *TINY,
+    "partition.num_peers=2",
+    "data.max_train_samples=200",
+    "pretrain.epochs=1",
+    "sweep.temperatures=[1]",
+    "sweep.alphas=[0.5]",
+    "sweep.transfer_sets=[student]",
+    "peers.architectures=[resnet20]",
+)
+
+
+def test_a_run_has_the_trials_and_artifacts_of_one_in_many_processes(finished, run_here, tmp_path, capsys):
+    in_processes, _ = finished
+    num_threads = torch.get_num_threads()
+    assert run_here(tmp_path / "runs") == 0
+    assert fingerprint(trials(tmp_path / "runs")) == fingerprint(trials(in_processes))
+    assert torch.get_num_threads() == num_threads
+    assert f"{NUM_TINY_TRIALS} trials" in capsys.readouterr().out
+    # And it goes on where the other has ended.
+    shutil.copytree(in_processes, tmp_path / "copy")
+    assert run_here(tmp_path / "copy") == 0
+    assert capsys.readouterr().out.count("already done") == 4
+
+
+def test_a_breakpoint_where_a_student_distils_stops_the_command(run_here, tmp_path, monkeypatch):
+    stops = []
+    distill = trainees.distill
+
+    def distill_with_breakpoint(*arguments, **options):
+        breakpoint()
+        return distill(*arguments, **options)
+
+    monkeypatch.setattr(trainees, "distill", distill_with_breakpoint)
+    monkeypatch.setattr(sys, "breakpointhook", lambda: stops.append(Stop.here()))
+    assert run_here(tmp_path / "runs", SMALL_RESNETS) == 0
+    assert len(stops) == trials(tmp_path / "runs").num_rows
+    assert all(stop.is_here for stop in stops)
+
+
+def test_a_tuned_study_is_run_here_too(run_here, tmp_path, capsys):
+    assert run_here(tmp_path / "runs", (*TINY, "tune.budget_fraction=0.5"), "--strategy", "tune") == 0
+    assert "report_choices: " in capsys.readouterr().out
+    assert list((tmp_path / "runs").glob("tune_pairs/*/features.parquet"))
+
+
+def test_a_study_of_methods_is_run_here_too(run_here, tmp_path):
+    assert run_here(tmp_path / "runs", SMALL_STUDY, pipeline="pcl") == 0
+    (path,) = (tmp_path / "runs").glob("train_pcl/*/curves.parquet")
+    assert read_curves(path).num_rows
+
+
+def test_a_run_that_is_interrupted_says_so_and_goes_on(run_here, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "interrupted"
+    append = Sharing.append
+
+    def interrupt(sharing, held, record, *names, **options):
+        append(sharing, held, record, *names, **options)
+        if "alpha" in record and num_lines(output, "distill_pairs") >= 20:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sharing, "append", interrupt)
+        assert run_here(output) == 130
+    assert capsys.readouterr().err == "peerkd: interrupted; run the same command again to go on.\n"
+    assert 20 <= num_lines(output, "distill_pairs") < NUM_TINY_TRIALS
+    num_done_again = []
+
+    def count(sharing, held, record, *names, **options):
+        num_done_again.append(1)
+        append(sharing, held, record, *names, **options)
+
+    monkeypatch.setattr(Sharing, "append", count)
+    assert run_here(output) == 0
+    assert len(num_done_again) == NUM_TINY_TRIALS - 20
+    assert run_here(tmp_path / "at once") == 0
+    assert fingerprint(trials(output)) == fingerprint(trials(tmp_path / "at once"))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "overrides", "message"),
+    [
+        ("jointkd", (*TINY, "pretrain.learning_rate=1e30"), "peerkd: All 3 peers diverged in pre-training, where at "),
+        ("pcl", ("training.num_processes=2",), "peerkd: training.num_processes must be 1 where the number of workers "),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(run_here, tmp_path, capsys, pipeline, overrides, message):
+    assert run_here(tmp_path / "runs", overrides, pipeline=pipeline) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(message)
+    assert told.count("\n") == 1
+
+
+def test_a_defect_passes_with_its_traceback(run_here, tmp_path, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("peerkd.stages.work.pretrain_peers.perform", fail)
+    with pytest.raises(ZeroDivisionError):
+        run_here(tmp_path / "runs")
