@@ -1,8 +1,8 @@
-"""Tuners against each other: every tuner on every replay, over several seeds, and what that says on average.
+"""The contest: every tuner on every replay, over several seeds, and the means of what they reach.
 
-Shares, gains and regret are those of the choices on test. Their means have 95 % intervals by Student's t: over the
-seeds of a tuner on one experiment, which says what its luck does; over experiments, which says what other experiments
-might give. A tuner that draws nothing has one seed.
+Shares, gains and regret are those of the choices on test. Means have 95 % intervals by Student's t. Over the seeds of a
+tuner on one experiment, they show its randomness; over experiments, they show how far results carry over to others. A
+tuner that draws nothing at random has one seed.
 """
 
 import math
@@ -23,18 +23,18 @@ from peerkd.tuning.protocol import EarlierSweep
 from peerkd.tuning.space import Space
 
 ALL: Final = "all"
-"""Stands for the experiments together."""
+"""Name of the mean over all experiments."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """What one tuner reaches with one budget: means, with their intervals."""
+    """The means that one tuner reaches with one budget, with their intervals."""
 
     experiment: str
     tuner: str
     budget: float
     num: int
-    """Of seeds; of experiments where they are taken together."""
+    """Number of seeds, or of experiments in a mean over these."""
 
     share_recovered: Estimate
     gain: Estimate
@@ -51,14 +51,14 @@ def compete(
     """Return the scores of a tuner at each budget, for each of its seeds.
 
     Args:
-        name: Of the tuner.
-        replay: To tune.
+        name: Name of the tuner.
+        replay: Sweep to replay.
         budgets: See ``play``.
-        seeds: Only the first serves a tuner that draws nothing.
-        earlier: Experiments that the tuner may start from. None: cold.
+        seeds: Seeds of the tuner. One that draws nothing at random uses the first one only.
+        earlier: Earlier sweeps that the tuner may start from.
 
     Raises:
-        ValueError: If there is no such tuner, or budgets are none.
+        ValueError: If there is no such tuner, or the budgets break their rule.
     """
     entry = find(name)
     space = replay.space if entry.uses_features else _without_features(replay.space)
@@ -91,7 +91,7 @@ def standings(experiment: str, tuner: str, runs: Sequence[Sequence[Score]]) -> I
 
 
 def together(experiments: Sequence[Standing]) -> Standing:
-    """Return the mean over experiments of what one tuner reaches with one budget."""
+    """Return the mean over experiments of one tuner with one budget."""
     return Standing(
         experiment=ALL,
         tuner=experiments[0].tuner,
@@ -108,7 +108,7 @@ def together(experiments: Sequence[Standing]) -> Standing:
 
 
 def mean_of(values: Sequence[float]) -> Estimate:
-    """Return the mean of numbers with its 95 % t interval; NaN among them are left out."""
+    """Return the mean of numbers with its 95 % t interval. NaN are left out."""
     known = {place: value for place, value in enumerate(values) if not math.isnan(value)}
     return paired_difference(known, dict.fromkeys(known, 0.0))
 

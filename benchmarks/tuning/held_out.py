@@ -1,8 +1,7 @@
-"""Tuners on a part of an experiment, told of the rest beforehand: how far what pairs teach carries over to others.
+"""Cross-validation of tuners over the pairs of one sweep: how far results of some pairs carry over to others.
 
-Pairs are held out in folds. A tuner starts from whole trials of the pairs that are left, on validation, and from
-nothing else. Held-out pairs have students and teachers that it knows from other pairs; held-out peers are in no pair
-that it knows. Held-out experiments need no folds: there the tables to start from are others.
+Pairs are held out in folds. A tuner starts from whole trials of the remaining pairs on validation, and from nothing
+else. It knows the students and teachers of held-out pairs from other pairs, but has no pair with a held-out peer.
 
 Shape suffixes: Q = ordered pairs.
 """
@@ -27,18 +26,18 @@ _MIN_PEERS_LEFT: Final = 2
 
 
 def folds(space: Space, part: str, *, num_folds: int) -> list[IntArray]:
-    """Return the places of the pairs that are held out in each fold, the same whenever it is asked for.
+    """Return the indices of the pairs that are held out in each fold. The same arguments give the same folds.
 
-    A pair is held out once, or with both of its peers: twice, where they are in different folds.
+    With held-out peers, a pair whose peers are in different folds is held out twice.
 
     Args:
-        space: Of the experiment.
+        space: Search space of the experiment.
         part: One of ``PARTS``.
-        num_folds: Into which pairs or peers are divided at random, as evenly as can be.
+        num_folds: Number of folds into which pairs or peers are divided at random, as evenly as possible.
 
     Raises:
-        ValueError: If there is no such part, folds are fewer than 2 or more than there is to divide, or fewer than two
-            peers would be left.
+        ValueError: If there is no such part, the number of folds is below 2 or above the number of pairs or peers, or
+            fewer than two peers would be left.
     """
     if part not in PARTS:
         raise ValueError(f"held-out must be one of {', '.join(PARTS)}, got {part}.")
@@ -60,14 +59,14 @@ def compete_held_out(
     """Return the scores of a tuner at each budget, for each of its seeds, over the pairs of all folds together.
 
     Args:
-        name: Of the tuner.
-        replay: The experiment.
-        budgets: Shares of what a full sweep of the held-out pairs costs; see ``play``.
-        seeds: As in ``compete``.
-        held_out: As ``folds`` has them.
+        name: Name of the tuner.
+        replay: Sweep to replay.
+        budgets: Fractions of the cost of a full sweep of the held-out pairs; see ``play``.
+        seeds: Seeds of the tuner; see ``compete``.
+        held_out: Indices of the held-out pairs in each fold, from ``folds``.
 
     Raises:
-        ValueError: As for ``compete``.
+        ValueError: If ``compete`` refuses an argument.
     """
     by_fold, parts = [], []
     for pairs in held_out:
@@ -80,11 +79,11 @@ def compete_held_out(
 
 
 def together(scores: Sequence[Score], parts: Sequence[Replay]) -> Score:
-    """Return one score for several parts: gains are means over all their pairs, costs are added up.
+    """Return one score for several parts. Gains are means over all their pairs, and costs are added up.
 
     Args:
-        scores: Of one tuner with one budget, one for each part.
-        parts: That were played.
+        scores: Score of each part, of one tuner with one budget.
+        parts: Replays of the parts.
     """
     weights = np.array([part.space.num_pairs for part in parts]) / sum(part.space.num_pairs for part in parts)
 

@@ -4,7 +4,7 @@ A TABLE is the ``trials.parquet`` of a sweep that was made with ``sweep.validate
 ``features.parquet`` beside it.
 
 Shape suffixes: Q = pairs, A = functions of pairs, G = transfer sets x weights x temperatures x epochs, E = epochs,
-L = functions of settings.
+K = transfer sets, L = factors.
 """
 
 import argparse
@@ -25,29 +25,29 @@ from peerkd.tuning.space import Space
 
 _NUM_FUNCTIONS: Final = 40
 _RIDGE: Final = 2.0
-"""Pairs that the prior of the regression is worth."""
+"""Penalty of the ridge regression: the number of pairs that its prior is worth."""
 
 _LENGTH_DEVIATIONS: Final = 0.8
-"""Distance in a feature over which gains change, in standard deviations of it, were it the only one. It grows with the
-root of the number of features, as distances between pairs do."""
+"""Length scale of a feature in its standard deviations, if it were the only feature. It is multiplied by the root of
+the number of features, since distances between pairs grow by this factor."""
 
 _LEAST_DEVIATION: Final = 1e-6
-"""A feature that differs by less is the same everywhere."""
+"""A feature with a smaller standard deviation is ignored as constant."""
 
 _MAX_CENTRES: Final = 128
 
 
 def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
-    """Return what full sweeps teach. Only their validation gains are looked at.
+    """Fit an experience to the validation gains of full sweeps.
 
-    How far off the regression is, is found by leaving out one sweep after the other.
+    The residuals of the regression are those of each sweep under a fit to all other sweeps.
 
     Args:
-        replays: At least two, all on the same grid of settings and epochs.
-        provenance: From where they are.
+        replays: At least two sweeps on the same grid of settings and epochs.
+        provenance: Description of the sweeps, one a line.
 
     Raises:
-        ValueError: If there are too few, or they differ in settings, or a combination of settings is missing.
+        ValueError: If there are too few sweeps, they differ in settings, or a combination of settings is missing.
     """
     if len(replays) < 2:
         raise ValueError(f"table must be given at least twice, to learn what differs, got {len(replays)}.")
@@ -85,7 +85,7 @@ def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
 
 
 def fingerprint(replay: Replay) -> str:
-    """Return a digest of all of a sweep that is learned from."""
+    """Return a digest of the validation gains and the features of a sweep."""
     digest = hashlib.sha256()
     names = sorted(replay.space.feature_names)
     places = [replay.space.feature_names.index(name) for name in names]
@@ -95,7 +95,7 @@ def fingerprint(replay: Replay) -> str:
 
 
 def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
-    """Return the length of each feature that means the same in any experiment: numbers of samples do not."""
+    """Return the length scale of each feature but numbers of samples, whose meaning depends on the data set."""
     names = [name for name in spaces[0].feature_names if all(name in each.feature_names for each in spaces)]
     columns = {
         name: np.concatenate([each.features_QF[:, each.feature_names.index(name)] for each in spaces])
@@ -141,7 +141,7 @@ def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple
 
 
 def _spread(values: Sequence[FloatArray], missed: Sequence[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
-    """Return coefficients (A,) of what ``Experience.spread`` is, and that of each sweep's pairs by all other sweeps."""
+    """Return the coefficients (A,) of the spread, and each sweep's spreads (Q,) under a fit to all other sweeps."""
     logarithms = [np.log((missed_QG**2).mean(axis=1, keepdims=True)) / 2 for missed_QG in missed]
     _, spread_A1 = _regress(values, logarithms)
     by_others = []
@@ -156,7 +156,7 @@ def _without(sweeps: Sequence[FloatArray], place: int) -> list[FloatArray]:
 
 
 def _decompose(covariance_GG: FloatArray, *, num_sets: int, num_epochs: int) -> tuple[FloatArray, FloatArray]:
-    """Return a few functions (G, L), and what they leave of single trials: (transfer sets, E, E)."""
+    """Return the first principal components (G, L), and the covariance that they leave within trials (K, E, E)."""
     values, vectors = np.linalg.eigh(covariance_GG)
     kept = slice(-min(_NUM_FUNCTIONS, len(values)), None)
     factors_GL = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))
@@ -171,7 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Learn from tables and write what was learned."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning.learn_experience", description=__doc__)
     parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE")
-    parser.add_argument("--note", action="append", default=[], metavar="TEXT", help="Of each table: what it is of.")
+    parser.add_argument(
+        "--note", action="append", default=[], metavar="TEXT", help="description of a table; once for each table"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
     given = parser.parse_args(arguments)
     replays = [load_replay(path) for path in given.tables]

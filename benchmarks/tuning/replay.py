@@ -1,4 +1,4 @@
-"""A full sweep's table as a benchmark: what a tuner would have seen, and what its choices would have been worth.
+"""Replay of a full sweep: a tuner asks for trials, is told results from the table, and its choices are scored.
 
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tuning.scoring import Judge, Reference, Score, reference
+from benchmarks.tuning.scoring import GainsOnTest, Reference, Score, reference
 from benchmarks.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study.objective import Objective
@@ -23,50 +23,50 @@ from peerkd.tuning.validation import ValidationResult, best_epochs, only_measure
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """A sweep that was done in full, to be done again by tuners that pay for what they look at."""
+    """A full sweep that tuners redo, paying for each trial that they ask for."""
 
     name: str
     space: Space
     gains_QSE: FloatArray
-    """On validation after each epoch, as a tuner is told of them: fractions."""
+    """Worth on validation after each epoch, as a tuner is told of it: fractions."""
 
-    judge: Judge
-    """Has the test gains. Never given to a tuner."""
+    test_gains: GainsOnTest
+    """Test gains, which no tuner is given."""
 
     is_allowed_QSE: BoolArray | None = None
-    """Where a limit on forgetting is kept on validation. None: there is no limit."""
+    """Whether a limit on forgetting is kept on validation. None where there is no limit."""
 
     chooses_epochs: bool = False
-    """Whether a choice has an epoch to stop after, the best that was seen; if not, it is a whole trial."""
+    """Whether a choice stops after the best epoch that was measured. If not, it is a whole trial."""
 
     is_augmented: bool = False
     """Whether a teacher's logits must be computed again for each epoch."""
 
     @property
     def reference(self) -> Reference:
-        """What can be had from its pairs."""
+        """The test gains of the reference choices."""
         return reference(
             self.space,
             self.gains_QSE,
-            self.judge,
+            self.test_gains,
             is_allowed_QSE=self.is_allowed_QSE,
             chooses_epochs=self.chooses_epochs,
         )
 
     @property
     def earlier(self) -> EarlierSweep:
-        """What a tuner of another experiment, or of other pairs, may learn from it."""
+        """The part that a tuner of another experiment, or of other pairs, may learn from."""
         gains_QS = self.gains_QSE[:, :, -1]
         if self.chooses_epochs:
             gains_QS = _best_gains(self.gains_QSE, self.is_allowed_QSE)
         return EarlierSweep(space=self.space, gains_QS=gains_QS)
 
     def account(self) -> CostLedger:
-        """Return an account on which nothing is charged yet."""
+        """Return a ledger on which nothing is charged yet."""
         return CostLedger(self.space, is_augmented=self.is_augmented)
 
     def answer(self, ask: Suggestion) -> ValidationResult:
-        """Return what a measurement shows."""
+        """Return the result of a suggestion."""
         done = ask.pair, ask.setting, slice(ask.num_epochs)
         gains_E = self.gains_QSE[done]
         is_allowed_E = _all_if_none(self.is_allowed_QSE, self.gains_QSE)[done]
@@ -74,25 +74,25 @@ class Replay:
         return ValidationResult(float(gains_E[stop]), bool(is_allowed_E[stop]), stop + 1)
 
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
-        """Return the benchmark of some pairs, by their places; its references and its full cost are theirs alone."""
+        """Return the replay of some pairs, given by their indices. Its references and full cost are theirs."""
         places = np.asarray(pairs, dtype=np.int64)
         return Replay(
             name=self.name,
             space=self.space.restricted(places),
             gains_QSE=self.gains_QSE[places],
-            judge=self.judge.restricted(places),
+            test_gains=self.test_gains.restricted(places),
             is_allowed_QSE=None if self.is_allowed_QSE is None else self.is_allowed_QSE[places],
             chooses_epochs=self.chooses_epochs,
             is_augmented=self.is_augmented,
         )
 
     def pairs_with(self, peers: Sequence[int]) -> IntArray:
-        """Return the places of the pairs in which one of the peers is student or teacher."""
+        """Return the indices of the pairs in which one of the peers is student or teacher."""
         is_with_Q = np.isin(self.space.students_Q, peers) | np.isin(self.space.teachers_Q, peers)
         return np.flatnonzero(is_with_Q).astype(np.int64)
 
     def held_out(self, pairs: Sequence[int] | IntArray) -> tuple[EarlierSweep, "Replay"]:
-        """Return all other pairs as what is known from before, and the benchmark of these."""
+        """Return all other pairs as an earlier sweep, and the replay of these pairs."""
         others = np.setdiff1d(np.arange(self.space.num_pairs), pairs)
         return self.restricted(others).earlier, self.restricted(pairs)
 
@@ -100,21 +100,21 @@ class Replay:
 def play(
     tuner: Tuner, replay: Replay, budgets: Sequence[float], *, num_forward_samples: int = 0, seconds_so_far: float = 0.0
 ) -> list[Score]:
-    """Let a tuner ask until each budget is spent, and score what it would choose then.
+    """Answer a tuner's suggestions until each budget is spent, and score its choices at that point.
 
-    It gets one answer at a time. The first ask that would overspend ends a budget; with the next larger budget it is
-    answered. Under a limit on forgetting, a choice counts only if it was measured and keeps the limit; see ``seen``.
-    Where epochs are chosen, a choice stops after the best of those that were paid for, or is a whole trial if none was.
+    Suggestions are answered one at a time. The first one that would exceed a budget is answered with the next larger
+    budget. Under a limit on forgetting, a choice counts only if it was measured and keeps the limit. Where epochs are
+    chosen, a choice stops after the best epoch that was paid for, or is a whole trial if none was.
 
     Args:
-        tuner: Fresh, and told nothing of the replay.
-        replay: Answers, and judges.
-        budgets: Shares of the full sweep's cost, from 0 to 1, ascending.
-        num_forward_samples: What the tuner's features took; see ``accounting.feature_forward_samples``.
-        seconds_so_far: That it took to build the tuner.
+        tuner: Fresh tuner.
+        replay: Sweep to replay.
+        budgets: Fractions of the full sweep's cost, from 0 to 1, ascending.
+        num_forward_samples: Cost of the tuner's features; see ``accounting.feature_forward_samples``.
+        seconds_so_far: Seconds that it took to build the tuner.
 
     Raises:
-        ValueError: If budgets are no ascending shares.
+        ValueError: If the budgets are not ascending fractions.
     """
     check_budgets(budgets)
     account, known = replay.account(), replay.reference
@@ -146,7 +146,7 @@ def play(
                 budget=budget,
                 spent_share=account.spent_share,
                 spent=account.spent,
-                gain=replay.judge.mean_gain(choices_Q, stops_Q=_stops(choices_Q, seen, replay)),
+                gain=replay.test_gains.mean_gain(choices_Q, stops_Q=_stops(choices_Q, seen, replay)),
                 reference=known,
                 num_pairs_tried=account.num_pairs_tried,
                 num_pairs_left=int((choices_Q < 0).sum()),
@@ -158,7 +158,7 @@ def play(
 
 
 def _stops(choices_Q: IntArray, seen: Mapping[tuple[int, int], ValidationResult], replay: Replay) -> IntArray | None:
-    """Return the place of the epoch after which each choice stops; None where all are whole trials."""
+    """Return the index of the epoch after which each choice stops; None where all are whole trials."""
     if not replay.chooses_epochs:
         return None
     whole = ValidationResult(0.0, num_epochs=replay.space.num_epochs)
@@ -177,10 +177,10 @@ def _all_if_none(is_allowed_QSE: BoolArray | None, gains_QSE: FloatArray) -> Boo
 
 
 def check_budgets(budgets: Sequence[float]) -> None:
-    """Refuse what are no ascending shares.
+    """Refuse budgets that are not ascending fractions.
 
     Raises:
-        ValueError: If there is none, one is below 0 or above 1, or one is not above that before it.
+        ValueError: If there is no budget, one is below 0 or above 1, or one is not above the one before it.
     """
     if not budgets or not all(0 <= budget <= 1 for budget in budgets):
         raise ValueError(f"budget must be at least one share from 0 to 1, got {list(budgets)}.")
@@ -200,16 +200,16 @@ def load_replay(
     """Read a full sweep's table, and the table of features beside it if there is one.
 
     Args:
-        path: Of the table of trials, or of the folder that holds it as ``trials.parquet``.
-        objective: Says whose gains count, and what they may cost. None: global accuracy, whatever it costs.
+        path: Path of the table of trials, or of the folder that holds it as ``trials.parquet``.
+        objective: Objective of the tuner. None for global accuracy without a limit.
         chooses_epochs: Whether choices have an epoch to stop after.
-        default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
-        default_learning_rate: Of the untuned default, where the table has several.
-        is_augmented: Whether the sweep augmented its views; only costs depend on it.
+        default_transfer_set: Transfer set of the untuned default. None for the first one in the order of the table.
+        default_learning_rate: Learning rate of the untuned default, where the table has several.
+        is_augmented: Whether the sweep augmented its views, which only costs depend on.
 
     Raises:
-        ValueError: If this is no table of trials or one without what a replay needs, a pair lacks a setting, or the
-            default's rate is not among several.
+        ValueError: If the file is not a table of trials or lacks a column, a pair lacks a setting, or the default's
+            learning rate is not one of several.
     """
     path, objective = table_path(path), objective or Objective()
     sweep = read_sweep(
@@ -223,7 +223,7 @@ def load_replay(
         name=path.parent.name if path.name == TRIALS_NAME else path.stem,
         space=sweep.space,
         gains_QSE=objective.worth(sweep.validation_gains_QSE),
-        judge=Judge(objective.gains(sweep.test_gains_QSE)),
+        test_gains=GainsOnTest(objective.gains(sweep.test_gains_QSE)),
         is_allowed_QSE=objective.allows(sweep.validation_gains_QSE) if objective.is_limited else None,
         chooses_epochs=chooses_epochs,
         is_augmented=is_augmented,
@@ -238,7 +238,7 @@ def load_earlier(
     default_transfer_set: str | None = None,
     default_learning_rate: float | None = None,
 ) -> EarlierSweep:
-    """Read a full sweep's table as what a tuner may start from.
+    """Read a full sweep's table as an earlier sweep that a tuner may start from.
 
     Accuracies by epoch are only needed where epochs are chosen.
 
@@ -254,7 +254,7 @@ def load_earlier(
         by_epoch=chooses_epochs,
     )
     gains_QSE = objective.worth(sweep.validation_gains_QSE)
-    # Of whole trials there is one epoch.
+    # Without epochs to choose, the axis of epochs has the whole trials alone.
     return EarlierSweep(
         space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE))
     )

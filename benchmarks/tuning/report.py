@@ -1,4 +1,4 @@
-"""The standings of tuners as a table for people and as a file of numbers."""
+"""The standings of tuners as Markdown and as CSV."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ CONVENTIONS: Final = (
 )
 
 EXPERIMENTS: Final = "experiments"
-"""The part that is a whole experiment: what tuners may start from are other ones."""
+"""Name of the part that is a whole experiment. Tuners may start from other experiments."""
 
 LIMIT: Final = (
     "{rule} A pair whose choice was not measured is left. So it is with the default and the best single setting: pairs "
@@ -45,7 +45,7 @@ FOLDS: Final[Mapping[str, str]] = {
     "peers": "{num} folds of peers: on the pairs of each, tuners start from whole trials of the pairs among all other "
     "peers. A pair of two folds counts in both. " + _OF_FOLDS.format(part="peers' pairs"),
 }
-"""What tuners start from in each part, with the number of folds to fill in."""
+"""Description of each held-out part, with the number of folds to fill in."""
 
 _COLUMNS: Final = (
     "tuner",
@@ -61,23 +61,23 @@ _COLUMNS: Final = (
 
 
 class Section(NamedTuple):
-    """What one table is of."""
+    """The content of one table."""
 
     part: str
-    """``EXPERIMENTS``, or what was held out of each."""
+    """``EXPERIMENTS``, or the part that was held out of each experiment."""
 
     num_folds: int
-    """0 for experiments."""
+    """Number of folds, or 0 for whole experiments."""
 
     standings: Sequence[Standing]
     references: Mapping[str, Reference]
-    """By experiment."""
+    """Reference choices by experiment."""
 
 
 def markdown(sections: Sequence[Section], *, objective: Objective, chooses_epochs: bool, num_priors: int) -> str:
-    """Return conventions, and for each section references and a table.
+    """Return the conventions, and for each section its references and a table.
 
-    A table is of the one experiment, or of all together where there are more.
+    The table shows the one experiment, or the means over all experiments.
     """
     lines = [
         f"# Tuners, by gain of {objective.accuracy_in_words}",
@@ -104,7 +104,7 @@ def markdown(sections: Sequence[Section], *, objective: Objective, chooses_epoch
 
 
 def to_csv(sections: Sequence[Section]) -> str:
-    """Return one line for each part, experiment, tuner and budget, in fractions; what is not known is empty."""
+    """Return one line for each part, experiment, tuner and budget, in fractions. Unknown values are empty."""
     text = io.StringIO()
     rows = [_numbers(section, each) for section in sections for each in section.standings]
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")

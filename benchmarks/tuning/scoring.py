@@ -1,10 +1,10 @@
-"""What the choices of a tuner are worth: judged on test, next to choices that a full sweep allows.
+"""The score of a tuner's choices on test, beside the scores of reference choices.
 
-Only what is here knows test gains. The references are those of the same pairs: the full sweep's choice for each pair,
-the best single setting for all pairs, both by validation, and the untuned default. A pair that is left as it is gains
-0; the full sweep's choice may leave pairs too, by the same rule. Under a limit on forgetting, one setting for all pairs
-leaves those where it breaks the limit on validation. Where epochs are chosen too, each of these has its epoch to stop
-after, but for the default.
+This module is the only one that knows test gains. There are three references for the same pairs: the full sweep's
+choice for each pair and the best single setting for all pairs, both chosen on validation, and the untuned default. A
+pair whose student is left as it is gains 0. The full sweep may leave pairs, too. Under a limit on forgetting, a single
+setting leaves the pairs on which it breaks the limit on validation. Where epochs are chosen, the first two references
+choose the epoch to stop after, and the default is whole trials.
 
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial; 1 where only whole trials count.
 """
@@ -21,33 +21,33 @@ from peerkd.tuning.validation import best_epochs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """What can be had from the pairs that a score is over: mean gains on test, fractions."""
+    """Mean test gains (fractions) of the reference choices for the pairs of a score."""
 
     full: float
-    """Of the full sweep's choice for each pair, or leaving it."""
+    """Gain of the full sweep's choice for each pair."""
 
     single: float
-    """Of the one setting with the best mean on validation, for all pairs."""
+    """Gain of the setting with the best mean on validation, for all pairs."""
 
     default: float
-    """Of the untuned default, for all pairs."""
+    """Gain of the untuned default, for all pairs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """What a tuner's choices are worth when a budget is spent. Gains are means over all pairs on test."""
+    """The score of a tuner's choices once a budget is spent. Gains are means over all pairs on test."""
 
     budget: float
-    """Share of the full sweep's cost that could be spent."""
+    """Fraction of the full sweep's cost that could be spent."""
 
     spent_share: float
-    """Share that was spent: never more."""
+    """Fraction that was spent, never above the budget."""
 
     spent: float
-    """The same in trained samples; see ``peerkd.tuning.accounting``."""
+    """Cost that was spent, in trained samples (``peerkd.tuning.accounting``)."""
 
     gain: float
-    """Of the choices; a pair that is left gains 0."""
+    """Gain of the choices. A pair that is left gains 0."""
 
     reference: Reference
 
@@ -56,61 +56,61 @@ class Score:
     """Pairs whose student the tuner leaves as it is."""
 
     num_trials: int
-    """Begun, whether done to the end or not."""
+    """Number of trials that were begun, whether or not they were trained to the end."""
 
     tuner_seconds: float
-    """That the tuner itself took so far: its thinking, not the measurements."""
+    """Seconds of the tuner's own computation so far."""
 
     @property
     def share_recovered(self) -> float:
-        """Of what choosing for each pair brings over one setting for all; NaN where that is nothing."""
+        """Recovered share of the gain of the full sweep over that of the best single setting; NaN where that is 0."""
         whole = self.reference.full - self.reference.single
         return (self.gain - self.reference.single) / whole if whole > SAME_ACCURACY else np.nan
 
     @property
     def regret(self) -> float:
-        """Mean gain of the full sweep's choices minus that of these."""
+        """Mean gain of the full sweep's choices minus that of these choices."""
         return self.reference.full - self.gain
 
 
-class Judge:
-    """Keeps the test gains of every pair under every setting, and tells nothing of them but means."""
+class GainsOnTest:
+    """The test gains of every pair under every setting. Only their means over all pairs can be read."""
 
     def __init__(self, test_gains_QSE: FloatArray) -> None:
         self._test_gains_QSE = test_gains_QSE
 
     def mean_gain(self, choices_Q: IntArray, *, stops_Q: IntArray | None = None) -> float:
-        """Return the mean test gain of choices, ``NO_SETTING`` gaining 0.
+        """Return the mean test gain of choices, where ``NO_SETTING`` has gain 0.
 
         Args:
             choices_Q: Settings.
-            stops_Q: Places of the epochs to stop after. None: of whole trials.
+            stops_Q: Indices of the epochs to stop after. None for whole trials.
         """
         stops_Q = np.full_like(choices_Q, -1) if stops_Q is None else stops_Q
         gains_Q = self._test_gains_QSE[np.arange(len(choices_Q)), choices_Q, stops_Q]
         return float(np.where(choices_Q == NO_SETTING, 0.0, gains_Q).mean())
 
-    def restricted(self, pairs: IntArray) -> "Judge":
-        """Return the judge of some pairs, by their places."""
-        return Judge(self._test_gains_QSE[pairs])
+    def restricted(self, pairs: IntArray) -> "GainsOnTest":
+        """Return the test gains of some pairs, given by their indices."""
+        return GainsOnTest(self._test_gains_QSE[pairs])
 
 
 def reference(
     space: Space,
     validation_gains_QSE: FloatArray,
-    judge: Judge,
+    test_gains: GainsOnTest,
     *,
     is_allowed_QSE: BoolArray | None = None,
     chooses_epochs: bool = False,
 ) -> Reference:
-    """Return what can be had: choices by validation gains, worth what the judge says.
+    """Return the test gains of the reference choices, which are made on validation.
 
     Args:
-        space: What can be chosen.
-        validation_gains_QSE: After each epoch, as a tuner is told of them.
-        judge: Of the same pairs; of each epoch where epochs are chosen.
-        is_allowed_QSE: Where a limit on forgetting is kept. None: there is no limit.
-        chooses_epochs: Whether a choice has an epoch to stop after, or is a whole trial.
+        space: Search space.
+        validation_gains_QSE: Worth on validation after each epoch, as a tuner is told of it.
+        test_gains: Test gains of the same pairs, after each epoch where epochs are chosen.
+        is_allowed_QSE: Whether a limit on forgetting is kept. None where there is no limit.
+        chooses_epochs: Whether a choice has an epoch to stop after. If not, it is a whole trial.
     """
     if is_allowed_QSE is None:
         is_allowed_QSE = np.ones(validation_gains_QSE.shape, dtype=np.bool_)
@@ -121,7 +121,7 @@ def reference(
 
     def for_all(setting: int, stop: int) -> float:
         choices_Q = np.where(is_allowed_QSE[:, setting, stop], setting, NO_SETTING)
-        return judge.mean_gain(choices_Q, stops_Q=np.full_like(choices_Q, stop - last - 1))
+        return test_gains.mean_gain(choices_Q, stops_Q=np.full_like(choices_Q, stop - last - 1))
 
     stops_QS = best_epochs(validation_gains_QSE, is_allowed_QSE)[:, :, -1]
     best_QS = np.take_along_axis(validation_gains_QSE, stops_QS[:, :, None], axis=2)[:, :, 0]
@@ -129,7 +129,7 @@ def reference(
     mean_SE = np.where(is_allowed_QSE, validation_gains_QSE, 0.0).mean(axis=0)
     single = preference.best(mean_SE.max(axis=1))
     return Reference(
-        full=judge.mean_gain(full_Q, stops_Q=stops_QS[places_Q, full_Q] - last - 1),
+        full=test_gains.mean_gain(full_Q, stops_Q=stops_QS[places_Q, full_Q] - last - 1),
         single=for_all(single, int(mean_SE[single].argmax())),
         default=for_all(space.default_setting, last),
     )

@@ -1,4 +1,4 @@
-"""Reads a full sweep from its table of trials, as arrays by pair and setting; refuses one that is not full.
+"""Read a full sweep from its table of trials, as arrays by pair and setting, or refuse it if it is not full.
 
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial, F = features, R = rows of the table.
 """
@@ -34,23 +34,23 @@ _Pair: TypeAlias = tuple[int, int]
 
 _PAIR_COLUMNS: Final = ("student", "teacher")
 _SETTING_COLUMNS: Final = ("transfer_set", "temperature", "alpha", "distillation_weight")
-"""A table may have learning rates, too."""
+"""Columns of a setting. A table may have a column of learning rates, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sweep:
-    """Gains of every pair under every setting, as fractions, for each scope that the objective looks at."""
+    """Gains of every pair under every setting, as fractions, for each scope that the objective uses."""
 
     space: Space
     validation_gains_QSE: Mapping[str, FloatArray]
-    """After each epoch; only after the last (E = 1) where nothing else was asked for."""
+    """Gains after each epoch, or only after the last one (E = 1)."""
 
     test_gains_QSE: Mapping[str, FloatArray]
-    """After each epoch; only of whole trials (E = 1) where nothing else was asked for."""
+    """Gains after each epoch, or only of whole trials (E = 1)."""
 
 
 def table_path(path: Path) -> Path:
-    """Return where the table is: there, or in that folder."""
+    """Return the path of the table, given its path or that of its folder."""
     return path / TRIALS_NAME if path.is_dir() else path
 
 
@@ -63,21 +63,19 @@ def read_sweep(
     by_epoch: bool = True,
     tests_by_epoch: bool = False,
 ) -> Sweep:
-    """Read the distillations of a full sweep; controls are left out.
-
-    Only the columns that count are read, so that a table of another version serves as well.
+    """Read the distillations of a full sweep, without its controls. Columns that are not needed may be missing.
 
     Args:
-        path: Of the table of trials. ``features.parquet`` may lie beside it.
-        objective: Says whose gains count.
-        default_transfer_set: Of the untuned default. None: the first that the table has, in its order.
-        default_learning_rate: Of the untuned default, where the table has several.
-        by_epoch: Whether what each epoch brought on validation is wanted, or only what whole trials did.
-        tests_by_epoch: The same for test.
+        path: Path of the table of trials. ``features.parquet`` may be in the same folder.
+        objective: Objective, whose scopes are read.
+        default_transfer_set: Transfer set of the untuned default. None for the first one in the order of the table.
+        default_learning_rate: Learning rate of the untuned default, where the table has several.
+        by_epoch: Whether to read validation gains after each epoch, or only of whole trials.
+        tests_by_epoch: Whether to read test gains after each epoch, or only of whole trials.
 
     Raises:
-        ValueError: If this is no table of trials, or one without accuracies by epoch where they are wanted, or a pair
-            lacks a setting, or the table has several learning rates and none of them is said to be the default's.
+        ValueError: If the file is not a table of trials or lacks accuracies by epoch that are wanted, a value is
+            impossible, a pair lacks a setting, or the default's learning rate is not one of several.
     """
     scopes = objective.scopes
     of_validation = {scope: _validation(scope, by_epoch=by_epoch) for scope in scopes}
@@ -112,7 +110,7 @@ def read_sweep(
 
 
 class _Gain(NamedTuple):
-    """Where a gain is told: in a column of its own, or as what an accuracy is above another."""
+    """The columns of a gain: one with the gain, or two with accuracies whose difference it is."""
 
     name: str
     before: str | None
@@ -131,7 +129,7 @@ def _test(scope: str, *, by_epoch: bool) -> _Gain:
 
 
 def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
-    """Read what gains are told in, for the trials that have a teacher's weight."""
+    """Read and check the columns of the distillations, the trials with a distillation weight above 0."""
     there = _column_names(path)
     plain = [*_PAIR_COLUMNS, *_SETTING_COLUMNS, "num_transfer_samples", "epochs"]
     plain += [gain.before for gain in gains if gain.before]
@@ -191,7 +189,7 @@ def _column_names(path: Path) -> frozenset[str]:
 
 
 def _all_pairs(pair_of_R: Iterable[_Pair]) -> list[_Pair]:
-    """Return all ordered pairs of the peers that there are."""
+    """Return all ordered pairs of the peers in the table."""
     peers = sorted({peer for pair in set(pair_of_R) for peer in pair})
     return [(student, teacher) for student in peers for teacher in peers if student != teacher]
 
@@ -267,7 +265,7 @@ def _default(
 
 
 def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], FloatArray]:
-    """Return what features there are of the pairs, in the order of the pairs; none where there is no such file."""
+    """Return the names and values (Q, F) of the features of the pairs; F is 0 if the file does not exist."""
     if not path.is_file():
         return (), np.empty((len(pairs), 0))
     try:

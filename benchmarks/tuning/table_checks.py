@@ -1,6 +1,6 @@
-"""Checks of the values in a table that a user brings. A message names the file, the column and the row.
+"""Checks of the values in a table of a user. Each message names the file, the column and the row.
 
-Rows are counted from 0, in the order of the file. Shape suffix: R = rows that are checked.
+Rows are counted from 0, in the order of the file. Shape suffix: R = checked rows.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -16,7 +16,7 @@ from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 _IsRight: TypeAlias = Callable[[pa.Array], pa.Array]
-"""Tells for each value whether it keeps a rule, and null for null."""
+"""A function that returns for each value whether it keeps a rule, and null for null."""
 
 
 class _Rule(NamedTuple):
@@ -126,9 +126,9 @@ def check_column(table: pa.Table, name: str, rows_R: IntArray, path: Path) -> No
 
 
 def check_accuracies(table: pa.Table, path: Path) -> None:
-    """Refuse accuracies and gains that cannot be any, in every column and row; missing ones are left alone.
+    """Refuse impossible accuracies and gains in every column and row. Missing values are allowed.
 
-    A table in which one value is wrong is damaged, whether that value is used or not.
+    A table with one wrong value is damaged, whether or not that value is used.
 
     Raises:
         ValueError: For the first value that is wrong.

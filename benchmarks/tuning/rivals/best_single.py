@@ -14,10 +14,10 @@ from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _NUM_KEPT: Final = 4
-"""Settings that are never given up: they are tried on all pairs."""
+"""Number of settings that are tried on all pairs."""
 
 _EARLIER_SHARE: Final = 0.25
-"""Of the settings, that go in for this experiment where earlier ones have shown which are good."""
+"""Fraction of the settings that is tried if earlier sweeps show which are good."""
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:

@@ -1,4 +1,4 @@
-"""What has been measured, and the choices that follow from it alone.
+"""All observations of a rival, and the choices that follow from them without a model.
 
 Shape suffixes: Q = ordered pairs, S = settings, L = pairs of an earlier experiment.
 """
@@ -50,7 +50,7 @@ class Known:
         return self._gains[ask]
 
     def gains_after(self, num_epochs: int) -> FloatArray:
-        """Return what was measured after so many epochs (Q, S); NaN where nothing was."""
+        """Return the gains after a number of epochs (Q, S); NaN where nothing was observed."""
         gains_QS = np.full_like(self._latest_QS, np.nan)
         for ask, gain in self._gains.items():
             if ask.num_epochs == num_epochs:
@@ -63,7 +63,7 @@ class Known:
 
     @property
     def whole_gains(self) -> FloatArray:
-        """Of whole trials (Q, S); NaN where none was done."""
+        """Gains of whole trials (Q, S); NaN where there is none."""
         return np.where(self._num_epochs_QS == self.space.num_epochs, self._latest_QS, np.nan)
 
     def expected_gains(self, gains_QS: FloatArray) -> FloatArray:

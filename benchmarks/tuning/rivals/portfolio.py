@@ -13,7 +13,7 @@ from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _SWEPT_SHARE: Final = 0.02
-"""Of the pairs, that are swept in full to learn from where there is no earlier experiment."""
+"""Fraction of the pairs that is swept in full, to learn from, if there is no earlier sweep."""
 
 _MIN_SWEPT: Final = 2
 

@@ -16,7 +16,7 @@ from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _Name: TypeAlias = tuple[str | float | None, ...]
-"""Of a setting: its values on the axes."""
+"""Values of a setting on the axes."""
 
 _AXES: Final = ("transfer_set", "temperature", "alpha")
 

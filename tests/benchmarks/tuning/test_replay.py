@@ -44,7 +44,7 @@ def test_a_tuner_is_told_the_gain_after_its_epochs(replay: Replay) -> None:
         account.charge(ask)
     assert score.spent == account.spent
     assert (score.num_pairs_tried, score.num_trials) == (2, 2)
-    assert score.gain == pytest.approx(replay.judge.mean_gain(tuner.choices()))
+    assert score.gain == pytest.approx(replay.test_gains.mean_gain(tuner.choices()))
 
 
 def test_an_ask_that_would_overspend_waits_for_the_next_budget(replay: Replay) -> None:
@@ -250,9 +250,9 @@ def test_a_part_has_its_own_references_and_full_cost(replay: Replay) -> None:
     assert part.space.students_Q.tolist() == [0, 1, 2, 2, 2, 3]
     np.testing.assert_array_equal(part.gains_QSE, replay.gains_QSE[pairs])
     choices = np.arange(12) % 18
-    whole, inside = replay.judge.mean_gain(choices), part.judge.mean_gain(choices[pairs])
+    whole, inside = replay.test_gains.mean_gain(choices), part.test_gains.mean_gain(choices[pairs])
     others = np.setdiff1d(np.arange(12), pairs)
-    assert whole == pytest.approx((inside + replay.restricted(others).judge.mean_gain(choices[others])) / 2)
+    assert whole == pytest.approx((inside + replay.restricted(others).test_gains.mean_gain(choices[others])) / 2)
     assert part.account().full < replay.account().full
     (score,) = play(build("random", part.space, seed=0, earlier=()), part, [1.0])
     assert score.gain == part.reference.full != replay.reference.full

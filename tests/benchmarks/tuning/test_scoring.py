@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.tuning.scoring import Judge, Preference, Reference, Score, reference
+from benchmarks.tuning.scoring import GainsOnTest, Preference, Reference, Score, reference
 from peerkd.tuning.space import NO_SETTING, SettingOnSet, Space
 
 SETTINGS = tuple(SettingOnSet("student", t, a, a) for t, a in ((2.0, 0.1), (2.0, 0.5), (1.0, 0.5)))
@@ -25,7 +25,7 @@ def space(num_pairs: int) -> Space:
 def test_choices_and_the_single_setting_are_made_on_validation_and_told_on_test() -> None:
     validation = np.array([[0.4, 0.1, 0.0], [-0.1, 0.2, -0.1], [-0.1, -0.2, -0.3]])
     test = np.array([[0.01, 1.0, 0.1], [1.0, 0.02, 0.2], [1.0, 1.0, 0.3]])
-    known = reference(space(3), validation[:, :, None], Judge(test[:, :, None]))
+    known = reference(space(3), validation[:, :, None], GainsOnTest(test[:, :, None]))
     assert known.full == pytest.approx((0.01 + 0.02 + 0) / 3)  # the third is left
     assert known.single == pytest.approx((0.01 + 1.0 + 1.0) / 3)  # its mean on validation is the highest
     assert known.default == pytest.approx((0.1 + 0.2 + 0.3) / 3)
@@ -35,7 +35,9 @@ def test_one_setting_for_all_leaves_the_pairs_on_which_it_breaks_the_limit() -> 
     validation = np.array([[0.4, 0.1, 0.1], [-0.3, 0.2, -0.1], [-0.4, 0.1, -0.3]])
     is_allowed = np.array([[True, True, True], [False, True, False], [False, False, True]])
     test = np.array([[0.01, 0.02, 0.04], [1.0, 0.08, 1.0], [1.0, 1.0, -0.16]])
-    known = reference(space(3), validation[:, :, None], Judge(test[:, :, None]), is_allowed_QSE=is_allowed[:, :, None])
+    known = reference(
+        space(3), validation[:, :, None], GainsOnTest(test[:, :, None]), is_allowed_QSE=is_allowed[:, :, None]
+    )
     assert known.single == pytest.approx(0.01 / 3)  # 0.4 on the first pair is more than 0.1 and 0.2 on two
     assert known.default == pytest.approx((0.04 + 0 - 0.16) / 3)
 

@@ -51,7 +51,7 @@ def test_gains_are_those_of_the_rows(sweep: pa.Table, written: Callable[..., Pat
         np.testing.assert_allclose(replay.gains_QSE[pair, place], by_epoch - before)
         np.testing.assert_allclose(replay.gains_QSE[pair, place, -1], row[f"validation_{scope}_gain"], atol=1e-12)
         expected.append(row[f"test_{scope}_gain"])
-    assert replay.judge.mean_gain(chosen) == pytest.approx(np.mean(expected))
+    assert replay.test_gains.mean_gain(chosen) == pytest.approx(np.mean(expected))
 
 
 def test_columns_that_do_not_count_need_not_be_there(

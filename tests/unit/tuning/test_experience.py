@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.tuning.learn_experience import learn
 from benchmarks.tuning.replay import Replay
-from benchmarks.tuning.scoring import Judge
+from benchmarks.tuning.scoring import GainsOnTest
 from peerkd.results.arrays import IntArray
 from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped
 from peerkd.tuning.pair_tuner import PairTuner
@@ -21,7 +21,7 @@ NUM_SETTINGS = len(SETTINGS)
 def simulated(seed: int, *, sign: float = 1.0) -> Replay:
     space, gains = network(seed=seed)
     gains = sign * gains
-    return Replay(name=str(seed), space=space, gains_QSE=gains, judge=Judge(gains[:, :, -1]))
+    return Replay(name=str(seed), space=space, gains_QSE=gains, test_gains=GainsOnTest(gains[:, :, -1]))
 
 
 @pytest.fixture(scope="module")
