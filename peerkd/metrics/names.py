@@ -5,7 +5,7 @@ only, ``peerkd_worker_info``, which queries join by namespace and pod: a new run
 What a summary says is grouped by run and stage, and deleted some time after the job.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 WORKER_LABELS: Final = ("stage", "worker")
 GROUP_LABELS: Final = ("run", "stage")
@@ -14,6 +14,9 @@ MAX_LABEL_VALUES: Final = 32
 """A label with more values than this, such as the part of a loss, has the rest under ``OTHER``."""
 
 OTHER: Final = "other"
+
+PORT_VARIABLE: Final = "PEERKD_METRICS_PORT"
+"""The variable with the port on which a worker serves its metrics; without it there is no endpoint."""
 
 Writer = Literal["worker", "summary"]
 """worker: the endpoint of a training pod. summary: what is pushed once, at the end of a job or of a short step."""
@@ -33,6 +36,19 @@ class Metric(NamedTuple):
     def labels(self) -> tuple[str, ...]:
         """All labels that the one who writes it gives it."""
         return (*WORKER_LABELS, *self.extra_labels) if self.writer == "worker" else self.extra_labels
+
+
+class Recorder(Protocol):
+    """Takes values of metrics."""
+
+    def set(self, metric: Metric, value: float, **labels: str) -> None:
+        """Replace the value of a gauge."""
+
+    def add(self, metric: Metric, amount: float, **labels: str) -> None:
+        """Add to a counter."""
+
+    def describe(self, architecture: str) -> None:
+        """Name the architecture that is trained in the info metric."""
 
 
 WORKER_INFO: Final = Metric(

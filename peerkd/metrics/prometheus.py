@@ -16,9 +16,8 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, delete_from_gateway, push_to_gateway, start_http_server
 
 from peerkd.metrics import names
-from peerkd.metrics.names import METRICS, Metric
+from peerkd.metrics.names import METRICS, PORT_VARIABLE, Metric, Recorder
 from peerkd.metrics.progress import say
-from peerkd.metrics.recorder import PORT_VARIABLE, Recorder
 
 RUN_VARIABLE: Final = "PEERKD_RUN_ID"
 WORKER_VARIABLE: Final = "PEERKD_WORKER_INDEX"

@@ -1,39 +1,22 @@
 """What is measured while work goes on: small functions that any stage may call, and that do nothing unless enabled.
 
-They are enabled by ``recording``, which a stage's edge enters: in a worker whose environment has a port for metrics
-they go to a Prometheus endpoint, elsewhere nowhere. No caller needs to know which, and none pays for it.
+Each stage enables them through ``peerkd.metrics.endpoint``. In a worker whose environment names a port for metrics, the
+numbers go to a Prometheus endpoint; elsewhere they are dropped. No caller needs to know which.
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from peerkd.metrics import names
-from peerkd.metrics.names import Metric
-
-PORT_VARIABLE: Final = "PEERKD_METRICS_PORT"
-"""Port that a worker serves its metrics on; without it there is no endpoint."""
+from peerkd.metrics.names import Metric, Recorder
 
 _UNITS: Final[Mapping[str, tuple[Metric, Metric, Metric]]] = {
     "trials": (names.TRIALS, names.TRIALS_DONE, names.TRIALS_LEFT),
     "epochs": (names.EPOCHS, names.EPOCHS_DONE, names.EPOCHS_LEFT),
 }
-
-
-class Recorder(Protocol):
-    """Takes numbers under the names of the table."""
-
-    def set(self, metric: Metric, value: float, **labels: str) -> None:
-        """Replace the value of a gauge."""
-
-    def add(self, metric: Metric, amount: float, **labels: str) -> None:
-        """Add to a counter."""
-
-    def describe(self, architecture: str) -> None:
-        """Say in the info metric what is trained."""
 
 
 class _Silent:
@@ -51,19 +34,6 @@ class _Silent:
 
 _SILENT: Final = _Silent()
 _current: Recorder = _SILENT
-
-
-@contextmanager
-def recording(stage: str, *, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Serve what the functions below are told, if the environment has a port for it; otherwise let them do nothing."""
-    environment = os.environ if environment is None else environment
-    if not environment.get(PORT_VARIABLE):
-        yield
-        return
-    from peerkd.metrics import prometheus
-
-    with prometheus.serve(stage, environment) as served, recording_to(served):
-        yield
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from peerkd.excerpt import plain
 from peerkd.launch.edge import leaving_when_told, stage_edge
 from peerkd.launch.order import read_inputs
 from peerkd.launch.worker import this_worker
-from peerkd.metrics.recorder import recording
+from peerkd.metrics.endpoint import recording
 from peerkd.stages.launched import LaunchedStage
 from peerkd.stages.opened_store import open_stage_store
 

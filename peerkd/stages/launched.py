@@ -19,8 +19,8 @@ from peerkd.launch.backends import choose_backend, open_backend
 from peerkd.launch.edge import stage_edge
 from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.worker import Worker
+from peerkd.metrics.endpoint import recording
 from peerkd.metrics.progress import say
-from peerkd.metrics.recorder import recording
 from peerkd.stages.opened_store import open_stage_store
 
 Config = TypeVar("Config", bound=StrictConfig)

@@ -29,7 +29,8 @@ from peerkd.results.features import pair_features, write_features
 from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.finite import are_finite, check_peer_logits
 from peerkd.training.inputs import SweepInputs
-from peerkd.training.peers import build_peer, weights_name, worker_device
+from peerkd.training.peers import build_peer, weights_name
+from peerkd.training.placement import worker_device
 from peerkd.training.precision import autocast
 from peerkd.training.workers import Perform
 

@@ -25,6 +25,7 @@ from peerkd.training.online.export import deployed_state
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method
 from peerkd.training.online.prepare import prepare
+from peerkd.training.placement import worker_device
 from peerkd.training.samples import SampleSet
 from peerkd.training.workers import Perform
 
@@ -65,13 +66,6 @@ def sample_set(
         seed=config.seed,
         device=device,
     )
-
-
-def worker_device(device: str, *, worker: int) -> torch.device:
-    """Return the device of a worker: its own GPU, counted round, or the CPU."""
-    if device == "cuda":
-        return torch.device("cuda", worker % torch.cuda.device_count())
-    return torch.device(device)
 
 
 def start(inputs: PretrainInputs, *, worker: int) -> Perform:

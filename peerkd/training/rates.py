@@ -25,6 +25,7 @@ from peerkd.training import peers
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.forecast import DividedData, Rates
 from peerkd.training.inputs import PretrainInputs, SweepInputs
+from peerkd.training.placement import worker_device
 from peerkd.training.stacked.students import pays
 from peerkd.training.sweep import Sweep
 from peerkd.training.workers import Perform
@@ -72,7 +73,7 @@ def start(config: ExperimentConfig, samples: DividedData, device: str, *, worker
         worker: Number of the process.
     """
     inputs = RateInputs(config=config, samples=samples, device=device)
-    place = peers.worker_device(device, worker=worker)
+    place = worker_device(device, worker=worker)
 
     def perform(architecture: Architecture) -> Iterator[Rates]:
         yield measure(inputs, architecture, device=place)

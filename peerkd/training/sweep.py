@@ -24,7 +24,8 @@ from peerkd.training.evaluate import Judge, Predictions
 from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import Leg, LegsTogether, SweepInputs, WayTaken
-from peerkd.training.peers import build_peer, sample_set, weights_name, worker_device
+from peerkd.training.peers import build_peer, sample_set, weights_name
+from peerkd.training.placement import worker_device
 from peerkd.training.samples import FirstBatches, SampleSet
 from peerkd.training.stacked.losses import FAST_GRADIENTS
 from peerkd.training.stacked.students import Students, pays

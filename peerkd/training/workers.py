@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 
 from peerkd.errors import PeerKDError, WorkerDiedError
 from peerkd.system_errors import plain_error
-from peerkd.training.affinity import pin_to_core
 from peerkd.training.memory import keep_freed_memory
+from peerkd.training.placement import pin_to_core
 
 _EXIT_UNKNOWN: Final = 255
 """Of a process whose parent, the fork server, is gone too and has told nobody: all were killed together."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from peerkd.metrics import recorder
+from peerkd.metrics import endpoint, recorder
 from peerkd.metrics.names import GROUP_LABELS, METRICS
 from peerkd.metrics.progress import Progress
 from tests.manifests.monitoring import FOLDER, FOREIGN, Query, filled_in, load_yaml, metric_names, queries
@@ -126,7 +126,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
     with (
         (folder / "log").open("w") as log,
-        recorder.recording("train_pcl", environment=environment),
+        endpoint.recording("train_pcl", environment=environment),
         subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log) as running,
     ):
         made = Prometheus(address)

@@ -18,7 +18,7 @@ from peerkd.training.online.group import ALONE, Group
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method
 from peerkd.training.online.prepare import prepare
-from peerkd.training.peers import worker_device
+from peerkd.training.placement import worker_device
 from peerkd.training.samples import SampleSet
 from peerkd.training.workers import Perform
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from peerkd.metrics import names, prometheus, recorder
+from peerkd.metrics import endpoint, names, prometheus, recorder
 from peerkd.metrics.progress import Progress
 
 
@@ -46,7 +46,7 @@ def samples_of(text: str) -> Iterator:
 
 
 def test_a_worker_serves_what_its_stage_tells(port: int, environment: dict[str, str]) -> None:
-    with recorder.recording("train_pcl", environment=environment):
+    with endpoint.recording("train_pcl", environment=environment):
         progress = Progress("train_pcl", unit="epochs", total=10, num_done=4, write=lambda stage, text: None)
         progress.recover(2)
         progress.advance()
@@ -78,7 +78,7 @@ def test_a_worker_serves_what_its_stage_tells(port: int, environment: dict[str, 
 
 def test_every_family_has_the_help_of_the_table(port: int, environment: dict[str, str]) -> None:
     with (
-        recorder.recording("train_pcl", environment=environment),
+        endpoint.recording("train_pcl", environment=environment),
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer,
     ):
         families = {
@@ -89,14 +89,14 @@ def test_every_family_has_the_help_of_the_table(port: int, environment: dict[str
 
 
 def test_a_worker_that_has_done_nothing_yet_has_a_time_of_progress(port: int, environment: dict[str, str]) -> None:
-    with recorder.recording("train_pcl", environment=environment):
+    with endpoint.recording("train_pcl", environment=environment):
         scraped = scrape(port)
     assert scraped["peerkd_last_progress_timestamp_seconds"] == scraped["peerkd_worker_start_time_seconds"] > 1e9
 
 
 def test_the_port_is_free_again_afterwards(port: int, environment: dict[str, str]) -> None:
     for _ in range(2):
-        with recorder.recording("train_pcl", environment=environment):
+        with endpoint.recording("train_pcl", environment=environment):
             assert scrape(port)
     with pytest.raises(OSError, match="refused"):
         scrape(port)
@@ -107,7 +107,7 @@ def test_a_port_that_is_taken_is_told_and_the_training_goes_on(
 ) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         environment["PEERKD_METRICS_PORT"] = str(taken.getsockname()[1])
-        with recorder.recording("train_pcl", environment=environment):
+        with endpoint.recording("train_pcl", environment=environment):
             recorder.samples(1)
     assert capsys.readouterr().out == (
         f"peerkd | train_pcl: warning: no metrics are served, PEERKD_METRICS_PORT={environment['PEERKD_METRICS_PORT']} "
@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_told_and_the_training_goes_on(
 def test_a_port_that_is_none_is_told_and_the_training_goes_on(
     text: str, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with recorder.recording("train_pcl", environment={**environment, "PEERKD_METRICS_PORT": text}):
+    with endpoint.recording("train_pcl", environment={**environment, "PEERKD_METRICS_PORT": text}):
         recorder.samples(1)
     assert f"={text} cannot be had: it is no number from 0 to 65535" in capsys.readouterr().out
 

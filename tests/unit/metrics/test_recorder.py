@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from peerkd.metrics import recorder
+from peerkd.metrics import endpoint, recorder
 from tests.unit.metrics.recorded import Recorded
 
 
@@ -83,7 +83,7 @@ def test_counters_go_on(recorded: Recorded) -> None:
 
 
 def test_nothing_is_taken_where_nobody_asked() -> None:
-    with recorder.recording("train_pcl", environment={}):
+    with endpoint.recording("train_pcl", environment={}):
         tell_all()
     assert recorder._current is recorder._SILENT
 
@@ -99,11 +99,11 @@ def test_the_recorder_before_comes_back_also_after_an_error() -> None:
 
 def test_the_client_of_prometheus_is_loaded_only_when_asked_for() -> None:
     script = (
-        "import sys; from peerkd.metrics import recorder, progress, summary\n"
-        "with recorder.recording('s', environment={}): progress.Progress('s', unit='trials', total=1)\n"
+        "import sys; from peerkd.metrics import endpoint, recorder, progress, summary\n"
+        "with endpoint.recording('s', environment={}): progress.Progress('s', unit='trials', total=1)\n"
         "summary.push_summary(summary.Summary(succeeded=True, run_seconds=1), run='r', stage='s')\n"
         "print('prometheus_client' in sys.modules, end=' ')\n"
-        "with recorder.recording('s', environment={'PEERKD_METRICS_PORT': '0'}): pass\n"
+        "with endpoint.recording('s', environment={'PEERKD_METRICS_PORT': '0'}): pass\n"
         "print('prometheus_client' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env={})
