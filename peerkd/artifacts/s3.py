@@ -10,7 +10,7 @@ S3 has no locks, so two workers may open the same workspace at once. Work may be
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,13 @@ from urllib.parse import urlsplit
 
 from peerkd.artifacts.cache import cache_folder, download_whole, fetch_once
 from peerkd.artifacts.redaction import without_secrets
-from peerkd.artifacts.s3_bucket import Bucket
-from peerkd.artifacts.s3_connection import read_settings
+from peerkd.artifacts.s3_bucket import PART_BYTES, Bucket
+from peerkd.artifacts.s3_environment import read_settings
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
-from peerkd.artifacts.s3_names import Names
-from peerkd.artifacts.s3_publish import CLEAR_SECONDS, clear_away, find_manifest, publish_folder
+from peerkd.artifacts.s3_publish import clear_away, find_manifest, publish_folder
 from peerkd.artifacts.s3_retries import PATIENCE_SECONDS, StoreRetries
-from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, Download, download_files, move_objects
-from peerkd.artifacts.s3_workspace import S3Workspace
+from peerkd.artifacts.s3_transfer import Download, download_files, move_objects
+from peerkd.artifacts.s3_workspace import Names, S3Workspace
 from peerkd.artifacts.store import (
     MANIFEST_NAME,
     SCRATCH_NAME,
@@ -38,7 +37,7 @@ from peerkd.artifacts.store import (
     published_keys,
     read_unsealed,
 )
-from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 from peerkd.system_errors import naming_place
 
 
@@ -48,6 +47,7 @@ def open_bucket(
     tell: Callable[[str], None],
     count_failure: Callable[[], None] = lambda: None,
     patience_seconds: float = PATIENCE_SECONDS,
+    part_bytes: int = PART_BYTES,
 ) -> tuple[Bucket, str]:
     """Return the bucket and the prefix of ``s3://bucket/prefix``, without sending a request.
 
@@ -58,6 +58,7 @@ def open_bucket(
         tell: Called with a message when the store stops answering, and when it answers again.
         count_failure: Called for each request that fails, even if it is repeated.
         patience_seconds: How long each request is repeated.
+        part_bytes: Size of the parts of an upload or a download.
 
     Raises:
         ValueError: If the address has no bucket, or the environment names no valid server or credentials.
@@ -70,24 +71,15 @@ def open_bucket(
         check_name(prefix)
     settings = read_settings()
     retries = StoreRetries(settings.endpoint, tell=tell, count_failure=count_failure, seconds=patience_seconds)
-    return Bucket(settings, parts.netloc, retries=retries), prefix
+    return Bucket(settings, parts.netloc, retries=retries, part_bytes=part_bytes), prefix
 
 
 class S3Store:
     """A store below a prefix of a bucket."""
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        prefix: str,
-        *,
-        cache: Path | None = None,
-        part_bytes: int = PART_BYTES,
-        copy_bytes: int = COPY_BYTES,
-    ) -> None:
+    def __init__(self, bucket: Bucket, prefix: str, *, cache: Path | None = None) -> None:
         self._bucket, self._names = bucket, Names(prefix)
         self._cache = cache or cache_folder(f"{bucket.address}/{prefix}")
-        self._part_bytes, self._copy_bytes = part_bytes, copy_bytes
         self._folders: dict[str, Path] = {}
 
     @property
@@ -143,11 +135,7 @@ class S3Store:
 
     def clear_away(self, key: str) -> int:
         """Delete what workers left of a published artifact; see ``ArtifactStore.clear_away``."""
-        check_name(key)
-        with suppress(StoreUnavailableError, ArtifactCorruptError, ValueError):
-            manifest = find_manifest(self._bucket.impatient(seconds=CLEAR_SECONDS), self._names, key)
-            return clear_away(self._bucket, self._names, manifest) if manifest else 0
-        return 0
+        return clear_away(self._bucket, self._names, check_name(key))
 
     def free_bytes(self) -> int | None:
         """Return None, since S3 cannot tell the free space of a bucket."""
@@ -162,7 +150,7 @@ class S3Store:
             (folder / SCRATCH_NAME).mkdir()
             try:
                 with naming_place(folder):
-                    yield S3Workspace(folder, self._bucket, self._names, key, self._part_bytes)
+                    yield S3Workspace(folder, self._bucket, self._names, key)
             finally:
                 self._folders.pop(key, None)
                 if shared:
@@ -171,15 +159,7 @@ class S3Store:
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the files, check them, write the manifest; see ``ArtifactStore.publish``."""
-        return publish_folder(
-            self._bucket,
-            self._names,
-            key,
-            self._folders[key],
-            metadata=metadata,
-            part_bytes=self._part_bytes,
-            copy_bytes=self._copy_bytes,
-        )
+        return publish_folder(self._bucket, self._names, key, self._folders[key], metadata=metadata)
 
     def _check(self, manifest: Manifest) -> None:
         with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
@@ -204,7 +184,7 @@ class S3Store:
                 )
             downloads.append(Download(name=self._names.file(manifest, name), stored=stored, path=folder / name))
         try:
-            download_files(self._bucket, downloads, part_bytes=self._part_bytes)
+            download_files(self._bucket, downloads)
         except (MissingError, ConditionError) as error:
             raise ArtifactCorruptError(f"{manifest.key}: a file was deleted or changed while it was read.") from error
 

@@ -1,18 +1,17 @@
-"""Answers of an S3 server: checking and parsing them."""
+"""Checks of the answers of an S3 server: ``SHAPES`` says what a correct answer to each call has."""
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Set
+from dataclasses import KW_ONLY, dataclass
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 from urllib3 import BaseHTTPResponse
 
-from peerkd.artifacts.s3_errors import AnswerError, TransientError
-from peerkd.artifacts.s3_table import SHAPES, Call
+from peerkd.artifacts.s3_errors import AnswerError, Call, TransientError
 from peerkd.errors import ArtifactCorruptError
 
 SHA256_HEADER: Final = "x-amz-meta-sha256"
@@ -21,42 +20,83 @@ _MD5: Final = re.compile("[0-9a-f]{32}")
 _ENCRYPTIONS_WITHOUT_MD5: Final = ("aws:kms", "aws:kms:dsse")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stored:
-    """The size and tags of an object, as the store gives them without the content."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the request of a call has, and what a correct answer to it has.
 
-    num_bytes: int
-    sha256: str | None
-    """The SHA-256 that this program stored with the content; None if another program wrote the object."""
-    etag: str
+    Besides, every answer with a body must state its length or come in chunks.
+    """
+
+    method: str
+    _: KW_ONLY
+    query: str | None = None
+    """A name that only the query of this call has, among those with the same method."""
+    condition: str | None = None
+    """A header that the request has."""
+    statuses: Set[int] = frozenset({200})
+    headers: tuple[str, ...] = ()
+    """Headers that the answer has."""
+    root: str | None = None
+    """The root element of the answer's XML; None if the body is not read as XML."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
-    """One page of a list of objects."""
+# The first shape that a request has is that of its call.
+SHAPES: Final[Mapping[Call, Shape]] = {
+    Call.READ: Shape("GET", condition="range", statuses=frozenset({206}), headers=("content-range",)),
+    Call.LIST: Shape("GET", query="list-type", root="ListBucketResult"),
+    Call.UPLOADS: Shape("GET", query="uploads", root="ListMultipartUploadsResult"),
+    Call.GET: Shape("GET", headers=("etag",)),
+    Call.HEAD: Shape("HEAD", headers=("etag", "content-length")),
+    Call.COPY_PART: Shape("PUT", query="partNumber", condition="x-amz-copy-source", root="CopyPartResult"),
+    Call.COPY: Shape("PUT", condition="x-amz-copy-source", root="CopyObjectResult"),
+    Call.PART: Shape("PUT", query="partNumber", headers=("etag",)),
+    Call.PUT_NEW: Shape("PUT", condition="if-none-match", headers=("etag",)),
+    Call.PUT: Shape("PUT", headers=("etag",)),
+    Call.DELETE: Shape("POST", query="delete", root="DeleteResult"),
+    Call.BEGIN: Shape("POST", query="uploads", root="InitiateMultipartUploadResult"),
+    Call.END: Shape("POST", query="uploadId", root="CompleteMultipartUploadResult"),
+    Call.ABORT: Shape("DELETE", query="uploadId", statuses=frozenset({200, 204})),
+}
 
-    versions: Mapping[str, str]
-    """The name of each object, with a version that changes with its content."""
-    next_page: str | None
-    """The token that asks for the next page; None on the last page."""
+
+def find_call(method: str, url: str, headers: Container[str]) -> Call:
+    """Return the call that a request makes."""
+    query = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    return next(
+        call
+        for call, shape in SHAPES.items()
+        if shape.method == method
+        and (shape.query is None or shape.query in query)
+        and (shape.condition is None or shape.condition in headers)
+    )
 
 
-def check_shape(call: Call, response: BaseHTTPResponse) -> None:
-    """Check the status and the headers of an answer; its body may not have been read yet.
+def check_answer(call: Call, response: BaseHTTPResponse) -> None:
+    """Check the status and the headers of an answer, and its body if it is XML.
 
     Raises:
-        AnswerError: If the status is not that of a correct answer.
-        TransientError: If a header is missing: the answer is cut, or not from an S3 server.
+        AnswerError: If the answer is an error.
+        TransientError: If a part is missing or wrong: the answer is cut or damaged, or not from an S3 server.
+        ParseError: If the body must be XML and is not.
     """
     shape = SHAPES[call]
     if response.status not in shape.statuses:
-        raise read_error(call, response)
+        raise _error_of(call, response)
     missing = [name for name in shape.headers if not response.headers.get(name)]
     if missing:
         raise TransientError(f"an answer without {missing[0]}")
     has_length = "content-length" in response.headers or response.headers.get("transfer-encoding") == "chunked"
     if not has_length and response.status != HTTPStatus.NO_CONTENT:
         raise TransientError("an answer that does not say how long it is")
+    if shape.root:
+        root = parse_xml(response.data)
+        if _tag(root) == "Error":
+            # A server sends the status of a long operation, and white space, before it knows how the operation ends.
+            raise _described(call, root, status=response.status)
+        if _tag(root) != shape.root:
+            raise TransientError(f"an answer with {_tag(root)[:40]} where {shape.root} was asked for")
+        if call is Call.LIST:
+            _check_list(root)
 
 
 def check_content(response: BaseHTTPResponse, name: str) -> None:
@@ -83,96 +123,30 @@ def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> N
         raise TransientError("an answer with a range of another length")
 
 
-def read_error(call: Call, response: BaseHTTPResponse) -> AnswerError:
-    """Return the error that an answer describes whose status is not that of a correct answer."""
-    if call is Call.HEAD:
-        # The answer has no body. An S3 server puts the id of the request into the headers; a proxy in front of it does
-        # not, and its 404 says nothing about the object.
-        is_missing = response.status == HTTPStatus.NOT_FOUND and any(
-            name in response.headers for name in _REQUEST_ID_HEADERS
-        )
-        return AnswerError(status=response.status, code="NoSuchKey" if is_missing else "")
-    try:
-        root = _parse(response.data)
-    except ElementTree.ParseError:
-        return AnswerError(status=response.status)
-    return parse_error(root, status=response.status)
+def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
+    """Return whether the ETag of an object is the MD5 of another content than the one that was sent.
+
+    The ETag of an object that is encrypted with a customer's key is no MD5; nor are the ETags of some servers.
+    """
+    etag = headers["etag"].strip('"').lower()
+    is_encrypted = (
+        headers.get("x-amz-server-side-encryption") in _ENCRYPTIONS_WITHOUT_MD5
+        or "x-amz-server-side-encryption-customer-algorithm" in headers
+    )
+    return not is_encrypted and bool(_MD5.fullmatch(etag)) and etag != md5
 
 
-def parse_error(root: ElementTree.Element, *, status: int) -> AnswerError:
-    """Return the error in an element with a code and a message; in any other element, one with an empty code."""
-    code = root.findtext("{*}Code") if _tag(root) == "Error" else ""
-    return AnswerError(status=status, code=code or "", message=(root.findtext("{*}Message") or "") if code else "")
-
-
-def parse_xml(call: Call, data: bytes) -> ElementTree.Element:
-    """Return the root of an answer in XML.
+def parse_xml(data: bytes) -> ElementTree.Element:
+    """Return the root element of a body.
 
     Raises:
-        AnswerError: If the body is an error although the status is 200: a server sends the status of a long operation,
-            and then white space, before it knows how the operation ends.
-        TransientError: If the root is that of an answer to another call.
         ParseError: If the body is not XML.
     """
-    root = _parse(data)
-    if _tag(root) == "Error":
-        raise parse_error(root, status=200)
-    if _tag(root) != SHAPES[call].root:
-        raise TransientError(f"an answer with {_tag(root)[:40]} where {SHAPES[call].root} was asked for")
-    return root
-
-
-def parse_stored(headers: Mapping[str, str]) -> Stored:
-    """Return the size and tags of an object from the headers of an answer.
-
-    Raises:
-        TransientError: If the headers are damaged.
-    """
-    length, sha256 = headers["content-length"], headers.get(SHA256_HEADER)
-    if not length.isascii() or not length.isdigit():
-        raise TransientError("an answer with a length that is not a number")
-    return Stored(num_bytes=int(length), sha256=sha256, etag=headers["etag"].strip('"'))
-
-
-def parse_listing(root: ElementTree.Element, *, prefix: str) -> Listing:
-    """Return a page of a list.
-
-    Raises:
-        TransientError: If the page is damaged: its count is wrong, or it has names without the prefix.
-    """
-    contents = root.findall("{*}Contents")
-    encoding = root.findtext("{*}EncodingType") or ""
-    if encoding not in ("", "url"):
-        raise TransientError("a list in an encoding that was not asked for")
-    decode = unquote_plus if encoding else str
-    names = [decode(child_text(found, "Key")) for found in contents]
-    count, is_truncated = root.findtext("{*}KeyCount"), child_text(root, "IsTruncated")
-    if count not in (None, str(len(names))) or is_truncated not in ("true", "false"):
-        raise TransientError("a list with a wrong count")
-    if not all(name.startswith(prefix) for name in names):
-        raise TransientError("a list of names that were not asked for")
-    versions = {
-        name: f"{child_text(found, 'ETag').strip(chr(34))}-{child_text(found, 'LastModified')}"
-        for name, found in zip(names, contents, strict=True)
-        # Web consoles create empty objects to show folders.
-        if not name.endswith("/")
-    }
-    next_page = child_text(root, "NextContinuationToken") if is_truncated == "true" else None
-    return Listing(versions=versions, next_page=next_page)
-
-
-def check_deleted(root: ElementTree.Element, names: Collection[str]) -> None:
-    """Check that a deletion deleted these names and no others.
-
-    Raises:
-        AnswerError: If an object was not deleted.
-        TransientError: If others were deleted: the list was damaged in transit, and the server did not notice.
-    """
-    for failed in root.findall("{*}Error"):
-        code, message = failed.findtext("{*}Code") or "", failed.findtext("{*}Message") or ""
-        raise AnswerError(status=HTTPStatus.OK, code=code, message=message)
-    if not {child_text(deleted, "Key") for deleted in root.findall("{*}Deleted")} <= set(names):
-        raise TransientError("it deleted other objects than it was told to")
+    try:
+        return ElementTree.fromstring(data.strip())
+    except (LookupError, ValueError) as error:
+        # A damaged XML declaration may name an encoding that does not exist or that the parser cannot read.
+        raise ElementTree.ParseError("the encoding is damaged") from error
 
 
 def child_text(element: ElementTree.Element, tag: str) -> str:
@@ -187,43 +161,35 @@ def child_text(element: ElementTree.Element, tag: str) -> str:
     return found.text or ""
 
 
-def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
-    """Return whether the ETag of an object is the MD5 of another content than the one that was sent.
-
-    The ETag of an object that is encrypted with a customer's key is no MD5; nor are the ETags of some servers.
-    """
-    etag = headers["etag"].strip('"').lower()
-    is_encrypted = (
-        headers.get("x-amz-server-side-encryption") in _ENCRYPTIONS_WITHOUT_MD5
-        or "x-amz-server-side-encryption-customer-algorithm" in headers
-    )
-    return not is_encrypted and bool(_MD5.fullmatch(etag)) and etag != md5
-
-
-def parts_xml(tags: Sequence[str]) -> bytes:
-    """Return the XML that completes an upload, given the ETags of its parts in order."""
-    root = ElementTree.Element("CompleteMultipartUpload")
-    for number, tag in enumerate(tags, start=1):
-        part = ElementTree.SubElement(root, "Part")
-        ElementTree.SubElement(part, "PartNumber").text = str(number)
-        ElementTree.SubElement(part, "ETag").text = f'"{tag}"'
-    return ElementTree.tostring(root)
-
-
-def deletion_xml(names: Sequence[str]) -> bytes:
-    """Return the XML that deletes objects."""
-    root = ElementTree.Element("Delete")
-    for name in names:
-        ElementTree.SubElement(ElementTree.SubElement(root, "Object"), "Key").text = name
-    return ElementTree.tostring(root)
-
-
-def _parse(data: bytes) -> ElementTree.Element:
+def _error_of(call: Call, response: BaseHTTPResponse) -> AnswerError:
+    status = response.status
+    if call is Call.HEAD:
+        # The answer has no body. An S3 server puts the id of the request into the headers; a proxy in front of it does
+        # not, and its 404 says nothing about the object.
+        is_missing = status == HTTPStatus.NOT_FOUND and any(name in response.headers for name in _REQUEST_ID_HEADERS)
+        return AnswerError(call, status=status, code="NoSuchKey" if is_missing else "")
     try:
-        return ElementTree.fromstring(data.strip())
-    except (LookupError, ValueError) as error:
-        # A damaged XML declaration may name an encoding that does not exist or that the parser cannot read.
-        raise ElementTree.ParseError("the encoding is damaged") from error
+        root = parse_xml(response.data)
+    except ElementTree.ParseError:
+        return AnswerError(call, status=status)
+    return _described(call, root, status=status) if _tag(root) == "Error" else AnswerError(call, status=status)
+
+
+def _described(call: Call, error: ElementTree.Element, *, status: int) -> AnswerError:
+    """Return the error with the code and the message of an element."""
+    code, message = error.findtext("{*}Code") or "", error.findtext("{*}Message") or ""
+    return AnswerError(call, status=status, code=code, message=message)
+
+
+def _check_list(root: ElementTree.Element) -> None:
+    count, is_truncated = root.findtext("{*}KeyCount"), child_text(root, "IsTruncated")
+    objects = root.findall("{*}Contents")
+    if count not in (None, str(len(objects))) or is_truncated not in ("true", "false"):
+        raise TransientError("a list with a wrong count")
+    if root.findtext("{*}EncodingType") not in (None, "", "url"):
+        raise TransientError("a list in an encoding that was not asked for")
+    for each in objects:
+        child_text(each, "ETag"), child_text(each, "LastModified")
 
 
 def _tag(root: ElementTree.Element) -> str:

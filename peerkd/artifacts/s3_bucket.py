@@ -1,65 +1,85 @@
-"""The objects of a bucket: one kind of request per function, repeated while its failures are transient.
+"""The objects of a bucket: requests that are repeated while their failures are transient.
 
-The public functions of the MinIO client can neither repeat a single part of an upload, nor write on a condition, nor
-report that an answer was cut. Therefore only its code that builds and signs requests is used; this module sends the
-requests and checks the answers.
+The MinIO client builds, signs and sends them, over connections that check the answers. Its public functions cannot
+write on a condition, nor repeat a single part of an upload or a copy. For these, ``Bucket._send`` calls ``_execute``,
+the function through which all public ones send their requests.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
+from itertools import islice
 from threading import Event
-from typing import Final, TypedDict, TypeVar, Unpack
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
-from minio import Minio
-from minio.helpers import md5sum_hash
-from minio.signer import sign_v4_s3
+from minio.datatypes import ListMultipartUploadsResult
+from minio.deleteobjects import DeleteObject
 from urllib3 import BaseHTTPResponse
 
-from peerkd.artifacts import s3_answers as answers
-from peerkd.artifacts.s3_answers import Stored, child_text
-from peerkd.artifacts.s3_connection import Settings, connect
+from peerkd.artifacts.s3_answers import SHA256_HEADER, check_content, check_range, child_text, parse_xml, shows_damage
+from peerkd.artifacts.s3_connection import connect
+from peerkd.artifacts.s3_environment import Settings
 from peerkd.artifacts.s3_errors import (
     FOREIGN_ERRORS,
     NUM_TRIES_OF_DAMAGED,
     AnswerError,
+    Call,
     MissingError,
     TransientError,
     judge,
 )
 from peerkd.artifacts.s3_retries import StoreRetries
-from peerkd.artifacts.s3_table import SHAPES, Call
 from peerkd.errors import ArtifactCorruptError
 
+PART_BYTES: Final = 64 * 1024**2
+"""Size of the parts of an upload or a download. An object may have 10,000 parts, which are 640 GB."""
+COPY_BYTES: Final = 512 * 1024**2
+"""The most that a server copies in one request. S3 allows 5 GiB, but the answer must come before the read timeout."""
+
 _READ_BYTES: Final = 1024**2
-_MAX_NAMES_PER_DELETION: Final = 1000
-"""The limit of S3."""
+_MAX_NAMES: Final = 1000
+"""The most names of a list or a deletion. It is the limit of S3."""
 
 _Result = TypeVar("_Result")
 
 
-class _Parts(TypedDict, total=False):
-    """The parts of a request besides its call and the name of its object."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """The size and tags of an object, as the store gives them without the content."""
 
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
+    num_bytes: int
+    sha256: str | None
+    """The SHA-256 that this program stored with the content; None if another program wrote the object."""
+    etag: str
 
 
 class Bucket:
     """The objects of one bucket. Several threads may use it.
 
-    All functions raise ``StoreUnavailableError`` if the store does not answer until the patience ends, and
-    ``ValueError`` if the credentials, the bucket or the address are wrong.
+    All functions raise ``StoreUnavailableError`` if the store does not answer until the time is up, and ``ValueError``
+    if the credentials, the bucket or the address are wrong. Those with an ``etag`` or an ``upload`` raise
+    ``MissingError`` if the object does not exist, ``ConditionError`` if it has another ETag, and ``UploadLostError`` if
+    the server does not know the upload.
     """
 
-    def __init__(self, settings: Settings, name: str, *, retries: StoreRetries) -> None:
-        self._settings, self._name, self._retries = settings, name, retries
-        self._client: Minio = connect(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        *,
+        retries: StoreRetries,
+        part_bytes: int = PART_BYTES,
+        copy_bytes: int = COPY_BYTES,
+    ) -> None:
+        self.name, self.part_bytes, self.copy_bytes = name, part_bytes, copy_bytes
+        self._endpoint, self._retries = settings.endpoint, retries
+        self._client = connect(settings)
         self._has_answered = Event()
         self._tags_are_md5s = Event()
         """Whether an ETag of this server has been the MD5 of the object's content."""
@@ -67,17 +87,12 @@ class Bucket:
     @property
     def address(self) -> str:
         """The address of the bucket, which is shown to people and differs between buckets."""
-        return f"{self._settings.endpoint}/{self._name}"
-
-    @property
-    def name(self) -> str:
-        """The name of the bucket."""
-        return self._name
+        return f"{self._endpoint}/{self.name}"
 
     def impatient(self, *, seconds: float = 0.0) -> "Bucket":
-        """Return the same bucket with other patience, by default none, and without messages about outages."""
+        """Return the same bucket with another limit for repeated requests, and without messages about outages."""
         bucket = copy(self)
-        bucket._retries = StoreRetries(self._settings.endpoint, tell=lambda text: None, seconds=seconds)
+        bucket._retries = StoreRetries(self._endpoint, tell=lambda text: None, seconds=seconds)
         return bucket
 
     def get(self, name: str) -> bytes | None:
@@ -95,15 +110,15 @@ class Bucket:
         """
 
         def request() -> _Result:
-            response = self._send(Call.GET, name)
+            response = self._client.get_object(self.name, name)
             try:
-                answers.check_content(response, name)
+                check_content(response, name)
                 return parse(response.data)
             except ArtifactCorruptError as error:
                 raise TransientError("a damaged answer", num_tries=NUM_TRIES_OF_DAMAGED, final_error=error) from error
 
         try:
-            return self._patiently(Call.GET, request)
+            return self._repeat(request)
         except MissingError:
             return None
 
@@ -112,16 +127,18 @@ class Bucket:
 
         def request() -> Stored:
             try:
-                return answers.parse_stored(self._send(Call.HEAD, name).headers)
+                headers = self._client.stat_object(self.name, name).metadata or {}
             except AnswerError as error:
                 if error.code or not HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
-            # An answer to HEAD has no error code that tells expired keys from missing rights. An answer to GET has one.
-            self._send(Call.GET, name, headers={"Range": "bytes=0-0"})
-            raise TransientError("HEAD of an object failed while GET succeeded")
+                # An answer to HEAD has no error code that tells expired keys from missing rights; one to GET has.
+                self._client.get_object(self.name, name).close()
+                raise TransientError("HEAD of an object failed while GET succeeded") from error
+            num_bytes, etag = int(headers["content-length"]), headers["etag"].strip('"')
+            return Stored(num_bytes=num_bytes, sha256=headers.get(SHA256_HEADER), etag=etag)
 
         try:
-            return self._patiently(Call.HEAD, request)
+            return self._repeat(request)
         except MissingError:
             return None
 
@@ -129,18 +146,15 @@ class Bucket:
         """Write up to ``num_bytes`` of an object from ``offset``, piece by piece; return the number of bytes received.
 
         It is smaller than ``num_bytes`` if the connection breaks after the first piece.
-
-        Raises:
-            MissingError: If the object does not exist any more.
-            ConditionError: If the object no longer has this ``etag``.
         """
-        headers = {"Range": f"bytes={offset}-{offset + num_bytes - 1}", "If-Match": f'"{etag}"'}
 
         def request() -> int:
             num_read = 0
-            response = self._send(Call.READ, name, headers=headers, preload_content=False)
+            response = self._client.get_object(
+                self.name, name, offset, num_bytes, request_headers={"If-Match": f'"{etag}"'}
+            )
             try:
-                answers.check_range(response.headers, offset=offset, num_bytes=num_bytes)
+                check_range(response.headers, offset=offset, num_bytes=num_bytes)
                 for piece in response.stream(_READ_BYTES):
                     write(piece)
                     num_read += len(piece)
@@ -154,7 +168,7 @@ class Bucket:
                 raise TransientError("an answer without content")
             return num_read
 
-        return self._patiently(Call.READ, request)
+        return self._repeat(request)
 
     def names(self, prefix: str) -> Mapping[str, str]:
         """Return the names that begin with a prefix, each with a version that changes with the content.
@@ -163,7 +177,7 @@ class Bucket:
         the two differ, a third time; the names that two of them have are returned.
         """
         lists = [self.list_once(prefix)]
-        if urlsplit(self._settings.endpoint).scheme != "https":
+        if urlsplit(self._endpoint).scheme != "https":
             lists.append(self.list_once(prefix))
             if lists[0].keys() != lists[1].keys():
                 lists.append(self.list_once(prefix))
@@ -176,7 +190,22 @@ class Bucket:
 
         It suffices where each object is then looked up, or all are to be deleted.
         """
-        return dict(item for page in self._pages(prefix) for item in page.items())
+
+        def request(after: str | None) -> dict[str, str]:
+            found = self._client.list_objects(self.name, prefix, recursive=True, start_after=after)
+            # The client would request the next page only for the name after these.
+            page = {each.object_name: f"{each.etag}-{each.last_modified}" for each in islice(found, _MAX_NAMES)}
+            if not all(name.startswith(prefix) for name in page):
+                raise TransientError("a list of names that were not asked for")
+            return page
+
+        page = self._repeat(partial(request, None))
+        versions = dict(page)
+        while len(page) == _MAX_NAMES:
+            page = self._repeat(partial(request, next(reversed(page))))
+            versions.update(page)
+        # Web consoles create empty objects to show folders.
+        return {name: version for name, version in versions.items() if not name.endswith("/")}
 
     def put(self, name: str, content: bytes, *, only_new: bool = False) -> str:
         """Write an object in one request, with its SHA-256 in the metadata; return the SHA-256.
@@ -186,49 +215,35 @@ class Bucket:
             NoConditionsError: If ``only_new`` and the server does not support that condition.
         """
         sha256 = hashlib.sha256(content).hexdigest()
-        headers = {answers.SHA256_HEADER: sha256, "Content-Type": "application/octet-stream"}
-        if only_new:
-            headers["If-None-Match"] = "*"
-        self._put(Call.PUT_NEW if only_new else Call.PUT, name, content, query={}, headers=headers)
+        self._put(name, content, headers=_new_object(sha256) | ({"If-None-Match": "*"} if only_new else {}))
         return sha256
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; names that do not exist are no error."""
-        names = list(names)
-        for start in range(0, len(names), _MAX_NAMES_PER_DELETION):
-            self._delete(names[start : start + _MAX_NAMES_PER_DELETION])
+        objects = [DeleteObject(name) for name in names]
+        for start in range(0, len(objects), _MAX_NAMES):
+            self._repeat(partial(self._delete, objects[start : start + _MAX_NAMES]))
 
     def copy(self, source: str, target: str, *, etag: str) -> None:
-        """Let the server copy an object of at most 5 GiB with its metadata.
-
-        Raises:
-            MissingError: If the source does not exist.
-            ConditionError: If the source no longer has this ``etag``.
-        """
-        self._request_xml(Call.COPY, target, headers=self._copy_headers(source, etag))
+        """Let the server copy an object of at most 5 GiB with its metadata."""
+        self._repeat(lambda: self._send("PUT", target, headers=self._copy_headers(source, etag)))
 
     def begin_upload(self, name: str, *, sha256: str) -> str:
         """Begin an upload in parts and return its id."""
-        headers = {answers.SHA256_HEADER: sha256, "Content-Type": "application/octet-stream"}
-        return child_text(self._request_xml(Call.BEGIN, name, query={"uploads": ""}, headers=headers), "UploadId")
+        return self._repeat_for_text("UploadId", "POST", name, query={"uploads": ""}, headers=_new_object(sha256))
 
     def put_part(self, name: str, upload: str, number: int, content: bytes) -> str:
-        """Write a part, numbered from 1; return its ETag, which ``end_upload`` needs.
-
-        Raises:
-            UploadLostError: If the server does not know the upload any more.
-        """
-        query = {"uploadId": upload, "partNumber": str(number)}
-        return self._put(Call.PART, name, content, query=query, headers={})
+        """Write a part, numbered from 1; return its ETag, which ``end_upload`` needs."""
+        return self._put(name, content, query={"uploadId": upload, "partNumber": str(number)})
 
     def copy_part(
         self, source: str, name: str, upload: str, number: int, *, etag: str, offset: int, num_bytes: int
     ) -> str:
-        """Let the server copy a range of an object into a part; see ``put_part`` and ``copy``."""
+        """Let the server copy a range of an object into a part; see ``put_part``."""
         query = {"uploadId": upload, "partNumber": str(number)}
-        headers = self._copy_headers(source, etag)
-        headers["x-amz-copy-source-range"] = f"bytes={offset}-{offset + num_bytes - 1}"
-        return child_text(self._request_xml(Call.COPY_PART, name, query=query, headers=headers), "ETag").strip('"')
+        copied = {"x-amz-copy-source-range": f"bytes={offset}-{offset + num_bytes - 1}"}
+        headers = self._copy_headers(source, etag) | copied
+        return self._repeat_for_text("ETag", "PUT", name, query=query, headers=headers).strip('"')
 
     def end_upload(self, name: str, upload: str, tags: Sequence[str]) -> None:
         """Make the object from its parts, given their ETags in order.
@@ -237,63 +252,47 @@ class Bucket:
             UploadLostError: If the server does not know the upload, perhaps because an earlier try of this request
                 succeeded and its answer was lost.
         """
-        headers = {"Content-Type": "application/xml"}
-        self._request_xml(Call.END, name, query={"uploadId": upload}, headers=headers, body=answers.parts_xml(tags))
+        root = ElementTree.Element("CompleteMultipartUpload")
+        for number, tag in enumerate(tags, start=1):
+            part = ElementTree.SubElement(root, "Part")
+            ElementTree.SubElement(part, "PartNumber").text = str(number)
+            ElementTree.SubElement(part, "ETag").text = f'"{tag}"'
+        body, headers = ElementTree.tostring(root), {"Content-Type": "application/xml"}
+        self._repeat(lambda: self._send("POST", name, query={"uploadId": upload}, headers=headers, body=body))
 
     def abort_upload(self, name: str, upload: str) -> None:
-        """Abort an upload, which deletes its parts; see ``end_upload``."""
-        self._patiently(Call.ABORT, lambda: self._send(Call.ABORT, name, query={"uploadId": upload}))
+        """Abort an upload, which deletes its parts."""
+        self._repeat(lambda: self._send("DELETE", name, query={"uploadId": upload}))
 
     def uploads(self, name: str) -> list[str]:
         """Return the ids of the unfinished uploads of an object."""
-        # MinIO lists an upload only if the prefix is the whole name.
-        root = self._request_xml(Call.UPLOADS, None, query={"uploads": "", "prefix": name})
-        return [
-            child_text(upload, "UploadId") for upload in root.findall("{*}Upload") if child_text(upload, "Key") == name
-        ]
-
-    def _delete(self, names: Sequence[str]) -> None:
-        body = answers.deletion_xml(names)
-        # S3 requires the MD5 of a deletion.
-        headers = {"Content-Type": "application/xml", "Content-MD5": md5sum_hash(body) or ""}
-
-        def request() -> None:
-            root = self._send_for_xml(Call.DELETE, None, query={"delete": ""}, headers=headers, body=body)
-            answers.check_deleted(root, names)
-
-        self._patiently(Call.DELETE, request)
-
-    def _pages(self, prefix: str) -> Iterator[Mapping[str, str]]:
-        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
-        while True:
-
-            def request(query: Mapping[str, str] = query) -> answers.Listing:
-                return answers.parse_listing(self._send_for_xml(Call.LIST, None, query=query), prefix=prefix)
-
-            page = self._patiently(Call.LIST, request)
-            yield page.versions
-            if page.next_page is None:
-                return
-            query = {**query, "continuation-token": page.next_page}
+        # A MinIO server lists an upload only if the prefix is the whole name.
+        query = {"uploads": "", "prefix": name}
+        found = self._repeat(lambda: ListMultipartUploadsResult(self._send("GET", query=query)))
+        return [each.upload_id or "" for each in found.uploads if each.object_name == name]
 
     def _put(
-        self, call: Call, name: str, content: bytes, *, query: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        name: str,
+        content: bytes,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> str:
         """Write a content and return its ETag; send the content again if the ETag shows that it arrived damaged.
 
         An ETag that differs each time is accepted unless this server has returned the MD5 of a content before, since
         the ETags of some servers are no MD5s.
         """
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        headers = dict(headers)
+        md5, kept = hashlib.md5(content, usedforsecurity=False).hexdigest(), dict(headers or {})
 
         def request() -> str:
             for _ in range(NUM_TRIES_OF_DAMAGED):
-                response = self._send(call, name, query=query, headers=headers, body=content)
-                if not answers.shows_damage(response.headers, md5):
+                response = self._send("PUT", name, query=query, headers=kept, body=content)
+                if not shows_damage(response.headers, md5):
                     break
                 # This request wrote the object that now exists, so the next one must be allowed to replace it.
-                headers.pop("If-None-Match", None)
+                kept.pop("If-None-Match", None)
                 if self._tags_are_md5s.is_set():
                     raise TransientError("an ETag that is not the MD5 of the content sent")
             etag = response.headers["etag"].strip('"')
@@ -301,72 +300,46 @@ class Bucket:
                 self._tags_are_md5s.set()
             return etag
 
-        return self._patiently(call, request)
+        return self._repeat(request)
+
+    def _delete(self, objects: Sequence[DeleteObject]) -> None:
+        for failed in self._client.remove_objects(self.name, objects):
+            raise AnswerError(Call.DELETE, status=HTTPStatus.OK, code=failed.code, message=failed.message or "")
 
     def _copy_headers(self, name: str, etag: str) -> dict[str, str]:
-        return {"x-amz-copy-source": quote(f"/{self._name}/{name}"), "x-amz-copy-source-if-match": f'"{etag}"'}
+        return {"x-amz-copy-source": quote(f"/{self.name}/{name}"), "x-amz-copy-source-if-match": f'"{etag}"'}
 
-    def _request_xml(self, call: Call, name: str | None, **parts: Unpack[_Parts]) -> ElementTree.Element:
-        return self._patiently(call, lambda: self._send_for_xml(call, name, **parts))
+    def _repeat_for_text(self, tag: str, *request: Any, **parts: Any) -> str:
+        """Return the text of an element of the answer to a request of ``_send``."""
+        return self._repeat(lambda: child_text(parse_xml(self._send(*request, **parts).data), tag))
 
-    def _send_for_xml(self, call: Call, name: str | None, **parts: Unpack[_Parts]) -> ElementTree.Element:
-        return answers.parse_xml(call, self._send(call, name, **parts).data)
-
-    def _patiently(self, call: Call, request: Callable[[], _Result]) -> _Result:
+    def _repeat(self, request: Callable[[], _Result]) -> _Result:
         def translated() -> _Result:
             try:
                 result = request()
             except (AnswerError, *FOREIGN_ERRORS) as error:
-                raise judge(
-                    error,
-                    call,
-                    endpoint=self._settings.endpoint,
-                    bucket=self._name,
-                    has_answered=self._has_answered.is_set(),
-                ) from error
+                has_answered = self._has_answered.is_set()
+                raise judge(error, endpoint=self._endpoint, bucket=self.name, has_answered=has_answered) from error
             self._has_answered.set()
             return result
 
         return self._retries.call(translated)
 
     def _send(
-        self, call: Call, name: str | None, *, preload_content: bool = True, **parts: Unpack[_Parts]
+        self,
+        method: str,
+        name: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> BaseHTTPResponse:
-        """Sign and send a request once, and return the answer if it has the shape of a correct one."""
-        client = self._client
-        keys = client._provider.retrieve() if client._provider else None
-        if keys is None:
-            raise ValueError("A request to a store must be signed.")
-        method, body = SHAPES[call].method, parts.get("body")
-        url = client._base_url.build(
-            method=method,
-            region=self._settings.region,
-            bucket_name=self._name,
-            object_name=name,
-            query_params=dict(parts.get("query", {})),
-        )
+        """Send a request that the client has no public function for."""
         # The client adds headers to the mapping that it is given, and a repeated request needs new ones.
-        signed, date = client._build_headers(url.netloc, dict(parts.get("headers", {})), body, keys)
-        signed = sign_v4_s3(
-            method=method,
-            url=url,
-            region=self._settings.region,
-            headers=signed,
-            credentials=keys,
-            content_sha256=str(signed["x-amz-content-sha256"]),
-            date=date,
+        return self._client._execute(
+            method, self.name, name, body=body, headers=dict(headers or {}), query_params=dict(query or {})
         )
-        response = client._http.urlopen(
-            method,
-            urlunsplit(url),
-            body=body,
-            headers={name: str(value) for name, value in signed.items()},
-            preload_content=preload_content,
-            redirect=False,
-        )
-        try:
-            answers.check_shape(call, response)
-        except (AnswerError, TransientError):
-            response.release_conn()
-            raise
-        return response
+
+
+def _new_object(sha256: str) -> dict[str, str]:
+    return {SHA256_HEADER: sha256, "Content-Type": "application/octet-stream"}

@@ -23,7 +23,9 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
     Raises:
         ValueError: If the address is not valid, or the environment names no valid server or credentials.
     """
-    bucket, prefix = open_bucket(address, tell=lambda text: None, patience_seconds=patience_seconds)
+    bucket, prefix = open_bucket(
+        address, tell=lambda text: None, patience_seconds=patience_seconds, part_bytes=_PART_BYTES
+    )
     probe = f"{prefix}/probe-{secrets.token_hex(8)}/".lstrip("/")
     small, large = f"{probe}small", f"{probe}large"
 
@@ -47,11 +49,11 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
         with tempfile.TemporaryDirectory() as folder:
             path, copy = Path(folder, "large"), Path(folder, "copy")
             path.write_bytes(os.urandom(_PART_BYTES + 1))
-            upload_file(bucket, path, large, part_bytes=_PART_BYTES)
+            upload_file(bucket, path, large)
             stored = bucket.head(large)
             if stored is None:
                 raise ValueError(f"{address} must keep what is uploaded in parts, got nothing.")
-            download_files(bucket, [Download(name=large, stored=stored, path=copy)], part_bytes=_PART_BYTES)
+            download_files(bucket, [Download(name=large, stored=stored, path=copy)])
             if copy.read_bytes() != path.read_bytes():
                 raise ValueError(f"{address} must return what was uploaded in parts, got something else.")
         return "wrote two parts and read two ranges"

@@ -1,73 +1,31 @@
-"""The address and the credentials of the S3 server, from the environment alone: configs and addresses are shown."""
+"""Connections to an S3 server, which return no answer but a complete and correct one.
 
-import os
-from collections.abc import Mapping
+Python's HTTP client takes the end of a connection for the end of the headers. An answer that is cut there would have no
+length, and would be read as an empty object.
+"""
+
+import http.client
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+import certifi
+import urllib3
 from minio import Minio
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import Provider
+from urllib3 import BaseHTTPResponse
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from peerkd.artifacts.s3_endpoint import check_endpoint
-from peerkd.artifacts.s3_keys import FOLDER_VARIABLE, keys_folder, read_keys
-from peerkd.artifacts.s3_region import DEFAULT_REGION, choose_region
-from peerkd.artifacts.s3_transport import open_pool
+from peerkd.artifacts.s3_answers import check_answer, find_call
+from peerkd.artifacts.s3_environment import Settings, read_key_files, read_settings
 
+__all__ = ["CheckedPool", "connect", "read_settings"]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """The settings of a connection."""
-
-    endpoint: str
-    """``http://host:port`` or ``https://host:port``."""
-    region: str = DEFAULT_REGION
-    access_key: str = field(repr=False)
-    secret_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    secret_folder: str | None = None
-    """The folder that the keys were read from, if any: its files may be replaced while the program runs."""
-    ca_file: str | None = None
-    """A file with the certificates of the authorities to trust; None for the public ones."""
-
-
-def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings from the environment.
-
-    They are ``PEERKD_S3_ENDPOINT``, ``PEERKD_S3_REGION``, ``PEERKD_S3_ACCESS_KEY``, ``PEERKD_S3_SECRET_KEY`` and
-    ``PEERKD_S3_CA_FILE``. Instead of the keys, ``PEERKD_S3_SECRET_FOLDER`` may name a folder with the files
-    ``access-key`` and ``secret-key``, such as a mounted secret. Where these are not set, variables that other programs
-    use as well are read: ``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` (with
-    ``AWS_SESSION_TOKEN``) and ``SSL_CERT_FILE``. The region may be omitted if the host of the endpoint contains it.
-
-    Raises:
-        ValueError: If the endpoint, the region or the keys are missing or not valid. No message shows a secret.
-    """
-
-    def first_of(*names: str) -> str | None:
-        return next((text for name in names if (text := environment.get(name, "").strip())), None)
-
-    keys, folder = read_keys(environment), keys_folder(environment)
-    ca_file = first_of("PEERKD_S3_CA_FILE", "SSL_CERT_FILE")
-    if ca_file and not Path(ca_file).is_file():
-        raise ValueError(f"PEERKD_S3_CA_FILE must name a file with certificates, got {ca_file}.")
-    endpoint = check_endpoint(first_of("PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
-    region = choose_region(
-        endpoint.hostname or "",
-        peerkd_region=first_of("PEERKD_S3_REGION"),
-        aws_region=first_of("AWS_REGION", "AWS_DEFAULT_REGION"),
-    )
-    return Settings(
-        endpoint=f"{endpoint.scheme}://{endpoint.netloc}",
-        region=region,
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
-        session_token=keys.session_token,
-        secret_folder=str(folder) if folder else None,
-        ca_file=ca_file,
-    )
+_CONNECT_SECONDS: Final = 5
+_READ_SECONDS: Final = 60
+_MAX_CONNECTIONS: Final = 32
 
 
 def connect(settings: Settings) -> Minio:
@@ -83,7 +41,7 @@ def connect(settings: Settings) -> Minio:
             credentials=_CurrentKeys(settings),
             secure=address.scheme == "https",
             region=settings.region,
-            http_client=open_pool(settings.ca_file),
+            http_client=CheckedPool(settings.ca_file),
         )
     except ValueError as error:
         raise ValueError(
@@ -103,6 +61,74 @@ class _CurrentKeys(Provider):
         if self._folder:
             # While files are being replaced, they may be missing for a moment.
             with suppress(ValueError):
-                keys = read_keys({FOLDER_VARIABLE: self._folder})
-                self._credentials = Credentials(keys.access_key, keys.secret_key)
+                self._credentials = Credentials(*read_key_files(self._folder))
         return self._credentials
+
+
+class CheckedPool(urllib3.PoolManager):
+    """A pool of connections that checks each answer, and neither repeats requests nor follows redirects."""
+
+    def __init__(self, ca_file: str | None) -> None:
+        """Trust the authorities whose certificates a file has; None for the public ones."""
+        super().__init__(
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+            retries=False,
+            maxsize=_MAX_CONNECTIONS,
+            ca_certs=ca_file or certifi.where(),
+        )
+        self.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+
+    def urlopen(  # type: ignore[override]  # like the function that it overrides
+        self, method: str, url: str, redirect: bool = False, **kwargs: Any
+    ) -> BaseHTTPResponse:
+        """Send a request once and return the answer; see ``check_answer`` for what else it raises.
+
+        Raises:
+            HTTPError: If no answer comes, or the connection breaks before the end of the headers.
+        """
+        # A redirect is never followed: the signature of a request is not valid for the host that it names.
+        response = super().urlopen(method, url, redirect=False, **kwargs)
+        try:
+            check_answer(find_call(method, url, kwargs["headers"]), response)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+
+class _WholeLines:
+    """The stream of an answer, in which a line without an end is an error."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._stream.readline(limit)
+        if not line.endswith(b"\n") and len(line) != limit:
+            raise http.client.RemoteDisconnected("the connection was cut before the end of the headers")
+        return line
+
+
+class _WholeResponse(http.client.HTTPResponse):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp: Any = _WholeLines(self.fp)
+
+
+class _PlainConnection(HTTPConnection):
+    response_class = _WholeResponse
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _WholeResponse
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection

@@ -1,20 +1,47 @@
-"""Errors of requests to an S3 server. Exceptions of the HTTP client and the XML parser are translated here."""
+"""Failures of requests to an S3 server: one table says what each leads to.
+
+The first row of ``ANSWERS`` that matches an answer of a wrong shape decides what becomes of the request, and the first
+row of ``FAILURES`` that matches the exception of a request without a readable answer.
+"""
 
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Set
+from dataclasses import KW_ONLY, dataclass
+from enum import Enum, auto
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
 from urllib3.exceptions import HTTPError
 
-from peerkd.artifacts.s3_table import FAILURES, Call, Outcome, Reason, find_row
-
-FOREIGN_ERRORS: Final = (HTTPError, ParseError)
-"""All exceptions of libraries that a request raises."""
-
 NUM_TRIES_OF_REFUSED: Final = 4
 NUM_TRIES_OF_DAMAGED: Final = 10
 """If a third of all answers were damaged, one request in 60,000 would fail this many times in a row."""
+
+
+class Call(Enum):
+    """A kind of request."""
+
+    READ = auto()
+    """A range of an object, on the condition that it has a certain ETag."""
+    LIST = auto()
+    UPLOADS = auto()
+    GET = auto()
+    """A whole small object."""
+    HEAD = auto()
+    COPY_PART = auto()
+    """A range of an object, on the same condition as ``COPY``."""
+    COPY = auto()
+    """A whole object, on the condition that it has a certain ETag."""
+    PART = auto()
+    PUT_NEW = auto()
+    """An object, on the condition that it does not exist yet."""
+    PUT = auto()
+    DELETE = auto()
+    """Several objects."""
+    BEGIN = auto()
+    END = auto()
+    ABORT = auto()
 
 
 class TransientError(Exception):
@@ -23,7 +50,7 @@ class TransientError(Exception):
     def __init__(self, text: str, *, num_tries: int | None = None, final_error: Exception | None = None) -> None:
         super().__init__(text)
         self.num_tries = num_tries
-        """The most times that the request is made; None if only patience limits it."""
+        """The most times that the request is made; None if only the time limits it."""
         self.final_error = final_error
         """The error to raise if the failure lasts; None for a ``StoreUnavailableError``."""
 
@@ -31,9 +58,9 @@ class TransientError(Exception):
 class AnswerError(Exception):
     """An answer that does not have the shape of a correct one."""
 
-    def __init__(self, *, status: int, code: str = "", message: str = "") -> None:
+    def __init__(self, call: Call, *, status: int, code: str = "", message: str = "") -> None:
         super().__init__(f"status {status}, {code or 'without an S3 error code'}{': ' if message else ''}{message}")
-        self.status, self.code, self.message = status, code, message
+        self.call, self.status, self.code = call, status, code
 
 
 class MissingError(Exception):
@@ -52,62 +79,141 @@ class UploadLostError(Exception):
     """The server does not know an upload: it was completed or aborted."""
 
 
-_FOR_CALLERS: Final[Mapping[Outcome, type[Exception]]] = {
-    Outcome.MISSING: MissingError,
-    Outcome.CONDITION: ConditionError,
-    Outcome.NO_CONDITIONS: NoConditionsError,
-    Outcome.UPLOAD_LOST: UploadLostError,
-}
+class Outcome(Enum):
+    """What becomes of a failed request."""
+
+    TRANSIENT = auto()
+    """The request is repeated until the time is up."""
+    REFUSED_AT_FIRST = auto()
+    """``REFUSED`` until the store has answered a request correctly, and ``TRANSIENT`` from then on: what worked before
+    may work again."""
+    REFUSED = auto()
+    """The request is repeated a few times, since a server also refuses one that was damaged in transit. After that the
+    user is told what to do."""
 
 
-def judge(error: Exception, call: Call, *, endpoint: str, bucket: str, has_answered: bool) -> Exception:
+_CREDENTIALS: Final = (
+    "The store {endpoint} does not know the credentials ({code}): set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY to "
+    "those of one of its users."
+)
+_DENIED: Final = (
+    "The store {endpoint} denies these credentials the use of bucket {bucket} ({code}): allow them to list it and to "
+    "get, put and delete in it, or set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY to others."
+)
+_BUCKET: Final = (
+    "The store {endpoint} has no bucket {bucket}: make it, or name another in the address s3://BUCKET/PREFIX."
+)
+_REGION: Final = "The store {endpoint} is in another region ({text}): set PEERKD_S3_REGION."
+_CLOCK: Final = "The clocks of this machine and of the store {endpoint} must agree: set the one that is wrong."
+_FULL: Final = "The bucket {bucket} of the store {endpoint} is full ({code}): make room, or raise its quota."
+_TRUST: Final = (
+    "The store {endpoint} cannot be trusted ({text}): set PEERKD_S3_CA_FILE to a file with the certificate of its "
+    "authority, or PEERKD_S3_ENDPOINT to an address with http:// if it has none."
+)
+_OTHER: Final = "The store {endpoint} refuses the request ({text}): check PEERKD_S3_ENDPOINT and the server."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Answers that have the same outcome."""
+
+    outcome: Outcome | type[Exception]
+    """What becomes of the request, or the error that the caller gets and handles."""
+    codes: Set[str] | None = None
+    """The code in the answer's XML; "" if the answer has none, as one that no S3 server wrote. None matches any."""
+    sentence: str = _OTHER
+    """What the user is told if the request is refused."""
+    _: KW_ONLY
+    statuses: Set[int] | range = range(1000)
+    calls: Set[Call] = frozenset(Call)
+
+
+_OF_OBJECTS: Final = frozenset({Call.GET, Call.READ, Call.HEAD, Call.COPY, Call.COPY_PART})
+_WITH_CONDITIONS: Final = frozenset({Call.READ, Call.COPY, Call.COPY_PART, Call.PUT_NEW})
+_OF_UPLOADS: Final = frozenset({Call.PART, Call.COPY_PART, Call.END, Call.ABORT})
+
+ANSWERS: Final[tuple[Row, ...]] = (
+    Row(MissingError, {"NoSuchKey"}, calls=_OF_OBJECTS),
+    Row(ConditionError, {"PreconditionFailed"}, calls=_WITH_CONDITIONS),
+    # The object has been replaced by a shorter one.
+    Row(ConditionError, {"InvalidRange"}, calls={Call.READ, Call.COPY_PART}),
+    Row(NoConditionsError, {"NotImplemented"}, calls={Call.PUT_NEW}),
+    Row(UploadLostError, {"NoSuchUpload"}, calls=_OF_UPLOADS),
+    Row(UploadLostError, {"InvalidPart", "InvalidPartOrder"}, calls={Call.END}),
+    # The server, or a proxy in front of it, is busy.
+    Row(Outcome.TRANSIENT, {"SlowDown", "SlowDownRead", "SlowDownWrite", "Busy", "Throttling", "ThrottlingException"}),
+    Row(Outcome.TRANSIENT, {"RequestLimitExceeded", "TooManyRequests", "InternalError", "ServiceUnavailable"}),
+    Row(Outcome.TRANSIENT, {"RequestTimeout", "OperationTimedOut"}),
+    # Another request for the same object was in progress.
+    Row(Outcome.TRANSIENT, {"OperationAborted", "ConditionalRequestConflict"}),
+    # The body arrived damaged.
+    Row(Outcome.TRANSIENT, {"IncompleteBody", "MissingContentLength", "BadDigest", "InvalidDigest", "MalformedXML"}),
+    Row(Outcome.TRANSIENT, {"XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}),
+    # Mistakes that a user can fix, unless the same request worked before: then an administrator may be at work.
+    Row(Outcome.REFUSED_AT_FIRST, {"ExpiredToken", "TokenRefreshRequired", "InvalidToken"}, _CREDENTIALS),
+    Row(Outcome.REFUSED_AT_FIRST, {"InvalidAccessKeyId", "SignatureDoesNotMatch"}, _CREDENTIALS),
+    Row(Outcome.REFUSED_AT_FIRST, {"NoSuchBucket"}, _BUCKET),
+    Row(Outcome.REFUSED_AT_FIRST, {"RequestTimeTooSkewed", "RequestExpired"}, _CLOCK),
+    Row(Outcome.REFUSED_AT_FIRST, {"AuthorizationHeaderMalformed", "PermanentRedirect"}, _REGION),
+    Row(Outcome.REFUSED, {"InvalidRegion", "IllegalLocationConstraintException"}, _REGION),
+    Row(Outcome.REFUSED, {"InvalidBucketName"}, _BUCKET),
+    # One operation may be denied while others are allowed, so earlier correct answers say nothing about it.
+    Row(Outcome.REFUSED, {"AccessDenied", "AllAccessDisabled", "AccountProblem"}, _DENIED),
+    Row(Outcome.REFUSED, {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}, _FULL),
+    # All other codes, and answers without a code.
+    Row(Outcome.TRANSIENT, statuses=range(500, 1000)),
+    Row(Outcome.TRANSIENT, statuses={408, 429}),
+    Row(Outcome.TRANSIENT, statuses=range(300)),
+    Row(Outcome.REFUSED_AT_FIRST, {""}),
+    Row(Outcome.REFUSED),
+)
+
+FAILURES: Final[tuple[tuple[type[Exception], Outcome, str], ...]] = (
+    # A certificate is not trusted, or the server does not speak TLS.
+    (ssl.SSLError, Outcome.REFUSED_AT_FIRST, _TRUST),
+    # A connection was refused, reset, timed out, or cut: in the status line, in the headers or in the body.
+    (HTTPError, Outcome.TRANSIENT, _OTHER),
+    # The body is complete and is not XML, or the client cannot read one of its values.
+    (ParseError, Outcome.TRANSIENT, _OTHER),
+    (ValueError, Outcome.TRANSIENT, _OTHER),
+)
+
+FOREIGN_ERRORS: Final = (HTTPError, ParseError, ValueError)
+"""All exceptions of libraries that a request raises."""
+
+
+def judge(error: Exception, *, endpoint: str, bucket: str, has_answered: bool) -> Exception:
     """Return the error of this module that an ``AnswerError`` or one of ``FOREIGN_ERRORS`` stands for, by the table.
 
     Args:
         error: The error that a request raised.
-        call: The kind of the request.
         endpoint: The address of the server, for the message.
         bucket: The name of the bucket, for the message.
         has_answered: Whether the store has answered an earlier request of this process correctly.
     """
     if isinstance(error, AnswerError):
-        row = find_row(call, status=error.status, code=error.code)
-        if row.outcome in _FOR_CALLERS:
-            return _FOR_CALLERS[row.outcome](error.code)
-        outcome, reason, code, text = row.outcome, row.reason, error.code, str(error)
+        row = _find_row(error)
+        outcome, sentence, code, text = row.outcome, row.sentence, error.code, str(error)
     else:
         cause = _innermost(error)
-        outcome, reason = next(row[1:] for row in FAILURES if isinstance(cause, row[0]) or isinstance(error, row[0]))
-        code, text = "", "the answer is not XML" if isinstance(error, ParseError) else _message_of(cause)
+        outcome, sentence = next(row[1:] for row in FAILURES if isinstance(cause, row[0]) or isinstance(error, row[0]))
+        code, text = "", _message_of(cause) if isinstance(error, HTTPError) else f"the answer cannot be read: {error}"
+    if isinstance(outcome, type):
+        return outcome(code)
     if outcome is Outcome.TRANSIENT:
         return TransientError(text)
-    final_error = ValueError(_SENTENCES[reason].format(endpoint=endpoint, bucket=bucket, code=code, text=text))
+    final_error = ValueError(sentence.format(endpoint=endpoint, bucket=bucket, code=code, text=text))
     if outcome is Outcome.REFUSED_AT_FIRST and has_answered:
         return TransientError(text, final_error=final_error)
     return TransientError(text, num_tries=NUM_TRIES_OF_REFUSED, final_error=final_error)
 
 
-_SENTENCES: Final = {
-    Reason.CREDENTIALS: (
-        "The store {endpoint} does not know the credentials ({code}): set PEERKD_S3_ACCESS_KEY and "
-        "PEERKD_S3_SECRET_KEY to those of one of its users."
-    ),
-    Reason.DENIED: (
-        "The store {endpoint} denies these credentials the use of bucket {bucket} ({code}): allow them to list it "
-        "and to get, put and delete in it, or set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY to others."
-    ),
-    Reason.BUCKET: (
-        "The store {endpoint} has no bucket {bucket}: make it, or name another in the address s3://BUCKET/PREFIX."
-    ),
-    Reason.REGION: "The store {endpoint} is in another region ({text}): set PEERKD_S3_REGION.",
-    Reason.CLOCK: "The clocks of this machine and of the store {endpoint} must agree: set the one that is wrong.",
-    Reason.FULL: "The bucket {bucket} of the store {endpoint} is full ({code}): make room, or raise its quota.",
-    Reason.TRUST: (
-        "The store {endpoint} cannot be trusted ({text}): set PEERKD_S3_CA_FILE to a file with the certificate of its "
-        "authority, or PEERKD_S3_ENDPOINT to an address with http:// if it has none."
-    ),
-    Reason.OTHER: "The store {endpoint} refuses the request ({text}): check PEERKD_S3_ENDPOINT and the server.",
-}
+def _find_row(error: AnswerError) -> Row:
+    return next(
+        row
+        for row in ANSWERS
+        if (row.codes is None or error.code in row.codes) and error.status in row.statuses and error.call in row.calls
+    )
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from peerkd.artifacts.s3_answers import Stored
-from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_bucket import Bucket, Stored
 from peerkd.artifacts.s3_errors import NUM_TRIES_OF_DAMAGED, ConditionError, MissingError, NoConditionsError
-from peerkd.artifacts.s3_names import Names
-from peerkd.artifacts.s3_transfer import COPY_BYTES, PART_BYTES, copy_object, is_stored, upload_file
+from peerkd.artifacts.s3_transfer import copy_object, is_stored, upload_file
+from peerkd.artifacts.s3_workspace import Names
 from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_file, is_content, naming_the_remedy
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
@@ -18,8 +17,8 @@ _NUM_TRIES: Final = 10
 """Times that publishing starts again because another worker wrote or deleted the same files."""
 _NUM_LISTS: Final = 3
 """Lists that are requested of a prefix, since a single one may be stale or damaged."""
-CLEAR_SECONDS: Final = 5.0
-"""Patience of a deletion. The next run, or ``peerkd store clear``, deletes what is left."""
+_CLEAR_SECONDS: Final = 5.0
+"""How long the requests of a deletion are repeated. The next run, or ``peerkd store clear``, deletes what is left."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,16 +43,7 @@ def find_manifest(bucket: Bucket, names: Names, key: str) -> Manifest | None:
         return bucket.get_parsed(names.manifest(key), lambda text: Manifest.from_json(text, key=key))
 
 
-def publish_folder(
-    bucket: Bucket,
-    names: Names,
-    key: str,
-    folder: Path,
-    *,
-    metadata: Mapping[str, Any],
-    part_bytes: int = PART_BYTES,
-    copy_bytes: int = COPY_BYTES,
-) -> Manifest:
+def publish_folder(bucket: Bucket, names: Names, key: str, folder: Path, *, metadata: Mapping[str, Any]) -> Manifest:
     """Publish the files of a folder and all saved files, unless the artifact exists; return its manifest.
 
     If a file is in the folder and was also saved, the content in the folder is published.
@@ -66,7 +56,7 @@ def publish_folder(
     for _ in range(_NUM_TRIES):
         manifest = find_manifest(bucket, names, key)
         if manifest:
-            clear_away(bucket, names, manifest)
+            clear_away(bucket, names, key, manifest)
             return manifest
         # A file that was deleted or replaced meanwhile is a reason to look again: another worker may have published.
         with suppress(MissingError, ConditionError):
@@ -75,27 +65,32 @@ def publish_folder(
             files = {name: source.entry for name, source in sources.items()}
             manifest = Manifest(key=key, files=files, metadata=metadata)
             targets = {names.file(manifest, name): source for name, source in sources.items()}
-            _write_files(bucket, targets, part_bytes=part_bytes, copy_bytes=copy_bytes)
-            _check_files(bucket, targets)
+            _write_files(bucket, targets)
+            for target, source in targets.items():
+                if not is_stored(bucket, target, source.entry):
+                    raise MissingError(target)
             if not _write_manifest(bucket, names, manifest):
                 # Another worker that published a moment before may have deleted these files already.
-                _write_files(bucket, targets, part_bytes=part_bytes, copy_bytes=copy_bytes)
+                _write_files(bucket, targets)
     raise StoreUnavailableError(f"The files of {key} in {bucket.address} were lost {_NUM_TRIES} times while published.")
 
 
-def clear_away(bucket: Bucket, names: Names, manifest: Manifest) -> int:
+def clear_away(bucket: Bucket, names: Names, key: str, manifest: Manifest | None = None) -> int:
     """Delete what workers left of a published artifact; return the number of objects, or 0 if nothing was deleted.
 
     The manifest decides what is kept. Its digest has been checked, so no damaged answer can decide what is deleted.
     """
-    impatient = bucket.impatient(seconds=CLEAR_SECONDS)
-    kept = (names.manifest(manifest.key), names.content(manifest))
+    impatient = bucket.impatient(seconds=_CLEAR_SECONDS)
     num_deleted = 0
-    with suppress(StoreUnavailableError, ValueError):
+    with suppress(StoreUnavailableError, ArtifactCorruptError, ValueError):
+        manifest = manifest or find_manifest(impatient, names, key)
+        if manifest is None:
+            return 0
+        kept = (names.manifest(key), names.content(manifest))
         # A list may be stale, so it is requested again until nothing is left.
         for _ in range(_NUM_LISTS):
-            others = [name for name in impatient.list_once(names.published(manifest.key)) if not name.startswith(kept)]
-            left = [*others, *impatient.list_once(names.partial(manifest.key))]
+            others = [name for name in impatient.list_once(names.published(key)) if not name.startswith(kept)]
+            left = [*others, *impatient.list_once(names.partial(key))]
             if not left:
                 break
             impatient.delete(left)
@@ -137,21 +132,15 @@ def _head(bucket: Bucket, saved: str) -> Stored | None:
     return stored
 
 
-def _write_files(bucket: Bucket, targets: Mapping[str, _Source], *, part_bytes: int, copy_bytes: int) -> None:
+def _write_files(bucket: Bucket, targets: Mapping[str, _Source]) -> None:
     for target, source in targets.items():
         # An earlier attempt may have written the file before it was cut off.
         if is_stored(bucket, target, source.entry):
             continue
         if source.saved and source.stored:
-            copy_object(bucket, source.saved, source.stored, target, copy_bytes=copy_bytes)
+            copy_object(bucket, source.saved, source.stored, target)
         elif source.path:
-            upload_file(bucket, source.path, target, part_bytes=part_bytes)
-
-
-def _check_files(bucket: Bucket, targets: Mapping[str, _Source]) -> None:
-    for target, source in targets.items():
-        if not is_stored(bucket, target, source.entry):
-            raise MissingError(target)
+            upload_file(bucket, source.path, target)
 
 
 def _write_manifest(bucket: Bucket, names: Names, manifest: Manifest) -> bool:

@@ -1,6 +1,6 @@
 """Uploads and downloads of files. Large files go in parts, several at once, and only a part that fails is repeated.
 
-An upload takes ``_NUM_PARTS_AT_ONCE`` times ``part_bytes`` of memory, whatever the size of the file.
+An upload takes ``_NUM_PARTS_AT_ONCE`` times ``Bucket.part_bytes`` of memory, whatever the size of the file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,21 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from peerkd.artifacts.s3_answers import Stored
-from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_bucket import Bucket, Stored
 from peerkd.artifacts.s3_errors import ConditionError, MissingError, UploadLostError
 from peerkd.artifacts.store import FileEntry, describe_file
 from peerkd.errors import StoreUnavailableError
 
-PART_BYTES: Final = 64 * 1024**2
-"""Size of the parts of an upload or a download. An object may have 10,000 parts, which are 640 GB."""
-COPY_BYTES: Final = 512 * 1024**2
-"""The most that a server copies in one request. S3 allows 5 GiB, but the answer must come before the read timeout."""
-
 _NUM_PARTS_AT_ONCE: Final = 2
 _NUM_RANGES_AT_ONCE: Final = 8
 _NUM_UPLOADS: Final = 3
-"""Times that an upload is tried if the server loses its parts."""
+"""Times that an upload is tried if the server loses its parts, or the file changes meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +30,7 @@ class Download:
     path: Path
 
 
-def upload_file(bucket: Bucket, path: Path, name: str, *, part_bytes: int = PART_BYTES) -> FileEntry:
+def upload_file(bucket: Bucket, path: Path, name: str) -> FileEntry:
     """Write a file to an object, with its SHA-256 in the metadata; return the size and SHA-256 that were written.
 
     The object has the content that the file had at one moment: if a large file changes during the upload, the upload
@@ -46,7 +40,7 @@ def upload_file(bucket: Bucket, path: Path, name: str, *, part_bytes: int = PART
         StoreUnavailableError: If the store does not answer, or loses what was written to it.
         FileNotFoundError: If the file does not exist.
     """
-    if path.stat().st_size <= part_bytes:
+    if path.stat().st_size <= bucket.part_bytes:
         content = path.read_bytes()
         return FileEntry(num_bytes=len(content), sha256=bucket.put(name, content))
     for upload in bucket.uploads(name):
@@ -55,24 +49,15 @@ def upload_file(bucket: Bucket, path: Path, name: str, *, part_bytes: int = PART
         with suppress(UploadLostError):
             bucket.abort_upload(name, upload)
 
-    def try_upload() -> FileEntry | None:
-        entry = describe_file(path)
-        ranges = _ranges(entry.num_bytes, part_bytes)
+    def put(upload: str, number: int, offset: int, num_bytes: int) -> str:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return bucket.put_part(name, upload, number, file.read(num_bytes))
 
-        def put(upload: str, number: int) -> str:
-            offset, num_bytes = ranges[number - 1]
-            return bucket.put_part(name, upload, number, _read(path, offset, num_bytes))
-
-        def is_unchanged() -> bool:
-            return describe_file(path) == entry
-
-        made = _upload_parts(bucket, name, entry, num_parts=len(ranges), make_part=put, may_end=is_unchanged)
-        return entry if made else None
-
-    return _repeat_upload(name, try_upload)
+    return _write_parts(bucket, name, lambda: describe_file(path), put, part_bytes=bucket.part_bytes)
 
 
-def copy_object(bucket: Bucket, source: str, stored: Stored, target: str, *, copy_bytes: int = COPY_BYTES) -> None:
+def copy_object(bucket: Bucket, source: str, stored: Stored, target: str) -> None:
     """Let the server copy an object of any size; ``stored`` is what ``Bucket.head`` returned for the source.
 
     Raises:
@@ -80,30 +65,23 @@ def copy_object(bucket: Bucket, source: str, stored: Stored, target: str, *, cop
         ConditionError: If the source has changed.
         StoreUnavailableError: If the store does not answer, or loses what was written to it.
     """
-    if stored.num_bytes <= copy_bytes:
+    if stored.num_bytes <= bucket.copy_bytes:
         bucket.copy(source, target, etag=stored.etag)
         return
-    entry = FileEntry(num_bytes=stored.num_bytes, sha256=stored.sha256 or "")
-    ranges = _ranges(entry.num_bytes, copy_bytes)
 
-    def copy(upload: str, number: int) -> str:
-        offset, num_bytes = ranges[number - 1]
-        return bucket.copy_part(source, target, upload, number, etag=stored.etag, offset=offset, num_bytes=num_bytes)
-
-    def is_unchanged() -> bool:
+    def describe() -> FileEntry:
         # Some servers ignore the condition of a request that copies a part.
         if bucket.head(source) != stored:
             raise ConditionError(source)
-        return True
+        return FileEntry(num_bytes=stored.num_bytes, sha256=stored.sha256 or "")
 
-    def try_copy() -> FileEntry | None:
-        made = _upload_parts(bucket, target, entry, num_parts=len(ranges), make_part=copy, may_end=is_unchanged)
-        return entry if made else None
+    def copy(upload: str, number: int, offset: int, num_bytes: int) -> str:
+        return bucket.copy_part(source, target, upload, number, etag=stored.etag, offset=offset, num_bytes=num_bytes)
 
-    _repeat_upload(target, try_copy)
+    _write_parts(bucket, target, describe, copy, part_bytes=bucket.copy_bytes)
 
 
-def move_objects(bucket: Bucket, targets: Mapping[str, str], *, copy_bytes: int = COPY_BYTES) -> None:
+def move_objects(bucket: Bucket, targets: Mapping[str, str]) -> None:
     """Let the server copy objects to new names, and delete the old names once all copies exist.
 
     Raises:
@@ -113,7 +91,7 @@ def move_objects(bucket: Bucket, targets: Mapping[str, str], *, copy_bytes: int 
         stored = bucket.head(source)
         with suppress(MissingError, ConditionError):
             if stored:
-                copy_object(bucket, source, stored, target, copy_bytes=copy_bytes)
+                copy_object(bucket, source, stored, target)
         copied = bucket.head(target)
         if stored is None or copied is None or copied.num_bytes != stored.num_bytes:
             raise StoreUnavailableError(f"The object {source} changed while it was moved; try again.")
@@ -126,7 +104,7 @@ def is_stored(bucket: Bucket, name: str, entry: FileEntry) -> bool:
     return stored is not None and (stored.num_bytes, stored.sha256) == (entry.num_bytes, entry.sha256)
 
 
-def download_files(bucket: Bucket, downloads: Iterable[Download], *, part_bytes: int = PART_BYTES) -> None:
+def download_files(bucket: Bucket, downloads: Iterable[Download]) -> None:
     """Read objects into new files, in ranges, several at once. The contents are not checked.
 
     Raises:
@@ -134,13 +112,13 @@ def download_files(bucket: Bucket, downloads: Iterable[Download], *, part_bytes:
         ConditionError: If an object has changed.
         StoreUnavailableError: If the store does not answer.
     """
-    pieces: list[tuple[Download, int, int]] = []
+    ranges: list[tuple[Download, int, int]] = []
     for download in downloads:
         download.path.parent.mkdir(parents=True, exist_ok=True)
         download.path.touch()
-        pieces += [(download, *piece) for piece in _ranges(download.stored.num_bytes, part_bytes)]
+        ranges += [(download, *each) for each in _ranges(download.stored.num_bytes, bucket.part_bytes)]
     with _threads(_NUM_RANGES_AT_ONCE) as threads:
-        for done in [threads.submit(_download_range, bucket, *piece) for piece in pieces]:
+        for done in [threads.submit(_download_range, bucket, *each) for each in ranges]:
             done.result()
 
 
@@ -155,39 +133,44 @@ def _download_range(bucket: Bucket, download: Download, offset: int, num_bytes: 
             )
 
 
-def _upload_parts(
+def _write_parts(
     bucket: Bucket,
     name: str,
-    entry: FileEntry,
+    describe: Callable[[], FileEntry],
+    write_part: Callable[[str, int, int, int], str],
     *,
-    num_parts: int,
-    make_part: Callable[[str, int], str],
-    may_end: Callable[[], bool] = lambda: True,
-) -> bool:
-    """Write an object in parts; return False if ``may_end`` returns False or the server lost the parts."""
-    upload = bucket.begin_upload(name, sha256=entry.sha256)
-    try:
-        with _threads(_NUM_PARTS_AT_ONCE) as threads:
-            parts = [threads.submit(make_part, upload, number) for number in range(1, num_parts + 1)]
-            tags = [part.result() for part in parts]
-        if not may_end():
-            bucket.abort_upload(name, upload)
-            return False
-        bucket.end_upload(name, upload, tags)
-    except UploadLostError:
-        # An earlier request, whose answer was lost, may have completed the upload.
-        pass
-    except BaseException:
-        with suppress(StoreUnavailableError, UploadLostError, ValueError):
-            bucket.impatient().abort_upload(name, upload)
-        raise
-    return is_stored(bucket, name, entry)
+    part_bytes: int,
+) -> FileEntry:
+    """Write an object in parts; return the size and SHA-256 of what was written.
 
-
-def _repeat_upload(name: str, try_upload: Callable[[], FileEntry | None]) -> FileEntry:
+    Args:
+        bucket: The bucket.
+        name: The name of the object.
+        describe: Returns the size and SHA-256 of the source. If they change, the upload starts again.
+        write_part: Writes a part, given the id of the upload, the number, the offset and the size of the part, and
+            returns its ETag.
+        part_bytes: The size of the parts.
+    """
     for _ in range(_NUM_UPLOADS):
-        entry = try_upload()
-        if entry is not None:
+        entry = describe()
+        upload = bucket.begin_upload(name, sha256=entry.sha256)
+        try:
+            with _threads(_NUM_PARTS_AT_ONCE) as threads:
+                ranges = enumerate(_ranges(entry.num_bytes, part_bytes), start=1)
+                parts = [threads.submit(write_part, upload, number, *each) for number, each in ranges]
+                tags = [part.result() for part in parts]
+            if describe() != entry:
+                bucket.abort_upload(name, upload)
+                continue
+            bucket.end_upload(name, upload, tags)
+        except UploadLostError:
+            # An earlier request, whose answer was lost, may have completed the upload.
+            pass
+        except BaseException:
+            with suppress(StoreUnavailableError, UploadLostError, ValueError):
+                bucket.impatient().abort_upload(name, upload)
+            raise
+        if is_stored(bucket, name, entry):
             return entry
     raise StoreUnavailableError(f"The upload of {name} was lost {_NUM_UPLOADS} times, or the file changed meanwhile.")
 
@@ -204,9 +187,3 @@ def _threads(num: int) -> Iterator[ThreadPoolExecutor]:
 
 def _ranges(num_bytes: int, part_bytes: int) -> list[tuple[int, int]]:
     return [(offset, min(part_bytes, num_bytes - offset)) for offset in range(0, num_bytes, part_bytes)]
-
-
-def _read(path: Path, offset: int, num_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(num_bytes)

@@ -1,4 +1,4 @@
-"""A workspace in a local folder whose saved files are objects of a bucket."""
+"""The names of the objects of a store, and a workspace in a local folder whose saved files are objects."""
 
 import os
 import tempfile
@@ -10,13 +10,47 @@ from typing import Final
 
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
-from peerkd.artifacts.s3_names import Names
-from peerkd.artifacts.s3_transfer import PART_BYTES, Download, download_files, upload_file
-from peerkd.artifacts.store import SCRATCH_NAME, check_name, file_sha256, naming_the_remedy
+from peerkd.artifacts.s3_transfer import Download, download_files, upload_file
+from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, Manifest, check_name, file_sha256, naming_the_remedy
 from peerkd.errors import ArtifactCorruptError
 
 _NUM_TRIES: Final = 20
 """Times that a file is loaded again because another worker saved it meanwhile, or because it arrived damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of objects below a prefix, which may be empty; ``peerkd.artifacts.s3`` describes the layout."""
+
+    prefix: str
+
+    def address(self, bucket: str) -> str:
+        """Return the address of the store, as a user writes it."""
+        return f"s3://{bucket}/{self.prefix}".rstrip("/")
+
+    def manifest(self, key: str) -> str:
+        """Return the name of an artifact's manifest."""
+        return self.published(key) + MANIFEST_NAME
+
+    def file(self, manifest: Manifest, name: str) -> str:
+        """Return the name of a file of a published artifact."""
+        return self.content(manifest) + check_name(name)
+
+    def content(self, manifest: Manifest) -> str:
+        """Return the prefix of all files of a published artifact."""
+        return f"{self.published(manifest.key)}{manifest.fingerprint[:16]}/"
+
+    def published(self, key: str) -> str:
+        """Return the prefix of all objects of a published artifact."""
+        return f"{self.below(check_name(key))}/"
+
+    def partial(self, key: str) -> str:
+        """Return the prefix of all objects of an artifact's workspace."""
+        return f"{self.below(check_name(key))}.partial/"
+
+    def below(self, name: str) -> str:
+        """Return a name below the prefix."""
+        return f"{self.prefix}/{name}" if self.prefix else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +61,6 @@ class S3Workspace:
     _bucket: Bucket
     _names: Names
     _key: str
-    _part_bytes: int = PART_BYTES
     _saving: dict[str, Lock] = field(default_factory=dict)
     """A lock for each file, held while it is saved, so that a save that is held up does not undo a later one."""
     _versions: dict[str, str] = field(default_factory=dict)
@@ -38,7 +71,7 @@ class S3Workspace:
         for name in names:
             path = self.folder / check_name(name)
             with self._saving.setdefault(name, Lock()):
-                upload_file(self._bucket, path, self._partial + name, part_bytes=self._part_bytes)
+                upload_file(self._bucket, path, self._partial + name)
                 self._versions.setdefault(name, "")
 
     def load(self, name: str) -> bool:
@@ -59,7 +92,7 @@ class S3Workspace:
                 os.truncate(path, 0)
                 try:
                     download = Download(name=self._partial + name, stored=stored, path=path)
-                    download_files(self._bucket, [download], part_bytes=self._part_bytes)
+                    download_files(self._bucket, [download])
                 except (ConditionError, MissingError):
                     continue
                 if file_sha256(path) == stored.sha256:

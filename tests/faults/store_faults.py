@@ -10,7 +10,7 @@ from pathlib import Path
 
 from peerkd.artifacts.s3 import S3Store
 from peerkd.artifacts.s3_bucket import Bucket
-from peerkd.artifacts.s3_connection import read_settings
+from peerkd.artifacts.s3_environment import read_settings
 from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.launch.worker import Worker
 from tests.faults import small_stage

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from peerkd.artifacts.check import check_store
-from peerkd.artifacts.s3_keys import check_key
+from peerkd.artifacts.s3_environment import check_key
 from peerkd.config.cluster import SETTINGS, SETTINGS_NAME, ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.doctor.check import CheckResult, check, refused

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import peerkd
-from peerkd.artifacts.s3_endpoint import check_endpoint
+from peerkd.artifacts.s3_environment import check_endpoint
 from peerkd.config.cluster import ClusterConfig
 from peerkd.excerpt import plain
 from peerkd.launch.kubernetes import names

@@ -13,7 +13,7 @@ import pytest
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.s3 import S3Store
 from peerkd.artifacts.s3_bucket import Bucket
-from peerkd.artifacts.s3_connection import read_settings
+from peerkd.artifacts.s3_environment import read_settings
 from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.artifacts.store import ArtifactStore
 from tests.s3_proxy import S3Proxy, proxy_to
@@ -159,8 +159,6 @@ def open_distant(
             _bucket(s3_server, proxy.endpoint, retries),
             prefix,
             cache=tmp_path / cache,
-            part_bytes=SMALLEST_PART_BYTES,
-            copy_bytes=SMALLEST_PART_BYTES,
         )
 
     return open_store
@@ -171,4 +169,7 @@ def _nap(seconds: float) -> None:
 
 
 def _bucket(server: S3Server, endpoint: str, retries: StoreRetries) -> Bucket:
-    return Bucket(read_settings(server.environment(endpoint=endpoint)), server.bucket, retries=retries)
+    settings = read_settings(server.environment(endpoint=endpoint))
+    return Bucket(
+        settings, server.bucket, retries=retries, part_bytes=SMALLEST_PART_BYTES, copy_bytes=SMALLEST_PART_BYTES
+    )

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from peerkd.artifacts.s3_bucket import Bucket
-from peerkd.artifacts.s3_connection import Settings, connect, read_settings
+from peerkd.artifacts.s3_connection import connect
+from peerkd.artifacts.s3_environment import Settings, read_settings
 from peerkd.artifacts.s3_retries import StoreRetries
 from tests.s3_server import S3Server
 

@@ -11,7 +11,7 @@ import pytest
 
 from peerkd.artifacts.s3 import S3Store
 from peerkd.artifacts.s3_bucket import Bucket
-from peerkd.artifacts.s3_connection import Settings
+from peerkd.artifacts.s3_environment import Settings
 from peerkd.artifacts.s3_errors import NUM_TRIES_OF_REFUSED
 from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.artifacts.store import Workspace

@@ -21,8 +21,7 @@ def test_a_large_file_takes_the_memory_of_a_few_parts(s3_server: S3Server, prefi
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
         address, num_bytes, part_bytes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-        bucket, prefix = open_bucket(address, tell=print)
-        store = S3Store(bucket, prefix, part_bytes=part_bytes)
+        store = S3Store(*open_bucket(address, tell=print, part_bytes=part_bytes))
         with store.open_workspace("a") as workspace:
             with (workspace.folder / "weights").open("wb") as file:
                 file.truncate(num_bytes)

@@ -8,16 +8,17 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from minio import Minio
 from urllib3 import BaseHTTPResponse
 
 from peerkd.artifacts import s3_publish
 from peerkd.artifacts.s3 import S3Store
-from peerkd.artifacts.s3_answers import Stored
-from peerkd.artifacts.s3_bucket import Bucket
+from peerkd.artifacts.s3_bucket import Bucket, Stored
+from peerkd.artifacts.s3_connection import CheckedPool
 from peerkd.artifacts.s3_errors import NUM_TRIES_OF_REFUSED
-from peerkd.artifacts.s3_table import Call
 from peerkd.artifacts.s3_transfer import copy_object
 from peerkd.artifacts.store import MANIFEST_NAME, Manifest
 from peerkd.errors import ArtifactCorruptError
@@ -35,8 +36,8 @@ class KilledError(BaseException):
 
 def kill_at(bucket: Bucket, number: int) -> Bucket:
     """Return the same bucket for a process that is killed at the request with this number."""
-    victim = bucket.impatient()
-    send, numbers, lock = bucket._send, itertools.count(1), threading.Lock()
+    victim, pool = bucket.impatient(), CheckedPool(None)
+    send, numbers, lock = pool.urlopen, itertools.count(1), threading.Lock()
 
     def counted(*args: Any, **kwargs: Any) -> BaseHTTPResponse:
         with lock:
@@ -45,12 +46,14 @@ def kill_at(bucket: Bucket, number: int) -> Bucket:
             return send(*args, **kwargs)
         raise KilledError
 
-    victim._send = counted  # type: ignore[method-assign]
+    pool.urlopen = counted  # type: ignore[method-assign]
+    address, keys = urlsplit(bucket.address).netloc, bucket._client._provider
+    victim._client = Minio(address, credentials=keys, secure=False, region="us-east-1", http_client=pool)
     return victim
 
 
 def publish(bucket: Bucket, prefix: str, key: str, cache: Path) -> Manifest:
-    store = S3Store(bucket, prefix, cache=cache, part_bytes=SMALLEST_PART_BYTES, copy_bytes=SMALLEST_PART_BYTES)
+    store = S3Store(bucket, prefix, cache=cache)
     with store.open_workspace(key) as workspace:
         (workspace.folder / "local").write_bytes(CONTENTS["local"])
         return store.publish(key, metadata={})
@@ -61,7 +64,7 @@ def test_a_publisher_that_is_killed_at_any_request_leaves_none_or_a_whole_artifa
 ) -> None:
     # The lists are requested in a row, with no write in between, so one of them stands for all.
     monkeypatch.setattr(s3_publish, "_NUM_LISTS", 1)
-    with S3Store(bucket, prefix, cache=tmp_path, part_bytes=SMALLEST_PART_BYTES).open_workspace("master") as workspace:
+    with S3Store(bucket, prefix, cache=tmp_path).open_workspace("master") as workspace:
         for name in ("large", "small", "scratch/journal"):
             (workspace.folder / name).write_bytes(CONTENTS.get(name, b"3 of 3"))
             workspace.save(name)
@@ -143,7 +146,7 @@ def test_a_server_that_knows_no_conditions_is_asked_whether_there_is_one(open_di
 def test_clearing_away_may_fail(
     open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_publish, "CLEAR_SECONDS", 0.0)
+    monkeypatch.setattr(s3_publish, "_CLEAR_SECONDS", 0.0)
     proxy.fail("POST .*delete", "drop", times=1000)
     store = open_distant()
     with store.open_workspace(KEY) as workspace:
@@ -209,7 +212,7 @@ def test_an_object_that_was_not_saved_by_the_program_is_not_published(
     open_distant: Opener, bucket: Bucket, prefix: str
 ) -> None:
     name = f"{prefix}/{KEY}.partial/a"
-    bucket._send(Call.PUT, name, body=b"1")
+    bucket._send("PUT", name, body=b"1")
     store = open_distant()
     with store.open_workspace(KEY) as workspace:
         with pytest.raises(ArtifactCorruptError, match=rf"^{name} in http\S+ has no SHA-256: it was not saved by this"):

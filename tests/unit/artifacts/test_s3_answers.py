@@ -1,176 +1,25 @@
-"""Every row of the table of outcomes, and answers that are cut at every byte, from a server that plays them."""
+"""Answers that are cut, damaged or incomplete, from a server that plays them."""
 
+import inspect
 import re
-import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import pytest
-from urllib3.exceptions import HTTPError, IncompleteRead, NewConnectionError, ProtocolError, ReadTimeoutError, SSLError
+from minio import Minio
+from urllib3 import HTTPHeaderDict
 
-from peerkd.artifacts.s3_answers import Stored
-from peerkd.artifacts.s3_bucket import Bucket
-from peerkd.artifacts.s3_connection import Settings
-from peerkd.artifacts.s3_errors import (
-    NUM_TRIES_OF_REFUSED,
-    AnswerError,
-    ConditionError,
-    MissingError,
-    NoConditionsError,
-    TransientError,
-    UploadLostError,
-    judge,
-)
-from peerkd.artifacts.s3_retries import StoreRetries
-from peerkd.artifacts.s3_table import ANSWERS, FAILURES, SHAPES, Call, Outcome, Reason
+from peerkd.artifacts.s3_answers import SHAPES, find_call
+from peerkd.artifacts.s3_bucket import Bucket, Stored
+from peerkd.artifacts.s3_errors import Call
 from peerkd.errors import StoreUnavailableError
-
-FOR_CALLERS = {
-    Outcome.MISSING: MissingError,
-    Outcome.CONDITION: ConditionError,
-    Outcome.NO_CONDITIONS: NoConditionsError,
-    Outcome.UPLOAD_LOST: UploadLostError,
-}
-
-
-def verdict(error: Exception, call: Call = Call.GET, *, has_answered: bool = False) -> Exception:
-    return judge(error, call, endpoint="http://minio", bucket="data", has_answered=has_answered)
-
-
-CODES = [
-    pytest.param(row.outcome, call, code, id=f"{call.name} {code}: {row.outcome.name}")
-    for row in ANSWERS
-    for code in sorted(row.codes or ())
-    for call in sorted(row.calls, key=lambda call: call.value)[:3]
-]
-EXPECTED_CODES = {
-    "NoSuchKey": Outcome.MISSING,
-    "SlowDown": Outcome.TRANSIENT,
-    "XAmzContentSHA256Mismatch": Outcome.TRANSIENT,
-    "BadDigest": Outcome.TRANSIENT,
-    "IncompleteBody": Outcome.TRANSIENT,
-    "RequestTimeout": Outcome.TRANSIENT,
-    "OperationAborted": Outcome.TRANSIENT,
-    "ExpiredToken": Outcome.REFUSED_AT_FIRST,
-    "SignatureDoesNotMatch": Outcome.REFUSED_AT_FIRST,
-    "NoSuchBucket": Outcome.REFUSED_AT_FIRST,
-    "AccessDenied": Outcome.REFUSED,
-    "EntityTooLarge": Outcome.REFUSED,
-}
-
-
-@pytest.mark.parametrize(("outcome", "call", "code"), CODES)
-def test_a_code_has_the_outcome_of_its_row_whatever_the_status(outcome: Outcome, call: Call, code: str) -> None:
-    error = AnswerError(status=400, code=code, message="by the test")
-    found = verdict(error, call)
-    if outcome in FOR_CALLERS:
-        assert type(found) is FOR_CALLERS[outcome]
-        return
-    assert isinstance(found, TransientError)
-    before = verdict(error, call, has_answered=True)
-    assert isinstance(before, TransientError)
-    assert (found.num_tries, before.num_tries) == {
-        Outcome.TRANSIENT: (None, None),
-        Outcome.REFUSED_AT_FIRST: (NUM_TRIES_OF_REFUSED, None),
-        Outcome.REFUSED: (NUM_TRIES_OF_REFUSED, NUM_TRIES_OF_REFUSED),
-    }[outcome]
-    assert isinstance(found.final_error, ValueError) == (outcome is not Outcome.TRANSIENT)
-
-
-@pytest.mark.parametrize(("code", "outcome"), EXPECTED_CODES.items())
-def test_common_codes_have_the_intended_outcomes(code: str, outcome: Outcome) -> None:
-    found = verdict(AnswerError(status=403, code=code))
-    if outcome is Outcome.MISSING:
-        assert isinstance(found, MissingError)
-    else:
-        assert isinstance(found, TransientError)
-        assert (found.num_tries is None) == (outcome is Outcome.TRANSIENT)
-
-
-@pytest.mark.parametrize(
-    ("status", "num_tries"), [(500, None), (503, None), (507, None), (408, None), (429, None), (204, None), (206, None)]
-)
-def test_a_transient_status_needs_no_known_code(status: int, num_tries: int | None) -> None:
-    for code in ("", "SomethingNew"):
-        found = verdict(AnswerError(status=status, code=code))
-        assert isinstance(found, TransientError)
-        assert (found.num_tries, found.final_error) == (num_tries, None)
-
-
-@pytest.mark.parametrize("status", [301, 307, 400, 403, 404, 409, 418])
-def test_a_refusal_without_a_code_is_transient_only_if_the_store_has_answered_before(status: int) -> None:
-    new, known = (verdict(AnswerError(status=status), has_answered=has) for has in (False, True))
-    assert isinstance(new, TransientError)
-    assert isinstance(known, TransientError)
-    assert (new.num_tries, known.num_tries) == (NUM_TRIES_OF_REFUSED, None)
-    assert str(known.final_error) == (
-        f"The store http://minio refuses the request (status {status}, without an S3 error code): check "
-        "PEERKD_S3_ENDPOINT and the server."
-    )
-
-
-@pytest.mark.parametrize(
-    ("call", "code"),
-    [(Call.PUT, "NoSuchKey"), (Call.GET, "PreconditionFailed"), (Call.PUT, "NoSuchUpload"), (Call.LIST, "NoSuchKey")],
-)
-def test_a_code_that_does_not_belong_to_the_call_is_a_refusal(call: Call, code: str) -> None:
-    found = verdict(AnswerError(status=404, code=code), call)
-    assert isinstance(found, TransientError)
-    assert found.num_tries == NUM_TRIES_OF_REFUSED
-
-
-@pytest.mark.parametrize(
-    ("reason", "code", "words"),
-    [
-        (Reason.CREDENTIALS, "ExpiredToken", "does not know the credentials (ExpiredToken)"),
-        (Reason.DENIED, "AccessDenied", "denies these credentials the use of bucket data (AccessDenied)"),
-        (Reason.BUCKET, "NoSuchBucket", "has no bucket data"),
-        (Reason.REGION, "AuthorizationHeaderMalformed", "is in another region"),
-        (Reason.CLOCK, "RequestTimeTooSkewed", "clocks of this machine and of the store http://minio must agree"),
-        (Reason.FULL, "XMinioStorageFull", "is full (XMinioStorageFull)"),
-        (Reason.OTHER, "EntityTooLarge", "refuses the request (status 400, EntityTooLarge)"),
-    ],
-)
-def test_the_user_is_told_what_to_do(reason: Reason, code: str, words: str) -> None:
-    found = verdict(AnswerError(status=400, code=code))
-    assert isinstance(found, TransientError)
-    assert words in str(found.final_error), reason
-
-
-FAILURE_CASES: Sequence[tuple[Exception, bool]] = [
-    (ProtocolError("Connection aborted.", ConnectionResetError(104, "Connection reset by peer")), True),
-    (IncompleteRead(3, 5), True),
-    (ReadTimeoutError(None, "/", "Read timed out."), True),  # type: ignore[arg-type]
-    (NewConnectionError(None, "Failed to establish a new connection: [Errno 111] refused"), True),  # type: ignore[arg-type]
-    (ParseError("no element found"), True),
-    (SSLError(ssl.SSLCertVerificationError("self-signed certificate")), False),
-]
-
-
-@pytest.mark.parametrize(("error", "is_transient"), FAILURE_CASES, ids=lambda value: type(value).__name__)
-def test_a_failure_of_a_connection_is_transient_unless_the_server_is_not_trusted(
-    error: Exception, is_transient: bool
-) -> None:
-    found = verdict(error)
-    assert isinstance(found, TransientError)
-    assert (found.num_tries is None) == is_transient
-    assert {kind for kind, _, _ in FAILURES} == {ssl.SSLError, HTTPError, ParseError}
-
-
-def answer(body: bytes = b"", *, status: str = "200 OK", headers: str = "", kind: str = "application/xml") -> bytes:
-    head = f"HTTP/1.1 {status}\r\n{headers}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-    return head.encode() + b"\r\n" + body
-
+from tests.unit.artifacts.played_server import answer, served
 
 TAG = 'ETag: "5d41402abc4b2a76b9719d911017c592"\r\n'
 MISSING = answer(b"<Error><Code>NoSuchKey</Code></Error>", status="404 Not Found")
 LIST = (
-    b"<ListBucketResult><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated><Contents><Key>a/b</Key><ETag>1</ETag>"
-    b"<LastModified>t</LastModified></Contents></ListBucketResult>"
+    b"<ListBucketResult><Name>data</Name><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated><Contents><Key>a/b</Key>"
+    b"<ETag>1</ETag><LastModified>2026-01-02T03:04:05Z</LastModified></Contents></ListBucketResult>"
 )
 DELETED = b"<DeleteResult><Deleted><Key>a</Key></Deleted></DeleteResult>"
 UPLOAD = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
@@ -206,7 +55,7 @@ CALLS: dict[str, tuple[bytes, Callable[[Bucket], Any], Any]] = {
         Stored(num_bytes=5, sha256=None, etag="5d41402abc4b2a76b9719d911017c592"),
     ),
     "PUT": (answer(headers=TAG), lambda bucket: bucket.put("a", b"hello"), None),
-    "LIST": (answer(LIST), lambda bucket: bucket.list_once("a/"), {"a/b": "1-t"}),
+    "LIST": (answer(LIST), lambda bucket: bucket.list_once("a/"), {"a/b": "1-2026-01-02 03:04:05+00:00"}),
     "DELETE": (answer(DELETED), lambda bucket: bucket.delete(["a"]), None),
     "COPY": (answer(COPY), lambda bucket: bucket.copy("a", "b", etag="1"), None),
     "BEGIN": (answer(UPLOAD), lambda bucket: bucket.begin_upload("a", sha256=""), "u"),
@@ -241,6 +90,32 @@ def test_an_answer_that_is_cut_at_any_byte_is_asked_for_again_and_ends_right(nam
             server.answers = [whole[:end]]
             assert ask(server.bucket) == right, whole[:end]
             assert server.num_served == 2, whole[:end]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CALLS if " " not in name))
+def test_the_request_of_each_call_is_recognized(name: str) -> None:
+    whole, ask, _ = CALLS[name]
+    with served(whole) as server:
+        ask(server.bucket)
+        first, *lines = server.requests[0].partition(b"\r\n\r\n")[0].decode().splitlines()
+    method, path, _ = first.split(" ")
+    headers = HTTPHeaderDict(line.split(": ", 1) for line in lines)
+    assert find_call(method, f"http://server{path}", headers) is Call[name]
+
+
+def test_the_private_function_of_the_client_is_the_one_that_is_known() -> None:
+    parameters = inspect.signature(Minio._execute).parameters
+    assert list(parameters) == [
+        "self",
+        "method",
+        "bucket_name",
+        "object_name",
+        "body",
+        "headers",
+        "query_params",
+        "preload_content",
+        "no_body_trace",
+    ]
 
 
 def test_a_range_that_is_cut_at_any_byte_goes_on_and_ends_right() -> None:
@@ -291,15 +166,43 @@ def test_an_answer_without_a_part_of_its_shape_is_requested_again(name: str) -> 
 def test_a_damaged_list_is_asked_for_again(damaged: bytes) -> None:
     with served(answer(LIST)) as server:
         server.answers = [answer(damaged)]
-        assert server.bucket.list_once("a/") == {"a/b": "1-t"}
+        assert server.bucket.list_once("a/") == {"a/b": "1-2026-01-02 03:04:05+00:00"}
         assert server.num_served == 2
+
+
+def page(names: list[str], *, is_truncated: bool) -> bytes:
+    start, _, end = LIST.partition(b"<KeyCount>1</KeyCount><IsTruncated>false</IsTruncated>")
+    each, _, end = end.partition(b"</ListBucketResult>")
+    found = b"".join(each.replace(b"a/b", name.encode()) for name in names)
+    head = f"<KeyCount>{len(names)}</KeyCount><IsTruncated>{str(is_truncated).lower()}</IsTruncated>".encode()
+    return answer(start + head + found + b"</ListBucketResult>")
+
+
+def test_a_long_list_is_requested_page_by_page_and_only_a_page_that_fails_again() -> None:
+    names = [f"a/{number:04}" for number in range(1001)]
+    with served(page(names[1000:], is_truncated=False)) as server:
+        server.answers = [page(names[:1000], is_truncated=True), answer(status="503 Slow Down")]
+        assert list(server.bucket.list_once("a/")) == names
+        assert ["start-after=a%2F0999" in request.decode() for request in server.requests] == [False, True, True]
+
+
+def test_a_server_with_short_pages_is_asked_for_all_of_them() -> None:
+    with served(page(["a/2"], is_truncated=False)) as server:
+        server.answers = [page(["a/0", "a/1"], is_truncated=True)]
+        assert list(server.bucket.list_once("a/")) == ["a/0", "a/1", "a/2"]
+        assert server.num_served == 2
+
+
+def test_an_empty_object_that_shows_a_folder_is_left_out() -> None:
+    with served(page(["a/", "a/b"], is_truncated=False)) as server:
+        assert list(server.bucket.list_once("a/")) == ["a/b"]
 
 
 def test_a_name_that_only_one_of_three_lists_has_is_left_out() -> None:
     with served(answer(LIST)) as server:
         for answers in ([LIST.replace(b"a/b", b"a/c")], [LIST, LIST.replace(b"a/b", b"a/c")]):
             server.num_served, server.answers = 0, [answer(body) for body in answers]
-            assert server.bucket.names("a/") == {"a/b": "1-t"}
+            assert server.bucket.names("a/") == {"a/b": "1-2026-01-02 03:04:05+00:00"}
             assert server.num_served == 3
 
 
@@ -383,18 +286,19 @@ def test_keys_that_expire_while_the_store_is_in_use_are_waited_for() -> None:
 def test_xml_that_cannot_be_parsed_is_requested_again(body: bytes) -> None:
     with served(answer(LIST)) as server:
         server.answers = [answer(body)]
-        assert server.bucket.list_once("a/") == {"a/b": "1-t"}
+        assert server.bucket.list_once("a/") == {"a/b": "1-2026-01-02 03:04:05+00:00"}
         server.answers = [answer(body, status="500 Oh"), answer(body, status="400 Oh")]
-        assert server.bucket.list_once("a/") == {"a/b": "1-t"}
+        assert server.bucket.list_once("a/") == {"a/b": "1-2026-01-02 03:04:05+00:00"}
 
 
-def test_a_deletion_that_is_answered_for_other_names_or_with_an_error_is_repeated() -> None:
+def test_a_deletion_that_fails_for_one_object_is_repeated_and_carries_a_checksum() -> None:
     error = b"<DeleteResult><Error><Key>a</Key><Code>InternalError</Code></Error></DeleteResult>"
     with served(answer(DELETED)) as server:
-        for wrong in (DELETED.replace(b"<Key>a", b"<Key>b"), error):
-            server.num_served, server.answers = 0, [answer(wrong)]
-            server.bucket.delete(["a"])
-            assert server.num_served == 2
+        server.answers = [answer(error)]
+        server.bucket.delete(["a"])
+        assert server.num_served == 2
+        # The server refuses a list of names that was damaged in transit.
+        assert all(b"\r\ncontent-md5: " in request.lower() for request in server.requests)
 
 
 def test_a_redirection_is_not_followed() -> None:
@@ -407,52 +311,3 @@ def test_a_redirection_is_not_followed() -> None:
 def test_a_store_that_is_away_too_long_is_an_error() -> None:
     with served(b"") as server, pytest.raises(StoreUnavailableError, match="cut before the end of the headers"):
         server.bucket.impatient().get("a")
-
-
-class PlayedServer:
-    """A server that gives the answers of a test, one for each connection, and then always the last one."""
-
-    def __init__(self, last: bytes) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.answers: list[bytes] = []
-        self.last = last
-        self.num_served = 0
-        self.requests: list[bytes] = []
-        settings = Settings(
-            endpoint=f"http://127.0.0.1:{self._listener.getsockname()[1]}", access_key="a", secret_key="secret"
-        )
-        self.bucket = Bucket(settings, "data", retries=StoreRetries("", tell=lambda _: None, sleep=lambda _: None))
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                with connection, suppress(OSError):
-                    self.requests.append(_read_request(connection))
-                    self.num_served += 1
-                    connection.sendall(self.answers.pop(0) if self.answers else self.last)
-
-
-@contextmanager
-def served(last: bytes) -> Iterator[PlayedServer]:
-    server = PlayedServer(last)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def _read_request(connection: socket.socket) -> bytes:
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += connection.recv(65536)
-    head, _, body = received.partition(b"\r\n\r\n")
-    found = re.search(rb"(?i)content-length: *(\d+)", head)
-    while found and len(body) < int(found[1]):
-        body += connection.recv(65536)
-    return head
