@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from peerkd.stages.sharing import Sharing, Work, share
 
 TASKS: Final = list(range(24))
 _NUM_SHARDS: Final = 4
+_LEADER_SECONDS: Final = 60
 
 FIRST_KEY: Final = keys.key("count", {"tasks": len(TASKS)})
 TABLE_NAME: Final = "table.json"
@@ -71,12 +73,25 @@ def _first(store: ArtifactStore, tell: Callable[[str], None], worker: Worker) ->
     with store.open_workspace(FIRST_KEY, shared=not worker.is_alone) as workspace:
         with share(workspace, work, worker, is_published=lambda: store.find(FIRST_KEY) is not None) as sharing:
             _count(sharing, tell)
+            # As in the stages of the program, one worker publishes: it deletes the journals that another would read.
+            if not worker.leads:
+                return _wait_for_the_leader(store)
             records = sorted(sharing.records(), key=lambda record: record["task"])
             rows = [{"task": record["task"], "value": record["value"]} for record in records]
             (workspace.folder / TABLE_NAME).write_text(json.dumps(rows), encoding="utf-8")
         manifest = store.publish(FIRST_KEY, metadata={"num_records": len(rows)})
     tell(f"published {FIRST_KEY}")
     return manifest
+
+
+def _wait_for_the_leader(store: ArtifactStore) -> Manifest:
+    deadline = time.monotonic() + _LEADER_SECONDS
+    while time.monotonic() < deadline:
+        found = store.find(FIRST_KEY)
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("The leading worker has not published.")
 
 
 def _count(sharing: Sharing, tell: Callable[[str], None]) -> None:
