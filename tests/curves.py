@@ -31,6 +31,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "split": "test",
         "quantity": "accuracy/branch_1",
         "value": 0.5,
+        "is_finite": True,
     }
     return values | changes
 
@@ -93,6 +94,7 @@ class MethodStudy:
         epochs = self.config.training.epochs
         for epoch in range(1, epochs + 1):
             base: dict[str, Any] = {"architecture": architecture, "method": method, "seed": seed, "epoch": epoch}
+            base["is_finite"] = True
             progress = 1 - np.exp(-6 * epoch / epochs)
             for name in predictors:
                 bonus = 0.01 * ("head" in name or "average" in name) + 0.012 * name.startswith("mean_")
@@ -142,6 +144,7 @@ class MethodStudy:
                     num_deployed_parameters=25_386,
                     seconds=2.0 + run.seed,
                     num_samples_per_epoch=1078,
+                    is_finite=True,
                 )
                 for run in self.config.runs
             ),

@@ -26,6 +26,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "temperature": 1.0,
         "alpha": 0.5,
         "distillation_weight": 0.5,
+        "learning_rate": None,
         "seed": 0,
         "num_transfer_samples": 100,
         "epochs": 1,
@@ -40,7 +41,7 @@ def record(**changes: Any) -> dict[str, Any]:
             values[f"{split}_class_accuracy_{moment}"] = [0.5, 0.5]
         values[f"{split}_positive_flips"] = 0.0
         values[f"{split}_negative_flips"] = 0.0
-    return values | changes
+    return values | dict.fromkeys(BY_EPOCH_COLUMNS.values()) | changes
 
 
 def diverged(row: dict[str, Any]) -> dict[str, Any]:
@@ -157,13 +158,14 @@ class Study:
             "temperature": temperature,
             "alpha": alpha,
             "distillation_weight": alpha,
+            "learning_rate": rate,
             "seed": 0,
             "num_transfer_samples": 120,
             "epochs": 3,
             "is_finite": True,
             "seconds": float(self.rng.random()),
+            **dict.fromkeys(BY_EPOCH_COLUMNS.values()),
         }
-        values |= {} if rate is None else {"learning_rate": rate}
         own_K = self.counts_PK[student] / self.counts_PK[student].sum()
         for split, n in self.num_samples.items():
             labels, luck = self.labels[split], self.luck[split][student]
@@ -214,6 +216,7 @@ class Study:
                     validation_own_accuracy=accuracy["validation", "own"][peer],
                     test_global_accuracy=accuracy["test", "global"][peer],
                     test_own_accuracy=accuracy["test", "own"][peer],
+                    is_finite=True,
                 )
                 for peer in range(num_peers)
             ),

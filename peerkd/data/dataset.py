@@ -234,10 +234,10 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             class_names=tuple(metadata["class_names"]),
             columns={name: read_array(folder / "columns" / f"{name}.npy").copy() for name in metadata["columns"]},
             name=metadata["name"],
-            num_validation=metadata.get("num_validation", 0),
-            label_values=tuple(metadata.get("label_values", ())),
-            remarks=tuple(metadata.get("remarks", ())),
-            passed_over=from_json(metadata.get("passed_over", ())),
+            num_validation=metadata["num_validation"],
+            label_values=tuple(metadata["label_values"]),
+            remarks=tuple(metadata["remarks"]),
+            passed_over=from_json(metadata["passed_over"]),
         )
         dataset = PackedDataset(
             images_NCHW=raw.images_NCHW,
@@ -308,17 +308,13 @@ def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
-    """Return the optional fields of ``dataset.json`` that are not empty.
-
-    Without them, a data set keeps the bytes that it had before these fields existed.
-    """
-    fields = {
+    """Return the fields of ``dataset.json`` that packed and streamed data sets share, beside names and pixels."""
+    return {
         "num_validation": dataset.num_validation,
         "label_values": list(dataset.label_values),
         "remarks": list(dataset.remarks),
         "passed_over": to_json(dataset.passed_over),
     }
-    return {name: value for name, value in fields.items() if value}
 
 
 def read_metadata(folder: Path, *, kind: str | None = None) -> dict[str, Any]:

@@ -191,9 +191,9 @@ def read_index(folder: Path) -> StreamedDataset:
             channel_mean=tuple(metadata["channel_mean"]),
             channel_std=tuple(metadata["channel_std"]),
             fingerprint=metadata["fingerprint"],
-            num_validation=metadata.get("num_validation", 0),
-            remarks=tuple(metadata.get("remarks", ())),
-            passed_over=from_json(metadata.get("passed_over", ())),
+            num_validation=metadata["num_validation"],
+            remarks=tuple(metadata["remarks"]),
+            passed_over=from_json(metadata["passed_over"]),
             pixel_range=None if metadata["pixel_range"] is None else tuple(metadata["pixel_range"]),
             background=tuple(metadata["background"]),
         )

@@ -21,8 +21,8 @@ class PeerFacts:
     validation_own_accuracy: float | None
     test_global_accuracy: float | None
     test_own_accuracy: float | None
-    is_finite: bool = True
-    """False if its training diverged. An older version did not record it."""
+    is_finite: bool
+    """False if its training diverged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,8 +88,6 @@ def diverged(divergence: Divergence) -> str:
             f"Of {counted(divergence.num_trials, 'trial')}, {divergence.num_trials_diverged:,} diverged: they did not "
             f"end in finite numbers, so none of them is chosen or part of a mean.{controls}"
         )
-    if not divergence.is_recorded:
-        sentences.append("These trials come from an older version, which did not record whether a training diverged.")
     return " ".join(sentences)
 
 

@@ -29,12 +29,6 @@ class TableKind(NamedTuple):
     schema_name: str
     schema: pa.Schema
 
-    later_columns: frozenset[str] = frozenset()
-    """That older files lack: they are read as if they held nulls there."""
-
-    optional_columns: frozenset[str] = frozenset()
-    """That are not written where they hold nothing but nulls, and are read likewise."""
-
     check_values: Callable[[pa.Table, int], None] | None = None
     """A function that raises ValueError if values break a rule, given the table and the number of its first row."""
 
@@ -115,49 +109,30 @@ def _check_numbers(
         raise ValueError(f"{name} must be {rule} in every row, got {values[place]} in row {first_row + row}.")
 
 
-def fingerprint(
-    table: pa.Table, *, without: frozenset[str] = frozenset(), without_empty: frozenset[str] = frozenset()
-) -> str:
+def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> str:
     """Return the SHA-256 of every column that is not left out, in hexadecimal.
 
-    Depends on names, types and values alone: not on how Arrow chunked, sliced or padded them.
+    It depends on names, types and values alone, and not on how Arrow chunked, sliced or padded them.
 
     Args:
-        table: Any.
-        without: Columns that are left out.
-        without_empty: Columns that are left out if they hold nothing but nulls, or nothing but nulls and trues, so
-            that the fingerprints of tables from before the column existed do not change.
+        table: Any table.
+        without: Names of the columns that are left out.
     """
     return _fingerprint(
-        table.schema,
-        lambda name: iter(table.column(name).chunks),
-        num_rows=table.num_rows,
-        without=without,
-        without_empty=without_empty,
+        table.schema, lambda name: iter(table.column(name).chunks), num_rows=table.num_rows, without=without
     )
 
 
-def fingerprint_file(
-    path: Path,
-    kind: TableKind,
-    *,
-    without: frozenset[str] = frozenset(),
-    without_empty: frozenset[str] = frozenset(),
-) -> str:
+def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = frozenset()) -> str:
     """Return the ``fingerprint`` of what ``write`` wrote; few of its values are in memory at a time."""
     with pq.ParquetFile(path) as file:
 
         def pieces(name: str) -> Iterator[pa.Array]:
-            if name not in there:
-                return
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[name], use_threads=False):
                 yield batch.column(0)
 
-        there = file.schema_arrow.names
-        # Not the file's own schema: Parquet calls the items of a list otherwise.
-        return _fingerprint(
-            kind.schema, pieces, num_rows=file.metadata.num_rows, without=without, without_empty=without_empty
-        )
+        # Not the file's own schema, because Parquet gives the items of a list another name.
+        return _fingerprint(kind.schema, pieces, num_rows=file.metadata.num_rows, without=without)
 
 
 def write(table: pa.Table, path: Path, kind: TableKind) -> None:
@@ -166,30 +141,19 @@ def write(table: pa.Table, path: Path, kind: TableKind) -> None:
     Raises:
         ValueError: If the table is not of its kind.
     """
-    table = checked(table, kind)
-    empty = [name for name in kind.optional_columns if table[name].null_count == table.num_rows]
-    pq.write_table(table.drop_columns(empty), path, compression="zstd")
+    pq.write_table(checked(table, kind), path, compression="zstd")
 
 
 @contextmanager
-def open_writer(
-    path: Path, kind: TableKind, *, without: frozenset[str] = frozenset()
-) -> Iterator[Callable[[pa.Table], None]]:
-    """Lend what appends tables of one kind to a Parquet file, each as a row group.
+def open_writer(path: Path, kind: TableKind) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that appends a table to a Parquet file as a row group.
 
-    It raises ValueError if a table is not of its kind.
-
-    Args:
-        path: Takes the file.
-        kind: Of the tables.
-        without: Optional columns that hold nothing but nulls in all tables.
+    The function raises ValueError if the table is not of the given kind.
     """
-    names = [name for name in kind.schema.names if name not in without]
-    schema = pa.schema([kind.schema.field(name) for name in names])
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, kind.schema, compression="zstd") as writer:
 
         def append(table: pa.Table) -> None:
-            writer.write_table(checked(table, kind).select(names), row_group_size=max(table.num_rows, 1))
+            writer.write_table(checked(table, kind), row_group_size=max(table.num_rows, 1))
 
         yield append
 
@@ -250,9 +214,6 @@ def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
 
 
 def _checked_file(table: pa.Table, path: Path, kind: TableKind, *, first_row: int = 0) -> pa.Table:
-    for place, column in enumerate(kind.schema):
-        if column.name in kind.later_columns | kind.optional_columns and column.name not in table.column_names:
-            table = table.add_column(min(place, table.num_columns), column, pa.nulls(table.num_rows, column.type))
     try:
         return checked(table, kind, first_row=first_row)
     except ValueError as error:
@@ -265,24 +226,13 @@ def _fingerprint(
     *,
     num_rows: int,
     without: frozenset[str],
-    without_empty: frozenset[str],
 ) -> str:
-    def is_left_out(name: str) -> bool:
-        return name in without or (name in without_empty and all(map(_says_nothing, pieces(name))))
-
     digest = hashlib.sha256()
     for column in schema:
-        if not is_left_out(column.name):
+        if column.name not in without:
             digest.update(f"{column.name}:{column.type}:{num_rows};".encode())
             _update(digest, column.type, partial(pieces, column.name))
     return digest.hexdigest()
-
-
-def _says_nothing(array: pa.Array) -> bool:
-    """Return whether an array holds only nulls, or if it is of booleans only nulls and trues."""
-    if pa.types.is_boolean(array.type):
-        return bool(pc.all(array, min_count=0).as_py())
-    return bool(array.null_count == len(array))
 
 
 def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Iterator[pa.Array]]) -> None:

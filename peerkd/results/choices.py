@@ -23,7 +23,7 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field(
             LEARNING_RATE,
             pa.float64(),
-            "Of the first step; null where it is left, and no such column where only distill.learning_rate is tried",
+            "Learning rate of the first step; null where it is left, or only distill.learning_rate is tried",
         ),
         arrow.field("num_trials", pa.int64(), "Settings of this pair that were tried, if only in part", nullable=False),
         arrow.field(
@@ -68,15 +68,8 @@ CURVE_SCHEMA: Final = pa.schema(
 )
 """What the choices would have been after rounds of trials, about twenty of them."""
 
-CHOICES: Final = arrow.TableKind(
-    "table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA, optional_columns=frozenset({LEARNING_RATE})
-)
+CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA)
 CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)
-
-
-def fingerprint(table: pa.Table, kind: arrow.TableKind) -> str:
-    """Return the SHA-256 of a table of a study, without optional columns that are empty."""
-    return arrow.fingerprint(table, without_empty=kind.optional_columns)
 
 
 def assemble(rows: Iterable[Mapping[str, Any]], kind: arrow.TableKind) -> pa.Table:

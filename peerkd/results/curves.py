@@ -30,9 +30,7 @@ CURVES_SCHEMA: Final = pa.schema(
         arrow.field("epoch", pa.int32(), "Epochs finished, from 1", nullable=False),
         arrow.field("value", pa.float64(), "Accuracies and shares are fractions; null where it is not finite"),
         arrow.field(
-            "is_finite",
-            pa.bool_(),
-            "Whether the run ended in finite numbers: false if it diverged, null in a table of an older version",
+            "is_finite", pa.bool_(), "Whether the run ended in finite numbers: false if it diverged", nullable=False
         ),
     ]
 )
@@ -40,9 +38,7 @@ CURVES_SCHEMA: Final = pa.schema(
 
 IDENTITY_COLUMNS: Final = ("architecture", "method", "seed", "split", "quantity", "epoch")
 
-_LATER: Final = frozenset({"is_finite"})
-
-_KIND: Final = arrow.TableKind("table of curves", "CURVES_SCHEMA", CURVES_SCHEMA, later_columns=_LATER)
+_KIND: Final = arrow.TableKind("table of curves", "CURVES_SCHEMA", CURVES_SCHEMA)
 
 
 class CurveKey(NamedTuple):
@@ -66,8 +62,8 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Return the table of curves in one fixed order, whatever the order of the records.
 
     Args:
-        records: One mapping a row with exactly the columns of ``CURVES_SCHEMA``; ``is_finite`` may be left out. A
-            value that is not finite, such as the loss of a training that diverged, becomes null.
+        records: One mapping for each row with exactly the columns of ``CURVES_SCHEMA``. A value that is not finite,
+            such as the loss of a training that diverged, becomes null.
 
     Raises:
         ValueError: If a record has other columns, lacks one, or has an unknown split, or if two are the same row.
@@ -75,16 +71,15 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     rows = list(records)
     expected = set(CURVES_SCHEMA.names)
     for row in rows:
-        if row.keys() | _LATER != expected:
-            named = ", ".join(sorted((row.keys() | _LATER) ^ expected))
+        if row.keys() != expected:
+            named = ", ".join(sorted(row.keys() ^ expected))
             raise ValueError(
                 f"A record of a curve must have the columns of CURVES_SCHEMA, got a difference in {named}."
             )
         if row["split"] not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {row['split']}.")
-    columns = {name: [row[name] for row in rows] for name in IDENTITY_COLUMNS}
-    columns["value"] = [_finite(row["value"]) for row in rows]
-    columns["is_finite"] = [row.get("is_finite") for row in rows]
+    columns = {name: [row[name] for row in rows] for name in CURVES_SCHEMA.names}
+    columns["value"] = list(map(_finite, columns["value"]))
     table = pa.table({each.name: pa.array(columns[each.name], each.type) for each in CURVES_SCHEMA})
     table = arrow.checked(table.sort_by([(name, "ascending") for name in IDENTITY_COLUMNS]), _KIND)
     _refuse_duplicates(table)
@@ -92,8 +87,8 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of all columns, without ``is_finite`` if no run diverged; see ``arrow.fingerprint``."""
-    return arrow.fingerprint(table, without_empty=_LATER)
+    """Return the SHA-256 of all columns; see ``arrow.fingerprint``."""
+    return arrow.fingerprint(table)
 
 
 def write_curves(table: pa.Table, path: Path) -> None:
@@ -108,7 +103,7 @@ def read_curves(path: Path) -> pa.Table:
 
 def diverged_runs(table: pa.Table) -> frozenset[tuple[str, str, int]]:
     """Return architecture, method and seed of each run that diverged."""
-    rows = table.filter(pc.equal(table["is_finite"], False)).select(["architecture", "method", "seed"])
+    rows = table.filter(pc.invert(table["is_finite"])).select(["architecture", "method", "seed"])
     return frozenset(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 

@@ -28,9 +28,6 @@ class Divergence:
     num_trials: int
     """Trials that were done, whether they diverged or not."""
 
-    is_recorded: bool
-    """Whether every trial says whether it diverged; those of an older version do not say, and count as finite."""
-
     @property
     def num_trials_diverged(self) -> int:
         """The number of trials that diverged, with a teacher or without."""
@@ -50,7 +47,7 @@ def divergence(trials: pa.Table, *, is_finite_P: list[bool]) -> Divergence:
         is_finite_P: For each peer, whether its pre-training ended in finite numbers.
     """
     num_peers, num_finite = len(is_finite_P), sum(is_finite_P)
-    has_diverged = pc.equal(trials[IS_FINITE], False)
+    has_diverged = pc.invert(trials[IS_FINITE])
     diverged = trials.select(["distillation_weight"]).filter(has_diverged)["distillation_weight"].to_numpy()
     return Divergence(
         peers=tuple(peer for peer, is_finite in enumerate(is_finite_P) if not is_finite),
@@ -58,5 +55,4 @@ def divergence(trials: pa.Table, *, is_finite_P: list[bool]) -> Divergence:
         num_distillations=int(np.count_nonzero(diverged)),
         num_controls=int(len(diverged) - np.count_nonzero(diverged)),
         num_trials=trials.num_rows,
-        is_recorded=trials[IS_FINITE].null_count == 0,
     )

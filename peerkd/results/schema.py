@@ -20,7 +20,7 @@ BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" 
 """By split and scope, what is measured where ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
 
 LEARNING_RATE: Final = "learning_rate"
-"""The column that tables of experiments without ``sweep.learning_rates`` lack."""
+"""The column of the learning rate that a trial begins with, where an experiment tries several."""
 
 _BEFORE_AFTER: Final = {
     "before": "of the pre-trained student, before any distillation",
@@ -50,7 +50,7 @@ def _identity_fields() -> Iterator[pa.Field]:
     yield field(
         LEARNING_RATE,
         pa.float64(),
-        "Of the first step; there is no such column where only distill.learning_rate is tried",
+        "Learning rate of the first step; null where only distill.learning_rate is tried",
     )
     yield field("seed", pa.int64(), "Seed of the experiment", nullable=False)
     yield field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)
@@ -61,7 +61,8 @@ def _outcome_fields() -> Iterator[pa.Field]:
     yield field(
         IS_FINITE,
         pa.bool_(),
-        "Whether the trial ended in finite numbers: false if it diverged, null in a table of an older version",
+        "Whether the trial ended in finite numbers: false if it diverged",
+        nullable=False,
     )
     for split in SPLITS:
         for scope in SCOPES:

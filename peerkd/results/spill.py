@@ -46,8 +46,8 @@ def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path)
     """
     num_trials, num_diverged, seconds = 0, 0, 0.0
     with TemporaryDirectory(dir=scratch_folder, prefix="students-") as folder:
-        students, optional = _spill(records, Path(folder))
-        with arrow.open_writer(path, KIND, without=KIND.optional_columns - optional) as append:
+        students = _spill(records, Path(folder))
+        with arrow.open_writer(path, KIND) as append:
             for student in sorted(students):
                 table = assemble(read_journal(students[student]))
                 append(table)
@@ -58,10 +58,9 @@ def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path)
     return WrittenTable(num_trials, num_diverged, seconds, fingerprint_file(path))
 
 
-def _spill(records: Iterable[Record], folder: Path) -> tuple[dict[int, Path], set[str]]:
-    """Write each student's records to a file and return the files, and the optional columns that any record has."""
+def _spill(records: Iterable[Record], folder: Path) -> dict[int, Path]:
+    """Write each student's records to a file, and return the files."""
     files: dict[int, Path] = {}
-    optional: set[str] = set()
     waiting: dict[Path, list[bytes]] = defaultdict(list)
     num_bytes = 0
 
@@ -74,7 +73,6 @@ def _spill(records: Iterable[Record], folder: Path) -> tuple[dict[int, Path], se
     for record in records:
         check_record(record)
         student = record["student"]
-        optional |= {name for name in KIND.optional_columns if record.get(name) is not None}
         line = to_line(record)
         waiting[files.setdefault(student, folder / f"{student}.jsonl")].append(line)
         num_bytes += len(line)
@@ -82,4 +80,4 @@ def _spill(records: Iterable[Record], folder: Path) -> tuple[dict[int, Path], se
             write_waiting()
             num_bytes = 0
     write_waiting()
-    return files, optional
+    return files

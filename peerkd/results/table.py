@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from peerkd.results import arrow
 from peerkd.results.journal import CHECKSUM
-from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
 from peerkd.study.splits import SCOPES, SPLITS
 from peerkd.study.transfer_sets import TRANSFER_SETS, check_transfer_set
 from peerkd.study.trials import IDENTITY_COLUMNS, setting_order
@@ -30,11 +30,7 @@ DERIVED_COLUMNS: Final = frozenset(
 """What ``assemble`` computes from the other columns, so that no two writers can disagree on it."""
 
 RECORD_COLUMNS: Final = tuple(name for name in TRIALS_SCHEMA.names if name not in DERIVED_COLUMNS)
-"""What a record of one trial holds; those of ``BY_EPOCH_COLUMNS`` only where they were measured, the learning rate only
-where there are several."""
-
-_BY_EPOCH: Final = frozenset(BY_EPOCH_COLUMNS.values())
-_OPTIONAL: Final = frozenset({LEARNING_RATE})
+"""What a record of one trial holds."""
 
 _REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_SCHEMA.field(name).nullable)
 
@@ -51,7 +47,7 @@ def _check_values(table: pa.Table, first_row: int) -> None:
     """Refuse fractions outside 0 to 1, and trials whose accuracies and ``is_finite`` contradict each other."""
     for name in _FRACTIONS:
         arrow.check_fraction(table, name, first_row=first_row)
-    ended_finite = pc.fill_null(table[IS_FINITE], True)
+    ended_finite = table[IS_FINITE]
     for name in _OF_FINITE_TRIALS:
         row = pc.index(pc.equal(pc.is_valid(table[name]), ended_finite), False).as_py()
         if row >= 0:
@@ -62,14 +58,7 @@ def _check_values(table: pa.Table, first_row: int) -> None:
             )
 
 
-KIND: Final = arrow.TableKind(
-    "table of trials",
-    "TRIALS_SCHEMA",
-    TRIALS_SCHEMA,
-    later_columns=_BY_EPOCH | {IS_FINITE},
-    optional_columns=_OPTIONAL,
-    check_values=_check_values,
-)
+KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, check_values=_check_values)
 
 
 def assemble(records: Iterable[Record]) -> pa.Table:
@@ -93,7 +82,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     rows.sort(key=_order)
     _refuse_duplicates(rows)
 
-    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in RECORD_COLUMNS}
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in RECORD_COLUMNS}
     columns["test_correct_bits"] = [
         bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in columns["test_correct_bits"]
     ]
@@ -115,23 +104,18 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds``, and except optional ones that are empty.
-
-    See ``arrow.fingerprint`` for what counts as empty.
-    """
-    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT, without_empty=_BY_EPOCH | _OPTIONAL | {IS_FINITE})
+    """Return the SHA-256 of every column except ``seconds``."""
+    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT)
 
 
 def num_finite(table: pa.Table) -> int:
-    """Return the number of trials that ended in finite numbers; those of an older version count as such."""
-    return int(pc.sum(pc.fill_null(table[IS_FINITE], True), min_count=0).as_py())
+    """Return the number of trials that ended in finite numbers."""
+    return int(pc.sum(table[IS_FINITE], min_count=0).as_py())
 
 
 def fingerprint_file(path: Path) -> str:
     """Return the ``fingerprint`` of a table on disk, without the whole table in memory."""
-    return arrow.fingerprint_file(
-        path, KIND, without=_NOT_IN_FINGERPRINT, without_empty=_BY_EPOCH | _OPTIONAL | {IS_FINITE}
-    )
+    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -150,17 +134,15 @@ def read_table(path: Path) -> pa.Table:
 
 
 def check_record(row: Record) -> None:
-    """Refuse a mapping that is no record of a trial.
+    """Check that a mapping is the record of a trial.
 
     Raises:
-        ValueError: If it has other keys than ``RECORD_COLUMNS`` and the checksum of a journal, lacks one other than the
-            learning rate and those of ``BY_EPOCH_COLUMNS``, or lacks a required value. A record of an older version
-            lacks ``is_finite``.
+        ValueError: If it lacks a key of ``RECORD_COLUMNS`` or a required value, or has a key other than these and the
+            checksum of a journal.
     """
     expected = set(RECORD_COLUMNS)
     required = _REQUIRED_COLUMNS if row.get(IS_FINITE) is False else (*_REQUIRED_COLUMNS, *_OF_FINITE_TRIALS)
-    empty = {name for name in required if row.get(name) is None}
-    lacking = expected - _BY_EPOCH - _OPTIONAL - {IS_FINITE} - row.keys() | empty
+    lacking = expected - row.keys() | {name for name in required if row.get(name) is None}
     for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected - {CHECKSUM})):
         if names:
             raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")
@@ -169,7 +151,7 @@ def check_record(row: Record) -> None:
 def _order(row: Record) -> tuple[float, ...]:
     check_transfer_set(row["transfer_set"])
     order = setting_order(
-        row["transfer_set"], row["temperature"], row["alpha"], row["distillation_weight"], row.get(LEARNING_RATE)
+        row["transfer_set"], row["temperature"], row["alpha"], row["distillation_weight"], row[LEARNING_RATE]
     )
     return (row["student"], -1 if row["teacher"] is None else row["teacher"], *order)
 
@@ -177,12 +159,12 @@ def _order(row: Record) -> tuple[float, ...]:
 def _refuse_duplicates(rows: Sequence[Record]) -> None:
     seen = set()
     for row in rows:
-        identity = tuple(row.get(name) for name in IDENTITY_COLUMNS)
+        identity = tuple(row[name] for name in IDENTITY_COLUMNS)
         if identity in seen:
             named = ", ".join(
                 f"{name} {value}"
                 for name, value in zip(IDENTITY_COLUMNS, identity, strict=True)
-                if name not in _OPTIONAL or value is not None
+                if name != LEARNING_RATE or value is not None
             )
             raise ValueError(f"Each trial must appear once, got two with {named}.")
         seen.add(identity)
@@ -207,7 +189,7 @@ def _control_rows(rows: Sequence[Record]) -> list[int | None]:
 def _data_of(row: Record) -> tuple[object, ...]:
     """Return what tells a training without a teacher from others: only some sets depend on who teaches."""
     teacher = row["teacher"] if TRANSFER_SETS[row["transfer_set"]].depends_on_teacher else None
-    return row["student"], teacher, row["transfer_set"], row.get(LEARNING_RATE)
+    return row["student"], teacher, row["transfer_set"], row[LEARNING_RATE]
 
 
 def _add_gains(columns: dict[str, Any], prefix: str, controls: Sequence[int | None]) -> None:

@@ -68,7 +68,7 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
         num_trials=trials.metadata["num_trials"],
         worker_seconds=trials.metadata["worker_seconds"],
         data_remarks=published_remarks(dataset),
-        data_warnings=tuple(described.get("warnings", ())),
+        data_warnings=tuple(described["warnings"]),
     )
 
 

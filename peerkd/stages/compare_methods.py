@@ -59,7 +59,7 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
         num_test_samples=described["num_test"],
         runs=tuple(RunFacts(**record) for record in runs.metadata["runs"]),
         data_remarks=published_remarks(dataset),
-        data_warnings=tuple(described.get("warnings", ())),
+        data_warnings=tuple(described["warnings"]),
     )
 
 

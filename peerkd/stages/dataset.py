@@ -114,9 +114,8 @@ def reading_remarks(remarks: Iterable[str], passed_over: Sequence[PassedOver]) -
 
 
 def published_remarks(dataset: Manifest) -> tuple[str, ...]:
-    """Return the remarks on a published data set; empty for one that an older version published without remarks."""
-    metadata = dataset.metadata
-    return tuple(reading_remarks(metadata.get("remarks", ()), from_json(metadata.get("passed_over", ()))))
+    """Return the remarks on a published data set."""
+    return tuple(reading_remarks(dataset.metadata["remarks"], from_json(dataset.metadata["passed_over"])))
 
 
 def pixel_rules(data: DataConfig) -> PixelRules:

@@ -52,8 +52,7 @@ def summary(metadata: Mapping[str, Any]) -> str:
 
 
 def _finite(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    # An older version recorded nothing of it, and kept the weights of every peer.
-    return [record for record in records if record.get("is_finite", True)]
+    return [record for record in records if record["is_finite"]]
 
 
 STAGE: Final = LaunchedStage(

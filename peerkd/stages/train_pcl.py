@@ -34,8 +34,8 @@ def summary(metadata: Mapping[str, Any]) -> str:
 
 
 def num_diverged_runs(runs: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many runs diverged, by their records; those of an older version count as finite."""
-    return sum(not run.get("is_finite", True) for run in runs)
+    """Return how many runs diverged, by their records."""
+    return sum(not run["is_finite"] for run in runs)
 
 
 def check_any_finite(runs: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:

@@ -46,7 +46,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
 def summary(metadata: Mapping[str, Any]) -> str:
     """Return in a few words what there is."""
-    num_diverged = metadata.get("num_diverged", 0)
+    num_diverged = metadata["num_diverged"]
     diverged = f" ({num_diverged:,} diverged)" if num_diverged else ""
     return (
         f"{metadata['num_trials']:,} trials{diverged} for {metadata['spent_share']:.2%} of the full sweep's cost, "

@@ -44,10 +44,10 @@ class Trial(NamedTuple):
     def identity(self) -> tuple[object, ...]:
         """The values that tell this trial from every other of the sweep; equal to the identity of its record."""
         temperature, alpha, _, rate = self.setting
-        return _identity(self.student, self.teacher, self.transfer_set, temperature, alpha, rate)
+        return self.student, self.teacher, self.transfer_set, temperature, alpha, rate
 
     def to_record(self) -> dict[str, Any]:
-        """Return the columns of the trial's record that say what is tried; without a rate where there is only one."""
+        """Return the columns of the trial's record that say what is tried."""
         temperature, alpha, weight, rate = self.setting
         return {
             "student": self.student,
@@ -56,14 +56,14 @@ class Trial(NamedTuple):
             "temperature": temperature,
             "alpha": alpha,
             "distillation_weight": weight,
-            **({} if rate is None else {"learning_rate": rate}),
+            "learning_rate": rate,
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Trial":
         """Return the trial that a journal's record or a table's row describes."""
         setting = Setting(
-            record["temperature"], record["alpha"], record["distillation_weight"], record.get("learning_rate")
+            record["temperature"], record["alpha"], record["distillation_weight"], record["learning_rate"]
         )
         return cls(record["student"], record["teacher"], record["transfer_set"], setting)
 
@@ -83,13 +83,7 @@ class Unit:
 
 def record_identity(record: Mapping[str, Any]) -> tuple[object, ...]:
     """Return the identity of the trial that a journal's record or a table's row describes."""
-    *common, rate = IDENTITY_COLUMNS
-    return _identity(*(record[name] for name in common), record.get(rate))
-
-
-def _identity(*values: object) -> tuple[object, ...]:
-    """Return the values of ``IDENTITY_COLUMNS``, without the learning rate where the experiment tries only one."""
-    return values[:-1] if values[-1] is None else values
+    return tuple(record[name] for name in IDENTITY_COLUMNS)
 
 
 def setting_order(

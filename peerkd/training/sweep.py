@@ -44,8 +44,9 @@ _NUM_KEPT_PEERS: Final = 32
 
 _NUM_MEASURED_BATCHES: Final = 2
 
-_ByEpoch: TypeAlias = dict[str, list[float | None]]
-"""Accuracies by column and epoch, None where a network was not finite."""
+_ByEpoch: TypeAlias = Mapping[str, list[float | None] | None]
+"""Accuracies by column and epoch: None after an epoch in which the network was not finite, and for a column that was
+not measured."""
 
 _KEPT_LOGITS_BYTES: Final = 2**26
 _KEPT_SETS_BYTES: Final = 2**28
@@ -192,12 +193,14 @@ class Sweep:
         *,
         trials: Sequence[Trial],
         epochs: range,
-    ) -> tuple[list[_ByEpoch], list[Predictions]]:
+    ) -> tuple[Sequence[_ByEpoch], list[Predictions]]:
         """Return what each trial was after each epoch, if that is asked for, and the predictions at the end."""
         if not self._config.sweep.validate_every_epoch:
             students.train(samples, logits, epochs=epochs)
-            return [{} for _ in trials], students.predict(self._judge)
-        measured: list[_ByEpoch] = [{name: [] for name in BY_EPOCH_COLUMNS.values()} for _ in trials]
+            return [dict.fromkeys(BY_EPOCH_COLUMNS.values()) for _ in trials], students.predict(self._judge)
+        measured: list[dict[str, list[float | None]]] = [
+            {name: [] for name in BY_EPOCH_COLUMNS.values()} for _ in trials
+        ]
         for epoch in epochs:
             students.train(samples, logits, epochs=range(epoch, epoch + 1))
             # The last epoch's are those of the trial.
@@ -321,8 +324,8 @@ class Sweep:
 
 
 def _without_last(measured: _ByEpoch) -> _ByEpoch:
-    """Return the accuracies by epoch of a trial that diverged, None after its last epoch."""
-    return {name: [*values[:-1], None] for name, values in measured.items()}
+    """Return the accuracies by epoch of a trial that diverged, with None after its last epoch."""
+    return {name: values and [*values[:-1], None] for name, values in measured.items()}
 
 
 def start(inputs: SweepInputs, *, worker: int) -> Perform:

@@ -20,8 +20,8 @@ class RunFacts:
     num_deployed_parameters: int
     seconds: float
     num_samples_per_epoch: int
-    is_finite: bool = True
-    """False if the run diverged. An older version did not record it."""
+    is_finite: bool
+    """False if the run diverged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -124,7 +124,7 @@ def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                         "split": split,
                         "quantity": quantity,
                         "value": value,
-                        "is_finite": record.get("is_finite"),
+                        "is_finite": record["is_finite"],
                     }
 
 

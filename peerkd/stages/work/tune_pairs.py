@@ -11,7 +11,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
-from peerkd.results import choices
+from peerkd.results import arrow, choices
 from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
@@ -224,7 +224,7 @@ def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) ->
     return {
         # The features are no part of it: other software may round them differently, and the choices be the same.
         "fingerprint": keys.fingerprint(
-            [trials.fingerprint, *(choices.fingerprint(*each) for each in tables.values())]
+            [trials.fingerprint, *(arrow.fingerprint(table) for table, _ in tables.values())]
         ),
         "trials_fingerprint": trials.fingerprint,
         "num_trials": trials.num_trials,

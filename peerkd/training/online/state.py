@@ -108,8 +108,7 @@ class TrainingState:
         tensors, metadata = load_tensors(path)
         try:
             progress = json.loads(metadata["progress"])
-            momenta = progress.get("momenta", list(_under("momentum.", tensors)))
-            self._check(tensors, momenta, source=str(path))
+            self._check(tensors, progress["momenta"], source=str(path))
         except (KeyError, ValueError, AttributeError) as error:
             raise ArtifactCorruptError(f"{path} must hold a training in progress, got another file.") from error
         copy_state(_under("network.", tensors), self.network)

@@ -50,12 +50,6 @@ def test_a_validation_split_and_remarks_are_read_back(tmp_path: Path) -> None:
     assert fingerprint == write_packed(tmp_path / "silent", make_raw(num_validation=2))
 
 
-def test_a_data_set_without_a_validation_split_keeps_its_bytes(tmp_path: Path) -> None:
-    fingerprint = write_packed(tmp_path, make_raw())
-    assert fingerprint == "b5db6e45a12807db47bbb959a19f0e0ca52e9f0176c05b8f41ee52e137322533"
-    assert not {"num_validation", "remarks"} & json.loads((tmp_path / "dataset.json").read_text()).keys()
-
-
 def test_pixels_are_memory_mapped_and_read_only_and_a_batch_is_a_copy(tmp_path: Path) -> None:
     write_packed(tmp_path, make_raw())
     dataset = read_packed(tmp_path)
@@ -147,12 +141,13 @@ def test_verify_refuses_altered_metadata(tmp_path: Path, field: str, value: Any,
         read_packed(tmp_path, verify=True)
 
 
-def test_metadata_without_a_field_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["fingerprint", "num_validation", "label_values", "remarks", "passed_over"])
+def test_metadata_without_a_field_is_refused(tmp_path: Path, name: str) -> None:
     write_packed(tmp_path, make_raw())
     metadata = json.loads((tmp_path / "dataset.json").read_text())
-    del metadata["fingerprint"]
+    del metadata[name]
     (tmp_path / "dataset.json").write_text(json.dumps(metadata))
-    with pytest.raises(ArtifactCorruptError, match="'fingerprint'"):
+    with pytest.raises(ArtifactCorruptError, match=f"do not fit together: '{name}'"):
         read_packed(tmp_path)
 
 

@@ -60,7 +60,7 @@ def test_each_curve_has_its_epochs_in_order():
         ([record(), record()], "appear once, got two with architecture small_cnn, method plain, seed 0"),
         ([record(split="public")], "split must be one of train, validation, test, got public"),
         ([record() | {"extra": 1}], "got a difference in extra"),
-        ([{"epoch": 1}], "got a difference in architecture, method"),
+        ([{"epoch": 1}], "got a difference in architecture, is_finite, method"),
         ([record(method=None)], "method must have a value in every row"),
     ],
 )

@@ -5,21 +5,21 @@ import pytest
 from peerkd.stages import distill_pairs, pretrain_peers, train_pcl, tune_pairs
 
 
-def peers(*ended_finite: bool | None) -> dict[str, list[dict[str, object]]]:
-    """What is recorded of peers; None stands for one of an older version, which did not record it."""
-    records = []
-    for peer, is_finite in enumerate(ended_finite):
-        accuracy = None if is_finite is False else 0.5 + peer / 10
-        said = {} if is_finite is None else {"is_finite": is_finite}
-        records.append({"peer": peer, "test_global_accuracy": accuracy, **said})
-    return {"peers": records}
+def peers(*ended_finite: bool) -> dict[str, list[dict[str, object]]]:
+    """Return what is recorded of peers."""
+    return {
+        "peers": [
+            {"peer": peer, "test_global_accuracy": 0.5 + peer / 10 if is_finite else None, "is_finite": is_finite}
+            for peer, is_finite in enumerate(ended_finite)
+        ]
+    }
 
 
 def test_only_finite_peers_take_part() -> None:
-    assert pretrain_peers.finite_peers(peers(True, False, None, True)["peers"]) == (0, 2, 3)
+    assert pretrain_peers.finite_peers(peers(True, False, True, True)["peers"]) == (0, 2, 3)
     said = pretrain_peers.summary(peers(True, False, True))
     assert said == "3 peers, test accuracy 50.0% to 70.0%; 1 diverged and took no part"
-    assert pretrain_peers.summary(peers(None, None)) == "2 peers, test accuracy 50.0% to 60.0%"
+    assert pretrain_peers.summary(peers(True, True)) == "2 peers, test accuracy 50.0% to 60.0%"
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ def test_peers_of_whom_none_can_teach_another_are_refused(ended_finite: tuple[bo
 
 
 def test_runs_that_all_diverged_are_refused() -> None:
-    train_pcl.check_any_finite([{"is_finite": False}, {}], learning_rate=0.1)
+    train_pcl.check_any_finite([{"is_finite": False}, {"is_finite": True}], learning_rate=0.1)
     with pytest.raises(ValueError, match=r"^All 2 runs diverged, .*: lower training\.learning_rate, which is 100\.$"):
         train_pcl.check_any_finite([{"is_finite": False}] * 2, learning_rate=100.0)
 
 
 def test_summaries_count_what_diverged_and_say_nothing_where_nothing_did() -> None:
-    trials = {"num_trials": 1200, "fingerprint": "ab" * 32}
+    trials = {"num_trials": 1200, "num_diverged": 0, "fingerprint": "ab" * 32}
     assert distill_pairs.summary(trials) == "1,200 trials, fingerprint abababababababab"
     assert "1,200 trials, 7 of them diverged," in distill_pairs.summary({**trials, "num_diverged": 7})
     assert "1,200 trials (7 diverged) for" in tune_pairs.summary({**trials, "num_diverged": 7, "spent_share": 0.05})

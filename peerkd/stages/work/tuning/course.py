@@ -130,7 +130,7 @@ class Course:
         first: dict[tuple[object, ...], Record] = {}
         for record in records:
             trial = record_identity(record)
-            if record.get(_A_COLUMN_BY_EPOCH) is not None:
+            if record[_A_COLUMN_BY_EPOCH] is not None:
                 earlier = first.pop(trial, None)
                 record = joined(earlier, record) if earlier else record
                 if record["epochs"] < last[trial]:

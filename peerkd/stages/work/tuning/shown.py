@@ -63,8 +63,8 @@ def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[
 
 
 def is_finite(record: Record) -> bool:
-    """Return whether a trial ended finite; a record of an older version, which does not say, counts as finite."""
-    return bool(record.get(IS_FINITE, True))
+    """Return whether a trial ended in finite numbers."""
+    return bool(record[IS_FINITE])
 
 
 def joined(earlier: Record, later: Record) -> Record:

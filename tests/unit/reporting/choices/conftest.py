@@ -22,9 +22,7 @@ COST = StudyCost(
     ended="the budget is spent or nothing more is wanted",
 )
 
-NOTHING_DIVERGED = Divergence(
-    peers=(), num_pairs_left_out=0, num_distillations=0, num_controls=0, num_trials=9, is_recorded=True
-)
+NOTHING_DIVERGED = Divergence(peers=(), num_pairs_left_out=0, num_distillations=0, num_controls=0, num_trials=9)
 
 
 def row(student, teacher, *, setting=None, trials=0, epochs=0, seen=None, predicted=None, test=None):
