@@ -17,9 +17,9 @@ def test_a_record_has_the_identity_of_its_trial_and_gives_it_back(trial: Trial) 
     assert Trial.from_record(record) == trial
 
 
-def test_a_row_of_a_table_without_a_rate_is_the_same_trial_as_a_record_without_the_column() -> None:
-    assert record_identity(TRIAL.to_record() | {"learning_rate": None}) == TRIAL.identity == (3, 7, "both", 4.0, 0.1)
-    assert WITH_RATE.identity == (*TRIAL.identity, 0.02)
+def test_the_rate_is_part_of_the_identity_and_none_where_the_experiment_tries_only_one() -> None:
+    assert TRIAL.identity == (3, 7, "both", 4.0, 0.1, None)
+    assert WITH_RATE.identity == (3, 7, "both", 4.0, 0.1, 0.02)
 
 
 def test_each_column_of_the_identity_tells_trials_apart() -> None:
