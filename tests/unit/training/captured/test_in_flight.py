@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from peerkd.study.trials import Trial, Unit
+from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.captured.in_flight import InFlight
 from peerkd.training.captured.lanes import MAX_LANES, CalledSteps
 from peerkd.training.inputs import Leg, WayTaken
@@ -161,13 +161,9 @@ def done(sweep: Sweep, task: Unit | Leg) -> tuple[dict[Trial, dict[str, Any]], l
     unit = task.unit if isinstance(task, Leg) else task
     made = list(sweep.do(task))
     records = [each for each in made if not isinstance(each, WayTaken)]
-    of_trial = {next(t for t in unit.trials if t.identity == identity(each)): each for each in records}
+    of_trial = {next(t for t in unit.trials if t.identity == record_identity(each)): each for each in records}
     assert len(of_trial) == len(unit.trials)
     return of_trial, [each for each in made if isinstance(each, WayTaken)]
-
-
-def identity(record: dict[str, Any]) -> tuple[object, ...]:
-    return tuple(record[name] for name in ("student", "teacher", "transfer_set", "temperature", "alpha"))
 
 
 def some_units(tiny) -> list[Unit]:
