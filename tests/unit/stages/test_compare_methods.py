@@ -62,6 +62,7 @@ def runs(study, store):
                         "num_deployed_parameters": run.num_deployed_parameters,
                         "num_samples_per_epoch": run.num_samples_per_epoch,
                         "seconds": run.seconds,
+                        "is_finite": run.is_finite,
                     }
                     for run in facts.runs
                 ],
