@@ -215,3 +215,14 @@ def test_sweeps_that_cannot_be_replayed_are_told(
     outcome = run("b")
     assert outcome.exit_code == 2
     assert "must have a trial under all 8 settings, got 7 for student 0 and teacher 1" in outcome.err
+
+
+def test_without_a_table_the_two_small_sweeps_of_the_repository_are_replayed(run) -> None:
+    outcome = run("--quick", "--tuner", "default")
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert "Means over 2 experiments" in outcome.out
+    assert [line.split(":")[0] for line in outcome.out.splitlines() if "best single setting +" in line] == [
+        "- classes",
+        "- dirichlet",
+    ]
+    assert [row[:2] for row in rows_of(outcome)] == [["default", "5 %"]]
