@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-from peerkd.launch.patience import may_pass
+from peerkd.launch.retries import may_pass
 
 _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 """A warning in a header (RFC 7234), in the form in which the API writes it."""

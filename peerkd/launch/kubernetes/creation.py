@@ -13,7 +13,7 @@ from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, name_of, uid_of
 from peerkd.launch.kubernetes.lease import lease_now
 from peerkd.launch.kubernetes.manifest import JobManifest
 from peerkd.launch.kubernetes.signals import DeleteOnSignal
-from peerkd.launch.patience import Patience
+from peerkd.launch.retries import ClusterRetries
 
 _STATUS_CONFLICT: Final = 409
 _DELETION_POLL_SECONDS: Final = 0.5
@@ -33,13 +33,13 @@ class JobCreator:
         *,
         owner: Mapping[str, Any] | None,
         on_signal: DeleteOnSignal,
-        patience: Callable[[], Patience],
+        retries: Callable[[], ClusterRetries],
         say: Callable[[str], None],
         requested_at: datetime,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._cluster, self._kind, self._manifest, self._owner = cluster, kind, manifest, owner
-        self._on_signal, self._patience, self._say = on_signal, patience, say
+        self._on_signal, self._retries, self._say = on_signal, retries, say
         self._requested_at, self._sleep = requested_at, sleep
         self._attempt = 1
 
@@ -51,17 +51,17 @@ class JobCreator:
             ClusterRefusedError: If the cluster refuses the job.
             ClusterUnavailableError: If the API cannot be reached for too long.
         """
-        patience, name = self._patience(), str(self._manifest.job["metadata"]["name"])
+        retries, name = self._retries(), str(self._manifest.job["metadata"]["name"])
         while True:
             try:
-                created = patience.insist(lambda: self._on_signal.create(self._create))
+                created = retries.call(lambda: self._on_signal.create(self._create))
             except ClusterRefusedError as error:
                 if error.status != _STATUS_CONFLICT:
                     raise
             else:
                 self._say(f"created the job {name}")
                 return self._kind.read(created)
-            found = patience.insist(lambda: self._cluster.get(self._kind.resource, name))
+            found = retries.call(lambda: self._cluster.get(self._kind.resource, name))
             if found is None:
                 continue
             existing = self._kind.read(found)
@@ -77,12 +77,12 @@ class JobCreator:
             JobFailedError: If the job still exists after some minutes.
         """
         self._attempt = 1 + int(job.annotations.get(names.ANNOTATION_ATTEMPT, self._attempt))
-        patience, resource = self._patience(), self._kind.resource
+        retries, resource = self._retries(), self._kind.resource
         policy = self._kind.propagation_policy
-        patience.insist(lambda: self._cluster.delete(resource, job.name, uid=job.uid, propagation_policy=policy))
+        retries.call(lambda: self._cluster.delete(resource, job.name, uid=job.uid, propagation_policy=policy))
         for _ in range(int(_DELETION_LIMIT_SECONDS / _DELETION_POLL_SECONDS)):
-            found = patience.insist(lambda: self._cluster.get(resource, job.name))
-            if (found is None or uid_of(found) != job.uid) and not patience.insist(lambda: self._has_pods(job)):
+            found = retries.call(lambda: self._cluster.get(resource, job.name))
+            if (found is None or uid_of(found) != job.uid) and not retries.call(lambda: self._has_pods(job)):
                 self._on_signal.clear_job()
                 return
             self._sleep(_DELETION_POLL_SECONDS)

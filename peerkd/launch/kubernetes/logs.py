@@ -10,7 +10,7 @@ from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.kinds.kind import JobKind, name_of, read_time, uid_of
 from peerkd.launch.kubernetes.pods import Pod, has_finished, has_log
-from peerkd.launch.patience import FORGIVENESS_SECONDS
+from peerkd.launch.retries import FORGIVENESS_SECONDS
 
 _STATUS_NOT_FOUND: Final = 404
 _STATUS_FORBIDDEN: Final = 403

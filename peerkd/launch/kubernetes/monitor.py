@@ -18,7 +18,7 @@ from peerkd.launch.kubernetes.logs import LogFollowers
 from peerkd.launch.kubernetes.output import Printer
 from peerkd.launch.kubernetes.pods import has_log
 from peerkd.launch.kubernetes.watching import EventPoller, FieldSelector, Observation, Watcher
-from peerkd.launch.patience import Patience
+from peerkd.launch.retries import ClusterRetries
 from peerkd.metrics.progress import LINE_PREFIX
 
 _TICK_SECONDS: Final = 0.5
@@ -38,7 +38,7 @@ class JobMonitor:
         cluster: ClusterConfig,
         stage: str,
         printer: Printer,
-        patience: Callable[[], Patience],
+        retries: Callable[[], ClusterRetries],
         num_out_of_memory: Mapping[int, int] | None = None,
         num_disruptions: Mapping[int, int] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -63,8 +63,8 @@ class JobMonitor:
         self._followers = LogFollowers(connection, job.kind, on_line=self._take_line)
         self._event_poller = EventPoller(connection, on_observation=self._observations.put)
         self._watchers = (
-            self._watcher(job.kind.resource, patience(), fields={"metadata.name": job.name}),
-            self._watcher(PODS, patience(), labels=job.kind.pod_labels(job.name)),
+            self._watcher(job.kind.resource, retries(), fields={"metadata.name": job.name}),
+            self._watcher(PODS, retries(), labels=job.kind.pod_labels(job.name)),
         )
 
     @property
@@ -100,7 +100,7 @@ class JobMonitor:
     def _watcher(
         self,
         resource: Resource,
-        patience: Patience,
+        retries: ClusterRetries,
         *,
         labels: Mapping[str, str] | None = None,
         fields: FieldSelector | None = None,
@@ -109,7 +109,7 @@ class JobMonitor:
             self._connection,
             resource,
             on_observation=self._observations.put,
-            patience=patience,
+            retries=retries,
             labels=labels,
             fields=fields,
         )

@@ -19,7 +19,7 @@ from peerkd.launch.kubernetes.output import Printer, failure_message, last_lines
 from peerkd.launch.kubernetes.signals import DeleteOnSignal
 from peerkd.launch.kubernetes.workflows import owner_reference_for
 from peerkd.launch.order import POD_VARIABLE, JobAccount, StageOrder
-from peerkd.launch.patience import UNKNOWN_CLIENT, Patience
+from peerkd.launch.retries import UNKNOWN_CLIENT, ClusterRetries
 from peerkd.metrics.summary import Summary, push_summary
 
 _DELETION_SECONDS: Final = 30.0
@@ -63,7 +63,7 @@ class KubernetesJobs:
         printer = Printer(num_workers=self._cluster.num_workers)
         pod = self._environment.get(POD_VARIABLE)
         with DeleteOnSignal(connection.separate(), self._kind.resource) as on_signal:
-            owner = self._patience().insist(lambda: owner_reference_for(connection, pod))
+            owner = self._retries().call(lambda: owner_reference_for(connection, pod))
             if pod and owner is None:
                 printer.say(order.stage, f"the pod {pod} has no Workflow: if the run is deleted, its job remains")
             creator = JobCreator(
@@ -72,7 +72,7 @@ class KubernetesJobs:
                 manifest,
                 owner=owner,
                 on_signal=on_signal,
-                patience=lambda: self._patience(),
+                retries=lambda: self._retries(),
                 say=lambda text: printer.say(order.stage, text),
                 requested_at=requested_at,
             )
@@ -107,7 +107,7 @@ class KubernetesJobs:
                 cluster=self._cluster,
                 stage=order.stage,
                 printer=printer,
-                patience=lambda: self._patience(has_answered=True),
+                retries=lambda: self._retries(has_answered=True),
                 num_out_of_memory=num_out_of_memory,
                 num_disruptions=num_disruptions,
             )
@@ -151,8 +151,8 @@ class KubernetesJobs:
     def _delete(self, connection: Cluster, job: Job) -> None:
         """Delete a job that nobody waits for any more. If that fails, the reaper does it when the lease expires."""
         with contextlib.suppress(PeerKDError):
-            patience = Patience(_DELETION_SECONDS, has_answered=True)
-            patience.insist(lambda: connection.delete(self._kind.resource, job.name, uid=job.uid))
+            retries = ClusterRetries(_DELETION_SECONDS, has_answered=True)
+            retries.call(lambda: connection.delete(self._kind.resource, job.name, uid=job.uid))
 
     def _account(self, monitor: JobMonitor) -> JobAccount:
         job = monitor.last_job
@@ -187,5 +187,5 @@ class KubernetesJobs:
             stage=order.stage,
         )
 
-    def _patience(self, *, has_answered: bool = False) -> Patience:
-        return Patience(self._cluster.patience_seconds, has_answered=has_answered, forgiven=_FORGIVEN)
+    def _retries(self, *, has_answered: bool = False) -> ClusterRetries:
+        return ClusterRetries(self._cluster.patience_seconds, has_answered=has_answered, forgiven=_FORGIVEN)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
 from peerkd.launch.kubernetes.answers import version_of
 from peerkd.launch.kubernetes.client import EVENTS, Cluster, Resource
-from peerkd.launch.patience import Patience
+from peerkd.launch.retries import ClusterRetries
 
 _STATUS_GONE: Final = 410
 _WATCH_SECONDS: Final = 30.0
@@ -47,12 +47,12 @@ class Watcher:
         resource: Resource,
         *,
         on_observation: Callable[[Observation], None],
-        patience: Patience,
+        retries: ClusterRetries,
         labels: Mapping[str, str] | None = None,
         fields: FieldSelector | None = None,
         watch_seconds: float = _WATCH_SECONDS,
     ) -> None:
-        self._cluster, self._resource, self._patience = cluster, resource, patience
+        self._cluster, self._resource, self._retries = cluster, resource, retries
         self._on_observation = on_observation
         self._labels, self._fields, self._watch_seconds = labels, fields, watch_seconds
         self._is_stopped = threading.Event()
@@ -73,9 +73,9 @@ class Watcher:
                 if self._version is None:
                     self._list()
                     # An API that answers lists but no watches is asked less and less often, and is not given up.
-                    self._patience.answered()
+                    self._retries.answered()
                 self._watch()
-                self._patience.succeeded()
+                self._retries.succeeded()
             except (ClusterUnavailableError, ClusterRefusedError) as error:
                 if not self._wait_after(error):
                     return
@@ -85,10 +85,10 @@ class Watcher:
         if isinstance(error, ClusterRefusedError) and error.status == _STATUS_GONE:
             # The API no longer knows this version, which is not an error.
             self._version, error = None, ClusterUnavailableError(str(error))
-        elif self._patience.is_tried:
+        elif self._retries.has_failed:
             self._pass_on(Observation(self._resource, "UNAVAILABLE", error=error))
         try:
-            self._patience.failed(error)
+            self._retries.failed(error)
         except PeerKDError as last:
             self._pass_on(Observation(self._resource, "GIVEN_UP", error=last))
             return False
@@ -112,7 +112,7 @@ class Watcher:
             if self._is_stopped.is_set():
                 return
             version = version_of(seen)
-            self._patience.succeeded()
+            self._retries.succeeded()
             if change != "BOOKMARK":
                 self._pass_on(Observation(self._resource, "CHANGE", items=(seen,), change=change))
             self._version = version

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
-from peerkd.launch.patience import may_pass
+from peerkd.launch.retries import may_pass
 
 _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 60.0

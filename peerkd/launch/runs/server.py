@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.package import Package
-from peerkd.launch.patience import ClusterError, Patience
+from peerkd.launch.retries import ClusterError, ClusterRetries
 from peerkd.launch.runs.api import Api, NotSentError, Token, segment
 
 _HEALTH_SECONDS: Final = 10.0
-_PATIENCE_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 60.0
 """How long the server may be away while a run is being sent."""
 
 _LOOK_SECONDS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -92,8 +92,8 @@ class PipelineServer:
             if number == 1 and isinstance(error, ClusterUnavailableError):
                 tell(f"waiting for the server ({error})")
 
-        asking = Patience(_PATIENCE_SECONDS, on_failure=report, clock=self._clock, rest=self._sleep)
-        experiment_id = asking.insist(lambda: self._experiment_id(experiment))
+        retries = ClusterRetries(_RETRY_SECONDS, on_failure=report, clock=self._clock, sleep=self._sleep)
+        experiment_id = retries.call(lambda: self._experiment_id(experiment))
         mark = f"Sent by peerkd submit, {secrets.token_hex(8)}."
         run: dict[str, Any] = {
             "display_name": name,
@@ -104,18 +104,18 @@ class PipelineServer:
         }
         if service_account:
             run["service_account"] = service_account
-        patience = Patience(_PATIENCE_SECONDS, has_answered=True, forgiven=(), clock=self._clock, rest=self._sleep)
+        retries = self._retries(_RETRY_SECONDS)
         while True:
             try:
                 return _id_of(self._api.ask("POST", "/apis/v2beta1/runs", body=run), "run_id", self.endpoint)
             except ClusterUnavailableError as error:
-                if not patience.is_tried:
+                if not retries.has_failed:
                     tell(f"waiting for the server ({error})")
                 if not isinstance(error, NotSentError):
                     found = self._look_for(mark, name=name, experiment_id=experiment_id, cause=error)
                     if found:
                         return found
-                patience.failed(error)
+                retries.failed(error)
 
     def page(self, run_id: str) -> str:
         """Return the address of the page that shows a run."""
@@ -135,16 +135,19 @@ class PipelineServer:
 
     def log(self, run_id: str, pods: Iterable[str]) -> str:
         """Return the end of the log of the first of these pods that has one; empty without one or an answer."""
-        patience = Patience(_HEALTH_SECONDS, has_answered=True, forgiven=(), clock=self._clock, rest=self._sleep)
+        retries = self._retries(_HEALTH_SECONDS)
         for pod in pods:
             path = f"/apis/v1alpha1/runs/{segment(run_id)}/nodes/{segment(pod)}/log"
             try:
-                return patience.insist(lambda path=path: self._api.log_tail(path))  # type: ignore[misc]
+                return retries.call(lambda path=path: self._api.log_tail(path))  # type: ignore[misc]
             except ClusterRefusedError:
                 continue
             except ClusterUnavailableError:
                 return ""
         return ""
+
+    def _retries(self, seconds: float) -> ClusterRetries:
+        return ClusterRetries(seconds, has_answered=True, forgiven=(), clock=self._clock, sleep=self._sleep)
 
     def _experiment_id(self, name: str) -> str:
         """Return the experiment's id; the server keeps names unique, so this may be repeated."""
@@ -165,7 +168,7 @@ class PipelineServer:
 
     def _look_for(self, mark: str, *, name: str, experiment_id: str, cause: ClusterUnavailableError) -> str:
         """Return the id of the run with a mark; empty if the server answers, several times, that it has none."""
-        patience = Patience(_PATIENCE_SECONDS, has_answered=True, forgiven=(), clock=self._clock, rest=self._sleep)
+        retries = self._retries(_RETRY_SECONDS)
         query = {
             "experiment_id": experiment_id,
             "filter": _named(name),
@@ -175,7 +178,7 @@ class PipelineServer:
         for seconds in _LOOK_SECONDS:
             self._sleep(seconds)
             try:
-                listed = patience.insist(lambda: self._api.ask("GET", "/apis/v2beta1/runs", query=query))
+                listed = retries.call(lambda: self._api.ask("GET", "/apis/v2beta1/runs", query=query))
             except (ClusterUnavailableError, ClusterRefusedError) as error:
                 raise ClusterUnavailableError(
                     f"It is not known whether the run {name} was created, since the server's answer was lost ({cause}) "

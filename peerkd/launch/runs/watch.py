@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
-from peerkd.launch.patience import UNKNOWN_CLIENT, Patience
+from peerkd.launch.retries import UNKNOWN_CLIENT, ClusterRetries
 from peerkd.launch.runs.failure import failure_of
 from peerkd.launch.runs.server import PipelineServer
 
@@ -80,7 +80,7 @@ def watch(
         sleep: Waits.
     """
     began = clock()
-    patience = Patience(patience_seconds, has_answered=was_seen, forgiven=_FORGIVEN, clock=clock, rest=sleep)
+    retries = ClusterRetries(patience_seconds, has_answered=was_seen, forgiven=_FORGIVEN, clock=clock, sleep=sleep)
     pause_seconds, before, was_canceled = _FIRST_PAUSE_SECONDS, "", False
     while True:
         trouble: ClusterUnavailableError | ClusterRefusedError | None = None
@@ -88,12 +88,12 @@ def watch(
             run = server.run(run_id)
         except (ClusterUnavailableError, ClusterRefusedError) as error:
             trouble = error
-            if not patience.is_tried:
+            if not retries.has_failed:
                 tell(f"waiting for the server, the run goes on meanwhile ({_reason(error)})")
         else:
-            if patience.is_tried:
+            if retries.has_failed:
                 tell("the server is back")
-            patience.succeeded()
+            retries.succeeded()
             state = _state_of(run)
             was_canceled |= state == _CANCELING
             if state != before:
@@ -110,7 +110,7 @@ def watch(
             pause_seconds = min(pause_seconds * 1.5, _LONGEST_PAUSE_SECONDS)
             continue
         try:
-            patience.failed(trouble)
+            retries.failed(trouble)
         except (ClusterUnavailableError, ClusterRefusedError) as error:
             return _unwatched(server, run_id, error, was_seen=was_seen or bool(before))
 

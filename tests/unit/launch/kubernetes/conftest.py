@@ -63,7 +63,7 @@ StartLaunch = Callable[..., Launch]
 
 @pytest.fixture(autouse=True)
 def _no_long_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peerkd.launch.patience._FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr("peerkd.launch.retries._FIRST_WAIT_SECONDS", 0.02)
 
 
 @pytest.fixture

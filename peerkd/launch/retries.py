@@ -28,8 +28,8 @@ def may_pass(status: int) -> bool:
     return status in _PASSING or status >= 500
 
 
-class Patience(Retries[ClusterError]):
-    """Requests to a service of the cluster; each failure in a row is followed by a longer wait."""
+class ClusterRetries(Retries[ClusterError]):
+    """Failures in a row of a service of the cluster, each followed by a longer wait."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Patience(Retries[ClusterError]):
         forgiven: Collection[int] = UNKNOWN_CLIENT,
         on_failure: Callable[[ClusterError, int], None] = lambda error, number: None,
         clock: Callable[[], float] = time.monotonic,
-        rest: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """Begin with no failures.
 
@@ -50,7 +50,7 @@ class Patience(Retries[ClusterError]):
             forgiven: Statuses of refusals that are waited out for ``FORGIVENESS_SECONDS``.
             on_failure: Called with each failure and its number in the row, before the wait.
             clock: Returns seconds, and never goes back.
-            rest: Waits.
+            sleep: Waits.
         """
         super().__init__(
             (ClusterUnavailableError, ClusterRefusedError),
@@ -60,11 +60,8 @@ class Patience(Retries[ClusterError]):
             longest_wait_seconds=_LONGEST_WAIT_SECONDS,
             on_failure=on_failure,
             clock=clock,
-            sleep=rest,
+            sleep=sleep,
         )
-
-    insist = Retries.call
-    is_tried = Retries.has_failed
 
 
 def limit_of(error: ClusterError, has_answered: bool, *, limit_seconds: float, forgiven: Collection[int]) -> Limit:
