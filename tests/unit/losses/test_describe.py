@@ -23,5 +23,5 @@ def test_every_loss_has_a_section_with_its_formula_and_source(loss) -> None:
 
 def test_labels_and_hyper_parameters_are_named() -> None:
     section = page([WEIGHTED_BRIER]).partition("## `weighted_brier`")[2]
-    assert "excludes `public_unlabelled`" in section
+    assert "excludes transfer sets without labels" in section
     assert "Hyper-parameters: `trust`;" in section
