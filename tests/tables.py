@@ -13,6 +13,7 @@ from peerkd.reporting.facts import PeerFacts, RunFacts
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 NUM_TEST_SAMPLES = 8
 
@@ -115,11 +116,12 @@ class Study:
     def _records_at(self, rate: float | None) -> Iterator[dict[str, Any]]:
         num_peers = len(self.counts_PK)
         for name in self.config.sweep.transfer_sets:
-            if name in ("student", "public"):
-                yield from (self._trial(s, None, name, None, 0.0, rate) for s in range(num_peers))
-            elif name != "public_unlabelled":
+            facts = TRANSFER_SETS[name]
+            if facts.uses_labels and facts.depends_on_teacher:
                 yield from (self._trial(s, t, name, None, 0.0, rate) for s, t in pairs(num_peers))
-            alphas = (1.0,) if name == "public_unlabelled" else self.config.sweep.alphas
+            elif facts.uses_labels:
+                yield from (self._trial(s, None, name, None, 0.0, rate) for s in range(num_peers))
+            alphas = self.config.sweep.alphas if facts.uses_labels else (1.0,)
             for temperature in self.config.sweep.temperatures:
                 for alpha in alphas:
                     yield from (self._trial(s, t, name, temperature, alpha, rate) for s, t in pairs(num_peers))

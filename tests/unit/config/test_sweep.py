@@ -4,6 +4,9 @@ import pytest
 
 from peerkd.config.resolve import to_yaml
 from peerkd.config.sweep import SweepConfig
+from peerkd.study.transfer_sets import TRANSFER_SETS
+
+*FIRST_KINDS, LAST_KIND = TRANSFER_SETS
 
 
 def refusal(values: dict[str, Any]) -> str:
@@ -29,7 +32,7 @@ def refusal(values: dict[str, Any]) -> str:
         ({"transfer_sets": ["both", "both"]}, "transfer_sets must not repeat a value, got ['both', 'both']."),
         (
             {"transfer_sets": ["all"]},
-            "transfer_sets[0] must be 'student', 'teacher', 'both', 'public' or 'public_unlabelled', got \"all\".",
+            f'transfer_sets[0] must be {", ".join(map(repr, FIRST_KINDS))} or {LAST_KIND!r}, got "all".',
         ),
         (
             {"selection_metric": "loss"},
