@@ -74,6 +74,10 @@ class LaunchConfig(StrictConfig):
         if self.backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {plain(self.backend)}.")
         self.check_num_workers(self.backend)
+        if "{{$" in self.cluster:
+            raise ValueError(
+                f"cluster must not hold {{{{$, which Kubeflow Pipelines would replace, got {plain(self.cluster)}."
+            )
         if self.backend == "local" and self.gpus:
             raise ValueError(
                 f"gpus must be given with the backend kubernetes, got {self.gpus} with local: on one machine "

@@ -30,7 +30,7 @@ def test_what_a_person_types_comes_back_as_typed() -> None:
         """'tolerations=[{"key": "gpu", "operator": "Exists"}]' node_selector.pool="a b" """,
         "'env=[{name: A, value: \"b=c\"}]' 'env=[{name: B, value: \"\\\\t\"}]'",
         '","num_workers":"64","x":"',
-        "{{$.inputs.parameters['store']}} {{$}} $(HOME) %s {0}",
+        "{{x}} $(HOME) %s {0}",
         "a=1\nb=2\ttab \\ backslash / slash \u00e9 \u6f22",
     ],
 )
@@ -55,6 +55,7 @@ def test_no_character_of_the_clusters_settings_is_lost_or_read_as_another_settin
             {"backend": "kubernetes", "num_workers": "0"},
             "num_workers must be at least 1 with the backend kubernetes, got 0, which stands for no process but the",
         ),
+        ({"cluster": "queue={{$}}"}, "cluster must not hold {{$, which Kubeflow Pipelines would replace, got "),
         ({"backend": "local", "gpus": "1"}, "gpus must be given with the backend kubernetes, got 1 with local: on one"),
         ({"backend": "local", "cluster": "queue=q"}, "cluster must be given with the backend kubernetes, got queue=q "),
     ],

@@ -3,11 +3,13 @@
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from kfp import compiler, dsl, kubernetes
 
-from components.decorators import PASSTHROUGHS
+from components.decorators import component, launched_component
+from peerkd.config.launch import LaunchConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE
 from peerkd.launch.local_pipeline import run_pipeline
@@ -39,18 +41,26 @@ def one(what: str) -> str:
     return act(what=what).output
 
 
-@dsl.component(base_image="python:3.11", install_kfp_package=False, task_config_passthroughs=PASSTHROUGHS)
-def tell(run_id: str, task_config: dsl.TaskConfig) -> str:
+@component
+def describe(cluster: str) -> NamedTuple("Described", [("launch", str)]):
+    """Return the launch description, as the first task of our pipelines does."""
+    from peerkd.config.launch import LaunchConfig
+
+    return (LaunchConfig.from_parameters(backend="auto", num_workers="", gpus="", cluster=cluster).to_json(),)
+
+
+@launched_component
+def tell(launch: str, run_id: str, task_config: dsl.TaskConfig) -> str:
     """Return what a launcher is told of where it is."""
     import dataclasses
     import json
 
-    return json.dumps([run_id, dataclasses.asdict(task_config)])
+    return json.dumps([launch, run_id, dataclasses.asdict(task_config)])
 
 
 @dsl.pipeline(name="told")
-def told() -> str:
-    task = tell(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+def told(cluster: str) -> str:
+    task = tell(launch=describe(cluster=cluster).outputs["launch"], run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     task.set_memory_limit("1Gi").set_accelerator_type("nvidia.com/gpu").set_accelerator_limit("2")
     kubernetes.use_secret_as_env(task, "peerkd-store", {"access-key": "PEERKD_S3_ACCESS_KEY"}, optional=True)
     return task.output
@@ -104,11 +114,13 @@ def test_variables_that_were_set_before_are_set_again(pipeline_file: Path, monke
 def test_a_pipeline_for_a_cluster_runs_here_without_a_run_and_without_a_word_about_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Two documents, placeholders, resources and a TaskConfig: a run's number, another each time, would lose a job."""
+    """Two documents, a placeholder, resources, a TaskConfig, and all that a person may type about the jobs."""
     path = tmp_path / "told.yaml"
     compiler.Compiler().compile(told, str(path))
     assert path.read_text().count("\n---\n") == 1
-    run_id, task_config = json.loads(run_pipeline(path, {}))
+    cluster = """queue=q 'env=[{name: A, value: "b=c"}]' "x","run_id":"y" \\t\\ {{x}} \u00e9 {0}\n%s"""
+    launch, run_id, task_config = json.loads(run_pipeline(path, {"cluster": cluster}))
+    assert LaunchConfig.from_json(launch).cluster == cluster
     assert run_id == ""
     assert not any(task_config.values())
     assert capfd.readouterr() == ("", "")
