@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from peerkd.config.losses import loss_section
 from peerkd.config.training import ConventionsConfig, DistillConfig
+from peerkd.losses.pairs.loss import PairLoss
 from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes, Steps
 from peerkd.training.captured.step import BatchPlace
 from peerkd.training.distill import TeacherLogits, distill, teacher_logits
@@ -39,7 +41,7 @@ class Written(Sgd):
             assert parameter.grad is not None
             gradient = parameter.grad.add(parameter, alpha=self._recipe.weight_decay)
             if self._recipe.momentum:
-                momentum = self._momenta[name]
+                momentum = self._momenta.get(name)
                 momentum = gradient if momentum is None else momentum * self._recipe.momentum + gradient
                 gradient = gradient.add(momentum, alpha=self._recipe.momentum) if self._recipe.nesterov else momentum
                 self._momenta[name] = momentum
@@ -49,11 +51,16 @@ class Written(Sgd):
 class Trials:
     """Students, teachers and samples of one architecture and recipe, on a device."""
 
-    def __init__(self, architecture: str = "small_cnn", *, device: str = "cpu", **recipe: Any) -> None:
+    def __init__(
+        self, architecture: str = "small_cnn", *, device: str = "cpu", loss: PairLoss | None = None, **recipe: Any
+    ) -> None:
         self.device = torch.device(device)
         self.dataset = make_dataset(23)
         self.architecture = architecture
         self.recipe = DistillConfig(**{"epochs": NUM_EPOCHS, "batch_size": 10, **recipe})
+        if loss:
+            # A copy, as a config refuses a loss that is not registered.
+            self.recipe = self.recipe.model_copy(update={"loss": loss_section(loss)()})
         self.samples = self.sample_set(23)
 
     def sample_set(self, num_samples: int) -> SampleSet:

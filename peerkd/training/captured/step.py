@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from peerkd.config.training import DistillConfig
 from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.training.checkpoints import copy_state
+from peerkd.training.optimizers import sgd_directions
 from peerkd.training.precision import autocast
 from peerkd.training.samples import Batch
 from peerkd.training.trial_state import TrialState
@@ -149,7 +150,10 @@ def take_step(student: StudentPlace, place: BatchPlace, *, num_samples: int, rec
         recipe: Precision, loss, momentum and weight decay.
     """
     gradients = _gradients(student, place, num_samples=num_samples, recipe=recipe)
-    _update(student.parameters, list(gradients), student.momenta, learning_rate=student.learning_rate, recipe=recipe)
+    with torch.no_grad():
+        directions = sgd_directions(student.parameters, gradients, student.momenta, recipe=recipe)
+        # Not an addition with the rate as its factor: torch would read the rate, and so wait for the device.
+        torch._foreach_sub_(student.parameters, torch._foreach_mul(directions, student.learning_rate))
 
 
 def _gradients(
@@ -169,22 +173,3 @@ def _gradients(
         student.label_weight * cross_entropy,
     )
     return torch.autograd.grad(torch.stack(terms).sum(), student.parameters)
-
-
-@torch.no_grad()
-def _update(
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    momenta: list[Tensor],
-    *,
-    learning_rate: Tensor,
-    recipe: DistillConfig,
-) -> None:
-    """Do what ``torch.optim.SGD`` does, with a rate that is a tensor: torch's own would read it, and so wait for it."""
-    if recipe.weight_decay:
-        gradients = [*torch._foreach_add(gradients, parameters, alpha=recipe.weight_decay)]
-    if recipe.momentum:
-        torch._foreach_mul_(momenta, recipe.momentum)
-        torch._foreach_add_(momenta, gradients)
-        gradients = [*torch._foreach_add(gradients, momenta, alpha=recipe.momentum)] if recipe.nesterov else momenta
-    torch._foreach_sub_(parameters, torch._foreach_mul(gradients, learning_rate))

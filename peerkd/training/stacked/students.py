@@ -20,7 +20,7 @@ from torch import Tensor
 from peerkd.config.training import DistillConfig
 from peerkd.models.build import build_network
 from peerkd.training.distill import TeacherLogits
-from peerkd.training.optimizers import learning_rate_at
+from peerkd.training.optimizers import learning_rate_at, sgd_directions
 from peerkd.training.samples import Batches
 from peerkd.training.stacked.flat import FlatTensors
 from peerkd.training.stacked.mlp import StackedMlp
@@ -197,23 +197,18 @@ class Students:
         return self._momenta.take(place)
 
     def _step(self, learning_rate: float, others: Iterable[tuple[float, Tensor]], recipe: DistillConfig) -> None:
-        """Do what ``torch.optim.SGD`` does, for all parameters of all students at once.
+        """Do a step of SGD for all parameters of all students at once.
 
         Args:
             learning_rate: Of this step.
             others: Of students with other rates: the rate, and which numbers are theirs.
             recipe: Momentum and weight decay.
         """
-        weights, gradients, momenta = self._weights.numbers, self._gradients.numbers, self._momenta.numbers
-        if recipe.weight_decay:
-            gradients.add_(weights, alpha=recipe.weight_decay)
-        if recipe.momentum:
-            momenta.mul_(recipe.momentum).add_(gradients)
-            # The gradients are written anew in every step.
-            gradients = gradients.add_(momenta, alpha=recipe.momentum) if recipe.nesterov else momenta
+        weights = self._weights.numbers
+        (directions,) = sgd_directions([weights], [self._gradients.numbers], [self._momenta.numbers], recipe=recipe)
         # For all numbers with each rate, since a product and a sum are rounded once here and twice elsewhere: a student
         # must end in the same bits whatever the rates beside it.
-        moved = [(are_theirs, weights.add(gradients, alpha=-rate)) for rate, are_theirs in others]
-        weights.add_(gradients, alpha=-learning_rate)
+        moved = [(are_theirs, weights.add(directions, alpha=-rate)) for rate, are_theirs in others]
+        weights.add_(directions, alpha=-learning_rate)
         for are_theirs, with_their_rate in moved:
             torch.where(are_theirs, with_their_rate, weights, out=weights)

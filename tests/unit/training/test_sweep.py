@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from peerkd.config.data import AugmentationConfig
+from peerkd.config.losses import loss_section
 from peerkd.data.augment import apply_views, draw_views, normalize
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
@@ -23,8 +24,10 @@ from peerkd.study.trials import Trial, Unit
 from peerkd.training.distill import distill, teacher_logits
 from peerkd.training.inputs import Leg, WayTaken
 from peerkd.training.peers import sample_set, weights_name
+from peerkd.training.stacked.losses import FAST_GRADIENTS
 from peerkd.training.sweep import Sweep
 from peerkd.training.trial_state import load_state, state_path
+from tests.pair_losses import EVERY_LOSS
 from tests.plans import whole_plan
 
 TOLERANCES = {"mlp": 1e-4, "small_cnn": 1e-3}
@@ -134,6 +137,14 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
     )
     cpu = torch.device("cpu")
     records_of(Sweep(inputs, device=cpu), Unit(owners=unit.owners, teacher=1, trials=(*unit.trials[:2], trial)))
+    wanted = loop_alone(tiny, unit, trial, recipe)
+    got = load_state(state_path(tmp_path, trial, num_epochs=2)).weights
+    for name, tensor in wanted.items():
+        assert torch.equal(got[name], tensor), name
+
+
+def loop_alone(tiny, unit, trial, recipe):
+    """Return the weights of a student that ``distill`` trains by a recipe."""
     dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
     samples = sample_set(
         dataset,
@@ -141,20 +152,44 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
         name="distill " + "+".join(map(str, unit.owners)),
         batch_size=recipe.batch_size,
         config=tiny.config,
-        device=cpu,
+        device=torch.device("cpu"),
     )
-    student, teacher = (network(tiny, peer).to(memory_format=torch.channels_last) for peer in (2, 1))
+    student, teacher = (
+        network(tiny, peer).to(memory_format=torch.channels_last) for peer in (trial.student, unit.teacher)
+    )
+    logits = teacher_logits(teacher, samples, epochs=range(recipe.epochs), mode="eval", precision=recipe.precision)
     distill(
         student,
         samples,
-        teacher=teacher_logits(teacher, samples, epochs=range(2), mode="eval", precision=precision),
+        teacher=logits,
         distillation_weight=trial.setting.distillation_weight,
         temperature=trial.setting.temperature,
         recipe=recipe,
     )
-    got = load_state(state_path(tmp_path, trial, num_epochs=2)).weights
-    for name, tensor in student.state_dict().items():
-        assert torch.equal(got[name], tensor), name
+    return student.state_dict()
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS, ids=lambda loss: loss.name)
+def test_students_side_by_side_end_where_the_loop_ends_and_a_slower_loss_is_reported_once(tiny, tmp_path, loss):
+    recipe = tiny.config.distill.model_copy(update={"loss": loss_section(loss)()})
+    inputs = replace(
+        tiny.sweep_inputs, config=tiny.config.model_copy(update={"distill": recipe}), states_folder=tmp_path
+    )
+    whole = next(each for each in whole_plan(tiny.config) if (each.owners, each.teacher) == ((2,), 2))
+    one_of_each = {trial.student: trial for trial in whole.trials}
+    assert {tiny.config.architectures[student] for student in one_of_each} == set(TOLERANCES)
+    unit = Unit(owners=whole.owners, teacher=whole.teacher, trials=tuple(one_of_each.values()))
+    sweep = Sweep(inputs, device=torch.device("cpu"))
+    news = [made.text for _ in range(2) for made in sweep.do(unit) if isinstance(made, WayTaken)]
+    slower = f"{loss.name}: students side by side take its gradient by autograd, as no faster one is written for it"
+    assert news == ([] if loss.name in FAST_GRADIENTS else [slower])
+    for trial in unit.trials:
+        got = load_state(state_path(tmp_path, trial, num_epochs=recipe.epochs)).weights
+        before = network(tiny, trial.student).state_dict()
+        for name, tensor in loop_alone(tiny, unit, trial, recipe).items():
+            change = (tensor - before[name]).double().norm()
+            tolerance = TOLERANCES[tiny.config.architectures[trial.student]]
+            assert (got[name] - tensor).double().norm() <= tolerance * change, name
 
 
 def without_augmentation(tiny, **conventions):

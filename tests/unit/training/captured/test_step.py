@@ -6,10 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peerkd.config.training import ConventionsConfig
-from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.pairs.loss import PairLoss
 from peerkd.training.captured.step import BatchPlace, StudentPlace
 from peerkd.training.optimizers import Sgd
 from tests.distillations import Trials, Wanted, Written, all_conventions, assert_same
+from tests.pair_losses import EVERY_LOSS
 
 KINDS = [
     Wanted(1, None, 0.0, None),
@@ -40,9 +41,9 @@ def test_each_kind_of_trial_ends_in_the_bits_of_distill(architecture: str, preci
 
 @pytest.mark.usefixtures("_rounding_alike")
 @pytest.mark.parametrize("conventions", all_conventions(), ids=str)
-@pytest.mark.parametrize("kind", PAIR_LOSSES)
-def test_each_loss_and_convention_is_that_of_distill(kind: str, conventions: ConventionsConfig) -> None:
-    assert_is_distill(Trials(loss={"kind": kind}, conventions=conventions), KINDS[2])
+@pytest.mark.parametrize("loss", EVERY_LOSS, ids=lambda loss: loss.name)
+def test_each_loss_and_convention_is_that_of_distill(loss: PairLoss, conventions: ConventionsConfig) -> None:
+    assert_is_distill(Trials(loss=loss, conventions=conventions), KINDS[2])
 
 
 @pytest.mark.usefixtures("_rounding_alike")
