@@ -3,7 +3,6 @@
 PeerKDError
 ├── ArtifactNotFoundError    a store has nothing under this key
 ├── ArtifactCorruptError     what a store holds is not what its manifest says
-│   └── UnsealedManifestError  a manifest of an earlier version has no digest
 ├── ClusterRefusedError      a cluster's API has answered no
 ├── ClusterUnavailableError  a cluster's API cannot be reached
 ├── DataSourceError          a data set on disk is missing, truncated or unreadable
@@ -26,10 +25,6 @@ class ArtifactNotFoundError(PeerKDError):
 
 class ArtifactCorruptError(PeerKDError):
     """What a store holds is not what its manifest says."""
-
-
-class UnsealedManifestError(ArtifactCorruptError):
-    """A manifest has no digest of its content, as those of earlier versions."""
 
 
 class ClusterRefusedError(PeerKDError):

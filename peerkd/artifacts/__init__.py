@@ -1,1 +1,4 @@
-"""Where results are kept: one interface, one file a backend. Knows bytes and manifests, not what they mean."""
+"""Stores of artifacts: one interface, with a backend for folders and one for buckets.
+
+The package knows bytes and manifests, and not what the files mean.
+"""

@@ -31,10 +31,9 @@ from peerkd.artifacts.store import (
     keys_aside,
     naming_the_remedy,
     published_keys,
-    read_unsealed,
     verify_folder,
 )
-from peerkd.durable import replace_whole, sync_files, sync_folder
+from peerkd.durable import sync_files, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 from peerkd.retry import Limit, Retries
 from peerkd.system_errors import naming_place, translate
@@ -97,19 +96,6 @@ class FilesystemStore:
         with folder.with_name(f"{folder.name.removesuffix('.partial')}.lock").open("a") as lock:
             self._lock(lock.fileno(), key, fcntl.LOCK_EX)
             return self._move_aside(key)
-
-    def seal(self, key: str) -> bool:
-        """Add a digest to a manifest of an earlier version; see ``ArtifactStore.seal``."""
-        path = self._root / check_name(key) / MANIFEST_NAME
-        with naming_the_remedy(str(self._root), key):
-            manifest = read_unsealed(path.read_bytes(), key=key)
-            if manifest is None:
-                return False
-            verify_folder(path.parent, manifest)
-        partial = path.with_suffix(".sealing")
-        partial.write_text(manifest.to_json(), encoding="utf-8")
-        replace_whole(partial, path)
-        return True
 
     def clear_away(self, key: str) -> int:
         """Delete the workspace of a published artifact; see ``ArtifactStore.clear_away``."""
@@ -176,7 +162,7 @@ class FilesystemStore:
         published = self._root / key
         first = self.find(key)
         if first:
-            # Another process published while this one waited for the workspace. Its artifact stays.
+            # Another process published while this one waited for the workspace. That artifact is kept.
             shutil.rmtree(folder)
             return first
         manifest = describe_folder(folder, key=key, metadata=metadata)
@@ -215,7 +201,7 @@ class FilesystemStore:
             target = self._move_aside(key)
             self._tell(
                 f"The manifest of {key} in {self._root} is truncated, as after a power cut: the artifact was moved to "
-                f"{target} and is made again."
+                f"{target} and will be made again."
             )
 
     def _manifest_text(self, key: str) -> bytes | None:

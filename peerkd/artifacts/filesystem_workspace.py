@@ -1,4 +1,4 @@
-"""A workspace in the folder of a local store, where every file is saved as soon as it is written."""
+"""The workspace of a store in a local folder, where every file is saved as soon as it is written."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from peerkd.durable import sync_file, sync_folder
 
 @dataclass(frozen=True, slots=True)
 class FolderWorkspace:
-    """See ``Workspace``. All files survive the end of the process, and saved files survive a power cut."""
+    """A workspace whose files survive the end of the process and, once saved, a power cut. See ``Workspace``."""
 
     folder: Path
     _inodes: dict[str, int] = field(default_factory=dict)

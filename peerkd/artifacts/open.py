@@ -66,7 +66,7 @@ def check_address(address: str) -> None:
 
 
 def check_folder(field: str, folder: Path, *, rule: str = "a folder") -> None:
-    """Check that a path can be meant as a folder, whether or not it exists.
+    """Check that a path can be that of a folder, whether or not it exists.
 
     Args:
         field: The name of the setting, for the message.

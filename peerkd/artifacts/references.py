@@ -40,8 +40,8 @@ def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
     manifest = store.find(values["key"])
     if manifest is None:
         raise ArtifactNotFoundError(
-            f"The store no longer has {values['key']}: a cached pipeline step hands on references to what was deleted "
-            "since; run again without the cache (enable_caching=False in KFP's client; peerkd run has no cache)."
+            f"The store no longer has {values['key']}: a cached pipeline step refers to an artifact that has been "
+            "deleted; run again without the cache (enable_caching=False in KFP's client; peerkd run has no cache)."
         )
     if manifest.fingerprint != values["fingerprint"]:
         raise ArtifactCorruptError(

@@ -5,7 +5,8 @@
 contents write to two such folders, and the first manifest decides which one counts. ``<prefix>/<key>.partial/`` is the
 workspace: each saved file is an object with its SHA-256 in the metadata.
 
-S3 has no locks, so two workers may open the same workspace at once. Work may be done twice, and is published once.
+S3 has no locks, so two workers may open the same workspace at once. They may do the same work twice, but it is
+published once.
 """
 
 import tempfile
@@ -22,9 +23,9 @@ from peerkd.artifacts.s3_bucket import PART_BYTES, Bucket
 from peerkd.artifacts.s3_environment import read_settings
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
 from peerkd.artifacts.s3_publish import clear_away, find_manifest, publish_folder
-from peerkd.artifacts.s3_retries import PATIENCE_SECONDS, StoreRetries
+from peerkd.artifacts.s3_retries import RETRY_SECONDS, StoreRetries
 from peerkd.artifacts.s3_transfer import Download, download_files, move_objects
-from peerkd.artifacts.s3_workspace import Names, S3Workspace
+from peerkd.artifacts.s3_workspace import ObjectNames, S3Workspace
 from peerkd.artifacts.store import (
     MANIFEST_NAME,
     SCRATCH_NAME,
@@ -35,7 +36,6 @@ from peerkd.artifacts.store import (
     keys_aside,
     naming_the_remedy,
     published_keys,
-    read_unsealed,
 )
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 from peerkd.system_errors import naming_place
@@ -46,7 +46,7 @@ def open_bucket(
     *,
     tell: Callable[[str], None],
     count_failure: Callable[[], None] = lambda: None,
-    patience_seconds: float = PATIENCE_SECONDS,
+    patience_seconds: float = RETRY_SECONDS,
     part_bytes: int = PART_BYTES,
 ) -> tuple[Bucket, str]:
     """Return the bucket and the prefix of ``s3://bucket/prefix``, without sending a request.
@@ -78,7 +78,7 @@ class S3Store:
     """A store below a prefix of a bucket."""
 
     def __init__(self, bucket: Bucket, prefix: str, *, cache: Path | None = None) -> None:
-        self._bucket, self._names = bucket, Names(prefix)
+        self._bucket, self._names = bucket, ObjectNames(prefix)
         self._cache = cache or cache_folder(f"{bucket.address}/{prefix}")
         self._folders: dict[str, Path] = {}
 
@@ -100,8 +100,8 @@ class S3Store:
     def verify(self, key: str) -> Manifest:
         """Download every file of an artifact and check it; see ``ArtifactStore.verify``."""
         manifest = self._find_published(key)
-        with naming_the_remedy(self.address, key):
-            self._check(manifest)
+        with naming_the_remedy(self.address, key), tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+            download_whole(Path(folder), manifest, download=partial(self._download, manifest))
         return manifest
 
     def keys(self) -> list[str]:
@@ -121,17 +121,6 @@ class S3Store:
         target = self._names.published(target_key)
         move_objects(self._bucket, {name: target + name.removeprefix(source) for name in objects})
         return target_key
-
-    def seal(self, key: str) -> bool:
-        """Give a manifest of an earlier version a digest; see ``ArtifactStore.seal``."""
-        name = self._names.manifest(key)
-        with naming_the_remedy(self.address, key):
-            manifest = self._bucket.get_parsed(name, lambda text: read_unsealed(text, key=key))
-            if manifest is None:
-                return False
-            self._check(manifest)
-        self._bucket.put(name, manifest.to_json().encode())
-        return True
 
     def clear_away(self, key: str) -> int:
         """Delete what workers left of a published artifact; see ``ArtifactStore.clear_away``."""
@@ -160,10 +149,6 @@ class S3Store:
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the files, check them, write the manifest; see ``ArtifactStore.publish``."""
         return publish_folder(self._bucket, self._names, key, self._folders[key], metadata=metadata)
-
-    def _check(self, manifest: Manifest) -> None:
-        with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
-            download_whole(Path(folder), manifest, download=partial(self._download, manifest))
 
     def _find_published(self, key: str) -> Manifest:
         manifest = self.find(key)

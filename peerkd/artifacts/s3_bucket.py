@@ -89,8 +89,8 @@ class Bucket:
         """The address of the bucket, which is shown to people and differs between buckets."""
         return f"{self._endpoint}/{self.name}"
 
-    def impatient(self, *, seconds: float = 0.0) -> "Bucket":
-        """Return the same bucket with another limit for repeated requests, and without messages about outages."""
+    def with_time_limit(self, seconds: float) -> "Bucket":
+        """Return the same bucket with another limit on repeated requests, and without reports of outages."""
         bucket = copy(self)
         bucket._retries = StoreRetries(self._endpoint, tell=lambda text: None, seconds=seconds)
         return bucket

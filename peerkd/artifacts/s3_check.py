@@ -1,4 +1,4 @@
-"""The steps of the check of a bucket. Each kind of request is tried once, on objects that are deleted afterwards."""
+"""A check of a bucket, step by step. It tries each kind of request once, on objects that it deletes afterwards."""
 
 import os
 import secrets
@@ -35,7 +35,9 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
 
     def get() -> str:
         if bucket.get(small) != b"peerkd":
-            raise ValueError(f"{address} must return what was written to it; check what PEERKD_S3_ENDPOINT leads to.")
+            raise ValueError(
+                f"{address} must return what was written to it; check which server PEERKD_S3_ENDPOINT names."
+            )
         return "read what was written"
 
     def condition() -> str:
@@ -52,7 +54,7 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
             upload_file(bucket, path, large)
             stored = bucket.head(large)
             if stored is None:
-                raise ValueError(f"{address} must keep what is uploaded in parts, got nothing.")
+                raise ValueError(f"{address} must store what is uploaded in parts, got nothing.")
             download_files(bucket, [Download(name=large, stored=stored, path=copy)])
             if copy.read_bytes() != path.read_bytes():
                 raise ValueError(f"{address} must return what was uploaded in parts, got something else.")
@@ -68,7 +70,7 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
         bucket.delete([small, large])
         left = len(bucket.names(probe))
         if left:
-            raise ValueError(f"{address} must delete what it is told to, got {left} objects that are still there.")
+            raise ValueError(f"{address} must delete the objects that it is asked to delete, got {left} that remain.")
         return "left nothing"
 
     try:
@@ -80,4 +82,4 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
         yield "delete", delete
     finally:
         with suppress(ValueError, StoreUnavailableError):
-            bucket.impatient().delete([small, large])
+            bucket.with_time_limit(0).delete([small, large])

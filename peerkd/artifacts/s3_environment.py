@@ -139,7 +139,7 @@ def check_key(text: str, *, where: str) -> str:
         where: The name of that variable or file, for the message.
 
     Raises:
-        ValueError: If the key is empty, or has white space or another character that no key has. The message does not
+        ValueError: If the key is empty, or has whitespace or another character that no key has. The message does not
             show the key.
     """
     key = text.removesuffix("\n").removesuffix("\r")
@@ -147,10 +147,10 @@ def check_key(text: str, *, where: str) -> str:
         raise ValueError(f"{where} must be a key, got an empty text.")
     for number, character in enumerate(key, start=1):
         if not "!" <= character <= "~":
-            kind = "white space" if character.isspace() else "a character that no key has"
+            kind = "whitespace" if character.isspace() else "a character that no key has"
             raise ValueError(
                 f"{where} must be a key of printable ASCII characters without spaces, got {kind} (U+"
-                f"{ord(character):04X}) at position {number} of {len(key)}: write it again."
+                f"{ord(character):04X}) at position {number} of {len(key)}: enter it again."
             )
     return key
 

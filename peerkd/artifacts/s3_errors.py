@@ -1,7 +1,7 @@
-"""Failures of requests to an S3 server: one table says what each leads to.
+"""Failures of requests to an S3 server: one table says which of them are transient.
 
-The first row of ``ANSWERS`` that matches an answer of a wrong shape decides what becomes of the request, and the first
-row of ``FAILURES`` that matches the exception of a request without a readable answer.
+The first row of ``ANSWERS`` that matches an answer of a wrong shape decides what happens next. The first row of
+``FAILURES`` decides it for a request that raised an exception, because no answer came or none that can be read.
 """
 
 import re
@@ -79,8 +79,8 @@ class UploadLostError(Exception):
     """The server does not know an upload: it was completed or aborted."""
 
 
-class Outcome(Enum):
-    """What becomes of a failed request."""
+class FailureKind(Enum):
+    """What happens after a failed request."""
 
     TRANSIENT = auto()
     """The request is repeated until the time is up."""
@@ -89,7 +89,7 @@ class Outcome(Enum):
     may work again."""
     REFUSED = auto()
     """The request is repeated a few times, since a server also refuses one that was damaged in transit. After that the
-    user is told what to do."""
+    user gets a message that says what to do."""
 
 
 _CREDENTIALS: Final = (
@@ -101,11 +101,11 @@ _DENIED: Final = (
     "get, put and delete in it, or set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY to others."
 )
 _BUCKET: Final = (
-    "The store {endpoint} has no bucket {bucket}: make it, or name another in the address s3://BUCKET/PREFIX."
+    "The store {endpoint} has no bucket {bucket}: create it, or name another in the address s3://BUCKET/PREFIX."
 )
 _REGION: Final = "The store {endpoint} is in another region ({text}): set PEERKD_S3_REGION."
-_CLOCK: Final = "The clocks of this machine and of the store {endpoint} must agree: set the one that is wrong."
-_FULL: Final = "The bucket {bucket} of the store {endpoint} is full ({code}): make room, or raise its quota."
+_CLOCK: Final = "The clocks of this machine and of the store {endpoint} must agree: correct the one that is wrong."
+_FULL: Final = "The bucket {bucket} of the store {endpoint} is full ({code}): free some space, or raise its quota."
 _TRUST: Final = (
     "The store {endpoint} cannot be trusted ({text}): set PEERKD_S3_CA_FILE to a file with the certificate of its "
     "authority, or PEERKD_S3_ENDPOINT to an address with http:// if it has none."
@@ -115,14 +115,14 @@ _OTHER: Final = "The store {endpoint} refuses the request ({text}): check PEERKD
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Answers that have the same outcome."""
+    """Answers that are handled alike."""
 
-    outcome: Outcome | type[Exception]
-    """What becomes of the request, or the error that the caller gets and handles."""
+    kind: FailureKind | type[Exception]
+    """What happens next, or the error that is raised for the caller to handle."""
     codes: Set[str] | None = None
-    """The code in the answer's XML; "" if the answer has none, as one that no S3 server wrote. None matches any."""
+    """The error codes in the XML; "" stands for an answer without one, which no S3 server wrote. None matches all."""
     sentence: str = _OTHER
-    """What the user is told if the request is refused."""
+    """The message for the user if the request is refused."""
     _: KW_ONLY
     statuses: Set[int] | range = range(1000)
     calls: Set[Call] = frozenset(Call)
@@ -141,41 +141,46 @@ ANSWERS: Final[tuple[Row, ...]] = (
     Row(UploadLostError, {"NoSuchUpload"}, calls=_OF_UPLOADS),
     Row(UploadLostError, {"InvalidPart", "InvalidPartOrder"}, calls={Call.END}),
     # The server, or a proxy in front of it, is busy.
-    Row(Outcome.TRANSIENT, {"SlowDown", "SlowDownRead", "SlowDownWrite", "Busy", "Throttling", "ThrottlingException"}),
-    Row(Outcome.TRANSIENT, {"RequestLimitExceeded", "TooManyRequests", "InternalError", "ServiceUnavailable"}),
-    Row(Outcome.TRANSIENT, {"RequestTimeout", "OperationTimedOut"}),
+    Row(
+        FailureKind.TRANSIENT,
+        {"SlowDown", "SlowDownRead", "SlowDownWrite", "Busy", "Throttling", "ThrottlingException"},
+    ),
+    Row(FailureKind.TRANSIENT, {"RequestLimitExceeded", "TooManyRequests", "InternalError", "ServiceUnavailable"}),
+    Row(FailureKind.TRANSIENT, {"RequestTimeout", "OperationTimedOut"}),
     # Another request for the same object was in progress.
-    Row(Outcome.TRANSIENT, {"OperationAborted", "ConditionalRequestConflict"}),
+    Row(FailureKind.TRANSIENT, {"OperationAborted", "ConditionalRequestConflict"}),
     # The body arrived damaged.
-    Row(Outcome.TRANSIENT, {"IncompleteBody", "MissingContentLength", "BadDigest", "InvalidDigest", "MalformedXML"}),
-    Row(Outcome.TRANSIENT, {"XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}),
+    Row(
+        FailureKind.TRANSIENT, {"IncompleteBody", "MissingContentLength", "BadDigest", "InvalidDigest", "MalformedXML"}
+    ),
+    Row(FailureKind.TRANSIENT, {"XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}),
     # Mistakes that a user can fix, unless the same request worked before: then an administrator may be at work.
-    Row(Outcome.REFUSED_AT_FIRST, {"ExpiredToken", "TokenRefreshRequired", "InvalidToken"}, _CREDENTIALS),
-    Row(Outcome.REFUSED_AT_FIRST, {"InvalidAccessKeyId", "SignatureDoesNotMatch"}, _CREDENTIALS),
-    Row(Outcome.REFUSED_AT_FIRST, {"NoSuchBucket"}, _BUCKET),
-    Row(Outcome.REFUSED_AT_FIRST, {"RequestTimeTooSkewed", "RequestExpired"}, _CLOCK),
-    Row(Outcome.REFUSED_AT_FIRST, {"AuthorizationHeaderMalformed", "PermanentRedirect"}, _REGION),
-    Row(Outcome.REFUSED, {"InvalidRegion", "IllegalLocationConstraintException"}, _REGION),
-    Row(Outcome.REFUSED, {"InvalidBucketName"}, _BUCKET),
+    Row(FailureKind.REFUSED_AT_FIRST, {"ExpiredToken", "TokenRefreshRequired", "InvalidToken"}, _CREDENTIALS),
+    Row(FailureKind.REFUSED_AT_FIRST, {"InvalidAccessKeyId", "SignatureDoesNotMatch"}, _CREDENTIALS),
+    Row(FailureKind.REFUSED_AT_FIRST, {"NoSuchBucket"}, _BUCKET),
+    Row(FailureKind.REFUSED_AT_FIRST, {"RequestTimeTooSkewed", "RequestExpired"}, _CLOCK),
+    Row(FailureKind.REFUSED_AT_FIRST, {"AuthorizationHeaderMalformed", "PermanentRedirect"}, _REGION),
+    Row(FailureKind.REFUSED, {"InvalidRegion", "IllegalLocationConstraintException"}, _REGION),
+    Row(FailureKind.REFUSED, {"InvalidBucketName"}, _BUCKET),
     # One operation may be denied while others are allowed, so earlier correct answers say nothing about it.
-    Row(Outcome.REFUSED, {"AccessDenied", "AllAccessDisabled", "AccountProblem"}, _DENIED),
-    Row(Outcome.REFUSED, {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}, _FULL),
+    Row(FailureKind.REFUSED, {"AccessDenied", "AllAccessDisabled", "AccountProblem"}, _DENIED),
+    Row(FailureKind.REFUSED, {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}, _FULL),
     # All other codes, and answers without a code.
-    Row(Outcome.TRANSIENT, statuses=range(500, 1000)),
-    Row(Outcome.TRANSIENT, statuses={408, 429}),
-    Row(Outcome.TRANSIENT, statuses=range(300)),
-    Row(Outcome.REFUSED_AT_FIRST, {""}),
-    Row(Outcome.REFUSED),
+    Row(FailureKind.TRANSIENT, statuses=range(500, 1000)),
+    Row(FailureKind.TRANSIENT, statuses={408, 429}),
+    Row(FailureKind.TRANSIENT, statuses=range(300)),
+    Row(FailureKind.REFUSED_AT_FIRST, {""}),
+    Row(FailureKind.REFUSED),
 )
 
-FAILURES: Final[tuple[tuple[type[Exception], Outcome, str], ...]] = (
+FAILURES: Final[tuple[tuple[type[Exception], FailureKind, str], ...]] = (
     # A certificate is not trusted, or the server does not speak TLS.
-    (ssl.SSLError, Outcome.REFUSED_AT_FIRST, _TRUST),
+    (ssl.SSLError, FailureKind.REFUSED_AT_FIRST, _TRUST),
     # A connection was refused, reset, timed out, or cut: in the status line, in the headers or in the body.
-    (HTTPError, Outcome.TRANSIENT, _OTHER),
+    (HTTPError, FailureKind.TRANSIENT, _OTHER),
     # The body is complete and is not XML, or the client cannot read one of its values.
-    (ParseError, Outcome.TRANSIENT, _OTHER),
-    (ValueError, Outcome.TRANSIENT, _OTHER),
+    (ParseError, FailureKind.TRANSIENT, _OTHER),
+    (ValueError, FailureKind.TRANSIENT, _OTHER),
 )
 
 FOREIGN_ERRORS: Final = (HTTPError, ParseError, ValueError)
@@ -193,17 +198,17 @@ def judge(error: Exception, *, endpoint: str, bucket: str, has_answered: bool) -
     """
     if isinstance(error, AnswerError):
         row = _find_row(error)
-        outcome, sentence, code, text = row.outcome, row.sentence, error.code, str(error)
+        kind, sentence, code, text = row.kind, row.sentence, error.code, str(error)
     else:
         cause = _innermost(error)
-        outcome, sentence = next(row[1:] for row in FAILURES if isinstance(cause, row[0]) or isinstance(error, row[0]))
+        kind, sentence = next(row[1:] for row in FAILURES if isinstance(cause, row[0]) or isinstance(error, row[0]))
         code, text = "", _message_of(cause) if isinstance(error, HTTPError) else f"the answer cannot be read: {error}"
-    if isinstance(outcome, type):
-        return outcome(code)
-    if outcome is Outcome.TRANSIENT:
+    if isinstance(kind, type):
+        return kind(code)
+    if kind is FailureKind.TRANSIENT:
         return TransientError(text)
     final_error = ValueError(sentence.format(endpoint=endpoint, bucket=bucket, code=code, text=text))
-    if outcome is Outcome.REFUSED_AT_FIRST and has_answered:
+    if kind is FailureKind.REFUSED_AT_FIRST and has_answered:
         return TransientError(text, final_error=final_error)
     return TransientError(text, num_tries=NUM_TRIES_OF_REFUSED, final_error=final_error)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from peerkd.artifacts.s3_bucket import Bucket, Stored
 from peerkd.artifacts.s3_errors import NUM_TRIES_OF_DAMAGED, ConditionError, MissingError, NoConditionsError
 from peerkd.artifacts.s3_transfer import copy_object, is_stored, upload_file
-from peerkd.artifacts.s3_workspace import Names
+from peerkd.artifacts.s3_workspace import ObjectNames
 from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_file, is_content, naming_the_remedy
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
@@ -31,7 +31,7 @@ class _Source:
     stored: Stored | None = None
 
 
-def find_manifest(bucket: Bucket, names: Names, key: str) -> Manifest | None:
+def find_manifest(bucket: Bucket, names: ObjectNames, key: str) -> Manifest | None:
     """Return the manifest of a published artifact, or None.
 
     A manifest that does not match its digest is requested again, since it may have been damaged in transit.
@@ -43,7 +43,9 @@ def find_manifest(bucket: Bucket, names: Names, key: str) -> Manifest | None:
         return bucket.get_parsed(names.manifest(key), lambda text: Manifest.from_json(text, key=key))
 
 
-def publish_folder(bucket: Bucket, names: Names, key: str, folder: Path, *, metadata: Mapping[str, Any]) -> Manifest:
+def publish_folder(
+    bucket: Bucket, names: ObjectNames, key: str, folder: Path, *, metadata: Mapping[str, Any]
+) -> Manifest:
     """Publish the files of a folder and all saved files, unless the artifact exists; return its manifest.
 
     If a file is in the folder and was also saved, the content in the folder is published.
@@ -75,25 +77,25 @@ def publish_folder(bucket: Bucket, names: Names, key: str, folder: Path, *, meta
     raise StoreUnavailableError(f"The files of {key} in {bucket.address} were lost {_NUM_TRIES} times while published.")
 
 
-def clear_away(bucket: Bucket, names: Names, key: str, manifest: Manifest | None = None) -> int:
+def clear_away(bucket: Bucket, names: ObjectNames, key: str, manifest: Manifest | None = None) -> int:
     """Delete what workers left of a published artifact; return the number of objects, or 0 if nothing was deleted.
 
     The manifest decides what is kept. Its digest has been checked, so no damaged answer can decide what is deleted.
     """
-    impatient = bucket.impatient(seconds=_CLEAR_SECONDS)
+    limited = bucket.with_time_limit(_CLEAR_SECONDS)
     num_deleted = 0
     with suppress(StoreUnavailableError, ArtifactCorruptError, ValueError):
-        manifest = manifest or find_manifest(impatient, names, key)
+        manifest = manifest or find_manifest(limited, names, key)
         if manifest is None:
             return 0
         kept = (names.manifest(key), names.content(manifest))
         # A list may be stale, so it is requested again until nothing is left.
         for _ in range(_NUM_LISTS):
-            others = [name for name in impatient.list_once(names.published(key)) if not name.startswith(kept)]
-            left = [*others, *impatient.list_once(names.partial(key))]
+            others = [name for name in limited.list_once(names.published(key)) if not name.startswith(kept)]
+            left = [*others, *limited.list_once(names.partial(key))]
             if not left:
                 break
-            impatient.delete(left)
+            limited.delete(left)
             num_deleted = max(num_deleted, len(left))
     return num_deleted
 
@@ -143,7 +145,7 @@ def _write_files(bucket: Bucket, targets: Mapping[str, _Source]) -> None:
             upload_file(bucket, source.path, target)
 
 
-def _write_manifest(bucket: Bucket, names: Names, manifest: Manifest) -> bool:
+def _write_manifest(bucket: Bucket, names: ObjectNames, manifest: Manifest) -> bool:
     """Write the manifest unless one exists; return False if the server cannot rule out that it replaced another."""
     name, text = names.manifest(manifest.key), manifest.to_json().encode()
     try:

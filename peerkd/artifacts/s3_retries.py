@@ -9,7 +9,7 @@ from peerkd.artifacts.s3_errors import TransientError
 from peerkd.errors import StoreUnavailableError
 from peerkd.retry import Limit, Retries
 
-PATIENCE_SECONDS: Final = 300.0
+RETRY_SECONDS: Final = 300.0
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 10.0
 
@@ -25,7 +25,7 @@ class StoreRetries:
         *,
         tell: Callable[[str], None],
         count_failure: Callable[[], None] = lambda: None,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = RETRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

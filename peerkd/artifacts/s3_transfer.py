@@ -168,7 +168,7 @@ def _write_parts(
             pass
         except BaseException:
             with suppress(StoreUnavailableError, UploadLostError, ValueError):
-                bucket.impatient().abort_upload(name, upload)
+                bucket.with_time_limit(0).abort_upload(name, upload)
             raise
         if is_stored(bucket, name, entry):
             return entry

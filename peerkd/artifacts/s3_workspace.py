@@ -1,4 +1,4 @@
-"""The names of the objects of a store, and a workspace in a local folder whose saved files are objects."""
+"""The names of the objects of a store, and the workspace that saves files to them."""
 
 import os
 import tempfile
@@ -19,7 +19,7 @@ _NUM_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ObjectNames:
     """The names of objects below a prefix, which may be empty; ``peerkd.artifacts.s3`` describes the layout."""
 
     prefix: str
@@ -55,14 +55,14 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class S3Workspace:
-    """See ``Workspace``."""
+    """A workspace in a local folder; each saved file is an object of a bucket. See ``Workspace``."""
 
     folder: Path
     _bucket: Bucket
-    _names: Names
+    _names: ObjectNames
     _key: str
     _saving: dict[str, Lock] = field(default_factory=dict)
-    """A lock for each file, held while it is saved, so that a save that is held up does not undo a later one."""
+    """A lock for each file, held while it is saved, so that a delayed save does not undo a later one."""
     _versions: dict[str, str] = field(default_factory=dict)
     """The last seen versions of the files that are known to be saved, since a list may be older than an earlier one."""
 

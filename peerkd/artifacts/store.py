@@ -1,4 +1,4 @@
-"""The interface of an artifact store: a stage works in a workspace and publishes it; others fetch it and verify it."""
+"""The interface of an artifact store. A stage works in a workspace and publishes it; others fetch and verify it."""
 
 import hashlib
 import json
@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol, Self
 
 from peerkd.artifacts.keys import fingerprint
-from peerkd.errors import ArtifactCorruptError, UnsealedManifestError
+from peerkd.errors import ArtifactCorruptError
 
 MANIFEST_NAME = "manifest.json"
 SCRATCH_NAME = "scratch"
-"""The folder of a workspace for files that only the work needs: kept between attempts, and no part of the artifact."""
+"""The folder of a workspace for files that only the work needs. It is kept between attempts, and is not part of the
+artifact."""
 
 _NO_ARTIFACT: Final = re.compile(r"\.(partial|publishing|damaged-\d+)$")
 """The endings of folders that hold a workspace, or a damaged artifact that was set aside."""
@@ -53,16 +54,10 @@ class Manifest:
         return json.dumps({"digest": _digest(content), **content}, indent=2, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, key: str, is_sealed: bool = True) -> Self:
+    def from_json(cls, text: str | bytes, *, key: str) -> Self:
         """Return the manifest that ``to_json`` wrote for the artifact ``key``.
 
-        Args:
-            text: The text of the manifest.
-            key: The key of the artifact.
-            is_sealed: Whether the text must contain a digest. Manifests of earlier versions do not.
-
         Raises:
-            UnsealedManifestError: If the text must contain a digest and does not.
             ArtifactCorruptError: If the text is not a manifest, does not match its own digest, or belongs to another
                 artifact.
         """
@@ -75,11 +70,7 @@ class Manifest:
             raise ArtifactCorruptError(
                 f"The manifest of {key} must be what this program wrote, got {text[:80]!r}."
             ) from error
-        if digest is None and is_sealed:
-            raise UnsealedManifestError(
-                f"The manifest of {key} must contain a digest of its content, which earlier versions did not write."
-            )
-        if digest not in (None, _digest(content)):
+        if digest != _digest(content):
             raise ArtifactCorruptError(f"The manifest of {key} does not match its own digest: it was changed.")
         if manifest.key != key:
             raise ArtifactCorruptError(f"The manifest of {key} must have its key, got {manifest.key}.")
@@ -182,16 +173,6 @@ class ArtifactStore(Protocol):
             WorkspaceBusyError: If another process has opened the workspace. A bucket cannot detect this.
         """
 
-    def seal(self, key: str) -> bool:
-        """Verify every file of an artifact of an earlier version, and add a digest to its manifest.
-
-        Returns:
-            True if a digest was added, False if the manifest had one.
-
-        Raises:
-            ArtifactCorruptError: If the manifest does not match its digest, or a file differs from the manifest.
-        """
-
     def clear_away(self, key: str) -> int:
         """Delete the files that workers left of an artifact, and return their number.
 
@@ -212,11 +193,6 @@ def naming_the_remedy(address: str, key: str) -> Iterator[None]:
     """Add the command that helps to the message of an ``ArtifactCorruptError``; ``address`` is that of the store."""
     try:
         yield
-    except UnsealedManifestError as error:
-        command = shlex.join(["peerkd", "store", "seal", "--store", address])
-        raise UnsealedManifestError(
-            f"{error} Run '{command}', which checks the files of all such artifacts and adds the digest, and run again."
-        ) from error
     except ArtifactCorruptError as error:
         command = shlex.join(["peerkd", "store", "set-aside", "--store", address, key])
         raise ArtifactCorruptError(
@@ -236,19 +212,6 @@ def published_keys(manifests: Iterable[str]) -> list[str]:
         if is_artifact and not any(parent.as_posix() in keys for parent in PurePosixPath(key).parents):
             keys.add(key)
     return sorted(keys)
-
-
-def read_unsealed(text: bytes, *, key: str) -> Manifest | None:
-    """Return the manifest in a text of an earlier version, or None if the text contains a digest.
-
-    Raises:
-        ArtifactCorruptError: If the text is not a manifest of this artifact, or does not match its digest.
-    """
-    try:
-        Manifest.from_json(text, key=key)
-    except UnsealedManifestError:
-        return Manifest.from_json(text, key=key, is_sealed=False)
-    return None
 
 
 def keys_aside(key: str) -> Iterator[str]:

@@ -61,14 +61,6 @@ def set_aside(
         typer.echo(f"{key} is now {store.set_aside(key)}")
 
 
-@store_app.command("seal")
-def seal(place: Place) -> None:
-    """Add a digest to the manifests that earlier versions wrote without one, after checking the artifacts' files."""
-    store = _open(place)
-    keys = store.keys()
-    typer.echo(f"Manifests sealed: {sum(map(store.seal, keys))} of {len(keys)}.")
-
-
 @store_app.command("clear")
 def clear(place: Place) -> None:
     """Delete the files that killed workers left of published artifacts. Unfinished work is kept."""

@@ -224,7 +224,7 @@ def test_an_artifact_whose_manifest_a_power_cut_emptied_is_set_aside_and_made_ag
         assert (tmp_path / f"{KEY}.damaged-{number}" / "a").read_text() == "1"
     assert said == [
         f"The manifest of {KEY} in {tmp_path} is truncated, as after a power cut: the artifact was moved to "
-        f"{KEY}.damaged-{number} and is made again."
+        f"{KEY}.damaged-{number} and will be made again."
         for number in (1, 2)
     ]
     assert store.fetch(KEY) == tmp_path / KEY

@@ -44,7 +44,7 @@ def test_a_reference_to_what_the_store_no_longer_has_says_so(tmp_path: Path, man
     with pytest.raises(ArtifactNotFoundError) as caught:
         references.follow(references.reference(manifest), emptied)
     assert str(caught.value) == (
-        f"The store no longer has {KEY}: a cached pipeline step hands on references to what was deleted since; run "
+        f"The store no longer has {KEY}: a cached pipeline step refers to an artifact that has been deleted; run "
         "again without the cache (enable_caching=False in KFP's client; peerkd run has no cache)."
     )
 

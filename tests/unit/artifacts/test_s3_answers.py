@@ -271,7 +271,7 @@ def test_keys_that_expire_while_the_store_is_in_use_are_waited_for() -> None:
         assert server.bucket.get("a") == b"hello"
         server.answers = [expired] * 30
         with pytest.raises(ValueError, match=r"does not know the credentials \(ExpiredToken\)"):
-            server.bucket.impatient().get("a")
+            server.bucket.with_time_limit(0).get("a")
 
 
 @pytest.mark.parametrize(
@@ -310,4 +310,4 @@ def test_a_redirection_is_not_followed() -> None:
 
 def test_a_store_that_is_away_too_long_is_an_error() -> None:
     with served(b"") as server, pytest.raises(StoreUnavailableError, match="cut before the end of the headers"):
-        server.bucket.impatient().get("a")
+        server.bucket.with_time_limit(0).get("a")

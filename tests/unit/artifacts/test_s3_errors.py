@@ -13,8 +13,8 @@ from peerkd.artifacts.s3_errors import (
     NUM_TRIES_OF_REFUSED,
     AnswerError,
     Call,
+    FailureKind,
     MissingError,
-    Outcome,
     TransientError,
     judge,
 )
@@ -25,55 +25,55 @@ def verdict(error: Exception, *, has_answered: bool = False) -> Exception:
 
 
 CODES = [
-    pytest.param(row.outcome, call, code, id=f"{call.name} {code}")
+    pytest.param(row.kind, call, code, id=f"{call.name} {code}")
     for row in ANSWERS
     for code in sorted(row.codes or ())
     for call in sorted(row.calls, key=lambda call: call.value)[:3]
 ]
-EXPECTED_CODES: dict[str, Outcome | type[Exception]] = {
+EXPECTED_CODES: dict[str, FailureKind | type[Exception]] = {
     "NoSuchKey": MissingError,
-    "SlowDown": Outcome.TRANSIENT,
-    "XAmzContentSHA256Mismatch": Outcome.TRANSIENT,
-    "BadDigest": Outcome.TRANSIENT,
-    "IncompleteBody": Outcome.TRANSIENT,
-    "RequestTimeout": Outcome.TRANSIENT,
-    "OperationAborted": Outcome.TRANSIENT,
-    "ExpiredToken": Outcome.REFUSED_AT_FIRST,
-    "SignatureDoesNotMatch": Outcome.REFUSED_AT_FIRST,
-    "NoSuchBucket": Outcome.REFUSED_AT_FIRST,
-    "AccessDenied": Outcome.REFUSED,
-    "EntityTooLarge": Outcome.REFUSED,
+    "SlowDown": FailureKind.TRANSIENT,
+    "XAmzContentSHA256Mismatch": FailureKind.TRANSIENT,
+    "BadDigest": FailureKind.TRANSIENT,
+    "IncompleteBody": FailureKind.TRANSIENT,
+    "RequestTimeout": FailureKind.TRANSIENT,
+    "OperationAborted": FailureKind.TRANSIENT,
+    "ExpiredToken": FailureKind.REFUSED_AT_FIRST,
+    "SignatureDoesNotMatch": FailureKind.REFUSED_AT_FIRST,
+    "NoSuchBucket": FailureKind.REFUSED_AT_FIRST,
+    "AccessDenied": FailureKind.REFUSED,
+    "EntityTooLarge": FailureKind.REFUSED,
 }
 
 
-@pytest.mark.parametrize(("outcome", "call", "code"), CODES)
-def test_a_code_has_the_outcome_of_its_row_whatever_the_status(
-    outcome: Outcome | type[Exception], call: Call, code: str
+@pytest.mark.parametrize(("kind", "call", "code"), CODES)
+def test_a_code_is_handled_as_its_row_says_whatever_the_status(
+    kind: FailureKind | type[Exception], call: Call, code: str
 ) -> None:
     error = AnswerError(call, status=400, code=code, message="by the test")
     found = verdict(error)
-    if isinstance(outcome, type):
-        assert type(found) is outcome
+    if isinstance(kind, type):
+        assert type(found) is kind
         return
     assert isinstance(found, TransientError)
     before = verdict(error, has_answered=True)
     assert isinstance(before, TransientError)
     assert (found.num_tries, before.num_tries) == {
-        Outcome.TRANSIENT: (None, None),
-        Outcome.REFUSED_AT_FIRST: (NUM_TRIES_OF_REFUSED, None),
-        Outcome.REFUSED: (NUM_TRIES_OF_REFUSED, NUM_TRIES_OF_REFUSED),
-    }[outcome]
-    assert isinstance(found.final_error, ValueError) == (outcome is not Outcome.TRANSIENT)
+        FailureKind.TRANSIENT: (None, None),
+        FailureKind.REFUSED_AT_FIRST: (NUM_TRIES_OF_REFUSED, None),
+        FailureKind.REFUSED: (NUM_TRIES_OF_REFUSED, NUM_TRIES_OF_REFUSED),
+    }[kind]
+    assert isinstance(found.final_error, ValueError) == (kind is not FailureKind.TRANSIENT)
 
 
-@pytest.mark.parametrize(("code", "outcome"), EXPECTED_CODES.items())
-def test_common_codes_have_the_intended_outcomes(code: str, outcome: Outcome | type[Exception]) -> None:
+@pytest.mark.parametrize(("code", "kind"), EXPECTED_CODES.items())
+def test_common_codes_are_handled_as_intended(code: str, kind: FailureKind | type[Exception]) -> None:
     found = verdict(AnswerError(Call.GET, status=403, code=code))
-    if isinstance(outcome, type):
-        assert isinstance(found, outcome)
+    if isinstance(kind, type):
+        assert isinstance(found, kind)
     else:
         assert isinstance(found, TransientError)
-        assert (found.num_tries is None) == (outcome is Outcome.TRANSIENT)
+        assert (found.num_tries is None) == (kind is FailureKind.TRANSIENT)
 
 
 @pytest.mark.parametrize(

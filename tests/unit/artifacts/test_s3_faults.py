@@ -381,7 +381,7 @@ def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
     settings = Settings(endpoint=s3_server.endpoint, access_key=s3_server.access_key, secret_key=s3_server.secret_key)
     bucket = Bucket(settings, "nobodys-bucket", retries=StoreRetries("", tell=pytest.fail, sleep=lambda _: None))
     message = (
-        f"The store {s3_server.endpoint} has no bucket nobodys-bucket: make it, or name another in the address "
+        f"The store {s3_server.endpoint} has no bucket nobodys-bucket: create it, or name another in the address "
         "s3://BUCKET/PREFIX."
     )
     for ask in (lambda: bucket.get("a"), lambda: bucket.put("a", b"1"), lambda: bucket.names("")):

@@ -36,7 +36,7 @@ class KilledError(BaseException):
 
 def kill_at(bucket: Bucket, number: int) -> Bucket:
     """Return the same bucket for a process that is killed at the request with this number."""
-    victim, pool = bucket.impatient(), CheckedPool(None)
+    victim, pool = bucket.with_time_limit(0), CheckedPool(None)
     send, numbers, lock = pool.urlopen, itertools.count(1), threading.Lock()
 
     def counted(*args: Any, **kwargs: Any) -> BaseHTTPResponse:

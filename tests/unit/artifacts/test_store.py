@@ -1,6 +1,5 @@
 """What every store promises: ``store`` and ``backend`` come once for each backend of conftest.py."""
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,7 +9,7 @@ import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, ArtifactStore, Manifest, Workspace
-from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, UnsealedManifestError, WorkspaceBusyError
+from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, WorkspaceBusyError
 
 KEY = "peers/0123456789abcdef"
 OTHER_KEY = "peers/fedcba9876543210"
@@ -195,26 +194,6 @@ def test_a_manifest_that_was_changed_is_noticed(backend, store: ArtifactStore) -
     for ask in (store.find, store.fetch, store.verify):
         with pytest.raises(ArtifactCorruptError, match=f"^{re.escape(message)}$"):
             ask(KEY)
-
-
-def test_a_manifest_of_an_earlier_version_is_sealed_if_its_files_are_whole(backend, store: ArtifactStore) -> None:
-    manifest = publish(store)
-    assert store.seal(KEY) is False
-    values = json.loads(backend.read(KEY, MANIFEST_NAME))
-    del values["digest"]
-    backend.write(KEY, MANIFEST_NAME, json.dumps(values).encode())
-    message = rf"earlier versions did not write\. Run 'peerkd store seal --store {backend.address}', which checks the"
-    with pytest.raises(UnsealedManifestError, match=message):
-        store.find(KEY)
-    backend.write(KEY, "logs/a.txt", b"jello")
-    with pytest.raises(ArtifactCorruptError, match=rf"^{KEY}: the content of logs/a\.txt is not what its manifest"):
-        store.seal(KEY)
-    backend.write(KEY, "logs/a.txt", FILES["logs/a.txt"])
-    assert store.seal(KEY) is True
-    assert store.find(KEY) == manifest
-    backend.write(KEY, MANIFEST_NAME, backend.read(KEY, MANIFEST_NAME).replace(b"test", b"rest"))
-    with pytest.raises(ArtifactCorruptError, match="does not match its own digest"):
-        store.seal(KEY)
 
 
 def test_a_manifest_that_does_not_match_its_digest_deletes_nothing(backend, store: ArtifactStore) -> None:

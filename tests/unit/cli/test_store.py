@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -52,17 +51,6 @@ def test_a_key_that_does_not_exist_is_refused(peerkd) -> None:
     for verb in ("check", "set-aside"):
         outcome = peerkd("store", verb, "--store", "runs", KEY)
         assert (outcome.exit_code, outcome.err) == (1, f"peerkd: runs has no artifact {KEY}.\n")
-
-
-def test_manifests_of_earlier_versions_are_sealed(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
-    path = tmp_path / "runs" / KEY / "manifest.json"
-    values = json.loads(path.read_text())
-    del values["digest"]
-    path.write_text(json.dumps(values))
-    assert peerkd("store", "check", "--store", "runs").exit_code == 1
-    outcome = peerkd("store", "seal", "--store", "runs")
-    assert (outcome.exit_code, outcome.out) == (0, "Manifests sealed: 1 of 2.\n")
-    assert store.find(KEY) is not None
 
 
 def test_what_is_left_of_the_making_is_cleared(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
