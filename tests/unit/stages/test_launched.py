@@ -58,7 +58,7 @@ class Backend:
         self.orders.append(order)
         if self._works:
             with self._store.open_workspace(order.key):
-                self._store.publish(order.key, metadata={"peers": [{"test_global_accuracy": 0.5}]})
+                self._store.publish(order.key, metadata={"peers": [{"test_global_accuracy": 0.5, "is_finite": True}]})
         return [ACCOUNT]
 
 
@@ -172,8 +172,8 @@ def test_who_orders_a_stage_needs_neither_torch_nor_arrays(stage, config, store,
     """In a fresh interpreter, so that no other test has imported them."""
     with store.open_workspace("before/a"):
         before = store.publish("before/a", metadata={})
-    metadata = {"peers": [{"test_global_accuracy": 0.5}], "runs": [], "fingerprint": "0" * 64}
-    metadata |= {"num_trials": 1, "spent_share": 0.05}
+    metadata = {"peers": [{"test_global_accuracy": 0.5, "is_finite": True}], "runs": [], "fingerprint": "0" * 64}
+    metadata |= {"num_trials": 1, "num_diverged": 0, "spent_share": 0.05}
     key = stage.key(config, before)
     with store.open_workspace(key):
         store.publish(key, metadata=metadata)
