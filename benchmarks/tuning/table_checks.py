@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from peerkd.results import arrow
 from peerkd.results.arrays import IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.study.transfer_sets import TRANSFER_SETS
@@ -134,12 +135,10 @@ def check_accuracies(table: pa.Table, path: Path) -> None:
         ValueError: For the first value that is wrong.
     """
     for name in table.column_names:
-        rule, rows_R, column = _rule(name), np.arange(table.num_rows), table[name].combine_chunks()
-        if pa.types.is_list(column.type):
-            rows_R, column = rows_R[pc.list_parent_indices(column).to_numpy()], column.flatten()
-        if rule.is_kind(column.type):
-            is_right = pc.fill_null(rule.is_right(column), True)
-            _refuse(is_right, column, rows_R, f"{name} of {path} must be {rule.in_words} in every row")
+        rule, kind = _rule(name), table.schema.field(name).type
+        if rule.is_kind(kind.value_type if pa.types.is_list(kind) else kind):
+            wrong = arrow.find_wrong(table[name], rule.is_right)
+            _refuse(wrong, f"{name} of {path} must be {rule.in_words} in every row", np.arange(table.num_rows))
 
 
 def check_once(keys: Sequence[Hashable], rows_R: IntArray, path: Path, *, noun: str) -> None:
@@ -160,20 +159,16 @@ def _rule(name: str) -> _Rule:
 
 
 def _check(table: pa.Table, name: str, rule: _Rule, rows_R: IntArray, path: Path) -> None:
-    column = table[name].combine_chunks()
-    is_list = pa.types.is_list(column.type)
-    kind = column.type.value_type if is_list else column.type
+    column, sentence = table[name], f"{name} of {path} must be {rule.in_words} in every row"
+    kind = column.type.value_type if pa.types.is_list(column.type) else column.type
     if not rule.is_kind(kind):
-        raise ValueError(f"{name} of {path} must be {rule.in_words} in every row, got values of type {kind}.")
-    _refuse(pc.is_valid(column), column, rows_R, f"{name} of {path} must be {rule.in_words} in every row")
-    if is_list:
-        rows_R, column = rows_R[pc.list_parent_indices(column).to_numpy()], column.flatten()
-    is_right = pc.fill_null(rule.is_right(column), False)
-    _refuse(is_right, column, rows_R, f"{name} of {path} must be {rule.in_words} in every row")
+        raise ValueError(f"{sentence}, got values of type {kind}.")
+    missing = pc.index(pc.is_valid(column), False).as_py()
+    wrong = (missing, None) if missing >= 0 else arrow.find_wrong(column, rule.is_right, allows_null=False)
+    _refuse(wrong, sentence, rows_R)
 
 
-def _refuse(is_right: pa.Array, values: pa.Array, rows_R: IntArray, sentence: str) -> None:
-    place = pc.index(is_right, False).as_py()
-    if place >= 0:
-        value = values[place].as_py()
-        raise ValueError(f"{sentence}, got {'null' if value is None else value} in row {rows_R[place]}.")
+def _refuse(wrong: tuple[int, Any] | None, sentence: str, rows_R: IntArray) -> None:
+    if wrong:
+        row, value = wrong
+        raise ValueError(f"{sentence}, got {'null' if value is None else value} in row {rows_R[row]}.")

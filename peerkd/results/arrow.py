@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -66,7 +66,7 @@ def checked(table: pa.Table, kind: TableKind, *, first_row: int = 0) -> pa.Table
 
 
 def check_finite(table: pa.Table, name: str, *, first_row: int = 0) -> None:
-    """Refuse a column of numbers, or of lists of them, with one that is NaN or infinite. Other types pass.
+    """Refuse a column of numbers, or of lists of numbers, that contains NaN or infinity. Other types pass.
 
     Args:
         table: A whole table or some of its rows.
@@ -74,7 +74,7 @@ def check_finite(table: pa.Table, name: str, *, first_row: int = 0) -> None:
         first_row: Number of its first row in the whole table.
 
     Raises:
-        ValueError: If there is such a number; the message names its row, counted from 0.
+        ValueError: If such a number occurs. The message names its row, counted from 0.
     """
     kind = table.schema.field(name).type
     if pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind):
@@ -82,10 +82,10 @@ def check_finite(table: pa.Table, name: str, *, first_row: int = 0) -> None:
 
 
 def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
-    """Refuse a column of numbers, or of lists of them, with one outside 0 to 1; see ``check_finite``.
+    """Refuse a column of numbers, or of lists of numbers, with a number outside 0 to 1; see ``check_finite``.
 
     Raises:
-        ValueError: If there is one.
+        ValueError: If such a number occurs.
     """
     _check_numbers(
         table,
@@ -96,17 +96,33 @@ def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
     )
 
 
+def find_wrong(
+    column: pa.ChunkedArray, is_right: Callable[[pa.Array], pa.Array], *, allows_null: bool = True
+) -> tuple[int, Any] | None:
+    """Return the row and the value of the first value that breaks a rule, or None if all values keep it.
+
+    Args:
+        column: The column. If it contains lists, each of their items is a value.
+        is_right: Returns for each value whether it keeps the rule, and null for null.
+        allows_null: Whether null keeps the rule.
+    """
+    values = column.combine_chunks()
+    rows = None
+    if pa.types.is_list(column.type):
+        rows, values = pc.list_parent_indices(values), values.flatten()
+    place = pc.index(pc.fill_null(is_right(values), allows_null), False).as_py()
+    if place < 0:
+        return None
+    return place if rows is None else rows[place].as_py(), values[place].as_py()
+
+
 def _check_numbers(
     table: pa.Table, name: str, rule: str, is_right: Callable[[pa.Array], pa.Array], first_row: int
 ) -> None:
-    """Refuse a column in which a number breaks a rule; nulls are ignored."""
-    column = table[name].combine_chunks()
-    is_list = pa.types.is_list(column.type)
-    values = column.flatten() if is_list else column
-    place = pc.index(is_right(values), False).as_py()
-    if place >= 0:
-        row = pc.list_parent_indices(column)[place].as_py() if is_list else place
-        raise ValueError(f"{name} must be {rule} in every row, got {values[place]} in row {first_row + row}.")
+    wrong = find_wrong(table[name], is_right)
+    if wrong:
+        row, value = wrong
+        raise ValueError(f"{name} must be {rule} in every row, got {value} in row {first_row + row}.")
 
 
 def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> str:

@@ -106,8 +106,8 @@ DEFECTS: Final = (
     Defect(
         name="An accuracy that is not a number is taken from a table",
         file="benchmarks/tuning/table_checks.py",
-        sound="        if rule.is_kind(column.type):",
-        defective="        if rule.is_kind(column.type) and not table.num_rows:",
+        sound="        if rule.is_kind(kind.value_type if pa.types.is_list(kind) else kind):",
+        defective="        if rule.is_kind(kind) and not table.num_rows:",
         family="tables",
     ),
     Defect(
