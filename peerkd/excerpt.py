@@ -8,8 +8,6 @@ MAX_SHOWN_CHARACTERS: Final = 80
 MAX_PATH_CHARACTERS: Final = 200
 """A path tells nothing once its end is cut off, so that it may be longer than other values."""
 
-_KIBIBYTE: Final = 1024
-_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MAX_SENTENCE_CHARACTERS: Final = 800
 _MAX_WORD_CHARACTERS: Final = 220
 
@@ -35,14 +33,6 @@ def sentence(message: object) -> str:
     """Return the message of an error on one line, with very long words and a very long message shortened."""
     text = re.sub(rf"(\S{{{_MAX_WORD_CHARACTERS}}})\S+", r"\1...", str(message))
     return plain(text, limit=_MAX_SENTENCE_CHARACTERS)
-
-
-def format_bytes(num_bytes: int) -> str:
-    """Return a number of bytes in a readable binary unit, such as ``1.5 KiB``."""
-    value, unit = float(num_bytes), 0
-    while value >= _KIBIBYTE and unit < len(_UNITS) - 1:
-        value, unit = value / _KIBIBYTE, unit + 1
-    return f"{value:,.0f} {_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
 
 
 def _printable(text: str) -> str:

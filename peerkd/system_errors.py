@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from peerkd.errors import MachineError
-from peerkd.excerpt import format_bytes, plain_path, sentence
+from peerkd.excerpt import plain_path, sentence
+from peerkd.wording import format_bytes
 
 _NUMBER_IN_TEXT: Final = re.compile(r"\(os error (\d+)\)|\bcode: (\d+)\b|\[Errno (\d+)\]", re.IGNORECASE)
 _CUT_SHORT: Final = re.compile(r"^\d+ requested and \d+ written$")

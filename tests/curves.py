@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from peerkd.config.methods import METHODS, Method
 from peerkd.config.pcl import OnlineRecipeConfig, PclConfig
-from peerkd.reporting.methods.facts import PclFacts, RunFacts
+from peerkd.reporting.facts import MethodRunFacts, PclFacts
 from peerkd.results.curves import assemble
 
 LOSS_PARTS = {
@@ -136,7 +136,7 @@ class MethodStudy:
             num_validation_samples=269,
             num_test_samples=450,
             runs=tuple(
-                RunFacts(
+                MethodRunFacts(
                     architecture=run.architecture,
                     method=run.method,
                     seed=run.seed,

@@ -9,7 +9,7 @@ import pyarrow as pa
 from peerkd.config.data import PartitionConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import SweepConfig
-from peerkd.reporting.facts import PeerFacts, RunFacts
+from peerkd.reporting.facts import ExperimentFacts, PeerFacts
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
@@ -186,7 +186,7 @@ class Study:
             values[name] = [start + (end - start) * part for part in (0.5, 0.8, 1.0)]
         return values
 
-    def _facts(self) -> RunFacts:
+    def _facts(self) -> ExperimentFacts:
         num_peers = len(self.counts_PK)
         share_PK: FloatArray = self.counts_PK / self.counts_PK.sum(axis=1, keepdims=True)
         distance_PP = np.abs(share_PK[:, None] - share_PK[None]).sum(axis=-1) / 2
@@ -195,7 +195,7 @@ class Study:
             for scope in ("global", "own"):
                 column = self.table[f"{split}_{scope}_accuracy_before"].to_pylist()
                 accuracy[split, scope] = dict(zip(self.table["student"].to_pylist(), column, strict=True))
-        return RunFacts(
+        return ExperimentFacts(
             config=self.config,
             config_fingerprint="c0ffee" * 10,
             fingerprints={"data set": "ab" * 32, "partition": "cd" * 32, "peers": "ef" * 32, "trials": "01" * 32},

@@ -14,8 +14,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import divide, warnings
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_division, worker_seconds
-
-_BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+from peerkd.wording import format_bytes
 
 
 def plan(experiment: Experiment, *, measure: bool | None) -> None:
@@ -80,10 +79,10 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield ""
     yield "Bytes, about:"
     streamed = config.data.storage == "streamed"
-    yield _line("data set", *(("0", "read in place") if streamed else (_bytes(expected.dataset_bytes),)))
-    yield _line("weights of the peers", _bytes(expected.weights_bytes))
-    yield _line("journals of the sweep", _bytes(expected.journals_bytes), "while it is done")
-    yield _line("table of trials", _bytes(expected.table_bytes))
+    yield _line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
+    yield _line("weights of the peers", format_bytes(expected.weights_bytes))
+    yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "while it is done")
+    yield _line("table of trials", format_bytes(expected.table_bytes))
 
 
 def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
@@ -118,13 +117,6 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours = round(seconds / 3600)
     return f"{hours} h" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
-
-
-def _bytes(num_bytes: int) -> str:
-    value, unit = float(num_bytes), 0
-    while value >= 1000 and unit < len(_BYTE_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.0f} {_BYTE_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_BYTE_UNITS[unit]}"
 
 
 def _line(name: str, value: str, note: str = "") -> str:

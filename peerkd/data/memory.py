@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from peerkd.errors import DataSourceError
-from peerkd.excerpt import format_bytes
+from peerkd.wording import format_bytes
 
 _MEMINFO: Final = Path("/proc/meminfo")
 _PROCESS: Final = Path("/proc/self/statm")

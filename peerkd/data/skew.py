@@ -1,19 +1,20 @@
-"""How different the peers' label distributions are, pair by pair."""
+"""Distances between the label distributions of peers, for each pair of peers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial.distance import pdist, squareform
 
 from peerkd.data.partition.arrays import FloatArray, IntArray
 
 
 def class_counts(labels: IntArray, parts: Sequence[IntArray], *, num_classes: int) -> IntArray:
-    """Return how many samples of each class each peer holds: (num_peers, num_classes).
+    """Return the number of samples of each class that each peer holds: (num_peers, num_classes).
 
     Args:
         labels: (num_samples,) class of each sample, in ``range(num_classes)``.
         parts: One index array per peer.
-        num_classes: Number of columns; a class that nobody holds counts 0.
+        num_classes: Number of columns. A class that no peer holds has a count of 0.
 
     Raises:
         ValueError: If a label is out of range.
@@ -26,9 +27,8 @@ def class_counts(labels: IntArray, parts: Sequence[IntArray], *, num_classes: in
 def jensen_shannon_distance(counts: IntArray) -> FloatArray:
     """Return ``sqrt((KL(p || m) + KL(q || m)) / 2)``, ``m = (p + q) / 2``, in base 2 for each pair of peers.
 
-    The *distance*, the square root of the divergence, since only the root is
-    a metric (Endres and Schindelin 2003). A class that neither peer holds
-    adds nothing; peers with no class in common are at distance 1.
+    The *distance* is the square root of the divergence, because only the root is a metric (Endres and Schindelin
+    2003). A class that neither peer holds adds nothing. Peers with no class in common are at distance 1.
 
     Args:
         counts: (num_peers, num_classes) non-negative, no row all 0.
@@ -39,15 +39,9 @@ def jensen_shannon_distance(counts: IntArray) -> FloatArray:
     Raises:
         ValueError: If a peer has no samples or a count is negative.
     """
-
-    def distance(p: FloatArray, q: FloatArray) -> FloatArray:
-        mean = (p + q) / 2
-        divergence = (_relative_entropy_bits(p, mean) + _relative_entropy_bits(q, mean)) / 2
-        # Rounding can give a divergence of -1e-17, whose root is NaN.
-        root: FloatArray = np.sqrt(np.maximum(divergence, 0))
-        return root
-
-    return _pairwise(counts, distance)
+    nats = pdist(_proportions(counts), metric="jensenshannon")
+    # Between nearly equal rows, rounding can give a divergence of -1e-17, whose root is NaN.
+    return _matrix(np.nan_to_num(nats / np.sqrt(np.log(2)), nan=0.0))
 
 
 def hellinger_distance(counts: IntArray) -> FloatArray:
@@ -62,17 +56,15 @@ def hellinger_distance(counts: IntArray) -> FloatArray:
     Raises:
         ValueError: If a peer has no samples or a count is negative.
     """
-    return _pairwise(counts, lambda p, q: np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(axis=-1) / 2))
+    return _matrix(pdist(np.sqrt(_proportions(counts)), metric="euclidean") / np.sqrt(2))
 
 
 def earth_movers_distance(counts: IntArray) -> FloatArray:
     """Return ``||p - q||_1 / 2`` for each pair of peers.
 
-    Classes have no order, so moving a sample from any class to any other
-    costs 1. With this ground metric the cheapest transport moves exactly the
-    mass that ``p`` has and ``q`` lacks: the earth mover's distance *is* the
-    total variation distance. Zhao et al. 2018 (arXiv:1806.00582) leave out
-    the half, so their values are twice these.
+    Classes have no order, so moving a sample from any class to any other costs 1. With this ground metric the cheapest
+    transport moves exactly the mass that ``p`` has and ``q`` lacks, so the earth mover's distance equals the total
+    variation distance. Zhao et al. 2018 (arXiv:1806.00582) omit the half, so their values are twice these.
 
     Args:
         counts: (num_peers, num_classes) non-negative, no row all 0.
@@ -83,32 +75,21 @@ def earth_movers_distance(counts: IntArray) -> FloatArray:
     Raises:
         ValueError: If a peer has no samples or a count is negative.
     """
-    return _pairwise(counts, lambda p, q: np.abs(p - q).sum(axis=-1) / 2)
+    return _matrix(pdist(_proportions(counts), metric="cityblock") / 2)
 
 
-def _relative_entropy_bits(p: FloatArray, q: FloatArray) -> FloatArray:
-    """Return ``KL(p || q)`` in bits over the last axis, where ``q > 0`` wherever ``p > 0``."""
-    ratio = np.divide(p, q, out=np.ones_like(q), where=p > 0)
-    entropy: FloatArray = (p * np.log2(ratio)).sum(axis=-1)
-    return entropy
-
-
-def _pairwise(counts: IntArray, distance: Callable[[FloatArray, FloatArray], FloatArray]) -> FloatArray:
-    """Return the matrix of ``distance`` between the rows of ``counts`` as proportions.
-
-    One row against all later ones at a time: all pairs at once would need
-    ``num_peers`` times the memory of ``counts``.
-    """
+def _proportions(counts: IntArray) -> FloatArray:
     if counts.ndim != 2:
         raise ValueError(f"counts must be a matrix (num_peers, num_classes), got shape {counts.shape}.")
     is_wrong = (counts < 0).any(axis=1) | ~counts.any(axis=1)
     if is_wrong.any():
         first = is_wrong.argmax()
         raise ValueError(f"counts must be non-negative and not all 0, got {counts[first].tolist()} for peer {first}.")
-    proportions = counts / counts.sum(axis=1, keepdims=True)
-    distances = np.zeros((len(counts), len(counts)))
-    for peer in range(len(counts) - 1):
-        to_later = np.minimum(distance(proportions[peer], proportions[peer + 1 :]), 1)
-        distances[peer, peer + 1 :] = to_later
-        distances[peer + 1 :, peer] = to_later
-    return distances
+    proportions: FloatArray = counts / counts.sum(axis=1, keepdims=True)
+    return proportions
+
+
+def _matrix(distances: FloatArray) -> FloatArray:
+    """Return the distances of all pairs as a symmetric matrix; rounding can make a distance slightly larger than 1."""
+    matrix: FloatArray = squareform(np.minimum(distances, 1))
+    return matrix

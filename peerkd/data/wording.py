@@ -1,4 +1,4 @@
-"""Numbers and lists in sentences about data."""
+"""Lists in sentences about data."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,17 +7,6 @@ from peerkd.data.passed_over import printable
 from peerkd.excerpt import plain
 
 _MAX_ITEM_CHARACTERS: Final = 160
-
-
-def plural(num: int, noun: str, nouns: str = "") -> str:
-    """Return a number with its noun, in the singular or the plural.
-
-    Args:
-        num: A number of at least 0.
-        noun: The noun in the singular.
-        nouns: The noun in the plural; ``noun`` with an s if empty.
-    """
-    return f"{num:,} {noun if num == 1 else nouns or noun + 's'}"
 
 
 def listed(items: Sequence[object], *, num_named: int = 5, separator: str = ", ") -> str:

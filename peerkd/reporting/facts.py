@@ -1,11 +1,48 @@
-"""What a report says about an experiment besides its trials."""
+"""The facts about an experiment or study that a report states besides its trials or curves.
+
+Shape suffixes: P = peers, K = classes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.methods import Method
+from peerkd.config.pcl import PclConfig
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.cost import RunCost
+from peerkd.results.published import Published, find_published, published_data_set
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """The facts that every report states: the inputs of the run, its software and machine, and its cost."""
+
+    config_fingerprint: str
+
+    fingerprints: Mapping[str, str]
+    """SHA-256 of each input and output, by names such as ``data set``, ``partition``, ``trials`` and ``curves``."""
+
+    versions: Mapping[str, str]
+    """Versions of the software, by names such as ``peerkd``, ``python``, ``torch`` and ``numpy``."""
+
+    device: str
+    machine: str
+    class_names: tuple[str, ...]
+    num_validation_samples: int
+    """Size of the global validation set, on which every choice is made."""
+
+    num_test_samples: int
+    """Size of the global test set."""
+
+    cost: RunCost | None = None
+    """Resources that the jobs of the run held. None if no accounts were kept."""
+
+    data_remarks: tuple[str, ...] = ()
+    """Sentences on how the data set was read, for what its name does not say."""
+
+    data_warnings: tuple[str, ...] = ()
+    """Sentences on parts of the data that have too few samples."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,53 +59,26 @@ class PeerFacts:
     test_global_accuracy: float | None
     test_own_accuracy: float | None
     is_finite: bool
-    """False if its training diverged."""
+    """False if the peer's training diverged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFacts:
-    """The experiment, where it ran and what it ran on."""
+class ExperimentFacts(RunFacts):
+    """The facts about an experiment on pairs of peers."""
 
     config: ExperimentConfig
-    config_fingerprint: str
-
-    fingerprints: Mapping[str, str]
-    """SHA-256 of what was read and made, such as ``data set``, ``partition``, ``peers``, ``trials``."""
-
-    versions: Mapping[str, str]
-    """Of the software, such as ``peerkd``, ``python``, ``torch``, ``numpy``."""
-
-    device: str
-    machine: str
-
-    class_names: tuple[str, ...]
 
     train_counts_PK: IntArray
     """(num_peers, num_classes) training samples."""
 
-    num_validation_samples: int
-    """Of the global validation set, by which every choice is made."""
-
-    num_test_samples: int
-    """Of the global test set."""
-
     distances: Mapping[str, FloatArray]
-    """By name (``jensen_shannon``, ``hellinger``, ``earth_movers``): (num_peers, num_peers) in [0, 1]."""
+    """(num_peers, num_peers) in [0, 1], by name: ``jensen_shannon``, ``hellinger`` or ``earth_movers``."""
 
     peers: tuple[PeerFacts, ...]
 
     num_trials: int
     worker_seconds: float
-    """Seconds of all trials added up, though several workers did them side by side."""
-
-    cost: RunCost | None = None
-    """What the jobs of the run held; None where nobody kept accounts."""
-
-    data_remarks: tuple[str, ...] = ()
-    """Sentences on how the data set was read, where its name does not say it."""
-
-    data_warnings: tuple[str, ...] = ()
-    """Sentences on what the division of the data has too little of."""
+    """Sum of the seconds of all trials, although several workers ran them side by side."""
 
     @property
     def num_peers(self) -> int:
@@ -77,7 +87,7 @@ class RunFacts:
 
     @property
     def peers_are_finite(self) -> list[bool]:
-        """Whether each peer's training ended finite. Only such a peer is a student or a teacher."""
+        """Whether the training of each peer ended in finite numbers. Only such a peer is a student or a teacher."""
         return [peer.is_finite for peer in self.peers]
 
     def __post_init__(self) -> None:
@@ -93,3 +103,39 @@ class RunFacts:
                 raise ValueError(
                     f"distances.{name} must have shape ({num_peers}, {num_peers}), got {distance_PP.shape}."
                 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodRunFacts:
+    """The cost of one run of a method."""
+
+    architecture: str
+    method: str
+    seed: int
+    num_training_parameters: int
+    num_deployed_parameters: int
+    seconds: float
+    num_samples_per_epoch: int
+    is_finite: bool
+    """False if the run diverged."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PclFacts(RunFacts):
+    """The facts about a study of methods."""
+
+    config: PclConfig
+    image_shape: tuple[int, int, int]
+    """Channels, height and width in pixels."""
+
+    num_train_samples: int
+    runs: tuple[MethodRunFacts, ...]
+
+    @property
+    def published_data_set(self) -> str | None:
+        """The data set that numbers are published for. None if the study has another data set."""
+        return published_data_set(self.config.data.source, self.class_names)
+
+    def published(self, architecture: str, method: Method) -> tuple[Published, ...]:
+        """Return what others published for the same data set, architecture and method."""
+        return find_published(self.published_data_set, architecture, method)

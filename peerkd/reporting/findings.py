@@ -10,19 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from peerkd.reporting.facts import RunFacts
+from peerkd.reporting.facts import ExperimentFacts
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
-from peerkd.results.correlation import spearman
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
-from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs
-from peerkd.results.pairs import Comparison, at, compare
+from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman
+from peerkd.results.pairs import TuningComparison, at, compare
 from peerkd.results.position import Position, gain_standard_error, position
 from peerkd.results.schema import LEARNING_RATE
 from peerkd.results.selection import (
     NO_ROW,
     Candidates,
-    Choice,
+    ChosenRows,
     SingleSetting,
     candidates,
     choose,
@@ -65,7 +64,7 @@ class ChoiceCounts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Findings:
+class SweepFindings:
     """All that is reported. Gains are differences of accuracies as fractions; validation chose, test reports."""
 
     scope: str
@@ -78,7 +77,7 @@ class Findings:
     transfer_sets: tuple[str, ...]
 
     settings: PairSettings
-    choice: Choice
+    choice: ChosenRows
     single: SingleSetting | None
     """The one setting that is best over all pairs on validation. None if each setting diverged on some pair."""
 
@@ -101,10 +100,10 @@ class Findings:
     mean_gain_from_data: Estimate
     mean_gain_from_teacher: Estimate
 
-    comparison: Comparison
+    comparison: TuningComparison
     """Chosen from the whole grid, against the untuned default on its set."""
 
-    comparison_within: Mapping[str, Comparison]
+    comparison_within: Mapping[str, TuningComparison]
     """By transfer set: all else chosen within it, against the default on it."""
 
     tuned_over_single: Estimate
@@ -143,7 +142,7 @@ class Findings:
         return self.comparison.chosen.num
 
 
-def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
+def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
     """Return what the table of trials says about the experiment.
 
     Raises:
@@ -164,7 +163,7 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
 
     choice = choose(trials, default_transfer_set=default_transfer_set)
     single = choose_single(trials, default_transfer_set=default_transfer_set)
-    choice_within: dict[str, Choice] = {
+    choice_within: dict[str, ChosenRows] = {
         name: choose(trials, default_transfer_set=name, transfer_sets=(name,)) for name in sweep.transfer_sets
     }
     rows: dict[Treatment, IntArray] = {
@@ -179,7 +178,7 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
     gain_from_teacher_PP = at(table, f"test_{scope}_gain_from_teacher", choice.chosen)
     is_pair_PP = choice.chosen != NO_ROW
 
-    return Findings(
+    return SweepFindings(
         scope=scope,
         default_transfer_set=default_transfer_set,
         default_learning_rate=default_learning_rate,
@@ -223,7 +222,7 @@ def compute_findings(table: pa.Table, facts: RunFacts) -> Findings:
     )
 
 
-def _check_trials(trials: Candidates, facts: RunFacts) -> None:
+def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:
     """Refuse a table of other peers, and one in which every distillation diverged."""
     wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
     if not np.array_equal(wanted, found):
@@ -245,7 +244,7 @@ def _num_pairs_without(trials: Candidates, rows: Mapping[Treatment, IntArray]) -
     return num if (trials.distillation_weight == 0).any() else {**num, "control": 0}
 
 
-def _settings(table: pa.Table, trials: Candidates, choice: Choice) -> PairSettings:
+def _settings(table: pa.Table, trials: Candidates, choice: ChosenRows) -> PairSettings:
     return PairSettings(
         transfer_set=trials.transfer_set[choice.chosen],
         temperature=at(table, "temperature", choice.chosen),
@@ -256,7 +255,7 @@ def _settings(table: pa.Table, trials: Candidates, choice: Choice) -> PairSettin
     )
 
 
-def _counts(table: pa.Table, choice: Choice) -> ChoiceCounts:
+def _counts(table: pa.Table, choice: ChosenRows) -> ChoiceCounts:
     tried = table.filter(pc.field("distillation_weight") > 0)
     chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
 
@@ -273,7 +272,7 @@ def _counts(table: pa.Table, choice: Choice) -> ChoiceCounts:
     )
 
 
-def _standard_error(table: pa.Table, choice: Choice, scope: str, *, num_test_samples: int) -> FloatArray:
+def _standard_error(table: pa.Table, choice: ChosenRows, scope: str, *, num_test_samples: int) -> FloatArray:
     if scope != "global":
         # Flips are counted on the global test set alone.
         return np.full(choice.chosen.shape, np.nan)

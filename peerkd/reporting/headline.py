@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from peerkd.reporting import wording
-from peerkd.reporting.facts import RunFacts
-from peerkd.reporting.findings import Findings, Treatment
+from peerkd.reporting.facts import ExperimentFacts
+from peerkd.reporting.findings import SweepFindings, Treatment
 from peerkd.reporting.wording import (
-    counted,
     default_setting,
     interval,
     magnitude,
@@ -18,6 +17,7 @@ from peerkd.reporting.wording import (
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
+from peerkd.wording import plural
 
 TREATMENT_NAMES: Final[Mapping[Treatment, str]] = {
     "chosen": "best setting",
@@ -27,33 +27,33 @@ TREATMENT_NAMES: Final[Mapping[Treatment, str]] = {
 }
 
 
-class Finding(NamedTuple):
+class Headline(NamedTuple):
     """One finding: what it is about, and a sentence or two."""
 
     topic: str
     text: str
 
 
-def headline(findings: Findings, facts: RunFacts) -> list[Finding]:
+def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
     """Return the findings in words, most important first. All numbers are of the test set, by validation's choice."""
     named = [
-        Finding("Gain", _gain(findings, facts)),
-        Finding("Tuning", _tuning(findings)),
-        Finding("Away from the default", _away(findings)),
-        Finding("Teacher or data", _parts(findings)),
-        Finding("Position", _position(findings)),
+        Headline("Gain", _gain(findings, facts)),
+        Headline("Tuning", _tuning(findings)),
+        Headline("Away from the default", _away(findings)),
+        Headline("Teacher or data", _parts(findings)),
+        Headline("Position", _position(findings)),
     ]
     if len(findings.transfer_sets) > 1:
-        named.append(Finding("Forgetting", _forgetting(findings)))
+        named.append(Headline("Forgetting", _forgetting(findings)))
     if text := diverged(findings):
-        named.insert(0, Finding("Diverged", text))
+        named.insert(0, Headline("Diverged", text))
     return named
 
 
-def diverged(findings: Findings) -> str:
+def diverged(findings: SweepFindings) -> str:
     """Say which trainings diverged and which means lack pairs because of it; empty if none did."""
     missing = [
-        f"{TREATMENT_NAMES[name]} ({counted(num, 'pair')})" for name, num in findings.num_pairs_without.items() if num
+        f"{TREATMENT_NAMES[name]} ({plural(num, 'pair')})" for name, num in findings.num_pairs_without.items() if num
     ]
     pairs = (
         f" Because every training in question diverged, these means lack pairs: {', '.join(missing)}."
@@ -74,7 +74,7 @@ def verdict(estimate: Estimate) -> str:
     return "with too few peers for an interval"
 
 
-def _gain(findings: Findings, facts: RunFacts) -> str:
+def _gain(findings: SweepFindings, facts: ExperimentFacts) -> str:
     chosen, default = findings.comparison.chosen, findings.comparison.default
     untuned = default_setting(findings.default_transfer_set, findings.default_learning_rate)
     rate = ", learning rate" if findings.has_rates else ""
@@ -86,7 +86,7 @@ def _gain(findings: Findings, facts: RunFacts) -> str:
     )
 
 
-def _tuning(findings: Findings) -> str:
+def _tuning(findings: SweepFindings) -> str:
     comparison = findings.comparison
     ratio = (
         f"The tuned gain is {comparison.ratio.value:.1f} times the default's."
@@ -102,7 +102,7 @@ def _tuning(findings: Findings) -> str:
     )
 
 
-def _away(findings: Findings) -> str:
+def _away(findings: SweepFindings) -> str:
     comparison = findings.comparison
     return (
         f"The best {tuned_names(has_rates=findings.has_rates)} are not the default's for "
@@ -112,7 +112,7 @@ def _away(findings: Findings) -> str:
     )
 
 
-def _parts(findings: Findings) -> str:
+def _parts(findings: SweepFindings) -> str:
     nothing = (
         f"For {findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs no distillation beats, on "
         "validation, both the student as it is and its fine-tuning without a teacher."
@@ -130,7 +130,7 @@ def _parts(findings: Findings) -> str:
     )
 
 
-def _position(findings: Findings) -> str:
+def _position(findings: SweepFindings) -> str:
     right = findings.position.right_over_wrong
     return (
         f"Who of two peers should be the student is chosen on validation too; the right position is worth "
@@ -138,7 +138,7 @@ def _position(findings: Findings) -> str:
     )
 
 
-def _forgetting(findings: Findings) -> str:
+def _forgetting(findings: SweepFindings) -> str:
     chosen = [change for change in findings.forgetting.changes if change.role == "chosen" and change.forgetting.num]
     if len(chosen) < 2:
         return "Fewer than two transfer sets can be compared, since the distillations on the others diverged."

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from peerkd.reporting import charts, heatmaps, page, palette, wording
-from peerkd.reporting.facts import RunFacts
-from peerkd.reporting.findings import TREATMENTS, Findings, Treatment
+from peerkd.reporting.facts import ExperimentFacts
+from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
 from peerkd.reporting.headline import headline, verdict
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
@@ -35,7 +35,7 @@ TREATMENT_LABELS: Final[Mapping[Treatment, str]] = {
 }
 
 
-def render(findings: Findings, facts: RunFacts) -> str:
+def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
     """Return the whole report as one self-contained page.
 
     It can be opened from disk without a network, and shown in a frame with ``sandbox="allow-scripts"`` as Kubeflow's
@@ -45,7 +45,7 @@ def render(findings: Findings, facts: RunFacts) -> str:
     return page.render("report.html", _view(findings, facts), filters=filters)
 
 
-def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
+def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     limit = heatmaps.shared_limit([findings.gains[treatment] for treatment in TREATMENTS])
     distance_name = next(iter(facts.distances), None)
     return {
@@ -109,7 +109,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
     }
 
 
-def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
+def settings_data(findings: SweepFindings) -> list[list[dict[str, Any] | None]]:
     """Return the chosen setting of each pair as text, None on the diagonal and where every trial diverged."""
     settings, choice = findings.settings, findings.choice
     helps_PP = choice.above_student & choice.above_control

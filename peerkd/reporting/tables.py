@@ -7,15 +7,15 @@ import textwrap
 
 import numpy as np
 
-from peerkd.reporting.facts import RunFacts
-from peerkd.reporting.findings import TREATMENTS, Findings
+from peerkd.reporting.facts import ExperimentFacts
+from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
 from peerkd.reporting.wording import default_setting, interval, number, points, share_of, single_setting
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import NO_ROW
 
 
-def pairs_csv(findings: Findings) -> str:
+def pairs_csv(findings: SweepFindings) -> str:
     """Return one line for each ordered pair. Gains are fractions of accuracy on test; empty where there is none.
 
     ``test_global_difference`` is chosen minus default on the same samples of the global test set.
@@ -45,7 +45,7 @@ def pairs_csv(findings: Findings) -> str:
     return text.getvalue()
 
 
-def metrics(findings: Findings) -> dict[str, float]:
+def metrics(findings: SweepFindings) -> dict[str, float]:
     """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
     comparison = findings.comparison
     values = {f"{name}_gain_points": 100 * findings.mean_gains[name, findings.scope].value for name in TREATMENTS}
@@ -66,7 +66,7 @@ def metrics(findings: Findings) -> dict[str, float]:
     return {name: float(value) for name, value in values.items() if not math.isnan(value)}
 
 
-def summary(findings: Findings, facts: RunFacts) -> dict[str, float | str | None]:
+def summary(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, float | str | None]:
     """Return the headline numbers and what they are numbers of, flat; None where a number does not exist."""
     return {
         "experiment": facts.config.name,
@@ -85,7 +85,7 @@ def summary(findings: Findings, facts: RunFacts) -> dict[str, float | str | None
     }
 
 
-def terminal_summary(findings: Findings, facts: RunFacts) -> str:
+def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
     """Return the findings as plain text of at most 80 columns."""
     comparison, scope = findings.comparison, findings.scope
     means = {treatment: findings.mean_gains[treatment, scope] for treatment in TREATMENTS}

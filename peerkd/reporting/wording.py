@@ -9,6 +9,7 @@ from peerkd.results.intervals import Estimate
 from peerkd.results.selection import SingleSetting
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
+from peerkd.wording import plural
 
 DISTANCE_LABELS: Final = {
     "jensen_shannon": "Jensen-Shannon distance",
@@ -77,23 +78,18 @@ def diverged(divergence: Divergence) -> str:
     if divergence.peers:
         named = ", ".join(map(str, divergence.peers))
         sentences.append(
-            f"In pre-training, {counted(len(divergence.peers), 'peer')} diverged ({named}): "
-            f"{counted(divergence.num_pairs_left_out, 'ordered pair')} with a peer that diverged were not tried."
+            f"In pre-training, {plural(len(divergence.peers), 'peer')} diverged ({named}): "
+            f"{plural(divergence.num_pairs_left_out, 'ordered pair')} with a peer that diverged were not tried."
         )
     if divergence.num_trials_diverged:
         verb = "is" if divergence.num_controls == 1 else "are"
-        named = counted(divergence.num_controls, "control")
+        named = plural(divergence.num_controls, "control")
         controls = f" Among them {verb} {named} without a teacher." if divergence.num_controls else ""
         sentences.append(
-            f"Of {counted(divergence.num_trials, 'trial')}, {divergence.num_trials_diverged:,} diverged: they did not "
+            f"Of {plural(divergence.num_trials, 'trial')}, {divergence.num_trials_diverged:,} diverged: they did not "
             f"end in finite numbers, so none of them is chosen or part of a mean.{controls}"
         )
     return " ".join(sentences)
-
-
-def counted(num: int, noun: str) -> str:
-    """Write a number and its noun: 1 seed, 5 seeds."""
-    return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 
 def tuned_names(*, has_rates: bool) -> str:

@@ -43,7 +43,7 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class MethodComparison:
     """Accuracies of all architectures and methods."""
 
     architectures: tuple[str, ...]
@@ -101,7 +101,7 @@ def compare_methods(
     num_branches: int,
     baseline: Method,
     diverged: Collection[tuple[str, str, int]] = (),
-) -> Comparison:
+) -> MethodComparison:
     """Return the comparison of methods by the test accuracies of all runs.
 
     Args:
@@ -135,7 +135,7 @@ def compare_methods(
             scores[architecture, method, "best_epoch"] = Scores(
                 predictor=deployed, by_seed={seed: runs.at(seed, deployed, epoch=best[seed]) for seed in runs.seeds}
             )
-    return Comparison(
+    return MethodComparison(
         architectures=tuple(architectures),
         methods=tuple(methods),
         baseline=baseline,

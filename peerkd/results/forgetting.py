@@ -10,7 +10,7 @@ import pyarrow as pa
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.results.pairs import at
-from peerkd.results.selection import NO_ROW, Choice
+from peerkd.results.selection import NO_ROW, ChosenRows
 
 Role: TypeAlias = Literal["chosen", "default", "control"]
 
@@ -42,7 +42,7 @@ class Forgetting:
     for a pair that won; NaN for a class without test samples."""
 
 
-def forgetting(table: pa.Table, choices: Mapping[str, Choice]) -> Forgetting:
+def forgetting(table: pa.Table, choices: Mapping[str, ChosenRows]) -> Forgetting:
     """Return what was forgotten on the test set, given for each transfer set the choice within it."""
     changes = [
         Change(

@@ -1,4 +1,4 @@
-"""What the pairs' chosen rows say about the test set: matrices of pairs and paired comparisons."""
+"""Comparisons of the rows that pairs chose, on the test set."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,21 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import scipy
 
 from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
-from peerkd.results.selection import NO_ROW, Candidates, Choice, is_default_recipe
+from peerkd.results.selection import NO_ROW, Candidates, ChosenRows, is_default_recipe
 
 NUM_STANDARD_ERRORS: Final = 2.0
-"""By how many paired standard errors a pair must win to be said to win."""
+"""A setting wins for a pair if it is better by more than this number of paired standard errors."""
 
 CHANCE_OF_A_WIN: Final = 0.023
-"""Share of pairs that would win so by noise alone, for a normal difference."""
+"""The share of pairs that would win by noise alone, for a normal difference."""
 
 
 def at(table: pa.Table, column: str, rows_PP: IntArray) -> FloatArray:
-    """Return a column's values at the rows of each pair: (num_peers, num_peers), NaN where there is no value."""
+    """Return a column's values at the rows of each pair: (num_peers, num_peers), NaN for a missing row or value."""
     values = table[column].cast(pa.float64()).to_numpy()
     return np.where(rows_PP == NO_ROW, np.nan, values[rows_PP])
 
@@ -32,10 +33,10 @@ class PairedDifference:
     """Test accuracy of the first minus that of the second."""
 
     standard_error: FloatArray
-    """Of the difference, from the samples on which the two disagree."""
+    """Standard error of the difference, from the samples on which the two trials disagree."""
 
     p_value: FloatArray
-    """Of the exact two-sided test of McNemar (1947) that neither is better."""
+    """P-value of the exact two-sided test of McNemar (1947) that neither trial is better."""
 
     @property
     def is_win(self) -> BoolArray:
@@ -49,11 +50,11 @@ def compare_on_test(
 ) -> PairedDifference:
     """Compare two rows of each pair on the global test set, sample by sample.
 
-    With ``b`` samples that only the first has right, ``c`` only the second, and ``n`` in all, the difference is
-    ``(b - c) / n`` and its standard error ``sqrt(b + c - (b - c)^2 / n) / n``.
+    If only the first is right on ``b`` of ``n`` samples, and only the second on ``c``, the difference is
+    ``(b - c) / n`` and its standard error is ``sqrt(b + c - (b - c)^2 / n) / n``.
 
     Raises:
-        ValueError: If the bits of a row are not as many as ``num_test_samples`` needs.
+        ValueError: If the number of bits of a row does not match ``num_test_samples``.
     """
     bits = table["test_correct_bits"]
     shape = first_PP.shape
@@ -73,26 +74,23 @@ def compare_on_test(
 
 
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p-value that of ``only_first + only_second`` disagreements each side wins half."""
-    total, fewer = only_first + only_second, min(only_first, only_second)
-    log_terms = [
-        math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1) - total * math.log(2)
-        for count in range(fewer + 1)
-    ]
-    return min(1.0, 2 * math.fsum(map(math.exp, log_terms)))
+    """Return the exact two-sided p-value that each side wins half of the ``only_first + only_second`` disagreements."""
+    total = only_first + only_second
+    # Under the null hypothesis, the wins of one side are binomial with a probability of one half.
+    return float(scipy.stats.binomtest(only_first, total, 0.5).pvalue) if total else 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ratio:
-    """A ratio, or in words why there is none."""
+    """A ratio of gains. Without a value, it has the reason in words."""
 
     value: float | None
     reason: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Comparison:
-    """What choosing brought over the untuned default, on test. Gains are fractions, not points."""
+class TuningComparison:
+    """The chosen settings compared with the untuned default, on test. Gains are fractions, not points."""
 
     chosen: Estimate
     default: Estimate
@@ -100,26 +98,28 @@ class Comparison:
     """Mean over pairs of the chosen setting's gain minus the default's."""
 
     ratio: Ratio
-    """Mean gain of the chosen setting over mean gain of the default."""
+    """Mean gain of the chosen setting divided by the mean gain of the default."""
 
     share_away: Estimate
-    """Share of pairs whose chosen temperature, weight or learning rate is not the default's, on whatever set."""
+    """Share of pairs whose chosen temperature, weight or learning rate differs from the default's, on any set."""
 
     share_wins: Estimate
     """Share of pairs whose chosen setting beats the default by more than ``NUM_STANDARD_ERRORS`` on global test."""
 
     paired: PairedDifference
-    """Chosen against default on the global test set."""
+    """The difference of chosen setting and default on the global test set."""
 
 
-def compare(table: pa.Table, trials: Candidates, choice: Choice, *, scope: str, num_test_samples: int) -> Comparison:
-    """Compare chosen setting and default of each pair on the test set.
+def compare(
+    table: pa.Table, trials: Candidates, choice: ChosenRows, *, scope: str, num_test_samples: int
+) -> TuningComparison:
+    """Compare the chosen setting and the default of each pair on the test set.
 
     Args:
         table: The table of trials.
-        trials: Its candidates, by which ``choice`` was made.
+        trials: The candidates from which ``choice`` was made.
         choice: The rows of each pair.
-        scope: ``global`` or ``own``: the evaluation set of the gains.
+        scope: ``global`` or ``own``, the evaluation set of the gains.
         num_test_samples: Size of the global test set.
     """
     gain = f"test_{scope}_gain"
@@ -127,7 +127,7 @@ def compare(table: pa.Table, trials: Candidates, choice: Choice, *, scope: str, 
     chosen, default = mean_over_pairs(chosen_PP), mean_over_pairs(default_PP)
     paired = compare_on_test(table, choice.chosen, choice.default, num_test_samples=num_test_samples)
     is_away_PP = ~is_default_recipe(trials)[choice.chosen]
-    return Comparison(
+    return TuningComparison(
         chosen=chosen,
         default=default,
         tuned_over_default=mean_over_pairs(chosen_PP - default_PP),
@@ -139,21 +139,21 @@ def compare(table: pa.Table, trials: Candidates, choice: Choice, *, scope: str, 
 
 
 def ratio_of_gains(chosen: Estimate, default: Estimate) -> Ratio:
-    """Return how many times the default's gain the chosen gain is, unless the default's may be 0 or a loss.
+    """Return the chosen gain divided by the default's, unless the default's gain may be 0 or negative.
 
-    A ratio to a gain near 0 can be made as large as one likes, and one to a loss has no meaning.
+    A gain near 0 in the denominator can make the ratio arbitrarily large, and a ratio to a loss has no meaning.
     """
     if default.is_above_zero:
         return Ratio(value=chosen.value / default.value, reason=None)
     if np.isnan(default.low):
-        return Ratio(value=None, reason="too few peers to tell the default's mean gain from 0")
+        return Ratio(value=None, reason="too few peers to distinguish the default's mean gain from 0")
     if default.is_below_zero:
-        return Ratio(value=None, reason="the default's mean gain is a loss")
-    return Ratio(value=None, reason="the default's mean gain is not above noise: its interval includes 0")
+        return Ratio(value=None, reason="the default's mean gain is negative")
+    return Ratio(value=None, reason="the interval of the default's mean gain includes 0")
 
 
 def _disagreements(first: bytes, second: bytes, *, num_samples: int) -> tuple[int, int]:
-    """Return how many samples only the first, and only the second, has right."""
+    """Return the numbers of samples on which only the first, and only the second, is right."""
     num_bytes = -(-num_samples // 8)
     if len(first) != num_bytes or len(second) != num_bytes:
         raise ValueError(

@@ -66,7 +66,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Choice:
+class ChosenRows:
     """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher.
 
     NO_ROW stands on the diagonal, for each pair with a peer that diverged, and for each pair of which all trials in
@@ -144,7 +144,9 @@ def is_default_recipe(trials: Candidates) -> BoolArray:
     return is_default
 
 
-def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Collection[str] | None = None) -> Choice:
+def choose(
+    trials: Candidates, *, default_transfer_set: str, transfer_sets: Collection[str] | None = None
+) -> ChosenRows:
     """Return for each ordered pair the best distillation setting on validation, the default and the control.
 
     Args:
@@ -178,7 +180,7 @@ def choose(trials: Candidates, *, default_transfer_set: str, transfer_sets: Coll
 
     before, after = trials.accuracy_before, trials.accuracy_after
     is_pair = chosen != NO_ROW
-    return Choice(
+    return ChosenRows(
         chosen=chosen,
         default=default,
         control=control,

@@ -9,7 +9,7 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting import html, tables
-from peerkd.reporting.facts import PeerFacts, RunFacts
+from peerkd.reporting.facts import ExperimentFacts, PeerFacts
 from peerkd.reporting.findings import compute_findings
 from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, pretrain_peers
@@ -41,13 +41,13 @@ def keys_of_steps(trials: Manifest) -> dict[str, str]:
     return {pretrain_peers.NAME: trials.metadata["inputs"]["peers"]["key"], distill_pairs.NAME: trials.key}
 
 
-def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> RunFacts:
+def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> ExperimentFacts:
     """Collect from the chain of artifacts what a report says besides the trials."""
     peers = references.follow(trials.metadata["inputs"]["peers"], store)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     described = partition.metadata
-    return RunFacts(
+    return ExperimentFacts(
         config=config,
         config_fingerprint=keys.fingerprint(keys.differences(config, without=("compute",))),
         fingerprints={

@@ -6,8 +6,8 @@ from typing import Final
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.pcl import PclConfig
+from peerkd.reporting.facts import MethodRunFacts, PclFacts
 from peerkd.reporting.methods import html, tables
-from peerkd.reporting.methods.facts import PclFacts, RunFacts
 from peerkd.reporting.methods.findings import compute_findings
 from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
@@ -57,7 +57,7 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
         num_train_samples=described["num_train"],
         num_validation_samples=described["num_validation"],
         num_test_samples=described["num_test"],
-        runs=tuple(RunFacts(**record) for record in runs.metadata["runs"]),
+        runs=tuple(MethodRunFacts(**record) for record in runs.metadata["runs"]),
         data_remarks=published_remarks(dataset),
         data_warnings=tuple(described["warnings"]),
     )

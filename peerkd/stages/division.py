@@ -28,9 +28,10 @@ from peerkd.data.partition.quantity import dirichlet_sizes, equal_sizes
 from peerkd.data.partition.scarcity import find_scarcities
 from peerkd.data.partition.shards import partition_shards
 from peerkd.data.partition.split import matched_subset, split_stratified
-from peerkd.data.wording import listed, plural
+from peerkd.data.wording import listed
 from peerkd.seeds import generator
 from peerkd.stages.hold_out import Indices, hold_out
+from peerkd.wording import plural
 
 _SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from peerkd.config.data import DataConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.split import split_stratified
-from peerkd.data.wording import plural
 from peerkd.seeds import generator
+from peerkd.wording import plural
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 

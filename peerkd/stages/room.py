@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from peerkd.artifacts.store import ArtifactStore
-from peerkd.excerpt import format_bytes
+from peerkd.wording import format_bytes
 
 CERTAIN_FRACTION: Final = 0.8
 """The part of an estimate that is certainly written: real journals and tables are within a fifth of the forecast."""

@@ -12,7 +12,8 @@ import numpy as np
 
 from peerkd.data.partition.arrays import BoolArray, IntArray
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.wording import listed, plural
+from peerkd.data.wording import listed
+from peerkd.wording import plural
 
 MIN_EVALUATION_SAMPLES: Final = 10
 """The least size of a validation or test set without a warning: one sample of 10 is 10 points of accuracy."""

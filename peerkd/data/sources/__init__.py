@@ -17,7 +17,8 @@ from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.digits import read_digits
 from peerkd.data.sources.image_folder import read_image_folder
 from peerkd.data.sources.npz import read_npz
-from peerkd.data.wording import listed, plural
+from peerkd.data.wording import listed
+from peerkd.wording import plural
 
 __all__ = ["limit_samples", "read_source"]
 

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from peerkd.data.wording import listed, plural
+from peerkd.data.wording import listed
 from peerkd.excerpt import plain
+from peerkd.wording import plural
 
 LabelValue: TypeAlias = bool | int | str
 

@@ -31,8 +31,8 @@ from peerkd.data.sources.arrays import ArrayFiles, Header, open_arrays
 from peerkd.data.sources.labels import read_classes
 from peerkd.data.sources.scaling import scale_to_uint8
 from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
-from peerkd.data.wording import plural
 from peerkd.errors import DataSourceError
+from peerkd.wording import plural
 
 _NUM_CHANNELS: Final = (1, 3)
 _BLOCK_VALUES: Final = 2**20

@@ -17,7 +17,7 @@ from peerkd.results.intervals import Estimate, mean_over_pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class PairChoice:
     """What was decided for one ordered pair. Gains are fractions of accuracy, None where they are not known."""
 
     student: int
@@ -48,7 +48,7 @@ class Choice:
 class Advice:
     """What two peers should do with each other."""
 
-    choice: Choice
+    choice: PairChoice
     """Of the better position."""
 
     other_gain: float | None
@@ -72,10 +72,10 @@ class StudyCost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Findings:
+class TuningFindings:
     """All that the page shows."""
 
-    choices: Sequence[Choice]
+    choices: Sequence[PairChoice]
     """Of every ordered pair."""
 
     curve: Sequence[Mapping[str, Any]]
@@ -124,7 +124,7 @@ class Findings:
         return sum(choice.is_distilled for choice in self.choices)
 
     @property
-    def untried_pairs(self) -> list[Choice]:
+    def untried_pairs(self) -> list[PairChoice]:
         """Those that nothing was tried for."""
         return [choice for choice in self.choices if not choice.num_trials]
 
@@ -145,7 +145,7 @@ def compute_findings(
     cost: StudyCost,
     divergence: Divergence,
     num_peers: int,
-) -> Findings:
+) -> TuningFindings:
     """Return what follows from the table of choices and the curve of a study.
 
     Args:
@@ -167,7 +167,7 @@ def compute_findings(
             "lower distill.learning_rate or sweep.learning_rates."
         )
     made = [
-        Choice(is_distilled=row["decision"] == "distil", **{name: row[name] for name in _FIELDS})
+        PairChoice(is_distilled=row["decision"] == "distil", **{name: row[name] for name in _FIELDS})
         for row in choices.to_pylist()
     ]
     expected_PP, test_PP, seen_PP, num_trials_PP = (np.full((num_peers, num_peers), np.nan) for _ in range(4))
@@ -178,7 +178,7 @@ def compute_findings(
         seen_PP[place] = _number(choice.validation_gain) if choice.test_gain is not None else np.nan
         num_trials_PP[place] = choice.num_trials
     plan, num_left_alone = _plan(made)
-    return Findings(
+    return TuningFindings(
         choices=made,
         curve=curve.to_pylist(),
         plan=plan,
@@ -197,7 +197,7 @@ def compute_findings(
     )
 
 
-def _plan(choices: Sequence[Choice]) -> tuple[list[Advice], int]:
+def _plan(choices: Sequence[PairChoice]) -> tuple[list[Advice], int]:
     of_pair = {(choice.student, choice.teacher): choice for choice in choices}
     plan = []
     num_left_alone = 0
@@ -212,7 +212,7 @@ def _plan(choices: Sequence[Choice]) -> tuple[list[Advice], int]:
     return sorted(plan, key=lambda advice: -_promise(advice.choice)[1]), num_left_alone
 
 
-def _promise(choice: Choice) -> tuple[bool, float]:
+def _promise(choice: PairChoice) -> tuple[bool, float]:
     gain = choice.expected_gain
     return choice.is_distilled, -np.inf if gain is None else gain
 

@@ -1,22 +1,22 @@
 """What a tuned study found, in a few sentences."""
 
-from peerkd.reporting.choices.findings import Findings
-from peerkd.reporting.headline import Finding
+from peerkd.reporting.choices.findings import TuningFindings
+from peerkd.reporting.headline import Headline
 from peerkd.reporting.wording import diverged, interval, points, setting
 from peerkd.results.intervals import Estimate
 
 
-def headline(findings: Findings) -> list[Finding]:
+def headline(findings: TuningFindings) -> list[Headline]:
     """Return the findings in words, most important first."""
-    named = [Finding("Plan", _plan(findings)), Finding("Gain", _gain(findings)), Finding("Cost", _cost(findings))]
+    named = [Headline("Plan", _plan(findings)), Headline("Gain", _gain(findings)), Headline("Cost", _cost(findings))]
     if findings.untried_pairs or findings.untried_settings:
-        named.append(Finding("Not tried", _untried(findings)))
+        named.append(Headline("Not tried", _untried(findings)))
     if text := diverged(findings.divergence):
-        named.insert(0, Finding("Diverged", text))
+        named.insert(0, Headline("Diverged", text))
     return named
 
 
-def describe(findings: Findings, place: int) -> str:
+def describe(findings: TuningFindings, place: int) -> str:
     """Return one piece of the plan as words."""
     choice = findings.plan[place].choice
     assert choice.transfer_set is not None
@@ -30,7 +30,7 @@ def describe(findings: Findings, place: int) -> str:
     )
 
 
-def _plan(findings: Findings) -> str:
+def _plan(findings: TuningFindings) -> str:
     num_both = len(findings.plan) + findings.num_left_alone
     if not findings.plan:
         return f"For none of {num_both:,} pairs of peers should one learn from the other: nothing that was tried helps."
@@ -41,7 +41,7 @@ def _plan(findings: Findings) -> str:
     )
 
 
-def _gain(findings: Findings) -> str:
+def _gain(findings: TuningFindings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
         f"A setting is chosen for {findings.num_distilled:,} of {findings.num_pairs:,} ordered pairs; the other "
@@ -61,7 +61,7 @@ def _gain(findings: Findings) -> str:
     )
 
 
-def _cost(findings: Findings) -> str:
+def _cost(findings: TuningFindings) -> str:
     cost = findings.cost
     return (
         f"{cost.num_trials:,} trials, whole or in part, for {100 * cost.spent_share:.2f} % of what the full sweep "
@@ -69,7 +69,7 @@ def _cost(findings: Findings) -> str:
     )
 
 
-def _untried(findings: Findings) -> str:
+def _untried(findings: TuningFindings) -> str:
     num = len(findings.untried_pairs)
     parts = []
     if num:

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from peerkd.reporting import charts, heatmaps, page, palette, wording
 from peerkd.reporting.choices import curve, front
-from peerkd.reporting.choices.findings import Findings
+from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.choices.headline import headline
-from peerkd.reporting.facts import RunFacts
+from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.heatmaps import Cell, HeatMap
 from peerkd.reporting.palette import step_class
 from peerkd.study.transfer_sets import TRANSFER_SETS
@@ -29,12 +29,12 @@ _MAX_PLAN: Final = 50
 """Lines of the plan that are shown at once."""
 
 
-def render(findings: Findings, facts: RunFacts) -> str:
+def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the whole report as one self-contained page; see ``peerkd.reporting.html.render``."""
     return page.render("choices.html", _view(findings, facts), filters={"gain": _gain})
 
 
-def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
+def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
     aim = facts.config.objective
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {
@@ -78,7 +78,7 @@ def _view(findings: Findings, facts: RunFacts) -> dict[str, Any]:
     }
 
 
-def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
+def settings_data(findings: TuningFindings) -> list[list[dict[str, Any] | None]]:
     """Return for each student and teacher the decision as text, None on the diagonal."""
     num_peers = len(findings.expected_PP)
     cells: list[list[dict[str, Any] | None]] = [[None] * num_peers for _ in range(num_peers)]
@@ -95,7 +95,7 @@ def settings_data(findings: Findings) -> list[list[dict[str, Any] | None]]:
     return cells
 
 
-def _trials_map(findings: Findings) -> HeatMap:
+def _trials_map(findings: TuningFindings) -> HeatMap:
     labels = [str(peer) for peer in range(len(findings.num_trials_PP))]
     most = max(1.0, max(choice.num_trials for choice in findings.choices))
     rows = [

@@ -5,9 +5,9 @@ import io
 import math
 from typing import Final
 
-from peerkd.reporting.choices.findings import Findings
+from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.choices.headline import describe, headline
-from peerkd.reporting.facts import RunFacts
+from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.wording import points
 
 _NUM_SHOWN: Final = 5
@@ -17,7 +17,7 @@ _COLUMNS: Final = (
 )
 
 
-def plan_csv(findings: Findings) -> str:
+def plan_csv(findings: TuningFindings) -> str:
     """Return one line for every two peers one of whom should learn from the other. Gains are fractions of accuracy."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -29,7 +29,7 @@ def plan_csv(findings: Findings) -> str:
     return text.getvalue()
 
 
-def metrics(findings: Findings) -> dict[str, float]:
+def metrics(findings: TuningFindings) -> dict[str, float]:
     """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
     values = {
         "expected_gain_points": 100 * findings.mean_expected.value,
@@ -45,7 +45,7 @@ def metrics(findings: Findings) -> dict[str, float]:
     return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
-def summary(findings: Findings, facts: RunFacts) -> str:
+def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return in a line what there is."""
     return (
         f"{facts.config.name}: {findings.num_distilled} of {findings.num_pairs} ordered pairs to distil, for "
@@ -53,7 +53,7 @@ def summary(findings: Findings, facts: RunFacts) -> str:
     )
 
 
-def terminal_summary(findings: Findings, facts: RunFacts) -> str:
+def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the findings for a terminal."""
     lines = [summary(findings, facts)]
     lines += [f"  {named.text}" for named in headline(findings) if named.topic != "Plan"]

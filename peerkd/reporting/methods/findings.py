@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.config.methods import METHODS, Method
-from peerkd.reporting.methods.facts import PclFacts
-from peerkd.results.comparison import Comparison, compare_methods
+from peerkd.reporting.facts import PclFacts
+from peerkd.results.comparison import MethodComparison, compare_methods
 from peerkd.results.curves import Curve, CurveKey, curves_by_key, diverged_runs
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import Spread, spread
@@ -19,7 +19,7 @@ STUDIED: Final[Method] = "pcl"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
+class MethodCost:
     """What the runs of one architecture and method took; seconds over seeds."""
 
     num_training_parameters: int
@@ -31,10 +31,10 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
+class MethodFindings:
     """All that is reported, on test unless it says otherwise. Differences are of accuracies as fractions."""
 
-    comparison: Comparison
+    comparison: MethodComparison
 
     over_baseline: Mapping[tuple[str, Method], Estimate]
     """By architecture and method: what it deploys minus what the baseline deploys."""
@@ -54,7 +54,7 @@ class Findings:
     disagreement: Mapping[tuple[str, Method], Spread]
     """Share of validation samples on which two branches predict different classes, after the last epoch."""
 
-    costs: Mapping[tuple[str, Method], Cost]
+    costs: Mapping[tuple[str, Method], MethodCost]
     curves: Mapping[CurveKey, Curve]
 
     @property
@@ -63,7 +63,7 @@ class Findings:
         return len(self.over_baseline) + len(self.studied_over)
 
 
-def compute_findings(table: pa.Table, facts: PclFacts) -> Findings:
+def compute_findings(table: pa.Table, facts: PclFacts) -> MethodFindings:
     """Return what the table of curves says about the study.
 
     Raises:
@@ -95,7 +95,7 @@ def compute_findings(table: pa.Table, facts: PclFacts) -> Findings:
                 _put(from_mean, pair, within)
                 _put(branch_over_baseline, pair, comparison.over_baseline(*pair, role="branch"))
             _put(from_ensemble, pair, comparison.difference(*pair, method, role="ensemble"))
-    return Findings(
+    return MethodFindings(
         comparison=comparison,
         over_baseline=over_baseline,
         studied_over=studied_over,
@@ -114,7 +114,7 @@ def _put(found: dict[tuple[str, Method], Estimate], pair: tuple[str, Method], es
         found[pair] = estimate
 
 
-def _disagreement(curves: Mapping[CurveKey, Curve], comparison: Comparison) -> dict[tuple[str, Method], Spread]:
+def _disagreement(curves: Mapping[CurveKey, Curve], comparison: MethodComparison) -> dict[tuple[str, Method], Spread]:
     found = {}
     for architecture in comparison.architectures:
         for method in comparison.methods:
@@ -129,8 +129,8 @@ def _disagreement(curves: Mapping[CurveKey, Curve], comparison: Comparison) -> d
     return found
 
 
-def _costs(facts: PclFacts) -> dict[tuple[str, Method], Cost]:
-    found: dict[tuple[str, Method], Cost] = {}
+def _costs(facts: PclFacts) -> dict[tuple[str, Method], MethodCost]:
+    found: dict[tuple[str, Method], MethodCost] = {}
     for architecture in facts.config.architectures:
         for method in facts.config.methods:
             # A run that diverged ended early, so its cost is not the cost of the method.
@@ -139,7 +139,7 @@ def _costs(facts: PclFacts) -> dict[tuple[str, Method], Cost]:
             ]
             if runs:
                 seconds = [run.seconds for run in runs]
-                found[architecture, method] = Cost(
+                found[architecture, method] = MethodCost(
                     num_training_parameters=runs[0].num_training_parameters,
                     num_deployed_parameters=runs[0].num_deployed_parameters,
                     num_samples_per_epoch=runs[0].num_samples_per_epoch,

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from peerkd.config.methods import METHODS, Method
+from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import wording
-from peerkd.reporting.methods.facts import PclFacts
-from peerkd.reporting.methods.findings import STUDIED, Findings
-from peerkd.reporting.wording import counted
+from peerkd.reporting.methods.findings import STUDIED, MethodFindings
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import MIN_SEEDS, Verdict, verdict
+from peerkd.wording import plural
 
 _Found: TypeAlias = Mapping[tuple[str, Method], Estimate]
 
@@ -26,14 +26,14 @@ _PHRASES: Final[Mapping[Verdict, str]] = {
 _MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", STUDIED)
 
 
-class MethodFinding(NamedTuple):
+class MethodHeadline(NamedTuple):
     """One finding: what it is about, and a sentence or two for each architecture it is about."""
 
     topic: str
     texts: Mapping[str, str]
 
 
-def headline(findings: Findings, facts: PclFacts) -> list[MethodFinding]:
+def headline(findings: MethodFindings, facts: PclFacts) -> list[MethodHeadline]:
     """Return the findings in words, most important first. All accuracies are on test, after the last epoch."""
     said = {
         "Against the baseline": _over_baseline,
@@ -46,21 +46,21 @@ def headline(findings: Findings, facts: PclFacts) -> list[MethodFinding]:
     for topic, say in said.items():
         texts = {name: text for name in findings.comparison.architectures if (text := say(findings, name))}
         if texts:
-            named.append(MethodFinding(topic, texts))
+            named.append(MethodHeadline(topic, texts))
     diverged = {name: text for name in findings.comparison.architectures if (text := _diverged(findings, name))}
     if diverged:
-        named.insert(0, MethodFinding("Diverged", diverged))
-    return [*named, MethodFinding("How sure", {"": how_sure(findings, facts)})]
+        named.insert(0, MethodHeadline("Diverged", diverged))
+    return [*named, MethodHeadline("How sure", {"": how_sure(findings, facts)})]
 
 
-def how_sure(findings: Findings, facts: PclFacts) -> str:
+def how_sure(findings: MethodFindings, facts: PclFacts) -> str:
     """Say what the intervals cover, and how many there are."""
     num = findings.num_comparisons
     seeds = facts.config.num_seeds
     if seeds < MIN_SEEDS:
         return "There is one seed: no difference has an interval, and none can be told from luck."
     basis = (
-        f"Differences are paired over {counted(seeds, 'seed')}, with 95 % t intervals ({seeds - 1} degrees of "
+        f"Differences are paired over {plural(seeds, 'seed')}, with 95 % t intervals ({seeds - 1} degrees of "
         "freedom). They cover other seeds on this split of this data, not other data."
     )
     if not num:
@@ -71,14 +71,14 @@ def how_sure(findings: Findings, facts: PclFacts) -> str:
     )
 
 
-def _diverged(findings: Findings, architecture: str) -> str:
+def _diverged(findings: MethodFindings, architecture: str) -> str:
     comparison = findings.comparison
     parts = []
     for method in comparison.methods:
         num = comparison.num_diverged[architecture, method]
         num_seeds = num + len(comparison.scores[architecture, method, "deployed"].by_seed)
         if num:
-            parts.append(f"{METHODS[method].title} for {num} of {counted(num_seeds, 'seed')}")
+            parts.append(f"{METHODS[method].title} for {num} of {plural(num_seeds, 'seed')}")
     if not parts:
         return ""
     return (
@@ -87,13 +87,13 @@ def _diverged(findings: Findings, architecture: str) -> str:
     )
 
 
-def _over_baseline(findings: Findings, architecture: str) -> str:
+def _over_baseline(findings: MethodFindings, architecture: str) -> str:
     comparison = findings.comparison
     baseline = METHODS[comparison.baseline].title
     spread = comparison.scores[architecture, comparison.baseline, "deployed"].spread
     if not spread.num:
         return f"{baseline} diverged for every seed, so no other method can be compared with it."
-    reached = f"{baseline} reaches {wording.spread(spread)} % on test ({counted(spread.num, 'seed')})."
+    reached = f"{baseline} reaches {wording.spread(spread)} % on test ({plural(spread.num, 'seed')})."
     found = _of(findings.over_baseline, architecture)
     if not found:
         rest = "Every other method diverged." if len(comparison.methods) > 1 else "No other method was run."
@@ -101,7 +101,7 @@ def _over_baseline(findings: Findings, architecture: str) -> str:
     return f"{reached} {_verdicts(found, subject='method', rival=baseline)}"
 
 
-def _studied(findings: Findings, architecture: str) -> str:
+def _studied(findings: MethodFindings, architecture: str) -> str:
     found = _of(findings.studied_over, architecture)
     title = METHODS[STUDIED].title
     if not found:
@@ -114,7 +114,7 @@ def _studied(findings: Findings, architecture: str) -> str:
     return f"In points, {title} is {'. It is '.join(parts)}.{lost}"
 
 
-def _from_mean(findings: Findings, architecture: str) -> str:
+def _from_mean(findings: MethodFindings, architecture: str) -> str:
     sentences = []
     baseline = METHODS[findings.comparison.baseline].title
     for method, gain in _of(findings.from_mean, architecture).items():
@@ -126,7 +126,7 @@ def _from_mean(findings: Findings, architecture: str) -> str:
     return " ".join(sentences)
 
 
-def _ensemble(findings: Findings, architecture: str) -> str:
+def _ensemble(findings: MethodFindings, architecture: str) -> str:
     found = _of(findings.from_ensemble, architecture)
     if not found:
         return ""
@@ -136,7 +136,7 @@ def _ensemble(findings: Findings, architecture: str) -> str:
     )
 
 
-def _branches(findings: Findings, architecture: str) -> str:
+def _branches(findings: MethodFindings, architecture: str) -> str:
     parts = [
         f"{METHODS[method].title} {wording.accuracy(spread.mean)} %"
         for (name, method), spread in findings.disagreement.items()

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from peerkd.config.methods import METHODS
 from peerkd.reporting import charts, page, palette
+from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import lines, panels, wording
-from peerkd.reporting.methods.facts import PclFacts
-from peerkd.reporting.methods.findings import STUDIED, Findings
+from peerkd.reporting.methods.findings import STUDIED, MethodFindings
 from peerkd.reporting.methods.headline import headline, how_sure
 from peerkd.results.published import MCL_OKD, SOURCES, WU_AND_GONG
 from peerkd.results.seeds import Spread, verdict
@@ -27,7 +27,7 @@ SECTIONS: Final[Mapping[str, str]] = {
 _PIXELS_A_LETTER: Final = 7.2
 
 
-def render(findings: Findings, facts: PclFacts) -> str:
+def render(findings: MethodFindings, facts: PclFacts) -> str:
     """Return the whole report as one self-contained page; see ``peerkd.reporting.html.render``."""
     filters: dict[str, Callable[..., str]] = {
         "accuracy": wording.accuracy,
@@ -39,7 +39,7 @@ def render(findings: Findings, facts: PclFacts) -> str:
     return page.render("methods.html", _view(findings, facts), filters=filters)
 
 
-def _view(findings: Findings, facts: PclFacts) -> dict[str, Any]:
+def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
     comparison, config = findings.comparison, facts.config
     architectures = comparison.architectures
     return {
@@ -93,7 +93,7 @@ def _view(findings: Findings, facts: PclFacts) -> dict[str, Any]:
     }
 
 
-def published_rows(findings: Findings, facts: PclFacts) -> list[dict[str, Any]]:
+def published_rows(findings: MethodFindings, facts: PclFacts) -> list[dict[str, Any]]:
     """Return a row for each architecture and method that has published numbers, beside what was measured here."""
     comparison = findings.comparison
     return [

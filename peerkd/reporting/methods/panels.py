@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from peerkd.config.methods import METHODS, Method, deployed_predictor
-from peerkd.reporting.methods.findings import Findings
+from peerkd.reporting.methods.findings import MethodFindings
 from peerkd.reporting.methods.lines import LineChart, Strand, line_chart_data
 from peerkd.results.bands import band, since
 from peerkd.results.curves import Curve, CurveKey
@@ -44,7 +44,7 @@ class Ramp(NamedTuple):
     """For each line in order, the titles of the methods that have it."""
 
 
-def method_panels(findings: Findings, architecture: str, method: Method) -> MethodPanels:
+def method_panels(findings: MethodFindings, architecture: str, method: Method) -> MethodPanels:
     """Return the charts of one method: accuracies, losses, and how much its branches differ."""
     made_of = METHODS[method]
     charts = {
@@ -56,7 +56,7 @@ def method_panels(findings: Findings, architecture: str, method: Method) -> Meth
     return MethodPanels(method, made_of.title, made_of.source, panels)
 
 
-def ramp(findings: Findings, architecture: str) -> Ramp:
+def ramp(findings: MethodFindings, architecture: str) -> Ramp:
     """Return the chart of the ramp, methods with one and the same weight in one line."""
     groups: dict[tuple[float, ...], list[Method]] = {}
     for method in findings.comparison.methods:
@@ -77,7 +77,7 @@ def ramp(findings: Findings, architecture: str) -> Ramp:
     )
 
 
-def _accuracies(findings: Findings, architecture: str, method: Method) -> LineChart | None:
+def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> LineChart | None:
     names = sorted(
         {
             key.quantity.removeprefix("accuracy/")
@@ -107,7 +107,7 @@ def _accuracies(findings: Findings, architecture: str, method: Method) -> LineCh
     return line_chart_data([_since(each, first) for each in strands], write=_percent)
 
 
-def _losses(findings: Findings, architecture: str, method: Method) -> LineChart | None:
+def _losses(findings: MethodFindings, architecture: str, method: Method) -> LineChart | None:
     parts = sorted(
         {
             key.quantity.removeprefix("loss/")
@@ -124,7 +124,7 @@ def _losses(findings: Findings, architecture: str, method: Method) -> LineChart 
     return line_chart_data(strands, write=_number, from_zero=True)
 
 
-def _disagreements(findings: Findings, architecture: str, method: Method) -> LineChart | None:
+def _disagreements(findings: MethodFindings, architecture: str, method: Method) -> LineChart | None:
     strands = [
         _strand(label, style, [_curves(findings, architecture, method, "validation", quantity)])
         for label, style, quantity in (
@@ -156,7 +156,7 @@ def _strand(label: str, style: str, groups: Sequence[Sequence[Curve]]) -> Strand
     return Strand(label, style, lines, band(everything) if len(everything) > 1 else None)
 
 
-def _curves(findings: Findings, architecture: str, method: Method, split: str, quantity: str) -> list[Curve]:
+def _curves(findings: MethodFindings, architecture: str, method: Method, split: str, quantity: str) -> list[Curve]:
     seeds = sorted(findings.comparison.scores[architecture, method, "deployed"].by_seed)
     keys = [CurveKey(architecture, method, seed, split, quantity) for seed in seeds]
     return [findings.curves[key] for key in keys if key in findings.curves]

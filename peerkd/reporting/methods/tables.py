@@ -5,15 +5,15 @@ import io
 import math
 
 from peerkd.config.methods import METHODS
+from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import wording
-from peerkd.reporting.methods.facts import PclFacts
-from peerkd.reporting.methods.findings import STUDIED, Findings
-from peerkd.reporting.wording import counted
+from peerkd.reporting.methods.findings import STUDIED, MethodFindings
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import verdict
+from peerkd.wording import plural
 
 
-def methods_csv(findings: Findings) -> str:
+def methods_csv(findings: MethodFindings) -> str:
     """Return one line for each architecture, method and kind of accuracy. All numbers are fractions on test.
 
     ``difference`` is to what the baseline deploys, over the ``num_paired`` seeds that both have; empty where there is
@@ -49,7 +49,7 @@ def methods_csv(findings: Findings) -> str:
     return text.getvalue()
 
 
-def metrics(findings: Findings) -> dict[str, float]:
+def metrics(findings: MethodFindings) -> dict[str, float]:
     """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
     values: dict[str, float] = {
         "num_comparisons": float(findings.num_comparisons),
@@ -66,7 +66,7 @@ def metrics(findings: Findings) -> dict[str, float]:
     return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
-def summary(findings: Findings, facts: PclFacts) -> dict[str, float | str]:
+def summary(findings: MethodFindings, facts: PclFacts) -> dict[str, float | str]:
     """Return the headline numbers and what they are numbers of, flat."""
     return {
         "study": facts.config.name,
@@ -80,12 +80,12 @@ def summary(findings: Findings, facts: PclFacts) -> dict[str, float | str]:
     }
 
 
-def terminal_summary(findings: Findings, facts: PclFacts) -> str:
+def terminal_summary(findings: MethodFindings, facts: PclFacts) -> str:
     """Return the findings as plain text of at most 80 columns."""
     comparison = findings.comparison
     lines = [
-        f"{facts.config.name}: {counted(len(comparison.methods), 'method')}, "
-        f"{counted(facts.config.num_seeds, 'seed')}, {counted(len(facts.runs), 'run')}",
+        f"{facts.config.name}: {plural(len(comparison.methods), 'method')}, "
+        f"{plural(facts.config.num_seeds, 'seed')}, {plural(len(facts.runs), 'run')}",
         f"test accuracy in % ({facts.num_test_samples:,} samples) of the deployed predictor after the last",
         "epoch, +- the standard deviation over seeds; difference to",
         f"{METHODS[comparison.baseline].title} in points, paired over seeds, +- half of the 95 % interval",
@@ -102,7 +102,7 @@ def terminal_summary(findings: Findings, facts: PclFacts) -> str:
                 line += f"  {wording.points(difference.value) + margin:<15} {_told(difference)}"
             num_diverged = comparison.num_diverged[architecture, method]
             if num_diverged and spread.num:
-                line = f"{line.rstrip()} ({num_diverged} of {counted(num_diverged + spread.num, 'run')} diverged)"
+                line = f"{line.rstrip()} ({num_diverged} of {plural(num_diverged + spread.num, 'run')} diverged)"
             lines.append(line.rstrip())
     if findings.studied_over:
         verdicts = [verdict(difference) for difference in findings.studied_over.values()]

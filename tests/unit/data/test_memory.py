@@ -6,7 +6,6 @@ import pytest
 from peerkd.data import memory
 from peerkd.data.memory import available_memory_bytes, check_memory
 from peerkd.errors import DataSourceError
-from peerkd.excerpt import format_bytes
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,10 +42,3 @@ def test_a_machine_that_says_nothing_has_no_limit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
     monkeypatch.setattr(memory, "_PROCESS", tmp_path / "none")
     assert available_memory_bytes() == 2**63 - 1
-
-
-@pytest.mark.parametrize(
-    ("num_bytes", "text"), [(0, "0 bytes"), (1023, "1,023 bytes"), (1536, "1.5 KiB"), (2**50 * 2, "2.0 PiB")]
-)
-def test_bytes_are_told_in_units_that_people_use(num_bytes: int, text: str) -> None:
-    assert format_bytes(num_bytes) == text

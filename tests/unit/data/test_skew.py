@@ -36,11 +36,10 @@ def test_jensen_shannon_is_the_root_of_the_divergence_in_bits() -> None:
     np.testing.assert_allclose(distances[0, 1], np.sqrt((kl_p + kl_q) / 2), rtol=1e-12)
 
 
-def test_jensen_shannon_agrees_with_scipy_where_it_is_installed() -> None:
-    distance = pytest.importorskip("scipy.spatial.distance")
-    counts = np.random.default_rng(0).poisson(1.0, size=(8, 12)) + np.eye(8, 12, dtype=np.int64)
-    expected = [[distance.jensenshannon(p, q, base=2) for q in counts] for p in counts]
-    np.testing.assert_allclose(jensen_shannon_distance(counts), expected, atol=1e-7)
+def test_jensen_shannon_of_nearly_equal_distributions_is_a_number() -> None:
+    # For these, the divergence as scipy computes it is a negative number of the size of a rounding error.
+    distances = jensen_shannon_distance(np.array([[343_770, 342_975], [343_769, 342_974]]))
+    assert distances[0, 1] == pytest.approx(0, abs=1e-7)
 
 
 def test_hellinger_is_the_written_out_formula() -> None:

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from peerkd.results.correlation import spearman
-from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs
+from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman
 
 
 def off_diagonal(values):

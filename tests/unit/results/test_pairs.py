@@ -89,8 +89,8 @@ def test_chosen_and_default_are_compared_on_test():
 @pytest.mark.parametrize(
     ("default", "reason"),
     [
-        (Estimate(0.01, -0.01, 0.03, 90), "interval includes 0"),
-        (Estimate(-0.02, -0.03, -0.01, 90), "is a loss"),
+        (Estimate(0.01, -0.01, 0.03, 90), "interval of the default's mean gain includes 0"),
+        (Estimate(-0.02, -0.03, -0.01, 90), "is negative"),
         (Estimate(0.02, np.nan, np.nan, 6), "too few peers"),
     ],
 )

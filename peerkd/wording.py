@@ -1,0 +1,25 @@
+"""Numbers in sentences: counts with their nouns, and sizes in readable units."""
+
+from typing import Final
+
+_KIBIBYTE: Final = 1024
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def plural(num: int, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun, in the singular or the plural.
+
+    Args:
+        num: A number of at least 0.
+        noun: The noun in the singular.
+        nouns: The noun in the plural. If empty, it is ``noun`` with an s.
+    """
+    return f"{num:,} {noun if num == 1 else nouns or noun + 's'}"
+
+
+def format_bytes(num_bytes: int) -> str:
+    """Return a number of bytes in a readable binary unit, such as ``1.5 KiB``."""
+    value, unit = float(num_bytes), 0
+    while value >= _KIBIBYTE and unit < len(_UNITS) - 1:
+        value, unit = value / _KIBIBYTE, unit + 1
+    return f"{value:,.0f} {_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
