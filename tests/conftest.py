@@ -1,7 +1,9 @@
 """For all tests."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # One thread, as in a worker, before anything imports torch: sums over threads would not be the same from machine to
@@ -12,6 +14,21 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # How long an example takes says something of the machine, not of the program.
 settings.register_profile("peerkd", deadline=None)
 settings.load_profile("peerkd")
+
+
+LIMITS_SECONDS = {"benchmarks": 900, "docs": 900, "e2e": 7200, "faults": 900, "manifests": 900, "pipelines": 900}
+"""Limits of the folders whose tests run whole pipelines or other programs. All others have the one of pyproject.toml.
+
+A limit ends a test that hangs. It is generous, because several test runs may share the machine.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    for item in items:
+        limit = LIMITS_SECONDS.get(item.path.relative_to(root).parts[0])
+        if limit is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(limit))
 
 
 def pytest_report_header() -> str:
