@@ -1,1 +1,1 @@
-"""Images and labels: sources, the packed form, partitions, augmentation. No training, no config."""
+"""Images and labels: sources, packed and streamed data sets, partitions and augmentation. No training, no config."""

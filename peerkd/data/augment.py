@@ -1,11 +1,10 @@
 """Batched augmentation, on the device of the tensors.
 
-What a sample looks like is a function of (seed, epoch, sample index) and of
-nothing else: not of the batch, the order or the network. Two networks that meet
-a sample in the same epoch see the same view, so a teacher's logits for it may be
-computed once and shared exactly.
+The view of a sample depends only on the seed, the epoch and the index of the sample, not on the batch, the order of the
+samples or the network. Two networks therefore see the same view of a sample in the same epoch, so the logits of a
+teacher can be computed once and shared exactly.
 
-N samples of the data set, B batch, C channels, H W height and width.
+Shape suffixes: N = samples of the data set, B = batch, C = channels, H W = image size.
 """
 
 from typing import NamedTuple
@@ -19,22 +18,22 @@ from peerkd.data.boxes import draw_boxes, resize_boxes, stream_generator
 
 
 class Views(NamedTuple):
-    """One epoch's crop or box and flip for every sample of a data set."""
+    """The crop or box and the flip of every sample of a data set in one epoch."""
 
     offsets_y_N: Tensor
-    """uint8 in ``[0, 2 * crop_padding_pixels]``: first row of the crop in the padded image."""
+    """The first row of each crop in the padded image: uint8 in ``[0, 2 * crop_padding_pixels]``."""
     offsets_x_N: Tensor
-    """uint8 in ``[0, 2 * crop_padding_pixels]``: first column of the crop in the padded image."""
+    """The first column of each crop in the padded image: uint8 in ``[0, 2 * crop_padding_pixels]``."""
     flips_N: Tensor
-    """bool: mirror left to right, after the crop."""
+    """Whether each sample is mirrored left to right after the crop: bool."""
     crop_padding_pixels: int
     horizontal_flip: bool
-    """False if ``flips_N`` is all False: known without asking the device."""
+    """Whether ``flips_N`` may contain True. This is known without reading ``flips_N`` from the device."""
     boxes_N4: Tensor | None = None
-    """float32: top, left, height and width of the resized crop, as fractions of the image's height and width."""
+    """Top, left, height and width of each resized crop, as fractions of the image's height and width: float32."""
 
     def to(self, device: torch.device | str) -> "Views":
-        """Return the same views on ``device``; do so once an epoch, not once a batch."""
+        """Return the same views on ``device``. Call this once per epoch, not once per batch."""
         return self._replace(
             offsets_y_N=self.offsets_y_N.to(device),
             offsets_x_N=self.offsets_x_N.to(device),
@@ -55,8 +54,8 @@ def draw_views(
     """Draw the views of all samples in one epoch, on the CPU.
 
     Offsets are uniform and flips have probability 1/2 (the recipe of He et al.
-    2016, section 4.2); boxes are those of ``draw_boxes``. Each draw has a stream
-    of its own, so sample ``i`` gets the same view whatever ``num_samples`` is.
+    2016, section 4.2); boxes come from ``draw_boxes``. Each kind of draw has its
+    own random stream, so sample ``i`` gets the same view whatever ``num_samples`` is.
 
     Args:
         num_samples: N, at least 0.
@@ -64,14 +63,14 @@ def draw_views(
         epoch: At least 0.
         crop_padding_pixels: Zeros added on each side before the crop, 0 to 127; 0 crops nothing.
         horizontal_flip: Whether samples may be mirrored.
-        resized_crop_min_area_fraction: Smallest share of the image's area that a box has, above 0 and at most 1; None
-            for no boxes.
+        resized_crop_min_area_fraction: Smallest area of a box as a fraction of the image's area, above 0 and at most
+            1; None draws no boxes.
 
     Raises:
-        ValueError: If a number is out of range or both kinds of crop are asked for.
+        ValueError: If a number is out of range or both kinds of crop are requested.
     """
     if not 0 <= crop_padding_pixels <= 127:
-        raise ValueError(f"crop_padding_pixels must lie in [0, 127], got {crop_padding_pixels}.")
+        raise ValueError(f"crop_padding_pixels must be from 0 to 127, got {crop_padding_pixels}.")
     if resized_crop_min_area_fraction is not None and crop_padding_pixels > 0:
         raise ValueError(
             f"crop_padding_pixels must be 0 when resized_crop_min_area_fraction is set, got {crop_padding_pixels}."
@@ -95,12 +94,12 @@ def draw_views(
 
 
 def apply_views(images_BCHW: Tensor, views: Views, indices_B: Tensor) -> Tensor:
-    """Return the batch as its samples look in this epoch: cropped after padding with zeros or resized, then mirrored.
+    """Apply the views of one epoch to a batch: pad with zeros and crop, or crop and resize; then mirror.
 
     Args:
-        images_BCHW: Pixels of the samples ``indices_B``; uint8, though without boxes any dtype works.
-        views: Of the whole data set, on the device of the images.
-        indices_B: Place of each image in the data set, on the device of the images.
+        images_BCHW: Pixels of the samples ``indices_B``: uint8, or any dtype if ``views`` has no boxes.
+        views: Views of the whole data set, on the device of the images.
+        indices_B: Index of each image in the data set, on the device of the images.
     """
     if views.boxes_N4 is not None:
         flips_B = views.flips_N[indices_B] if views.horizontal_flip else None
@@ -119,7 +118,7 @@ def apply_views(images_BCHW: Tensor, views: Views, indices_B: Tensor) -> Tensor:
     columns_BW = torch.where(views.flips_N[indices_B][:, None], columns_W.flip(0), columns_W)
     columns_BW = columns_BW + views.offsets_x_N[indices_B][:, None]
     pixels_BHW = rows_BH[:, :, None] * padded_width + columns_BW[:, None, :]
-    # One gather over flattened planes: advanced indexing of four axes gives the same, slower.
+    # A single gather over flattened planes is faster than advanced indexing of four axes and gives the same result.
     pixels_BCP = pixels_BHW.flatten(1)[:, None, :].expand(-1, num_channels, -1)
     return padded_BCHW.flatten(2).gather(2, pixels_BCP).view_as(images_BCHW)
 
@@ -129,11 +128,12 @@ def normalize(images_BCHW: Tensor, *, mean_C: Tensor, std_C: Tensor, dtype: torc
 
     Args:
         images_BCHW: uint8.
-        mean_C: In 0..1 units, float32, on the device of the images (a tensor, so that no step copies it there).
-        std_C: In 0..1 units, above 0, float32, on the device of the images.
-        dtype: Of the result.
+        mean_C: Mean of each channel for pixels in 0..1; float32, on the device of the images, so that no training step
+            has to copy it there.
+        std_C: Standard deviation of each channel for pixels in 0..1, above 0; float32, on the device of the images.
+        dtype: Type of the result.
     """
     mean_C11, std_C11 = mean_C[:, None, None], std_C[:, None, None]
-    # In place after the first copy: on the CPU, fresh memory for every step of the formula takes longer than the step.
+    # All operations after the first copy are in place: on the CPU, allocating memory takes longer than the arithmetic.
     unit_BCHW = images_BCHW.to(torch.float32, copy=True).div_(255)
     return unit_BCHW.sub_(mean_C11).div_(std_C11).to(dtype)

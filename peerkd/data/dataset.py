@@ -1,11 +1,11 @@
-"""The canonical packed form of a data set: a folder of plain arrays, memory-mapped when read.
+"""The packed form of a data set: a folder of plain arrays, which are memory-mapped when read.
 
     images.npy           uint8 (N, C, H, W): training split, validation split, test split
     labels.npy           int64 (N,)
     columns/<name>.npy   (N,), further values per sample
-    dataset.json         the rest; written last, so a folder without it was never finished
+    dataset.json         everything else; written last, so a folder without it is unfinished
 
-N samples, B batch, C channels, H W height and width, K classes.
+Shape suffixes: N = samples, B = batch, C = channels, H W = image size, K = classes.
 """
 
 import hashlib
@@ -22,30 +22,30 @@ from peerkd.data.passed_over import PassedOver, from_json, to_json
 from peerkd.errors import ArtifactCorruptError
 
 _BLOCK_BYTES = 16 * 2**20  # arrays larger than memory are read in pieces of this size
-_COLUMN_KINDS = "biufSU"  # dtype kinds that npy files hold without pickling
+_COLUMN_KINDS = "biufSU"  # dtype kinds that npy files store without pickling
 
 
 class ImageDataset(Protocol):
-    """A data set as training reads it, whether its pixels are packed or decoded on demand."""
+    """The interface of a data set for training, whether its pixels are packed or decoded on demand."""
 
     @property
     def labels_N(self) -> npt.NDArray[np.int64]:  # noqa: N802 - a shape suffix
-        """Class of every sample, in ``[0, K)``."""
+        """The class of every sample, in ``[0, K)``."""
 
     @property
     def num_train(self) -> int:
-        """Number of samples of the training split, which comes first."""
+        """The number of samples of the training split, which comes first."""
 
     @property
     def num_validation(self) -> int:
-        """Number of samples of the validation split that the data set came with, which comes second; 0 if it has none.
+        """The number of samples of the data set's own validation split, which comes second; 0 if it has none.
 
         The samples after it are the test split.
         """
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Name of each of the K classes."""
+        """The names of the K classes."""
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
@@ -69,23 +69,23 @@ class ImageDataset(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the content, in hex: equal fingerprints, equal data."""
+        """A SHA-256 of the content, in hex. Data sets with equal fingerprints have equal data."""
 
     @property
     def channel_mean(self) -> tuple[float, ...]:
-        """Mean of each channel, pixels in 0..1."""
+        """The mean of each channel for pixels in 0..1."""
 
     @property
     def channel_std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel, pixels in 0..1; above 0."""
+        """The standard deviation of each channel for pixels in 0..1; above 0."""
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """The number of classes, K."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W) of every image."""
 
     def read_images(self, indices_B: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
         """Return the pixels of these samples as a new array of shape (B, C, H, W)."""
@@ -93,7 +93,7 @@ class ImageDataset(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RawDataset:
-    """A data set in memory, as a source returns it: training, validation and test split, in this order.
+    """A data set in memory, as a source returns it: the training, validation and test split, in this order.
 
     Raises:
         ValueError: If the parts do not fit together.
@@ -115,7 +115,7 @@ class RawDataset:
     def __post_init__(self) -> None:
         if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4 or self.images_NCHW.size == 0:
             raise ValueError(
-                "images must be uint8 of shape (N, C, H, W), none of them 0, "
+                "images must be uint8 of shape (N, C, H, W) with no dimension of 0, "
                 f"got {self.images_NCHW.dtype} {self.images_NCHW.shape}."
             )
         num_samples = len(self.images_NCHW)
@@ -125,20 +125,21 @@ class RawDataset:
             )
         if self.labels_N.min() < 0 or self.labels_N.max() >= len(self.class_names):
             raise ValueError(
-                f"labels must lie in [0, {len(self.class_names)}), got {self.labels_N.min()} to {self.labels_N.max()}."
+                f"labels must be from 0 to {len(self.class_names) - 1}, "
+                f"got {self.labels_N.min()} to {self.labels_N.max()}."
             )
         if not 1 <= self.num_train <= num_samples:
-            raise ValueError(f"num_train must lie in [1, {num_samples}], got {self.num_train}.")
+            raise ValueError(f"num_train must be from 1 to {num_samples}, got {self.num_train}.")
         if not 0 <= self.num_validation <= num_samples - self.num_train:
             raise ValueError(
-                f"num_validation must lie in [0, {num_samples - self.num_train}], got {self.num_validation}."
+                f"num_validation must be from 0 to {num_samples - self.num_train}, got {self.num_validation}."
             )
         for name, column_N in self.columns.items():
             if not name.isidentifier():
-                raise ValueError(f"a column's name must be an identifier, got {name!r}.")
+                raise ValueError(f"the name of a column must be an identifier, got {name!r}.")
             if column_N.shape != (num_samples,) or column_N.dtype.kind not in _COLUMN_KINDS:
                 raise ValueError(
-                    f"column {name!r} must hold {num_samples} numbers or strings, "
+                    f"column {name!r} must contain {num_samples} numbers or strings, "
                     f"got {column_N.dtype} {column_N.shape}."
                 )
 
@@ -151,10 +152,10 @@ class RawDataset:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PackedDataset:
-    """A packed data set that is open for reading: the pixels stay on disk until a batch needs them."""
+    """A packed data set that is open for reading. Its pixels stay on disk until a batch needs them."""
 
     images_NCHW: npt.NDArray[np.uint8]
-    """Memory-mapped and read-only."""
+    """The pixels, memory-mapped and read-only."""
     labels_N: npt.NDArray[np.int64]
     num_train: int
     class_names: tuple[str, ...]
@@ -170,7 +171,7 @@ class PackedDataset:
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """The number of classes, K."""
         return len(self.class_names)
 
     @property
@@ -188,7 +189,7 @@ class PackedDataset:
 def write_packed(folder: Path, raw: RawDataset) -> str:
     """Write ``raw`` as a packed data set into ``folder`` and return its fingerprint.
 
-    The same content gives the same bytes, whatever its memory layout or byte order.
+    Equal content gives equal bytes, whatever its memory layout or byte order.
     """
     raw = _canonical(raw)
     fingerprint = _fingerprint(raw)
@@ -209,7 +210,7 @@ def write_packed(folder: Path, raw: RawDataset) -> str:
             "channel_mean": channel_mean,
             "channel_std": channel_std,
             "fingerprint": fingerprint,
-            **further_metadata(raw),
+            **describing_metadata(raw),
         },
     )
     return fingerprint
@@ -218,9 +219,9 @@ def write_packed(folder: Path, raw: RawDataset) -> str:
 def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
     """Open the packed data set in ``folder``.
 
-    Shapes are always checked. ``verify`` also reads every pixel and recomputes
-    the fingerprint and the channel statistics: do so once after a transfer,
-    not at every start.
+    Shapes are always checked. With ``verify``, every pixel is read and the
+    fingerprint and the channel statistics are recomputed, which is meant for
+    the first opening after a transfer.
 
     Raises:
         ArtifactCorruptError: If a file is missing, truncated or altered.
@@ -260,22 +261,20 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
         fingerprint = _fingerprint(raw)
         if fingerprint != dataset.fingerprint:
             raise ArtifactCorruptError(
-                f"{folder}: the content has fingerprint {fingerprint}, dataset.json says {dataset.fingerprint}."
+                f"{folder}: the content has fingerprint {fingerprint}, but dataset.json states {dataset.fingerprint}."
             )
         statistics = channel_statistics(raw.images_NCHW[: raw.num_train])
         if statistics != (dataset.channel_mean, dataset.channel_std):
-            raise ArtifactCorruptError(
-                f"{folder}/dataset.json: channel_mean and channel_std are not those of the pixels."
-            )
+            raise ArtifactCorruptError(f"{folder}/dataset.json: channel_mean and channel_std do not match the pixels.")
     return dataset
 
 
 def channel_statistics(images_NCHW: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel, pixels in 0..1.
+    """Return the mean and the standard deviation of each channel for pixels in 0..1.
 
-    Sums are exact integers, so the result does not depend on the order of the
-    samples. A constant channel gets one grey level (1/255) as its deviation:
-    dividing by it stays finite.
+    The sums are exact integers, so the result does not depend on the order of
+    the samples. The deviation of a constant channel is set to one grey level
+    (1/255), so that dividing by it stays finite.
     """
     num_channels = images_NCHW.shape[1]
     sum_C = np.zeros(num_channels, np.uint64)
@@ -307,8 +306,8 @@ def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
     (folder / "dataset.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="ascii")
 
 
-def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
-    """Return the fields of ``dataset.json`` that packed and streamed data sets share, beside names and pixels."""
+def describing_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
+    """Return the fields of ``dataset.json`` that describe how a data set was read, packed or streamed."""
     return {
         "num_validation": dataset.num_validation,
         "label_values": list(dataset.label_values),
@@ -318,7 +317,7 @@ def further_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
 
 
 def read_metadata(folder: Path, *, kind: str | None = None) -> dict[str, Any]:
-    """Read ``dataset.json``, and check its kind if one is given.
+    """Read ``dataset.json`` and, if ``kind`` is given, check its kind.
 
     Raises:
         ArtifactCorruptError: If it is missing, is not a JSON object, or is of another kind.
@@ -331,7 +330,7 @@ def read_metadata(folder: Path, *, kind: str | None = None) -> dict[str, Any]:
     except ValueError as error:
         raise ArtifactCorruptError(f"{path}: is not JSON: {error}") from error
     if not isinstance(metadata, dict):
-        raise ArtifactCorruptError(f"{path}: must hold a JSON object, got {type(metadata).__name__}.")
+        raise ArtifactCorruptError(f"{path}: must contain a JSON object, got {type(metadata).__name__}.")
     if kind is not None and metadata.get("kind") != kind:
         raise ArtifactCorruptError(f"{path}: kind must be {kind!r}, got {metadata.get('kind')!r}.")
     return metadata
@@ -352,7 +351,7 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def _canonical(raw: RawDataset) -> RawDataset:
-    """Return ``raw`` in C order and little-endian: one content, one sequence of bytes."""
+    """Return ``raw`` in C order and little-endian, so that equal content has equal bytes."""
     return replace(
         raw,
         images_NCHW=np.ascontiguousarray(raw.images_NCHW),
@@ -373,7 +372,7 @@ def _fingerprint(raw: RawDataset) -> str:
 
 
 def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield ``array`` in pieces along its first axis."""
+    """Yield ``array`` in pieces of about ``_BLOCK_BYTES`` along its first axis."""
     num_rows = max(1, _BLOCK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), num_rows):
         yield array[start : start + num_rows]

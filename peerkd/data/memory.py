@@ -1,4 +1,4 @@
-"""The memory that this process may still allocate, so that a data set is refused before it fills the machine."""
+"""The memory that this process may still allocate: a data set that needs more is refused before it is read."""
 
 import resource
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ def check_memory(num_bytes: int, *, what: str) -> None:
 
     Args:
         num_bytes: Memory that is about to be allocated, at least 0.
-        what: The subject of the message, such as ``data.path: pets.npz``.
+        what: Subject of the message, such as ``data.path: pets.npz``.
 
     Raises:
-        DataSourceError: If less memory is available; the message has both numbers.
+        DataSourceError: If less memory is available. The message states both numbers.
     """
     available_bytes = available_memory_bytes()
     if num_bytes > available_bytes:
@@ -34,9 +34,9 @@ def check_memory(num_bytes: int, *, what: str) -> None:
 
 
 def available_memory_bytes() -> int:
-    """Return the least of what the machine, the container and the limit of the process leave.
+    """Return the smallest amount that the machine, the container or the limit of the process leaves.
 
-    A limit that cannot be read, as on another operating system, does not count.
+    A limit that cannot be read, for example on another operating system, is ignored.
     """
     return min((max(num_bytes, 0) for num_bytes in _limits()), default=2**63 - 1)
 
@@ -47,7 +47,7 @@ def _limits() -> Iterator[int]:
     with suppress(OSError, KeyError, ValueError):
         limit_bytes = int((_CONTROL_GROUP / "memory.max").read_text())
         used_bytes = int((_CONTROL_GROUP / "memory.current").read_text())
-        # The inactive file cache counts as used, but the kernel frees it on demand.
+        # The inactive file cache is reported as used, but the kernel frees it on demand.
         yield limit_bytes - used_bytes + _fields(_CONTROL_GROUP / "memory.stat")["inactive_file"]
     with suppress(OSError, ValueError):
         limit_bytes, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -56,6 +56,6 @@ def _limits() -> Iterator[int]:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Return the number in each line of a file by the first word of the line."""
+    """Return the number on each line of a file, keyed by the first word of the line."""
     words = (line.split() for line in path.read_text().splitlines())
     return {line[0]: int(line[1]) for line in words if len(line) > 1 and line[1].isdigit()}

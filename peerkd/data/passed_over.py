@@ -1,15 +1,15 @@
-"""Entries of a source that are not among its samples, counted by kind so that nothing is left out in silence."""
+"""Counts of the entries of a source that are not samples, so that nothing is omitted silently."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 NUM_PRINTED: Final = 10
-"""The most names of one kind that a message prints."""
+"""The largest number of names of one kind that a message prints."""
 
 
 class PassedOver(NamedTuple):
-    """The entries of one kind that were passed over."""
+    """The skipped entries of one kind."""
 
     kind: str
     """A plural noun, such as ``hidden files``."""
@@ -21,10 +21,10 @@ class PassedOver(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """A running count of the entries that are passed over while a source is read."""
+    """A running count of the entries that are skipped while a source is read."""
 
     num_examples: int = 3
-    """The most names that are kept of each kind."""
+    """The largest number of names that are kept for each kind."""
 
     _counts: dict[str, int] = field(default_factory=dict)
     _examples: dict[str, list[str]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Tally:
             examples.append(printable(name))
 
     def passed_over(self) -> tuple[PassedOver, ...]:
-        """Return the counts, kinds in the order in which they were first seen."""
+        """Return the counts, with the kinds in the order of their first entries."""
         return tuple(PassedOver(kind, count, tuple(self._examples[kind])) for kind, count in self._counts.items())
 
 
@@ -47,14 +47,14 @@ def describe(passed_over: Iterable[PassedOver]) -> str:
 
 
 def enumerate_names(passed_over: PassedOver) -> str:
-    """Return the first names, and the number of the others."""
+    """Return the first names and the number of the others."""
     names = passed_over.examples[:NUM_PRINTED]
     num_more = passed_over.num - len(names)
     return ", ".join(names) + (f" and {num_more:,} more" if num_more else "")
 
 
 def to_json(passed_over: Iterable[PassedOver]) -> list[dict[str, Any]]:
-    """Return the counts as JSON values, which ``from_json`` reads."""
+    """Return the counts as JSON values, for ``from_json``."""
     return [{"kind": each.kind, "num": each.num, "examples": list(each.examples)} for each in passed_over]
 
 
@@ -67,7 +67,7 @@ def printable(name: str) -> str:
     r"""Return the name of a file on one line of UTF-8, with escapes such as ``\xff`` or ``\n`` for unprintable bytes.
 
     Names in a file system may have any encoding. Python decodes bytes that are not UTF-8 to lone surrogates, which
-    cannot be encoded in JSON or in a page in UTF-8.
+    cannot be encoded in JSON or in an HTML page in UTF-8.
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

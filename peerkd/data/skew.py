@@ -9,12 +9,12 @@ from peerkd.data.partition.arrays import FloatArray, IntArray
 
 
 def class_counts(labels: IntArray, parts: Sequence[IntArray], *, num_classes: int) -> IntArray:
-    """Return the number of samples of each class that each peer holds: (num_peers, num_classes).
+    """Return the number of samples of each class that each peer has: (num_peers, num_classes).
 
     Args:
         labels: (num_samples,) class of each sample, in ``range(num_classes)``.
         parts: One index array per peer.
-        num_classes: Number of columns. A class that no peer holds has a count of 0.
+        num_classes: Number of columns. A class that no peer has counts 0.
 
     Raises:
         ValueError: If a label is out of range.
@@ -25,10 +25,10 @@ def class_counts(labels: IntArray, parts: Sequence[IntArray], *, num_classes: in
 
 
 def jensen_shannon_distance(counts: IntArray) -> FloatArray:
-    """Return ``sqrt((KL(p || m) + KL(q || m)) / 2)``, ``m = (p + q) / 2``, in base 2 for each pair of peers.
+    """Return ``sqrt((KL(p || m) + KL(q || m)) / 2)`` with ``m = (p + q) / 2``, in base 2, for each pair of peers.
 
     The *distance* is the square root of the divergence, because only the root is a metric (Endres and Schindelin
-    2003). A class that neither peer holds adds nothing. Peers with no class in common are at distance 1.
+    2003). A class that neither peer has adds nothing. Peers without a common class are at distance 1.
 
     Args:
         counts: (num_peers, num_classes) non-negative, no row all 0.

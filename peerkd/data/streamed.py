@@ -1,11 +1,11 @@
-"""Data sets too large to pack: an index of image files, decoded when a batch asks for them.
+"""Data sets that are too large to pack: an index of image files, which are decoded when a batch needs them.
 
-    dataset.json   where the files are, class names, image size
+    dataset.json   root folder, class names, image size
     paths.npy      (N,) bytes, relative to the root: training split, validation split, test split
     digests.npy    uint8 (N, 32), SHA-256 of each file
     labels.npy     int64 (N,)
 
-N samples, B batch, C channels, H W height and width, K classes.
+Shape suffixes: N = samples, B = batch, C = channels, H W = image size, K = classes.
 """
 
 import os
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from peerkd.data.dataset import (
     ImageDataset,
     content_fingerprint,
-    further_metadata,
+    describing_metadata,
     read_array,
     read_metadata,
     read_packed,
@@ -38,22 +38,22 @@ IMAGENET_CHANNEL_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StreamedDataset:
-    """An index of image files with the reading interface of a packed data set."""
+    """An index of image files, with the interface of ``ImageDataset``."""
 
     root: Path
     image_size_pixels: int
-    """H and W of what ``read_images`` returns."""
+    """The height and width of the images that ``read_images`` returns."""
     relative_paths_N: npt.NDArray[np.bytes_]
-    """Paths relative to ``root``, as the file system encodes them: a million strings in one array."""
+    """Paths relative to ``root`` in the encoding of the file system. One array stores millions of paths compactly."""
     digests_N32: npt.NDArray[np.uint8]
-    """(N, 32): SHA-256 of each file when it was indexed."""
+    """SHA-256 of each file at the time when it was indexed: (N, 32)."""
     labels_N: npt.NDArray[np.int64]
     num_train: int
     class_names: tuple[str, ...]
     columns: Mapping[str, np.ndarray]
-    """Empty, since an image folder gives a label and nothing else."""
+    """Empty, because an image folder has only labels."""
     fingerprint: str
-    """SHA-256 over relative paths, the files' digests, labels, class names and how pixels are read."""
+    """SHA-256 of the relative paths, the digests of the files, labels, class names and pixel rules, in hex."""
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
     num_validation: int = 0
@@ -64,7 +64,7 @@ class StreamedDataset:
 
     @property
     def label_values(self) -> tuple[bool | int | str, ...]:
-        """Empty, since a class has the name of its folder."""
+        """The empty tuple, because each class is named after its folder."""
         return ()
 
     @property
@@ -74,16 +74,16 @@ class StreamedDataset:
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """The number of classes, K."""
         return len(self.class_names)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W) of every image."""
         return 3, self.image_size_pixels, self.image_size_pixels
 
     def read_images(self, indices_B: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
-        """Decode these samples: shorter side resized, centre cut out, RGB; a new array of shape (B, C, H, W).
+        """Decode these samples to RGB, and resize and crop them to the image size: a new array of shape (B, C, H, W).
 
         Raises:
             DataSourceError: If a file is missing or has changed since it was indexed.
@@ -102,22 +102,22 @@ def index_image_folder(
     channel_std: tuple[float, float, float] = IMAGENET_CHANNEL_STD,
     progress: ReportProgress | None = None,
 ) -> StreamedDataset:
-    """List the images below ``root`` (see ``peerkd.data.sources.image_folder``) and read each once.
+    """List the images below ``root`` (see ``peerkd.data.sources.image_folder``) and read each of them once.
 
-    Reading finds damaged files before anything is trained, and the fingerprint then depends on the content. For
-    ImageNet that is a pass over 140 GB, which is not repeated until a file changes.
+    The pass over all files finds damaged ones before training starts and makes the fingerprint depend on their content.
+    For ImageNet it reads 140 GB. It is repeated only if a file changes.
 
     Args:
-        root: The folder of images; it has to stay where it is.
+        root: The folder of images, which must stay where it is.
         rules: How the content of a file becomes RGB; ``image_size_pixels`` must be set.
-        skip_damaged: Whether images that cannot be read are left out. They are refused otherwise.
-        channel_mean: Pixels in 0..1.
-        channel_std: Pixels in 0..1, above 0.
-        progress: Called with the number of images that are done.
+        skip_damaged: Whether to omit images that cannot be read. Otherwise they are refused.
+        channel_mean: Mean of each channel for pixels in 0..1.
+        channel_std: Standard deviation of each channel for pixels in 0..1, above 0.
+        progress: Called with the number of images that have been read.
 
     Raises:
         ValueError: If ``image_size_pixels`` is None or below 1, or pixels need a ``pixel_range``.
-        DataSourceError: If the layout is not that of an image folder or an image cannot be read.
+        DataSourceError: If the folder has no layout of an image folder, or an image cannot be read.
     """
     image_size_pixels = rules.image_size_pixels
     if image_size_pixels is None or image_size_pixels < 1:
@@ -146,7 +146,7 @@ def index_image_folder(
 
 
 def write_index(folder: Path, dataset: StreamedDataset) -> str:
-    """Write the index, not the images, into ``folder`` and return its fingerprint."""
+    """Write the index into ``folder``, without the images, and return its fingerprint."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "paths.npy", dataset.relative_paths_N, allow_pickle=False)
     np.save(folder / "digests.npy", dataset.digests_N32, allow_pickle=False)
@@ -164,18 +164,18 @@ def write_index(folder: Path, dataset: StreamedDataset) -> str:
             "channel_mean": dataset.channel_mean,
             "channel_std": dataset.channel_std,
             "fingerprint": dataset.fingerprint,
-            **further_metadata(dataset),
+            **describing_metadata(dataset),
         },
     )
     return dataset.fingerprint
 
 
 def read_index(folder: Path) -> StreamedDataset:
-    """Read an index; its fingerprint is always checked, the image files are not.
+    """Read an index and check its fingerprint. The image files are not checked.
 
     Raises:
         ArtifactCorruptError: If a file of the index is missing, truncated or altered.
-        DataSourceError: If the folder of images is no longer there.
+        DataSourceError: If the folder of images no longer exists.
     """
     metadata = read_metadata(folder, kind="streamed")
     try:
@@ -202,21 +202,21 @@ def read_index(folder: Path) -> StreamedDataset:
     fingerprint = _fingerprint(dataset)
     if fingerprint != dataset.fingerprint:
         raise ArtifactCorruptError(
-            f"{folder}: the index has fingerprint {fingerprint}, dataset.json says {dataset.fingerprint}."
+            f"{folder}: the index has fingerprint {fingerprint}, but dataset.json states {dataset.fingerprint}."
         )
     if not dataset.root.is_dir():
         raise DataSourceError(
-            f"data.path: {dataset.root} must be a folder, since {folder} is an index of the images in it."
+            f"data.path: {dataset.root} must be a folder, because {folder} is an index of the images in it."
         )
     return dataset
 
 
 def open_dataset(folder: Path) -> ImageDataset:
-    """Open what ``write_packed`` or ``write_index`` left in ``folder``.
+    """Open the data set that ``write_packed`` or ``write_index`` wrote into ``folder``.
 
     Raises:
         ArtifactCorruptError: If a file is missing, truncated or altered, or the kind is unknown.
-        DataSourceError: If the folder of the images of an index no longer exists.
+        DataSourceError: If the folder of images of a streamed data set no longer exists.
     """
     kind = read_metadata(folder).get("kind")
     if kind == "streamed":

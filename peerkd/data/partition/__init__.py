@@ -1,1 +1,1 @@
-"""Which peer gets which samples, as pure functions on label arrays; no images, no tensors, no configs."""
+"""Partitions of a data set among peers, as pure functions of label arrays. No images, no tensors, no configs."""

@@ -1,4 +1,4 @@
-"""Whole numbers in given proportions: the seats-to-parties problem."""
+"""Apportionment: whole numbers in given proportions, as seats are given to parties."""
 
 import numpy as np
 
@@ -8,11 +8,12 @@ from peerkd.data.partition.arrays import FloatArray, IntArray
 def largest_remainder(total: int, weights: FloatArray | IntArray) -> IntArray:
     """Return whole numbers that sum to ``total`` and are each within one of ``total * weights / sum(weights)``.
 
-    Hamilton's method: every entry gets the whole part of its share, and the
-    largest remainders get what is left. Ties go to the earlier entry.
+    This is Hamilton's method: every entry gets the whole part of its share, and
+    the entries with the largest remainders get one more each. Ties go to the
+    earlier entry.
 
     Args:
-        total: What is shared out, at least 0.
+        total: Number to distribute, at least 0.
         weights: (num_entries,) non-negative, not all 0.
     """
     shares = total * (weights / weights.sum())
@@ -23,7 +24,7 @@ def largest_remainder(total: int, weights: FloatArray | IntArray) -> IntArray:
 
 
 def lift_to_one(counts: IntArray) -> IntArray:
-    """Return ``counts`` with every zero made 1, at the expense of the largest entries.
+    """Return ``counts`` with every 0 raised to 1, at the expense of the largest entries.
 
     Args:
         counts: (num_entries,) non-negative, with a sum of at least ``num_entries``.

@@ -1,4 +1,4 @@
-"""The array types that partitions are made of."""
+"""Array types of partitions."""
 
 from typing import TypeAlias
 

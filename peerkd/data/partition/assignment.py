@@ -1,4 +1,4 @@
-"""Which sample is whose, on disk: written once, verified when read."""
+"""The assignment of samples to peers, stored in a file that is verified when it is read."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,42 +16,46 @@ _FILE_NAME = "assignment.npz"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
-    """Indices into one data set, each array ascending.
+    """The samples of each peer, as ascending arrays of indices into one data set.
 
-    Training sets of the peers, the public set and the global validation set are disjoint. A peer's own validation
-    and test sets have its class distribution; they may share samples with the global ones and with other peers'.
+    The training sets of the peers, the public set and the global validation set are disjoint. A peer's own validation
+    and test sets have the class distribution of the peer. They may overlap with the global sets and with the own sets
+    of other peers.
     """
 
     train: tuple[IntArray, ...]
-    """Training set of each peer."""
+    """The training set of each peer."""
 
     own_validation: tuple[IntArray, ...]
+    """A validation set for each peer, with the peer's class distribution."""
+
     own_test: tuple[IntArray, ...]
+    """A test set for each peer, with the peer's class distribution."""
 
     validation: IntArray
-    """Global: the class distribution of the whole data set."""
+    """The global validation set, with the class distribution of the whole data set."""
 
     test: IntArray
-    """Global."""
+    """The global test set."""
 
     public: IntArray
-    """A transfer set that belongs to no peer; empty unless one was asked for."""
+    """A transfer set that belongs to no peer; empty unless the config requests one."""
 
     @property
     def num_peers(self) -> int:
-        """Number of peers."""
+        """The number of peers."""
         return len(self.train)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over all indices and whose they are."""
+        """A SHA-256 of all indices and the sets that they belong to, in hex."""
         digest = sha256()
         for name, array in self._arrays().items():
             digest.update(f"{name}:{len(array)}:".encode() + array.astype("<i8").tobytes())
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write the assignment into a folder."""
+        """Write the assignment into ``folder``."""
         np.savez_compressed(
             folder / _FILE_NAME,
             allow_pickle=False,
@@ -60,13 +64,13 @@ class Assignment:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read an assignment and verify its fingerprint.
+        """Read the assignment in ``folder`` and verify its fingerprint.
 
         Raises:
-            ArtifactCorruptError: If the file is missing, damaged, or not what was written.
+            ArtifactCorruptError: If the file is missing, damaged or altered.
         """
         try:
-            # Opened here, because numpy leaves the file of a damaged archive open.
+            # The file is opened here, because numpy does not close a damaged archive.
             with (folder / _FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 values = dict(arrays)
             peers = range(int(values["num_peers"]))
@@ -80,7 +84,7 @@ class Assignment:
             )
             expected = str(values["fingerprint"])
         except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise ArtifactCorruptError(f"{folder / _FILE_NAME} does not hold a partition.") from error
+            raise ArtifactCorruptError(f"{folder / _FILE_NAME} does not contain an assignment.") from error
         if assignment.fingerprint != expected:
             raise ArtifactCorruptError(
                 f"{folder / _FILE_NAME} must have the fingerprint {expected[:16]}, got {assignment.fingerprint[:16]}."

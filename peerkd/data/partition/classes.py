@@ -1,4 +1,4 @@
-"""Label skew by a fixed number of classes per peer."""
+"""Label skew with a fixed number of classes per peer."""
 
 import heapq
 
@@ -13,33 +13,33 @@ from peerkd.data.partition.deal import deal_classes
 def partition_classes(
     labels: IntArray, *, sizes: IntArray, classes_per_peer: int, rng: np.random.Generator
 ) -> list[IntArray]:
-    """Return a partition in which every peer holds exactly ``classes_per_peer`` distinct classes.
+    """Return a partition in which every peer has exactly ``classes_per_peer`` distinct classes.
 
-    The "pathological" skew of McMahan et al. 2017 (arXiv:1602.05629) with the
-    number of classes made exact, as ``#C=k`` in NIID-Bench (Li et al. 2022,
-    arXiv:2102.02079). Larger classes get more holders, at random among the
-    peers, and each class is shared among its holders in proportion to their
-    ``sizes``, at least one sample each.
+    This is the "pathological" skew of McMahan et al. 2017 (arXiv:1602.05629)
+    with an exact number of classes, called ``#C=k`` in NIID-Bench (Li et al.
+    2022, arXiv:2102.02079). Larger classes are assigned to more peers, which
+    are chosen at random. The samples of a class are divided among its peers in
+    proportion to their ``sizes``, with at least one sample each.
 
-    Guaranteed: disjoint, complete, every class held, exactly
-    ``classes_per_peer`` classes per peer. Not guaranteed: ``sizes``. A peer
-    cannot get more than its classes offer, so sizes are weights here; with
-    equal sizes, balanced classes and ``num_peers * classes_per_peer`` a
-    multiple of the number of classes they are met up to ``classes_per_peer``
-    samples.
+    The partition is disjoint and complete, every class is assigned, and every
+    peer has exactly ``classes_per_peer`` classes. The ``sizes`` are only
+    weights, because a peer cannot get more samples than its classes have. If
+    all sizes are equal, the classes are balanced and ``num_peers *
+    classes_per_peer`` is a multiple of the number of classes, then each size
+    is met to within ``classes_per_peer`` samples.
 
     Args:
         labels: (num_samples,) class of each sample.
         sizes: (num_peers,) each at least 1, summing to ``num_samples``.
         classes_per_peer: From 1 to the number of distinct labels.
-        rng: Decides who holds which class and which samples of it.
+        rng: Generator that assigns classes to peers, and samples within a class.
 
     Returns:
         One ascending index array per peer.
 
     Raises:
-        ValueError: If an argument is malformed, or the peers cannot hold all
-            classes, or the classes have too few samples for so many holders.
+        ValueError: If an argument is malformed, the peers have too few places
+            for all classes, or the classes have too few samples for all peers.
     """
     check_labels(labels)
     check_sizes(sizes, num_samples=len(labels))
@@ -55,58 +55,63 @@ def partition_classes(
             f"num_peers * classes_per_peer must be at least the {num_classes} classes in labels, "
             f"got {num_peers} * {classes_per_peer}."
         )
-    num_holders = _count_holders(class_totals, num_peers=num_peers, num_places=num_peers * classes_per_peer, rng=rng)
-    is_held = _assign_holders(num_holders, num_peers=num_peers, classes_per_peer=classes_per_peer, rng=rng)
+    num_owners = _count_owners(class_totals, num_peers=num_peers, num_places=num_peers * classes_per_peer, rng=rng)
+    is_owned = _assign_owners(num_owners, num_peers=num_peers, classes_per_peer=classes_per_peer, rng=rng)
     counts = np.zeros((num_peers, num_classes), dtype=np.int64)
     for k in range(num_classes):
-        holders = np.flatnonzero(is_held[:, k])
-        counts[holders, k] = lift_to_one(largest_remainder(int(class_totals[k]), sizes[holders]))
+        owners = np.flatnonzero(is_owned[:, k])
+        counts[owners, k] = lift_to_one(largest_remainder(int(class_totals[k]), sizes[owners]))
     return deal_classes(classes, counts, rng=rng)
 
 
-def _count_holders(class_totals: IntArray, *, num_peers: int, num_places: int, rng: np.random.Generator) -> IntArray:
-    """Return how many peers hold each class: (num_classes,), at least 1, summing to ``num_places``.
+def _count_owners(class_totals: IntArray, *, num_peers: int, num_places: int, rng: np.random.Generator) -> IntArray:
+    """Return the number of peers that own each class: (num_classes,), at least 1 each, summing to ``num_places``.
 
-    One more holder goes again and again to the class with most samples per
-    holder, which keeps the largest such share as small as possible. Equal
-    shares are told apart by ``rng``.
+    An owner is added repeatedly to the class with the most samples per owner,
+    which makes the largest number of samples per owner as small as possible.
+    ``rng`` breaks ties.
     """
     limits = np.minimum(class_totals, num_peers)
     if limits.sum() < num_places:
         raise ValueError(
-            f"num_peers * classes_per_peer must be at most {limits.sum()}, as no class can have more holders than "
-            f"samples (the smallest has {class_totals.min()}), got {num_peers} * {num_places // num_peers}."
+            f"num_peers * classes_per_peer must be at most {limits.sum()}, because a class cannot have more "
+            f"owners than samples (the smallest class has {class_totals.min()}), "
+            f"got {num_peers} * {num_places // num_peers}."
         )
-    num_holders = np.ones_like(class_totals)
+    num_owners = np.ones_like(class_totals)
     tie_breaks = rng.random(len(class_totals)).tolist()
     queue = [(-float(total), tie_breaks[k], k) for k, total in enumerate(class_totals) if limits[k] > 1]
     heapq.heapify(queue)
     for _ in range(num_places - len(class_totals)):
         _, tie_break, k = heapq.heappop(queue)
-        num_holders[k] += 1
-        if num_holders[k] < limits[k]:
-            heapq.heappush(queue, (-class_totals[k] / num_holders[k], tie_break, k))
-    return num_holders
+        num_owners[k] += 1
+        if num_owners[k] < limits[k]:
+            heapq.heappush(queue, (-class_totals[k] / num_owners[k], tie_break, k))
+    return num_owners
 
 
-def _assign_holders(
-    num_holders: IntArray, *, num_peers: int, classes_per_peer: int, rng: np.random.Generator
+def _assign_owners(
+    num_owners: IntArray, *, num_peers: int, classes_per_peer: int, rng: np.random.Generator
 ) -> BoolArray:
-    """Return who holds which class: (num_peers, num_classes), rows and columns summing as asked.
+    """Return which peer owns which class: (num_peers, num_classes).
 
-    Peers choose in turn, at random among the open places, but must take a
-    class that needs every peer still to come. There are never more of those
-    than one peer can take, since the open places are ``classes_per_peer`` per
-    remaining peer; so the last peer always finds its classes.
+    Every row sums to ``classes_per_peer`` and column ``k`` to ``num_owners[k]``.
+
+    The peers choose one after the other, at random among the open places. A
+    class with as many open places as there are peers left must be taken. A
+    peer never has to take more classes than it can: each remaining peer has
+    ``classes_per_peer`` open places, so at most ``classes_per_peer`` classes
+    can need all remaining peers. The last peer therefore always finds its
+    classes.
     """
-    is_held = np.zeros((num_peers, len(num_holders)), dtype=np.bool_)
-    num_open = num_holders.copy()
+    is_owned = np.zeros((num_peers, len(num_owners)), dtype=np.bool_)
+    num_open = num_owners.copy()
     for peer in range(num_peers):
-        # Efraimidis and Spirakis 2006: the largest values of log(u) / weight are a draw without replacement by weight.
+        # Efraimidis and Spirakis 2006: the largest values of log(u) / weight are a weighted draw without replacement.
         with np.errstate(divide="ignore"):
             keys = -rng.standard_exponential(len(num_open)) / num_open
         keys[num_open == num_peers - peer] = np.inf
         chosen = np.argsort(-keys)[:classes_per_peer]
-        is_held[peer, chosen] = True
+        is_owned[peer, chosen] = True
         num_open[chosen] -= 1
-    return is_held
+    return is_owned

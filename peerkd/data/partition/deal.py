@@ -1,4 +1,4 @@
-"""From counts to samples: hand the samples of each class out at random."""
+"""Random assignment of samples to parts, from the number of samples of each class in each part."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from peerkd.data.partition.arrays import IntArray
 
 
 def deal_classes(classes: IntArray, counts: IntArray, *, rng: np.random.Generator) -> list[IntArray]:
-    """Return one index array per row of ``counts``, with ``counts[p, k]`` random samples of class ``k`` each.
+    """Return one index array per row of ``counts``; array ``p`` has ``counts[p, k]`` random samples of class ``k``.
 
     Args:
         classes: (num_samples,) class of each sample, in ``range(num_classes)``.
         counts: (num_parts, num_classes); column ``k`` sums to the number of samples of class ``k``.
-        rng: Decides which samples of a class go where.
+        rng: Generator that shuffles the samples of each class.
     """
     num_parts, num_classes = counts.shape
     owners = np.empty(len(classes), dtype=np.int64)
@@ -22,17 +22,17 @@ def deal_classes(classes: IntArray, counts: IntArray, *, rng: np.random.Generato
 
 
 def shuffled_by_class(labels: IntArray, *, rng: np.random.Generator) -> IntArray:
-    """Return all indices in the order of their label, in random order within one label."""
+    """Return all indices sorted by label, in random order within each label."""
     shuffled = rng.permutation(len(labels))
     return shuffled[np.argsort(labels[shuffled], kind="stable")]
 
 
 def group_by_owner(owners: IntArray, *, num_owners: int) -> list[IntArray]:
-    """Return the indices that each owner holds, ascending, so that equal partitions are equal arrays.
+    """Return the indices of each owner in ascending order, so that equal partitions have equal arrays.
 
     Args:
-        owners: (num_samples,) in ``range(num_owners)``.
-        num_owners: Number of arrays to return; an owner of nothing gets an empty one.
+        owners: (num_samples,) owner of each sample, in ``range(num_owners)``.
+        num_owners: Number of arrays to return; the array of an owner without samples is empty.
     """
     sizes = np.bincount(owners, minlength=num_owners)
     return np.split(np.argsort(owners, kind="stable"), np.cumsum(sizes)[:-1])

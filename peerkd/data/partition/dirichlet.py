@@ -1,4 +1,4 @@
-"""Label skew by Dirichlet draws, apart from quantity skew."""
+"""Label skew by Dirichlet draws, independent of quantity skew."""
 
 import numpy as np
 
@@ -9,36 +9,36 @@ from peerkd.data.partition.draw import draw_log_dirichlet
 from peerkd.data.partition.margins import fit_margins, round_to_margins
 
 LOG_NEGLIGIBLE = -20.0
-"""``exp(-20)`` is 2e-9: a smaller proportion is no sample, whatever the size of the peer."""
+"""The logarithm of a proportion, 2e-9, that is less than one sample for a peer of any realistic size."""
 
 
 def partition_dirichlet(
     labels: IntArray, *, sizes: IntArray, concentration: float, rng: np.random.Generator
 ) -> list[IntArray]:
-    """Return a partition whose peers' class proportions are ``q_p ~ Dir(concentration * num_classes * prior)``.
+    """Return a partition with class proportions ``q_p ~ Dir(concentration * num_classes * prior)`` for each peer.
 
-    The family is that of Hsu et al. 2019 (arXiv:1909.06335): one draw per
-    *peer*, around ``prior``, the class proportions of the whole set. With
-    balanced classes every Dirichlet parameter equals ``concentration``; their
-    ``alpha`` is ``concentration * num_classes``. The other family (Yurochkin
-    et al. 2019, Li et al. 2022) draws per *class* and so makes peers unequal
-    in size as well; here ``sizes`` alone says how large a peer is.
+    As in Hsu et al. 2019 (arXiv:1909.06335), there is one draw per *peer*
+    around ``prior``, the class proportions of the whole set. With balanced
+    classes every Dirichlet parameter equals ``concentration``; the ``alpha`` of
+    Hsu et al. is ``concentration * num_classes``. Other work (Yurochkin et al.
+    2019, Li et al. 2022) draws once per *class*, which makes the sizes of peers
+    unequal as well. Here only ``sizes`` determines the size of a peer.
 
-    All samples are dealt, so the drawn proportions are fitted to both the
+    All samples are assigned, so the drawn proportions are fitted to both the
     sizes and the class totals (see ``fit_margins``). Hsu et al. instead fill
-    one peer after the other and leave the last ones what remains. For large
-    concentrations the fitting changes little. For very small ones every peer
-    wants a single class, and no partition can serve peers that together want
-    more of a class than there is: the fitting then gives each of them the
-    next classes in the order of its own draw. So the proportions stay skewed
-    but are less extreme than the draw, the more so the fewer and the larger
-    the peers are: two equal peers share ten classes at five each.
+    one peer after the other, and the last ones get the remaining samples. The
+    fitting changes little if the concentration is large. If it is very small,
+    each draw is close to a single class, and several peers may draw a class
+    that has too few samples for all of them. The fitting then gives each of
+    these peers the next classes in the order of its own draw. The proportions
+    stay skewed but become less extreme than the draws, most of all with few
+    peers: two equal peers divide ten classes into five and five.
 
     Args:
         labels: (num_samples,) class of each sample.
         sizes: (num_peers,) each at least 1, summing to ``num_samples``.
         concentration: From 1e-6 to 1e9; small is skewed, large approaches the prior.
-        rng: Source of the draws.
+        rng: Generator of the draws.
 
     Returns:
         One ascending index array per peer; disjoint and complete, with exactly ``sizes[p]`` samples.
@@ -59,11 +59,12 @@ def partition_dirichlet(
 
 
 def _lift_negligible(log_proportions: FloatArray) -> FloatArray:
-    """Return the logarithms with those below ``LOG_NEGLIGIBLE`` drawn together, in their order.
+    """Compress the logarithms below ``LOG_NEGLIGIBLE`` towards it and keep their order.
 
-    Small concentrations give logarithms of minus thousands, whose
-    exponentials are all 0. A constant floor would make such classes equal
-    and deal them IID to the peers whose wishes cannot be met.
+    Small concentrations give logarithms below -1000, whose exponentials all
+    underflow to 0. A constant floor would lose the order of these classes: a
+    peer whose first classes are exhausted would get the others in equal parts.
     """
+    # x < L := LOG_NEGLIGIBLE becomes L * (1 + log(1 + (L - x) / -L)), which continues x at L with the same slope.
     excess = np.maximum(LOG_NEGLIGIBLE - log_proportions, 0) / -LOG_NEGLIGIBLE
     return np.maximum(log_proportions, LOG_NEGLIGIBLE) + LOG_NEGLIGIBLE * np.log1p(excess)

@@ -1,4 +1,4 @@
-"""Dirichlet draws that survive any concentration."""
+"""Dirichlet draws that are numerically stable for any concentration."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ from peerkd.data.partition.arrays import FloatArray
 def draw_log_dirichlet(concentrations: FloatArray, *, num_draws: int, rng: np.random.Generator) -> FloatArray:
     """Return the logarithms of ``num_draws`` independent draws from ``Dir(concentrations)``.
 
-    A Dirichlet draw is a vector of gamma variables over their sum. With small
-    concentrations all of them can underflow to 0, and the quotient is NaN. So
-    the gammas are drawn as logarithms: ``Gamma(a) = Gamma(a + 1) * U^(1/a)``
-    with ``U`` uniform (Marsaglia and Tsang 2000), where ``-log U`` is
-    exponential.
+    A Dirichlet draw is a vector of gamma variables divided by their sum. If the
+    concentrations are small, all of them can underflow to 0, and the quotient
+    is NaN. The logarithms of the gamma variables are therefore drawn instead:
+    ``Gamma(a) = Gamma(a + 1) * U^(1/a)`` with ``U`` uniform (Marsaglia and Tsang
+    2000), where ``-log U`` is exponential.
 
     Args:
         concentrations: (num_entries,) each above 0.
         num_draws: Number of rows to return.
-        rng: Source of the draws.
+        rng: Generator of the draws.
 
     Returns:
         (num_draws, num_entries); the exponential of each row sums to 1.

@@ -1,4 +1,4 @@
-"""No label skew: every peer draws from the same distribution."""
+"""Partitions without label skew: the samples of all peers come from the same distribution."""
 
 import numpy as np
 
@@ -10,19 +10,19 @@ from peerkd.data.partition.deal import group_by_owner
 def partition_iid(labels: IntArray, *, sizes: IntArray, rng: np.random.Generator) -> list[IntArray]:
     """Return a uniformly random partition with exactly ``sizes[p]`` samples for peer ``p``.
 
-    The samples are shuffled before they are dealt, so the peers are alike even
-    where the data set is stored class by class.
+    The samples are shuffled first, so that peers have similar samples even if
+    the data set is stored class by class.
 
     Args:
-        labels: (num_samples,) class of each sample; only their number matters here.
+        labels: (num_samples,) class of each sample; only the number of samples matters.
         sizes: (num_peers,) each at least 1, summing to ``num_samples``.
-        rng: Source of the shuffle.
+        rng: Generator that shuffles the samples.
 
     Returns:
         One ascending index array per peer; disjoint and complete.
 
     Raises:
-        ValueError: If ``labels`` or ``sizes`` are malformed or do not fit together.
+        ValueError: If ``labels`` or ``sizes`` is malformed, or they do not fit together.
     """
     check_labels(labels)
     check_sizes(sizes, num_samples=len(labels))

@@ -1,24 +1,25 @@
-"""Tables with given row and column sums: fit one to a target, then make it whole numbers."""
+"""Tables with given row and column sums (margins): fitting to a target, and rounding to whole numbers."""
 
 import numpy as np
 
 from peerkd.data.partition.arrays import FloatArray, IntArray
 
 MAX_FITTING_STEPS = 1000
-"""Far more than typical targets need; what is left after them is spread, so the bound costs no exactness."""
+"""Far more steps than typical targets need. The final correction keeps the sums exact if they do not suffice."""
 
 FITTING_TOLERANCE_SAMPLES = 0.5
-"""Rounding to whole samples hides any smaller error."""
+"""The error at which fitting stops; rounding to whole samples hides smaller ones."""
 
 
 def fit_margins(target: FloatArray, *, row_sums: IntArray, column_sums: IntArray) -> FloatArray:
     """Return the table with the given sums that is nearest to ``target`` in relative entropy.
 
-    Iterative proportional fitting (Deming and Stephan 1940; Csiszar 1975 for
-    what it minimises): rows and columns are scaled in turn. The odds ratios of
-    the target are kept, so its structure is. What bounded scaling leaves open
-    is added as a rank-one table (Altschuler et al. 2017, arXiv:1705.09634,
-    algorithm 2), which makes both sums exact but for floating point.
+    Iterative proportional fitting (Deming and Stephan 1940) scales rows and
+    columns in turn, which keeps the odds ratios of the target; Csiszar 1975
+    proves that its limit minimises the relative entropy. The difference that
+    remains after a limited number of steps is added as a rank-one table
+    (Altschuler et al. 2017, arXiv:1705.09634, algorithm 2), which makes both
+    sums exact up to floating-point error.
 
     Args:
         target: (num_rows, num_columns) positive.
@@ -35,6 +36,8 @@ def fit_margins(target: FloatArray, *, row_sums: IntArray, column_sums: IntArray
         if np.abs(row_totals - row_sums).max() < FITTING_TOLERANCE_SAMPLES:
             break
         table *= (row_sums / row_totals)[:, np.newaxis]
+    # Algorithm 2: scale the rows and then the columns that are too large down to their sums. The remaining gaps are
+    # non-negative and have the same total in rows and columns, so that their scaled outer product fills both.
     table *= np.minimum(row_sums / table.sum(axis=1), 1)[:, np.newaxis]
     table *= np.minimum(column_sums / table.sum(axis=0), 1)
     row_gaps = np.maximum(row_sums - table.sum(axis=1), 0)
@@ -47,15 +50,15 @@ def fit_margins(target: FloatArray, *, row_sums: IntArray, column_sums: IntArray
 def round_to_margins(table: FloatArray, *, row_sums: IntArray, column_sums: IntArray) -> IntArray:
     """Return whole numbers near ``table`` with exactly the given sums.
 
-    Every cell gets its whole part. The largest remainders then get one more
-    while their row and their column both have room. Where rows and columns
-    with room no longer meet in an unused remainder, each such row takes what
-    it lacks from the columns it has most of.
+    Every cell is rounded down. In descending order of the remainders, a cell is
+    then rounded up if its row and its column are both below their sums. A row
+    that is still below its sum after that gets the difference in the columns
+    that are below theirs, those with its largest values first.
 
     Args:
-        table: (num_rows, num_columns) non-negative, each sum less than one from the given one.
-        row_sums: (num_rows,) what each row must sum to.
-        column_sums: (num_columns,) what each column must sum to.
+        table: (num_rows, num_columns) non-negative; each sum differs from the given one by less than 1.
+        row_sums: (num_rows,) exact sum of each row.
+        column_sums: (num_columns,) exact sum of each column.
     """
     counts = np.floor(table).astype(np.int64)
     remainders = (table - counts).ravel()
@@ -64,7 +67,7 @@ def round_to_margins(table: FloatArray, *, row_sums: IntArray, column_sums: IntA
     cells = np.argsort(-remainders, kind="stable")[: np.count_nonzero(remainders)]
     rows, columns = np.unravel_index(cells, table.shape)
     rounded_up = []
-    # Plain lists: each step depends on the one before, and indexing arrays one by one is slow.
+    # Plain lists are faster than arrays here, because each step depends on the previous one.
     for cell, row, column in zip(cells.tolist(), rows.tolist(), columns.tolist(), strict=True):
         if row_room[row] and column_room[column]:
             row_room[row] -= 1

@@ -1,4 +1,4 @@
-"""Natural skew: one peer per writer, site or camera."""
+"""Natural skew: the samples of a peer have one origin, such as a writer, a site or a camera."""
 
 import heapq
 from typing import Any, Final
@@ -15,7 +15,7 @@ _MISSING_TEXTS: Final = ("", "nan", "NaN", "None", "<NA>", "NaT")
 
 
 def find_missing(ids: NDArray[Any]) -> BoolArray:
-    """Return whether each id is missing: a number that is not finite, or text that is blank or means no value.
+    """Return whether each id is missing: a number that is not finite, or text that is blank or marks a missing value.
 
     Args:
         ids: (num_samples,) numbers, truth values or text.
@@ -36,21 +36,21 @@ def find_missing(ids: NDArray[Any]) -> BoolArray:
 def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Generator) -> list[IntArray]:
     """Return a partition in which all samples with one id belong to one peer.
 
-    With as many ids as peers, peer ``p`` holds the ``p``-th id in sorted
-    order. With more, the ids are dealt whole, the one with most samples first
-    and always to the peer with fewest (Graham 1969: the largest peer then has
-    less than 4/3 of the samples it has in the best possible deal).
+    With as many ids as peers, peer ``p`` gets the ``p``-th id in sorted order.
+    With more ids, all samples of an id go to the peer that has the fewest
+    samples so far, in descending order of the number of samples (Graham 1969:
+    the largest peer has less than 4/3 of its samples in the optimal partition).
 
     Args:
-        ids: (num_samples,) numbers or text, the origin of each sample; none missing (see ``find_missing``).
+        ids: (num_samples,) origin of each sample, as numbers or text; none is missing (see ``find_missing``).
         num_peers: From 1 to the number of distinct ids.
-        rng: Orders ids of equal size.
+        rng: Generator that orders ids with equally many samples.
 
     Returns:
         One ascending index array per peer; disjoint and complete.
 
     Raises:
-        ValueError: If ``ids`` is no vector, or has fewer distinct ids than peers.
+        ValueError: If ``ids`` is not a vector, or has fewer distinct ids than peers.
     """
     check_at_least("num_peers", num_peers, 1)
     if ids.ndim != 1:
@@ -66,7 +66,7 @@ def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Gener
 
 
 def _deal_largest_first(id_totals: IntArray, *, num_peers: int, rng: np.random.Generator) -> IntArray:
-    """Return the peer of each id, (num_ids,); every peer gets one, as an empty peer is the smallest."""
+    """Return the peer of each id: (num_ids,). Every peer gets one, because a peer without ids has no samples yet."""
     shuffled = rng.permutation(len(id_totals))
     owners = np.empty(len(id_totals), dtype=np.int64)
     queue = [(0, peer) for peer in range(num_peers)]

@@ -1,4 +1,4 @@
-"""Quantity skew: how many samples each peer gets, whatever their labels."""
+"""Quantity skew: the number of samples of each peer, independent of their labels."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def equal_sizes(num_samples: int, *, num_peers: int) -> IntArray:
         num_peers: Number of peers, at least 1.
 
     Raises:
-        ValueError: If there are no peers, or fewer samples than peers.
+        ValueError: If ``num_peers`` is below 1, or there are fewer samples than peers.
     """
     check_at_least("num_peers", num_peers, 1)
     check_at_least("num_samples", num_samples, num_peers)
@@ -32,25 +32,26 @@ def dirichlet_sizes(
     max_attempts: int,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Return sizes that sum to ``num_samples``, in proportions drawn from ``Dir(concentration * 1)``.
+    """Return sizes that sum to ``num_samples``, in proportions drawn from a symmetric Dirichlet distribution.
 
     This is the quantity skew of Li et al. 2022 (NIID-Bench, arXiv:2102.02079).
-    A draw that leaves a peer too small is drawn again, so the
-    result is a Dirichlet draw *given* the minimum: where few draws are
-    accepted it is milder than ``concentration`` says. The attempts are
-    bounded, and the failure states the rate.
+    A draw in which a peer is too small is rejected and repeated, so the result
+    is a Dirichlet draw *conditional* on the minimum. If few draws are accepted,
+    the skew is milder than ``concentration`` suggests. The number of attempts
+    is limited.
 
     Args:
         num_samples: Number of samples to divide.
         num_peers: Number of peers, at least 1.
-        concentration: From 1e-6 to 1e9; small is unequal, large is equal.
+        concentration: All parameters of the distribution, from 1e-6 to 1e9; small values give unequal sizes, large ones
+            equal sizes.
         min_samples_per_peer: Smallest acceptable size, at least 1.
         max_attempts: Number of draws before giving up, at least 1.
-        rng: Source of the draws.
+        rng: Generator of the draws.
 
     Raises:
-        ValueError: If an argument is out of range, the minimum cannot be met
-            by any sizes, or no draw out of ``max_attempts`` met it.
+        ValueError: If an argument is out of range, no sizes can meet the
+            minimum, or none of ``max_attempts`` draws meets it.
     """
     check_at_least("num_peers", num_peers, 1)
     check_at_least("min_samples_per_peer", min_samples_per_peer, 1)
@@ -67,7 +68,7 @@ def dirichlet_sizes(
         if sizes.min() >= min_samples_per_peer:
             return sizes
     raise ValueError(
-        f"No draw in {max_attempts} gave every peer at least {min_samples_per_peer} samples "
-        f"(acceptance below {100 / max_attempts:.2g} %): raise concentration ({concentration}), "
+        f"None of {max_attempts} draws gave every peer at least {min_samples_per_peer} samples "
+        f"(less than {100 / max_attempts:.2g} % are accepted): raise concentration ({concentration}), "
         f"lower min_samples_per_peer or lower num_peers ({num_peers})."
     )

@@ -1,8 +1,8 @@
-"""Warnings about a division that leaves too few samples of something.
+"""Warnings about sets and classes that have too few samples after a data set is divided.
 
-A warning does not stop a run; a division that makes a run meaningless is refused where the data are divided.
+A warning does not stop a run. A division that makes a run meaningless is refused when the data are divided.
 
-P peers, K classes.
+Shape suffixes: P = peers, K = classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,19 +16,19 @@ from peerkd.data.wording import listed
 from peerkd.wording import plural
 
 MIN_EVALUATION_SAMPLES: Final = 10
-"""The least size of a validation or test set without a warning: one sample of 10 is 10 points of accuracy."""
+"""The smallest size of a validation or test set without a warning; one of 10 samples is worth 10 points of accuracy."""
 
 
 def find_scarcities(
     labels: IntArray, assignment: Assignment, *, class_names: Sequence[str], batch_sizes: Mapping[str, int]
 ) -> list[str]:
-    """Return one sentence for each kind of set or class with too few samples; none if all is well.
+    """Return a sentence for each kind of set or class that has too few samples.
 
     Args:
         labels: (num_samples,) class of each sample, in ``range(K)``.
-        assignment: The division.
-        class_names: K names.
-        batch_sizes: Each batch size by the name of its field in the config.
+        assignment: The samples of each peer.
+        class_names: Names of the K classes.
+        batch_sizes: Batch sizes, keyed by the name of the config field.
     """
     train_PK = _counts(labels, assignment.train, len(class_names))
     own_test_PK = _counts(labels, assignment.own_test, len(class_names))
@@ -51,14 +51,14 @@ def _counts(labels: IntArray, parts: Sequence[IntArray], num_classes: int) -> In
 def _unseen_classes(
     train_K: IntArray, validation_K: IntArray, test_K: IntArray, total_K: IntArray, class_names: Sequence[str]
 ) -> list[str]:
-    """Return sentences on classes that have samples, but none for training, validation or test."""
+    """Return sentences about classes that have samples, but none for training, validation or test."""
     sentences = []
-    for lacking_K, what, consequence in (
+    for is_lacking_K, what, consequence in (
         (train_K == 0, "training", "no peer learns"),
         (validation_K == 0, "validation", "no choice considers"),
         (test_K == 0, "test", "no reported accuracy counts"),
     ):
-        lacking = np.flatnonzero(lacking_K & (total_K > 0)).tolist()
+        lacking = np.flatnonzero(is_lacking_K & (total_K > 0)).tolist()
         if lacking:
             names = [f"{_class(class_names[k])} ({plural(int(total_K[k]), 'sample')} in all)" for k in lacking]
             sentences.append(
@@ -106,7 +106,7 @@ def _small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> l
             subject = f"{plural(len(small), 'peer')} with fewer training samples"
             named = [f"peer {peer} has {sizes_P[peer]:,}" for peer in small]
         sentences.append(
-            f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so that an epoch is a single step: "
+            f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so an epoch is a single step: "
             f"{listed(named)}."
         )
     return sentences
@@ -115,25 +115,25 @@ def _small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> l
 def _missing_classes(
     train_PK: IntArray, test_K: IntArray, own_test_PK: IntArray, class_names: Sequence[str]
 ) -> list[str]:
-    """Return sentences on peers that are tested on classes of which they have no training sample."""
+    """Return sentences about peers that are tested on classes of which they have no training sample."""
     sentences = []
-    lacks_PK: BoolArray = (train_PK == 0) & (test_K > 0)
-    num_lacking_P = lacks_PK.sum(axis=1)
+    is_lacking_PK: BoolArray = (train_PK == 0) & (test_K > 0)
+    num_lacking_P = is_lacking_PK.sum(axis=1)
     if num_lacking_P.any():
         most = int(num_lacking_P.argmax())
-        names = [_class(class_names[k]) for k in np.flatnonzero(lacks_PK[most]).tolist()]
+        names = [_class(class_names[k]) for k in np.flatnonzero(is_lacking_PK[most]).tolist()]
         sentences.append(
             f"{np.count_nonzero(num_lacking_P):,} of {len(train_PK):,} peers have no training sample of some class in "
             f"the test set. Peer {most} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
             f"{listed(names)}."
         )
-    unlearnt = np.argwhere((train_PK == 0) & (own_test_PK > 0)).tolist()
-    if unlearnt:
-        named = [f"peer {peer} on {_class(class_names[k])}" for peer, k in unlearnt]
+    untrained = np.argwhere((train_PK == 0) & (own_test_PK > 0)).tolist()
+    if untrained:
+        named = [f"peer {peer} on {_class(class_names[k])}" for peer, k in untrained]
         sentences.append(f"Some peers are tested on classes of which they have no training sample: {listed(named)}.")
     return sentences
 
 
 def _class(name: str) -> str:
-    """Return the name of a class for a sentence, where a bare number would be taken for a count."""
+    """Return the name of a class for use in a sentence, in which a bare number would look like a count."""
     return f"class {name}" if name.isdecimal() else name

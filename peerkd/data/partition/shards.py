@@ -1,4 +1,4 @@
-"""Label skew by sorted shards."""
+"""Label skew by shards of the samples sorted by label."""
 
 import numpy as np
 
@@ -10,18 +10,19 @@ from peerkd.data.partition.deal import shuffled_by_class
 def partition_shards(
     labels: IntArray, *, num_peers: int, shards_per_peer: int, rng: np.random.Generator
 ) -> list[IntArray]:
-    """Return a partition made by sorting by label, cutting into shards and dealing these at random.
+    """Sort the samples by label, cut them into shards and assign ``shards_per_peer`` random shards to each peer.
 
-    McMahan et al. 2017 (arXiv:1602.05629, section 3). A shard can straddle
-    two classes or more, and a peer can get two shards of one class, so the
-    number of classes per peer varies; ``partition_classes`` fixes it. Shards
-    differ by at most one sample, so peers by at most ``shards_per_peer``.
+    This is the partition of McMahan et al. 2017 (arXiv:1602.05629, section 3).
+    A shard can contain several classes, and a peer can get several shards of
+    one class, so the number of classes per peer varies, unlike that of
+    ``partition_classes``. The sizes of shards differ by at most one sample,
+    those of peers by at most ``shards_per_peer``.
 
     Args:
         labels: (num_samples,) class of each sample.
         num_peers: Number of peers, at least 1.
-        shards_per_peer: Number of shards each peer gets, at least 1.
-        rng: Deals the shards, and orders the samples within a class before the cut.
+        shards_per_peer: Number of shards of each peer, at least 1.
+        rng: Generator that shuffles the samples of each class before the cut, and the shards.
 
     Returns:
         One ascending index array per peer; disjoint and complete.
@@ -39,5 +40,5 @@ def partition_shards(
             f"got {num_peers} * {shards_per_peer}."
         )
     shards = np.array_split(shuffled_by_class(labels, rng=rng), num_shards)
-    hands = rng.permutation(num_shards).reshape(num_peers, shards_per_peer)
-    return [np.sort(np.concatenate([shards[shard] for shard in hand])) for hand in hands]
+    shards_of_peers = rng.permutation(num_shards).reshape(num_peers, shards_per_peer)
+    return [np.sort(np.concatenate([shards[shard] for shard in own])) for own in shards_of_peers]

@@ -1,4 +1,4 @@
-"""Hold-outs and evaluation sets with the class proportions they should have."""
+"""Splits and subsets of a data set with given class proportions."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,16 @@ from peerkd.data.partition.margins import round_to_margins
 def split_stratified(labels: IntArray, *, fractions: Sequence[float], rng: np.random.Generator) -> list[IntArray]:
     """Return the remainder and one part per fraction, each with the class proportions of the whole.
 
-    The size of each part is its fraction of all samples by largest remainder,
-    not the sum of one rounding per class: that would favour one part over an
-    equal one in every class at once. Each class is shared to the whole sample.
-    A class with at least as many samples as there are parts is then made to
-    appear in every part, at the expense of the part with most of it; only
-    this can change the size of a part.
+    The size of each part is its fraction of all samples, rounded by the largest
+    remainder. Rounding each class separately could favour one part over an
+    equal one in every class. A class with at least as many samples as there are
+    parts appears in every part: a missing sample is taken from the part with
+    the most samples of the class. Only this step can change the size of a part.
 
     Args:
         labels: (num_samples,) class of each sample.
-        fractions: Each above 0, with a sum below 1.
-        rng: Decides which samples of a class go where.
+        fractions: Fraction of each part, each above 0, with a sum below 1.
+        rng: Generator that assigns the samples of each class to parts.
 
     Returns:
         ``len(fractions) + 1`` ascending index arrays, the remainder first; disjoint and complete.
@@ -50,16 +49,16 @@ def split_stratified(labels: IntArray, *, fractions: Sequence[float], rng: np.ra
 def matched_subset(labels: IntArray, *, class_counts: IntArray, rng: np.random.Generator) -> IntArray:
     """Return the largest subset of an evaluation set with the class proportions of ``class_counts``.
 
-    With the class counts of a peer's training part this is the peer's own
-    distribution as far as an evaluation set can show it. The class that runs
-    out first sets the size; the others are rounded half up, so a class that
-    is due less than half a sample is absent. A class without an evaluation
-    sample is absent too: nothing can be shown of it.
+    With the class counts of a peer's training set, the subset has the class
+    distribution of the peer as far as the evaluation set allows. The class
+    that runs out first determines the size. The number of samples of each
+    other class is rounded half up, so a class whose share is less than half a
+    sample is absent. A class without an evaluation sample is absent as well.
 
     Args:
         labels: (num_samples,) class of each evaluation sample, in ``range(num_classes)``.
-        class_counts: (num_classes,) non-negative, not all 0.
-        rng: Decides which samples of a class are taken.
+        class_counts: (num_classes,) wanted proportions, non-negative, not all 0.
+        rng: Generator that chooses the samples of each class.
 
     Returns:
         Ascending indices into ``labels``.
@@ -76,11 +75,13 @@ def matched_subset(labels: IntArray, *, class_counts: IntArray, rng: np.random.G
         raise ValueError(f"class_counts must be non-negative and not all 0, got {class_counts.tolist()}.")
     available = np.bincount(labels, minlength=num_classes)
     class_counts = np.where(available > 0, class_counts, 0)
-    held = np.flatnonzero(class_counts)
-    if not held.size:
+    present = np.flatnonzero(class_counts)
+    if not present.size:
         raise ValueError("labels must have samples of some class in class_counts, got none.")
-    scarcest = held[np.argmin(available[held] / class_counts[held])]
-    # Whole numbers only: a share of exactly one half must not depend on floating point.
+    scarcest = present[np.argmin(available[present] / class_counts[present])]
+    # The share of class k is available[scarcest] * class_counts[k] / class_counts[scarcest]. It is rounded half up as
+    # floor((2 * numerator + denominator) / (2 * denominator)) in whole numbers, so that exact halves do not depend on
+    # floating-point error.
     taken = (2 * available[scarcest] * class_counts + class_counts[scarcest]) // (2 * class_counts[scarcest])
     return deal_classes(labels, np.stack([taken, available - taken]), rng=rng)[0]
 
@@ -88,12 +89,13 @@ def matched_subset(labels: IntArray, *, class_counts: IntArray, rng: np.random.G
 def stratified_sample(labels: IntArray, *, num_samples: int, rng: np.random.Generator) -> IntArray:
     """Return a subset of the given size with the class proportions of the whole.
 
-    Each class is within one sample of its share (largest remainder).
+    The number of samples of each class differs from its exact share by less
+    than one (largest remainder).
 
     Args:
         labels: Class of each sample to choose from.
         num_samples: Size of the subset, from 1 to ``len(labels)``.
-        rng: Decides which samples of a class are taken.
+        rng: Generator that chooses the samples of each class.
 
     Returns:
         (num_samples,) ascending indices into ``labels``.

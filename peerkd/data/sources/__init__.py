@@ -1,7 +1,4 @@
-"""Sources of data sets: one file per source, each returning a ``RawDataset``.
-
-Nothing here downloads, partitions or augments.
-"""
+"""Sources of data sets, one file each. A source returns a ``RawDataset``; it does not download anything."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,11 +32,11 @@ def read_source(
 
     Args:
         source: digits, cifar10, cifar100, image_folder or npz.
-        path: A file or a folder; ``~`` is the home folder. None for digits, which comes with scikit-learn.
+        path: A file or a folder; ``~`` is the home folder. None for digits, which is part of scikit-learn.
         rules: How the files of an image_folder become RGB of 8 bits; None for the defaults. npz uses only the
-            ``pixel_range``, and other sources none.
-        skip_damaged: Whether images of an image_folder that cannot be read are left out.
-        progress: Called with the number of images of an image_folder that are done.
+            ``pixel_range``, and other sources use no rules.
+        skip_damaged: Whether to omit images of an image_folder that cannot be read.
+        progress: Called with the number of images of an image_folder that have been read.
 
     Raises:
         ValueError: If an argument does not fit the source.
@@ -49,7 +46,7 @@ def read_source(
     image_size_pixels = rules.image_size_pixels
     if image_size_pixels is not None and (source != "image_folder" or image_size_pixels < 1):
         raise ValueError(
-            "data.image_size_pixels must be at least 1, and is for data.source image_folder only, "
+            "data.image_size_pixels must be at least 1 and applies to data.source image_folder only, "
             f"got {image_size_pixels} with {source}."
         )
     if source == "digits":
@@ -78,13 +75,13 @@ def limit_samples(
 ) -> RawDataset:
     """Return a subset of a data set that keeps the class proportions and the order of the samples.
 
-    The validation split of the data set, if it has one, is kept whole.
+    The validation split of the data set, if it has one, is kept complete.
 
     Args:
         raw: The data set.
-        max_train_samples: At least 1; None keeps all.
-        max_test_samples: At least 1; None keeps all.
-        rng: Decides which samples of a class are kept.
+        max_train_samples: Largest size of the training split, at least 1; None keeps all samples.
+        max_test_samples: Largest size of the test split, at least 1; None keeps all samples.
+        rng: Generator that chooses the samples of each class.
 
     Raises:
         ValueError: If a limit is below 1.

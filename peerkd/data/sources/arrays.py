@@ -1,6 +1,6 @@
-"""Named arrays on disk, as numpy saves them: an npz file, or a folder of npy files.
+"""Named arrays on disk in the formats of numpy: an npz file, or a folder of npy files.
 
-Headers are read first, so that no memory is allocated for an array of absurd size or of a forbidden type.
+The headers are read first, so that no memory is allocated for an array of absurd size or of a forbidden type.
 """
 
 import math
@@ -23,7 +23,7 @@ from peerkd.errors import DataSourceError
 
 _SUFFIX: Final = ".npy"
 
-# The exceptions that numpy, zipfile and the decompressors raise on damaged input.
+# Exceptions that numpy, zipfile and the decompressors raise on damaged input.
 _DAMAGE: Final = (
     OSError,
     EOFError,
@@ -33,7 +33,7 @@ _DAMAGE: Final = (
     SyntaxError,
     OverflowError,
     RecursionError,
-    RuntimeError,  # for encrypted members, and as NotImplementedError for unknown compressions
+    RuntimeError,  # for encrypted members and, as NotImplementedError, for unknown compression methods
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -42,14 +42,14 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """Shape and type of an array."""
+    """The shape and the type of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     @property
     def num_bytes(self) -> int:
-        """Size of the array."""
+        """The size of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
@@ -58,16 +58,16 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArrayFiles:
-    """The arrays at one place: their headers, and a function that reads one of them."""
+    """The arrays in one file or folder: their headers, and a function that reads one of them."""
 
     headers: Mapping[str, Header]
-    """Headers by the name of the array, sorted."""
+    """The headers, sorted and keyed by the name of the array."""
 
     other_names: tuple[str, ...]
-    """Files at the same place that are not arrays."""
+    """The files in the same file or folder that are not arrays."""
 
     read: Callable[[str], np.ndarray]
-    """Function that reads the array of a name, and raises ``DataSourceError`` if it is damaged."""
+    """A function that reads the array with a name, and raises ``DataSourceError`` if the array is damaged."""
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFiles]:
     """Open an npz file, or a folder of npy files, and read the headers of its arrays.
 
     Raises:
-        DataSourceError: If ``path`` is neither, or an array is damaged or holds Python objects.
+        DataSourceError: If ``path`` is neither, or an array is damaged or contains Python objects.
     """
     try:
         mode = path.stat().st_mode
@@ -104,7 +104,7 @@ def _open_archive(path: Path, stream: IO[bytes]) -> zipfile.ZipFile:
     if magic == np.lib.format.MAGIC_PREFIX:
         raise _refusal(
             path,
-            "it must be an npz file, but it holds a single array. Save images and labels together "
+            "it must be an npz file, but it contains a single array. Save images and labels together "
             "with numpy.savez, or give a folder with images.npy and labels.npy.",
         )
     try:
@@ -117,7 +117,7 @@ def _list_archive(path: Path, archive: zipfile.ZipFile) -> ArrayFiles:
     members, others = {}, []
     repeated = [name for name, count in Counter(archive.namelist()).items() if count > 1]
     if repeated:
-        raise _refusal(path, f"it holds {repeated[0]} more than once; keep one of them.")
+        raise _refusal(path, f"it contains {repeated[0]} more than once; keep one of them.")
     for info in archive.infolist():
         is_visible = not any(map(is_hidden, PurePosixPath(info.filename).parts))
         if info.filename.endswith(_SUFFIX) and is_visible:
@@ -179,7 +179,7 @@ def _list_arrays(
 
 def _parse_header(stream: IO[bytes]) -> Header:
     version = np.lib.format.read_magic(stream)
-    # Version 3 differs from 2 only in the encoding of field names, and arrays with fields are refused.
+    # Version 3 differs from version 2 only in the encoding of field names, and arrays with fields are refused.
     parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = parse(stream)
     return Header(shape=shape, dtype=dtype)
@@ -189,13 +189,13 @@ def _check_header(path: Path, name: str, header: Header, num_data_bytes: int) ->
     if header.dtype.hasobject:
         raise _refusal(
             path,
-            f"{name} holds Python objects, which cannot be read without running code from the file. "
+            f"{name} contains Python objects, which cannot be read without running code from the file. "
             f"Save it as numbers, or as text with {name}.astype(str).",
         )
     if any(length < 0 for length in header.shape) or header.num_bytes != num_data_bytes:
         raise _refusal(
             path,
-            f"{name} is damaged: its header says {header}, which is {header.num_bytes:,} bytes, but the file has "
+            f"{name} is damaged: its header states {header}, which is {header.num_bytes:,} bytes, but the file has "
             f"{num_data_bytes:,}.",
         )
 

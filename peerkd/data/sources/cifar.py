@@ -1,7 +1,7 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) from their published "python version".
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), read from the files of their published "python version".
 
-The published files are pickles. They are checked against the published MD5 and
-then read by an unpickler that can build only numpy arrays.
+The published files are pickles. Their MD5 is compared with the published one. They are then read by an unpickler that
+can build only numpy arrays and plain values.
 """
 
 import codecs
@@ -28,7 +28,7 @@ _OTHER_VERSIONS = (".bin", ".mat")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedFile:
-    """One file as its authors published it."""
+    """A file as its authors published it."""
 
     name: str
     num_bytes: int
@@ -37,7 +37,7 @@ class PublishedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CifarRelease:
-    """The files of one data set and the names of their fields."""
+    """The files of a data set and the names of their fields."""
 
     name: str
     folder: str
@@ -47,7 +47,7 @@ class CifarRelease:
     label_field: str
     class_names_field: str
     column_fields: Mapping[str, str]
-    """The name of the field for each column."""
+    """The field of each column, keyed by the name of the column."""
 
 
 CIFAR10 = CifarRelease(
@@ -103,7 +103,7 @@ def read_cifar(path: Path, release: CifarRelease) -> RawDataset:
             name=release.name,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataSourceError(f"data.path: {path} does not hold the fields of {release.name}: {error}") from error
+        raise DataSourceError(f"data.path: {path} does not contain the fields of {release.name}: {error}") from error
 
 
 def _field(batches: list[Mapping[str, Any]], field: str) -> np.ndarray:
@@ -116,7 +116,7 @@ def _read_folder(path: Path, release: CifarRelease, files: tuple[PublishedFile, 
     for file in files:
         file_path = folder / file.name
         try:
-            # The size comes first, so that a truncated download is refused before it is read.
+            # The size is checked first, so that a truncated download is refused before it is read.
             status = file_path.stat()
             if not stat.S_ISREG(status.st_mode):
                 raise DataSourceError(f"data.path: {file_path} must be a file, but is {special_kind(status.st_mode)}.")
@@ -164,7 +164,7 @@ def _hint(is_other_version: bool) -> str:
 
 
 def _is_other_version(path: Path) -> bool:
-    """Return whether a folder, or a folder in it, has files of another published version."""
+    """Return whether a folder or one of its subfolders contains files of another published version."""
     try:
         return any(file.name.endswith(_OTHER_VERSIONS) for pattern in ("*", "*/*") for file in path.glob(pattern))
     except OSError:
@@ -194,17 +194,20 @@ _ALLOWED_GLOBALS = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds numbers, strings, containers and numpy arrays; an MD5 can be forged, this list cannot."""
+    """An unpickler that builds only numbers, strings, containers and numpy arrays.
+
+    It protects against malicious files whose MD5 is forged.
+    """
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         if (module_name, global_name) not in _ALLOWED_GLOBALS:
-            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which no array needs")
+            raise pickle.UnpicklingError(f"it requests {module_name}.{global_name}, which no array needs")
         return _ALLOWED_GLOBALS[module_name, global_name]
 
 
 def _unpickle(content: bytes, path: Path) -> Mapping[str, Any]:
     try:
-        # latin1: the files come from Python 2, whose strings are bytes.
+        # latin1, because the files were written by Python 2, whose strings are bytes.
         fields = _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
     except (
         pickle.UnpicklingError,
@@ -217,5 +220,5 @@ def _unpickle(content: bytes, path: Path) -> Mapping[str, Any]:
     ) as error:
         raise DataSourceError(f"data.path: {path} is not a CIFAR batch: {error}.") from error
     if not isinstance(fields, dict):
-        raise DataSourceError(f"data.path: {path} must hold a dictionary, got {type(fields).__name__}.")
+        raise DataSourceError(f"data.path: {path} must contain a dictionary, got {type(fields).__name__}.")
     return fields

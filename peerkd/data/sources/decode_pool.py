@@ -1,6 +1,6 @@
-"""Decoding of many image files at once, and what is learned about them.
+"""Decoding of many image files in parallel.
 
-B batch, C channels, H W height and width.
+Shape suffixes: B = files, C = channels, H W = image size.
 """
 
 import os
@@ -21,16 +21,18 @@ from peerkd.data.wording import listed
 from peerkd.errors import DataSourceError
 
 ReportProgress = Callable[[int, int], None]
-"""Called now and then with the number of files that are done and the number of all files."""
+"""A function that is called repeatedly with the number of processed files and the number of all files."""
 
-_MAX_FILES_PER_TASK: Final = 64  # a task costs about as much as the 0.1 ms in which a small image is decoded
+_MAX_FILES_PER_TASK: Final = 64  # the overhead of a task is about 0.1 ms, the time in which a small image is decoded
 _NUM_LISTED: Final = 10
 
 
-class _Facts(NamedTuple):
-    """Everything known of a decoded file but its pixels."""
+class _FileFacts(NamedTuple):
+    """The properties of a decoded file, without its pixels; see ``Decoded``."""
 
     size: tuple[int, int]
+    """Width and height of the decoded image."""
+
     has_more_frames: bool
     brightest: float | None
     is_clipped: bool
@@ -39,13 +41,13 @@ class _Facts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was learned about B files."""
+    """The results of decoding B files, without their pixels."""
 
-    facts: tuple[_Facts | None, ...]
-    """B of them; None for a file that cannot be read."""
+    facts: tuple[_FileFacts | None, ...]
+    """The properties of each of the B files; None for a file that cannot be read."""
 
     unreadable: Mapping[int, str]
-    """The reason for each file that cannot be read, by its index."""
+    """The reason for each file that cannot be read, keyed by the index of the file."""
 
 
 def decode_images(
@@ -54,13 +56,13 @@ def decode_images(
     """Decode image files to RGB, in an array of shape (B, 3, H, W).
 
     Args:
-        paths: B of them.
+        paths: Paths of the B files.
         rules: How the content of a file becomes RGB.
         digests: The SHA-256 that each file must have; None to accept any.
 
     Raises:
         DataSourceError: If a file cannot be read or has another digest; the message lists the first ten.
-        ValueError: If images differ in size and the rules do not name one, or pixels need a ``pixel_range``.
+        ValueError: If images differ in size and the rules do not set one, or pixels need a ``pixel_range``.
     """
     images_BCHW, survey = decode_readable(paths, rules, with_digests=digests is not None)
     if survey.unreadable:
@@ -82,10 +84,10 @@ def decode_readable(
     """Decode the files that can be read.
 
     Returns:
-        An array of shape (B, 3, H, W), 0 where a file cannot be read, and what was learned about the files.
+        An array of shape (B, 3, H, W), which is 0 for a file that cannot be read, and the survey of the files.
 
     Raises:
-        ValueError: As ``decode_images``.
+        ValueError: For the same reasons as in ``decode_images``.
     """
     width, height = (rules.image_size_pixels or 0,) * 2
     if rules.image_size_pixels is None:
@@ -108,25 +110,25 @@ def survey_images(
     with_digests: bool = False,
     progress: ReportProgress | None = None,
 ) -> Survey:
-    """Decode files in a pool of threads, each once.
+    """Decode each file once, in a pool of threads.
 
     Args:
-        paths: B of them.
+        paths: Paths of the B files.
         rules: How the content of a file becomes RGB.
-        use: Called with the index and the content of each image. None: the pixels are not needed, and files are
-            decoded only as far as it takes to find damage.
+        use: Called with the index and the content of each image. If it is None, files are decoded only as far as is
+            needed to detect damage.
         with_digests: Whether to compute the SHA-256 of the files.
-        progress: Called with the number of files that are done.
+        progress: Called with the number of processed files.
 
     Raises:
-        ValueError: As ``decode_images``.
+        ValueError: For the same reasons as in ``decode_images``.
     """
     num_threads = os.cpu_count() or 1
-    # Even a small batch is spread over all threads.
+    # A small batch is divided among all threads as well.
     files_per_task = max(1, min(_MAX_FILES_PER_TASK, len(paths) // num_threads))
 
-    def decode_block(start: int) -> list[_Facts | str]:
-        results: list[_Facts | str] = []
+    def decode_block(start: int) -> list[_FileFacts | str]:
+        results: list[_FileFacts | str] = []
         for index, path in enumerate(paths[start : start + files_per_task], start):
             try:
                 decoded = decode_file(path, rules, with_digest=with_digests, at_low_cost=use is None)
@@ -135,15 +137,15 @@ def survey_images(
                 continue
             if use is not None:
                 use(index, decoded)
-            results.append(_Facts(decoded.image.size, *decoded[1:]))
+            results.append(_FileFacts(decoded.image.size, *decoded[1:]))
         return results
 
-    facts: list[_Facts | None] = []
+    facts: list[_FileFacts | None] = []
     unreadable: dict[int, str] = {}
     with warnings.catch_warnings():
-        # Pillow warns of large images and odd tags, once for each file; whatever matters is an error already.
+        # Pillow warns about large images and unusual tags in each file; what matters raises an error in any case.
         warnings.simplefilter("ignore")
-        # Threads suffice, since Pillow decodes without the interpreter lock; more than one per core contend for it.
+        # Threads suffice, because Pillow releases the interpreter lock; more than one per core would compete for it.
         with ThreadPoolExecutor(num_threads) as pool:
             for results in pool.map(decode_block, range(0, len(paths), files_per_task)):
                 for result in results:
@@ -158,13 +160,13 @@ def survey_images(
 
 
 def list_unreadable(names: Sequence[str], unreadable: Mapping[int, str]) -> str:
-    """Return the names of the first files that cannot be read, each with the reason."""
+    """Return the names of the first files that cannot be read, with their reasons."""
     reasons = [f"{names[index]} ({reason})" for index, reason in unreadable.items()]
     return listed(reasons, num_named=_NUM_LISTED, separator="; ")
 
 
 def _first_size(paths: Sequence[Path], rules: PixelRules) -> tuple[int, int]:
-    """Return width and height of the first image that can be read, (1, 1) if none can."""
+    """Return the width and height of the first image that can be read, or (1, 1) if none can be read."""
     for path in paths:
         try:
             return decode_file(path, rules).image.size
@@ -173,7 +175,7 @@ def _first_size(paths: Sequence[Path], rules: PixelRules) -> tuple[int, int]:
     return 1, 1
 
 
-def _check_sizes(paths: Sequence[Path], facts: Sequence[_Facts | None]) -> None:
+def _check_sizes(paths: Sequence[Path], facts: Sequence[_FileFacts | None]) -> None:
     first: tuple[Path, tuple[int, int]] | None = None
     for path, each in zip(paths, facts, strict=True):
         if each is None:

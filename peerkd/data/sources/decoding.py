@@ -1,10 +1,10 @@
 """Decoding of one image file to upright RGB of 8 bits, by Pillow.
 
-Three things are added to Pillow. A photo is turned as its EXIF orientation says. Transparent pixels show a background
-colour. Values of more than 8 bits are scaled from their range to 0..255, where Pillow would clip
-grey ones to 255 and keep the upper byte of coloured ones.
+This module adds three things to Pillow. A photo is rotated according to its EXIF orientation. Transparent pixels show a
+background colour. Values of more than 8 bits are scaled from their range to 0..255, whereas Pillow would clip grey
+values to 255 and keep only the upper byte of coloured ones.
 
-C channels, H W height and width.
+Shape suffixes: C = channels, H W = image size.
 """
 
 import contextlib
@@ -36,27 +36,27 @@ WHITE: Final = (255, 255, 255)
 _TWELVE_BITS: Final = (0.0, 4_095.0)
 _SIXTEEN_BITS: Final = (0.0, 65_535.0)
 _BITS: Final = 258  # the tag of a TIFF with the bits of each channel
-_PHOTOMETRIC: Final = 262  # the tag that says whether 0 is white (0) or black (1)
-_PLANES: Final = 284  # the tag that says whether a pixel's channels lie together (1) or each channel by itself (2)
-_NUMBERS: Final = 339  # the tag that says of each channel whether its numbers have no sign (1) or one (2)
-_MAX_FILE_BYTES: Final = 2**31  # Pillow's largest image, 179 million pixels, takes less with 4 channels of 16 bits
+_PHOTOMETRIC: Final = 262  # the tag that states whether the value 0 is white (0) or black (1)
+_PLANES: Final = 284  # the tag that states whether the channels are interleaved (1) or stored one after the other (2)
+_NUMBERS: Final = 339  # the tag that states whether the values of each channel are unsigned (1) or signed (2)
+_MAX_FILE_BYTES: Final = 2**31  # the largest image of Pillow, 179 million pixels with 4 channels of 16 bits, is smaller
 _LARGE_PIXELS: Final = 2**24
-_MAX_PIXELS_PER_BYTE: Final = 1_000  # of a large image; a blank PNG has 340
+_MAX_PIXELS_PER_BYTE: Final = 1_000  # for large images; a blank PNG has 340
 _MAX_REASON_LENGTH: Final = 200
 
-# Formats that are recognized by the first bytes of a file, whatever its name. A file is tried as another format only if
-# it has the suffix of that format, because some decoders accept any text as an image.
+# Formats that are recognized by the first bytes of a file, whatever its name. A file is opened in another format only
+# if it has the suffix of that format, because some decoders accept any text as an image.
 _RECOGNIZED_FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 
-# Formats that Pillow does not decode itself: films, scientific containers, and page descriptions.
+# Formats that Pillow does not decode itself: videos, scientific containers and page descriptions.
 _REFUSED_FORMATS: Final = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"))
 
 
 @cache
 def image_suffixes() -> Mapping[str, str]:
-    """Return the format for each suffix, in lower case, of the image files that Pillow decodes itself.
+    """Return the image formats that Pillow decodes itself, keyed by suffix in lower case.
 
-    This is a function because Pillow imports some forty modules to list its formats.
+    The result is computed on demand, because Pillow imports about forty modules to list its formats.
     """
     Image.init()
     formats = {
@@ -68,39 +68,39 @@ def image_suffixes() -> Mapping[str, str]:
 
 
 class PixelRules(NamedTuple):
-    """How the content of a file becomes RGB of 8 bits."""
+    """Rules for converting the content of a file to RGB of 8 bits."""
 
     image_size_pixels: int | None = None
-    """H and W: the shorter side is resized to it and the centre is cut out. None keeps the size."""
+    """The height and width after resizing the shorter side and cropping the centre. None keeps the size."""
 
     pixel_range: tuple[float, float] | None = None
-    """Values that become 0 and 255 in files of more than 8 bits a channel.
+    """The values that become 0 and 255 in files of more than 8 bits per channel.
 
-    None: 0 and 4095 for 12 bits, 0 and 65535 for 16 bits without a sign; others are refused. PGM and PPM files name
-    their own range.
+    None uses 0 and 4095 for 12 bits and 0 and 65535 for unsigned 16 bits, and refuses other types. PGM and PPM files
+    state their own range.
     """
 
     background: tuple[int, int, int] = WHITE
-    """RGB behind transparent pixels."""
+    """The colour behind transparent pixels, in RGB."""
 
 
 class Decoded(NamedTuple):
-    """One image, and what a user should know about it."""
+    """A decoded image, with properties of its file that a user should know."""
 
     image: Image.Image
-    """An image in mode RGB."""
+    """The image, in mode RGB."""
 
     has_more_frames: bool
-    """Whether the file holds more frames or pages than the first one, which is the image."""
+    """Whether the file has further frames or pages; ``image`` is the first one."""
 
     brightest: float | None
-    """The highest value in a file of more than 8 bits a channel that names no range; None for other files."""
+    """The highest value in a file of more than 8 bits per channel without a range of its own; None for other files."""
 
     is_clipped: bool
-    """Whether values lie outside ``pixel_range``."""
+    """Whether some values are outside ``pixel_range``."""
 
     digest: bytes
-    """SHA-256 of the file; empty unless it was requested."""
+    """The SHA-256 of the file; empty unless requested."""
 
 
 class _Pixels(NamedTuple):
@@ -110,18 +110,18 @@ class _Pixels(NamedTuple):
 
 
 def decode_file(path: Path, rules: PixelRules, *, with_digest: bool = False, at_low_cost: bool = False) -> Decoded:
-    """Decode the first frame of one file.
+    """Decode the first frame of a file.
 
     Args:
         path: A file with any suffix.
         rules: How the content of the file becomes RGB.
         with_digest: Whether to compute the SHA-256 of the file.
-        at_low_cost: Whether to decode a JPEG at an eighth of its size, which finds the same damage in a third of the
-            time. The pixels must not be used then.
+        at_low_cost: Whether to decode a JPEG at an eighth of its size, which detects the same damage in a third of the
+            time. The pixels must then not be used.
 
     Raises:
-        DataSourceError: If the file is damaged or not an image; the message is the reason, without the path.
-        ValueError: If its pixels need a ``pixel_range``; the message names the path.
+        DataSourceError: If the file is damaged or not an image. The message is the reason, without the path.
+        ValueError: If its pixels need a ``pixel_range``. The message contains the path.
     """
     try:
         _check_file(os.stat(path))
@@ -130,7 +130,7 @@ def decode_file(path: Path, rules: PixelRules, *, with_digest: bool = False, at_
                 decoded = _decode_stream(stream, path, rules, at_low_cost=at_low_cost)
             except (MemoryError, _NoRangeError):
                 raise
-            # Pillow's decoders raise almost anything on damaged bytes.
+            # The decoders of Pillow raise almost any exception on damaged bytes.
             except Exception as error:
                 raise DataSourceError(_reason(error)) from error
             if not with_digest:
@@ -141,16 +141,16 @@ def decode_file(path: Path, rules: PixelRules, *, with_digest: bool = False, at_
         raise DataSourceError(_reason(error)) from error
     except _NoRangeError as error:
         raise ValueError(
-            f"data.pixel_range must say which values become 0 and 255, because {printable(str(path))} holds {error}."
+            f"data.pixel_range must specify the values that become 0 and 255: {printable(str(path))} contains {error}."
         ) from error
 
 
 class _NoRangeError(Exception):
-    """The range of the pixels is unknown; the message says what kind of numbers they are."""
+    """The pixels have no known range. The message describes their type."""
 
 
 def _check_file(status: os.stat_result) -> None:
-    """Check that a file can be opened and read to its end; opening a pipe would wait for ever."""
+    """Check that a file can be read to its end. Opening a pipe would wait forever."""
     if not stat.S_ISREG(status.st_mode):
         raise DataSourceError(f"it is {special_kind(status.st_mode)}, not a file")
     if status.st_size == 0:
@@ -185,10 +185,9 @@ def _decode_stream(stream: BinaryIO, path: Path, rules: PixelRules, *, at_low_co
 
 
 def _check_size_in_header(file: Image.Image, num_bytes: int) -> None:
-    """Check that the content of a file can fill the size in its header, before memory is allocated for it.
+    """Check that the content of a file can fill the size in its header, before memory is allocated for the image.
 
-    Pillow leaves those parts of a TIFF black that no strip covers, and it limits the size of an image only to 179
-    million pixels.
+    Pillow leaves the parts of a TIFF that no strip covers black, and it accepts images of up to 179 million pixels.
     """
     width, height = file.size
     num_pixels = width * height
@@ -206,10 +205,10 @@ def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
         _check_channels(file, raw_mode)
     if raw_mode in _SWAPPED_BYTES or raw_mode == _GREY_ALPHA_16:
         return _from_16_bit_colours(file, raw_mode, stream, rules)
-    # Read now, because turning the image drops the fields of its header.
+    # Read first, because rotating the image drops the fields of its header.
     transparent_value = file.info.get("transparency")
     full_range = _TWELVE_BITS if raw_mode == "I;12" else _SIXTEEN_BITS
-    # Pillow inverts a TIFF in which 0 is white if it has 8 bits, but not if it has 16.
+    # If 0 is white in a TIFF, Pillow inverts the image if it has 8 bits per channel, but not if it has 16.
     is_inverted = file.format == "TIFF" and file.mode.startswith("I;16") and _tiff_tag(file, _PHOTOMETRIC) == 0
     image = _upright(file)
     if image.mode == "F" or image.mode.startswith("I"):
@@ -223,30 +222,30 @@ def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
 
 
 def _check_channels(file: Image.Image, raw_mode: str) -> None:
-    """Refuse a TIFF whose channels Pillow would take for others: signed for unsigned, deep for their bytes."""
+    """Refuse a TIFF that Pillow would misread: signed values as unsigned, or values of 16 bits as single bytes."""
     is_deep_grey = file.mode in ("F", "I") or file.mode.startswith("I;16")
     if is_deep_grey:
         return
     if 2 in _tiff_numbers(file, _NUMBERS):
-        raise DataSourceError("it holds whole numbers of 8 bits with a sign; save it without a sign")
+        raise DataSourceError("it contains signed integers of 8 bits; save it with unsigned integers")
     num_bits = max(_tiff_numbers(file, _BITS), default=1)
     if num_bits > 8 and (raw_mode not in _SWAPPED_BYTES or _tiff_tag(file, _PLANES) == 2):
         raise DataSourceError(
-            f"it has {num_bits} bits a channel in an order that is not read; save it as RGB or RGBA with the channels "
-            "of a pixel together and colours that are not multiplied by alpha"
+            f"it has {num_bits} bits per channel in an unsupported order; save it as RGB or RGBA with interleaved "
+            "channels and without premultiplied alpha"
         )
 
 
 def _upright(file: Image.Image) -> Image.Image:
     file.load()
-    # A damaged tag is ignored, as every viewer does, since the pixels may be fine.
+    # A damaged tag is ignored, as image viewers do, because the pixels may be intact.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(file, in_place=True)
     return file
 
 
 def _over_background(image: Image.Image, background: Sequence[int]) -> Image.Image:
-    """Return an RGBA image laid over a colour."""
+    """Return an RGBA image composited over a background colour."""
     canvas = Image.new("RGBA", image.size, (*background, 255))
     canvas.alpha_composite(image)
     return canvas.convert("RGB")
@@ -271,17 +270,15 @@ def _tiff_numbers(file: Image.Image, tag: int) -> tuple[int, ...]:
 def _from_deep_grey(
     image: Image.Image, transparent_value: Any, rules: PixelRules, *, full_range: tuple[float, float]
 ) -> _Pixels:
-    """Scale one channel of more than 8 bits."""
+    """Scale a single channel of more than 8 bits."""
     values_HW = np.asarray(image)
     if image.format == "PPM" and image.mode == "I":
-        # Pillow has already scaled the maximum that the file names to 65535.
+        # Pillow has already scaled the maximum that the file states to 65535.
         pixels = _scaled(values_HW, None, _SIXTEEN_BITS)._replace(brightest=None)
     elif image.mode.startswith("I;16"):
         pixels = _scaled(values_HW, rules.pixel_range, full_range)
     elif rules.pixel_range is None:
-        raise _NoRangeError(
-            "floating-point numbers" if image.mode == "F" else "whole numbers with a sign or of 32 bits"
-        )
+        raise _NoRangeError("floating-point numbers" if image.mode == "F" else "signed integers or integers of 32 bits")
     else:
         pixels = _scaled(values_HW, rules.pixel_range, full_range)
     if isinstance(transparent_value, int):
@@ -293,21 +290,21 @@ def _from_deep_grey(
 
 
 def _scaled(values: np.ndarray, pixel_range: tuple[float, float] | None, full_range: tuple[float, float]) -> _Pixels:
-    """Map a range linearly to 0..255; values outside become 0 or 255."""
+    """Map a range of values linearly to 0..255. Values outside the range become 0 or 255."""
     darkest, brightest = float(values.min()), float(values.max())
     if not (np.isfinite(darkest) and np.isfinite(brightest)):
-        raise DataSourceError("it holds pixels that are not finite numbers")
+        raise DataSourceError("it contains pixels that are not finite numbers")
     low, high = pixel_range or full_range
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        # By a table, since the image as float64 would take eight times the memory of the result.
+        # A lookup table is used, because the image as float64 would take eight times the memory of the result.
         levels = scale_to_uint8(np.arange(2**16), low, high)[values]
     else:
         levels = scale_to_uint8(values, low, high)
     return _Pixels(Image.fromarray(levels), brightest, is_clipped=darkest < low or brightest > high)
 
 
-# Pillow keeps only the upper of the two bytes of a channel. The unpacker for the other byte order keeps the lower one,
-# so reading a file twice, once with each unpacker, gives both. The last letter of an unpacker's name is L for little
+# Pillow keeps only the upper byte of a channel of 16 bits. The unpacker for the other byte order keeps the lower byte,
+# so reading a file twice, once with each unpacker, gives both bytes. The name of an unpacker ends with L for little
 # endian, B for big endian and N for the order of this machine.
 _NATIVE, _FOREIGN = ("L", "B") if sys.byteorder == "little" else ("B", "L")
 _SWAPPED_BYTES: Final = {
@@ -316,13 +313,13 @@ _SWAPPED_BYTES: Final = {
     for order, other in (("L", "B"), ("B", "L"), ("N", _FOREIGN))
 }
 
-# This format exists in one byte order only. Its four bytes a pixel, two of grey and two of alpha, are read as four
+# This format exists in one byte order only. The four bytes of a pixel, two for grey and two for alpha, are read as four
 # channels.
 _GREY_ALPHA_16: Final = "LA;16B"
 
 
 def _raw_mode(file: Image.Image) -> str:
-    """Return Pillow's raw mode, which says how a pixel is packed; empty if it is unknown or differs between tiles."""
+    """Return Pillow's raw mode, the packing of a pixel; empty if it is unknown or differs between tiles."""
     arguments = {tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0] for tile in _tiles(file)}
     only = next(iter(arguments)) if len(arguments) == 1 else ""
     return only if isinstance(only, str) else ""
@@ -341,7 +338,7 @@ def _set_raw_mode(file: Image.Image, raw_mode: str) -> None:
 
 
 def _from_16_bit_colours(file: Image.Image, raw_mode: str, stream: BinaryIO, rules: PixelRules) -> _Pixels:
-    """Scale channels of 16 bits; the alpha channel is always scaled from its full range."""
+    """Scale channels of 16 bits. The alpha channel is always scaled from its full range."""
     transparent_value = file.info.get("transparency")
     if raw_mode == _GREY_ALPHA_16:
         _set_raw_mode(file, "RGBA")

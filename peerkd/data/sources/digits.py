@@ -1,11 +1,11 @@
-"""The 1,797 handwritten digits that come with scikit-learn: 8x8, grey, no test split, no download."""
+"""The 1,797 handwritten digits that are part of scikit-learn: 8x8 grey pixels, without a test split."""
 
 import numpy as np
 
 from peerkd.data.dataset import RawDataset
 from peerkd.errors import DataSourceError
 
-_GREY_STEP = 15  # the files hold 0..16; 16 * 15 = 240 fits uint8 and keeps the levels evenly spaced
+_GREY_STEP = 15  # the levels are 0..16; 16 * 15 = 240 fits into uint8 and keeps them evenly spaced
 
 
 def read_digits() -> RawDataset:
@@ -14,7 +14,7 @@ def read_digits() -> RawDataset:
     Raises:
         DataSourceError: If scikit-learn is not installed.
     """
-    # Imported here: scikit-learn takes a second to import, and no other source needs it.
+    # Imported here, because importing scikit-learn takes a second and no other source needs it.
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Sorted listings of folders, which follow symbolic links and never walk in a circle."""
+"""Sorted listings of folders that follow symbolic links without entering cycles."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from peerkd.errors import DataSourceError
 EntryKind = Literal["file", "folder", "broken link", "special file"]
 
 FolderId = tuple[int, int]
-"""Device and inode, which are the same through whatever link a folder is reached."""
+"""Device and inode of a folder, which are the same for all links to it."""
 
 _SYSTEM_NAMES = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information")
@@ -20,10 +20,10 @@ _SYSTEM_NAMES = frozenset(
 
 
 def list_entries(folder: Path) -> list[os.DirEntry[str]]:
-    """List a folder, sorted by name.
+    """Return the entries of a folder, sorted by name.
 
     Raises:
-        DataSourceError: If it is missing, is not a folder, or may not be read.
+        DataSourceError: If ``folder`` is missing, is not a folder, or may not be read.
     """
     try:
         with os.scandir(folder) as entries:
@@ -35,9 +35,9 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def entry_kind(entry: os.DirEntry[str]) -> EntryKind:
-    """Return the kind of an entry; of a symbolic link, the kind of its target."""
+    """Return the kind of an entry. The kind of a symbolic link is that of its target."""
     try:
-        # A file system answers both for free with the listing unless the entry is a link.
+        # Neither call reads the disk unless the entry is a link, because the listing contains the type.
         if entry.is_file():
             return "file"
         if entry.is_dir():
@@ -48,7 +48,7 @@ def entry_kind(entry: os.DirEntry[str]) -> EntryKind:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether the name is one that an operating system or a program uses for files of its own."""
+    """Return whether a name is typical for files of operating systems and programs, such as ``.DS_Store``."""
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
@@ -68,13 +68,13 @@ def folder_id(folder: Path) -> FolderId:
 def walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str], EntryKind]]:
     """Yield every entry below ``root`` that is not a folder, with its path relative to ``root`` and its kind.
 
-    Links to folders are followed. A link to a folder that contains it is yielded as a broken link, since following it
-    would never end.
+    Links to folders are followed. A link to a folder that contains the link is yielded as a broken link, because
+    following it would never end.
 
     Raises:
         DataSourceError: If a folder cannot be listed.
     """
-    # Not recursive, because folders may be nested deeper than the stack of Python allows.
+    # The walk is not recursive, because folders may be nested deeper than the stack of Python allows.
     waiting: list[tuple[Path, str, frozenset[FolderId]]] = [(root, "", frozenset([folder_id(root)]))]
     while waiting:
         folder, prefix, above = waiting.pop()
@@ -93,6 +93,6 @@ def walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str], EntryKind]]:
 
 
 def special_kind(mode: int) -> str:
-    """Return the kind of a file that is not a regular file, from its ``st_mode``."""
+    """Return a noun for the kind of a file that is not a regular file, from its ``st_mode``."""
     kinds = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
     return next((name for test, name in kinds if test(mode)), "a device")

@@ -3,10 +3,10 @@
     <class>/<image>         without splits
     train/<class>/<image>   with splits; validation/<class>/<image> and test/<class>/<image> are optional
 
-An image may lie deeper: ``<class>/<any folder>/<image>`` belongs to the class. ``peerkd.data.sources.splits`` says by
-which names a split is known and what it is used for.
+Images may be nested: ``<class>/<any folder>/<image>`` belongs to the class. The names and uses of splits are defined in
+``peerkd.data.sources.splits``.
 
-N samples, C channels, H W height and width, K classes.
+Shape suffixes: N = samples, C = channels, H W = image size, K = classes.
 """
 
 from collections.abc import Sequence
@@ -41,10 +41,10 @@ _NUM_UNREADABLE_KEPT: Final = 1_000
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ImageFiles:
-    """The N image files below a root: training, validation and test split, each sorted by class and name."""
+    """The N image files below a root: the training, validation and test split, each sorted by class and name."""
 
     relative_paths: tuple[str, ...]
-    """Paths relative to the root, with ``/``."""
+    """The paths relative to the root, with ``/`` as separator."""
     labels_N: npt.NDArray[np.int64]
     num_train: int
     num_validation: int = 0
@@ -53,12 +53,12 @@ class ImageFiles:
     passed_over: tuple[PassedOver, ...] = ()
 
 
-class Surveyed(NamedTuple):
+class ReadableFiles(NamedTuple):
     """The image files that can be read, and their digests."""
 
     files: ImageFiles
     digests_N32: npt.NDArray[np.uint8]
-    """(N, 32): SHA-256 of each file."""
+    """The SHA-256 of each file: (N, 32)."""
 
 
 def read_image_folder(
@@ -69,11 +69,11 @@ def read_image_folder(
     Args:
         root: A folder in one of the layouts above.
         rules: How the content of a file becomes RGB. Without ``image_size_pixels`` all images must have one size.
-        skip_damaged: Whether images that cannot be read are left out. They are refused otherwise.
-        progress: Called with the number of images that are done.
+        skip_damaged: Whether to omit images that cannot be read. Otherwise they are refused.
+        progress: Called with the number of images that have been read.
 
     Raises:
-        ValueError: If the images differ in size and the rules name none, or pixels need a ``pixel_range``.
+        ValueError: If the images differ in size and the rules do not set one, or pixels need a ``pixel_range``.
         DataSourceError: If the folder has another layout, or an image cannot be read and ``skip_damaged`` is False.
     """
     found = list_image_files(root)
@@ -81,7 +81,7 @@ def read_image_folder(
     images_NCHW, survey = decode_readable(paths, rules, progress=progress)
     files, kept = _without_unreadable(root, found, survey, rules, skip_damaged=skip_damaged)
     if survey.unreadable:
-        # Moved up in place: a second array of this size may not fit into memory.
+        # The images are moved in place, because a second array of this size may not fit into memory.
         for target, index in enumerate(kept):
             images_NCHW[target] = images_NCHW[index]
     return RawDataset(
@@ -99,19 +99,19 @@ def read_image_folder(
 
 def survey_image_folder(
     root: Path, rules: PixelRules, *, skip_damaged: bool = False, progress: ReportProgress | None = None
-) -> Surveyed:
-    """Decode all images below ``root`` as ``read_image_folder`` would, but keep none of their pixels.
+) -> ReadableFiles:
+    """Decode all images below ``root`` to detect damaged ones, without keeping their pixels.
 
     Raises:
-        ValueError: As ``read_image_folder``.
-        DataSourceError: As ``read_image_folder``.
+        ValueError: For the same reasons as in ``read_image_folder``.
+        DataSourceError: For the same reasons as in ``read_image_folder``.
     """
     found = list_image_files(root)
     paths = [root / path for path in found.relative_paths]
     survey = survey_images(paths, rules, with_digests=True, progress=progress)
     files, kept = _without_unreadable(root, found, survey, rules, skip_damaged=skip_damaged)
     digests = b"".join(facts.digest for facts in survey.facts if facts is not None)
-    return Surveyed(files, np.frombuffer(digests, np.uint8).reshape(len(kept), -1))
+    return ReadableFiles(files, np.frombuffer(digests, np.uint8).reshape(len(kept), -1))
 
 
 def list_image_files(root: Path) -> ImageFiles:
@@ -119,23 +119,23 @@ def list_image_files(root: Path) -> ImageFiles:
 
     Raises:
         DataSourceError: If the folder has another layout, a class has no image in one of the splits, the name of a
-            class is not printable UTF-8, or links make one folder two classes.
+            class is not printable UTF-8, or two classes or splits are links to the same folder.
     """
     tally = Tally()
     layout = find_layout(root, tally)
     paths: dict[tuple[Split, str], list[str]] = {}
-    places: dict[FolderId, str] = {}
+    path_of: dict[FolderId, str] = {}
     for split, class_folders in layout.class_folders.items():
         prefix = f"{layout.splits[split]}/" if layout.splits[split] else ""
         for name in class_folders:
-            place = f"{prefix}{name}"
-            other = places.setdefault(folder_id(root / place), place)
-            if other != place:
+            path = f"{prefix}{name}"
+            other = path_of.setdefault(folder_id(root / path), path)
+            if other != path:
                 raise DataSourceError(
-                    f"data.path: {listed([other, place])} below {printable(str(root))} must be two folders, but "
-                    "are links to the same one: its images would have two labels or be in two splits."
+                    f"data.path: {listed([other, path])} below {printable(str(root))} must be different folders, but "
+                    "are links to the same one, so its images would have two labels or be in two splits."
                 )
-            paths[split, name] = list_class(root, place, tally)
+            paths[split, name] = list_class(root, path, tally)
     class_names = _class_names(root, layout, paths, tally)
 
     relative_paths: list[str] = []
@@ -160,7 +160,7 @@ def list_image_files(root: Path) -> ImageFiles:
 def _class_names(
     root: Path, layout: Layout, paths: dict[tuple[Split, str], list[str]], tally: Tally
 ) -> tuple[str, ...]:
-    """Return the classes, which must have images in every split."""
+    """Return the names of the classes, each of which must have images in every split."""
     with_images = {
         split: {name for name in class_folders if paths[split, name]}
         for split, class_folders in layout.class_folders.items()
@@ -194,26 +194,26 @@ def _class_names(
 
 
 def _near_miss(missing: Sequence[str], present: set[str]) -> str:
-    """Return a hint if a missing name differs from one that exists only in the case of its letters."""
+    """Return a hint if a missing name differs from an existing one only in case."""
     folded = {name.casefold(): name for name in present}
     near = [f"{name} and {folded[name.casefold()]}" for name in missing if name.casefold() in folded]
-    return f" ({near[0]} differ in the case of their letters)" if near else ""
+    return f" ({near[0]} differ only in case)" if near else ""
 
 
 def _layout_remarks(layout: Layout, class_names: Sequence[str], relative_paths: Sequence[str]) -> tuple[str, ...]:
-    """Return what a user may not expect about how the folders were read."""
+    """Return phrases about the interpretation of the folders that a user may not expect."""
     remarks = [*split_remarks({split: f"the folder {printable(name)}" for split, name in layout.splits.items()})]
     if not layout.splits["train"]:
         split_like = [name for name in class_names if split_of(name)]
         if split_like:
             remarks.append(
-                f"folders that are classes and not splits, because they hold no folders: {listed(split_like)}"
+                f"folders that are classes and not splits, because they contain no folders: {listed(split_like)}"
             )
     folded: dict[str, str] = {}
     for name in class_names:
         other = folded.setdefault(name.casefold(), name)
         if other != name:
-            remarks.append(f"{other} and {name} are two classes, although only the case of their letters differs")
+            remarks.append(f"{other} and {name} are different classes, although their names differ only in case")
     depth = 1 + bool(layout.splits["train"])
     num_deep = sum(path.count("/") > depth for path in relative_paths)
     if num_deep:
@@ -224,7 +224,7 @@ def _layout_remarks(layout: Layout, class_names: Sequence[str], relative_paths: 
 def _without_unreadable(
     root: Path, files: ImageFiles, survey: Survey, rules: PixelRules, *, skip_damaged: bool
 ) -> tuple[ImageFiles, npt.NDArray[np.int64]]:
-    """Return the files that can be read, with all remarks on them, and their indices.
+    """Return the files that can be read, with all remarks about them, and their indices.
 
     Raises:
         DataSourceError: If an image cannot be read and ``skip_damaged`` is False, or a class has no image left.
@@ -236,9 +236,9 @@ def _without_unreadable(
     reasons = list_unreadable(files.relative_paths, survey.unreadable)
     count = f"{len(survey.unreadable):,} of {len(survey.facts):,} images below {printable(str(root))} cannot be read"
     if not skip_damaged:
-        # The remedy comes before the list, which may be long and then cut.
+        # The remedy comes before the list, because long messages are truncated.
         raise DataSourceError(
-            f"data.path: {count}; repair or remove them, or set data.skip_damaged=true to leave them out: {reasons}."
+            f"data.path: {count}; repair or remove them, or set data.skip_damaged=true to omit them: {reasons}."
         )
     bounds = (0, files.num_train, files.num_train + files.num_validation, len(files.labels_N))
     sizes = []
@@ -271,23 +271,23 @@ def _without_unreadable(
 
 
 def _pixel_remarks(survey: Survey, rules: PixelRules) -> list[str]:
-    """Return what a user may not expect about how the pixels were read."""
-    seen = [facts for facts in survey.facts if facts is not None]
+    """Return phrases about the conversion of the pixels that a user may not expect."""
+    readable = [facts for facts in survey.facts if facts is not None]
     remarks = []
-    num_animated = sum(facts.has_more_frames for facts in seen)
+    num_animated = sum(facts.has_more_frames for facts in readable)
     if num_animated:
         remarks.append(f"images with several frames or pages, of which the first is read: {num_animated:,}")
-    deep = [facts.brightest for facts in seen if facts.brightest is not None]
+    deep = [facts.brightest for facts in readable if facts.brightest is not None]
     if deep and rules.pixel_range is None:
         remarks.append(
-            f"images of 12 or 16 bits a channel, scaled from the full range to 0..255: {len(deep):,}, with "
+            f"images of 12 or 16 bits per channel, scaled from the full range to 0..255: {len(deep):,}, with "
             f"{max(deep):,.0f} as their highest value (data.pixel_range sets another range)"
         )
     elif deep and rules.pixel_range is not None:
         low, high = rules.pixel_range
-        num_clipped = sum(facts.is_clipped for facts in seen)
+        num_clipped = sum(facts.is_clipped for facts in readable)
         remarks.append(
-            f"images of more than 8 bits a channel, scaled from {low:g}..{high:g} to 0..255: {len(deep):,}, of which "
+            f"images of more than 8 bits per channel, scaled from {low:g}..{high:g} to 0..255: {len(deep):,}, of which "
             f"{num_clipped:,} have values outside that range, which become 0 or 255"
         )
     return remarks

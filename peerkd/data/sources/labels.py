@@ -1,6 +1,8 @@
 """Conversion of labels to classes: numbers, truth values, text or one-hot rows become ``0`` to ``K - 1``.
 
-The classes are the labels that occur, over all splits, in ascending order. N samples, K classes.
+The classes are all labels that occur in any split, in ascending order.
+
+Shape suffixes: N = samples, K = classes.
 """
 
 from collections import Counter
@@ -16,7 +18,7 @@ from peerkd.wording import plural
 
 LabelValue: TypeAlias = bool | int | str
 
-# The text that numpy and pandas write for a missing value.
+# Texts that numpy and pandas write for a missing value.
 _MISSING: Final = frozenset(("", "nan", "NaN", "<NA>", "NaT"))
 
 _KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "text"}
@@ -24,33 +26,38 @@ _NUM_NAMED: Final = 10
 
 
 class Classes(NamedTuple):
-    """The labels of all splits as classes."""
+    """The classes of all samples."""
 
     labels_of_split: Mapping[str, npt.NDArray[np.int64]]
-    """The class of each sample, in ``[0, K)``; an array of shape (N,) for each split."""
+    """The class of each sample, in ``[0, K)``: an array of shape (N,) for each split."""
 
     class_names: tuple[str, ...]
     label_values: tuple[LabelValue, ...]
-    """The label in the file of each class; empty if the labels are ``0`` to ``K - 1`` already."""
+    """The label of each class in the file; empty if the labels are already ``0`` to ``K - 1``."""
 
     remarks: tuple[str, ...]
-    """Phrases about what a user may not expect."""
+    """Phrases about the conversion that a user may not expect."""
 
 
 def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndarray | None) -> Classes:
-    """Return the classes of labels.
+    """Convert labels to classes.
 
-    Labels are whole numbers (also as floating point), truth values or text, of shape (N,) or (N, 1), or one-hot rows
-    of shape (N, K) with K above 1.
+    Labels are whole numbers (also as floating point), truth values or text of shape (N,) or (N, 1), or one-hot rows of
+    shape (N, K) with K above 1.
 
-    ``class_names`` has the name of every class. If there are as many names as labels that occur, they name these labels
-    in ascending order. If there are more names, they name the labels 0, 1, 2 and so on if 0 occurs, or the labels 1, 2,
-    3 and so on if the label that equals the number of names occurs; classes without a sample are then kept, with a
-    remark. If the labels are text and all occur among the names, the classes have the order of the names.
+    ``class_names`` contains the name of every class. The names are matched with the labels by the first rule that
+    applies:
+
+    1. The labels are text and all of them are names: the classes have the order of the names.
+    2. There are as many names as distinct labels: the names belong to the labels in ascending order.
+    3. There are more names, and the label 0 occurs: the names belong to the labels 0, 1, 2 and so on.
+    4. There are more names, and the label that equals the number of names occurs: they belong to 1, 2, 3 and so on.
+
+    If there are more names than labels, classes without a sample are kept and mentioned in a remark.
 
     Args:
-        labels_of_split: At least one array of labels, by its name, which messages use.
-        class_names: (K,) text or numbers, or None to name each class by its label.
+        labels_of_split: At least one array of labels, keyed by its name, which messages use.
+        class_names: (K,) text or numbers; None names each class after its label.
 
     Raises:
         ValueError: If the labels are of another kind, or the names do not fit them.
@@ -88,22 +95,23 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
 
 
 def _values(name: str, labels: np.ndarray) -> tuple[list[LabelValue], npt.NDArray[np.int64]]:
-    """Return the distinct labels in ascending order, and the index among them of each sample's label."""
+    """Return the distinct labels in ascending order, and for each sample the index of its label among them."""
     if labels.dtype.kind not in _KINDS:
-        raise ValueError(f"{name} must hold whole numbers, truth values or text, got {labels.dtype}.")
+        raise ValueError(f"{name} must contain whole numbers, truth values or text, got {labels.dtype}.")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     elif labels.ndim == 2:
         labels = _positions(name, labels)
     if labels.ndim != 1:
         raise ValueError(
-            f"{name} must have one label a sample, of shape (N,) or (N, 1), or one-hot rows, got shape {labels.shape}."
+            f"{name} must have one label per sample, of shape (N,) or (N, 1), or be one-hot rows, "
+            f"got shape {labels.shape}."
         )
     if labels.dtype.kind == "f":
         is_wrong = ~np.isfinite(labels) | (labels != np.floor(labels))
         if is_wrong.any():
             raise ValueError(
-                f"{name} must hold whole numbers, got {plural(int(is_wrong.sum()), 'other value')}, the first "
+                f"{name} must contain whole numbers, got {plural(int(is_wrong.sum()), 'other value')}, the first "
                 f"{labels[is_wrong][0]} for sample {is_wrong.argmax()}."
             )
     distinct, inverse = np.unique(labels, return_inverse=True)
@@ -123,7 +131,7 @@ def _value(name: str, value: Any, *, is_bool: bool = False) -> LabelValue:
 
 def _text(name: str, value: bytes | str) -> str:
     try:
-        # Text in numpy may hold lone surrogates, which cannot be written to a report.
+        # Text in numpy may contain lone surrogates, which cannot be written to a report.
         return value.decode() if isinstance(value, bytes) else value.encode().decode()
     except UnicodeError as error:
         raise ValueError(f"{name} must be text that can be written as UTF-8, got {value[:40]!r}.") from error
@@ -132,7 +140,7 @@ def _text(name: str, value: bytes | str) -> str:
 def _positions(name: str, rows_NK: np.ndarray) -> npt.NDArray[np.int64]:
     """Return the position of the 1 in each one-hot row."""
     if rows_NK.dtype.kind in "US" or rows_NK.shape[1] == 0:
-        raise ValueError(f"{name} must have one label a sample, got {rows_NK.dtype} of shape {rows_NK.shape}.")
+        raise ValueError(f"{name} must have one label per sample, got {rows_NK.dtype} of shape {rows_NK.shape}.")
     is_one = rows_NK == 1
     is_wrong = (is_one.sum(axis=1) != 1) | ((rows_NK != 0) & ~is_one).any(axis=1)
     if is_wrong.any():
@@ -182,13 +190,13 @@ def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> li
         if least >= 1 and largest == num_names:
             return list(range(1, num_names + 1))
     raise ValueError(
-        f"class_names must make clear which label each name is for, got {plural(num_names, 'name')} for the "
-        f"{plural(len(occurring), 'label')} {listed(occurring)}. Leave out the names of classes without a sample."
+        f"class_names must identify the label of each name, got {plural(num_names, 'name')} for the "
+        f"{plural(len(occurring), 'label')} {listed(occurring)}. Omit the names of classes without a sample."
     )
 
 
 def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
-    """Return a phrase with the label and the number of the first classes, and the name where it is not the label."""
+    """Return a phrase with the label and the number of the first classes, and each name that differs from the label."""
     pairs = [
         f"label {plain(value)} is class {k}" + ("" if str(value) == name else f", {plain(name)}")
         for k, (value, name) in enumerate(zip(values, names, strict=True))

@@ -1,7 +1,7 @@
 """The layout of a folder of images: which folders are splits, and which of the folders in them are classes.
 
-A folder is a split by its name (see ``peerkd.data.sources.splits``). Nothing is guessed: two folders for one split, a
-split without classes and splits inside classes are refused.
+A folder is a split if it has the name of one (see ``peerkd.data.sources.splits``). Ambiguous layouts are refused: two
+folders for one split, a split without classes, and splits inside classes.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from peerkd.errors import DataSourceError
 
 HIDDEN: Final = "hidden files and files of operating systems"
 OTHER_FILES: Final = "files of other formats"
-SPECIAL_FILES: Final = "links that lead nowhere or back, pipes, sockets and devices"
+SPECIAL_FILES: Final = "broken or circular links, pipes, sockets and devices"
 OUTSIDE_CLASSES: Final = "images outside class folders"
 OUTSIDE_SPLITS: Final = "images outside split folders"
 EMPTY_CLASSES: Final = "class folders without images"
@@ -27,17 +27,17 @@ class Layout(NamedTuple):
     """The splits of a folder of images."""
 
     splits: Mapping[Split, str]
-    """The name of each split's folder, the training split's first; ``{"train": ""}`` where the root has no splits."""
+    """The folder of each split, the training split first; ``{"train": ""}`` if the root has no splits."""
 
     class_folders: Mapping[Split, tuple[str, ...]]
-    """Names of the folders in each split."""
+    """The names of the class folders in each split."""
 
 
 def find_layout(root: Path, tally: Tally) -> Layout:
-    """Find the splits and the class folders below ``root``, and count what is neither.
+    """Find the splits and the class folders below ``root``, and count all other entries.
 
     Raises:
-        DataSourceError: If splits and classes cannot be told apart.
+        DataSourceError: If splits and classes cannot be distinguished.
     """
     folders = _list_folders(root, "", tally)
     named: dict[Split, list[str]] = {split: [] for split in get_args(Split)}
@@ -45,14 +45,14 @@ def find_layout(root: Path, tally: Tally) -> Layout:
         split = split_of(name)
         if split is not None:
             named[split].append(name)
-    # A data set of vehicles may have a class called train: only a folder of folders is a split.
+    # A data set of vehicles may have a class called train, so only a folder that contains folders is a split.
     nested = {name for names in named.values() for name in names if _has_folders(root / name)}
     if not nested.intersection(named["train"]):
         return _unsplit(root, folders, named, nested, tally)
     for split, candidates in named.items():
         if len(candidates) > 1:
             raise DataSourceError(
-                f"data.path: {_shown(root)} must hold one folder for the {split} split, it holds "
+                f"data.path: {_shown(root)} must contain one folder for the {split} split, it contains "
                 f"{listed(candidates)}; move all but one of them elsewhere."
             )
     splits: dict[Split, str] = {split: names[0] for split, names in named.items() if names}
@@ -73,16 +73,16 @@ def find_layout(root: Path, tally: Tally) -> Layout:
 def _unsplit(
     root: Path, folders: tuple[str, ...], named: Mapping[Split, list[str]], nested: set[str], tally: Tally
 ) -> Layout:
-    """Return the layout of a root whose folders are the classes."""
+    """Return the layout of a root without splits, whose folders are the classes."""
     if nested:
         raise DataSourceError(
-            f"data.path: {_shown(root)} holds {listed(sorted(nested))}, which is the name of a split, but no "
+            f"data.path: {_shown(root)} contains {listed(sorted(nested))}, which is the name of a split, but no "
             "train folder with one folder per class; add one, or rename the folder if it is a class."
         )
     roles = [split for split, names in named.items() if names]
     if len(roles) > 1 and all(split_of(name) for name in folders):
         raise DataSourceError(
-            f"data.path: {_shown(root)} holds {listed(folders)}, each of which must contain one folder per class; "
+            f"data.path: {_shown(root)} contains {listed(folders)}, each of which must contain one folder per class; "
             "they contain none."
         )
     if not folders:
@@ -90,28 +90,28 @@ def _unsplit(
     if len(folders) == 1 and _has_folders(root / folders[0]) and not _has_images(root / folders[0]):
         inner = _shown(root / folders[0])
         raise DataSourceError(
-            f"data.path: {_shown(root)} must contain one folder per class, it contains only {inner}; if that one holds "
-            f"the classes, set data.path={inner}."
+            f"data.path: {_shown(root)} must contain one folder per class, it contains only {inner}; if that folder "
+            f"contains the classes, set data.path={inner}."
         )
     return Layout({"train": ""}, {"train": folders})
 
 
 def list_class(root: Path, relative_folder: str, tally: Tally) -> list[str]:
-    """List the images in a class folder and in the folders inside it, sorted.
+    """List the images in a class folder and its subfolders, sorted by path.
 
-    The suffix of a name decides, so that a pipe or a broken link with the name of an image is refused when images are
-    read, not passed over.
+    An image is recognized by the suffix of its name alone. A pipe or a broken link with the name of an image is thus
+    refused when images are read, and not silently skipped.
 
     Args:
         root: Root of the data set.
         relative_folder: The folder of one class, such as ``train/cat``.
-        tally: Counts the entries that are not images.
+        tally: Count of the entries that are not images, which is updated.
 
     Returns:
         Paths relative to ``root``.
 
     Raises:
-        DataSourceError: If a folder cannot be listed, or two folders inside have the names of splits.
+        DataSourceError: If a folder cannot be listed, or two of its subfolders have the names of splits.
     """
     return sorted(_images_below(root, relative_folder, tally, refuse_splits=True))
 
@@ -120,7 +120,7 @@ def _images_below(root: Path, relative_folder: str, tally: Tally, *, refuse_spli
     suffixes = image_suffixes()
     paths: list[str] = []
     folder = root / relative_folder
-    # The root and the split belong to it, so that a link back to them does not bring in other classes and splits.
+    # The root and the split are included, so that a link to one of them does not add other classes and splits.
     above_class = frozenset(folder_id(root / part) for part in ("", relative_folder.partition("/")[0], relative_folder))
     waiting = [(folder, f"{relative_folder}/", above_class)]
     while waiting:
@@ -148,8 +148,8 @@ def _images_below(root: Path, relative_folder: str, tally: Tally, *, refuse_spli
                 tally.add(OTHER_FILES if kind == "file" else SPECIAL_FILES, relative_path)
         if refuse_splits and len(inner_splits) > 1:
             raise DataSourceError(
-                f"data.path: {_shown(current)} is the folder of a class and holds the splits "
-                f"{listed(list(inner_splits.values()))}; splits must lie above classes, as in train/<class>."
+                f"data.path: {_shown(current)} is the folder of a class and contains the splits "
+                f"{listed(list(inner_splits.values()))}; splits must contain classes, as in train/<class>."
             )
     return paths
 
@@ -166,8 +166,8 @@ def _list_folders(folder: Path, prefix: str, tally: Tally) -> tuple[str, ...]:
                 names.append(entry.name)
             case "broken link" if _suffix(entry.name) not in image_suffixes():
                 raise DataSourceError(
-                    f"data.path: {_shown(folder / entry.name)} must be a folder or a file, it is a link that leads "
-                    "nowhere; repair or remove it."
+                    f"data.path: {_shown(folder / entry.name)} must be a folder or a file, it is a broken link; "
+                    "repair or remove it."
                 )
             case kind:
                 if _suffix(entry.name) in image_suffixes():

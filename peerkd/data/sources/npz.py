@@ -1,19 +1,18 @@
-"""Arrays as numpy saves them: one npz file, or one folder of npy files.
+"""Data sets of numpy arrays: an npz file, or a folder of npy files.
 
     images, labels                                          without splits
     train_images, train_labels, test_images, test_labels    with two splits
     train_..., val_..., test_...                            with three splits, as in the files of MedMNIST
-    class_names                                             names of the classes; their labels if absent
+    class_names                                             optional names of the classes
 
-If no array is called ``images``, the array ``image``, ``x`` or ``data`` holds them; if none is called ``labels``, the
-array ``label``, ``y``, ``target`` or ``targets`` does. The name of a split may also come last, as in ``x_train``.
-``peerkd.data.sources.splits`` says by which names a split is known and what it is used for, and
-``peerkd.data.sources.labels`` how labels become classes.
+The images may also be called ``image``, ``x`` or ``data``, and the labels ``label``, ``y``, ``target`` or ``targets``.
+The name of a split may be a prefix or a suffix, as in ``x_train``. ``peerkd.data.sources.splits`` defines the names and
+uses of splits, and ``peerkd.data.sources.labels`` the conversion of labels to classes.
 
-Any other array with one value per sample becomes a column: ``patient`` beside ``images``, ``train_patient`` and
-``test_patient`` beside ``train_images``.
+Any other array with one value per sample becomes a column: ``patient`` in addition to ``images``, or ``train_patient``
+and ``test_patient`` in addition to ``train_images`` and ``test_images``.
 
-N samples, C channels, H W height and width, K classes.
+Shape suffixes: N = samples, C = channels, H W = image size, K = classes.
 """
 
 import math
@@ -41,14 +40,14 @@ _COLUMN_KINDS: Final = {"b": "truth values", "i": "numbers", "u": "numbers", "f"
 
 
 def read_npz(path: Path, *, pixel_range: tuple[float, float] | None = None) -> RawDataset:
-    """Read the arrays at ``path``; images have the shape NCHW, NHWC (C is 1 or 3) or NHW.
+    """Read the arrays at ``path``. The images have shape NCHW or NHWC with C = 1 or 3, or shape NHW.
 
     Args:
         path: An npz file or a folder of npy files.
-        pixel_range: Values that become 0 and 255 in images that are not uint8; None refuses such images.
+        pixel_range: The values that become 0 and 255 in images that are not uint8; None refuses such images.
 
     Raises:
-        DataSourceError: If ``path`` cannot be read or its arrays are not those above.
+        DataSourceError: If ``path`` cannot be read, or its arrays do not have the names, shapes and types above.
     """
     with open_arrays(path) as files:
         try:
@@ -101,17 +100,17 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
 
 
 def _needed_bytes(images: Sequence[Header], others: Sequence[Header]) -> int:
-    """Return the memory that reading these arrays takes.
+    """Return the memory that is needed to read these arrays.
 
-    All images are held as uint8 while each split in turn is held as it is in its file. Labels and columns count four
-    times, because sorting copies them.
+    All images are in memory as uint8, together with one split at a time in the type of its file. Labels and columns
+    count four times, because sorting copies them.
     """
     packed_bytes = sum(math.prod(header.shape) for header in images)
     return packed_bytes + max(header.num_bytes for header in images) + 4 * sum(header.num_bytes for header in others)
 
 
 def _by_split(names: Sequence[str]) -> dict[Split, dict[str, str]]:
-    """Return the name of each array by its split and its content: ``by_split["train"]["images"]``.
+    """Return the name of each array, keyed by its split and its content, as in ``by_split["train"]["images"]``.
 
     Raises:
         ValueError: If the training split has no images or no labels, or a split lacks an array that another has.
@@ -123,29 +122,29 @@ def _by_split(names: Sequence[str]) -> dict[Split, dict[str, str]]:
             continue
         earlier = by_split.setdefault(split, {}).setdefault(what, name)
         if earlier != name:
-            raise ValueError(f"it must hold the {split} split once, got {earlier} and {name}.")
+            raise ValueError(f"it must contain the {split} split once, got {earlier} and {name}.")
     has_splits = any("images" in _without_synonyms(of_split) for of_split in by_split.values())
     if has_splits and "images" in _without_synonyms(dict.fromkeys(names, "")):
-        raise ValueError(f"it must hold images with or without splits, got both: {', '.join(names)}.")
+        raise ValueError(f"it must contain images either with or without splits, got both: {', '.join(names)}.")
     if not has_splits:
         by_split = {"train": {name: name for name in names}}
     by_split = {split: _without_synonyms(by_split[split]) for split in get_args(Split) if split in by_split}
     for what in ("images", "labels"):
         if what not in by_split.get("train", {}):
-            raise ValueError(f"it must hold {what} or train_{what}, got {', '.join(names) or 'no array'}.")
+            raise ValueError(f"it must contain {what} or train_{what}, got {', '.join(names) or 'no array'}.")
     everything = {what for of_split in by_split.values() for what in of_split}
     for of_split in by_split.values():
         missing = sorted(everything.difference(of_split))
         if missing:
             raise ValueError(
-                f"it must hold the same arrays for every split, got {', '.join(of_split.values())} without "
+                f"it must contain the same arrays for every split, got {', '.join(of_split.values())} without "
                 f"{', '.join(missing)}."
             )
     return by_split
 
 
 def _parse_name(name: str) -> tuple[Split | None, str]:
-    """Return the split that a name begins or ends with, None if it has none, and the rest of the name."""
+    """Return the split that a name begins or ends with, or None, and the rest of the name."""
     first, _, after = name.partition("_")
     before, _, last = name.rpartition("_")
     for word, rest in ((first, after), (last, before)):
@@ -156,7 +155,7 @@ def _parse_name(name: str) -> tuple[Split | None, str]:
 
 
 def _without_synonyms(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the names with ``images`` and ``labels`` as keys in place of ``x``, ``y`` and the like."""
+    """Return the names, with ``images`` and ``labels`` as keys in place of their synonyms, such as ``x`` and ``y``."""
     plain = dict(names)
     for word, synonyms in _SYNONYMS.items():
         for synonym in synonyms:
@@ -168,17 +167,17 @@ def _without_synonyms(names: Mapping[str, str]) -> dict[str, str]:
 def _check_samples(
     by_split: Mapping[Split, Mapping[str, str]], headers: Mapping[str, Header], *, has_range: bool
 ) -> None:
-    """Check the type and the shape of all images, and that each has a label.
+    """Check the type and the shape of all images, and that every image has a label.
 
     Raises:
-        ValueError: If one of these is wrong.
+        ValueError: If one of the checks fails.
     """
     train = by_split["train"]["images"]
     for of_split in by_split.values():
         images, labels = of_split["images"], of_split["labels"]
         shape = headers[images].shape
         if shape and shape[0] == 0:
-            raise ValueError(f"{images} must hold at least one sample, got none. Leave out a split without samples.")
+            raise ValueError(f"{images} must contain at least one sample, got none. Omit a split without samples.")
         if headers[images].dtype != np.uint8 and (not has_range or headers[images].dtype.kind not in "biuf"):
             raise ValueError(
                 f"{images} must be uint8, got {headers[images].dtype}. For other numbers, set data.pixel_range to the "
@@ -186,12 +185,12 @@ def _check_samples(
             )
         if _image_shape(images, shape) != _image_shape(train, headers[train].shape):
             raise ValueError(
-                f"{train} and {images} must have images of one shape, got {headers[train].shape} and {shape}."
+                f"{train} and {images} must have images of the same shape, got {headers[train].shape} and {shape}."
             )
         num_labels = headers[labels].shape[0] if headers[labels].shape else 1
         if num_labels != shape[0]:
             raise ValueError(
-                f"{images} and {labels} must have equally many samples, got {shape[0]:,} and {num_labels:,}: "
+                f"{images} and {labels} must have the same number of samples, got {shape[0]:,} and {num_labels:,}: "
                 f"{headers[images].shape} and {headers[labels].shape}."
             )
 
@@ -199,7 +198,7 @@ def _check_samples(
 def _column_names(
     by_split: Mapping[Split, Mapping[str, str]], headers: Mapping[str, Header], tally: Tally
 ) -> tuple[str, ...]:
-    """Return the names of the columns: arrays with one value per sample in every split. The others are counted."""
+    """Return the names of the arrays with one value per sample in every split, and count all others."""
     columns = []
     for column in sorted(by_split["train"].keys() - {"images", "labels"}):
         names = [of_split[column] for of_split in by_split.values()]
@@ -211,20 +210,20 @@ def _column_names(
             num_samples = headers[of_split["images"]].shape[0]
             if headers[name].shape[0] != num_samples:
                 raise ValueError(
-                    f"column {name!r} must hold {num_samples:,} values, one for each sample, "
+                    f"column {name!r} must contain {num_samples:,} values, one for each sample, "
                     f"got {headers[name].shape[0]:,}."
                 )
         dtypes = [headers[name].dtype for name in names]
         for name, dtype in zip(names, dtypes, strict=True):
             if dtype.kind not in _COLUMN_KINDS:
                 raise ValueError(
-                    f"column {name!r} must hold numbers, truth values or text, got {dtype}. Save it as text "
+                    f"column {name!r} must contain numbers, truth values or text, got {dtype}. Save it as text "
                     f"with {name}.astype(str)."
                 )
         is_exact = np.result_type(*dtypes).kind != "f" or any(dtype.kind == "f" for dtype in dtypes)
         if len({_COLUMN_KINDS[dtype.kind] for dtype in dtypes}) > 1 or not is_exact:
             raise ValueError(
-                f"column {column!r} must have one type in all splits, got {', '.join(str(dtype) for dtype in dtypes)}."
+                f"column {column!r} must have the same type in all splits, got {', '.join(map(str, dtypes))}."
             )
         columns.append(column)
     return tuple(columns)
@@ -237,7 +236,7 @@ def _is_vector(shape: tuple[int, ...]) -> bool:
 def _read_images(
     files: ArrayFiles, names: Sequence[str], pixel_range: tuple[float, float] | None
 ) -> tuple[npt.NDArray[np.uint8], int]:
-    """Return all images in one array of shape (N, C, H, W), and how many have values outside the range."""
+    """Return all images as an array of shape (N, C, H, W), and the number of those with values outside the range."""
     if len(names) == 1 and files.headers[names[0]].dtype == np.uint8:
         return _channels_first(files.read(names[0])), 0
     shapes = [files.headers[name].shape for name in names]
@@ -258,17 +257,17 @@ def _read_images(
 def _scale(
     name: str, values_NCHW: np.ndarray, images_NCHW: npt.NDArray[np.uint8], pixel_range: tuple[float, float]
 ) -> int:
-    """Scale the values into ``images_NCHW``, and return how many images have values outside the range."""
+    """Scale the values into ``images_NCHW``, and return the number of images with values outside the range."""
     low, high = pixel_range
     num_clipped = 0
-    # In blocks, since all images as float64 would take eight times the memory of the result.
+    # Images are scaled in blocks, because all of them as float64 would take eight times the memory of the result.
     step = max(1, _BLOCK_VALUES // max(1, values_NCHW[0].size))
     for start in range(0, len(values_NCHW), step):
         block = values_NCHW[start : start + step].astype(np.float64)
         is_finite = np.isfinite(block).all(axis=(1, 2, 3))
         if not is_finite.all():
             raise ValueError(
-                f"{name} must hold finite numbers, got NaN or infinity in sample {start + int(is_finite.argmin())}."
+                f"{name} must contain finite numbers, got NaN or infinity in sample {start + int(is_finite.argmin())}."
             )
         images_NCHW[start : start + step] = scale_to_uint8(block, low, high)
         num_clipped += int(((block < low) | (block > high)).any(axis=(1, 2, 3)).sum())
@@ -282,15 +281,15 @@ def _channels_first(images: np.ndarray) -> np.ndarray:
 
 
 def _image_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return (C, H, W) of images as NHW, NCHW or NHWC."""
+    """Return the shape (C, H, W) of images in the layout NHW, NCHW or NHWC."""
     if len(shape) == 3 and all(shape):
         return 1, shape[1], shape[2]
     is_first = len(shape) == 4 and shape[1] in _NUM_CHANNELS
     is_last = len(shape) == 4 and shape[3] in _NUM_CHANNELS
     if is_first == is_last or not all(shape):
         raise ValueError(
-            f"{name} must be NHW, or NCHW or NHWC with 1 or 3 channels on one side only, got shape {shape}."
-            + (" Volumes are not supported; save slices as images." if _is_volume(shape) else "")
+            f"{name} must have the shape NHW, or NCHW or NHWC with C = 1 or 3 in only one of the two positions, "
+            f"got shape {shape}." + (" Volumes are not supported; save slices as images." if _is_volume(shape) else "")
         )
     return (shape[1], shape[2], shape[3]) if is_first else (shape[3], shape[1], shape[2])
 

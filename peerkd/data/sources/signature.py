@@ -1,4 +1,4 @@
-"""A signature of the files of a source, which tells whether they have changed without reading them."""
+"""A signature of the files of a source, which detects changes without reading the files."""
 
 import hashlib
 import os
@@ -8,17 +8,17 @@ from peerkd.data.sources.folders import entry_kind, list_entries, walk
 
 
 def signature(path: str | None, *, is_flat: bool = False) -> str | None:
-    """Return a SHA-256 over the names, sizes and times of the files at ``path``; None without a path.
+    """Return a SHA-256 of the names, sizes and times of the files at ``path``, or None if ``path`` is None.
 
-    Symbolic links are followed. Both the time of modification and that of status change count, because ``cp -p``,
-    ``rsync -t`` and ``tar`` restore the first, and nothing restores the second.
+    Symbolic links are followed. The signature contains both the time of the last modification and that of the last
+    status change, because ``cp -p``, ``rsync -t`` and ``tar`` restore the first but cannot restore the second.
 
-    As long as its signature stays the same, a data set is taken from the store. If only a time changes, the data set is
-    read again and nothing else is repeated, since all later keys depend on the content alone.
+    A data set is taken from the store as long as its signature stays the same. If only a time changes, the data set is
+    read again but no later step is repeated, because the keys of later steps depend on its content alone.
 
     Args:
-        path: A file or a folder; one that does not exist has the signature of an empty folder.
-        is_flat: Whether the source reads only the files of the folder itself, not those of the folders in it.
+        path: A file or a folder; a missing one has the signature of an empty folder.
+        is_flat: Whether the source reads only the files directly in the folder, not those in its subfolders.
     """
     if path is None:
         return None
@@ -31,7 +31,7 @@ def signature(path: str | None, *, is_flat: bool = False) -> str | None:
 
 
 def _statuses(root: Path, *, is_flat: bool) -> list[tuple[bytes, os.stat_result | None]]:
-    """Return name and status of each file at or below ``root``; names are encoded as in the file system."""
+    """Return the name, in the encoding of the file system, and the status of each file at or below ``root``."""
     if root.is_file():
         return [(os.fsencode(root.name), root.stat())]
     if not root.is_dir():
@@ -44,6 +44,6 @@ def _statuses(root: Path, *, is_flat: bool) -> list[tuple[bytes, os.stat_result 
         name = os.fsencode(f"{root.name}/{relative_path}")
         try:
             statuses.append((name, entry.stat() if kind != "broken link" else None))
-        except OSError:  # It was deleted after it was listed.
+        except OSError:  # The file was deleted after it was listed.
             statuses.append((name, None))
     return statuses

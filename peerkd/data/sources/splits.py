@@ -1,11 +1,11 @@
-"""Splits of a data set: their names, and what each of them is used for."""
+"""Splits of a data set: their names and their uses."""
 
 import re
 from collections.abc import Collection, Mapping
 from typing import Final, Literal
 
 Split = Literal["train", "validation", "test"]
-"""In the order in which a data set holds them."""
+"""The splits in the order in which a data set stores them."""
 
 _SPLIT_NAMES: Final[Mapping[str, Split]] = {
     "train": "train",
@@ -21,28 +21,28 @@ _SPLIT_NAMES: Final[Mapping[str, Split]] = {
 
 
 def split_of(name: str) -> Split | None:
-    """Return the split that a name stands for, in any case of its letters; None if it stands for none."""
+    """Return the split that a name stands for, ignoring case, or None."""
     return _SPLIT_NAMES.get(re.sub(r"[ ._-]?(set|split|data|images)$", "", name.casefold()))
 
 
 def validation_is_for_choices(splits: Collection[Split]) -> bool:
-    """Return whether a data set has a validation split that settings are chosen on.
+    """Return whether the validation split of a data set is used to choose settings.
 
-    Results must be reported on samples that no choice depends on. A data set with a training and a validation split
-    alone, such as ImageNet, is reported on the latter everywhere, so it is the test split here too, and the samples
-    for choices are cut from the training split.
+    Results must be reported on samples that no choice depends on. If a data set has only a training and a validation
+    split, as ImageNet does, the literature reports results on the validation split. That split therefore becomes the
+    test split, and the samples for choices are taken from the training split.
     """
     return "validation" in splits and "test" in splits
 
 
 def split_remarks(names: Mapping[Split, str]) -> tuple[str, ...]:
-    """Return what a user should know of how the splits are used.
+    """Return phrases that tell a user how the splits are used.
 
     Args:
-        names: What the source calls each of its splits, such as ``the folder val``.
+        names: Name of each split in the source, such as ``the folder val``.
     """
     if "validation" not in names:
         return ()
     if validation_is_for_choices(names):
-        return (f"{names['validation']} is the validation split, by which every choice is made",)
+        return (f"{names['validation']} is the validation split, on which every choice is made",)
     return (f"{names['validation']} is the test split, because the data set has no other",)

@@ -39,7 +39,7 @@ def test_views_equal_pad_crop_and_flip_of_each_sample(
     assert torch.equal(actual, torch.stack(expected))
 
 
-def test_a_sample_looks_the_same_in_any_batch_and_any_order() -> None:
+def test_a_view_does_not_depend_on_the_batch_or_its_order() -> None:
     images_NCHW = random_images(50, 3, 8, 8)
     views = draw_views(50, seed=1, epoch=2, crop_padding_pixels=2, horizontal_flip=True)
     everything = apply_views(images_NCHW, views, torch.arange(50))
@@ -88,7 +88,7 @@ def test_draws_do_not_drift_between_releases() -> None:
     assert views.flips_N.int().tolist() == [1, 0, 0, 1, 0, 0, 0, 1]
 
 
-def test_without_crop_and_flip_the_images_are_returned_as_they_are() -> None:
+def test_without_crop_and_flip_the_images_are_unchanged() -> None:
     images_BCHW = random_images(3, 1, 4, 4)
     views = draw_views(10, seed=0, epoch=0, crop_padding_pixels=0, horizontal_flip=False)
     assert apply_views(images_BCHW, views, torch.arange(3)) is images_BCHW
@@ -104,7 +104,7 @@ def test_views_move_between_devices() -> None:
 
 @pytest.mark.parametrize("crop_padding_pixels", [-1, 128])
 def test_padding_out_of_range_is_refused(crop_padding_pixels: int) -> None:
-    with pytest.raises(ValueError, match=rf"crop_padding_pixels must lie in \[0, 127\], got {crop_padding_pixels}"):
+    with pytest.raises(ValueError, match=rf"crop_padding_pixels must be from 0 to 127, got {crop_padding_pixels}"):
         draw_views(1, seed=0, epoch=0, crop_padding_pixels=crop_padding_pixels, horizontal_flip=False)
 
 
@@ -116,7 +116,7 @@ def test_normalize_agrees_with_torchvision() -> None:
     assert torch.equal(actual, reference.normalize(images_BCHW.float() / 255, mean, std))
 
 
-def test_normalize_rounds_once_to_the_dtype_asked_for() -> None:
+def test_normalize_rounds_once_to_the_requested_dtype() -> None:
     images_BCHW = random_images(5, 3, 6, 7)
     mean_C, std_C = torch.tensor([0.49, 0.48, 0.45]), torch.tensor([0.25, 0.24, 0.26])
     exact = normalize(images_BCHW, mean_C=mean_C, std_C=std_C)
@@ -131,7 +131,7 @@ def test_padding_and_resized_crops_exclude_each_other() -> None:
         draw_views(1, seed=0, epoch=0, crop_padding_pixels=4, horizontal_flip=True, resized_crop_min_area_fraction=0.08)
 
 
-def test_boxes_change_no_other_draw_and_are_flipped_after_the_crop() -> None:
+def test_boxes_do_not_change_other_draws_and_are_flipped_after_the_crop() -> None:
     images_NCHW = random_images(50, 3, 8, 8)
     plain = draw_views(50, seed=1, epoch=2, crop_padding_pixels=0, horizontal_flip=True)
     boxed = draw_views(

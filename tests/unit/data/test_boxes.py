@@ -15,13 +15,13 @@ def random_images(*shape: int) -> torch.Tensor:
 
 
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 40), st.integers(1, 40)))
-def test_the_whole_image_stays_as_it_is(shape: tuple[int, int, int, int]) -> None:
+def test_a_box_of_the_whole_image_changes_nothing(shape: tuple[int, int, int, int]) -> None:
     images_BCHW = random_images(*shape)
     boxes_B4 = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(shape[0], 4)
     assert torch.equal(resize_boxes(images_BCHW, boxes_B4), images_BCHW)
 
 
-def test_large_images_stay_as_they_are_and_flip() -> None:
+def test_large_images_are_unchanged_or_flipped() -> None:
     images_BCHW = random_images(2, 3, 224, 224)
     boxes_B4 = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(2, 4)
     resized_BCHW = resize_boxes(images_BCHW, boxes_B4, flips_B=torch.tensor([True, False]))
@@ -29,7 +29,7 @@ def test_large_images_stay_as_they_are_and_flip() -> None:
 
 
 @given(data=st.data(), height=st.integers(1, 40), width=st.integers(1, 40), flip=st.booleans())
-def test_a_box_of_whole_pixels_is_what_torchvision_crops_and_resizes(data, height, width, flip) -> None:
+def test_a_box_of_whole_pixels_equals_the_resized_crop_of_torchvision(data, height, width, flip) -> None:
     images_BCHW = random_images(1, 3, height, width)
     box_height, box_width = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
     top, left = data.draw(st.integers(0, height - box_height)), data.draw(st.integers(0, width - box_width))
@@ -49,7 +49,7 @@ def test_a_box_of_whole_pixels_is_what_torchvision_crops_and_resizes(data, heigh
     num_samples=st.integers(0, 40),
     min_area_fraction=st.floats(0.01, 1),
 )
-def test_boxes_lie_in_the_image_and_do_not_depend_on_the_number_of_samples(
+def test_boxes_are_in_the_image_and_do_not_depend_on_the_number_of_samples(
     seed: int, epoch: int, num_samples: int, min_area_fraction: float
 ) -> None:
     boxes_N4 = draw_boxes(40, seed=seed, epoch=epoch, min_area_fraction=min_area_fraction)
@@ -62,14 +62,14 @@ def test_boxes_lie_in_the_image_and_do_not_depend_on_the_number_of_samples(
     assert (height_N * width_N).min() >= min_area_fraction * (1 - 1e-6)
 
 
-def test_area_shape_and_place_are_drawn_as_szegedy_et_al_describe() -> None:
+def test_area_shape_and_position_follow_szegedy_et_al() -> None:
     top_N, left_N, height_N, width_N = draw_boxes(100_000, seed=0, epoch=0, min_area_fraction=0.08).double().unbind(1)
     area_N = height_N * width_N
     log_ratio_N = (width_N / height_N).log()
     assert area_N.mean().item() == pytest.approx(0.54, abs=0.003)
     assert area_N.std().item() == pytest.approx(0.92 / math.sqrt(12), abs=0.003)
     assert log_ratio_N.mean().item() == pytest.approx(0, abs=0.003)
-    # Up to an area of 3/4 every aspect ratio fits.
+    # Every aspect ratio fits up to an area of 3/4.
     small_N = area_N < 0.75
     assert log_ratio_N.abs().max().item() == pytest.approx(math.log(4 / 3), abs=1e-3)
     assert log_ratio_N[small_N].std().item() == pytest.approx(2 * math.log(4 / 3) / math.sqrt(12), abs=0.003)
@@ -97,6 +97,6 @@ def test_draws_of_boxes_do_not_drift_between_releases() -> None:
 
 @pytest.mark.parametrize("min_area_fraction", [0.0, -0.1, 1.01])
 def test_an_area_out_of_range_is_refused(min_area_fraction: float) -> None:
-    message = rf"resized_crop_min_area_fraction must lie in \(0, 1\], got {min_area_fraction}\."
+    message = rf"resized_crop_min_area_fraction must be above 0 and at most 1, got {min_area_fraction}\."
     with pytest.raises(ValueError, match=message):
         draw_boxes(1, seed=0, epoch=0, min_area_fraction=min_area_fraction)

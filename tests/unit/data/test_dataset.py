@@ -27,7 +27,7 @@ def make_raw(**changes: Any) -> RawDataset:
     return dataclasses.replace(raw, **changes)
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_data_set_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     raw = make_raw()
     fingerprint = write_packed(tmp_path, raw)
     dataset: ImageDataset = read_packed(tmp_path, verify=True)
@@ -126,10 +126,10 @@ def test_verify_refuses_an_altered_array(tmp_path: Path, name: str) -> None:
     [
         ("num_train", 6, "has fingerprint"),
         ("class_names", ["cat", "dog", "owl"], "has fingerprint"),
-        ("channel_mean", [0.5, 0.5, 0.5], "are not those of the pixels"),
-        ("num_train", 11, r"num_train must lie in \[1, 10\], got 11"),
+        ("channel_mean", [0.5, 0.5, 0.5], "do not match the pixels"),
+        ("num_train", 11, r"num_train must be from 1 to 10, got 11"),
         ("num_train", "7", "do not fit together"),
-        ("class_names", ["cat"], r"labels must lie in \[0, 1\), got 0 to 2"),
+        ("class_names", ["cat"], r"labels must be from 0 to 0, got 0 to 2"),
         ("kind", "streamed", "kind must be 'packed', got 'streamed'"),
     ],
 )
@@ -164,13 +164,13 @@ def test_a_pickled_array_is_refused(tmp_path: Path) -> None:
         ({"images_NCHW": np.zeros((10, 3, 4, 5))}, "images must be uint8 .* got float64"),
         ({"images_NCHW": np.zeros((10, 4, 5), np.uint8)}, r"images must be .* got uint8 \(10, 4, 5\)"),
         ({"labels_N": np.zeros(9, np.int64)}, r"labels must be int64 of shape \(10,\), got int64 \(9,\)"),
-        ({"labels_N": np.full(10, 3)}, r"labels must lie in \[0, 3\), got 3 to 3"),
-        ({"num_train": 0}, r"num_train must lie in \[1, 10\], got 0"),
-        ({"num_validation": 4}, r"num_validation must lie in \[0, 3\], got 4"),
-        ({"num_validation": -1}, r"num_validation must lie in \[0, 3\], got -1"),
+        ({"labels_N": np.full(10, 3)}, r"labels must be from 0 to 2, got 3 to 3"),
+        ({"num_train": 0}, r"num_train must be from 1 to 10, got 0"),
+        ({"num_validation": 4}, r"num_validation must be from 0 to 3, got 4"),
+        ({"num_validation": -1}, r"num_validation must be from 0 to 3, got -1"),
         ({"columns": {"../age": np.zeros(10)}}, "identifier, got '../age'"),
-        ({"columns": {"age": np.zeros(9)}}, "column 'age' must hold 10 numbers or strings"),
-        ({"columns": {"age": np.array([None] * 10)}}, "column 'age' must hold 10 numbers or strings, got object"),
+        ({"columns": {"age": np.zeros(9)}}, "column 'age' must contain 10 numbers or strings"),
+        ({"columns": {"age": np.array([None] * 10)}}, "column 'age' must contain 10 numbers or strings, got object"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -193,7 +193,7 @@ def test_channel_statistics_are_mean_and_deviation_in_unit_range(images_NCHW: np
     np.testing.assert_allclose(std, np.where(constant, 1 / 255, expected_std), rtol=1e-6)
 
 
-def test_channel_statistics_are_of_the_training_split_alone(tmp_path: Path) -> None:
+def test_channel_statistics_cover_only_the_training_split(tmp_path: Path) -> None:
     raw = make_raw()
     write_packed(tmp_path, raw)
     dataset = read_packed(tmp_path)

@@ -8,7 +8,7 @@ from peerkd.data.memory import available_memory_bytes, check_memory
 from peerkd.errors import DataSourceError
 
 
-def test_what_does_not_fit_is_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_that_does_not_fit_is_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory_bytes", lambda: 3 * 2**30)
     check_memory(3 * 2**30, what="data.path: pets.npz")
     with pytest.raises(
@@ -17,7 +17,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers(monkeypatch: pytest.Monk
         check_memory(4 * 2**30, what="data.path: pets.npz")
 
 
-def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_smallest_limit_applies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
@@ -37,7 +37,7 @@ def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert available_memory_bytes() == 0
 
 
-def test_a_machine_that_says_nothing_has_no_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_readable_limits_has_no_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
     monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
     monkeypatch.setattr(memory, "_PROCESS", tmp_path / "none")

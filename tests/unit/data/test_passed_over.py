@@ -15,7 +15,7 @@ def test_a_tally_counts_by_kind_and_keeps_the_first_names() -> None:
     )
 
 
-def test_a_phrase_names_each_kind_its_count_and_what_it_leaves_unnamed() -> None:
+def test_a_phrase_has_each_kind_its_count_and_the_number_of_unnamed_entries() -> None:
     names = tuple(f"{index}.png" for index in range(12))
     assert describe([PassedOver("hidden files", 1, ("._a",)), PassedOver("images", 1_012, names)]) == (
         "hidden files: 1 (._a); images: 1,012 (0.png, 1.png, 2.png, 3.png, 4.png, 5.png, 6.png, 7.png, 8.png, 9.png "

@@ -48,7 +48,7 @@ def test_streamed_images_equal_packed_ones(root: Path) -> None:
     assert (dataset.num_classes, dataset.image_shape, dict(dataset.columns)) == (2, (3, 8, 8), {})
 
 
-def test_channel_statistics_are_those_of_imagenet_or_given(root: Path) -> None:
+def test_channel_statistics_default_to_those_of_imagenet(root: Path) -> None:
     dataset = index_image_folder(root, PixelRules(8))
     assert (dataset.channel_mean, dataset.channel_std) == (IMAGENET_CHANNEL_MEAN, IMAGENET_CHANNEL_STD)
     given = index_image_folder(root, PixelRules(8), channel_mean=(0.5, 0.5, 0.5), channel_std=(1.0, 1.0, 1.0))
@@ -128,18 +128,18 @@ def test_altered_metadata_of_an_index_is_refused(
         read_index(tmp_path / "index")
 
 
-def test_images_that_moved_away_are_missed(root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_was_moved_away_is_refused(root: Path, tmp_path: Path) -> None:
     dataset = index_image_folder(root, PixelRules(8))
     write_index(tmp_path / "index", dataset)
     (root / "train/cat/1.jpg").unlink()
     with pytest.raises(DataSourceError, match=r"cat/1\.jpg \(No such file"):
         dataset.read_images(np.array([0, 1]))
     root.rename(tmp_path / "moved")
-    with pytest.raises(DataSourceError, match=r"data\.path: .*images must be a folder, since .*index is an index of"):
+    with pytest.raises(DataSourceError, match=r"data\.path: .*images must be a folder, because .*index is an index of"):
         read_index(tmp_path / "index")
 
 
-def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
+def test_a_broken_link_is_named(root: Path) -> None:
     (root / "train/cat/2.jpg").symlink_to(root / "nowhere.jpg")
     with pytest.raises(DataSourceError, match=r"1 of 6 images below .* cannot be read; .*cat/2\.jpg \(No such file"):
         index_image_folder(root, PixelRules(8))
@@ -150,7 +150,7 @@ def test_an_image_size_below_one_is_refused(root: Path) -> None:
         index_image_folder(root, PixelRules(0))
 
 
-def test_a_validation_split_lies_between_the_others(root: Path, tmp_path: Path, write_images) -> None:
+def test_a_validation_split_is_stored_between_the_others(root: Path, tmp_path: Path, write_images) -> None:
     write_images(root, {"test/cat/0.png": (9, 9), "test/dog/0.png": (9, 9)})
     dataset = index_image_folder(root, PixelRules(8))
     assert (dataset.num_train, dataset.num_validation, len(dataset.labels_N)) == (3, 2, 7)
@@ -165,7 +165,7 @@ def test_an_image_replaced_by_one_of_the_same_size_and_time_changes_the_fingerpr
     content, status = bytearray(path.read_bytes()), path.stat()
     other = Image.fromarray(255 - np.asarray(Image.open(path)))
     other.save(path)
-    # Bytes after the end of an image mean nothing: the two files are of one size.
+    # Bytes after the end of an image are ignored, so the two files have the same size.
     size = max(len(content), path.stat().st_size)
     path.write_bytes(path.read_bytes().ljust(size, b"\0"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -189,7 +189,7 @@ def test_damaged_images_are_all_found_before_the_first_is_used(root: Path) -> No
         index_image_folder(root, PixelRules(8))
 
 
-def test_damaged_images_are_left_out_and_named_if_so_wished(root: Path, tmp_path: Path, write_images) -> None:
+def test_damaged_images_are_omitted_and_named_on_request(root: Path, tmp_path: Path, write_images) -> None:
     (root / "train/cat/1.jpg").write_bytes(b"")
     dataset = index_image_folder(root, PixelRules(8), skip_damaged=True)
     assert [os.fsdecode(path) for path in dataset.relative_paths_N] == [
@@ -203,7 +203,7 @@ def test_damaged_images_are_left_out_and_named_if_so_wished(root: Path, tmp_path
     assert read_index(tmp_path / "index").passed_over == raw.passed_over == dataset.passed_over
 
 
-def test_pixels_are_scaled_and_composed_as_packed_ones_are(root: Path, tmp_path: Path) -> None:
+def test_streamed_pixels_are_scaled_and_composited_like_packed_ones(root: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 2_048, np.uint16)).save(root / "train/cat/0.png")
     Image.new("RGBA", (8, 8), (10, 20, 30, 0)).save(root / "train/dog/0.png")
     rules = PixelRules(8, pixel_range=(0, 4_096), background=(1, 2, 3))

@@ -14,7 +14,7 @@ from peerkd.stages.partition_data import partition
 from peerkd.stages.split_data import split
 
 MAPPING = "4 classes: label 1 is class 0; label 2 is class 1; label 3 is class 2; label 9 is class 3"
-SPLIT = "val_images is the validation split, by which every choice is made"
+SPLIT = "val_images is the validation split, on which every choice is made"
 UNSEEN = "1 class without a test sample, so no reported accuracy counts it: class 9 (1 sample in all)."
 UNCHOSEN = "1 class without a validation sample, so no choice considers it: class 9 (1 sample in all)."
 

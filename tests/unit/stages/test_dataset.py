@@ -49,7 +49,7 @@ def test_what_was_read_and_what_was_not_is_said_published_and_said_again(
         said.append(capsys.readouterr().out)
     assert said[0] == said[1]
     assert said[0] == (
-        "peerkd | partition_data: view: the folder valid is the validation split, by which every choice is made\n"
+        "peerkd | partition_data: view: the folder valid is the validation split, on which every choice is made\n"
         "peerkd | partition_data: view: passed over: files of other formats: 1 (README.txt)\n"
     )
     assert published_remarks(published) == tuple(line.partition("view: ")[2] for line in said[0].splitlines())

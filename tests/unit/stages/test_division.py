@@ -127,7 +127,7 @@ def test_a_natural_peer_never_shares_an_id():
         ("partition.public_fraction=0.9", "must leave something to train on, got 0.2 and 0.9"),
         (
             "partition.quantity_skew.kind=dirichlet partition.quantity_skew.concentration=0.001",
-            "No draw in 100 gave every peer at least 10 samples",
+            "None of 100 draws gave every peer at least 10 samples",
         ),
         ("partition.label_skew.kind=classes partition.label_skew.classes_per_peer=9", "classes_per_peer"),
         (

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from peerkd.data.partition.apportion import largest_remainder, lift_to_one
 
 
-def test_the_largest_remainders_get_what_is_left() -> None:
+def test_the_largest_remainders_are_rounded_up() -> None:
     # Shares of 10 are 4.7, 3.4 and 1.9: whole parts 4, 3, 1, then the two largest remainders.
     assert largest_remainder(10, np.array([0.47, 0.34, 0.19])).tolist() == [5, 3, 2]
 
@@ -24,9 +24,9 @@ def test_whole_numbers_sum_exactly_and_stay_within_one_of_the_share(total: int, 
     assert np.abs(counts - total * np.array(weights) / sum(weights)).max() < 1 + 1e-6
 
 
-def test_zeros_are_lifted_at_the_expense_of_the_largest() -> None:
+def test_zeros_are_raised_at_the_expense_of_the_largest() -> None:
     assert lift_to_one(np.array([0, 5, 3, 0])).tolist() == [1, 3, 3, 1]
 
 
-def test_nothing_is_lifted_where_there_is_no_zero() -> None:
+def test_counts_without_a_zero_are_unchanged() -> None:
     assert lift_to_one(np.array([1, 9])).tolist() == [1, 9]

@@ -10,27 +10,27 @@ def test_a_partition_passes() -> None:
     checks.check_partition([np.array([2, 0]), np.array([1])], num_samples=3)
 
 
-def test_an_empty_part_does_not_make_a_partition_wrong() -> None:
+def test_a_partition_may_have_an_empty_part() -> None:
     checks.check_partition([np.array([0, 1]), np.array([], dtype=np.int64)], num_samples=2)
 
 
 @pytest.mark.parametrize("index", [-1, 3])
 def test_an_index_out_of_range_is_refused(index: int) -> None:
-    with pytest.raises(ValueError, match=f"parts must hold indices from 0 to 2, got {index}"):
+    with pytest.raises(ValueError, match=f"parts must contain indices from 0 to 2, got {index}"):
         checks.check_partition([np.array([0, 1]), np.array([index])], num_samples=3)
 
 
-def test_an_index_held_twice_is_refused() -> None:
+def test_an_index_in_two_parts_is_refused() -> None:
     with pytest.raises(ValueError, match="must be disjoint, got 1 indices more than once, the first 1"):
         checks.check_partition([np.array([0, 1]), np.array([1, 2])], num_samples=3)
 
 
-def test_an_index_held_by_nobody_is_refused() -> None:
+def test_an_index_in_no_part_is_refused() -> None:
     with pytest.raises(ValueError, match="must be complete, got 2 indices in no part, the first 1"):
         checks.check_partition([np.array([0])], num_samples=3)
 
 
-def test_no_parts_are_not_complete() -> None:
+def test_a_partition_without_parts_is_incomplete() -> None:
     with pytest.raises(ValueError, match="must be complete"):
         checks.check_partition([], num_samples=1)
 
@@ -46,7 +46,7 @@ def test_labels_must_be_a_vector_of_integers(labels: np.ndarray) -> None:
     [
         (np.array([1.0, 2.0]), "sizes must be a non-empty vector of integers, got shape (2,) and type float64"),
         (np.array([[3]]), "sizes must be a non-empty vector of integers, got shape (1, 1)"),
-        (np.array([3, 0]), "sizes must be at least 1 each, got 0 for peer 1"),
+        (np.array([3, 0]), "sizes must each be at least 1, got 0 for peer 1"),
         (np.array([1, 1]), "sizes must sum to the 3 samples, got 2"),
     ],
 )
@@ -56,6 +56,6 @@ def test_sizes_must_fit_the_samples(sizes: np.ndarray, message: str) -> None:
 
 
 @pytest.mark.parametrize("concentration", [0.0, -1.0, 1e-7, float("inf"), float("nan")])
-def test_concentrations_that_floating_point_cannot_hold_are_refused(concentration: float) -> None:
+def test_concentrations_that_floating_point_cannot_represent_are_refused(concentration: float) -> None:
     with pytest.raises(ValueError, match="concentration must be from 1e-6 to 1e9, got"):
         checks.check_concentration(concentration)

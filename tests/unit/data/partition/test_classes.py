@@ -43,26 +43,26 @@ def test_balanced_classes_that_divide_evenly_give_equal_sizes() -> None:
         assert [len(part) for part in parts] == [250] * 20
 
 
-def test_a_class_is_shared_among_its_holders_by_their_sizes() -> None:
+def test_a_class_is_divided_among_its_owners_in_proportion_to_their_sizes() -> None:
     labels = np.zeros(100, dtype=np.int64)
     sizes = np.array([10, 20, 70])
     parts = partition_classes(labels, sizes=sizes, classes_per_peer=1, rng=np.random.default_rng(0))
     assert [len(part) for part in parts] == sizes.tolist()
 
 
-def test_every_holder_of_a_class_gets_a_sample_however_small_it_is() -> None:
+def test_every_owner_of_a_class_gets_a_sample() -> None:
     labels = np.repeat([0, 1], [100, 3])
     parts = partition_classes(labels, sizes=np.array([1, 1, 101]), classes_per_peer=2, rng=np.random.default_rng(0))
     assert class_counts(labels, parts, num_classes=2)[:, 1].tolist() == [1, 1, 1]
 
 
-def test_a_larger_class_has_more_holders() -> None:
+def test_a_larger_class_has_more_owners() -> None:
     labels = np.repeat([0, 1, 2], [800, 100, 100])
     parts = partition_classes(labels, sizes=np.full(10, 100), classes_per_peer=1, rng=np.random.default_rng(0))
     assert [len(part) for part in parts] == [100] * 10
 
 
-def test_a_class_never_has_more_holders_than_samples() -> None:
+def test_a_class_never_has_more_owners_than_samples() -> None:
     labels = np.repeat([0, 1, 2], [2, 50, 50])
     parts = partition_classes(
         labels, sizes=np.array([20, 20, 20, 20, 22]), classes_per_peer=2, rng=np.random.default_rng(0)
@@ -70,7 +70,7 @@ def test_a_class_never_has_more_holders_than_samples() -> None:
     assert np.count_nonzero(class_counts(labels, parts, num_classes=3)[:, 0]) <= 2
 
 
-def test_which_classes_meet_in_a_peer_is_random() -> None:
+def test_the_combination_of_classes_in_a_peer_is_random() -> None:
     labels = np.repeat(np.arange(10), 20)
 
     def pairs(seed: int) -> list[list[int]]:
@@ -88,7 +88,7 @@ def test_which_classes_meet_in_a_peer_is_random() -> None:
         ([9, 9, 9], 2, 0, "classes_per_peer must be at least 1, got 0"),
         ([9, 9, 9], 2, 4, "classes_per_peer must be at most the 3 classes in labels, got 4"),
         ([9, 9, 9], 2, 1, "num_peers * classes_per_peer must be at least the 3 classes in labels, got 2 * 1"),
-        ([9, 1, 9], 3, 3, "num_peers * classes_per_peer must be at most 7, as no class can have more holders"),
+        ([9, 1, 9], 3, 3, "num_peers * classes_per_peer must be at most 7, because a class cannot have more owners"),
     ],
 )
 def test_impossible_combinations_are_refused(

@@ -28,6 +28,6 @@ def test_indices_are_ordered_by_label_and_shuffled_within_it() -> None:
     assert order[:50].tolist() != list(range(50, 100))
 
 
-def test_owners_hold_ascending_indices_and_an_owner_of_nothing_an_empty_part() -> None:
+def test_indices_of_an_owner_are_ascending_and_may_be_empty() -> None:
     parts = group_by_owner(np.array([2, 0, 2, 0]), num_owners=4)
     assert [part.tolist() for part in parts] == [[1, 3], [], [0, 2], []]

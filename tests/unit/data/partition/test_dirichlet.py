@@ -23,7 +23,7 @@ def test_parts_are_disjoint_complete_and_of_the_exact_sizes(
     sizes: list[int], num_classes: int, imbalance: float, concentration: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    # Powers of a uniform variable: with imbalance 5 most samples are in the first class.
+    # The powers of a uniform variable put most samples into the first class if the imbalance is 5.
     labels = np.floor(num_classes * rng.random(sum(sizes)) ** imbalance).astype(np.int64)
     parts = partition_dirichlet(labels, sizes=np.array(sizes), concentration=concentration, rng=rng)
     check_partition(parts, num_samples=sum(sizes))
@@ -31,7 +31,7 @@ def test_parts_are_disjoint_complete_and_of_the_exact_sizes(
 
 
 @pytest.mark.parametrize("concentration", CONCENTRATIONS)
-def test_a_class_of_one_sample_and_a_peer_of_one_sample_are_served(concentration: float) -> None:
+def test_a_class_or_a_peer_may_have_a_single_sample(concentration: float) -> None:
     labels = np.array([7] + [3] * 5000 + [-2] * 99)
     sizes = np.array([1, 5098, 1])
     parts = partition_dirichlet(labels, sizes=sizes, concentration=concentration, rng=np.random.default_rng(0))
@@ -45,7 +45,7 @@ def _class_counts(*, concentration: float, sizes: np.ndarray, num_classes: int =
     return class_counts(labels, parts, num_classes=num_classes)
 
 
-def test_the_seed_alone_decides_the_split() -> None:
+def test_the_split_depends_only_on_the_seed() -> None:
     def split(seed: int) -> list[list[int]]:
         parts = partition_dirichlet(
             np.arange(500) % 10, sizes=np.full(5, 100), concentration=0.5, rng=np.random.default_rng(seed)
@@ -95,25 +95,25 @@ def test_the_draws_are_centred_on_the_class_proportions_of_the_whole() -> None:
     np.testing.assert_allclose(variance, 0.09 / 5, rtol=0.15)
 
 
-def test_a_tiny_concentration_leaves_most_peers_nearly_one_class_each() -> None:
+def test_with_a_tiny_concentration_most_peers_have_nearly_one_class() -> None:
     counts = _class_counts(concentration=1e-3, sizes=np.full(100, 500))
     largest_fraction = counts.max(axis=1) / 500
     assert np.median(largest_fraction) > 0.99
     assert largest_fraction.mean() > 0.9
 
 
-def test_the_order_of_the_peers_does_not_decide_who_is_skewed() -> None:
-    # Hsu et al.'s own procedure fills the last peers with leftovers.
+def test_the_skew_does_not_depend_on_the_order_of_the_peers() -> None:
+    # The procedure of Hsu et al. assigns the remaining samples to the last peers.
     largest = np.mean(
         [_class_counts(concentration=0.3, sizes=np.full(10, 500), seed=s).max(axis=1) / 500 for s in range(100)], axis=0
     )
-    # Standard error is about 0.015 per peer.
+    # The standard error is about 0.015 per peer.
     assert np.ptp(largest) < 0.08
 
 
 def test_a_peer_larger_than_a_class_gets_its_next_classes_in_the_order_of_its_draw() -> None:
     counts = _class_counts(concentration=1e-3, sizes=np.full(5, 2000))
-    # Ten classes of 1000: two are the least that a peer of 2000 can hold, and equal leftovers would be all ten.
+    # A peer of 2000 needs at least two of ten classes of 1000. Equal parts of the others would give it all ten.
     assert np.sort(counts, axis=1)[:, -3:].sum(axis=1).min() > 0.9 * 2000
 
 

@@ -23,7 +23,7 @@ def test_sorted_data_still_give_every_peer_every_class() -> None:
         assert np.abs(np.bincount(labels[part], minlength=10) - 200).max() < 60
 
 
-def test_the_seed_alone_decides_the_split() -> None:
+def test_the_split_depends_only_on_the_seed() -> None:
     def split(seed: int) -> list[list[int]]:
         parts = partition_iid(np.zeros(100, dtype=int), sizes=np.array([60, 40]), rng=np.random.default_rng(seed))
         return [part.tolist() for part in parts]

@@ -14,7 +14,7 @@ def test_fitting_keeps_the_odds_ratio_of_the_target() -> None:
     np.testing.assert_allclose(fitted[1, 0] / fitted[1, 1], 1 / np.sqrt(6), rtol=1e-5)
 
 
-def test_a_target_with_the_right_sums_is_left_alone() -> None:
+def test_a_target_with_the_right_sums_is_unchanged() -> None:
     target = np.array([[1.5, 2.5], [3.5, 0.5]])
     fitted = fit_margins(target, row_sums=np.array([4, 4]), column_sums=np.array([5, 3]))
     np.testing.assert_allclose(fitted, target, rtol=1e-12)
@@ -22,7 +22,7 @@ def test_a_target_with_the_right_sums_is_left_alone() -> None:
 
 @pytest.mark.parametrize("log_smallest", [-5.0, -300.0])
 @pytest.mark.parametrize("seed", range(5))
-def test_sums_are_exact_even_where_the_scaling_does_not_converge(seed: int, log_smallest: float) -> None:
+def test_sums_are_exact_even_if_the_scaling_does_not_converge(seed: int, log_smallest: float) -> None:
     rng = np.random.default_rng(seed)
     target = np.exp(rng.uniform(log_smallest, 0, size=(6, 4)))
     row_sums = np.array([1, 1000, 5, 5, 300, 89])
@@ -33,14 +33,14 @@ def test_sums_are_exact_even_where_the_scaling_does_not_converge(seed: int, log_
     np.testing.assert_allclose(fitted.sum(axis=0), column_sums, rtol=1e-9)
 
 
-def test_rounding_gives_the_largest_remainders_one_more() -> None:
+def test_the_largest_remainders_of_a_table_are_rounded_up() -> None:
     table = np.array([[1.9, 0.1], [0.1, 1.9]])
     rounded = round_to_margins(table, row_sums=np.array([2, 2]), column_sums=np.array([2, 2]))
     assert rounded.tolist() == [[2, 0], [0, 2]]
 
 
-def test_rows_and_columns_that_no_longer_meet_still_get_their_sums() -> None:
-    # Two remainders on the diagonal are taken first; the last row and column then meet in a cell that has none.
+def test_sums_are_exact_even_if_no_unused_remainder_is_left() -> None:
+    # The two remainders on the diagonal are rounded up first. The last row and column then meet in a cell without one.
     table = np.array([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.5, 0.5, 0.0]])
     ones = np.ones(3, dtype=np.int64)
     assert round_to_margins(table, row_sums=ones, column_sums=ones).tolist() == np.eye(3).tolist()

@@ -16,7 +16,7 @@ def test_parts_are_disjoint_complete_and_never_share_an_id(totals: list[int], da
     check_partition(parts, num_samples=len(ids))
     held = [set(ids[part].tolist()) for part in parts]
     assert sum(len(part_ids) for part_ids in held) == len(totals)
-    # The bound of a greedy deal: the last id put on the largest peer was put on the then smallest one.
+    # The bound of the greedy algorithm: the last id of the largest peer was added when that peer was the smallest.
     assert max(len(part) for part in parts) <= sum(totals) / num_peers + max(totals)
 
 
@@ -32,7 +32,7 @@ def test_the_largest_id_goes_first_and_to_the_smallest_peer() -> None:
     assert [np.unique(ids[part]).tolist() for part in parts] == [[10, 13], [11, 12]]
 
 
-def test_ids_of_equal_size_are_dealt_by_the_seed() -> None:
+def test_the_seed_orders_ids_of_equal_size() -> None:
     ids = np.repeat(np.arange(20), 5)
 
     def split(seed: int) -> list[list[int]]:

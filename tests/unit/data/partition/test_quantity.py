@@ -42,7 +42,7 @@ def _draw(seed: int, *, concentration: float = 1.0) -> np.ndarray:
     )
 
 
-def test_the_seed_alone_decides_the_sizes() -> None:
+def test_the_sizes_depend_only_on_the_seed() -> None:
     assert _draw(0).tolist() == _draw(0).tolist()
     assert _draw(0).tolist() != _draw(1).tolist()
 
@@ -58,8 +58,8 @@ def test_a_very_large_concentration_is_equal_up_to_a_fraction() -> None:
 
 def test_the_failure_states_the_acceptance_rate_and_what_to_change() -> None:
     message = (
-        "No draw in 100 gave every peer at least 10 samples (acceptance below 1 %): raise concentration (0.001), "
-        "lower min_samples_per_peer or lower num_peers (100)."
+        "None of 100 draws gave every peer at least 10 samples (less than 1 % are accepted): raise concentration "
+        "(0.001), lower min_samples_per_peer or lower num_peers (100)."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         dirichlet_sizes(

@@ -7,7 +7,7 @@ from peerkd.data.partition.scarcity import find_scarcities
 NAMES = ("cat", "dog", "fox")
 
 
-# 60 samples of each class: the first 60 indices are cats, and so on.
+# There are 60 samples of each class: the first 60 indices are cats, and so on.
 LABELS = np.repeat([0, 1, 2], 60)
 CATS, DOGS, FOXES = (list(range(k * 60, k * 60 + 60)) for k in range(3))
 
@@ -38,7 +38,7 @@ def told(**parts) -> list[str]:
     return find_scarcities(LABELS, assignment(**parts), class_names=NAMES, batch_sizes={"pretrain.batch_size": 8})
 
 
-def test_nothing_is_told_where_nothing_is_scarce() -> None:
+def test_a_division_with_enough_samples_has_no_warning() -> None:
     assert told() == []
 
 
@@ -79,23 +79,23 @@ def test_nothing_is_told_where_nothing_is_scarce() -> None:
         (
             {"train": (CATS[20:40] + DOGS[20:40] + FOXES[20:40], [40, 100, 160])},
             [
-                "1 peer with fewer training samples than a batch of 8 (pretrain.batch_size), so that an epoch is a "
+                "1 peer with fewer training samples than a batch of 8 (pretrain.batch_size), so an epoch is a "
                 "single step: peer 1 has 3."
             ],
         ),
     ],
 )
-def test_what_is_scarce_is_told_in_numbers(parts, expected) -> None:
+def test_warnings_contain_the_numbers_of_samples(parts, expected) -> None:
     assert told(**parts) == expected
 
 
-def test_a_class_with_a_number_as_its_name_is_called_a_class() -> None:
+def test_a_class_named_by_a_number_is_called_a_class() -> None:
     parts = assignment(test=CATS[10:20] + DOGS[10:20])
     [sentence] = find_scarcities(LABELS, parts, class_names=("3", "5", "7"), batch_sizes={"pretrain.batch_size": 8})
     assert sentence == "1 class without a test sample, so no reported accuracy counts it: class 7 (60 samples in all)."
 
 
-def test_a_class_that_is_in_own_or_public_sets_alone_is_told() -> None:
+def test_a_class_that_is_only_in_own_or_public_sets_is_reported() -> None:
     (sentence,) = find_scarcities(
         np.array([*LABELS[:120], 2]),
         assignment(
@@ -111,10 +111,9 @@ def test_a_class_that_is_in_own_or_public_sets_alone_is_told() -> None:
     assert sentence == "1 class without a training sample, so no peer learns it: fox (1 sample in all)."
 
 
-def test_a_study_without_peers_is_told_of_its_training_set() -> None:
+def test_a_study_without_peers_is_warned_about_its_training_set() -> None:
     nothing: tuple[list[int]] = ([],)
     parts = {"train": ([40, 100, 160],), "own_validation": nothing, "own_test": nothing}
     assert told(**parts) == [
-        "The training set has fewer samples than a batch of 8 (pretrain.batch_size), so that an epoch is a single "
-        "step: 3."
+        "The training set has fewer samples than a batch of 8 (pretrain.batch_size), so an epoch is a single step: 3."
     ]

@@ -32,7 +32,7 @@ def test_whole_class_shards_give_each_peer_at_most_that_many_classes() -> None:
     assert [len(part) for part in parts] == [100] * 10
 
 
-def test_the_seed_alone_decides_the_split() -> None:
+def test_the_split_depends_only_on_the_seed() -> None:
     def split(seed: int) -> list[list[int]]:
         rng = np.random.default_rng(seed)
         return [part.tolist() for part in partition_shards(np.arange(60) % 3, num_peers=3, shards_per_peer=2, rng=rng)]

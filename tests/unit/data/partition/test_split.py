@@ -29,13 +29,13 @@ def test_stratified_parts_are_disjoint_complete_and_proportional(
     check_partition(parts, num_samples=len(labels))
     counts = class_counts(labels, parts, num_classes=len(totals))
     shares = np.array([1 - sum(fractions), *fractions])
-    # One for the rounding, one for each part that a class had to be made to appear in.
+    # One sample for the rounding, and one for each part to which a missing class is added.
     assert np.abs(counts - np.outer(shares, totals)).max() < len(shares) + 1
     for k, total in enumerate(totals):
         assert total < len(shares) or counts[:, k].min() >= 1
 
 
-def test_equal_fractions_get_equal_parts_though_every_class_rounds_alike() -> None:
+def test_equal_fractions_get_equal_parts_even_if_every_class_rounds_alike() -> None:
     labels = np.repeat(np.arange(100), 15)
     parts = split_stratified(labels, fractions=[0.1, 0.1], rng=np.random.default_rng(0))
     assert [len(part) for part in parts] == [1200, 150, 150]
@@ -43,7 +43,7 @@ def test_equal_fractions_get_equal_parts_though_every_class_rounds_alike() -> No
     assert set(counts[1].tolist()) == set(counts[2].tolist()) == {1, 2}
 
 
-def test_the_seed_alone_decides_the_split() -> None:
+def test_the_split_depends_only_on_the_seed() -> None:
     def split(seed: int) -> list[list[int]]:
         parts = split_stratified(np.arange(100) % 4, fractions=[0.2], rng=np.random.default_rng(seed))
         return [part.tolist() for part in parts]
@@ -58,10 +58,10 @@ def test_fractions_out_of_range_are_refused(fractions: list[float]) -> None:
         split_stratified(np.zeros(10, dtype=int), fractions=fractions, rng=np.random.default_rng(0))
 
 
-def test_a_matched_subset_has_the_proportions_asked_for_and_is_as_large_as_possible() -> None:
+def test_a_matched_subset_has_the_given_proportions_and_the_largest_possible_size() -> None:
     labels = np.arange(3000) % 3
     subset = matched_subset(labels, class_counts=np.array([30, 60, 0]), rng=np.random.default_rng(0))
-    # Class 1 has 1000 samples and is due twice as many as class 0.
+    # Class 1 has 1000 samples, and its share is twice that of class 0.
     assert np.bincount(labels[subset], minlength=3).tolist() == [500, 1000, 0]
 
 
@@ -83,13 +83,13 @@ def test_a_matched_subset_is_within_half_a_sample_of_its_share_and_exhausts_a_cl
     assert len(np.unique(subset)) == len(subset)
 
 
-def test_a_class_due_half_a_sample_is_present_and_one_due_less_is_absent() -> None:
+def test_a_share_of_half_a_sample_is_rounded_up_and_a_smaller_one_down() -> None:
     labels = np.repeat([0, 1, 2], [10, 10, 10])
     subset = matched_subset(labels, class_counts=np.array([1000, 50, 49]), rng=np.random.default_rng(0))
     assert np.bincount(labels[subset], minlength=3).tolist() == [10, 1, 0]
 
 
-def test_a_held_class_without_evaluation_samples_is_left_out() -> None:
+def test_a_class_without_evaluation_samples_is_omitted() -> None:
     labels = np.array([0, 2, 2, 0])
     subset = matched_subset(labels, class_counts=np.array([2, 9, 1, 1]), rng=np.random.default_rng(0))
     assert sorted(labels[subset]) == [0, 0, 2]
@@ -105,7 +105,7 @@ def test_a_held_class_without_evaluation_samples_is_left_out() -> None:
         ([1, 1], "labels must be from 0 to 1, got 0 to 2"),
     ],
 )
-def test_counts_that_make_no_sense_are_refused(class_counts_: list[int], message: str) -> None:
+def test_invalid_class_counts_are_refused(class_counts_: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         matched_subset(np.array([0, 1, 2]), class_counts=np.array(class_counts_), rng=np.random.default_rng(0))
 

@@ -1,4 +1,4 @@
-"""Files here are written opcode by opcode as Python 2 wrote the published ones; no test has the real ones."""
+"""The files of these tests are written opcode by opcode, as Python 2 wrote the published files."""
 
 import dataclasses
 import hashlib
@@ -47,7 +47,7 @@ class Written:
 
 
 def publish(folder: Path, release: CifarRelease, contents: dict[str, bytes]) -> CifarRelease:
-    """Write the files and return a release that expects exactly these."""
+    """Write the files and return a release that expects exactly these files."""
     folder.mkdir(parents=True)
 
     def publish_file(file: PublishedFile) -> PublishedFile:
@@ -95,7 +95,7 @@ def write_archive(written: Written, path: Path) -> Path:
     return path
 
 
-def test_the_table_of_files_is_the_one_of_torchvision() -> None:
+def test_the_table_of_files_equals_that_of_torchvision() -> None:
     datasets = pytest.importorskip("torchvision.datasets")
     for release, published in ((CIFAR10, datasets.CIFAR10), (CIFAR100, datasets.CIFAR100)):
         assert release.folder == published.base_folder
@@ -185,7 +185,7 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int
     contents = {file.name: pickle.dumps(Malicious(tmp_path / "ran"), protocol) for file in CIFAR100.train_files}
     contents |= dict.fromkeys((CIFAR100.test_file.name, CIFAR100.meta_file.name), python2_pickle({}))
     release = publish(tmp_path / CIFAR100.folder, CIFAR100, contents)
-    with pytest.raises(DataSourceError, match=r"train is not a CIFAR batch: it asks for (posix|nt)\.mkdir"):
+    with pytest.raises(DataSourceError, match=r"train is not a CIFAR batch: it requests (posix|nt)\.mkdir"):
         read_cifar(tmp_path, release)
     assert not (tmp_path / "ran").exists()
 
@@ -195,9 +195,9 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int
     [
         (b"not a pickle", "train is not a CIFAR batch"),
         (python2_pickle({"data": np.zeros((2, 3072), np.uint8)})[:-40], "train is not a CIFAR batch"),
-        (pickle.dumps([1]), "train must hold a dictionary, got list"),
-        (python2_pickle({"fine_labels": [0]}), "does not hold the fields of cifar100: 'data'"),
-        (python2_pickle({"data": np.zeros((2, 3071), np.uint8)}), "does not hold the fields of cifar100"),
+        (pickle.dumps([1]), "train must contain a dictionary, got list"),
+        (python2_pickle({"fine_labels": [0]}), "does not contain the fields of cifar100: 'data'"),
+        (python2_pickle({"data": np.zeros((2, 3071), np.uint8)}), "does not contain the fields of cifar100"),
     ],
 )
 def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -234,7 +234,7 @@ def test_an_archive_packed_from_within_its_folder_is_read(cifar10: Written, tmp_
     assert len(read_cifar(tmp_path / "a.tar.gz", cifar10.release).labels_N) == len(cifar10.labels)
 
 
-def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(cifar10: Written) -> None:
+def test_a_pipe_in_place_of_a_file_is_refused_without_waiting(cifar10: Written) -> None:
     (cifar10.folder / "data_batch_2").unlink()
     os.mkfifo(cifar10.folder / "data_batch_2")
     with pytest.raises(DataSourceError, match=r"data_batch_2 must be a file, but is a named pipe"):
@@ -249,7 +249,7 @@ def test_links_to_the_files_are_followed(cifar10: Written, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["cifar-10-batches-bin/data_batch_1.bin", "data_batch_1.mat"])
-def test_another_published_version_is_told_apart(tmp_path: Path, name: str) -> None:
+def test_another_published_version_is_recognized(tmp_path: Path, name: str) -> None:
     path = tmp_path / "data" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Pixels of every kind of file, against values that were worked out by hand.
+"""The pixels of every kind of file are compared with values that were calculated by hand.
 
 C channels, H W height and width.
 """
@@ -21,12 +21,12 @@ RANDOM = np.random.default_rng(0)
 
 
 def decoded(path: Path, rules: PixelRules | None = None) -> npt.NDArray[np.uint8]:
-    """Return a file's pixels, of shape (H, W, 3)."""
+    """Return the pixels of a file, of shape (H, W, 3)."""
     return np.asarray(decode_file(path, rules or PixelRules()).image)
 
 
 def write_png_of_16_bits(path: Path, values_HWC: npt.NDArray[np.uint16], *, transparent: bytes = b"") -> None:
-    """Write what Pillow cannot: 1, 2, 3 or 4 channels of 16 bits, each row with another of the first three filters."""
+    """Write a PNG of 1, 2, 3 or 4 channels of 16 bits, with the first three filters in turn. Pillow cannot write it."""
     height, width, channels = values_HWC.shape
     rows = values_HWC.astype(">u2").reshape(height, -1).view(np.uint8).astype(np.int64)
     lines = []
@@ -49,7 +49,7 @@ def write_png_of_16_bits(path: Path, values_HWC: npt.NDArray[np.uint16], *, tran
 
 
 def write_tiff_of_16_bits(path: Path, values_HWC: npt.NDArray[np.uint16], *, order: str, is_deflated: bool) -> None:
-    """Write what Pillow cannot: a TIFF of 3 or 4 channels of 16 bits, in either byte order."""
+    """Write a TIFF of 3 or 4 channels of 16 bits in either byte order, which Pillow cannot write."""
     height, width, channels = values_HWC.shape
     pixels = values_HWC.astype(f"{order}u2").tobytes()
     pixels = zlib.compress(pixels) if is_deflated else pixels
@@ -82,7 +82,7 @@ def test_grey_of_16_bits_is_scaled_from_its_full_range(tmp_path: Path, name: str
     assert decode_images([tmp_path / name], PixelRules()).tolist() == [[[SCALED]] * 3]
 
 
-def test_twelve_bits_are_scaled_from_the_range_that_is_given(tmp_path: Path) -> None:
+def test_twelve_bits_are_scaled_from_the_given_range(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 1_000, 2_048, 4_095, 5_000]], np.uint16)).save(tmp_path / "0.png")
     found = decode_file(tmp_path / "0.png", PixelRules(pixel_range=(0, 4_095)))
     # 1000 * 255 / 4095 = 62.27, 2048 * 255 / 4095 = 127.53
@@ -120,7 +120,7 @@ def test_colours_of_16_bits_in_tiff_are_scaled(tmp_path: Path, order: str, is_de
 
 def test_alpha_of_16_bits_shows_the_background(tmp_path: Path) -> None:
     write_png_of_16_bits(tmp_path / "0.png", np.array([[[0, 65_535], [65_535, 0], [25_700, 32_896]]], np.uint16))
-    # Alpha 32896 / 257 = 128 and grey 100: 100 * 128 / 255 = 50.2, with black behind.
+    # Alpha 32896 / 257 = 128 and grey 100: 100 * 128 / 255 = 50.2, on black.
     assert decoded(tmp_path / "0.png", PixelRules(background=(0, 0, 0)))[0, :, 0].tolist() == [0, 0, 50]
     write_png_of_16_bits(tmp_path / "1.png", np.array([[[7], [8]]], np.uint16), transparent=struct.pack(">H", 7))
     assert decoded(tmp_path / "1.png", PixelRules(background=(9, 8, 7)))[0].tolist() == [[9, 8, 7], [0, 0, 0]]
@@ -130,7 +130,7 @@ def test_alpha_of_16_bits_shows_the_background(tmp_path: Path) -> None:
 
 
 def patched_tiff(path: Path, tag: int, value: int) -> None:
-    """Set a tag of one value in a TIFF that Pillow wrote."""
+    """Set a tag with one value in a TIFF that Pillow wrote."""
     content = bytearray(path.read_bytes())
     place = content.index(struct.pack("<H", tag), 8)
     content[place + 2 : place + 12] = struct.pack("<HIHH", 3, 1, value, 0)
@@ -145,10 +145,10 @@ def test_a_negative_of_16_bits_becomes_a_positive_as_one_of_8_bits_does(tmp_path
 
 
 def write_planar_tiff(path: Path, values_CHW: npt.NDArray[np.uint8 | np.uint16]) -> None:
-    """Write what Pillow cannot: a TIFF of 3 channels, each by itself."""
+    """Write a TIFF of 3 separate channels, which Pillow cannot write."""
     _, height, width = values_CHW.shape
     planes = [values_HW.tobytes() for values_HW in values_CHW]
-    # Bits, the places of the planes and their lengths are three numbers each, behind the pixels.
+    # The bits, the offsets and the lengths of the planes are three numbers each, after the pixels.
     lists_offset = 8 + sum(map(len, planes))
     tags = [(256, 1, width), (257, 1, height), (258, 3, lists_offset), (259, 1, 1), (262, 1, 2)]
     tags += [(273, 3, lists_offset + 12), (277, 1, 3), (278, 1, height), (279, 3, lists_offset + 24), (284, 1, 2)]
@@ -158,27 +158,27 @@ def write_planar_tiff(path: Path, values_CHW: npt.NDArray[np.uint8 | np.uint16])
     path.write_bytes(content + b"".join(struct.pack("<HHII", tag, 4, *each) for tag, *each in tags) + bytes(4))
 
 
-def test_channels_of_a_tiff_that_lie_apart_are_read_or_refused(tmp_path: Path) -> None:
+def test_separate_channels_of_a_tiff_are_read_or_refused(tmp_path: Path) -> None:
     values_CHW = RANDOM.integers(0, 256, (3, 4, 5), np.uint8)
     write_planar_tiff(tmp_path / "8.tif", values_CHW)
     np.testing.assert_array_equal(decoded(tmp_path / "8.tif"), values_CHW.transpose(1, 2, 0))
     write_planar_tiff(tmp_path / "16.tif", values_CHW.astype(np.uint16) * 257)
-    with pytest.raises(DataSourceError, match="it has 16 bits a channel in an order that is not read"):
+    with pytest.raises(DataSourceError, match="it has 16 bits per channel in an unsupported order"):
         decoded(tmp_path / "16.tif")
 
 
-def test_deep_colours_that_are_multiplied_by_alpha_are_refused(tmp_path: Path) -> None:
+def test_deep_colours_with_premultiplied_alpha_are_refused(tmp_path: Path) -> None:
     write_tiff_of_16_bits(tmp_path / "0.tif", np.ones((2, 2, 4), np.uint16), order="<", is_deflated=False)
     patched_tiff(tmp_path / "0.tif", 338, 1)
-    with pytest.raises(DataSourceError, match="it has 16 bits a channel in an order that is not read"):
+    with pytest.raises(DataSourceError, match="it has 16 bits per channel in an unsupported order"):
         decoded(tmp_path / "0.tif")
 
 
-def test_numbers_of_8_bits_with_a_sign_are_refused(tmp_path: Path) -> None:
+def test_signed_integers_of_8_bits_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.array([[1, 255]], np.uint8)).save(tmp_path / "0.tif", tiffinfo={339: 1})
     assert decoded(tmp_path / "0.tif")[0, :, 0].tolist() == [1, 255]
     patched_tiff(tmp_path / "0.tif", 339, 2)
-    with pytest.raises(DataSourceError, match="it holds whole numbers of 8 bits with a sign"):
+    with pytest.raises(DataSourceError, match="it contains signed integers of 8 bits"):
         decoded(tmp_path / "0.tif")
 
 
@@ -192,7 +192,7 @@ def test_twelve_bits_packed_in_tiff_are_scaled_from_their_full_range(tmp_path: P
     assert decoded(tmp_path / "0.tif")[0, :, 0].tolist() == [0, 255, 128, 62]
 
 
-def test_a_pgm_file_names_its_own_range(tmp_path: Path) -> None:
+def test_a_pgm_file_states_its_own_range(tmp_path: Path) -> None:
     (tmp_path / "0.pgm").write_bytes(b"P5 4 1 4095\n" + struct.pack(">4H", 0, 1_000, 2_048, 4_095))
     for rules in (PixelRules(), PixelRules(pixel_range=(0, 4_095))):
         assert decoded(tmp_path / "0.pgm", rules)[0, :, 1].tolist() == [0, 62, 128, 255]
@@ -203,26 +203,26 @@ def test_a_pgm_file_names_its_own_range(tmp_path: Path) -> None:
     ("values", "said"),
     [
         (np.array([[0.0, 0.25, 1.0]], np.float32), "floating-point numbers"),
-        (np.array([[0, 25_000, 100_000]], np.int32), "whole numbers with a sign or of 32 bits"),
+        (np.array([[0, 25_000, 100_000]], np.int32), "signed integers or integers of 32 bits"),
     ],
 )
 def test_pixels_of_32_bits_are_refused_until_their_range_is_given(tmp_path, values: np.ndarray, said: str) -> None:
     Image.fromarray(values).save(tmp_path / "0.tif")
-    with pytest.raises(ValueError, match=rf"data\.pixel_range must say which values .*0\.tif holds {said}"):
+    with pytest.raises(ValueError, match=rf"data\.pixel_range must specify the values .*0\.tif contains {said}"):
         decode_images([tmp_path / "0.tif"], PixelRules())
     rules = PixelRules(pixel_range=(0, float(values.max())))
     assert decoded(tmp_path / "0.tif", rules)[0, :, 2].tolist() == [0, 64, 255]
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_pixels_that_are_no_numbers_are_damage(tmp_path: Path, wrong: float) -> None:
+def test_pixels_that_are_not_finite_are_damage(tmp_path: Path, wrong: float) -> None:
     Image.fromarray(np.array([[0.5, wrong]], np.float32)).save(tmp_path / "0.tif")
-    with pytest.raises(DataSourceError, match="it holds pixels that are not finite numbers"):
+    with pytest.raises(DataSourceError, match="it contains pixels that are not finite numbers"):
         decode_file(tmp_path / "0.tif", PixelRules(pixel_range=(0, 1)))
 
 
-# The upright image by its corners: A top left, B top right, C bottom left, D bottom right. Each orientation says how
-# the stored rows and columns lie: 6 means that the first row is the right-hand side and the first column the top.
+# The corners of the upright image are A top left, B top right, C bottom left and D bottom right. An orientation states
+# the sides of the stored rows and columns: 6 means that the first row is the right side and the first column the top.
 A, B, C, D = 10, 80, 160, 240
 STORED = {
     1: [[A, B], [C, D]],
@@ -238,7 +238,7 @@ STORED = {
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_a_photo_is_turned_upright(tmp_path: Path, suffix: str, orientation: int) -> None:
+def test_a_photo_is_rotated_upright(tmp_path: Path, suffix: str, orientation: int) -> None:
     corners = np.array(STORED[orientation], np.uint8).repeat(16, 0).repeat(16, 1)
     wide = np.concatenate([corners, corners[-8:]]) if orientation < 5 else np.hstack([corners, corners[:, -8:]])
     exif = Image.Exif()
@@ -250,7 +250,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path, suffix: str, orientation: int
     np.testing.assert_allclose(np.array(found, int), [[A, B], [C, D]], atol=3)
 
 
-def test_deep_and_transparent_images_are_turned_too(tmp_path: Path) -> None:
+def test_deep_and_transparent_images_are_rotated_as_well(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray((np.array(STORED[6]) * 257).astype(np.uint16)).save(tmp_path / "0.png", exif=exif)
@@ -260,7 +260,7 @@ def test_deep_and_transparent_images_are_turned_too(tmp_path: Path) -> None:
     assert decoded(tmp_path / "1.png", PixelRules(background=(1, 1, 1)))[..., 0].tolist() == [[1, B], [C, D]]
 
 
-def test_a_damaged_orientation_turns_nothing(tmp_path: Path) -> None:
+def test_a_damaged_orientation_is_ignored(tmp_path: Path) -> None:
     pixels = RANDOM.integers(0, 256, (4, 6, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "0.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12\0\x63\xff")
     np.testing.assert_array_equal(decoded(tmp_path / "0.png"), pixels)
@@ -269,7 +269,7 @@ def test_a_damaged_orientation_turns_nothing(tmp_path: Path) -> None:
 # Alpha 128 of 255: on white 200 * 128 / 255 + 255 * 127 / 255 = 227.4, and so on; on black 200 * 128 / 255 = 100.4.
 @pytest.mark.parametrize(("background", "half"), [((255, 255, 255), [227, 177, 127]), ((0, 0, 0), [100, 50, 0])])
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
-def test_what_is_transparent_shows_the_background(tmp_path, suffix: str, background, half: list[int]) -> None:
+def test_transparent_pixels_show_the_background(tmp_path, suffix: str, background, half: list[int]) -> None:
     image = Image.new("RGBA", (3, 1), (200, 100, 0, 255))
     image.putpixel((1, 0), (200, 100, 0, 128))
     image.putpixel((2, 0), (200, 100, 0, 0))
@@ -280,7 +280,7 @@ def test_what_is_transparent_shows_the_background(tmp_path, suffix: str, backgro
     assert found[2].tolist() == list(background)
 
 
-def test_white_is_behind_transparent_pixels_unless_said_otherwise(tmp_path: Path) -> None:
+def test_the_default_background_is_white(tmp_path: Path) -> None:
     Image.new("LA", (1, 1), (7, 0)).save(tmp_path / "0.png")
     assert decoded(tmp_path / "0.png").tolist() == [[[255, 255, 255]]]
 
@@ -331,7 +331,7 @@ def test_every_mode_becomes_rgb(
     assert decoded(tmp_path / name, PixelRules(background=(200, 200, 200)))[0].tolist() == expected
 
 
-def test_lab_colours_become_those_of_srgb(tmp_path: Path) -> None:
+def test_lab_colours_are_converted_to_srgb(tmp_path: Path) -> None:
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     image = ImageCms.profileToProfile(Image.new("RGB", (2, 2), (180, 90, 40)), *profiles, outputMode="LAB")
     assert image is not None
@@ -363,13 +363,13 @@ def test_modes_may_be_mixed_in_one_data_set(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_image_is_refused_with_a_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_file_that_is_not_an_image_is_refused_with_a_reason(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "0.png").write_bytes(content)
     with pytest.raises(DataSourceError, match=reason):
         decode_file(tmp_path / "0.png", PixelRules())
 
 
-def test_a_small_file_that_claims_a_huge_image_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+def test_a_small_file_that_claims_a_huge_image_is_refused_before_memory_is_allocated(tmp_path: Path) -> None:
     Image.new("L", (20, 24), 7).save(tmp_path / "0.tif")
     content = bytearray((tmp_path / "0.tif").read_bytes())
     place = content.index(struct.pack("<H", 257), 8)  # the tag of the height
@@ -391,7 +391,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         decode_file(tmp_path / "0.png", PixelRules())
 
 
-def test_a_cheap_look_finds_the_damage_that_decoding_finds(tmp_path: Path) -> None:
+def test_decoding_at_low_cost_detects_the_same_damage(tmp_path: Path) -> None:
     Image.fromarray(RANDOM.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "0.jpg")
     content = (tmp_path / "0.jpg").read_bytes()
     for length in (len(content) // 2, len(content) - 300):

@@ -24,7 +24,7 @@ SPLIT_TREE = {
 }
 
 
-def test_pixels_are_those_of_the_files_at_their_own_size(tmp_path, write_images) -> None:
+def test_pixels_equal_those_of_the_files_at_their_own_size(tmp_path, write_images) -> None:
     write_images(tmp_path, SPLIT_TREE)
     raw = read_image_folder(tmp_path, PixelRules())
     assert raw.images_NCHW.shape == (5, 3, 4, 6)
@@ -33,7 +33,7 @@ def test_pixels_are_those_of_the_files_at_their_own_size(tmp_path, write_images)
     assert raw.name == tmp_path.name
 
 
-def test_training_images_and_labels_are_those_of_torchvision(tmp_path, write_images) -> None:
+def test_training_images_and_labels_equal_those_of_torchvision(tmp_path, write_images) -> None:
     write_images(tmp_path, SPLIT_TREE)
     raw = read_image_folder(tmp_path, PixelRules())
     samples = ImageFolder(str(tmp_path / "train"))
@@ -74,7 +74,7 @@ def test_every_format_that_pillow_decodes_is_read(tmp_path: Path) -> None:
 
 @pytest.fixture
 def damaged(tmp_path, write_images) -> Path:
-    """Twelve files of a class that are no readable image, beside three of two classes that are."""
+    """Return a folder with twelve damaged images of one class and three intact images of two classes."""
     write_images(tmp_path, {"cat/a.png": (4, 4), "cat/z.png": (4, 4), "dog/0.png": (4, 4)})
     for number in range(8):
         (tmp_path / f"cat/text{number}.jpg").write_text("no image")
@@ -85,13 +85,13 @@ def damaged(tmp_path, write_images) -> Path:
     return tmp_path
 
 
-def test_all_damaged_images_are_refused_at_once_and_ten_of_them_listed(damaged: Path) -> None:
+def test_all_damaged_images_are_refused_together_and_ten_are_listed(damaged: Path) -> None:
     with pytest.raises(DataSourceError) as refusal:
         read_image_folder(damaged, PixelRules())
     message = str(refusal.value)
     assert message.startswith(
         f"data.path: 12 of 15 images below {damaged} cannot be read; repair or remove them, or set "
-        "data.skip_damaged=true to leave them out: cat/cut.png (image file is truncated"
+        "data.skip_damaged=true to omit them: cat/cut.png (image file is truncated"
     )
     assert message.endswith(" and 2 more.")
     for said in (
@@ -104,7 +104,7 @@ def test_all_damaged_images_are_refused_at_once_and_ten_of_them_listed(damaged: 
         assert said in message
 
 
-def test_damaged_images_are_left_out_and_counted_if_so_wished(damaged: Path) -> None:
+def test_damaged_images_are_omitted_and_counted_on_request(damaged: Path) -> None:
     raw = read_image_folder(damaged, PixelRules(), skip_damaged=True)
     assert raw.labels_N.tolist() == [0, 0, 1]
     for image_CHW, name in zip(raw.images_NCHW, ("cat/a", "cat/z", "dog/0"), strict=True):
@@ -114,7 +114,7 @@ def test_damaged_images_are_left_out_and_counted_if_so_wished(damaged: Path) -> 
     assert passed_over.examples[1] == "cat/empty.gif: it is empty"
 
 
-def test_a_class_that_would_have_no_image_left_is_refused(damaged: Path) -> None:
+def test_a_class_without_a_readable_image_is_refused(damaged: Path) -> None:
     (damaged / "dog/0.png").write_text("no image")
     with pytest.raises(
         DataSourceError, match=r"no image of the class dog in the split of dog/0\.png can be read; 13 of 15 "
@@ -122,7 +122,7 @@ def test_a_class_that_would_have_no_image_left_is_refused(damaged: Path) -> None
         read_image_folder(damaged, PixelRules(), skip_damaged=True)
 
 
-def test_the_splits_keep_their_sizes_when_images_are_left_out(tmp_path, write_images) -> None:
+def test_split_sizes_account_for_omitted_images(tmp_path, write_images) -> None:
     write_images(tmp_path, {f"{split}/cat/{n}.png": (4, 4) for split in ("train", "val", "test") for n in range(4)})
     for name in ("train/cat/1.png", "val/cat/0.png", "val/cat/3.png"):
         (tmp_path / name).write_bytes(b"")
@@ -130,7 +130,7 @@ def test_the_splits_keep_their_sizes_when_images_are_left_out(tmp_path, write_im
     assert (raw.num_train, raw.num_validation, len(raw.labels_N)) == (3, 2, 9)
 
 
-def test_several_frames_and_deep_pixels_are_said(tmp_path, write_images) -> None:
+def test_several_frames_and_deep_pixels_are_remarked(tmp_path, write_images) -> None:
     write_images(tmp_path, {"cat/0.png": (4, 4)})
     frames = [Image.new("L", (4, 4), level) for level in (7, 99)]
     for name in ("1.gif", "2.tif", "3.webp"):
@@ -140,31 +140,31 @@ def test_several_frames_and_deep_pixels_are_said(tmp_path, write_images) -> None
     assert (raw.images_NCHW[1:4] == 7).all()
     assert raw.remarks == (
         "images with several frames or pages, of which the first is read: 3",
-        "images of 12 or 16 bits a channel, scaled from the full range to 0..255: 1, with 4,000 as their highest value "
-        "(data.pixel_range sets another range)",
+        "images of 12 or 16 bits per channel, scaled from the full range to 0..255: 1, with 4,000 as their highest "
+        "value (data.pixel_range sets another range)",
     )
     rules = PixelRules(pixel_range=(0, 3_000))
     assert read_image_folder(tmp_path, rules).remarks[1] == (
-        "images of more than 8 bits a channel, scaled from 0..3000 to 0..255: 1, of which 1 have values outside "
+        "images of more than 8 bits per channel, scaled from 0..3000 to 0..255: 1, of which 1 have values outside "
         "that range, which become 0 or 255"
     )
 
 
 @pytest.mark.parametrize("size", [(16, 8), (8, 16), (12, 12), (5, 9), (31, 8)])
-def test_the_shorter_side_is_resized_and_the_centre_cut_out(tmp_path, write_images, size: tuple[int, int]) -> None:
+def test_the_shorter_side_is_resized_and_the_centre_cropped(tmp_path, write_images, size: tuple[int, int]) -> None:
     write_images(tmp_path, {"cat/0.png": size})
     actual = read_image_folder(tmp_path, PixelRules(8)).images_NCHW[0]
     image = Image.open(tmp_path / "cat/0.png")
     scale = 8 / min(size)
     resized = image.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.BILINEAR)
     expected = np.asarray(reference.center_crop(resized, [8, 8])).transpose(2, 0, 1)
-    # Where the centre falls between two pixels, theirs moves by half a pixel and ours does not.
+    # If the centre is between two pixels, torchvision moves it by half a pixel, and this project does not.
     if all(side * scale % 2 == 0 for side in size):
         np.testing.assert_allclose(actual.astype(int), expected, atol=1)
     assert actual.shape == (3, 8, 8)
 
 
-def test_sizes_that_differ_ask_for_an_image_size(tmp_path, write_images) -> None:
+def test_images_of_different_sizes_require_an_image_size(tmp_path, write_images) -> None:
     write_images(tmp_path, {"cat/0.png": (4, 4), "cat/1.png": (5, 6)})
     with pytest.raises(ValueError, match=r"data\.image_size_pixels must be set .*cat/1\.png is 5x6, .*0\.png is 4x4"):
         read_image_folder(tmp_path, PixelRules())
@@ -198,7 +198,7 @@ def test_a_damaged_image_is_read_or_named_but_raises_nothing_else(tmp_path, writ
             decode_images([path], PixelRules(8))
 
 
-def test_more_files_than_one_task_takes_keep_their_order(tmp_path, write_images) -> None:
+def test_files_of_several_tasks_keep_their_order(tmp_path, write_images) -> None:
     write_images(tmp_path, {f"cat/{index:03}.png": (2, 2) for index in range(150)})
     raw = read_image_folder(tmp_path, PixelRules())
     for index in (0, 63, 64, 127, 128, 149):
@@ -217,6 +217,6 @@ def test_all_of_cifar10_as_jpeg_packs_within_a_minute(tmp_path: Path) -> None:
     assert dataset.num_train == 50_000
     assert np.bincount(dataset.labels_N[:50_000]).tolist() == [5_000] * 10
     assert np.bincount(dataset.labels_N[50_000:]).tolist() == [1_000] * 10
-    # The published statistics of CIFAR-10, to what JPEG leaves of them.
+    # The published statistics of CIFAR-10, with a tolerance for the losses of JPEG.
     np.testing.assert_allclose(dataset.channel_mean, (0.4914, 0.4822, 0.4465), atol=0.001)
     np.testing.assert_allclose(dataset.channel_std, (0.2470, 0.2435, 0.2616), atol=0.005)

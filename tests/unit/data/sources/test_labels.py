@@ -38,13 +38,13 @@ def test_the_classes_are_the_labels_that_occur(labels, expected, names, values) 
 @pytest.mark.parametrize(
     ("labels", "given", "expected", "values"),
     [
-        # As many names as labels: in their order.
+        # As many names as labels: the names follow the order of the labels.
         ([1, 2, 3], "abc", [0, 1, 2], (1, 2, 3)),
         ([0, 7, 90], "abc", [0, 1, 2], (0, 7, 90)),
-        # More names than labels: 0 occurs, or the number of names does.
+        # More names than labels: the label 0 or the label that equals the number of names occurs.
         ([0, 2], "abcd", [0, 2], ()),
         ([1, 4], "abcd", [0, 3], (1, 2, 3, 4)),
-        # Text that is among the names: in their order.
+        # Labels that are names: the classes follow the order of the names.
         (["fox", "cat"], ["fox", "cat"], [0, 1], ("fox", "cat")),
         (["b", "c"], "cba", [1, 0], ("c", "b", "a")),
         (["b", "c"], ["cat", "fox"], [0, 1], ("b", "c")),
@@ -57,10 +57,10 @@ def test_class_names_name_labels(labels, given, expected, values) -> None:
 @pytest.mark.parametrize(
     ("labels", "class_names", "message"),
     [
-        ([0.5, 1, 0.5], None, "labels must hold whole numbers, got 2 other values, the first 0.5 for sample 0"),
-        ([1, np.nan], None, "labels must hold whole numbers, got 1 other value, the first nan for sample 1."),
-        ([1, np.inf], None, "labels must hold whole numbers, got 1 other value, the first inf for sample 1."),
-        ([1j, 2], None, "labels must hold whole numbers, truth values or text, got complex128"),
+        ([0.5, 1, 0.5], None, "labels must contain whole numbers, got 2 other values, the first 0.5 for sample 0"),
+        ([1, np.nan], None, "labels must contain whole numbers, got 1 other value, the first nan for sample 1."),
+        ([1, np.inf], None, "labels must contain whole numbers, got 1 other value, the first inf for sample 1."),
+        ([1j, 2], None, "labels must contain whole numbers, truth values or text, got complex128"),
         (["cat", ""], None, "labels must name a class for every sample, got '' for sample 1"),
         (["nan", "cat"], None, "labels must name a class for every sample, got 'nan' for sample 0"),
         ([b"\xff", b"a"], None, "labels must be text that can be written as UTF-8"),
@@ -68,16 +68,16 @@ def test_class_names_name_labels(labels, given, expected, values) -> None:
         ([[1, 1], [0, 1]], None, "every row must be one-hot.* 1 rows are not; the first is row 0 with 2 values"),
         ([[0.5, 0.5], [0, 1]], None, "every row must be one-hot"),
         ([[0, 0], [0, 1]], None, "every row must be one-hot"),
-        ([["a", "b"]], None, r"labels must have one label a sample, got <U1 of shape \(1, 2\)"),
-        ([[[1]]], None, r"labels must have one label a sample, .* got shape \(1, 1, 1\)"),
+        ([["a", "b"]], None, r"labels must have one label per sample, got <U1 of shape \(1, 2\)"),
+        ([[[1]]], None, r"labels must have one label per sample, .* got shape \(1, 1, 1\)"),
         ([0, 1, 2], ["a", "b"], "class_names must name every class, got 2 names for the 3 labels 0, 1, 2"),
         (
             [1, 2],
             ["a", "b", "c"],
-            "class_names must make clear which label each name is for, got 3 names for the 2 labels 1, 2",
+            "class_names must identify the label of each name, got 3 names for the 2 labels 1, 2",
         ),
-        ([-1, 0], ["a", "b", "c"], "class_names must make clear which label each name is for"),
-        (["cat", "dog"], ["a", "b", "c"], "class_names must make clear which label each name is for"),
+        ([-1, 0], ["a", "b", "c"], "class_names must identify the label of each name"),
+        (["cat", "dog"], ["a", "b", "c"], "class_names must identify the label of each name"),
         ([0, 1], ["a", "a"], "class_names must differ from each other, got 'a' 2 times"),
         ([0, 1], ["a", " "], "class_names must name every class, got ' ' for class 1"),
         ([0, 1], [["a", "b"]], r"class_names must be text or numbers of shape \(K,\), got <U1 \(1, 2\)"),
@@ -89,7 +89,7 @@ def test_labels_and_names_of_another_kind_are_refused(labels, class_names, messa
         classes(labels, class_names)
 
 
-def test_the_splits_have_their_classes_in_common() -> None:
+def test_all_splits_share_the_classes() -> None:
     splits = {"train_labels": np.array([5, 9], np.uint64), "test_labels": np.array([[-1], [9]], np.int8)}
     read = read_classes(splits, None)
     assert read.label_values == (-1, 5, 9)
@@ -101,7 +101,7 @@ def test_the_splits_have_their_classes_in_common() -> None:
         read_classes({**splits, "test_labels": np.array(["9"])}, None)
 
 
-def test_what_is_not_plain_is_told() -> None:
+def test_unexpected_conversions_are_remarked() -> None:
     def remarks(labels: Any, names: Any = None) -> tuple[str, ...]:
         return read_classes({"labels": np.array(labels)}, None if names is None else np.array(names)).remarks
 

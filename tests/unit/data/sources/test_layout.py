@@ -62,7 +62,7 @@ def test_three_splits_are_found_by_their_names_in_any_case(tmp_path, write_image
     files = list_image_files(tmp_path)
     assert files.relative_paths == tuple(f"{name}/cat/{n}.png" for name, n in zip((train, *names), "0100", strict=True))
     assert (files.num_train, files.num_validation, len(files.labels_N)) == (2, 1, 4)
-    assert files.remarks == (f"the folder {validation} is the validation split, by which every choice is made",)
+    assert files.remarks == (f"the folder {validation} is the validation split, on which every choice is made",)
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev"])
@@ -78,14 +78,14 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path, write_images) -> None:
     write_images(tmp_path, {f"{name}/0.png": (4, 4) for name in ("car", "train", "test")})
     files = list_image_files(tmp_path)
     assert files.class_names == ("car", "test", "train")
-    assert files.remarks == ("folders that are classes and not splits, because they hold no folders: test, train",)
+    assert files.remarks == ("folders that are classes and not splits, because they contain no folders: test, train",)
     write_images(
         tmp_path / "b", {f"{split}/{name}/0.png": (4, 4) for split in ("train", "test") for name in ("train", "car")}
     )
     assert list_image_files(tmp_path / "b").class_names == ("car", "train")
 
 
-def test_images_in_folders_inside_of_a_class_belong_to_it(tmp_path, write_images) -> None:
+def test_images_in_subfolders_of_a_class_belong_to_it(tmp_path, write_images) -> None:
     write_images(tmp_path, {"cat/b.png": (4, 4), "cat/a/x/0.png": (4, 4), "cat/c/0.png": (4, 4), "dog/0.png": (4, 4)})
     files = list_image_files(tmp_path)
     assert files.relative_paths == ("cat/a/x/0.png", "cat/b.png", "cat/c/0.png", "dog/0.png")
@@ -93,7 +93,7 @@ def test_images_in_folders_inside_of_a_class_belong_to_it(tmp_path, write_images
     assert files.remarks == ("images in folders inside class folders, which belong to these classes: 2",)
 
 
-def test_everything_that_is_passed_over_is_counted(tmp_path, write_images) -> None:
+def test_every_skipped_entry_is_counted(tmp_path, write_images) -> None:
     write_images(
         tmp_path,
         {
@@ -154,7 +154,9 @@ def test_splits_classes_and_images_may_be_links(tmp_path, write_images) -> None:
 def test_one_folder_in_two_splits_or_classes_is_refused(tmp_path, write_images, link, target, named: str) -> None:
     write_images(tmp_path, {"train/cat/0.png": (4, 4)})
     (tmp_path / link).symlink_to(tmp_path / target)
-    with pytest.raises(DataSourceError, match=rf"{named} below .* must be two folders, but are links to the same one"):
+    with pytest.raises(
+        DataSourceError, match=rf"{named} below .* must be different folders, but are links to the same one"
+    ):
         list_image_files(tmp_path)
 
 
@@ -162,15 +164,15 @@ def test_one_folder_in_two_splits_or_classes_is_refused(tmp_path, write_images, 
 def test_a_split_or_a_class_that_is_a_broken_link_is_refused(tmp_path, write_images, name: str) -> None:
     write_images(tmp_path, {"train/cat/0.png": (4, 4)})
     (tmp_path / name).symlink_to("nowhere")
-    with pytest.raises(DataSourceError, match=rf"{name} must be a folder or a file, it is a link that leads nowhere"):
+    with pytest.raises(DataSourceError, match=rf"{name} must be a folder or a file, it is a broken link"):
         list_image_files(tmp_path)
 
 
-def test_classes_that_differ_only_in_case_are_two_and_said_to_be(tmp_path, write_images) -> None:
+def test_classes_that_differ_only_in_case_are_distinct_and_remarked(tmp_path, write_images) -> None:
     write_images(tmp_path, {"A/0.png": (4, 4), "a/0.png": (4, 4)})
     files = list_image_files(tmp_path)
     assert files.class_names == ("A", "a")
-    assert files.remarks == ("A and a are two classes, although only the case of their letters differs",)
+    assert files.remarks == ("A and a are different classes, although their names differ only in case",)
 
 
 def test_a_file_name_in_another_encoding_is_read_and_a_class_name_is_refused(tmp_path, write_images) -> None:
@@ -204,18 +206,21 @@ def test_hundreds_of_classes_and_long_names_are_listed(tmp_path: Path) -> None:
         ),
         (
             {"train/Cat/0.png": (4, 4), "val/cat/0.png": (4, 4)},
-            r"train has none of cat \(cat and Cat differ in the case of their letters\)",
+            r"train has none of cat \(cat and Cat differ only in case\)",
         ),
         (
             {"train/cat/0.png": (4, 4), "val/cat/0.png": (4, 4), "Valid/cat/0.png": (4, 4)},
-            "must hold one folder for the validation split, it holds Valid, val; move all but one of them elsewhere",
+            "must contain one folder for the validation split, it contains Valid, val; move all but one of them",
         ),
-        ({"test/cat/0.png": (4, 4), "val/cat/0.png": (4, 4)}, "holds test, val, which is the name of a split, but no"),
+        (
+            {"test/cat/0.png": (4, 4), "val/cat/0.png": (4, 4)},
+            "contains test, val, which is the name of a split, but no",
+        ),
         ({"train/0.png": (4, 4), "test/0.png": (4, 4)}, "test, train, each of which must contain one folder per class"),
         ({"pets/cat/0.png": (4, 4), "pets/dog/0.png": (4, 4)}, r"contains only .*/pets; .* set data\.path=.*/pets"),
         (
             {"cat/train/0.png": (4, 4), "cat/test/0.png": (4, 4), "dog/train/0.png": (4, 4)},
-            "cat is the folder of a class and holds the splits test, train; splits must lie above classes",
+            "cat is the folder of a class and contains the splits test, train; splits must contain classes",
         ),
     ],
 )
@@ -225,7 +230,7 @@ def test_another_layout_is_refused(tmp_path, write_images, files: dict[str, tupl
         list_image_files(tmp_path)
 
 
-def test_classes_without_a_single_image_are_refused_with_what_they_hold(tmp_path: Path) -> None:
+def test_classes_without_any_image_are_refused_with_their_contents(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "scan.dcm").touch()
@@ -235,6 +240,6 @@ def test_classes_without_a_single_image_are_refused_with_what_they_hold(tmp_path
         list_image_files(tmp_path)
 
 
-def test_a_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_root_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match=r"data\.path: .*nowhere cannot be listed as a folder: No such file"):
         list_image_files(tmp_path / "nowhere")

@@ -72,33 +72,42 @@ def test_any_further_array_with_a_value_per_sample_is_a_column(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"labels": LABELS}, "it must hold images or train_images, got labels"),
-        ({"images": IMAGES_NHWC}, "it must hold labels or train_labels, got images"),
-        ({"test_images": IMAGES_NHWC, "test_labels": LABELS}, "it must hold images or train_images, got test_images"),
+        ({"labels": LABELS}, "it must contain images or train_images, got labels"),
+        ({"images": IMAGES_NHWC}, "it must contain labels or train_labels, got images"),
+        (
+            {"test_images": IMAGES_NHWC, "test_labels": LABELS},
+            "it must contain images or train_images, got test_images",
+        ),
         (
             {"images": IMAGES_NHWC / 255, "labels": LABELS},
             r"images must be uint8, got float64\. .* data\.pixel_range",
         ),
-        ({"images": IMAGES_NHWC, "labels": LABELS / 2}, "labels must hold whole numbers"),
+        ({"images": IMAGES_NHWC, "labels": LABELS / 2}, "labels must contain whole numbers"),
         (
             {"images": IMAGES_NHWC, "labels": LABELS[:5]},
-            "images and labels must have equally many samples, got 6 and 5",
+            "images and labels must have the same number of samples, got 6 and 5",
         ),
-        ({"images": IMAGES_NHWC, "labels": LABELS[None]}, "must have equally many samples, got 6 and 1"),
-        ({"images": IMAGES_NHWC, "labels": 3}, "must have equally many samples, got 6 and 1"),
-        ({"images": IMAGES_NHWC[:0], "labels": LABELS[:0]}, "images must hold at least one sample, got none"),
+        ({"images": IMAGES_NHWC, "labels": LABELS[None]}, "must have the same number of samples, got 6 and 1"),
+        ({"images": IMAGES_NHWC, "labels": 3}, "must have the same number of samples, got 6 and 1"),
+        ({"images": IMAGES_NHWC[:0], "labels": LABELS[:0]}, "images must contain at least one sample, got none"),
         ({"images": IMAGES_NHWC, "labels": LABELS, "class_names": ["cat"]}, "class_names must name every class, got 1"),
-        ({"images": IMAGES_NHWC, "labels": LABELS, "site": np.arange(5)}, "column 'site' must hold 6 values"),
+        ({"images": IMAGES_NHWC, "labels": LABELS, "site": np.arange(5)}, "column 'site' must contain 6 values"),
         ({"images": IMAGES_NHWC, "labels": LABELS, "day": LABELS.astype("M8[D]")}, r"column 'day' .* got datetime64"),
         ({"images": IMAGES_NHWC, "labels": LABELS, "train_x": IMAGES_NHWC, "train_y": LABELS}, "got both"),
         (
             {"x_train": IMAGES_NHWC, "train_x": IMAGES_NHWC, "y_train": LABELS},
             "train split once, got train_x and x_train",
         ),
-        ({"images": np.zeros((6, 4, 5, 2), np.uint8), "labels": LABELS}, r"images must be NHW, .* \(6, 4, 5, 2\)"),
+        (
+            {"images": np.zeros((6, 4, 5, 2), np.uint8), "labels": LABELS},
+            r"images must have the shape NHW, .* \(6, 4, 5, 2\)",
+        ),
         ({"images": np.zeros((6, 5, 5, 5), np.uint8), "labels": LABELS}, "Volumes are not supported"),
-        ({"images": np.zeros((6, 3, 5, 3), np.uint8), "labels": LABELS}, "1 or 3 channels on one side only"),
-        ({"images": np.uint8(3), "labels": LABELS}, r"images must be NHW, .* got shape \(\)"),
+        (
+            {"images": np.zeros((6, 3, 5, 3), np.uint8), "labels": LABELS},
+            "C = 1 or 3 in only one of the two positions",
+        ),
+        ({"images": np.uint8(3), "labels": LABELS}, r"images must have the shape NHW, .* got shape \(\)"),
         (
             {"train_images": IMAGES_NHWC, "train_labels": LABELS, "val_images": IMAGES_NHWC},
             "the same arrays for every split, got val_images without labels",
@@ -120,7 +129,7 @@ def test_any_further_array_with_a_value_per_sample_is_a_column(tmp_path: Path) -
                 "test_images": IMAGES_NHWC[:, :2],
                 "test_labels": LABELS,
             },
-            r"train_images and test_images must have images of one shape, got \(6, 4, 5, 3\) and \(6, 2, 5, 3\)",
+            r"train_images and test_images must have images of the same shape, got \(6, 4, 5, 3\) and \(6, 2, 5, 3\)",
         ),
         (
             {
@@ -131,7 +140,7 @@ def test_any_further_array_with_a_value_per_sample_is_a_column(tmp_path: Path) -
                 "test_labels": LABELS,
                 "test_site": LABELS.astype(str),
             },
-            "column 'site' must have one type in all splits, got int64, <U21",
+            "column 'site' must have the same type in all splits, got int64, <U21",
         ),
     ],
 )
@@ -142,7 +151,7 @@ def test_other_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], messag
 
 def test_an_archive_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, images=IMAGES_NHWC, labels=np.array([object] * 6))
-    with pytest.raises(DataSourceError, match=r"pets\.npz: labels holds Python objects, .* labels\.astype\(str\)"):
+    with pytest.raises(DataSourceError, match=r"pets\.npz: labels contains Python objects, .* labels\.astype\(str\)"):
         read_npz(path)
 
 
@@ -160,11 +169,11 @@ def test_a_missing_or_truncated_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "pets.npy", IMAGES_NHWC)
-    with pytest.raises(DataSourceError, match="must be an npz file, but it holds a single array"):
+    with pytest.raises(DataSourceError, match="must be an npz file, but it contains a single array"):
         read_npz(tmp_path / "pets.npy")
 
 
-def test_the_files_of_medmnist_are_read_as_they_come(tmp_path: Path) -> None:
+def test_the_files_of_medmnist_are_read_unchanged(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         train_images=IMAGES_NHWC[:3],
@@ -177,7 +186,7 @@ def test_the_files_of_medmnist_are_read_as_they_come(tmp_path: Path) -> None:
     raw = read_npz(path)
     assert (raw.num_train, raw.num_validation, len(raw.labels_N)) == (3, 1, 6)
     assert (raw.labels_N.tolist(), raw.class_names) == (LABELS.tolist(), ("0", "1", "2"))
-    assert raw.remarks == ("val_images is the validation split, by which every choice is made",)
+    assert raw.remarks == ("val_images is the validation split, on which every choice is made",)
     np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
 
 
@@ -191,7 +200,7 @@ def test_the_files_of_medmnist_are_read_as_they_come(tmp_path: Path) -> None:
         ("X_train", "Y_train", "X_TEST", "Y_TEST"),
     ],
 )
-def test_other_names_are_understood(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_synonyms_of_images_and_labels_are_understood(tmp_path: Path, names: tuple[str, ...]) -> None:
     arrays = (IMAGES_NHWC[:4], LABELS[:4], IMAGES_NHWC[4:], LABELS[4:])
     raw = read_npz(write(tmp_path, **dict(zip(names, arrays, strict=True))))
     np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
@@ -219,7 +228,7 @@ def test_a_range_scales_other_numbers(tmp_path: Path) -> None:
     same = read_npz(write(tmp_path, images=IMAGES_NHWC, labels=LABELS), pixel_range=(0, 10))
     np.testing.assert_array_equal(same.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
     values[1, 0, 0] = np.nan
-    with pytest.raises(DataSourceError, match="images must hold finite numbers, got NaN or infinity in sample 1"):
+    with pytest.raises(DataSourceError, match="images must contain finite numbers, got NaN or infinity in sample 1"):
         read_npz(write(tmp_path, images=values, labels=[0, 1]), pixel_range=(0, 4095))
     with pytest.raises(DataSourceError, match=r"images must be uint8, got complex128"):
         read_npz(write(tmp_path, images=values * 1j, labels=[0, 1]), pixel_range=(0, 1))
@@ -251,7 +260,7 @@ def test_arrays_that_cannot_be_columns_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2**40, 8, 8), (10**30,), (-6, 4, 5), (6, 4, 4), (6, 4, 6)])
-def test_an_array_that_is_not_as_large_as_its_header_says_is_never_allocated(
+def test_an_array_of_another_size_than_its_header_states_is_never_allocated(
     tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
     path = tmp_path / "pets.npz"
@@ -262,7 +271,7 @@ def test_an_array_that_is_not_as_large_as_its_header_says_is_never_allocated(
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", header.getvalue() + bytes(6 * 4 * 5))
         archive.writestr("labels.npy", labels.getvalue())
-    with pytest.raises(DataSourceError, match=r"images is damaged: its header says uint8 \(.* but the file has 120"):
+    with pytest.raises(DataSourceError, match=r"images is damaged: its header states uint8 \(.* but the file has 120"):
         read_npz(path)
 
 
@@ -293,7 +302,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "pipe", "nothing", "a\0b"])
-def test_what_is_no_file_is_refused_at_once(tmp_path: Path, path: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused_immediately(tmp_path: Path, path: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataSourceError, match=r"^data\.path: "):
         read_npz(tmp_path / path)

@@ -8,7 +8,7 @@ from peerkd.data.sources.signature import signature
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three files, one in each of three places, of which two are links to folders elsewhere."""
+    """Return a folder with three files, two of them in links to other folders."""
     for name in ("real/train/cat", "real/dog", "view/train"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "real/train/cat/0.png").write_bytes(b"cat")
@@ -22,14 +22,14 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["real/train/cat/0.png", "real/dog/0.png", "real/1.png"])
-def test_what_changes_behind_a_link_changes_the_signature(root: Path, name: str) -> None:
+def test_a_change_behind_a_link_changes_the_signature(root: Path, name: str) -> None:
     before = signature(str(root))
     assert signature(str(root)) == before
     (root.parent / name).write_bytes(b"other content")
     assert signature(str(root)) != before
 
 
-def test_a_file_that_comes_behind_a_link_changes_the_signature(root: Path) -> None:
+def test_a_new_file_behind_a_link_changes_the_signature(root: Path) -> None:
     before = signature(str(root))
     (root.parent / "real/dog/1.png").write_bytes(b"")
     assert signature(str(root)) != before
@@ -53,7 +53,7 @@ def test_a_root_and_a_single_file_may_be_links(root: Path, tmp_path: Path) -> No
     assert signature(str(tmp_path / "arrays.npz")) != single
 
 
-def test_a_link_back_to_a_folder_above_is_not_followed_for_ever(root: Path) -> None:
+def test_a_circular_link_is_not_followed_forever(root: Path) -> None:
     (root / "train/cat/up").symlink_to(root)
     (root / "train/itself").symlink_to("itself")
     assert signature(str(root)) == signature(str(root))
@@ -66,13 +66,13 @@ def test_a_name_that_is_not_utf8_has_a_signature(tmp_path: Path) -> None:
     assert signature(str(tmp_path)) != before
 
 
-def test_what_is_missing_has_the_signature_of_nothing_and_no_path_has_none(tmp_path: Path) -> None:
+def test_a_missing_path_has_the_signature_of_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert signature(str(tmp_path / "nowhere")) == signature(str(tmp_path / "empty"))
     assert signature(None) is None
 
 
-def test_a_flat_source_has_the_signature_of_its_own_files_alone(tmp_path: Path) -> None:
+def test_the_signature_of_a_flat_source_ignores_subfolders(tmp_path: Path) -> None:
     (tmp_path / "images.npy").write_bytes(b"one")
     (tmp_path / "inner").mkdir()
     flat, deep = signature(str(tmp_path), is_flat=True), signature(str(tmp_path))

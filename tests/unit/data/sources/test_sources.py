@@ -34,8 +34,8 @@ def test_a_tilde_is_the_home_folder(tmp_path, write_images, monkeypatch: pytest.
         ("mnist", {}, "must be one of digits, cifar10, cifar100, image_folder, npz, got 'mnist'"),
         ("digits", {"path": "/data"}, r"data\.path must not be given with data\.source digits, got '/data'"),
         ("cifar10", {}, r"data\.path must be given with data\.source cifar10"),
-        ("npz", {"path": "a.npz", "rules": PixelRules(8)}, "is for data.source image_folder only, got 8 with npz"),
-        ("image_folder", {"path": "/data", "rules": PixelRules(0)}, "must be at least 1, .* got 0 with image_folder"),
+        ("npz", {"path": "a.npz", "rules": PixelRules(8)}, "applies to data.source image_folder only, got 8 with npz"),
+        ("image_folder", {"path": "/data", "rules": PixelRules(0)}, "must be at least 1 .* got 0 with image_folder"),
     ],
 )
 def test_arguments_that_do_not_fit_the_source_are_refused(source: str, arguments: dict[str, Any], message: str) -> None:
@@ -69,7 +69,7 @@ def test_a_limited_data_set_keeps_splits_proportions_and_order(raw: RawDataset) 
     np.testing.assert_array_equal(limited.labels_N, raw.labels_N[number])
 
 
-def test_a_limited_data_set_keeps_its_validation_split_whole(raw: RawDataset) -> None:
+def test_a_limited_data_set_keeps_its_complete_validation_split(raw: RawDataset) -> None:
     with_validation = dataclasses.replace(raw, num_validation=10, remarks=("read with care",))
     limited = limit_samples(with_validation, max_train_samples=30, max_test_samples=6, rng=np.random.default_rng(0))
     assert (limited.num_train, limited.num_validation, limited.remarks) == (30, 10, ("read with care",))
@@ -78,13 +78,13 @@ def test_a_limited_data_set_keeps_its_validation_split_whole(raw: RawDataset) ->
     assert len(limited.labels_N) == 46
 
 
-def test_a_class_that_a_limit_leaves_nothing_of_is_told(raw: RawDataset) -> None:
+def test_a_class_that_a_limit_empties_is_remarked(raw: RawDataset) -> None:
     limited = limit_samples(raw, max_train_samples=1, max_test_samples=1, rng=np.random.default_rng(0))
     assert limited.remarks == ("data.max_train_samples and data.max_test_samples leave no sample of 1 class: dog",)
 
 
 @pytest.mark.parametrize("limit", [None, 90, 1000])
-def test_a_limit_that_all_samples_meet_changes_nothing(raw: RawDataset, limit: int | None) -> None:
+def test_a_limit_above_the_number_of_samples_changes_nothing(raw: RawDataset, limit: int | None) -> None:
     limited = limit_samples(raw, max_train_samples=limit, max_test_samples=limit, rng=np.random.default_rng(0))
     assert limited is raw
 
@@ -95,7 +95,7 @@ def test_a_test_limit_is_harmless_without_a_test_split() -> None:
     assert len(limited.labels_N) == limited.num_train == 100
 
 
-def test_one_seed_chooses_one_subset(raw: RawDataset) -> None:
+def test_the_subset_depends_only_on_the_seed(raw: RawDataset) -> None:
     chosen = [
         limit_samples(raw, max_train_samples=30, max_test_samples=None, rng=np.random.default_rng(seed))
         .columns["number"]

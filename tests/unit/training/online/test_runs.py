@@ -244,7 +244,7 @@ def test_a_process_that_fails_says_why(folders: Path, tmp_path: Path) -> None:
         tmp_path / "order.json"
     )
     news = news_of(tmp_path / "order.json")
-    assert next(news) == ["failed", f"{tmp_path / 'empty' / 'assignment.npz'} does not hold a partition."]
+    assert next(news) == ["failed", f"{tmp_path / 'empty' / 'assignment.npz'} does not contain an assignment."]
     news.close()
 
 
