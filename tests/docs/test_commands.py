@@ -60,6 +60,8 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
             _check_run(arguments, pipeline, monkeypatch)
         case [".venv/bin/pytest", *paths]:
             _call([sys.executable, "-m", "pytest", "--collect-only", "-qq", *paths])
+        case [".venv/bin/python", "-m", module, *_]:
+            _call([sys.executable, "-m", module, "--help"])
         case ["kubectl", *arguments]:
             check_kubectl(arguments)
         case [".venv/bin/peerkd", "doctor" | "submit" | "watch", *_]:

@@ -153,7 +153,7 @@ def test_doctor_checks_the_kinds_that_it_is_given() -> None:
 
 
 def test_a_dry_run_prints_the_template_before_the_job() -> None:
-    config = ExperimentConfig.from_mapping({}).to_json()
+    config = ExperimentConfig.from_mapping({})
     printed = [
         manifest["kind"]
         for _, manifest in jobs_of_dry_run("jointkd", config, ClusterConfig(), kind=SAMPLEJOB, store="s3://b/p")
