@@ -1,1 +1,1 @@
-"""Networks for images, each a function that builds a module. No training, no data, no config."""
+"""Networks for images. Each architecture is a function that builds a module. No training, no data, no config."""

@@ -1,6 +1,6 @@
-"""A network with several branches on one trunk: any architecture, split at one of its blocks.
+"""Networks with several branches on one trunk, for any architecture that is split between two of its blocks.
 
-Shape suffixes: M = branches, V = views, B = batch, N = V * B images, all of view 0 first, C = channels, H W = image
+Shape suffixes: M = branches, V = views, B = batch, N = V * B images (all of view 0 first), C = channels, H W = image
 size, F = features, K = classes, A = branches that attend to each other.
 """
 
@@ -19,19 +19,19 @@ CLASSIFIER = "classifier"
 
 
 class BranchOutputs(NamedTuple):
-    """What a branched network computes for a batch."""
+    """The outputs of a branched network for a batch."""
 
     logits_MBK: Tensor
-    """With one branch and several views, N in place of B."""
+    """The logits of each branch. A network with one branch and several views has N in place of B."""
 
     head_logits_BK: Tensor | None
-    """Of the joined, gated or fused head."""
+    """The logits of a joined, gated or fused head."""
 
     attention_BAA: Tensor | None
-    """Of the attention head."""
+    """The weights of an attention head: row a contains the weight of each teaching branch for branch a."""
 
     def float(self) -> "BranchOutputs":
-        """Return the same in float32, which losses are computed in."""
+        """Return the outputs in float32, in which the losses are computed."""
         head, attention = self.head_logits_BK, self.attention_BAA
         return BranchOutputs(
             self.logits_MBK.float(),
@@ -41,7 +41,7 @@ class BranchOutputs(NamedTuple):
 
 
 class _ScaledGradient(torch.autograd.Function):
-    """The identity forward; backward, the gradient times a factor."""
+    """The identity in the forward pass; the backward pass multiplies the gradient by a factor."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, factor: float) -> Tensor:
@@ -54,7 +54,7 @@ class _ScaledGradient(torch.autograd.Function):
 
 
 class BranchedNetwork(nn.Module):
-    """Trunk, branches and what joins them: ``images_NCHW -> BranchOutputs``."""
+    """A trunk, its branches and an optional head that combines them: ``images_NCHW -> BranchOutputs``."""
 
     def __init__(
         self,
@@ -65,17 +65,18 @@ class BranchedNetwork(nn.Module):
         view_batch_norm: Literal["separate", "joined"] = "separate",
         scale_trunk_gradient: bool = False,
     ) -> None:
-        """Join the parts.
+        """Combine the parts.
 
         Args:
-            trunk: Named blocks; none of them if the branches share nothing.
-            branches: Named blocks, the last one ``classifier``.
-            head: One of ``peerkd.models.heads``.
-            view_batch_norm: ``separate`` passes one view after the other through the trunk: statistics of each view,
-                and with V views a running mean that forgets ``1 - 0.9^V`` of itself a step where one pass forgets 0.1.
-                ``joined`` passes all views as one batch: one set of statistics, updated once a step.
-            scale_trunk_gradient: Divide the gradient that reaches the trunk by the number of branches (Song and Chai
-                2018, arXiv:1805.11761, section 2.2), so that its step does not grow with them.
+            trunk: Named blocks that all branches share; empty if they share none.
+            branches: Named blocks of each branch; the last block is ``classifier``.
+            head: A head of ``peerkd.models.heads``, or None.
+            view_batch_norm: ``separate`` passes one view after the other through the trunk, so that batch normalisation
+                uses the statistics of each view and updates its running mean V times per step. With a momentum of 0.1,
+                a step then keeps ``0.9^V`` of the old running mean instead of 0.9. ``joined`` passes all views as one
+                batch, with common statistics and a single update per step.
+            scale_trunk_gradient: Whether to divide the gradient that reaches the trunk by the number of branches (Song
+                and Chai 2018, arXiv:1805.11761, section 2.2), so that it does not grow with their number.
         """
         super().__init__()
         self.trunk = trunk
@@ -86,7 +87,7 @@ class BranchedNetwork(nn.Module):
 
     @property
     def num_branches(self) -> int:
-        """M."""
+        """The number of branches, M."""
         return len(self.branches)
 
     def forward(self, images_NCHW: Tensor, num_views: int = 1) -> BranchOutputs:
@@ -94,16 +95,17 @@ class BranchedNetwork(nn.Module):
 
         Args:
             images_NCHW: V views of B samples, those of view 0 first.
-            num_views: V. 1: all branches see the same. M: each sees its own. With one branch, any number.
+            num_views: Number of views, V. With 1 view, all branches get the same images; with M views, branch m gets
+                view m. A network with a single branch takes any number of views.
 
         Raises:
-            ValueError: If the branches cannot share the views out.
+            ValueError: If ``num_views`` is neither 1 nor M and there are several branches.
         """
         if self.num_branches > 1 and num_views not in (1, self.num_branches):
             raise ValueError(f"num_views must be 1 or {self.num_branches}, got {num_views}.")
         passes = images_NCHW.chunk(num_views) if self._separate else (images_NCHW,)
         trunks = [self._run_trunk(images) for images in passes]
-        inputs = self._share_out(trunks, num_views)
+        inputs = self._branch_inputs(trunks, num_views)
         maps, features, logits = zip(*(_run(branch, x) for branch, x in inputs), strict=True)
         logits_MBK = torch.cat(logits)[None] if self.num_branches == 1 else torch.stack(logits)
         head_logits_BK = attention_BAA = None
@@ -115,12 +117,12 @@ class BranchedNetwork(nn.Module):
             case FusedHead():
                 head_logits_BK = self.head(maps)
             case AttentionHead():
-                # The last branch leads: it is taught by the others and teaches none.
+                # The last branch is the leader: it learns from the others, and none of them learns from it.
                 attention_BAA = self.head(torch.stack(features[:-1]))
         return BranchOutputs(logits_MBK, head_logits_BK, attention_BAA)
 
     def plain_state(self, branch: int) -> dict[str, Tensor]:
-        """Return the trunk's and one branch's tensors, counted from 0, under the names of the plain network."""
+        """Return the tensors of the trunk and of branch ``branch`` (from 0), named as in ``build_network``."""
         part = self.branches[branch]
         return {**self.trunk.state_dict(), **part.state_dict()}
 
@@ -131,7 +133,8 @@ class BranchedNetwork(nn.Module):
             return scaled
         return trunk
 
-    def _share_out(self, trunks: list[Tensor], num_views: int) -> Iterator[tuple[nn.Module, Tensor]]:
+    def _branch_inputs(self, trunks: list[Tensor], num_views: int) -> Iterator[tuple[nn.Module, Tensor]]:
+        """Yield each branch with its input; a single branch is yielded once for each pass of the trunk."""
         if self.num_branches == 1:
             yield from ((self.branches[0], trunk) for trunk in trunks)
             return
@@ -154,24 +157,25 @@ def build_branched(
     view_batch_norm: Literal["separate", "joined"] = "separate",
     scale_trunk_gradient: bool = False,
 ) -> BranchedNetwork:
-    """Build a network whose branches start from different weights, classifier included.
+    """Build a network whose branches have different initial weights.
 
-    Branches that start alike and see alike stay alike. The first branch and the trunk have the weights of
-    ``build_network`` with the same seed.
+    Branches with equal weights and equal inputs would stay equal, so all blocks of a branch, its classifier included,
+    have a seed of their own. The trunk and the first branch have the weights of ``build_network`` with the same seed.
 
     Args:
-        architecture: As in ``build_network``.
-        num_branches: M, at least 1.
-        branch_point: First block that each branch has for itself; None: branches share nothing.
-        head: What joins the branches.
-        image_shape_CHW: Channels, height and width of one image.
-        num_classes: K.
-        seed: All weights follow from it.
-        view_batch_norm: As in ``BranchedNetwork``.
-        scale_trunk_gradient: As in ``BranchedNetwork``.
+        architecture: Name of an architecture; see ``build_network``.
+        num_branches: Number of branches, M, at least 1.
+        branch_point: The first block of the branches; the blocks before it are the trunk. None shares no block.
+        head: Kind of the head that combines the branches, or None.
+        image_shape_CHW: Channels, height and width of an image.
+        num_classes: Number of classes, K.
+        seed: Seed of all weights.
+        view_batch_norm: See ``BranchedNetwork``.
+        scale_trunk_gradient: See ``BranchedNetwork``.
 
     Raises:
-        ValueError: If the branch point is no block of the network, or a head needs what the network has not.
+        ValueError: If branches cannot begin at the branch point, or the network lacks the trunk or the feature maps
+            that its head needs.
     """
     seeds = [seed, *(derive_seed(seed, "branch", branch) for branch in range(1, num_branches))]
     networks = [
@@ -214,10 +218,10 @@ def _build_head(
     if head is None:
         return None
     if head == "gated" and first == 0:
-        raise ValueError("branch_point is required where a gate looks at the trunk, got None.")
+        raise ValueError("branch_point must be set for a gated head, got None.")
     if head == "fused" and not hasattr(network, POOL):
-        raise ValueError("The architecture must have feature maps to fuse, got one without.")
-    trunk, maps, features = _widths(network, first, image_shape_CHW)
+        raise ValueError("architecture must have feature maps for a fused head, got one without.")
+    trunk, maps, features = _num_channels(network, first, image_shape_CHW)
     match head:
         case "joined":
             return JoinedHead(num_branches=num_branches, num_features=features, num_classes=num_classes)
@@ -231,8 +235,8 @@ def _build_head(
 
 
 @torch.no_grad()
-def _widths(network: nn.Sequential, first: int, image_shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return the channels of trunk output and last feature map, and the number of features, by running one image."""
+def _num_channels(network: nn.Sequential, first: int, image_shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Run an image of zeros; return the channels of the trunk's output and of the last maps, and the features."""
     was_training = network.training
     network.eval()
     trunk = network[:first](torch.zeros(1, *image_shape_CHW))
@@ -242,7 +246,7 @@ def _widths(network: nn.Sequential, first: int, image_shape_CHW: tuple[int, int,
 
 
 def _run(branch: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return feature maps, features and logits; without a pool the features stand for the maps."""
+    """Return the feature maps, the features and the logits; without a pool, the features in place of the maps."""
     maps = None
     for name, block in branch.named_children():
         if name == POOL:
@@ -250,7 +254,7 @@ def _run(branch: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if name == CLASSIFIER:
             return inputs if maps is None else maps, inputs, block(inputs)
         inputs = block(inputs)
-    raise AssertionError("A branch must end with its classifier.")
+    raise AssertionError("The last block of a branch must be its classifier.")
 
 
 def _pooled(trunk: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The one place where an architecture's name becomes a network.
+"""Construction of a network from the name of its architecture.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
@@ -17,17 +17,17 @@ _Builder = Callable[..., nn.Sequential]
 def build_network(
     architecture: str, *, image_shape_CHW: tuple[int, int, int], num_classes: int, seed: int
 ) -> nn.Sequential:
-    """Build a network of named blocks, with weights drawn from ``seed`` and from nothing else.
+    """Build a network of named blocks, whose weights depend only on ``seed``.
 
-    It can be cut between any two of its blocks. The last one is ``classifier``, which turns ``features_BF`` into
-    ``logits_BK``. The one before it is ``pool``, which turns feature maps into features; a network without feature maps
-    has none. No block changes its input in place, so that several may share one.
+    The network can be split between any two of its blocks. The last block is ``classifier``, which maps ``features_BF``
+    to ``logits_BK``. The block before it is ``pool``, which maps feature maps to features; a network without feature
+    maps has no ``pool``. No block changes its input in place, so several blocks may have the same input.
 
     Args:
-        architecture: A name of ``ARCHITECTURES``.
-        image_shape_CHW: Channels, height and width of one image.
-        num_classes: Width of the last layer.
-        seed: Of the initial weights. The global generator is left as it was.
+        architecture: A key of ``ARCHITECTURES``.
+        image_shape_CHW: Channels, height and width of an image.
+        num_classes: Number of classes, K.
+        seed: Seed of the initial weights. The state of the global generator does not change.
 
     Raises:
         ValueError: If the architecture is unknown.
@@ -35,13 +35,13 @@ def build_network(
     if architecture not in ARCHITECTURES:
         raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture}.")
     with torch.random.fork_rng(devices=[]):
-        # The CPU's generator alone: torch.manual_seed would set those of the GPUs too, which are not forked.
+        # torch.manual_seed would also seed the generators of the GPUs, which are not forked.
         torch.default_generator.manual_seed(seed)
         return ARCHITECTURES[architecture]()(image_shape_CHW=image_shape_CHW, num_classes=num_classes)
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Return the number of trained numbers, buffers apart."""
+    """Return the number of values in all parameters, without buffers."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -49,7 +49,7 @@ def _function(module: str, function: str, /, **arguments: Any) -> Callable[[], _
     return lambda: partial(getattr(import_module(f"peerkd.models.{module}"), function), **arguments)
 
 
-# Each entry imports its module when it is built: torchvision alone costs a second that a small network need not pay.
+# Each entry imports its module on demand: importing torchvision takes a second, and small networks do not need it.
 ARCHITECTURES: Final[Mapping[str, Callable[[], _Builder]]] = {
     "mlp": _function("small", "mlp"),
     "small_cnn": _function("small", "small_cnn"),

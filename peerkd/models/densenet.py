@@ -1,9 +1,9 @@
 """DenseNet-40-12 for 32x32 images (Huang et al. 2017, arXiv:1608.06993).
 
-As tables of online distillation have it, after the code of OKDDip (DefangChen/OKDDip, commit c6a05de): DenseNet-BC,
-three dense blocks of 6 bottleneck layers, growth rate 12, 0.19 million parameters. The paper's own network of this name
-has 12 layers without bottleneck in each block, no compression, and 1.0 million. Kernels start as in He et al. 2015,
-fan-in.
+This is the network in the tables of papers on online distillation, as in the code of OKDDip (DefangChen/OKDDip, commit
+c6a05de): a DenseNet-BC with three dense blocks of 6 bottleneck layers, growth rate 12 and 0.19 million parameters. The
+DenseNet-40-12 of Huang et al. has 12 layers without bottlenecks in each block, no compression, and 1.0 million
+parameters. Kernels are initialised as in He et al. 2015 with fan-in.
 
 Shape suffixes: B = batch, C = channels, H W = image size, F = features, K = classes.
 """
@@ -18,14 +18,14 @@ from peerkd.models.pooling import average_pool
 
 _GROWTH: Final = 12
 _BOTTLENECK: Final = 4
-"""Channels between the two convolutions of a layer, in growth rates."""
+"""The number of channels between the two convolutions of a layer, in multiples of the growth rate."""
 
 _NUM_BLOCKS: Final = 3
 _NUM_LAYERS: Final = 6
 
 
 class _DenseLayer(nn.Module):
-    """What came in and, beside it, 12 new channels: ``maps_BCHW -> maps_BCHW`` with 12 channels more."""
+    """A layer that appends 12 new channels to its input: ``maps_BCHW -> maps_BCHW``."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class _DenseLayer(nn.Module):
 
 
 def densenet40_12(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Build three dense blocks, the first two followed by a halving of image and channels.
+    """Build three dense blocks, with transitions that halve the image size and the channels between them.
 
-    ``images_BCHW -> logits_BK``
+    The network maps ``images_BCHW -> logits_BK``.
     """
     channels = 2 * _GROWTH
     blocks: OrderedDict[str, nn.Module] = OrderedDict()

@@ -1,4 +1,4 @@
-"""Networks as they are deployed after training: one plain module, ``images_BCHW -> logits_BK``.
+"""Networks for deployment after training: single modules ``images_BCHW -> logits_BK``.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
@@ -14,15 +14,15 @@ from peerkd.models.heads import average_logits
 
 
 class EnsembleNetwork(nn.Module):
-    """All branches as one classifier."""
+    """A classifier that combines all branches of a network."""
 
     def __init__(self, network: BranchedNetwork, *, combine: Literal["head", "average"]) -> None:
         """Wrap a branched network.
 
         Args:
-            network: Trained.
-            combine: ``head`` gives the logits of the joined, gated or fused head; ``average`` the logarithm of the
-                branches' mean probabilities.
+            network: A trained network.
+            combine: ``head`` returns the logits of the joined, gated or fused head, ``average`` the logarithm of the
+                mean of the branches' probabilities.
         """
         super().__init__()
         self.network = network
@@ -39,11 +39,11 @@ class EnsembleNetwork(nn.Module):
 
 
 def build_exported(description: Mapping[str, Any]) -> nn.Module:
-    """Build the network that an export describes, without its weights.
+    """Build the network that an export describes, with random weights.
 
     Args:
-        description: ``architecture``, ``image_shape`` and ``num_classes``; for an ensemble also ``num_branches``,
-            ``branch_point``, ``head`` and ``combine``.
+        description: Mapping with ``architecture``, ``image_shape`` and ``num_classes``, and for an ensemble also
+            ``num_branches``, ``branch_point``, ``head`` and ``combine``.
     """
     shape = {"image_shape_CHW": tuple(description["image_shape"]), "num_classes": description["num_classes"]}
     if "combine" not in description:

@@ -1,4 +1,4 @@
-"""What joins the branches of a network while it is trained.
+"""Heads that combine the branches of a network during training.
 
 Shape suffixes: M = branches, A = branches that attend to each other, B = batch, C = channels, H W = size of a feature
 map, F = features, K = classes.
@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _ATTENTION_REDUCTION = 8
-"""Features to dimensions of the attention, as in OKDDip's released code; the paper names no number."""
+"""The ratio of features to attention dimensions in the released code of OKDDip; the paper does not state it."""
 
 
 class JoinedHead(nn.Module):
-    """One linear layer on the features of all branches side by side: the ensemble teacher of PCL (its figure 2)."""
+    """A linear layer on the concatenated features of all branches: the ensemble teacher of PCL (figure 2)."""
 
     def __init__(self, *, num_branches: int, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -29,9 +29,10 @@ class JoinedHead(nn.Module):
 
 
 class GatedHead(nn.Module):
-    """The branches' logits weighed by a gate that looks at the trunk (Lan et al. 2018, arXiv:1806.04606, section 3.1).
+    """The logits of the branches, weighted by a gate on the trunk (Lan et al. 2018, arXiv:1806.04606, section 3.1).
 
-    ``sum_j g_j * logits_j`` with ``g = softmax(ReLU(BN(W h + b)))`` and h the trunk's output, averaged over space.
+    The output is ``sum_j g_j * logits_j`` with ``g = softmax(ReLU(BN(W h + b)))``, where ``h`` is the output of the
+    trunk, averaged over the image.
     """
 
     def __init__(self, *, num_branches: int, num_trunk_channels: int) -> None:
@@ -45,9 +46,10 @@ class GatedHead(nn.Module):
 
 
 class AttentionHead(nn.Module):
-    """How much each branch learns from each other one (Chen et al. 2020, arXiv:1912.00350, section 3.2).
+    """The weights with which branches learn from each other (Chen et al. 2020, arXiv:1912.00350, section 3.2).
 
-    ``softmax_b(q_a . k_b)`` with q and k two linear projections of the branches' features.
+    The weight of branch ``b`` for branch ``a`` is ``softmax_b(q_a . k_b)``, where ``q`` and ``k`` are two linear
+    projections of the features.
     """
 
     def __init__(self, *, num_features: int) -> None:
@@ -57,7 +59,7 @@ class AttentionHead(nn.Module):
         self.key = nn.Linear(num_features, num_dimensions, bias=False)
 
     def forward(self, features_ABF: Tensor) -> Tensor:
-        """Return ``attention_BAA``: rows are those who learn, and sum to 1."""
+        """Return ``attention_BAA``. Row ``a`` has the weights with which branch ``a`` learns, and sums to 1."""
         features_BAF = features_ABF.transpose(0, 1)
         return torch.bmm(self.query(features_BAF), self.key(features_BAF).transpose(1, 2)).softmax(dim=2)
 
@@ -65,8 +67,8 @@ class AttentionHead(nn.Module):
 class FusedHead(nn.Module):
     """Convolutions on the last feature maps of all branches (Kim et al. 2019, arXiv:1904.09058, section 3.2).
 
-    Maps side by side, a depthwise 3x3 and a 1x1 convolution, each with batch normalisation and ReLU, the average over
-    space, one linear layer.
+    The concatenated maps pass through a depthwise 3x3 and a 1x1 convolution, each with batch normalisation and ReLU,
+    the average over the image, and a linear layer.
     """
 
     def __init__(self, *, num_branches: int, num_channels: int, num_classes: int) -> None:
@@ -86,11 +88,12 @@ class FusedHead(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return ``logits_BK`` from one ``maps_BCHW`` a branch."""
+        """Return ``logits_BK`` from the ``maps_BCHW`` of each branch."""
         fused_BCHW = self.fusion(torch.cat(list(maps), dim=1))
         return cast(Tensor, self.classifier(fused_BCHW.mean(dim=(2, 3))))
 
 
 def average_logits(logits_MBK: Tensor) -> Tensor:
-    """Return ``log(mean_M softmax(logits))``: the average of what the branches predict, as ``logits_BK``."""
+    """Return ``log(mean_M softmax(logits))``, the mean prediction of the branches, as ``logits_BK``."""
+    # log(1/M sum_m exp(log p_m)) = logsumexp_m(log p_m) - log M, which does not underflow.
     return F.log_softmax(logits_MBK, dim=2).logsumexp(dim=0) - math.log(len(logits_MBK))

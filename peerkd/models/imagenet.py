@@ -1,8 +1,8 @@
-"""Residual networks for large images: torchvision's own, as named blocks.
+"""Residual networks for large images: those of torchvision, as named blocks.
 
-ResNet-18/34/50 (He et al. 2016, arXiv:1512.03385, table 1; the bottleneck's stride is on its 3x3 convolution) and
-ResNeXt-50 32x4d (Xie et al. 2017, arXiv:1611.05431). Their stem, a 7x7 convolution of stride 2 and a 3x3 pooling of
-stride 2, leaves a quarter of the height and width to the first stage.
+The networks are ResNet-18/34/50 (He et al. 2016, arXiv:1512.03385, table 1, with the stride of a bottleneck on its 3x3
+convolution) and ResNeXt-50 32x4d (Xie et al. 2017, arXiv:1611.05431). Their stem, a 7x7 convolution of stride 2 and a
+3x3 pooling of stride 2, reduces height and width to a quarter.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
@@ -23,7 +23,7 @@ def imagenet_resnet(
 ) -> nn.Sequential:
     """Build the network that torchvision calls ``name``: ``images_BCHW -> logits_BK``.
 
-    For images of three channels the weights are those that torchvision draws.
+    If images have three channels, the initial weights equal those of torchvision with the same generator.
     """
     network = getattr(resnet, name)(num_classes=num_classes)
     stem = network.conv1

@@ -1,13 +1,13 @@
 """Residual networks for 32x32 images (He et al. 2016, arXiv:1512.03385).
 
-ResNet-20/32/56 are the CIFAR networks of section 4.2: three stages of n blocks with 16, 32 and 64 channels, depth
-6n + 2. ResNet-18 is the ImageNet network of table 1 with the stem that CIFAR work gives it: one 3x3 convolution of
-stride 1 and no pooling. Where a block changes shape its shortcut is a 1x1 convolution (option B) in both; the
-original CIFAR networks pad with zeros (option A), which saves a few thousand parameters and is otherwise the same.
+ResNet-20/32/56 are the CIFAR networks of section 4.2: three stages of n blocks with 16, 32 and 64 channels, and a depth
+of 6n + 2. ResNet-18 is the ImageNet network of table 1 with the usual stem for CIFAR: a 3x3 convolution of stride 1
+without pooling. Shortcuts between different shapes are 1x1 convolutions (option B) in all of them. The original CIFAR
+networks pad with zeros instead (option A), which saves a few thousand parameters.
 
-``resnet110`` and ``wrn20_8`` are what tables of online distillation call so, after the code of OKDDip
-(DefangChen/OKDDip, commit c6a05de): bottleneck blocks, which He et al. have for ImageNet alone. Others mean basic
-blocks by ResNet-110, ``cifar_resnet(depth=110)``, and networks without bottlenecks by WRN.
+``resnet110`` and ``wrn20_8`` are the networks of these names in the tables of papers on online distillation, as in the
+code of OKDDip (DefangChen/OKDDip, commit c6a05de). They have bottleneck blocks, which He et al. use only for ImageNet.
+Elsewhere, ResNet-110 means basic blocks, ``cifar_resnet(depth=110)``, and WRN means wide networks without bottlenecks.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
@@ -24,7 +24,7 @@ def cifar_resnet(*, depth: int, image_shape_CHW: tuple[int, int, int], num_class
     """Build the CIFAR residual network of ``depth`` layers: ``images_BCHW -> logits_BK``.
 
     Raises:
-        ValueError: If ``depth`` is not 6n + 2 for some n of at least 1.
+        ValueError: If ``depth`` is not 6n + 2 for an n of at least 1.
     """
     num_blocks, remainder = divmod(depth - 2, 6)
     if num_blocks < 1 or remainder:
@@ -38,7 +38,7 @@ def resnet110(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.
 
 
 def wrn20_8(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Build three stages of 2 bottleneck blocks, 8 times as wide inside: ``images_BCHW -> logits_BK``."""
+    """Build three stages of 2 bottleneck blocks with 8 times the inner width: ``images_BCHW -> logits_BK``."""
     return _three_stages(Bottleneck, 2, in_channels=image_shape_CHW[0], num_classes=num_classes, base_width=8 * 64)
 
 
@@ -51,7 +51,7 @@ def resnet18(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.S
 
 
 def four_stages(network: ResNet, *, stem: nn.Sequential) -> nn.Sequential:
-    """Return torchvision's network as named blocks, with a stem of its own. The modules are shared, not copied."""
+    """Return a network of torchvision as named blocks with another stem. The modules are shared, not copied."""
     return nn.Sequential(
         OrderedDict(
             stem=stem,
@@ -73,7 +73,7 @@ def _three_stages(
     num_classes: int,
     base_width: int = 64,
 ) -> nn.Sequential:
-    """Build stages of 16, 32 and 64 planes. ``base_width`` / 64 is how many times as wide a bottleneck is inside."""
+    """Build stages of 16, 32 and 64 planes. The inner width of a bottleneck is ``planes * base_width / 64``."""
 
     def stage(channels: int, planes: int, *, stride: int) -> nn.Sequential:
         out_channels = planes * block.expansion

@@ -1,4 +1,4 @@
-"""Networks small enough for a sweep of thousands of trainings on a laptop.
+"""Networks that are small enough for a sweep of thousands of trials on a laptop.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
@@ -21,10 +21,10 @@ def mlp(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int =
 
 
 def small_cnn(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int = 16) -> nn.Sequential:
-    """Build two 3x3 convolutions with batch normalisation, pooled between, and a linear layer.
+    """Build two 3x3 convolutions with batch normalisation, a pooling between them, and a linear layer.
 
-    The last feature map is averaged to 2x2 cells, so that any image of at least 4x4 pixels fits:
-    ``images_BCHW -> logits_BK``.
+    The network maps ``images_BCHW -> logits_BK``. The last feature maps are averaged to 2x2 cells, so that any image of
+    at least 4x4 pixels fits.
     """
     return nn.Sequential(
         OrderedDict(

@@ -1,8 +1,9 @@
 """VGG-16 for 32x32 images (Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D).
 
-As tables of online distillation have it, after the code of OKDDip (DefangChen/OKDDip, commit c6a05de): batch
-normalisation after every convolution, two hidden layers of 512 units in place of 4096, no dropout. Initial weights are
-theirs too: kernels as in He et al. 2015, linear layers normal with a standard deviation of 0.01, biases 0.
+This is the network in the tables of papers on online distillation, as in the code of OKDDip (DefangChen/OKDDip, commit
+c6a05de): batch normalisation after every convolution, two hidden layers of 512 units in place of 4096, and no dropout.
+The initial weights are those of OKDDip as well: kernels as in He et al. 2015, linear layers normal with a standard
+deviation of 0.01, and biases 0.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
@@ -15,17 +16,17 @@ from torch import nn
 from peerkd.models.pooling import average_pool
 
 _STAGES: Final = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-"""Channels and number of convolutions."""
+"""The number of channels and of convolutions in each stage."""
 
 
 def vgg16(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Build five stages, each of which halves the image, and three linear layers: ``images_BCHW -> logits_BK``."""
+    """Build five stages, each of which halves the image size, and three linear layers: ``images_BCHW -> logits_BK``."""
     blocks: OrderedDict[str, nn.Module] = OrderedDict()
     channels = image_shape_CHW[0]
     for number, (out_channels, num_convolutions) in enumerate(_STAGES, start=1):
         blocks[f"stage{number}"] = _stage(channels, out_channels, num_convolutions=num_convolutions)
         channels = out_channels
-    # One cell is left of a 32x32 image, whose average it is.
+    # A 32x32 image is reduced to one cell, so averaging changes nothing.
     blocks["pool"] = average_pool()
     blocks["classifier"] = nn.Sequential(
         nn.Linear(channels, 512),
@@ -48,7 +49,7 @@ def vgg16(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequ
 def _stage(in_channels: int, out_channels: int, *, num_convolutions: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (in_channels, *(out_channels,) * (num_convolutions - 1)):
-        # The bias changes nothing, as the normalisation subtracts it; it is counted in the published size.
+        # The normalisation cancels the bias. It is kept because the published number of parameters includes it.
         layers += [
             nn.Conv2d(channels, out_channels, kernel_size=3, padding=1),
             nn.BatchNorm2d(out_channels),

@@ -44,7 +44,7 @@ _LARGE_PIXELS: Final = 2**24
 _MAX_PIXELS_PER_BYTE: Final = 1_000  # for large images; a blank PNG has 340
 _MAX_REASON_LENGTH: Final = 200
 
-# Formats that are recognized by the first bytes of a file, whatever its name. A file is opened in another format only
+# Formats that are recognised by the first bytes of a file, whatever its name. A file is opened in another format only
 # if it has the suffix of that format, because some decoders accept any text as an image.
 _RECOGNIZED_FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 

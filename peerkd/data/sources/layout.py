@@ -99,7 +99,7 @@ def _unsplit(
 def list_class(root: Path, relative_folder: str, tally: Tally) -> list[str]:
     """List the images in a class folder and its subfolders, sorted by path.
 
-    An image is recognized by the suffix of its name alone. A pipe or a broken link with the name of an image is thus
+    An image is recognised by the suffix of its name alone. A pipe or a broken link with the name of an image is thus
     refused when images are read, and not silently skipped.
 
     Args:

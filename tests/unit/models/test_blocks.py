@@ -1,4 +1,4 @@
-"""What ``build_network`` promises about the blocks of every architecture, and what the config says of them."""
+"""Tests of the blocks of every architecture against the promises of ``build_network`` and the config."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def images(*, size: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_blocks_are_those_that_the_config_knows(architecture: str) -> None:
+def test_the_blocks_are_those_of_the_config(architecture: str) -> None:
     facts = ARCHITECTURE_FACTS[architecture]
     names = [name for name, _ in build(architecture, size=facts.min_image_size_pixels).named_children()]
     assert tuple(names) == facts.blocks
@@ -26,7 +26,7 @@ def test_the_blocks_are_those_that_the_config_knows(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_pool_turns_maps_into_features_and_the_classifier_features_into_logits(architecture: str) -> None:
+def test_the_pool_returns_features_and_the_classifier_logits(architecture: str) -> None:
     facts = ARCHITECTURE_FACTS[architecture]
     network = build(architecture, size=32)
     maps = network[:-2](images(size=32))
@@ -47,14 +47,14 @@ def test_no_block_changes_its_input(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_least_image_of_the_config_is_the_least_that_every_halving_halves(architecture: str) -> None:
+def test_the_smallest_image_of_the_config_is_the_smallest_that_every_layer_can_halve(architecture: str) -> None:
     least = ARCHITECTURE_FACTS[architecture].min_image_size_pixels
     assert reduces_throughout(architecture, size=least)
     assert least == 1 or not reduces_throughout(architecture, size=least // 2)
 
 
 def reduces_throughout(architecture: str, *, size: int) -> bool:
-    """Return whether two images can be trained on, and no layer that makes maps smaller meets one that it cannot."""
+    """Return whether a network can be trained on two images and every layer that shrinks maps can still do so."""
     network = build(architecture, size=size)
     reduced: list[bool] = []
     for module in network.modules():

@@ -32,7 +32,7 @@ def images(num_images: int = B, *, seed: int = 0) -> torch.Tensor:
 
 
 def randomised(network: nn.Module) -> nn.Module:
-    """Draw what starts at 0 or 1: affine weights and running statistics of batch normalisation."""
+    """Randomise affine weights and running statistics of batch normalisation, which start at 0 or 1."""
     generator = torch.Generator().manual_seed(1)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point() and tensor.dim() == 1:
@@ -45,7 +45,7 @@ def differs(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize(("architecture", "branch_point"), SPLITS_OR_NONE)
-def test_branches_start_different_classifier_included(architecture: str, branch_point: str | None) -> None:
+def test_branches_have_different_initial_weights_in_every_block(architecture: str, branch_point: str | None) -> None:
     states = [dict(branch.named_parameters()) for branch in build(architecture, branch_point=branch_point).branches]
     drawn = [name for name, tensor in states[0].items() if tensor.dim() > 1]
     assert {"classifier.weight"} < set(drawn)
@@ -61,7 +61,7 @@ def test_trunk_and_first_branch_are_the_plain_network_of_the_seed(architecture: 
 
 
 @pytest.mark.parametrize("head", ["joined", "gated", "attention", "fused"])
-def test_all_weights_follow_from_the_seed_and_from_nothing_else(head: str) -> None:
+def test_all_weights_depend_only_on_the_seed(head: str) -> None:
     first = build(head=head).state_dict()
     torch.manual_seed(99)
     again, other = build(head=head).state_dict(), build(head=head, seed=4).state_dict()
@@ -71,13 +71,13 @@ def test_all_weights_follow_from_the_seed_and_from_nothing_else(head: str) -> No
     assert not any(torch.equal(first[name], other[name]) for name in drawn)
 
 
-def test_the_head_and_the_other_branches_do_not_change_those_that_are_there() -> None:
+def test_further_branches_and_a_head_do_not_change_the_weights_of_the_others() -> None:
     few, many = build(num_branches=2, head="joined").state_dict(), build(num_branches=4).state_dict()
     shared = [name for name in few if not name.startswith("head.")]
     assert all(torch.equal(few[name], many[name]) for name in shared)
 
 
-def test_the_global_generator_is_left_as_it_was() -> None:
+def test_the_state_of_the_global_generator_does_not_change() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     build(head="fused")
@@ -93,7 +93,9 @@ def test_a_new_network_is_in_training_mode_and_its_statistics_are_untouched() ->
 
 
 @pytest.mark.parametrize(("architecture", "branch_point"), SPLITS_OR_NONE)
-def test_every_branch_is_a_plain_network_when_all_see_the_same(architecture: str, branch_point: str | None) -> None:
+def test_every_branch_equals_a_plain_network_if_all_have_the_same_input(
+    architecture: str, branch_point: str | None
+) -> None:
     network = randomised(build(architecture, branch_point=branch_point)).eval()
     logits_MBK = network(images()).logits_MBK
     assert logits_MBK.shape == (M, B, K)
@@ -106,9 +108,7 @@ def test_every_branch_is_a_plain_network_when_all_see_the_same(architecture: str
 
 @pytest.mark.parametrize("view_batch_norm", ["joined", "separate"])
 @pytest.mark.parametrize(("architecture", "branch_point"), SPLITS_OR_NONE)
-def test_each_branch_sees_its_own_view_and_no_other(
-    architecture: str, branch_point: str | None, view_batch_norm: str
-) -> None:
+def test_each_branch_gets_only_its_own_view(architecture: str, branch_point: str | None, view_batch_norm: str) -> None:
     network = build(architecture, branch_point=branch_point, view_batch_norm=view_batch_norm)
     randomised(network).eval()
     images_NCHW = images(M * B)
@@ -137,7 +137,7 @@ def test_one_branch_stacks_its_views(view_batch_norm: str) -> None:
 
 
 @pytest.mark.parametrize("num_views", [2, 4])
-def test_views_that_cannot_be_shared_out_are_refused(num_views: int) -> None:
+def test_a_number_of_views_other_than_that_of_the_branches_is_refused(num_views: int) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(f'num_views must be 1 or 3, got {num_views}.')}$"):
         build()(images(12), num_views)
 
@@ -153,7 +153,7 @@ def test_views_that_cannot_be_shared_out_are_refused(num_views: int) -> None:
         ("resnet20", "stage1, stage2, stage3", "stage4"),
     ],
 )
-def test_a_branch_point_that_is_none_is_refused_with_those_that_are(architecture: str, known: str, asked: str) -> None:
+def test_an_unknown_branch_point_is_refused_with_the_known_ones(architecture: str, known: str, asked: str) -> None:
     message = f"branch_point must be one of {known}, got {asked}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         build(architecture, branch_point=asked)
@@ -162,8 +162,8 @@ def test_a_branch_point_that_is_none_is_refused_with_those_that_are(architecture
 @pytest.mark.parametrize(
     ("architecture", "branch_point", "head", "message"),
     [
-        ("small_cnn", None, "gated", "branch_point is required where a gate looks at the trunk, got None."),
-        ("mlp", "hidden2", "fused", "The architecture must have feature maps to fuse, got one without."),
+        ("small_cnn", None, "gated", "branch_point must be set for a gated head, got None."),
+        ("mlp", "hidden2", "fused", "architecture must have feature maps for a fused head, got one without."),
         ("small_cnn", "stage2", "no", "head must be joined, gated, attention or fused, got no."),
     ],
 )
@@ -177,13 +177,13 @@ def test_a_head_that_lacks_what_it_needs_is_refused(
 def parts_by_hand(
     network: BranchedNetwork, images_NCHW: torch.Tensor
 ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
-    """The trunk's output, and of each branch the last maps and the features."""
+    """Return the output of the trunk, and the last maps and the features of each branch."""
     trunk = network.trunk(images_NCHW)
     maps = [branch.stage2(trunk) for branch in network.branches]
     return trunk, maps, [branch.pool(each) for branch, each in zip(network.branches, maps, strict=True)]
 
 
-def test_the_heads_get_what_they_are_defined_on() -> None:
+def test_each_head_gets_the_inputs_of_its_definition() -> None:
     networks = {head: randomised(build(head=head)).eval() for head in ("joined", "gated", "attention", "fused")}
     outputs = {head: network(images()) for head, network in networks.items()}
     trunk, maps, features = parts_by_hand(networks["joined"], images())
@@ -191,7 +191,7 @@ def test_the_heads_get_what_they_are_defined_on() -> None:
     assert torch.equal(outputs["joined"].head_logits_BK, networks["joined"].head(torch.stack(features)))
     assert torch.equal(outputs["gated"].head_logits_BK, gate)
     assert torch.equal(outputs["fused"].head_logits_BK, networks["fused"].head(maps))
-    # The last branch is the leader: nobody attends to it.
+    # The last branch is the leader, to which no other branch attends.
     assert torch.equal(outputs["attention"].attention_BAA, networks["attention"].head(torch.stack(features[:-1])))
     assert outputs["attention"].attention_BAA.shape == (B, M - 1, M - 1)
     assert outputs["attention"].head_logits_BK is None
@@ -199,20 +199,20 @@ def test_the_heads_get_what_they_are_defined_on() -> None:
     assert build()(images())[1:] == (None, None)
 
 
-def test_a_gate_looks_at_a_trunk_without_maps_as_it_is() -> None:
+def test_a_gate_uses_the_output_of_a_trunk_without_maps_unchanged() -> None:
     network = randomised(build("mlp", branch_point="hidden2", head="gated")).eval()
     outputs = network(images())
     assert torch.equal(outputs.head_logits_BK, network.head(network.trunk(images()), outputs.logits_MBK))
 
 
-def test_the_joined_head_joins_views() -> None:
+def test_the_joined_head_combines_the_views() -> None:
     network = randomised(build(head="joined")).eval()
     images_NCHW = images(M * B)
     features = [parts_by_hand(network, view)[2][branch] for branch, view in enumerate(images_NCHW.chunk(M))]
     torch.testing.assert_close(network(images_NCHW, M).head_logits_BK, network.head(torch.stack(features)))
 
 
-def test_outputs_in_sixteen_bits_become_outputs_in_thirty_two() -> None:
+def test_outputs_of_16_bits_are_converted_to_32_bits() -> None:
     values = torch.rand(2, 3, dtype=torch.bfloat16)
     outputs = BranchOutputs(values, None, values + 1).float()
     assert outputs.logits_MBK.dtype == outputs.attention_BAA.dtype == torch.float32
@@ -222,7 +222,7 @@ def test_outputs_in_sixteen_bits_become_outputs_in_thirty_two() -> None:
     assert BranchOutputs(values, values, None).float().head_logits_BK.dtype == torch.float32
 
 
-def test_the_two_ways_of_passing_views_are_one_in_evaluation_mode() -> None:
+def test_separate_and_joined_views_are_equal_in_evaluation_mode() -> None:
     joined, separate = (
         randomised(build("resnet20", branch_point="stage3", view_batch_norm=policy)).eval()
         for policy in ("joined", "separate")
@@ -231,7 +231,7 @@ def test_the_two_ways_of_passing_views_are_one_in_evaluation_mode() -> None:
 
 
 @pytest.mark.parametrize("policy", ["joined", "separate"])
-def test_the_trunk_normalises_all_views_at_once_or_each_by_itself(policy: str) -> None:
+def test_the_trunk_normalises_all_views_together_or_each_separately(policy: str) -> None:
     network = randomised(build(view_batch_norm=policy)).train()
     convolution, norm = network.trunk.stage1[0], network.trunk.stage1[1]
     seen: list[torch.Tensor] = []
@@ -253,8 +253,8 @@ def test_the_trunk_normalises_all_views_at_once_or_each_by_itself(policy: str) -
     torch.testing.assert_close(norm.running_var, running_var)
 
 
-def test_three_passes_forget_what_one_forgets_three_times() -> None:
-    # A view of zeros has the mean 0, so that the running mean shows what is left of it.
+def test_three_passes_update_running_statistics_three_times() -> None:
+    # A view of zeros has mean 0, so the running mean only decays.
     left = {}
     for policy in ("joined", "separate"):
         network = randomised(build(view_batch_norm=policy)).train()
@@ -269,7 +269,7 @@ def test_three_passes_forget_what_one_forgets_three_times() -> None:
 @pytest.mark.parametrize(
     ("policy", "num_views", "num_updates"), [("joined", M, 1), ("separate", M, M), ("separate", 1, 1)]
 )
-def test_a_step_updates_statistics_once_a_pass_and_those_of_a_branch_once(
+def test_a_step_updates_statistics_of_the_trunk_once_per_pass_and_of_a_branch_once(
     policy: str, num_views: int, num_updates: int
 ) -> None:
     network = build("resnet20", branch_point="stage3", view_batch_norm=policy).train()
@@ -281,7 +281,7 @@ def test_a_step_updates_statistics_once_a_pass_and_those_of_a_branch_once(
 
 @pytest.mark.parametrize("num_branches", [2, 3])
 @pytest.mark.parametrize("view_batch_norm", ["joined", "separate"])
-def test_a_scaled_gradient_reaches_the_trunk_and_nothing_else(num_branches: int, view_batch_norm: str) -> None:
+def test_only_the_gradient_of_the_trunk_is_scaled(num_branches: int, view_batch_norm: str) -> None:
     networks = [
         randomised(build(num_branches=num_branches, view_batch_norm=view_batch_norm, scale_trunk_gradient=scale))
         for scale in (False, True)
@@ -313,7 +313,7 @@ def test_networks_without_a_branch_point_share_nothing(architecture: str) -> Non
     assert touched == [False, True, False]
 
 
-def test_branches_share_the_trunk_and_nothing_else() -> None:
+def test_branches_share_only_the_trunk() -> None:
     network = build("resnet20", branch_point="stage3")
     names = {name for name, _ in network.trunk.named_children()}
     assert names == {"stem", "stage1", "stage2"}
@@ -342,17 +342,17 @@ def gradients(loss: torch.Tensor, module: nn.Module) -> dict[str, torch.Tensor |
     return dict(zip(names, values, strict=True))
 
 
-def test_what_the_ensemble_learns_from_labels_goes_on_into_all_branches_and_the_trunk() -> None:
+def test_the_ensemble_loss_on_labels_trains_all_branches_and_the_trunk() -> None:
     network = randomised(build(head="joined")).train()
     _, parts = pcl_parts(network)
     reached = gradients(parts["cross_entropy_ensemble"], network)
     without = {name for name, gradient in reached.items() if gradient is None}
-    # The classifiers of the branches are no part of the ensemble; all else is.
+    # The ensemble includes everything except the classifiers of the branches.
     assert without == {f"branches.{branch}.classifier.{kind}" for branch in range(M) for kind in ("weight", "bias")}
     assert all(gradient.abs().max() > 0 for gradient in reached.values() if gradient is not None)
 
 
-def test_what_the_ensemble_teaches_reaches_each_branch_through_its_own_logits_alone() -> None:
+def test_distillation_from_the_ensemble_reaches_each_branch_only_through_its_own_logits() -> None:
     network = randomised(build(head="joined")).train()
     outputs, parts = pcl_parts(network)
     teaching = parts["ensemble_to_branches"]

@@ -42,7 +42,7 @@ def test_the_number_of_parameters_is_pinned(architecture: str, num_grey: int, nu
         assert num_parameters(network) == expected
 
 
-def test_buffers_are_no_parameters() -> None:
+def test_buffers_are_not_counted_as_parameters() -> None:
     assert num_parameters(torch.nn.BatchNorm2d(7)) == 2 * 7
 
 
@@ -59,7 +59,7 @@ def test_buffers_are_no_parameters() -> None:
 def test_the_networks_of_the_published_tables_have_their_size(
     architecture: str, num_millions: str, num_multiply_adds_millions: str
 ) -> None:
-    # With 100 classes, counted in the networks of OKDDip's code (DefangChen/OKDDip, commit c6a05de).
+    # The numbers for 100 classes are those of the networks in the code of OKDDip (DefangChen/OKDDip, commit c6a05de).
     network = build_network(architecture, image_shape_CHW=COLOUR, num_classes=100, seed=0).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, *COLOUR))
@@ -72,7 +72,7 @@ def test_the_networks_of_the_published_tables_have_their_size(
 def test_every_architecture_trains_on_grey_digits_and_on_colour_images(
     architecture: str, image_shape_CHW: tuple[int, int, int]
 ) -> None:
-    # Those that digits are too small for get them as large as they need.
+    # Digits are enlarged for architectures that need larger images.
     channels, size, _ = image_shape_CHW
     size = max(size, ARCHITECTURE_FACTS[architecture].min_image_size_pixels)
     network = build_network(architecture, image_shape_CHW=(channels, size, size), num_classes=7, seed=0).train()
@@ -85,19 +85,19 @@ def test_every_architecture_trains_on_grey_digits_and_on_colour_images(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_weights_follow_from_the_seed_alone(architecture: str) -> None:
+def test_weights_depend_only_on_the_seed(architecture: str) -> None:
     first = weights(architecture, seed=1)
     torch.manual_seed(99)
     again, other = weights(architecture, seed=1), weights(architecture, seed=2)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    # Matrices and kernels are drawn; a batch normalisation starts at one and zero whatever the seed.
+    # Matrices and kernels are random; batch normalisation starts at one and zero for every seed.
     drawn = [name for name in first if first[name].dim() > 1]
     assert drawn
     assert not any(torch.equal(first[name], other[name]) for name in drawn)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_global_generator_is_left_as_it_was(architecture: str) -> None:
+def test_the_state_of_the_global_generator_does_not_change(architecture: str) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     weights(architecture, seed=1)
@@ -120,7 +120,7 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
         build_network("vgg", image_shape_CHW=GREY, num_classes=10, seed=0)
 
 
-def test_a_small_network_does_not_pay_for_torchvision() -> None:
+def test_a_small_network_does_not_import_torchvision() -> None:
     script = (
         "import sys; from peerkd.models.build import build_network;"
         "build_network('small_cnn', image_shape_CHW=(1, 8, 8), num_classes=10, seed=0);"

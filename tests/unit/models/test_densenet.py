@@ -18,7 +18,7 @@ def test_the_depth_is_the_number_of_weighted_layers() -> None:
     assert len(weighted) == 40
 
 
-def test_a_layer_adds_12_channels_and_a_transition_halves_channels_and_image() -> None:
+def test_a_layer_adds_12_channels_and_a_transition_halves_channels_and_image_size() -> None:
     maps = torch.zeros(1, *COLOUR)
     shapes = []
     built = network().eval()
@@ -29,7 +29,7 @@ def test_a_layer_adds_12_channels_and_a_transition_halves_channels_and_image() -
     assert shapes == [(24, 32, 32), (48, 16, 16), (60, 8, 8), (132, 8, 8)]
 
 
-def test_a_layer_passes_on_what_came_in() -> None:
+def test_a_layer_keeps_its_input() -> None:
     layer = network().stage1[0]
     maps_BCHW = torch.randn(2, 24, 4, 4, generator=torch.Generator().manual_seed(0))
     output_BCHW = layer(maps_BCHW)
@@ -43,7 +43,7 @@ def test_features_are_rectified() -> None:
     assert built[:-1](images_BCHW).min() >= 0
 
 
-def test_kernels_start_with_the_fan_in_of_he_et_al_2015() -> None:
+def test_kernels_start_as_in_he_et_al_2015_with_fan_in() -> None:
     built = network()
     for module in built.modules():
         if isinstance(module, nn.Conv2d) and module.weight.numel() > 1000:

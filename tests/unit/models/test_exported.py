@@ -35,11 +35,11 @@ def images() -> torch.Tensor:
 
 
 def build_from_json(description: dict[str, Any]) -> torch.nn.Module:
-    """As a file keeps it: tuples become lists."""
+    """Return the description as read from JSON, with lists in place of tuples."""
     return build_exported(json.loads(json.dumps(description))).eval()
 
 
-def test_an_ensemble_answers_with_its_head_or_with_the_average_of_its_branches() -> None:
+def test_an_ensemble_returns_the_logits_of_its_head_or_the_average_of_its_branches() -> None:
     network = branched("joined")
     outputs = network(images())
     assert torch.equal(EnsembleNetwork(network, combine="head")(images()), outputs.head_logits_BK)
@@ -48,7 +48,7 @@ def test_an_ensemble_answers_with_its_head_or_with_the_average_of_its_branches()
     assert not torch.allclose(average_BK.softmax(dim=1), outputs.head_logits_BK.softmax(dim=1), atol=1e-3)
 
 
-def test_a_plain_description_becomes_the_plain_network() -> None:
+def test_a_description_without_branches_builds_a_plain_network() -> None:
     network = build_network("resnet20", image_shape_CHW=GREY, num_classes=K, seed=7).eval()
     exported = build_from_json(PLAIN)
     assert list(exported.state_dict()) == list(network.state_dict())
@@ -68,17 +68,17 @@ def test_a_plain_description_becomes_the_plain_network() -> None:
         (None, None, "average"),
     ],
 )
-def test_the_description_of_an_ensemble_becomes_one_that_fits_its_tensors(
+def test_the_description_of_an_ensemble_builds_a_network_that_fits_its_tensors(
     head: str | None, branch_point: str | None, combine: str
 ) -> None:
     trained = EnsembleNetwork(branched(head, branch_point=branch_point), combine=combine)
     exported = build_from_json({**ENSEMBLE, "branch_point": branch_point, "head": head, "combine": combine})
     exported.load_state_dict(trained.state_dict(), strict=True)
-    # How views passed the trunk, and how gradients did, is of the training and in no description.
+    # The normalisation of views and the scaling of gradients affect only training and are not part of the description.
     assert torch.equal(exported(images()), trained(images()))
 
 
-def test_building_leaves_the_global_generator_as_it_was() -> None:
+def test_building_does_not_change_the_global_generator() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     build_exported(PLAIN)

@@ -1,4 +1,4 @@
-"""Each head against its formula, one number at a time."""
+"""Tests of each head against its formula, written out for single numbers."""
 
 import math
 
@@ -17,7 +17,7 @@ def random(seed: int, *shape: int) -> torch.Tensor:
 
 
 def randomised(head: nn.Module) -> nn.Module:
-    """Draw every parameter and every running statistic, so that none is 0 or 1 by chance of its start."""
+    """Randomise every parameter and every running statistic, so that none keeps an initial value of 0 or 1."""
     head.double()
     for index, tensor in enumerate(head.state_dict().values()):
         if tensor.is_floating_point():
@@ -41,7 +41,7 @@ def assert_is(actual: torch.Tensor, expected: list) -> None:
     torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12)
 
 
-def test_the_joined_head_is_one_layer_on_the_features_of_branch_after_branch() -> None:
+def test_the_joined_head_is_a_layer_on_the_concatenated_features() -> None:
     head = randomised(JoinedHead(num_branches=M, num_features=NUM_FEATURES, num_classes=K))
     features_MBF = random(0, M, B, NUM_FEATURES)
     weight, bias = head.classifier.weight.tolist(), head.classifier.bias.tolist()
@@ -57,7 +57,7 @@ def test_the_joined_head_is_one_layer_on_the_features_of_branch_after_branch() -
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_the_gated_head_weighs_logits_by_a_softmax_of_a_rectified_normalised_layer_on_the_trunk(training: bool) -> None:
+def test_the_gated_head_weights_logits_by_a_gate_on_the_trunk(training: bool) -> None:
     num_channels = 7
     head = randomised(GatedHead(num_branches=M, num_trunk_channels=num_channels)).train(training)
     layer, norm, _ = head.gate
@@ -83,13 +83,13 @@ def test_the_gated_head_weighs_logits_by_a_softmax_of_a_rectified_normalised_lay
     assert_is(head(trunk_BC, torch.tensor(logits_MBK, dtype=torch.float64)), expected)
 
 
-def test_a_gate_between_branches_that_agree_changes_nothing() -> None:
+def test_a_gate_between_equal_branches_changes_nothing() -> None:
     head = randomised(GatedHead(num_branches=M, num_trunk_channels=2))
     logits_BK = random(0, B, K)
     torch.testing.assert_close(head(random(1, B, 2), logits_BK.expand(M, B, K)), logits_BK)
 
 
-def test_attention_is_a_softmax_over_those_who_teach() -> None:
+def test_attention_is_a_softmax_over_the_teaching_branches() -> None:
     head = randomised(AttentionHead(num_features=16))
     features_ABF = random(0, M, B, 16).tolist()
     query, key = head.query.weight.tolist(), head.key.weight.tolist()
@@ -111,7 +111,7 @@ def test_attention_is_a_softmax_over_those_who_teach() -> None:
 
 
 @pytest.mark.parametrize(("num_features", "num_dimensions"), [(64, 8), (16, 2), (5, 1)])
-def test_queries_and_keys_have_an_eighth_of_the_dimensions_but_at_least_one(
+def test_queries_and_keys_have_an_eighth_of_the_features_but_at_least_one(
     num_features: int, num_dimensions: int
 ) -> None:
     head = AttentionHead(num_features=num_features)
@@ -154,14 +154,14 @@ def test_the_average_is_the_logarithm_of_the_mean_probability() -> None:
     assert_is(average_logits(logits_MBK), expected)
 
 
-def test_the_average_is_a_distribution_and_that_of_one_branch_its_own() -> None:
+def test_the_average_is_a_distribution_and_equals_that_of_a_single_branch() -> None:
     logits_MBK = 3 * random(0, M, B, K)
     assert_is(average_logits(logits_MBK).exp().sum(dim=1), [1.0] * B)
     torch.testing.assert_close(average_logits(logits_MBK[:1]).exp(), logits_MBK[0].softmax(dim=1))
 
 
 def test_the_average_of_large_logits_is_finite() -> None:
-    # One branch is sure of class 0, the other of class 1; class 2 is out of the question for both.
+    # One branch is certain of class 0, the other of class 1, and both exclude class 2.
     logits_MBK = torch.tensor([[[1e4, 0.0, -1e4]], [[0.0, 1e4, -1e4]]], requires_grad=True)
     average_BK = average_logits(logits_MBK)
     torch.testing.assert_close(average_BK, torch.tensor([[-math.log(2), -math.log(2), -2e4]]))

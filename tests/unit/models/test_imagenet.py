@@ -9,7 +9,7 @@ NAMES = ["resnet18", "resnet34", "resnet50", "resnext50_32x4d"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_network_is_that_of_torchvision(name: str) -> None:
+def test_a_network_equals_that_of_torchvision(name: str) -> None:
     torch.manual_seed(0)
     network = imagenet_resnet(name=name, image_shape_CHW=(3, 64, 64), num_classes=1000).eval()
     torch.manual_seed(0)
@@ -32,13 +32,13 @@ def test_the_number_of_parameters_is_the_published_one(name: str, published: int
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_grey_images_have_a_stem_of_one_channel(name: str) -> None:
+def test_the_stem_for_grey_images_has_one_channel(name: str) -> None:
     network = imagenet_resnet(name=name, image_shape_CHW=(1, 64, 64), num_classes=5).eval()
     colour = imagenet_resnet(name=name, image_shape_CHW=(3, 64, 64), num_classes=5)
     assert num_parameters(colour) - num_parameters(network) == 2 * 64 * 7 * 7
     assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 5)
 
 
-def test_the_first_stage_sees_a_quarter_of_height_and_width() -> None:
+def test_the_stem_reduces_height_and_width_to_a_quarter() -> None:
     network = imagenet_resnet(name="resnet18", image_shape_CHW=(3, 64, 96), num_classes=5).eval()
     assert network.stem(torch.zeros(1, 3, 64, 96)).shape == (1, 64, 16, 24)

@@ -11,18 +11,18 @@ from peerkd.models.resnet import cifar_resnet, resnet18, resnet110, wrn20_8
 
 COLOUR = (3, 32, 32)
 OPTION_B = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)
-"""Parameters of the two 1x1 shortcuts with their batch normalisation, which the original pads with zeros instead."""
+"""The number of parameters of the two 1x1 shortcuts with batch normalisation, in place of padding with zeros."""
 
 
 @pytest.mark.parametrize(("depth", "published"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
-def test_parameters_are_the_published_ones_but_for_the_shortcuts(depth: int, published: float) -> None:
+def test_the_number_of_parameters_is_the_published_one_except_for_the_shortcuts(depth: int, published: float) -> None:
     # He et al. 2016, table 6, in millions.
     num = num_parameters(cifar_resnet(depth=depth, image_shape_CHW=COLOUR, num_classes=10)) - OPTION_B
     assert round(num / 1e6, 2 if published < 1 else 1) == published
 
 
-def test_resnet18_has_the_parameters_of_the_common_cifar_form() -> None:
-    # 11.17 million, as https://github.com/kuangliu/pytorch-cifar has it.
+def test_resnet18_has_the_number_of_parameters_of_its_common_cifar_form() -> None:
+    # https://github.com/kuangliu/pytorch-cifar states 11.17 million.
     assert num_parameters(resnet18(image_shape_CHW=COLOUR, num_classes=10)) == 11_173_962
 
 
@@ -40,7 +40,7 @@ def test_a_depth_of_another_form_is_refused(depth: int) -> None:
 
 
 @pytest.mark.parametrize("build", [partial(cifar_resnet, depth=20), resnet110, wrn20_8])
-def test_maps_are_of_32_16_and_8_pixels_in_the_cifar_networks(build) -> None:
+def test_the_maps_of_cifar_networks_have_32_16_and_8_pixels(build) -> None:
     network = build(image_shape_CHW=COLOUR, num_classes=10).eval()
     expansion = network.classifier.in_features // 64
     assert shapes(network)[:4] == [
@@ -56,7 +56,7 @@ def test_resnet18_keeps_all_pixels_up_to_its_first_stage() -> None:
     assert shapes(network)[:5] == [(64, 32, 32), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
 
 
-def test_resnet18_is_that_of_torchvision_but_for_the_stem() -> None:
+def test_resnet18_equals_that_of_torchvision_except_for_the_stem() -> None:
     torch.manual_seed(0)
     network = resnet18(image_shape_CHW=COLOUR, num_classes=10)
     torch.manual_seed(0)
@@ -81,7 +81,7 @@ def test_the_stride_is_on_the_convolution_of_three_by_three() -> None:
 
 
 @pytest.mark.parametrize("build", [partial(cifar_resnet, depth=20), resnet110, wrn20_8, resnet18])
-def test_kernels_start_as_he_et_al_2015_say(build) -> None:
+def test_kernels_start_as_in_he_et_al_2015(build) -> None:
     torch.manual_seed(0)
     network = build(image_shape_CHW=COLOUR, num_classes=10)
     for module in network.modules():

@@ -28,16 +28,16 @@ def test_there_are_thirteen_convolutions_and_three_linear_layers() -> None:
     ]
 
 
-def test_one_cell_is_left_of_an_image_of_32_pixels() -> None:
+def test_an_image_of_32_pixels_is_reduced_to_one_cell() -> None:
     built = network().eval()
     assert built[: list(dict(built.named_children())).index("pool")](torch.zeros(1, *COLOUR)).shape == (1, 512, 1, 1)
 
 
-def test_a_larger_image_has_as_many_features() -> None:
+def test_a_larger_image_has_the_same_number_of_features() -> None:
     assert vgg16(image_shape_CHW=(3, 64, 96), num_classes=10).eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 10)
 
 
-def test_kernels_start_as_he_et_al_2015_say_and_linear_layers_with_one_deviation() -> None:
+def test_kernels_start_as_in_he_et_al_2015_and_linear_layers_with_one_deviation() -> None:
     for layer in layers(nn.Conv2d):
         assert math.isclose(layer.weight.std().item(), math.sqrt(2 / (9 * layer.out_channels)), rel_tol=0.1)
     for layer in layers(nn.Linear):
@@ -45,5 +45,5 @@ def test_kernels_start_as_he_et_al_2015_say_and_linear_layers_with_one_deviation
     assert not any(layer.bias.any() for layer in [*layers(nn.Conv2d), *layers(nn.Linear)])
 
 
-def test_nothing_is_dropped_in_training() -> None:
+def test_training_has_no_dropout() -> None:
     assert layers(nn.Dropout) == []
