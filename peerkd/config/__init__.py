@@ -1,1 +1,1 @@
-"""What one experiment is, as frozen values. No torch, no files of data, no defaults that depend on the machine."""
+"""The configs of experiments, as frozen values. Nothing here imports torch, reads data, or depends on the machine."""

@@ -1,11 +1,11 @@
-"""The settings of a job that only an operator chooses, and the names that an operator allows runs to choose.
+"""The settings of a job that only an operator can choose, and the names that an operator allows runs to choose.
 
-A parameter of a run, ``--cluster`` and a pipeline's task come from people who may start a run. They choose the
-resources of a job. They choose no account, secret, claim, image or priority class, unless the operator's settings
-allow it.
+The parameters of a run, ``--cluster`` and the settings of a pipeline's task come from people who may start a run. These
+people choose the resources of a job. They choose no account, secret, claim, image or priority class, unless the
+operator's settings allow it.
 
-This check gives an early and clear answer, and a person can bypass it. The admission policy in manifests/base is
-enforced by the API server.
+This check gives an early and clear answer, but a person can bypass it. The admission policy in manifests/base cannot be
+bypassed, because the API server enforces it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,31 +17,31 @@ Values = Mapping[str, Any]
 
 
 class AllowedConfig(StrictConfig):
-    """Names that a run may use beside those in the operator's own settings."""
+    """The names that a run may use in addition to those in the operator's own settings."""
 
     namespaces: tuple[str, ...] | None = None
-    """Namespaces for jobs. Null: any in which the launcher may create jobs."""
+    """The namespaces for jobs. Null: any namespace in which the launcher may create jobs."""
 
     service_accounts: tuple[str, ...] = ()
-    """Service accounts for the workers."""
+    """The service accounts for workers."""
 
     secrets: tuple[str, ...] = ()
-    """Secrets for the store's keys, for the image's registry, in variables and in volumes."""
+    """The secrets for the keys of the store, the image registry, environment variables and volumes."""
 
     config_maps: tuple[str, ...] = ()
-    """ConfigMaps in variables and in volumes."""
+    """The ConfigMaps for environment variables and volumes."""
 
     claims: tuple[str, ...] = ()
-    """PersistentVolumeClaims in volumes."""
+    """The PersistentVolumeClaims for volumes."""
 
     images: tuple[str, ...] = ()
-    """Images, or the repositories that they come from, as in registry.example/team."""
+    """The images for workers, or the repositories that contain them, such as registry.example/team."""
 
     priority_classes: tuple[str, ...] = ()
-    """PriorityClasses of pods."""
+    """The PriorityClasses for pods."""
 
     priorities: tuple[str, ...] = ("peerkd-low", "peerkd-normal", "peerkd-high")
-    """WorkloadPriorityClasses of Kueue."""
+    """The WorkloadPriorityClasses of Kueue."""
 
 
 _NAMES: Final = {
@@ -52,38 +52,38 @@ _NAMES: Final = {
     "priority_class": "priority_classes",
     "priority": "priorities",
 }
-"""Fields of ClusterConfig that hold one name, and the list of ``AllowedConfig`` that may hold it."""
+"""The fields of ClusterConfig with one name, each with the list of ``AllowedConfig`` that applies to it."""
 
 _VOLUME_NAMES: Final = {
     "persistentVolumeClaim": ("claimName", "claims"),
     "secret": ("secretName", "secrets"),
     "configMap": ("name", "config_maps"),
 }
-"""Kinds of volumes that a run may add: for each, the field with its object's name and the list of allowed names."""
+"""The kinds of volumes that a run may add, each with the field of the object's name and the list that applies to it."""
 
 _FREE_VOLUMES: Final = ("emptyDir",)
-"""Kinds of volumes that name no object."""
+"""The kinds of volumes that name no object."""
 
 _SOURCE_NAMES: Final = {"secretKeyRef": "secrets", "configMapKeyRef": "config_maps"}
-"""Sources of variables that name an object, and the list of allowed names."""
+"""The sources of variables that name an object, each with the list that applies to it."""
 
 _FREE_SOURCES: Final = ("fieldRef", "resourceFieldRef")
-"""Sources of variables that tell a worker about its own pod."""
+"""The sources of variables that describe the worker's own pod."""
 
 
 def check_allowed(operators: Values, chosen: Values) -> None:
-    """Check that a run's choices keep to what the operator's settings allow.
+    """Check that the operator's settings allow the choices of a run.
 
     Args:
         operators: ``ClusterConfig.model_dump()`` of the operator's settings.
-        chosen: The same of the settings with the choices of a task and a person applied.
+        chosen: The same dictionary after the choices of a task and a person have been applied.
 
     Raises:
-        ValueError: If a field differs from the operator's and holds a name that no list allows.
+        ValueError: If a field differs from the operator's and contains a name that no list allows.
     """
     allowed: Values = operators["allowed"]
     if chosen["allowed"] != allowed:
-        raise ValueError("allowed must be set in the operator's settings, and not by a run.")
+        raise ValueError("allowed can only be set in the operator's settings, not by a run.")
     for field, setting in _NAMES.items():
         if chosen[field] != operators[field] and chosen[field]:
             _check_name(field, chosen[field], setting, allowed, also=operators[field])
@@ -134,7 +134,7 @@ def _entry(source: object, key: str) -> object:
 
 
 def _check_name(field: str, name: object, setting: str, allowed: Values, *, also: str | None = None) -> None:
-    """Check one name against a list; ``also``, the operator's own name, is only for the message."""
+    """Check one name against a list. ``also`` is the operator's own name and appears only in the message."""
     names: tuple[str, ...] | None = allowed[setting]
     if names is None or any(_is_allowed(name, each, setting) for each in names):
         return

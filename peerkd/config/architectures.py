@@ -1,6 +1,6 @@
-"""The networks that a config can name: their blocks, where branches may leave them, the images they take. No torch.
+"""The networks that a config can name: their blocks, their branch points and the sizes of their images. No torch.
 
-What ``peerkd.models`` builds has the same names, modules and blocks; tests compare the two.
+The networks that ``peerkd.models`` builds have the same names, modules and blocks. Tests compare the two.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,22 +25,23 @@ Architecture = Literal[
 
 
 class ArchitectureFacts(NamedTuple):
-    """What a network is made of."""
+    """The structure of a network."""
 
     module: str
-    """The module of ``peerkd.models`` that builds it."""
+    """The name of the module of ``peerkd.models`` that builds the network."""
 
     blocks: tuple[str, ...]
-    """Its blocks from the image to the logits; the last one is ``classifier``."""
+    """The blocks in order from the image to the logits. The last block is ``classifier``."""
 
     branch_point: str
-    """The block from which on each branch has its own, unless configured. What comes before is shared."""
+    """The default branch point: each branch has its own copy of this block and of all later ones. Earlier blocks are
+    shared."""
 
     min_image_size_pixels: int
-    """Smallest power of two at which every halving still halves; of the shorter side."""
+    """The smallest shorter side of an image: the least power of two that every stride of 2 still halves."""
 
     has_maps: bool
-    """It has feature maps, which the block ``pool`` turns into features."""
+    """Whether the network has feature maps, which the block ``pool`` averages into features."""
 
 
 _TAIL: Final = ("pool", "classifier")
@@ -82,20 +83,23 @@ ARCHITECTURE_FACTS: Final[Mapping[Architecture, ArchitectureFacts]] = {
 
 
 def network_modules(architectures: Iterable[Architecture]) -> tuple[str, ...]:
-    """Return the modules that build networks, each once: to have them imported before they are needed."""
+    """Return the modules that build these networks, each once, so that a caller can import them in advance."""
     return tuple(dict.fromkeys(f"peerkd.models.{ARCHITECTURE_FACTS[each].module}" for each in architectures))
 
 
 def branch_points(architecture: Architecture) -> tuple[str, ...]:
-    """Return the blocks at which branches may begin: the first one is shared, and features belong to a branch."""
+    """Return the blocks at which branches may begin.
+
+    The first block is always shared, and each branch has its own pooling and classifier.
+    """
     return tuple(block for block in ARCHITECTURE_FACTS[architecture].blocks[1:] if block not in _TAIL)
 
 
 def check_branch_point(architecture: Architecture, branch_point: str | None) -> None:
-    """Check that branches may begin at a block. None is the architecture's own.
+    """Check that branches may begin at a block. None stands for the architecture's default.
 
     Raises:
-        ValueError: If they may not.
+        ValueError: If branches may not begin at this block.
     """
     known = branch_points(architecture)
     if branch_point is not None and branch_point not in known:
@@ -104,15 +108,15 @@ def check_branch_point(architecture: Architecture, branch_point: str | None) -> 
 
 
 def check_image_size(architecture: Architecture, image_shape_CHW: tuple[int, int, int]) -> None:
-    """Check that the network can be trained on images of a shape.
+    """Check that a network can be trained on images of a shape.
 
     Raises:
-        ValueError: If the images are too small for it.
+        ValueError: If the images are too small for the network.
     """
     _, height, width = image_shape_CHW
     least = ARCHITECTURE_FACTS[architecture].min_image_size_pixels
     if min(height, width) < least:
         raise ValueError(
-            f"architectures must take the data's images of {height}x{width} pixels, "
+            f"architectures must accept the data set's images of {height}x{width} pixels, "
             f"got {architecture}, which needs at least {least}x{least}."
         )

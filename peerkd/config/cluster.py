@@ -1,4 +1,4 @@
-"""The settings of a job on a cluster: its workers, their resources, their placement and the time limits."""
+"""The settings of a job on a cluster: the number of workers, their resources and placement, and the time limits."""
 
 import math
 import os
@@ -19,13 +19,14 @@ from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import excerpt, plain
 
 CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
-"""Variable that names a YAML file with an operator's defaults."""
+"""The environment variable with the path of a YAML file that contains the operator's settings."""
 
 CLUSTER_VARIABLE: Final = "PEERKD_CLUSTER"
-"""Variable that holds the text of such a file, if none is named: pods of pipelines get variables more easily."""
+"""The environment variable with the text of such a file. It is read if no file is named, as in the pods of
+pipelines."""
 
 SETTINGS_NAME: Final = "peerkd"
-"""Name of the ConfigMap with the settings of the namespace in which pipelines run."""
+"""The name of the ConfigMap with the settings of a namespace in which pipelines run."""
 
 SETTINGS: Final = {
     "PEERKD_S3_ENDPOINT": "PEERKD_S3_ENDPOINT",
@@ -34,7 +35,7 @@ SETTINGS: Final = {
     "PEERKD_PUSHGATEWAY": "PEERKD_PUSHGATEWAY",
     "cluster.yaml": CLUSTER_VARIABLE,
 }
-"""Keys of that ConfigMap, and the variables of a task that get their values."""
+"""The keys of that ConfigMap, each with the environment variable of a task that gets its value."""
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUANTITY: Final = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i)?")
@@ -46,19 +47,19 @@ _FACTORS: Final = {"": 1.0, "m": 1e-3} | {
 
 
 def _as_text(value: object) -> object:
-    """Return a number as text: YAML reads ``cpu_per_worker=2`` as a number, and Kubernetes takes both."""
+    """Return a number as text, because YAML reads ``cpu_per_worker=2`` as a number and Kubernetes accepts both."""
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 Quantity = Annotated[str, BeforeValidator(_as_text)]
-"""An amount as Kubernetes writes it: 500m, 2, 2Gi."""
+"""A quantity in the notation of Kubernetes, such as 500m, 2 or 2Gi."""
 
 
 def _finite(value: Any) -> Any:
-    """Refuse NaN and infinity inside Any, which pydantic does not check and the JSON of the API cannot hold."""
+    """Refuse NaN and infinity: pydantic does not look for them inside ``Any``, and the JSON of the API has neither."""
     match value:
         case float() if not math.isfinite(value):
-            raise PydanticCustomError("finite_numbers", "Value should hold finite numbers only")
+            raise PydanticCustomError("finite_numbers", "Value should contain finite numbers only")
         case dict():
             for inner in value.values():
                 _finite(inner)
@@ -69,127 +70,135 @@ def _finite(value: Any) -> Any:
 
 
 def _kubernetes_name(value: str) -> str:
-    """Refuse what the cluster's API would refuse, after everything before the jobs is done."""
+    """Refuse a name that the cluster's API would refuse only later, after the stages before the job have run."""
     if len(value) > 253 or not _NAME.fullmatch(value):
         raise PydanticCustomError(
-            "kubernetes_name", "Value should be a name as Kubernetes writes it: of a to z, 0 to 9, '-' and '.'"
+            "kubernetes_name", "Value should be a Kubernetes name made of a to z, 0 to 9, '-' and '.'"
         )
     return value
 
 
 KubernetesName = Annotated[str, AfterValidator(_kubernetes_name)]
-"""Name of an object: a DNS subdomain (RFC 1123), as most kinds need it."""
+"""The name of a Kubernetes object: a DNS subdomain (RFC 1123), which most kinds require."""
 
 AnyMapping = Annotated[dict[str, Any], AfterValidator(_finite)]
 
 
 class ClusterConfig(StrictConfig):
-    """The settings of a job's workers. They change no result, so they are not part of an experiment."""
+    """The settings of a job and its workers. They change no result, so they are not part of an experiment."""
 
     namespace: KubernetesName | None = None
-    """Namespace of the jobs. Null: the launcher's own, or the kubeconfig's."""
+    """The namespace of the jobs. Null: the namespace of the launcher's pod, or that of the kubeconfig."""
 
     image: str | None = None
-    """The trainer's image. Null: the environment's PEERKD_TRAINER_IMAGE, else the published one of this version."""
+    """The image of the workers. Null: the image that the variable PEERKD_TRAINER_IMAGE names, or else the published
+    image of this version."""
 
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    """The imagePullPolicy of the workers' container."""
 
     image_pull_secrets: tuple[KubernetesName, ...] = ()
-    """Names of secrets for the image's registry."""
+    """The names of secrets for the image registry."""
 
     service_account: KubernetesName = "peerkd-worker"
-    """Account of the workers; its token is not mounted."""
+    """The service account of the workers. Its token is not mounted."""
 
     num_workers: int = Field(default=1, ge=1, le=10_000)
-    """Pods of a job, which divide its trials among them."""
+    """The number of workers of a job. Each worker is a pod and does a share of the trials."""
 
     gpus_per_worker: int = Field(default=0, ge=0, le=1_000)
+    """The number of GPUs of each worker."""
 
     gpu_resource: str = "nvidia.com/gpu"
-    """Name of the GPU resource on the cluster."""
+    """The name of the GPU resource on the cluster."""
 
     cpu_per_worker: Quantity = "1"
-    """CPUs of a worker, as request and limit."""
+    """The CPUs of each worker, as both request and limit."""
 
     memory_per_worker: Quantity = "2Gi"
-    """Memory of a worker, as request and limit: a worker that takes more is killed."""
+    """The memory of each worker, as both request and limit. A worker that uses more is killed."""
 
     shared_memory: Quantity = "1Gi"
-    """Largest size of /dev/shm; its content counts against memory_per_worker."""
+    """The size limit of /dev/shm. Its contents count towards memory_per_worker."""
 
     store_secret: str = "peerkd-store"
-    """The secret with the store's access-key and secret-key. Empty: peerkd gives the workers no keys."""
+    """The secret with the entries access-key and secret-key of the store. Empty: peerkd passes no keys to the
+    workers."""
 
     queue: KubernetesName | None = None
-    """A LocalQueue of Kueue. Null: jobs start at once."""
+    """The Kueue LocalQueue in which jobs wait. Null: jobs start immediately."""
 
     priority: KubernetesName | None = None
-    """A WorkloadPriorityClass of Kueue."""
+    """The Kueue WorkloadPriorityClass of the jobs, which requires a queue."""
 
     priority_class: KubernetesName | None = None
-    """A PriorityClass of the pods."""
+    """The PriorityClass of the workers' pods."""
 
     node_selector: dict[str, str] = Field(default={})
-    """Labels that a worker's node must have."""
+    """The labels that a node must have to run a worker."""
 
     tolerations: tuple[AnyMapping, ...] = ()
-    """Tolerations of the pods, as in a pod."""
+    """The tolerations of the workers' pods, in the form of a pod spec."""
 
     affinity: AnyMapping | None = None
-    """Affinity of the pods, as in a pod."""
+    """The affinity of the workers' pods, in the form of a pod spec."""
 
     volumes: tuple[AnyMapping, ...] = ()
-    """Volumes of the pods, as in a pod, beside those for /tmp and /dev/shm."""
+    """The volumes of the workers' pods in addition to /tmp and /dev/shm, in the form of a pod spec."""
 
     volume_mounts: tuple[AnyMapping, ...] = ()
-    """Mounts of the worker's container, as in a container."""
+    """The volume mounts of the workers' container, in the form of a pod spec."""
 
     env: tuple[AnyMapping, ...] = ()
-    """Variables of the worker's container, as in a container; an entry replaces peerkd's own of the same name."""
+    """The environment variables of the workers' container, in the form of a pod spec. An entry replaces a variable of
+    the same name that peerkd sets itself."""
 
     deadline_seconds: float | None = Field(default=None, gt=0)
-    """Longest time that a job may run. Time in a queue does not count. Null: no limit."""
+    """The longest time that a job may run. Time in a queue does not count. Null: no limit."""
 
     stall_seconds: float | None = Field(default=1800, gt=0)
-    """Longest time that a running job may report no progress. Null: no limit."""
+    """The longest time that a running job may report no progress. Null: no limit."""
 
     start_seconds: float = Field(default=60, gt=0)
-    """Longest time that a worker may be unable to start, for instance because its image cannot be pulled."""
+    """The longest time that a worker may be unable to start, for instance because its image cannot be pulled."""
 
     schedule_seconds: float | None = Field(default=None, gt=0)
-    """Longest time that a worker may wait for a node with room. Null: no limit, since nodes may be on their way."""
+    """The longest time that a worker may wait for a node. Null: no limit, because an autoscaler may be adding nodes."""
 
     patience_seconds: float = Field(default=600, gt=0)
-    """Longest time that the cluster's API may be unavailable before the launcher gives up."""
+    """The longest time that the cluster's API may be unavailable before the launcher gives up."""
 
     max_restarts: int = Field(default=3, ge=0)
-    """Restarts of one worker that ran out of memory, lost its store, or ended for another reason that may pass."""
+    """The number of restarts of one worker that ran out of memory, lost its connection to the store, or failed for
+    another reason that may not recur."""
 
     max_disruptions: int = Field(default=100, ge=0)
-    """Times that the cluster may take one worker's pod away before the run is given up: by an eviction, a preemption, a
-    deletion or the loss of its node. The worker has not failed then, and goes on where it was."""
+    """The number of times that the cluster may remove one worker's pod before the run is given up: by an eviction, a
+    preemption, a deletion or the loss of its node. Such a worker has not failed, and continues where it stopped."""
 
     max_retries: int = Field(default=2, ge=0)
-    """New jobs after one that failed as a whole, though another attempt may succeed."""
+    """The number of new jobs that are created after a job has failed for a reason that may not recur."""
 
     lease_seconds: float = Field(default=60, ge=1)
-    """Time without a sign of its launcher after which a job may be deleted."""
+    """The time after which a job may be deleted if its launcher has not renewed the job's lease."""
 
     ttl_seconds_after_finished: int = Field(default=3600, ge=0)
-    """Time that an ended job is kept for inspection."""
+    """The time for which a finished job is kept for inspection."""
 
     price_per_gpu_hour: float | None = Field(default=None, ge=0)
-    """Price in any currency, with which reports give the cost of a run. Null: reports give GPU-seconds only."""
+    """The price of one GPU for an hour, in any currency. Reports use it to compute the cost of a run. Null: GPU-seconds
+    are reported, but not included in the cost."""
 
     price_per_worker_hour: float | None = Field(default=None, ge=0)
-    """Price of a worker's CPUs and memory."""
+    """The price of one worker's CPUs and memory for an hour. Null: worker-seconds are reported, but not included in the
+    cost."""
 
     allowed: AllowedConfig = Field(default=AllowedConfig())
-    """Names that a run may choose. Only an operator's settings may set this field."""
+    """The names that a run may choose. Only the operator's settings can set this field."""
 
     @property
     def prices(self) -> Prices:
-        """Prices of a job's workers."""
+        """The prices of a job's workers."""
         return Prices(gpu_hour=self.price_per_gpu_hour, worker_hour=self.price_per_worker_hour)
 
     @model_validator(mode="after")
@@ -197,26 +206,24 @@ class ClusterConfig(StrictConfig):
         for field in ("cpu_per_worker", "memory_per_worker", "shared_memory"):
             quantity = getattr(self, field)
             if not _QUANTITY.fullmatch(quantity):
-                raise ValueError(
-                    f"{field} must be an amount as Kubernetes writes it, as in 500m or 2Gi, got {plain(quantity)}."
-                )
+                raise ValueError(f"{field} must be a Kubernetes quantity, such as 500m or 2Gi, got {plain(quantity)}.")
         if amount(self.shared_memory) > amount(self.memory_per_worker):
             raise ValueError(
-                f"shared_memory must be at most memory_per_worker ({self.memory_per_worker}), since it counts against "
-                f"it, got {self.shared_memory}."
+                f"shared_memory must be at most memory_per_worker ({self.memory_per_worker}), because it counts "
+                f"towards it, got {self.shared_memory}."
             )
         for entry in self.env:
             if not all(isinstance(text, str) for text in (entry.get("name"), entry.get("value", ""))):
                 raise ValueError(
-                    f"env must have a name and a value that are texts, got {excerpt(entry)}: quotes make a number one."
+                    f"env must have a name and a value that are strings, got {excerpt(entry)}: put numbers in quotes."
                 )
         if self.queue is None and self.priority is not None:
-            raise ValueError(f"priority must come with a queue, got {plain(self.priority)}.")
+            raise ValueError(f"priority must be null unless queue is set, got {plain(self.priority)}.")
         return self
 
 
 def amount(quantity: str) -> float:
-    """Return a quantity as a number of bytes, or of CPUs."""
+    """Return a valid quantity as a number, of bytes or of CPUs."""
     match = _QUANTITY.fullmatch(quantity)
     assert match is not None
     return float(match[1]) * _FACTORS[match[2] or ""]
@@ -228,14 +235,15 @@ def resolve_cluster(
     task_config: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ClusterConfig:
-    """Return the operator's settings, changed by those of a pipeline's task and then by those of a person.
+    """Return the operator's settings with the settings of a pipeline's task, and then those of a person, applied.
 
-    The task and the person choose no account, secret, claim, image or priority class that the operator does not allow.
+    The task and the person cannot choose an account, secret, claim, image or priority class that the operator does not
+    allow.
 
     Args:
-        launch: What a person chose. None: nothing.
-        task_config: See ``with_task_config``.
-        environment: Names the operator's file, or holds its text.
+        launch: The choices of a person. None: no choices.
+        task_config: The settings of the task, see ``with_task_config``.
+        environment: The environment variables, which name the operator's file or contain its text.
 
     Raises:
         ValueError: If the file cannot be read, a key is unknown, a value breaks a rule, or the operator does not
@@ -244,10 +252,10 @@ def resolve_cluster(
     launch, task_config = launch or LaunchConfig(), task_config or {}
     base = _operators_defaults(environment)
     pairs = split_overrides(launch.cluster, field="cluster")
-    # A worker that is the calling process is one worker.
+    # 0 stands for the calling process, which is one worker.
     if launch.num_workers is not None:
         pairs.append(f"num_workers={launch.num_workers or 1}")
-    # 0 is also what a pipeline says whose user chose nothing: then the author's choice for the task stands.
+    # A pipeline also passes 0 if its user chose nothing. The choice of the task's author then remains.
     if launch.gpus or (launch.gpus == 0 and not task_config.get("resources")):
         pairs.append(f"gpus_per_worker={launch.gpus}")
     chosen = override(with_task_config(base, task_config), pairs)
@@ -264,28 +272,28 @@ def _operators_defaults(environment: Mapping[str, str]) -> ClusterConfig:
             return load_file(form, Path(file), field=variable)
         return load_text(form, text, field=variable, source=plain(text)) if text.strip() else ClusterConfig()
     except ValueError as error:
-        # The person who starts a run has often not written these settings, and must learn where they are.
+        # The person who starts a run has often not written these settings, so the message must say where they are.
         message = str(error)
         raise ValueError(message if message.startswith(variable) else f"{variable}: {message}") from error
 
 
 def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> ClusterConfig:
-    """Return the settings changed by those that a pipeline's author has set on the task; empty ones change nothing.
+    """Return the settings with those that a pipeline's author has set on the task applied. Empty ones change nothing.
 
     Args:
         cluster: The defaults.
         task_config: ``dataclasses.asdict`` of Kubeflow's ``dsl.TaskConfig``, or an empty mapping.
 
     Raises:
-        ValueError: If the task has a resource or a field that workers do not support.
+        ValueError: If the task sets a resource or a field that workers do not support.
     """
     values = cluster.model_dump(mode="json")
     given = {name: value for name, value in task_config.items() if value}
-    # The launcher passes the settings of the store on to the workers in the job itself.
+    # The launcher passes the settings of the store to the workers itself.
     given["env"] = [entry for entry in given.pop("env", ()) if not str(entry.get("name")).startswith("PEERKD_")]
     resources = given.pop("resources", {})
-    asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-    for resource, quantity in asked.items():
+    requested = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+    for resource, quantity in requested.items():
         field = {"cpu": "cpu_per_worker", "memory": "memory_per_worker"}.get(resource)
         if field:
             values[field] = quantity
@@ -294,20 +302,20 @@ def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> 
             values |= {"gpu_resource": resource, "gpus_per_worker": int(quantity)}
         else:
             raise ValueError(f"resources must be cpu, memory or a number of GPUs, got {resource}={quantity}.")
-    # A smaller limit on memory than our default for /dev/shm must not need a second setting.
-    if "memory" in asked and _amount_or_zero(asked["memory"]) < amount(cluster.shared_memory):
-        values["shared_memory"] = asked["memory"]
+    # A limit on memory that is smaller than the default for /dev/shm must not require a second setting.
+    if "memory" in requested and _amount_or_zero(requested["memory"]) < amount(cluster.shared_memory):
+        values["shared_memory"] = requested["memory"]
     for field in ("node_selector", "affinity"):
         if field in given:
             values[field] = given.pop(field)
     for field in ("tolerations", "env", "volumes", "volume_mounts"):
         values[field] = [*values[field], *given.pop(field, ())]
     if given:
-        raise ValueError(f"task_config must hold no other fields, got {', '.join(given)}.")
+        raise ValueError(f"task_config must contain no other fields, got {', '.join(given)}.")
     return ClusterConfig.from_mapping(values)
 
 
 def _amount_or_zero(quantity: object) -> float:
-    """Return a quantity as a number; 0 for an invalid one, which the config refuses later with its name."""
+    """Return a quantity as a number, or 0 if it is invalid. The config refuses an invalid quantity later."""
     text = str(quantity)
     return amount(text) if _QUANTITY.fullmatch(text) else 0.0

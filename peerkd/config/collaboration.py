@@ -1,4 +1,4 @@
-"""How the branches of a network teach each other: what PCL and its rivals are set by."""
+"""The config of online distillation: how the branches of a network teach each other."""
 
 from typing import Literal
 
@@ -8,54 +8,59 @@ from peerkd.config.strict import StrictConfig
 
 
 class CollaborationConfig(StrictConfig):
-    """The branches, and the weights of what they learn from each other. A method reads the fields that concern it.
+    """The branches of a network, and how they teach each other. Each method reads only the fields that concern it.
 
-    The defaults are those of PCL (Wu and Gong 2021) as published, for a training of 300 epochs.
+    The defaults are the published values of PCL (Wu and Gong 2021) for a training of 300 epochs.
     """
 
     num_branches: int = Field(default=3, ge=2, le=100)
-    """Branches of a network, or whole networks where a method shares no trunk (dml, kdcl). OKDDip's last branch is
-    its leader, so that 3 are two auxiliary branches and a leader. The work of a step grows with the number."""
+    """The number of branches of a network, or of whole networks if the method shares no trunk (dml, kdcl). The last
+    branch of OKDDip is its leader, so 3 means two auxiliary branches and a leader. The work of a training step grows
+    with this number."""
 
     branch_point: str | None = None
-    """The first block that each branch has for itself, as in stage3; all before it is the shared trunk. Null: the
-    architecture's own, as in the published tables (its last stage)."""
+    """The first block of which each branch has its own copy, such as stage3. The blocks before it are the shared trunk.
+    Null: the last stage of the architecture, as in the published tables."""
 
     temperature: float = Field(default=3.0, gt=0)
-    """T, by which the logits of both sides of a divergence are divided; the divergence is multiplied by T^2."""
+    """The temperature T. The logits on both sides of a divergence are divided by T, and the divergence is multiplied by
+    T^2."""
 
     distillation_weight: float = Field(default=1.0, ge=0)
-    """Lambda: what everything distilled is multiplied by, once the ramp has ended. 0: no distillation."""
+    """The factor lambda of all distillation terms of the loss, once the ramp-up has ended. 0: no distillation."""
 
     rampup_epochs: int = Field(default=80, ge=0, le=1_000_000)
-    """Epochs over which the weight rises along exp(-5 (1 - e/length)^2), for the methods that ramp up. Scale it with
-    the epochs: a training that is shorter than its ramp hardly distils. 0: the full weight from the start."""
+    """The number of epochs over which the distillation weight rises as exp(-5 (1 - epoch / rampup_epochs)^2), for the
+    methods with a ramp-up. Keep it in proportion to the epochs of the training: a training that is shorter than its
+    ramp-up hardly distils. 0: the full weight from the start."""
 
     mean_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Share of the mean network that outlives one step; the first steps g are bounded by 1 - 1/g. 0: a copy."""
+    """The decay of the mean network, which is the exponential moving average of the trained network's weights. After
+    step g, counted from 1, the decay is min(1 - 1/g, mean_decay). 0: the mean network is a copy of the trained one."""
 
     mean_batch_norm: Literal["batch", "averaged", "copied"] = "batch"
-    """What the mean network's batch normalisation goes by; the paper is silent.
+    """The statistics by which the mean network's batch normalisation normalises. The paper does not specify them.
 
-    batch: the batch that it sees, with running statistics of its own for evaluation, as the only public code does.
-    averaged: evaluation mode, with running statistics averaged like the weights. copied: evaluation mode, with those
-    of the trained network.
+    batch: those of the current batch, as in the only public code; evaluation uses running statistics that the mean
+    network collects itself. averaged: the moving average of the trained network's running statistics. copied: the
+    running statistics of the trained network.
     """
 
     view_batch_norm: Literal["separate", "joined"] = "separate"
-    """How the views of a step pass what they share; the paper is silent.
+    """How the views of a training step pass through the shared trunk. The paper does not specify it.
 
-    separate: one pass a view, statistics of each view apart, as many updates a step as there are views, as the only
-    public code does. joined: as one batch; statistics are those of all views and are updated once a step. It has fewer
-    and larger operations, which need more memory.
+    separate: in one pass for each view, as in the only public code. Batch normalisation uses the statistics of each
+    view and updates its running statistics once for each view. joined: all views as one batch. Batch normalisation uses
+    the statistics of all views together and updates its running statistics once a step. This takes fewer and larger
+    operations, which need more memory.
     """
 
     kdcl_ensemble: Literal["min_logit", "naive", "mean"] = "min_logit"
-    """How KDCL makes its teacher.
+    """The teacher of KDCL.
 
-    min_logit: the smallest of the networks' logits, each less that of the true class; it needs no search and no data
-    of its own. naive: for each sample, the network with the smallest cross entropy. mean: the mean of the logits.
+    min_logit: for each class, the minimum over the networks of the logit minus the logit of the true class. naive: for
+    each sample, the network with the smallest cross entropy. mean: the mean of the networks' logits.
     """
 
     cross_entropy_weight: float = Field(default=0.5, gt=0, le=1)
-    """CL-ILR's beta: the weight of the cross entropy; the divergence has the rest. 1: no distillation."""
+    """The weight beta of the cross entropy in CL-ILR. The divergence has the weight 1 - beta. 1: no distillation."""

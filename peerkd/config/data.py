@@ -1,4 +1,4 @@
-"""The config of the data: data set, augmentation and partition."""
+"""The config of the data: the data set, its augmentation and its partition."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,59 +8,64 @@ from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain_path
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-"""A share strictly between 0 and 1."""
+"""A fraction strictly between 0 and 1."""
 
 
 ColourLevel = Annotated[int, Field(ge=0, le=255)]
-"""The intensity of one colour of a pixel."""
+"""The intensity of one colour channel of a pixel."""
 
 _SOURCES_OF_FIELDS = {
     "skip_damaged": ("image_folder",),
     "pixel_range": ("image_folder", "npz"),
     "background": ("image_folder",),
 }
-"""The sources that use a field, for each field that not all sources use."""
+"""The sources that use a field, for each field that only some sources use."""
 
 
 class DataConfig(StrictConfig):
     """The data set of the experiment."""
 
     source: Literal["digits", "cifar10", "cifar100", "image_folder", "npz"] = "digits"
-    """digits needs no file; the others are read from ``path``."""
+    """The kind of data set. digits is part of scikit-learn and needs no file; the others are read from ``path``."""
 
     path: str | None = Field(default=None, min_length=1)
-    """Folder or file of the source. Required for every source but digits."""
+    """The folder or file of the data set. It is required for every source except digits."""
 
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
-    """Side to which an image_folder is resized and cropped. Null: all images must have one size."""
+    """The side of the square to which the images of an image_folder are resized and cropped. Null: images are not
+    resized and must all have the same size."""
 
     storage: Literal["packed", "streamed"] = "packed"
-    """packed: uint8 arrays that stages map into memory. streamed: decoded when read, for ImageNet-sized folders."""
+    """The form in which stages read images. packed: images are decoded once into uint8 arrays, which stages map into
+    memory. streamed: images of an image_folder are decoded whenever they are read, for data sets as large as
+    ImageNet."""
 
     skip_damaged: bool = False
-    """Leave out images of an image_folder that cannot be read, and list them. False: refuse them."""
+    """Whether images of an image_folder that cannot be read are omitted and listed. False: such a data set is
+    refused."""
 
     pixel_range: tuple[float, ...] | None = Field(default=None, min_length=2, max_length=2)
-    """Values that become black and white in images of more than 8 bits a channel, such as [0, 4095] for 12 bits. Null:
-    the full range of 12 or 16 bits in an image_folder; images of 32 bits, and arrays of an npz file that are not uint8,
-    are refused. PGM and PPM files name their own range."""
+    """The values that become black and white in images of more than 8 bits per channel, such as [0, 4095] for 12 bits.
+    Null: images of an image_folder with 12 or 16 bits use their full range, while images with 32 bits, and arrays of an
+    npz file that are not uint8, are refused. PGM and PPM files specify their own range."""
 
     background: tuple[ColourLevel, ...] = Field(default=(255, 255, 255), min_length=3, max_length=3)
-    """Red, green and blue of the colour behind transparent pixels of an image_folder."""
+    """The colour, as red, green and blue, that is shown behind transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """Keep a class-stratified subset of the training split. Null: all. A validation split that the data set comes with
-    is kept whole."""
+    """The size of the class-stratified subset of the training split that is used. A validation split of the data set's
+    own is not reduced. Null: all samples."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
-    """Keep a class-stratified subset of the test split. Null: all."""
+    """The size of the class-stratified subset of the test split that is used. Null: all samples."""
 
     test_fraction: Fraction = 0.2
-    """Share held out as the test split where the source has none; pixel statistics then come from all samples."""
+    """The fraction of the samples that is held out as the test split, if the data set has no splits. The pixel
+    statistics are then those of all samples."""
 
     validation_fraction: Fraction = 0.1
-    """Share of the training split held out for every choice; no peer trains on it. Not used if the data set comes with
-    both a validation and a test split."""
+    """The fraction of the training split that is held out as the validation split, on which all choices are made. No
+    peer trains on it. It has no effect if the data set has both a validation and a test split of its own."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -72,11 +77,13 @@ class DataConfig(StrictConfig):
                 "at that path, such as image_folder or npz."
             )
         if self.path is not None and "\0" in self.path:
-            raise ValueError(f"path must not contain the character NUL, got {plain_path(self.path)}.")
+            raise ValueError(f"path must not contain a NUL character, got {plain_path(self.path)}.")
         for field, sources in _SOURCES_OF_FIELDS.items():
             value = getattr(self, field)
             if self.source not in sources and value != type(self).model_fields[field].default:
-                raise ValueError(f"{field} is for source {' or '.join(sources)} only, got {value} with {self.source}.")
+                raise ValueError(
+                    f"{field} applies only to source {' or '.join(sources)}, got {value} with {self.source}."
+                )
         if self.pixel_range is not None and not self.pixel_range[0] < self.pixel_range[1]:
             raise ValueError(f"pixel_range must be two numbers, the lower one first, got {list(self.pixel_range)}.")
         if self.storage == "streamed" and self.source != "image_folder":
@@ -93,20 +100,21 @@ class DataConfig(StrictConfig):
 
 
 class AugmentationConfig(StrictConfig):
-    """How a training image is varied. A view is a function of seed, epoch and sample alone."""
+    """The random augmentation of training images. It depends only on the seed, the epoch, the sample and the view."""
 
     crop_padding_pixels: int = Field(default=0, ge=0, le=1_000)
-    """Zero padding on each side before a random crop back to size. 0: no crop."""
+    """The zero padding on each side of an image, from which a random crop of the original size is taken. 0: no crop."""
 
     horizontal_flip: bool = False
-    """Mirror half of the images."""
+    """Whether each image is mirrored with a probability of one half."""
 
     resized_crop_min_area_fraction: float | None = Field(default=None, gt=0, le=1)
-    """Random crop of at least this share of the image's area, resized to its size; null: none. For ImageNet 0.08."""
+    """The smallest fraction of an image's area that a random crop covers; the crop is resized to the size of the image.
+    ImageNet is usually trained with 0.08. Null: no such crop."""
 
     @property
     def varies(self) -> bool:
-        """Whether an image is another one in each epoch."""
+        """Whether images differ from epoch to epoch."""
         return self != AugmentationConfig()
 
     @model_validator(mode="after")
@@ -120,45 +128,47 @@ class AugmentationConfig(StrictConfig):
 
 
 class IidLabels(StrictConfig):
-    """Every peer draws from the same distribution."""
+    """Every peer has the class distribution of the whole training set."""
 
     kind: Literal["iid"] = "iid"
 
 
 class DirichletLabels(StrictConfig):
-    """Each peer's class shares are drawn from a Dirichlet distribution around the global ones."""
+    """The class shares of each peer are drawn from a Dirichlet distribution around the global class shares."""
 
     kind: Literal["dirichlet"] = "dirichlet"
     concentration: float = Field(default=0.3, gt=0)
-    """Small is skewed (0.1: mostly one class a peer), large is uniform."""
+    """The concentration of the Dirichlet distribution. Small values are skewed: with 0.1, most peers have mainly one
+    class. With large values, all peers have nearly the global class distribution."""
 
 
 class ClassesPerPeer(StrictConfig):
-    """Each peer holds exactly this many classes."""
+    """Every peer has samples of the same number of classes."""
 
     kind: Literal["classes"] = "classes"
     classes_per_peer: int = Field(ge=1)
-    """Number of classes of a peer; at most that of the data set."""
+    """The number of classes of each peer, which cannot exceed that of the data set."""
 
 
 class ShardsPerPeer(StrictConfig):
-    """Samples sorted by class, cut into equal shards, dealt to peers (McMahan et al. 2017)."""
+    """The samples are sorted by class and cut into equal shards, which are dealt to the peers (McMahan et al. 2017)."""
 
     kind: Literal["shards"] = "shards"
     shards_per_peer: int = Field(ge=1)
-    """A shard is of one class or of few, so a peer has few classes where this is small."""
+    """The number of shards of each peer. A shard contains one or a few classes, so a small number gives each peer few
+    classes."""
 
 
 class NaturalIds(StrictConfig):
-    """Samples go with an id that came with the data, such as a writer or a device."""
+    """All samples with the same id, such as that of a writer or a device, belong to the same peer."""
 
     kind: Literal["natural"] = "natural"
     column: str = Field(min_length=1)
-    """Name of the column that holds the id."""
+    """The name of the column with the ids."""
 
 
 class EqualSizes(StrictConfig):
-    """Peers have equally many samples."""
+    """All peers have the same number of samples."""
 
     kind: Literal["equal"] = "equal"
 
@@ -168,7 +178,8 @@ class DirichletSizes(StrictConfig):
 
     kind: Literal["dirichlet"] = "dirichlet"
     concentration: float = Field(default=1.0, gt=0)
-    """Small is uneven, large is nearly equal."""
+    """The concentration of the Dirichlet distribution. Small values give uneven sizes, large values nearly equal
+    ones."""
 
 
 LabelSkew = Annotated[
@@ -178,36 +189,37 @@ QuantitySkew = Annotated[EqualSizes | DirichletSizes, Field(discriminator="kind"
 
 
 class PartitionConfig(StrictConfig):
-    """How the training samples are divided among the peers."""
+    """The partition of the training samples among the peers."""
 
     num_peers: int = Field(default=10, ge=2, le=10_000)
-    """Every ordered pair of them distils, so the work grows with the square."""
+    """The number of peers. Every ordered pair of peers distils, so the work grows with the square of this number."""
 
     label_skew: LabelSkew = DirichletLabels()
-    """Distribution of the classes over the peers."""
+    """The distribution of the classes over the peers."""
 
     quantity_skew: QuantitySkew = EqualSizes()
-    """Number of samples of each peer, apart from the label skew, so that one can vary without the other."""
+    """The number of samples of each peer. It can be varied independently of the label skew."""
 
     public_fraction: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the training split held out, class-stratified, as a public transfer set."""
+    """The fraction of the training split that is held out, stratified by class, as a public transfer set."""
 
     min_samples_per_peer: int = Field(default=10, ge=2)
-    """A partition that gives a peer fewer training samples is drawn again."""
+    """The smallest number of training samples of a peer. A partition that gives a peer fewer samples is drawn again."""
 
     max_attempts: int = Field(default=100, ge=1, le=1_000_000)
-    """Draws before giving up."""
+    """The number of partitions that are drawn before the partition fails."""
 
     own_evaluation: Literal["matched", "held_out"] = "matched"
-    """Source of a peer's own validation and test sets.
+    """The source of a peer's own validation and test sets.
 
-    matched: the largest subsets of the global validation and test sets with the peer's class shares; the peers'
-    sets overlap and no training sample is spent. held_out: cut from the peer's own share, which natural ids need
-    because their images differ in more than the class.
+    matched: the largest subsets of the global validation and test sets with the peer's class shares. The sets of
+    different peers overlap, and every training sample remains in training. held_out: a part of the peer's own samples.
+    Natural ids require it, because the images of two peers then differ in more than their classes.
     """
 
     held_out_fraction: Fraction = 0.2
-    """Share of a peer's samples for validation and test together, half each, with ``own_evaluation: held_out``."""
+    """The fraction of a peer's samples that is held out for evaluation with ``own_evaluation: held_out``: one half for
+    validation and one half for testing."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,4 +1,4 @@
-"""The pages that document the configs, from their JSON schemas: ``python -m peerkd.config.describe PIPELINE``."""
+"""The reference pages of the configs, from their JSON schemas: ``python -m peerkd.config.describe PIPELINE``."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ _JOINTKD_INTRODUCTION: Final = """\
 # The experiment config
 
 One config describes one experiment, from the data to the sweep. Start from a preset, change fields, and look at the
-result before it runs:
+resulting config before you run it:
 
 ```sh
 .venv/bin/peerkd config presets
@@ -22,7 +22,8 @@ result before it runs:
 .venv/bin/peerkd run jointkd --set seed=1 --set "sweep.temperatures=[1,4]"
 ```
 
-Or write a file. What it leaves out takes the defaults below; `peerkd config show` prints a whole one.
+You can also write a file. Fields that the file omits have the defaults below; `peerkd config show` prints a complete
+file.
 
 ```yaml
 name: three-peers
@@ -47,8 +48,8 @@ _PCL_INTRODUCTION: Final = """\
 
 # The config of a PCL study
 
-One config describes one study: every method trains every architecture from every seed, on the same data and by the
-same recipe. Start from a preset, change fields, and look at the result before it runs:
+One config describes one study: every method trains every architecture with every seed, on the same data and with the
+same recipe. Start from a preset, change fields, and look at the resulting config before you run it:
 
 ```sh
 .venv/bin/peerkd config presets --pipeline pcl
@@ -56,7 +57,8 @@ same recipe. Start from a preset, change fields, and look at the result before i
 .venv/bin/peerkd config show --pipeline pcl --set "methods=[plain,pcl]" --set collaboration.num_branches=4
 ```
 
-Or write a file. What it leaves out takes the defaults below; `peerkd config show` prints a whole one.
+You can also write a file. Fields that the file omits have the defaults below; `peerkd config show` prints a complete
+file.
 
 ```yaml
 name: two-networks
@@ -74,18 +76,19 @@ training: {epochs: 30, batch_size: 32, learning_rate: 0.05}
 """
 
 _RULES: Final = """
-- `--set` takes the dotted name of a field and a value in YAML. It wins over the preset or the file; of two for one
-  field the later wins.
-- Values are those of YAML 1.2: `010` is ten, `0o10` is eight, `1e3` is a number, and `12:30:45`, `yes` and `1_000` are
-  texts.
-- A preset and a file exclude each other. A preset sets values of its own: the defaults below are not those of `digits`.
-- `--set` of a field that would have no effect, such as `decay_factor` without `schedule: multistep`, is refused.
-- An unknown key, a value of the wrong type or out of its range is refused before anything runs.
-- `peerkd config schema` prints the JSON schema, which editors understand.
+- `--set` takes the dotted name of a field and a value in YAML. It overrides the preset or the file. If a field is set
+  twice, the later value counts.
+- Values are read as YAML 1.2: `010` is ten, `0o10` is eight, `1e3` is a number, and `12:30:45`, `yes` and `1_000` are
+  strings.
+- Give either a preset or a file, not both. Presets have values of their own: the values of `digits` differ from the
+  defaults below.
+- A `--set` that would have no effect is refused, such as `decay_factor` without `schedule: multistep`.
+- Unknown keys, values of the wrong type and values outside their range are refused before anything runs.
+- `peerkd config schema` prints the JSON schema, which editors can use to check and complete a file.
 """
 
 _RULE_ON_KINDS: Final = """\
-- Setting the `kind` of a section starts that section afresh, since each kind has fields of its own.
+- Setting the `kind` of a section resets all other fields of the section, because each kind has its own fields.
 """
 
 _INTRODUCTIONS: Final = {
@@ -103,7 +106,7 @@ def page(pipeline: Pipeline[StrictConfig]) -> str:
 def _section(
     path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, remark: str = ""
 ) -> Iterator[str]:
-    """Write a section's own fields as a table, then the sections inside it. The remark says what it is for here."""
+    """Write the fields of a section as a table, then its subsections. The remark is the docstring of its field."""
     yield f"## {f'`{path}`' if path else 'Top level'}\n"
     yield from (f"{_prose(text, keep_paragraphs=True)}\n" for text in (remark, schema["description"]) if text)
     prefix = f"{path}." if path else ""
@@ -125,7 +128,7 @@ def _section(
 
 
 def _kinds(path: str, field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Write a section of one of several kinds as a table of kinds and one of their fields."""
+    """Write a section that has several kinds as a table of the kinds and a table of their fields."""
     yield f"## `{path}`\n\n{_prose(field['description'])}\n"
     default = field["default"]["kind"]
     options = [_resolve(option, definitions) for option in field["oneOf"]]
@@ -157,16 +160,18 @@ def _default(field: Mapping[str, Any]) -> str:
 
 
 def _values(field: Mapping[str, Any]) -> str:
-    """Say in words what a field may hold."""
+    """Return a description of the values that a field accepts."""
     if "anyOf" in field:
-        return " or ".join(_values(option) for option in field["anyOf"])
+        # Null comes first, because "null" after a list of bounds would read as one of them.
+        options = sorted(field["anyOf"], key=lambda option: option.get("type") != "null")
+        return " or ".join(_values(option) for option in options)
     if "const" in field or "enum" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if field["type"] == "array":
         return f"list of: {_values(field['items'])}"
     if "pattern" in field:
-        return f"text like `{field['pattern']}`"
-    names = {"integer": "whole number", "boolean": "`true`, `false`", "string": "text"}
+        return f"string that matches `{field['pattern']}`"
+    names = {"integer": "whole number", "boolean": "`true`, `false`", "string": "string", "null": "`null`"}
     bounds = {
         "minimum": "at least",
         "exclusiveMinimum": "above",

@@ -1,4 +1,4 @@
-"""The whole experiment in one config, the same on a laptop and on a cluster."""
+"""The config of a whole experiment, which is the same on a laptop and on a cluster."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -19,30 +19,32 @@ if TYPE_CHECKING:
     from peerkd.study.objective import Objective
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
-"""What a job on a cluster may be called."""
+"""A name that can be part of a job's name on a cluster."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""32 bits, as numpy takes them."""
+"""A seed of 32 bits, the largest that numpy accepts."""
 
 
 class ComputeConfig(StrictConfig):
-    """Device and number of processes. They never change the meaning of a result, so they are in no fingerprint."""
+    """The device and the number of processes. They do not change a result, so they are not part of a key."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one."""
+    """The device that networks are trained on. auto: a GPU if one is available, otherwise the CPU."""
 
     num_workers: int | None = Field(default=None, ge=1, le=1_000)
-    """Single-threaded worker processes. Null: one a CPU core, or one a GPU."""
+    """The number of single-threaded processes on one machine. Null: one for each GPU, or one for each CPU core without
+    GPUs."""
 
 
 class ExperimentConfig(StrictConfig):
-    """One experiment: data, partition, peers, pre-training, distillation, sweep."""
+    """One experiment: the data, their partition among peers, the pre-training, the distillation and the sweep."""
 
     name: Name = "digits"
-    """Lower-case letters, digits and hyphens, 2 to 40 of them; appears in reports and names of jobs."""
+    """The name of the experiment in reports and in the names of jobs: 2 to 40 lower-case letters, digits and
+    hyphens."""
 
     seed: Seed = 0
-    """Every random number of the experiment follows from it."""
+    """The seed from which all random numbers of the experiment are derived."""
 
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -56,18 +58,18 @@ class ExperimentConfig(StrictConfig):
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
-        """One architecture for each peer."""
+        """The architecture of each peer."""
         given = self.peers.architectures
         return given * self.partition.num_peers if len(given) == 1 else given
 
     @property
     def default_learning_rate(self) -> float | None:
-        """The learning rate of the untuned default; None where all trials have that of the recipe."""
+        """The learning rate of the untuned default, or None if all trials use the recipe's learning rate."""
         return self.distill.learning_rate if self.sweep.learning_rates else None
 
     @property
     def grid(self) -> Grid:
-        """The values that trials are made of."""
+        """The grid of values from which the trials are built."""
         return Grid(
             transfer_sets=self.sweep.transfer_sets,
             temperatures=self.sweep.temperatures,
@@ -79,20 +81,20 @@ class ExperimentConfig(StrictConfig):
 
     @property
     def teachers_vary(self) -> bool:
-        """Whether what a teacher says of a training image is another thing in each epoch, or with other images."""
+        """Whether a teacher's logits for a training sample depend on the epoch or on the rest of the batch."""
         return self.augmentation.varies or self.distill.conventions.teacher_mode == "train"
 
     @property
     def objective(self) -> "Objective":
         """The objective of a tuned study."""
-        # Reading a config needs no numpy, which is slow to import.
+        # Imported here because it needs numpy, which is slow to import and not needed to read a config.
         from peerkd.study.objective import Objective
 
         return Objective(own_weight=self.resolved_own_weight, max_own_drop=self.tune.max_own_drop)
 
     @property
     def resolved_own_weight(self) -> float:
-        """What own accuracy weighs in a tuned study's objective."""
+        """The weight of own accuracy in the objective of a tuned study."""
         own_weight = self.tune.own_weight
         return OWN_WEIGHTS[self.sweep.selection_metric] if own_weight is None else own_weight
 
@@ -107,11 +109,12 @@ class ExperimentConfig(StrictConfig):
         for transfer_set in self.sweep.transfer_sets:
             if TRANSFER_SETS[transfer_set].needs_public_set and self.partition.public_fraction == 0:
                 raise ValueError(
-                    f"partition.public_fraction must be above 0 when sweep.transfer_sets has {transfer_set}, got 0."
+                    f"partition.public_fraction must be above 0 when sweep.transfer_sets contains {transfer_set}, "
+                    "got 0."
                 )
             if self.distill.loss.pair_loss.needs_labels and not TRANSFER_SETS[transfer_set].uses_labels:
                 raise ValueError(
-                    f"sweep.transfer_sets must not have {transfer_set} when distill.loss.kind is "
+                    f"sweep.transfer_sets must not contain {transfer_set} when distill.loss.kind is "
                     f"{self.distill.loss.kind}, which needs labels, got {plain(list(self.sweep.transfer_sets))}."
                 )
         if self.pretrain.method == "pcl":

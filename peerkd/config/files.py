@@ -1,4 +1,4 @@
-"""Text files that a person names: opened without blocking, and read up to a size."""
+"""Text files that a person names: they are opened without blocking and read up to a size limit."""
 
 import errno
 import os
@@ -12,14 +12,14 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
     """Return the text of a file in UTF-8, without a byte order mark.
 
     Args:
-        path: A regular file. A pipe or a device, which may never end, is refused.
-        field: What names the file, at the beginning of each message, as in "config must be a file that can be read".
-        max_bytes: A larger file is refused.
+        path: A regular file. A pipe or a device is refused, because reading it may never end.
+        field: The option or variable that names the file. Each message begins with it.
+        max_bytes: The largest size of the file.
 
     Raises:
-        ValueError: If the path is not such a file, or its content is not UTF-8.
+        ValueError: If the path is not a regular file, or the file is too large or not UTF-8.
     """
-    refused = f"{field} must be a file that can be read, got {plain_path(path)}"
+    refused = f"{field} must be a readable file, got {plain_path(path)}"
     try:
         # Without O_NONBLOCK, opening a pipe would block until somebody writes to it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -32,11 +32,11 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
     except OSError as error:
         raise ValueError(f"{refused}: {error.strerror}.") from error
     if len(content) > max_bytes:
-        raise ValueError(f"{field} must have at most {max_bytes:,} bytes, got {plain_path(path)}, which has more.")
+        raise ValueError(f"{field} must have at most {max_bytes:,} bytes, got {plain_path(path)}, which is larger.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"{field} must be text in UTF-8, got {plain_path(path)}: line {line} has other bytes."
+            f"{field} must be a UTF-8 text file, got {plain_path(path)}: line {line} is not valid UTF-8."
         ) from error

@@ -1,4 +1,4 @@
-"""JSON that a person or a pipeline wrote: bounded, without repeated keys, with numbers of 64 bits."""
+"""A reader of JSON that limits its size and refuses repeated keys and numbers of more than 64 bits."""
 
 import json
 import math
@@ -8,25 +8,26 @@ from typing import Any, Final
 from peerkd.excerpt import plain
 
 MAX_CHARACTERS: Final = 256 * 1024
-"""Characters in a config. A whole experiment with every default written out has 4,000."""
+"""The limit on the characters of a config. A complete experiment with all defaults has 4,000."""
 
 MAX_VALUES: Final = 10_000
-"""Values in a config, lists and objects included."""
+"""The limit on the number of values in a config, including lists and objects."""
 
 MAX_DEPTH: Final = 40
-"""Levels of lists and objects inside one another."""
+"""The limit on the nesting of lists and objects."""
 
 _MAX_INTEGER: Final = 2**63
+_TOO_DEEP: Final = f"lists and objects are nested more than {MAX_DEPTH} levels deep"
 
 
 def read_json(text: str) -> Any:
-    """Return the value that a text of JSON stands for.
+    """Return the value of a JSON text.
 
-    NaN and Infinity, which JSON does not have, are left to the rules of the fields: they name the field.
+    NaN and Infinity, which are not JSON, are accepted here. The fields refuse them with a message that names the field.
 
     Raises:
-        ValueError: If the text is not JSON, goes beyond a bound, or repeats a key in an object. The message is the
-            second half of a sentence.
+        ValueError: If the text is not JSON, exceeds a limit, or repeats a key in an object. The message completes a
+            sentence of the caller.
     """
     check_length(text)
     try:
@@ -35,7 +36,7 @@ def read_json(text: str) -> Any:
         problem = error.msg[:1].lower() + error.msg[1:]
         raise ValueError(f"{problem} in line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
-        raise ValueError(f"it has more than {MAX_DEPTH} lists and objects inside one another") from error
+        raise ValueError(_TOO_DEEP) from error
     _check_size(value)
     return value
 
@@ -47,16 +48,16 @@ def check_length(text: str) -> None:
         ValueError: If it is too long.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"it has {len(text):,} characters and may have {MAX_CHARACTERS:,}")
+        raise ValueError(f"it has {len(text):,} characters, and the limit is {MAX_CHARACTERS:,}")
 
 
 def integer(text: str, base: int = 10) -> int:
-    """Return the whole number that digits stand for.
+    """Return the whole number that is written in digits.
 
     Raises:
-        ValueError: If it does not fit into 64 bits.
+        ValueError: If the number does not fit into 64 bits.
     """
-    # Python refuses more than 4,300 digits with a message of its own.
+    # Python refuses more than 4,300 digits with a message that people would not understand.
     value = int(text, base) if len(text) <= 80 else _MAX_INTEGER
     if not -_MAX_INTEGER <= value < _MAX_INTEGER:
         raise ValueError(f"a whole number must fit into 64 bits, got {plain(text)}")
@@ -64,10 +65,10 @@ def integer(text: str, base: int = 10) -> int:
 
 
 def number(text: str) -> float:
-    """Return the number that a decimal fraction, or one with an exponent, stands for.
+    """Return the number that is written as a decimal fraction, with or without an exponent.
 
     Raises:
-        ValueError: If it is beyond the largest float of 64 bits.
+        ValueError: If the number exceeds the largest 64-bit float.
     """
     value = float(text)
     if math.isinf(value):
@@ -80,7 +81,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"{plain(repeated)} must be given once in an object, got it {keys.count(repeated)} times")
+        raise ValueError(
+            f"{plain(repeated)} must occur only once in an object, but occurs {keys.count(repeated)} times"
+        )
     return values
 
 
@@ -93,7 +96,7 @@ def _check_size(value: Any) -> None:
         level = [inner for each in level for inner in _inner(each)]
         if not level:
             return
-    raise ValueError(f"it has more than {MAX_DEPTH} lists and objects inside one another")
+    raise ValueError(_TOO_DEEP)
 
 
 def _inner(value: Any) -> Iterator[Any]:

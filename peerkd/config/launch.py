@@ -1,4 +1,4 @@
-"""The launch description: where, and how widely, the work of a run's stages is done."""
+"""The launch description: where the stages of a run do their work, and with how many processes."""
 
 import re
 from collections.abc import Mapping
@@ -13,33 +13,33 @@ BACKENDS: Final = ("auto", "local", "kubernetes")
 
 
 class LaunchConfig(StrictConfig):
-    """Where the work of a run's stages is done. It changes no result, so it is no part of an experiment.
+    """The place where the stages of a run do their work. It changes no result, so it is not part of an experiment.
 
-    A pipeline hands it from task to task as one JSON text.
+    A pipeline passes it from task to task as one JSON text.
     """
 
     backend: str = "auto"
-    """``local`` for processes on this machine, ``kubernetes`` for jobs on a cluster, ``auto`` for jobs inside of a
-    Kubeflow pipeline and processes elsewhere."""
+    """local: processes on this machine. kubernetes: jobs on a cluster. auto: jobs if the stage runs in a Kubeflow
+    pipeline on a cluster, otherwise processes."""
 
     num_workers: int | None = Field(default=None, ge=0)
-    """Pods of each job, or processes of each stage on this machine. 0: no process but the one that is running. Null:
-    the number in the operator's settings."""
+    """The number of workers of each stage: pods of a job, or processes on this machine. 0: the stage runs in the
+    calling process. Null: the number in the operator's settings."""
 
     gpus: int | None = Field(default=None, ge=0)
-    """GPUs of each pod. Null: those that the task's author or the operator's settings name."""
+    """The number of GPUs of each pod. Null: the number that the author of the task, or else the operator, has set."""
 
     cluster: str = ""
-    """Settings of the jobs as a person types them, such as ``queue=research memory_per_worker=8Gi``."""
+    """The settings of the jobs as pairs separated by spaces, such as ``queue=research memory_per_worker=8Gi``."""
 
     @property
     def is_in_process(self) -> bool:
-        """Whether the calling process does the work itself."""
+        """Whether stages run in the calling process."""
         return self.num_workers == 0
 
     @classmethod
     def from_parameters(cls, *, backend: str, num_workers: str, gpus: str, cluster: str) -> Self:
-        """Read the parameters of a pipeline, all of which are text; an empty one is not set.
+        """Read the parameters of a pipeline, all of which are strings. An empty parameter is not set.
 
         Raises:
             ValueError: If a parameter breaks a rule.
@@ -58,15 +58,15 @@ class LaunchConfig(StrictConfig):
         return {name: "" if value is None else str(value) for name, value in self.model_dump().items()}
 
     def check_num_workers(self, backend: str) -> None:
-        """Check the number of workers for a backend, since ``auto`` may turn out to be a cluster.
+        """Check the number of workers for the backend that ``auto`` resolves to.
 
         Raises:
             ValueError: If the jobs of a cluster would have no pods.
         """
         if self.is_in_process and backend == "kubernetes":
             raise ValueError(
-                "num_workers must be at least 1 with the backend kubernetes, got 0, which stands for no process but "
-                "the one that is running."
+                "num_workers must be at least 1 with the backend kubernetes, got 0, which runs stages in the calling "
+                "process."
             )
 
     @model_validator(mode="after")
@@ -76,23 +76,23 @@ class LaunchConfig(StrictConfig):
         self.check_num_workers(self.backend)
         if "{{$" in self.cluster:
             raise ValueError(
-                f"cluster must not hold {{{{$, which Kubeflow Pipelines would replace, got {plain(self.cluster)}."
+                f"cluster must not contain {{{{$, which Kubeflow Pipelines would replace, got {plain(self.cluster)}."
             )
         if self.backend == "local" and self.gpus:
             raise ValueError(
-                f"gpus must be given with the backend kubernetes, got {self.gpus} with local: on one machine "
-                "compute.device says whether GPUs are used."
+                f"gpus must not be set unless the backend is kubernetes, got {self.gpus} with local: on one machine, "
+                "compute.device chooses whether GPUs are used."
             )
         if self.backend == "local" and self.cluster.strip():
             raise ValueError(
-                f"cluster must be given with the backend kubernetes, got {plain(self.cluster)} with local, which makes "
-                "no jobs."
+                f"cluster must not be set unless the backend is kubernetes, got {plain(self.cluster)} with local, "
+                "which creates no jobs."
             )
         return self
 
 
 def _whole_number(parameter: str, text: str) -> int | None:
-    """Read a number from text, because Kubeflow Pipelines drops a count of GPUs that is a number."""
+    """Read a whole number from a string, because Kubeflow Pipelines drops a number of GPUs that is not a string."""
     if not text:
         return None
     # str.isdecimal accepts digits of other scripts; the bound keeps the number within a message.

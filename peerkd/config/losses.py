@@ -1,4 +1,4 @@
-"""The loss of pair distillation in a config: a kind for each registered loss, its hyper-parameters as fields."""
+"""The config of the pair loss: one kind for each registered loss, whose fields are the loss's hyper-parameters."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
@@ -12,7 +12,7 @@ from peerkd.losses.pairs.term import DistillationTerm, Reduction
 
 
 class LossConfig(StrictConfig):
-    """A loss of pair distillation with its hyper-parameters. Each kind is a subclass with fields of its own."""
+    """A pair loss with its hyper-parameters. Each kind is a subclass with its own fields."""
 
     pair_loss: ClassVar[PairLoss]
 
@@ -24,7 +24,7 @@ class LossConfig(StrictConfig):
         return DistillationTerm(self.pair_loss, parameters, reduction, scale_by_temperature_squared)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The class of a kind is made below and has no name that another process could import it by.
+        # The class of a kind is created below, so another process cannot import it by name.
         return _read, (self.model_dump(),)
 
 
@@ -62,7 +62,7 @@ else:
 
 
 def loss_config(kind: str, **parameters: float) -> LossConfig:
-    """Return the config of a registered loss; a hyper-parameter that is not given has its default."""
+    """Return the config of a registered loss. Hyper-parameters that are not given have their defaults."""
     return _KINDS[kind].model_validate(parameters)
 
 

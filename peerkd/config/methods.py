@@ -1,7 +1,7 @@
-"""The methods that one network, or several, can be trained by: what each is made of. No torch.
+"""The methods of online distillation and their controls, each with the components that it combines. No torch.
 
-All are *online*: there is no teacher trained before. What teaches is made of the branches, or of their means over
-time. The losses are in ``peerkd.losses.online``.
+*Online* means that no teacher is trained beforehand. The teachers are the branches of the network, combinations of
+them, or their moving averages. The losses are in ``peerkd.losses.online``.
 """
 
 from collections.abc import Mapping
@@ -24,37 +24,44 @@ Method = Literal[
 ]
 
 Head = Literal["joined", "gated", "attention", "fused"]
-"""What joins the branches. joined: a classifier on all features. gated: logits weighed by a gate on the trunk.
-attention: targets weighed for each branch. fused: convolutions on the last feature maps of all."""
+"""The module that combines the branches. joined: a classifier on the concatenated features. gated: a sum of the logits,
+weighted by a gate on the trunk. attention: a mixture of the auxiliary branches' probabilities as the target of each.
+fused: convolutions on the concatenated last feature maps."""
 
 
 class MethodFacts(NamedTuple):
-    """What a method is made of."""
+    """The components of a method."""
 
     title: str
+    """The name of the method in reports."""
+
     source: str
+    """The publication of the method, or ``control`` or ``ablation``."""
 
     has_branches: bool = False
-    """Several branches, as many as configured; otherwise one."""
+    """Whether the network has the configured number of branches. Otherwise it has one."""
 
     shares_trunk: bool = True
-    """Branches leave one trunk at the branch point; otherwise each is a whole network."""
+    """Whether the branches share the trunk before the branch point. Otherwise each branch is a whole network."""
 
     has_views: bool = False
-    """A view of its own for each branch; with one branch, that many views of every sample. Otherwise one view."""
+    """Whether a step uses ``num_branches`` views of each sample: one for each branch, or all of them for a single
+    branch. Otherwise it uses one view."""
 
     head: Head | None = None
+    """The module that combines the branches, if any."""
+
     has_mean_network: bool = False
-    """The mean over time of the whole network is kept beside it."""
+    """Whether a moving average of the whole network is kept."""
 
     ramps_up: bool = False
-    """The weight of the distillation rises over the first epochs."""
+    """Whether the weight of the distillation rises over the first epochs."""
 
     deployed: str = "branch_1"
-    """The predictor that is the method's result; ``leader`` is the last branch."""
+    """The predictor that is deployed as the method's result. ``leader`` stands for the last branch."""
 
     ensemble: str | None = None
-    """The predictor that joins the branches, if the method deploys one."""
+    """The predictor that is deployed as the method's ensemble, if any."""
 
 
 _PCL: Final = MethodFacts(
@@ -132,6 +139,6 @@ METHODS: Final[Mapping[Method, MethodFacts]] = {
 
 
 def deployed_predictor(method: Method, *, num_branches: int) -> str:
-    """Return the predictor that is the method's result, ``leader`` resolved."""
+    """Return the predictor that is deployed as the method's result, with ``leader`` resolved to a branch."""
     deployed = METHODS[method].deployed
     return f"branch_{num_branches}" if deployed == "leader" else deployed

@@ -1,4 +1,4 @@
-"""A study of PCL and its rivals in one config: architectures x methods x seeds."""
+"""The config of a study of PCL and other methods of online distillation: architectures x methods x seeds."""
 
 from typing import Literal, NamedTuple, Self
 
@@ -14,30 +14,32 @@ from peerkd.config.training import PrecisionRecipeConfig
 
 
 class OnlineRecipeConfig(PrecisionRecipeConfig):
-    """The optimiser and its schedule, the same for all methods. The defaults are those of the published tables."""
+    """The optimiser and its schedule, which all methods share. The defaults are those of the published tables."""
 
     epochs: int = Field(default=300, ge=1, le=1_000_000)
-    """Passes over the training set. If you lower them, lower ``collaboration.rampup_epochs`` too."""
+    """The number of passes over the training set. If you lower it, lower ``collaboration.rampup_epochs`` too."""
 
     batch_size: int = Field(default=128, ge=3)
-    """Upper bound on the samples of a step, each of them once a view: an epoch is cut into batches of nearly equal
-    size. Several processes share a batch."""
+    """The largest number of samples in a batch. An epoch is cut into batches of nearly equal size. Views do not count:
+    a sample with three views is one sample. Several processes divide a batch among them."""
 
     learning_rate: float = Field(default=0.1, gt=0)
-    """Learning rate of the first step; the schedule lowers it."""
+    """The learning rate of the first step. The schedule lowers it."""
 
     nesterov: bool = True
-    """Look ahead along the velocity before each step."""
+    """Whether to use Nesterov momentum."""
 
     schedule: Literal["constant", "cosine", "multistep"] = "multistep"
-    """cosine falls to 0 at the last step; multistep multiplies by ``decay_factor`` at each milestone."""
+    """The schedule of the learning rate. cosine: it falls to 0 at the last step. multistep: it is multiplied by
+    ``decay_factor`` at each milestone."""
 
     num_processes: int = Field(default=1, ge=1, le=1_000)
-    """Processes, one a GPU where there are GPUs, that share each batch of a run. It is part of the recipe because
-    batch normalisation sees the share of its process."""
+    """The number of processes that divide each batch of a run among them, one for each GPU if there are GPUs. It is
+    part of the recipe because each process normalises by its own part of the batch."""
 
     synchronise_batch_norm: bool = False
-    """Normalise by the whole batch when several processes share it: slower, and as one process would."""
+    """Whether batch normalisation uses the whole batch when several processes divide it. This is slower, and normalises
+    as a single process does."""
 
     @model_validator(mode="after")
     def _check_processes(self) -> Self:
@@ -47,25 +49,26 @@ class OnlineRecipeConfig(PrecisionRecipeConfig):
 
 
 class EvaluationConfig(StrictConfig):
-    """What is measured on validation and test data while networks train, and what methods are compared with."""
+    """The evaluation during training, and the method with which the others are compared."""
 
     every_epochs: int = Field(default=1, ge=1)
-    """Epochs from one evaluation to the next. The last epoch, on which results rest, is always evaluated."""
+    """The number of epochs from one evaluation to the next. The last epoch, which gives the results, is always
+    evaluated."""
 
     baseline: Method | None = None
-    """The method that all others are compared with, seed by seed. Null: the first of ``methods``."""
+    """The method with which all others are compared, seed by seed. Null: the first of ``methods``."""
 
 
 class PclComputeConfig(ComputeConfig):
-    """Device and number of processes. They never change the meaning of a result, so they are in no fingerprint."""
+    """The device, the number of processes and the checkpoints. They are not part of an artifact's key."""
 
     checkpoint_steps: int = Field(default=2000, ge=1)
-    """Steps from one checkpoint within an epoch to the next; there is one after each epoch, too. What a run that is
-    killed has to repeat."""
+    """The number of steps from one checkpoint to the next within an epoch. A checkpoint is also saved after each epoch.
+    A run that is killed repeats at most this many steps."""
 
 
 class Run(NamedTuple):
-    """One training."""
+    """One training run."""
 
     architecture: Architecture
     method: Method
@@ -73,26 +76,28 @@ class Run(NamedTuple):
 
 
 class PclConfig(StrictConfig):
-    """One study: every method trains every architecture from every seed, on the same data and by the same recipe."""
+    """One study: every method trains every architecture with every seed, on the same data and with the same recipe."""
 
     name: Name = "digits"
-    """Lower-case letters, digits and hyphens, 2 to 40 of them; appears in reports and names of jobs."""
+    """The name of the study in reports and in the names of jobs: 2 to 40 lower-case letters, digits and hyphens."""
 
     seed: Seed = 0
-    """The first seed. The split of the data follows from it for all runs, so that seeds differ in the training only."""
+    """The first seed. The split of the data is derived from it for all runs, so runs differ only in the training."""
 
     num_seeds: int = Field(default=5, ge=1, le=10_000)
-    """Trainings of each architecture by each method, from ``seed`` upwards. One seed tells no difference from luck."""
+    """The number of runs of each architecture and method, with consecutive seeds from ``seed`` on. Several seeds are
+    needed to distinguish a difference between methods from chance."""
 
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
 
     architectures: tuple[Architecture, ...] = Field(default=("small_cnn",), min_length=1)
-    """The networks that are trained, each apart from the others."""
+    """The networks, each of which is trained separately."""
 
     methods: tuple[Method, ...] = Field(default=("plain", "multi_view", "ema", "dml", "one", "pcl"), min_length=1)
-    """What they are trained by. plain, multi_view and ema are controls: the labels alone, with as many views of each
-    sample as PCL has, and with PCL's mean over time."""
+    """The training methods, which docs/methods.md describes. plain, multi_view and ema are controls, which train on the
+    labels alone: plain with one view of each sample, multi_view with as many views as PCL uses, and ema with the moving
+    average that PCL uses."""
 
     collaboration: CollaborationConfig = CollaborationConfig()
     training: OnlineRecipeConfig = OnlineRecipeConfig()
@@ -101,12 +106,12 @@ class PclConfig(StrictConfig):
 
     @property
     def baseline(self) -> Method:
-        """The method that all others are compared with."""
+        """The method with which all others are compared."""
         return self.evaluation.baseline or self.methods[0]
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """Every training, seed by seed: a study that is interrupted has compared all methods on its first seeds."""
+        """All runs, ordered by seed, so that an interrupted study has complete comparisons for its first seeds."""
         return tuple(
             Run(architecture, method, seed)
             for seed in range(self.seed, self.seed + self.num_seeds)
@@ -126,12 +131,12 @@ class PclConfig(StrictConfig):
             check_branch_point(architecture, self.collaboration.branch_point)
             if "ffl_s" in self.methods and not ARCHITECTURE_FACTS[architecture].has_maps:
                 raise ValueError(
-                    f"architectures must all have feature maps when methods has ffl_s, which fuses them, "
+                    f"architectures must all have feature maps when methods contains ffl_s, which fuses them, "
                     f"got {architecture}."
                 )
         if "okddip" in self.methods and self.collaboration.num_branches < 3:
             raise ValueError(
-                "collaboration.num_branches must be at least 3 when methods has okddip, whose last branch is a leader, "
-                f"got {self.collaboration.num_branches}."
+                "collaboration.num_branches must be at least 3 when methods contains okddip, whose last branch is a "
+                f"leader, got {self.collaboration.num_branches}."
             )
         return self

@@ -1,4 +1,4 @@
-"""Studies of PCL and its rivals that are ready to run. A preset is a function; others derive from it by overrides."""
+"""The presets of PCL studies. A preset is a function that returns a config; a user changes it by overrides."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
@@ -9,7 +9,7 @@ from peerkd.config.data import AugmentationConfig, DataConfig
 from peerkd.config.methods import Method
 from peerkd.config.pcl import EvaluationConfig, OnlineRecipeConfig, PclConfig
 
-_CONTROLS_AND_RIVALS: Final[tuple[Method, ...]] = ("plain", "multi_view", "ema", "dml", "one", "pcl")
+_DEFAULT_METHODS: Final[tuple[Method, ...]] = ("plain", "multi_view", "ema", "dml", "one", "pcl")
 _PUBLISHED_METHODS: Final[tuple[Method, ...]] = ("plain", "dml", "cl_ilr", "one", "ffl_s", "okddip", "kdcl", "pcl")
 _PUBLISHED_ARCHITECTURES: Final[Mapping[Architecture, str]] = {
     "resnet32": "ResNet-32",
@@ -21,17 +21,21 @@ _PUBLISHED_ARCHITECTURES: Final[Mapping[Architecture, str]] = {
 
 
 def mean_decay(*, steps_per_epoch: int) -> float:
-    """Return the decay whose memory is as many epochs as that of the published 0.999 at 391 steps an epoch."""
+    """Return the decay that averages over as many epochs as the published 0.999 does at 391 steps an epoch.
+
+    A decay d averages over about 1 / (1 - d) steps: 1000 steps, or 1000 / 391 = 2.6 epochs, for the published one.
+    Solving 1 / (1 - d) = 1000 / 391 * steps_per_epoch for d gives the returned value.
+    """
     return round(1 - 391 / 1000 / steps_per_epoch, 4)
 
 
 def digits() -> PclConfig:
-    """PCL, two rivals and three controls on real handwritten digits, 5 seeds, 30 runs: about a minute on two cores.
+    """PCL, two other methods and three controls on handwritten digits, 5 seeds, 30 runs: about a minute on two cores.
 
-    Command: ``peerkd run pcl``. Needs no download and no path. Digits are easy: 60 % are kept for the test and 12 % for
-    validation, so that 503 samples to learn from leave something to gain, and 1,078 can show it. Of the published
-    recipe, the ramp is shortened like the training (80 of 300 epochs), and the mean over time reaches back as many
-    epochs (2.6).
+    Command: ``peerkd run pcl``. It needs no download and no path. Digits are easy, so only 503 samples are used for
+    training, which leaves something to gain; 60 % of all samples (1,078) are used for testing and 12 % for validation.
+    The ramp-up has the same share of the training as in the published recipe (80 of 300 epochs), and the moving average
+    extends over the same number of epochs (2.6).
     """
     return PclConfig(
         name="digits",
@@ -39,16 +43,16 @@ def digits() -> PclConfig:
         data=DataConfig(source="digits", test_fraction=0.6, validation_fraction=0.3),
         augmentation=AugmentationConfig(crop_padding_pixels=1),
         architectures=("small_cnn",),
-        methods=_CONTROLS_AND_RIVALS,
+        methods=_DEFAULT_METHODS,
         collaboration=CollaborationConfig(rampup_epochs=8, mean_decay=mean_decay(steps_per_epoch=16)),
         training=OnlineRecipeConfig(epochs=30, batch_size=32, learning_rate=0.05, nesterov=True, schedule="multistep"),
     )
 
 
 def digits_ablation() -> PclConfig:
-    """All 13 methods on real handwritten digits, the parts of PCL taken away one by one, 5 seeds: 65 runs on two cores.
+    """All 13 methods on handwritten digits, including PCL without each of its parts, 5 seeds, 65 runs.
 
-    Command: ``peerkd run pcl --preset digits_ablation``. Needs no download and no path.
+    Command: ``peerkd run pcl --preset digits_ablation``. It needs no download and no path.
     """
     return PclConfig.model_validate({**dict(digits()), "name": "digits-ablation", "methods": get_args(Method)})
 
@@ -56,8 +60,8 @@ def digits_ablation() -> PclConfig:
 def cifar10_small() -> PclConfig:
     """ResNet-20 on a subset of CIFAR-10 at 16x16 pixels, six methods, 5 seeds, 30 runs: half an hour on two cores.
 
-    Command: ``peerkd run pcl --preset cifar10_small --set data.path=FOLDER`` where FOLDER holds
-    ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``. Ramp and mean over time are shortened as in ``digits``.
+    Command: ``peerkd run pcl --preset cifar10_small --set data.path=FOLDER`` where FOLDER contains
+    ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``. Ramp-up and moving average are shortened as in ``digits``.
     """
     return PclConfig(
         name="cifar10-small",
@@ -72,7 +76,7 @@ def cifar10_small() -> PclConfig:
         ),
         augmentation=AugmentationConfig(crop_padding_pixels=2, horizontal_flip=True),
         architectures=("resnet20",),
-        methods=_CONTROLS_AND_RIVALS,
+        methods=_DEFAULT_METHODS,
         collaboration=CollaborationConfig(rampup_epochs=8, mean_decay=mean_decay(steps_per_epoch=43)),
         training=OnlineRecipeConfig(
             epochs=30,
@@ -118,24 +122,24 @@ def _published(source: Literal["cifar10", "cifar100"], architecture: Architectur
         )
 
     preset.__doc__ = f"""{_PUBLISHED_ARCHITECTURES[architecture]} on {data_set} by the published recipe, 8 methods, \
-3 seeds, 24 runs of 300 epochs. Wants a GPU.
+3 seeds, 24 runs of 300 epochs. It needs a GPU.
 
-    Command: ``peerkd run pcl --preset {name} --set data.path=FOLDER`` where FOLDER holds the published
-    ``{folder}``. One cell of the table: ``--set "methods=[pcl]"``. The paper trains on all 50,000 samples; here
-    a tenth is held out for validation. OKDDip's 3 branches are two auxiliary ones and a leader.
+    Command: ``peerkd run pcl --preset {name} --set data.path=FOLDER`` where FOLDER contains the published
+    ``{folder}``. For one cell of the table, add ``--set "methods=[pcl]"``. The paper trains on all 50,000 samples;
+    here, a tenth is held out for validation. The 3 branches of OKDDip are two auxiliary branches and a leader.
     """
     preset.__name__ = preset.__qualname__ = name
     return preset
 
 
 def imagenet() -> PclConfig:
-    """ResNet-18 on ImageNet, plain training and PCL, 1 seed, 2 runs of 90 epochs. Wants GPUs.
+    """ResNet-18 on ImageNet, plain training and PCL, 1 seed, 2 runs of 90 epochs. It needs GPUs.
 
-    The paper's ImageNet recipe is not public: this is our documented choice, the usual 90 epochs with the published
-    ramp in proportion, and one sample in 50 held out for validation.
+    The paper does not specify its ImageNet recipe. This preset uses the usual 90 epochs, a ramp-up in the published
+    proportion, and one sample in 50 for validation.
 
     Command: ``peerkd run pcl --preset imagenet --set data.path=FOLDER --set training.num_processes=8`` on 8 GPUs,
-    where FOLDER holds ``train/<class>/*.jpg`` and ``val/<class>/*.jpg``. Other backbones:
+    where FOLDER contains ``train/<class>/*.jpg`` and ``val/<class>/*.jpg``. For another network, add
     ``--set "architectures=[resnet50_imagenet]"``.
     """
     return PclConfig(

@@ -1,4 +1,4 @@
-"""The pipelines, each with the config class of its experiments and its presets."""
+"""The pipelines, each with its config class and its presets."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -14,17 +14,18 @@ Config_co = TypeVar("Config_co", bound=StrictConfig, covariant=True)
 
 
 class Pipeline(NamedTuple, Generic[Config_co]):
-    """A pipeline, as far as its experiments are concerned."""
+    """The config class and the presets of a pipeline."""
 
     name: str
     """The name of the pipeline, as in ``peerkd run NAME``."""
 
     config: type[Config_co]
     presets: Mapping[str, Callable[[], Config_co]]
+    """Functions that return a config, by the name of the preset."""
 
 
 DEFAULT_PRESET: Final = "digits"
-"""The preset of a run that names none. Every pipeline has it; it needs no files and takes a minute."""
+"""The preset of a run that names none. Every pipeline has it, and it needs no files and runs for about a minute."""
 
 JOINTKD: Final = Pipeline("jointkd", ExperimentConfig, PRESETS)
 PCL: Final = Pipeline("pcl", PclConfig, PCL_PRESETS)

@@ -1,4 +1,4 @@
-"""Experiments that are ready to run. A preset is a function; others derive from it by overrides."""
+"""The presets of experiments. A preset is a function that returns a config; a user changes it by overrides."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,9 +9,9 @@ from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 
 
 def digits() -> ExperimentConfig:
-    """Ten peers on real handwritten digits, 90 ordered pairs, 5,590 trials: a minute on two cores.
+    """Ten peers on handwritten digits, 90 ordered pairs, 5,590 trials: about a minute on two cores.
 
-    Command: ``peerkd run jointkd``. Needs no download and no path.
+    Command: ``peerkd run jointkd``. It needs no download and no path.
     """
     return ExperimentConfig(
         name="digits",
@@ -27,7 +27,7 @@ def digits() -> ExperimentConfig:
 def cifar10_small() -> ExperimentConfig:
     """Five peers with ResNet-20 on a subset of CIFAR-10, 20 ordered pairs: about an hour on two cores.
 
-    Command: ``peerkd run jointkd --preset cifar10_small --set data.path=FOLDER`` where FOLDER holds
+    Command: ``peerkd run jointkd --preset cifar10_small --set data.path=FOLDER`` where FOLDER contains
     ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``.
     """
     return ExperimentConfig(
@@ -49,12 +49,12 @@ def cifar10_small() -> ExperimentConfig:
 
 
 def poster() -> ExperimentConfig:
-    """The study: 10 peers, ResNet-18, all of CIFAR-10, every ordered pair, the full sweep. Wants GPUs.
+    """Ten peers with ResNet-18 on all of CIFAR-10, 90 ordered pairs, the full sweep. It needs GPUs.
 
-    The study's text gives peers, network, data set, pairs and the swept quantities; its concentration, grid and
-    epochs are not public, so those are our documented choices.
+    The published text of the study specifies the peers, the network, the data set, the pairs and the swept quantities.
+    It does not specify the concentration, the grid and the epochs, so these are choices of this project.
 
-    Command: ``peerkd run jointkd --preset poster --set data.path=FOLDER`` where FOLDER holds the published
+    Command: ``peerkd run jointkd --preset poster --set data.path=FOLDER`` where FOLDER contains the published
     ``cifar-10-batches-py``.
     """
     return ExperimentConfig(

@@ -1,4 +1,4 @@
-"""What machines cost by the hour. An operator says it; nothing follows from it but a line in reports and metrics."""
+"""The hourly prices of machines, which an operator sets. They are used only in reports and metrics."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,14 +8,16 @@ SECONDS_PER_HOUR: Final = 3600
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prices:
-    """What an hour costs, in whatever currency. None: nothing is known of it."""
+    """The prices of an hour, in any currency. None: the price is unknown."""
 
     gpu_hour: float | None = None
+    """The price of one GPU."""
+
     worker_hour: float | None = None
-    """Price of a worker's CPUs and memory, besides its GPUs."""
+    """The price of one worker's CPUs and memory, without its GPUs."""
 
     def cost(self, *, worker_seconds: float, gpu_seconds: float) -> float | None:
-        """Return what that long costs; None without prices."""
+        """Return the cost of these times, or None if no price is known."""
         priced = ((worker_seconds, self.worker_hour), (gpu_seconds, self.gpu_hour))
         known = [seconds / SECONDS_PER_HOUR * price for seconds, price in priced if price is not None]
         return sum(known) if known else None

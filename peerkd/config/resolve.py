@@ -1,4 +1,4 @@
-"""Resolving the input of a person to one experiment: a preset or a file, then overrides."""
+"""The resolution of a person's input to one config: a preset or a file, then overrides."""
 
 import difflib
 import shlex
@@ -18,21 +18,22 @@ Config = TypeVar("Config", bound=StrictConfig)
 
 
 def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = "", overrides: str = "") -> Config:
-    """Return the experiment that a preset, or a whole config in its place, and overrides describe.
+    """Return the config that results from a preset, or from a whole config in its place, and overrides.
 
     Args:
         pipeline: The pipeline of the experiment.
-        preset: A name of the pipeline's presets. Empty: ``DEFAULT_PRESET``, unless ``config_json`` is given.
-        config_json: A whole experiment as JSON, or empty.
-        overrides: ``key=value`` pairs separated by white space, as in ``seed=3 sweep.alphas=[0.5,0.9]``; quoting is
-            the shell's. One text, so that a person can type it into a form.
+        preset: The name of a preset of the pipeline. Empty: ``DEFAULT_PRESET``, unless ``config_json`` is given.
+        config_json: A whole config as JSON, or an empty string.
+        overrides: ``key=value`` pairs separated by spaces, such as ``seed=3 sweep.alphas=[0.5,0.9]``, with quotes as in
+            a shell. They are one string so that a person can type them into a form.
 
     Raises:
-        ValueError: If the preset is unknown or given beside a config, a pair has no key, or the result breaks a rule.
+        ValueError: If the preset is unknown or given together with a config, a pair has no key, or the result breaks a
+            rule.
     """
-    # Kubeflow Pipelines always sends the parameter, with its default if nobody sets it.
+    # Kubeflow Pipelines always passes the parameter, with its default if nobody sets it.
     if config_json and preset not in ("", DEFAULT_PRESET):
-        raise ValueError(f"preset must not be given beside a config, which stands in its place, got {plain(preset)}.")
+        raise ValueError(f"preset must not be given together with a config, which replaces it, got {plain(preset)}.")
     if config_json:
         base = pipeline.config.from_json(config_json)
     else:
@@ -44,15 +45,15 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
 def load(
     pipeline: Pipeline[Config], *, preset: str | None, config_file: Path | None, overrides: Iterable[str]
 ) -> Config:
-    """Return the experiment that a preset, or a file in its place, and ``key=value`` pairs describe.
+    """Return the config that results from a preset, or from a file in its place, and ``key=value`` pairs.
 
     Raises:
-        ValueError: If the preset is unknown or given beside a file, the file cannot be read, or the result breaks a
-            rule.
+        ValueError: If the preset is unknown or given together with a file, the file cannot be read, or the result
+            breaks a rule.
     """
     if preset is not None and config_file is not None:
         raise ValueError(
-            f"preset must not be given beside a config file, which stands in its place, got {plain(preset)} and "
+            f"preset must not be given together with a config file, which replaces it, got {plain(preset)} and "
             f"{plain_path(config_file)}."
         )
     if config_file is not None:
@@ -63,7 +64,7 @@ def load(
 
 
 def split_overrides(text: str, *, field: str = "overrides") -> list[str]:
-    """Split ``a=1 b='x y'`` into its pairs; ``field`` is what the message names.
+    """Split ``a=1 b='x y'`` into its pairs. Error messages name the ``field``.
 
     Raises:
         ValueError: If a quotation mark is not closed.
@@ -75,14 +76,14 @@ def split_overrides(text: str, *, field: str = "overrides") -> list[str]:
 
 
 def override(base: Config, pairs: Iterable[str]) -> Config:
-    """Return the experiment with each ``dotted.key=value`` applied; values are YAML, so ``[1,2]`` is a list.
+    """Return the config with each ``dotted.key=value`` applied. Values are YAML, so ``[1,2]`` is a list.
 
-    Of two pairs for one field the later one wins. Setting a section's ``kind`` resets that section, since each kind has
-    its own fields.
+    If two pairs set the same field, the later one counts. Setting the ``kind`` of a section resets the section, because
+    each kind has its own fields.
 
     Raises:
         ValueError: If a pair is not ``key=value``, the result breaks a rule, or a pair sets a field that has no effect
-            in the resulting experiment.
+            in the resulting config.
     """
     values: dict[str, Any] = base.model_dump(mode="json")
     given: list[str] = []
@@ -103,15 +104,15 @@ def override(base: Config, pairs: Iterable[str]) -> Config:
 
 
 def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") -> Config:
-    """Read an experiment from a YAML or JSON file (JSON is YAML). Missing keys take their defaults.
+    """Read a config from a YAML or JSON file. Missing keys have their defaults.
 
     Args:
         pipeline: The pipeline of the experiment.
         path: The file.
-        field: What names the file, for messages.
+        field: The option or variable that names the file, for error messages.
 
     Raises:
-        ValueError: If the file cannot be read, is not a mapping, or breaks a rule.
+        ValueError: If the file cannot be read, does not contain a mapping, or breaks a rule.
     """
     # A character has at most four bytes.
     text = read_text(path, field=field, max_bytes=4 * MAX_CHARACTERS)
@@ -119,27 +120,27 @@ def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") 
 
 
 def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str) -> Config:
-    """Read an experiment from a text in YAML or JSON.
+    """Read a config from a text in YAML or JSON.
 
     Raises:
-        ValueError: If the text is not YAML or not a mapping, where the message names ``field`` and ``source``, or if it
-            breaks a rule.
+        ValueError: If the text breaks a rule, or is not a YAML mapping; the message then names ``field`` and
+            ``source``.
     """
     try:
         values = read_yaml(text)
     except ValueError as error:
         raise ValueError(f"{field} must be YAML or JSON, got {source}: {error}.") from error
     if not isinstance(values, dict):
-        # A ValueError, not a TypeError: the user wrote the text, and no caller passed a wrong type.
-        held = excerpt(values) if text.strip() else "nothing"
+        # A ValueError, not a TypeError: the mistake is in the user's text, not in a caller's argument.
+        found = excerpt(values) if text.strip() else "nothing"
         raise ValueError(  # noqa: TRY004
-            f"{field} must hold a mapping of keys to values, got {held} in {source}."
+            f"{field} must contain a mapping of keys to values, got {found} in {source}."
         )
     return pipeline.config.from_mapping(values)
 
 
 def to_yaml(experiment: StrictConfig) -> str:
-    """Return the text of a file for ``load_file``: in the order of the schema, with every default written out."""
+    """Return a config as YAML that ``load_file`` can read, in the order of the schema and with all defaults."""
     return write_yaml(experiment.model_dump(mode="json"))
 
 
@@ -153,7 +154,7 @@ def _check_preset(pipeline: Pipeline[Config], preset: str) -> None:
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:
-    """Yield the dotted names of the fields that a value sets, which are several if it is a section."""
+    """Yield the dotted names of the fields that a value sets. A section sets several."""
     if not isinstance(value, dict):
         yield key
         return
@@ -166,7 +167,7 @@ def _assign(values: dict[str, Any], path: list[str], value: object) -> None:
     for section in sections:
         inner = values.get(section)
         if not isinstance(inner, dict):
-            # The schema then refuses the section, with its full path.
+            # If the section does not exist, the validation refuses it with its full path.
             inner = values[section] = {}
         values = inner
     if last == "kind" and "kind" in values:

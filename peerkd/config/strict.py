@@ -1,4 +1,4 @@
-"""The base of every config: frozen, strict, and with errors that are one sentence."""
+"""The base class of every config: frozen, strict, and with errors of one sentence."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from peerkd.excerpt import excerpt, plain
 
 
 class StrictConfig(BaseModel):
-    """A frozen config that refuses unknown keys and silent conversions."""
+    """A frozen config that refuses unknown keys and does not convert values silently."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -23,7 +23,7 @@ class StrictConfig(BaseModel):
     )
 
     def to_json(self) -> str:
-        """Return the canonical text: keys sorted, every default written out."""
+        """Return the config as canonical JSON, with sorted keys and all defaults."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
     @classmethod
@@ -31,7 +31,7 @@ class StrictConfig(BaseModel):
         """Read a config that ``to_json`` or a person wrote as JSON.
 
         Raises:
-            ValueError: If a key is unknown or comes twice, or a value breaks a rule; the message is one sentence.
+            ValueError: If a key is unknown or repeated, or a value breaks a rule. The message is one sentence.
         """
         try:
             values = read_json(text)
@@ -44,14 +44,16 @@ class StrictConfig(BaseModel):
         """Read a mapping, for instance from YAML, by the same rules as JSON.
 
         Raises:
-            ValueError: If JSON cannot hold a value, a key is unknown, or a value breaks a rule.
+            ValueError: If JSON cannot represent a value, a key is unknown, or a value breaks a rule.
         """
         try:
             text = json.dumps(values, ensure_ascii=False)
             # JSON can escape half of a surrogate pair, which is not a character.
             text.encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"The config must hold only what JSON can hold, got {excerpt(str(values))}.") from error
+            raise ValueError(
+                f"The config must contain only values that JSON can represent, got {excerpt(str(values))}."
+            ) from error
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -59,7 +61,7 @@ class StrictConfig(BaseModel):
 
 
 def refuse_repeats(field: str, values: Sequence[object]) -> None:
-    """Check that all values differ, in a validator of a section.
+    """Check that all values differ. Validators of sections call this function.
 
     Raises:
         ValueError: If two values are equal.

@@ -1,4 +1,4 @@
-"""Which settings are tried for every ordered pair, and how one of them is chosen."""
+"""The config of the sweep: the settings that are tried for every ordered pair of peers, and the choice among them."""
 
 import math
 from typing import Annotated, Final, Self
@@ -10,40 +10,46 @@ from peerkd.study.splits import Metric
 from peerkd.study.transfer_sets import TransferSet, in_words
 
 MAX_SETTINGS: Final = 100_000
-"""Largest number of settings. Their list is held in memory, and each pair of peers trains as many students."""
+"""The limit on the number of settings. Their list is kept in memory, and each pair of peers trains as many students."""
 
 
 class SweepConfig(StrictConfig):
-    """The grid, over all ordered pairs of peers.
+    """The grid of settings that are tried for every ordered pair of peers.
 
-    Two controls are in every sweep whatever the grid says: the untuned default (T=1, alpha=0.5), and plain
-    fine-tuning on the transfer set (no distillation), which tells what the data alone would have brought. With several
-    learning rates the default has that of ``distill``, and fine-tuning is tried at each of them.
+    Every sweep includes two more trainings, whatever the grid contains: the untuned default (T=1, alpha=0.5), and a
+    control that fine-tunes the student on the transfer set without distillation, which shows how much the data alone
+    contribute. If ``learning_rates`` is set, the untuned default uses ``distill.learning_rate``, and the control is
+    trained with each of the learning rates.
     """
 
     temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
-    """T, by which the logits of both networks are divided: 1 leaves them as they are, more softens them."""
+    """The temperatures T, by which the logits of both networks are divided. 1 leaves the distributions unchanged;
+    higher values soften them."""
 
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1)
-    """Weights of the term that ``distill.conventions.alpha_weighs`` names, by default the distillation."""
+    """The weights alpha of the term of the loss that ``distill.conventions.alpha_weighs`` names, by default the
+    distillation."""
 
     transfer_sets: tuple[TransferSet, ...] = Field(
         default=("student", "teacher", "both"),
         min_length=1,
-        description=f"The data that a pair distils on. {in_words()}",
+        description=f"The kinds of data on which a pair distils. {in_words()}",
     )
 
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """Learning rates of the first step, tried in place of ``distill.learning_rate``. Empty: only that one."""
+    """The learning rates of the first step that are tried in place of ``distill.learning_rate``. Empty: only
+    ``distill.learning_rate`` is used."""
 
     selection_metric: Metric = "global_accuracy"
-    """The validation accuracy by which a setting is chosen: on all classes alike, or on the student's distribution."""
+    """The validation accuracy by which a setting is chosen. global_accuracy: on the distribution of the whole data set.
+    own_accuracy: on the student's own distribution."""
 
     default_transfer_set: TransferSet | None = None
-    """The set on which the untuned default is compared. Null: the first of ``transfer_sets``."""
+    """The transfer set of the untuned default. Null: the first of ``transfer_sets``."""
 
     validate_every_epoch: bool = False
-    """Also measure accuracy after every epoch, for studies of early stopping; slower. On test it only judges."""
+    """Whether the accuracy is also measured after every epoch, for studies of early stopping. This is slower. No choice
+    uses the accuracy on the test set."""
 
     @property
     def resolved_default_transfer_set(self) -> TransferSet:
@@ -56,7 +62,7 @@ class SweepConfig(StrictConfig):
         num_settings = math.prod(map(len, grid))
         if num_settings > MAX_SETTINGS:
             raise ValueError(
-                f"temperatures, alphas, transfer_sets and learning_rates must make at most {MAX_SETTINGS:,} settings, "
+                f"temperatures, alphas, transfer_sets and learning_rates must give at most {MAX_SETTINGS:,} settings, "
                 f"got {num_settings:,}."
             )
         refuse_repeats("temperatures", self.temperatures)

@@ -1,4 +1,4 @@
-"""The cost of a tuned study, and the two strategies by which a study chooses the settings of its pairs."""
+"""The config of a tuned study, and the two strategies by which a study tries settings."""
 
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
@@ -9,45 +9,49 @@ from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain
 
 Strategy = Literal["sweep", "tune"]
-"""sweep: tries every setting of every pair. tune: tries those that a tuner asks for, and no controls."""
+"""sweep: every setting of every pair is tried. tune: only the settings that a tuner suggests are tried, and no
+controls."""
 
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 
 
 class TuneConfig(StrictConfig):
-    """Options of ``--strategy tune``, which chooses among the settings of ``sweep``."""
+    """The options of ``--strategy tune``, which chooses among the settings of ``sweep``."""
 
     own_weight: float | None = Field(default=None, ge=0, le=1)
-    """Weight of own accuracy in the choice: 0 for global accuracy, 1 for accuracy on the student's own distribution,
-    between them a mean of both. Null: 0 or 1, as ``sweep.selection_metric`` says."""
+    """The weight of own accuracy, on the student's own distribution, in the objective. The rest is the weight of global
+    accuracy. Null: 0 if ``sweep.selection_metric`` is global_accuracy, and 1 if it is own_accuracy."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
-    """Limit on forgetting: choose no setting that was not seen to keep the student's own accuracy on validation to
-    within this fraction. Null: no limit."""
+    """The limit on forgetting: a setting is chosen only if a trial has shown that the student's own validation accuracy
+    falls by at most this fraction. Null: no limit."""
 
     chooses_epochs: bool = False
-    """Choose after which epoch a distillation should stop, too: accuracy is measured after each, by which a trial is
-    worth what it was at its best."""
+    """Whether the number of epochs is chosen too. The accuracy is then measured after every epoch, and a trial counts
+    with its best epoch."""
 
     budget_fraction: float = Field(default=0.05, gt=0, le=1)
-    """Share of the full sweep's cost, counted in training samples; forward passes count a third."""
+    """The budget as a fraction of the cost of the full sweep. The cost is counted in training samples; a forward pass
+    alone counts as a third."""
 
     experience: bool = True
-    """Begin with what full sweeps of digits taught, where the grid is comparable. False: from nothing."""
+    """Whether the tuner starts from a prior that was learned from full sweeps of digits, if the grid is comparable.
+    False: it starts without prior knowledge."""
 
     max_seconds: float | None = Field(default=None, gt=0)
-    """Begin no further round of trials after this time. The choices then depend on the machine. Null: no limit."""
+    """The time after which no further round of trials begins. With a limit, the choices depend on the speed of the
+    machine. Null: no limit."""
 
 
 def check_strategy(strategy: str, overrides: Iterable[str] = ()) -> None:
-    """Check that a strategy exists and that overrides set no field of the other one.
+    """Check that a strategy exists and that overrides set no field of the other strategy.
 
     Args:
         strategy: The name of the strategy.
         overrides: ``key=value`` pairs.
 
     Raises:
-        ValueError: If the strategy does not exist, or an override sets a field that has no effect in it.
+        ValueError: If the strategy does not exist, or an override sets a field that has no effect with it.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {plain(strategy)}.")

@@ -1,7 +1,7 @@
-"""Fields that have no effect in an experiment because of the value of another field: setting one is a mistake.
+"""The check for overrides of fields that have no effect because of the value of another field.
 
-This applies to overrides of a preset or a file. A file may hold such fields: ``peerkd config show`` writes every
-default out, and an override may choose another schedule or method.
+Such an override of a preset or a file is a mistake. A file may contain such fields, because ``peerkd config show``
+writes all defaults, and an override may choose another schedule or method.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,56 +15,58 @@ from peerkd.config.strict import StrictConfig
 from peerkd.config.training import RecipeConfig
 
 
-class _Rule(NamedTuple):
+class _UseOfField(NamedTuple):
+    """Whether one field has an effect in a config."""
+
     field: str
     is_used: bool
     condition: str
-    """The condition under which the field is used, as it follows "unless"."""
+    """The condition under which the field is used, in words that follow "unless"."""
 
 
 def check_used(config: StrictConfig, given: Iterable[str]) -> None:
-    """Check that every field that a person has set has an effect in the experiment.
+    """Check that every field that a person has set has an effect.
 
     Args:
-        config: The experiment.
-        given: Dotted names of fields.
+        config: The resulting config.
+        given: The dotted names of the fields that were set.
 
     Raises:
-        ValueError: If a field has none.
+        ValueError: If a field has no effect.
     """
-    unused = {rule.field: rule.condition for rule in _rules(config) if not rule.is_used}
+    unused = {use.field: use.condition for use in _uses_of_fields(config) if not use.is_used}
     for field in given:
         if field in unused:
             raise ValueError(f"{field} must not be set unless {unused[field]}: it would have no effect.")
 
 
-def _rules(config: StrictConfig) -> Iterator[_Rule]:
+def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
     match config:
         case ExperimentConfig():
-            yield from _recipe_rules("pretrain", config.pretrain)
-            yield from _recipe_rules("distill", config.distill)
+            yield from _uses_of_recipe("pretrain", config.pretrain)
+            yield from _uses_of_recipe("distill", config.distill)
             for field, methods in _readers().items():
                 is_read = config.pretrain.method == "pcl" and "pcl" in methods
                 condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
-                yield _Rule(f"pretrain.collaboration.{field}", is_read, condition)
+                yield _UseOfField(f"pretrain.collaboration.{field}", is_read, condition)
             is_held_out = config.partition.own_evaluation == "held_out"
-            yield _Rule("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
+            yield _UseOfField("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
         case PclConfig():
-            yield from _recipe_rules("training", config.training)
+            yield from _uses_of_recipe("training", config.training)
             for field, methods in _readers().items():
                 is_read = not {*methods}.isdisjoint(config.methods)
-                yield _Rule(f"collaboration.{field}", is_read, f"methods has {' or '.join(methods)}")
+                yield _UseOfField(f"collaboration.{field}", is_read, f"methods contains {' or '.join(methods)}")
         case _:
             return
     has_no_test_split = config.data.source not in ("cifar10", "cifar100")
-    yield _Rule("data.test_fraction", has_no_test_split, "data.source has no test split of its own")
+    yield _UseOfField("data.test_fraction", has_no_test_split, "data.source has no test split of its own")
     is_resized = config.data.source == "image_folder"
-    yield _Rule("data.image_size_pixels", is_resized, "data.source is image_folder")
+    yield _UseOfField("data.image_size_pixels", is_resized, "data.source is image_folder")
 
 
-def _recipe_rules(section: str, recipe: RecipeConfig) -> Iterator[_Rule]:
+def _uses_of_recipe(section: str, recipe: RecipeConfig) -> Iterator[_UseOfField]:
     for field in ("milestone_fractions", "decay_factor"):
-        yield _Rule(f"{section}.{field}", recipe.schedule == "multistep", f"{section}.schedule is multistep")
+        yield _UseOfField(f"{section}.{field}", recipe.schedule == "multistep", f"{section}.schedule is multistep")
 
 
 def _readers() -> dict[str, list[Method]]:

@@ -1,4 +1,4 @@
-"""A broken rule of a config as one sentence: the field, the rule, the value, and a suggestion."""
+"""The message for a broken rule of a config: one sentence with the field, the rule, the value and a suggestion."""
 
 import difflib
 import re
@@ -15,12 +15,12 @@ _MAX_SUGGESTIONS: Final = 3
 def describe(error: ValidationError, values: Any, schema: Mapping[str, Any]) -> str:
     """Return one sentence about the first broken rule.
 
-    The sentence is about one rule only, because a wrong key often breaks several and the rest is noise.
+    The sentence covers one rule only, because one wrong key often breaks several and the others do not help the user.
 
     Args:
         error: The error of pydantic.
         values: The values that pydantic validated.
-        schema: The JSON schema of the config, whose names are suggested.
+        schema: The JSON schema of the config. Suggestions are taken from its names.
     """
     first = error.errors(include_url=False)[0]
     return sentence(_describe(first, _path(first["loc"], values), schema))
@@ -35,7 +35,7 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
         case "missing":
             return f"{field} is required."
         case "value_error":
-            # Validators of sections name field, rule and value themselves, relative to their section.
+            # The message of a section's validator names field, rule and value, relative to the section.
             message = str(first["ctx"]["error"])
             return f"{field}.{message}" if field else message
         case "union_tag_invalid":
@@ -62,7 +62,7 @@ def _suggestion(location: tuple[int | str, ...], field: str, schema: Mapping[str
     names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
     if field in names:
         section, _, name = field.rpartition(".")
-        return f" in this form (write {name} inside of {section})" if field == location[0] else " with this kind"
+        return f" in this form (write {name} inside {section})" if field == location[0] else " with this kind"
     section, _, name = field.partition("[")[0].rpartition(".")
     nearby = {known.rpartition(".")[2]: known for known in names if known.rpartition(".")[0] == section}
     meant = [known for known in names if known.rpartition(".")[2] == name]

@@ -1,8 +1,8 @@
-"""Reading and writing YAML 1.2.
+"""A reader and writer of YAML 1.2.
 
-PyYAML parses, and would give plain scalars the types of YAML 1.1. Here they have those of the core schema of YAML 1.2:
-``010`` is ten, ``0o10`` is eight, and ``12:30:45``, ``yes`` and ``2026-01-31`` are texts. No tag can make anything
-but null, a boolean, a number, a text, a list or a mapping.
+PyYAML does the parsing, but would resolve plain scalars to the types of YAML 1.1. This module resolves them by the core
+schema of YAML 1.2: ``010`` is ten, ``0o10`` is eight, and ``12:30:45``, ``yes`` and ``2026-01-31`` are strings. Tags
+can create only null, booleans, numbers, strings, lists and mappings.
 """
 
 import math
@@ -28,25 +28,25 @@ _FORMS: Final = {
     "int": re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"),
     "float": re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
 }
-"""How each type is written (YAML 1.2.2, section 10.3.2). A plain scalar has the first type whose form matches all of
-it, and is a text if none does."""
+"""The notation of each type (YAML 1.2.2, section 10.3.2). A plain scalar has the first type whose pattern matches it
+completely, and is a string if none matches."""
 
 _MEANINGS: Final = {"null": "null", "bool": "true or false", "int": "a whole number", "float": "a number"}
 _MERGE_KEY: Final = "<<"
-"""A key of YAML 1.1 that merges mappings; people use it with anchors."""
+"""The key of YAML 1.1 that merges mappings. People use it with anchors."""
 
 
 def read_yaml(text: str) -> Any:
     """Return the value of a document of YAML 1.2 or JSON.
 
     Raises:
-        ValueError: If the text is not YAML, goes beyond a bound of a config, repeats a key in a mapping, or has a key
-            that is not a text or a tag of another schema. The message is the second half of a sentence and says in
-            which line and column.
+        ValueError: If the text is not YAML, exceeds a limit, repeats a key in a mapping, or contains a key that is not
+            a string or a tag of another schema. The message completes a sentence of the caller, and gives the line and
+            the column.
     """
     check_length(text)
     if text.lstrip()[:1] in ("{", "["):
-        # PyYAML refuses some JSON: tabs between values, and escapes of characters beyond 16 bits.
+        # PyYAML refuses some valid JSON: tabs between values, and escapes of characters beyond 16 bits.
         try:
             return read_json(text)
         except ValueError:
@@ -55,7 +55,7 @@ def read_yaml(text: str) -> Any:
         loader = _Loader(text, max_values=MAX_VALUES)
         node = loader.get_single_node()
         if loader.yaml_version == (1, 1):
-            raise ValueError("the directive %YAML asks for version 1.1, and a config is of version 1.2")
+            raise ValueError("the directive %YAML requests version 1.1, and configs are YAML 1.2")
         return None if node is None else _value(node)
 
 
@@ -75,12 +75,12 @@ def read_documents(text: str, *, max_values: int) -> list[Any]:
 
 
 def write_yaml(value: Any) -> str:
-    """Return the YAML of a value, with texts quoted that YAML 1.1 or 1.2 would read as another type."""
+    """Return a value as YAML. Strings are quoted if YAML 1.1 or 1.2 would read them as another type."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
 
 
 class _Dumper(yaml.SafeDumper):
-    """The dumper of PyYAML, which quotes what YAML 1.1 requires, with the forms of YAML 1.2 added."""
+    """The dumper of PyYAML, which quotes strings as YAML 1.1 requires, extended by the notation of YAML 1.2."""
 
 
 for _name, _form in _FORMS.items():
@@ -88,7 +88,7 @@ for _name, _form in _FORMS.items():
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """The loader of PyYAML without a constructor: it composes nodes, and ``_value`` turns them into values."""
+    """The loader of PyYAML without a constructor. It composes nodes, which ``_value`` converts to values."""
 
     def __init__(self, text: str, *, max_values: int) -> None:
         Reader.__init__(self, text)
@@ -102,13 +102,13 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._sizes: dict[str, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node, and count its values: an alias counts as all values of its anchor."""
+        """Compose one node and count its values. An alias counts as all values of its anchor."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         before = self._num_values
         if isinstance(event, yaml.AliasEvent):
             name = str(event.anchor)
             if name in self.anchors and name not in self._sizes:
-                raise _error(f"the alias *{plain(name)} is inside of its own anchor", event)
+                raise _error(f"the alias *{plain(name)} is inside its own anchor", event)
             self._num_values += self._sizes.get(name, 1)
         else:
             self._num_values += 1
@@ -116,7 +116,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         if self._num_values > self._max_values:
             raise _error(f"it has more than {self._max_values:,} values", event)
         if self._depth > MAX_DEPTH:
-            raise _error(f"it has more than {MAX_DEPTH} lists and mappings inside one another", event)
+            raise _error(f"lists and mappings are nested more than {MAX_DEPTH} levels deep", event)
         node = super().compose_node(parent, index)
         self._depth -= 1
         if event.anchor is not None:
@@ -124,7 +124,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         return node
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        """Return the tag of a node that is written without one."""
+        """Return the tag of a node that is written without a tag."""
         if kind is yaml.ScalarNode:
             is_plain = implicit[0]
             return _TAG + next((name for name, form in _FORMS.items() if is_plain and form.fullmatch(value)), "str")
@@ -141,7 +141,9 @@ def _value(node: yaml.Node) -> Any:
             return node.value
         case yaml.ScalarNode(), ("null" | "bool" | "int" | "float") as name:
             return _scalar(node, name)
-    raise _error(f"the tag {plain(node.tag.replace(_TAG, '!!'))} is not one of YAML's own, or not of this value", node)
+    raise _error(
+        f"the tag {plain(node.tag.replace(_TAG, '!!'))} is not a standard YAML tag, or does not fit its value", node
+    )
 
 
 def _scalar(node: yaml.ScalarNode, name: str) -> Any:
@@ -173,7 +175,7 @@ def _float(text: str) -> float:
 
 
 def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
-    """Return the mapping of a node. Its own keys win over those that ``<<`` merges into the mapping."""
+    """Return the mapping of a node. Its own keys override those that ``<<`` merges into it."""
     values: dict[str, Any] = {}
     merged: dict[str, Any] = {}
     seen: set[str] = set()
@@ -181,9 +183,9 @@ def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
         key = _value(key_node) if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, str):
             shown = plain(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "a list or a mapping"
-            raise _error(f"a key must be a text, got {shown}", key_node)
+            raise _error(f"a key must be a string, got {shown}", key_node)
         if key in seen:
-            raise _error(f"{plain(key)} must be given once in a mapping, got it again", key_node)
+            raise _error(f"{plain(key)} must occur only once in a mapping, but occurs again", key_node)
         seen.add(key)
         if key == _MERGE_KEY and not key_node.style:
             merged = _merged(value_node)
@@ -203,7 +205,7 @@ def _merged(node: yaml.Node) -> dict[str, Any]:
 
 @contextmanager
 def _places(text: str) -> Iterator[None]:
-    """Turn the parser's errors into messages with the line and the column."""
+    """Convert the errors of the parser to messages with the line and the column."""
     try:
         yield
     except yaml.MarkedYAMLError as error:
@@ -224,9 +226,9 @@ def _error(problem: str, where: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
 def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or "it cannot be parsed"
     if problem.startswith("found character '\\t'"):
-        return "there is a tab where YAML wants spaces"
+        return "a tab stands where YAML requires spaces"
     if problem == "but found another document":
-        return "there is a second document"
+        return "a second document begins"
     return plain(problem, limit=200)
 
 

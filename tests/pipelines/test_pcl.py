@@ -147,7 +147,7 @@ def test_peers_trained_by_pcl_distil_like_any_other(tmp_path):
         ("collaboration.temperature=0", "collaboration.temperature must be greater than 0, got 0."),
         (
             "architectures=[vgg16]",
-            "architectures must take the data's images of 8x8 pixels, got vgg16, which needs at least 32x32.",
+            "architectures must accept the data set's images of 8x8 pixels, got vgg16, which needs at least 32x32.",
         ),
         (
             "training.num_processes=100",
@@ -169,5 +169,5 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(override, sentence, tmp_pa
 def test_peers_that_cannot_take_the_images_are_refused(tmp_path):
     process = run(tmp_path / "runs", [*TINY, "peers.architectures=[vgg16]"])
     assert process.returncode == 2
-    assert "architectures must take the data's images of 8x8 pixels, got vgg16" in process.stderr
+    assert "architectures must accept the data set's images of 8x8 pixels, got vgg16" in process.stderr
     assert not (tmp_path / "runs").exists()

@@ -66,7 +66,7 @@ BAD_INPUTS = [
     (["--config", ""], "--config must not be empty."),
     (
         ["--preset", "digits", "--config", "no.yaml"],
-        "preset must not be given beside a config file, which stands in its place, got digits and no.yaml.",
+        "preset must not be given together with a config file, which replaces it, got digits and no.yaml.",
     ),
     (["--set", "name=\udcff"], "Each argument must be text in utf-8, as this environment says, got name=\\udcff."),
     (["--preset", "mnist"], "preset must be one of digits, cifar10_small, poster, got mnist."),
@@ -80,7 +80,7 @@ BAD_INPUTS = [
     ),
     (
         ["--config", "no.yaml"],
-        "config must be a file that can be read, got no.yaml: No such file or directory.",
+        "config must be a readable file, got no.yaml: No such file or directory.",
     ),
 ]
 
@@ -109,8 +109,11 @@ def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
         (["--set", "--preset", "--set=seed=1"], "--set must be given a value, got the option --preset."),
         (["--store", ""], "--store must not be empty."),
         (["--store", " "], "--store must not be empty."),
-        (["--gpus", "1"], "gpus must be given with the backend kubernetes, got 1 with local: on one machine"),
-        (["--cluster", "queue=q"], "cluster must be given with the backend kubernetes, got queue=q with local, which"),
+        (["--gpus", "1"], "gpus must not be set unless the backend is kubernetes, got 1 with local: on one machine"),
+        (
+            ["--cluster", "queue=q"],
+            "cluster must not be set unless the backend is kubernetes, got queue=q with local, which",
+        ),
         (["--workers", "two"], "Invalid value for '--workers': Input should be a valid integer,"),
         (["--workers", "100000"], "workers must be at most "),
         (["--workers", "-1"], "num_workers must be greater than or equal to 0, got -1."),

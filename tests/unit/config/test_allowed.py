@@ -55,8 +55,8 @@ REFUSED = [
     ("'env=[{name: X, valueFrom: {configMapKeyRef: {name: c, key: k}}}]'", "env.valueFrom.configMapKeyRef.name must "),
     ("'env=[{name: X, valueFrom: {fileKeyRef: {path: p}}}]'", "env.valueFrom must be one of fieldRef, "),
     ("'env=[{name: X, valueFrom: root}]'", "env.valueFrom must be one of fieldRef, "),
-    ("allowed.service_accounts=[admin]", "allowed must be set in the operator's settings, and not by a run."),
-    ("'allowed={secrets: [root]}' store_secret=root", "allowed must be set in the operator's settings, and not by"),
+    ("allowed.service_accounts=[admin]", "allowed can only be set in the operator's settings, not by a run."),
+    ("'allowed={secrets: [root]}' store_secret=root", "allowed can only be set in the operator's settings, not by"),
 ]
 
 

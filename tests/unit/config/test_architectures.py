@@ -91,7 +91,7 @@ def test_another_branch_point_is_refused(architecture: Architecture, branch_poin
     ],
 )
 def test_images_that_are_too_small_are_refused(architecture: Architecture, size: tuple[int, int], got: str) -> None:
-    message = rf"^architectures must take the data's images of {size[0]}x{size[1]} pixels, got {got}\.$"
+    message = rf"^architectures must accept the data set's images of {size[0]}x{size[1]} pixels, got {got}\.$"
     with pytest.raises(ValueError, match=message):
         check_image_size(architecture, (3, *size))
 

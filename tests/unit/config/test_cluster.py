@@ -55,14 +55,14 @@ def test_an_operators_file_comes_first_then_the_task_then_what_is_typed(tmp_path
     [
         ("colour=red", 'colour is not a key of the config, got "red".'),
         ("num_workers=0", "num_workers must be greater than or equal to 1, got 0."),
-        ("'env=[{name: A, value: 010}]'", "env must have a name and a value that are texts, got "),
-        ("'env=[{value: a}]'", "env must have a name and a value that are texts, got "),
-        ("'affinity={a: [.inf]}'", "affinity must hold finite numbers only, got "),
-        ("memory_per_worker=lots", "memory_per_worker must be an amount as Kubernetes writes it, "),
-        ("memory_per_worker=512Mi", r"shared_memory must be at most memory_per_worker \(512Mi\), since"),
-        ("queue=Research", 'queue must be a name as Kubernetes writes it: .*, got "Research"'),
-        ("service_account=a_b", "service_account must be a name as Kubernetes writes it: "),
-        ("priority=high", "priority must come with a queue, got high."),
+        ("'env=[{name: A, value: 010}]'", "env must have a name and a value that are strings, got "),
+        ("'env=[{value: a}]'", "env must have a name and a value that are strings, got "),
+        ("'affinity={a: [.inf]}'", "affinity must contain finite numbers only, got "),
+        ("memory_per_worker=lots", "memory_per_worker must be a Kubernetes quantity, such as "),
+        ("memory_per_worker=512Mi", r"shared_memory must be at most memory_per_worker \(512Mi\), because"),
+        ("queue=Research", 'queue must be a Kubernetes name made of .*, got "Research"'),
+        ("service_account=a_b", "service_account must be a Kubernetes name made of "),
+        ("priority=high", "priority must be null unless queue is set, got high."),
         ("image_pull_policy=Sometimes", "image_pull_policy must be"),
         ("queue='a", "cluster must close every quotation mark"),
     ],
@@ -73,7 +73,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(text: str, message: str) -> Non
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="must be a file that can be read"):
+    with pytest.raises(ValueError, match="must be a readable file"):
         resolve_cluster(environment=named(tmp_path / "missing.yaml"))
 
 
@@ -123,7 +123,7 @@ class TestTaskConfig:
 
     @pytest.mark.parametrize("given", [{"resources": {"limits": {"ephemeral-storage": "1Gi"}}}, {"runtime_class": "x"}])
     def test_what_no_worker_can_be_given_is_refused(self, given: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match=r"must (be cpu, memory or|hold no other fields)"):
+        with pytest.raises(ValueError, match=r"must (be cpu, memory or|contain no other fields)"):
             with_task_config(ClusterConfig(), given)
 
 

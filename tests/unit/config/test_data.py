@@ -36,7 +36,7 @@ def test_digits_refuse_a_path() -> None:
 def test_how_images_are_read_does_not_go_with_every_source(field: str, value: Any) -> None:
     sources = "image_folder or npz" if field == "pixel_range" else "image_folder"
     assert refusal(DataConfig, {"source": "cifar10", "path": "data", field: value}).startswith(
-        f"{field} is for source {sources} only, got "
+        f"{field} applies only to source {sources}, got "
     )
     config = DataConfig.from_mapping({"source": "image_folder", "path": "data", field: value})
     assert config.model_dump(mode="json")[field] == value

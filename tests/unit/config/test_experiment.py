@@ -51,7 +51,7 @@ def test_there_is_one_architecture_or_one_for_each_peer(num: int) -> None:
 def test_a_public_transfer_set_needs_a_public_share(transfer_set: str) -> None:
     values = {"sweep": {"transfer_sets": ["student", transfer_set]}}
     assert refusal(values) == (
-        f"partition.public_fraction must be above 0 when sweep.transfer_sets has {transfer_set}, got 0."
+        f"partition.public_fraction must be above 0 when sweep.transfer_sets contains {transfer_set}, got 0."
     )
     config = ExperimentConfig.from_mapping({**values, "partition": {"public_fraction": 0.1}})
     assert config.sweep.transfer_sets == ("student", transfer_set)

@@ -53,11 +53,17 @@ def test_no_character_of_the_clusters_settings_is_lost_or_read_as_another_settin
         ({"gpus": "1.5"}, "gpus must be a whole number, got 1.5."),
         (
             {"backend": "kubernetes", "num_workers": "0"},
-            "num_workers must be at least 1 with the backend kubernetes, got 0, which stands for no process but the",
+            "num_workers must be at least 1 with the backend kubernetes, got 0, which runs stages in the calling ",
         ),
-        ({"cluster": "queue={{$}}"}, "cluster must not hold {{$, which Kubeflow Pipelines would replace, got "),
-        ({"backend": "local", "gpus": "1"}, "gpus must be given with the backend kubernetes, got 1 with local: on one"),
-        ({"backend": "local", "cluster": "queue=q"}, "cluster must be given with the backend kubernetes, got queue=q "),
+        (
+            {"backend": "local", "gpus": "1"},
+            "gpus must not be set unless the backend is kubernetes, got 1 with local: on one",
+        ),
+        (
+            {"backend": "local", "cluster": "queue=q"},
+            "cluster must not be set unless the backend is kubernetes, got queue=q ",
+        ),
+        ({"cluster": "queue={{$}}"}, "cluster must not contain {{$, which Kubeflow Pipelines would replace, got "),
     ],
 )
 def test_a_parameter_that_breaks_a_rule_is_refused_in_a_sentence(parameters: dict[str, str], message: str) -> None:

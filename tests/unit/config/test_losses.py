@@ -70,6 +70,6 @@ def test_a_loss_that_needs_labels_excludes_the_set_without_them(monkeypatch: pyt
     config = ExperimentConfig.from_mapping(values)
     needing = PAIR_LOSSES["kl"]._replace(needs_labels=True)
     monkeypatch.setattr(type(config.distill.loss), "pair_loss", needing)
-    message = "sweep.transfer_sets must not have public_unlabelled when distill.loss.kind is kl, which needs labels,"
+    message = "sweep.transfer_sets must not contain public_unlabelled when distill.loss.kind is kl, which needs labels,"
     with pytest.raises(ValueError, match=f"^{message}"):
         ExperimentConfig.from_mapping(values)

@@ -116,7 +116,8 @@ def test_the_last_seed_has_thirty_two_bits_too() -> None:
 def test_the_leader_of_okddip_comes_on_top_of_two_branches() -> None:
     values = {"methods": ["okddip"], "collaboration": {"num_branches": 2}}
     assert refusal(values) == (
-        "collaboration.num_branches must be at least 3 when methods has okddip, whose last branch is a leader, got 2."
+        "collaboration.num_branches must be at least 3 when methods contains okddip, whose last branch is a leader, "
+        "got 2."
     )
     assert PclConfig.from_mapping({**values, "methods": ["pcl"]}).collaboration.num_branches == 2
     assert PclConfig.from_mapping({**values, "collaboration": {"num_branches": 3}}).methods == ("okddip",)
@@ -125,7 +126,7 @@ def test_the_leader_of_okddip_comes_on_top_of_two_branches() -> None:
 def test_ffl_fuses_feature_maps_so_every_network_must_have_them() -> None:
     values = {"methods": ["plain", "ffl_s"], "architectures": ["small_cnn", "mlp"]}
     assert refusal(values) == (
-        "architectures must all have feature maps when methods has ffl_s, which fuses them, got mlp."
+        "architectures must all have feature maps when methods contains ffl_s, which fuses them, got mlp."
     )
     assert PclConfig.from_mapping({**values, "architectures": ["small_cnn"]}).methods == ("plain", "ffl_s")
     assert PclConfig.from_mapping({**values, "methods": ["plain"]}).architectures == ("small_cnn", "mlp")

@@ -57,13 +57,13 @@ def test_a_whole_config_stands_in_place_of_the_default_preset(preset: str) -> No
 
 @pytest.mark.parametrize("preset", ["poster", "nonsense"])
 def test_a_preset_that_a_config_would_hide_is_refused(tmp_path: Path, preset: str) -> None:
-    message = f"preset must not be given beside a config, which stands in its place, got {preset}."
+    message = f"preset must not be given together with a config, which replaces it, got {preset}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         resolve(JOINTKD, preset=preset, config_json=DIGITS.to_json())
     path = tmp_path / "experiment.yaml"
     path.write_text("seed: 7")
     for each in (preset, "digits"):
-        message = f"preset must not be given beside a config file, which stands in its place, got {each} and {path}."
+        message = f"preset must not be given together with a config file, which replaces it, got {each} and {path}."
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             load(JOINTKD, preset=each, config_file=path, overrides=[])
 
@@ -193,7 +193,7 @@ def test_a_file_of_json_is_read(tmp_path: Path) -> None:
 
 def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "no.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
-        message = f"config must be a file that can be read, got {path}: {reason}."
+        message = f"config must be a readable file, got {path}: {reason}."
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             load_file(JOINTKD, path)
 
@@ -201,13 +201,19 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"seed: 1\npartition:\n\tnum_peers: 3\n", "there is a tab where YAML wants spaces in line 3, column 1"),
+        (b"seed: 1\npartition:\n\tnum_peers: 3\n", "a tab stands where YAML requires spaces in line 3, column 1"),
         (b"seed: 1\nname: a: b", "mapping values are not allowed here in line 2, column 8"),
         (b"sweep: [", "expected the node content, but found '<stream end>' in line 1, column 9"),
-        (b"seed: 1\n---\nseed: 2", "there is a second document in line 2, column 1"),
-        (b"seed: 1\nname: twice\nseed: 2\n", "seed must be given once in a mapping, got it again in line 3, column 1"),
+        (b"seed: 1\n---\nseed: 2", "a second document begins in line 2, column 1"),
+        (
+            b"seed: 1\nname: twice\nseed: 2\n",
+            "seed must occur only once in a mapping, but occurs again in line 3, column 1",
+        ),
         (b"name: a\0b", "the character U+0000 is not allowed in line 1, column 8"),
-        (b"name: !!python/none x", "the tag !!python/none is not one of YAML's own, or not of this value in line 1"),
+        (
+            b"name: !!python/none x",
+            "the tag !!python/none is not a standard YAML tag, or does not fit its value in line 1",
+        ),
         (b"seed: !!bool maybe", "!!bool must be true or false, got maybe in line 1, column 7"),
     ],
 )
@@ -224,7 +230,7 @@ def test_a_file_that_is_not_utf_8_is_refused_with_the_line(tmp_path: Path, conte
     path = tmp_path / "experiment.yaml"
     path.write_bytes(content)
     line = 2 if b"seed" in content else 1
-    message = f"config must be text in UTF-8, got {path}: line {line} has other bytes."
+    message = f"config must be a UTF-8 text file, got {path}: line {line} is not valid UTF-8."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_file(JOINTKD, path)
 
@@ -239,7 +245,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 def test_a_pipe_or_a_device_is_refused_without_waiting(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "experiment.yaml"
     make(path)
-    message = f"config must be a file that can be read, got {path}: it is a pipe or a device."
+    message = f"config must be a readable file, got {path}: it is a pipe or a device."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_file(JOINTKD, path)
 
@@ -248,7 +254,7 @@ def test_a_file_is_refused_by_its_size_before_it_is_read(tmp_path: Path) -> None
     path = tmp_path / "experiment.yaml"
     with path.open("wb") as file:
         file.truncate(10**12)
-    message = f"config must have at most 1,048,576 bytes, got {path}, which has more."
+    message = f"config must have at most 1,048,576 bytes, got {path}, which is larger."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_file(JOINTKD, path)
 
@@ -259,7 +265,7 @@ def test_a_file_is_refused_by_its_size_before_it_is_read(tmp_path: Path) -> None
 def test_a_file_without_a_mapping_is_refused(tmp_path: Path, content: str, held: str) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(content)
-    message = f"config must hold a mapping of keys to values, got {held} in {path}."
+    message = f"config must contain a mapping of keys to values, got {held} in {path}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_file(JOINTKD, path)
 
@@ -344,7 +350,9 @@ def test_a_field_that_would_have_no_effect_is_refused(pairs: list[str], message:
 def test_a_field_of_a_method_is_refused_without_the_method() -> None:
     study = resolve(PCL, preset="digits", overrides="methods=[plain,kdcl] collaboration.kdcl_ensemble=mean")
     assert study.collaboration.kdcl_ensemble == "mean"
-    with pytest.raises(ValueError, match=r"^collaboration\.kdcl_ensemble must not be set unless methods has kdcl: "):
+    with pytest.raises(
+        ValueError, match=r"^collaboration\.kdcl_ensemble must not be set unless methods contains kdcl: "
+    ):
         resolve(PCL, preset="digits", overrides="methods=[plain,pcl] collaboration.kdcl_ensemble=mean")
 
 

@@ -54,7 +54,12 @@ def test_a_section_that_is_left_out_is_one_that_is_left_empty(pipeline: Pipeline
 
 def test_the_docstring_of_a_field_is_its_description() -> None:
     described = {name: field.get("description") for pipeline in (JOINTKD, PCL) for name, field in fields(pipeline)}
-    assert described["ExperimentConfig.seed"] == "Every random number of the experiment follows from it."
-    assert described["DataConfig.path"] == "Folder or file of the source. Required for every source but digits."
-    assert described["PartitionConfig.own_evaluation"].startswith("Source of a peer's own validation and test sets.")
-    assert described["CollaborationConfig.branch_point"].startswith("The first block that each branch has for itself")
+    assert described["ExperimentConfig.seed"] == "The seed from which all random numbers of the experiment are derived."
+    assert (
+        described["DataConfig.path"]
+        == "The folder or file of the data set. It is required for every source except digits."
+    )
+    assert described["PartitionConfig.own_evaluation"].startswith(
+        "The source of a peer's own validation and test sets."
+    )
+    assert described["CollaborationConfig.branch_point"].startswith("The first block of which each branch has")

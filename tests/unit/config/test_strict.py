@@ -120,10 +120,10 @@ def test_a_long_value_is_shortened() -> None:
         ("", "expecting value in line 1, column 1"),
         ("{", "expecting property name enclosed in double quotes in line 1, column 2"),
         ("seed: 1", "expecting value in line 1, column 1"),
-        ('{"seed": 1, "seed": 2}', "seed must be given once in an object, got it 2 times"),
+        ('{"seed": 1, "seed": 2}', "seed must occur only once in an object, but occurs 2 times"),
         ('{"seed": 010}', "expecting ',' delimiter in line 1, column 11"),
-        ("[" * 5000, "it has more than 40 lists and objects inside one another"),
-        ("[" * 42 + "]" * 42, "it has more than 40 lists and objects inside one another"),
+        ("[" * 5000, "lists and objects are nested more than 40 levels deep"),
+        ("[" * 42 + "]" * 42, "lists and objects are nested more than 40 levels deep"),
         (str([0] * 10_000), "it has more than 10,000 values"),
         ('{"seed": 99999999999999999999}', "a whole number must fit into 64 bits, got 99999999999999999999"),
         ('{"seed": 1e400}', "a number must fit into 64 bits, got 1e400"),
@@ -146,7 +146,7 @@ def test_a_text_that_is_not_json_is_refused(text: str, problem: str) -> None:
         ({"sweep": {"alphas[0]": 1}}, "sweep.alphas[0] is not a key of the config (did you mean sweep.alphas?)"),
         (
             {"partition.num_peers": 3},
-            "partition.num_peers is not a key of the config in this form (write num_peers inside of partition)",
+            "partition.num_peers is not a key of the config in this form (write num_peers inside partition)",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_json_that_is_no_object_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("value", [b"hi", {1}, ...])
 def test_a_mapping_with_what_json_cannot_hold_is_refused(value: object) -> None:
-    message = f'The config must hold only what JSON can hold, got "{ ({"name": value}) }".'
+    message = f'The config must contain only values that JSON can represent, got "{ ({"name": value}) }".'
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ExperimentConfig.from_mapping({"name": value})
 

@@ -69,5 +69,5 @@ def test_every_field_is_written_and_read_back() -> None:
 
 def test_a_grid_that_no_memory_holds_is_refused() -> None:
     values = {"temperatures": list(range(1, 401)), "alphas": [place / 100 for place in range(100)]}
-    message = "temperatures, alphas, transfer_sets and learning_rates must make at most 100,000 settings, got 120,000."
+    message = "temperatures, alphas, transfer_sets and learning_rates must give at most 100,000 settings, got 120,000."
     assert refusal(values) == message

@@ -123,5 +123,5 @@ def test_a_file_of_another_kind_is_refused_in_a_sentence(tmp_path: Path, text: s
     file.write_text(text)
     with pytest.raises(ValueError, match=rf"^pipeline must be .*, got {file}(\.|: .* in line 1, column 2\.)$"):
         read_package(file)
-    with pytest.raises(ValueError, match=r"^pipeline must be a file that can be read, got .*: No such file"):
+    with pytest.raises(ValueError, match=r"^pipeline must be a readable file, got .*: No such file"):
         read_package(tmp_path / "none.yaml")
