@@ -137,7 +137,7 @@ def conventions_in_words(distill: DistillConfig) -> list[str]:
     return [
         "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher.",
         f"{term.loss.capitalized_title} ({term.loss.source}): {term.loss.meaning}",
-        *([f"D is computed with {values}."] if values else []),
+        *([f"D has hyper-parameters of its own: {values}."] if values else []),
         f"{weight} On {' and '.join(names_without_labels())} w = 1.",
         f"{reduction}, and {scaled}.",
         f"The teacher's batch normalisation uses {statistics}.",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from peerkd.config.training import DistillConfig
 from peerkd.losses.distillation import joint_loss
 from peerkd.training.optimizers import Sgd, learning_rate_at
-from peerkd.training.precision import autocast
+from peerkd.training.precision import autocast, widened
 from peerkd.training.samples import Batches
 
 TeacherLogits = Mapping[int, Sequence[Tensor]]
@@ -79,7 +79,7 @@ def distill(
             step = epoch * samples.num_batches + index
             optimizer.zero_grad()
             with autocast(samples.device, recipe.precision):
-                logits_BK = student(batch.images_NCHW).float()
+                logits_BK = widened(student(batch.images_NCHW))
             loss = joint_loss(
                 logits_BK,
                 labels_B=batch.labels_B,

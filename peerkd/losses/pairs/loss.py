@@ -46,8 +46,9 @@ class PairLoss(NamedTuple):
     tensor that broadcasts to ``B1``: an engine may give each sample its own. A hyper-parameter is a keyword argument,
     and so is ``labels_B`` where the loss needs labels. No sample's loss may depend on another sample, so that an engine
     can put students side by side as more samples of one batch. Losses and gradients must be finite for all finite
-    logits, equal ones among them. The function reduces nothing over samples and does not multiply by T^2:
-    ``DistillationTerm`` does both.
+    logits, equal ones among them. No shape may depend on values, as it does in ``logits_BK[mask_BK]``: a GPU could not
+    capture such a step and would train one student at a time. Use ``gather`` and ``masked_fill``. The function reduces
+    nothing over samples and does not multiply by T^2: ``DistillationTerm`` does both.
     """
 
     meaning: str

@@ -53,10 +53,11 @@ def test_an_unknown_hyper_parameter_is_refused_with_the_nearest() -> None:
 
 
 def test_an_unknown_loss_is_refused_with_the_nearest() -> None:
+    known = ", ".join(f"'{kind}'" for kind in PAIR_LOSSES)
     assert refusal({"kind": "reverse-kl"}) == (
-        "distill.loss.kind must be one of 'kl', 'reverse_kl' (did you mean reverse_kl?), got reverse-kl."
+        f"distill.loss.kind must be one of {known} (did you mean reverse_kl?), got reverse-kl."
     )
-    assert refusal({"kind": "huber"}) == "distill.loss.kind must be one of 'kl', 'reverse_kl', got huber."
+    assert refusal({"kind": "0"}) == f"distill.loss.kind must be one of {known}, got 0."
 
 
 def test_a_loss_without_its_kind_is_refused_with_the_way_to_write_it() -> None:

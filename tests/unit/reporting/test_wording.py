@@ -61,6 +61,6 @@ def test_a_loss_is_described_by_its_own_words_source_and_hyper_parameters():
         "Weighted Brier score (the tests): D is the squared distance of the outputs, and larger where the teacher is "
         "right." in sentences
     )
-    assert "D is computed with trust = 0.5." in sentences
-    assert not any("computed with" in sentence for sentence in wording.conventions_in_words(DistillConfig()))
+    assert "D has hyper-parameters of its own: trust = 0.5." in sentences
+    assert not any("hyper-parameters" in sentence for sentence in wording.conventions_in_words(DistillConfig()))
     assert wording.loss_formula(config).endswith("D = (1 + trust * p_y) * sum_k (p_k - q_k)^2")

@@ -10,7 +10,6 @@ from peerkd.training.distill import distill
 from peerkd.training.stacked.students import STACKABLE, Students, pays
 from tests.pair_losses import EVERY_LOSS
 
-RELATIVE_TOLERANCE = 2e-5
 ARCHITECTURES = sorted(STACKABLE)
 
 A_SHAPE = st.sampled_from([(1, 8, 8), (1, 8, 8), (3, 4, 4), (2, 7, 5), (1, 9, 6)])
@@ -105,15 +104,16 @@ def test_a_student_is_the_same_to_the_last_bit_whoever_is_beside_it(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(shape_CHW=A_SHAPE, batch_sizes=SOME_SIZES, group=lessons(max_size=3), recipe=recipes())
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=40)
 def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, shape_CHW, batch_sizes, group, recipe):
-    made = made_batches(shape_CHW, 10, batch_sizes=batch_sizes)
+    # In float64: in float32 a rounding may move an activation to the other side of a kink, and two trainings then end
+    # further apart than a tolerance that would find a mistake.
+    made = made_batches(shape_CHW, 10, batch_sizes=batch_sizes, dtype=torch.float64)
     students = trained(made, architecture, group, recipe)
     images_NCHW = torch.cat([batch.images_NCHW for batch in made.batches(9)])
     logits_GNK = students.logits(images_NCHW)
     for place, (seed, weight, temperature, rate, number) in enumerate(group):
         plain = made.network(architecture, seed)
-        before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
         distill(
             plain,
             made,
@@ -123,19 +123,13 @@ def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, sh
             recipe=recipe,
             learning_rate=rate,
         )
-        state = plain.state_dict()
-        got = students.state(place)
+        state, got = plain.state_dict(), students.state(place)
         assert got.keys() == state.keys()
-        change = max((state[name] - before[name]).abs().max().item() for name in dict(plain.named_parameters()))
         for name, tensor in state.items():
-            # A weight just above 1 is itself rounded to 1.2e-7.
-            torch.testing.assert_close(
-                got[name], tensor, rtol=1e-6, atol=RELATIVE_TOLERANCE * change + 2e-7, msg=lambda m, n=name: f"{n}: {m}"
-            )
+            torch.testing.assert_close(got[name], tensor, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
         plain.eval()
         with torch.no_grad():
-            wanted_NK = plain(images_NCHW)
-        torch.testing.assert_close(logits_GNK[place], wanted_NK, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(logits_GNK[place], plain(images_NCHW), rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
