@@ -119,39 +119,41 @@ def _controls(transfer_set: TransferSet, controls: tuple[Setting, ...], peers: S
     """Return the units without a teacher: one for each set of samples."""
     facts, num_peers = TRANSFER_SETS[transfer_set], len(peers)
 
-    def unit(owners: tuple[int, ...], pairs: Iterable[tuple[int, int | None]]) -> Unit:
-        trials = tuple(
-            Trial(student, teacher, transfer_set, control) for student, teacher in pairs for control in controls
-        )
-        return Unit(owners=owners, teacher=None, trials=trials)
+    def unit(pairs: Iterable[tuple[int, int | None]], *, student: int, teacher: int) -> Unit:
+        trials = tuple(Trial(*pair, transfer_set, control) for pair in pairs for control in controls)
+        return Unit(owners=set_owners(transfer_set, student=student, teacher=teacher), teacher=None, trials=trials)
 
+    # Where the set does not depend on the student or the teacher, any peer can stand for it.
     def of_student(number: int) -> Unit:
-        return unit((peers[number],), [(peers[number], None)])
+        student = peers[number]
+        return unit([(student, None)], student=student, teacher=student)
 
     def of_public(_: int) -> Unit:
-        return unit((), ((student, None) for student in peers))
+        return unit(((student, None) for student in peers), student=peers[0], teacher=peers[0])
 
     def of_teachers_data(number: int) -> Unit:
         teacher = peers[(number + 1) % num_peers]
-        return unit((teacher,), ((student, teacher) for student in peers if student != teacher))
+        pairs = ((student, teacher) for student in peers if student != teacher)
+        return unit(pairs, student=teacher, teacher=teacher)
 
     def of_both(number: int) -> Unit:
         # Unordered pairs in order, those of the first peer first.
         first = bisect_right(range(num_peers), number, key=num_pairs_before) - 1
         pair = peers[first], peers[number - num_pairs_before(first) + first + 1]
-        return unit(pair, (pair, pair[::-1]))
+        return unit((pair, pair[::-1]), student=pair[0], teacher=pair[1])
 
     def num_pairs_before(peer: int) -> int:
         return peer * (2 * num_peers - peer - 1) // 2
 
-    def block(num_units: int, *, num_owners: int, num_pairs: int, unit: Callable[[int], Unit]) -> _Block:
+    def block(num_units: int, *, num_pairs: int, unit: Callable[[int], Unit]) -> _Block:
+        num_owners = len(set_owners(transfer_set, student=0, teacher=1))
         num_trials = num_pairs * len(controls)
         return _Block(num_units=num_units, num_owners=num_owners, num_trials=num_trials, unit=unit)
 
     if facts.depends_on_student and facts.depends_on_teacher:
-        return block(num_peers * (num_peers - 1) // 2, num_owners=2, num_pairs=2, unit=of_both)
+        return block(num_peers * (num_peers - 1) // 2, num_pairs=2, unit=of_both)
     if facts.depends_on_student:
-        return block(num_peers, num_owners=1, num_pairs=1, unit=of_student)
+        return block(num_peers, num_pairs=1, unit=of_student)
     if facts.depends_on_teacher:
-        return block(num_peers, num_owners=1, num_pairs=num_peers - 1, unit=of_teachers_data)
-    return block(1, num_owners=0, num_pairs=num_peers, unit=of_public)
+        return block(num_peers, num_pairs=num_peers - 1, unit=of_teachers_data)
+    return block(1, num_pairs=num_peers, unit=of_public)

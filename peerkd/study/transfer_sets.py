@@ -58,6 +58,9 @@ TRANSFER_SETS: Final[Mapping[str, TransferSetFacts]] = {
     ),
 }
 
+PUBLIC: Final = -1
+"""The public set among the owners of a transfer set that has samples of peers, too."""
+
 _POSITIONS: Final = {name: position for position, name in enumerate(TRANSFER_SETS)}
 
 
@@ -77,9 +80,13 @@ def table_position(name: str) -> int:
 
 
 def set_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
-    """Return the peers whose training sets are part of a pair's transfer set, ascending; empty for a public set."""
+    """Return the owners of the samples of a pair's transfer set, ascending: peers, and ``PUBLIC`` before them.
+
+    The tuple is empty if all samples are public.
+    """
     facts = TRANSFER_SETS[name]
-    return tuple(sorted((student,) * facts.depends_on_student + (teacher,) * facts.depends_on_teacher))
+    peers = tuple(sorted((student,) * facts.depends_on_student + (teacher,) * facts.depends_on_teacher))
+    return (PUBLIC, *peers) if peers and facts.needs_public_set else peers
 
 
 def set_size(name: str, *, num_student: int, num_teacher: int, num_public: int) -> int:

@@ -73,7 +73,8 @@ class Unit:
     """Trials that share a transfer set and a teacher: batches and teacher logits are made once for all of them."""
 
     owners: tuple[int, ...]
-    """Peers whose training sets are joined to the transfer set; empty for the public set."""
+    """The peers whose training sets are joined to the transfer set, and ``PUBLIC`` if the public set is joined to them;
+    empty for the public set alone."""
 
     teacher: int | None
     """The peer whose logits are needed; None for controls."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
+from peerkd.study.transfer_sets import PUBLIC
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.distill import TeacherLogits, teacher_logits
@@ -152,7 +153,7 @@ class Sweep:
 
     def _max_transfer_samples(self) -> int:
         *_, second, first = sorted(len(indices) for indices in self._assignment.train)
-        return max(first + second, len(self._assignment.public))
+        return first + second + len(self._assignment.public)
 
     def _do_group(
         self, trials: Sequence[Trial], samples: SampleSet, logits: Sequence[TeacherLogits | None], epochs: range
@@ -287,11 +288,15 @@ class Sweep:
         )
 
     def _read_transfer_set(self, owners: tuple[int, ...]) -> SampleSet:
-        parts = [self._assignment.train[owner] for owner in owners] or [self._assignment.public]
+        names = ["public" if owner == PUBLIC else str(owner) for owner in owners or (PUBLIC,)]
+        parts = [
+            self._assignment.public if owner == PUBLIC else self._assignment.train[owner]
+            for owner in owners or (PUBLIC,)
+        ]
         return sample_set(
             self._dataset,
             np.concatenate(parts),
-            name="distill " + ("+".join(map(str, owners)) or "public"),
+            name="distill " + "+".join(names),
             batch_size=self._recipe.batch_size,
             config=self._config,
             device=self._device,

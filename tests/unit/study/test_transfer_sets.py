@@ -3,10 +3,14 @@ from typing import get_args
 import pytest
 
 from peerkd.config.sweep import SweepConfig
+from peerkd.study.grid import Grid
+from peerkd.study.plan import plan
 from peerkd.study.transfer_sets import (
+    PUBLIC,
     TRANSFER_SETS,
     Source,
     TransferSet,
+    TransferSetFacts,
     check_transfer_set,
     in_words,
     names_without_labels,
@@ -37,6 +41,16 @@ def test_owners_are_ascending_and_the_size_is_that_of_all_sources(
 ) -> None:
     assert set_owners(name, student=7, teacher=3) == owners
     assert set_size(name, num_student=1, num_teacher=10, num_public=100) == size
+
+
+def test_the_public_set_is_an_owner_where_it_is_joined_to_the_samples_of_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = TransferSetFacts(sources=frozenset({"teacher", "public"}), meaning="the teacher's and the public set")
+    monkeypatch.setitem(TRANSFER_SETS, "teacher", facts)
+    assert set_owners("teacher", student=7, teacher=0) == (PUBLIC, 0)
+    assert set_size("teacher", num_student=1, num_teacher=10, num_public=100) == 110
+    units = plan(Grid(transfer_sets=("teacher",), temperatures=(1.0,), alphas=(0.5,)), range(3))
+    assert {unit.owners for unit in units} == {(PUBLIC, 0), (PUBLIC, 1), (PUBLIC, 2)}
+    assert sum(unit.teacher is None for unit in units) == 3
 
 
 def test_the_same_samples_without_labels_have_the_same_owners_and_size() -> None:
