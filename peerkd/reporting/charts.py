@@ -1,7 +1,7 @@
-"""Where the marks of the charts lie, in the coordinates of their SVG; the templates only draw them."""
+"""Charts as data: axes and marks in the units of their values. ``svg`` draws them; so could any other rendering."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,160 +10,148 @@ from peerkd.reporting.wording import number, points
 from peerkd.results.arrays import FloatArray
 from peerkd.results.intervals import Estimate
 
-WIDTH: Final = 560
-"""Of a chart; it scales with the page."""
+_MARGIN_FRACTION: Final = 0.05
+"""Space that an axis of differences leaves beyond the values on each side, as a fraction of their range."""
 
-BAR_CHART_WIDTH: Final = 340
-
-_LABEL_WIDTH: Final = 190
-_RIGHT_MARGIN: Final = 16
-_ROW_HEIGHT: Final = 28
+_MARGIN_WITHOUT_RANGE: Final = 0.005
 
 
 class Tick(NamedTuple):
-    """A line of an axis."""
+    """A labelled value of an axis."""
 
-    position: float
+    value: float
     label: str
-    is_zero: bool
 
 
-class Whisker(NamedTuple):
-    """A value with its interval in a row of an interval chart."""
+class Axis(NamedTuple):
+    """The range of an axis, with its ticks."""
 
-    label: str
-    text: str
-    y: float
-    x: float
     low: float
     high: float
+    ticks: Sequence[Tick]
+    title: str = ""
+    has_grid: bool = True
+    """Whether a line crosses the chart at each tick."""
 
 
-class IntervalChart(NamedTuple):
-    """Means with their intervals, one below the other on one axis in points."""
+class Line(NamedTuple):
+    """Points that are joined in their order. The title says in words what the line is."""
 
-    height: float
-    ticks: list[Tick]
-    whiskers: list[Whisker]
+    xs: Sequence[float]
+    ys: Sequence[float]
+    title: str = ""
 
 
 class Dot(NamedTuple):
-    """A pair in a scatter chart."""
+    """A single point. The title says in words what it is."""
 
     x: float
     y: float
     title: str
 
 
-class Scatter(NamedTuple):
-    """Gain in points against a distance."""
+class Area(NamedTuple):
+    """The area between two lines over the same x values."""
 
-    height: float
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
-    dots: list[Dot]
+    xs: Sequence[float]
+    lows: Sequence[float]
+    highs: Sequence[float]
 
 
-class Bar(NamedTuple):
-    """One value of a bar chart."""
+class Series(NamedTuple):
+    """Marks of one kind in one style. If the series has lines, its label stands beside their end."""
 
     label: str
-    num: int
-    x: float
-    y: float
-    width: float
+    style: str
+    """A CSS class."""
+
+    lines: Sequence[Line] = ()
+    dots: Sequence[Dot] = ()
+    area: Area | None = None
+
+
+class XYChart(NamedTuple):
+    """Series over two axes. The first series lies behind the others."""
+
+    x: Axis
+    y: Axis
+    series: Sequence[Series]
+
+
+class Interval(NamedTuple):
+    """A row of an interval chart: a value with its bounds, which are NaN if no interval exists."""
+
+    label: str
+    estimate: Estimate
+    title: str
+
+
+class IntervalChart(NamedTuple):
+    """Values with their intervals, one below the other on one axis. A row without a value stays empty."""
+
+    x: Axis
+    rows: Sequence[Interval]
 
 
 class BarChart(NamedTuple):
-    """Counts, one bar below the other."""
+    """Labelled counts, one bar below the other."""
 
-    height: float
-    bars: list[Bar]
+    bars: Sequence[tuple[str, int]]
 
 
-def interval_chart_data(
-    estimates: Mapping[str, Estimate], *, write: Callable[[float], str] = points, label_width: float = _LABEL_WIDTH
-) -> IntervalChart:
-    """Return the chart of some gains in the given order, zero always on the axis."""
-    reached = [0.0]
-    reached += [
-        bound
-        for estimate in estimates.values()
-        for bound in (estimate.value, estimate.low, estimate.high)
-        if not math.isnan(bound)
+def interval_chart(estimates: Mapping[str, Estimate], *, write: Callable[[float], str] = points) -> IntervalChart:
+    """Return the chart of gains by label, in the given order.
+
+    Args:
+        estimates: The gains as fractions.
+        write: Returns the text of a gain in points.
+    """
+    rows = [
+        Interval(label, estimate, f"{label}: {write(estimate.value)} points") for label, estimate in estimates.items()
     ]
-    low, high = min(reached), max(reached)
-    margin = 0.05 * (high - low) or 0.01
-    low, high = low - margin, high + margin
-
-    def x(value: float) -> float:
-        return place(value, low, high, label_width, WIDTH - _RIGHT_MARGIN)
-
-    whiskers = [
-        Whisker(
-            label=label,
-            text=write(estimate.value),
-            y=_ROW_HEIGHT * (row + 0.5),
-            x=x(estimate.value),
-            low=x(estimate.value if math.isnan(estimate.low) else estimate.low),
-            high=x(estimate.value if math.isnan(estimate.high) else estimate.high),
-        )
-        for row, (label, estimate) in enumerate(estimates.items())
-        if not math.isnan(estimate.value)
-    ]
-    ticks = [Tick(x(value), _tick_points(value), value == 0) for value in round_ticks(low, high, num=5)]
-    return IntervalChart(height=_ROW_HEIGHT * len(estimates), ticks=ticks, whiskers=whiskers)
+    bounds = (bound for estimate in estimates.values() for bound in (estimate.value, estimate.low, estimate.high))
+    return IntervalChart(points_axis(bounds), rows)
 
 
-def scatter_data(distance_PP: FloatArray, gain_PP: FloatArray) -> Scatter:
-    """Return the scatter chart of all ordered pairs that have a gain."""
-    height, left, bottom = 320, 48, 36
-    pairs = np.argwhere(~np.isnan(gain_PP))
-    gains = [float(gain_PP[tuple(pair)]) for pair in pairs]
-    distances = [float(distance_PP[tuple(pair)]) for pair in pairs]
-    low, high = min([0.0, *gains]) - 0.005, max([0.0, *gains]) + 0.005
+def scatter_chart(distance_PP: FloatArray, gain_PP: FloatArray, *, distance_label: str) -> XYChart:
+    """Return the chart of gain against distance, with a dot for each ordered pair that has a gain.
 
-    def x(value: float) -> float:
-        return place(value, 0, 1, left, WIDTH - _RIGHT_MARGIN)
-
-    def y(value: float) -> float:
-        return place(value, low, high, height - bottom, 8)
-
-    return Scatter(
-        height=height,
-        x_ticks=[Tick(x(value), number(value), value == 0) for value in (0, 0.25, 0.5, 0.75, 1)],
-        y_ticks=[Tick(y(value), _tick_points(value), value == 0) for value in round_ticks(low, high, num=6)],
-        dots=[
-            Dot(x(distance), y(gain), f"student {student}, teacher {teacher}: {points(gain)} points at {distance:.2f}")
-            for (student, teacher), distance, gain in zip(pairs, distances, gains, strict=True)
-        ],
+    Args:
+        distance_PP: (num_peers, num_peers) distances from 0 to 1.
+        gain_PP: (num_peers, num_peers) gains as fractions, NaN where a pair has none.
+        distance_label: Title of the axis of distances.
+    """
+    dots = []
+    for student, teacher in np.argwhere(~np.isnan(gain_PP)).tolist():
+        gain, distance = float(gain_PP[student, teacher]), float(distance_PP[student, teacher])
+        title = f"student {student}, teacher {teacher}: {points(gain)} points at {distance:.2f}"
+        dots.append(Dot(distance, gain, title))
+    ticks = [Tick(value, number(value)) for value in (0, 0.25, 0.5, 0.75, 1)]
+    return XYChart(
+        x=Axis(0, 1, ticks, title=distance_label, has_grid=False),
+        y=points_axis(dot.y for dot in dots),
+        series=[Series("", "pairs", dots=dots)],
     )
 
 
-def bar_chart_data(counts: Mapping[str, int]) -> BarChart:
-    """Return the chart of some counts in the given order."""
-    most = max([1, *counts.values()])
-    left = 16 + 7 * max(map(len, counts), default=0)
-    longest = BAR_CHART_WIDTH - left - 48
-    bars = [
-        Bar(label, count, left, _ROW_HEIGHT * row, round(longest * count / most, 1))
-        for row, (label, count) in enumerate(counts.items())
-    ]
-    return BarChart(height=_ROW_HEIGHT * len(counts), bars=bars)
+def bar_chart(counts: Mapping[str, int]) -> BarChart:
+    """Return the chart of counts by label, in the given order."""
+    return BarChart(list(counts.items()))
 
 
-def round_ticks(low: float, high: float, *, num: int) -> Sequence[float]:
-    """Return about ``num`` round fractions from ``low`` to ``high``, multiples of 1, 2 or 5 times a power of ten."""
+def points_axis(values: Iterable[float], *, title: str = "") -> Axis:
+    """Return an axis in points that contains 0 and all values that are not NaN; the values are fractions."""
+    known = [0.0, *(value for value in values if not math.isnan(value))]
+    low, high = min(known), max(known)
+    margin = _MARGIN_FRACTION * (high - low) or _MARGIN_WITHOUT_RANGE
+    low, high = low - margin, high + margin
+    ticks = [Tick(value, f"{100 * value:+g}" if value else "0") for value in round_values(low, high, num=5)]
+    return Axis(low, high, ticks, title=title)
+
+
+def round_values(low: float, high: float, *, num: int) -> Sequence[float]:
+    """Return about ``num`` values from ``low`` to ``high``, all multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / num
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough)
     return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def place(value: float, low: float, high: float, start: float, end: float) -> float:
-    """Return where a value between low and high lies between start and end."""
-    return round(start + (value - low) / (high - low) * (end - start), 1)
-
-
-def _tick_points(fraction: float) -> str:
-    return f"{100 * fraction:+g}" if fraction else "0"

@@ -1,104 +1,158 @@
-"""Matrices as tables of coloured cells."""
+"""Matrices as tables of cells: numbers with the values that decide their colours, or settings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from peerkd.reporting.palette import step_class
-from peerkd.reporting.wording import magnitude, points
+from peerkd.reporting.wording import magnitude, number, points
 from peerkd.results.arrays import FloatArray, IntArray
 
 
 class Cell(NamedTuple):
-    """The text of a cell and the CSS class of its colour; empty for none."""
+    """A cell of a table."""
 
     text: str
-    css_class: str
+    value: float = math.nan
+    """The value that decides the colour. NaN for a cell without colour."""
+
+    small_print: str = ""
+    style: str = ""
+    """CSS classes."""
 
 
 class HeatMap(NamedTuple):
-    """A table: what rows and columns are, their labels, the cells and a last row and column of means or sums."""
+    """A table with labelled axes."""
 
     caption: str
     row_axis: str
     column_axis: str
     columns: list[str]
     rows: list[tuple[str, list[Cell]]]
+    limit: float = 1.0
+    """The value from which on a cell has the strongest colour."""
 
 
 def shared_limit(matrices: Sequence[FloatArray]) -> float:
-    """Return the value that has the strongest colour in all of some maps: 95 % of the sizes are at or below it.
+    """Return the value that has the strongest colour in all of several maps, the 95th percentile of the magnitudes.
 
-    Not the largest, since one pair that collapses would leave all others without colour.
+    The maximum would not serve: one pair that collapses would leave all others without colour.
     """
     sizes = np.abs(np.concatenate([matrix.ravel() for matrix in matrices]))
     known = sizes[~np.isnan(sizes)]
-    # Never below half a point: what is smaller should look like nothing.
+    # A limit of at least half a point keeps smaller differences nearly colourless.
     return max(0.005, float(np.percentile(known, 95)) if known.size else 0.0)
 
 
-def pairs_data(values_PP: FloatArray, *, caption: str, limit: float) -> HeatMap:
+def pairs_map(values_PP: FloatArray, *, caption: str, limit: float) -> HeatMap:
     """Return the map of a difference in points by student and teacher, with the means of rows and columns."""
-
-    def colour(value: float) -> Cell:
-        return Cell("" if math.isnan(value) else points(value), step_class(value, limit=limit))
-
-    labels = [*map(str, range(len(values_PP))), "mean"]
-    rows = [[*map(colour, row.tolist()), _mean(row)] for row in values_PP]
-    rows.append([*(_mean(column) for column in values_PP.T), _mean(values_PP)])
-    return HeatMap(
-        caption=caption,
-        row_axis="student",
-        column_axis="teacher",
-        columns=labels,
-        rows=list(zip(labels, rows, strict=True)),
-    )
+    whole = _square(values_PP, caption=caption, limit=limit, write=points)
+    rows = [(label, [*cells, _mean(values)]) for (label, cells), values in zip(whole.rows, values_PP, strict=True)]
+    rows.append(("mean", [*(_mean(column) for column in values_PP.T), _mean(values_PP)]))
+    return whole._replace(columns=[*whole.columns, "mean"], rows=rows)
 
 
-def class_counts_data(counts_PK: IntArray, class_names: Sequence[str]) -> HeatMap:
+def pair_counts_map(counts_PP: FloatArray, *, caption: str) -> HeatMap:
+    """Return the map of a count by student and teacher, NaN where a pair has none."""
+    limit = max(1.0, float(np.nanmax(counts_PP, initial=0)))
+    return _square(counts_PP, caption=caption, limit=limit, write=lambda count: f"{count:.0f}")
+
+
+def class_counts_map(counts_PK: IntArray, class_names: Sequence[str]) -> HeatMap:
     """Return the map of each peer's training samples by class, with their sums."""
-    largest = max(1, int(counts_PK.max()))
     return HeatMap(
         caption="Training samples of each peer by class",
         row_axis="peer",
         column_axis="class",
         columns=[*class_names, "all"],
         rows=[
-            (
-                str(peer),
-                [
-                    *(Cell(f"{count:,}", step_class(count, limit=largest)) for count in counts),
-                    Cell(f"{sum(counts):,}", ""),
-                ],
-            )
+            (str(peer), [*(Cell(f"{count:,}", count) for count in counts), Cell(f"{sum(counts):,}")])
             for peer, counts in enumerate(counts_PK.tolist())
         ],
+        limit=max(1, int(counts_PK.max())),
     )
 
 
-def class_accuracy_lost_data(lost: FloatArray, *, transfer_sets: Sequence[str], class_names: Sequence[str]) -> HeatMap:
-    """Return the map of accuracy lost in points by transfer set and class.
+def lost_accuracy_map(lost: FloatArray, *, transfer_sets: Sequence[str], class_names: Sequence[str]) -> HeatMap:
+    """Return the map of lost accuracy in points by transfer set and class.
 
     Args:
         lost: (num_transfer_sets, num_classes) fractions, NaN for a class without test samples.
         transfer_sets: Names of the rows.
         class_names: Names of the columns.
     """
-    limit = shared_limit([lost])
     return HeatMap(
         caption="Accuracy lost by class, in points",
         row_axis="transfer set",
         column_axis="class",
         columns=list(class_names),
         rows=[
-            (name, [Cell(magnitude(value), step_class(-value, limit=limit)) for value in values])
+            (name, [Cell(magnitude(value), -value) for value in values])
             for name, values in zip(transfer_sets, lost.tolist(), strict=True)
         ],
+        limit=shared_limit([lost]),
     )
+
+
+def settings_map(cells: Sequence[Sequence[Cell]], *, has_rates: bool) -> HeatMap:
+    """Return the table of settings by student and teacher.
+
+    Args:
+        cells: What ``setting_cell`` returned for each student and teacher.
+        has_rates: Whether the settings include a learning rate.
+    """
+    labels = [str(peer) for peer in range(len(cells))]
+    caption = f"Temperature / alpha, and transfer set{' with learning rate' if has_rates else ''}"
+    return HeatMap(
+        caption, "student", "teacher", labels, [(label, [*row]) for label, row in zip(labels, cells, strict=True)]
+    )
+
+
+def setting_cell(
+    transfer_set: str,
+    temperature: float,
+    alpha: float,
+    learning_rate: float | None,
+    *,
+    epochs: int | None = None,
+    is_default: bool = False,
+    is_muted: bool = False,
+) -> Cell:
+    """Return the cell of one setting.
+
+    Args:
+        transfer_set: Name of the transfer set.
+        temperature: Temperature of the distillation.
+        alpha: Weight as configured.
+        learning_rate: Learning rate, or None if the experiment has only one.
+        epochs: Epochs after which to stop, or None if the choice names none.
+        is_default: Whether the cell has the frame of the untuned default.
+        is_muted: Whether the cell is grey and in italics.
+    """
+    small_print = [transfer_set]
+    if learning_rate is not None:
+        small_print.append(number(learning_rate))
+    if epochs is not None:
+        small_print.append(f"{epochs} epochs")
+    style = f"setting{' default' if is_default else ''}{' muted' if is_muted else ''}"
+    return Cell(f"{number(temperature)} / {number(alpha)}", small_print=", ".join(small_print), style=style)
+
+
+def remark_cell(remark: str) -> Cell:
+    """Return the cell of a pair without a setting."""
+    return Cell("", small_print=remark, style="setting")
+
+
+def _square(values_PP: FloatArray, *, caption: str, limit: float, write: Callable[[float], str]) -> HeatMap:
+    labels = [str(peer) for peer in range(len(values_PP))]
+    rows = [
+        (label, [Cell("" if math.isnan(value) else write(value), value) for value in values])
+        for label, values in zip(labels, values_PP.tolist(), strict=True)
+    ]
+    return HeatMap(caption, "student", "teacher", labels, rows, limit)
 
 
 def _mean(values: FloatArray) -> Cell:
     known = values[~np.isnan(values)]
-    return Cell(points(float(known.mean())) if known.size else "", "")
+    return Cell(points(float(known.mean())) if known.size else "")

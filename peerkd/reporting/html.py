@@ -1,15 +1,14 @@
-"""The findings as one page of HTML that needs nothing else: no network, no storage, no script to be complete."""
+"""The findings of a full sweep as an HTML page."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.reporting import charts, heatmaps, page, palette, wording
+from peerkd.reporting import charts, heatmaps, page, wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
 from peerkd.reporting.headline import headline, verdict
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
-from peerkd.study.transfer_sets import TRANSFER_SETS
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
@@ -25,7 +24,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "skew": "Gain against skew",
     "reading": "How to read this",
 }
-"""Title of each section by its id, which is also the name of its template."""
+"""The title of each section by its id, which is also the name of its template."""
 
 TREATMENT_LABELS: Final[Mapping[Treatment, str]] = {
     "chosen": "Best setting of each pair",
@@ -36,99 +35,96 @@ TREATMENT_LABELS: Final[Mapping[Treatment, str]] = {
 
 
 def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
-    """Return the whole report as one self-contained page.
-
-    It can be opened from disk without a network, and shown in a frame with ``sandbox="allow-scripts"`` as Kubeflow's
-    interface does, where storage, downloads and links into the page are not to be had.
-    """
-    filters = {"share_of": wording.share_of, "verdict": verdict}
-    return page.render("report.html", _view(findings, facts), filters=filters)
+    """Return the whole report as one self-contained page."""
+    return page.render(
+        "report.html",
+        _view(findings, facts),
+        facts=facts,
+        sections=SECTIONS,
+        section_folder="sections",
+        filters={"share_of": wording.share_of, "verdict": verdict},
+    )
 
 
 def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     limit = heatmaps.shared_limit([findings.gains[treatment] for treatment in TREATMENTS])
-    distance_name = next(iter(facts.distances), None)
     return {
+        **page.distillation_view(facts.config),
         "findings": findings,
-        "facts": facts,
-        "config": facts.config,
-        "config_json": facts.config.model_dump_json(indent=2),
-        "config_sections": page.config_sections(facts.config),
-        "sections": SECTIONS,
-        "section_folder": "sections",
         "headline": headline(findings, facts),
-        "palette_css": palette.css(),
         "limit": limit,
-        "num_steps": palette.NUM_STEPS,
         "treatment_labels": TREATMENT_LABELS,
-        "loss_formula": wording.loss_formula(facts.config.distill),
-        "conventions": wording.conventions_in_words(facts.config.distill),
-        "transfer_sets": TRANSFER_SETS,
-        "default_setting": wording.default_setting(findings.default_transfer_set, findings.default_learning_rate),
         "single_setting": wording.single_setting(findings.single),
         "tuned_names": wording.tuned_names(has_rates=findings.has_rates),
-        "mean_gains_chart": charts.interval_chart_data(
+        "mean_gains_chart": charts.interval_chart(
             {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
         ),
-        "class_counts": heatmaps.class_counts_data(facts.train_counts_PK, facts.class_names),
+        "class_counts": heatmaps.class_counts_map(facts.train_counts_PK, facts.class_names),
         "gain_maps": [
-            heatmaps.pairs_data(findings.gains[name], caption=TREATMENT_LABELS[name], limit=limit)
+            heatmaps.pairs_map(findings.gains[name], caption=TREATMENT_LABELS[name], limit=limit)
             for name in ("chosen", "default", "control")
         ],
         "part_maps": [
-            heatmaps.pairs_data(
+            heatmaps.pairs_map(
                 findings.gain_from_data, caption="From the data: the same training without a teacher", limit=limit
             ),
-            heatmaps.pairs_data(findings.gain_from_teacher, caption="From the teacher: the rest", limit=limit),
+            heatmaps.pairs_map(findings.gain_from_teacher, caption="From the teacher: the rest", limit=limit),
         ],
-        "settings": settings_data(findings),
-        "count_charts": {
-            "Temperature": charts.bar_chart_data(_labelled(findings.counts.temperature)),
-            "Alpha": charts.bar_chart_data(_labelled(findings.counts.alpha)),
-            **(
-                {"Learning rate": charts.bar_chart_data(_labelled(findings.counts.learning_rate))}
-                if findings.has_rates
-                else {}
-            ),
-            "Transfer set": charts.bar_chart_data(findings.counts.transfer_set),
-        },
-        "class_accuracy_lost": heatmaps.class_accuracy_lost_data(
+        "settings": settings_map(findings),
+        "count_charts": _count_charts(findings),
+        "class_accuracy_lost": heatmaps.lost_accuracy_map(
             findings.forgetting.class_accuracy_lost,
             transfer_sets=findings.forgetting.transfer_sets,
             class_names=facts.class_names,
         ),
         "distance_labels": {name: wording.DISTANCE_LABELS.get(name, name) for name in facts.distances},
-        "scatter_name": distance_name,
-        "scatter": charts.scatter_data(facts.distances[distance_name], findings.gains["chosen"])
-        if distance_name
-        else None,
-        "chart_width": charts.WIDTH,
-        "bar_chart_width": charts.BAR_CHART_WIDTH,
+        "scatter": _scatter(findings, facts),
         "num_standard_errors": NUM_STANDARD_ERRORS,
         "num_wins_by_chance": round(CHANCE_OF_A_WIN * findings.num_pairs),
     }
 
 
-def settings_data(findings: SweepFindings) -> list[list[dict[str, Any] | None]]:
-    """Return the chosen setting of each pair as text, None on the diagonal and where every trial diverged."""
+def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
+    """Return the chosen settings by student and teacher."""
     settings, choice = findings.settings, findings.choice
     helps_PP = choice.above_student & choice.above_control
 
-    def cell(pair: tuple[int, int]) -> dict[str, Any] | None:
+    def cell(pair: tuple[int, int]) -> heatmaps.Cell:
+        if pair[0] == pair[1]:
+            return heatmaps.Cell("")
         if choice.chosen[pair] == NO_ROW:
-            return None
-        return {
-            "temperature": wording.number(settings.temperature[pair]),
-            "alpha": wording.number(settings.alpha[pair]),
-            "learning_rate": wording.number(settings.learning_rate[pair]) if findings.has_rates else "",
-            "transfer_set": str(settings.transfer_set[pair]),
-            "is_default": bool(settings.is_default_recipe[pair]),
-            "helps": bool(helps_PP[pair]),
-        }
+            return heatmaps.remark_cell("diverged")
+        return heatmaps.setting_cell(
+            str(settings.transfer_set[pair]),
+            settings.temperature[pair],
+            settings.alpha[pair],
+            settings.learning_rate[pair] if findings.has_rates else None,
+            is_default=bool(settings.is_default_recipe[pair]),
+            is_muted=not helps_PP[pair],
+        )
 
     peers = range(len(choice.chosen))
-    return [[cell((student, teacher)) for teacher in peers] for student in peers]
+    cells = [[cell((student, teacher)) for teacher in peers] for student in peers]
+    return heatmaps.settings_map(cells, has_rates=findings.has_rates)
 
 
-def _labelled(counts: Mapping[float, int]) -> dict[str, int]:
-    return {wording.number(value): count for value, count in counts.items()}
+def _count_charts(findings: SweepFindings) -> dict[str, charts.BarChart]:
+    counts = findings.counts
+    by_number = {"Temperature": counts.temperature, "Alpha": counts.alpha}
+    if findings.has_rates:
+        by_number["Learning rate"] = counts.learning_rate
+    return {
+        **{
+            name: charts.bar_chart({wording.number(value): count for value, count in each.items()})
+            for name, each in by_number.items()
+        },
+        "Transfer set": charts.bar_chart(counts.transfer_set),
+    }
+
+
+def _scatter(findings: SweepFindings, facts: ExperimentFacts) -> charts.XYChart | None:
+    if not facts.distances:
+        return None
+    name, distance_PP = next(iter(facts.distances.items()))
+    label = wording.DISTANCE_LABELS.get(name, name)
+    return charts.scatter_chart(distance_PP, findings.gains["chosen"], distance_label=label)

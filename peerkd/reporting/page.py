@@ -1,17 +1,42 @@
-"""What every page of HTML shares: the environment of its templates, and any config as tables of text."""
+"""The frame of every HTML page: the environment of its templates, its sections, and the config as tables of text.
 
-import re
+A page is self-contained: it needs no network, no storage, and no script to be complete. It can be opened from disk,
+and shown in a frame with ``sandbox="allow-scripts"``, in which Kubeflow's interface shows it. Storage, downloads and
+links inside the page do not work there.
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
 
+from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.reporting import wording
+from peerkd.reporting import palette, svg, wording
+from peerkd.reporting.facts import ExperimentFacts, PclFacts
+from peerkd.study.transfer_sets import TRANSFER_SETS
+from peerkd.wording import plural
 
 
-def render(template: str, view: Mapping[str, Any], *, filters: Mapping[str, Callable[..., str]]) -> str:
-    """Return the page that a template makes of what it shows; an unknown name in the template is an error."""
+def render(
+    template: str,
+    view: Mapping[str, Any],
+    *,
+    facts: ExperimentFacts | PclFacts,
+    sections: Mapping[str, str],
+    section_folder: str,
+    filters: Mapping[str, Callable[..., str]],
+) -> str:
+    """Return a page. An unknown name in a template is an error.
+
+    Args:
+        template: File name of the template.
+        view: The names that the template uses beside those that all pages share.
+        facts: The facts about the run.
+        sections: Titles of the sections by id. The id is also the name of the section's template.
+        section_folder: The folder of the templates of the sections.
+        filters: The filters that the template uses beside those that all pages share.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("peerkd.reporting"),
         autoescape=True,
@@ -20,25 +45,48 @@ def render(template: str, view: Mapping[str, Any], *, filters: Mapping[str, Call
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "points": lambda fraction: true_minus(wording.points(fraction)),
-        "interval": lambda estimate: true_minus(wording.interval(estimate)),
+        "points": lambda fraction: wording.true_minus(wording.points(fraction)),
+        "interval": lambda estimate: wording.true_minus(wording.interval(estimate)),
         "magnitude": wording.magnitude,
         "percent": wording.percent,
         "number": wording.number,
-        "minus": true_minus,
+        "minus": wording.true_minus,
+        "plural": plural,
+        "step_class": palette.step_class,
+        "xy_chart": svg.xy_chart,
+        "panel": svg.panel,
+        "interval_chart": svg.interval_chart,
+        "bar_chart": svg.bar_chart,
         **filters,
     }
-    page: str = environment.get_template(template).render(view)
+    shared = {
+        "facts": facts,
+        "config": facts.config,
+        "config_json": facts.config.model_dump_json(indent=2),
+        "config_sections": config_sections(facts.config),
+        "sections": sections,
+        "section_folder": section_folder,
+        "num_steps": palette.NUM_STEPS,
+    }
+    page: str = environment.get_template(template).render({**shared, **view})
     return page
 
 
-def true_minus(text: str) -> str:
-    """Write a true minus, as wide as a plus, before negative numbers, so that columns of gains stay aligned."""
-    return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
+def distillation_view(config: ExperimentConfig) -> dict[str, Any]:
+    """Return the names that the pages on pairs of peers share: the loss, its conventions and the transfer sets."""
+    return {
+        "palette_css": palette.css(),
+        "loss_formula": wording.loss_formula(config.distill),
+        "conventions": wording.conventions_in_words(config.distill),
+        "transfer_sets": TRANSFER_SETS,
+        "default_setting": wording.default_setting(
+            config.sweep.resolved_default_transfer_set, config.default_learning_rate
+        ),
+    }
 
 
 def config_sections(config: StrictConfig) -> dict[str, dict[str, str]]:
-    """Return every setting as text by section; a section inside another comes after it, as ``distill.conventions``."""
+    """Return all settings as text by section. A nested section, such as ``distill.conventions``, follows its parent."""
     return _sections(config.model_dump(mode="json"), "experiment")
 
 

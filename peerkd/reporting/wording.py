@@ -1,6 +1,7 @@
 """Numbers and settings as text, the same in every form of the report."""
 
 import math
+import re
 from typing import Final, assert_never
 
 from peerkd.config.training import DistillConfig
@@ -90,6 +91,11 @@ def diverged(divergence: Divergence) -> str:
             f"end in finite numbers, so none of them is chosen or part of a mean.{controls}"
         )
     return " ".join(sentences)
+
+
+def true_minus(text: str) -> str:
+    """Return the text with a true minus before negative numbers. It is as wide as a plus, so that columns align."""
+    return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def tuned_names(*, has_rates: bool) -> str:

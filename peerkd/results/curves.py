@@ -7,7 +7,7 @@ Quantities of ``train`` are means over an epoch: ``loss``, ``loss/<part>`` (unwe
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -56,6 +56,15 @@ class Curve(NamedTuple):
 
     epochs: IntArray
     values: FloatArray
+
+
+class Band(NamedTuple):
+    """Mean, minimum and maximum of several curves, at the epochs at which all of them were measured."""
+
+    epochs: IntArray
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
 
 
 def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -119,6 +128,35 @@ def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
         CurveKey(**key): Curve(epochs[start:end], values[start:end])
         for key, start, end in zip(keys, starts, ends if keys else [], strict=True)
     }
+
+
+def band(curves: Sequence[Curve]) -> Band | None:
+    """Return the band of several curves, or None if no epoch has a value in each of them."""
+    if not curves:
+        return None
+    known = [curve.epochs[~np.isnan(curve.values)] for curve in curves]
+    epochs = known[0]
+    for other in known[1:]:
+        epochs = np.intersect1d(epochs, other)
+    if not epochs.size:
+        return None
+    values = np.array([curve.values[np.searchsorted(curve.epochs, epochs)] for curve in curves])
+    return Band(epochs, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
+
+
+def thin(whole: Band, *, num: int) -> Band:
+    """Return at most ``num`` of the epochs, evenly spread, including the first and the last."""
+    size = len(whole.epochs)
+    if size <= num:
+        return whole
+    places = np.unique(np.linspace(0, size - 1, num).round().astype(np.int64))
+    return Band(whole.epochs[places], whole.mean[places], whole.low[places], whole.high[places])
+
+
+def since(whole: Band, *, epoch: int) -> Band:
+    """Return the band from an epoch on, or its last epoch alone if it ends before."""
+    first = min(int(np.searchsorted(whole.epochs, epoch)), len(whole.epochs) - 1)
+    return Band(whole.epochs[first:], whole.mean[first:], whole.low[first:], whole.high[first:])
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,16 +1,13 @@
-"""The findings of a tuned study as one page of HTML that needs nothing else: no network, no storage, no script."""
+"""The findings of a tuned study as an HTML page."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.reporting import charts, heatmaps, page, palette, wording
-from peerkd.reporting.choices import curve, front
-from peerkd.reporting.choices.findings import TuningFindings
+from peerkd.reporting import heatmaps, page, wording
+from peerkd.reporting.choices.charts import curve_chart, front_chart
+from peerkd.reporting.choices.findings import PairChoice, TuningFindings
 from peerkd.reporting.choices.headline import headline
 from peerkd.reporting.facts import ExperimentFacts
-from peerkd.reporting.heatmaps import Cell, HeatMap
-from peerkd.reporting.palette import step_class
-from peerkd.study.transfer_sets import TRANSFER_SETS
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
@@ -23,93 +20,75 @@ SECTIONS: Final[Mapping[str, str]] = {
     "run": "What was run",
     "reading": "How to read this",
 }
-"""Title of each section by its id, which is also the name of its template."""
+"""The title of each section by its id, which is also the name of its template."""
 
 _MAX_PLAN: Final = 50
-"""Lines of the plan that are shown at once."""
+"""The number of lines of the plan that are visible without a click."""
 
 
 def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
-    """Return the whole report as one self-contained page; see ``peerkd.reporting.html.render``."""
-    return page.render("choices.html", _view(findings, facts), filters={"gain": _gain})
+    """Return the whole report as one self-contained page."""
+    return page.render(
+        "choices.html",
+        _view(findings, facts),
+        facts=facts,
+        sections=SECTIONS,
+        section_folder="choices",
+        filters={"gain": _gain},
+    )
 
 
 def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
-    aim = facts.config.objective
+    objective = facts.config.objective
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {
+        **page.distillation_view(facts.config),
         "findings": findings,
-        "facts": facts,
-        "config": facts.config,
-        "config_json": facts.config.model_dump_json(indent=2),
-        "config_sections": page.config_sections(facts.config),
-        "sections": SECTIONS,
-        "section_folder": "choices",
         "headline": headline(findings),
-        "palette_css": palette.css(),
         "limit": limit,
-        "num_steps": palette.NUM_STEPS,
-        "metric": aim.accuracy_in_words,
-        "limit_sentence": aim.limit_in_words,
-        "loss_formula": wording.loss_formula(facts.config.distill),
-        "conventions": wording.conventions_in_words(facts.config.distill),
-        "transfer_sets": TRANSFER_SETS,
-        "default_setting": wording.default_setting(
-            facts.config.sweep.resolved_default_transfer_set,
-            facts.config.default_learning_rate,
-        ),
+        "metric": objective.accuracy_in_words,
+        "limit_sentence": objective.limit_in_words,
         "tuned_names": wording.tuned_names(has_rates=bool(facts.config.sweep.learning_rates)),
-        "settings": settings_data(findings),
+        "settings": settings_map(findings),
         "gain_maps": [
-            heatmaps.pairs_data(findings.expected_PP, caption="Expected, validation", limit=limit),
-            heatmaps.pairs_data(
+            heatmaps.pairs_map(findings.expected_PP, caption="Expected, validation", limit=limit),
+            heatmaps.pairs_map(
                 findings.test_PP,
-                caption=f"Measured, test, where {'tried' if findings.chooses_epochs else 'done whole'}",
+                caption=f"Measured, test, where {'tried' if findings.chooses_epochs else 'trained to the end'}",
                 limit=limit,
             ),
         ],
-        "trials_map": _trials_map(findings),
-        "curve": curve.curve_chart_data(findings.curve),
-        "curve_height": curve.HEIGHT,
-        "front_chart": front.front_chart_data(findings.front),
-        "front_height": front.HEIGHT,
-        "chart_width": charts.WIDTH,
+        "trials_map": heatmaps.pair_counts_map(findings.num_trials_PP, caption="Settings tried, in full or in part"),
+        "curve": curve_chart(findings.curve),
+        "front_chart": front_chart(findings.front),
         "max_plan": _MAX_PLAN,
     }
 
 
-def settings_data(findings: TuningFindings) -> list[list[dict[str, Any] | None]]:
-    """Return for each student and teacher the decision as text, None on the diagonal."""
+def settings_map(findings: TuningFindings) -> heatmaps.HeatMap:
+    """Return the chosen settings by student and teacher."""
     num_peers = len(findings.expected_PP)
-    cells: list[list[dict[str, Any] | None]] = [[None] * num_peers for _ in range(num_peers)]
+    cells = [[heatmaps.Cell("")] * num_peers for _ in range(num_peers)]
     for choice in findings.choices:
-        cells[choice.student][choice.teacher] = {
-            "is_distilled": choice.is_distilled,
-            "temperature": "" if choice.temperature is None else wording.number(choice.temperature),
-            "alpha": "" if choice.alpha is None else wording.number(choice.alpha),
-            "learning_rate": "" if choice.learning_rate is None else wording.number(choice.learning_rate),
-            "transfer_set": choice.transfer_set,
-            "is_tried": choice.epochs > 0,
-            "epochs": choice.epochs if findings.chooses_epochs else 0,
-        }
-    return cells
+        cells[choice.student][choice.teacher] = _setting_cell(choice, findings)
+    return heatmaps.settings_map(cells, has_rates=findings.has_rates)
 
 
-def _trials_map(findings: TuningFindings) -> HeatMap:
-    labels = [str(peer) for peer in range(len(findings.num_trials_PP))]
-    most = max(1.0, max(choice.num_trials for choice in findings.choices))
-    rows = [
-        [Cell("", "") if num != num else Cell(f"{num:.0f}", step_class(num, limit=most)) for num in row]
-        for row in findings.num_trials_PP.tolist()
-    ]
-    return HeatMap(
-        caption="Settings tried, whole or in part",
-        row_axis="student",
-        column_axis="teacher",
-        columns=labels,
-        rows=list(zip(labels, rows, strict=True)),
+def _setting_cell(choice: PairChoice, findings: TuningFindings) -> heatmaps.Cell:
+    if not choice.is_distilled:
+        return heatmaps.remark_cell("leave")
+    assert choice.transfer_set is not None
+    assert choice.temperature is not None
+    assert choice.alpha is not None
+    return heatmaps.setting_cell(
+        choice.transfer_set,
+        choice.temperature,
+        choice.alpha,
+        choice.learning_rate,
+        epochs=choice.epochs if findings.chooses_epochs and choice.epochs else None,
+        is_muted=not choice.epochs,
     )
 
 
 def _gain(fraction: float | None) -> str:
-    return "\N{EN DASH}" if fraction is None else page.true_minus(wording.points(fraction))
+    return "\N{EN DASH}" if fraction is None else wording.true_minus(wording.points(fraction))

@@ -1,4 +1,4 @@
-"""The findings on methods as one page of HTML that needs nothing else: no network, no storage, no script."""
+"""The findings of a study of methods as an HTML page."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -6,9 +6,11 @@ from typing import Any, Final
 from peerkd.config.methods import METHODS
 from peerkd.reporting import charts, page, palette
 from peerkd.reporting.facts import PclFacts
-from peerkd.reporting.methods import lines, panels, wording
+from peerkd.reporting.methods import panels, wording
 from peerkd.reporting.methods.findings import STUDIED, MethodFindings
 from peerkd.reporting.methods.headline import headline, how_sure
+from peerkd.reporting.wording import true_minus
+from peerkd.results.intervals import Estimate
 from peerkd.results.published import MCL_OKD, SOURCES, WU_AND_GONG
 from peerkd.results.seeds import Spread, verdict
 
@@ -22,61 +24,44 @@ SECTIONS: Final[Mapping[str, str]] = {
     "run": "What was run",
     "reading": "How to read this",
 }
-"""Title of each section by its id, which is also the name of its template."""
-
-_PIXELS_A_LETTER: Final = 7.2
+"""The title of each section by its id, which is also the name of its template."""
 
 
 def render(findings: MethodFindings, facts: PclFacts) -> str:
-    """Return the whole report as one self-contained page; see ``peerkd.reporting.html.render``."""
+    """Return the whole report as one self-contained page."""
     filters: dict[str, Callable[..., str]] = {
         "accuracy": wording.accuracy,
         "spread": _spread,
-        "points2": lambda fraction: page.true_minus(wording.points(fraction)),
-        "interval2": lambda estimate: page.true_minus(wording.interval(estimate)),
+        "points2": lambda fraction: true_minus(wording.points(fraction)),
+        "interval2": lambda estimate: true_minus(wording.interval(estimate)),
         "verdict": verdict,
     }
-    return page.render("methods.html", _view(findings, facts), filters=filters)
+    return page.render(
+        "methods.html",
+        _view(findings, facts),
+        facts=facts,
+        sections=SECTIONS,
+        section_folder="methods",
+        filters=filters,
+    )
 
 
 def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
-    comparison, config = findings.comparison, facts.config
+    comparison = findings.comparison
     architectures = comparison.architectures
     return {
         "findings": findings,
         "num_diverged": sum(comparison.num_diverged.values()),
         "comparison": comparison,
-        "facts": facts,
-        "config": config,
-        "config_json": config.model_dump_json(indent=2),
-        "config_sections": page.config_sections(config),
-        "sections": SECTIONS,
-        "section_folder": "methods",
         "line_css": palette.line_css(),
         "headline": headline(findings, facts),
         "how_sure": how_sure(findings, facts),
-        "conventions": wording.conventions(config.collaboration),
+        "conventions": wording.conventions(facts.config.collaboration),
         "titles": {method: METHODS[method].title for method in comparison.methods},
         "made_of": {method: METHODS[method] for method in comparison.methods},
         "studied": STUDIED,
         "studied_title": METHODS[STUDIED].title,
-        "difference_charts": [
-            (
-                name,
-                charts.interval_chart_data(
-                    {
-                        METHODS[method].title: difference
-                        for (of, method), difference in findings.over_baseline.items()
-                        if of == name
-                    },
-                    write=wording.points,
-                    label_width=16
-                    + _PIXELS_A_LETTER * max(len(METHODS[method].title) for method in comparison.methods),
-                ),
-            )
-            for name in architectures
-            if any(of == name for of, _ in findings.over_baseline)
-        ],
+        "difference_charts": _difference_charts(findings),
         "published": published_rows(findings, facts),
         "wu_and_gong": WU_AND_GONG,
         "mcl_okd": MCL_OKD,
@@ -87,10 +72,15 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
             name: [panels.method_panels(findings, name, method) for method in comparison.methods]
             for name in architectures
         },
-        "chart_width": charts.WIDTH,
-        "line_width": lines.WIDTH,
-        "line_height": lines.HEIGHT,
     }
+
+
+def _difference_charts(findings: MethodFindings) -> dict[str, charts.IntervalChart]:
+    """Return the chart of differences to the baseline for each architecture that has any."""
+    differences: dict[str, dict[str, Estimate]] = {}
+    for (architecture, method), difference in findings.over_baseline.items():
+        differences.setdefault(architecture, {})[METHODS[method].title] = difference
+    return {name: charts.interval_chart(found, write=wording.points) for name, found in differences.items()}
 
 
 def published_rows(findings: MethodFindings, facts: PclFacts) -> list[dict[str, Any]]:
@@ -111,7 +101,7 @@ def published_rows(findings: MethodFindings, facts: PclFacts) -> list[dict[str, 
 
 
 def what_differs(facts: PclFacts) -> list[str]:
-    """Return in sentences in what this study is not the published one."""
+    """Return sentences on how this study differs from the published ones."""
     config = facts.config
     _, height, width = facts.image_shape
     differs = [
@@ -120,13 +110,13 @@ def what_differs(facts: PclFacts) -> list[str]:
         f"Test samples: {facts.num_test_samples:,} here, 10,000 there.",
         f"Epochs: {config.training.epochs} here, 300 there; batches of {config.training.batch_size} here, 128 there.",
         f"Images: {height}x{width} pixels here, 32x32 there.",
-        f"Seeds: {config.num_seeds} here; there it is not said, or one.",
-        "Here the number is that after the last epoch; there it is not said, or the best epoch on test.",
+        f"Seeds: {config.num_seeds} here; there the number is one or is not reported.",
+        "Epoch of the result: the last epoch here; there it is the best epoch on test or is not reported.",
     ]
     if config.data.source not in ("cifar10", "cifar100"):
         differs.append(
-            f"The data come from {config.data.source.replace('_', ' ')} and are taken for CIFAR-10 by the names of "
-            "their classes. If they are JPEG files, the images have lost detail that the published ones have."
+            f"The data come from {config.data.source.replace('_', ' ')}. The names of their classes suggest CIFAR-10. "
+            "If they are JPEG files, the images have lost detail that the published ones have."
         )
     return differs
 

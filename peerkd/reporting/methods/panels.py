@@ -1,17 +1,19 @@
-"""Which curves of a method are drawn together."""
+"""The curves of a method as charts over epochs, several of which stand side by side."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from peerkd.config.methods import METHODS, Method, deployed_predictor
+from peerkd.reporting.charts import Area, Axis, Line, Series, Tick, XYChart, round_values
 from peerkd.reporting.methods.findings import MethodFindings
-from peerkd.reporting.methods.lines import LineChart, Strand, line_chart_data
-from peerkd.results.bands import band, since
-from peerkd.results.curves import Curve, CurveKey
+from peerkd.results.curves import Band, Curve, CurveKey, band, since, thin
 
-_HIDDEN_PART: Final = 10
-"""One in so many epochs, the first, is left out of accuracies: they rise so far that the end could not be seen."""
+_HIDDEN_FRACTION: Final = 10
+"""Accuracies omit the first 1/10 of the epochs. They rise so far there that the end could not be read."""
+
+_MAX_POINTS: Final = 80
+"""The maximum number of points of a line. Longer trainings are drawn with every few epochs only."""
 
 _MUTED: Final = "lm"
 _BRANCHES: Final = "l0"
@@ -24,7 +26,7 @@ class Panel(NamedTuple):
     """One chart of a method."""
 
     caption: str
-    chart: LineChart
+    chart: XYChart
 
 
 class MethodPanels(NamedTuple):
@@ -37,19 +39,28 @@ class MethodPanels(NamedTuple):
 
 
 class Ramp(NamedTuple):
-    """The weight of what is distilled, which many methods have in common."""
+    """The ramp weight of the distillation terms, which many methods have in common."""
 
-    chart: LineChart | None
+    chart: XYChart | None
     methods: list[list[str]]
-    """For each line in order, the titles of the methods that have it."""
+    """For each line in order, the titles of its methods."""
+
+
+class Strand(NamedTuple):
+    """Curves of one kind before they are drawn: a line for each branch, and the range over all runs."""
+
+    label: str
+    style: str
+    lines: Sequence[Band]
+    area: Band | None = None
 
 
 def method_panels(findings: MethodFindings, architecture: str, method: Method) -> MethodPanels:
-    """Return the charts of one method: accuracies, losses, and how much its branches differ."""
+    """Return the charts of one method: accuracies, losses, and the disagreement of its branches."""
     made_of = METHODS[method]
     charts = {
         "Accuracy on validation, %": _accuracies(findings, architecture, method),
-        "Parts of the loss in training, unweighted": _losses(findings, architecture, method),
+        "Parts of the training loss, unweighted": _losses(findings, architecture, method),
         "Branches that disagree, % of validation": _disagreements(findings, architecture, method),
     }
     panels = [Panel(caption, chart) for caption, chart in charts.items() if chart is not None]
@@ -57,7 +68,7 @@ def method_panels(findings: MethodFindings, architecture: str, method: Method) -
 
 
 def ramp(findings: MethodFindings, architecture: str) -> Ramp:
-    """Return the chart of the ramp, methods with one and the same weight in one line."""
+    """Return the chart of the ramp. Methods with the same weight share a line."""
     groups: dict[tuple[float, ...], list[Method]] = {}
     for method in findings.comparison.methods:
         curves = _curves(findings, architecture, method, "train", "ramp_weight")
@@ -72,12 +83,52 @@ def ramp(findings: MethodFindings, architecture: str) -> Ramp:
         for index, (methods, style) in enumerate(zip(groups.values(), _LOSS_STYLES, strict=False))
     ]
     return Ramp(
-        chart=line_chart_data(strands, write=_number, from_zero=True),
+        chart=epoch_chart(strands, write=_number, from_zero=True),
         methods=[[METHODS[method].title for method in methods] for methods in groups.values()],
     )
 
 
-def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> LineChart | None:
+def epoch_chart(strands: Sequence[Strand], *, write: Callable[[float], str], from_zero: bool = False) -> XYChart | None:
+    """Return the chart of strands over epochs, or None if no strand has a line.
+
+    Args:
+        strands: The strands; the first one lies behind the others.
+        write: Returns the text of a value on the axis.
+        from_zero: Whether the y axis begins at 0.
+    """
+    strands = [strand for strand in strands if strand.lines]
+    if not strands:
+        return None
+    bands = [each for strand in strands for each in (*strand.lines, *([strand.area] if strand.area else []))]
+    first, last = min(int(each.epochs[0]) for each in bands), max(int(each.epochs[-1]) for each in bands)
+    last = max(last, first + 1)
+    low = 0.0 if from_zero else min(float(each.low.min()) for each in bands)
+    high = max(float(each.high.max()) for each in bands)
+    high = max(high, low + 1e-6)
+    margin = 0.03 * (high - low)
+    low, high = (low if from_zero else max(0.0, low - margin)), high + margin
+    epochs = [value for value in round_values(first, last, num=4) if value == int(value) and value >= 1]
+    return XYChart(
+        x=Axis(first, last, [Tick(value, f"{value:g}") for value in epochs], title="epoch", has_grid=False),
+        y=Axis(low, high, [Tick(value, write(value)) for value in round_values(low, high, num=5)]),
+        series=[_series(strand, write) for strand in strands],
+    )
+
+
+def _series(strand: Strand, write: Callable[[float], str]) -> Series:
+    lines = []
+    for line in strand.lines:
+        title = f"{strand.label}: {write(float(line.mean[-1]))} after epoch {int(line.epochs[-1])}"
+        drawn = thin(line, num=_MAX_POINTS)
+        lines.append(Line(drawn.epochs.tolist(), drawn.mean.tolist(), title))
+    area = None
+    if strand.area is not None and len(strand.area.epochs) > 1:
+        drawn = thin(strand.area, num=_MAX_POINTS)
+        area = Area(drawn.epochs.tolist(), drawn.low.tolist(), drawn.high.tolist())
+    return Series(strand.label, strand.style, lines, area=area)
+
+
+def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
     names = sorted(
         {
             key.quantity.removeprefix("accuracy/")
@@ -103,28 +154,28 @@ def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> 
         predictor = deployed_predictor(baseline, num_branches=max(len(branches), 1))
         reference = _curves(findings, architecture, baseline, "validation", f"accuracy/{predictor}")
         strands.insert(0, _strand("baseline", _MUTED, [reference])._replace(area=None))
-    first = findings.comparison.last_epoch // _HIDDEN_PART
-    return line_chart_data([_since(each, first) for each in strands], write=_percent)
+    first = findings.comparison.last_epoch // _HIDDEN_FRACTION
+    return epoch_chart([_since(each, first) for each in strands], write=_percent)
 
 
-def _losses(findings: MethodFindings, architecture: str, method: Method) -> LineChart | None:
+def _losses(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
     parts = sorted(
         {
             key.quantity.removeprefix("loss/")
             for key in findings.curves
             if key[:2] == (architecture, method) and key.split == "train" and key.quantity.startswith("loss/")
         },
-        # What labels teach comes first, in the same colours for every method.
+        # The cross entropies come first, so that they have the same colours for every method.
         key=lambda part: (not part.startswith("cross_entropy"), part),
     )
     strands = [
         _strand(part_label(part), style, [_curves(findings, architecture, method, "train", f"loss/{part}")])
         for part, style in zip(parts, _LOSS_STYLES, strict=False)
     ]
-    return line_chart_data(strands, write=_number, from_zero=True)
+    return epoch_chart(strands, write=_number, from_zero=True)
 
 
-def _disagreements(findings: MethodFindings, architecture: str, method: Method) -> LineChart | None:
+def _disagreements(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
     strands = [
         _strand(label, style, [_curves(findings, architecture, method, "validation", quantity)])
         for label, style, quantity in (
@@ -132,11 +183,11 @@ def _disagreements(findings: MethodFindings, architecture: str, method: Method) 
             ("mean", _MEAN_BRANCHES, "mean_disagreement"),
         )
     ]
-    return line_chart_data(strands, write=_percent, from_zero=True)
+    return epoch_chart(strands, write=_percent, from_zero=True)
 
 
 def part_label(part: str) -> str:
-    """Return a short name for a part of a loss: cross_entropy_branches is CE branches, a_to_b has an arrow."""
+    """Return a short name of a part of a loss: cross_entropy_branches becomes CE branches, a_to_b gets an arrow."""
     return part.replace("cross_entropy", "CE").replace("_to_", " \N{RIGHTWARDS ARROW} ").replace("_", " ")
 
 
@@ -150,7 +201,7 @@ def _numbered(name: str, num: int) -> str:
 
 
 def _strand(label: str, style: str, groups: Sequence[Sequence[Curve]]) -> Strand:
-    """Return one line for each group, the mean over its seeds, and one band over all seeds of all groups."""
+    """Return a line for each group, the mean over its seeds, and the range over all seeds of all groups."""
     lines = [found for curves in groups if (found := band(curves)) is not None]
     everything = [curve for curves in groups for curve in curves]
     return Strand(label, style, lines, band(everything) if len(everything) > 1 else None)

@@ -1,21 +1,26 @@
 import numpy as np
 
-from peerkd.reporting.heatmaps import class_accuracy_lost_data, class_counts_data, pairs_data, shared_limit
+from peerkd.reporting import heatmaps
+from peerkd.reporting.heatmaps import shared_limit
 
 NAN = np.nan
 
 
+def values(row):
+    return [cell.value for cell in row[1]]
+
+
 def test_the_map_of_pairs_has_students_as_rows_and_means_at_its_edges():
-    heat_map = pairs_data(np.array([[NAN, 0.02], [-0.01, NAN]]), caption="c", limit=0.02)
+    heat_map = heatmaps.pairs_map(np.array([[NAN, 0.02], [-0.01, NAN]]), caption="c", limit=0.02)
     texts = [[cell.text for cell in cells] for _, cells in heat_map.rows]
     assert texts == [["", "+2.0", "+2.0"], ["-1.0", "", "-1.0"], ["-1.0", "+2.0", "+0.5"]]
-    classes = [[cell.css_class for cell in cells] for _, cells in heat_map.rows]
-    assert classes == [["", "p7", ""], ["n4", "", ""], ["", "", ""]]
+    np.testing.assert_equal(values(heat_map.rows[0]), [NAN, 0.02, NAN])
+    np.testing.assert_equal(values(heat_map.rows[2]), [NAN, NAN, NAN])
     assert heat_map.columns == [label for label, _ in heat_map.rows] == ["0", "1", "mean"]
 
 
 def test_a_map_of_nothing_is_empty():
-    heat_map = pairs_data(np.full((2, 2), NAN), caption="c", limit=0.02)
+    heat_map = heatmaps.pairs_map(np.full((2, 2), NAN), caption="c", limit=0.02)
     assert {cell.text for _, cells in heat_map.rows for cell in cells} == {""}
 
 
@@ -26,17 +31,32 @@ def test_one_collapsed_pair_does_not_take_the_colour_from_the_others():
     assert shared_limit([np.full((2, 2), NAN)]) == 0.005
 
 
+def test_the_map_of_counts_has_no_means():
+    heat_map = heatmaps.pair_counts_map(np.array([[NAN, 3.0], [0.0, NAN]]), caption="c")
+    assert [[cell.text for cell in cells] for _, cells in heat_map.rows] == [["", "3"], ["0", ""]]
+    assert heat_map.limit == 3
+    assert heatmaps.pair_counts_map(np.full((2, 2), NAN), caption="c").limit == 1
+
+
 def test_class_counts_have_their_sums():
-    heat_map = class_counts_data(np.array([[0, 1200], [5, 7]]), ("cat", "dog"))
+    heat_map = heatmaps.class_counts_map(np.array([[0, 1200], [5, 7]]), ("cat", "dog"))
     assert heat_map.columns == ["cat", "dog", "all"]
     assert [cell.text for cell in heat_map.rows[0][1]] == ["0", "1,200", "1,200"]
-    assert heat_map.rows[0][1][1].css_class == "p7"
+    np.testing.assert_equal(values(heat_map.rows[0]), [0, 1200, NAN])
+    assert heat_map.limit == 1200
 
 
-def test_lost_accuracy_is_orange_and_has_no_sign():
+def test_lost_accuracy_is_below_zero_and_has_no_sign():
     lost = np.array([[0.1, 0.0, NAN]])
-    (label, cells), *_ = class_accuracy_lost_data(lost, transfer_sets=("both",), class_names=("a", "b", "c")).rows
+    heat_map = heatmaps.lost_accuracy_map(lost, transfer_sets=("both",), class_names=("a", "b", "c"))
+    ((label, cells),) = heat_map.rows
     assert label == "both"
     assert [cell.text for cell in cells] == ["10.0", "0.0", "n/a"]
-    assert cells[0].css_class.startswith("n")
-    assert [cell.css_class for cell in cells[1:]] == ["z", ""]
+    np.testing.assert_equal([cell.value for cell in cells], [-0.1, -0.0, NAN])
+
+
+def test_a_setting_has_its_details_in_small_print():
+    usual = heatmaps.setting_cell("both", 4.0, 0.9, None, is_default=True)
+    assert (usual.text, usual.small_print, usual.style) == ("4 / 0.9", "both", "setting default")
+    stopped = heatmaps.setting_cell("both", 4.0, 0.9, 0.08, epochs=3, is_muted=True)
+    assert (stopped.small_print, stopped.style) == ("both, 0.08, 3 epochs", "setting muted")

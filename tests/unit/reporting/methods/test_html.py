@@ -48,7 +48,7 @@ def test_no_number_is_missing(page):
 def test_each_method_has_its_accuracies_and_its_curves(page, method_findings):
     pcl = method_findings.comparison.spread("small_cnn", "pcl", "deployed")
     assert f"{100 * pcl.mean:.2f} \N{PLUS-MINUS SIGN} {100 * pcl.standard_deviation:.2f}" in page
-    assert page.count('<svg class="line-chart"') == 7 * 2 + 4 + 1  # disagreement of four methods, and the ramp
+    assert page.count('<svg class="chart panel"') == 7 * 2 + 4 + 1  # disagreement of four methods, and the ramp
 
 
 def test_the_best_epoch_is_labelled_as_no_result(page):
