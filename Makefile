@@ -73,7 +73,7 @@ bench-tuning: setup ## Compare the tuner with others on full sweeps; ARGS="--qui
 	@$(BIN)/python -m benchmarks.tuning $(ARGS)
 
 ##@ Develop
-.PHONY: setup format compile compiled docs licences rules lock clean
+.PHONY: setup format compile compiled docs sizes licences rules lock clean
 setup: .venv/ready ## Make the environment in .venv from the lock
 
 .venv/ready: requirements.lock pyproject.toml
@@ -103,6 +103,9 @@ docs: setup ## Write the reference pages that come from the code
 	@$(BIN)/python -m peerkd.results.describe choices > docs/choices-table.md
 	@$(BIN)/python -m peerkd.losses.describe > docs/losses.md
 	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
+
+sizes: setup ## Derive the sizes of all networks, which the forecast uses without torch
+	@$(BIN)/python -m peerkd.models.sizes > peerkd/training/network_sizes.json
 
 licences: setup ## Write the licences of all packages
 	@$(BIN)/python images/licences.py > docs/licences.md

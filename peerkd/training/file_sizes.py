@@ -1,51 +1,46 @@
-"""How large a network is on disk, without building it. No torch; a test compares with what is built.
+"""The size of a network's file of weights, known without torch.
 
 Shape suffixes: C = image channels, H W = image size, K = classes.
 """
 
-from collections.abc import Mapping
+import json
+from functools import cache
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from peerkd.config.architectures import Architecture
 
+NETWORK_SIZES: Final = Path(__file__).with_name("network_sizes.json")
+"""The file that ``make sizes`` writes from the networks."""
+
 _BYTES_PER_VALUE: Final = 4
 _BYTES_PER_TENSOR: Final = 90
-"""Name, shape and place of a tensor in the header of a safetensors file, about."""
+"""The approximate size of a tensor's entry in the header of a safetensors file."""
 
 
-class _Values(NamedTuple):
-    """Weights and running statistics of a network; their number is linear in the image's channels and the classes."""
+class _ValueCounts(NamedTuple):
+    """The coefficients of the number of values in a network, as ``peerkd.models.sizes`` derives them."""
 
     always: int
     per_channel: int
-    """``mlp``: per pixel and channel."""
-
+    per_value: int
     per_class: int
     num_tensors: int
 
 
-_VALUES: Final[Mapping[Architecture, _Values]] = {
-    "mlp": _Values(4_224, 64, 65, 6),
-    "small_cnn": _Values(4_800, 144, 129, 14),
-    "resnet18": _Values(11_176_704, 576, 513, 122),
-    "resnet20": _Values(272_960, 144, 65, 128),
-    "resnet32": _Values(468_288, 144, 65, 200),
-    "resnet56": _Values(858_944, 144, 65, 344),
-    "resnet110": _Values(1_161_792, 144, 257, 674),
-    "wrn20_8": _Values(6_854_976, 144, 257, 134),
-    "densenet40_12": _Values(179_232, 216, 133, 236),
-    "vgg16": _Values(15_255_168, 576, 513, 97),
-    "resnet18_imagenet": _Values(11_176_704, 3_136, 513, 122),
-    "resnet34_imagenet": _Values(21_292_288, 3_136, 513, 218),
-    "resnet50_imagenet": _Values(23_551_744, 3_136, 2_049, 320),
-    "resnext50_imagenet": _Values(23_038_720, 3_136, 2_049, 320),
-}
-
-
 def weights_bytes(architecture: Architecture, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> int:
-    """Return about how many bytes the file with a network's weights has; off by less than a hundredth of it."""
+    """Return the approximate size of the file with a network's weights, to within 1 % of its bytes."""
     channels, height, width = image_shape_CHW
-    values = _VALUES[architecture]
-    inputs = channels * height * width if architecture == "mlp" else channels
-    num_values = values.always + values.per_channel * inputs + values.per_class * num_classes
-    return _BYTES_PER_VALUE * num_values + _BYTES_PER_TENSOR * values.num_tensors
+    counts = _value_counts()[architecture]
+    num_values = (
+        counts.always
+        + counts.per_channel * channels
+        + counts.per_value * channels * height * width
+        + counts.per_class * num_classes
+    )
+    return _BYTES_PER_VALUE * num_values + _BYTES_PER_TENSOR * counts.num_tensors
+
+
+@cache
+def _value_counts() -> dict[str, _ValueCounts]:
+    return {name: _ValueCounts(**counts) for name, counts in json.loads(NETWORK_SIZES.read_bytes()).items()}
