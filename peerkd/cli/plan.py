@@ -47,7 +47,7 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
 
 def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:
     """Return the lines that a run would print about its data set."""
-    data_lines = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.passed_over)]
+    data_lines = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.skipped)]
     data_lines += [f"warning: {sentence}" for sentence in warned]
     return [*data_lines, ""] if data_lines else []
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from peerkd.data.passed_over import PassedOver, from_json, to_json
+from peerkd.data.skipped import SkippedEntries, from_json, to_json
 from peerkd.errors import ArtifactCorruptError
 
 _BLOCK_BYTES = 16 * 2**20  # arrays larger than memory are read in pieces of this size
@@ -64,7 +64,7 @@ class ImageDataset(Protocol):
         """Phrases about how the source was read, such as which labels became which classes."""
 
     @property
-    def passed_over(self) -> tuple[PassedOver, ...]:
+    def skipped(self) -> tuple[SkippedEntries, ...]:
         """Counts of the entries of the source that are not among the samples."""
 
     @property
@@ -110,7 +110,7 @@ class RawDataset:
     """The label of each class at the source; empty if the labels are ``0`` to ``K - 1``."""
 
     remarks: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[SkippedEntries, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4 or self.images_NCHW.size == 0:
@@ -167,7 +167,7 @@ class PackedDataset:
     num_validation: int = 0
     label_values: tuple[bool | int | str, ...] = ()
     remarks: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[SkippedEntries, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -238,7 +238,7 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             num_validation=metadata["num_validation"],
             label_values=tuple(metadata["label_values"]),
             remarks=tuple(metadata["remarks"]),
-            passed_over=from_json(metadata["passed_over"]),
+            skipped=from_json(metadata["skipped"]),
         )
         dataset = PackedDataset(
             images_NCHW=raw.images_NCHW,
@@ -253,7 +253,7 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
             num_validation=raw.num_validation,
             label_values=raw.label_values,
             remarks=raw.remarks,
-            passed_over=raw.passed_over,
+            skipped=raw.skipped,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactCorruptError(f"{folder}: the parts of this data set do not fit together: {error}") from error
@@ -312,7 +312,7 @@ def describing_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
         "num_validation": dataset.num_validation,
         "label_values": list(dataset.label_values),
         "remarks": list(dataset.remarks),
-        "passed_over": to_json(dataset.passed_over),
+        "skipped": to_json(dataset.skipped),
     }
 
 

@@ -26,10 +26,11 @@ from peerkd.data.dataset import (
     read_packed,
     write_metadata,
 )
-from peerkd.data.passed_over import PassedOver, from_json, printable
+from peerkd.data.skipped import SkippedEntries, from_json
 from peerkd.data.sources.decode_pool import ReportProgress, decode_images
 from peerkd.data.sources.decoding import WHITE, PixelRules
 from peerkd.data.sources.image_folder import survey_image_folder
+from peerkd.data.wording import printable
 from peerkd.errors import ArtifactCorruptError, DataSourceError
 
 IMAGENET_CHANNEL_MEAN = (0.485, 0.456, 0.406)
@@ -58,7 +59,7 @@ class StreamedDataset:
     channel_std: tuple[float, ...]
     num_validation: int = 0
     remarks: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[SkippedEntries, ...] = ()
     pixel_range: tuple[float, float] | None = None
     background: tuple[int, int, int] = WHITE
 
@@ -138,7 +139,7 @@ def index_image_folder(
         channel_std=channel_std,
         fingerprint="",
         remarks=files.remarks,
-        passed_over=files.passed_over,
+        skipped=files.skipped,
         pixel_range=rules.pixel_range,
         background=rules.background,
     )
@@ -193,7 +194,7 @@ def read_index(folder: Path) -> StreamedDataset:
             fingerprint=metadata["fingerprint"],
             num_validation=metadata["num_validation"],
             remarks=tuple(metadata["remarks"]),
-            passed_over=from_json(metadata["passed_over"]),
+            skipped=from_json(metadata["skipped"]),
             pixel_range=None if metadata["pixel_range"] is None else tuple(metadata["pixel_range"]),
             background=tuple(metadata["background"]),
         )

@@ -9,7 +9,7 @@ from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.data import DataConfig
 from peerkd.data.dataset import ImageDataset, RawDataset, write_packed
-from peerkd.data.passed_over import PassedOver, describe, from_json, to_json
+from peerkd.data.skipped import SkippedEntries, describe, from_json, to_json
 from peerkd.data.sources import limit_samples, read_source
 from peerkd.data.sources.decode_pool import ReportProgress
 from peerkd.data.sources.decoding import PixelRules
@@ -97,25 +97,25 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
             "class_names": list(dataset.class_names),
             "label_values": list(dataset.label_values),
             "remarks": list(dataset.remarks),
-            "passed_over": to_json(dataset.passed_over),
+            "skipped": to_json(dataset.skipped),
         }
         return store.publish(source.key, metadata=metadata)
 
 
 def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
     """Print the remarks on how the source was read, one on a line."""
-    for remark in reading_remarks(dataset.remarks, dataset.passed_over):
+    for remark in reading_remarks(dataset.remarks, dataset.skipped):
         say(stage, f"{dataset.name}: {remark}")
 
 
-def reading_remarks(remarks: Iterable[str], passed_over: Sequence[PassedOver]) -> list[str]:
-    """Return all remarks on how a source was read, including what was passed over."""
-    return [*remarks, *([f"passed over: {describe(passed_over)}"] if passed_over else [])]
+def reading_remarks(remarks: Iterable[str], skipped: Sequence[SkippedEntries]) -> list[str]:
+    """Return all remarks on how a source was read, including the skipped entries."""
+    return [*remarks, *([f"skipped: {describe(skipped)}"] if skipped else [])]
 
 
 def published_remarks(dataset: Manifest) -> tuple[str, ...]:
     """Return the remarks on a published data set."""
-    return tuple(reading_remarks(dataset.metadata["remarks"], from_json(dataset.metadata["passed_over"])))
+    return tuple(reading_remarks(dataset.metadata["remarks"], from_json(dataset.metadata["skipped"])))
 
 
 def pixel_rules(data: DataConfig) -> PixelRules:

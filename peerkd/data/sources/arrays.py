@@ -17,8 +17,8 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from peerkd.data.passed_over import printable
 from peerkd.data.sources.folders import entry_kind, is_hidden, list_entries, special_kind
+from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
 
 _SUFFIX: Final = ".npy"

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from peerkd.data.memory import check_memory
-from peerkd.data.passed_over import printable
 from peerkd.data.sources.decoding import Decoded, PixelRules, decode_file
-from peerkd.data.wording import listed
+from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError
 
 ReportProgress = Callable[[int, int], None]

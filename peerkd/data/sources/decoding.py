@@ -19,9 +19,9 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 
-from peerkd.data.passed_over import printable
 from peerkd.data.sources.folders import special_kind
 from peerkd.data.sources.scaling import scale_to_uint8
+from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
 
 try:

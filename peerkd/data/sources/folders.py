@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from peerkd.data.passed_over import printable
+from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
 
 EntryKind = Literal["file", "folder", "broken link", "special file"]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
-from peerkd.data.passed_over import PassedOver, Tally, describe, printable
+from peerkd.data.skipped import SkippedEntries, Tally, describe
 from peerkd.data.sources.decode_pool import (
     ReportProgress,
     Survey,
@@ -31,7 +31,7 @@ from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.folders import FolderId, folder_id
 from peerkd.data.sources.layout import EMPTY_CLASSES, Layout, find_layout, list_class
 from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
-from peerkd.data.wording import listed
+from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError
 
 UNREADABLE: Final = "images that cannot be read"
@@ -50,7 +50,7 @@ class ImageFiles:
     num_validation: int = 0
     class_names: tuple[str, ...]
     remarks: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[SkippedEntries, ...] = ()
 
 
 class ReadableFiles(NamedTuple):
@@ -93,7 +93,7 @@ def read_image_folder(
         columns={},
         name=printable(root.resolve().name),
         remarks=files.remarks,
-        passed_over=files.passed_over,
+        skipped=files.skipped,
     )
 
 
@@ -153,7 +153,7 @@ def list_image_files(root: Path) -> ImageFiles:
         num_validation=num_of["validation"] if validation_is_for_choices(num_of) else 0,
         class_names=class_names,
         remarks=_layout_remarks(layout, class_names, relative_paths),
-        passed_over=tally.passed_over(),
+        skipped=tally.skipped(),
     )
 
 
@@ -174,7 +174,7 @@ def _class_names(
         raise DataSourceError(
             f"data.path: {printable(str(root))} must contain images, but its class folders "
             f"{listed(layout.class_folders['train'])} contain no file with the suffix of a format that Pillow "
-            f"decodes, such as .jpg or .tif; found {describe(tally.passed_over())}."
+            f"decodes, such as .jpg or .tif; found {describe(tally.skipped())}."
         )
     for split in layout.splits:
         missing = sorted(every_class - with_images[split])
@@ -264,7 +264,7 @@ def _without_unreadable(
             num_train=sizes[0],
             num_validation=sizes[1],
             remarks=tuple(remarks),
-            passed_over=(*files.passed_over, *tally.passed_over()),
+            skipped=(*files.skipped, *tally.skipped()),
         ),
         kept,
     )

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, get_args
 
-from peerkd.data.passed_over import Tally, printable
+from peerkd.data.skipped import Tally
 from peerkd.data.sources.decoding import image_suffixes
 from peerkd.data.sources.folders import entry_kind, folder_id, is_hidden, list_entries
 from peerkd.data.sources.splits import Split, split_of
-from peerkd.data.wording import listed
+from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError
 
 HIDDEN: Final = "hidden files and files of operating systems"

@@ -25,11 +25,12 @@ import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.memory import check_memory
-from peerkd.data.passed_over import Tally, printable
+from peerkd.data.skipped import Tally
 from peerkd.data.sources.arrays import ArrayFiles, Header, open_arrays
 from peerkd.data.sources.labels import read_classes
 from peerkd.data.sources.scaling import scale_to_uint8
 from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
+from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
 from peerkd.wording import plural
 
@@ -95,7 +96,7 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
         },
         name=printable(path.stem),
         remarks=remarks,
-        passed_over=tally.passed_over(),
+        skipped=tally.skipped(),
     )
 
 

@@ -141,7 +141,7 @@ def test_verify_refuses_altered_metadata(tmp_path: Path, field: str, value: Any,
         read_packed(tmp_path, verify=True)
 
 
-@pytest.mark.parametrize("name", ["fingerprint", "num_validation", "label_values", "remarks", "passed_over"])
+@pytest.mark.parametrize("name", ["fingerprint", "num_validation", "label_values", "remarks", "skipped"])
 def test_metadata_without_a_field_is_refused(tmp_path: Path, name: str) -> None:
     write_packed(tmp_path, make_raw())
     metadata = json.loads((tmp_path / "dataset.json").read_text())

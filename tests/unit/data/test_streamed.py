@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from peerkd.data.dataset import ImageDataset, PackedDataset, write_packed
-from peerkd.data.passed_over import PassedOver
+from peerkd.data.skipped import SkippedEntries
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.image_folder import UNREADABLE, read_image_folder
 from peerkd.data.streamed import (
@@ -196,11 +196,11 @@ def test_damaged_images_are_omitted_and_named_on_request(root: Path, tmp_path: P
         path for path in sorted(TREE) if path[-3:] == "png"
     ]
     assert (dataset.num_train, dataset.labels_N.tolist()) == (2, [0, 1, 0, 1])
-    assert dataset.passed_over == (PassedOver(UNREADABLE, 1, ("train/cat/1.jpg: it is empty",)),)
+    assert dataset.skipped == (SkippedEntries(UNREADABLE, 1, ("train/cat/1.jpg: it is empty",)),)
     raw = read_image_folder(root, PixelRules(8), skip_damaged=True)
     np.testing.assert_array_equal(dataset.read_images(np.arange(4)), raw.images_NCHW)
     write_index(tmp_path / "index", dataset)
-    assert read_index(tmp_path / "index").passed_over == raw.passed_over == dataset.passed_over
+    assert read_index(tmp_path / "index").skipped == raw.skipped == dataset.skipped
 
 
 def test_streamed_pixels_are_scaled_and_composited_like_packed_ones(root: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def runs(study, store):
             metadata={
                 "fingerprint": "ab" * 32,
                 "remarks": ["2 classes: label 1 is class 0; label 7 is class 1"],
-                "passed_over": [{"kind": "hidden files", "num": 1, "examples": [".DS_Store"]}],
+                "skipped": [{"kind": "hidden files", "num": 1, "examples": [".DS_Store"]}],
             },
         )
     with store.open_workspace("split_data/a"):
@@ -88,7 +88,7 @@ def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
     page = (tmp_path / "report").read_text()
     assert page == (folder / "report.html").read_text()
     assert "<li>2 classes: label 1 is class 0; label 7 is class 1</li>" in page
-    assert "<li>passed over: hidden files: 1 (.DS_Store)</li>" in page
+    assert "<li>skipped: hidden files: 1 (.DS_Store)</li>" in page
     assert "<li><strong>Warning:</strong> The validation set has 2 samples.</li>" in page
     assert (tmp_path / "methods").read_text() == (folder / "methods.csv").read_text()
     assert logged == json.loads((folder / "metrics.json").read_text())

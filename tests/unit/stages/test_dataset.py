@@ -50,7 +50,7 @@ def test_what_was_read_and_what_was_not_is_said_published_and_said_again(
     assert said[0] == said[1]
     assert said[0] == (
         "peerkd | partition_data: view: the folder valid is the validation split, on which every choice is made\n"
-        "peerkd | partition_data: view: passed over: files of other formats: 1 (README.txt)\n"
+        "peerkd | partition_data: view: skipped: files of other formats: 1 (README.txt)\n"
     )
     assert published_remarks(published) == tuple(line.partition("view: ")[2] for line in said[0].splitlines())
 
@@ -94,7 +94,7 @@ def test_images_that_are_left_out_are_in_the_manifest(root: Path, store: Filesys
     source = open_source("partition_data", config(root, "streamed", skip_damaged=True), seed=0, store=store)
     metadata = publish_source(source, store).metadata
     assert metadata["num_samples"] == 11
-    assert {"kind": UNREADABLE, "num": 1, "examples": ["train/dog/20.png: it is empty"]} in metadata["passed_over"]
+    assert {"kind": UNREADABLE, "num": 1, "examples": ["train/dog/20.png: it is empty"]} in metadata["skipped"]
 
 
 def test_a_long_reading_says_how_far_it_is_every_few_seconds() -> None:

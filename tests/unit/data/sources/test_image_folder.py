@@ -109,9 +109,9 @@ def test_damaged_images_are_omitted_and_counted_on_request(damaged: Path) -> Non
     assert raw.labels_N.tolist() == [0, 0, 1]
     for image_CHW, name in zip(raw.images_NCHW, ("cat/a", "cat/z", "dog/0"), strict=True):
         np.testing.assert_array_equal(image_CHW.transpose(1, 2, 0), np.asarray(Image.open(damaged / f"{name}.png")))
-    (passed_over,) = raw.passed_over
-    assert (passed_over.kind, passed_over.num, len(passed_over.examples)) == (UNREADABLE, 12, 12)
-    assert passed_over.examples[1] == "cat/empty.gif: it is empty"
+    (skipped,) = raw.skipped
+    assert (skipped.kind, skipped.num, len(skipped.examples)) == (UNREADABLE, 12, 12)
+    assert skipped.examples[1] == "cat/empty.gif: it is empty"
 
 
 def test_a_class_without_a_readable_image_is_refused(damaged: Path) -> None:

@@ -116,7 +116,7 @@ def test_every_skipped_entry_is_counted(tmp_path, write_images) -> None:
     (tmp_path / "train/cat/round").symlink_to(tmp_path)
     files = list_image_files(tmp_path)
     assert files.relative_paths == ("train/cat/0.png", "test/cat/0.png")
-    found = {each.kind: (each.num, set(each.examples)) for each in files.passed_over}
+    found = {each.kind: (each.num, set(each.examples)) for each in files.skipped}
     assert found.pop(HIDDEN)[0] == 5
     assert found == {
         OTHER_FILES: (3, {"train/cat/notes.txt", "README", "unlabelled/list.csv"}),

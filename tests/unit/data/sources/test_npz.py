@@ -242,9 +242,7 @@ def test_a_folder_of_npy_files_is_read_like_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(raw.images_NCHW, IMAGES_NHWC.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(raw.labels_N, LABELS)
     assert (raw.class_names, raw.label_values) == (("1", "2", "3"), (1, 2, 3))
-    assert [(each.kind, each.examples) for each in raw.passed_over] == [
-        ("files that are not arrays", ("._labels.npy",))
-    ]
+    assert [(each.kind, each.examples) for each in raw.skipped] == [("files that are not arrays", ("._labels.npy",))]
     (tmp_path / "labels.npy").unlink()
     os.mkfifo(tmp_path / "labels.npy")
     with pytest.raises(DataSourceError, match="labels cannot be read as an array: it is a special file"):
@@ -255,7 +253,7 @@ def test_arrays_that_cannot_be_columns_are_counted(tmp_path: Path) -> None:
     masks = IMAGES_NHWC[..., 0]
     raw = read_npz(write(tmp_path, images=IMAGES_NHWC, labels=LABELS, masks=masks, mean=0.5, site=LABELS[:, None]))
     assert raw.columns.keys() == {"site"}
-    (counted,) = raw.passed_over
+    (counted,) = raw.skipped
     assert (counted.kind, counted.num) == ("arrays without one value per sample", 2)
 
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from peerkd.data.wording import printable
+
 NUM_PRINTED: Final = 10
 """The largest number of names of one kind that a message prints."""
 
 
-class PassedOver(NamedTuple):
+class SkippedEntries(NamedTuple):
     """The skipped entries of one kind."""
 
     kind: str
@@ -36,38 +38,28 @@ class Tally:
         if len(examples) < self.num_examples:
             examples.append(printable(name))
 
-    def passed_over(self) -> tuple[PassedOver, ...]:
+    def skipped(self) -> tuple[SkippedEntries, ...]:
         """Return the counts, with the kinds in the order of their first entries."""
-        return tuple(PassedOver(kind, count, tuple(self._examples[kind])) for kind, count in self._counts.items())
+        return tuple(SkippedEntries(kind, count, tuple(self._examples[kind])) for kind, count in self._counts.items())
 
 
-def describe(passed_over: Iterable[PassedOver]) -> str:
+def describe(skipped: Iterable[SkippedEntries]) -> str:
     """Return the counts as one phrase: ``hidden files: 2 (._a.png, ._b.png); other files: 1 (notes.txt)``."""
-    return "; ".join(f"{each.kind}: {each.num:,} ({enumerate_names(each)})" for each in passed_over)
+    return "; ".join(f"{each.kind}: {each.num:,} ({enumerate_names(each)})" for each in skipped)
 
 
-def enumerate_names(passed_over: PassedOver) -> str:
+def enumerate_names(entries: SkippedEntries) -> str:
     """Return the first names and the number of the others."""
-    names = passed_over.examples[:NUM_PRINTED]
-    num_more = passed_over.num - len(names)
+    names = entries.examples[:NUM_PRINTED]
+    num_more = entries.num - len(names)
     return ", ".join(names) + (f" and {num_more:,} more" if num_more else "")
 
 
-def to_json(passed_over: Iterable[PassedOver]) -> list[dict[str, Any]]:
+def to_json(skipped: Iterable[SkippedEntries]) -> list[dict[str, Any]]:
     """Return the counts as JSON values, for ``from_json``."""
-    return [{"kind": each.kind, "num": each.num, "examples": list(each.examples)} for each in passed_over]
+    return [{"kind": each.kind, "num": each.num, "examples": list(each.examples)} for each in skipped]
 
 
-def from_json(values: Iterable[Mapping[str, Any]]) -> tuple[PassedOver, ...]:
+def from_json(values: Iterable[Mapping[str, Any]]) -> tuple[SkippedEntries, ...]:
     """Return the counts that ``to_json`` wrote."""
-    return tuple(PassedOver(value["kind"], value["num"], tuple(value["examples"])) for value in values)
-
-
-def printable(name: str) -> str:
-    r"""Return the name of a file on one line of UTF-8, with escapes such as ``\xff`` or ``\n`` for unprintable bytes.
-
-    Names in a file system may have any encoding. Python decodes bytes that are not UTF-8 to lone surrogates, which
-    cannot be encoded in JSON or in an HTML page in UTF-8.
-    """
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return tuple(SkippedEntries(value["kind"], value["num"], tuple(value["examples"])) for value in values)
