@@ -18,7 +18,7 @@ from peerkd.config.architectures import ARCHITECTURE_FACTS, Architecture
 from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.methods import Method
 from peerkd.config.pcl import OnlineRecipeConfig
-from peerkd.data.dataset import PackedDataset
+from peerkd.data.packed import PackedDataset
 from peerkd.models.branched import BranchedNetwork
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method, distillation_weight

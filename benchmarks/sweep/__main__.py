@@ -21,7 +21,7 @@ from benchmarks.sweep.rounds import Measured, time_in_turn
 from benchmarks.sweep.tables import agreement_table, quotient_table, rate_table
 from benchmarks.sweep.workloads import SYNTHETIC_NAME, WORKLOADS, Workload, find_workload
 from peerkd.config.experiment import ComputeConfig
-from peerkd.data.dataset import read_packed
+from peerkd.data.packed import read_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.worker import count_cores
 from peerkd.stages.machine import choose_device, describe_processor

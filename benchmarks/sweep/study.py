@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.sweep.outcome import Outcome
 from benchmarks.sweep.tasks import Task
 from peerkd.data.augment import normalize
-from peerkd.data.dataset import read_packed
+from peerkd.data.packed import read_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.models.build import build_network
 from peerkd.training.checkpoints import load_tensors

@@ -17,19 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from peerkd.data.dataset import (
-    ImageDataset,
-    content_fingerprint,
-    describing_metadata,
-    read_array,
-    read_metadata,
-    read_packed,
-    write_metadata,
-)
+from peerkd.data.dataset import ImageDataset
+from peerkd.data.packed import read_packed
 from peerkd.data.skipped import SkippedEntries, from_json
 from peerkd.data.sources.decode_pool import ReportProgress, decode_images
 from peerkd.data.sources.decoding import WHITE, PixelRules
 from peerkd.data.sources.image_folder import survey_image_folder
+from peerkd.data.storage import content_fingerprint, describing_metadata, read_array, read_metadata, write_metadata
 from peerkd.data.wording import printable
 from peerkd.errors import ArtifactCorruptError, DataSourceError
 

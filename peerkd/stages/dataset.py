@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.data import DataConfig
-from peerkd.data.dataset import ImageDataset, RawDataset, write_packed
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.packed import write_packed
 from peerkd.data.skipped import SkippedEntries, describe, from_json, to_json
 from peerkd.data.sources import limit_samples, read_source
 from peerkd.data.sources.decode_pool import ReportProgress

@@ -16,7 +16,8 @@ import torch
 
 from peerkd.config.architectures import Architecture
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.data.dataset import RawDataset, write_packed
+from peerkd.data.dataset import RawDataset
+from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.study.grid import settings

@@ -1,3 +1,5 @@
+"""The interface of data sets, and the packed form: ``dataset``, ``packed`` and ``storage`` of ``peerkd.data``."""
+
 import dataclasses
 import json
 import re
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from peerkd.data.dataset import ImageDataset, RawDataset, channel_statistics, read_packed, write_packed
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.packed import channel_statistics, read_packed, write_packed
 from peerkd.errors import ArtifactCorruptError
 
 
@@ -202,7 +205,7 @@ def test_channel_statistics_cover_only_the_training_split(tmp_path: Path) -> Non
 
 def test_arrays_larger_than_a_block_give_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fingerprint = write_packed(tmp_path / "whole", make_raw())
-    monkeypatch.setattr("peerkd.data.dataset._BLOCK_BYTES", 100)
+    monkeypatch.setattr("peerkd.data.storage.BLOCK_BYTES", 100)
     assert write_packed(tmp_path / "blocks", make_raw()) == fingerprint
     whole, blocks = (json.loads((tmp_path / name / "dataset.json").read_text()) for name in ("whole", "blocks"))
     assert whole == blocks

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peerkd.data.dataset import ImageDataset, PackedDataset, write_packed
+from peerkd.data.dataset import ImageDataset
+from peerkd.data.packed import PackedDataset, write_packed
 from peerkd.data.skipped import SkippedEntries
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.image_folder import UNREADABLE, read_image_folder

@@ -8,7 +8,7 @@ import pytest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
-from peerkd.data.dataset import write_packed
+from peerkd.data.packed import write_packed
 from peerkd.data.sources import read_source
 from peerkd.stages.division import divide
 from peerkd.training.inputs import PretrainInputs, SweepInputs

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from peerkd.data.dataset import RawDataset, write_packed
+from peerkd.data.dataset import RawDataset
+from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.sources import read_source
 from peerkd.data.streamed import open_dataset

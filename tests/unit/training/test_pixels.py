@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from peerkd.data.dataset import RawDataset, read_packed, write_packed
+from peerkd.data.dataset import RawDataset
+from peerkd.data.packed import read_packed, write_packed
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.streamed import index_image_folder
 from peerkd.errors import DataSourceError

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerkd.data.augment import apply_views, draw_views, normalize
-from peerkd.data.dataset import RawDataset, read_packed, write_packed
+from peerkd.data.dataset import RawDataset
+from peerkd.data.packed import read_packed, write_packed
 from peerkd.seeds import derive_seed, generator
 from peerkd.training.bounds import batch_bounds, part_of
 from peerkd.training.samples import SampleSet

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from peerkd.data.dataset import PackedDataset
+from peerkd.data.packed import PackedDataset
 from peerkd.models.branched import BranchedNetwork, BranchOutputs, build_branched
 from peerkd.models.heads import JoinedHead, average_logits
 from peerkd.training.online import evaluate

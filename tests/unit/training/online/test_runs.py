@@ -18,7 +18,7 @@ import torch
 
 from peerkd.config.pipelines import PCL
 from peerkd.config.resolve import resolve
-from peerkd.data.dataset import write_packed
+from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.sources import read_source
 from peerkd.errors import WorkerDiedError
