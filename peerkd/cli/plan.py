@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
+import numpy as np
 import typer
 
 from peerkd.cli.options import Experiment
@@ -12,7 +13,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import read_dataset, reading_remarks
-from peerkd.stages.division import divide, warnings
+from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_division, worker_seconds
 from peerkd.wording import format_bytes
 
@@ -37,7 +38,9 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
     dataset = read_dataset("plan", config.data, seed=config.seed)
     assignment = divide(config, dataset)
     expected = forecast(config, measure_division(dataset, assignment))
-    for line in (*_data_lines(dataset, warnings(config, dataset, assignment)), *lines(config, expected)):
+    sizes_P = np.array([len(part) for part in assignment.train])
+    warned = [*division_warnings(dataset, assignment), *batch_warnings(config, sizes_P)]
+    for line in (*_data_lines(dataset, warned), *lines(config, expected)):
         typer.echo(line)
     if has_torch if measure is None else measure:
         typer.echo("")

@@ -15,6 +15,7 @@ from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.dataset import published_remarks
+from peerkd.stages.division import batch_warnings
 from peerkd.stages.reported import Conclusions, ReportStage
 
 NAME: Final = "build_report"
@@ -47,6 +48,7 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     described = partition.metadata
+    train_counts_PK = np.array(described["class_counts"], dtype=np.int64)
     return ExperimentFacts(
         config=config,
         config_fingerprint=keys.fingerprint(keys.differences(config, without=("compute",))),
@@ -60,7 +62,7 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
         device=trials.metadata["device"],
         machine=trials.metadata["machine"],
         class_names=tuple(described["class_names"]),
-        train_counts_PK=np.array(described["class_counts"], dtype=np.int64),
+        train_counts_PK=train_counts_PK,
         num_validation_samples=described["num_validation"],
         num_test_samples=described["num_test"],
         distances={name: np.array(matrix) for name, matrix in described["distances"].items()},
@@ -68,7 +70,7 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
         num_trials=trials.metadata["num_trials"],
         worker_seconds=trials.metadata["worker_seconds"],
         data_remarks=published_remarks(dataset),
-        data_warnings=tuple(described["warnings"]),
+        data_warnings=(*described["warnings"], *batch_warnings(config, train_counts_PK.sum(axis=1))),
     )
 
 

@@ -14,6 +14,7 @@ from peerkd.stages import train_pcl
 from peerkd.stages.cost import Accounts
 from peerkd.stages.dataset import published_remarks
 from peerkd.stages.reported import Conclusions, ReportStage
+from peerkd.stages.split_data import batch_warnings
 
 NAME: Final = "compare_methods"
 
@@ -59,7 +60,7 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
         num_test_samples=described["num_test"],
         runs=tuple(MethodRunFacts(**record) for record in runs.metadata["runs"]),
         data_remarks=published_remarks(dataset),
-        data_warnings=tuple(described["warnings"]),
+        data_warnings=(*described["warnings"], *batch_warnings(config, num_train=described["num_train"])),
     )
 
 

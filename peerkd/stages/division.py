@@ -25,7 +25,7 @@ from peerkd.data.partition.dirichlet import partition_dirichlet
 from peerkd.data.partition.iid import partition_iid
 from peerkd.data.partition.natural import find_missing, partition_natural
 from peerkd.data.partition.quantity import dirichlet_sizes, equal_sizes
-from peerkd.data.partition.scarcity import find_scarcities
+from peerkd.data.partition.scarcity import find_scarcities, small_training_sets
 from peerkd.data.partition.shards import partition_shards
 from peerkd.data.partition.split import matched_subset, split_stratified
 from peerkd.data.wording import listed
@@ -60,17 +60,21 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
     )
 
 
-def warnings(config: ExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
+def division_warnings(dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
     """Return one sentence for each kind of set or class with too few samples, although the run makes sense."""
-    return find_scarcities(
-        np.asarray(dataset.labels_N),
-        assignment,
-        class_names=dataset.class_names,
-        batch_sizes={
-            "pretrain.batch_size": config.pretrain.batch_size,
-            "distill.batch_size": config.distill.batch_size,
-        },
-    )
+    return find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
+
+
+def batch_warnings(config: ExperimentConfig, sizes_P: Indices) -> list[str]:
+    """Return one sentence for each batch size of an experiment that is larger than a peer's training set.
+
+    The batch sizes are not part of a partition, so these warnings are not published with it.
+    """
+    batch_sizes = {
+        "pretrain.batch_size": config.pretrain.batch_size,
+        "distill.batch_size": config.distill.batch_size,
+    }
+    return small_training_sets(sizes_P, batch_sizes)
 
 
 def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: Indices) -> list[Indices]:

@@ -18,7 +18,7 @@ from peerkd.launch.backends import check_launch
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
 from peerkd.stages.dataset import open_source, publish_source, say_remarks
-from peerkd.stages.division import divide, warnings
+from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.room import CERTAIN_FRACTION, check_room
 from peerkd.training.forecast import forecast, measure_division
@@ -71,14 +71,14 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
     say_remarks(NAME, source.dataset)
     # Divided before anything is written, so that an experiment that is refused leaves nothing in the store.
     assignment = divide(config, source.dataset)
-    too_little = warnings(config, source.dataset, assignment)
-    for sentence in too_little:
+    sizes = [len(part) for part in assignment.train]
+    too_little = division_warnings(source.dataset, assignment)
+    for sentence in (*too_little, *batch_warnings(config, np.array(sizes))):
         say(NAME, f"warning: {sentence}")
     if not source.published:
         check_room(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
     dataset = publish_source(source, store)
     artifact = key(config, dataset)
-    sizes = [len(part) for part in assignment.train]
     summary = f"{len(sizes)} peers with {min(sizes):,} to {max(sizes):,} training samples of {source.dataset.name}"
     done = store.find(artifact)
     if done:

@@ -14,7 +14,7 @@ from peerkd.config.pipelines import PCL
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.partition.scarcity import find_scarcities
+from peerkd.data.partition.scarcity import find_scarcities, small_training_sets
 from peerkd.launch.backends import check_launch
 from peerkd.launch.edge import stage_edge
 from peerkd.metrics.progress import say
@@ -77,12 +77,9 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     assignment = _assign(config, source.dataset)
     _check_parts(config, num_train=len(assignment.train[0]))
     too_little = find_scarcities(
-        np.asarray(source.dataset.labels_N),
-        assignment,
-        class_names=source.dataset.class_names,
-        batch_sizes={"training.batch_size": config.training.batch_size},
+        np.asarray(source.dataset.labels_N), assignment, class_names=source.dataset.class_names
     )
-    for sentence in too_little:
+    for sentence in (*too_little, *batch_warnings(config, num_train=len(assignment.train[0]))):
         say(NAME, f"warning: {sentence}")
     if not source.published:
         check_room(store, _bytes_to_write(config, source.dataset))
@@ -114,6 +111,14 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         )
     say(NAME, f"{summary} of {source.dataset.name}")
     return manifest
+
+
+def batch_warnings(config: PclConfig, *, num_train: int) -> list[str]:
+    """Return a sentence if a batch is larger than the training set.
+
+    The batch size is not part of a split, so this warning is not published with it.
+    """
+    return small_training_sets(np.array([num_train]), {"training.batch_size": config.training.batch_size})
 
 
 def key(config: PclConfig, dataset: Manifest) -> str:

@@ -19,16 +19,13 @@ MIN_EVALUATION_SAMPLES: Final = 10
 """The smallest size of a validation or test set without a warning; one of 10 samples is worth 10 points of accuracy."""
 
 
-def find_scarcities(
-    labels: IntArray, assignment: Assignment, *, class_names: Sequence[str], batch_sizes: Mapping[str, int]
-) -> list[str]:
+def find_scarcities(labels: IntArray, assignment: Assignment, *, class_names: Sequence[str]) -> list[str]:
     """Return a sentence for each kind of set or class that has too few samples.
 
     Args:
         labels: (num_samples,) class of each sample, in ``range(K)``.
         assignment: The samples of each peer.
         class_names: Names of the K classes.
-        batch_sizes: Batch sizes, keyed by the name of the config field.
     """
     train_PK = _counts(labels, assignment.train, len(class_names))
     own_test_PK = _counts(labels, assignment.own_test, len(class_names))
@@ -37,10 +34,37 @@ def find_scarcities(
     sentences = [
         *_unseen_classes(train_PK.sum(axis=0), validation_K, test_K, total_K, class_names),
         *_small_evaluation_sets(assignment),
-        *_small_training_sets(train_PK.sum(axis=1), batch_sizes),
     ]
     if assignment.num_peers > 1:
         sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names)
+    return sentences
+
+
+def small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> list[str]:
+    """Return a sentence for each batch size that is larger than a training set.
+
+    Args:
+        sizes_P: Sizes of the training sets.
+        batch_sizes: Batch sizes, keyed by the name of the config field.
+    """
+    sentences = []
+    fields: dict[int, list[str]] = {}
+    for field, batch_size in batch_sizes.items():
+        fields.setdefault(batch_size, []).append(field)
+    for batch_size, named_fields in fields.items():
+        small = np.flatnonzero(sizes_P < batch_size)
+        small = small[np.argsort(sizes_P[small], kind="stable")]
+        if not small.size:
+            continue
+        if len(sizes_P) == 1:
+            subject, named = "The training set has fewer samples", [f"{sizes_P[0]:,}"]
+        else:
+            subject = f"{plural(len(small), 'peer')} with fewer training samples"
+            named = [f"peer {peer} has {sizes_P[peer]:,}" for peer in small]
+        sentences.append(
+            f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so an epoch is a single step: "
+            f"{listed(named)}."
+        )
     return sentences
 
 
@@ -87,28 +111,6 @@ def _small_evaluation_sets(assignment: Assignment) -> list[str]:
                 f"each worth up to {100 / min(sizes.values()):.0f} points of accuracy: "
                 f"{listed(named)}."
             )
-    return sentences
-
-
-def _small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> list[str]:
-    sentences = []
-    fields: dict[int, list[str]] = {}
-    for field, batch_size in batch_sizes.items():
-        fields.setdefault(batch_size, []).append(field)
-    for batch_size, named_fields in fields.items():
-        small = np.flatnonzero(sizes_P < batch_size)
-        small = small[np.argsort(sizes_P[small], kind="stable")]
-        if not small.size:
-            continue
-        if len(sizes_P) == 1:
-            subject, named = "The training set has fewer samples", [f"{sizes_P[0]:,}"]
-        else:
-            subject = f"{plural(len(small), 'peer')} with fewer training samples"
-            named = [f"peer {peer} has {sizes_P[peer]:,}" for peer in small]
-        sentences.append(
-            f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so an epoch is a single step: "
-            f"{listed(named)}."
-        )
     return sentences
 
 

@@ -64,3 +64,16 @@ def test_what_is_known_of_a_data_set_is_said_and_kept(
     packed = json.loads((store.fetch(dataset.key) / "dataset.json").read_text())
     assert (packed["class_names"], packed["label_values"]) == (["1", "2", "3", "9"], [1, 2, 3, 9])
     assert packed["num_validation"] == 30
+
+
+def test_a_warning_about_batches_follows_from_the_run_and_not_from_the_store(
+    tmp_path: Path, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FilesystemStore(tmp_path / "store")
+    settings = f"data.source=npz data.path={path} partition.num_peers=2 pretrain.batch_size="
+    manifests = []
+    for batch_size in (3, 100):
+        manifests.append(partition(resolve(JOINTKD, preset="digits", overrides=f"{settings}{batch_size}"), store))
+        assert ("a batch of 100 (pretrain.batch_size)" in capsys.readouterr().out) is (batch_size == 100)
+    assert manifests[0] == manifests[1]
+    assert not [sentence for sentence in manifests[0].metadata["warnings"] if "batch" in sentence]

@@ -9,7 +9,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.stages.division import divide, warnings
+from peerkd.stages.division import divide, division_warnings
 
 NUM_CLASSES = 5
 
@@ -227,9 +227,9 @@ def test_an_id_that_is_missing_is_refused(missing, told):
 
 def test_what_is_scarce_is_told_and_nothing_else_is():
     config = resolve(JOINTKD, preset="digits", overrides="partition.num_peers=2 partition.label_skew.kind=iid")
-    assert warnings(config, dataset(), divide(config, dataset())) == []
+    assert division_warnings(dataset(), divide(config, dataset())) == []
     source = of_labels([0, 1] * 100 + [2])
-    assert warnings(config, source, divide(config, source)) == [
+    assert division_warnings(source, divide(config, source)) == [
         "1 class without a validation sample, so no choice considers it: fox (1 sample in all).",
         "1 class without a test sample, so no reported accuracy counts it: fox (1 sample in all).",
     ]

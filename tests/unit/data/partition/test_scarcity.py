@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.partition.scarcity import find_scarcities
+from peerkd.data.partition.scarcity import find_scarcities, small_training_sets
 
 NAMES = ("cat", "dog", "fox")
 
@@ -35,7 +35,7 @@ def assignment(**parts) -> Assignment:
 
 
 def told(**parts) -> list[str]:
-    return find_scarcities(LABELS, assignment(**parts), class_names=NAMES, batch_sizes={"pretrain.batch_size": 8})
+    return find_scarcities(LABELS, assignment(**parts), class_names=NAMES)
 
 
 def test_a_division_with_enough_samples_has_no_warning() -> None:
@@ -76,13 +76,6 @@ def test_a_division_with_enough_samples_has_no_warning() -> None:
                 "50 points of accuracy: peer 0 has 2, peer 1 has 9."
             ],
         ),
-        (
-            {"train": (CATS[20:40] + DOGS[20:40] + FOXES[20:40], [40, 100, 160])},
-            [
-                "1 peer with fewer training samples than a batch of 8 (pretrain.batch_size), so an epoch is a "
-                "single step: peer 1 has 3."
-            ],
-        ),
     ],
 )
 def test_warnings_contain_the_numbers_of_samples(parts, expected) -> None:
@@ -91,7 +84,7 @@ def test_warnings_contain_the_numbers_of_samples(parts, expected) -> None:
 
 def test_a_class_named_by_a_number_is_called_a_class() -> None:
     parts = assignment(test=CATS[10:20] + DOGS[10:20])
-    [sentence] = find_scarcities(LABELS, parts, class_names=("3", "5", "7"), batch_sizes={"pretrain.batch_size": 8})
+    [sentence] = find_scarcities(LABELS, parts, class_names=("3", "5", "7"))
     assert sentence == "1 class without a test sample, so no reported accuracy counts it: class 7 (60 samples in all)."
 
 
@@ -106,14 +99,19 @@ def test_a_class_that_is_only_in_own_or_public_sets_is_reported() -> None:
             own_test=(CATS[10:20], CATS[10:20]),
         ),
         class_names=NAMES,
-        batch_sizes={},
     )[:1]
     assert sentence == "1 class without a training sample, so no peer learns it: fox (1 sample in all)."
 
 
+def test_peers_with_less_than_a_batch_are_named_smallest_first() -> None:
+    sizes = {"pretrain.batch_size": 8, "distill.batch_size": 8, "other": 2}
+    assert small_training_sets(np.array([60, 5, 3]), sizes) == [
+        "2 peers with fewer training samples than a batch of 8 (pretrain.batch_size, distill.batch_size), so an epoch "
+        "is a single step: peer 2 has 3, peer 1 has 5."
+    ]
+
+
 def test_a_study_without_peers_is_warned_about_its_training_set() -> None:
-    nothing: tuple[list[int]] = ([],)
-    parts = {"train": ([40, 100, 160],), "own_validation": nothing, "own_test": nothing}
-    assert told(**parts) == [
-        "The training set has fewer samples than a batch of 8 (pretrain.batch_size), so an epoch is a single step: 3."
+    assert small_training_sets(np.array([3]), {"training.batch_size": 8}) == [
+        "The training set has fewer samples than a batch of 8 (training.batch_size), so an epoch is a single step: 3."
     ]
