@@ -11,8 +11,8 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve, split_overrides
 from peerkd.config.tuning import check_strategy
-from peerkd.data import skew
 from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.partition import skew
 from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.backends import check_launch
 from peerkd.launch.edge import stage_edge

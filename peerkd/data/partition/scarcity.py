@@ -12,6 +12,7 @@ import numpy as np
 
 from peerkd.data.partition.arrays import BoolArray, IntArray
 from peerkd.data.partition.assignment import Assignment
+from peerkd.data.partition.skew import class_counts
 from peerkd.data.wording import listed
 from peerkd.wording import plural
 
@@ -27,9 +28,9 @@ def find_scarcities(labels: IntArray, assignment: Assignment, *, class_names: Se
         assignment: The samples of each peer.
         class_names: Names of the K classes.
     """
-    train_PK = _counts(labels, assignment.train, len(class_names))
-    own_test_PK = _counts(labels, assignment.own_test, len(class_names))
-    (test_K, validation_K) = _counts(labels, (assignment.test, assignment.validation), len(class_names))
+    train_PK = class_counts(labels, assignment.train, num_classes=len(class_names))
+    own_test_PK = class_counts(labels, assignment.own_test, num_classes=len(class_names))
+    test_K, validation_K = class_counts(labels, (assignment.test, assignment.validation), num_classes=len(class_names))
     total_K = np.bincount(labels, minlength=len(class_names))
     sentences = [
         *_unseen_classes(train_PK.sum(axis=0), validation_K, test_K, total_K, class_names),
@@ -66,10 +67,6 @@ def small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> li
             f"{listed(named)}."
         )
     return sentences
-
-
-def _counts(labels: IntArray, parts: Sequence[IntArray], num_classes: int) -> IntArray:
-    return np.stack([np.bincount(labels[part], minlength=num_classes) for part in parts])
 
 
 def _unseen_classes(

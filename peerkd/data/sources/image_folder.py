@@ -29,7 +29,7 @@ from peerkd.data.sources.decode_pool import (
 )
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.folders import FolderId, folder_id
-from peerkd.data.sources.layout import EMPTY_CLASSES, Layout, find_layout, list_class
+from peerkd.data.sources.layout import EMPTY_CLASSES, FolderLayout, find_layout, list_class
 from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
 from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError
@@ -158,7 +158,7 @@ def list_image_files(root: Path) -> ImageFiles:
 
 
 def _class_names(
-    root: Path, layout: Layout, paths: dict[tuple[Split, str], list[str]], tally: Tally
+    root: Path, layout: FolderLayout, paths: dict[tuple[Split, str], list[str]], tally: Tally
 ) -> tuple[str, ...]:
     """Return the names of the classes, each of which must have images in every split."""
     with_images = {
@@ -200,7 +200,7 @@ def _near_miss(missing: Sequence[str], present: set[str]) -> str:
     return f" ({near[0]} differ only in case)" if near else ""
 
 
-def _layout_remarks(layout: Layout, class_names: Sequence[str], relative_paths: Sequence[str]) -> tuple[str, ...]:
+def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_paths: Sequence[str]) -> tuple[str, ...]:
     """Return phrases about the interpretation of the folders that a user may not expect."""
     remarks = [*split_remarks({split: f"the folder {printable(name)}" for split, name in layout.splits.items()})]
     if not layout.splits["train"]:

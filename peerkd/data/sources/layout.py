@@ -23,7 +23,7 @@ OUTSIDE_SPLITS: Final = "images outside split folders"
 EMPTY_CLASSES: Final = "class folders without images"
 
 
-class Layout(NamedTuple):
+class FolderLayout(NamedTuple):
     """The splits of a folder of images."""
 
     splits: Mapping[Split, str]
@@ -33,7 +33,7 @@ class Layout(NamedTuple):
     """The names of the class folders in each split."""
 
 
-def find_layout(root: Path, tally: Tally) -> Layout:
+def find_layout(root: Path, tally: Tally) -> FolderLayout:
     """Find the splits and the class folders below ``root``, and count all other entries.
 
     Raises:
@@ -67,12 +67,12 @@ def find_layout(root: Path, tally: Tally) -> Layout:
                 f"data.path: {_shown(root / splits[split])} must contain one folder per class, it contains none; "
                 "images without a class folder have no label. Sort them into folders, or move them elsewhere."
             )
-    return Layout(splits, class_folders)
+    return FolderLayout(splits, class_folders)
 
 
 def _unsplit(
     root: Path, folders: tuple[str, ...], named: Mapping[Split, list[str]], nested: set[str], tally: Tally
-) -> Layout:
+) -> FolderLayout:
     """Return the layout of a root without splits, whose folders are the classes."""
     if nested:
         raise DataSourceError(
@@ -93,7 +93,7 @@ def _unsplit(
             f"data.path: {_shown(root)} must contain one folder per class, it contains only {inner}; if that folder "
             f"contains the classes, set data.path={inner}."
         )
-    return Layout({"train": ""}, {"train": folders})
+    return FolderLayout({"train": ""}, {"train": folders})
 
 
 def list_class(root: Path, relative_folder: str, tally: Tally) -> list[str]:

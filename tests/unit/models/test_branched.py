@@ -143,7 +143,7 @@ def test_a_number_of_views_other_than_that_of_the_branches_is_refused(num_views:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "known", "asked"),
+    ("architecture", "known", "requested"),
     [
         ("mlp", "hidden2", "hidden1"),
         ("mlp", "hidden2", "classifier"),
@@ -153,10 +153,10 @@ def test_a_number_of_views_other_than_that_of_the_branches_is_refused(num_views:
         ("resnet20", "stage1, stage2, stage3", "stage4"),
     ],
 )
-def test_an_unknown_branch_point_is_refused_with_the_known_ones(architecture: str, known: str, asked: str) -> None:
-    message = f"branch_point must be one of {known}, got {asked}."
+def test_an_unknown_branch_point_is_refused_with_the_known_ones(architecture: str, known: str, requested: str) -> None:
+    message = f"branch_point must be one of {known}, got {requested}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        build(architecture, branch_point=asked)
+        build(architecture, branch_point=requested)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from peerkd.data.partition.checks import check_partition
 from peerkd.data.partition.classes import partition_classes
 from peerkd.data.partition.quantity import equal_sizes
-from peerkd.data.skew import class_counts
+from peerkd.data.partition.skew import class_counts
 
 
 @st.composite

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from peerkd.data.partition.checks import check_partition
 from peerkd.data.partition.dirichlet import partition_dirichlet
-from peerkd.data.skew import class_counts, jensen_shannon_distance
+from peerkd.data.partition.skew import class_counts, jensen_shannon_distance
 
 CONCENTRATIONS = [1e-6, 1e-3, 1e-2, 0.1, 1.0, 100.0, 1e6, 1e9]
 

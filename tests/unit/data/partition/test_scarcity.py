@@ -34,12 +34,12 @@ def assignment(**parts) -> Assignment:
     )
 
 
-def told(**parts) -> list[str]:
+def warnings_of(**parts) -> list[str]:
     return find_scarcities(LABELS, assignment(**parts), class_names=NAMES)
 
 
 def test_a_division_with_enough_samples_has_no_warning() -> None:
-    assert told() == []
+    assert warnings_of() == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_division_with_enough_samples_has_no_warning() -> None:
     ],
 )
 def test_warnings_contain_the_numbers_of_samples(parts, expected) -> None:
-    assert told(**parts) == expected
+    assert warnings_of(**parts) == expected
 
 
 def test_a_class_named_by_a_number_is_called_a_class() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerkd.data.partition.checks import check_partition
+from peerkd.data.partition.skew import class_counts
 from peerkd.data.partition.split import matched_subset, split_stratified, stratified_sample
-from peerkd.data.skew import class_counts
 
 _TOTALS = st.lists(st.integers(1, 60), min_size=1, max_size=10)
 

@@ -200,15 +200,15 @@ def test_a_pgm_file_states_its_own_range(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "kind"),
     [
         (np.array([[0.0, 0.25, 1.0]], np.float32), "floating-point numbers"),
         (np.array([[0, 25_000, 100_000]], np.int32), "signed integers or integers of 32 bits"),
     ],
 )
-def test_pixels_of_32_bits_are_refused_until_their_range_is_given(tmp_path, values: np.ndarray, said: str) -> None:
+def test_pixels_of_32_bits_are_refused_until_their_range_is_given(tmp_path, values: np.ndarray, kind: str) -> None:
     Image.fromarray(values).save(tmp_path / "0.tif")
-    with pytest.raises(ValueError, match=rf"data\.pixel_range must specify the values .*0\.tif contains {said}"):
+    with pytest.raises(ValueError, match=rf"data\.pixel_range must specify the values .*0\.tif contains {kind}"):
         decode_images([tmp_path / "0.tif"], PixelRules())
     rules = PixelRules(pixel_range=(0, float(values.max())))
     assert decoded(tmp_path / "0.tif", rules)[0, :, 2].tolist() == [0, 64, 255]

@@ -94,14 +94,14 @@ def test_all_damaged_images_are_refused_together_and_ten_are_listed(damaged: Pat
         "data.skip_damaged=true to omit them: cat/cut.png (image file is truncated"
     )
     assert message.endswith(" and 2 more.")
-    for said in (
+    for reason in (
         "cut.png (image file is truncated",
         "empty.gif (it is empty)",
         "fifo.png (it is a named pipe, not a file)",
         "folder.png (No such file or directory)",
         "text0.jpg (it is not an image of a known format)",
     ):
-        assert said in message
+        assert reason in message
 
 
 def test_damaged_images_are_omitted_and_counted_on_request(damaged: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerkd.data.skew import class_counts, earth_movers_distance, hellinger_distance, jensen_shannon_distance
+from peerkd.data.partition.skew import class_counts, earth_movers_distance, hellinger_distance, jensen_shannon_distance
 
 DISTANCES = [jensen_shannon_distance, hellinger_distance, earth_movers_distance]
 
