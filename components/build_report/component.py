@@ -1,4 +1,4 @@
-"""Component: conclude from the trials, on one page and as numbers."""
+"""Component: report the results of a sweep, as a page and as tables."""
 
 from kfp import dsl
 
@@ -14,18 +14,18 @@ def build_report(
     pairs: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Conclude from the trials, on one page and as numbers.
+    """Report the results of a sweep, as a page and as tables.
 
     Args:
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
         trials: Reference to the table of trials.
-        report: The page.
-        pairs: One line of CSV for each ordered pair.
+        report: The HTML page.
+        pairs: A CSV table with one row for each ordered pair.
         metrics: The headline numbers.
 
     Returns:
-        Key of the report in the store.
+        The key of the report in the store.
     """
     from peerkd.stages.build_report import STAGE
 

@@ -1,4 +1,4 @@
-"""Component: conclude which method is better, on one page and as numbers."""
+"""Component: compare the methods, as a page and as tables."""
 
 from kfp import dsl
 
@@ -14,18 +14,18 @@ def compare_methods(
     methods: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Conclude which method is better, on one page and as numbers.
+    """Compare the methods, as a page and as tables.
 
     Args:
         config_json: The whole study as JSON.
         store: Address of the artifact store.
         runs: Reference to the runs, with their curves.
-        report: The page.
-        methods: One line of CSV for each architecture, method and kind of accuracy.
+        report: The HTML page.
+        methods: A CSV table with one row for each architecture, method and kind of accuracy.
         metrics: The headline numbers.
 
     Returns:
-        Key of the comparison in the store.
+        The key of the comparison in the store.
     """
     from peerkd.stages.compare_methods import STAGE
 

@@ -1,4 +1,4 @@
-"""Component: every ordered pair distils under every setting of the sweep."""
+"""Component: distil every ordered pair under every setting of the sweep."""
 
 from kfp import dsl
 
@@ -15,14 +15,14 @@ def distill_pairs(
     peers: dsl.Input[dsl.Model],
     trials: dsl.Output[dsl.Dataset],
 ):
-    """Let every ordered pair distil under every setting of the sweep.
+    """Distil every ordered pair under every setting of the sweep.
 
     Args:
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
         launch: The launch description as JSON.
-        run_id: The run's id.
-        task_config: What the pipeline's author set on the task: it is for the workers.
+        run_id: The id of the run.
+        task_config: The task's settings for Kubernetes, which are passed on to the workers.
         peers: Reference to the weights of every peer.
         trials: Reference to the table of trials.
     """

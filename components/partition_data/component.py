@@ -1,4 +1,4 @@
-"""Component: read the data set, and divide it among the peers."""
+"""Component: read the data set and divide it among the peers."""
 
 from typing import NamedTuple
 
@@ -20,22 +20,22 @@ def partition_data(
     cluster: str,
     partition: dsl.Output[dsl.Dataset],
 ) -> NamedTuple("Resolved", [("config", str), ("launch", str)]):
-    """Read the data set, and divide it among the peers.
+    """Read the data set and divide it among the peers.
 
     Args:
-        preset: Name of a preset; the default where config_json is given.
+        preset: Name of a preset. Leave it at its default if config_json is given.
         config_json: A whole experiment as JSON, or empty.
-        overrides: key=value pairs separated by white space, as in "seed=3 partition.num_peers=5".
-        strategy: How settings will be found: sweep or tune.
+        overrides: key=value pairs separated by spaces, as in "seed=3 partition.num_peers=5".
+        strategy: How settings are chosen: sweep or tune.
         store: Address of the artifact store.
-        backend: Where the work of later tasks is done: auto, local or kubernetes.
-        num_workers: Pods of each job.
-        gpus: GPUs of each of those pods.
-        cluster: key=value pairs for the jobs, as in "memory_per_worker=16Gi queue=research".
+        backend: Where later tasks do their work: auto, local or kubernetes.
+        num_workers: Number of pods of each job.
+        gpus: Number of GPUs of each pod.
+        cluster: Settings of the jobs as key=value pairs, as in "memory_per_worker=16Gi queue=research".
         partition: Reference to the partition in the store.
 
     Returns:
-        The whole experiment, and the launch description for later tasks: JSON with every default written out.
+        The whole experiment and the launch description, both as JSON with every default written out.
     """
     from peerkd.stages import partition_data as stage
 

@@ -21,8 +21,8 @@ def pretrain_peers(
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
         launch: The launch description as JSON.
-        run_id: The run's id.
-        task_config: What the pipeline's author set on the task: it is for the workers.
+        run_id: The id of the run.
+        task_config: The task's settings for Kubernetes, which are passed on to the workers.
         partition: Reference to the partition in the store.
         peers: Reference to the weights of every peer.
     """

@@ -1,4 +1,4 @@
-"""Component: say who should teach whom and with what, on one page and as numbers."""
+"""Component: report who should teach whom under which setting, as a page and as tables."""
 
 from kfp import dsl
 
@@ -14,18 +14,18 @@ def report_choices(
     plan: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Say who should teach whom and with what, on one page and as numbers.
+    """Report who should teach whom under which setting, as a page and as tables.
 
     Args:
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
-        study: Reference to the choices, with the trials that they rest on.
-        report: The page.
-        plan: One line of CSV for every two peers one of whom should learn from the other.
+        study: Reference to the choices and their trials.
+        report: The HTML page.
+        plan: A CSV table with one row for each pair that should distil.
         metrics: The headline numbers.
 
     Returns:
-        Key of the report in the store.
+        The key of the report in the store.
     """
     from peerkd.stages.report_choices import STAGE
 

@@ -1,4 +1,4 @@
-"""Component: read the data set, and hold out its validation and test sets."""
+"""Component: read the data set and hold out its validation and test sets."""
 
 from typing import NamedTuple
 
@@ -19,21 +19,21 @@ def split_data(
     cluster: str,
     split: dsl.Output[dsl.Dataset],
 ) -> NamedTuple("Resolved", [("config", str), ("launch", str)]):
-    """Read the data set, and hold out its validation and test sets.
+    """Read the data set and hold out its validation and test sets.
 
     Args:
-        preset: Name of a preset; the default where config_json is given.
+        preset: Name of a preset. Leave it at its default if config_json is given.
         config_json: A whole study as JSON, or empty.
-        overrides: key=value pairs separated by white space, as in "seed=3 methods=[plain,pcl]".
+        overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
         store: Address of the artifact store.
-        backend: Where the work of later tasks is done: auto, local or kubernetes.
-        num_workers: Pods of each job.
-        gpus: GPUs of each of those pods.
-        cluster: key=value pairs for the jobs, as in "memory_per_worker=16Gi queue=research".
+        backend: Where later tasks do their work: auto, local or kubernetes.
+        num_workers: Number of pods of each job.
+        gpus: Number of GPUs of each pod.
+        cluster: Settings of the jobs as key=value pairs, as in "memory_per_worker=16Gi queue=research".
         split: Reference to the split in the store.
 
     Returns:
-        The whole study, and the launch description for later tasks: JSON with every default written out.
+        The whole study and the launch description, both as JSON with every default written out.
     """
     from peerkd.stages import split_data as stage
 

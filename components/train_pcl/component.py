@@ -1,4 +1,4 @@
-"""Component: train every architecture by every method from every seed, PCL and its rivals alike."""
+"""Component: train every architecture by every method with every seed."""
 
 from kfp import dsl
 
@@ -15,16 +15,16 @@ def train_pcl(
     split: dsl.Input[dsl.Dataset],
     runs: dsl.Output[dsl.Model],
 ):
-    """Train every architecture by every method from every seed, PCL and its rivals alike.
+    """Train every architecture by every method with every seed.
 
     Args:
         config_json: The whole study as JSON.
         store: Address of the artifact store.
         launch: The launch description as JSON.
-        run_id: The run's id.
-        task_config: What the pipeline's author set on the task: it is for the workers.
+        run_id: The id of the run.
+        task_config: The task's settings for Kubernetes, which are passed on to the workers.
         split: Reference to the split in the store.
-        runs: Reference to what every run measured, and to its networks.
+        runs: Reference to the measurements and networks of every run.
     """
     from peerkd.stages.train_pcl import STAGE
 

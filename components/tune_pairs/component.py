@@ -1,4 +1,4 @@
-"""Component: a tuner chooses what every ordered pair distils under, for a share of what trying everything costs."""
+"""Component: choose a setting for every ordered pair with a tuner, for a fraction of the cost of the full sweep."""
 
 from kfp import dsl
 
@@ -15,16 +15,16 @@ def tune_pairs(
     peers: dsl.Input[dsl.Model],
     study: dsl.Output[dsl.Dataset],
 ):
-    """Choose by a tuner what every ordered pair distils under, for a share of what trying everything costs.
+    """Choose a setting for every ordered pair with a tuner, for a fraction of the cost of the full sweep.
 
     Args:
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
         launch: The launch description as JSON.
-        run_id: The run's id.
-        task_config: What the pipeline's author set on the task: it is for the workers.
+        run_id: The id of the run.
+        task_config: The task's settings for Kubernetes, which are passed on to the workers.
         peers: Reference to the weights of every peer.
-        study: Reference to the choices, with the trials that they rest on.
+        study: Reference to the choices and their trials.
     """
     from peerkd.stages.tune_pairs import STAGE
 

@@ -88,7 +88,7 @@ def exit_code(error: ValueError | PeerKDError) -> int:
 
 
 @contextmanager
-def leaving_when_told(*, within_seconds: float = 25.0) -> Iterator[None]:
+def exiting_on_sigterm(*, within_seconds: float = 25.0) -> Iterator[None]:
     """Let SIGTERM end the body like an error, so that it saves what it has; the exit code is 143.
 
     Args:

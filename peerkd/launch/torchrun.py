@@ -22,14 +22,14 @@ ENDPOINT_VARIABLE: Final = "PET_RDZV_ENDPOINT"
 _NUM_SHOWN_LINES: Final = 60
 """torchrun's own account of a failure comes last and is long."""
 
-_MEETING_SECONDS: Final = 900
+_RENDEZVOUS_SECONDS: Final = 900
 """How long those who are there wait for the others, whose machines may have to come first."""
 
 _KILLED: Final = re.compile(r"exitcode\s*:\s*-\d+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Meeting:
+class Rendezvous:
     """The rendezvous of the workers of a job whose processes share one training. The first worker is the host."""
 
     host: str
@@ -53,11 +53,11 @@ class Meeting:
         return cls(host=host, port=int(port), index=worker.index, num_workers=worker.num_workers)
 
 
-def wait_for_host(meeting: Meeting, *, is_over: Callable[[], bool], interval_seconds: float = 0.5) -> bool:
+def wait_for_host(rendezvous: Rendezvous, *, is_over: Callable[[], bool], interval_seconds: float = 0.5) -> bool:
     """Return True as soon as the first worker's processes can be met, or False when there is nothing more to do."""
     while not is_over():
         try:
-            socket.create_connection((meeting.host, meeting.port), timeout=5).close()
+            socket.create_connection((rendezvous.host, rendezvous.port), timeout=5).close()
         except OSError:
             time.sleep(interval_seconds)
         else:
@@ -66,7 +66,7 @@ def wait_for_host(meeting: Meeting, *, is_over: Callable[[], bool], interval_sec
 
 
 def run_processes(
-    module: str, argument: Path, *, num_processes: int, news_prefix: str, meeting: Meeting | None = None
+    module: str, argument: Path, *, num_processes: int, news_prefix: str, rendezvous: Rendezvous | None = None
 ) -> Iterator[Any]:
     """Run a module in processes that torchrun connects, and yield the news that those on this machine print.
 
@@ -75,14 +75,14 @@ def run_processes(
         argument: A file.
         num_processes: On all workers together.
         news_prefix: Starts the lines that are news; JSON follows.
-        meeting: Where the workers meet; None if all processes are on this machine. Rank 0 is the first worker's.
+        rendezvous: Where the workers meet; None if all processes are on this machine. Rank 0 is the first worker's.
 
     Raises:
         WorkerDiedError: If a process fails; the message ends with the last lines that were printed.
     """
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--max-restarts=0"),
-        *_placement(num_processes, meeting),
+        *_placement(num_processes, rendezvous),
         *("-m", module, str(argument)),
     ]
     # All that torchrun would read from there is said above.
@@ -110,16 +110,16 @@ def run_processes(
         )
 
 
-def _placement(num_processes: int, meeting: Meeting | None) -> list[str]:
-    if meeting is None:
+def _placement(num_processes: int, rendezvous: Rendezvous | None) -> list[str]:
+    if rendezvous is None:
         return ["--standalone", f"--nproc-per-node={num_processes}"]
     # Not c10d, which numbers the workers as they come: what is written is written where rank 0 is.
     return [
         "--rdzv-backend=static",
-        f"--rdzv-conf=timeout={_MEETING_SECONDS}",
-        f"--master-addr={meeting.host}",
-        f"--master-port={meeting.port}",
-        f"--nnodes={meeting.num_workers}",
-        f"--node-rank={meeting.index}",
-        f"--nproc-per-node={num_processes // meeting.num_workers}",
+        f"--rdzv-conf=timeout={_RENDEZVOUS_SECONDS}",
+        f"--master-addr={rendezvous.host}",
+        f"--master-port={rendezvous.port}",
+        f"--nnodes={rendezvous.num_workers}",
+        f"--node-rank={rendezvous.index}",
+        f"--nproc-per-node={num_processes // rendezvous.num_workers}",
     ]

@@ -1,4 +1,5 @@
-"""The steps of a pipeline, one file each: config in, artifact out. Here the two planes meet, and nowhere else.
+"""The stages of a pipeline, one file each: config in, artifact out. Only here do the two planes meet.
 
-A stage whose work is launched is two files: here what orders it, without torch, and in ``work/`` what a worker does.
+A stage whose work is launched has two files: the one here orders the work, without torch, and the one in ``work/`` does
+the work of one worker.
 """

@@ -1,4 +1,4 @@
-"""Stage: conclude from the trials, on one page and as numbers."""
+"""Stage: report the results of a sweep, as a page and as tables."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -16,13 +16,13 @@ from peerkd.stages import distill_pairs, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.dataset import published_remarks
 from peerkd.stages.division import batch_warnings
-from peerkd.stages.reported import Conclusions, ReportStage
+from peerkd.stages.report_stage import Conclusions, ReportStage
 
 NAME: Final = "build_report"
 
 
 def conclude(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
-    """Compute what the report of a sweep says."""
+    """Compute the contents of the report of a sweep."""
     with mapped_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME) as table:
         facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
         findings = compute_findings(table, facts)
@@ -38,12 +38,12 @@ def conclude(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, a
 
 
 def keys_of_steps(trials: Manifest) -> dict[str, str]:
-    """Return the keys of the artifacts that a sweep took, by stage."""
+    """Return the keys of the artifacts whose cost belongs to a sweep, by stage."""
     return {pretrain_peers.NAME: trials.metadata["inputs"]["peers"]["key"], distill_pairs.NAME: trials.key}
 
 
 def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> ExperimentFacts:
-    """Collect from the chain of artifacts what a report says besides the trials."""
+    """Collect the facts of a report, other than the trials, from the chain of artifacts."""
     peers = references.follow(trials.metadata["inputs"]["peers"], store)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)

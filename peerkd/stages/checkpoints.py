@@ -1,7 +1,7 @@
-"""The checkpoint of a shard's training: found again at the start, saved now and then, deleted when the shard is done.
+"""The checkpoint of a shard's training: restored at the start, saved periodically, deleted when the shard is done.
 
-The training replaces its live checkpoint by another file each time. The saved one is a hard link to one of these, so
-that it does not change while it is uploaded.
+The training replaces its live checkpoint with a new file each time. The saved checkpoint is a hard link to one of these
+files, so that it does not change during an upload.
 """
 
 import os
@@ -15,7 +15,7 @@ from peerkd.artifacts.store import Workspace
 from peerkd.durable import sync_file
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import say
-from peerkd.stages.shards import SCRATCH, Board, load_if_intact
+from peerkd.stages.shards import SCRATCH, ShardClaims, load_if_intact
 from peerkd.training.seals import is_intact
 
 _CHECKPOINTS: Final = f"{SCRATCH}checkpoints/"
@@ -23,12 +23,12 @@ _SAVE_SECONDS: Final = 30.0
 
 
 def live_checkpoint(workspace: Workspace, shard_name: str) -> Path:
-    """Return the file that the training of a shard writes and goes on from."""
+    """Return the checkpoint that the training of a shard writes and resumes from."""
     return workspace.folder / f"{SCRATCH}{shard_name}.safetensors"
 
 
-class Checkpoint:
-    """The checkpoint of one shard that this worker holds."""
+class ShardCheckpoint:
+    """The checkpoint of a shard that this worker has claimed."""
 
     def __init__(self, workspace: Workspace, shard_name: str) -> None:
         self._workspace, self._shard_name = workspace, shard_name
@@ -36,28 +36,28 @@ class Checkpoint:
         self._saved_name = f"{_CHECKPOINTS}{shard_name}.safetensors"
         self._saved = workspace.folder / self._saved_name
         self._saved_version = 0
-        """When the checkpoint that was saved last was written, in ns."""
+        """The modification time of the last saved checkpoint, in ns."""
 
         self._saved_at = -_SAVE_SECONDS
 
-    def find(self, board: Board, *, stage: str) -> None:
-        """Put the last whole checkpoint, if there is one, where the training goes on from it."""
+    def restore(self, claims: ShardClaims, *, stage: str) -> None:
+        """Copy the last intact checkpoint, if one exists, to where the training resumes from."""
         if is_intact(self._live):
             return
         was_damaged = self._live.exists()
         self._live.unlink(missing_ok=True)
-        if self._saved_name in board.names:
+        if self._saved_name in claims.file_names:
             if load_if_intact(self._workspace, self._saved_name) and is_intact(self._saved):
-                # A copy, not a link: whatever happens to the live file, the saved one stays as it is.
+                # A copy, not a link: the saved file must stay as it is, whatever happens to the live one.
                 shutil.copyfile(self._saved, self._live)
             else:
                 was_damaged = True
         if was_damaged:
-            where = "an earlier checkpoint" if self._live.exists() else "its beginning"
-            say(stage, f"the checkpoint of {self._shard_name} is damaged: its training goes on from {where}")
+            where = "an earlier checkpoint" if self._live.exists() else "the beginning"
+            say(stage, f"the checkpoint of {self._shard_name} is damaged: its training resumes from {where}")
 
     def save(self, *, now: bool) -> None:
-        """Save the live checkpoint if it has changed, and if the last save was 30 s ago or it must be done ``now``."""
+        """Save the live checkpoint if it has changed, at most every 30 s unless ``now`` is set."""
         if not now and time.monotonic() - self._saved_at < _SAVE_SECONDS:
             return
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""``peerkd stage NOUN``: a launched stage as one of its workers does it, the same on every backend."""
+"""``peerkd stage NOUN``: the work of one worker of a launched stage, the same on every backend."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -6,27 +6,27 @@ from typing import Any, Final
 
 from peerkd.artifacts import references
 from peerkd.excerpt import plain
-from peerkd.launch.edge import leaving_when_told, stage_edge
+from peerkd.launch.edge import exiting_on_sigterm, stage_edge
 from peerkd.launch.order import read_inputs
 from peerkd.launch.worker import this_worker
 from peerkd.metrics.endpoint import recording
-from peerkd.stages.launched import LaunchedStage
+from peerkd.stages.launched_stage import LaunchedStage
 from peerkd.stages.opened_store import open_stage_store
 
 LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "train_pcl")
-"""Nouns of the launched stages, each the name of the module with its declaration."""
+"""The nouns of the launched stages. Each is the name of the module that declares the stage."""
 
 
 def perform(noun: str, *, config_json: str, store: str, inputs: Sequence[str]) -> None:
-    """Do this worker's part of a stage; the environment says which worker this is.
+    """Do this worker's part of a stage. The environment specifies which worker this is.
 
     Args:
-        noun: The stage.
-        config_json: The whole experiment.
-        store: Address of the artifact store.
-        inputs: ``NAME=KEY@FINGERPRINT`` of each artifact that the stage reads.
+        noun: The name of the stage.
+        config_json: The whole experiment as JSON.
+        store: The address of the artifact store.
+        inputs: ``NAME=KEY@FINGERPRINT`` for each artifact that the stage reads.
     """
-    with stage_edge(noun), leaving_when_told(), recording(noun):
+    with stage_edge(noun), exiting_on_sigterm(), recording(noun):
         stage = find_stage(noun)
         worker = this_worker()
         opened = open_stage_store(noun, store)

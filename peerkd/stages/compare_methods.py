@@ -1,4 +1,4 @@
-"""Stage: conclude which method is better, on one page and as numbers."""
+"""Stage: compare the methods, as a page and as tables."""
 
 from dataclasses import replace
 from typing import Final
@@ -13,14 +13,14 @@ from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
 from peerkd.stages.cost import Accounts
 from peerkd.stages.dataset import published_remarks
-from peerkd.stages.reported import Conclusions, ReportStage
+from peerkd.stages.report_stage import Conclusions, ReportStage
 from peerkd.stages.split_data import batch_warnings
 
 NAME: Final = "compare_methods"
 
 
 def conclude(config: PclConfig, runs: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
-    """Compute what the comparison of a study's methods says."""
+    """Compute the contents of the comparison of a study's methods."""
     table = read_curves(store.fetch(runs.key) / train_pcl.CURVES_NAME)
     facts = replace(gather_facts(config, runs, store), cost=accounts.cost())
     findings = compute_findings(table, facts)
@@ -36,7 +36,7 @@ def conclude(config: PclConfig, runs: Manifest, store: ArtifactStore, accounts: 
 
 
 def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> PclFacts:
-    """Collect from the chain of artifacts what a report says besides the curves."""
+    """Collect the facts of a report, other than the curves, from the chain of artifacts."""
     split = references.follow(runs.metadata["inputs"]["split"], store)
     dataset = references.follow(split.metadata["inputs"]["dataset"], store)
     described = split.metadata

@@ -1,4 +1,4 @@
-"""What the launched stages of a run took: their jobs' accounts, with the prices that an operator has set."""
+"""The cost of the launched stages of a run: the accounts of their jobs, and the prices that an operator has set."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,23 +10,23 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.cluster import resolve_cluster
 from peerkd.config.prices import Prices
 from peerkd.results.cost import Account, RunCost, run_cost, seconds_of_pairs
-from peerkd.stages.launched import find_accounts
+from peerkd.stages.launched_stage import find_accounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accounts:
-    """All that a run's cost follows from."""
+    """The accounts and prices from which a run's cost is computed."""
 
     accounts: tuple[Account, ...]
     prices: Prices
 
     @property
     def causes(self) -> dict[str, Any]:
-        """What a report that tells the cost is named by."""
+        """The values that the key of a report with the cost depends on."""
         return asdict(self)
 
     def cost(self, *, sweep: str = "", trials: pa.Table | None = None) -> RunCost | None:
-        """Return the cost, shared out among the pairs of a sweep; None where nobody kept accounts."""
+        """Return the cost, divided among the pairs of a sweep if one is given; None without accounts."""
         if not self.accounts:
             return None
         seconds = None if trials is None else seconds_of_pairs(trials)
@@ -34,7 +34,7 @@ class Accounts:
 
 
 def gather_accounts(keys_of_steps: Mapping[str, str], store: ArtifactStore) -> Accounts:
-    """Collect the accounts of each step's artifact, given by the step's name.
+    """Collect the accounts of artifacts, whose keys are given by the names of their steps.
 
     Raises:
         ValueError: If the operator's settings break a rule.

@@ -1,4 +1,4 @@
-"""The data set of an experiment, which is read from its source once and then taken from the store."""
+"""The data set of an experiment: read from its source once, and from the store afterwards."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class Source(NamedTuple):
-    """A data set that may not be published yet."""
+    """A data set, and its artifact if it is already published."""
 
     dataset: ImageDataset | RawDataset
     key: str
@@ -31,7 +31,7 @@ class Source(NamedTuple):
 
 
 def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore) -> Source:
-    """Open the data set in the store if it is there, otherwise read it from its source.
+    """Open the data set in the store if it exists, otherwise read it from its source.
 
     Raises:
         ValueError: If the config does not fit the source.
@@ -46,12 +46,12 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
 def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
     """Read the data set from its source, with at most as many samples as the config allows.
 
-    A plan and a run both read data sets with this function.
+    ``peerkd plan`` and ``peerkd run`` both read data sets with this function.
 
     Args:
-        stage: Name of the stage for lines of progress.
-        data: Config of the data set.
-        seed: Decides which samples are kept where the config sets a limit.
+        stage: The name of the stage, for progress lines.
+        data: The config of the data set.
+        seed: The seed of the choice of samples, if the config limits their number.
 
     Raises:
         ValueError: If the config does not fit the source.
@@ -104,7 +104,7 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
 
 
 def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
-    """Print the remarks on how the source was read, one on a line."""
+    """Print the remarks on how the source was read, one per line."""
     for remark in reading_remarks(dataset.remarks, dataset.skipped):
         say(stage, f"{dataset.name}: {remark}")
 
@@ -120,7 +120,7 @@ def published_remarks(dataset: Manifest) -> tuple[str, ...]:
 
 
 def pixel_rules(data: DataConfig) -> PixelRules:
-    """Return the rules by which the files of an image_folder become RGB of 8 bits."""
+    """Return the rules that convert the files of an image folder to 8-bit RGB."""
     red, green, blue = data.background
     pixel_range = None if data.pixel_range is None else (data.pixel_range[0], data.pixel_range[1])
     return PixelRules(data.image_size_pixels, pixel_range, (red, green, blue))
@@ -132,9 +132,9 @@ def say_reading(
     """Return a callback that prints, every few seconds, how many images have been read.
 
     Args:
-        stage: Name of the stage that reads them.
-        write: Function that prints a line for a stage.
-        clock: Function that returns a time in seconds.
+        stage: The name of the stage that reads them.
+        write: A function that prints a line for a stage.
+        clock: A function that returns a time in seconds.
     """
     last_said = clock()
 
@@ -149,7 +149,7 @@ def say_reading(
 
 def key(data: DataConfig, seed: int) -> str:
     """Return the key of the data set that follows from a config, a seed and the files of the source."""
-    # Files are known by their signature, and parts of the data set are held out by later stages.
+    # The signature stands for the files, and later stages hold out parts of the data set.
     differences = keys.differences(data, without=("path", "test_fraction", "validation_fraction"))
     is_limited = data.max_train_samples is not None or data.max_test_samples is not None
     return keys.key(
@@ -157,7 +157,7 @@ def key(data: DataConfig, seed: int) -> str:
         {
             "signature": signature(data.path, is_flat=data.source == "npz"),
             "config": differences,
-            # The seed chooses a subset, so it has no effect where everything is kept.
+            # The seed chooses a subset, so it has no effect if all samples are kept.
             "seed": seed if is_limited else None,
         },
     )

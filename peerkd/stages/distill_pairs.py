@@ -1,4 +1,4 @@
-"""Stage: every ordered pair distils under every setting of the sweep."""
+"""Stage: distil every ordered pair under every setting of the sweep."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,12 +6,12 @@ from typing import Any, Final
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.stages.launched import LaunchedStage
+from peerkd.stages.launched_stage import LaunchedStage
 
 NAME: Final = "distill_pairs"
 TABLE_NAME: Final = "trials.parquet"
 FEATURES_NAME: Final = "features.parquet"
-"""There where ``sweep.validate_every_epoch`` is set."""
+"""The name of the table of features, which exists if ``sweep.validate_every_epoch`` is set."""
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
@@ -19,14 +19,14 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
     differences = keys.differences(
         config,
         fields=("seed", "augmentation", "distill", "sweep"),
-        # What is chosen among the trials afterwards changes none of them.
+        # These fields affect only the choice among finished trials.
         without=("sweep.selection_metric", "sweep.default_transfer_set"),
     )
     return keys.key(NAME, {"peers": peers.fingerprint, "config": differences})
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Return in a few words what there is."""
+    """Describe the artifact in a few words."""
     num_diverged = metadata["num_diverged"]
     diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
     return f"{metadata['num_trials']:,} trials, {diverged}fingerprint {metadata['fingerprint'][:16]}"

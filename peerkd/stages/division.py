@@ -1,4 +1,4 @@
-"""Division of a data set among the peers as a config says: first hold-outs, then sizes, then classes."""
+"""The division of a data set among the peers: first the hold-outs, then the sizes, then the classes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,12 +61,12 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
 
 
 def division_warnings(dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
-    """Return one sentence for each kind of set or class with too few samples, although the run makes sense."""
+    """Return a warning for each kind of set or class with so few samples that results will be noisy."""
     return find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
 
 
 def batch_warnings(config: ExperimentConfig, sizes_P: Indices) -> list[str]:
-    """Return one sentence for each batch size of an experiment that is larger than a peer's training set.
+    """Return a warning for each batch size of an experiment that is larger than a peer's training set.
 
     The batch sizes are not part of a partition, so these warnings are not published with it.
     """
@@ -78,7 +78,7 @@ def batch_warnings(config: ExperimentConfig, sizes_P: Indices) -> list[str]:
 
 
 def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: Indices) -> list[Indices]:
-    """Return each peer's positions in ``pool``."""
+    """Return the positions in ``pool`` of each peer's samples."""
     partition = config.partition
     num_peers = partition.num_peers
     labels = np.asarray(dataset.labels_N)[pool]
@@ -127,7 +127,7 @@ def _errors_name(field: str) -> Iterator[None]:
 
 
 def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
-    """Return a message that says which number of peers or samples would be possible."""
+    """Return an error message with a possible number of peers or samples."""
     num_peers, minimum = partition.num_peers, partition.min_samples_per_peer
     if num_samples // minimum >= 2:
         return (
@@ -140,7 +140,7 @@ def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
             f"can share the {num_samples:,} training samples, got {minimum}."
         )
     return (
-        f"data.path: there must be at least {num_peers * minimum:,} training samples for {num_peers:,} peers "
+        f"data.path must have at least {num_peers * minimum:,} training samples for {num_peers:,} peers "
         f"(partition.num_peers) with {minimum} each (partition.min_samples_per_peer), got {num_samples:,}."
     )
 
@@ -209,8 +209,8 @@ def _own_sets(
             )
             if not len(own_validation) or not len(own_test):
                 raise ValueError(
-                    "partition.held_out_fraction must leave every peer a validation sample and a test sample of its "
-                    f"own, got {partition.held_out_fraction} of the {len(share):,} samples of peer {peer}."
+                    "partition.held_out_fraction must give every peer at least one validation and one test sample of "
+                    f"its own, got {partition.held_out_fraction} of the {len(share):,} samples of peer {peer}."
                 )
         else:
             counts = np.bincount(labels[share], minlength=num_classes)
@@ -219,8 +219,8 @@ def _own_sets(
                 if not counts[labels[everyone]].any():
                     names = listed([dataset.class_names[k] for k in np.flatnonzero(counts)])
                     raise ValueError(
-                        f"partition.own_evaluation must be held_out where the {what} set has no sample of a peer's "
-                        f"classes, got matched, and peer {peer} has {names} alone."
+                        f"partition.own_evaluation must be held_out if the {what} set has no sample of a peer's "
+                        f"classes, got matched, and peer {peer} has only {names}."
                     )
             own_validation = validation[matched_subset(labels[validation], class_counts=counts, rng=rng)]
             own_test = test[matched_subset(labels[test], class_counts=counts, rng=rng)]
@@ -240,13 +240,13 @@ def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) ->
     num_small = int(np.count_nonzero(sizes < partition.min_samples_per_peer))
     if not num_small:
         return
-    remedies = ["lower partition.min_samples_per_peer", "lower partition.num_peers"]
+    fixes = ["lower partition.min_samples_per_peer", "lower partition.num_peers"]
     if partition.own_evaluation == "held_out":
-        remedies.append("lower partition.held_out_fraction")
+        fixes.append("lower partition.held_out_fraction")
     if partition.label_skew.kind in ("dirichlet", "classes"):
-        remedies.append("choose a milder partition.label_skew")
+        fixes.append("choose a milder partition.label_skew")
     raise ValueError(
         f"partition.min_samples_per_peer must be met by every peer, got {plural(num_small, 'peer')} with fewer than "
         f"{partition.min_samples_per_peer} training samples; peer {sizes.argmin()} has the fewest, {sizes.min()}. "
-        f"Possible remedies: {', '.join(remedies)}."
+        f"Possible fixes: {', '.join(fixes)}."
     )

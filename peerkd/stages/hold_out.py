@@ -1,4 +1,4 @@
-"""Samples that are held out from training: the validation, test and public sets."""
+"""The samples that are held out from training: the validation, test and public sets."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -20,8 +20,7 @@ def hold_out(
 ) -> tuple[Indices, Indices, Indices, Indices]:
     """Return the indices of the training, validation, test and public samples.
 
-    If the data set comes with a validation split, it is the validation set, whole, and none is cut from the training
-    split.
+    If the data set has a validation split, the whole split is the validation set, and the training split is not cut.
 
     Raises:
         ValueError: If nothing would be left to train on.
@@ -35,7 +34,7 @@ def hold_out(
         del fractions["partition.public_fraction"]
     if sum(fractions.values()) >= 1:
         raise ValueError(
-            f"{' and '.join(fractions)} must leave something to train on, "
+            f"{' and '.join(fractions)} must be less than 1 together, so that samples are left to train on, "
             f"got {' and '.join(map(str, fractions.values()))}."
         )
     _check_classes(labels[: dataset.num_train], dataset.class_names)
@@ -85,7 +84,7 @@ def _check_classes(labels: Indices, class_names: Sequence[str]) -> None:
     """Check that the training samples have at least two classes.
 
     Raises:
-        ValueError: If they have one.
+        ValueError: If all samples are of one class.
     """
     classes = np.unique(labels)
     if len(classes) < 2:

@@ -1,12 +1,12 @@
-"""A whole pipeline in the process that was called, for a debugger, a profiler or a notebook.
+"""A whole pipeline in the calling process, for a debugger, a profiler or a notebook.
 
-The stages and their artifacts are those of the compiled pipeline, so that a run can begin one way and end the other.
+The stages and their artifacts are those of the compiled pipeline, so a run can start one way and finish the other.
 """
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.launch.edge import leaving_when_told
+from peerkd.launch.edge import exiting_on_sigterm
 from peerkd.stages import (
     build_report,
     compare_methods,
@@ -26,15 +26,15 @@ def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = N
 
     Args:
         config: An experiment, or a study of PCL.
-        store: Address of the artifact store.
-        strategy: ``tune`` for a tuned study.
+        store: The address of the artifact store.
+        strategy: ``sweep`` or ``tune``. None: ``sweep``.
 
     Raises:
         ValueError: If the user can fix the cause.
-        PeerKDError: If it went wrong otherwise.
+        PeerKDError: If a stage fails for another reason.
     """
     opened = open_stage_store("run", store)
-    with leaving_when_told():
+    with exiting_on_sigterm():
         match config:
             case ExperimentConfig():
                 partition = partition_data.partition(config, opened, strategy=strategy or "sweep")

@@ -1,7 +1,7 @@
 """The journals of a stage in its workspace: one for each shard and worker, read and verified together.
 
-No two workers write to the same file. A record counts if its line has the right checksum and if the files that it names
-still have the digests that it gives.
+No two workers write to the same file. A record is valid if its line has the right checksum and the files that it lists
+have the listed digests.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,42 +11,42 @@ from typing import Any, Final
 from peerkd.artifacts.store import Workspace, file_sha256
 from peerkd.metrics.progress import say
 from peerkd.results.journal import CHECKSUM, Journal, read_journal
-from peerkd.stages.shards import SCRATCH, Board, Shard, load_if_intact
+from peerkd.stages.shards import SCRATCH, Shard, ShardClaims, load_if_intact
 
 _JOURNALS: Final = f"{SCRATCH}journals/"
 _FILES: Final = "files"
-"""Key of a line for the SHA-256 of each file that the record names."""
+"""The key in a line for the SHA-256 of each file of the record."""
 
 Record = Mapping[str, Any]
 
 
 class Journals:
-    """The journals of all shards as one worker sees them. It keeps no records, however many there are."""
+    """The journals of all shards, as one worker sees them. No records are kept in memory."""
 
-    def __init__(self, workspace: Workspace, board: Board, *, stage: str) -> None:
-        self._workspace, self._board, self._stage = workspace, board, stage
+    def __init__(self, workspace: Workspace, claims: ShardClaims, *, stage: str) -> None:
+        self._workspace, self._claims, self._stage = workspace, claims, stage
         self._reported: set[str] = set()
-        """Journals whose damage the user has been told."""
+        """Journals whose damage has been reported to the user."""
 
     def name(self, shard: Shard) -> str:
         """Return the name of this worker's own journal of a shard."""
-        return f"{_JOURNALS}{shard.name}/{self._board.life}.jsonl"
+        return f"{_JOURNALS}{shard.name}/{self._claims.holder}.jsonl"
 
     def append(self, journal: Journal, record: Record, *names: str) -> None:
-        """Write a record with the digests of the files without which it is worth nothing."""
+        """Write a record with the digests of the files without which it is useless."""
         files = {name: file_sha256(self._workspace.folder / name) for name in names}
         journal.append({**record, _FILES: files} if files else record)
 
     def load(self, shard: Shard) -> Iterator[Record]:
-        """Yield the valid records of a shard from the journals of all workers, and report the first damage of each."""
+        """Yield the valid records of a shard from the journals of all workers, and report the first damage in each."""
         own = self.name(shard)
         folder = f"{_JOURNALS}{shard.name}/"
-        names = {name for name in self._board.names if name.startswith(folder)}
+        names = {name for name in self._claims.file_names if name.startswith(folder)}
         if self._path(own).exists():
-            # It may be newer than the last listing.
+            # The journal may be newer than the last listing.
             names.add(own)
         for name in sorted(names):
-            # This worker's own journal is complete in the folder, and a saved copy may be older.
+            # The folder has this worker's own journal in full; a saved copy may be older.
             if name == own or load_if_intact(self._workspace, name):
                 yield from self._read(name)
             else:
@@ -65,7 +65,7 @@ class Journals:
             self._report(name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1)))
 
     def _has(self, name: str, digest: str) -> bool:
-        """Return whether a file has the given digest; one that is only in the store is taken to have it."""
+        """Return whether a file has the given digest; one that is only in the store is assumed to have it."""
         path = self._path(name)
         return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
 
@@ -75,4 +75,7 @@ class Journals:
     def _report(self, journal_name: str, what: str) -> None:
         if journal_name not in self._reported:
             self._reported.add(journal_name)
-            say(self._stage, f"{journal_name}: {what} is damaged or missing; what it told of is done again")
+            say(
+                self._stage,
+                f"{journal_name}: {what} is damaged or missing; the records that are lost are computed again",
+            )

@@ -1,4 +1,4 @@
-"""The machine that a stage runs on: what it can compute with, and what a reader of its numbers wants to know of it."""
+"""The machine that a stage runs on: its devices, and its description for readers of timings."""
 
 import platform
 from importlib.metadata import version
@@ -12,14 +12,14 @@ _PACKAGES: Final = ("peerkd", "torch", "torchvision", "numpy", "pyarrow", "sciki
 
 
 def choose_device(compute: ComputeConfig, *, is_in_process: bool = False) -> tuple[str, int]:
-    """Return the kind of device, ``cpu`` or ``cuda``, and the number of worker processes: 0 for the calling process.
+    """Return the kind of device, ``cpu`` or ``cuda``, and the number of processes: 0 for the calling process alone.
 
     Raises:
-        ValueError: If a GPU is asked for and there is none.
+        ValueError: If a GPU is requested and none exists.
     """
     num_gpus = 0 if compute.device == "cpu" else _count_gpus()
     if compute.device == "cuda" and num_gpus == 0:
-        raise ValueError("compute.device must be cpu or auto where there is no GPU, got cuda.")
+        raise ValueError("compute.device must be cpu or auto on a machine without GPUs, got cuda.")
     num_processes = 0 if is_in_process else compute.num_workers or num_gpus or count_cores()
     return "cuda" if num_gpus else "cpu", num_processes
 
@@ -35,12 +35,12 @@ def describe_processor() -> str:
 
 
 def software_versions() -> dict[str, str]:
-    """Return the versions of what computes, by package."""
+    """Return the versions of the packages that compute results."""
     return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
 def _count_gpus() -> int:
-    # torch costs seconds to ask and most laptops need not: no device file, no NVIDIA GPU.
+    # Importing torch takes seconds. Without a device file there is no NVIDIA GPU, so most laptops need not import it.
     if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
         return 0
     import torch

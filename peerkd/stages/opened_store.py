@@ -1,4 +1,4 @@
-"""The store as a stage opens it: what it says goes to the stage's lines, what fails to the worker's metrics."""
+"""The artifact store of a stage: its messages become progress lines, and its failures are counted in the metrics."""
 
 from functools import partial
 

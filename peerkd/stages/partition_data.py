@@ -1,4 +1,4 @@
-"""Stage: read the data set, and divide it among the peers."""
+"""Stage: read the data set and divide it among the peers."""
 
 from typing import Any
 
@@ -36,21 +36,21 @@ def run(
     output_path: str,
     **launch: str,
 ) -> tuple[str, str]:
-    """Publish the data set and its partition; return what the next tasks are given.
+    """Publish the data set and its partition; return the inputs of the next tasks.
 
-    What is meant for those is checked here too, so that a mistake stops the run before any work.
+    The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
     Args:
-        preset: Name of a preset; the default where ``config_json`` is given.
+        preset: The name of a preset. If ``config_json`` is given, this must be the default.
         config_json: A whole experiment as JSON, or empty.
-        overrides: ``key=value`` pairs separated by white space.
+        overrides: ``key=value`` pairs separated by spaces.
         strategy: ``sweep`` or ``tune``.
-        store: Address of the artifact store.
-        output_path: File that takes the reference to the partition.
+        store: The address of the artifact store.
+        output_path: The file to which the reference to the partition is written.
         launch: The parameters of ``LaunchConfig.from_parameters``.
 
     Returns:
-        The whole experiment, and the launch description: JSON with every default written out.
+        The whole experiment and the launch description, both as JSON with every default written out.
     """
     with stage_edge(NAME):
         check_strategy(strategy, split_overrides(overrides))
@@ -69,7 +69,7 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     say_remarks(NAME, source.dataset)
-    # Divided before anything is written, so that an experiment that is refused leaves nothing in the store.
+    # The data are divided before anything is written: a refused experiment leaves nothing in the store.
     assignment = divide(config, source.dataset)
     sizes = [len(part) for part in assignment.train]
     too_little = division_warnings(source.dataset, assignment)
@@ -104,7 +104,7 @@ def key(config: ExperimentConfig, dataset: Manifest) -> str:
 def _bytes_to_write(
     config: ExperimentConfig, source: ImageDataset | RawDataset, assignment: Assignment, *, strategy: str
 ) -> dict[str, float]:
-    """Return the least number of bytes that a run writes, by the kind of data."""
+    """Return the least number of bytes that a run writes, by kind of data."""
     expected = forecast(config, measure_division(source, assignment))
     parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
     if strategy == "sweep":

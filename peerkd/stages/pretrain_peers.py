@@ -6,7 +6,7 @@ from typing import Any, Final
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.stages.launched import LaunchedStage
+from peerkd.stages.launched_stage import LaunchedStage
 
 NAME: Final = "pretrain_peers"
 
@@ -22,32 +22,34 @@ def key(config: ExperimentConfig, partition: Manifest) -> str:
 
 
 def finite_peers(records: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-    """Return the peers whose training ended finite, ascending: only they have weights and take part in a sweep."""
+    """Return the peers that did not diverge, ascending. Only they have weights and take part in a sweep."""
     return tuple(sorted(int(record["peer"]) for record in _finite(records)))
 
 
 def check_enough_finite(records: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
-    """Refuse peers of which fewer than two are left to distil.
+    """Check that at least two peers did not diverge.
 
     Raises:
-        ValueError: If fewer than two peers are finite.
+        ValueError: If fewer than two peers are left.
     """
     num_peers, num_finite = len(records), len(finite_peers(records))
     if num_finite < 2:
         left = "All" if num_finite == 0 else f"All but {num_finite} of the"
         raise ValueError(
-            f"{left} {num_peers} peers diverged in pre-training, where at least 2 must end in finite numbers: lower "
+            f"{left} {num_peers} peers diverged in pre-training, but at least 2 must end in finite numbers: lower "
             f"pretrain.learning_rate, which is {learning_rate:g}."
         )
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Return in a few words what there is."""
+    """Describe the artifact in a few words."""
     finite = _finite(metadata["peers"])
     accuracies = [record["test_global_accuracy"] for record in finite]
     reached = f", test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}" if accuracies else ""
     num_diverged = len(metadata["peers"]) - len(finite)
-    diverged = f"; {num_diverged} diverged and took no part" if num_diverged else ""
+    diverged = (
+        f"; {num_diverged} diverged and {'takes' if num_diverged == 1 else 'take'} no part" if num_diverged else ""
+    )
     return f"{len(metadata['peers'])} peers{reached}{diverged}"
 
 

@@ -1,4 +1,4 @@
-"""Stage: say who should teach whom and with what, on one page and as numbers."""
+"""Stage: report who should teach whom under which setting, as a page and as tables."""
 
 from dataclasses import fields, replace
 from typing import Final
@@ -16,14 +16,14 @@ from peerkd.results.front import front
 from peerkd.results.table import mapped_table
 from peerkd.stages import build_report, pretrain_peers, tune_pairs
 from peerkd.stages.cost import Accounts
-from peerkd.stages.reported import Conclusions, ReportStage
+from peerkd.stages.report_stage import Conclusions, ReportStage
 from peerkd.study.grid import settings
 
 NAME: Final = "report_choices"
 
 
 def conclude(config: ExperimentConfig, study: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
-    """Compute what the report of a tuned study says."""
+    """Compute the contents of the report of a tuned study."""
     folder = store.fetch(study.key)
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
@@ -57,12 +57,12 @@ def conclude(config: ExperimentConfig, study: Manifest, store: ArtifactStore, ac
 
 
 def keys_of_steps(study: Manifest) -> dict[str, str]:
-    """Return the keys of the artifacts that a tuned study took, by stage."""
+    """Return the keys of the artifacts whose cost belongs to a tuned study, by stage."""
     return {pretrain_peers.NAME: study.metadata["inputs"]["peers"]["key"], tune_pairs.NAME: study.key}
 
 
 def untried_settings(config: ExperimentConfig, trials: pa.Table) -> list[str]:
-    """Return in words the settings of the grid that no pair has tried."""
+    """Describe the settings of the grid that no pair has tried."""
     names = ("transfer_set", "temperature", "alpha", "learning_rate")
     tried = set(zip(*(trials[name].to_pylist() for name in names), strict=True))
     grid = [

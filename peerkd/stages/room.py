@@ -1,4 +1,4 @@
-"""The check that the disk of a store has room for what a run will write, made before anything is written."""
+"""A check that the disk of a store has enough space for a run, before anything is written."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,18 +7,18 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.wording import format_bytes
 
 CERTAIN_FRACTION: Final = 0.8
-"""The part of an estimate that is certainly written: real journals and tables are within a fifth of the forecast."""
+"""The fraction of a forecast that is certainly written: real journals and tables are within a fifth of the forecast."""
 
 
 def check_room(store: ArtifactStore, parts: Mapping[str, float]) -> None:
-    """Refuse a run for which the disk of the store has no room; a store without a known limit has room.
+    """Check that the disk of the store has enough space; a store without a known limit always has.
 
     Args:
-        store: The store that is written to.
-        parts: The least that is written, in bytes, by kind of file.
+        store: The store to which the run writes.
+        parts: The least number of bytes that the run writes, by kind of file.
 
     Raises:
-        ValueError: If the disk has no room; the message gives the space needed and the free space.
+        ValueError: If the space is not enough. The message gives the space needed and the free space.
     """
     free_bytes = store.free_bytes()
     needed_bytes = sum(parts.values())
@@ -26,6 +26,6 @@ def check_room(store: ArtifactStore, parts: Mapping[str, float]) -> None:
         return
     listed = ", ".join(f"{name} {format_bytes(round(value))}" for name, value in parts.items() if value)
     raise ValueError(
-        f"output has no space left for this run: it writes at least {format_bytes(round(needed_bytes))} ({listed}), "
-        f"and {format_bytes(free_bytes)} are free. Make room, or choose a folder on another disk."
+        f"output must be on a disk with enough space: this run writes at least "
+        f"{format_bytes(round(needed_bytes))} ({listed}), and {format_bytes(free_bytes)} are free. Free some space, or choose a folder on another disk."
     )

@@ -1,4 +1,4 @@
-"""Stage: read the data set, and hold out its validation and test sets."""
+"""Stage: read the data set and hold out its validation and test sets."""
 
 from itertools import pairwise
 from typing import Final
@@ -38,20 +38,20 @@ def run(
     output_path: str,
     **launch: str,
 ) -> tuple[str, str]:
-    """Publish the data set and its split; return what the next tasks are given.
+    """Publish the data set and its split; return the inputs of the next tasks.
 
-    What is meant for those is checked here too, so that a mistake stops the run before any work.
+    The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
     Args:
-        preset: Name of a preset; the default where ``config_json`` is given.
+        preset: The name of a preset. If ``config_json`` is given, this must be the default.
         config_json: A whole study as JSON, or empty.
-        overrides: ``key=value`` pairs separated by white space.
-        store: Address of the artifact store.
-        output_path: File that takes the reference to the split.
+        overrides: ``key=value`` pairs separated by spaces.
+        store: The address of the artifact store.
+        output_path: The file to which the reference to the split is written.
         launch: The parameters of ``LaunchConfig.from_parameters``.
 
     Returns:
-        The whole study, and the launch description: JSON with every default written out.
+        The whole study and the launch description, both as JSON with every default written out.
     """
     with stage_edge(NAME):
         launched = LaunchConfig.from_parameters(**launch)
@@ -70,7 +70,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     say_remarks(NAME, source.dataset)
-    # Checked before anything is written, so that a study that is refused leaves nothing in the store.
+    # All checks come before anything is written: a refused study leaves nothing in the store.
     image_shape_CHW = source.dataset.image_shape
     for architecture in config.architectures:
         check_image_size(architecture, image_shape_CHW)
@@ -129,7 +129,7 @@ def key(config: PclConfig, dataset: Manifest) -> str:
 
 
 def _bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:
-    """Return the least number of bytes that a study writes, by the kind of data."""
+    """Return the least number of bytes that a study writes, by kind of data."""
     shape_CHW, num_classes = source.image_shape, len(source.class_names)
     return {
         "data set": 0 if config.data.storage == "streamed" else packed_bytes(len(source.labels_N), shape_CHW),
@@ -143,7 +143,7 @@ def _check_parts(config: PclConfig, *, num_train: int) -> None:
     """Check that the processes of a run can share its batches.
 
     Raises:
-        ValueError: If a batch has too few samples for that.
+        ValueError: If a batch has too few samples for the number of processes.
     """
     for start, stop in pairwise(batch_bounds(num_train, batch_size=config.training.batch_size)):
         part_of((start, stop), (0, config.training.num_processes))

@@ -1,4 +1,4 @@
-"""Stage: train every architecture by every method from every seed, PCL and its rivals alike."""
+"""Stage: train every architecture by every method with every seed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.pcl import PclConfig
-from peerkd.stages.launched import LaunchedStage
+from peerkd.stages.launched_stage import LaunchedStage
 
 NAME: Final = "train_pcl"
 CURVES_NAME: Final = "curves.parquet"
@@ -27,26 +27,26 @@ def key(config: PclConfig, split: Manifest) -> str:
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Return in a few words what there is."""
+    """Describe the artifact in a few words."""
     num_diverged = num_diverged_runs(metadata["runs"])
     diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
     return f"{len(metadata['runs']):,} runs, {diverged}fingerprint {metadata['fingerprint'][:16]}"
 
 
 def num_diverged_runs(runs: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many runs diverged, by their records."""
+    """Return the number of diverged runs, given the records of all runs."""
     return sum(not run["is_finite"] for run in runs)
 
 
 def check_any_finite(runs: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
-    """Refuse runs that leave nothing to report.
+    """Check that at least one run did not diverge.
 
     Raises:
-        ValueError: If all of them diverged.
+        ValueError: If all runs diverged.
     """
     if num_diverged_runs(runs) == len(runs):
         raise ValueError(
-            f"All {len(runs):,} runs diverged, where at least one must end in finite numbers: lower "
+            f"All {len(runs):,} runs diverged, but at least one must end in finite numbers: lower "
             f"training.learning_rate, which is {learning_rate:g}."
         )
 

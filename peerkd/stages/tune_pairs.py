@@ -1,4 +1,4 @@
-"""Stage: a tuner chooses what every ordered pair distils under, for a share of what trying everything costs."""
+"""Stage: choose a setting for every ordered pair with a tuner, for a fraction of the cost of the full sweep."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -7,7 +7,7 @@ from typing import Any, Final
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.stages.launched import LaunchedStage
+from peerkd.stages.launched_stage import LaunchedStage
 
 NAME: Final = "tune_pairs"
 TRIALS_NAME: Final = "trials.parquet"
@@ -15,13 +15,13 @@ CHOICES_NAME: Final = "choices.parquet"
 CURVE_NAME: Final = "curve.parquet"
 FEATURES_NAME: Final = "features.parquet"
 TUNER: Final = "peerkd"
-"""Name of the tuner in keys and metadata."""
+"""The name of the tuner in keys and metadata."""
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
     """Return the key of the study that follows from a config and the peers.
 
-    The version of the program is part of it, since what a tuner asks for follows from how it is written.
+    The version of the program is part of the key, because the suggestions of a tuner depend on its code.
     """
     differences = keys.differences(
         config,
@@ -45,7 +45,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Return in a few words what there is."""
+    """Describe the artifact in a few words."""
     num_diverged = metadata["num_diverged"]
     diverged = f" ({num_diverged:,} diverged)" if num_diverged else ""
     return (

@@ -32,9 +32,9 @@ class Defect:
 DEFECTS: Final = (
     Defect(
         name="Work that was recorded is done again",
-        file="peerkd/stages/sharing.py",
-        sound="self._work.left(shard.tasks, known)",
-        defective="self._work.left(shard.tasks, set())",
+        file="peerkd/stages/shard_queue.py",
+        sound="self._work.remaining(shard.tasks, known)",
+        defective="self._work.remaining(shard.tasks, set())",
         family="kills",
     ),
     Defect(

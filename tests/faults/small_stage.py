@@ -26,8 +26,8 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.errors import PeerKDError
 from peerkd.launch.worker import Worker
-from peerkd.stages.shards import cut
-from peerkd.stages.sharing import Sharing, Work, share
+from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
+from peerkd.stages.shards import split_into_shards
 
 TASKS: Final = list(range(24))
 _NUM_SHARDS: Final = 4
@@ -62,21 +62,21 @@ def _first(store: ArtifactStore, tell: Callable[[str], None], worker: Worker) ->
     found = store.find(FIRST_KEY)
     if found:
         return found
-    work = Work(
+    work = StageWork(
         stage="count",
-        shards=cut(TASKS, num_records=len, max_shards=_NUM_SHARDS),
+        shards=split_into_shards(TASKS, num_records=len, max_shards=_NUM_SHARDS),
         identity=lambda record: record["task"],
-        left=lambda tasks, done: [task for task in tasks if task not in done],
-        found=lambda _: None,
-        followed=lambda _: None,
+        remaining=lambda tasks, done: [task for task in tasks if task not in done],
+        on_recovered=lambda _: None,
+        on_done_elsewhere=lambda _: None,
     )
     with store.open_workspace(FIRST_KEY, shared=not worker.is_alone) as workspace:
-        with share(workspace, work, worker, is_published=lambda: store.find(FIRST_KEY) is not None) as sharing:
-            _count(sharing, tell)
+        with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(FIRST_KEY) is not None) as queue:
+            _count(queue, tell)
             # As in the stages of the program, one worker publishes: it deletes the journals that another would read.
             if not worker.leads:
                 return _wait_for_the_leader(store)
-            records = sorted(sharing.records(), key=lambda record: record["task"])
+            records = sorted(queue.records(), key=lambda record: record["task"])
             rows = [{"task": record["task"], "value": record["value"]} for record in records]
             (workspace.folder / TABLE_NAME).write_text(json.dumps(rows), encoding="utf-8")
         manifest = store.publish(FIRST_KEY, metadata={"num_records": len(rows)})
@@ -94,20 +94,20 @@ def _wait_for_the_leader(store: ArtifactStore) -> Manifest:
     raise AssertionError("The leading worker has not published.")
 
 
-def _count(sharing: Sharing, tell: Callable[[str], None]) -> None:
-    for number, step in enumerate(sharing.tasks()):
+def _count(queue: ShardQueue, tell: Callable[[str], None]) -> None:
+    for number, step in enumerate(queue.tasks()):
         if step is None:
             continue
-        held, task = step
+        claimed, task = step
         tell(f"computing {task}")
-        checkpoint = sharing.checkpoint(held.shard.name)
+        checkpoint = queue.checkpoint(claimed.shard.name)
         partial = checkpoint.with_suffix(".partial")
         partial.write_bytes(save({"task": np.array([task])}))
         partial.replace(checkpoint)
-        sharing.append(held, {"task": task, "value": _digest(f"value {task}")})
+        queue.add_record(claimed, {"task": task, "value": _digest(f"value {task}")})
         tell(f"recorded {task}")
         if number % 5 == 0:
-            sharing.save(everything=True)
+            queue.save(everything=True)
 
 
 def _digest(text: str) -> str:

@@ -1,11 +1,11 @@
 """``python -m peerkd stage``, but for a worker that takes another for lost after three seconds instead of 45."""
 
 from peerkd.cli.main import main
-from peerkd.stages import sharing
-from peerkd.stages.shards import Board
+from peerkd.stages import shard_queue
+from peerkd.stages.shards import ShardClaims
 
-Board.__init__.__kwdefaults__["stale_seconds"] = 3.0
-sharing.BEAT_SECONDS = 0.5  # type: ignore[misc]
+ShardClaims.__init__.__kwdefaults__["stale_seconds"] = 3.0
+shard_queue.HEARTBEAT_SECONDS = 0.5  # type: ignore[misc]
 
 if __name__ == "__main__":
     main()

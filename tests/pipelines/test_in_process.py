@@ -9,7 +9,7 @@ import torch
 
 from peerkd.results.curves import read_curves
 from peerkd.results.table import fingerprint
-from peerkd.stages.sharing import Sharing
+from peerkd.stages.shard_queue import ShardQueue
 from peerkd.training import trainees
 from tests.debugger import Stop
 from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, trials
@@ -69,25 +69,25 @@ def test_a_study_of_methods_is_run_here_too(run_here, tmp_path):
 
 def test_a_run_that_is_interrupted_says_so_and_goes_on(run_here, tmp_path, capsys, monkeypatch):
     output = tmp_path / "interrupted"
-    append = Sharing.append
+    append = ShardQueue.add_record
 
-    def interrupt(sharing, held, record, *names, **options):
-        append(sharing, held, record, *names, **options)
+    def interrupt(queue, claimed, record, *names, **options):
+        append(queue, claimed, record, *names, **options)
         if "alpha" in record and num_lines(output, "distill_pairs") >= 20:
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sharing, "append", interrupt)
+        patch.setattr(ShardQueue, "add_record", interrupt)
         assert run_here(output) == 130
     assert capsys.readouterr().err == "peerkd: interrupted; run the same command again to go on.\n"
     assert 20 <= num_lines(output, "distill_pairs") < NUM_TINY_TRIALS
     num_done_again = []
 
-    def count(sharing, held, record, *names, **options):
+    def count(queue, claimed, record, *names, **options):
         num_done_again.append(1)
-        append(sharing, held, record, *names, **options)
+        append(queue, claimed, record, *names, **options)
 
-    monkeypatch.setattr(Sharing, "append", count)
+    monkeypatch.setattr(ShardQueue, "add_record", count)
     assert run_here(output) == 0
     assert len(num_done_again) == NUM_TINY_TRIALS - 20
     assert run_here(tmp_path / "at once") == 0

@@ -1,1 +1,1 @@
-"""What the workers of a launched stage do, one file a stage. The ordering half is the stage's own module."""
+"""The work of one worker of each launched stage. The module of the stage itself orders the work."""

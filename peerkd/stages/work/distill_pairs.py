@@ -1,4 +1,4 @@
-"""Doing the trials of the sweep, as one of the workers: a shard is a group of units."""
+"""The work of one worker in a sweep. A shard is a group of units."""
 
 from pathlib import Path
 from typing import Final
@@ -14,19 +14,19 @@ from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
 from peerkd.stages.distill_pairs import FEATURES_NAME, NAME, TABLE_NAME, key, summary
-from peerkd.stages.shards import SCRATCH, cut
-from peerkd.stages.sharing import Sharing, Work, share
+from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
+from peerkd.stages.shards import SCRATCH, split_into_shards
 from peerkd.study.plan import plan
 from peerkd.study.trials import record_identity, without
 from peerkd.training.inputs import SweepInputs, WayTaken
 from peerkd.training.workers import run_in_workers
 
 MAX_SHARDS: Final = 256
-"""Enough for many workers to end together, few enough for a store to list at once."""
+"""The greatest number of shards: many workers finish at about the same time, and a store can list all shards."""
 
 
 def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Do the trials that come to this worker; the first worker publishes them all."""
+    """Run this worker's trials; the first worker publishes all of them."""
     artifact = key(config, peers)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
@@ -40,26 +40,26 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
         finite_peers=finite_peers,
         device=device,
     )
-    # Neighbours in the plan go together. The largest units come first: what ends last is small.
-    shards = cut(
+    # Neighbours in the plan share a shard. The largest units come first, so that no worker ends long after the others.
+    shards = split_into_shards(
         plan(config.grid, sweep_inputs.peers), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS
     )
     progress = Progress(NAME, unit="trials", total=sum(shard.num_records for shard in shards))
-    work = Work(
+    work = StageWork(
         stage=NAME,
         shards=shards,
         identity=record_identity,
-        left=without,
-        found=progress.recover,
-        followed=progress.follow,
+        remaining=without,
+        on_recovered=progress.recover,
+        on_done_elsewhere=progress.follow,
     )
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
-        with share(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as sharing:
-            _distill(sweep_inputs, sharing, progress, num_processes=num_processes)
+        with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
+            _distill(sweep_inputs, queue, progress, num_processes=num_processes)
             if not worker.leads or store.find(artifact):
                 return
             trials = write_trials(
-                sharing.records(), workspace.folder / TABLE_NAME, scratch_folder=workspace.folder / SCRATCH
+                queue.records(), workspace.folder / TABLE_NAME, scratch_folder=workspace.folder / SCRATCH
             )
             features = {}
             if config.sweep.validate_every_epoch:
@@ -85,7 +85,11 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
 
 
 def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> int:
-    """Write the table of features, in a process of its own or in this one; return how many samples went forward."""
+    """Write the table of features in a new process, or in this one if ``num_processes`` is 0.
+
+    Returns:
+        The number of samples in forward passes.
+    """
     ((_, num_samples),) = run_in_workers(
         "peerkd.training.pair_features:start",
         (inputs,),
@@ -96,22 +100,22 @@ def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> i
     return int(num_samples)
 
 
-def _distill(inputs: SweepInputs, sharing: Sharing, progress: Progress, *, num_processes: int) -> None:
-    told: set[str] = set()
-    for held, record in run_in_workers(
+def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
+    reported: set[str] = set()
+    for claimed, record in run_in_workers(
         "peerkd.training.sweep:start",
         (inputs,),
-        sharing.tasks(),
+        queue.tasks(),
         num_workers=num_processes,
         preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(record, WayTaken):
-            # Each process measures for itself, and finds about the same.
-            if record.kind not in told:
+            # Each process measures for itself, with about the same result.
+            if record.kind not in reported:
                 say(NAME, record.text)
-            told.add(record.kind)
+            reported.add(record.kind)
             continue
-        sharing.append(held, record)
+        queue.add_record(claimed, record)
         if not record[IS_FINITE]:
             recorder.diverged()
         progress.advance()

@@ -1,4 +1,4 @@
-"""Training each peer on its own data, as one of the workers: a shard is a peer."""
+"""The work of one worker that pre-trains peers. A shard is a peer."""
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -9,17 +9,17 @@ from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, say
 from peerkd.stages import machine
 from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
+from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
-from peerkd.stages.sharing import Sharing, Work, share
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
 from peerkd.training.workers import run_in_workers
 
 
 def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Train the peers that come to this worker; the first worker publishes them all.
+    """Train this worker's peers; the first worker publishes all peers.
 
     Raises:
-        ValueError: If fewer than two peers ended finite.
+        ValueError: If fewer than two peers did not diverge.
     """
     artifact = key(config, partition)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
@@ -27,28 +27,28 @@ def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore,
     epochs = config.pretrain.epochs
     shards = [Shard(name=peer_name(peer), tasks=(peer,), num_records=1) for peer in range(config.partition.num_peers)]
     progress = Progress(NAME, unit="epochs", total=len(shards) * epochs)
-    work = Work(
+    work = StageWork(
         stage=NAME,
         shards=shards,
         identity=lambda record: record["peer"],
-        left=lambda peers, finished: [peer for peer in peers if peer not in finished],
-        found=lambda num_records: progress.recover(num_records * epochs),
-        followed=lambda num_records: progress.follow(num_records * epochs),
+        remaining=lambda peers, finished: [peer for peer in peers if peer not in finished],
+        on_recovered=lambda num_records: progress.recover(num_records * epochs),
+        on_done_elsewhere=lambda num_records: progress.follow(num_records * epochs),
     )
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
-        with share(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as sharing:
+        with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
             pretrain_inputs = PretrainInputs(
                 config=config,
                 dataset_folder=store.fetch(dataset.key),
                 partition_folder=store.fetch(partition.key),
                 weights_folder=workspace.folder,
-                checkpoints_folder=sharing.checkpoint(shards[0].name).parent,
+                checkpoints_folder=queue.checkpoint(shards[0].name).parent,
                 device=device,
             )
-            _train(pretrain_inputs, sharing, progress, num_processes=num_processes)
+            _train(pretrain_inputs, queue, progress, num_processes=num_processes)
             if not worker.leads or store.find(artifact):
                 return
-            records = sorted(sharing.records(), key=lambda record: int(record["peer"]))
+            records = sorted(queue.records(), key=lambda record: int(record["peer"]))
             check_enough_finite(records, learning_rate=config.pretrain.learning_rate)
         manifest = store.publish(
             artifact, metadata={"inputs": {"partition": references.reference(partition)}, "peers": records}
@@ -56,18 +56,18 @@ def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore,
     say(NAME, summary(manifest.metadata))
 
 
-def _train(inputs: PretrainInputs, sharing: Sharing, progress: Progress, *, num_processes: int) -> None:
+def _train(inputs: PretrainInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
     num_epochs: dict[int, int] = {}
     gpu_bytes: dict[int, tuple[int, int]] = {}
-    for held, news in run_in_workers(
+    for claimed, news in run_in_workers(
         "peerkd.training.peers:start",
         (inputs,),
-        sharing.tasks(),
+        queue.tasks(),
         num_workers=num_processes,
         preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(news, EpochDone):
-            # A training that goes on from a checkpoint starts with all the epochs it had done.
+            # A training that resumes from a checkpoint reports all earlier epochs at once.
             progress.recover(news.num_epochs - num_epochs.get(news.peer, 0) - 1)
             progress.advance()
             recorder.samples(news.num_samples)
@@ -78,10 +78,10 @@ def _train(inputs: PretrainInputs, sharing: Sharing, progress: Progress, *, num_
         else:
             peer = news["peer"]
             gpu_bytes.pop(peer, None)
-            sharing.append(held, news, *([inputs.weights(peer).name] if news["is_finite"] else []))
+            queue.add_record(claimed, news, *([inputs.weights(peer).name] if news["is_finite"] else []))
             if not news["is_finite"]:
                 epochs, done = inputs.config.pretrain.epochs, num_epochs.get(peer, 0)
-                say(NAME, f"peer {peer} diverged, as was found after epoch {done} of {epochs}")
+                say(NAME, f"peer {peer} diverged; detected after epoch {done} of {epochs}")
                 recorder.diverged()
-                # Its remaining epochs are not trained, and count as done.
+                # The remaining epochs are not trained, and count as done.
                 progress.recover(epochs - done)

@@ -1,8 +1,8 @@
-"""Training by every method, as one of the workers.
+"""The work of one worker that trains networks by every method.
 
-A shard is a run. Where several processes share each run, all workers are at the same one: the first worker chooses it,
-keeps its checkpoint and what it measured, and tells the others which it is through the processes themselves. A worker
-that was lost joins again when it comes back; until then the others wait, and go on from the last checkpoint.
+A shard is a run. If several processes train each run together, all workers train the same run: the first worker chooses
+it, keeps its checkpoint and its measurements, and announces it to the others through the training processes. A worker
+that was lost joins again when it is back. The others wait for it, and all continue from the last checkpoint.
 """
 
 import tempfile
@@ -17,43 +17,45 @@ from peerkd.config.architectures import network_modules
 from peerkd.config.methods import deployed_predictor
 from peerkd.config.pcl import PclConfig, Run
 from peerkd.errors import WorkerDiedError
-from peerkd.launch.torchrun import Meeting, run_processes, wait_for_host
+from peerkd.launch.torchrun import Rendezvous, run_processes, wait_for_host
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, say
 from peerkd.results import curves
 from peerkd.stages import machine
-from peerkd.stages.launched import check_num_processes
+from peerkd.stages.launched_stage import check_num_processes
+from peerkd.stages.shard_queue import ClaimedShard, ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
-from peerkd.stages.sharing import Held, Sharing, Work, share
 from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, check_any_finite, key, summary
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs, run_name
 from peerkd.training.orders import NEWS_PREFIX, RunOrder
 from peerkd.training.workers import run_in_workers
 
 _MAX_ATTEMPTS: Final = 20
-"""Attempts at one run in a row that end without a finished epoch. Whether a lost worker failed or was evicted is not
-known here: the launcher counts both, each with its own limit."""
+"""The greatest number of attempts at one run, in a row, that end without a finished epoch.
+
+This process cannot tell whether a lost worker failed or was evicted. The launcher counts both, each with its own limit.
+"""
 
 _MIN_SECONDS_OF_WORK: Final = 60.0
-"""An attempt that lasted this long counts as having done some work."""
+"""The duration from which an attempt counts as having done some work."""
 
 News = RunEpochDone | RunDone
 
 
 def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Do the runs that come to this worker, or its part of each; the first worker publishes them all."""
+    """Train this worker's runs, or its part of every run; the first worker publishes all runs."""
     artifact = key(config, split)
     num_processes = config.training.num_processes
     check_num_processes(num_processes, num_workers=0 if worker.is_in_process else worker.num_workers)
     device, num_worker_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     dataset = references.follow(split.metadata["inputs"]["dataset"], store)
     folders = {"dataset_folder": store.fetch(dataset.key), "split_folder": store.fetch(split.key)}
-    meeting = Meeting.of(worker) if num_processes > 1 else None
-    if meeting and not worker.leads:
+    rendezvous = Rendezvous.of(worker) if num_processes > 1 else None
+    if rendezvous and not worker.leads:
         _follow(
             RunInputs(config=config, networks_folder=Path(), checkpoints_folder=Path(), device=device, **folders),
-            meeting,
+            rendezvous,
             store,
             artifact,
         )
@@ -61,23 +63,25 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
     shards = [Shard(name=run_name(run), tasks=(run,), num_records=1) for run in config.runs]
     epochs = config.training.epochs
     progress = Progress(NAME, unit="epochs", total=len(shards) * epochs)
-    work = Work(
+    work = StageWork(
         stage=NAME,
         shards=shards,
         identity=_run_of,
-        left=lambda runs, finished: [run for run in runs if run not in finished],
-        found=lambda num_records: progress.recover(num_records * epochs),
-        followed=lambda num_records: progress.follow(num_records * epochs),
+        remaining=lambda runs, finished: [run for run in runs if run not in finished],
+        on_recovered=lambda num_records: progress.recover(num_records * epochs),
+        on_done_elsewhere=lambda num_records: progress.follow(num_records * epochs),
     )
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
-        # Where others have a part of each run rather than runs of their own, there is nobody to share runs with.
-        sharer = Worker(run_id=worker.run_id) if meeting else worker
-        with share(workspace, work, sharer, is_published=lambda: store.find(artifact) is not None) as sharing:
+        # If all workers train every run together, runs are not divided among them: the first one claims them all.
+        claimant = Worker(run_id=worker.run_id) if rendezvous else worker
+        with open_shard_queue(
+            workspace, work, claimant, is_published=lambda: store.find(artifact) is not None
+        ) as queue:
             (workspace.folder / NETWORKS_FOLDER).mkdir(exist_ok=True)
             run_inputs = RunInputs(
                 config=config,
                 networks_folder=workspace.folder / NETWORKS_FOLDER,
-                checkpoints_folder=sharing.checkpoint(shards[0].name).parent,
+                checkpoints_folder=queue.checkpoint(shards[0].name).parent,
                 device=device,
                 **folders,
             )
@@ -85,16 +89,16 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
                 news = run_in_workers(
                     "peerkd.training.online.runs:start",
                     (run_inputs,),
-                    sharing.tasks(),
+                    queue.tasks(),
                     num_workers=num_worker_processes,
                     preload=network_modules(config.architectures),
                 )
             else:
-                news = _lead(run_inputs, sharing, meeting)
-            _keep(run_inputs, sharing, progress, news)
+                news = _lead(run_inputs, queue, rendezvous)
+            _keep(run_inputs, queue, progress, news)
             if not worker.leads or store.find(artifact):
                 return
-            records = sorted(sharing.records(), key=lambda record: config.runs.index(_run_of(record)))
+            records = sorted(queue.records(), key=lambda record: config.runs.index(_run_of(record)))
             check_any_finite(records, learning_rate=config.training.learning_rate)
         table = curves.assemble(row for record in records for row in curve_rows(record))
         curves.write_curves(table, workspace.folder / CURVES_NAME)
@@ -113,7 +117,7 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
 
 
 def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a run's measurements one by one, as the rows of ``peerkd.results.curves``."""
+    """Yield each measurement of a run as a row of ``peerkd.results.curves``."""
     for measured in record["history"]:
         for split, quantities in measured.items():
             if split != "epoch":
@@ -128,14 +132,14 @@ def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     }
 
 
-def _keep(inputs: RunInputs, sharing: Sharing, progress: Progress, news: Iterator[tuple[Held, News]]) -> None:
-    """Keep what runs report."""
+def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterator[tuple[ClaimedShard, News]]) -> None:
+    """Record the results of runs, and report their progress."""
     num_branches = inputs.config.collaboration.num_branches
     num_epochs: dict[Run, int] = {}
     gpu_bytes: dict[Run, tuple[int, int]] = {}
-    for held, each in news:
+    for claimed, each in news:
         if isinstance(each, RunEpochDone):
-            # A training that goes on from a checkpoint starts with all the epochs it had done.
+            # A training that resumes from a checkpoint reports all earlier epochs at once.
             progress.recover(each.num_epochs - num_epochs.get(each.run, 0) - 1)
             progress.advance()
             num_epochs[each.run] = each.num_epochs
@@ -145,55 +149,55 @@ def _keep(inputs: RunInputs, sharing: Sharing, progress: Progress, news: Iterato
             run = _run_of(each.record)
             gpu_bytes.pop(run, None)
             networks = [path for path in (inputs.network(run), inputs.ensemble(run)) if path.exists()]
-            sharing.append(held, each.record, *(f"{NETWORKS_FOLDER}/{path.name}" for path in networks))
+            queue.add_record(claimed, each.record, *(f"{NETWORKS_FOLDER}/{path.name}" for path in networks))
             say(NAME, _result(each.record, num_branches=num_branches))
             if not each.record["is_finite"]:
                 recorder.diverged()
-                # Its remaining epochs are not trained, and count as done.
+                # The remaining epochs are not trained, and count as done.
                 progress.recover(inputs.config.training.epochs - len(each.record["history"]))
 
 
-def _lead(inputs: RunInputs, sharing: Sharing, meeting: Meeting | None) -> Iterator[tuple[Held, News]]:
-    """Do one run after another, each with all processes of all workers."""
-    for task in sharing.tasks():
-        # Never none at the moment: nobody else takes runs.
+def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -> Iterator[tuple[ClaimedShard, News]]:
+    """Train one run after another, each with all processes of all workers."""
+    for task in queue.tasks():
+        # This worker claims all runs, so one is always free.
         assert task is not None
-        held, run = task
+        claimed, run = task
         num_failures = 0
         while True:
             try:
-                for news in _run_together(RunOrder.of(inputs, run), meeting):
+                for news in _run_together(RunOrder.of(inputs, run), rendezvous):
                     num_failures = 0
-                    yield held, news
+                    yield claimed, news
             except WorkerDiedError:
                 num_failures += 1
-                if meeting is None or num_failures == _MAX_ATTEMPTS:
+                if rendezvous is None or num_failures == _MAX_ATTEMPTS:
                     raise
-                say(NAME, f"a worker was lost in {run_name(run)}; going on when it is back")
+                say(NAME, f"a worker was lost during {run_name(run)}; the run continues when it is back")
             else:
                 break
 
 
-def _follow(inputs: RunInputs, meeting: Meeting, store: ArtifactStore, artifact: str) -> None:
-    """Have a part in each run that the first worker begins, until all is published."""
+def _follow(inputs: RunInputs, rendezvous: Rendezvous, store: ArtifactStore, artifact: str) -> None:
+    """Join each run that the first worker starts, until the artifact is published."""
     num_failures = 0
-    # The first worker tells of the progress of all: this one is never stalled by itself.
+    # Only the first worker reports progress, so this one must not count as stalled.
     recorder.waiting(True)
-    while wait_for_host(meeting, is_over=lambda: store.find(artifact) is not None):
+    while wait_for_host(rendezvous, is_over=lambda: store.find(artifact) is not None):
         began = time.monotonic()
         try:
-            for _ in _run_together(RunOrder.of(inputs, None), meeting):
+            for _ in _run_together(RunOrder.of(inputs, None), rendezvous):
                 pass
         except WorkerDiedError:
             num_failures = 1 if time.monotonic() - began >= _MIN_SECONDS_OF_WORK else num_failures + 1
             if num_failures == _MAX_ATTEMPTS:
                 raise
-            say(NAME, "another worker was lost; going on when it is back")
+            say(NAME, "another worker was lost; the run continues when it is back")
         else:
             num_failures = 0
 
 
-def _run_together(order: RunOrder, meeting: Meeting | None) -> Iterator[News]:
+def _run_together(order: RunOrder, rendezvous: Rendezvous | None) -> Iterator[News]:
     with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
         path = Path(folder) / "order.json"
         order.write(path)
@@ -202,7 +206,7 @@ def _run_together(order: RunOrder, meeting: Meeting | None) -> Iterator[News]:
             path,
             num_processes=order.inputs.config.training.num_processes,
             news_prefix=NEWS_PREFIX,
-            meeting=meeting,
+            rendezvous=rendezvous,
         ):
             match kind:
                 case "epoch":
@@ -237,6 +241,6 @@ def _accuracy(measured: Mapping[str, Any], split: str, method: Any, *, num_branc
 def _result(record: Mapping[str, Any], *, num_branches: int) -> str:
     named = f"{record['architecture']} by {record['method']}, seed {record['seed']}"
     if not record["is_finite"]:
-        return f"{named}: diverged, as was found after epoch {len(record['history'])}"
+        return f"{named}: diverged; detected after epoch {len(record['history'])}"
     accuracy = _accuracy(record["history"][-1], "test", record["method"], num_branches=num_branches)
     return f"{named}: test accuracy {accuracy:.1%}"

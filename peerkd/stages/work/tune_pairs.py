@@ -1,4 +1,4 @@
-"""Doing the rounds of a tuned study, as one of the workers; the first one plans them."""
+"""The work of one worker in a tuned study. The first worker also plans the rounds."""
 
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from peerkd.results import arrow, choices
 from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
+from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import SCRATCH
-from peerkd.stages.sharing import Sharing, Work, share
 from peerkd.stages.tune_pairs import (
     CHOICES_NAME,
     CURVE_NAME,
@@ -25,11 +25,12 @@ from peerkd.stages.tune_pairs import (
     key,
     summary,
 )
-from peerkd.stages.work.tuning.course import STATES, Course, LeadCourse, identity
-from peerkd.stages.work.tuning.decided import Decided
+from peerkd.stages.work.tuning.choice_rows import ChoiceRows
+from peerkd.stages.work.tuning.coordinator import StudyCoordinator
 from peerkd.stages.work.tuning.features import obtain_features
+from peerkd.stages.work.tuning.round_history import STATES, RoundHistory, identity
 from peerkd.stages.work.tuning.space import build_space
-from peerkd.stages.work.tuning.study import Study
+from peerkd.stages.work.tuning.study import TunedStudy
 from peerkd.training.inputs import SweepInputs, WayTaken
 from peerkd.training.workers import run_in_workers
 from peerkd.tuning import pair_tuner
@@ -38,21 +39,21 @@ from peerkd.tuning.space import Space
 
 
 class _Setup(NamedTuple):
-    """What a worker has when it begins."""
+    """The inputs of a worker."""
 
     config: ExperimentConfig
     inputs: SweepInputs
     workspace: Workspace
     num_train: list[int]
-    """Training samples of each peer."""
+    """The number of training samples of each peer."""
 
     num_public: int
     num_processes: int
 
 
 def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Do the trials that come to this worker; the first worker says which there are, and publishes the study."""
-    config = _judged_as_asked(config)
+    """Run this worker's trials; the first worker also plans the trials, and publishes the study."""
+    config = _with_validation_as_needed(config)
     artifact = key(config, peers)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
@@ -74,14 +75,14 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
             num_public=partition.metadata["num_public"],
             num_processes=num_processes,
         )
-        found = _take_part(setup, worker, store=store, artifact=artifact)
-        if found is None:
+        results = _run_worker(setup, worker, store=store, artifact=artifact)
+        if results is None:
             return
         manifest = store.publish(
             artifact,
             metadata={
                 "inputs": {"peers": references.reference(peers)},
-                **found,
+                **results,
                 "device": device,
                 "versions": machine.software_versions(),
                 "machine": machine.describe_processor(),
@@ -90,40 +91,42 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
     say(NAME, summary(manifest.metadata))
 
 
-def _judged_as_asked(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the config with accuracies by epoch where the study chooses by them, and only there."""
+def _with_validation_as_needed(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the config with validation after every epoch if the study chooses the epoch to stop at, else without."""
     sweep = config.sweep.model_copy(update={"validate_every_epoch": config.tune.chooses_epochs})
     return config.model_copy(update={"sweep": sweep})
 
 
-def _take_part(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
-    """Do this worker's part; for the first worker, write the tables and return what the manifest says of them."""
+def _run_worker(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
+    """Do this worker's part. The first worker also writes the tables; its result is their description."""
     space = _space(setup, features=None)
-    course = Course(setup.workspace, space, leads=worker.leads)
-    lead: LeadCourse | None = None
+    history = RoundHistory(setup.workspace, space, leads=worker.leads)
+    coordinator: StudyCoordinator | None = None
 
-    def grow(sharing: Sharing) -> bool:
-        nonlocal lead
+    def add_shards(queue: ShardQueue) -> bool:
+        nonlocal coordinator
         if not worker.leads:
-            return course.follow(sharing)
-        lead = lead or _open_study(setup, course)
-        return lead.lead(sharing)
+            return history.follow(queue)
+        coordinator = coordinator or _open_study(setup, history)
+        return coordinator.plan_rounds(queue)
 
-    tally = _Tally(course)
-    work = Work(
+    counter = _TrialCounter(history)
+    work = StageWork(
         stage=NAME,
         shards=(),
         identity=identity,
-        left=course.left,
-        found=tally.found,
-        followed=tally.found,
-        grow=grow,
+        remaining=history.remaining,
+        on_recovered=counter.add,
+        on_done_elsewhere=counter.add,
+        add_shards=add_shards,
     )
-    with share(setup.workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as sharing:
-        _distill(setup, sharing, course, tally)
-        if lead is None or store.find(artifact):
+    with open_shard_queue(
+        setup.workspace, work, worker, is_published=lambda: store.find(artifact) is not None
+    ) as queue:
+        _distill(setup, queue, history, counter)
+        if coordinator is None or store.find(artifact):
             return None
-        return _write(setup, lead, course, sharing)
+        return _write(setup, coordinator, history, queue)
 
 
 def _space(setup: _Setup, *, features: pa.Table | None) -> Space:
@@ -136,13 +139,13 @@ def _space(setup: _Setup, *, features: pa.Table | None) -> Space:
     )
 
 
-class _Tally:
-    """Counts trials for the metrics."""
+class _TrialCounter:
+    """A counter of finished trials, for the metrics."""
 
-    def __init__(self, course: Course) -> None:
-        self._course, self._num_done = course, 0
+    def __init__(self, history: RoundHistory) -> None:
+        self._history, self._num_done = history, 0
 
-    def found(self, num: int) -> None:
+    def add(self, num: int) -> None:
         self._num_done += num
         self._record()
 
@@ -151,17 +154,17 @@ class _Tally:
         self._record(num_new=1)
 
     def _record(self, *, num_new: int = 0) -> None:
-        num_left = max(0, self._course.num_trials - self._num_done)
+        num_left = max(0, self._history.num_trials - self._num_done)
         recorder.progress("trials", num_new=num_new, num_done=self._num_done, num_left=num_left)
 
 
-def _open_study(setup: _Setup, course: Course) -> LeadCourse:
+def _open_study(setup: _Setup, history: RoundHistory) -> StudyCoordinator:
     features = obtain_features(setup.workspace, setup.inputs, num_processes=min(setup.num_processes, 1))
     space = _space(setup, features=features)
     account = CostLedger(space, is_augmented=setup.config.teachers_vary)
     account.charge_forward(feature_forward_samples(space))
     tune = setup.config.tune
-    study = Study(
+    study = TunedStudy(
         space,
         lambda: pair_tuner.build(space, has_experience=tune.experience),
         account,
@@ -169,8 +172,8 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
         is_limited=setup.config.objective.is_limited,
         chooses_epochs=tune.chooses_epochs,
     )
-    return LeadCourse(
-        course,
+    return StudyCoordinator(
+        history,
         study,
         setup.workspace,
         stage=NAME,
@@ -180,63 +183,66 @@ def _open_study(setup: _Setup, course: Course) -> LeadCourse:
     )
 
 
-def _distill(setup: _Setup, sharing: Sharing, course: Course, tally: _Tally) -> None:
-    told: set[str] = set()
-    for held, record in run_in_workers(
+def _distill(setup: _Setup, queue: ShardQueue, history: RoundHistory, counter: _TrialCounter) -> None:
+    reported: set[str] = set()
+    for claimed, record in run_in_workers(
         "peerkd.training.sweep:start",
         (setup.inputs,),
-        sharing.tasks(),
+        queue.tasks(),
         num_workers=setup.num_processes,
         preload=network_modules(setup.config.architectures),
     ):
         if isinstance(record, WayTaken):
-            # Each process measures for itself, and finds about the same.
-            if record.kind not in told:
+            # Each process measures for itself, with about the same result.
+            if record.kind not in reported:
                 say(NAME, record.text)
-            told.add(record.kind)
+            reported.add(record.kind)
             continue
-        sharing.append(held, record, replaceable=course.state_to_keep(record))
+        queue.add_record(claimed, record, replaceable=history.state_to_keep(record))
         if not record[IS_FINITE]:
             recorder.diverged()
-        tally.advance()
+        counter.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])
 
 
-def _write(setup: _Setup, lead: LeadCourse, course: Course, sharing: Sharing) -> dict[str, object]:
-    """Write the tables of a study that is over, and return what to say of it."""
+def _write(setup: _Setup, coordinator: StudyCoordinator, history: RoundHistory, queue: ShardQueue) -> dict[str, object]:
+    """Write the tables of a finished study, and return their description for the manifest."""
     folder = setup.workspace.folder
-    seconds = lead.end(sharing)
-    decided = Decided(
-        course,
-        lead.study,
+    seconds = coordinator.finish(queue)
+    study = coordinator.study
+    rows = ChoiceRows(
+        history,
+        study,
         objective=setup.config.objective,
         chooses_epochs=setup.config.tune.chooses_epochs,
     )
     trials = write_trials(
-        decided.seen(course.last_records(sharing.records())), folder / TRIALS_NAME, scratch_folder=folder / SCRATCH
+        rows.keep_test_gains(history.last_records(queue.records())),
+        folder / TRIALS_NAME,
+        scratch_folder=folder / SCRATCH,
     )
     tables = {
-        CHOICES_NAME: (choices.assemble(decided.rows(), choices.CHOICES), choices.CHOICES),
-        CURVE_NAME: (choices.assemble((point._asdict() for point in lead.study.curve), choices.CURVE), choices.CURVE),
+        CHOICES_NAME: (choices.assemble(rows.rows(), choices.CHOICES), choices.CHOICES),
+        CURVE_NAME: (choices.assemble((point._asdict() for point in study.curve), choices.CURVE), choices.CURVE),
     }
     for name, (table, kind) in tables.items():
         choices.write_table(table, folder / name, kind)
     return {
-        # The features are no part of it: other software may round them differently, and the choices be the same.
+        # The features are not included: other software may round them differently and still lead to the same choices.
         "fingerprint": keys.fingerprint(
             [trials.fingerprint, *(arrow.fingerprint(table) for table, _ in tables.values())]
         ),
         "trials_fingerprint": trials.fingerprint,
         "num_trials": trials.num_trials,
         "num_diverged": trials.num_diverged,
-        "num_rounds": lead.study.num_told,
-        "ended": course.rounds[-1].reason,
+        "num_rounds": study.num_observed,
+        "ended": history.rounds[-1].reason,
         "budget_fraction": setup.config.tune.budget_fraction,
-        "spent_share": lead.study.account.spent_share,
-        "spent_samples": lead.study.account.spent,
-        "full_sweep_samples": lead.study.account.full,
+        "spent_share": study.account.spent_share,
+        "spent_samples": study.account.spent,
+        "full_sweep_samples": study.account.full,
         "worker_seconds": trials.seconds,
         "seconds": seconds,
-        "tuner_seconds": lead.study.tuner_seconds,
-        **decided.counts(),
+        "tuner_seconds": study.tuner_seconds,
+        **rows.counts(),
     }

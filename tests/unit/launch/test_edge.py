@@ -180,9 +180,9 @@ def test_an_end_of_the_container_that_cannot_be_written_hides_nothing(
 TOLD = textwrap.dedent(
     """
     import sys, time
-    from peerkd.launch.edge import leaving_when_told, stage_edge
+    from peerkd.launch.edge import exiting_on_sigterm, stage_edge
 
-    with stage_edge("pretrain_peers"), leaving_when_told(within_seconds=float(sys.argv[1])):
+    with stage_edge("pretrain_peers"), exiting_on_sigterm(within_seconds=float(sys.argv[1])):
         try:
             print("at work", flush=True)
             time.sleep(60)

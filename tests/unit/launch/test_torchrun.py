@@ -5,31 +5,31 @@ import pytest
 
 from peerkd.errors import WorkerDiedError
 from peerkd.launch import torchrun
-from peerkd.launch.torchrun import Meeting, run_processes, wait_for_host
+from peerkd.launch.torchrun import Rendezvous, run_processes, wait_for_host
 from peerkd.launch.worker import Worker
 
 SECOND = Worker(index=1, num_workers=2)
 
 
 def test_a_worker_alone_meets_nobody() -> None:
-    assert Meeting.of(Worker(), {"PET_RDZV_ENDPOINT": "first:29400"}) is None
+    assert Rendezvous.of(Worker(), {"PET_RDZV_ENDPOINT": "first:29400"}) is None
 
 
 def test_workers_meet_where_the_environment_says() -> None:
-    meeting = Meeting.of(SECOND, {"PET_RDZV_ENDPOINT": "job-worker-0:29400"})
-    assert meeting == Meeting(host="job-worker-0", port=29400, index=1, num_workers=2)
+    rendezvous = Rendezvous.of(SECOND, {"PET_RDZV_ENDPOINT": "job-worker-0:29400"})
+    assert rendezvous == Rendezvous(host="job-worker-0", port=29400, index=1, num_workers=2)
 
 
 @pytest.mark.parametrize("endpoint", ["", "job-worker-0", "job-worker-0:", ":29400"])
 def test_workers_that_do_not_know_where_to_meet_are_told(endpoint: str) -> None:
     with pytest.raises(ValueError, match=f"^PET_RDZV_ENDPOINT must be HOST:PORT of the first worker, got '{endpoint}'"):
-        Meeting.of(SECOND, {"PET_RDZV_ENDPOINT": endpoint})
+        Rendezvous.of(SECOND, {"PET_RDZV_ENDPOINT": endpoint})
 
 
 def test_a_host_is_waited_for_until_it_is_there() -> None:
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
-        meeting = Meeting(host="localhost", port=listener.getsockname()[1], index=1, num_workers=2)
+        rendezvous = Rendezvous(host="localhost", port=listener.getsockname()[1], index=1, num_workers=2)
         asked = []
 
         def is_over() -> bool:
@@ -38,16 +38,16 @@ def test_a_host_is_waited_for_until_it_is_there() -> None:
                 listener.listen()
             return False
 
-        assert wait_for_host(meeting, is_over=is_over, interval_seconds=0.01)
+        assert wait_for_host(rendezvous, is_over=is_over, interval_seconds=0.01)
         assert len(asked) == 3
 
 
 def test_a_host_is_not_waited_for_when_there_is_nothing_more_to_do() -> None:
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
-        meeting = Meeting(host="localhost", port=listener.getsockname()[1], index=1, num_workers=2)
+        rendezvous = Rendezvous(host="localhost", port=listener.getsockname()[1], index=1, num_workers=2)
         asked = iter([False, False, True])
-        assert not wait_for_host(meeting, is_over=lambda: next(asked), interval_seconds=0.01)
+        assert not wait_for_host(rendezvous, is_over=lambda: next(asked), interval_seconds=0.01)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,10 @@ def test_what_torchrun_would_read_from_the_environment_is_not_passed_on(tmp_path
     )
     script.chmod(0o755)
     monkeypatch.setattr(torchrun.sys, "executable", str(script))
-    meeting = Meeting(host="first", port=29400, index=1, num_workers=2)
-    ((left, arguments),) = run_processes("module", tmp_path, num_processes=6, news_prefix="news ", meeting=meeting)
+    rendezvous = Rendezvous(host="first", port=29400, index=1, num_workers=2)
+    ((left, arguments),) = run_processes(
+        "module", tmp_path, num_processes=6, news_prefix="news ", rendezvous=rendezvous
+    )
     assert left == []
     assert "--nproc-per-node=3" in arguments
     assert "--node-rank=1" in arguments

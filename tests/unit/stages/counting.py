@@ -4,8 +4,8 @@ import json
 from contextlib import contextmanager
 
 from peerkd.launch.worker import Worker
-from peerkd.stages.shards import cut
-from peerkd.stages.sharing import Work, share
+from peerkd.stages.shard_queue import StageWork, open_shard_queue
+from peerkd.stages.shards import split_into_shards
 from peerkd.training.seals import SEAL, UNSEALED, seal
 
 TASKS = list(range(8))
@@ -13,32 +13,34 @@ TASKS = list(range(8))
 
 class Counts:
     def __init__(self):
-        self.found = self.followed = 0
+        self.recovered = self.done_elsewhere = 0
 
 
 @contextmanager
-def worker(remote, index=0, num_workers=1, *, max_shards=4, counts=None, published=lambda: False, name=None, grow=None):
+def worker(
+    remote, index=0, num_workers=1, *, max_shards=4, counts=None, published=lambda: False, name=None, add_shards=None
+):
     counts = counts or Counts()
 
-    def found(num):
-        counts.found += num
+    def recovered(num):
+        counts.recovered += num
 
-    def followed(num):
-        counts.followed += num
+    def done_elsewhere(num):
+        counts.done_elsewhere += num
 
-    work = Work(
+    work = StageWork(
         stage="count",
-        shards=cut(TASKS, num_records=len, max_shards=max_shards),
+        shards=split_into_shards(TASKS, num_records=len, max_shards=max_shards),
         identity=lambda record: record["task"],
-        left=lambda tasks, done: [task for task in tasks if task not in done],
-        found=found,
-        followed=followed,
-        grow=grow,
+        remaining=lambda tasks, done: [task for task in tasks if task not in done],
+        on_recovered=recovered,
+        on_done_elsewhere=done_elsewhere,
+        add_shards=add_shards,
     )
     me = Worker(index=index, num_workers=num_workers)
     workspace = remote.workspace(name or f"worker-{index}")
-    with share(workspace, work, me, is_published=published) as sharing:
-        yield sharing
+    with open_shard_queue(workspace, work, me, is_published=published) as queue:
+        yield queue
 
 
 def write_checkpoint(path, content):
@@ -49,12 +51,12 @@ def write_checkpoint(path, content):
     path.with_suffix(".new").replace(path)
 
 
-def do(sharing, num=99, by="me"):
+def do(queue, num=99, by="me"):
     """Do up to ``num`` tasks; return which. Stops where there is none at the moment."""
     done = []
-    tasks = sharing.tasks()
+    tasks = queue.tasks()
     while len(done) < num and (task := next(tasks, None)):
-        held, number = task
-        sharing.append(held, {"task": number, "by": by})
+        claimed, number = task
+        queue.add_record(claimed, {"task": number, "by": by})
         done.append(number)
     return done

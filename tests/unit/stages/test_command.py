@@ -6,7 +6,7 @@ import pytest
 from peerkd.artifacts.open import open_store
 from peerkd.config.pcl import PclConfig
 from peerkd.launch.edge import ERROR_FILE_VARIABLE
-from peerkd.stages import launched
+from peerkd.stages import launched_stage
 from peerkd.stages.command import LAUNCHED, find_stage, perform
 
 
@@ -50,7 +50,7 @@ def test_work_gets_the_config_the_inputs_and_its_place(tmp_path, monkeypatch):
             got.append((config, source, worker.index, worker.num_workers))
 
     modules = {"peerkd.stages.work.train_pcl": Module}
-    monkeypatch.setattr(launched, "import_module", modules.__getitem__)
+    monkeypatch.setattr(launched_stage, "import_module", modules.__getitem__)
     monkeypatch.setenv("PEERKD_WORKER_INDEX", "1")
     monkeypatch.setenv("PEERKD_NUM_WORKERS", "2")
     store = open_store(str(tmp_path))

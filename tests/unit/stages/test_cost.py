@@ -6,7 +6,7 @@ import pytest
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.launch.order import JobAccount
 from peerkd.stages.cost import gather_accounts
-from peerkd.stages.launched import publish_accounts
+from peerkd.stages.launched_stage import publish_accounts
 
 STEPS = {"pretrain_peers": "pretrain_peers/1", "distill_pairs": "distill_pairs/2"}
 

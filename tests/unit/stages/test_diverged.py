@@ -18,7 +18,7 @@ def peers(*ended_finite: bool) -> dict[str, list[dict[str, object]]]:
 def test_only_finite_peers_take_part() -> None:
     assert pretrain_peers.finite_peers(peers(True, False, True, True)["peers"]) == (0, 2, 3)
     said = pretrain_peers.summary(peers(True, False, True))
-    assert said == "3 peers, test accuracy 50.0% to 70.0%; 1 diverged and took no part"
+    assert said == "3 peers, test accuracy 50.0% to 70.0%; 1 diverged and takes no part"
     assert pretrain_peers.summary(peers(True, True)) == "2 peers, test accuracy 50.0% to 60.0%"
 
 

@@ -124,7 +124,7 @@ def test_a_natural_peer_never_shares_an_id():
             "partition.label_skew.kind=natural partition.label_skew.column=city partition.own_evaluation=held_out",
             r"partition.label_skew.column must be one of \['writer'\], got 'city'",
         ),
-        ("partition.public_fraction=0.9", "must leave something to train on, got 0.2 and 0.9"),
+        ("partition.public_fraction=0.9", "must be less than 1 together, .*, got 0.2 and 0.9"),
         (
             "partition.quantity_skew.kind=dirichlet partition.quantity_skew.concentration=0.001",
             "None of 100 draws gave every peer at least 10 samples",
@@ -133,7 +133,7 @@ def test_a_natural_peer_never_shares_an_id():
         (
             "partition.own_evaluation=held_out partition.held_out_fraction=0.99",
             r"partition.min_samples_per_peer must be met by every peer, got 4 peers with fewer than 10 .*; "
-            r"peer \d has the fewest, \d. Possible remedies: .*lower partition.held_out_fraction, choose a milder "
+            r"peer \d has the fewest, \d. Possible fixes: .*lower partition.held_out_fraction, choose a milder "
             "partition.label_skew",
         ),
         (
@@ -146,7 +146,7 @@ def test_a_natural_peer_never_shares_an_id():
         ),
         (
             "partition.num_peers=1000 partition.min_samples_per_peer=400",
-            r"data.path: there must be at least 400,000 training samples for 1,000 peers .*, got 600",
+            r"data.path must have at least 400,000 training samples for 1,000 peers .*, got 600",
         ),
         (f"{SKEWS[4]} partition.num_peers=60", "a value for each of the 60 peers .* got 50 distinct values"),
     ],
@@ -199,13 +199,13 @@ def test_a_peer_whose_classes_nobody_evaluates_is_refused():
     # Two peers, a class each; the test set has only one of the classes.
     source = of_labels([0, 1] * 40 + [0] * 10, num_train=80)
     two_classes = "partition.num_peers=2 partition.label_skew.kind=classes partition.label_skew.classes_per_peer=1"
-    with pytest.raises(ValueError, match=r"own_evaluation must be held_out where the test set .* has dog alone"):
+    with pytest.raises(ValueError, match=r"own_evaluation must be held_out if the test set .* has only dog\."):
         divided(two_classes, source)
     assert divided(f"{two_classes} partition.own_evaluation=held_out", source).num_peers == 2
 
 
 def test_a_peer_too_small_to_hold_samples_out_is_refused():
-    with pytest.raises(ValueError, match=r"held_out_fraction must leave every peer .*, got 0.2 of the 4 samples of"):
+    with pytest.raises(ValueError, match=r"held_out_fraction must give every peer .*, got 0.2 of the 4 samples of"):
         divided(
             "partition.num_peers=7 partition.own_evaluation=held_out partition.min_samples_per_peer=2",
             of_labels([0, 1, 2] * 14),

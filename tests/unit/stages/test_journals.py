@@ -7,17 +7,17 @@ from tests.unit.stages.counting import TASKS, Counts, do, worker, write_checkpoi
 
 
 def test_records_that_are_missing_are_not_passed_over(remote):
-    with worker(remote) as sharing:
-        do(sharing)
+    with worker(remote) as queue:
+        do(queue)
     for name in [name for name in remote.files if name.startswith("scratch/journals/0002/")]:
         del remote.files[name]
     with (
-        worker(remote) as sharing,
+        worker(remote) as queue,
         pytest.raises(
             ArtifactCorruptError, match=r"^The journals of part 0002 of count must have 2 records, got 0: run"
         ),
     ):
-        list(sharing.records())
+        list(queue.records())
 
 
 def journal_of(remote, shard):
@@ -37,38 +37,38 @@ def journal_of(remote, shard):
     ],
 )
 def test_what_a_shard_lacks_is_done_again_though_it_was_marked_as_done(remote, capsys, damage, again):
-    with worker(remote) as sharing:
-        do(sharing, by="early")
+    with worker(remote) as queue:
+        do(queue, by="early")
     name = journal_of(remote, "0002")
     if damage is None:
         del remote.files[name]
     else:
         remote.files[name] = damage(remote.files[name])
     counts = Counts()
-    with worker(remote, counts=counts) as sharing:
-        tasks = sharing.tasks()
+    with worker(remote, counts=counts) as queue:
+        tasks = queue.tasks()
         assert next(tasks) is None
-        for held, number in tasks:
-            sharing.append(held, {"task": number, "by": "late"})
-        assert {record["task"]: record["by"] for record in sharing.records()} == {
+        for claimed, number in tasks:
+            queue.add_record(claimed, {"task": number, "by": "late"})
+        assert {record["task"]: record["by"] for record in queue.records()} == {
             task: "late" if task in again else "early" for task in TASKS
         }
-    assert counts.found + len(again) == len(TASKS)
+    assert counts.recovered + len(again) == len(TASKS)
     said = capsys.readouterr().out
-    assert f"part 0002 was marked as done but lacks {len(again)} records: they are made again" in said
-    with worker(remote) as sharing:
-        assert list(sharing.tasks()) == []
+    assert f"part 0002 was marked as done but lacks {len(again)} records: they are computed again" in said
+    with worker(remote) as queue:
+        assert list(queue.tasks()) == []
 
 
 def test_a_damaged_line_is_said_once_and_what_it_told_of_is_done_again(remote, capsys):
-    with worker(remote) as sharing:
-        do(sharing, 3, by="early")
+    with worker(remote) as queue:
+        do(queue, 3, by="early")
     name = journal_of(remote, "0000")
     remote.files[name] = remote.files[name].replace(b"early", b"later", 1)
     del remote.files["scratch/done/0000"]
-    with worker(remote) as sharing:
-        assert do(sharing) == [0, 3, 4, 5, 6, 7]
-    told = f"peerkd | count: {name}: line 1 is damaged or missing; what it told of is done again\n"
+    with worker(remote) as queue:
+        assert do(queue) == [0, 3, 4, 5, 6, 7]
+    told = f"peerkd | count: {name}: line 1 is damaged or missing; the records that are lost are computed again\n"
     assert capsys.readouterr().out.count(told) == 1
 
 
@@ -76,13 +76,13 @@ def test_a_damaged_line_is_said_once_and_what_it_told_of_is_done_again(remote, c
 def test_a_record_whose_file_is_damaged_or_gone_is_made_again(remote, tmp_path, content):
     def attempt(*, damages):
         done = []
-        with worker(remote, max_shards=8, name="one machine") as sharing:
-            path = sharing.checkpoint("x").parents[1] / "weights"
-            for held, number in (task for task in sharing.tasks() if task):
+        with worker(remote, max_shards=8, name="one machine") as queue:
+            path = queue.checkpoint("x").parents[1] / "weights"
+            for claimed, number in (task for task in queue.tasks() if task):
                 done.append(number)
                 path.write_bytes(b"weights")
-                sharing.append(held, {"task": number}, *(["weights"] if number == 3 else []))
-            assert "files" not in list(sharing.records())[3]
+                queue.add_record(claimed, {"task": number}, *(["weights"] if number == 3 else []))
+            assert "files" not in list(queue.records())[3]
             kept = path.read_bytes()
         if damages:
             remote.files.pop("weights")
@@ -102,8 +102,8 @@ def test_a_record_whose_file_is_damaged_or_gone_is_made_again(remote, tmp_path, 
 
 
 def test_a_worker_that_follows_leaves_it_to_the_first_to_look_for_what_is_missing(remote):
-    with worker(remote) as sharing:
-        do(sharing)
+    with worker(remote) as queue:
+        do(queue)
     del remote.files[journal_of(remote, "0002")]
     with worker(remote, 1, 2) as second:
         assert list(second.tasks()) == []
@@ -112,15 +112,15 @@ def test_a_worker_that_follows_leaves_it_to_the_first_to_look_for_what_is_missin
 
 def test_a_shard_is_marked_as_done_when_its_journal_is_durable(remote):
     saved = []
-    with worker(remote) as sharing:
-        tasks = sharing.tasks()
+    with worker(remote) as queue:
+        tasks = queue.tasks()
         for _ in range(2):
-            held, number = next(tasks)
-            sharing.append(held, {"task": number})
+            claimed, number = next(tasks)
+            queue.add_record(claimed, {"task": number})
         remote.before_save = saved.append
-        assert sharing.is_done([held.shard])
+        assert queue.is_done([claimed.shard])
         assert "scratch/done/0000" not in remote.files
-        sharing.save()
+        queue.save()
         assert saved == [journal_of(remote, "0000"), "scratch/done/0000"]
 
 
@@ -128,9 +128,9 @@ def test_a_shard_is_marked_as_done_when_its_journal_is_durable(remote):
     ("live", "saved", "found", "said"),
     [
         ("whole", "older", b"whole", ""),
-        ("damaged", "older", b"older", "the checkpoint of 0000 is damaged: its training goes on from an earlier"),
-        ("damaged", "damaged", None, "the checkpoint of 0000 is damaged: its training goes on from its beginning"),
-        (None, "damaged", None, "the checkpoint of 0000 is damaged: its training goes on from its beginning"),
+        ("damaged", "older", b"older", "the checkpoint of 0000 is damaged: its training resumes from an earlier"),
+        ("damaged", "damaged", None, "the checkpoint of 0000 is damaged: its training resumes from the beginning"),
+        (None, "damaged", None, "the checkpoint of 0000 is damaged: its training resumes from the beginning"),
         (None, "older", b"older", ""),
     ],
 )
@@ -152,9 +152,9 @@ def test_a_training_goes_on_from_its_last_checkpoint_that_is_whole(remote, tmp_p
         return workspace
 
     remote.workspace = workspace_with_checkpoints
-    with worker(remote) as sharing:
-        next(sharing.tasks())
-        path = sharing.checkpoint("0000")
+    with worker(remote) as queue:
+        next(queue.tasks())
+        path = queue.checkpoint("0000")
         assert (path.read_bytes()[-5:] if path.exists() else None) == found
     out = capsys.readouterr().out
     assert said in out if said else "damaged" not in out

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from peerkd.launch.worker import Worker
-from peerkd.stages.shards import BEAT_SECONDS, STALE_SECONDS, Board, Shard, cut
+from peerkd.stages.shards import HEARTBEAT_SECONDS, STALE_SECONDS, Shard, ShardClaims, split_into_shards
 
 SHARDS = [Shard(name=f"{number:04d}", tasks=(number,), num_records=1) for number in range(6)]
 
@@ -22,49 +22,49 @@ def clock():
 
 
 @pytest.fixture
-def board(remote, clock):
+def claims(remote, clock):
     def make(index, num_workers=2, run_id="run"):
         worker = Worker(index=index, num_workers=num_workers, run_id=run_id)
-        made = Board(remote.workspace(f"{run_id}-{index}"), SHARDS, worker, clock=clock)
-        made.beat()
+        made = ShardClaims(remote.workspace(f"{run_id}-{index}"), SHARDS, worker, clock=clock)
+        made.send_heartbeat()
         return made
 
     return make
 
 
-def claimed(board, num=99):
+def claimed(claims, num=99):
     names = []
-    while len(names) < num and (shard := board.claim()):
+    while len(names) < num and (shard := claims.claim()):
         names.append(int(shard.name))
     return names
 
 
 def test_a_worker_alone_takes_all_in_order_and_claims_nothing(remote):
-    board = Board(remote.workspace("alone"), SHARDS, Worker())
-    assert claimed(board) == [0, 1, 2, 3, 4, 5]
+    claims = ShardClaims(remote.workspace("alone"), SHARDS, Worker())
+    assert claimed(claims) == [0, 1, 2, 3, 4, 5]
     assert remote.files == {}
 
 
-def test_each_worker_begins_with_its_own_and_goes_on_with_the_others(board):
-    first, second = board(0), board(1)
+def test_each_worker_begins_with_its_own_and_goes_on_with_the_others(claims):
+    first, second = claims(0), claims(1)
     assert [claimed(first, 2), claimed(second, 2)] == [[0, 2], [1, 3]]
     assert claimed(first) == [4, 5]
     assert claimed(second) == []
 
 
-def test_what_is_done_is_not_done_again(board):
-    first, second = board(0), board(1)
-    first.finish(first.claim())
+def test_what_is_done_is_not_done_again(claims):
+    first, second = claims(0), claims(1)
+    first.mark_done(first.claim())
     assert not first.is_finished
     assert claimed(second) == [1, 3, 5, 2, 4]
     for shard in SHARDS[1:]:
-        second.finish(shard)
-    first.look()
+        second.mark_done(shard)
+    first.refresh()
     assert first.is_finished
 
 
-def test_the_shards_of_a_worker_that_beats_no_more_are_free(board, clock):
-    first, second = board(0), board(1)
+def test_the_shards_of_a_worker_that_beats_no_more_are_free(claims, clock):
+    first, second = claims(0), claims(1)
     assert claimed(second, 2) == [1, 3]
     assert claimed(first) == [0, 2, 4, 5]
     clock.now += STALE_SECONDS
@@ -73,53 +73,53 @@ def test_the_shards_of_a_worker_that_beats_no_more_are_free(board, clock):
     assert claimed(first) == [1, 3]
 
 
-def test_a_beat_keeps_them(board, clock):
-    first, second = board(0), board(1)
+def test_a_beat_keeps_them(claims, clock):
+    first, second = claims(0), claims(1)
     claimed(second, 2)
     claimed(first)
     for _ in range(10):
-        clock.now += BEAT_SECONDS
-        second.beat()
+        clock.now += HEARTBEAT_SECONDS
+        second.send_heartbeat()
         assert claimed(first) == []
 
 
-def test_a_beat_that_changed_while_nobody_looked_counts_from_now(board, clock):
-    first, second = board(0), board(1)
+def test_a_beat_that_changed_while_nobody_looked_counts_from_now(claims, clock):
+    first, second = claims(0), claims(1)
     claimed(second, 2)
-    first.look()
-    second.beat()
+    first.refresh()
+    second.send_heartbeat()
     clock.now += 1000
     assert claimed(first) == [0, 2, 4, 5]
     clock.now += STALE_SECONDS + 1
     assert claimed(first) == [1, 3]
 
 
-def test_a_worker_that_comes_back_has_its_shards_at_once(board):
-    claimed(board(1), 3)
-    assert claimed(board(1)) == [1, 3, 5, 0, 2, 4]
+def test_a_worker_that_comes_back_has_its_shards_at_once(claims):
+    claimed(claims(1), 3)
+    assert claimed(claims(1)) == [1, 3, 5, 0, 2, 4]
 
 
-def test_with_fewer_workers_than_before_the_lost_ones_hold_nothing(board):
-    claimed(board(2, num_workers=3), 2)
-    assert claimed(board(0)) == [0, 2, 4, 1, 3, 5]
+def test_with_fewer_workers_than_before_the_lost_ones_hold_nothing(claims):
+    claimed(claims(2, num_workers=3), 2)
+    assert claimed(claims(0)) == [0, 2, 4, 1, 3, 5]
 
 
-def test_a_worker_of_another_run_with_the_same_index_is_another_worker(board, clock):
-    claimed(board(0, run_id="theirs"), 2)
-    ours = board(0)
+def test_a_worker_of_another_run_with_the_same_index_is_another_worker(claims, clock):
+    claimed(claims(0, run_id="theirs"), 2)
+    ours = claims(0)
     assert claimed(ours) == [4, 1, 3, 5]
     clock.now += STALE_SECONDS + 1
     assert claimed(ours) == [0, 2]
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_of_two_that_claim_at_once_the_later_gives_way_to_a_lower_index(board, remote, late):
+def test_of_two_that_claim_at_once_the_later_gives_way_to_a_lower_index(claims, remote, late):
     """One claims between the other's look and its claim. With the higher index first both do the shard."""
-    boards = [board(0, num_workers=1 + 1), board(1)]
+    boards = [claims(0, num_workers=1 + 1), claims(1)]
     slow, fast = boards[late], boards[1 - late]
     for shard in SHARDS[1:]:
-        slow.finish(shard)
-    slow.look()
+        slow.mark_done(shard)
+    slow.refresh()
     got = []
 
     def interfere(name):
@@ -133,36 +133,36 @@ def test_of_two_that_claim_at_once_the_later_gives_way_to_a_lower_index(board, r
     assert got[0].name == "0000"
 
 
-def test_a_worker_that_gave_way_takes_the_shard_when_the_other_is_lost(board, remote, clock):
-    first, second = board(0), board(1)
+def test_a_worker_that_gave_way_takes_the_shard_when_the_other_is_lost(claims, remote, clock):
+    first, second = claims(0), claims(1)
     for shard in SHARDS[1:]:
-        first.finish(shard)
+        first.mark_done(shard)
 
     def interfere(name):
         if name.startswith("scratch/claims/"):
             remote.before_save = lambda name: None
             assert first.claim()
 
-    second.look()
+    second.refresh()
     remote.before_save = interfere
     assert second.claim() is None
     clock.now += STALE_SECONDS + 1
-    second.beat()
+    second.send_heartbeat()
     assert second.claim() == SHARDS[0]
 
 
-def test_what_is_left_is_in_good_hands_only_when_they_were_seen_to_live(board):
-    first, second = board(0), board(1)
+def test_what_is_left_is_rest_claimed_only_when_they_were_seen_to_live(claims):
+    first, second = claims(0), claims(1)
     claimed(second)
-    first.look()
-    assert not first.is_in_good_hands
-    second.beat()
-    first.look()
-    assert first.is_in_good_hands
+    first.refresh()
+    assert not first.is_rest_claimed
+    second.send_heartbeat()
+    first.refresh()
+    assert first.is_rest_claimed
 
 
-def test_shards_that_come_later_are_taken_later(board):
-    first, second = board(0), board(1)
+def test_shards_that_come_later_are_taken_later(claims):
+    first, second = claims(0), claims(1)
     more = [Shard(name=f"more-{number}", tasks=(number,), num_records=1) for number in range(3)]
     for each in (first, second):
         each.add(more)
@@ -171,17 +171,17 @@ def test_shards_that_come_later_are_taken_later(board):
         names.append(shard.name)
     assert names == ["0001", "0003", "0005", "0000", "0002", "0004", "more-1", "more-0", "more-2"]
     for shard in SHARDS:
-        second.finish(shard)
+        second.mark_done(shard)
     assert not second.is_finished
     for shard in more:
-        second.finish(shard)
+        second.mark_done(shard)
     assert second.is_finished
 
 
 @pytest.mark.parametrize("num_tasks", [1, 5, 256, 1000])
 def test_shards_are_contiguous_nearly_equal_and_never_too_many(num_tasks):
     tasks = list(range(num_tasks))
-    shards = cut(tasks, num_records=lambda part: sum(task + 1 for task in part), max_shards=256)
+    shards = split_into_shards(tasks, num_records=lambda part: sum(task + 1 for task in part), max_shards=256)
     assert [task for shard in shards for task in shard.tasks] == tasks
     assert len(shards) == min(256, num_tasks)
     assert max(len(shard.tasks) for shard in shards) - min(len(shard.tasks) for shard in shards) <= 1

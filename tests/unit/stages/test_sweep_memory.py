@@ -9,8 +9,8 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.launch.worker import Worker
 from peerkd.results.spill import WrittenTable, write_trials
-from peerkd.stages.shards import cut
-from peerkd.stages.sharing import Work, share
+from peerkd.stages.shard_queue import StageWork, open_shard_queue
+from peerkd.stages.shards import split_into_shards
 from peerkd.study.trials import Trial, record_identity, without
 from tests.plans import whole_plan
 from tests.tables import record
@@ -41,27 +41,27 @@ def record_of(trial: Trial) -> dict[str, Any]:
 
 
 def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
-    """Do a sweep but for the training; return what is written, and the most bytes that were held."""
+    """Do a sweep but for the training; return what is written, and the most bytes that were claimed."""
     (folder / "scratch").mkdir(parents=True)
     config = resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers={num_peers} {GRID}")
     tracemalloc.start()
     try:
-        work = Work(
+        work = StageWork(
             stage="distill_pairs",
-            shards=cut(whole_plan(config), num_records=lambda units: units.num_trials, max_shards=256),
+            shards=split_into_shards(whole_plan(config), num_records=lambda units: units.num_trials, max_shards=256),
             identity=record_identity,
-            left=without,
-            found=lambda _: None,
-            followed=lambda _: None,
+            remaining=without,
+            on_recovered=lambda _: None,
+            on_done_elsewhere=lambda _: None,
         )
         worker = Worker(index=0, num_workers=1)
-        with share(FolderWorkspace(folder), work, worker, is_published=lambda: False) as sharing:
-            for task in sharing.tasks():
+        with open_shard_queue(FolderWorkspace(folder), work, worker, is_published=lambda: False) as queue:
+            for task in queue.tasks():
                 assert task is not None
-                held, unit = task
+                claimed, unit = task
                 for trial in unit.trials:
-                    sharing.append(held, record_of(trial))
-            written = write_trials(sharing.records(), folder / "trials.parquet", scratch_folder=folder / "scratch")
+                    queue.add_record(claimed, record_of(trial))
+            written = write_trials(queue.records(), folder / "trials.parquet", scratch_folder=folder / "scratch")
         return written, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -1,1 +1,1 @@
-"""What a tuned study is made of: its space, its rounds, and who decides what comes next. No torch."""
+"""The parts of a tuned study: its space, its rounds, and the decisions between rounds. No torch."""

@@ -1,4 +1,4 @@
-"""What is known of every ordered pair before any distillation: computed once for a study."""
+"""The features of every ordered pair before any distillation, computed once for a study."""
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from peerkd.training.workers import run_in_workers
 
 
 def obtain_features(workspace: Workspace, inputs: SweepInputs, *, num_processes: int = 1) -> pa.Table:
-    """Return the table of features, from the workspace if an earlier attempt has left it there.
+    """Return the table of features, from the workspace if an earlier attempt has computed it.
 
     Args:
         workspace: The workspace of the study.
@@ -29,7 +29,7 @@ def obtain_features(workspace: Workspace, inputs: SweepInputs, *, num_processes:
         except ArtifactCorruptError as error:
             say(NAME, f"{error} The features are computed again.")
     partial = workspace.folder / SCRATCH / FEATURES_NAME
-    # Exhaust the iterator, so that the process ends by itself.
+    # The loop exhausts the iterator, so that the process ends by itself.
     for _ in run_in_workers(
         "peerkd.training.pair_features:start",
         (inputs,),

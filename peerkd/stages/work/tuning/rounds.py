@@ -1,4 +1,4 @@
-"""Rounds of a tuned study: what is done in one, as a file that is the truth for every later life, and as shards."""
+"""The rounds of a tuned study: as files, which later attempts follow, and as shards."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final, Literal
 
 from peerkd.results import journal
-from peerkd.stages.shards import SCRATCH, Shard, cut
+from peerkd.stages.shards import SCRATCH, Shard, split_into_shards
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.study.transfer_sets import set_owners
 from peerkd.study.trials import Trial, Unit
@@ -18,34 +18,40 @@ from peerkd.tuning.space import Space
 ROUNDS: Final = f"{SCRATCH}rounds/"
 
 MAX_SHARDS: Final = 16
-"""Of a round: enough for many workers to end together. There are dozens of rounds, and a store lists all shards."""
+"""The greatest number of shards of a round.
+
+It lets many workers finish at about the same time. A study has dozens of rounds, and a store lists all of their shards.
+"""
 
 MAX_TRIALS: Final = 16
-"""Of a task. More students side by side are hardly faster, and the trials of a round are to occupy many processes."""
+"""The greatest number of trials of a task.
+
+More students side by side are hardly faster, and the trials of a round should keep many processes busy.
+"""
 
 _NUM_TASKS: Final = 4
-"""That a round has at least, if it has so many trials: processes are not to wait for one that has them all."""
+"""The least number of tasks of a round with enough trials, so that several processes share the work."""
 
 Phase = Literal["search", "finish", "end"]
-"""search: what the tuner asks for. finish: chosen trials, to their end. end: there is no further round."""
+"""``search``: suggestions of the tuner. ``finish``: the chosen trials, to their last epoch. ``end``: no more rounds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """What is done together."""
+    """Suggestions that are trained at the same time."""
 
     number: int
     phase: Phase
-    asks: tuple[Suggestion, ...]
+    suggestions: tuple[Suggestion, ...]
     seconds: float
-    """From the beginning of the study until this was planned, breaks apart."""
+    """The time from the start of the study to the planning of this round, without interruptions."""
 
     reason: str = ""
-    """Why there is no further round, in an ``end``."""
+    """The reason why no round follows; empty unless the phase is ``end``."""
 
     @property
     def name(self) -> str:
-        """Name of its file in the workspace."""
+        """The name of the round's file in the workspace."""
         return round_name(self.number)
 
     def to_line(self) -> bytes:
@@ -54,7 +60,7 @@ class Round:
             {
                 "number": self.number,
                 "phase": self.phase,
-                "asks": [list(ask) for ask in self.asks],
+                "asks": [list(suggestion) for suggestion in self.suggestions],
                 "seconds": self.seconds,
                 "reason": self.reason,
             }
@@ -67,7 +73,8 @@ class Round:
         if values is None:
             return None
         del values[journal.CHECKSUM]
-        return cls(**{**values, "asks": tuple(Suggestion(*ask) for ask in values["asks"])})
+        suggestions = tuple(Suggestion(*each) for each in values.pop("asks"))
+        return cls(**values, suggestions=suggestions)
 
 
 def round_name(number: int) -> str:
@@ -75,58 +82,64 @@ def round_name(number: int) -> str:
     return f"{ROUNDS}{number:04d}.json"
 
 
-class Progress:
-    """How far every trial will be when the rounds so far are done."""
+class StudyProgress:
+    """The epochs that every trial will have when all rounds so far are done."""
 
     def __init__(self) -> None:
         self._epochs: dict[tuple[int, int], int] = {}
 
     def epochs(self, pair: int, setting: int) -> int:
-        """Return the epochs of a trial; 0 where it was not asked for."""
+        """Return the epochs of a trial; 0 if no round contains it."""
         return self._epochs.get((pair, setting), 0)
 
-    def add(self, asks: Iterable[Suggestion]) -> None:
-        """Take in a round."""
-        self._epochs.update({(ask.pair, ask.setting): ask.num_epochs for ask in asks})
+    def add(self, suggestions: Iterable[Suggestion]) -> None:
+        """Add the suggestions of a round."""
+        self._epochs.update(
+            {(suggestion.pair, suggestion.setting): suggestion.num_epochs for suggestion in suggestions}
+        )
 
     @property
     def trials(self) -> Mapping[tuple[int, int], int]:
-        """Epochs of every trial, by pair and setting."""
+        """The epochs of every trial, by pair and setting."""
         return self._epochs
 
 
-def shards_of(made: Round, space: Space, before: Progress) -> list[Shard]:
-    """Return a round as shards of ``LegsTogether``: trials that share transfer set and epochs, if they are not many.
+def shards_of(planned: Round, space: Space, before: StudyProgress) -> list[Shard]:
+    """Return a round as shards of ``LegsTogether``: limited numbers of trials with the same transfer set and epochs.
 
-    Neighbours have their transfer set in common, and the largest sets come first so that none ends late.
+    Neighbouring tasks share their transfer set. The tasks with the most work come first, so that none ends late.
 
     Args:
-        made: The round.
-        space: What its asks refer to.
-        before: How far trials are that were asked for in earlier rounds.
+        planned: The round.
+        space: The space that its suggestions refer to.
+        before: The epochs of all trials after the earlier rounds.
     """
     alike: dict[tuple[int, ...], dict[tuple[int, int], list[Trial]]] = defaultdict(lambda: defaultdict(list))
     costs: dict[tuple[int, ...], int] = defaultdict(int)
-    for ask in made.asks:
-        trial = trial_of(space, pair=ask.pair, setting=ask.setting)
-        first = before.epochs(ask.pair, ask.setting)
+    for each in planned.suggestions:
+        trial = trial_of(space, pair=each.pair, setting=each.setting)
+        first = before.epochs(each.pair, each.setting)
         owners = set_owners(trial.transfer_set, student=trial.student, teacher=_teacher(trial))
-        alike[owners][first, ask.num_epochs].append(trial)
-        costs[owners] += int(space.num_samples_QS[ask.pair, ask.setting]) * (ask.num_epochs - first)
-    num_together = min(max(len(made.asks) // _NUM_TASKS, 1), MAX_TRIALS)
+        alike[owners][first, each.num_epochs].append(trial)
+        costs[owners] += int(space.num_samples_QS[each.pair, each.setting]) * (each.num_epochs - first)
+    num_together = min(max(len(planned.suggestions) // _NUM_TASKS, 1), MAX_TRIALS)
     tasks = [
         _together(trials[start : start + num_together], owners, first_epoch=first, last_epoch=last)
         for owners in sorted(alike, key=lambda owners: (-costs[owners], owners))
         for (first, last), unordered in alike[owners].items()
-        # Those of one teacher are neighbours, whose logits are then made once; and among them those of one rate.
+        # Trials with the same teacher are neighbours, so its logits are computed once; then trials with the same rate.
         for trials in [sorted(unordered, key=lambda trial: (_teacher(trial), trial.setting.learning_rate or 0.0))]
         for start in range(0, len(trials), num_together)
     ]
-    return cut(tasks, num_records=num_trials, max_shards=MAX_SHARDS, prefix=f"{made.number:04d}-") if tasks else []
+    return (
+        split_into_shards(tasks, num_records=num_trials, max_shards=MAX_SHARDS, prefix=f"{planned.number:04d}-")
+        if tasks
+        else []
+    )
 
 
 def num_trials(tasks: Sequence[LegsTogether]) -> int:
-    """Return how many records tasks leave."""
+    """Return the number of records that tasks leave."""
     return sum(len(leg.unit.trials) for task in tasks for leg in task.legs)
 
 
@@ -144,5 +157,5 @@ def _together(trials: Sequence[Trial], owners: tuple[int, ...], *, first_epoch: 
 
 
 def _teacher(trial: Trial) -> int:
-    assert trial.teacher is not None, "a control is not asked for"
+    assert trial.teacher is not None, "a tuner suggests no controls"
     return trial.teacher

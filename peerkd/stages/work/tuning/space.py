@@ -24,13 +24,13 @@ def build_space(
     features: pa.Table | None,
     peers: Sequence[int] | None = None,
 ) -> Space:
-    """Return what a study can try.
+    """Return the pairs and settings that a study can try.
 
     Args:
-        config: Of the experiment.
-        num_train: Training samples of each peer.
-        num_public: Samples of the public set.
-        features: What is known of every ordered pair of ``peers``, student by student; None: nothing.
+        config: The config of the experiment.
+        num_train: The number of training samples of each peer.
+        num_public: The number of samples in the public set.
+        features: The features of every ordered pair of ``peers``, ordered by student. None: no features.
         peers: The peers that take part, ascending. None: all.
     """
     grid = sorted(

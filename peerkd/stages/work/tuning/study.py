@@ -1,7 +1,7 @@
-"""A tuned study as decisions: what the next round is, given what was measured in the rounds before. It does nothing.
+"""The decisions of a tuned study: the next round, given the results of earlier rounds. Nothing is trained here.
 
-All that it decides follows from its settings, from the measurements, and from the rounds that are told to be the
-truth; so a study that is taken up again, and told the same, goes on as if it had not stopped.
+All decisions follow from the settings, the results, and the rounds that were accepted. A study that is resumed with
+the same results and rounds therefore continues as if it had never stopped.
 
 Shape suffixes: Q = ordered pairs.
 """
@@ -15,41 +15,45 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
-from peerkd.stages.work.tuning.rounds import Phase, Progress, Round
+from peerkd.stages.work.tuning.rounds import Phase, Round, StudyProgress
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Observation, Suggestion, Tuner
 from peerkd.tuning.space import NO_SETTING, Space
 from peerkd.tuning.validation import ValidationResult, better, only_measured, without_forbidden
 
 FINISH_FRACTION: Final = 0.2
-"""Of the budget, the most that is kept for doing the chosen trials to their end: a user deploys the student of a whole
-trial, and a choice that was only predicted is worth checking. One whole trial of each pair costs a 60th of a sweep of
-60 settings, which is a third of the default budget; but some of the chosen trials have been done for the search. What
-the present choices do not need of this, the search may have."""
+"""The largest fraction of the budget that is reserved for training the chosen trials to their last epoch.
+
+A user deploys the student of a whole trial, and a choice that was only predicted should be measured. One whole trial of
+each pair costs a 60th of a sweep of 60 settings, which is a third of the default budget, but the search has already
+trained some of the chosen trials. The search may spend the part of the reserve that the current choices do not need.
+"""
 
 NUM_ROUNDS: Final = 20
-"""That the search would have if all its trials were whole ones; see ``round_size``."""
+"""The number of rounds of a search in which every trial runs to its last epoch; see ``round_size``."""
 
 MAX_ROUNDS: Final = 100
-"""About: a round costs at least this part of the budget, however short its trials are. Each leaves files to be looked
-through, and is some work for the tuner."""
+"""The approximate greatest number of rounds: a round costs at least this part of the budget, however short its trials.
+
+Each round leaves files to be listed, and costs the tuner some time.
+"""
 
 
 @runtime_checkable
 class Predicting(Protocol):
-    """A tuner that says what it expects of its choices."""
+    """A tuner that predicts the gains of its choices."""
 
     def predicted(self) -> FloatArray:
-        """Return the gain on validation (Q,) that each of ``choices`` will bring; 0 where the student is left."""
+        """Return the expected validation gain (Q,) of each of ``choices``; 0 where the student is left as it is."""
         ...
 
     def deviations(self) -> FloatArray:
-        """Return the standard deviation (Q,) of each of ``predicted``; more work than that."""
+        """Return the standard deviation (Q,) of each of ``predicted``. This takes longer than ``predicted``."""
         ...
 
 
 class CurvePoint(NamedTuple):
-    """What the choices were after a round."""
+    """A summary of the choices after a round."""
 
     round: int
     phase: Phase
@@ -57,56 +61,56 @@ class CurvePoint(NamedTuple):
     num_trials: int
     num_pairs_tried: int
     num_pairs_distilled: int
-    """For which a setting was chosen."""
+    """The number of pairs for which a setting was chosen."""
 
     num_chosen_measured: int
-    """Of those, how many had their chosen setting measured."""
+    """The number of these pairs whose chosen setting was measured."""
 
     mean_observed_gain: float
-    """Over all pairs; a choice that was not measured, and one to leave a student as it is, count 0."""
+    """The mean over all pairs. A choice that was not measured counts 0, and so does leaving a student as it is."""
 
     mean_predicted_gain: float | None
-    """Over all pairs, where the tuner predicts."""
+    """The mean over all pairs, or None if the tuner does not predict."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Outcome:
-    """The choices, with what was seen and what is expected of them."""
+class StudyOutcome:
+    """The choices, with their observed and predicted gains."""
 
     wanted_Q: IntArray
-    """What the tuner chooses, without what was seen to break a limit on forgetting."""
+    """The tuner's choices, except those that were observed to break a limit on forgetting."""
 
     choices_Q: IntArray
-    """What is chosen. Under a limit, a setting that was wanted and never measured is not: nobody saw it keep it."""
+    """The final choices. Under a limit, a wanted setting that was never measured is not chosen."""
 
     gains_Q: FloatArray
-    """Observed on validation, after ``epochs_Q``; NaN where the choice was not tried."""
+    """The observed validation gains after ``epochs_Q``; NaN where the choice was not tried."""
 
     epochs_Q: IntArray
-    """That were done of the choice, or to stop after where that is chosen; 0 where it was not tried."""
+    """The trained epochs of each choice, or the chosen epoch to stop after; 0 where the choice was not tried."""
 
-    promised_Q: FloatArray
-    """What is expected of what is wanted: as the tuner predicts it, or else as it was seen; NaN where neither is."""
+    expected_Q: FloatArray
+    """The expected gains of ``wanted_Q``: predicted if the tuner predicts them, else observed, else NaN."""
 
     predicted_Q: FloatArray
-    """NaN where the tuner does not predict, or chose something else."""
+    """The predicted gains of ``choices_Q``; NaN where the tuner does not predict or chose another setting."""
 
 
 def round_size(num_affordable: float) -> int:
-    """Return how many measurements to ask for at once.
+    """Return the number of suggestions in a round.
 
-    Each round is planned while the one before is still being done, so a tuner is behind by up to two rounds. A
-    twentieth of what can be afforded keeps that below a tenth of the study, whatever its size; smaller rounds would
-    have fewer trials in common that can be trained side by side, and more of the tuner's own time.
+    Each round is planned while the previous one is still being trained, so the tuner's observations are up to two
+    rounds old. A twentieth of the affordable trials keeps this delay below a tenth of the study, whatever its size.
+    Smaller rounds would have fewer trials that can be trained side by side, and would cost the tuner more time.
 
     Args:
-        num_affordable: Whole trials that the budget would pay for.
+        num_affordable: The number of whole trials that the budget would pay for.
     """
     return max(1, round(num_affordable / NUM_ROUNDS))
 
 
-class Study:
-    """Rounds so far, and what follows from them."""
+class TunedStudy:
+    """The rounds so far, their results, and the decisions that follow from them."""
 
     def __init__(
         self,
@@ -119,16 +123,16 @@ class Study:
         chooses_epochs: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Begin.
+        """Start a study without rounds.
 
         Args:
-            space: What can be tried.
-            build_tuner: Called once.
-            account: With what was spent before.
-            budget_fraction: Of the full sweep's cost.
-            is_limited: Whether a choice must have been measured, and have kept within a limit on forgetting.
-            chooses_epochs: Whether a trial is worth what it was at its best, after whichever epoch.
-            clock: For the tuner's own time.
+            space: The pairs and settings that can be tried.
+            build_tuner: Builds the tuner; called once.
+            account: The costs so far, such as those of the features.
+            budget_fraction: The budget as a fraction of the full sweep's cost.
+            is_limited: Whether a choice must have been measured to stay within a limit on forgetting.
+            chooses_epochs: Whether a trial counts with the result after its best epoch.
+            clock: Returns seconds; it measures the time that the tuner takes.
         """
         self._chooses_epochs = chooses_epochs
         self.space, self.account, self._is_limited = space, account, is_limited
@@ -137,197 +141,205 @@ class Study:
         mean_cost = float(space.num_samples_QS.mean()) * space.num_epochs
         self._round_size = round_size(self._budget / mean_cost)
         self._is_searching, self._must_wait = True, False
-        self._put_off: list[Suggestion] = []
+        self._deferred: list[Suggestion] = []
         self._spent_after: list[float] = []
-        self._seen: dict[tuple[int, int], ValidationResult] = {}
-        self.progress = Progress()
+        self._results: dict[tuple[int, int], ValidationResult] = {}
+        self.progress = StudyProgress()
         self.rounds: list[Round] = []
-        self.num_told = 0
-        """Rounds whose measurements are known, the first ones."""
+        self.num_observed = 0
+        """The number of rounds whose results have been observed; these are the first ones."""
 
         self.curve: list[CurvePoint] = []
         self.tuner_seconds = 0.0
         with self._timed():
             self._tuner = build_tuner()
-        self._outcome: Outcome | None = None
+        self._outcome: StudyOutcome | None = None
 
     @property
     def num_needed(self) -> int:
-        """Rounds that must have been told before the next one can be planned: while it searches, all but the last."""
+        """The number of rounds to observe before the next one can be planned: during the search, all but the last."""
         may_be_behind = self._is_searching and not self._must_wait
         return max(len(self.rounds) - 1, 0) if may_be_behind else len(self.rounds)
 
-    def tell(self, seen: Sequence[ValidationResult]) -> None:
-        """Take in what validation shows of the next round, in the order of its asks: of the epochs done in it."""
-        made = self.rounds[self.num_told]
+    def observe(self, results: Sequence[ValidationResult]) -> None:
+        """Add the validation results of the next round, in the order of its suggestions."""
+        planned = self.rounds[self.num_observed]
         with self._timed():
-            for ask, shown in zip(made.asks, seen, strict=True):
-                earlier = self._seen.get((ask.pair, ask.setting))
+            for suggestion, result in zip(planned.suggestions, results, strict=True):
+                earlier = self._results.get((suggestion.pair, suggestion.setting))
                 if self._chooses_epochs and earlier:
-                    shown = better(earlier, shown)
-                self._seen[ask.pair, ask.setting] = shown
-                self._tuner.tell(Observation(ask, shown.gain, is_finite=shown.is_finite))
-        self.num_told += 1
+                    result = better(earlier, result)
+                self._results[suggestion.pair, suggestion.setting] = result
+                self._tuner.tell(Observation(suggestion, result.gain, is_finite=result.is_finite))
+        self.num_observed += 1
         self._outcome = None
-        # A tuner may think long about its choices, so they are asked for now and then, not after every round.
+        # A tuner may take long to compute its choices, so they are not requested after every round.
         last_share = self.curve[-1].spent_share if self.curve else 0.0
-        if (self._spent_after[made.number] - last_share) * self.account.full >= self._budget / NUM_ROUNDS:
+        if (self._spent_after[planned.number] - last_share) * self.account.full >= self._budget / NUM_ROUNDS:
             self._add_point()
 
     def close(self) -> None:
-        """Have the curve end with the last round, when all were told."""
-        if self.num_told and (not self.curve or self.curve[-1].round < self.num_told - 1):
+        """Add the last point of the curve, after all rounds have been observed."""
+        if self.num_observed and (not self.curve or self.curve[-1].round < self.num_observed - 1):
             self._add_point()
 
-    def how_far(self) -> str:
-        """Return in words what is known so far."""
-        num_pairs = len({pair for pair, _ in self._seen})
-        share = self._spent_after[self.num_told - 1] if self.num_told else 0.0
+    def describe_progress(self) -> str:
+        """Return a progress line: rounds, trials, pairs and cost so far."""
+        num_pairs = len({pair for pair, _ in self._results})
+        share = self._spent_after[self.num_observed - 1] if self.num_observed else 0.0
         return (
-            f"round {self.num_told}: {len(self._seen):,} trials of {num_pairs:,} pairs for {share:.2%} of the full "
-            "sweep's cost"
+            f"round {self.num_observed}: {len(self._results):,} trials of {num_pairs:,} pairs for {share:.2%} of the "
+            "full sweep's cost"
         )
 
     def plan(self, *, seconds: float) -> Round | None:
-        """Return the next round by all that was told, or None if more must be told first: see ``num_needed``.
+        """Return the next round, or None if more rounds must be observed first: see ``num_needed``.
 
         Args:
-            seconds: Of the study so far.
+            seconds: The duration of the study so far.
         """
         if self._is_searching:
-            asks = self._search()
-            if asks:
-                return self._round("search", asks, seconds)
-            if self._put_off and self.num_told < len(self.rounds):
+            suggestions = self._search()
+            if suggestions:
+                return self._round("search", suggestions, seconds)
+            if self._deferred and self.num_observed < len(self.rounds):
                 self._must_wait = True
                 return None
             self._is_searching = False
-            if self.num_needed > self.num_told:
+            if self.num_needed > self.num_observed:
                 return None
-        asks = self._finish()
-        if asks:
-            return self._round("finish", asks, seconds)
-        return self.end(seconds=seconds, reason="the budget is spent or nothing more is wanted")
+        suggestions = self._finish()
+        if suggestions:
+            return self._round("finish", suggestions, seconds)
+        return self.end(seconds=seconds, reason="the budget is spent, or the tuner suggests nothing more")
 
     def end(self, *, seconds: float, reason: str) -> Round:
-        """Return what says that there is no further round."""
+        """Return the round that marks the end of the study."""
         return self._round("end", [], seconds, reason=reason)
 
-    def accept(self, made: Round) -> None:
-        """Take a round for what will be done, whoever planned it."""
-        self.rounds.append(made)
+    def accept(self, planned: Round) -> None:
+        """Add a round that will be trained. After a restart, it may differ from the one that was planned again."""
+        self.rounds.append(planned)
         self._must_wait = False
-        for ask in made.asks:
-            self.account.charge(ask)
+        for suggestion in planned.suggestions:
+            self.account.charge(suggestion)
         self._spent_after.append(self.account.spent_share)
-        self.progress.add(made.asks)
+        self.progress.add(planned.suggestions)
 
-    def outcome(self) -> Outcome:
-        """Return what is chosen by all that was told."""
+    def outcome(self) -> StudyOutcome:
+        """Return the choices that follow from all observations."""
         if self._outcome is None:
-            self._outcome = self._ask_for_choices()
+            self._outcome = self._compute_outcome()
         return self._outcome
 
     def deviations(self) -> FloatArray:
-        """Return the standard deviation (Q,) of each of the outcome's ``predicted_Q``; NaN where that is."""
-        made_Q = self.outcome().choices_Q
+        """Return the standard deviation (Q,) of each of the outcome's ``predicted_Q``; NaN where that is NaN."""
+        chosen_Q = self.outcome().choices_Q
         with self._timed():
             if not isinstance(self._tuner, Predicting):
-                return np.full(len(made_Q), np.nan)
-            return _of_the_made(self._tuner.deviations(), made_Q=made_Q, choices_Q=np.asarray(self._tuner.choices()))
+                return np.full(len(chosen_Q), np.nan)
+            return _where_chosen(
+                self._tuner.deviations(), chosen_Q=chosen_Q, choices_Q=np.asarray(self._tuner.choices())
+            )
 
-    def _ask_for_choices(self) -> Outcome:
+    def _compute_outcome(self) -> StudyOutcome:
         with self._timed():
             choices_Q = np.asarray(self._tuner.choices())
             predicted_Q = (
                 self._tuner.predicted() if isinstance(self._tuner, Predicting) else np.full(len(choices_Q), np.nan)
             )
-        wanted_Q = without_forbidden(choices_Q, self._seen)
-        made_Q = only_measured(wanted_Q, self._seen) if self._is_limited else wanted_Q
+        wanted_Q = without_forbidden(choices_Q, self._results)
+        chosen_Q = only_measured(wanted_Q, self._results) if self._is_limited else wanted_Q
         is_predicted_Q = (wanted_Q == choices_Q) & ~np.isnan(predicted_Q)
-        return Outcome(
+        return StudyOutcome(
             wanted_Q=wanted_Q,
-            choices_Q=made_Q,
-            gains_Q=self._gains(made_Q),
-            epochs_Q=self._epochs(made_Q),
-            promised_Q=np.where(is_predicted_Q, predicted_Q, self._gains(wanted_Q)),
-            predicted_Q=_of_the_made(predicted_Q, made_Q=made_Q, choices_Q=choices_Q),
+            choices_Q=chosen_Q,
+            gains_Q=self._gains(chosen_Q),
+            epochs_Q=self._epochs(chosen_Q),
+            expected_Q=np.where(is_predicted_Q, predicted_Q, self._gains(wanted_Q)),
+            predicted_Q=_where_chosen(predicted_Q, chosen_Q=chosen_Q, choices_Q=choices_Q),
         )
 
     def _gains(self, choices_Q: IntArray) -> FloatArray:
-        seen = [self._seen.get(key) for key in enumerate(choices_Q.tolist())]
-        return np.array([np.nan if shown is None else shown.gain for shown in seen])
+        results = [self._results.get(key) for key in enumerate(choices_Q.tolist())]
+        return np.array([np.nan if result is None else result.gain for result in results])
 
     def _epochs(self, choices_Q: IntArray) -> IntArray:
-        seen = [self._seen.get(key) for key in enumerate(choices_Q.tolist())]
-        return np.array([0 if shown is None else shown.num_epochs for shown in seen], dtype=np.int64)
+        results = [self._results.get(key) for key in enumerate(choices_Q.tolist())]
+        return np.array([0 if result is None else result.num_epochs for result in results], dtype=np.int64)
 
     def _search(self) -> list[Suggestion]:
-        under_way = {(ask.pair, ask.setting) for made in self.rounds[self.num_told :] for ask in made.asks}
-        tab = _Tab(self.account, (1 - FINISH_FRACTION) * self._budget)
-        asks: dict[tuple[int, int], Suggestion] = {}
-        wanted, self._put_off = self._put_off, []
+        under_way = {
+            (suggestion.pair, suggestion.setting)
+            for planned in self.rounds[self.num_observed :]
+            for suggestion in planned.suggestions
+        }
+        cost = _RoundCost(self.account, (1 - FINISH_FRACTION) * self._budget)
+        suggestions: dict[tuple[int, int], Suggestion] = {}
+        deferred, self._deferred = self._deferred, []
         while True:
-            num_missing = self._round_size - len(wanted)
+            num_missing = self._round_size - len(deferred)
             with self._timed():
-                news = self._tuner.ask(num_missing) if num_missing > 0 else []
-            for ask in (*wanted, *news):
-                key = ask.pair, ask.setting
-                if key in self._seen and not self._seen[key].is_finite:
-                    # It has diverged since it was asked for: there is nothing to go on from.
+                new = self._tuner.ask(num_missing) if num_missing > 0 else []
+            for suggestion in (*deferred, *new):
+                key = suggestion.pair, suggestion.setting
+                if key in self._results and not self._results[key].is_finite:
+                    # The trial has diverged since it was suggested, so no state is left to continue from.
                     continue
-                if key in under_way or key in asks:
-                    # It goes on from what others are still at.
-                    self._put_off.append(ask)
-                elif ask.num_epochs > self.progress.epochs(*key):
-                    if not tab.take(ask):
-                        # Only now, since the choices must be known for it.
-                        tab.limit = max(tab.limit, self._budget - self._reserve())
-                        if not tab.take(ask):
-                            return list(asks.values())
-                    asks[key] = ask
-            wanted = []
-            if not news or self._put_off or tab.total >= self._budget / MAX_ROUNDS:
-                return list(asks.values())
+                if key in under_way or key in suggestions:
+                    # The trial continues from a state that is still being trained.
+                    self._deferred.append(suggestion)
+                elif suggestion.num_epochs > self.progress.epochs(*key):
+                    if not cost.add(suggestion):
+                        # The reserve is computed only now, because it needs the current choices, which take time.
+                        cost.limit = max(cost.limit, self._budget - self._reserve())
+                        if not cost.add(suggestion):
+                            return list(suggestions.values())
+                    suggestions[key] = suggestion
+            deferred = []
+            if not new or self._deferred or cost.total >= self._budget / MAX_ROUNDS:
+                return list(suggestions.values())
 
     def _finish(self) -> list[Suggestion]:
-        tab = _Tab(self.account, self._budget)
-        return [ask for ask in self._unfinished() if tab.take(ask)]
+        cost = _RoundCost(self.account, self._budget)
+        return [suggestion for suggestion in self._unfinished() if cost.add(suggestion)]
 
     def _reserve(self) -> float:
-        """Return what the search must leave, in trained samples."""
+        """Return the cost that the search must leave for the chosen trials, in trained samples."""
         most = FINISH_FRACTION * self._budget
-        if not self.num_told:
+        if not self.num_observed:
             return most
-        return min(most, sum(self.account.price(ask) for ask in self._unfinished()))
+        return min(most, sum(self.account.price(suggestion) for suggestion in self._unfinished()))
 
     def _unfinished(self) -> Iterator[Suggestion]:
-        """Yield what would do the chosen trials to their end."""
+        """Yield the suggestions that would train the chosen trials to their last epoch."""
         outcome, num_epochs = self.outcome(), self.space.num_epochs
-        for pair in self._by_promise(outcome):
+        for pair in self._by_expected_gain(outcome):
             setting = int(outcome.wanted_Q[pair])
             if setting != NO_SETTING and self.progress.epochs(pair, setting) < num_epochs:
                 yield Suggestion(pair, setting, num_epochs)
 
-    def _by_promise(self, outcome: Outcome) -> list[int]:
-        """Return the pairs, those first whose choice is expected to bring most; what was measured counts before."""
-        order_Q = np.argsort(-np.nan_to_num(outcome.promised_Q, nan=-np.inf), kind="stable")
+    def _by_expected_gain(self, outcome: StudyOutcome) -> list[int]:
+        """Return the pairs in descending order of the expected gains of their choices; unknown gains come last."""
+        order_Q = np.argsort(-np.nan_to_num(outcome.expected_Q, nan=-np.inf), kind="stable")
         return [int(pair) for pair in order_Q]
 
-    def _round(self, phase: Phase, asks: Sequence[Suggestion], seconds: float, *, reason: str = "") -> Round:
-        return Round(number=len(self.rounds), phase=phase, asks=tuple(asks), seconds=seconds, reason=reason)
+    def _round(self, phase: Phase, suggestions: Sequence[Suggestion], seconds: float, *, reason: str = "") -> Round:
+        return Round(
+            number=len(self.rounds), phase=phase, suggestions=tuple(suggestions), seconds=seconds, reason=reason
+        )
 
     def _add_point(self) -> None:
-        self.curve.append(self._point(self.rounds[self.num_told - 1], self.outcome()))
+        self.curve.append(self._point(self.rounds[self.num_observed - 1], self.outcome()))
 
-    def _point(self, made: Round, outcome: Outcome) -> CurvePoint:
+    def _point(self, planned: Round, outcome: StudyOutcome) -> CurvePoint:
         is_distilled_Q = outcome.choices_Q != NO_SETTING
         return CurvePoint(
-            round=made.number,
-            phase=made.phase,
-            spent_share=self._spent_after[made.number],
-            num_trials=len(self._seen),
-            num_pairs_tried=len({pair for pair, _ in self._seen}),
+            round=planned.number,
+            phase=planned.phase,
+            spent_share=self._spent_after[planned.number],
+            num_trials=len(self._results),
+            num_pairs_tried=len({pair for pair, _ in self._results}),
             num_pairs_distilled=int(is_distilled_Q.sum()),
             num_chosen_measured=int((is_distilled_Q & ~np.isnan(outcome.gains_Q)).sum()),
             mean_observed_gain=float(np.nan_to_num(outcome.gains_Q, nan=0.0).mean()),
@@ -343,28 +355,28 @@ class Study:
             self.tuner_seconds += self._clock() - started
 
 
-def _of_the_made(values_Q: FloatArray, *, made_Q: IntArray, choices_Q: IntArray) -> FloatArray:
-    """Return what the tuner says of its choices where they were made; to leave a student otherwise is no prediction."""
-    other_Q = np.where(made_Q == NO_SETTING, 0.0 * values_Q, np.nan)
-    return np.where(made_Q == choices_Q, values_Q, other_Q)
+def _where_chosen(values_Q: FloatArray, *, chosen_Q: IntArray, choices_Q: IntArray) -> FloatArray:
+    """Return the tuner's values where its choice was made, 0 where a student is left instead, and NaN elsewhere."""
+    other_Q = np.where(chosen_Q == NO_SETTING, 0.0 * values_Q, np.nan)
+    return np.where(chosen_Q == choices_Q, values_Q, other_Q)
 
 
-def _mean_predicted(outcome: Outcome) -> float | None:
-    """Return the mean over all pairs, a choice that took the place of a forbidden one counting what was seen of it."""
+def _mean_predicted(outcome: StudyOutcome) -> float | None:
+    """Return the mean over all pairs. A choice that replaced a forbidden one counts with its observed gain."""
     if np.isnan(outcome.predicted_Q).all():
         return None
     return float(np.where(np.isnan(outcome.predicted_Q), outcome.gains_Q, outcome.predicted_Q).mean())
 
 
-class _Tab:
-    """What a round will cost: a little more than it does, where its trials share a teacher's logits."""
+class _RoundCost:
+    """The cost of a round that is being planned. It is a little too high if trials share a teacher's logits."""
 
     def __init__(self, account: CostLedger, limit: float) -> None:
         self._account, self.limit, self.total = account, limit, 0.0
 
-    def take(self, ask: Suggestion) -> bool:
-        """Add a measurement if all that is spent stays within the limit, in trained samples; return whether it does."""
-        price = self._account.price(ask)
+    def add(self, suggestion: Suggestion) -> bool:
+        """Add a suggestion if the total cost stays within the limit, in trained samples; return whether it does."""
+        price = self._account.price(suggestion)
         if self._account.spent + self.total + price > self.limit:
             return False
         self.total += price

@@ -19,7 +19,7 @@ COST = StudyCost(
     worker_seconds=12.5,
     seconds=8.0,
     tuner_seconds=0.5,
-    ended="the budget is spent or nothing more is wanted",
+    ended="the budget is spent, or the tuner suggests nothing more",
 )
 
 NOTHING_DIVERGED = Divergence(peers=(), num_pairs_left_out=0, num_distillations=0, num_controls=0, num_trials=9)

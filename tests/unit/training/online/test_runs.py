@@ -22,7 +22,7 @@ from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.sources import read_source
 from peerkd.errors import WorkerDiedError
-from peerkd.launch.torchrun import Meeting, run_processes
+from peerkd.launch.torchrun import Rendezvous, run_processes
 from peerkd.training.checkpoints import load_tensors
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
 from peerkd.training.online.runs import start
@@ -135,13 +135,13 @@ def steps_in(checkpoint: Path) -> int:
     return json.loads(load_tensors(checkpoint)[1]["progress"])["num_steps"]
 
 
-def news_of(order: Path, *, num_processes: int = 2, meeting: Meeting | None = None) -> Iterator[list[object]]:
+def news_of(order: Path, *, num_processes: int = 2, rendezvous: Rendezvous | None = None) -> Iterator[list[object]]:
     return run_processes(
         "peerkd.training.online.processes",
         order,
         num_processes=num_processes,
         news_prefix=NEWS_PREFIX,
-        meeting=meeting,
+        rendezvous=rendezvous,
     )
 
 
@@ -190,11 +190,11 @@ def test_workers_go_on_from_the_first_ones_checkpoint_and_do_what_it_says(folder
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    first, second = (Meeting(host="localhost", port=port, index=index, num_workers=2) for index in range(2))
+    first, second = (Rendezvous(host="localhost", port=port, index=index, num_workers=2) for index in range(2))
     heard: list[object] = []
-    thread = threading.Thread(target=lambda: heard.extend(news_of(tmp_path / "second.json", meeting=second)))
+    thread = threading.Thread(target=lambda: heard.extend(news_of(tmp_path / "second.json", rendezvous=second)))
     thread.start()
-    *_, (_, records["cut"]) = news_of(tmp_path / "cut.json", meeting=first)
+    *_, (_, records["cut"]) = news_of(tmp_path / "cut.json", rendezvous=first)
     thread.join(timeout=120)
     assert heard == []
     assert deterministic(records["cut"]) == deterministic(records["whole"])
@@ -205,7 +205,7 @@ def test_processes_that_are_left_alone_end(folders: Path, tmp_path: Path) -> Non
     inputs = inputs_in(folders, tmp_path, overrides="training.epochs=100000 training.num_processes=2")
     (run,) = inputs.config.runs
     script = (
-        "import sys; from pathlib import Path; from peerkd.launch.torchrun import Meeting, run_processes;"
+        "import sys; from pathlib import Path; from peerkd.launch.torchrun import Rendezvous, run_processes;"
         "from peerkd.training.orders import RunOrder, NEWS_PREFIX; import dataclasses, os;"
         "order = dataclasses.replace(RunOrder.read(Path(sys.argv[1])), starter_pid=os.getpid());"
         "order.write(Path(sys.argv[1]));"

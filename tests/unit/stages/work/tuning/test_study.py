@@ -1,4 +1,4 @@
-"""A study's decisions, driven by hand: gains are made up, and nothing is trained."""
+"""A study's decisions, driven by hand: gains are planned up, and nothing is trained."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import pytest
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.stages.work.tuning import rounds
-from peerkd.stages.work.tuning.rounds import MAX_TRIALS, Progress, Round, num_trials, shards_of
+from peerkd.stages.work.tuning.rounds import MAX_TRIALS, Round, StudyProgress, num_trials, shards_of
 from peerkd.stages.work.tuning.space import build_space
-from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, Study, round_size
+from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, TunedStudy, round_size
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import NO_SETTING
@@ -29,16 +29,16 @@ def space():
     return build_space(CONFIG, num_train=SIZES, num_public=40, features=None)
 
 
-def gain(ask):
-    """The same for each trial, whoever asks; more after more epochs."""
-    return float(np.sin(7 * ask.pair + 3 * ask.setting)) * ask.num_epochs / 100
+def gain(suggestion):
+    """The same for each trial, whoever suggestions; more after more epochs."""
+    return float(np.sin(7 * suggestion.pair + 3 * suggestion.setting)) * suggestion.num_epochs / 100
 
 
 class Scripted:
-    """Asks what it is told to, and has its mind made up."""
+    """Asks what it is told to, and has its mind planned up."""
 
-    def __init__(self, space, asks, choice=NO_SETTING):
-        self._space, self.batches, self.told, self._choice = space, list(asks), [], choice
+    def __init__(self, space, suggestions, choice=NO_SETTING):
+        self._space, self.batches, self.told, self._choice = space, list(suggestions), [], choice
 
     def ask(self, num):
         return self.batches.pop(0) if self.batches else []
@@ -51,17 +51,19 @@ class Scripted:
 
 
 def opened(space, tuner, *, budget=0.3):
-    return Study(space, lambda: tuner, CostLedger(space), budget_fraction=budget)
+    return TunedStudy(space, lambda: tuner, CostLedger(space), budget_fraction=budget)
 
 
 def step(study):
     """Tell what must be known and return the next round."""
     while True:
-        while study.num_told < study.num_needed:
-            study.tell([ValidationResult(gain(ask)) for ask in study.rounds[study.num_told].asks])
-        if made := study.plan(seconds=1.0):
-            study.accept(made)
-            return made
+        while study.num_observed < study.num_needed:
+            study.observe(
+                [ValidationResult(gain(suggestion)) for suggestion in study.rounds[study.num_observed].suggestions]
+            )
+        if planned := study.plan(seconds=1.0):
+            study.accept(planned)
+            return planned
 
 
 def finished(study):
@@ -84,17 +86,17 @@ def test_the_space_is_the_grid_in_the_order_of_the_table(space):
 def test_a_study_that_is_taken_up_again_plans_the_same_rounds(space):
     whole = finished(opened(space, HalvingTuner(space, seed=1)))
     again = opened(space, HalvingTuner(space, seed=1))
-    for made in whole.rounds:
-        assert step(again) == made
+    for planned in whole.rounds:
+        assert step(again) == planned
     assert again.curve == whole.curve[: len(again.curve)]
 
 
 def test_a_round_that_is_there_is_the_truth_whatever_the_tuner_would_ask_for(space):
     study = opened(space, Scripted(space, [[Suggestion(0, 0, 4)], [Suggestion(1, 0, 4)]]), budget=0.1)
     study.plan(seconds=0.0)
-    study.accept(Round(number=0, phase="search", asks=(Suggestion(3, 2, 1),), seconds=0.0))
+    study.accept(Round(number=0, phase="search", suggestions=(Suggestion(3, 2, 1),), seconds=0.0))
     assert study.progress.trials == {(3, 2): 1}
-    assert step(study).asks == (Suggestion(1, 0, 4),)
+    assert step(study).suggestions == (Suggestion(1, 0, 4),)
 
 
 @pytest.mark.parametrize("budget", [0.01, 0.1, 0.5, 1.0])
@@ -116,9 +118,9 @@ def test_while_it_searches_a_round_is_planned_before_the_last_one_is_done(space)
 def test_a_trial_goes_on_only_when_what_it_goes_on_from_is_done(space):
     tuner = Scripted(space, [[Suggestion(0, 0, 1), Suggestion(0, 0, 2)], [Suggestion(0, 0, 4), Suggestion(1, 0, 4)]])
     study = opened(space, tuner)
-    rounds = [step(study).asks for _ in range(3)]
+    rounds = [step(study).suggestions for _ in range(3)]
     assert rounds == [(Suggestion(0, 0, 1),), (Suggestion(1, 0, 4),), (Suggestion(0, 0, 2),)]
-    assert step(study).asks == (Suggestion(0, 0, 4),)
+    assert step(study).suggestions == (Suggestion(0, 0, 4),)
     assert finished(study).rounds[-1].phase == "end"
 
 
@@ -129,42 +131,49 @@ def test_what_was_asked_for_before_is_not_done_again(space):
         budget=0.1,
     )
     finished(study)
-    assert [made.asks for made in study.rounds] == [(Suggestion(0, 0, 4),), (Suggestion(1, 1, 4),), ()]
+    assert [planned.suggestions for planned in study.rounds] == [(Suggestion(0, 0, 4),), (Suggestion(1, 1, 4),), ()]
 
 
 def test_chosen_trials_are_done_to_their_end_even_if_nobody_tried_them(space):
     study = finished(opened(space, Scripted(space, [[Suggestion(0, 1, 1)]], choice=1)))
     *_, search, finish, end = study.rounds
     assert (search.phase, finish.phase, end.phase) == ("search", "finish", "end")
-    assert finish.asks == tuple(Suggestion(pair, 1, 4) for pair in range(space.num_pairs))
+    assert finish.suggestions == tuple(Suggestion(pair, 1, 4) for pair in range(space.num_pairs))
 
 
 def test_of_chosen_trials_those_that_promise_most_come_first(space):
     tuner = Scripted(space, [[Suggestion(pair, 1, 1) for pair in (2, 5, 7)]], choice=1)
     study = finished(opened(space, tuner, budget=0.03))
-    asks = study.rounds[1].asks
-    assert 0 < len(asks) < space.num_pairs
-    assert [ask.pair for ask in asks][:2] == sorted((2, 5, 7), key=lambda pair: -gain(Suggestion(pair, 1, 1)))[:2]
+    suggestions = study.rounds[1].suggestions
+    assert 0 < len(suggestions) < space.num_pairs
+    assert [suggestion.pair for suggestion in suggestions][:2] == sorted(
+        (2, 5, 7), key=lambda pair: -gain(Suggestion(pair, 1, 1))
+    )[:2]
 
 
 def limited(space, tuner, forbidden, *, budget=0.3):
     """A study to its end in which some trials break the limit."""
-    study = Study(space, lambda: tuner, CostLedger(space), budget_fraction=budget, is_limited=True)
+    study = TunedStudy(space, lambda: tuner, CostLedger(space), budget_fraction=budget, is_limited=True)
     while True:
-        while study.num_told < study.num_needed:
-            asks = study.rounds[study.num_told].asks
-            study.tell([ValidationResult(0.05, (ask.pair, ask.setting) not in forbidden) for ask in asks])
-        if made := study.plan(seconds=1.0):
-            study.accept(made)
-            if made.phase == "end":
+        while study.num_observed < study.num_needed:
+            suggestions = study.rounds[study.num_observed].suggestions
+            study.observe(
+                [
+                    ValidationResult(0.05, (suggestion.pair, suggestion.setting) not in forbidden)
+                    for suggestion in suggestions
+                ]
+            )
+        if planned := study.plan(seconds=1.0):
+            study.accept(planned)
+            if planned.phase == "end":
                 return study
 
 
 def test_under_a_limit_a_wanted_setting_is_done_to_its_end_and_given_up_where_it_breaks_it(space):
     tuner = Scripted(space, [[Suggestion(0, 0, 4), Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = limited(space, tuner, forbidden={(0, 1), (1, 1), (2, 1)})
-    finish = next(made for made in study.rounds if made.phase == "finish")
-    assert finish.asks == tuple(Suggestion(pair, 1, 4) for pair in range(2, space.num_pairs))
+    finish = next(planned for planned in study.rounds if planned.phase == "finish")
+    assert finish.suggestions == tuple(Suggestion(pair, 1, 4) for pair in range(2, space.num_pairs))
     expected = [0, NO_SETTING, NO_SETTING] + [1] * (space.num_pairs - 3)
     assert study.outcome().choices_Q.tolist() == expected
     assert np.nan_to_num(study.outcome().gains_Q).tolist() == [0.05, 0, 0] + [0.05] * (space.num_pairs - 3)
@@ -204,31 +213,36 @@ def test_where_epochs_are_chosen_a_trial_is_worth_what_it_was_at_its_best(space)
     tuner = Scripted(
         space, [[Suggestion(0, 0, 2), Suggestion(1, 0, 2)], [], [Suggestion(0, 0, 4), Suggestion(1, 0, 4)]], choice=0
     )
-    study = Study(space, lambda: tuner, CostLedger(space), budget_fraction=0.1, chooses_epochs=True)
-    shown = {
+    study = TunedStudy(space, lambda: tuner, CostLedger(space), budget_fraction=0.1, chooses_epochs=True)
+    result = {
         Suggestion(0, 0, 2): ValidationResult(0.05, num_epochs=1),
         Suggestion(0, 0, 4): ValidationResult(0.03, num_epochs=3),
         Suggestion(1, 0, 2): ValidationResult(0.05, num_epochs=2),
         Suggestion(1, 0, 4): ValidationResult(0.06, num_epochs=4),
     }
     while True:
-        while study.num_told < study.num_needed:
-            asks = study.rounds[study.num_told].asks
-            study.tell([shown.get(ask, ValidationResult(0.0, num_epochs=ask.num_epochs)) for ask in asks])
-        made = study.plan(seconds=1.0)
-        if made:
-            study.accept(made)
-        if made and made.phase == "end":
+        while study.num_observed < study.num_needed:
+            suggestions = study.rounds[study.num_observed].suggestions
+            study.observe(
+                [
+                    result.get(suggestion, ValidationResult(0.0, num_epochs=suggestion.num_epochs))
+                    for suggestion in suggestions
+                ]
+            )
+        planned = study.plan(seconds=1.0)
+        if planned:
+            study.accept(planned)
+        if planned and planned.phase == "end":
             break
     assert study.outcome().epochs_Q[:2].tolist() == [1, 4]
     assert study.outcome().gains_Q[:2].tolist() == [0.05, 0.06]
     told = {observation.suggestion: observation.gain for observation in tuner.told}
-    assert [told[ask] for ask in shown] == [0.05, 0.05, 0.05, 0.06]
+    assert [told[suggestion] for suggestion in result] == [0.05, 0.05, 0.05, 0.06]
 
 
 def test_the_search_leaves_enough_to_finish_what_is_chosen(space):
     study = finished(opened(space, HalvingTuner(space, seed=0), budget=0.2))
-    last_search = max(made.number for made in study.rounds if made.phase == "search")
+    last_search = max(planned.number for planned in study.rounds if planned.phase == "search")
     outcome = study.outcome()
     assert all(
         study.progress.epochs(pair, setting) == space.num_epochs
@@ -258,16 +272,16 @@ def test_a_round_is_a_twentieth_of_what_can_be_afforded(num_affordable, size):
 
 
 def test_a_round_comes_back_from_its_file():
-    made = Round(number=3, phase="search", asks=(Suggestion(1, 2, 3),), seconds=1.5)
-    assert Round.from_line(made.to_line()) == made
-    assert made.name == "scratch/rounds/0003.json"
+    planned = Round(number=3, phase="search", suggestions=(Suggestion(1, 2, 3),), seconds=1.5)
+    assert Round.from_line(planned.to_line()) == planned
+    assert planned.name == "scratch/rounds/0003.json"
 
 
 def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
     monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
-    before = Progress()
+    before = StudyProgress()
     before.add([Suggestion(3, 0, 1)])
-    asks = (
+    suggestions = (
         Suggestion(3, 0, 4),
         Suggestion(3, 1, 4),
         Suggestion(0, 2, 4),
@@ -276,7 +290,7 @@ def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
         Suggestion(7, 8, 4),
         Suggestion(3, 8, 4),
     )
-    shards = shards_of(Round(number=2, phase="search", asks=asks, seconds=0.0), space, before)
+    shards = shards_of(Round(number=2, phase="search", suggestions=suggestions, seconds=0.0), space, before)
     assert [shard.name for shard in shards] == [f"0002-{number:04d}" for number in range(len(shards))]
     assert [
         [(leg.unit.owners, leg.unit.teacher, leg.first_epoch, len(leg.unit.trials)) for leg in task.legs]
@@ -292,36 +306,40 @@ def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
 
 @pytest.mark.parametrize(("num_asks", "sizes"), [(3, [1, 1, 1]), (8, [2, 2, 2, 2]), (9, [2, 2, 2, 2, 1])])
 def test_a_small_round_is_cut_into_tasks_for_several_processes(space, num_asks, sizes):
-    asks = tuple(Suggestion(pair, 8, 1) for pair in range(num_asks))  # on the public set
-    made = Round(number=0, phase="search", asks=asks, seconds=0.0)
-    tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
+    suggestions = tuple(Suggestion(pair, 8, 1) for pair in range(num_asks))  # on the public set
+    planned = Round(number=0, phase="search", suggestions=suggestions, seconds=0.0)
+    tasks = [task for shard in shards_of(planned, space, StudyProgress()) for task in shard.tasks]
     assert [num_trials([task]) for task in tasks] == sizes
 
 
 def test_many_trials_of_one_kind_are_several_tasks(space, monkeypatch):
     monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
-    asks = tuple(Suggestion(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
-    made = Round(number=0, phase="search", asks=asks, seconds=0.0)
-    tasks = [task for shard in shards_of(made, space, Progress()) for task in shard.tasks]
+    suggestions = tuple(Suggestion(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
+    planned = Round(number=0, phase="search", suggestions=suggestions, seconds=0.0)
+    tasks = [task for shard in shards_of(planned, space, StudyProgress()) for task in shard.tasks]
     assert max(num_trials([task]) for task in tasks) == MAX_TRIALS
-    assert num_trials(tasks) == len(asks)
+    assert num_trials(tasks) == len(suggestions)
 
 
 def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants(space):
     tuner = Scripted(space, [[Suggestion(0, 1, 1)], [Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = opened(space, tuner)
-    while (made := study.plan(seconds=0.0)) is None or made.phase != "end":
-        if made:
-            study.accept(made)
-        while study.num_told < len(study.rounds):
-            asks = study.rounds[study.num_told].asks
-            study.tell(
+    while (planned := study.plan(seconds=0.0)) is None or planned.phase != "end":
+        if planned:
+            study.accept(planned)
+        while study.num_observed < len(study.rounds):
+            suggestions = study.rounds[study.num_observed].suggestions
+            study.observe(
                 [
-                    diverged(ask.num_epochs) if ask.pair == 0 else ValidationResult(0.1, True, ask.num_epochs)
-                    for ask in asks
+                    diverged(suggestion.num_epochs)
+                    if suggestion.pair == 0
+                    else ValidationResult(0.1, True, suggestion.num_epochs)
+                    for suggestion in suggestions
                 ]
             )
-    assert [ask for each in study.rounds for ask in each.asks if ask.pair == 0] == [Suggestion(0, 1, 1)]
+    assert [suggestion for each in study.rounds for suggestion in each.suggestions if suggestion.pair == 0] == [
+        Suggestion(0, 1, 1)
+    ]
     told = next(each for each in tuner.told if each.suggestion.pair == 0)
     assert (told.gain, told.is_finite) == (-1.0, False)
     outcome = study.outcome()
@@ -331,14 +349,14 @@ def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants
 
 
 def test_a_trial_that_diverged_since_is_no_good_at_an_earlier_stop(space):
-    study = Study(
+    study = TunedStudy(
         space,
         lambda: Scripted(space, [[Suggestion(0, 1, 1)], [Suggestion(0, 1, 4)]], choice=1),
         CostLedger(space),
         budget_fraction=0.3,
         chooses_epochs=True,
     )
-    for shown in (ValidationResult(0.2, True, 1), diverged(4)):
+    for result in (ValidationResult(0.2, True, 1), diverged(4)):
         study.accept(study.plan(seconds=0.0))
-        study.tell([shown])
+        study.observe([result])
     assert study.outcome().choices_Q[0] == NO_SETTING

@@ -16,8 +16,8 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.order import JobAccount
-from peerkd.stages import distill_pairs, launched, pretrain_peers, train_pcl, tune_pairs
-from peerkd.stages.launched import find_accounts
+from peerkd.stages import distill_pairs, launched_stage, pretrain_peers, train_pcl, tune_pairs
+from peerkd.stages.launched_stage import find_accounts
 
 ROOT = Path(__file__).parents[3]
 ACCOUNT = JobAccount(name="job", seconds=90.0, num_workers=2, gpus_per_worker=4)
@@ -75,7 +75,7 @@ def pretrain(tmp_path, *, launch=None, **options):
 
 def test_what_is_not_there_is_ordered_and_its_reference_handed_on(store, partition, tmp_path, monkeypatch):
     backend = Backend(store)
-    monkeypatch.setattr(launched, "open_backend", backend.open)
+    monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     launch = LaunchConfig(backend="kubernetes", num_workers=3, cluster="queue=research 'node_selector={a: \"b=c\"}'")
     pretrain(tmp_path, launch=launch, run_id="r", task_config=TaskConfig(resources={"limits": {"cpu": "3"}}))
     (order,) = backend.orders
@@ -93,7 +93,7 @@ def test_what_is_not_there_is_ordered_and_its_reference_handed_on(store, partiti
 
 def test_what_is_there_is_not_ordered_again(store, partition, tmp_path, monkeypatch, capsys):
     backend = Backend(store)
-    monkeypatch.setattr(launched, "open_backend", backend.open)
+    monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     pretrain(tmp_path)
     pretrain(tmp_path)
     assert len(backend.orders) == 1
@@ -101,7 +101,7 @@ def test_what_is_there_is_not_ordered_again(store, partition, tmp_path, monkeypa
 
 
 def test_an_order_that_ends_without_its_artifact_has_failed(store, partition, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launched, "open_backend", Backend(store, works=False).open)
+    monkeypatch.setattr(launched_stage, "open_backend", Backend(store, works=False).open)
     monkeypatch.delenv("PEERKD_ERROR_FILE", raising=False)
     with pytest.raises(SystemExit) as caught:
         pretrain(tmp_path)
@@ -117,7 +117,7 @@ def together(num_processes):
 
 def test_processes_that_workers_cannot_share_evenly_are_refused_before_any_work(store, partition, monkeypatch):
     backend = Backend(store)
-    monkeypatch.setattr(launched, "open_backend", backend.open)
+    monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     with pytest.raises(
         ValueError, match=r"^training.num_processes must be a multiple of the number of workers \(2\), got 3\.$"
     ):
@@ -126,9 +126,7 @@ def test_processes_that_workers_cannot_share_evenly_are_refused_before_any_work(
 
 
 def test_processes_that_train_together_are_refused_in_the_calling_process(store, partition):
-    with pytest.raises(
-        ValueError, match=r"^training.num_processes must be 1 where the number of workers is 0, .* 3\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^training.num_processes must be 1 if the number of workers is 0, .* 3\.$"):
         train_pcl.STAGE.make(together(3), partition, store)
 
 
@@ -146,7 +144,7 @@ def test_the_calling_process_does_the_work_that_is_launched_nowhere(store, parti
             store.publish(key, metadata={"peers": []})
 
     modules = {"peerkd.stages.work.pretrain_peers": SimpleNamespace(perform=perform)}
-    monkeypatch.setattr(launched, "import_module", modules.__getitem__)
+    monkeypatch.setattr(launched_stage, "import_module", modules.__getitem__)
     made = pretrain_peers.STAGE.make(ExperimentConfig(), partition, store)
     (account,) = find_accounts(made.key, store)
     assert (account.name, account.num_workers, account.gpus_per_worker) == ("in-process", 1, 0)
@@ -154,7 +152,7 @@ def test_the_calling_process_does_the_work_that_is_launched_nowhere(store, parti
 
 def test_a_task_without_accounts_has_none(store):
     assert find_accounts("pretrain_peers/none", store) == []
-    launched.publish_accounts([], key="pretrain_peers/none", store=store)
+    launched_stage.publish_accounts([], key="pretrain_peers/none", store=store)
     assert find_accounts("pretrain_peers/none", store) == []
 
 
@@ -203,7 +201,7 @@ def test_a_failure_of_the_backend_is_the_stages(store, partition, tmp_path, monk
 
     backend = Backend(store)
     backend.run = fail
-    monkeypatch.setattr(launched, "open_backend", backend.open)
+    monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     monkeypatch.delenv("PEERKD_ERROR_FILE", raising=False)
     with pytest.raises(SystemExit):
         pretrain(tmp_path)

@@ -1,4 +1,4 @@
-"""What a study has decided for every ordered pair, beside what became of the chosen trials."""
+"""The choice of a tuned study for every ordered pair, with the results of the chosen trials."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -7,30 +7,30 @@ import numpy as np
 
 from peerkd.results.choices import Decision
 from peerkd.stages.journals import Record
-from peerkd.stages.work.tuning.course import Course
-from peerkd.stages.work.tuning.shown import gains_at_end, gains_by_epoch
-from peerkd.stages.work.tuning.study import Study
+from peerkd.stages.work.tuning.round_history import RoundHistory
+from peerkd.stages.work.tuning.study import TunedStudy
+from peerkd.stages.work.tuning.trial_results import gains_at_end, gains_by_epoch
 from peerkd.study.objective import Objective
 from peerkd.study.trials import record_identity
 from peerkd.tuning.space import NO_SETTING
 
 
-class Decided:
-    """The rows of the table of choices. Test accuracy is looked at here for the first time, when all is chosen."""
+class ChoiceRows:
+    """The rows of the table of choices. Test accuracy is read here for the first time, after all choices are made."""
 
-    def __init__(self, course: Course, study: Study, *, objective: Objective, chooses_epochs: bool) -> None:
-        self._course, self._study, self._objective = course, study, objective
+    def __init__(self, history: RoundHistory, study: TunedStudy, *, objective: Objective, chooses_epochs: bool) -> None:
+        self._history, self._study, self._objective = history, study, objective
         self._chooses_epochs = chooses_epochs
         self._outcome = study.outcome()
         self._chosen = {
-            self._course.trial(pair, setting).identity: pair
+            self._history.trial(pair, setting).identity: pair
             for pair, setting in enumerate(self._outcome.choices_Q.tolist())
             if setting != NO_SETTING
         }
         self._test_gains: dict[int, float] = {}
 
-    def seen(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the records of trials as they come, and keep what the chosen ones gain on test."""
+    def keep_test_gains(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records unchanged, and keep the test gains of the chosen trials."""
         for record in records:
             pair = self._chosen.get(record_identity(record))
             if pair is not None and (self._chooses_epochs or record["epochs"] == self._study.space.num_epochs):
@@ -44,10 +44,10 @@ class Decided:
         return float(gains_E[self._outcome.epochs_Q[pair] - 1])
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row for each pair, after all records were seen."""
+        """Yield a row for each pair, after all records have passed ``keep_test_gains``."""
         space, outcome = self._study.space, self._outcome
         deviations_Q = self._study.deviations()
-        num_trials_Q = np.bincount([pair for pair, _ in self._course.epochs], minlength=space.num_pairs)
+        num_trials_Q = np.bincount([pair for pair, _ in self._history.epochs], minlength=space.num_pairs)
         for pair, number in enumerate(outcome.choices_Q.tolist()):
             decision: Decision = "leave" if number == NO_SETTING else "distil"
             setting = None if number == NO_SETTING else space.settings[number]
@@ -69,12 +69,12 @@ class Decided:
             }
 
     def counts(self) -> dict[str, int]:
-        """Return what a reader wants to know without opening the table."""
+        """Return the counts of pairs for the manifest, so that a reader need not open the table."""
         return {
             "num_pairs": self._study.space.num_pairs,
             "num_pairs_distilled": len(self._chosen),
             "num_chosen_whole": sum(
-                self._course.epochs.get((pair, setting)) == self._study.space.num_epochs
+                self._history.epochs.get((pair, setting)) == self._study.space.num_epochs
                 for pair, setting in enumerate(self._outcome.choices_Q.tolist())
             ),
         }

@@ -6,15 +6,15 @@ import pytest
 
 from peerkd.errors import StoreUnavailableError
 from peerkd.stages import checkpoints
-from peerkd.stages import sharing as sharing_module
-from peerkd.stages.shards import cut
+from peerkd.stages import shard_queue as queue_module
+from peerkd.stages.shards import split_into_shards
 from tests.unit.stages.counting import TASKS, Counts, do, worker, write_checkpoint
 
 
 def test_one_worker_does_all_and_knows_every_record(remote):
-    with worker(remote) as sharing:
-        assert do(sharing) == TASKS
-        assert [record["task"] for record in sharing.records()] == TASKS
+    with worker(remote) as queue:
+        assert do(queue) == TASKS
+        assert [record["task"] for record in queue.records()] == TASKS
 
 
 def test_two_workers_do_every_task_once_and_the_first_joins_the_records(remote):
@@ -26,64 +26,64 @@ def test_two_workers_do_every_task_once_and_the_first_joins_the_records(remote):
         assert {record["task"]: record["by"] for record in first.records()} == {
             task: "second" if task in (2, 3, 6, 7) else "me" for task in TASKS
         }
-    assert (counts.found, counts.followed) == (0, 4)
+    assert (counts.recovered, counts.done_elsewhere) == (0, 4)
 
 
 def test_an_attempt_that_was_cut_off_in_mid_shard_goes_on_after_its_last_record(remote):
-    with worker(remote) as sharing:
-        assert do(sharing, 3, by="early") == [0, 1, 2]
+    with worker(remote) as queue:
+        assert do(queue, 3, by="early") == [0, 1, 2]
     counts = Counts()
-    with worker(remote, counts=counts) as sharing:
-        assert do(sharing, by="late") == [3, 4, 5, 6, 7]
-        by = {record["task"]: record["by"] for record in sharing.records()}
+    with worker(remote, counts=counts) as queue:
+        assert do(queue, by="late") == [3, 4, 5, 6, 7]
+        by = {record["task"]: record["by"] for record in queue.records()}
     assert by == {task: "early" if task < 3 else "late" for task in TASKS}
-    assert counts.found == 3
+    assert counts.recovered == 3
 
 
 def test_a_record_that_a_kill_cut_short_is_made_again(remote):
-    with worker(remote) as sharing:
-        do(sharing, 3)
+    with worker(remote) as queue:
+        do(queue, 3)
     (journal,) = [name for name in remote.files if name.startswith("scratch/journals/0001/")]
     remote.files[journal] += b'{"task": 3, "b'
-    with worker(remote) as sharing:
-        assert do(sharing) == [3, 4, 5, 6, 7]
+    with worker(remote) as queue:
+        assert do(queue) == [3, 4, 5, 6, 7]
 
 
 def test_a_shard_whose_last_record_is_saved_is_done_though_nobody_said_so(remote):
-    with worker(remote) as sharing:
-        do(sharing, 4)
+    with worker(remote) as queue:
+        do(queue, 4)
     del remote.files["scratch/done/0001"]
-    with worker(remote) as sharing:
-        assert do(sharing) == [4, 5, 6, 7]
-        assert len(list(sharing.records())) == 8
+    with worker(remote) as queue:
+        assert do(queue) == [4, 5, 6, 7]
+        assert len(list(queue.records())) == 8
     assert "scratch/done/0001" in remote.files
 
 
 def test_a_record_that_two_workers_made_counts_once(remote):
-    with worker(remote) as sharing:
-        do(sharing, by="first")
+    with worker(remote) as queue:
+        do(queue, by="first")
     (journal,) = [name for name in remote.files if name.startswith("scratch/journals/0002/")]
     remote.files["scratch/journals/0002/another.jsonl"] = remote.files[journal].replace(b"first", b"other")
-    with worker(remote) as sharing:
-        assert [record["task"] for record in sharing.records()] == TASKS
+    with worker(remote) as queue:
+        assert [record["task"] for record in queue.records()] == TASKS
 
 
 def test_one_workers_own_journals_are_not_loaded_again(remote, monkeypatch):
-    with worker(remote) as sharing:
-        do(sharing)
-        monkeypatch.setattr(type(sharing._workspace), "load", lambda *_: pytest.fail("loaded"))
-        assert [record["task"] for record in sharing.records()] == TASKS
+    with worker(remote) as queue:
+        do(queue)
+        monkeypatch.setattr(type(queue._workspace), "load", lambda *_: pytest.fail("loaded"))
+        assert [record["task"] for record in queue.records()] == TASKS
 
 
 def test_the_first_worker_waits_for_the_others_without_blocking_and_others_do_not(remote):
     with worker(remote, 0, 2) as first, worker(remote, 1, 2) as second:
         theirs = second.tasks()
-        held = [next(theirs) for _ in range(3)]
+        claimed = [next(theirs) for _ in range(3)]
         assert do(first) == [0, 1, 4, 5]
         waiting = first.tasks()
         assert [next(waiting), next(waiting)] == [None, None]
-        for shard, task in [*held, next(theirs)]:
-            second.append(shard, {"task": task, "by": "second"})
+        for shard, task in [*claimed, next(theirs)]:
+            second.add_record(shard, {"task": task, "by": "second"})
         second.save()
         assert list(waiting) == []
         assert list(theirs) == []
@@ -91,7 +91,7 @@ def test_the_first_worker_waits_for_the_others_without_blocking_and_others_do_no
 
 
 def test_another_worker_ends_when_what_is_left_is_with_workers_that_live(remote, monkeypatch):
-    monkeypatch.setattr(sharing_module, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(queue_module, "HEARTBEAT_SECONDS", 0.05)
     with worker(remote, 0, 2) as first, worker(remote, 1, 2) as second:
         ours = first.tasks()
         for _ in range(3):
@@ -103,17 +103,17 @@ def test_another_worker_ends_when_what_is_left_is_with_workers_that_live(remote,
 
 
 def test_when_somebody_has_published_there_is_nothing_left(remote):
-    with worker(remote, 1, 2, published=lambda: True) as sharing:
-        assert list(sharing.tasks()) == []
+    with worker(remote, 1, 2, published=lambda: True) as queue:
+        assert list(queue.tasks()) == []
 
 
 def test_a_lost_workers_shard_goes_on_from_its_records_and_its_checkpoint(remote):
     with worker(remote, 1, 2) as lost:
-        held, task = next(lost.tasks())
-        lost.append(held, {"task": task, "by": "lost"})
-        write_checkpoint(lost.checkpoint(held.shard.name), b"half")
+        claimed, task = next(lost.tasks())
+        lost.add_record(claimed, {"task": task, "by": "lost"})
+        write_checkpoint(lost.checkpoint(claimed.shard.name), b"half")
     with worker(remote, 0, 2) as first:
-        first._board._stale_seconds = -1.0
+        first._claims._stale_seconds = -1.0
         tasks = first.tasks()
         order = [next(tasks) for _ in range(5)]
         assert [number for _, number in order] == [0, 1, 4, 5, 3]
@@ -123,33 +123,33 @@ def test_a_lost_workers_shard_goes_on_from_its_records_and_its_checkpoint(remote
 
 def test_a_journal_is_saved_every_second_or_two_and_a_checkpoint_when_it_is_new(remote, monkeypatch):
     monkeypatch.setattr(checkpoints, "_SAVE_SECONDS", 0.0)
-    with worker(remote) as sharing:
-        tasks = sharing.tasks()
-        held, task = next(tasks)
-        sharing.checkpoint("0000").write_bytes(b"one")
-        sharing.append(held, {"task": task})
+    with worker(remote) as queue:
+        tasks = queue.tasks()
+        claimed, task = next(tasks)
+        queue.checkpoint("0000").write_bytes(b"one")
+        queue.add_record(claimed, {"task": task})
         for _ in range(3):
-            sharing.save()
+            queue.save()
         (journal,) = [name for name in remote.files if name.startswith("scratch/journals/")]
         assert remote.num_saves[journal] == 1
         assert remote.num_saves["scratch/checkpoints/0000.safetensors"] == 1
-        sharing.checkpoint("0000").write_bytes(b"another")
-        sharing.save()
+        queue.checkpoint("0000").write_bytes(b"another")
+        queue.save()
         assert remote.files["scratch/checkpoints/0000.safetensors"] == b"another"
-        held, task = next(tasks)
-        sharing.append(held, {"task": task})
-        sharing.save()
-        assert not sharing.checkpoint("0000").exists()
+        claimed, task = next(tasks)
+        queue.add_record(claimed, {"task": task})
+        queue.save()
+        assert not queue.checkpoint("0000").exists()
 
 
 def test_files_are_saved_before_the_record_that_tells_of_them(remote):
     saved = []
     remote.before_save = saved.append
-    with worker(remote, max_shards=8) as sharing:
-        (sharing.checkpoint("x").parents[1] / "weights").write_bytes(b"1")
-        held, task = next(sharing.tasks())
-        sharing.append(held, {"task": task}, "weights")
-        sharing.save()
+    with worker(remote, max_shards=8) as queue:
+        (queue.checkpoint("x").parents[1] / "weights").write_bytes(b"1")
+        claimed, task = next(queue.tasks())
+        queue.add_record(claimed, {"task": task}, "weights")
+        queue.save()
     assert saved[0] == "weights"
     assert saved[1].startswith("scratch/journals/0000/")
     assert saved[2] == "scratch/done/0000"
@@ -157,90 +157,90 @@ def test_files_are_saved_before_the_record_that_tells_of_them(remote):
 
 def test_what_ends_a_worker_does_not_keep_it_from_saving(remote):
     def leave():
-        with worker(remote) as sharing:
-            do(sharing, 1)
+        with worker(remote) as queue:
+            do(queue, 1)
             raise SystemExit(143)
 
     with pytest.raises(SystemExit):
         leave()
-    with worker(remote) as sharing:
-        assert do(sharing, 1) == [1]
+    with worker(remote) as queue:
+        assert do(queue, 1) == [1]
 
 
 def test_a_store_that_is_gone_ends_the_worker_when_it_next_comes_by(remote, monkeypatch):
-    monkeypatch.setattr(sharing_module, "_SAVE_SECONDS", 0.01)
+    monkeypatch.setattr(queue_module, "_SAVE_SECONDS", 0.01)
 
     def fail(name):
         raise StoreUnavailableError("The store does not answer.")
 
-    with worker(remote) as sharing:
-        held, task = next(sharing.tasks())
+    with worker(remote) as queue:
+        claimed, task = next(queue.tasks())
         remote.before_save = fail
-        sharing.append(held, {"task": task})
-        while not sharing._failure:
+        queue.add_record(claimed, {"task": task})
+        while not queue._failure:
             threading.Event().wait(0.01)
         with pytest.raises(StoreUnavailableError):
-            next(sharing.tasks())
+            next(queue.tasks())
         with pytest.raises(StoreUnavailableError):
-            sharing.append(held, {"task": task})
+            queue.add_record(claimed, {"task": task})
 
 
 def growing(num_batches):
     """Two more tasks as soon as all before are done, in shards of one."""
-    added = [cut(TASKS, num_records=len, max_shards=4)]
+    added = [split_into_shards(TASKS, num_records=len, max_shards=4)]
 
-    def grow(sharing):
-        while len(added) <= num_batches and sharing.is_done(added[-1]):
+    def grow(queue):
+        while len(added) <= num_batches and queue.is_done(added[-1]):
             number = 100 * len(added)
-            added.append(cut([number, number + 1], num_records=len, max_shards=2, prefix=f"{number}-"))
-            sharing.add(added[-1])
+            added.append(split_into_shards([number, number + 1], num_records=len, max_shards=2, prefix=f"{number}-"))
+            queue.add(added[-1])
         return len(added) <= num_batches
 
     return grow
 
 
 def test_shards_may_come_while_others_are_done(remote):
-    with worker(remote, grow=growing(2)) as sharing:
-        tasks = sharing.tasks()
-        for held, number in [next(tasks) for _ in range(8)]:
+    with worker(remote, add_shards=growing(2)) as queue:
+        tasks = queue.tasks()
+        for claimed, number in [next(tasks) for _ in range(8)]:
             # What comes next follows from these, and nobody is kept waiting.
             if number == 7:
                 assert next(tasks) is None
-            sharing.append(held, {"task": number})
+            queue.add_record(claimed, {"task": number})
         later = []
-        for held, number in tasks:
-            sharing.append(held, {"task": number})
+        for claimed, number in tasks:
+            queue.add_record(claimed, {"task": number})
             later.append(number)
         assert later == [100, 101, 200, 201]
-        assert [record["task"] for record in sharing.records()] == [*TASKS, *later]
+        assert [record["task"] for record in queue.records()] == [*TASKS, *later]
 
 
 def test_records_of_some_shards_can_be_asked_for(remote):
-    with worker(remote) as sharing:
-        do(sharing)
-        shards = cut(TASKS, num_records=len, max_shards=4)[1:3]
-        assert sharing.is_done(shards)
-        assert [record["task"] for record in sharing.records(shards)] == [2, 3, 4, 5]
+    with worker(remote) as queue:
+        do(queue)
+        shards = split_into_shards(TASKS, num_records=len, max_shards=4)[1:3]
+        assert queue.is_done(shards)
+        assert [record["task"] for record in queue.records(shards)] == [2, 3, 4, 5]
 
 
 def test_shards_that_were_done_before_they_came_count_as_found(remote):
-    with worker(remote, grow=growing(1)) as sharing:
-        for held, number in sharing.tasks():
-            sharing.append(held, {"task": number})
+    with worker(remote, add_shards=growing(1)) as queue:
+        for claimed, number in queue.tasks():
+            queue.add_record(claimed, {"task": number})
     counts = Counts()
-    with worker(remote, counts=counts, grow=growing(1)) as sharing:
-        assert list(sharing.tasks()) == []
-    assert (counts.found, counts.followed) == (10, 0)
+    with worker(remote, counts=counts, add_shards=growing(1)) as queue:
+        assert list(queue.tasks()) == []
+    assert (counts.recovered, counts.done_elsewhere) == (10, 0)
 
 
 def test_a_worker_that_does_not_lead_stays_while_more_may_come(remote):
-    with worker(remote, 1, 2, grow=lambda _: True) as sharing:
-        assert do(sharing) == [2, 3, 6, 7, 0, 1, 4, 5]
-        waiting = sharing.tasks()
+    with worker(remote, 1, 2, add_shards=lambda _: True) as queue:
+        assert do(queue) == [2, 3, 6, 7, 0, 1, 4, 5]
+        waiting = queue.tasks()
         assert [next(waiting), next(waiting)] == [None, None]
 
 
 def test_what_others_did_of_shards_that_have_not_come_here_is_no_matter(remote):
-    with worker(remote, 1, 2, grow=growing(1)) as second, worker(remote, 0, 2) as first:
+    with worker(remote, 1, 2, add_shards=growing(1)) as second, worker(remote, 0, 2) as first:
         assert len(do(second)) == 10
         assert list(first.tasks()) == []

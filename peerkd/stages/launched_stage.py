@@ -1,6 +1,6 @@
-"""Stages whose work is launched: the process that orders the work and waits for it. No torch, no arrays.
+"""The stages whose work is launched: the process that orders the work and waits for it. No torch, no arrays.
 
-The artifact's key is computed here and in the worker by the same function, from the same texts.
+This process and the workers compute the key of the artifact with the same function, from the same texts.
 """
 
 import time
@@ -26,14 +26,14 @@ from peerkd.stages.opened_store import open_stage_store
 Config = TypeVar("Config", bound=StrictConfig)
 
 IN_PROCESS: Final = LaunchConfig(backend="local", num_workers=0)
-"""Launches nothing: the calling process does the work."""
+"""A launch description without workers: the calling process does the work."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaunchedStage(Generic[Config]):
-    """The declaration of a stage that makes one artifact from a config and another artifact, by launched work.
+    """The declaration of a stage that computes one artifact from a config and another artifact, by launched work.
 
-    The work is the function ``perform(config, source, store, worker)`` of the module ``peerkd.stages.work.<name>``.
+    The function ``perform(config, source, store, worker)`` of the module ``peerkd.stages.work.<name>`` does the work.
     """
 
     name: str
@@ -43,13 +43,13 @@ class LaunchedStage(Generic[Config]):
     """The class of the configs of its pipeline."""
 
     input_name: str
-    """What the artifact that it reads is called."""
+    """The name of its input artifact."""
 
     key: Callable[[Config, Manifest], str]
-    """Returns the key of what it makes."""
+    """Returns the key of its output artifact."""
 
     summary: Callable[[Mapping[str, Any]], str]
-    """Describes, in a few words, an artifact by its metadata."""
+    """Describes an artifact in a few words, given its metadata."""
 
     num_processes: Callable[[Config], int] = lambda _: 1
     """Returns the number of processes that train one network together."""
@@ -65,16 +65,16 @@ class LaunchedStage(Generic[Config]):
         run_id: str = "",
         task_config: Any = None,
     ) -> None:
-        """Have the artifact made, as a task of a pipeline.
+        """Compute the artifact, as a task of a pipeline.
 
         Args:
             config_json: The whole experiment as JSON.
-            store: Address of the artifact store.
+            store: The address of the artifact store.
             launch: A ``LaunchConfig`` as JSON.
-            input_path: File with the reference to the artifact that the stage reads.
-            output_path: File that takes the reference to the artifact that it makes.
-            run_id: Identifies the run of the pipeline; see ``open_backend``.
-            task_config: What the pipeline's author set on the task: a mapping, or Kubeflow's ``dsl.TaskConfig``.
+            input_path: The file with the reference to the input artifact.
+            output_path: The file to which the reference to the output artifact is written.
+            run_id: The id of the run of the pipeline; see ``open_backend``.
+            task_config: The task's settings for Kubernetes: a mapping, or Kubeflow's ``dsl.TaskConfig``.
         """
         with stage_edge(self.name):
             opened = open_stage_store(self.name, store)
@@ -100,26 +100,26 @@ class LaunchedStage(Generic[Config]):
         run_id: str = "",
         task_config: Any = None,
     ) -> Manifest:
-        """Return the artifact, after having it made if the store lacks it. By default the calling process makes it.
+        """Return the output artifact, computed first if the store lacks it. By default, the calling process does so.
 
         Args:
             config: The whole experiment.
-            source: The artifact that the stage reads.
+            source: The input artifact.
             store: The artifact store.
-            launch: Where the work is done.
-            address: The store's address for the workers, unless the calling process does the work.
-            run_id: As for ``run``.
-            task_config: As for ``run``.
+            launch: The launch description.
+            address: The address of the store, for workers. It is not needed if the calling process does the work.
+            run_id: See ``run``.
+            task_config: See ``run``.
 
         Raises:
-            ValueError: If the launch description, or what a worker found, can be fixed by the user.
+            ValueError: If the launch description is wrong, or a worker found an error that the user can fix.
             StageFailedError: If the work ended without the artifact.
         """
         key = self.key(config, source)
         done = store.find(key)
         if done:
             say(self.name, f"already done: {self.summary(done.metadata)}")
-            # A worker of an earlier run that was killed after another had published may have left files behind.
+            # A worker of an earlier run may have been killed after another had published, and have left files behind.
             store.clear_away(key)
             return done
         num_processes = self.num_processes(config)
@@ -139,7 +139,7 @@ class LaunchedStage(Generic[Config]):
                 f"{self.name} ended without {key} in the store {address}: its workers must see the same store and run "
                 "the same version."
             )
-        # All workers have ended, some of them perhaps killed before they could tidy up.
+        # All workers have ended, and some may have been killed before they could delete their files.
         store.clear_away(key)
         publish_accounts(accounts, key=key, store=store)
         return made
@@ -149,9 +149,9 @@ class LaunchedStage(Generic[Config]):
 
         Args:
             config: The whole experiment.
-            source: The reference to the artifact that the stage reads.
-            key: The key of what it makes.
-            store: Address of the artifact store.
+            source: The reference to the input artifact.
+            key: The key of the output artifact.
+            store: The address of the artifact store.
         """
         return StageOrder(
             stage=self.name,
@@ -163,7 +163,7 @@ class LaunchedStage(Generic[Config]):
         )
 
     def work(self, config: Config, source: Manifest, store: ArtifactStore, worker: Worker) -> None:
-        """Do a worker's part of the work, in the calling process."""
+        """Do the work of one worker in the calling process."""
         done = store.find(self.key(config, source))
         if done:
             say(self.name, f"already done: {self.summary(done.metadata)}")
@@ -182,12 +182,12 @@ def check_num_processes(num_processes: int, *, num_workers: int) -> None:
     """Check that the processes of one training can be divided evenly among the workers.
 
     Raises:
-        ValueError: If they cannot, or there are several and the calling process is to do the work (0 workers).
+        ValueError: If they cannot, or if there are several and the number of workers is 0 (the calling process).
     """
     if num_processes > 1 and num_workers == 0:
         raise ValueError(
-            "training.num_processes must be 1 where the number of workers is 0, which stands for no process but the "
-            f"one that is running, got {num_processes}."
+            "training.num_processes must be 1 if the number of workers is 0, because the calling process then does all "
+            f"the work, got {num_processes}."
         )
     if num_processes > 1 and num_processes % num_workers:
         raise ValueError(
@@ -196,7 +196,7 @@ def check_num_processes(num_processes: int, *, num_workers: int) -> None:
 
 
 def publish_accounts(accounts: Sequence[JobAccount], *, key: str, store: ArtifactStore) -> None:
-    """Keep what the making of an artifact took, beside it, for reports: it is no part of what was made."""
+    """Publish the accounts of an artifact's jobs under a key of their own. They are not part of the artifact."""
     accounts_key = key_of_accounts(key)
     if accounts and store.find(accounts_key) is None:
         with store.open_workspace(accounts_key):
@@ -204,11 +204,11 @@ def publish_accounts(accounts: Sequence[JobAccount], *, key: str, store: Artifac
 
 
 def find_accounts(key: str, store: ArtifactStore) -> list[JobAccount]:
-    """Return what the making of an artifact took; nothing, where nobody kept it."""
+    """Return the accounts of an artifact's jobs; an empty list if none were published."""
     found = store.find(key_of_accounts(key))
     return [JobAccount(**job) for job in found.metadata["jobs"]] if found else []
 
 
 def key_of_accounts(key: str) -> str:
-    """Return the key under which the accounts of an artifact are kept."""
+    """Return the key of the accounts of an artifact."""
     return f"accounts/{key.replace('/', '-')}"

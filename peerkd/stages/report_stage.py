@@ -1,4 +1,4 @@
-"""Stages that conclude: one page for people, one table and the headline numbers."""
+"""The stages that write a report: a page for people, a table, and the headline numbers."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ COST_NAME: Final = "cost.csv"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conclusions:
-    """All that a report stage publishes."""
+    """The contents of a report."""
 
     page: str
     """HTML."""
@@ -41,12 +41,12 @@ class Conclusions:
 
     terminal_summary: str
     line: str
-    """What the stage says at its end."""
+    """The last progress line of the stage."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportStage(Generic[Config]):
-    """The declaration of a stage that concludes from one artifact."""
+    """The declaration of a stage that reports on one artifact."""
 
     name: str
     """The stage's noun."""
@@ -55,16 +55,16 @@ class ReportStage(Generic[Config]):
     """The class of the configs of its pipeline."""
 
     input_name: str
-    """What the artifact that it reads is called."""
+    """The name of its input artifact."""
 
     table_name: str
     """The file name of its table."""
 
     keys_of_steps: Callable[[Manifest], Mapping[str, str]]
-    """Returns the artifacts whose making the report counts as cost, by the names of their stages."""
+    """Returns the keys of the artifacts whose cost the report includes, by the names of their stages."""
 
     conclude: Callable[[Config, Manifest, ArtifactStore, Accounts], Conclusions]
-    """Computes what the report says."""
+    """Computes the contents of the report."""
 
     def run(
         self,
@@ -76,15 +76,15 @@ class ReportStage(Generic[Config]):
         table_path: str,
         log_metric: Callable[[str, float], None],
     ) -> str:
-        """Publish the report, copy it to where a pipeline shows it, and return its key in the store.
+        """Publish the report, copy it to the outputs of the task, and return its key in the store.
 
         Args:
             config_json: The whole experiment as JSON.
-            store: Address of the artifact store.
-            input_path: File with the reference to the artifact that the stage reads.
-            report_path: File that takes the page.
-            table_path: File that takes the table.
-            log_metric: Called with name and value of each headline number.
+            store: The address of the artifact store.
+            input_path: The file with the reference to the input artifact.
+            report_path: The file to which the page is copied.
+            table_path: The file to which the table is copied.
+            log_metric: Called with the name and the value of each headline number.
         """
         with stage_edge(self.name):
             opened = open_stage_store(self.name, store)

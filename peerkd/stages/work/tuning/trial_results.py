@@ -1,6 +1,6 @@
-"""What the records of trials show: gains by split and scope, and what a tuner is told of them.
+"""The results of trials, computed from their records: gains by split and scope, and validation results for a tuner.
 
-Shape suffixes: N = records, E = epochs that a record tells of.
+Shape suffixes: N = records, E = epochs for which a record has accuracies.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from peerkd.study.objective import Objective
 from peerkd.tuning.validation import ValidationResult, best_epochs, diverged
 
 
-def seen_at_end(records: Sequence[Record], objective: Objective) -> list[ValidationResult]:
-    """Return what validation shows of trials when they have come to where their records end."""
+def results_at_end(records: Sequence[Record], objective: Objective) -> list[ValidationResult]:
+    """Return the validation results of trials after the last epochs of their records."""
     gains_N = gains_at_end(records, objective, split="validation")
-    shown = zip(records, objective.worth(gains_N).tolist(), objective.allows(gains_N).tolist(), strict=True)
+    triples = zip(records, objective.worth(gains_N).tolist(), objective.allows(gains_N).tolist(), strict=True)
     return [
         ValidationResult(worth, is_allowed, record["epochs"]) if is_finite(record) else diverged(record["epochs"])
-        for record, worth, is_allowed in shown
+        for record, worth, is_allowed in triples
     ]
 
 
-def seen_at_best(record: Record, objective: Objective) -> ValidationResult:
-    """Return what validation shows of a trial after the best of the epochs that its record tells of."""
+def result_at_best_epoch(record: Record, objective: Objective) -> ValidationResult:
+    """Return the validation result of a trial after the best epoch of its record."""
     if not is_finite(record):
         return diverged(record["epochs"])
     gains_E = gains_by_epoch(record, objective, split="validation")
     worth_E, is_allowed_E = objective.worth(gains_E), objective.allows(gains_E)
-    # The network may not have been finite in mid-training: no choice stops at such an epoch.
+    # Some weights may not have been finite in the middle of training: no choice stops at such an epoch.
     is_known_E = ~np.isnan(worth_E)
     worth_E, is_allowed_E = np.where(is_known_E, worth_E, -1.0), is_allowed_E & is_known_E
     stop = int(best_epochs(worth_E, is_allowed_E)[-1])
@@ -38,7 +38,7 @@ def seen_at_best(record: Record, objective: Objective) -> ValidationResult:
 
 
 def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return what trials gain on a split (N,), for each scope that an objective looks at; NaN if they diverged."""
+    """Return the gains of trials on a split (N,), for each scope of an objective; NaN if a trial diverged."""
 
     def accuracies(name: str, records: Sequence[Record]) -> FloatArray:
         return np.array([record[name] for record in records], dtype=np.float64)
@@ -51,7 +51,7 @@ def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str)
 
 
 def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return what a trial gains on a split after each of the last epochs (E,), all that its record tells of.
+    """Return the gain of a trial on a split after each epoch of its record (E,), for each scope of an objective.
 
     The gain is NaN after an epoch at which the network was not finite.
     """
@@ -67,8 +67,8 @@ def is_finite(record: Record) -> bool:
     return bool(record[IS_FINITE])
 
 
-def joined(earlier: Record, later: Record) -> Record:
-    """Return the record of a trial, which tells of its last leg, with what an earlier one tells of epochs before."""
+def with_earlier_epochs(earlier: Record, later: Record) -> Record:
+    """Return a later record of a trial, with the accuracies of earlier epochs added from an earlier record."""
     num_epochs = later["epochs"]
     lists = {
         name: [*earlier[name][: num_epochs - len(later[name])], *later[name]] for name in BY_EPOCH_COLUMNS.values()

@@ -1,0 +1,370 @@
+"""One worker's part of a stage: it claims shards when its processes need work, and records the results.
+
+The records of a shard are in journals in the workspace, one for each worker that ever claimed the shard. A journal is
+saved every second or two, and the checkpoint of a training in progress twice a minute. Whoever takes over a shard
+continues from the last saved state, on this machine or another one.
+
+Files of earlier attempts are verified before they are used: see ``peerkd.stages.journals`` and
+``peerkd.stages.checkpoints``. Results that are missing or damaged are computed again, even if their shard was marked as
+done.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from peerkd.artifacts.store import Workspace
+from peerkd.errors import ArtifactCorruptError, PeerKDError
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import say
+from peerkd.results.journal import Journal, open_journal
+from peerkd.stages.checkpoints import ShardCheckpoint, live_checkpoint
+from peerkd.stages.journals import Journals, Record
+from peerkd.stages.shards import HEARTBEAT_SECONDS, Shard, ShardClaims
+
+_SAVE_SECONDS: Final = 1.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageWork:
+    """The work of a stage, as all of its workers share it."""
+
+    stage: str
+    """The name of the stage, for progress lines."""
+
+    shards: Sequence[Shard]
+
+    identity: Callable[[Record], Hashable]
+    """Returns what tells a record from all other records of the stage."""
+
+    remaining: Callable[[Sequence[Any], set[Any]], Iterable[Any]]
+    """Returns the tasks of a shard that remain to be done, given the identities of its records."""
+
+    on_recovered: Callable[[int], None]
+    """A callback with a number of records of earlier attempts. A negative number revokes records found damaged."""
+
+    on_done_elsewhere: Callable[[int], None]
+    """A callback with a number of new records of other workers."""
+
+    add_shards: Callable[["ShardQueue"], bool] | None = None
+    """Adds newly known shards when this worker needs work, and returns whether more may follow. None: all are known."""
+
+
+class ClaimedShard:
+    """A shard that this worker has claimed."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        journal: Journal,
+        close: Callable[[], None],
+        *,
+        journal_name: str,
+        checkpoint: ShardCheckpoint,
+    ) -> None:
+        self.shard, self.journal, self.close = shard, journal, close
+        self.journal_name, self.checkpoint = journal_name, checkpoint
+        self.tasks: Iterable[Any] = ()
+        """The tasks that remained when the shard was claimed."""
+
+        self.num_records = 0
+        """The number of records of the shard so far, from all workers. The records themselves are in journals."""
+
+        self.is_saved = True
+
+
+class ShardQueue:
+    """The tasks of one worker, taken from the shards that it claims, and their records.
+
+    The queue keeps no records in memory, however many there are. Use ``open_shard_queue`` to create one.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        claims: ShardClaims,
+        worker: Worker,
+        work: StageWork,
+        *,
+        is_published: Callable[[], bool],
+    ) -> None:
+        self._workspace, self._claims, self._worker, self._work = workspace, claims, worker, work
+        self._journals = Journals(workspace, claims, stage=work.stage)
+        self._shards = {shard.name: shard for shard in work.shards}
+        self._is_published = is_published
+        self._claimed: dict[str, ClaimedShard] = {}
+        self._finished: list[ClaimedShard] = []
+        """Shards whose last record is written. They are marked as done once that record is durable."""
+
+        self._marking = threading.Lock()
+        self._complete: set[str] = set()
+        """Names of shards that are known to have all their records, because these were counted or written here."""
+
+        self._counted: set[str] = set()
+        """Names of shards whose records have been passed to a callback of the work."""
+
+        self._is_waiting = False
+        self._failure: Exception | None = None
+
+    def tasks(self) -> Iterator[tuple[ClaimedShard, Any] | None]:
+        """Yield the next task of this worker with its shard, or None if no shard is free at the moment.
+
+        The iterator of the first worker ends when every shard is done. That of another worker ends when all remaining
+        shards are claimed by other live workers.
+        """
+        while True:
+            self._raise_failure()
+            if not self._worker.is_alone and self._is_published():
+                return
+            may_grow = self._work.add_shards is not None and self._work.add_shards(self)
+            claimed = self._claim()
+            if claimed:
+                yield from ((claimed, task) for task in claimed.tasks)
+                continue
+            if not self._claimed:
+                self._mark_finished()
+            if not may_grow and self._is_over():
+                others = [shard for name, shard in self._shards.items() if name not in self._claimed]
+                if not self._worker.leads or self.is_done(others):
+                    break
+            self._set_waiting(not self._claimed)
+            yield None
+        self._set_waiting(False)
+
+    @property
+    def file_names(self) -> Collection[str]:
+        """Names of all scratch files at the last refresh."""
+        return self._claims.file_names.keys()
+
+    def add(self, shards: Sequence[Shard]) -> None:
+        """Add shards, with names that no earlier shard has."""
+        self._claims.add(shards)
+        self._shards |= {shard.name: shard for shard in shards}
+        self._count_recovered(shard.name for shard in shards)
+
+    def is_done(self, shards: Iterable[Shard]) -> bool:
+        """Return whether all of these shards are known to be done; reopen those that lack records."""
+        lacking = [shard for shard in shards if not self._has_all_records(shard)]
+        return not lacking
+
+    def add_record(self, claimed: ClaimedShard, record: Record, *names: str, replaceable: Iterable[str] = ()) -> None:
+        """Save the files of a record, then the record; the last record of a shard finishes the shard.
+
+        Args:
+            claimed: The shard.
+            record: The record, without the keys ``checksum`` and ``files``.
+            names: Files without which the record is useless.
+            replaceable: Files that can be computed again.
+        """
+        self._raise_failure()
+        self._workspace.save(*replaceable, is_replaceable=True)
+        self._workspace.save(*names)
+        self._journals.append(claimed.journal, record, *names)
+        claimed.is_saved = False
+        claimed.num_records += 1
+        if claimed.num_records == claimed.shard.num_records:
+            self._finish(claimed)
+
+    def records(self, shards: Iterable[Shard] | None = None) -> Iterator[Record]:
+        """Yield the records of finished shards from their journals, each identity once.
+
+        Args:
+            shards: The shards to read. None: all.
+
+        Raises:
+            ArtifactCorruptError: If records are missing. It is raised after the existing records of the shard.
+        """
+        if not self._worker.is_alone:
+            self._claims.refresh()
+        for shard in list(self._shards.values()) if shards is None else shards:
+            seen: set[Hashable] = set()
+            for record in self._journals.load(shard):
+                identity = self._work.identity(record)
+                if identity not in seen:
+                    seen.add(identity)
+                    yield record
+            if len(seen) != shard.num_records:
+                raise ArtifactCorruptError(
+                    f"The journals of part {shard.name} of {self._work.stage} must have {shard.num_records} records, "
+                    f"got {len(seen)}: run the same command again to compute the missing ones."
+                )
+
+    def checkpoint(self, shard: str) -> Path:
+        """Return the file that a shard's training resumes from. If the training writes it, it is saved periodically."""
+        return live_checkpoint(self._workspace, shard)
+
+    def begin(self) -> None:
+        """Count what was done before."""
+        self._claims.refresh()
+        self._count_recovered(self._shards)
+
+    def save(self, *, everything: bool = False) -> None:
+        """Save the journals and the checkpoints that are due, or all checkpoints if ``everything`` is set."""
+        for claimed in list(self._claimed.values()):
+            if not claimed.is_saved:
+                claimed.is_saved = True
+                self._workspace.save(claimed.journal_name)
+                recorder.checkpoint_saved()
+            claimed.checkpoint.save(now=everything)
+        self._mark_finished()
+
+    def start_repeating(
+        self, work: Callable[[], None], *, every_seconds: float, until: threading.Event
+    ) -> threading.Thread:
+        """Repeat ``work`` in a thread. If it fails, the next call for a task raises the error."""
+
+        def repeat() -> None:
+            try:
+                while not until.wait(every_seconds):
+                    work()
+            except Exception as error:
+                self._failure = error
+
+        thread = threading.Thread(target=repeat, daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Close all journals."""
+        for claimed in self._claimed.values():
+            claimed.close()
+
+    def _is_over(self) -> bool:
+        if self._worker.is_alone or self._claims.is_finished:
+            return True
+        return not self._worker.leads and not self._claimed and self._claims.is_rest_claimed
+
+    def _claim(self) -> ClaimedShard | None:
+        while shard := self._claims.claim():
+            self._count_done_elsewhere()
+            claimed = self._open(shard)
+            if claimed.num_records < shard.num_records:
+                self._claimed[shard.name] = claimed
+                self._set_waiting(False)
+                return claimed
+            # All records were saved, but the shard was not marked as done.
+            self._finish(claimed)
+        self._count_done_elsewhere()
+        return None
+
+    def _open(self, shard: Shard) -> ClaimedShard:
+        known = {self._work.identity(record) for record in self._journals.load(shard)}
+        name = self._journals.name(shard)
+        path = self._workspace.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stack = ExitStack()
+        journal, checkpoint = stack.enter_context(open_journal(path)), ShardCheckpoint(self._workspace, shard.name)
+        claimed = ClaimedShard(shard, journal, stack.close, journal_name=name, checkpoint=checkpoint)
+        claimed.num_records = len(known)
+        claimed.tasks = self._work.remaining(shard.tasks, known)
+        self._counted.add(shard.name)
+        self._work.on_recovered(len(known))
+        checkpoint.restore(self._claims, stage=self._work.stage)
+        return claimed
+
+    def _has_all_records(self, shard: Shard) -> bool:
+        """Return whether a shard is done with all its records; reopen it if it is marked as done and lacks some."""
+        if shard.name in self._complete:
+            return True
+        if shard.name not in self._claims.done:
+            return False
+        num_records = self._count_records(shard)
+        if num_records < shard.num_records:
+            # The listing may be older than the last journal.
+            self._claims.refresh()
+            num_records = self._count_records(shard)
+        if num_records >= shard.num_records:
+            self._complete.add(shard.name)
+            return True
+        missing = shard.num_records - num_records
+        say(
+            self._work.stage,
+            f"part {shard.name} was marked as done but lacks {missing:,} records: they are computed again",
+        )
+        self._claims.reopen(shard)
+        if shard.name in self._counted:
+            self._counted.remove(shard.name)
+            self._work.on_recovered(-shard.num_records)
+        return False
+
+    def _count_records(self, shard: Shard) -> int:
+        return len({self._work.identity(record) for record in self._journals.load(shard)})
+
+    def _finish(self, claimed: ClaimedShard) -> None:
+        claimed.close()
+        self._complete.add(claimed.shard.name)
+        self._finished.append(claimed)
+        self._claimed.pop(claimed.shard.name, None)
+
+    def _mark_finished(self) -> None:
+        """Mark finished shards as done, after their journals are durable."""
+        with self._marking:
+            finished = list(self._finished)
+            for claimed in finished:
+                if claimed.journal.num_records:
+                    self._workspace.save(claimed.journal_name)
+            for claimed in finished:
+                self._claims.mark_done(claimed.shard)
+                claimed.checkpoint.delete()
+            del self._finished[: len(finished)]
+
+    def _count_recovered(self, names: Iterable[str]) -> None:
+        for name in self._claims.done.intersection(names):
+            self._counted.add(name)
+            self._work.on_recovered(self._shards[name].num_records)
+
+    def _count_done_elsewhere(self) -> None:
+        # Other workers may have finished shards that have not been added here yet.
+        for name in self._claims.done & self._shards.keys() - self._counted - self._claimed.keys():
+            self._counted.add(name)
+            self._work.on_done_elsewhere(self._shards[name].num_records)
+
+    def _set_waiting(self, is_waiting: bool) -> None:
+        if is_waiting != self._is_waiting:
+            self._is_waiting = is_waiting
+            recorder.waiting(is_waiting)
+            if is_waiting:
+                say(self._work.stage, "waiting for other workers")
+
+    def _raise_failure(self) -> None:
+        if self._failure:
+            raise self._failure
+
+
+@contextmanager
+def open_shard_queue(
+    workspace: Workspace, work: StageWork, worker: Worker, *, is_published: Callable[[], bool]
+) -> Iterator[ShardQueue]:
+    """Open this worker's queue, and save everything on leaving, also after an exception.
+
+    Args:
+        workspace: The workspace of the artifact, the same for all workers of the stage.
+        work: The work of the stage.
+        worker: This worker.
+        is_published: Returns whether a worker has published the artifact.
+    """
+    claims = ShardClaims(workspace, work.shards, worker)
+    queue = ShardQueue(workspace, claims, worker, work, is_published=is_published)
+    if not worker.is_alone:
+        claims.send_heartbeat()
+    queue.begin()
+    leaving = threading.Event()
+    threads = [queue.start_repeating(queue.save, every_seconds=_SAVE_SECONDS, until=leaving)]
+    if not worker.is_alone:
+        threads.append(queue.start_repeating(claims.send_heartbeat, every_seconds=HEARTBEAT_SECONDS, until=leaving))
+    try:
+        yield queue
+    finally:
+        leaving.set()
+        for thread in threads:
+            thread.join()
+        # What cannot be saved now is computed again later. A failure here must not hide the exception that ends the
+        # work.
+        with suppress(PeerKDError, OSError):
+            queue.save(everything=True)
+        with suppress(OSError):
+            queue.close()

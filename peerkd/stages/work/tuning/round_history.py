@@ -1,0 +1,163 @@
+"""The rounds of a tuned study that a worker knows of, and the states from which its trials continue."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from peerkd.artifacts.store import Workspace
+from peerkd.metrics.progress import say
+from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.stages.journals import Record
+from peerkd.stages.shard_queue import ShardQueue
+from peerkd.stages.shards import SCRATCH, Shard, load_if_intact
+from peerkd.stages.tune_pairs import NAME
+from peerkd.stages.work.tuning.rounds import Round, StudyProgress, round_name, shards_of
+from peerkd.stages.work.tuning.space import trial_of
+from peerkd.stages.work.tuning.trial_results import is_finite, with_earlier_epochs
+from peerkd.study.trials import Trial, record_identity
+from peerkd.training.inputs import Leg, LegsTogether, state_name
+from peerkd.training.seals import is_intact
+from peerkd.tuning.space import Space
+
+STATES: Final = f"{SCRATCH}states/"
+_A_COLUMN_BY_EPOCH: Final = next(iter(BY_EPOCH_COLUMNS.values()))
+_NUM_ROUNDS_UNDER_WAY: Final = 2
+"""The number of last rounds that may be unfinished. States that earlier rounds have superseded are no longer needed."""
+
+
+class RoundHistory:
+    """The rounds that this worker knows of, and the states from which trials continue."""
+
+    def __init__(self, workspace: Workspace, space: Space, *, leads: bool) -> None:
+        self._workspace, self._space, self._leads = workspace, space, leads
+        self._progress = StudyProgress()
+        self._damaged: set[str] = set()
+        """Names of damaged rounds that have been reported."""
+
+        self._superseded: list[list[str]] = []
+        self.rounds: list[Round] = []
+        self.shards: list[Sequence[Shard]] = []
+        """The shards of each round."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further round will follow."""
+        return bool(self.rounds) and self.rounds[-1].phase == "end"
+
+    @property
+    def num_trials(self) -> int:
+        """The number of records that all rounds so far leave."""
+        return sum(len(each.suggestions) for each in self.rounds)
+
+    @property
+    def epochs(self) -> Mapping[tuple[int, int], int]:
+        """The epochs of every trial at the end of all rounds so far, by pair and setting."""
+        return self._progress.trials
+
+    def follow(self, queue: ShardQueue) -> bool:
+        """Add all rounds that have been planned by now; return whether more may follow."""
+        while not self.is_over and (planned := self.read_next(queue)):
+            self.add(planned, queue)
+        return not self.is_over
+
+    def read_next(self, queue: ShardQueue) -> Round | None:
+        """Return the next round, or None if it has not been planned or its file is damaged."""
+        name = round_name(len(self.rounds))
+        if name not in queue.file_names:
+            return None
+        is_loaded = load_if_intact(self._workspace, name)
+        planned = Round.from_line((self._workspace.folder / name).read_bytes()) if is_loaded else None
+        if planned is None and name not in self._damaged:
+            self._damaged.add(name)
+            say(NAME, f"{name} is damaged: the round is planned again")
+        return planned
+
+    def add(self, planned: Round, queue: ShardQueue) -> None:
+        """Add the next round to the queue, and delete the states from which no trial can continue any more."""
+        shards = shards_of(planned, self._space, self._progress)
+        self._superseded.append(
+            [
+                _state(self.trial(each.pair, each.setting), num_epochs=epochs)
+                for each in planned.suggestions
+                if (epochs := self._progress.epochs(each.pair, each.setting))
+            ]
+        )
+        self._progress.add(planned.suggestions)
+        self.rounds.append(planned)
+        self.shards.append(shards)
+        queue.add(shards)
+        if len(self.rounds) > _NUM_ROUNDS_UNDER_WAY:
+            self._discard(self._superseded[-1 - _NUM_ROUNDS_UNDER_WAY])
+
+    def remaining(self, tasks: Sequence[LegsTogether], done: set[Any]) -> Iterator[LegsTogether]:
+        """Yield what remains to be done of tasks.
+
+        A trial whose state is lost starts from its beginning, with the same result.
+        """
+        for task in tasks:
+            ready, lost = [], []
+            for leg in task.legs:
+                trials = [trial for trial in leg.unit.trials if (*trial.identity, leg.last_epoch) not in done]
+                can_continue = [
+                    trial for trial in trials if leg.first_epoch == 0 or self._has_state(trial, leg.first_epoch)
+                ]
+                ready += _part(leg, can_continue, first_epoch=leg.first_epoch)
+                lost += _part(leg, [trial for trial in trials if trial not in can_continue], first_epoch=0)
+            for legs in (ready, lost):
+                if legs:
+                    yield LegsTogether(legs=tuple(legs))
+
+    def _has_state(self, trial: Trial, num_epochs: int) -> bool:
+        name = _state(trial, num_epochs=num_epochs)
+        return load_if_intact(self._workspace, name) and is_intact(self._workspace.folder / name)
+
+    def state_to_keep(self, record: Record) -> list[str]:
+        """Return the file from which the trial continues, as a list; an empty list if it is over or diverged."""
+        name = _state(Trial.from_record(record), num_epochs=record["epochs"])
+        if record["epochs"] < self._space.num_epochs and is_finite(record):
+            return [name]
+        (self._workspace.folder / name).unlink(missing_ok=True)
+        return []
+
+    def last_records(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the last record of each trial, with the accuracies after all of its epochs if these were measured.
+
+        Args:
+            records: All records, those of one trial in the order of its epochs.
+        """
+        last = {self.trial(pair, setting).identity: epochs for (pair, setting), epochs in self.epochs.items()}
+        first: dict[tuple[object, ...], Record] = {}
+        for record in records:
+            trial = record_identity(record)
+            if record[_A_COLUMN_BY_EPOCH] is not None:
+                earlier = first.pop(trial, None)
+                record = with_earlier_epochs(earlier, record) if earlier else record
+                if record["epochs"] < last[trial]:
+                    first[trial] = record
+            if record["epochs"] == last[trial]:
+                yield record
+
+    def trial(self, pair: int, setting: int) -> Trial:
+        """Return the trial of a pair under a setting."""
+        return trial_of(self._space, pair=pair, setting=setting)
+
+    def _discard(self, names: Sequence[str]) -> None:
+        if self._leads:
+            self._workspace.discard(*names)
+        else:
+            for name in names:
+                (self._workspace.folder / name).unlink(missing_ok=True)
+
+
+def identity(record: Record) -> tuple[object, ...]:
+    """Return what tells a record from all others of a study: its trial, and the epochs done so far."""
+    return (*record_identity(record), record["epochs"])
+
+
+def _part(leg: Leg, trials: Sequence[Trial], *, first_epoch: int) -> list[Leg]:
+    """Return the range of epochs for some of its trials, as a list; an empty list without trials."""
+    return [replace(leg, unit=replace(leg.unit, trials=tuple(trials)), first_epoch=first_epoch)] if trials else []
+
+
+def _state(trial: Trial, *, num_epochs: int) -> str:
+    return STATES + state_name(trial, num_epochs=num_epochs)
