@@ -41,8 +41,6 @@ NOT_YET = {
     "peerkd/reporting/choices",
     "peerkd/reporting/methods",
     "peerkd/results",
-    "peerkd/stages",
-    "peerkd/stages/work/tuning",
     "peerkd/study",
     "peerkd/training",
     "peerkd/training/captured",

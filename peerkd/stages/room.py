@@ -27,5 +27,6 @@ def check_room(store: ArtifactStore, parts: Mapping[str, float]) -> None:
     listed = ", ".join(f"{name} {format_bytes(round(value))}" for name, value in parts.items() if value)
     raise ValueError(
         f"output must be on a disk with enough space: this run writes at least "
-        f"{format_bytes(round(needed_bytes))} ({listed}), and {format_bytes(free_bytes)} are free. Free some space, or choose a folder on another disk."
+        f"{format_bytes(round(needed_bytes))} ({listed}), and {format_bytes(free_bytes)} are free. "
+        "Free some space, or choose a folder on another disk."
     )
