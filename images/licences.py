@@ -1,7 +1,7 @@
-"""The page docs/licences.md: every package of the lock, its licence, and the images that it is in.
+"""The page docs/licences.md: every package of the lock, with its licence and the images that contain it.
 
-Licences are what a package says of itself where it is installed, so this runs in the environment of the lock:
-``make licences``. A package that only other platforms install is listed by name.
+The licences are those in the metadata of the installed packages, so ``make licences`` runs this in the environment of
+the lock. A package that is installed only on other platforms is listed without a licence.
 """
 
 import re
@@ -15,8 +15,9 @@ _MAX_LENGTH = 60
 _INTRODUCTION = """\
 # Licences
 
-Every package of [requirements.lock](../requirements.lock), with the licence that it names itself, and the images that
-it is in. Packages in no image are for development. `make licences` writes this page, and a test holds it to the lock.
+This page lists every package of [requirements.lock](../requirements.lock) with the licence in its own metadata and the
+images that contain it. Packages in no image are for development. `make licences` writes this page, and a test compares
+it with the lock.
 
 | Package | Version | Licence | Images |
 |---|---|---|---|
@@ -24,21 +25,23 @@ it is in. Packages in no image are for development. `make licences` writes this 
 
 
 def locked(path: Path) -> list[tuple[str, str]]:
-    """Return name and version of each line of a lock; platforms may have versions of their own."""
+    """Return the name and the version of each line of a lock. A package may have several versions for different platforms."""
     lines = path.read_text(encoding="utf-8").splitlines()
     found = (re.match(r"([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", line) for line in lines)
     return sorted((match[1], match[2]) for match in found if match)
 
 
 def licence_of(package: str) -> str:
-    """Return what an installed package says of its licence: an expression, else classifiers, else its first line."""
+    """Return the licence of an installed package: its expression, or else its classifiers, or else its first line."""
     try:
-        said = metadata.metadata(package)
+        found = metadata.metadata(package)
     except metadata.PackageNotFoundError:
         return "not installed on this platform"
-    expression = said.get("License-Expression") or ""
-    classifiers = [text.split(" :: ")[-1] for text in said.get_all("Classifier") or [] if text.startswith("License ::")]
-    (line, *_) = (said.get("License") or "").strip().splitlines() or [""]
+    expression = found.get("License-Expression") or ""
+    classifiers = [
+        text.split(" :: ")[-1] for text in found.get_all("Classifier") or [] if text.startswith("License ::")
+    ]
+    (line, *_) = (found.get("License") or "").strip().splitlines() or [""]
     licence = expression or ", ".join(dict.fromkeys(classifiers)) or line or "not named"
     return licence.replace("|", "/")[:_MAX_LENGTH]
 

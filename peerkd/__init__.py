@@ -1,3 +1,3 @@
-"""Peer distillation: everything that decides. Importing this costs nothing: no torch, no kfp."""
+"""Distillation between peers. Importing this package loads neither torch nor kfp."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""``python -m peerkd`` is the command ``peerkd``."""
+"""The entry point of ``python -m peerkd``, which is the same as the command ``peerkd``."""
 
 from peerkd.cli.main import main
 

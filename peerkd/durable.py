@@ -1,4 +1,4 @@
-"""Writing files that survive a power cut. A file survives once both its content and its folder are synced."""
+"""Functions to write files that survive a power cut: both the content of a file and its folder must be synced."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _SYNC_UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-"""Errors of ``fsync`` on file systems that cannot sync a folder, such as CIFS and some FUSE file systems."""
+"""The errors of ``fsync`` on file systems that cannot sync a folder, such as CIFS and some FUSE file systems."""
 
 
 def sync_file(path: Path) -> None:
@@ -32,7 +32,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_files(folder: Path, names: Iterable[str]) -> None:
-    """Wait until files below a folder, and all names on the paths to them, are on the disk."""
+    """Wait until files below a folder, and the names of all folders on the paths to them, are on the disk."""
     folders = {folder}
     for path in (folder / name for name in names):
         sync_file(path)

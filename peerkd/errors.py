@@ -1,34 +1,34 @@
-"""What can go wrong outside the user's reach; what a user can fix is a ``ValueError``.
+"""The errors that a user cannot fix by other input. An error that a user can fix is a ``ValueError``.
 
 PeerKDError
-├── ArtifactNotFoundError    a store has nothing under this key
-├── ArtifactCorruptError     what a store holds is not what its manifest says
-├── ClusterRefusedError      a cluster's API has answered no
+├── ArtifactNotFoundError    a store has no artifact under a key
+├── ArtifactCorruptError     the contents of an artifact do not match its manifest
+├── ClusterRefusedError      a cluster's API has refused a request
 ├── ClusterUnavailableError  a cluster's API cannot be reached
 ├── DataSourceError          a data set on disk is missing, truncated or unreadable
-├── MachineError             the machine that this runs on, its disk or its memory, fails
+├── MachineError             this machine, its disk or its memory has failed
 ├── StageFailedError         a stage of a pipeline ended without its result
-│   └── JobFailedError       because its job on a cluster failed
+│   └── JobFailedError       the job of a stage on a cluster failed
 ├── StoreUnavailableError    a store cannot be written or reached
-├── WorkerDiedError          a worker process ended before its work
-└── WorkspaceBusyError       another process is at work on the same artifact
+├── WorkerDiedError          a process ended before its work was finished
+└── WorkspaceBusyError       another process is working on the same artifact
 """
 
 
 class PeerKDError(Exception):
-    """The root of the tree: catch this to catch all of ours."""
+    """The base class of all errors of peerkd."""
 
 
 class ArtifactNotFoundError(PeerKDError):
-    """A store has nothing under this key."""
+    """A store has no artifact under a key."""
 
 
 class ArtifactCorruptError(PeerKDError):
-    """What a store holds is not what its manifest says."""
+    """The contents of an artifact do not match its manifest."""
 
 
 class ClusterRefusedError(PeerKDError):
-    """A cluster's API has answered no."""
+    """A cluster's API has refused a request."""
 
     def __init__(self, message: str, *, status: int, reason: str = "") -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class ClusterRefusedError(PeerKDError):
 
 
 class ClusterUnavailableError(PeerKDError):
-    """A cluster's API cannot be reached; that may pass."""
+    """A cluster's API cannot be reached. A later attempt may succeed."""
 
 
 class DataSourceError(PeerKDError):
@@ -44,12 +44,12 @@ class DataSourceError(PeerKDError):
 
 
 class MachineError(PeerKDError):
-    """The machine that this runs on, its disk or its memory, fails."""
+    """This machine, its disk or its memory has failed."""
 
     def __init__(self, message: str, *, may_pass: bool = False) -> None:
         super().__init__(message)
         self.may_pass = may_pass
-        """Whether another attempt, perhaps on another machine, may fare better."""
+        """Whether another attempt, perhaps on another machine, may succeed."""
 
 
 class StageFailedError(PeerKDError):
@@ -57,7 +57,7 @@ class StageFailedError(PeerKDError):
 
 
 class JobFailedError(StageFailedError):
-    """A stage's job on a cluster failed; the message names the first failing worker, its reason and its last lines."""
+    """The job of a stage on a cluster failed. The message names the first worker that failed, and its last lines."""
 
 
 class StoreUnavailableError(PeerKDError):
@@ -65,13 +65,13 @@ class StoreUnavailableError(PeerKDError):
 
 
 class WorkerDiedError(PeerKDError):
-    """A worker process ended before its work."""
+    """A process ended before its work was finished."""
 
     def __init__(self, message: str, *, was_killed: bool = False) -> None:
         super().__init__(message)
         self.was_killed = was_killed
-        """Whether a signal ended it, as when memory runs out: another attempt may fare better."""
+        """Whether a signal ended the process, for instance because memory ran out. Another attempt may then succeed."""
 
 
 class WorkspaceBusyError(PeerKDError):
-    """Another process is at work on the same artifact."""
+    """Another process is working on the same artifact."""

@@ -1,4 +1,4 @@
-"""Formatting of values for messages: on one line, in printable characters, and short."""
+"""Functions that format values for messages: on one line, in printable characters, and short."""
 
 import json
 import re
@@ -6,20 +6,20 @@ from typing import Final
 
 MAX_SHOWN_CHARACTERS: Final = 80
 MAX_PATH_CHARACTERS: Final = 200
-"""A path tells nothing once its end is cut off, so that it may be longer than other values."""
+"""The limit for paths, which is higher because a path without its end identifies nothing."""
 
 _MAX_SENTENCE_CHARACTERS: Final = 800
 _MAX_WORD_CHARACTERS: Final = 220
 
 
 def excerpt(value: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
-    """Return a value as JSON, shortened to ``limit`` characters, so that the text ``"3"`` differs from the number 3."""
+    """Return a value as JSON, shortened to ``limit`` characters. The string ``"3"`` thus differs from the number 3."""
     return plain(json.dumps(value, default=str, ensure_ascii=False), limit=limit)
 
 
 def plain(text: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
-    """Return a text without quotes, shortened to ``limit`` characters, with escapes for unprintable characters."""
-    # Cut before escaping too, so that a text of a megabyte is not escaped in full.
+    """Return a text without quotes, shortened to ``limit`` characters and with unprintable characters escaped."""
+    # The text is also cut before it is escaped, because escaping a megabyte is slow.
     escaped = _printable(str(text)[: limit + 1])
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
 

@@ -1,4 +1,4 @@
-"""A process that ends with another: what was started by a run that is killed must not go on behind the user's back."""
+"""A watch that ends this process soon after another one, so that no process outlives a run that was killed."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from typing import Final
 
 EXIT_ABANDONED: Final = 1
 _INTERVAL_SECONDS: Final = 0.2
-_LAST_WORDS_SECONDS: Final = 3.0
-"""For whoever handles SIGTERM: a launcher deletes its job, a worker saves what it has."""
+_GRACE_SECONDS: Final = 3.0
+"""The time that a handler of SIGTERM has: a launcher deletes its job, and a worker saves its progress."""
 
 
 def end_with(pid: int) -> None:
-    """Let this process end soon after the process ``pid``, whatever it is doing then. Returns at once.
+    """Start a thread that ends this process soon after the process ``pid`` has ended.
 
-    Where it handles SIGTERM, it is sent that first, and has three seconds.
+    If this process handles SIGTERM, it first receives that signal and has three seconds to end by itself.
     """
     threading.Thread(target=_watch, args=(pid,), daemon=True).start()
 
@@ -26,7 +26,7 @@ def _watch(pid: int) -> None:
         time.sleep(_INTERVAL_SECONDS)
     if callable(signal.getsignal(signal.SIGTERM)):
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_LAST_WORDS_SECONDS)
+        time.sleep(_GRACE_SECONDS)
     os._exit(EXIT_ABANDONED)
 
 
@@ -38,8 +38,8 @@ def _is_alive(pid: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        # It has just ended, which the next look finds, or this system has no such file.
+        # The process has just ended, which the next check finds, or this system has no such file.
         return True
-    # After the name, which may hold anything. A dead process that nobody has taken note of, as in a container whose
-    # first process takes no note of any, is Z for ever.
+    # The state follows the name, which may contain any character. A process that has ended remains in state Z until its
+    # parent waits for it, which in some containers never happens.
     return status.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -1,8 +1,8 @@
-"""Repeating requests to a service that fails for a while.
+"""The retry policy for requests to services that fail temporarily.
 
-One class waits, with jitter so that no two clients come back at once, and gives up at a limit of time or of tries.
-Which failures of a service are worth waiting out, and for how long, is written in the table of that service: a function
-that returns the ``Limit`` of an error.
+``Retries`` waits after each failure, with jitter so that clients do not return all at the same time, and gives up at a
+limit of time or of tries. Each service has a function that returns the ``Limit`` of an error, and so defines which
+failures are retried and for how long.
 """
 
 import random
@@ -15,28 +15,32 @@ from typing import Final, Generic, TypeVar
 _Error = TypeVar("_Error", bound=Exception)
 _Result = TypeVar("_Result")
 
-# The system's generator, so that waiting does not change the random numbers of a training, nor do the processes of a
-# fork draw the same numbers.
+# The system's generator: retries must not change the random numbers of a training, and forked processes must not draw
+# the same numbers.
 _draw: Final = random.SystemRandom().random
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limit:
-    """How long failures of one kind are waited out."""
+    """The limit on retries after failures of one kind."""
 
     seconds: float
-    """The time after which a failure is final; 0 if the first one is."""
+    """The time after which a failure is final. 0: the first failure is final."""
+
     final_error: Callable[[float], Exception]
-    """Returns the error to raise, given the seconds since the first failure."""
+    """A function that returns the error to raise, given the seconds since the first failure."""
+
     num_tries: int | None = None
-    """The number of failures of which the last is final; None if only the time counts. They are counted apart from
-    failures with another number, and the wait between them does not grow."""
+    """The number of failures after which a failure is final. Failures with different numbers are counted separately,
+    and the wait between them does not grow. None: only the time counts."""
+
     counts_own_time: bool = False
-    """Whether the time begins with the first failure in a row that has this property, and not with the first of all."""
+    """Whether the time begins with the first failure in a row that has this property, instead of with the first
+    failure."""
 
 
 class Retries(Generic[_Error]):
-    """The failures in a row of one client of a service: waits after each, and raises an error at the limit."""
+    """The consecutive failures of one client of a service: a wait after each failure, and an error at the limit."""
 
     def __init__(
         self,
@@ -51,18 +55,20 @@ class Retries(Generic[_Error]):
         sleep: Callable[[float], object] = time.sleep,
         draw: Callable[[], float] = _draw,
     ) -> None:
-        """Begin with no failures.
+        """Start without failures.
 
         Args:
-            errors: The errors that ``call`` catches. All others pass at once.
-            limit_of: Returns the limit of an error, given whether the service has answered before.
+            errors: The errors that ``call`` retries. All others propagate immediately.
+            limit_of: A function that returns the limit of an error, given whether the service has answered before.
             has_answered: Whether the service has answered before.
             first_wait_seconds: The longest wait after the first failure. It doubles with each further one.
             longest_wait_seconds: The longest wait of all.
-            on_failure: Called with each failure and its number in the row, before the wait.
-            clock: Returns seconds, and never goes back.
-            sleep: Waits.
-            draw: Returns a random number from 0 to 1. A wait takes between a half and all of its longest time.
+            on_failure: A function that is called with each failure and the number of failures in a row, before the
+            wait.
+            clock: A function that returns a monotonic time in seconds.
+            sleep: A function that waits for a number of seconds.
+            draw: A function that returns a random number from 0 to 1. A wait lasts from half to all of its longest
+                time.
         """
         self._errors, self._limit_of, self._has_answered = errors, limit_of, has_answered
         self._first_wait_seconds, self._longest_wait_seconds = first_wait_seconds, longest_wait_seconds
@@ -78,7 +84,7 @@ class Retries(Generic[_Error]):
         return self._num_failures > 0
 
     def call(self, request: Callable[[], _Result]) -> _Result:
-        """Return the result of a request, which is repeated while it fails.
+        """Return the result of a request, which is repeated as long as it fails.
 
         Raises:
             Exception: The final error of the limit that a failure reaches.
@@ -93,7 +99,7 @@ class Retries(Generic[_Error]):
                 return result
 
     def failed(self, error: _Error) -> None:
-        """Count a failure, and wait.
+        """Count a failure and wait.
 
         Raises:
             Exception: The final error of the failure's limit, if it is reached.
@@ -119,12 +125,12 @@ class Retries(Generic[_Error]):
             self._wait_seconds = min(2 * self._wait_seconds, self._longest_wait_seconds)
 
     def succeeded(self) -> None:
-        """Forget the failures: the service has answered."""
+        """Reset the failures and the waits after a request has succeeded."""
         self.answered()
         self._num_failures, self._wait_seconds = 0, self._first_wait_seconds
         self._num_by_tries.clear()
 
     def answered(self) -> None:
-        """Forget how long the service has failed, but keep lengthening the waits."""
+        """Reset the time of the failures, because the service has answered, but let the waits continue to grow."""
         self._since = self._own_since = None
         self._has_answered = True

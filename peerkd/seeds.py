@@ -1,4 +1,4 @@
-"""Random streams that depend on what they are for, never on what was drawn before."""
+"""Random streams that depend only on their purpose, and not on the numbers that were drawn before."""
 
 import hashlib
 
@@ -8,8 +8,8 @@ import numpy as np
 def derive_seed(seed: int, *purpose: str | int) -> int:
     """Return a seed in 0..2^63-1 for one purpose, such as ``("order", "peer-3", epoch)``.
 
-    Distinct purposes give unrelated seeds, and the order in which work is done changes none of them. That is what
-    lets a sweep be sharded, killed and resumed with the same numbers.
+    Different purposes give unrelated seeds, which do not depend on the order of the work. A sweep can therefore be
+    divided among workers, killed and resumed without a change in its numbers.
     """
     text = "\x1f".join([str(seed), *map(str, purpose)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,7 +1,8 @@
-"""Errors of the operating system, as one sentence: what failed, where, how much room is left, what to do.
+"""Messages for errors of the operating system: what failed, where, how much space is left, and what to do.
 
-Libraries raise them as types of their own: safetensors and torch hide the number of the error in a text.
-``plain_error`` finds it, and ``translate`` turns it into a ``ValueError`` if a user must act, or a ``MachineError``.
+Libraries raise such errors as their own types: safetensors and torch, for instance, give the error number only in a
+text. ``plain_error`` finds the number, and ``translate`` returns a ``ValueError`` if a user must act, or else a
+``MachineError``.
 """
 
 import errno
@@ -27,28 +28,28 @@ _OUT_OF_MEMORY: Final = re.compile(
 )
 _NO_TEMPORARY_FOLDER: Final = "No usable temporary directory found"
 _OUT_OF_THREADS: Final = "can't start new thread"
-_ADVICE: Final = "then give the same command again, and it goes on where it was"
+_ADVICE: Final = "then repeat the command, and it continues where it stopped"
 _FULL_BYTES: Final = 2**20
-"""A disk with less than this free is full."""
+"""A disk with less free space than this is considered full."""
 
 _CONNECTION_ERRORS: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED})
-"""Errors of a connection: the code that holds it knows what they mean."""
+"""The errors of connections, which are left to the code that opened the connection."""
 
 _PASSING: Final = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENXIO, errno.ENODEV, errno.EHOSTDOWN}
 )
-"""Failures of a disk or a file server. Another attempt, perhaps on another machine, may succeed."""
+"""The failures of a disk or a file server. Another attempt, perhaps on another machine, may succeed."""
 
 
 def plain_error(error: BaseException) -> OSError | MemoryError | None:
-    """Return an error of the system as Python itself would have raised it, or None for any other error.
+    """Return an error of the system as Python itself would raise it, or None for any other error.
 
-    The returned error can be sent to another process that does not have the library that raised it.
+    The returned error can be sent to a process that does not have the library that raised the original.
     """
     text = str(error)
     if isinstance(error, OSError):
         if error.errno is None:
-            # numpy counts what it could not write; shutil lists errors of several files.
+            # numpy reports the number of items that it wrote; shutil lists the errors of several files.
             return _cut_short() if _CUT_SHORT.search(text) else _parse(text)
         return None if error.errno in _CONNECTION_ERRORS else error
     if isinstance(error, MemoryError) or (
@@ -63,14 +64,14 @@ def plain_error(error: BaseException) -> OSError | MemoryError | None:
 
 
 def translate(error: BaseException) -> ValueError | MachineError | None:
-    """Return the sentence for an error of the system; None if the error is of another kind.
+    """Return the message for an error of the system, or None if the error is of another kind.
 
     Returns:
-        A ``ValueError`` if the user must act before another attempt can succeed; else a ``MachineError``.
+        A ``ValueError`` if a user must act before another attempt can succeed, and otherwise a ``MachineError``.
     """
     match plain_error(error):
         case MemoryError() as memory:
-            # The first sentence of torch has the numbers; the rest is about its settings.
+            # The first sentence of torch's message has the numbers; the rest is about its settings.
             detail = re.split(r"(?<=[a-z)B])\.\s", str(memory))[0].rstrip(".")
             return _out_of_memory(detail)
         case OSError() as failed:
@@ -79,7 +80,7 @@ def translate(error: BaseException) -> ValueError | MachineError | None:
 
 
 def translate_output(lines: str) -> ValueError | MachineError | None:
-    """Return the sentence for the last error of the system in the output of a process, or None."""
+    """Return the message for the last error of the system in the output of a process, or None."""
     error = last_printed_error(lines)
     return translate(error) if error else None
 
@@ -98,7 +99,7 @@ def last_printed_error(lines: str) -> OSError | None:
 
 @contextmanager
 def naming_place(folder: Path) -> Iterator[None]:
-    """Add this folder, or that of temporary files if it is full, to an error of the system that names no file."""
+    """Add a path to system errors that name no file: this folder, or that of temporary files if it is full."""
     try:
         yield
     except Exception as error:
@@ -116,7 +117,7 @@ def check_temporary_folder() -> None:
     """Check that temporary files can be written in the folder that ``TMPDIR`` names.
 
     Raises:
-        ValueError: If they cannot be: a process that uses the folder would fail later.
+        ValueError: If they cannot be written. A process that uses the folder would fail later.
     """
     wanted = os.environ.get("TMPDIR")
     if not wanted:
@@ -126,7 +127,7 @@ def check_temporary_folder() -> None:
             file.write(b"\0")
     except OSError as error:
         raise ValueError(
-            f"TMPDIR must name a folder for temporary files that can be written, got {plain_path(wanted)}: "
+            f"TMPDIR must name a writable folder for temporary files, got {plain_path(wanted)}: "
             f"{error.strerror}. Set it to another folder, or unset it."
         ) from error
 
@@ -135,7 +136,7 @@ def _translate_os_error(error: OSError) -> ValueError | MachineError:
     number = error.errno or 0
     path = None if error.filename is None else Path(os.fsdecode(error.filename))
     if _NO_TEMPORARY_FOLDER in str(error.strerror):
-        return ValueError(f"{error.strerror}: set TMPDIR to a folder that can be written.")
+        return ValueError(f"{error.strerror}: set TMPDIR to a writable folder.")
     describe = _DESCRIPTIONS.get(number)
     if describe:
         what, advice = describe(path)
@@ -144,7 +145,7 @@ def _translate_os_error(error: OSError) -> ValueError | MachineError:
         return MachineError(f"{_with_path('The disk or file server', path)} failed ({error.strerror}).", may_pass=True)
     if number == errno.EAGAIN:
         return MachineError(
-            f"The machine has no room for more processes ({error.strerror}): use fewer (compute.num_workers), or raise "
+            f"The machine cannot start more processes ({error.strerror}): use fewer (compute.num_workers), or raise "
             f"ulimit -u and ulimit -v; {_ADVICE}.",
             may_pass=True,
         )
@@ -174,9 +175,9 @@ def _full(path: Path | None) -> tuple[str, str]:
         if path:
             status = os.statvfs(_nearest(path))
             if status.f_files and not status.f_favail:
-                return f"{disk} has no room for more files (all {status.f_files:,} are taken)", "delete some"
+                return f"{disk} has no room for more files (all {status.f_files:,} inodes are used)", "delete some"
             disk += f" ({format_bytes(status.f_bavail * status.f_frsize)} free)"
-    return f"{disk} is full: no space left for what was to be written", "make room"
+    return f"{disk} is full: no space is left", "free some space"
 
 
 def _too_large(path: Path | None) -> tuple[str, str]:
@@ -193,27 +194,30 @@ def _too_many(path: Path | None) -> tuple[str, str]:
 
 _DESCRIPTIONS: Final[dict[int, Callable[[Path | None], tuple[str, str]]]] = {
     errno.ENOSPC: _full,
-    errno.EDQUOT: lambda path: (f"{_with_path('The disk quota', path)} is used up", "make room or raise the quota"),
+    errno.EDQUOT: lambda path: (
+        f"{_with_path('The disk quota', path)} is used up",
+        "free some space or raise the quota",
+    ),
     errno.EFBIG: _too_large,
     errno.EROFS: lambda path: (
         f"{_with_path('The file system', path)} is read-only",
         "make it writable, or choose another folder",
     ),
     errno.EACCES: lambda path: (
-        f"{_with_path('The permissions', path)} forbid what user {os.getuid()} was to do (Permission denied)",
+        f"{_with_path('The permissions', path)} forbid this to user {os.getuid()} (Permission denied)",
         "change them, or choose another folder",
     ),
     errno.EPERM: lambda path: (
-        f"{_with_path('The permissions', path)} forbid what user {os.getuid()} was to do (Operation not permitted)",
+        f"{_with_path('The permissions', path)} forbid this to user {os.getuid()} (Operation not permitted)",
         "change them, or choose another folder",
     ),
     errno.EMFILE: _too_many,
 }
-"""Errors that a user must act on: for each, what failed and what to do."""
+"""The errors after which a user must act, each with a function that returns what failed and what to do."""
 
 
 def _cut_short() -> OSError:
-    """Return why a write may have ended before its end: a limit of files, where one is set, or else a full disk."""
+    """Return the probable cause of an incomplete write: the limit on file sizes, if one is set, or a full disk."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     number = errno.ENOSPC if limit == resource.RLIM_INFINITY else errno.EFBIG
     return OSError(number, os.strerror(number))

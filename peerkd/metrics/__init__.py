@@ -1,1 +1,1 @@
-"""What is told about work while it goes on, in lines and in numbers. What it led to is in ``peerkd.results``."""
+"""The lines and numbers that describe work while it is in progress. Its results are in ``peerkd.results``."""

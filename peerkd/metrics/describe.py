@@ -1,4 +1,4 @@
-"""The page that documents the metrics, from their table: ``python -m peerkd.metrics.describe``."""
+"""The reference page of the metrics, written from their table: ``python -m peerkd.metrics.describe``."""
 
 import sys
 from collections.abc import Iterable
@@ -16,33 +16,32 @@ _INTRODUCTION: Final = f"""\
 
 # Metrics
 
-A training pod serves the metrics of the first table on the port that `PEERKD_METRICS_PORT` names. The others are
-pushed once by the launcher, at the end of a job, to the Pushgateway that `PEERKD_PUSHGATEWAY` names, and deleted there
-ten minutes later. Without these variables nothing is served and nothing is pushed.
+A training pod serves the metrics of the first table on the port given by `PEERKD_METRICS_PORT`. At the end of a job,
+the launcher pushes the metrics of the second table once to the Pushgateway given by `PEERKD_PUSHGATEWAY`, where they
+are deleted after ten minutes. Without these variables, nothing is served and nothing is pushed.
 
-- Every metric of a worker has the labels {_words(WORKER_LABELS)}; Prometheus adds the namespace, the pod, and the pool
+- Every metric of a worker has the labels {_words(WORKER_LABELS)}. Prometheus adds the namespace, the pod, and the pool
   of the pod's node. Every metric of a summary has the labels {_words(GROUP_LABELS)}.
-- The run of a worker is on `peerkd_worker_info` only. Join it by namespace and pod:
+- Only `peerkd_worker_info` has the run of a worker as a label. Join it by namespace and pod:
   `peerkd_loss * on (namespace, pod) group_left (run) peerkd_worker_info`.
-- A label's values are bounded; the part of a loss beyond the 32nd is counted as `other`.
+- The number of values of a label is limited. The parts of a loss beyond the 32nd are reported as `other`.
 - Ages, rates, GPU-seconds and costs over time are
-  [recording rules](../manifests/components/monitoring/rules.yaml); what an alert means is in
-  [runbooks.md](runbooks.md).
+  [recording rules](../manifests/components/monitoring/rules.yaml). [runbooks.md](runbooks.md) explains the alerts.
 """
 
 
 def page() -> str:
     """Return the page as Markdown."""
     lines = [_INTRODUCTION]
-    for title, writer in (("Of a worker", "worker"), ("Of a summary", "summary")):
-        lines += [f"## {title}", "", "| Metric | Kind | Unit | Further labels | Meaning |", "|---|---|---|---|---|"]
+    for title, writer in (("Metrics of a worker", "worker"), ("Metrics of a summary", "summary")):
+        lines += [f"## {title}", "", "| Metric | Kind | Unit | Additional labels | Meaning |", "|---|---|---|---|---|"]
         lines += [*(_row(metric) for metric in METRICS if metric.writer == writer), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _row(metric: Metric) -> str:
-    further = _words(metric.extra_labels) or "-"
-    return f"| `{metric.name}` | {metric.kind} | {metric.unit} | {further} | {metric.help} |"
+    labels = _words(metric.extra_labels) or "-"
+    return f"| `{metric.name}` | {metric.kind} | {metric.unit} | {labels} | {metric.help} |"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The decision whether a process serves its metrics to Prometheus: it does where its environment names a port."""
+"""The metrics endpoint of a process, which exists only if the environment names a port for it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,12 +10,12 @@ from peerkd.metrics.recorder import recording_to
 
 @contextmanager
 def recording(stage: str, *, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Serve what ``peerkd.metrics.recorder`` is told, if the environment has a port for it; otherwise drop it."""
+    """Serve what ``peerkd.metrics.recorder`` receives if the environment names a port, and drop it otherwise."""
     environment = os.environ if environment is None else environment
     if not environment.get(PORT_VARIABLE):
         yield
         return
-    # Loaded only where metrics are served.
+    # Imported here because prometheus_client is needed only if metrics are served.
     from peerkd.metrics import prometheus
 
     with prometheus.serve(stage, environment) as served, recording_to(served):

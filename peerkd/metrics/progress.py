@@ -1,4 +1,4 @@
-"""Progress as lines of text: short, seldom, and readable in a terminal, a pod's log and a pipeline's page alike."""
+"""Progress as short, infrequent lines of text, which are readable in a terminal, a pod's log and a pipeline's page."""
 
 import errno
 import sys
@@ -9,13 +9,13 @@ from typing import Final
 from peerkd.metrics import recorder
 
 LINE_PREFIX = "peerkd |"
-"""Starts every line meant for people, so that a runner can tell it from the noise of libraries."""
+"""The beginning of every line for people, by which it is distinguished from the output of libraries."""
 
 _DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def say(stage: str, text: str) -> None:
-    """Print one line for people. If the disk is full the line is lost, and the work goes on."""
+    """Print one line for people. If the disk is full, the line is lost and the work continues."""
     try:
         sys.stdout.write(f"{LINE_PREFIX} {stage}: {text}\n")
         sys.stdout.flush()
@@ -25,10 +25,10 @@ def say(stage: str, text: str) -> None:
 
 
 class Progress:
-    """Counts pieces of work and says, every few seconds, how far it is and how long it will take.
+    """A counter of finished units of work that prints every few seconds how many are finished and the remaining time.
 
-    The rate counts only what was done since the start of this process, so that a resumed run is not flattered. What is
-    counted here is in the metrics, too: done, left and when there was progress last.
+    The rate includes only units that were finished since this process started, because a resumed run would otherwise
+    appear too fast. The counts, and the time of the last progress, are also reported as metrics.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class Progress:
         self._record()
 
     def advance(self, num: int = 1) -> None:
-        """Count ``num`` more pieces; say so if it is time, and always at the end."""
+        """Count ``num`` more units. Print a line if the interval has passed, and always at the end."""
         now = self._clock()
         if self._rated_since is None:
-            # The first piece also paid for the start of the workers: it would spoil the rate.
+            # The time of the first unit includes the start of the processes, so it is not part of the rate.
             self._rated_since, self._num_before = now, self._num_before + num
         self._num_done += num
         self._record(num_new=num)
@@ -62,13 +62,13 @@ class Progress:
             self._write(self._stage, self._line(now, rated_seconds=now - self._rated_since))
 
     def recover(self, num: int) -> None:
-        """Count ``num`` pieces that an earlier attempt did and that only now turn up; they are left out of the rate."""
+        """Count ``num`` units of an earlier attempt that were found only now. They are not part of the rate."""
         self._num_before += num
         self._num_done += num
         self._record()
 
     def follow(self, num: int) -> None:
-        """Count ``num`` pieces that other workers did meanwhile: they are part of the rate, not of this one's work."""
+        """Count ``num`` units that other workers have finished. They change the rate, but not this worker's metric."""
         self._num_done += num
         self._record()
         now = self._clock()

@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: an endpoint in a worker, and one summary pushed for what is too short to be scraped.
+"""The adapter of Prometheus: the endpoint of a worker, and the summaries of jobs and of stages too short to be scraped.
 
-The only module that imports ``prometheus_client``. Nothing here ends a training: a port that is taken and a gateway
-that does not answer are told in a sentence, and the work goes on.
+This is the only module that imports ``prometheus_client``. A failure here never ends a training: if a port is in use or
+a gateway does not answer, a warning is printed and the work continues.
 """
 
 import http.client
@@ -24,13 +24,13 @@ WORKER_VARIABLE: Final = "PEERKD_WORKER_INDEX"
 GPUS_VARIABLE: Final = "PEERKD_GPUS_PER_WORKER"
 
 SUMMARY_JOB: Final = "peerkd"
-"""The label ``job`` of every pushed group, by which old ones are found."""
+"""The label ``job`` of every pushed group, by which old groups are found."""
 
 _GATEWAY_TIMEOUT_SECONDS: Final = 5.0
 
 
 class PrometheusRecorder:
-    """Keeps the metrics of one worker in a registry of their own."""
+    """A recorder that keeps the metrics of one worker in a separate registry."""
 
     def __init__(self, stage: str, *, worker: str = "0", run: str = "", num_gpus: int = 0) -> None:
         self.registry = CollectorRegistry()
@@ -46,7 +46,7 @@ class PrometheusRecorder:
         self.set(names.LAST_PROGRESS, now)
         self.set(names.WORKER_GPUS, num_gpus)
         self.set(names.WORKER_WAITING, 0)
-        # A counter that begins with its first error would show no increase.
+        # A counter that first appears with the value 1 shows no increase in Prometheus.
         self.add(names.STORE_ERRORS, 0)
         self.add(names.DIVERGED, 0)
 
@@ -55,11 +55,11 @@ class PrometheusRecorder:
         self._child(metric, labels).set(value)
 
     def add(self, metric: Metric, amount: float, **labels: str) -> None:
-        """Add to a counter."""
+        """Increase a counter by an amount."""
         self._child(metric, labels).inc(amount)
 
     def describe(self, architecture: str) -> None:
-        """Say in the info metric what is trained, in place of what it said before."""
+        """Replace the architecture in the info metric."""
         self._metrics[names.WORKER_INFO.name].clear()
         self.set(names.WORKER_INFO, 1, run=self._run, architecture=architecture)
 
@@ -68,7 +68,7 @@ class PrometheusRecorder:
         return self._metrics[metric.name].labels(**self._fixed, **bounded)
 
     def _bounded(self, metric: str, label: str, value: str) -> str:
-        """Return the value, or ``OTHER`` if the label has had so many that a name must have got into it."""
+        """Return the value, or ``OTHER`` if the label already has as many values as it may have."""
         seen = self._seen[metric, label]
         if value not in seen and len(seen) >= names.MAX_LABEL_VALUES:
             return names.OTHER
@@ -78,7 +78,7 @@ class PrometheusRecorder:
 
 @contextmanager
 def serve(stage: str, environment: Mapping[str, str]) -> Iterator[Recorder | None]:
-    """Serve a worker's metrics over HTTP from a thread; yield the recorder, or ``None`` if the port cannot be had."""
+    """Serve a worker's metrics over HTTP from a thread. Yield the recorder, or ``None`` if the port cannot be used."""
     port, gpus = environment[PORT_VARIABLE], environment.get(GPUS_VARIABLE, "")
     recorder = PrometheusRecorder(
         stage,
@@ -90,7 +90,7 @@ def serve(stage: str, environment: Mapping[str, str]) -> Iterator[Recorder | Non
         server, thread = start_http_server(_port(port), registry=recorder.registry)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        say(stage, f"warning: no metrics are served, {PORT_VARIABLE}={port} cannot be had: {reason}")
+        say(stage, f"warning: no metrics are served, because {PORT_VARIABLE}={port} cannot be used: {reason}")
         yield None
         return
     try:
@@ -105,7 +105,7 @@ def push(gateway: str, values: Mapping[Metric, float], *, run: str, stage: str) 
     """Replace the group of a run's stage at a Pushgateway.
 
     Raises:
-        OSError: If the gateway cannot be reached, or refuses.
+        OSError: If the gateway cannot be reached or refuses the request.
     """
     registry = CollectorRegistry()
     for metric, value in values.items():
@@ -117,20 +117,20 @@ def push(gateway: str, values: Mapping[Metric, float], *, run: str, stage: str) 
 
 
 def delete(gateway: str, *, run: str, stage: str) -> None:
-    """Delete the group of a run's stage; one that is not there is no error.
+    """Delete the group of a run's stage, if it exists.
 
     Raises:
-        OSError: If the gateway cannot be reached, or refuses.
+        OSError: If the gateway cannot be reached or refuses the request.
     """
     with _as_os_error():
         delete_from_gateway(gateway, SUMMARY_JOB, grouping_key=_group(run, stage), timeout=_GATEWAY_TIMEOUT_SECONDS)
 
 
 def pushed_groups(gateway: str) -> list[tuple[str, str, float]]:
-    """Return run, stage and time of the last push, in Unix seconds, of every group that we pushed.
+    """Return the run, the stage and the time of the last push, in Unix seconds, of every group that peerkd pushed.
 
     Raises:
-        OSError: If the gateway cannot be reached, or answers as no Pushgateway does.
+        OSError: If the gateway cannot be reached, or the answer is not that of a Pushgateway.
     """
     address = gateway if gateway.startswith(("http://", "https://")) else f"http://{gateway}"
     found = []
@@ -147,16 +147,16 @@ def pushed_groups(gateway: str) -> list[tuple[str, str, float]]:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Turn all that a broken address or a strange answer raises into what an unreachable one does."""
+    """Raise an ``OSError``, as for an unreachable gateway, if an address or an answer is malformed."""
     try:
         yield
     except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        raise OSError(f"it answers as no Pushgateway does ({type(error).__name__}: {error})") from error
+        raise OSError(f"its answer is not that of a Pushgateway ({type(error).__name__}: {error})") from error
 
 
 def _port(text: str) -> int:
     if not (text.isdecimal() and int(text) < 2**16):
-        raise ValueError("it is no number from 0 to 65535")
+        raise ValueError("it is not a number from 0 to 65535")
     return int(text)
 
 

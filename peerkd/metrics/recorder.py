@@ -1,7 +1,7 @@
-"""What is measured while work goes on: small functions that any stage may call, and that do nothing unless enabled.
+"""The functions by which stages report measurements. They have no effect unless a recorder is installed.
 
-Each stage enables them through ``peerkd.metrics.endpoint``. In a worker whose environment names a port for metrics, the
-numbers go to a Prometheus endpoint; elsewhere they are dropped. No caller needs to know which.
+Each stage installs one through ``peerkd.metrics.endpoint``. If the environment names a port for metrics, the numbers go
+to a Prometheus endpoint, and otherwise they are dropped. Callers do not need to know which.
 """
 
 import math
@@ -20,7 +20,7 @@ _UNITS: Final[Mapping[str, tuple[Metric, Metric, Metric]]] = {
 
 
 class _Silent:
-    """Takes nothing: the recorder of a process that is not asked for metrics."""
+    """The recorder of a process without metrics, which ignores all values."""
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
         pass
@@ -38,7 +38,7 @@ _current: Recorder = _SILENT
 
 @contextmanager
 def recording_to(recorder: Recorder | None) -> Iterator[None]:
-    """Give what the functions below are told to this recorder; ``None`` takes nothing."""
+    """Send the values that the functions below receive to this recorder. ``None`` drops them."""
     global _current
     before, _current = _current, recorder or _SILENT
     try:
@@ -48,7 +48,7 @@ def recording_to(recorder: Recorder | None) -> Iterator[None]:
 
 
 def progress(unit: str, *, num_new: int, num_done: int, num_left: int) -> None:
-    """Tell that ``num_new`` more pieces were done by this process, and how many are done and left by anyone."""
+    """Report the units of work that this process has newly finished, and how many are finished and left in total."""
     if unit in _UNITS:
         counter, done, left = _UNITS[unit]
         _current.add(counter, num_new)
@@ -58,26 +58,26 @@ def progress(unit: str, *, num_new: int, num_done: int, num_left: int) -> None:
 
 
 def waiting(whether: bool) -> None:
-    """Tell that this worker begins, or ends, to wait for others: it is then not taken for stalled."""
+    """Report whether this worker is waiting for others, so that it is not considered stalled."""
     _current.set(names.WORKER_WAITING, float(whether))
     if not whether:
         _touch()
 
 
 def samples(num: int) -> None:
-    """Count training samples that went through an optimiser step; a sample counts once, however many its views."""
+    """Count training samples that were used in an optimiser step. Several views of a sample count once."""
     _current.add(names.SAMPLES, num)
     _touch()
 
 
 def losses(parts: Mapping[str, float | None]) -> None:
-    """Tell the mean losses of an epoch: ``loss`` and ``loss/<part>``; ``None``, which was no finite number, is NaN."""
+    """Report the mean losses of an epoch, ``loss`` and ``loss/<part>``. ``None``, a loss that is not finite, is NaN."""
     for part, value in parts.items():
         _current.set(names.LOSS, math.nan if value is None else value, part=part.removeprefix("loss/"))
 
 
 def accuracy(split: str, share: float | None) -> None:
-    """Tell the share of right predictions on a split, ``validation`` or ``test``; None is reported as NaN."""
+    """Report the accuracy on a split, ``validation`` or ``test``, from 0 to 1. ``None`` becomes NaN."""
     _current.set(names.ACCURACY, math.nan if share is None else share, split=split)
 
 
@@ -87,23 +87,23 @@ def diverged() -> None:
 
 
 def checkpoint_saved() -> None:
-    """Tell that what a restart would go on from is durable now."""
+    """Report that a checkpoint or a journal, from which a restart continues, has been saved."""
     _current.set(names.CHECKPOINT, time.time())
 
 
 def gpu_memory(*, used_bytes: int, peak_bytes: int) -> None:
-    """Tell the GPU memory of this worker's training."""
+    """Report the GPU memory that this worker's training uses."""
     _current.set(names.GPU_MEMORY_USED, used_bytes)
     _current.set(names.GPU_MEMORY_PEAK, peak_bytes)
 
 
 def store_error() -> None:
-    """Count a request to the store that failed, even if it is repeated."""
+    """Count a failed request to the store, even if it will be repeated."""
     _current.add(names.STORE_ERRORS, 1)
 
 
 def architecture(name: str) -> None:
-    """Tell what is trained, for the info metric; a stage that trains several at once tells none."""
+    """Report the architecture that is being trained. A stage that trains several at once does not call this."""
     _current.describe(name)
 
 

@@ -1,7 +1,7 @@
-"""The summary of a job or of a short step, pushed once to a Pushgateway and deleted when Prometheus has seen it.
+"""The summary of a job, or of a stage without a job: it is pushed to a Pushgateway and deleted after it was scraped.
 
-A gateway never forgets, so somebody must: ``delete_old_summaries`` is for who runs all the time. Nothing here fails:
-without the environment's address nothing is done, and a gateway that does not answer is told once.
+A gateway keeps its groups forever, so the reaper, which always runs, calls ``delete_old_summaries``. No function here
+fails. Without an address in the environment they do nothing, and a gateway that does not answer is reported once.
 """
 
 import os
@@ -14,37 +14,39 @@ from peerkd.metrics.names import Metric
 from peerkd.metrics.progress import say
 
 GATEWAY_VARIABLE: Final = "PEERKD_PUSHGATEWAY"
-"""Address of the Pushgateway, as ``http://host:port``; without it no summary is pushed."""
+"""The environment variable with the address of the Pushgateway, such as ``http://host:port``. Without it, no summary is
+pushed."""
 
 KEEP_SECONDS: Final = 600.0
-"""How long a summary stays: many scrapes, and short enough that the gateway stays small."""
+"""The time for which a summary is kept: long enough for many scrapes, and short enough that the gateway stays small."""
 
-_told: set[str] = set()
+_reported_gateways: set[str] = set()
+"""The gateways whose failure has been reported."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What a job, or a step without one, took."""
+    """The outcome and the resources of a job, or of a stage without a job."""
 
     succeeded: bool
     run_seconds: float
-    """Time that it ran, over all attempts."""
+    """The time for which it ran, over all attempts."""
 
     queue_seconds: float = 0.0
-    """Time that it was suspended or waited for a node."""
+    """The time for which it was suspended or waited for a node."""
 
     gpu_seconds: float = 0.0
-    """GPUs times seconds, over all attempts."""
+    """The number of GPUs times the seconds for which they were allocated, over all attempts."""
 
     cost: float | None = None
-    """By the price table; ``None`` without one."""
+    """The cost by the operator's prices, or ``None`` without prices."""
 
     num_attempts: int = 1
     num_restarts: int = 0
 
     def values(self) -> dict[Metric, float]:
-        """Return the numbers under the names of the table; the end is now."""
-        told: dict[Metric, float] = {
+        """Return the values by metric, with the current time as the end of the job."""
+        values: dict[Metric, float] = {
             names.JOB_SUCCESS: float(self.succeeded),
             names.JOB_END: time.time(),
             names.JOB_QUEUE_SECONDS: self.queue_seconds,
@@ -53,11 +55,11 @@ class Summary:
             names.JOB_ATTEMPTS: self.num_attempts,
             names.JOB_RESTARTS: self.num_restarts,
         }
-        return told if self.cost is None else {**told, names.JOB_COST: self.cost}
+        return values if self.cost is None else {**values, names.JOB_COST: self.cost}
 
 
 def push_summary(summary: Summary, *, run: str, stage: str) -> bool:
-    """Push a summary in place of an earlier one of the same stage of the run; return whether it is at the gateway."""
+    """Push a summary, which replaces an earlier one of the same stage of the run. Return whether the push succeeded."""
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
         return False
@@ -66,13 +68,13 @@ def push_summary(summary: Summary, *, run: str, stage: str) -> bool:
     try:
         prometheus.push(gateway, summary.values(), run=run, stage=stage)
     except OSError as error:
-        _tell_once(stage, gateway, error)
+        _warn_once(stage, gateway, error)
         return False
     return True
 
 
 def delete_summary(*, run: str, stage: str) -> bool:
-    """Delete the summary of a stage of a run; return whether the gateway took the order."""
+    """Delete the summary of a stage of a run. Return whether the gateway accepted the request."""
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
         return False
@@ -81,13 +83,13 @@ def delete_summary(*, run: str, stage: str) -> bool:
     try:
         prometheus.delete(gateway, run=run, stage=stage)
     except OSError as error:
-        _tell_once(stage, gateway, error)
+        _warn_once(stage, gateway, error)
         return False
     return True
 
 
 def delete_old_summaries(*, older_than_seconds: float = KEEP_SECONDS) -> int:
-    """Delete the summaries that were pushed longer ago than this; return how many."""
+    """Delete all summaries that were pushed longer ago than this. Return their number."""
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
         return 0
@@ -102,14 +104,14 @@ def delete_old_summaries(*, older_than_seconds: float = KEEP_SECONDS) -> int:
         for run, stage in old:
             prometheus.delete(gateway, run=run, stage=stage)
     except OSError as error:
-        _tell_once("metrics", gateway, error)
+        _warn_once("metrics", gateway, error)
         return 0
     return len(old)
 
 
-def _tell_once(stage: str, gateway: str, error: Exception) -> None:
-    """Say that the gateway failed, once in a process: whoever reads the log can do nothing about a second time."""
-    if gateway not in _told:
-        _told.add(gateway)
+def _warn_once(stage: str, gateway: str, error: Exception) -> None:
+    """Print a warning that the gateway failed. It is printed once per process, because repeating it would not help."""
+    if gateway not in _reported_gateways:
+        _reported_gateways.add(gateway)
         reason = getattr(error, "reason", None) or error
-        say(stage, f"warning: no summary at the Pushgateway {gateway}, which changes no result: {reason}")
+        say(stage, f"warning: the Pushgateway {gateway} failed, which affects no result: {reason}")

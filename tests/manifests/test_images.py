@@ -207,5 +207,5 @@ def test_a_builder_is_told_of_commit_and_version_and_gives_back_what_is_installe
     (site / "dist" / "another.whl").touch()
     ended = run("control")
     assert ended.returncode == 2
-    assert "dist/ must hold one wheel" in ended.stderr
+    assert "dist/ must contain one wheel" in ended.stderr
     assert "usage" in run().stderr

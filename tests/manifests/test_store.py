@@ -153,7 +153,7 @@ def test_the_workers_key_administers_nothing(store: Store, what: str) -> None:
 def test_a_key_that_the_server_refuses_ends_the_job_at_once(store: Store) -> None:
     ended = prepare(store.address, ("worker", "short"))
     assert ended.returncode == 1
-    assert ended.stderr.startswith("The bucket peerkd and its user could not be made: ")
+    assert ended.stderr.startswith("The bucket peerkd and its user could not be created: ")
     assert "Traceback" not in ended.stderr
 
 

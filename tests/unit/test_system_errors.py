@@ -28,13 +28,13 @@ def of_system(number: int, path: str | None = PATH) -> OSError:
     ("number", "said"),
     [
         (errno.ENOSPC, f"The disk of {PATH} ("),
-        (errno.EDQUOT, f"The disk quota of {PATH} is used up: make room or raise the quota; then"),
+        (errno.EDQUOT, f"The disk quota of {PATH} is used up: free some space or raise the quota; then"),
         (errno.EFBIG, f"A file at {PATH} became larger than the file system allows: raise the limit; then"),
         (errno.EROFS, f"The file system of {PATH} is read-only: make it writable"),
-        (errno.EACCES, f"The permissions of {PATH} forbid what user {os.getuid()} was to do (Permission denied): "),
+        (errno.EACCES, f"The permissions of {PATH} forbid this to user {os.getuid()} (Permission denied): "),
         (
             errno.EPERM,
-            f"The permissions of {PATH} forbid what user {os.getuid()} was to do (Operation not permitted): ",
+            f"The permissions of {PATH} forbid this to user {os.getuid()} (Operation not permitted): ",
         ),
         (errno.EMFILE, "This process has as many open files as ulimit -n allows ("),
     ],
@@ -43,7 +43,7 @@ def test_what_a_user_must_act_on_is_told_as_such(number: int, said: str) -> None
     refusal = translate(of_system(number))
     assert isinstance(refusal, ValueError)
     assert str(refusal).startswith(said)
-    assert str(refusal).endswith("; then give the same command again, and it goes on where it was.")
+    assert str(refusal).endswith("; then repeat the command, and it continues where it stopped.")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_a_user_must_act_on_is_told_as_such(number: int, said: str) -> None
         (
             errno.EAGAIN,
             True,
-            "The machine has no room for more processes (Resource temporarily unavailable): use fewer ",
+            "The machine cannot start more processes (Resource temporarily unavailable): use fewer ",
         ),
         (errno.ENOMEM, True, "Memory ran out (Cannot allocate memory): use fewer processes (compute.num_workers), "),
     ],
@@ -177,10 +177,7 @@ def test_a_write_that_numpy_counts_short_is_told_from_a_full_disk_by_the_limit(
 def test_a_machine_without_any_folder_for_temporary_files_is_told_what_to_set() -> None:
     refusal = translate(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/']"))
     assert isinstance(refusal, ValueError)
-    assert (
-        str(refusal)
-        == "No usable temporary directory found in ['/tmp', '/']: set TMPDIR to a folder that can be written."
-    )
+    assert str(refusal) == "No usable temporary directory found in ['/tmp', '/']: set TMPDIR to a writable folder."
 
 
 @pytest.mark.parametrize(
@@ -241,9 +238,9 @@ TELL = """
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("size=40k", "The disk of {path} (0 bytes free) is full: no space left for what was to be written: make room;"),
+        ("size=40k", "The disk of {path} (0 bytes free) is full: no space is left: free some space;"),
         ("ro", "The file system of {path}/a is read-only: make it writable"),
-        ("nr_inodes=1", "The disk of {path}/a has no room for more files (all 1 are taken): delete some;"),
+        ("nr_inodes=1", "The disk of {path}/a has no room for more files (all 1 inodes are used): delete some;"),
     ],
 )
 def test_a_real_disk_is_told_with_what_is_left_of_it(tmp_path: Path, options: str, said: str) -> None:

@@ -1,7 +1,7 @@
 """Create the bucket "peerkd", and the user of workers and tasks, who may read and write only that bucket.
 
-It runs in the control image with the server's root key. Running it again changes the user's key to the one that the
-Secret peerkd-store then holds.
+It runs in the control image with the server's root key. Running it again changes the user's key to that of the
+Secret peerkd-store.
 """
 
 import os
@@ -48,7 +48,7 @@ def policy_of(bucket: str) -> dict[str, Any]:
 
 
 def main(environment: Mapping[str, str] = os.environ) -> None:
-    """Create the bucket and the user; after two minutes without success, exit with the error."""
+    """Create the bucket and the user. After two minutes without success, exit with the error."""
     address = environment["PEERKD_S3_ENDPOINT"].removeprefix("http://")
     root = (environment["MINIO_ROOT_USER"], environment["MINIO_ROOT_PASSWORD"])
     user = (environment["PEERKD_S3_ACCESS_KEY"], environment["PEERKD_S3_SECRET_KEY"])
@@ -60,7 +60,7 @@ def main(environment: Mapping[str, str] = os.environ) -> None:
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while trouble := attempt(lambda: prepare(address, root=root, user=user)):
         if is_bad_request(trouble) or time.monotonic() > give_up:
-            sys.exit(f"The bucket {BUCKET} and its user could not be made: {trouble}")
+            sys.exit(f"The bucket {BUCKET} and its user could not be created: {trouble}")
         time.sleep(2)
 
 

@@ -1,1 +1,1 @@
-"""The losses of online distillation: one file a method, from the logits of branches to the parts of one loss."""
+"""The losses of online distillation, one file for each method: from the logits of the branches to parts of a loss."""

@@ -1,8 +1,8 @@
-"""What the losses of several branches are made of: each function returns a sum over branches of means over the batch.
+"""The terms of the losses of several branches. Each function returns a sum over branches of means over the batch.
 
-A divergence is ``T^2 * mean_B KL(p || q)``, where p is the teacher's and q the branch's distribution at temperature T.
-The factor is Hinton's: see ``peerkd.losses.pairs.term``. All are computed from log-probabilities, and no function
-loops over branches.
+A divergence is ``T^2 * mean_B KL(p || q)``, where p is the distribution of the teacher and q that of the branch, both
+at temperature T. ``peerkd.losses.pairs.term`` derives the factor T^2 (Hinton et al. 2015, section 2). All terms are
+computed from log-probabilities and without a loop over branches.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def check_collaboration(logits_MBK: Tensor, *, temperature: float, least_branches: int = 2) -> None:
-    """Refuse what no collaboration can be computed from.
+    """Check the number of branches and the temperature.
 
     Raises:
         ValueError: If there are fewer branches than ``least_branches``, or ``temperature`` is not above 0.
@@ -25,7 +25,7 @@ def check_collaboration(logits_MBK: Tensor, *, temperature: float, least_branche
 
 
 def cross_entropy_of_branches(logits_MBK: Tensor, labels_B: Tensor) -> Tensor:
-    """Return ``sum_j mean_B CE(z_j, y)``, a scalar; for one branch to the last bit the plain cross entropy.
+    """Return ``sum_j mean_B CE(z_j, y)``, a scalar. For one branch it equals the plain cross entropy bit for bit.
 
     Args:
         logits_MBK: Unnormalised scores z_j of each branch.
@@ -36,18 +36,18 @@ def cross_entropy_of_branches(logits_MBK: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def mean_of_others(values_MBK: Tensor) -> Tensor:
-    """Return for each branch the mean over all branches but itself, [M, B, K]."""
+    """Return for each branch the mean over all other branches, [M, B, K]."""
     return (values_MBK.sum(dim=0) - values_MBK) / (values_MBK.shape[0] - 1)
 
 
 def divergence_from_teacher(logits_MBK: Tensor, *, teacher_logits: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j mean_B KL(softmax(t_j / T) || softmax(z_j / T))``, a scalar.
 
-    The teacher is a constant: no gradient flows into ``teacher_logits``.
+    The teacher is treated as a constant: no gradient flows into ``teacher_logits``.
 
     Args:
         logits_MBK: Unnormalised scores z_j of each branch.
-        teacher_logits: Unnormalised scores t, [B, K] where one teacher teaches all, [M, B, K] where each has its own.
+        teacher_logits: Unnormalised scores t: [B, K] for one teacher of all branches, [M, B, K] for one teacher each.
         temperature: T, above 0.
     """
     log_probs_MBK = F.log_softmax(logits_MBK / temperature, dim=-1)
@@ -59,15 +59,21 @@ def divergence_from_teacher(logits_MBK: Tensor, *, teacher_logits: Tensor, tempe
 def divergence_from_others(logits_MBK: Tensor, *, teacher_logits_MBK: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j 1 / (m - 1) * sum_{l != j} mean_B KL(p_l || q_j)``, a scalar.
 
-    ``p_l = softmax(t_l / T)`` and ``q_j = softmax(z_j / T)``. Every branch is taught by all teachers but the one of its
-    own place, and teachers are constants: no gradient flows into ``teacher_logits_MBK``.
+    ``p_l = softmax(t_l / T)`` and ``q_j = softmax(z_j / T)``. Branch j is taught by all teachers except teacher j.
+    Teachers are treated as constants: no gradient flows into ``teacher_logits_MBK``.
 
-    Summed over branches first, all m * (m - 1) pairs are ``sum_l <p_l, log p_l - mean_{j != l} log q_j>``: the work of
-    m pairs. Entropy and cross entropy cancel class by class, so that nothing is lost where teacher and branch agree.
+    Exchanging the sums reduces the m * (m - 1) pairs to the work of m pairs, because KL(p || q) = <p, log p - log q>::
+
+        sum_j 1 / (m - 1) sum_{l != j} <p_l, log p_l - log q_j>
+          = sum_l <p_l, 1 / (m - 1) sum_{j != l} (log p_l - log q_j)>
+          = sum_l <p_l, log p_l - mean_{j != l} log q_j>
+
+    The difference of the logarithms is taken for each class before the sum over classes, so no precision is lost to
+    cancellation if teacher and branch agree.
 
     Args:
         logits_MBK: Unnormalised scores z_j of each branch.
-        teacher_logits_MBK: Unnormalised scores t_l of as many teachers.
+        teacher_logits_MBK: Unnormalised scores t_l of the same number of teachers.
         temperature: T, above 0.
     """
     log_probs_MBK = F.log_softmax(logits_MBK / temperature, dim=-1)
@@ -79,15 +85,15 @@ def divergence_from_others(logits_MBK: Tensor, *, teacher_logits_MBK: Tensor, te
 def divergence_from_probabilities(logits_MBK: Tensor, *, targets: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j mean_B KL(p_j || softmax(z_j / T))``, a scalar.
 
-    For mixtures of distributions, which are the softmax of nothing at hand. Unlike from the teachers above, gradient
-    flows into the targets: who does not want it detaches them.
+    The targets are mixtures of distributions, for which no logits exist. In contrast to the functions above, gradients
+    flow into the targets, unless the caller detaches them.
 
     Args:
         logits_MBK: Unnormalised scores z_j of each branch.
-        targets: Probabilities p, softened already, [B, K] or [M, B, K].
+        targets: Probabilities p at temperature T, [B, K] or [M, B, K].
         temperature: T, above 0.
     """
     log_probs_MBK = F.log_softmax(logits_MBK / temperature, dim=-1)
-    # A probability too small for its dtype is 0; the bound keeps 0 * log 0 and its gradient at 0.
+    # A probability that is too small for its dtype is 0. The bound makes 0 * log 0 and its gradient 0 instead of NaN.
     log_targets = targets.clamp_min(torch.finfo(targets.dtype).tiny).log()
     return temperature**2 * (targets * (log_targets - log_probs_MBK)).sum() / logits_MBK.shape[1]

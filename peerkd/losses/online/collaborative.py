@@ -1,4 +1,4 @@
-"""Collaborative learning with intermediate-level representation sharing: the mean of the others teaches each head.
+"""Collaborative learning with intermediate-level representation sharing (CL-ILR): the mean of the others teaches each.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -19,14 +19,14 @@ def collaborative_loss(
 ) -> LossParts:
     """Return the parts of the loss of CL-ILR (Song and Chai 2018, arXiv:1805.11761, section 2).
 
-    With z_j the logits of head j and beta the weight of the cross entropy, which the parts carry already::
+    With z_j the logits of head j and beta the weight of the cross entropy, which the parts include::
 
         cross_entropy_branches  beta sum_j CE(z_j, y)
         others_to_branches      (1 - beta) T^2 sum_j KL(softmax(mean_{l != j} z_l / T) || softmax(z_j / T))
 
-    Targets are constants. The paper writes the cross entropy between the softened outputs where we write their
-    divergence: the difference is the entropy of a constant, so the gradient is the same. That the gradient is rescaled
-    where it enters the trunk is the network's part.
+    Targets are treated as constants. The paper uses the cross entropy between the softened outputs instead of their
+    divergence. The two differ by the entropy of the targets, which is constant, so the gradients are the same. The
+    network itself rescales the gradient that enters the trunk.
 
     Args:
         logits_MBK: z_j.

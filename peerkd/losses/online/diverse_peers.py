@@ -1,4 +1,4 @@
-"""Online distillation with diverse peers: attention makes each branch a target of its own, and a leader learns of all.
+"""Online distillation with diverse peers (OKDDip): each branch has its own target, and a leader learns from all.
 
 Shape suffixes: M = branches, A = M - 1 auxiliary branches, B = batch, K = classes.
 """
@@ -13,21 +13,21 @@ from peerkd.losses.online.parts import LossParts
 def diverse_peers_loss(logits_MBK: Tensor, labels_B: Tensor, *, attention_BAA: Tensor, temperature: float) -> LossParts:
     """Return the parts of the loss of OKDDip (Chen et al. 2020, arXiv:1912.00350, its two levels of distillation).
 
-    The last branch is the leader, all before it are auxiliary. With z_a the logits of branch a, p_b the softened
+    The last branch is the leader, and all others are auxiliary. With z_a the logits of branch a, p_b the softened
     probabilities ``softmax(z_b / T)`` of auxiliary branch b and w_ab the attention that a pays to b::
 
-        cross_entropy_branches  sum_j CE(z_j, y), the leader's included
+        cross_entropy_branches  sum_j CE(z_j, y), including the leader's
         attention_to_branches   T^2 sum_a KL(sum_b w_ab p_b || p_a)
         branches_to_leader      T^2 KL(mean_b p_b || softmax(z_leader / T))
 
-    The p_b in targets are constants, but attention is not: ``attention_to_branches`` is all that it learns from. The
-    released code averages logits instead, and lets gradient into whoever teaches; these are the probabilities of the
-    paper.
+    The p_b in the targets are treated as constants, but the attention is not: it learns only from
+    ``attention_to_branches``. This function averages probabilities, as the paper does. The released code averages
+    logits instead, and lets gradients flow into the teachers.
 
     Args:
-        logits_MBK: z, the leader's last.
+        logits_MBK: z, with the leader last.
         labels_B: Classes y.
-        attention_BAA: w of each sample, rows a, columns b; each row sums to 1.
+        attention_BAA: w for each sample, with rows a and columns b. Each row sums to 1.
         temperature: T, above 0.
 
     Raises:
@@ -40,7 +40,7 @@ def diverse_peers_loss(logits_MBK: Tensor, labels_B: Tensor, *, attention_BAA: T
     if attention_BAA.shape != fitting:
         raise ValueError(f"attention_BAA must have the shape {fitting}, got {tuple(attention_BAA.shape)}.")
     probs_ABK = F.softmax(logits_MBK[:-1].detach() / temperature, dim=-1)
-    # No matrix product: where those are rounded to fewer bits for speed, so would the targets be.
+    # Not a matrix product, which some settings of torch round to fewer bits for speed.
     targets_ABK = (attention_BAA.permute(1, 2, 0).unsqueeze(-1) * probs_ABK).sum(dim=1)
     return LossParts(
         supervised={"cross_entropy_branches": cross_entropy_of_branches(logits_MBK, labels_B)},

@@ -1,4 +1,4 @@
-"""Feature fusion learning: branches and the classifier on their fused feature maps teach each other.
+"""Feature fusion learning (FFL): branches and the classifier on their fused feature maps teach each other.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -20,7 +20,7 @@ def fusion_loss(logits_MBK: Tensor, labels_B: Tensor, *, fused_logits_BK: Tensor
         fused_to_branches       T^2 sum_j KL(softmax(z_f / T) || softmax(z_j / T))
         branches_to_fused       T^2 KL(softmax(mean_j z_j / T) || softmax(z_f / T))
 
-    Whichever side teaches is a constant. The mean is of logits, before the softmax.
+    The teaching side is treated as a constant. The mean is taken over logits, before the softmax.
 
     Args:
         logits_MBK: z_j.

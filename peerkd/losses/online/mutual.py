@@ -1,4 +1,4 @@
-"""Deep mutual learning: every network is taught by all others.
+"""Deep mutual learning (DML): every network is taught by all others.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -17,8 +17,8 @@ def mutual_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: float) -> 
         cross_entropy_branches  sum_j CE(z_j, y)
         branches_to_branches    T^2 sum_j 1 / (m - 1) sum_{l != j} KL(softmax(z_l / T) || softmax(z_j / T))
 
-    Whoever teaches is a constant. The paper has T = 1, and updates the networks in turn; here all are updated by one
-    loss, each of them by its own terms.
+    The teaching networks are treated as constants. The paper uses T = 1 and updates the networks in turn. Here, one
+    loss updates all networks, and each network receives gradients only from its own terms.
 
     Args:
         logits_MBK: z_j.

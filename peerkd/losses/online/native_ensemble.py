@@ -1,4 +1,4 @@
-"""On-the-fly native ensemble: the gated sum of the branches' logits teaches each branch.
+"""On-the-fly native ensemble (ONE): the gated sum of the branches' logits teaches each branch.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -21,7 +21,7 @@ def native_ensemble_loss(
         cross_entropy_ensemble  CE(z_e, y)
         ensemble_to_branches    T^2 sum_j KL(softmax(z_e / T) || softmax(z_j / T))
 
-    The ensemble is a constant where it teaches: gate and ensemble learn from the labels alone.
+    The ensemble is treated as a constant in its role as teacher, so the gate learns from the labels alone.
 
     Args:
         logits_MBK: z_j.

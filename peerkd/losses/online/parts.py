@@ -1,4 +1,4 @@
-"""What every method's loss is: named parts, in two groups that are weighted differently."""
+"""The form of every method's loss: named parts in two groups with different weights."""
 
 import functools
 import operator
@@ -8,19 +8,19 @@ from torch import Tensor
 
 
 class LossParts(NamedTuple):
-    """The parts of a loss before the weight of distillation, each a scalar."""
+    """The parts of a loss before they are weighted, each a scalar."""
 
     supervised: dict[str, Tensor]
-    """What labels teach; at least one part."""
+    """The parts that depend on labels, at least one."""
 
     distilled: dict[str, Tensor]
-    """What branches teach each other; may be empty."""
+    """The parts by which branches teach each other, possibly none."""
 
     def total(self, weight: float) -> Tensor:
         """Return ``sum(supervised) + weight * sum(distilled)``, a scalar.
 
-        No part is left out at weight 0, so that one that is not finite shows in every epoch. Without a distilled part
-        the weight is not looked at, and one supervised part is returned as it is.
+        Distilled parts are included even with a weight of 0, so that a part that is not finite is always noticed.
+        Without distilled parts the weight has no effect, and a single supervised part is returned unchanged.
         """
         supervised = functools.reduce(operator.add, self.supervised.values())
         if not self.distilled:

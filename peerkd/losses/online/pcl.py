@@ -1,4 +1,4 @@
-"""Peer collaborative learning: an ensemble and the means over time of the other branches teach each branch.
+"""Peer collaborative learning (PCL): an ensemble and the moving averages of the other branches teach each branch.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -26,21 +26,22 @@ def pcl_loss(
     """Return the parts of the loss of PCL (Wu and Gong 2021, AAAI).
 
     With z_j the logits of branch j on its view, z_e those of the ensemble's classifier on the features of all branches,
-    and t_l those of the mean over time of branch l on the view of branch l::
+    and t_l those of the moving average of branch l on the view of branch l::
 
         cross_entropy_branches  sum_j CE(z_j, y)
         cross_entropy_ensemble  CE(z_e, y)
         ensemble_to_branches    T^2 sum_j KL(softmax(z_e / T) || softmax(z_j / T))
         means_to_branches       T^2 sum_j 1 / (m - 1) sum_{l != j} KL(softmax(t_l / T) || softmax(z_j / T))
 
-    Both teachers are constants; the ensemble learns from its cross entropy alone, whose gradient goes on into the
-    features of all branches. No branch is taught by its own mean, which has seen the same view.
+    Both kinds of teachers are treated as constants. The ensemble learns from its cross entropy alone, whose gradient
+    also flows into the features of all branches. No branch is taught by its own moving average, which sees the same
+    view.
 
     Args:
         logits_MBK: z_j.
         labels_B: Classes y.
-        ensemble_logits_BK: z_e; None leaves out both parts of the ensemble.
-        mean_logits_MBK: t_l; None leaves out the part of the means.
+        ensemble_logits_BK: z_e. None omits both parts of the ensemble.
+        mean_logits_MBK: t_l. None omits the part of the moving averages.
         temperature: T, above 0.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The weight of distillation over the first epochs."""
+"""The ramp-up of the distillation weight over the first epochs."""
 
 import math
 
@@ -6,14 +6,14 @@ import math
 def ramp_weight(epoch: int, *, length_epochs: int, ceiling: float) -> float:
     """Return ``ceiling * exp(-5 * (1 - epoch / length)^2)``, and ``ceiling`` from epoch ``length`` on.
 
-    Branches know nothing in the first epochs, so what they would teach each other is noise (Laine and Aila 2017,
-    arXiv:1610.02242). The only public code of PCL divides by the ceiling where the length belongs, which
-    switches distillation off but for a few epochs.
+    Branches know little in the first epochs, so they would teach each other noise (Laine and Aila 2017,
+    arXiv:1610.02242). The only public code of PCL divides by the ceiling instead of the length, which turns the
+    distillation off in almost all of these epochs.
 
     Args:
-        epoch: Epochs finished before this one: 0 in the first.
-        length_epochs: Epochs until the ceiling; 0 is no ramp.
-        ceiling: The weight after the ramp.
+        epoch: The index of the epoch, counted from 0.
+        length_epochs: The number of epochs of the ramp-up. 0: the ceiling from the start.
+        ceiling: The weight after the ramp-up.
     """
     if epoch >= length_epochs:
         return ceiling

@@ -1,4 +1,4 @@
-"""Knowledge distillation via collaborative learning: one teacher, made of the logits of all, teaches each network.
+"""Knowledge distillation via collaborative learning (KDCL): one teacher from the logits of all teaches each network.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -19,13 +19,13 @@ def shared_ensemble_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: f
         cross_entropy_branches  sum_j CE(z_j, y)
         ensemble_to_branches    T^2 sum_j KL(softmax(z_e / T) || softmax(z_j / T))
 
-    The teacher is a constant.
+    The teacher is treated as a constant.
 
     Args:
         logits_MBK: z_j.
         labels_B: Classes y.
         temperature: T, above 0.
-        ensemble: What z_e is, as in ``teacher_of_all``.
+        ensemble: The kind of the teacher, see ``teacher_of_all``.
 
     Raises:
         ValueError: If there are fewer than two networks, ``temperature`` is not above 0, or ``ensemble`` is unknown.
@@ -43,15 +43,14 @@ def shared_ensemble_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: f
 
 
 def teacher_of_all(logits_MBK: Tensor, labels_B: Tensor, *, ensemble: str) -> Tensor:
-    """Return the teacher's logits, [B, K], detached.
+    """Return the detached logits of the teacher, [B, K].
 
     Args:
         logits_MBK: Unnormalised scores z_k of each network.
         labels_B: Classes y.
-        ensemble: ``min_logit`` is ``min_k (z_k[c] - z_k[y])`` for each class c, the least that any network holds it
-            against the label (KDCL-MinLogit). ``naive`` takes all logits of a sample from the network whose cross
-            entropy on that sample is the least (KDCL-Naive). ``mean`` is the mean of the logits, what public
-            reimplementations do.
+        ensemble: ``min_logit`` is ``min_k (z_k[c] - z_k[y])`` for each class c: the smallest lead of class c over the
+            label y in any network (KDCL-MinLogit). ``naive`` is, for each sample, the logits of the network with the
+            smallest cross entropy (KDCL-Naive). ``mean`` is the mean of the logits, as in public reimplementations.
 
     Raises:
         ValueError: If ``ensemble`` is unknown.

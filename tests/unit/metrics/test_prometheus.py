@@ -110,8 +110,8 @@ def test_a_port_that_is_taken_is_told_and_the_training_goes_on(
         with endpoint.recording("train_pcl", environment=environment):
             recorder.samples(1)
     assert capsys.readouterr().out == (
-        f"peerkd | train_pcl: warning: no metrics are served, PEERKD_METRICS_PORT={environment['PEERKD_METRICS_PORT']} "
-        "cannot be had: Address already in use\n"
+        f"peerkd | train_pcl: warning: no metrics are served, because PEERKD_METRICS_PORT={environment['PEERKD_METRICS_PORT']} "
+        "cannot be used: Address already in use\n"
     )
 
 
@@ -121,7 +121,7 @@ def test_a_port_that_is_none_is_told_and_the_training_goes_on(
 ) -> None:
     with endpoint.recording("train_pcl", environment={**environment, "PEERKD_METRICS_PORT": text}):
         recorder.samples(1)
-    assert f"={text} cannot be had: it is no number from 0 to 65535" in capsys.readouterr().out
+    assert f"={text} cannot be used: it is not a number from 0 to 65535" in capsys.readouterr().out
 
 
 def test_a_label_that_takes_ever_new_values_stays_bounded() -> None:

@@ -67,7 +67,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setenv("PEERKD_PUSHGATEWAY", made.address)
-    monkeypatch.setattr(summary, "_told", set())
+    monkeypatch.setattr(summary, "_reported_gateways", set())
     yield made
     made.server.shutdown()
     made.server.server_close()
@@ -159,8 +159,7 @@ def test_a_gateway_that_refuses_is_told_once_and_never_fatal(
         assert not delete_summary(run="r", stage="train_pcl")
         assert delete_old_summaries() == 0
     assert capsys.readouterr().out == (
-        f"peerkd | train_pcl: warning: no summary at the Pushgateway {gateway.address}, which changes no result: "
-        "Bad Request\n"
+        f"peerkd | train_pcl: warning: the Pushgateway {gateway.address} failed, which affects no result: Bad Request\n"
     )
 
 
@@ -187,7 +186,7 @@ def test_an_answer_that_is_no_pushgateways_changes_nothing(
 ) -> None:
     gateway.groups = groups
     assert delete_old_summaries() == 0
-    assert "it answers as no Pushgateway does" in capsys.readouterr().out
+    assert "its answer is not that of a Pushgateway" in capsys.readouterr().out
 
 
 def test_a_real_pushgateway_agrees(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ def test_a_gateway_that_is_away_changes_no_result(
     operator.start()
     operator.succeed()
     assert len(started.result()) == 1
-    assert "warning: no summary at the Pushgateway" in capsys.readouterr().out
+    assert "warning: the Pushgateway" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
