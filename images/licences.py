@@ -25,7 +25,7 @@ it with the lock.
 
 
 def locked(path: Path) -> list[tuple[str, str]]:
-    """Return the name and the version of each line of a lock. A package may have several versions for different platforms."""
+    """Return the name and the version of each line of a lock. Platforms may have different versions of a package."""
     lines = path.read_text(encoding="utf-8").splitlines()
     found = (re.match(r"([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", line) for line in lines)
     return sorted((match[1], match[2]) for match in found if match)

@@ -98,8 +98,8 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
 
 
 @pytest.mark.parametrize("name", sections())
-def test_a_runbook_says_what_it_means_how_to_look_and_how_to_mend(name: str) -> None:
-    assert re.findall(r"^\*\*(\w+)\.\*\*", sections()[name], flags=re.MULTILINE) == ["Means", "Look", "Mend"]
+def test_a_runbook_gives_the_meaning_the_diagnosis_and_the_fix(name: str) -> None:
+    assert re.findall(r"^\*\*(\w+)\.\*\*", sections()[name], flags=re.MULTILINE) == ["Meaning", "Diagnosis", "Fix"]
 
 
 def test_the_commands_of_the_runbooks_are_ones_that_kubectl_understands() -> None:

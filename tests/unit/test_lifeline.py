@@ -8,7 +8,7 @@ import pytest
 from peerkd.lifeline import EXIT_ABANDONED
 
 
-def test_a_process_ends_with_the_one_it_hangs_on() -> None:
+def test_a_process_ends_with_the_watched_process() -> None:
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     script = "import sys, time; from peerkd.lifeline import end_with; end_with(int(sys.argv[1])); time.sleep(60)"
     hanging = subprocess.Popen([sys.executable, "-c", script, str(other.pid)])
@@ -19,12 +19,12 @@ def test_a_process_ends_with_the_one_it_hangs_on() -> None:
     assert hanging.wait(timeout=20) == EXIT_ABANDONED
 
 
-def test_a_dead_process_that_nobody_has_taken_note_of_is_dead() -> None:
+def test_a_zombie_counts_as_ended() -> None:
     other = subprocess.Popen([sys.executable, "-c", "pass"])
     try:
         script = "import sys, time; from peerkd.lifeline import end_with; end_with(int(sys.argv[1])); time.sleep(60)"
         hanging = subprocess.Popen([sys.executable, "-c", script, str(other.pid)])
-        # Not waited for: it stays in the table of processes.
+        # The process is not waited for, so it remains in the table of processes.
         assert hanging.wait(timeout=30) == EXIT_ABANDONED
     finally:
         other.wait()
@@ -48,7 +48,7 @@ while True:
 
 
 @pytest.mark.parametrize(("what", "exit_code"), [("leaves", 7), ("stays", EXIT_ABANDONED)])
-def test_who_handles_a_request_to_end_gets_one_first(tmp_path: Path, what: str, exit_code: int) -> None:
+def test_a_handler_of_sigterm_runs_first(tmp_path: Path, what: str, exit_code: int) -> None:
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     words = [sys.executable, "-c", HANDLING, str(other.pid), str(tmp_path / "told"), what]
     hanging = subprocess.Popen(words)

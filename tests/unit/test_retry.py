@@ -6,15 +6,15 @@ from peerkd.retry import Limit, Retries
 
 
 class AwayError(Exception):
-    """A failure that may pass."""
+    """A failure that may not recur."""
 
 
 class RefusedError(Exception):
-    """A failure with a limit of its own."""
+    """A failure with its own limit."""
 
 
 class FinalError(Exception):
-    """The end of the waiting."""
+    """The error at the limit."""
 
 
 class Clock:
@@ -50,7 +50,7 @@ def limit(seconds: float = 600, *, num_tries: int | None = None, counts_own_time
 
 
 def endure(retries: Retries[AwayError | RefusedError], error: AwayError | RefusedError) -> int:
-    """Fail until the end; return the number of failures."""
+    """Fail until the limit is reached. Return the number of failures."""
     for number in itertools.count(1):
         try:
             retries.failed(error)
@@ -121,7 +121,7 @@ def test_a_failure_with_its_own_time_is_waited_out_after_a_long_outage() -> None
     assert clock.now_seconds - start_seconds == pytest.approx(45)
 
 
-def test_a_failure_of_another_kind_ends_that_time_but_not_the_time_of_all() -> None:
+def test_a_failure_of_another_kind_ends_that_time_but_not_the_total_time() -> None:
     clock = Clock()
     retries = clock.retries(limit(600), refused=limit(45, counts_own_time=True))
     errors = itertools.cycle([RefusedError(), RefusedError(), AwayError()])
@@ -146,7 +146,7 @@ def test_a_success_resets_the_waits_and_the_limits() -> None:
     assert clock.waits_seconds == 10 * [0.5, 1]
 
 
-def test_half_an_answer_resets_the_limit_and_not_the_waits() -> None:
+def test_an_incomplete_answer_resets_the_limit_and_not_the_waits() -> None:
     clock = Clock()
     retries = clock.retries(limit(20))
     for _ in range(50):
@@ -192,7 +192,7 @@ def test_a_request_is_repeated_until_it_succeeds_and_each_failure_is_reported() 
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), KeyboardInterrupt()])
-def test_other_errors_and_interrupts_pass_at_once(error: BaseException) -> None:
+def test_other_errors_and_interrupts_propagate_immediately(error: BaseException) -> None:
     clock = Clock()
 
     def request() -> None:

@@ -39,7 +39,7 @@ def of_system(number: int, path: str | None = PATH) -> OSError:
         (errno.EMFILE, "This process has as many open files as ulimit -n allows ("),
     ],
 )
-def test_what_a_user_must_act_on_is_told_as_such(number: int, said: str) -> None:
+def test_errors_that_a_user_must_fix_are_value_errors(number: int, said: str) -> None:
     refusal = translate(of_system(number))
     assert isinstance(refusal, ValueError)
     assert str(refusal).startswith(said)
@@ -61,14 +61,14 @@ def test_what_a_user_must_act_on_is_told_as_such(number: int, said: str) -> None
         (errno.ENOMEM, True, "Memory ran out (Cannot allocate memory): use fewer processes (compute.num_workers), "),
     ],
 )
-def test_what_the_machine_does_is_told_with_whether_it_may_pass(number: int, may_pass: bool, said: str) -> None:
+def test_errors_of_the_machine_state_whether_they_may_pass(number: int, may_pass: bool, said: str) -> None:
     refusal = translate(of_system(number))
     assert isinstance(refusal, MachineError)
     assert str(refusal).startswith(said)
     assert refusal.may_pass == may_pass
 
 
-def test_every_error_of_the_system_but_those_of_connections_has_a_sentence() -> None:
+def test_every_system_error_except_those_of_connections_has_a_message() -> None:
     for number in errno.errorcode:
         for path in (PATH, None):
             refusal = translate(of_system(number, path))
@@ -86,7 +86,7 @@ FORBIDDEN = ImportError("a.so: failed to map segment from shared object: Operati
 @pytest.mark.parametrize(
     "error", [ValueError("x"), KeyError("x"), RuntimeError("x"), OSError("x"), BrokenPipeError(), FORBIDDEN]
 )
-def test_errors_of_other_kinds_are_left_to_others(error: Exception) -> None:
+def test_errors_of_other_kinds_are_not_translated(error: Exception) -> None:
     assert plain_error(error) is None
     assert translate(error) is None
 
@@ -124,7 +124,7 @@ def raised_by_the_linker() -> None:
         (raised_by_a_gpu, "CUDA out of memory"),
     ],
 )
-def test_memory_that_ran_out_is_one_sentence_whoever_wanted_it(take, detail) -> None:
+def test_running_out_of_memory_has_one_message_for_all_libraries(take, detail) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         take()
     sent = pickle.loads(pickle.dumps(plain_error(caught.value)))
@@ -136,7 +136,7 @@ def test_memory_that_ran_out_is_one_sentence_whoever_wanted_it(take, detail) -> 
         assert detail in str(refusal)
 
 
-def test_an_error_of_safetensors_is_pythons_own_with_number_and_file() -> None:
+def test_an_error_of_safetensors_becomes_an_oserror_with_number_and_file() -> None:
     error = plain_error(SafetensorError('Error while serializing: I/O error: full (os error 28) at path "/a/.tmpb"'))
     assert isinstance(error, OSError)
     assert (error.errno, error.filename) == (errno.ENOSPC, "/a/.tmpb")
@@ -212,7 +212,7 @@ def test_a_file_size_limit_is_told_with_its_value(tmp_path: Path) -> None:
 
 
 def in_a_namespace(script: str) -> str:
-    """Return what a script prints that may mount file systems of its own."""
+    """Return the output of a script that may mount its own file systems."""
     command = ["unshare", "-m" if os.getuid() == 0 else "-rm", "sh", "-c", textwrap.dedent(script)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

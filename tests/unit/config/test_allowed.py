@@ -1,4 +1,4 @@
-"""A run chooses how much its jobs are given, and none of the rights that they have."""
+"""A run chooses the resources of its jobs, but not their rights."""
 
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
-def test_a_run_is_refused_a_right_in_one_sentence_that_names_the_setting(text: str, message: str) -> None:
+def test_a_right_that_is_not_allowed_is_refused_with_the_name_of_the_setting(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+\.$") as refused:
         resolve_cluster(LaunchConfig(cluster=text))
     assert str(refused.value).startswith(message)
@@ -76,7 +76,7 @@ def test_a_run_is_refused_a_right_in_one_sentence_that_names_the_setting(text: s
         variable(secretKeyRef={"name": "root", "key": "k"}),
     ],
 )
-def test_a_pipelines_task_is_held_to_the_same(task_config: dict[str, Any]) -> None:
+def test_the_settings_of_a_task_are_checked_by_the_same_rules(task_config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="operator's settings"):
         resolve_cluster(task_config=task_config)
 
@@ -90,7 +90,7 @@ def test_a_pipelines_task_is_held_to_the_same(task_config: dict[str, Any]) -> No
         "service_account=peerkd-worker store_secret=peerkd-store",
     ],
 )
-def test_a_run_chooses_how_much_and_where_without_being_asked(text: str) -> None:
+def test_a_run_may_choose_its_resources_and_its_placement(text: str) -> None:
     resolve_cluster(LaunchConfig(cluster=text))
 
 
@@ -132,11 +132,11 @@ class TestAnOperator:
             "'volumes=[{name: node, hostPath: {path: /}}]'",
         ],
     )
-    def test_refuses_what_is_only_like_what_is_allowed(self, file: Path, text: str) -> None:
+    def test_refuses_a_name_that_only_resembles_an_allowed_one(self, file: Path, text: str) -> None:
         with pytest.raises(ValueError, match="operator's settings"):
             resolve_cluster(LaunchConfig(cluster=text), environment={"PEERKD_CLUSTER_FILE": str(file)})
 
-    def test_allows_a_tasks_volumes_and_variables_by_name(self, file: Path) -> None:
+    def test_allows_the_volumes_and_variables_of_a_task_by_name(self, file: Path) -> None:
         cluster = resolve_cluster(
             environment={"PEERKD_CLUSTER_FILE": str(file)},
             task_config={

@@ -18,7 +18,7 @@ def test_a_config_can_name_every_architecture_and_no_other() -> None:
     assert get_args(Architecture) == tuple(ARCHITECTURES)
 
 
-def test_there_are_facts_on_every_architecture() -> None:
+def test_every_architecture_has_facts() -> None:
     assert tuple(ARCHITECTURE_FACTS) == get_args(Architecture)
 
 
@@ -53,7 +53,7 @@ def test_branches_begin_after_the_first_block_and_before_the_pool(
 
 
 @pytest.mark.parametrize("architecture", get_args(Architecture))
-def test_branches_begin_at_the_last_stage_unless_configured(architecture: Architecture) -> None:
+def test_branches_begin_at_the_last_stage_by_default(architecture: Architecture) -> None:
     assert ARCHITECTURE_FACTS[architecture].branch_point == branch_points(architecture)[-1]
 
 

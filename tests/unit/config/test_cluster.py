@@ -25,12 +25,12 @@ def named(file: Path) -> dict[str, str]:
     return {"PEERKD_CLUSTER_FILE": str(file)}
 
 
-def test_the_defaults_are_a_cluster() -> None:
+def test_the_defaults_are_valid() -> None:
     assert resolve_cluster() == ClusterConfig()
     assert ClusterConfig.from_json(ClusterConfig().to_json()) == ClusterConfig()
 
 
-def test_what_a_person_types_is_read() -> None:
+def test_settings_on_the_command_line_are_read() -> None:
     cluster = typed("queue=research memory_per_worker=8Gi cpu_per_worker=4 node_selector.pool=gpu")
     assert (cluster.queue, cluster.memory_per_worker, cluster.cpu_per_worker) == ("research", "8Gi", "4")
     assert cluster.node_selector == {"pool": "gpu"}
@@ -39,7 +39,7 @@ def test_what_a_person_types_is_read() -> None:
     assert typed("cpu_per_worker=0.5").cpu_per_worker == "0.5"
 
 
-def test_an_operators_file_comes_first_then_the_task_then_what_is_typed(tmp_path: Path) -> None:
+def test_the_operators_file_is_overridden_by_the_task_and_both_by_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text("queue: research\nnum_workers: 4\nmemory_per_worker: 4Gi\ngpus_per_worker: 1\n")
     task = {**NOTHING, "resources": {"limits": {"memory": "8Gi", "nvidia.com/gpu": "2"}}}
@@ -67,7 +67,7 @@ def test_an_operators_file_comes_first_then_the_task_then_what_is_typed(tmp_path
         ("queue='a", "cluster must close every quotation mark"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(text: str, message: str) -> None:
+def test_an_invalid_setting_is_refused_in_a_sentence(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         typed(text)
 
@@ -81,17 +81,17 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     ("quantity", "expected"),
     [("500m", 0.5), ("2", 2), ("1.5", 1.5), ("1Ki", 1024), ("2Gi", 2 * 1024**3), ("2G", 2e9), ("1k", 1000)],
 )
-def test_amounts_are_read(quantity: str, expected: float) -> None:
+def test_quantities_are_converted_to_numbers(quantity: str, expected: float) -> None:
     assert amount(quantity) == expected
 
 
 class TestTaskConfig:
     @pytest.mark.parametrize("empty", [{}, NOTHING])
-    def test_nothing_set_changes_nothing(self, empty: dict[str, Any]) -> None:
+    def test_a_task_without_settings_changes_nothing(self, empty: dict[str, Any]) -> None:
         cluster = typed("memory_per_worker=4Gi 'env=[{name: A, value: b}]'")
         assert with_task_config(cluster, empty) == cluster
 
-    def test_all_that_an_author_sets_lands_on_the_workers(self) -> None:
+    def test_all_settings_of_an_author_apply_to_the_workers(self) -> None:
         toleration = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
         secret = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tok", "key": "token", "optional": False}}}
         cluster = with_task_config(
@@ -113,26 +113,26 @@ class TestTaskConfig:
         assert cluster.affinity == {"nodeAffinity": {}}
         assert cluster.volumes[0]["name"] == cluster.volume_mounts[0]["name"] == "pvc1"
 
-    def test_another_maker_of_accelerators_is_taken(self) -> None:
+    def test_accelerators_of_another_vendor_are_accepted(self) -> None:
         cluster = with_task_config(ClusterConfig(), {"resources": {"limits": {"amd.com/gpu": "8"}}})
         assert (cluster.gpu_resource, cluster.gpus_per_worker) == ("amd.com/gpu", 8)
 
-    def test_little_memory_means_little_shared_memory(self) -> None:
+    def test_a_small_limit_on_memory_lowers_the_shared_memory(self) -> None:
         cluster = with_task_config(ClusterConfig(), {"resources": {"limits": {"memory": "512Mi"}}})
         assert (cluster.memory_per_worker, cluster.shared_memory) == ("512Mi", "512Mi")
 
     @pytest.mark.parametrize("given", [{"resources": {"limits": {"ephemeral-storage": "1Gi"}}}, {"runtime_class": "x"}])
-    def test_what_no_worker_can_be_given_is_refused(self, given: dict[str, Any]) -> None:
+    def test_a_setting_that_workers_do_not_support_is_refused(self, given: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"must (be cpu, memory or|contain no other fields)"):
             with_task_config(ClusterConfig(), given)
 
 
-def test_what_a_pipeline_tells_its_launcher_of_the_store_is_not_the_workers_to_be_told_by_the_task() -> None:
+def test_the_stores_variables_of_a_task_are_not_passed_to_the_workers() -> None:
     entries = [{"name": "PEERKD_S3_ACCESS_KEY", "valueFrom": {}}, {"name": "NCCL_DEBUG", "value": "INFO"}]
     assert with_task_config(ClusterConfig(), {"env": entries}).env == ({"name": "NCCL_DEBUG", "value": "INFO"},)
 
 
-def test_an_operators_text_counts_where_no_file_is_named(tmp_path: Path) -> None:
+def test_the_operators_text_is_read_if_no_file_is_named(tmp_path: Path) -> None:
     environment = {"PEERKD_CLUSTER": "num_workers: 5\ngpus_per_worker: 2\n"}
     assert resolve_cluster(LaunchConfig(gpus=4), environment=environment) == ClusterConfig(
         num_workers=5, gpus_per_worker=4
@@ -144,12 +144,12 @@ def test_an_operators_text_counts_where_no_file_is_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("gpus", "expected"), [(0, 2), (None, 2), (1, 1)])
-def test_no_gpu_chosen_leaves_those_that_the_author_put_on_the_task(gpus: int | None, expected: int) -> None:
+def test_zero_gpus_keep_the_gpus_that_the_author_set_on_the_task(gpus: int | None, expected: int) -> None:
     task_config = {"resources": {"limits": {"nvidia.com/gpu": "2"}}, "env": []}
     assert resolve_cluster(LaunchConfig(gpus=gpus), task_config=task_config).gpus_per_worker == expected
 
 
-def test_no_gpu_chosen_is_none_where_the_task_says_nothing() -> None:
+def test_zero_gpus_are_none_if_the_task_sets_none() -> None:
     environment = {"PEERKD_CLUSTER": "gpus_per_worker: 1\nnum_workers: 4\n"}
     assert resolve_cluster(LaunchConfig(gpus=0), environment=environment).gpus_per_worker == 0
     assert resolve_cluster(environment=environment).gpus_per_worker == 1
@@ -157,7 +157,7 @@ def test_no_gpu_chosen_is_none_where_the_task_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", ["num_workers: 0", "[", "- a", "colour: red"])
-def test_a_mistake_in_an_operators_settings_names_where_they_are(tmp_path: Path, text: str) -> None:
+def test_a_mistake_in_the_operators_settings_is_reported_with_their_source(tmp_path: Path, text: str) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"^PEERKD_CLUSTER_FILE"):

@@ -33,7 +33,7 @@ def test_digits_refuse_a_path() -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("skip_damaged", True), ("pixel_range", [0, 4095]), ("background", [0, 0, 0])]
 )
-def test_how_images_are_read_does_not_go_with_every_source(field: str, value: Any) -> None:
+def test_fields_about_images_are_refused_for_other_sources(field: str, value: Any) -> None:
     sources = "image_folder or npz" if field == "pixel_range" else "image_folder"
     assert refusal(DataConfig, {"source": "cifar10", "path": "data", field: value}).startswith(
         f"{field} applies only to source {sources}, got "
@@ -44,7 +44,7 @@ def test_how_images_are_read_does_not_go_with_every_source(field: str, value: An
 
 
 @pytest.mark.parametrize("bounds", [[1, 1], [2, 1]])
-def test_a_range_of_pixels_goes_upwards(bounds: list[int]) -> None:
+def test_a_range_of_pixels_is_ascending(bounds: list[int]) -> None:
     assert refusal(DataConfig, {"source": "image_folder", "path": "data", "pixel_range": bounds}) == (
         f"pixel_range must be two numbers, the lower one first, got {[float(bound) for bound in bounds]}."
     )
@@ -84,7 +84,7 @@ def test_padding_must_not_be_negative() -> None:
     )
 
 
-def test_nothing_is_varied_unless_asked() -> None:
+def test_images_do_not_vary_by_default() -> None:
     assert AugmentationConfig() == AugmentationConfig(
         crop_padding_pixels=0, horizontal_flip=False, resized_crop_min_area_fraction=None
     )
@@ -159,6 +159,6 @@ def test_natural_ids_are_evaluated_on_held_out_samples() -> None:
     assert PartitionConfig.from_mapping({**values, "own_evaluation": "held_out"}).own_evaluation == "held_out"
 
 
-def test_peers_differ_in_classes_and_not_in_size_unless_told_otherwise() -> None:
+def test_peers_differ_in_classes_and_not_in_size_by_default() -> None:
     config = PartitionConfig()
     assert (config.label_skew, config.quantity_skew) == (DirichletLabels(concentration=0.3), EqualSizes())

@@ -12,7 +12,7 @@ def refusal(values: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("name", ["ab", "digits-2", "a" * 40])
-def test_a_name_is_fit_for_the_name_of_a_job(name: str) -> None:
+def test_a_valid_name_can_be_part_of_the_name_of_a_job(name: str) -> None:
     assert ExperimentConfig.from_mapping({"name": name}).name == name
 
 
@@ -29,7 +29,7 @@ def test_a_seed_has_thirty_two_bits(seed: int, rule: str) -> None:
     assert ExperimentConfig.from_mapping({"seed": 2**32 - 1}).seed == 2**32 - 1
 
 
-def test_one_architecture_is_everyones() -> None:
+def test_one_architecture_applies_to_all_peers() -> None:
     config = ExperimentConfig.from_mapping({"partition": {"num_peers": 3}, "peers": {"architectures": ["mlp"]}})
     assert config.architectures == ("mlp", "mlp", "mlp")
 

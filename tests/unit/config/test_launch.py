@@ -12,12 +12,12 @@ def described(**parameters: str) -> LaunchConfig:
     return LaunchConfig.from_parameters(**{**PARAMETERS, **parameters})
 
 
-def test_nothing_typed_leaves_everything_to_the_operator() -> None:
+def test_an_empty_description_leaves_all_choices_to_the_operator() -> None:
     assert described() == LaunchConfig()
     assert LaunchConfig.from_json("{}") == LaunchConfig()
 
 
-def test_what_a_person_types_comes_back_as_typed() -> None:
+def test_parameters_survive_the_way_through_a_description() -> None:
     typed = {"backend": "kubernetes", "num_workers": "2", "gpus": "0", "cluster": "queue=q"}
     assert described(**typed).to_parameters() == typed
     assert LaunchConfig().to_parameters() == PARAMETERS
@@ -81,7 +81,7 @@ def test_a_parameter_that_breaks_a_rule_is_refused_in_a_sentence(parameters: dic
         ("backend=local", "The config must be JSON, got "),
     ],
 )
-def test_a_description_holds_nothing_else(text: str, message: str) -> None:
+def test_a_description_has_no_other_fields(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+\.$") as refused:
         LaunchConfig.from_json(text)
     assert str(refused.value).startswith(message)
@@ -98,7 +98,7 @@ def test_settings_of_jobs_are_accepted_where_there_may_be_jobs(backend: str) -> 
     assert described(backend=backend, gpus="1", cluster="queue=q").gpus == 1
 
 
-def test_settings_of_jobs_that_say_nothing_are_accepted_on_this_machine() -> None:
+def test_blank_settings_of_jobs_are_accepted_on_this_machine() -> None:
     assert described(backend="local", gpus="0", cluster=" ").gpus == 0
 
 

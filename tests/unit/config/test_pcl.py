@@ -80,7 +80,7 @@ def test_sections_have_bounds(section: str, values: dict[str, Any], message: str
         ("training", {"num_processes": 2, "synchronise_batch_norm": False}),
     ],
 )
-def test_sections_may_sit_on_their_bounds(section: str, values: dict[str, Any]) -> None:
+def test_the_bounds_of_a_section_are_allowed_values(section: str, values: dict[str, Any]) -> None:
     dumped = PclConfig.from_mapping({section: values}).model_dump(mode="json")[section]
     assert {name: dumped[name] for name in values} == values
 
@@ -113,7 +113,7 @@ def test_the_last_seed_has_thirty_two_bits_too() -> None:
     assert PclConfig.from_mapping({"seed": seed - 1}).runs[-1].seed == 2**32 - 2
 
 
-def test_the_leader_of_okddip_comes_on_top_of_two_branches() -> None:
+def test_okddip_needs_two_branches_besides_its_leader() -> None:
     values = {"methods": ["okddip"], "collaboration": {"num_branches": 2}}
     assert refusal(values) == (
         "collaboration.num_branches must be at least 3 when methods contains okddip, whose last branch is a leader, "

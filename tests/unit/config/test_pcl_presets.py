@@ -53,7 +53,7 @@ def test_the_number_of_runs_in_the_description_is_right(name: str) -> None:
     assert f"{len(PCL_PRESETS[name]().runs)} runs" in description(name).splitlines()[0]
 
 
-def test_digits_needs_no_path_and_the_others_name_one() -> None:
+def test_only_digits_needs_no_path() -> None:
     without = {name for name, preset in PCL_PRESETS.items() if preset().data.path is None}
     assert without == {"digits", "digits_ablation"}
 
@@ -81,7 +81,7 @@ def test_the_ablation_is_the_study_on_digits_with_every_method() -> None:
 
 @pytest.mark.parametrize(("source", "architecture"), PUBLISHED)
 def test_a_row_of_the_published_tables_has_the_published_recipe(source: str, architecture: str) -> None:
-    # Written out from section 2.1 of the reference, and nothing taken from a default.
+    # The values of section 2.1 of the reference, written out in full.
     config = PCL_PRESETS[f"{source}_{architecture}"]().model_dump(mode="json")
     assert (config["data"]["source"], config["architectures"]) == (source, [architecture])
     assert (config["data"]["max_train_samples"], config["data"]["max_test_samples"]) == (None, None)

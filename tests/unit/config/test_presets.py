@@ -32,7 +32,7 @@ def test_a_preset_is_described_in_one_line_and_has_its_name_in_reports(name: str
 
 
 def num_trials(config: ExperimentConfig) -> int:
-    """Count trials as the study does: the grid and the two controls, each control once for the data it trains on."""
+    """Count the trials of a study: the grid, the untuned default, and one control for each training set."""
     num_peers, sweep = config.partition.num_peers, config.sweep
     num_pairs = num_peers * (num_peers - 1)
     grid = {(t, a) for t in sweep.temperatures for a in sweep.alphas} | {(1.0, 0.5)}
@@ -49,7 +49,7 @@ def test_the_numbers_in_the_description_of_digits_are_right() -> None:
     assert f"{num_trials(config):,} trials" in description
 
 
-def test_digits_needs_no_path_and_the_others_name_one() -> None:
+def test_only_digits_needs_no_path() -> None:
     assert {name: preset().data.path for name, preset in PRESETS.items()} == {
         "digits": None,
         "cifar10_small": "data/cifar10",

@@ -50,7 +50,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("preset", ["", "digits"])
-def test_a_whole_config_stands_in_place_of_the_default_preset(preset: str) -> None:
+def test_a_whole_config_replaces_the_default_preset(preset: str) -> None:
     config = PRESETS["poster"]()
     assert resolve(JOINTKD, preset=preset, config_json=config.to_json()) == config
 
@@ -79,11 +79,11 @@ def test_an_override_sets_one_field_and_no_other() -> None:
     assert override(DIGITS, ["distill.conventions.reduction=mean"]).model_dump() == expected
 
 
-def test_of_two_overrides_of_one_field_the_later_wins() -> None:
+def test_the_later_of_two_overrides_of_a_field_counts() -> None:
     assert override(DIGITS, ["seed=1", "seed=2"]).seed == 2
 
 
-def test_without_overrides_the_experiment_is_as_it_was() -> None:
+def test_without_overrides_the_experiment_is_unchanged() -> None:
     assert override(DIGITS, []) == DIGITS
     assert split_overrides("") == split_overrides(" \n") == []
 
@@ -110,7 +110,7 @@ def test_a_quotation_that_is_not_closed_is_refused(text: str) -> None:
         split_overrides(text)
 
 
-def test_a_quoted_value_keeps_its_white_space() -> None:
+def test_a_quoted_value_keeps_its_spaces() -> None:
     config = resolve(JOINTKD, preset="poster", overrides="data.path='my data/cifar'")
     assert config.data.path == "my data/cifar"
 
@@ -122,7 +122,7 @@ def test_an_override_without_key_or_value_is_refused(pair: str) -> None:
         override(DIGITS, [pair])
 
 
-def test_a_value_may_hold_equals_signs() -> None:
+def test_a_value_may_contain_equals_signs() -> None:
     assert resolve(JOINTKD, preset="poster", overrides="data.path=a=b").data.path == "a=b"
 
 
@@ -175,7 +175,7 @@ def test_numbers_are_those_of_yaml_1_2(text: str, number: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["e5", "1e", "1e5x", "v1e5", "2026-01-31", "."])
-def test_what_only_looks_like_a_number_or_a_date_is_a_text(text: str) -> None:
+def test_a_string_that_resembles_a_number_or_a_date_is_a_string(text: str) -> None:
     assert resolve(JOINTKD, preset="poster", overrides=f"data.path={text}").data.path == text
 
 
@@ -270,7 +270,7 @@ def test_a_file_without_a_mapping_is_refused(tmp_path: Path, content: str, held:
         load_file(JOINTKD, path)
 
 
-def test_a_file_stands_in_place_of_the_preset_and_takes_overrides(tmp_path: Path) -> None:
+def test_a_file_replaces_the_preset_and_can_be_overridden(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text("seed: 7\n")
     loaded = load(JOINTKD, preset=None, config_file=path, overrides=["name=mine"])
@@ -309,9 +309,7 @@ _TRICKY = st.sampled_from(
 
 
 @given(path=_TRICKY | st.text(min_size=1).filter(lambda text: "\0" not in text))
-def test_a_text_survives_the_way_through_yaml_whatever_it_looks_like(
-    tmp_path_factory: pytest.TempPathFactory, path: str
-) -> None:
+def test_any_string_survives_the_way_through_yaml(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
     config = ExperimentConfig.model_validate({"data": {"source": "npz", "path": path}})
     file = tmp_path_factory.getbasetemp() / "experiment.yaml"
     file.write_text(to_yaml(config), encoding="utf-8")

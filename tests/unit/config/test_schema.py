@@ -1,4 +1,4 @@
-"""What holds for the schema of every pipeline's config."""
+"""The rules for the schemas of all pipelines' configs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -44,8 +44,8 @@ def test_the_defaults_are_the_default_experiment(pipeline: Pipeline[StrictConfig
 
 
 @each_pipeline
-def test_a_section_that_is_left_out_is_one_that_is_left_empty(pipeline: Pipeline[StrictConfig]) -> None:
-    # Otherwise a page that shows each section's defaults would be wrong about one of the two.
+def test_an_omitted_section_equals_an_empty_one(pipeline: Pipeline[StrictConfig]) -> None:
+    # Otherwise the reference page would show wrong defaults for one of the two.
     schema = pipeline.config.model_json_schema()
     empty = {name: {} for name, field in schema["properties"].items() if "$ref" in field}
     assert len(empty) > 4

@@ -12,7 +12,7 @@ DEFAULTS = ExperimentConfig().model_dump(mode="json")
 
 
 def sections(values: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the path of every mapping in a config, the whole of it first."""
+    """Return the path of every mapping in a config, beginning with the config itself."""
     inner = [
         found for key, value in values.items() if isinstance(value, dict) for found in sections(value, (*path, key))
     ]
@@ -103,7 +103,7 @@ def test_a_section_must_be_of_one_kind_and_have_its_keys(section: dict[str, Any]
     assert refusal(with_value(("partition", "label_skew"), section)) == message
 
 
-def test_of_several_broken_rules_one_is_told() -> None:
+def test_one_of_several_broken_rules_is_reported() -> None:
     values = with_value(("seed",), -1) | {"name": "?"}
     assert refusal(values).count("must") == 1
 
@@ -164,7 +164,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion(values: dict[str, Any], mea
         {"sweep": {"temperatures": [1.0] * 1000}},
     ],
 )
-def test_a_message_repeats_no_more_of_a_value_than_a_line(values: dict[str, Any]) -> None:
+def test_a_message_contains_at_most_a_line_of_a_value(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\.$") as caught:
         ExperimentConfig.from_mapping(values)
     assert len(str(caught.value)) < 350
@@ -176,14 +176,14 @@ def test_a_message_has_no_control_characters() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"digits"'])
-def test_json_that_is_no_object_is_refused(text: str) -> None:
+def test_json_that_is_not_an_object_is_refused(text: str) -> None:
     message = f"The config must be an object, got {text}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ExperimentConfig.from_json(text)
 
 
 @pytest.mark.parametrize("value", [b"hi", {1}, ...])
-def test_a_mapping_with_what_json_cannot_hold_is_refused(value: object) -> None:
+def test_a_mapping_that_json_cannot_represent_is_refused(value: object) -> None:
     message = f'The config must contain only values that JSON can represent, got "{ ({"name": value}) }".'
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ExperimentConfig.from_mapping({"name": value})

@@ -54,7 +54,7 @@ def test_alpha_may_be_zero_or_one_and_whole_numbers_are_numbers() -> None:
     assert all(isinstance(value, float) for value in (*config.alphas, *config.temperatures))
 
 
-def test_the_untuned_default_is_compared_on_the_first_transfer_set_unless_told_otherwise() -> None:
+def test_the_untuned_default_has_the_first_transfer_set_by_default() -> None:
     config = SweepConfig.from_mapping({"transfer_sets": ["both", "teacher"]})
     assert config.resolved_default_transfer_set == "both"
     told = SweepConfig.from_mapping({"transfer_sets": ["both", "teacher"], "default_transfer_set": "teacher"})
@@ -67,7 +67,7 @@ def test_every_field_is_written_and_read_back() -> None:
     assert SweepConfig.from_json(config.to_json()) == config
 
 
-def test_a_grid_that_no_memory_holds_is_refused() -> None:
+def test_a_grid_that_is_too_large_for_memory_is_refused() -> None:
     values = {"temperatures": list(range(1, 401)), "alphas": [place / 100 for place in range(100)]}
     message = "temperatures, alphas, transfer_sets and learning_rates must give at most 100,000 settings, got 120,000."
     assert refusal(values) == message

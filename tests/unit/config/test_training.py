@@ -46,7 +46,7 @@ def test_a_recipe_has_bounds(recipe: type[StrictConfig], values: dict[str, Any],
         {"milestone_fractions": [0.1, 0.2, 0.3]},
     ],
 )
-def test_a_recipe_may_sit_on_its_bounds(recipe: type[StrictConfig], values: dict[str, Any]) -> None:
+def test_the_bounds_of_a_recipe_are_allowed_values(recipe: type[StrictConfig], values: dict[str, Any]) -> None:
     dumped = recipe.from_mapping(values).model_dump(mode="json")
     assert {name: dumped[name] for name in values} == values
 
@@ -63,7 +63,7 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
     )
 
 
-def test_the_conventions_are_those_of_hinton_unless_told_otherwise() -> None:
+def test_the_default_conventions_are_those_of_hinton() -> None:
     assert ConventionsConfig().model_dump() == {
         "reduction": "batchmean",
         "scale_by_temperature_squared": True,
@@ -84,7 +84,7 @@ def test_a_convention_is_one_of_two(field: str, message: str) -> None:
     assert refusal(ConventionsConfig, {field: "sum"}) == f'{field} {message}, got "sum".'
 
 
-def test_a_peer_is_trained_on_the_labels_alone_unless_told_otherwise() -> None:
+def test_a_peer_is_trained_on_the_labels_alone_by_default() -> None:
     assert (PretrainConfig().method, PretrainConfig().precision) == ("cross_entropy", "float32")
     assert refusal(PretrainConfig, {"method": "one"}) == "method must be 'cross_entropy' or 'pcl', got \"one\"."
 

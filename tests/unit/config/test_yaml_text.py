@@ -53,7 +53,7 @@ def test_not_a_number_is_a_number() -> None:
         "=",
     ],
 )
-def test_what_only_yaml_1_1_takes_for_another_type_is_a_text(text: str) -> None:
+def test_scalars_with_another_type_in_yaml_1_1_only_are_strings(text: str) -> None:
     assert read_yaml(text) == text
 
 
@@ -68,7 +68,7 @@ def test_a_mapping_may_be_written_once_and_used_again() -> None:
 
 
 @pytest.mark.parametrize("text", ['{\n\t"a": 1}', '{"a": "\\ud83d\\ude00"}', '[1, 2.5, null, true, "\\/"]'])
-def test_json_is_read_where_it_is_no_yaml_to_the_parser(text: str) -> None:
+def test_json_that_the_yaml_parser_refuses_is_read(text: str) -> None:
     read_yaml(text)
 
 
@@ -136,7 +136,7 @@ _SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.flo
 
 @settings(max_examples=50)
 @given(value=st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
-def test_what_is_written_is_read_as_the_same(value: Any) -> None:
+def test_written_values_are_read_back_unchanged(value: Any) -> None:
     assert read_yaml(write_yaml(value)) == value
 
 

@@ -1,10 +1,10 @@
-"""A recorder that remembers what it was told."""
+"""A recorder that keeps the values it receives."""
 
 from peerkd.metrics.names import Metric
 
 
 class Recorded:
-    """Values by name and labels; counters are summed."""
+    """The values by name and labels. Counters are summed."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}

@@ -29,7 +29,7 @@ def test_the_table_has_every_metric_of_the_module_once() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
 
 
-def test_what_a_worker_writes_is_told_apart_by_stage_and_worker_and_little_else() -> None:
+def test_the_metrics_of_a_worker_have_few_labels_besides_stage_and_worker() -> None:
     for metric in METRICS:
         if metric.writer == "worker":
             assert metric.labels[:2] == ("stage", "worker")

@@ -10,7 +10,7 @@ from tests.unit.metrics.recorded import Recorded
 
 
 class Clock:
-    """A clock that stands still unless told."""
+    """A clock that only moves when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -31,7 +31,7 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def start(clock: Clock, lines: list[str]) -> Callable[..., Callable[..., None]]:
-    """Start a progress; return what lets time pass and then counts pieces."""
+    """Start a progress counter. Return a function that lets time pass and then counts units."""
 
     def begin(total: int, *, num_done: int = 0, interval_seconds: float = 2.0) -> Callable[..., None]:
         progress = Progress(
@@ -58,7 +58,7 @@ def test_a_line_for_people_is_marked_and_flushed(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == ("peerkd | distill_pairs: 7 of 9\n", "")
 
 
-def test_nothing_is_said_before_the_interval_is_over(start, lines: list[str]) -> None:
+def test_no_line_is_printed_before_the_interval_is_over(start, lines: list[str]) -> None:
     advance = start(100)
     for _ in range(19):
         advance(0.1)
@@ -74,7 +74,7 @@ def test_the_next_line_waits_for_the_next_interval(start, lines: list[str]) -> N
     assert len(lines) == 25
 
 
-def test_the_rate_begins_after_the_first_piece_which_paid_for_the_start(start, lines: list[str]) -> None:
+def test_the_rate_begins_after_the_first_unit_which_includes_the_start(start, lines: list[str]) -> None:
     advance = start(100)
     advance(60)
     advance(5, num=9)
@@ -91,15 +91,15 @@ def test_there_is_no_rate_before_it_was_measured_for_an_interval(start, lines: l
     assert lines == ["distill_pairs: 2 of 100 trials (2%)"]
 
 
-def test_a_resumed_run_is_not_flattered(start, lines: list[str]) -> None:
+def test_a_resumed_run_does_not_appear_faster(start, lines: list[str]) -> None:
     advance = start(1000, num_done=900)
     advance(1)
     advance(10, num=5)
-    # Five pieces in ten seconds leave 94 for 188 seconds; the 900 of an earlier run count for nothing.
+    # At five units in ten seconds, 94 units take 188 seconds. The 900 units of an earlier run do not count.
     assert lines == ["distill_pairs: 906 of 1,000 trials (91%), 0.5 a second, about 3 min left"]
 
 
-def test_the_end_is_always_told_and_with_the_time_from_the_start(start, lines: list[str]) -> None:
+def test_the_end_is_always_reported_with_the_time_from_the_start(start, lines: list[str]) -> None:
     advance = start(3, interval_seconds=1000)
     advance(30)
     advance(1)
@@ -108,7 +108,7 @@ def test_the_end_is_always_told_and_with_the_time_from_the_start(start, lines: l
     assert lines == ["distill_pairs: 3 of 3 trials (100%) in 32 s"]
 
 
-def test_one_piece_that_is_all_took_its_time(start, lines: list[str]) -> None:
+def test_a_single_unit_is_reported_with_its_time(start, lines: list[str]) -> None:
     start(1)(75)
     assert lines == ["distill_pairs: 1 of 1 trials (100%) in 75 s"]
 
@@ -117,7 +117,7 @@ def test_one_piece_that_is_all_took_its_time(start, lines: list[str]) -> None:
     ("seconds", "told"),
     [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5990, "100 min"), (6000, "1.7 h"), (360_000, "100.0 h")],
 )
-def test_durations_are_told_in_the_unit_that_fits(start, lines: list[str], seconds: float, told: str) -> None:
+def test_durations_have_a_suitable_unit(start, lines: list[str], seconds: float, told: str) -> None:
     start(1)(seconds)
     assert lines[-1].endswith(f" in {told}")
 
@@ -125,14 +125,14 @@ def test_durations_are_told_in_the_unit_that_fits(start, lines: list[str], secon
 @pytest.mark.parametrize(
     ("num", "seconds", "rate"), [(5000, 2, "2500"), (100, 10, "10"), (15, 10, "1.5"), (1, 3, "0.33"), (1, 500, "0.002")]
 )
-def test_rates_are_told_in_two_digits_or_more(start, lines: list[str], num: int, seconds: float, rate: str) -> None:
+def test_rates_have_at_least_two_digits(start, lines: list[str], num: int, seconds: float, rate: str) -> None:
     advance = start(1_000_000)
     advance(0)
     advance(seconds, num=num)
     assert f", {rate} a second, about " in lines[-1]
 
 
-def test_what_an_earlier_attempt_did_counts_but_not_towards_the_rate(clock: Clock, lines: list[str]) -> None:
+def test_units_of_an_earlier_attempt_are_not_part_of_the_rate(clock: Clock, lines: list[str]) -> None:
     progress = Progress(
         "s", unit="epochs", total=100, clock=clock, write=lambda stage, text: lines.append(f"{stage}: {text}")
     )
@@ -144,7 +144,7 @@ def test_what_an_earlier_attempt_did_counts_but_not_towards_the_rate(clock: Cloc
     assert lines[-1] == "s: 45 of 100 epochs (45%), 1.0 a second, about 55 s left"
 
 
-def test_what_is_counted_is_in_the_metrics_too(clock: Clock) -> None:
+def test_the_counts_are_in_the_metrics_too(clock: Clock) -> None:
     taker = Recorded()
     with recording_to(taker):
         progress = Progress("s", unit="trials", total=10, num_done=2, clock=clock, write=lambda stage, text: None)
@@ -159,14 +159,14 @@ def test_what_is_counted_is_in_the_metrics_too(clock: Clock) -> None:
     assert taker.values["trials_total"] == 3
 
 
-def test_more_than_all_leaves_nothing(clock: Clock) -> None:
+def test_a_count_above_the_total_leaves_nothing(clock: Clock) -> None:
     taker = Recorded()
     with recording_to(taker):
         Progress("s", unit="epochs", total=1, clock=clock, write=lambda stage, text: None).advance(2)
     assert (taker.values["epochs_done"], taker.values["epochs_left"]) == (2, 0)
 
 
-def test_a_line_that_there_is_no_room_for_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     with open("/dev/full", "w", buffering=1) as full:
         monkeypatch.setattr("sys.stdout", full)
         say("count", "1 of 2")
@@ -176,7 +176,7 @@ def test_a_line_that_there_is_no_room_for_ends_no_work(monkeypatch: pytest.Monke
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
-def test_a_line_that_nobody_takes_any_more_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_output_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with suppress(BrokenPipeError), open(writing, "w", buffering=1) as pipe:

@@ -28,7 +28,7 @@ def environment(port: int) -> dict[str, str]:
 
 
 def scrape(port: int) -> dict[str, float]:
-    """Samples by name and labels other than stage and worker, which are the same in each."""
+    """Return the samples by name and labels, without stage and worker, which are the same in each."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         text = answer.read().decode()
@@ -45,7 +45,7 @@ def samples_of(text: str) -> Iterator:
         yield from (sample for sample in family.samples if not sample.name.endswith("_created"))
 
 
-def test_a_worker_serves_what_its_stage_tells(port: int, environment: dict[str, str]) -> None:
+def test_a_worker_serves_the_values_of_its_stage(port: int, environment: dict[str, str]) -> None:
     with endpoint.recording("train_pcl", environment=environment):
         progress = Progress("train_pcl", unit="epochs", total=10, num_done=4, write=lambda stage, text: None)
         progress.recover(2)
@@ -88,7 +88,7 @@ def test_every_family_has_the_help_of_the_table(port: int, environment: dict[str
     assert {name: text for name, text in families.items() if not name.endswith("_created")} == wanted
 
 
-def test_a_worker_that_has_done_nothing_yet_has_a_time_of_progress(port: int, environment: dict[str, str]) -> None:
+def test_a_new_worker_has_a_time_of_progress(port: int, environment: dict[str, str]) -> None:
     with endpoint.recording("train_pcl", environment=environment):
         scraped = scrape(port)
     assert scraped["peerkd_last_progress_timestamp_seconds"] == scraped["peerkd_worker_start_time_seconds"] > 1e9
@@ -102,7 +102,7 @@ def test_the_port_is_free_again_afterwards(port: int, environment: dict[str, str
         scrape(port)
 
 
-def test_a_port_that_is_taken_is_told_and_the_training_goes_on(
+def test_a_port_in_use_is_reported_and_the_training_continues(
     environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
@@ -110,13 +110,13 @@ def test_a_port_that_is_taken_is_told_and_the_training_goes_on(
         with endpoint.recording("train_pcl", environment=environment):
             recorder.samples(1)
     assert capsys.readouterr().out == (
-        f"peerkd | train_pcl: warning: no metrics are served, because PEERKD_METRICS_PORT={environment['PEERKD_METRICS_PORT']} "
-        "cannot be used: Address already in use\n"
+        "peerkd | train_pcl: warning: no metrics are served, because "
+        f"PEERKD_METRICS_PORT={environment['PEERKD_METRICS_PORT']} cannot be used: Address already in use\n"
     )
 
 
 @pytest.mark.parametrize("text", ["http", "-1", "65536", "tcp://10.0.0.1:9090", "9090 "])
-def test_a_port_that_is_none_is_told_and_the_training_goes_on(
+def test_an_invalid_port_is_reported_and_the_training_continues(
     text: str, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with endpoint.recording("train_pcl", environment={**environment, "PEERKD_METRICS_PORT": text}):
@@ -124,7 +124,7 @@ def test_a_port_that_is_none_is_told_and_the_training_goes_on(
     assert f"={text} cannot be used: it is not a number from 0 to 65535" in capsys.readouterr().out
 
 
-def test_a_label_that_takes_ever_new_values_stays_bounded() -> None:
+def test_the_number_of_values_of_a_label_is_limited() -> None:
     made = prometheus.PrometheusRecorder("train_pcl")
     for number in range(100):
         made.set(names.LOSS, number, part=f"part-{number}")

@@ -28,7 +28,7 @@ def tell_all() -> None:
     recorder.architecture("resnet32")
 
 
-def test_what_is_told_gets_to_its_metric(recorded: Recorded) -> None:
+def test_each_function_sets_its_metric(recorded: Recorded) -> None:
     tell_all()
     assert math.isnan(recorded.values.pop("loss cross_entropy_branches"))
     assert recorded.values == {
@@ -57,7 +57,7 @@ def test_what_is_told_gets_to_its_metric(recorded: Recorded) -> None:
         lambda: recorder.waiting(False),
     ],
 )
-def test_work_of_any_kind_and_the_end_of_waiting_is_progress(recorded: Recorded, tell) -> None:
+def test_any_work_and_the_end_of_waiting_count_as_progress(recorded: Recorded, tell) -> None:
     tell()
     assert recorded.values["last_progress_timestamp_seconds"] == 5000
 
@@ -71,24 +71,24 @@ def test_work_of_any_kind_and_the_end_of_waiting_is_progress(recorded: Recorded,
         recorder.store_error,
     ],
 )
-def test_waiting_saving_and_failing_is_none(recorded: Recorded, tell) -> None:
+def test_waiting_saving_and_failing_are_not_progress(recorded: Recorded, tell) -> None:
     tell()
     assert "last_progress_timestamp_seconds" not in recorded.values
 
 
-def test_counters_go_on(recorded: Recorded) -> None:
+def test_counters_accumulate(recorded: Recorded) -> None:
     recorder.samples(5)
     recorder.samples(6)
     assert recorded.values["samples_total"] == 11
 
 
-def test_nothing_is_taken_where_nobody_asked() -> None:
+def test_values_are_dropped_without_a_recorder() -> None:
     with endpoint.recording("train_pcl", environment={}):
         tell_all()
     assert recorder._current is recorder._SILENT
 
 
-def test_the_recorder_before_comes_back_also_after_an_error() -> None:
+def test_the_previous_recorder_is_restored_even_after_an_error() -> None:
     outer = Recorded()
     with recorder.recording_to(outer):
         with pytest.raises(RuntimeError), recorder.recording_to(Recorded()):
@@ -97,7 +97,7 @@ def test_the_recorder_before_comes_back_also_after_an_error() -> None:
     assert outer.values["samples_total"] == 1
 
 
-def test_the_client_of_prometheus_is_loaded_only_when_asked_for() -> None:
+def test_the_client_of_prometheus_is_loaded_only_if_needed() -> None:
     script = (
         "import sys; from peerkd.metrics import endpoint, recorder, progress, summary\n"
         "with endpoint.recording('s', environment={}): progress.Progress('s', unit='trials', total=1)\n"

@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 class Gateway:
-    """A server that takes what is sent to it, and answers what a Pushgateway would."""
+    """A server that keeps the requests it receives and answers like a Pushgateway."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -128,7 +128,7 @@ def group(pushed_seconds_ago: float, **labels: str) -> dict[str, object]:
     return {"labels": labels, "push_time_seconds": {"type": "GAUGE", "metrics": [{"labels": labels, "value": value}]}}
 
 
-def test_only_our_old_summaries_are_swept(gateway: Gateway) -> None:
+def test_only_old_summaries_of_peerkd_are_deleted(gateway: Gateway) -> None:
     gateway.groups = [
         group(700, job="peerkd", run="old", stage="s"),
         group(500, job="peerkd", run="young", stage="s"),
@@ -150,7 +150,7 @@ def test_without_an_address_nothing_is_done(monkeypatch: pytest.MonkeyPatch, gat
     assert gateway.requests == []
 
 
-def test_a_gateway_that_refuses_is_told_once_and_never_fatal(
+def test_a_gateway_that_refuses_is_reported_once_and_never_fatal(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.status = 400
@@ -170,7 +170,7 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:{port}", "127.0.0.1:{port}", "http://a b"])
-def test_an_address_where_nobody_is_changes_nothing(
+def test_an_address_without_a_server_changes_nothing(
     address: str, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PEERKD_PUSHGATEWAY", address.format(port=closed_port()))
@@ -181,7 +181,7 @@ def test_an_address_where_nobody_is_changes_nothing(
 
 
 @pytest.mark.parametrize("groups", [[{}], [{"labels": {"job": "peerkd", "run": "r", "stage": "s"}}], [7]])
-def test_an_answer_that_is_no_pushgateways_changes_nothing(
+def test_an_answer_of_another_server_changes_nothing(
     groups: list[dict[str, object]], gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.groups = groups
@@ -190,13 +190,13 @@ def test_an_answer_that_is_no_pushgateways_changes_nothing(
 
 
 def test_a_real_pushgateway_agrees(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest of these tests is against a server that only remembers."""
+    """The other tests use a server that only keeps its requests."""
     program = shutil.which("prometheus-pushgateway") or shutil.which("pushgateway")
     if program is None:
         pytest.skip("there is no Pushgateway here; Debian has it in the package prometheus-pushgateway")
     address = f"127.0.0.1:{closed_port()}"
     monkeypatch.setenv("PEERKD_PUSHGATEWAY", f"http://{address}")
-    # Debian's keeps what it was told on disk, also for the next test.
+    # Debian's Pushgateway keeps its groups on disk, also for the next test.
     command = [program, f"--web.listen-address={address}", "--persistence.file="]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
         try:

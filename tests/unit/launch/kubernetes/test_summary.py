@@ -26,7 +26,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setenv("PEERKD_PUSHGATEWAY", made.address)
-    monkeypatch.setattr(summary, "_told", set())
+    monkeypatch.setattr(summary, "_reported_gateways", set())
     yield made
     made.server.shutdown()
     made.server.server_close()

@@ -38,7 +38,7 @@ def test_the_cross_entropy_is_summed_over_branches_and_averaged_over_the_batch()
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_cross_entropy_of_one_branch_is_the_plain_one_to_the_last_bit(seed: int) -> None:
+def test_the_cross_entropy_of_one_branch_equals_the_plain_one_bit_for_bit(seed: int) -> None:
     logits_BK = random_logits(seed, 7, 10).float()
     labels_B = torch.arange(7)
     branch_MBK, plain_BK = logits_BK[None].clone().requires_grad_(), logits_BK.clone().requires_grad_()
@@ -47,7 +47,7 @@ def test_the_cross_entropy_of_one_branch_is_the_plain_one_to_the_last_bit(seed: 
     assert torch.equal(torch.autograd.grad(branch, branch_MBK)[0][0], torch.autograd.grad(plain, plain_BK)[0])
 
 
-def test_the_mean_of_others_leaves_out_oneself() -> None:
+def test_the_mean_of_others_excludes_the_branch_itself() -> None:
     values_MBK = torch.tensor([1.0, 10.0, 100.0]).reshape(3, 1, 1)
     assert mean_of_others(values_MBK).flatten().tolist() == [55.0, 50.5, 5.5]
 
@@ -65,7 +65,7 @@ def test_one_teacher_teaches_every_branch(temperature: float) -> None:
 
 
 @on_temperatures
-def test_a_teacher_of_its_own_teaches_each_branch(temperature: float) -> None:
+def test_each_branch_can_have_its_own_teacher(temperature: float) -> None:
     logits_MBK, teachers_MBK = random_logits(0).requires_grad_(), random_logits(1).requires_grad_()
     divergence = divergence_from_teacher(logits_MBK, teacher_logits=teachers_MBK, temperature=temperature)
 
@@ -124,7 +124,7 @@ def test_a_teacher_does_not_reach_the_branch_of_its_own_place_but_all_others() -
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
-def test_pairs_one_by_one_say_the_same_in_float32(scale: float) -> None:
+def test_the_sum_of_single_pairs_is_the_same_in_float32(scale: float) -> None:
     logits_MBK, teachers_MBK = scale * random_logits(0, 4, 8, 100), scale * random_logits(1, 4, 8, 100)
     one_by_one = sum(
         HINTON.reduced(logits_MBK[j], teachers_MBK[other], labels_B=None, temperature=3.0) / 3
@@ -138,7 +138,7 @@ def test_pairs_one_by_one_say_the_same_in_float32(scale: float) -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_teachers_that_nearly_agree_lose_no_digits_to_their_entropy(scale: float) -> None:
+def test_teachers_that_nearly_agree_lose_no_precision(scale: float) -> None:
     teachers_MBK = (scale * random_logits(0, 1, 8, 100)).expand(3, 8, 100)
     logits_MBK = (teachers_MBK + 0.01 * random_logits(1, 3, 8, 100)).float()
     teachers_MBK = teachers_MBK.float()
@@ -148,7 +148,7 @@ def test_teachers_that_nearly_agree_lose_no_digits_to_their_entropy(scale: float
     assert abs(rounded - exact) < 2e-5
 
 
-def test_teachers_without_doubt_give_a_finite_divergence_and_gradient() -> None:
+def test_certain_teachers_give_a_finite_divergence_and_gradient() -> None:
     logits_MBK = torch.tensor([[[1000.0, -1000.0]], [[-1000.0, 1000.0]]], requires_grad=True)
     divergence = divergence_from_others(logits_MBK, teacher_logits_MBK=logits_MBK, temperature=1.0)
     assert divergence.item() == pytest.approx(4000)
@@ -157,9 +157,9 @@ def test_teachers_without_doubt_give_a_finite_divergence_and_gradient() -> None:
 
 
 @on_temperatures
-def test_probabilities_teach_and_are_taught(temperature: float) -> None:
+def test_gradients_flow_into_branches_and_target_probabilities(temperature: float) -> None:
     logits_MBK = random_logits(0).requires_grad_()
-    # Mild ones: where a probability is close to 0, differences do not follow its logarithm.
+    # Moderate logits, because finite differences are inaccurate if a probability is close to 0.
     targets_MBK = (0.3 * random_logits(1)).softmax(dim=-1).requires_grad_()
 
     def written_out(students: Branches, targets: Branches) -> float:
@@ -174,7 +174,7 @@ def test_probabilities_teach_and_are_taught(temperature: float) -> None:
     assert_is(divergence, lambda targets: written_out(logits_MBK.tolist(), targets), targets_MBK)
 
 
-def test_a_probability_of_zero_adds_nothing_and_pulls_at_nothing() -> None:
+def test_a_probability_of_zero_has_no_term_and_no_gradient() -> None:
     logits_MBK = torch.tensor([[[2.0, 1.0, 0.0]]], requires_grad=True)
     targets_BK = torch.tensor([[0.25, 0.75, 0.0]], requires_grad=True)
     divergence = divergence_from_probabilities(logits_MBK, targets=targets_BK, temperature=1.0)

@@ -21,7 +21,7 @@ from tests.unit.losses.online.written_out import (
 @pytest.mark.parametrize("beta", [0.25, 0.5, 1.0])
 @pytest.mark.parametrize("num_branches", [2, 3, 4])
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_parts_are_the_formulas_written_out(temperature: float, num_branches: int, beta: float) -> None:
+def test_the_parts_equal_the_formulas_in_plain_python(temperature: float, num_branches: int, beta: float) -> None:
     logits_MBK = random_logits(0, num_branches, B, K).requires_grad_()
     supervised, distilled = collaborative_loss(logits_MBK, LABELS_B, temperature=temperature, cross_entropy_weight=beta)
     teachers = logits_MBK.tolist()
@@ -61,8 +61,8 @@ def test_the_soft_cross_entropy_of_the_paper_has_the_same_gradient() -> None:
     )
 
 
-def test_a_head_is_no_part_of_its_own_target() -> None:
-    # The heads' logits are multiples of one pattern: the mean of the others of the third is all zeros.
+def test_a_head_is_not_part_of_its_own_target() -> None:
+    # The logits of the heads are multiples of one pattern. For the third head, the mean of the others is zero.
     pattern_BK = random_logits(0, B, K)
     logits_MBK = torch.stack([pattern_BK, -pattern_BK, 2 * pattern_BK]).requires_grad_()
     part = collaborative_loss(logits_MBK, LABELS_B, temperature=1.0, cross_entropy_weight=0.5).distilled[

@@ -24,7 +24,7 @@ def random_attention(seed: int, num_auxiliary: int) -> Tensor:
 
 @pytest.mark.parametrize("num_auxiliary", [2, 3])
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_parts_are_the_formulas_written_out(temperature: float, num_auxiliary: int) -> None:
+def test_the_parts_equal_the_formulas_in_plain_python(temperature: float, num_auxiliary: int) -> None:
     logits_MBK = random_logits(0, num_auxiliary + 1, B, K).requires_grad_()
     attention_BAA = random_attention(1, num_auxiliary).requires_grad_()
     supervised, distilled = diverse_peers_loss(
@@ -64,7 +64,7 @@ def test_the_parts_are_the_formulas_written_out(temperature: float, num_auxiliar
     assert_no_gradient(supervised["cross_entropy_branches"], attention_BAA)
 
 
-def test_the_leader_teaches_nobody() -> None:
+def test_the_leader_is_not_a_teacher() -> None:
     logits_MBK = random_logits(0).requires_grad_()
     attention_BAA = random_attention(1, 2)
     changed_MBK = logits_MBK.detach().clone()
@@ -81,8 +81,8 @@ def test_the_leader_teaches_nobody() -> None:
     assert gradient_MBK[:-1].abs().max() == 0
 
 
-def test_rows_of_the_attention_are_those_who_learn() -> None:
-    # The first attends to the second alone and the second to itself: the second has nothing to learn.
+def test_the_rows_of_the_attention_are_the_students() -> None:
+    # The first branch attends only to the second, and the second only to itself, so the second has nothing to learn.
     logits_MBK = random_logits(0).requires_grad_()
     attention_BAA = torch.tensor([[0.0, 1.0], [0.0, 1.0]], dtype=torch.float64).expand(B, 2, 2)
     part = diverse_peers_loss(logits_MBK, LABELS_B, attention_BAA=attention_BAA, temperature=3.0).distilled[
@@ -93,7 +93,7 @@ def test_rows_of_the_attention_are_those_who_learn() -> None:
     assert gradient_MBK[1].abs().max() < 1e-15
 
 
-def test_attention_to_one_without_doubt_is_finite_and_so_is_its_gradient() -> None:
+def test_attention_to_one_branch_gives_a_finite_loss_and_gradient() -> None:
     logits_MBK = torch.tensor([[[1000.0, -1000.0]], [[-1000.0, 1000.0]], [[0.0, 0.0]]], requires_grad=True)
     attention_BAA = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]], requires_grad=True)
     parts = diverse_peers_loss(logits_MBK, torch.tensor([0]), attention_BAA=attention_BAA, temperature=1.0)

@@ -20,7 +20,7 @@ from tests.unit.losses.online.written_out import (
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_parts_are_the_formulas_written_out(temperature: float) -> None:
+def test_the_parts_equal_the_formulas_in_plain_python(temperature: float) -> None:
     logits_MBK, fused_BK = random_logits(0).requires_grad_(), random_logits(1, B, K).requires_grad_()
     supervised, distilled = fusion_loss(logits_MBK, LABELS_B, fused_logits_BK=fused_BK, temperature=temperature)
     branches, fused = logits_MBK.tolist(), fused_BK.tolist()

@@ -1,4 +1,4 @@
-"""What holds for the loss of every method."""
+"""The properties that the losses of all methods share."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -21,7 +21,7 @@ Loss = Callable[[Tensor, Tensor, float], LossParts]
 
 
 def some_teacher(logits_MBK: Tensor) -> Tensor:
-    """Logits that follow from those of each sample, so that a batch can be repeated."""
+    """Return logits that depend only on the sample, so that a batch can be repeated."""
     return 0.5 * logits_MBK.detach().roll(1, dims=0).flip(-1)
 
 
@@ -47,7 +47,7 @@ for_every_method = pytest.mark.parametrize("method", LOSSES)
 
 @for_every_method
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_every_part_is_a_finite_scalar_of_the_dtype_that_came_in(method: str, dtype: torch.dtype) -> None:
+def test_every_part_is_a_finite_scalar_of_the_dtype_of_the_logits(method: str, dtype: torch.dtype) -> None:
     exact = LOSSES[method](random_logits(0), LABELS_B, 3.0)
     parts = LOSSES[method](random_logits(0).to(dtype), LABELS_B, 3.0)
     tolerance = {torch.float64: 1e-14, torch.float32: 1e-5, torch.bfloat16: 0.1}[dtype]
@@ -67,7 +67,7 @@ def test_no_part_changes_when_the_batch_is_repeated(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", sorted(LOSSES.keys() - {"okddip"}))  # its attention above is made of the logits
-def test_no_divergence_is_negative_or_sees_a_shift_of_all_logits_of_a_branch(method: str) -> None:
+def test_divergences_are_nonnegative_and_ignore_a_shift_of_all_logits_of_a_branch(method: str) -> None:
     shifts_M11 = torch.tensor([3.0, -20.0, 7.0], dtype=torch.float64).reshape(3, 1, 1)
     parts = LOSSES[method](random_logits(0), LABELS_B, 3.0)
     shifted = LOSSES[method](random_logits(0) + shifts_M11, LABELS_B, 3.0)
@@ -85,7 +85,7 @@ def test_every_branch_learns_from_labels_and_from_the_others(method: str) -> Non
 
 
 @for_every_method
-def test_logits_that_leave_no_doubt_give_a_finite_loss_and_gradient(method: str) -> None:
+def test_extreme_logits_give_a_finite_loss_and_gradient(method: str) -> None:
     logits_MBK = (1000 * random_logits(0)).float().requires_grad_()
     total = LOSSES[method](logits_MBK, LABELS_B, 1.0).total(1.0)
     assert total.isfinite()
@@ -94,7 +94,7 @@ def test_logits_that_leave_no_doubt_give_a_finite_loss_and_gradient(method: str)
 
 @for_every_method
 def test_distillation_does_not_weaken_as_the_temperature_rises(method: str) -> None:
-    # T^2 keeps the gradient of one magnitude; without it, it would fall to a hundredth.
+    # T^2 keeps the magnitude of the gradient. Without it, the gradient would fall to a hundredth.
     def gradient_norm(temperature: float) -> float:
         logits_MBK = random_logits(0).requires_grad_()
         distilled = LOSSES[method](logits_MBK, LABELS_B, temperature).distilled

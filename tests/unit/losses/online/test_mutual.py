@@ -17,13 +17,13 @@ from tests.unit.losses.online.written_out import (
 
 @pytest.mark.parametrize("num_branches", [2, 3, 4])
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_parts_are_the_formulas_written_out(temperature: float, num_branches: int) -> None:
+def test_the_parts_equal_the_formulas_in_plain_python(temperature: float, num_branches: int) -> None:
     logits_MBK = random_logits(0, num_branches, B, K).requires_grad_()
     supervised, distilled = mutual_loss(logits_MBK, LABELS_B, temperature=temperature)
     teachers = logits_MBK.tolist()
 
     def from_others(students: Branches) -> float:
-        # Teachers are held where they are, so that the gradient by differences is that of students alone.
+        # The teachers are fixed, so that finite differences give the gradient of the students alone.
         total = 0.0
         for j in range(num_branches):
             for other in range(num_branches):
@@ -37,8 +37,8 @@ def test_the_parts_are_the_formulas_written_out(temperature: float, num_branches
     assert_is(distilled["branches_to_branches"], from_others, logits_MBK)
 
 
-def test_two_networks_teach_each_other_what_the_other_knows() -> None:
-    # At T = 1 the gradient of KL(p || q) in the logits of q is q - p, so two networks pull at each other alike.
+def test_two_networks_have_opposite_gradients() -> None:
+    # At T = 1 the gradient of KL(p || q) in the logits of q is q - p, so those of two networks are opposite.
     logits_MBK = random_logits(0, 2, B, K).requires_grad_()
     part = mutual_loss(logits_MBK, LABELS_B, temperature=1.0).distilled["branches_to_branches"]
     (gradient_MBK,) = torch.autograd.grad(part, logits_MBK)

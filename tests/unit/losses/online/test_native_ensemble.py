@@ -18,7 +18,7 @@ from tests.unit.losses.online.written_out import (
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_parts_are_the_formulas_written_out(temperature: float) -> None:
+def test_the_parts_equal_the_formulas_in_plain_python(temperature: float) -> None:
     logits_MBK, ensemble_BK = random_logits(0).requires_grad_(), random_logits(1, B, K).requires_grad_()
     supervised, distilled = native_ensemble_loss(
         logits_MBK, LABELS_B, ensemble_logits_BK=ensemble_BK, temperature=temperature
@@ -36,7 +36,7 @@ def test_the_parts_are_the_formulas_written_out(temperature: float) -> None:
     assert_no_gradient(distilled["ensemble_to_branches"], ensemble_BK)
 
 
-def test_an_ensemble_made_of_the_branches_does_not_teach_them_through_itself() -> None:
+def test_no_gradient_flows_through_the_ensemble_as_teacher() -> None:
     logits_MBK = random_logits(0).requires_grad_()
     ensemble_BK = logits_MBK.mean(dim=0)
     through_MBK, constant_MBK = (

@@ -9,7 +9,7 @@ def scalar(value: float) -> torch.Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
-def test_the_total_weighs_what_is_distilled_and_nothing_else() -> None:
+def test_the_total_weights_only_the_distilled_parts() -> None:
     parts = LossParts(supervised={"a": scalar(1.0), "b": scalar(2.0)}, distilled={"c": scalar(10.0), "d": scalar(20.0)})
     assert parts.total(0.5).item() == 3 + 0.5 * 30
     assert parts.total(1.0).item() == 33

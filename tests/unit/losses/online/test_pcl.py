@@ -22,7 +22,7 @@ from tests.unit.losses.online.written_out import (
 
 @pytest.mark.parametrize("num_branches", [2, M])
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_parts_are_the_formulas_written_out(temperature: float, num_branches: int) -> None:
+def test_the_parts_equal_the_formulas_in_plain_python(temperature: float, num_branches: int) -> None:
     logits_MBK = random_logits(0, num_branches, B, K).requires_grad_()
     ensemble_BK = random_logits(1, B, K).requires_grad_()
     means_MBK = random_logits(2, num_branches, B, K).requires_grad_()
@@ -56,7 +56,7 @@ def test_the_parts_are_the_formulas_written_out(temperature: float, num_branches
 
 
 def test_a_branch_is_not_taught_by_its_own_mean() -> None:
-    # Branch 1 agrees with the mean of branch 2 and the other way round; with its own mean neither agrees.
+    # Each branch agrees with the moving average of the other, and neither agrees with its own.
     means_MBK = random_logits(0, 2, B, K)
     parts = pcl_loss(
         means_MBK.flip(0).clone(), LABELS_B, ensemble_logits_BK=None, mean_logits_MBK=means_MBK, temperature=3.0
@@ -82,7 +82,7 @@ def test_the_ensemble_learns_from_labels_alone() -> None:
 
 @pytest.mark.parametrize("with_ensemble", [True, False])
 @pytest.mark.parametrize("with_means", [True, False])
-def test_an_ablation_leaves_out_its_parts_and_changes_no_other(with_ensemble: bool, with_means: bool) -> None:
+def test_an_ablation_omits_its_parts_and_changes_no_others(with_ensemble: bool, with_means: bool) -> None:
     ensemble_BK, means_MBK = random_logits(1, B, K), random_logits(2)
     whole = pcl_loss(
         random_logits(0), LABELS_B, ensemble_logits_BK=ensemble_BK, mean_logits_MBK=means_MBK, temperature=3.0
@@ -114,7 +114,7 @@ def test_an_ablation_leaves_out_its_parts_and_changes_no_other(with_ensemble: bo
 )
 @pytest.mark.parametrize("with_ensemble", [True, False])
 @pytest.mark.parametrize("with_means", [True, False])
-def test_what_cannot_collaborate_is_refused_in_every_ablation(
+def test_too_few_branches_are_refused_in_every_ablation(
     with_means: bool, with_ensemble: bool, num_branches: int, temperature: float, message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -12,7 +12,7 @@ def test_the_curve_is_that_of_the_paper(epoch: int, by_hand: float) -> None:
     assert ramp_weight(epoch, length_epochs=80, ceiling=1.0) == pytest.approx(by_hand, abs=1e-7)
 
 
-def test_the_curve_is_a_gaussian_of_the_share_of_the_length() -> None:
+def test_the_curve_is_a_gaussian_of_the_fraction_of_the_length() -> None:
     assert ramp_weight(0, length_epochs=80, ceiling=1.0) == math.exp(-5)
     assert ramp_weight(40, length_epochs=80, ceiling=1.0) == math.exp(-1.25)
     assert ramp_weight(5, length_epochs=10, ceiling=1.0) == math.exp(-1.25)
@@ -32,5 +32,5 @@ def test_the_weight_never_falls() -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 100])
-def test_without_length_there_is_no_ramp(epoch: int) -> None:
+def test_a_length_of_zero_gives_no_ramp(epoch: int) -> None:
     assert ramp_weight(epoch, length_epochs=0, ceiling=0.7) == 0.7

@@ -36,7 +36,7 @@ def teacher_written_out(networks: Branches, ensemble: str) -> list[Numbers]:
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_parts_are_the_formulas_written_out(temperature: float, ensemble: str) -> None:
+def test_the_parts_equal_the_formulas_in_plain_python(temperature: float, ensemble: str) -> None:
     logits_MBK = random_logits(0).requires_grad_()
     supervised, distilled = shared_ensemble_loss(logits_MBK, LABELS_B, temperature=temperature, ensemble=ensemble)
     teacher_BK = teacher_written_out(logits_MBK.tolist(), ensemble)
@@ -52,7 +52,7 @@ def test_the_parts_are_the_formulas_written_out(temperature: float, ensemble: st
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
 @pytest.mark.parametrize("seed", range(5))
-def test_the_teacher_is_the_rule_written_out_and_a_constant(seed: int, ensemble: str) -> None:
+def test_the_teacher_follows_the_rule_and_is_a_constant(seed: int, ensemble: str) -> None:
     logits_MBK = random_logits(seed).requires_grad_()
     teacher_BK = teacher_of_all(logits_MBK, LABELS_B, ensemble=ensemble)
     assert not teacher_BK.requires_grad
@@ -60,13 +60,13 @@ def test_the_teacher_is_the_rule_written_out_and_a_constant(seed: int, ensemble:
     torch.testing.assert_close(teacher_BK, expected_BK)
 
 
-def test_the_least_logit_is_taken_after_the_label_s_is_subtracted() -> None:
+def test_the_smallest_logit_is_taken_after_that_of_the_label_is_subtracted() -> None:
     logits_MBK = torch.tensor([[[5.0, 1.0, 9.0]], [[1.0, 0.0, 2.0]]])
     teacher_BK = teacher_of_all(logits_MBK, torch.tensor([0]), ensemble="min_logit")
     assert teacher_BK.tolist() == [[0.0, -4.0, 1.0]]
 
 
-def test_no_network_is_surer_of_the_label_than_the_min_logit_teacher() -> None:
+def test_no_network_is_more_certain_of_the_label_than_the_min_logit_teacher() -> None:
     logits_MBK = random_logits(0)
     at = (torch.arange(B), LABELS_B)
     teacher_B = teacher_of_all(logits_MBK, LABELS_B, ensemble="min_logit").softmax(dim=-1)[at]
@@ -74,8 +74,8 @@ def test_no_network_is_surer_of_the_label_than_the_min_logit_teacher() -> None:
         assert (teacher_B >= network_BK.softmax(dim=-1)[at]).all()
 
 
-def test_the_naive_teacher_goes_by_the_cross_entropy_not_by_the_label_s_logit() -> None:
-    # The first has the greater logit at the label, the second the greater probability.
+def test_the_naive_teacher_is_chosen_by_the_cross_entropy_not_by_the_logit_of_the_label() -> None:
+    # The first network has the larger logit of the label, the second the larger probability.
     logits_MBK = torch.tensor([[[5.0, 9.0]], [[1.0, 0.0]]])
     assert teacher_of_all(logits_MBK, torch.tensor([0]), ensemble="naive").tolist() == [[1.0, 0.0]]
 

@@ -1,4 +1,4 @@
-"""The mathematics of the losses in plain Python, one number at a time, and the gradient by differences."""
+"""The formulas of the losses in plain Python, one number at a time, and gradients by finite differences."""
 
 import math
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def teaching(teacher_BK: list[Numbers], student_BK: list[Numbers], temperature: 
 
 
 def gradient_by_differences(function: Callable[[Any], float], at: Tensor, *, step: float = 1e-5) -> Tensor:
-    """The gradient of a function of nested lists; what it holds fixed, such as teachers, is constant."""
+    """Return the gradient of a function of nested lists by finite differences. The caller keeps teachers constant."""
     gradient = torch.zeros_like(at)
     for index in range(at.numel()):
         above, below = at.detach().clone(), at.detach().clone()
@@ -61,7 +61,7 @@ def gradient_by_differences(function: Callable[[Any], float], at: Tensor, *, ste
 
 
 def assert_is(part: Tensor, function: Callable[[Any], float], of: Tensor) -> None:
-    """Part has the value of the function and, in ``of``, its gradient."""
+    """Check that a part has the value of the function and, with respect to ``of``, its gradient."""
     assert part.shape == ()
     torch.testing.assert_close(part.item(), function(of.tolist()), rtol=1e-12, atol=1e-14)
     (gradient,) = torch.autograd.grad(part, of, retain_graph=True)
