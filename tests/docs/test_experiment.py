@@ -46,7 +46,7 @@ def test_a_section_inside_another_says_first_what_it_is_for_there() -> None:
 
 def test_a_field_that_may_be_null_and_a_list_of_names_read_well() -> None:
     rows = dict(line[2:-2].split(" | ", 1) for line in describe.page(PCL).splitlines() if line.startswith("| `"))
-    assert rows["`collaboration.branch_point`"].startswith("`null` | text or null | The first block")
+    assert rows["`collaboration.branch_point`"].startswith("`null` | `null` or string | The first block")
     assert rows["`methods`"].startswith('`["plain", "multi_view", "ema", "dml", "one", "pcl"]` | list of: `plain`, ')
     assert rows["`evaluation.baseline`"].startswith("`null` | `plain`, `multi_view`, ")
     assert "`pcl_no_mean` or null | The method that all others" in rows["`evaluation.baseline`"]
