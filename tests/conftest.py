@@ -16,7 +16,15 @@ settings.register_profile("peerkd", deadline=None)
 settings.load_profile("peerkd")
 
 
-LIMITS_SECONDS = {"benchmarks": 900, "docs": 900, "e2e": 7200, "faults": 900, "manifests": 900, "pipelines": 900}
+LIMITS_SECONDS = {
+    "benchmarks": 900,
+    "docs": 900,
+    "e2e": 7200,
+    "faults": 900,
+    "manifests": 900,
+    "pipelines": 900,
+    "recipes": 900,
+}
 """Limits of the folders whose tests run whole pipelines or other programs. All others have the one of pyproject.toml.
 
 A limit ends a test that hangs. It is generous, because several test runs may share the machine.

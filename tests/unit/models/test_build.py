@@ -112,10 +112,7 @@ def test_the_generators_of_the_gpus_are_not_seeded(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
-    message = (
-        "architecture must be one of mlp, small_cnn, resnet18, resnet20, resnet32, resnet56, resnet110, wrn20_8, "
-        "densenet40_12, vgg16, resnet18_imagenet, resnet34_imagenet, resnet50_imagenet, resnext50_imagenet, got vgg."
-    )
+    message = f"architecture must be one of {', '.join(ARCHITECTURES)}, got vgg."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         build_network("vgg", image_shape_CHW=GREY, num_classes=10, seed=0)
 
