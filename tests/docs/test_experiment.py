@@ -48,8 +48,8 @@ def test_a_field_that_may_be_null_and_a_list_of_names_read_well() -> None:
     rows = dict(line[2:-2].split(" | ", 1) for line in describe.page(PCL).splitlines() if line.startswith("| `"))
     assert rows["`collaboration.branch_point`"].startswith("`null` | `null` or string | The first block")
     assert rows["`methods`"].startswith('`["plain", "multi_view", "ema", "dml", "one", "pcl"]` | list of: `plain`, ')
-    assert rows["`evaluation.baseline`"].startswith("`null` | `plain`, `multi_view`, ")
-    assert "`pcl_no_mean` or null | The method that all others" in rows["`evaluation.baseline`"]
+    assert rows["`evaluation.baseline`"].startswith("`null` | `null` or `plain`, `multi_view`, ")
+    assert "`pcl_no_mean` | The method with which all others" in rows["`evaluation.baseline`"]
 
 
 def _fields(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool]]:
