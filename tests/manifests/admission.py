@@ -49,7 +49,7 @@ def _container(kind: str) -> Callable[[Spec], object]:
 
 RESTRICTED = "Every container of a worker must keep to the Pod Security level restricted"
 NODE = "must not use the network, the ports, the processes or the IPC of its node"
-PROJECTED = "must hold ConfigMaps, the downward API"
+PROJECTED = "must contain ConfigMaps, the downward API"
 
 CLONE = {
     "accessModes": ["ReadWriteOnce"],
