@@ -1,4 +1,4 @@
-"""What the trials say, as numbers. Every later form of the report only writes these down."""
+"""The findings of a full sweep as numbers. All forms of the report present these numbers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -38,14 +38,14 @@ TREATMENTS: Final[tuple[Treatment, ...]] = ("chosen", "single", "default", "cont
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairSettings:
-    """The setting chosen for each ordered pair: (num_peers, num_peers), meaningless on the diagonal."""
+    """The setting chosen for each ordered pair: (num_peers, num_peers), without meaning on the diagonal."""
 
     transfer_set: NDArray[np.str_]
     temperature: FloatArray
     alpha: FloatArray
     distillation_weight: FloatArray
     learning_rate: FloatArray
-    """NaN where there is only one."""
+    """NaN if the experiment has only one."""
 
     is_default_recipe: BoolArray
     """Whether temperature, weight and learning rate are those of the untuned default."""
@@ -53,87 +53,87 @@ class PairSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChoiceCounts:
-    """How many pairs chose each value, including the values that none chose."""
+    """The number of pairs that chose each value, including values that no pair chose."""
 
     temperature: Mapping[float, int]
     alpha: Mapping[float, int]
     learning_rate: Mapping[float, int]
-    """Empty where there is only one."""
+    """Empty if the experiment has only one."""
 
     transfer_set: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SweepFindings:
-    """All that is reported. Gains are differences of accuracies as fractions; validation chose, test reports."""
+    """All findings of a sweep. Gains are fractions of accuracy. Validation chooses, and test reports."""
 
     scope: str
-    """``global`` or ``own``: the evaluation sets of the choice and of every gain here that names no other."""
+    """``global`` or ``own``, the evaluation sets of the choice and of every gain here that names no other."""
 
     default_transfer_set: str
     default_learning_rate: float | None
-    """None where there is only one."""
+    """Learning rate of the untuned default. None if the experiment has only one rate."""
 
     transfer_sets: tuple[str, ...]
 
     settings: PairSettings
     choice: ChosenRows
     single: SingleSetting | None
-    """The one setting that is best over all pairs on validation. None if each setting diverged on some pair."""
+    """The best setting over all pairs on validation, or None if every setting diverged for some pair."""
 
     divergence: Divergence
     """The trainings that diverged, which no other finding includes."""
 
     num_pairs_without: Mapping[Treatment, int]
-    """The number of pairs that took part but lack a treatment, since all trainings in question diverged."""
+    """The number of pairs that took part but lack a treatment, because all its trainings diverged."""
 
     gains: Mapping[Treatment, FloatArray]
-    """For each treatment (num_peers, num_peers) gain on test, NaN on the diagonal and where there is none."""
+    """(num_peers, num_peers) gain on test by treatment, NaN on the diagonal and for a pair without it."""
 
     gain_from_data: FloatArray
     gain_from_teacher: FloatArray
-    """(num_peers, num_peers) what the same training without a teacher brings of the chosen gain, and the rest."""
+    """(num_peers, num_peers) part of the chosen gain that the same training without a teacher brings, and the rest."""
 
     mean_gains: Mapping[tuple[Treatment, str], Estimate]
-    """By treatment and scope, on test."""
+    """Mean gains on test by treatment and scope."""
 
     mean_gain_from_data: Estimate
     mean_gain_from_teacher: Estimate
 
     comparison: TuningComparison
-    """Chosen from the whole grid, against the untuned default on its set."""
+    """The choice from the whole grid, compared with the untuned default on its transfer set."""
 
     comparison_within: Mapping[str, TuningComparison]
-    """By transfer set: all else chosen within it, against the default on it."""
+    """The choice within each transfer set, compared with the default on this set."""
 
     tuned_over_single: Estimate
-    """Gain of each pair's own setting minus that of the one setting for all, on test."""
+    """Test gain of each pair's own setting minus that of one setting for all pairs."""
 
     tuned_over_control: Estimate
-    """Gain of each pair's own setting minus that of fine-tuning without a teacher on the best set for that."""
+    """Test gain of each pair's own setting minus that of fine-tuning without a teacher on the best set for it."""
 
     optimism: Estimate
-    """Gain of the chosen setting on validation, which chose it, minus that on test."""
+    """Gain of the chosen setting on validation, where it was chosen, minus its gain on test."""
 
     num_not_above_student: int
-    """Pairs for which no distillation is better on validation than leaving the student as it is."""
+    """Number of pairs for which no distillation is better on validation than the unchanged student."""
 
     num_not_above_control: int
-    """Pairs for which no distillation is better on validation than fine-tuning without a teacher."""
+    """Number of pairs for which no distillation is better on validation than fine-tuning without a teacher."""
 
     num_pairs_where_nothing_helps: int
-    """Pairs of which one or the other holds."""
+    """Number of pairs for which at least one of these two holds."""
 
     counts: ChoiceCounts
     position: Position
     forgetting: Forgetting
 
     skew: Mapping[str, Estimate]
-    """By name of the distance: its rank correlation over pairs with the chosen gain."""
+    """Rank correlation over pairs with the chosen gain, by name of the distance."""
 
     @property
     def has_rates(self) -> bool:
-        """Whether a learning rate was chosen, too."""
+        """Whether learning rates were chosen too."""
         return self.default_learning_rate is not None
 
     @property
@@ -143,11 +143,11 @@ class SweepFindings:
 
 
 def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
-    """Return what the table of trials says about the experiment.
+    """Return the findings of an experiment from its table of trials.
 
     Raises:
-        ValueError: If the table does not hold every pair of the peers that did not diverge, each with the untuned
-            default, or if every distillation diverged.
+        ValueError: If the table lacks a pair of the peers that did not diverge, or the untuned default of a pair, or if
+            every distillation diverged.
     """
     sweep = facts.config.sweep
     default_learning_rate = facts.config.default_learning_rate
@@ -233,14 +233,14 @@ def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:
         rates = ", ".join(f"{rate:g}" for rate in sweep.learning_rates) or f"{distill.learning_rate:g}"
         field = "sweep.learning_rates" if sweep.learning_rates else "distill.learning_rate"
         raise ValueError(
-            f"All {int(is_distillation.sum()):,} distillations diverged, where at least one must end in finite "
-            f"numbers: lower {field}, now {rates}."
+            f"At least one distillation must end in finite numbers, but all {int(is_distillation.sum()):,} diverged. "
+            f"Lower {field}, now {rates}."
         )
 
 
 def _num_pairs_without(trials: Candidates, rows: Mapping[Treatment, IntArray]) -> dict[Treatment, int]:
     num = {name: int((trials.is_pair_PP & (rows_PP == NO_ROW)).sum()) for name, rows_PP in rows.items()}
-    # Where no transfer set has labels there are no controls, and none is missing.
+    # If no transfer set has labels, controls do not exist and none is missing.
     return num if (trials.distillation_weight == 0).any() else {**num, "control": 0}
 
 
@@ -274,7 +274,7 @@ def _counts(table: pa.Table, choice: ChosenRows) -> ChoiceCounts:
 
 def _standard_error(table: pa.Table, choice: ChosenRows, scope: str, *, num_test_samples: int) -> FloatArray:
     if scope != "global":
-        # Flips are counted on the global test set alone.
+        # Flips are counted only on the global test set.
         return np.full(choice.chosen.shape, np.nan)
     return gain_standard_error(
         at(table, "test_positive_flips", choice.chosen),

@@ -1,4 +1,4 @@
-"""The findings in a few sentences, which say so where nothing was found."""
+"""The findings of a full sweep in a few sentences, which also report the absence of an effect."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -28,14 +28,14 @@ TREATMENT_NAMES: Final[Mapping[Treatment, str]] = {
 
 
 class Headline(NamedTuple):
-    """One finding: what it is about, and a sentence or two."""
+    """A finding in one or two sentences, with its topic."""
 
     topic: str
     text: str
 
 
 def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
-    """Return the findings in words, most important first. All numbers are of the test set, by validation's choice."""
+    """Return the findings in words, the most important first. Choices are made on validation, numbers are from test."""
     named = [
         Headline("Gain", _gain(findings, facts)),
         Headline("Tuning", _tuning(findings)),
@@ -51,26 +51,22 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
 
 
 def diverged(findings: SweepFindings) -> str:
-    """Say which trainings diverged and which means lack pairs because of it; empty if none did."""
+    """Return which trainings diverged and which means lack pairs for this reason. Empty if none diverged."""
     missing = [
         f"{TREATMENT_NAMES[name]} ({plural(num, 'pair')})" for name, num in findings.num_pairs_without.items() if num
     ]
-    pairs = (
-        f" Because every training in question diverged, these means lack pairs: {', '.join(missing)}."
-        if missing
-        else ""
-    )
+    pairs = f" These means lack pairs, all of whose trainings diverged: {', '.join(missing)}." if missing else ""
     return wording.diverged(findings.divergence) + pairs
 
 
 def verdict(estimate: Estimate) -> str:
-    """Say whether a difference can be told from 0."""
+    """Return in words whether the interval of a difference excludes 0."""
     if estimate.is_above_zero:
-        return "above noise"
+        return "a gain beyond noise"
     if estimate.is_below_zero:
         return "a loss beyond noise"
     if estimate.low <= 0 <= estimate.high:
-        return "not to be told from 0, which its interval includes"
+        return "not distinguishable from 0"
     return "with too few peers for an interval"
 
 
@@ -91,21 +87,21 @@ def _tuning(findings: SweepFindings) -> str:
     ratio = (
         f"The tuned gain is {comparison.ratio.value:.1f} times the default's."
         if comparison.ratio.value is not None
-        else f"No ratio of the two is given: {comparison.ratio.reason}."
+        else f"The ratio of the two gains is not reported: {comparison.ratio.reason}."
     )
     return (
         f"Tuning brings {_estimate(comparison.tuned_over_default)} over the default, "
         f"{verdict(comparison.tuned_over_default)}. {ratio} One setting for all pairs "
         f"({single_setting(findings.single)}) changes accuracy by "
-        f"{points(findings.mean_gains['single', findings.scope].value)} points; a setting for each pair adds "
-        f"{_estimate(findings.tuned_over_single)} to that, {verdict(findings.tuned_over_single)}."
+        f"{points(findings.mean_gains['single', findings.scope].value)} points. A setting for each pair brings "
+        f"{_estimate(findings.tuned_over_single)} over it, {verdict(findings.tuned_over_single)}."
     )
 
 
 def _away(findings: SweepFindings) -> str:
     comparison = findings.comparison
     return (
-        f"The best {tuned_names(has_rates=findings.has_rates)} are not the default's for "
+        f"The best {tuned_names(has_rates=findings.has_rates)} differ from the default's for "
         f"{share_of(comparison.share_away)} pairs. The chosen setting beats the default by more than "
         f"{NUM_STANDARD_ERRORS:g} paired standard errors for {share_of(comparison.share_wins)}, where chance alone "
         f"would give about {round(CHANCE_OF_A_WIN * comparison.share_wins.num)}."
@@ -114,18 +110,18 @@ def _away(findings: SweepFindings) -> str:
 
 def _parts(findings: SweepFindings) -> str:
     nothing = (
-        f"For {findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs no distillation beats, on "
-        "validation, both the student as it is and its fine-tuning without a teacher."
+        f"For {findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs, no distillation beats on "
+        "validation both the unchanged student and its fine-tuning without a teacher."
     )
     from_data, from_teacher = findings.mean_gain_from_data, findings.mean_gain_from_teacher
     if not from_data.num and findings.num_pairs_without["control"]:
-        return f"Every control without a teacher diverged, so it is not known what the data alone bring. {nothing}"
+        return f"Every control without a teacher diverged, so the effect of the data alone is unknown. {nothing}"
     if not from_data.num:
-        return f"No transfer set has labels, so there is no control without a teacher. {nothing}"
+        return f"No transfer set has labels, so the sweep has no control without a teacher. {nothing}"
     return (
-        f"Of the chosen gain, the same training without a teacher brings {_estimate(from_data)} and the teacher "
-        f"{_estimate(from_teacher)}, {verdict(from_teacher)} (n = {from_data.num} pairs). Over fine-tuning on the set "
-        f"that is best for that, distillation brings {_estimate(findings.tuned_over_control)}, "
+        f"The same training without a teacher brings {_estimate(from_data)} of the chosen gain, and the teacher brings "
+        f"{_estimate(from_teacher)}, {verdict(from_teacher)} (n = {from_data.num} pairs). Distillation brings "
+        f"{_estimate(findings.tuned_over_control)} over fine-tuning on the best transfer set for fine-tuning, "
         f"{verdict(findings.tuned_over_control)}. {nothing}"
     )
 
@@ -133,20 +129,20 @@ def _parts(findings: SweepFindings) -> str:
 def _position(findings: SweepFindings) -> str:
     right = findings.position.right_over_wrong
     return (
-        f"Who of two peers should be the student is chosen on validation too; the right position is worth "
-        f"{_estimate(right)} over the wrong one on average over {right.num} pairs of peers, {verdict(right)}."
+        f"Validation also chooses which of two peers is the student. The chosen position is worth "
+        f"{_estimate(right)} over the other one on average over {right.num} pairs of peers, {verdict(right)}."
     )
 
 
 def _forgetting(findings: SweepFindings) -> str:
     chosen = [change for change in findings.forgetting.changes if change.role == "chosen" and change.forgetting.num]
     if len(chosen) < 2:
-        return "Fewer than two transfer sets can be compared, since the distillations on the others diverged."
+        return "Fewer than two transfer sets can be compared, because the distillations on the others diverged."
     least, *_, most = sorted(chosen, key=lambda change: change.forgetting.value)
     return (
         f"Students forget least on transfer set {least.transfer_set} ({magnitude(least.forgetting.value)} points of "
-        f"accuracy a class) and most on transfer set {most.transfer_set} ({magnitude(most.forgetting.value)}), each "
-        f"with the best settings within that set (n = {least.forgetting.num} pairs)."
+        f"accuracy per class) and most on transfer set {most.transfer_set} ({magnitude(most.forgetting.value)}), each "
+        f"with the best settings within the set (n = {least.forgetting.num} pairs)."
     )
 
 

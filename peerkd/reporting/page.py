@@ -31,11 +31,11 @@ def render(
 
     Args:
         template: File name of the template.
-        view: The names that the template uses beside those that all pages share.
+        view: The names that only this template uses.
         facts: The facts about the run.
         sections: Titles of the sections by id. The id is also the name of the section's template.
         section_folder: The folder of the templates of the sections.
-        filters: The filters that the template uses beside those that all pages share.
+        filters: The filters that only this template uses.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("peerkd.reporting"),

@@ -1,7 +1,7 @@
-"""The colours of heat maps and of lines, which colour-blind readers tell apart; in maps blue above zero, orange below.
+"""The colours of heat maps and lines. Colour-blind readers can distinguish them.
 
-A cell's colour is one of a few steps, so that the page needs one rule a step and theme, and a test can check that
-the ink on every one of them can be read.
+Heat maps are blue above zero and orange below. The colour of a cell is one of a few steps, so that the page needs one
+rule for each step and theme, and a test can check that the ink on each of them is readable.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ Theme: TypeAlias = Literal["light", "dark"]
 Rgb: TypeAlias = tuple[int, int, int]
 
 NUM_STEPS: Final = 7
-"""Shades on each side of the middle."""
+"""The number of shades on each side of the middle."""
 
 _INKS: Final[tuple[Rgb, ...]] = ((0, 0, 0), (255, 255, 255))
-"""Pure, since only between these does every background have an ink of contrast 4.5."""
+"""Pure black and white. Only with these two does every background have an ink with a contrast of at least 4.5."""
 
 
 class Ends(NamedTuple):
-    """The colour of zero and those of the largest values."""
+    """The colours of zero and of the largest values."""
 
     middle: Rgb
     positive: Rgb
@@ -26,7 +26,7 @@ class Ends(NamedTuple):
 
 
 class Shade(NamedTuple):
-    """A background and the ink that is best read on it."""
+    """A background and the more readable ink on it."""
 
     background: Rgb
     ink: Rgb
@@ -39,13 +39,13 @@ ENDS: Final[dict[Theme, Ends]] = {
 
 
 PAGE: Final[dict[Theme, Rgb]] = {"light": (252, 252, 251), "dark": (22, 25, 28)}
-"""The page that lines are drawn on, as in style.css."""
+"""The background of the page behind lines, as in style.css."""
 
 LINES: Final[dict[Theme, tuple[Rgb, ...]]] = {
     "light": ((33, 102, 172), (190, 84, 0), (0, 121, 90), (150, 60, 130), (122, 92, 0)),
     "dark": ((92, 168, 240), (240, 148, 77), (63, 192, 154), (219, 143, 205), (214, 180, 60)),
 }
-"""Of the lines ``l0`` to ``l4`` of one chart; ``lm`` is muted. Dashes tell them apart where colours do not."""
+"""The colours of the lines ``l0`` to ``l4`` of a chart. Dashes distinguish them without colours; ``lm`` is muted."""
 
 _DASHES: Final = ("none", "7 3", "2 3", "8 3 2 3", "1 5")
 
@@ -54,8 +54,8 @@ def step_class(value: float, *, limit: float) -> str:
     """Return the CSS class of a value: z for the middle, p1 to p7 above zero, n1 to n7 below, empty for NaN.
 
     Args:
-        value: To be shown.
-        limit: Value that has the last step, as has all beyond it; above 0.
+        value: The value.
+        limit: The value from which on all values have the last step; above 0.
     """
     if value != value:
         return ""

@@ -1,4 +1,4 @@
-"""The findings as rows: a file of pairs, flat numbers, and the lines that a terminal shows."""
+"""The findings of a full sweep as text: a CSV file of pairs, flat numbers, and lines for a terminal."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from peerkd.results.selection import NO_ROW
 
 
 def pairs_csv(findings: SweepFindings) -> str:
-    """Return one line for each ordered pair. Gains are fractions of accuracy on test; empty where there is none.
+    """Return one line for each ordered pair. Gains are fractions of accuracy on test. A missing value is empty.
 
     ``test_global_difference`` is chosen minus default on the same samples of the global test set.
     """
@@ -46,7 +46,7 @@ def pairs_csv(findings: SweepFindings) -> str:
 
 
 def metrics(findings: SweepFindings) -> dict[str, float]:
-    """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
+    """Return the available headline numbers as floats, for a table of metrics. Their names contain the units."""
     comparison = findings.comparison
     values = {f"{name}_gain_points": 100 * findings.mean_gains[name, findings.scope].value for name in TREATMENTS}
     values |= _with_bounds("tuned_over_default", comparison.tuned_over_default)
@@ -67,7 +67,7 @@ def metrics(findings: SweepFindings) -> dict[str, float]:
 
 
 def summary(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, float | str | None]:
-    """Return the headline numbers and what they are numbers of, flat; None where a number does not exist."""
+    """Return the headline numbers and their context as a flat mapping. A missing number is None."""
     return {
         "experiment": facts.config.name,
         "config_fingerprint": facts.config_fingerprint,
@@ -113,11 +113,11 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         _line("fine-tuning without a teacher", means["control"], num_diverged=findings.num_pairs_without["control"]),
         _line("tuned over default", comparison.tuned_over_default),
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
-        _line("right position over wrong", findings.position.right_over_wrong),
+        _line("chosen position over the other", findings.position.right_over_wrong),
         "",
         f"{is_away} beating it beyond noise: {share_of(comparison.share_wins)}",
         f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
-        f"accuracy forgotten a class, by set: {', '.join(forgotten)}",
+        f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
         *textwrap.wrap(diverged(findings), width=80),
     ]
     return "\n".join(lines)

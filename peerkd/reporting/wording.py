@@ -1,4 +1,4 @@
-"""Numbers and settings as text, the same in every form of the report."""
+"""Numbers and settings as text, identical in all forms of the report."""
 
 import math
 import re
@@ -20,7 +20,7 @@ DISTANCE_LABELS: Final = {
 
 
 def points(fraction: float) -> str:
-    """Write a difference of accuracies in percentage points with its sign: 0.0123 is +1.2."""
+    """Return a difference of accuracies in percentage points with its sign: 0.0123 is +1.2."""
     if math.isnan(fraction):
         return "n/a"
     rounded = round(100 * fraction, 1)
@@ -28,53 +28,53 @@ def points(fraction: float) -> str:
 
 
 def magnitude(fraction: float) -> str:
-    """Write a share of accuracy in points without a sign, for what cannot be negative: 0.0123 is 1.2."""
+    """Return a difference that cannot be negative in points without a sign: 0.0123 is 1.2."""
     return "n/a" if math.isnan(fraction) else f"{100 * fraction:.1f}"
 
 
 def percent(fraction: float) -> str:
-    """Write a share or an accuracy: 0.123 is 12.3 %."""
+    """Return a share or an accuracy in percent: 0.123 is 12.3 %."""
     return "n/a" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
 def interval(estimate: Estimate) -> str:
-    """Write the 95 % interval of a difference in points, or that there is none."""
+    """Return the 95 % interval of a difference in points, or ``no interval``."""
     if math.isnan(estimate.low):
         return "no interval"
     return f"{points(estimate.low)} to {points(estimate.high)}"
 
 
 def share_of(estimate: Estimate) -> str:
-    """Write a share of pairs as a count: 23 of 90."""
+    """Return a share of pairs as a count: 23 of 90."""
     return f"{round(estimate.value * estimate.num)} of {estimate.num}" if estimate.num else "n/a"
 
 
 def number(value: float) -> str:
-    """Write a parameter as short as it can be read back: 4.0 is 4."""
+    """Return a parameter in its shortest form: 4.0 is 4."""
     return f"{value:g}"
 
 
 def setting(transfer_set: str, temperature: float, alpha: float, learning_rate: float | None = None) -> str:
-    """Write one setting; without a learning rate where there is only one."""
+    """Return a setting in words, with the learning rate unless it is None."""
     return f"transfer set {transfer_set}, T={number(temperature)}, alpha={number(alpha)}{_rate(learning_rate)}"
 
 
 def default_setting(transfer_set: str, learning_rate: float | None = None) -> str:
-    """Write the untuned default on a transfer set; without a learning rate where there is only one."""
+    """Return the untuned default on a transfer set in words, with the learning rate unless it is None."""
     if not TRANSFER_SETS[transfer_set].uses_labels:
         return f"transfer set {transfer_set}, T={number(DEFAULT_TEMPERATURE)}, no cross entropy{_rate(learning_rate)}"
     return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA, learning_rate)
 
 
 def single_setting(single: SingleSetting | None) -> str:
-    """Write the one setting that is best for all pairs, or that none is left."""
+    """Return the best setting for all pairs in words, or that no setting is left."""
     if single is None:
         return "none: every setting diverged for some pair"
     return setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)
 
 
 def diverged(divergence: Divergence) -> str:
-    """Write in a few sentences which trainings diverged; empty if none did."""
+    """Return in a few sentences which trainings diverged. The text is empty if none did."""
     sentences = []
     if divergence.peers:
         named = ", ".join(map(str, divergence.peers))
@@ -87,8 +87,8 @@ def diverged(divergence: Divergence) -> str:
         named = plural(divergence.num_controls, "control")
         controls = f" Among them {verb} {named} without a teacher." if divergence.num_controls else ""
         sentences.append(
-            f"Of {plural(divergence.num_trials, 'trial')}, {divergence.num_trials_diverged:,} diverged: they did not "
-            f"end in finite numbers, so none of them is chosen or part of a mean.{controls}"
+            f"{divergence.num_trials_diverged:,} of {plural(divergence.num_trials, 'trial')} diverged, that is, did "
+            f"not end in finite numbers. None of these is chosen or part of a mean.{controls}"
         )
     return " ".join(sentences)
 
@@ -99,7 +99,7 @@ def true_minus(text: str) -> str:
 
 
 def tuned_names(*, has_rates: bool) -> str:
-    """Write what is chosen beside the transfer set."""
+    """Return the names of the parameters that are chosen in addition to the transfer set."""
     return "temperature, alpha and learning rate" if has_rates else "temperature and alpha"
 
 
@@ -108,27 +108,29 @@ def _rate(learning_rate: float | None) -> str:
 
 
 def loss_formula(distill: DistillConfig) -> str:
-    """Return the loss of every distillation, written out."""
+    """Return the loss of every distillation as a formula."""
     term = distill.term
     scale = "T^2 * " if term.scale_by_temperature_squared else ""
     return f"loss = w * {scale}D + (1 - w) * CE(label, softmax(student logits))\n   D = {term.loss.formula}"
 
 
 def conventions_in_words(distill: DistillConfig) -> list[str]:
-    """Return a sentence for each choice that a published T and alpha leave unsaid."""
+    """Return a sentence for each convention that the values of T and alpha alone leave open."""
     conventions, term = distill.conventions, distill.term
     match conventions.alpha_weighs:
         case "distillation":
-            weight = "Alpha weighs D: w = alpha."
+            weight = "Alpha is the weight of D: w = alpha."
         case "cross_entropy":
-            weight = "Alpha weighs the cross entropy: w = 1 - alpha."
+            weight = "Alpha is the weight of the cross entropy: w = 1 - alpha."
         case _:
             assert_never(conventions.alpha_weighs)
     match term.reduction:
         case "batchmean":
             reduction = "D is averaged over the batch"
         case "mean":
-            reduction = "D is averaged over classes and over the batch, so that it is smaller by the number of classes"
+            reduction = (
+                "D is averaged over classes and over the batch, so it is smaller by a factor of the number of classes"
+            )
         case _:
             assert_never(term.reduction)
     match conventions.teacher_mode:

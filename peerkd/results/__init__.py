@@ -1,1 +1,1 @@
-"""The table of trials: its columns, how it is written, and what is concluded from it. Numpy and Arrow only."""
+"""Tables of results and the statistics on them. This package does not import torch."""

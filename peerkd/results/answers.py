@@ -1,9 +1,9 @@
-"""What the answers of all peers to the same samples say of each peer and of each ordered pair, before any distillation.
+"""Measures of each peer and of each ordered pair before any distillation, from the logits of all peers.
 
-Answers come in parts, so that those to all samples need not be in memory at once.
+Logits come in parts, so that the logits of all samples need not be in memory at once.
 
-Shape suffixes: P = peers, N = samples of one part, K = classes, T = temperatures, W = weights, R = answers that are
-looked at more closely.
+Shape suffixes: P = peers, N = samples of one part, K = classes, T = temperatures, W = weights, R = ambiguous
+predictions.
 """
 
 from collections.abc import Iterable
@@ -14,65 +14,70 @@ import numpy as np
 from peerkd.results.arrays import FloatArray, IntArray, SingleArray
 
 TEMPERATURES: Final = (1, 2, 4, 8)
-"""At which peers are compared on training samples."""
+"""The temperatures at which peers are compared on training samples."""
 
 WEIGHTS: Final = (0.1, 0.3, 0.5)
-"""Of the second peer of a pair, where the answers of both are mixed."""
+"""The weights of the second peer of a pair in a mixture of the probabilities of both."""
 
 _NUM_BINS: Final = 10
 
 
 class Answers(NamedTuple):
-    """What every peer says of some samples."""
+    """The logits of every peer for some samples."""
 
     logits_PNK: FloatArray | SingleArray
-    """Finite."""
+    """Finite numbers."""
 
     labels_N: IntArray
 
 
 class OnValidation(NamedTuple):
-    """Of the global validation set."""
+    """Measures on the global validation set."""
 
     accuracy_P: FloatArray
     class_accuracy_PK: FloatArray
-    """NaN for a class without samples."""
+    """Accuracy of each class. NaN for a class without samples."""
 
     entropy_P: FloatArray
-    """Mean over samples, in nats."""
+    """Mean entropy of the probabilities over samples, in nats."""
 
     calibration_error_P: FloatArray
     """Expected calibration error of the largest probability, in 10 bins of equal width."""
 
     only_first_right_PP: FloatArray
-    """Share of samples that the peer of the row has right and that of the column wrong."""
+    """Share of samples on which the peer of the row is right and the peer of the column is wrong."""
 
     agreement_PP: FloatArray
-    """Share of samples in whose class both agree, right or wrong."""
+    """Share of samples for which both predict the same class, right or wrong."""
 
     mixture_gain_WPP: FloatArray
-    """What the accuracy of the peer of the row changes by, where the one of the column answers too, by weight."""
+    """Accuracy of the mixture minus that of the peer of the row, by the weight of the peer of the column."""
 
 
 class OnTrainingData(NamedTuple):
-    """Of the training samples of each peer, the owner; means over samples, entropies and divergences in nats."""
+    """Measures on the training samples of each peer, the owner. They are means over samples.
+
+    Rows are peers and columns are owners. Entropies and divergences are in nats.
+    """
 
     accuracy_PP: FloatArray
-    """Of the peer of the row on the data of that of the column; so below."""
+    """Accuracy of the peer on the samples of the owner."""
 
     entropy_TPP: FloatArray
+    """Entropy of the peer's probabilities."""
+
     divergence_to_owner_TPP: FloatArray
-    """T^2 KL(peer || owner): how far the owner is from the peer as its teacher."""
+    """T^2 KL(peer || owner), the loss of the owner with the peer as its teacher."""
 
     divergence_from_owner_TPP: FloatArray
-    """T^2 KL(owner || peer): how far the peer is from the owner as its teacher."""
+    """T^2 KL(owner || peer), the loss of the peer with the owner as its teacher."""
 
 
 def on_validation(parts: Iterable[Answers]) -> OnValidation:
     """Measure all peers, and all pairs of them, on one set of samples.
 
     Args:
-        parts: At least one; all of the same peers and classes.
+        parts: At least one part. All parts have the same peers and classes.
     """
     sums: _Sums | None = None
     for part in parts:
@@ -95,10 +100,10 @@ def on_validation(parts: Iterable[Answers]) -> OnValidation:
 
 
 def on_training_data(parts: Iterable[Answers]) -> OnTrainingData:
-    """Compare every peer with every other on the samples of either.
+    """Compare every peer with every other on the training samples of both.
 
     Args:
-        parts: Answers to samples of each peer, in the order of the peers.
+        parts: Logits for samples of each peer, in the order of the peers.
     """
     columns = zip(*(_columns(owner, part) for owner, part in enumerate(parts)), strict=True)
     accuracy_PP, entropy_TPP, to_owner_TPP, from_owner_TPP = (np.stack(column, axis=-1) for column in columns)
@@ -106,7 +111,7 @@ def on_training_data(parts: Iterable[Answers]) -> OnTrainingData:
 
 
 class _Sums(NamedTuple):
-    """Over samples; B = bins of the largest probability."""
+    """Sums over samples. B = bins of the largest probability."""
 
     num_K: FloatArray
     right_PK: FloatArray
@@ -142,9 +147,10 @@ def _sums(part: Answers) -> _Sums:
 
 
 def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatArray:
-    """Return how many samples each peer (row) has right when each other (column) has a part in its answers, by weight.
+    """Return the number of samples on which the mixture of two peers (row and column) is right, by weight.
 
-    Of all classes only a few are looked at: what a mixture answers is nearly always what one of the two does.
+    The mixture nearly always predicts the class of one of the two peers. The probabilities of all other classes are
+    computed only for the samples on which a bound does not exclude another class.
     """
     num_peers, num_samples, _ = probabilities_PNK.shape
     places_N = np.arange(num_samples)
@@ -160,7 +166,7 @@ def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatAr
             for_theirs_PN = (1 - weight) * ours_at_theirs_PN + weight * first_PN
             at_most_PN = (1 - weight) * second_PN[peer] + weight * second_PN
             is_right_PN = np.where(for_ours_PN > for_theirs_PN, right_PN[peer], right_PN)
-            # A third class may have more than both, or both have the same.
+            # The bound does not exclude a third class, or both classes have the same probability.
             is_open_PN = np.maximum(for_ours_PN, for_theirs_PN) <= at_most_PN
             is_open_PN |= (for_ours_PN == for_theirs_PN) & (predicted_PN[peer] != predicted_PN)
             others, places = np.nonzero(is_open_PN)
@@ -171,7 +177,7 @@ def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatAr
 
 
 def _columns(owner: int, part: Answers) -> tuple[FloatArray, ...]:
-    """Return the columns of the matrices of ``OnTrainingData`` that are of one owner's samples."""
+    """Return the columns of the matrices of ``OnTrainingData`` for the samples of one owner."""
     num_peers, num_samples, _ = part.logits_PNK.shape
     entropies, divergences_to, divergences_from = [], [], []
     for temperature in TEMPERATURES:
@@ -183,13 +189,13 @@ def _columns(owner: int, part: Answers) -> tuple[FloatArray, ...]:
         entropies.append(entropy_P)
         divergences_to.append(temperature**2 * np.maximum(cross_to_P - entropy_P, 0))
         divergences_from.append(temperature**2 * np.maximum(cross_from_P - entropy_P[owner], 0))
-    # The last temperature's; no temperature changes the class.
+    # These probabilities are those of the last temperature, and no temperature changes the predicted class.
     accuracy_P = (probabilities_PNK.argmax(axis=2) == part.labels_N).mean(axis=1)
     return accuracy_P, np.stack(entropies), np.stack(divergences_to), np.stack(divergences_from)
 
 
 def _softmax(logits_PNK: FloatArray | SingleArray, *, temperature: float = 1) -> tuple[FloatArray, FloatArray]:
-    """Return probabilities and their logarithms, in double precision: no two certain classes get equally likely."""
+    """Return probabilities and their logarithms, in double precision to keep small differences."""
     if not np.isfinite(logits_PNK).all():
         raise ValueError("logits_PNK must be finite, got NaN or infinite numbers.")
     logs_PNK = logits_PNK.astype(np.float64)

@@ -1,4 +1,7 @@
-"""The array types of the analysis. Legend: P peers (row: student, column: teacher), K classes, R rows of the table."""
+"""Array types of the analysis.
+
+Shape suffixes: P = peers (row: student, column: teacher), K = classes, R = rows of the table.
+"""
 
 from typing import TypeAlias
 

@@ -1,4 +1,4 @@
-"""What the tables of results share: columns with a meaning, a fingerprint of the values, and Parquet on disk."""
+"""Tables of results in Arrow: columns with a meaning, checks, a fingerprint of the values, and Parquet on disk."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -17,38 +17,38 @@ from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 from peerkd.results.arrays import BoolArray, FloatArray
 
 _BATCH_ROWS: Final = 2**12
-"""Of a column that is read from disk in pieces."""
+"""The number of rows of a piece, if a table is read from disk in pieces."""
 
 
 class TableKind(NamedTuple):
-    """One kind of table, and what errors call it."""
+    """One kind of table."""
 
     noun: str
-    """As ``table of trials``."""
+    """The name of the kind in errors, such as ``table of trials``."""
 
     schema_name: str
     schema: pa.Schema
 
     check_values: Callable[[pa.Table, int], None] | None = None
-    """A function that raises ValueError if values break a rule, given the table and the number of its first row."""
+    """Raises ValueError if values break a rule. Takes the table and the number of its first row."""
 
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
-    """Return a column that carries its meaning as metadata."""
+    """Return a column with its meaning as metadata."""
     return pa.field(name, kind, nullable=nullable, metadata={"description": meaning})
 
 
 def checked(table: pa.Table, kind: TableKind, *, first_row: int = 0) -> pa.Table:
-    """Return the table with the columns' metadata.
+    """Check a table, and return it with the metadata of its columns.
 
     Args:
         table: A whole table or some of its rows.
-        kind: The kind of table that it must be.
+        kind: The required kind of table.
         first_row: Number of its first row in the whole table.
 
     Raises:
-        ValueError: If names, order or types of the columns are not those of the schema, a required value is null, a
-            number is NaN or infinite, or the values break a rule of their kind. The message names column and row.
+        ValueError: If names, order or types of the columns differ from the schema, a required value is null, a number
+            is NaN or infinite, or the values break a rule of their kind. The message names column and row.
     """
     if table.column_names != kind.schema.names:
         different = set(table.column_names) ^ set(kind.schema.names)
@@ -126,13 +126,13 @@ def _check_numbers(
 
 
 def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> str:
-    """Return the SHA-256 of every column that is not left out, in hexadecimal.
+    """Return the SHA-256 of the columns in hexadecimal.
 
-    It depends on names, types and values alone, and not on how Arrow chunked, sliced or padded them.
+    It depends only on names, types and values, and not on how Arrow chunked, sliced or padded them.
 
     Args:
         table: Any table.
-        without: Names of the columns that are left out.
+        without: Names of the columns to exclude.
     """
     return _fingerprint(
         table.schema, lambda name: iter(table.column(name).chunks), num_rows=table.num_rows, without=without
@@ -140,14 +140,14 @@ def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> st
 
 
 def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = frozenset()) -> str:
-    """Return the ``fingerprint`` of what ``write`` wrote; few of its values are in memory at a time."""
+    """Return the ``fingerprint`` of a table that ``write`` wrote, with few of its values in memory at a time."""
     with pq.ParquetFile(path) as file:
 
         def pieces(name: str) -> Iterator[pa.Array]:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[name], use_threads=False):
                 yield batch.column(0)
 
-        # Not the file's own schema, because Parquet gives the items of a list another name.
+        # The schema of the file would not do, because Parquet gives the items of a list another name.
         return _fingerprint(kind.schema, pieces, num_rows=file.metadata.num_rows, without=without)
 
 
@@ -155,7 +155,7 @@ def write(table: pa.Table, path: Path, kind: TableKind) -> None:
     """Write the table as Parquet.
 
     Raises:
-        ValueError: If the table is not of its kind.
+        ValueError: If the table is not of the given kind.
     """
     pq.write_table(checked(table, kind), path, compression="zstd")
 
@@ -175,24 +175,24 @@ def open_writer(path: Path, kind: TableKind) -> Iterator[Callable[[pa.Table], No
 
 
 def read(path: Path, kind: TableKind) -> pa.Table:
-    """Read what ``write`` wrote.
+    """Read a table that ``write`` wrote.
 
     Raises:
-        ArtifactNotFoundError: If there is no such file.
-        ArtifactCorruptError: If the file is not Parquet or holds no table of this kind.
+        ArtifactNotFoundError: If the file does not exist.
+        ArtifactCorruptError: If the file is not Parquet or does not contain a table of this kind.
     """
-    with _telling_of(path, kind), pq.ParquetFile(path) as file:
+    with _reading(path, kind), pq.ParquetFile(path) as file:
         table = file.read()
     return _checked_file(table, path, kind)
 
 
 @contextmanager
 def mapped(path: Path, kind: TableKind) -> Iterator[pa.Table]:
-    """Lend what ``read`` returns with its values on disk: memory holds what is looked at, and gives it up when asked.
+    """Yield the table that ``read`` returns, mapped from disk: the system loads values on access and can drop them.
 
     Raises:
-        ArtifactNotFoundError: If there is no such file.
-        ArtifactCorruptError: If the file is not Parquet or holds no table of this kind.
+        ArtifactNotFoundError: If the file does not exist.
+        ArtifactCorruptError: If the file is not Parquet or does not contain a table of this kind.
     """
     with TemporaryDirectory(prefix="peerkd-") as folder:
         unpacked = Path(folder) / "table.arrow"
@@ -202,9 +202,9 @@ def mapped(path: Path, kind: TableKind) -> Iterator[pa.Table]:
 
 
 def _unpack(path: Path, unpacked: Path, kind: TableKind) -> None:
-    """Write a table anew in the form that it has in memory, a piece at a time."""
+    """Write a table in the format of memory, one piece at a time."""
     with (
-        _telling_of(path, kind),
+        _reading(path, kind),
         pq.ParquetFile(path) as file,
         pa.OSFile(str(unpacked), "wb") as sink,
         pa.ipc.new_file(sink, kind.schema) as writer,
@@ -217,13 +217,13 @@ def _unpack(path: Path, unpacked: Path, kind: TableKind) -> None:
 
 
 @contextmanager
-def _telling_of(path: Path, kind: TableKind) -> Iterator[None]:
+def _reading(path: Path, kind: TableKind) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ArtifactNotFoundError(f"There is no {kind.noun} at {path}.") from error
+        raise ArtifactNotFoundError(f"No {kind.noun} exists at {path}.") from error
     except (pa.ArrowException, OSError) as error:
-        # An error with a number is one of the disk; what Arrow itself finds wrong with a file has none.
+        # Errors of the disk have a number. Errors that Arrow finds in the content have none.
         if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
             raise
         raise ArtifactCorruptError(f"The {kind.noun} at {path} cannot be read as Parquet: {error}.") from error
@@ -233,7 +233,7 @@ def _checked_file(table: pa.Table, path: Path, kind: TableKind, *, first_row: in
     try:
         return checked(table, kind, first_row=first_row)
     except ValueError as error:
-        raise ArtifactCorruptError(f"{path} does not hold a {kind.noun}: {error}") from error
+        raise ArtifactCorruptError(f"{path} does not contain a {kind.noun}: {error}") from error
 
 
 def _fingerprint(
@@ -252,12 +252,12 @@ def _fingerprint(
 
 
 def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Iterator[pa.Array]]) -> None:
-    """Feed validity, lengths and values of a column; what lies in the memory of a null is never looked at.
+    """Feed validity, lengths and values of a column. The memory behind a null is ignored.
 
     Args:
-        digest: Takes the bytes.
+        digest: Receives the bytes.
         kind: Type of the column.
-        pieces: Returns the column piece by piece; called several times.
+        pieces: Returns the column piece by piece. It is called several times.
     """
     _update_with_validity(digest, pieces())
     if pa.types.is_list(kind):
@@ -280,7 +280,7 @@ def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Ite
 def _update_with_validity(digest: "hashlib._Hash", pieces: Iterator[pa.Array], *, of_values: bool = False) -> None:
     """Feed one bit for each value, packed as if the pieces were one array.
 
-    The bit says whether the value is valid, or with ``of_values`` whether it is true.
+    The bit shows whether the value is valid, or with ``of_values`` whether it is true.
     """
     rest: BoolArray = np.empty(0, dtype=np.bool_)
     for array in pieces:

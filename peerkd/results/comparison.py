@@ -1,9 +1,10 @@
 """Test accuracies of all runs by seed, and the differences between methods.
 
-The result of a run is the test accuracy of the method's deployed predictor after the last epoch. Nothing is chosen by
-it. The best epoch is a number apart: chosen by validation accuracy, as much of the literature chooses it by test.
+The result of a run is the test accuracy of the method's deployed predictor after the last epoch. It selects nothing.
+The accuracy at the best epoch is reported separately. That epoch is selected on validation, while much of the
+literature selects it on test.
 
-A run that diverged has no result. It is counted, and is left out of everything else.
+A run that diverged has no result. It is counted, and excluded from everything else.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,17 +22,17 @@ Role: TypeAlias = Literal["deployed", "ensemble", "branch", "mean_branch", "best
 
 ROLES: Final[Mapping[Role, str]] = {
     "deployed": "the method's result, after the last epoch",
-    "ensemble": "what joins the branches, after the last epoch",
+    "ensemble": "the ensemble of the branches, after the last epoch",
     "branch": "branch 1 of the trained network, after the last epoch",
     "mean_branch": "branch 1 of the mean network, after the last epoch",
-    "best_epoch": "the deployed predictor, at the epoch that is best on validation",
+    "best_epoch": "the deployed predictor, at the epoch with the best validation accuracy",
 }
-"""Every kind of accuracy that a method may have, with its meaning."""
+"""Each kind of accuracy that a method may have, with its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
-    """Test accuracies of one predictor, as fractions by seed."""
+    """Test accuracies of one predictor by seed, as fractions."""
 
     predictor: str
     by_seed: Mapping[int, float]
@@ -49,25 +50,25 @@ class MethodComparison:
     architectures: tuple[str, ...]
     methods: tuple[Method, ...]
     baseline: Method
-    """What all others are compared with."""
+    """The method that all others are compared with."""
 
     last_epoch: int
     scores: Mapping[tuple[str, Method, Role], Scores]
-    """By architecture, method and role; a role that a method does not have is missing."""
+    """Scores by architecture, method and role. A role that a method does not have is missing."""
 
     best_epochs: Mapping[tuple[str, Method], Mapping[int, int]]
-    """By architecture and method, then by seed: the epoch of the best validation accuracy."""
+    """The epoch of the best validation accuracy, by architecture and method, then by seed."""
 
     num_diverged: Mapping[tuple[str, Method], int]
-    """The number of runs that diverged, by architecture and method. They are in no score."""
+    """The number of runs that diverged, by architecture and method. No score includes them."""
 
     @property
     def num_differences(self) -> int:
-        """How many differences to the baseline there are, each with an interval of its own."""
+        """The number of differences to the baseline. Each has its own interval."""
         return len(self.architectures) * (len(self.methods) - 1)
 
     def spread(self, architecture: str, method: Method, role: Role) -> Spread | None:
-        """Return mean and standard deviation over seeds, None if the method has no such predictor."""
+        """Return mean and standard deviation over seeds, or None if the method has no such predictor."""
         scores = self.scores.get((architecture, method, role))
         return scores.spread if scores else None
 
@@ -80,14 +81,14 @@ class MethodComparison:
         role: Role = "deployed",
         second_role: Role = "deployed",
     ) -> Estimate | None:
-        """Return first minus second over their common seeds, None if one of them has no such predictor."""
+        """Return first minus second over their common seeds, or None if one of them has no such predictor."""
         scores = self.scores.get((architecture, first, role)), self.scores.get((architecture, second, second_role))
         if scores[0] is None or scores[1] is None:
             return None
         return paired_difference(scores[0].by_seed, scores[1].by_seed)
 
     def over_baseline(self, architecture: str, method: Method, *, role: Role = "deployed") -> Estimate | None:
-        """Return a method's accuracy minus that which the baseline deploys, None for the baseline itself."""
+        """Return a method's accuracy minus that of the deployed baseline, or None for the baseline itself."""
         if method == self.baseline:
             return None
         return self.difference(architecture, method, self.baseline, role=role)
@@ -106,15 +107,15 @@ def compare_methods(
 
     Args:
         curves: The curves of all runs, by key.
-        architectures: The architectures that were trained.
-        methods: The methods that they were trained by.
+        architectures: The architectures of the study.
+        methods: The methods of the study.
         num_branches: Number of branches of the methods that have several.
         baseline: One of the methods.
         diverged: Architecture, method and seed of the runs that diverged.
 
     Raises:
-        ValueError: If an architecture and method has no run, or a run that did not diverge was not evaluated after the
-            last epoch.
+        ValueError: If an architecture and method has no run, or if a run that did not diverge was not evaluated after
+            the last epoch.
     """
     num_diverged: dict[tuple[str, Method], int] = {}
     finite = {key: curve for key, curve in curves.items() if key[:3] not in diverged}
@@ -184,8 +185,8 @@ class _Runs:
     def best_epoch(self, seed: int, predictor: str) -> int:
         """Return the first of the epochs with the highest validation accuracy.
 
-        Epochs without a test accuracy do not count, since the network may not have been finite in mid-training. Nothing
-        else of the test set has a part in this.
+        Epochs without a test accuracy are excluded, because the network may not have been finite then. Otherwise the
+        test set has no influence on the selection.
         """
         curve, test = (self._accuracy(seed, split, predictor) for split in ("validation", "test"))
         has_test = np.isin(curve.epochs, test.epochs[~np.isnan(test.values)])

@@ -1,7 +1,7 @@
-"""What an experiment took, and what that cost: of the whole, of each step, and of each pair of peers.
+"""The resources and the cost of an experiment, in total, for each step and for each pair of peers.
 
-A job holds its GPUs from its start to its end, busy or not, so that is what is counted. What the sweep held is shared
-out among the pairs by how long their trials took.
+A job holds its GPUs from its start to its end, busy or idle, so this whole time counts. The resources of the sweep are
+divided among the pairs in proportion to the time of their trials.
 """
 
 import csv
@@ -16,12 +16,12 @@ import pyarrow as pa
 from peerkd.config.prices import Prices
 
 Pair: TypeAlias = tuple[int, int | None]
-"""Student and teacher; None for the training of a student on its own data, which belongs to all of its pairs."""
+"""Student and teacher. The teacher is None for a training on the student's own data, which serves all its pairs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """What one job held, from its start to its end; time in a queue is not in it."""
+    """The resources that one job held from its start to its end, without its time in a queue."""
 
     step: str
     seconds: float
@@ -31,34 +31,34 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What something took."""
+    """Resources and their price."""
 
     worker_seconds: float
     gpu_seconds: float
     money: float | None
-    """None without prices."""
+    """The price in the operator's currency. None without prices."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCost:
-    """What a run took, as a whole and in parts."""
+    """The cost of a run, in total and in parts."""
 
     total: Cost
     steps: Mapping[str, Cost]
     pairs: Mapping[Pair, Cost]
-    """Shares of the step that is a sweep over pairs; empty where there is none."""
+    """Shares of the step that is a sweep over pairs. Empty if no step is."""
 
 
 def run_cost(
     accounts: Iterable[Account], *, prices: Prices, sweep: str = "", trial_seconds: Mapping[Pair, float] | None = None
 ) -> RunCost:
-    """Add up what jobs held.
+    """Return the total cost of jobs.
 
     Args:
-        accounts: Of every job, also of those that failed and were repeated.
-        prices: By the hour.
+        accounts: The accounts of every job, including those that failed and were repeated.
+        prices: Prices per hour.
         sweep: Name of the step that the pairs share.
-        trial_seconds: How long the trials of each pair took, added up.
+        trial_seconds: The sum of the seconds of each pair's trials.
     """
     worker_seconds: dict[str, float] = defaultdict(float)
     gpu_seconds: dict[str, float] = defaultdict(float)
@@ -74,7 +74,7 @@ def run_cost(
 
 
 def seconds_of_pairs(trials: pa.Table) -> dict[Pair, float]:
-    """Return how long the trials of each pair took, added up, from the table of trials."""
+    """Return the sum of the seconds of each pair's trials, from the table of trials."""
     summed = (
         trials.select(["student", "teacher", "seconds"])
         .group_by(["student", "teacher"])
@@ -85,7 +85,7 @@ def seconds_of_pairs(trials: pa.Table) -> dict[Pair, float]:
 
 
 def to_csv(cost: RunCost) -> str:
-    """Return a line for the run, each step and each pair; what is not known is empty."""
+    """Return a line for the run, each step and each pair. Unknown values are empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["of", "step", "student", "teacher", "worker_seconds", "gpu_seconds", "cost"])

@@ -1,9 +1,9 @@
-"""The table of curves: what was measured in every run of online distillation, one row for each epoch and quantity.
+"""The table of curves: the measurements of all runs of online distillation, one row for each epoch and quantity.
 
-Quantities of ``train`` are means over an epoch: ``loss``, ``loss/<part>`` (unweighted), ``ramp_weight``,
-``learning_rate``. Those of ``validation`` and ``test`` are measured after an epoch: ``accuracy/<predictor>``,
-``disagreement`` of the branches, ``mean_disagreement`` of those of the mean network. ``validation`` is for choosing,
-``test`` only for reporting.
+Quantities of ``train`` are means over an epoch: ``loss``, ``loss/<part>`` (unweighted), ``ramp_weight`` and
+``learning_rate``. Quantities of ``validation`` and ``test`` are measured after an epoch: ``accuracy/<predictor>``,
+``disagreement`` of the branches, and ``mean_disagreement`` of the branches of the mean network. Choices are made on
+``validation``; ``test`` only reports.
 """
 
 import math
@@ -22,19 +22,21 @@ SPLITS: Final = ("train", "validation", "test")
 
 CURVES_SCHEMA: Final = pa.schema(
     [
-        arrow.field("architecture", pa.string(), "Network of the run, as in the config", nullable=False),
-        arrow.field("method", pa.string(), "What it was trained by, as in the config", nullable=False),
+        arrow.field("architecture", pa.string(), "Architecture of the run, as in the config", nullable=False),
+        arrow.field("method", pa.string(), "Training method of the run, as in the config", nullable=False),
         arrow.field("seed", pa.int64(), "Seed of the run's random numbers", nullable=False),
-        arrow.field("split", pa.string(), "train, validation or test: the samples of the value", nullable=False),
-        arrow.field("quantity", pa.string(), "What was measured, such as accuracy/branch_1", nullable=False),
-        arrow.field("epoch", pa.int32(), "Epochs finished, from 1", nullable=False),
-        arrow.field("value", pa.float64(), "Accuracies and shares are fractions; null where it is not finite"),
+        arrow.field("split", pa.string(), "Samples behind the value: train, validation or test", nullable=False),
+        arrow.field("quantity", pa.string(), "Measured quantity, such as accuracy/branch_1", nullable=False),
+        arrow.field("epoch", pa.int32(), "Number of finished epochs, from 1", nullable=False),
+        arrow.field(
+            "value", pa.float64(), "Measured value; accuracies and shares are fractions; null if it is not finite"
+        ),
         arrow.field(
             "is_finite", pa.bool_(), "Whether the run ended in finite numbers: false if it diverged", nullable=False
         ),
     ]
 )
-"""Every column with its type and, as metadata, its meaning. All but the last two tell one row from another."""
+"""Every column with its type and, as metadata, its meaning. All columns but the last two identify a row."""
 
 IDENTITY_COLUMNS: Final = ("architecture", "method", "seed", "split", "quantity", "epoch")
 
@@ -42,7 +44,7 @@ _KIND: Final = arrow.TableKind("table of curves", "CURVES_SCHEMA", CURVES_SCHEMA
 
 
 class CurveKey(NamedTuple):
-    """What tells one curve from another."""
+    """The identity of a curve."""
 
     architecture: str
     method: str
@@ -52,7 +54,7 @@ class CurveKey(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One quantity of one run: epochs rise, a value that was not finite is NaN."""
+    """One quantity of one run. Epochs are ascending, and a value that was not finite is NaN."""
 
     epochs: IntArray
     values: FloatArray
@@ -68,14 +70,15 @@ class Band(NamedTuple):
 
 
 def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Return the table of curves in one fixed order, whatever the order of the records.
+    """Return the table of curves. The order of its rows does not depend on the order of the records.
 
     Args:
-        records: One mapping for each row with exactly the columns of ``CURVES_SCHEMA``. A value that is not finite,
+        records: One mapping for each row, with exactly the columns of ``CURVES_SCHEMA``. A value that is not finite,
             such as the loss of a training that diverged, becomes null.
 
     Raises:
-        ValueError: If a record has other columns, lacks one, or has an unknown split, or if two are the same row.
+        ValueError: If a record has other columns, lacks a column or has an unknown split, or if two records have the
+            same identity.
     """
     rows = list(records)
     expected = set(CURVES_SCHEMA.names)
@@ -106,7 +109,7 @@ def write_curves(table: pa.Table, path: Path) -> None:
 
 
 def read_curves(path: Path) -> pa.Table:
-    """Read what ``write_curves`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_curves`` wrote; see ``arrow.read``."""
     return arrow.read(path, _KIND)
 
 
@@ -117,7 +120,7 @@ def diverged_runs(table: pa.Table) -> frozenset[tuple[str, str, int]]:
 
 
 def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
-    """Return every curve of a table that is in the order of ``assemble``."""
+    """Return every curve of a table in the order of ``assemble``."""
     is_first = _differs_from_row_before(table, IDENTITY_COLUMNS[:-1])
     starts = np.flatnonzero(is_first)
     ends = [*starts[1:], table.num_rows]

@@ -1,6 +1,6 @@
-"""The pages that document the tables, from their schemas.
+"""The pages that document the tables, generated from their schemas.
 
-``python -m peerkd.results.describe [trials|curves|features|choices]`` prints one.
+``python -m peerkd.results.describe [trials|curves|features|choices]`` prints a page.
 """
 
 import sys
@@ -21,15 +21,15 @@ _TRIALS: Final = f"""\
 # The table of trials
 
 `distill_pairs/<key>/trials.parquet` in the store has one row for each training of one student under one
-setting. {", ".join(f"`{name}`" for name in IDENTITY_COLUMNS[:-1])} and `{IDENTITY_COLUMNS[-1]}` tell the rows of one
-experiment apart.
+setting. {", ".join(f"`{name}`" for name in IDENTITY_COLUMNS[:-1])} and `{IDENTITY_COLUMNS[-1]}` identify the rows of
+one experiment.
 
 - Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies.
-- `global` is the evaluation set of the whole data set, `own` the one with the student's own class distribution.
-- `validation` is for choosing, `test` only for reporting what was chosen.
+- `global` is the evaluation set of the whole data set, and `own` has the student's own class distribution.
+- Choices are made on `validation`; `test` only reports the choices.
 - A control is a training without a teacher: its `distillation_weight` is 0.
-- A trial that diverged did not end in finite numbers. Its `is_finite` is false, and all that would have been measured
-  after it is null.
+- A trial that diverged did not end in finite numbers. Its `is_finite` is false, and every column that would have been
+  measured after it is null.
 - The file carries the meanings below as metadata of its columns.
 
 ```python
@@ -47,22 +47,22 @@ _CURVES: Final = """\
 # The table of curves
 
 `train_pcl/<key>/curves.parquet` in the store has one row for each quantity that was measured in an epoch of a
-run. All columns but `value` tell the rows of one study apart; rows are in the order of these columns.
+run. All columns except `value` and `is_finite` identify the rows of one study. Rows are sorted by these columns.
 
 | `split` | `quantity` | Meaning |
 |---|---|---|
-| `train` | `loss`, `loss/<part>` | mean over the epoch, of the whole loss and of each part before it is weighted |
-| `train` | `ramp_weight`, `learning_rate` | what the distillation is multiplied by, and the rate of the steps |
+| `train` | `loss`, `loss/<part>` | mean over the epoch of the whole loss, and of each part before it is weighted |
+| `train` | `ramp_weight`, `learning_rate` | the factor of the distillation terms, and the learning rate of the steps |
 | `validation`, `test` | `accuracy/<predictor>` | share of right predictions after the epoch |
-| `validation`, `test` | `disagreement` | share of samples on which two branches differ in the class, mean over pairs |
-| `validation`, `test` | `mean_disagreement` | the same of the branches of the mean network |
+| `validation`, `test` | `disagreement` | share of samples with different predictions of two branches, mean over pairs |
+| `validation`, `test` | `mean_disagreement` | the same share for the branches of the mean network |
 
-- Predictors are `branch_1`, `branch_2` and so on, `head` (what joins the branches) and `average` (the mean of the
-  branches' probabilities); with the prefix `mean_` they are those of the mean network.
-- `validation` is for choosing, `test` only for reporting.
-- The last epoch is always evaluated, others as `evaluation.every_epochs` says.
-- A run that diverged ends with the epoch in which it did. Its `is_finite` is false in all of its rows, and a value that
-  was not a finite number is null.
+- Predictors are `branch_1`, `branch_2` and so on, `head` (the module that joins the branches) and `average` (the mean
+  of the branches' probabilities). The prefix `mean_` marks those of the mean network.
+- Choices are made on `validation`; `test` only reports.
+- The last epoch is always evaluated; `evaluation.every_epochs` selects the others.
+- A run that diverged ends with the epoch in which it diverged. Its `is_finite` is false in all of its rows, and a value
+  that was not a finite number is null.
 - The file carries the meanings below as metadata of its columns.
 
 ```python
@@ -78,12 +78,12 @@ _FEATURES: Final = """\
 
 # The table of features
 
-`distill_pairs/<key>/features.parquet` in the store has one row for each ordered pair of peers: what is known of
-them before any distillation. It is there where `sweep.validate_every_epoch` is set.
+`distill_pairs/<key>/features.parquet` in the store has one row for each ordered pair of peers, with measures
+before any distillation. The file exists if `sweep.validate_every_epoch` is set.
 
 - Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies.
-- `validation` is the evaluation set of the whole data set; nothing here is measured on the test split.
-- Training samples are up to 256 of each peer, evenly spaced and without augmentation.
+- `validation` is the evaluation set of the whole data set. No feature is measured on the test split.
+- Training samples are up to 256 samples of each peer, evenly spaced and without augmentation.
 - The file carries the meanings below as metadata of its columns.
 
 ```python
@@ -99,16 +99,16 @@ _CHOICES: Final = """\
 
 # The table of choices
 
-`tune_pairs/<key>/choices.parquet` in the store has one row for each ordered pair of peers: what a tuned study
-(`peerkd run jointkd --strategy tune`) has decided for it.
+`tune_pairs/<key>/choices.parquet` in the store has one row for each ordered pair of peers, with the decision
+of a tuned study (`peerkd run jointkd --strategy tune`).
 
-- Gains are differences of accuracies, fractions; of global and own accuracy as `tune.own_weight` weighs them, or of the
-  one that `sweep.selection_metric` names.
-- `validation` has chosen, so its gains promise too much; `test` is only there where the chosen trial was done whole, or
-  where it was tried and `tune.chooses_epochs` is set.
-- Beside it lie `trials.parquet`, the [trials](results-table.md) that were done, whole or in part as `epochs` says;
-  `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`: what the choices would have
-  been as trials went on, and what had been spent by then.
+- Gains are differences of accuracies, as fractions. They are means of global and own accuracy with the weight
+  `tune.own_weight`, or differences of the accuracy that `sweep.selection_metric` names.
+- Choices are made on `validation`, so its gains are too optimistic. A `test` gain exists only if the chosen trial ran
+  to the end, or if it was tried and `tune.chooses_epochs` is set.
+- The same folder has `trials.parquet`, the [trials](results-table.md) of the study, in full or in part as `epochs`
+  shows; `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`, the choices that would
+  have been made during the study, with the cost up to that time.
 - The file carries the meanings below as metadata of its columns.
 
 ```python
@@ -125,7 +125,7 @@ PAGES: Final[Mapping[str, tuple[str, pa.Schema]]] = {
     "features": (_FEATURES, FEATURES_SCHEMA),
     "choices": (_CHOICES, CHOICES_SCHEMA),
 }
-"""Introduction and schema of each page."""
+"""The introduction and the schema of each page."""
 
 
 def page(name: str = "trials") -> str:

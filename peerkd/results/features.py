@@ -1,8 +1,8 @@
-"""The table of features: what is known of every ordered pair before any distillation, one row a pair.
+"""The table of features: measures of every ordered pair before any distillation, one row for each pair.
 
-Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies, entropies and divergences are
-in nats. Samples are those of the global validation set, or up to some hundred training samples of each peer; there is
-nothing of the test split.
+Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies, and entropies and divergences
+are in nats. The measures use the global validation set and up to a few hundred training samples of each peer. None of
+them uses the test split.
 
 Shape suffixes: P = peers (row: student, column: teacher), K = classes, N = samples.
 """
@@ -19,10 +19,10 @@ from peerkd.results.answers import TEMPERATURES, WEIGHTS, Answers, on_training_d
 from peerkd.results.arrays import FloatArray, IntArray
 
 _KNOWN_SHARE: Final = 0.01
-"""Of a peer's training samples: from here on it is taken to know a class."""
+"""A peer knows a class if more than this share of its training samples belongs to it."""
 
 _NOTABLE_SHARE: Final = 0.02
-"""Of a peer's training samples: from here on a class is one of its classes."""
+"""A class is one of a peer's classes if more than this share of its training samples belongs to it."""
 
 _MEANINGS: Final = {
     "student_accuracy": "Accuracy of the student on validation",
@@ -32,28 +32,28 @@ _MEANINGS: Final = {
     "label_divergence": "Jensen-Shannon divergence of the class shares of both training sets, in nats",
     "student_label_entropy": "Entropy of the class shares of the student's training set, in nats",
     "teacher_label_entropy": "Entropy of the class shares of the teacher's training set, in nats",
-    "student_classes_known_by_teacher_share": "Share of the student's samples in classes that are more than 0.01 of "
-    "the teacher's",
-    "teacher_classes_known_by_student_share": "Share of the teacher's samples in classes that are more than 0.01 of "
-    "the student's",
-    "student_class_fraction": "Classes that are more than 0.02 of the student's samples, as a fraction of all classes",
-    "teacher_class_fraction": "Classes that are more than 0.02 of the teacher's samples, as a fraction of all classes",
-    "union_class_fraction": "Classes that are more than 0.02 of either's samples, as a fraction of all classes",
-    "only_student_right": "Share of validation samples that the student has right and the teacher wrong",
-    "only_teacher_right": "Share of validation samples that the teacher has right and the student wrong",
-    "agreement": "Share of validation samples in whose class both agree",
+    "student_classes_known_by_teacher_share": "Share of the student's samples in classes that make up more than "
+    "0.01 of the teacher's samples",
+    "teacher_classes_known_by_student_share": "Share of the teacher's samples in classes that make up more than "
+    "0.01 of the student's samples",
+    "student_class_fraction": "Fraction of all classes that make up more than 0.02 of the student's samples each",
+    "teacher_class_fraction": "Fraction of all classes that make up more than 0.02 of the teacher's samples each",
+    "union_class_fraction": "Fraction of all classes that make up more than 0.02 of the samples of student or teacher",
+    "only_student_right": "Share of validation samples on which the student is right and the teacher wrong",
+    "only_teacher_right": "Share of validation samples on which the teacher is right and the student wrong",
+    "agreement": "Share of validation samples for which both predict the same class",
     "teacher_accuracy_on_student_data": "Accuracy of the teacher on training samples of the student",
     "student_accuracy_on_teacher_data": "Accuracy of the student on training samples of the teacher",
-    "student_accuracy_on_own_data": "Accuracy of the student on training samples of its own",
-    "teacher_accuracy_on_own_data": "Accuracy of the teacher on training samples of its own",
+    "student_accuracy_on_own_data": "Accuracy of the student on its own training samples",
+    "teacher_accuracy_on_own_data": "Accuracy of the teacher on its own training samples",
     "student_class_accuracy_on_teacher_classes": "Accuracies of the student on the classes of validation, weighted by "
     "the teacher's class shares",
     "teacher_class_accuracy_on_student_classes": "Accuracies of the teacher on the classes of validation, weighted by "
     "the student's class shares",
-    "best_class_accuracy": "Mean over the classes of validation of the better of both accuracies",
+    "best_class_accuracy": "Mean over the classes of validation of the higher of both accuracies",
     **{
-        f"ensemble_gain_{round(100 * weight)}": "Accuracy on validation of the mean of both's probabilities, the "
-        f"teacher's weighing {weight}, minus that of the student"
+        f"ensemble_gain_{round(100 * weight)}": "Accuracy on validation of the weighted mean of both peers' "
+        f"probabilities, the teacher with weight {weight}, minus the accuracy of the student"
         for weight in WEIGHTS
     },
     **{
@@ -75,15 +75,15 @@ _MEANINGS: Final = {
 
 FEATURES_SCHEMA: Final = pa.schema(
     [
-        arrow.field("student", pa.int32(), "Peer that would be trained", nullable=False),
-        arrow.field("teacher", pa.int32(), "Peer that would teach", nullable=False),
+        arrow.field("student", pa.int32(), "Peer that is trained", nullable=False),
+        arrow.field("teacher", pa.int32(), "Peer that teaches", nullable=False),
         *(arrow.field(name, pa.float64(), meaning, nullable=False) for name, meaning in _MEANINGS.items()),
     ]
 )
-"""Every column with its type and, as metadata, its meaning. Student and teacher tell one row from another."""
+"""Every column with its type and, as metadata, its meaning. Student and teacher identify a row."""
 
 FEATURE_NAMES: Final = tuple(_MEANINGS)
-"""All columns but student and teacher."""
+"""All columns except student and teacher."""
 
 _KIND: Final = arrow.TableKind("table of features", "FEATURES_SCHEMA", FEATURES_SCHEMA)
 
@@ -95,24 +95,24 @@ def pair_features(
     label_counts_PK: IntArray,
     peers: Sequence[int] | None = None,
 ) -> pa.Table:
-    """Return the table of features of all ordered pairs, by student and then by teacher; all values are finite.
+    """Return the table of features of all ordered pairs, sorted by student and teacher. All values are finite.
 
     Args:
-        validation: What all peers answer to the global validation samples, in one part or several.
-        training: What all peers answer to training samples of each peer, in the order of the peers.
-        label_counts_PK: Samples of each class in the training set of each peer.
-        peers: Numbers of the peers, ascending. None: from 0 on.
+        validation: Logits of all peers for the global validation samples, in one or more parts.
+        training: Logits of all peers for training samples of each peer, in the order of the peers.
+        label_counts_PK: Number of samples of each class in the training set of each peer.
+        peers: Numbers of the peers, ascending. If None, peers are numbered from 0.
 
     Raises:
-        ValueError: If a peer has no training samples, there are not as many parts of ``training`` as peers, or a logit
-            is not finite.
+        ValueError: If a peer has no training samples, the number of parts of ``training`` is not the number of peers,
+            or a logit is not finite.
     """
     counts_P = label_counts_PK.sum(axis=1)
     numbers_P = np.arange(len(counts_P)) if peers is None else np.asarray(peers)
     if not counts_P.all():
         raise ValueError(f"label_counts_PK must count samples of every peer, got none of peer {counts_P.argmin()}.")
-    matrices = dict(_of_labels(label_counts_PK / counts_P[:, None]))
-    matrices |= _of_both("num_{}_samples", counts_P.astype(np.float64))
+    matrices = dict(_label_features(label_counts_PK / counts_P[:, None]))
+    matrices |= _for_both("num_{}_samples", counts_P.astype(np.float64))
     matrices |= _on_validation(validation, shares_PK=label_counts_PK / counts_P[:, None])
     matrices |= _on_training_data(training, num_peers=len(counts_P))
     students, teachers = np.nonzero(~np.eye(len(counts_P), dtype=np.bool_))
@@ -127,22 +127,22 @@ def write_features(table: pa.Table, path: Path) -> None:
 
 
 def read_features(path: Path) -> pa.Table:
-    """Read what ``write_features`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_features`` wrote; see ``arrow.read``."""
     return arrow.read(path, _KIND)
 
 
-def _of_labels(shares_PK: FloatArray) -> Iterator[tuple[str, FloatArray]]:
+def _label_features(shares_PK: FloatArray) -> Iterator[tuple[str, FloatArray]]:
     entropy_P = _entropy(shares_PK)
     middle_entropy_PP = np.stack([_entropy((shares_K + shares_PK) / 2) for shares_K in shares_PK])
     divergence_PP = middle_entropy_PP - (entropy_P[:, None] + entropy_P) / 2
-    # Rounding may leave a little less than nothing.
+    # Rounding can give a negative number.
     yield "label_divergence", np.maximum(divergence_PP, 0)
-    yield from _of_both("{}_label_entropy", entropy_P).items()
+    yield from _for_both("{}_label_entropy", entropy_P).items()
     known_PP = shares_PK @ (shares_PK > _KNOWN_SHARE).T
     yield "student_classes_known_by_teacher_share", known_PP
     yield "teacher_classes_known_by_student_share", known_PP.T
     is_notable_PK = shares_PK > _NOTABLE_SHARE
-    yield from _of_both("{}_class_fraction", is_notable_PK.mean(axis=1)).items()
+    yield from _for_both("{}_class_fraction", is_notable_PK.mean(axis=1)).items()
     yield "union_class_fraction", 1 - (~is_notable_PK).astype(np.float64) @ (~is_notable_PK).T / shares_PK.shape[1]
 
 
@@ -150,13 +150,13 @@ def _on_validation(parts: Iterable[Answers], *, shares_PK: FloatArray) -> dict[s
     measured = on_validation(parts)
     has_samples_K = ~np.isnan(measured.class_accuracy_PK[0])
     class_accuracy_PK = measured.class_accuracy_PK[:, has_samples_K]
-    # Of the classes that there are samples of; 0 for a peer that has none of these.
+    # Weights over the classes with validation samples. They are 0 for a peer without any of these classes.
     weights_PK = shares_PK[:, has_samples_K]
     weights_PK = weights_PK / np.maximum(weights_PK.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     on_classes_PP = class_accuracy_PK @ weights_PK.T
     best_PP = np.stack([np.maximum(one_K, class_accuracy_PK).mean(axis=1) for one_K in class_accuracy_PK])
     return {
-        **_of_both("{}_accuracy", measured.accuracy_P),
+        **_for_both("{}_accuracy", measured.accuracy_P),
         "only_student_right": measured.only_first_right_PP,
         "only_teacher_right": measured.only_first_right_PP.T,
         "agreement": measured.agreement_PP,
@@ -164,8 +164,8 @@ def _on_validation(parts: Iterable[Answers], *, shares_PK: FloatArray) -> dict[s
         "teacher_class_accuracy_on_student_classes": on_classes_PP.T,
         "best_class_accuracy": best_PP,
         **_numbered("ensemble_gain_{}", [round(100 * weight) for weight in WEIGHTS], measured.mixture_gain_WPP),
-        **_of_both("{}_entropy", measured.entropy_P),
-        **_of_both("{}_calibration_error", measured.calibration_error_P),
+        **_for_both("{}_entropy", measured.entropy_P),
+        **_for_both("{}_calibration_error", measured.calibration_error_P),
     }
 
 
@@ -176,15 +176,15 @@ def _on_training_data(parts: Iterable[Answers], *, num_peers: int) -> dict[str, 
     return {
         "teacher_accuracy_on_student_data": measured.accuracy_PP.T,
         "student_accuracy_on_teacher_data": measured.accuracy_PP,
-        **_of_both("{}_accuracy_on_own_data", measured.accuracy_PP.diagonal()),
+        **_for_both("{}_accuracy_on_own_data", measured.accuracy_PP.diagonal()),
         **_numbered("teacher_entropy_{}", TEMPERATURES, measured.entropy_TPP.swapaxes(1, 2)),
         **_numbered("divergence_on_student_data_{}", TEMPERATURES, measured.divergence_to_owner_TPP.swapaxes(1, 2)),
         **_numbered("divergence_on_teacher_data_{}", TEMPERATURES, measured.divergence_from_owner_TPP),
     }
 
 
-def _of_both(name: str, values_P: FloatArray) -> dict[str, FloatArray]:
-    """Return a value of the student and the same of the teacher, for all pairs."""
+def _for_both(name: str, values_P: FloatArray) -> dict[str, FloatArray]:
+    """Return a value of each peer as two matrices over pairs, for the student and for the teacher."""
     values_PP = np.repeat(values_P[:, None], len(values_P), axis=1)
     return {name.format("student"): values_PP, name.format("teacher"): values_PP.T}
 

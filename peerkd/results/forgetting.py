@@ -1,4 +1,4 @@
-"""What students forget and learn, by the data they distil on."""
+"""Forgetting and learning of students, by transfer set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ROLES: Final[tuple[Role, ...]] = ("chosen", "default", "control")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """Means over pairs of what changed on the global test set for one transfer set and role; fractions."""
+    """Mean changes over pairs on the global test set, for one transfer set and role, as fractions."""
 
     transfer_set: str
     role: Role
@@ -34,16 +34,23 @@ class Forgetting:
     """Forgetting by transfer set, for settings chosen within each set."""
 
     changes: tuple[Change, ...]
-    """One for each transfer set and each role that has trials."""
+    """One change for each transfer set and each role that has trials."""
 
     transfer_sets: tuple[str, ...]
     class_accuracy_lost: FloatArray
-    """(num_transfer_sets, num_classes) mean over pairs of the accuracy that the chosen setting lost on the class, 0
-    for a pair that won; NaN for a class without test samples."""
+    """(num_transfer_sets, num_classes) mean over pairs of the accuracy that the chosen setting lost on the class.
+
+    A pair with a higher accuracy counts as 0. A class without test samples has NaN.
+    """
 
 
 def forgetting(table: pa.Table, choices: Mapping[str, ChosenRows]) -> Forgetting:
-    """Return what was forgotten on the test set, given for each transfer set the choice within it."""
+    """Return the forgetting on the test set.
+
+    Args:
+        table: The table of trials.
+        choices: The choice within each transfer set, by its name.
+    """
     changes = [
         Change(
             transfer_set=transfer_set,

@@ -1,10 +1,10 @@
-"""What global and own accuracy can be had together: choices from the trials of a tuned study, weight by weight.
+"""The trade-off between global and own accuracy: choices from the trials of a tuned study, for several weights.
 
-Every choice is made on validation. The points lie on the Pareto front of the mean gains on validation: nothing that
-was tried has more of one accuracy without less of the other. (A mean of two gains finds those that lie on its convex
-hull.)
+Every choice is made on validation. The points lie on the Pareto front of the mean gains on validation: no combination
+of tried settings has a higher gain of one accuracy without a lower gain of the other. A weighted mean of two gains
+finds the points of the front that lie on its convex hull.
 
-Shape suffixes: N = trials, or epochs of trials to stop after; Q = ordered pairs that have one.
+Shape suffixes: N = trials, or epochs of trials; Q = ordered pairs with a trial.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ from peerkd.study.splits import SCOPES, SPLITS
 from peerkd.study.ties import rounded
 
 WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
-"""The weights of own accuracy at which choices are made, beside the study's own."""
+"""The weights of own accuracy for which choices are made, in addition to the weight of the study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontPoint:
-    """The choices under one weight. Gains are fractions, means over all ordered pairs; who is left gains 0."""
+    """The choices under one weight. Gains are fractions, means over all ordered pairs. An unchanged student gains 0."""
 
     own_weight: float
     is_of_study: bool
-    """Whether the study chose by this weight."""
+    """Whether this is the weight of the study."""
 
     validation_global_gain: float
     validation_own_gain: float
@@ -42,17 +42,17 @@ class FrontPoint:
 
 
 def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epochs: bool = False) -> list[FrontPoint]:
-    """Return the choices for each weight, the smallest first.
+    """Return the choices for each weight, in ascending order of the weights.
 
-    Of choices with the same mean, the one with more of both accuracies together is taken; then to leave the student as
-    it is, then the first setting of the table.
+    If several choices have the same weighted mean, the one with the largest sum of both gains is taken. If this ties
+    too, leaving the student unchanged comes first, and then the first setting of the table.
 
     Args:
-        trials: The trials that were done, whole or in part: each counts with what it had reached. One that diverged
-            does not count.
-        objective: Of the study. Its limit holds for all weights.
-        num_pairs: Ordered pairs, with trials or without.
-        chooses_epochs: Whether a choice may stop after any epoch. Then of equal choices the one that stops first.
+        trials: The trials of the study, in full or in part. Each counts with the accuracy that it had reached. Trials
+            that diverged are excluded.
+        objective: The objective of the study. Its limit applies to all weights.
+        num_pairs: The number of ordered pairs, with or without trials.
+        chooses_epochs: Whether a choice may stop after any epoch. Of equal choices, the one that stops first is taken.
     """
     trials = trials.filter(pc.fill_null(trials[IS_FINITE], True))
     pair_N, gains = _gains_by_epoch(trials) if chooses_epochs else _gains(trials)
@@ -77,7 +77,7 @@ def _gains(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]
 
 
 def _gains_by_epoch(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
-    """Return the same for each epoch of each trial, epoch by epoch so that of equal ones the first comes first."""
+    """Return the same for each epoch of each trial, sorted by epoch: the earliest of equal choices is first."""
     epochs, trial_N = np.array(trials["epochs"].to_pylist(), dtype=np.int64), np.arange(trials.num_rows)
     trial_N, epoch_N = (
         np.repeat(trial_N, epochs),
@@ -110,7 +110,7 @@ def _pairs(trials: pa.Table) -> IntArray:
 
 
 def _choose(pair_N: IntArray, gains: Mapping[str, FloatArray], objective: Objective) -> Sequence[int]:
-    """Return the trial that each pair chooses, none for a pair that chooses to leave its student."""
+    """Return the trials that pairs choose. A pair that leaves its student unchanged has none."""
     mean_N, both_N = rounded(objective.gains(gains)), rounded(gains["global"] + gains["own"])
     is_better_N = objective.allows(gains) & ((mean_N > 0) | ((mean_N == 0) & (both_N > 0)))
     order = np.lexsort((-both_N, -mean_N, pair_N))

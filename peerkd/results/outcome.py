@@ -1,4 +1,4 @@
-"""What one training did to one student, from its predictions before and after.
+"""The effect of one training on one student, from its predictions before and after.
 
 Shape suffixes: N = evaluation samples, K = classes.
 """
@@ -38,7 +38,7 @@ def compare(
     own_positions: _Classes,
     num_classes: int,
 ) -> dict[str, Any]:
-    """Return the columns of ``TRIALS_SCHEMA`` that one split's predictions give, gains and class sums apart.
+    """Return the columns of ``TRIALS_SCHEMA`` from the predictions of one split, without gains.
 
     Args:
         split: ``validation`` or ``test``, the prefix of the columns.

@@ -1,4 +1,4 @@
-"""What it matters which of two peers is the student."""
+"""The effect of the position: which of two peers is the student."""
 
 from dataclasses import dataclass
 
@@ -10,41 +10,42 @@ from peerkd.results.intervals import Estimate, mean_over_pairs
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Position:
-    """Gains of the pairs by who is the student. All are fractions, not points."""
+    """Gains of the pairs by position, as fractions."""
 
     as_student: FloatArray
-    """(num_peers,) mean over the others of the gain of the peer when it is taught by them."""
+    """(num_peers,) mean gain of each peer as a student of the others."""
 
     as_teacher: FloatArray
-    """(num_peers,) mean over the others of their gain when the peer teaches them. NaN for a peer that taught none."""
+    """(num_peers,) mean gain of the others with this peer as their teacher. NaN for a peer that taught none."""
 
     num_as_student: IntArray
     num_as_teacher: IntArray
-    """(num_peers,) the number of others that each mean is over."""
+    """(num_peers,) number of other peers in each mean."""
 
     difference: FloatArray
-    """(num_peers, num_peers) gain of the row as student of the column, minus the other way round."""
+    """(num_peers, num_peers) gain of the row as student of the column, minus the gain in the exchanged positions."""
 
     mean_absolute_difference: Estimate
-    """Over unordered pairs."""
+    """Mean over unordered pairs."""
 
     noise: float
-    """What the mean absolute difference would be about if no position mattered; NaN where that is not known."""
+    """The approximate mean absolute difference if no position mattered. NaN if it is unknown."""
 
     right_over_wrong: Estimate
-    """Mean over unordered pairs, on test, of the gain in the position that validation prefers minus the other's."""
+    """Mean over unordered pairs: test gain in the position that validation prefers, minus that in the other one."""
 
 
 def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_error_PP: FloatArray) -> Position:
-    """Return what the position matters on test, and what choosing it on validation is worth.
+    """Return the effect of the position on test, and the value of choosing it on validation.
 
-    The absolute difference of two noisy gains is above 0 even where no position matters; the noise says by how
-    much, the position chosen on validation is free of it. Where validation prefers neither, none is right.
+    The absolute difference of two noisy gains is above 0 even if the position has no effect; ``noise`` estimates this
+    bias. The gain from choosing the position on validation does not have it. A pair without a preference on validation
+    counts as 0.
 
     Args:
         test_gain_PP: (num_peers, num_peers) gain of student (row) from teacher (column), NaN on the diagonal.
-        validation_gain_PP: The same on validation.
-        standard_error_PP: Of ``test_gain_PP``, NaN where not known.
+        validation_gain_PP: The gain on validation, in the same form.
+        standard_error_PP: Standard error of ``test_gain_PP``, NaN where it is unknown.
     """
     difference_PP = test_gain_PP - test_gain_PP.T
     right_over_wrong_PP = np.sign(validation_gain_PP - validation_gain_PP.T) * difference_PP
@@ -68,7 +69,7 @@ def gain_standard_error(
 ) -> FloatArray:
     """Return the standard error of each gain on the global test set, from the samples that changed.
 
-    With shares ``p`` and ``q`` of samples that became right and wrong it is ``sqrt((p + q - (p - q)^2) / n)``.
+    With the shares ``p`` and ``q`` of samples that became right and wrong, it is ``sqrt((p + q - (p - q)^2) / n)``.
     """
     gain_PP = positive_flips_PP - negative_flips_PP
     error_PP: FloatArray = np.sqrt((positive_flips_PP + negative_flips_PP - gain_PP**2) / num_test_samples)
@@ -76,7 +77,7 @@ def gain_standard_error(
 
 
 def _mean_known(values_PP: FloatArray, *, axis: int) -> FloatArray:
-    """Return the mean of the entries that are not NaN, or NaN where all are."""
+    """Return the mean of the entries that are not NaN, or NaN if no such entry exists."""
     is_known_PP = ~np.isnan(values_PP)
     sum_P, num_P = np.where(is_known_PP, values_PP, 0).sum(axis=axis), is_known_PP.sum(axis=axis)
     mean_P: FloatArray = np.divide(sum_P, num_P, out=np.full(len(num_P), np.nan), where=num_P > 0)

@@ -1,8 +1,8 @@
-"""Accuracies that others published, and what tells an experiment that may be held against them.
+"""Published accuracies, and the rule that decides which experiments are comparable with them.
 
-The paper of PCL (Wu and Gong 2021) could not be read in full. Its numbers are taken from the README of a public
+The paper of PCL (Wu and Gong 2021) was not available in full. Its numbers come from the README of a public
 reimplementation (shaoeric/Peer-Collaborative-Learning-for-Online-Knowledge-Distillation, 6afb473), which copies them.
-The others are those of winycg/MCL-OKD (5de042a), measured with the same definitions of the networks. All are top-1
+The other numbers come from winycg/MCL-OKD (5de042a), measured with the same definitions of the networks. All are top-1
 errors in percent on the 10,000 test images.
 """
 
@@ -13,7 +13,7 @@ from peerkd.config.methods import Method
 
 
 class Published(NamedTuple):
-    """One published result, as fractions of accuracy; what its source does not give is None."""
+    """One published result as fractions. Numbers that its source does not report are None."""
 
     source: str
     accuracy: float
@@ -25,13 +25,13 @@ WU_AND_GONG: Final = "Wu and Gong 2021, as copied in a public reimplementation's
 MCL_OKD: Final = "README of MCL-OKD"
 
 SOURCES: Final[Mapping[str, str]] = {
-    WU_AND_GONG: "300 epochs, batches of 128 and three branches, if the reimplementation's settings are those of the "
-    "paper; mean and standard deviation over runs whose number the copy does not give, as it does not say at which "
-    "epoch. It has no column for plain training.",
-    MCL_OKD: "Four branches; single network and, apart, the ensemble. For DML its code reports the best of all "
-    "networks and their ensemble, at the best epoch on test, so that number flatters.",
+    WU_AND_GONG: "300 epochs, batches of 128 and three branches, if the paper has the settings of the "
+    "reimplementation. The numbers are means and standard deviations over runs; the copy reports neither the number "
+    "of runs nor the epoch. It has no column for plain training.",
+    MCL_OKD: "Four branches, with separate numbers for the single network and the ensemble. For DML, its code reports "
+    "the best of all networks and their ensemble at the best epoch on test, so this number is too optimistic.",
 }
-"""What is known about how each source's numbers came about."""
+"""The known circumstances of each source's numbers."""
 
 _WU_AND_GONG_METHODS: Final[tuple[Method, ...]] = ("dml", "cl_ilr", "one", "ffl_s", "okddip", "kdcl", "pcl")
 _MCL_OKD_METHODS: Final[tuple[Method, ...]] = ("dml", "cl_ilr", "one", "okddip")
@@ -128,7 +128,7 @@ _WU_AND_GONG_ERRORS_PCT: Final = {
         (4.58, 0.04),
     ),
 }
-"""By data set and architecture: mean and standard deviation for each of ``_WU_AND_GONG_METHODS``."""
+"""Mean and standard deviation for each of ``_WU_AND_GONG_METHODS``, by data set and architecture."""
 
 _MCL_OKD_PLAIN_ERRORS_PCT: Final = {"resnet32": 28.91, "resnet110": 23.62, "vgg16": 25.18, "densenet40_12": 29.17}
 _MCL_OKD_ERRORS_PCT: Final = {
@@ -137,7 +137,7 @@ _MCL_OKD_ERRORS_PCT: Final = {
     "vgg16": ((24.14, 23.27), (23.58, 22.96), (25.22, 25.12), (24.86, 24.52)),
     "densenet40_12": ((27.34, 26.02), (27.38, 26.19), (29.01, 28.67), (28.75, 27.51)),
 }
-"""On CIFAR-100, by architecture: single network and ensemble for each of ``_MCL_OKD_METHODS``."""
+"""Single network and ensemble on CIFAR-100 for each of ``_MCL_OKD_METHODS``, by architecture."""
 
 _CIFAR10_CLASSES: Final = frozenset(
     ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -145,7 +145,7 @@ _CIFAR10_CLASSES: Final = frozenset(
 
 
 def find_published(data_set: str | None, architecture: str, method: Method) -> tuple[Published, ...]:
-    """Return what is published for a data set (``cifar10`` or ``cifar100``), architecture and method, if anything."""
+    """Return the published results for a data set (``cifar10`` or ``cifar100``), architecture and method."""
     found = []
     errors = _WU_AND_GONG_ERRORS_PCT.get((data_set or "", architecture))
     if errors and method in _WU_AND_GONG_METHODS:
@@ -161,9 +161,9 @@ def find_published(data_set: str | None, architecture: str, method: Method) -> t
 
 
 def published_data_set(source: str, class_names: Sequence[str]) -> str | None:
-    """Return the name of the data set that numbers are published for, None if the experiment has another.
+    """Return the name of the data set if it has published numbers, else None.
 
-    Images in a folder or a file are taken for CIFAR-10 where their classes have its names.
+    Images in a folder or a file count as CIFAR-10 if their classes have its names.
     """
     if source in ("cifar10", "cifar100"):
         return source

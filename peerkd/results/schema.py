@@ -1,8 +1,8 @@
 """The columns of the table of trials, one row for each training of one student under one setting.
 
-All accuracies and shares are fractions between 0 and 1, all gains are differences of accuracies. ``global`` is the
-evaluation set of the whole data set, ``own`` the one with the student's own class distribution. ``validation`` is
-for choosing, ``test`` only for reporting what was chosen.
+All accuracies and shares are fractions between 0 and 1, and all gains are differences of accuracies. ``global`` is the
+evaluation set of the whole data set, and ``own`` has the student's own class distribution. Choices are made on
+``validation``; ``test`` only reports the choices.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from peerkd.results.arrow import field
 from peerkd.study.splits import SCOPES, SPLITS
 
 IS_FINITE: Final = "is_finite"
-"""The column that tells whether a training ended in finite numbers; see ``peerkd.training.finite``."""
+"""The column that shows whether a training ended in finite numbers; see ``peerkd.training.finite``."""
 
 BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" for split in SPLITS for scope in SCOPES}
-"""By split and scope, what is measured where ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
+"""Columns by split and scope. They have values if ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
 
 LEARNING_RATE: Final = "learning_rate"
-"""The column of the learning rate that a trial begins with, where an experiment tries several."""
+"""The column of the learning rate at the start of a trial, for experiments that try several."""
 
 _BEFORE_AFTER: Final = {
     "before": "of the pre-trained student, before any distillation",
@@ -30,7 +30,7 @@ _GAIN_PARTS: Final = {
     "gain": "Accuracy after minus accuracy before, null if the trial diverged",
     "gain_from_data": "Gain of the control that fine-tunes the same student on the same set without a teacher, null "
     "if the control diverged",
-    "gain_from_teacher": "Gain minus gain from data: what the teacher brought",
+    "gain_from_teacher": "Gain minus gain from data, the part of the teacher",
 }
 
 
@@ -39,18 +39,18 @@ def _identity_fields() -> Iterator[pa.Field]:
     yield field(
         "teacher",
         pa.int32(),
-        "Peer that teaches; for a control, the peer whose data it trains on; null where neither plays a part",
+        "Peer that teaches; for a control, the peer whose data it trains on; null if no second peer takes part",
     )
-    yield field("transfer_set", pa.string(), "Data of the trial, seen from the pair", nullable=False)
+    yield field("transfer_set", pa.string(), "Data of the trial, relative to the pair", nullable=False)
     yield field("temperature", pa.float64(), "Softening of both distributions; null for a control")
     yield field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
     yield field(
-        "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 is a control", nullable=False
+        "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 for a control", nullable=False
     )
     yield field(
         LEARNING_RATE,
         pa.float64(),
-        "Learning rate of the first step; null where only distill.learning_rate is tried",
+        "Learning rate of the first step; null if only distill.learning_rate is tried",
     )
     yield field("seed", pa.int64(), "Seed of the experiment", nullable=False)
     yield field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)
@@ -78,29 +78,33 @@ def _outcome_fields() -> Iterator[pa.Field]:
             name = f"{split}_class_accuracy_{moment}"
             yield field(name, pa.list_(pa.float64()), f"Accuracy on each class of the {split} set {meaning}")
         yield field(
-            f"{split}_forgetting", pa.float64(), "Mean over classes of accuracy lost, 0 for a class that improved"
+            f"{split}_forgetting",
+            pa.float64(),
+            "Mean over classes of the lost accuracy; a class that improved counts as 0",
         )
         yield field(
-            f"{split}_learning", pa.float64(), "Mean over classes of accuracy won, 0 for a class that got worse"
+            f"{split}_learning",
+            pa.float64(),
+            "Mean over classes of the gained accuracy; a class that became worse counts as 0",
         )
         yield field(f"{split}_positive_flips", pa.float64(), "Share of samples wrong before and right after")
         yield field(f"{split}_negative_flips", pa.float64(), "Share of samples right before and wrong after")
     yield field(
-        "test_correct_bits", pa.binary(), "One bit a global test sample, 1 if right after (numpy.packbits order)"
+        "test_correct_bits", pa.binary(), "One bit for each global test sample, 1 if right after (numpy.packbits order)"
     )
 
 
 def _by_epoch_fields() -> Iterator[pa.Field]:
     for (split, scope), name in BY_EPOCH_COLUMNS.items():
         meaning = (
-            f"Accuracy on the {scope} {split} set after each epoch of this trial; null where not measured, "
-            "an item null where the network was not finite then"
+            f"Accuracy on the {scope} {split} set after each epoch of this trial; null if not measured, "
+            "an item is null if the network was not finite then"
         )
         yield field(name, pa.list_(pa.float64()), meaning)
 
 
 def _circumstance_fields() -> Iterator[pa.Field]:
-    yield field("seconds", pa.float64(), "Wall time of the trial; the only column that two runs may differ in")
+    yield field("seconds", pa.float64(), "Wall time of the trial, the only column that may differ between two runs")
 
 
 TRIALS_SCHEMA: Final = pa.schema(

@@ -1,7 +1,7 @@
-"""What several seeds say of one number: its spread, and how sure a mean difference is.
+"""Statistics over seeds: the spread of a number, and the interval of a mean difference.
 
-Runs of two methods from one seed share the data and what else follows from the seed, so their difference is taken
-seed by seed. An interval is Student's (1908): it says what other seeds might give on the same data, not other data.
+Runs of two methods with one seed share the data and everything else that follows from the seed, so differences are
+paired by seed. Intervals are those of Student (1908). They cover other seeds on the same data, but not other data.
 """
 
 import math
@@ -13,18 +13,18 @@ from scipy.special import stdtrit
 
 from peerkd.results.intervals import Estimate
 
-Verdict: TypeAlias = Literal["above", "below", "not told apart"]
+Verdict: TypeAlias = Literal["above", "below", "undecided"]
 
 MIN_SEEDS: Final = 2
-"""With one there is no spread, so no interval."""
+"""The smallest number of seeds with a spread, and so with an interval."""
 
 _COVERAGE: Final = 0.95
 _SAME: Final = 1e-12
-"""Differences closer than this are one number with different rounding."""
+"""A standard deviation below this comes from rounding alone."""
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation (n - 1) over seeds; NaN where there are too few for one."""
+    """Mean and standard deviation (n - 1) over seeds. A number is NaN if too few seeds exist for it."""
 
     mean: float
     standard_deviation: float
@@ -32,7 +32,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return mean and standard deviation of one number by seed."""
+    """Return mean and standard deviation of a number with one value for each seed."""
     num = len(values)
     return Spread(
         mean=float(np.mean(values)) if num else math.nan,
@@ -42,10 +42,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Estimate:
-    """Return the mean over the seeds that both have of first minus second, with its 95 % t interval.
+    """Return the mean of first minus second over their common seeds, with its 95 % t interval.
 
-    There is no interval for fewer than two seeds, nor where all differ by the same: that few equal numbers have no
-    spread says nothing about the next.
+    The estimate has no interval if fewer than two seeds exist, or if the difference is the same for all seeds: a few
+    equal differences do not imply that the next one is equal too.
     """
     differences = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
     mean, deviation, num = spread(differences)
@@ -56,7 +56,7 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -
 
 
 def verdict(difference: Estimate) -> Verdict:
-    """Say on which side of 0 the whole interval is; without an interval, nothing is told apart."""
+    """Return the side of 0 on which the whole interval lies. Without an interval, the side is undecided."""
     if difference.is_above_zero:
         return "above"
-    return "below" if difference.is_below_zero else "not told apart"
+    return "below" if difference.is_below_zero else "undecided"

@@ -1,11 +1,9 @@
-"""Which setting a pair would choose, from validation accuracy alone.
+"""The choice of a setting for each pair, from validation accuracy alone.
 
-What can be chosen from is a ``Candidates``, which has no test columns: a choice that looked at the test set would
-not be a matter of discipline but of another type.
+Choices are made from ``Candidates``, which have no test columns. So the type system prevents a choice on the test set.
+Ties follow the rule of ``peerkd.study.ties``.
 
-Ties go by the rule of ``peerkd.study.ties``.
-
-A trial that diverged is never chosen, nor is a setting for all pairs that diverged on one of them.
+A trial that diverged is never chosen. Neither is a setting for all pairs that diverged for one of them.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,18 +20,18 @@ from peerkd.study import ties
 from peerkd.study.splits import Metric
 
 NO_ROW: Final = -1
-"""Stands for a row that does not exist, such as those on the diagonal of a matrix of pairs."""
+"""Marks a row that does not exist, such as on the diagonal of a matrix of pairs."""
 
 NO_TEACHER: Final = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Candidates:
-    """What a choice may look at, one entry for each row of the table of trials, in its order."""
+    """The data that a choice may use, with one entry for each row of the table of trials, in its order."""
 
     student: IntArray
     teacher: IntArray
-    """NO_TEACHER where none plays a part."""
+    """NO_TEACHER if no second peer takes part."""
 
     transfer_set: NDArray[np.str_]
     temperature: FloatArray
@@ -41,23 +39,23 @@ class Candidates:
 
     alpha: FloatArray
     distillation_weight: FloatArray
-    """0 is a control."""
+    """0 for a control."""
 
     learning_rate: FloatArray
-    """NaN where there is only one."""
+    """NaN if the experiment has only one."""
 
     is_finite: BoolArray
     """False for a trial that diverged."""
 
     accuracy_before: FloatArray
     accuracy_after: FloatArray
-    """Accuracy on the validation set before and after; NaN after a trial that diverged."""
+    """Accuracy on the validation set before and after. NaN after a trial that diverged."""
 
     is_pair_PP: BoolArray
-    """Which ordered pairs take part: (num_peers, num_peers), student by teacher. A peer that diverged has none."""
+    """The ordered pairs that take part: (num_peers, num_peers), student by teacher. A peer that diverged has none."""
 
     default_learning_rate: float | None
-    """Of the untuned default. None: there is only one."""
+    """Learning rate of the untuned default, or None if the experiment has only one."""
 
     @property
     def num_peers(self) -> int:
@@ -69,35 +67,35 @@ class Candidates:
 class ChosenRows:
     """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher.
 
-    NO_ROW stands on the diagonal, for each pair with a peer that diverged, and for each pair of which all trials in
-    question diverged.
+    The row is NO_ROW on the diagonal, for each pair with a peer that diverged, and for each pair whose relevant trials
+    all diverged.
     """
 
     chosen: IntArray
-    """The distillation setting that is best on validation."""
+    """The best distillation setting on validation."""
 
     default: IntArray
     """The untuned default."""
 
     control: IntArray
-    """Fine-tuning without a teacher on the set that is best for it on validation. NO_ROW also if no set has labels."""
+    """Fine-tuning without a teacher on the best transfer set for it on validation. NO_ROW also if no set has labels."""
 
     above_student: BoolArray
-    """Whether the chosen setting is better on validation than leaving the student as it is."""
+    """Whether the chosen setting is better on validation than the unchanged student."""
 
     above_control: BoolArray
-    """Whether the chosen setting is better on validation than the control; True where there is no control."""
+    """Whether the chosen setting is better on validation than the control. True without a control."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SingleSetting:
-    """One setting for all pairs, with its row for each ordered pair; NO_ROW also where every distillation diverged."""
+    """One setting for all pairs, with its row for each ordered pair. NO_ROW also if every distillation diverged."""
 
     transfer_set: str
     temperature: float
     alpha: float
     learning_rate: float | None
-    """None: there is only one."""
+    """Learning rate of the setting. None if the experiment has only one rate."""
 
     rows: IntArray
 
@@ -109,14 +107,14 @@ def candidates(
     default_learning_rate: float | None = None,
     is_finite_P: Sequence[bool] | None = None,
 ) -> Candidates:
-    """Return what a choice by ``metric`` may look at: identities and validation accuracies.
+    """Return the data for a choice by ``metric``: identities and validation accuracies.
 
     Args:
         table: The table of trials.
         metric: Name of the validation accuracy.
-        default_learning_rate: Of the untuned default, where the table has several.
-        is_finite_P: For each peer, whether it takes part; one that diverged does not. None: all up to the highest
-            number of a student do.
+        default_learning_rate: Learning rate of the untuned default, if the table has several.
+        is_finite_P: Whether each peer takes part. A peer that diverged does not. If None, all peers up to the highest
+            number of a student take part.
     """
     student = _numpy(table, "student").astype(np.int64)
     takes_part_P = (
@@ -139,7 +137,7 @@ def candidates(
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
-    """Return for each row whether temperature, weight and rate are those of the untuned default, on whatever set."""
+    """Return for each row whether temperature, weight and rate are those of the untuned default, on any set."""
     is_default: BoolArray = _num_changes(trials, None) == 0
     return is_default
 
@@ -151,11 +149,11 @@ def choose(
 
     Args:
         trials: The trials to choose from.
-        default_transfer_set: The set of the untuned default.
-        transfer_sets: Choose among these only. None: among all.
+        default_transfer_set: The transfer set of the untuned default.
+        transfer_sets: The transfer sets to choose from. If None, all of them.
 
     Raises:
-        ValueError: If a pair has no trial of the default, not even one that diverged.
+        ValueError: If a pair has no trial of the default, finite or diverged.
     """
     allowed = np.isin(trials.transfer_set, list(set(trials.transfer_set) if transfer_sets is None else transfer_sets))
     is_control = trials.distillation_weight == 0
@@ -190,9 +188,10 @@ def choose(
 
 
 def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting | None:
-    """Return the one setting with the best mean validation accuracy over all ordered pairs; ties as for a pair.
+    """Return the setting with the best mean validation accuracy over all ordered pairs. Ties are broken as for a pair.
 
-    A setting must have ended finite for every pair that has any finite distillation. None if no setting has.
+    The setting must have ended in finite numbers for every pair that has any finite distillation. Return None if no
+    setting has.
 
     Raises:
         ValueError: If no setting was tried for every pair.
@@ -244,7 +243,7 @@ def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int
 
 
 def _num_changes(trials: Candidates, default_transfer_set: str | None) -> IntArray:
-    """Return how many of temperature, weight, set and rate differ from the untuned default, for each row."""
+    """Return for each row how many of temperature, weight, set and rate differ from the untuned default."""
     return ties.num_changes(
         trials.transfer_set,
         trials.temperature,

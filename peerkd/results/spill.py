@@ -1,7 +1,7 @@
-"""The table of trials from more records than memory has room for.
+"""The table of trials from more records than fit in memory.
 
-All derived columns of a row follow from rows of the same student, and the student is the first thing that rows are
-ordered by. So the records of each student go to a file of its own, and the table is made student by student.
+The derived columns of a row depend only on rows of the same student, and rows are sorted by student first. So the
+records of each student go to a file of their own, and the table is written student by student.
 """
 
 from collections import defaultdict
@@ -15,34 +15,34 @@ from peerkd.results.journal import read_journal, to_line
 from peerkd.results.table import KIND, Record, assemble, check_record, fingerprint_file, num_finite
 
 _BUFFER_BYTES: Final = 2**20
-"""Of records that wait to be written, so that a thousand files need not be open at once."""
+"""The size of the buffer for records that are not yet written. It saves keeping a thousand files open."""
 
 
 class WrittenTable(NamedTuple):
-    """What is on disk."""
+    """A summary of the table on disk."""
 
     num_trials: int
     num_diverged: int
-    """Trials that diverged."""
+    """Number of trials that diverged."""
 
     seconds: float
-    """That the trials took, added up."""
+    """Sum of the seconds of all trials."""
 
     fingerprint: str
 
 
 def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path) -> WrittenTable:
-    """Write the table of all records as Parquet; rows and fingerprint are those of ``assemble``.
+    """Write the table of all records as Parquet, with the rows and the fingerprint of ``assemble``.
 
     At most the records of one student are in memory at a time.
 
     Args:
-        records: As a journal has them: values that JSON can write. In any order.
-        path: Takes the table, each student as a row group.
-        scratch_folder: Has room for all records once more while the table is made.
+        records: Records as in a journal, in any order. JSON must be able to represent their values.
+        path: The file to write. Each student becomes a row group.
+        scratch_folder: A folder with enough space for a second copy of all records.
 
     Raises:
-        ValueError: As ``assemble``.
+        ValueError: For the reasons of ``assemble``.
     """
     num_trials, num_diverged, seconds = 0, 0, 0.0
     with TemporaryDirectory(dir=scratch_folder, prefix="students-") as folder:

@@ -1,4 +1,4 @@
-"""From the records of single trials to the table of trials, and the table on disk."""
+"""The table of trials, assembled from the records of single trials, in memory and on disk."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,14 +27,14 @@ DERIVED_COLUMNS: Final = frozenset(
         f"{split}_learning",
     )
 )
-"""What ``assemble`` computes from the other columns, so that no two writers can disagree on it."""
+"""The columns that ``assemble`` computes from the others."""
 
 RECORD_COLUMNS: Final = tuple(name for name in TRIALS_SCHEMA.names if name not in DERIVED_COLUMNS)
-"""What a record of one trial holds."""
+"""The columns of the record of one trial."""
 
 _REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_SCHEMA.field(name).nullable)
 
-_OF_FINITE_TRIALS: Final = tuple(f"{split}_{scope}_accuracy_after" for split in SPLITS for scope in SCOPES)
+_REQUIRED_IF_FINITE: Final = tuple(f"{split}_{scope}_accuracy_after" for split in SPLITS for scope in SCOPES)
 """Columns that have a value unless the trial diverged."""
 
 _FRACTIONS: Final = tuple(name for name in TRIALS_SCHEMA.names if "_accuracy_" in name or name.endswith("_flips"))
@@ -48,7 +48,7 @@ def _check_values(table: pa.Table, first_row: int) -> None:
     for name in _FRACTIONS:
         arrow.check_fraction(table, name, first_row=first_row)
     ended_finite = table[IS_FINITE]
-    for name in _OF_FINITE_TRIALS:
+    for name in _REQUIRED_IF_FINITE:
         row = pc.index(pc.equal(pc.is_valid(table[name]), ended_finite), False).as_py()
         if row >= 0:
             rule = "a value" if ended_finite[row].as_py() else "no value"
@@ -62,15 +62,15 @@ KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA,
 
 
 def assemble(records: Iterable[Record]) -> pa.Table:
-    """Return the table of trials: derived columns added, rows in one fixed order.
+    """Return the table of trials, with the derived columns and in a fixed order of rows.
 
-    The order depends on the identity of the trials alone, so any two runs of one experiment give the same table
-    however many workers they had.
+    The order depends only on the identities of the trials. So all runs of one experiment give the same table, with any
+    number of workers.
 
     Args:
-        records: One mapping a trial with the keys ``RECORD_COLUMNS``, as ``check_record`` wants them. Class accuracies
-            are sequences that hold None or NaN for a class without evaluation samples. Bits are bytes, or hexadecimal
-            as in a journal. A trial that diverged has None for each value that is measured after it.
+        records: One mapping for each trial, which ``check_record`` accepts. Class accuracies are sequences that have
+            None or NaN for a class without evaluation samples. Bits are bytes, or hexadecimal as in a journal. A trial
+            that diverged has None for each value that is measured after it.
 
     Raises:
         ValueError: If a record has other keys, lacks a required value or has an unknown transfer set, or if two
@@ -124,12 +124,12 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def mapped_table(path: Path) -> AbstractContextManager[pa.Table]:
-    """Lend what ``read_table`` returns with its values on disk; see ``arrow.mapped``."""
+    """Yield the table that ``read_table`` returns, mapped from disk; see ``arrow.mapped``."""
     return arrow.mapped(path, KIND)
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read what ``write_table`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_table`` wrote; see ``arrow.read``."""
     return arrow.read(path, KIND)
 
 
@@ -141,7 +141,7 @@ def check_record(row: Record) -> None:
             checksum of a journal.
     """
     expected = set(RECORD_COLUMNS)
-    required = _REQUIRED_COLUMNS if row.get(IS_FINITE) is False else (*_REQUIRED_COLUMNS, *_OF_FINITE_TRIALS)
+    required = _REQUIRED_COLUMNS if row.get(IS_FINITE) is False else (*_REQUIRED_COLUMNS, *_REQUIRED_IF_FINITE)
     lacking = expected - row.keys() | {name for name in required if row.get(name) is None}
     for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected - {CHECKSUM})):
         if names:
@@ -171,7 +171,7 @@ def _refuse_duplicates(rows: Sequence[Record]) -> None:
 
 
 def _control_rows(rows: Sequence[Record]) -> list[int | None]:
-    """Return for each row the index of its control, None where there is none. A control is its own."""
+    """Return for each row the index of its control, or None if it has none. A control is its own control."""
     controls: dict[tuple[object, ...], int] = {}
     for index, row in enumerate(rows):
         if row["distillation_weight"] == 0:
@@ -187,7 +187,7 @@ def _control_rows(rows: Sequence[Record]) -> list[int | None]:
 
 
 def _data_of(row: Record) -> tuple[object, ...]:
-    """Return what tells a training without a teacher from others: only some sets depend on who teaches."""
+    """Return the identity of the training data of a row. It includes the teacher only for sets that depend on it."""
     teacher = row["teacher"] if TRANSFER_SETS[row["transfer_set"]].depends_on_teacher else None
     return row["student"], teacher, row["transfer_set"], row[LEARNING_RATE]
 
@@ -215,7 +215,7 @@ def _without_nan(values: Sequence[float | None] | None) -> list[float | None] | 
 def _class_changes(
     before: Sequence[float | None] | None, after: Sequence[float | None] | None
 ) -> tuple[float | None, float | None]:
-    """Return mean accuracy lost and mean accuracy won over the classes with evaluation samples."""
+    """Return the mean lost accuracy and the mean gained accuracy over the classes with evaluation samples."""
     if before is None or after is None:
         return None, None
     if len(before) != len(after):

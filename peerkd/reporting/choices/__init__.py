@@ -1,1 +1,1 @@
-"""What a tuned study found, in words, matrices and HTML."""
+"""Reports on tuned studies."""

@@ -1,4 +1,4 @@
-"""What follows from the tables of a tuned study: who should teach whom, with what, and what that should bring.
+"""The findings of a tuned study as numbers: who should teach whom, with which setting, and the expected gain.
 
 Shape suffixes: P = peers (row: student, column: teacher).
 """
@@ -18,7 +18,7 @@ from peerkd.results.intervals import Estimate, mean_over_pairs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairChoice:
-    """What was decided for one ordered pair. Gains are fractions of accuracy, None where they are not known."""
+    """The decision for one ordered pair. Gains are fractions of accuracy. Unknown gains are None."""
 
     student: int
     teacher: int
@@ -27,7 +27,7 @@ class PairChoice:
     temperature: float | None
     alpha: float | None
     learning_rate: float | None
-    """None where the student is left, or there is only one."""
+    """Learning rate. None if the student is left unchanged, or if the experiment has only one rate."""
 
     num_trials: int
     epochs: int
@@ -38,7 +38,7 @@ class PairChoice:
 
     @property
     def expected_gain(self) -> float | None:
-        """What the choice should bring on validation: what the tuner predicts, or else what was seen; 0 if left."""
+        """The expected gain on validation: predicted by the tuner, or else observed. 0 for an unchanged student."""
         if not self.is_distilled:
             return 0.0
         return self.validation_gain if self.predicted_gain is None else self.predicted_gain
@@ -46,18 +46,18 @@ class PairChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """What two peers should do with each other."""
+    """The recommendation for two peers."""
 
     choice: PairChoice
-    """Of the better position."""
+    """The choice for the better position."""
 
     other_gain: float | None
-    """Expected in the other position."""
+    """Expected gain in the other position."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyCost:
-    """What a study took, from its manifest."""
+    """The cost of a study, from its manifest."""
 
     budget_fraction: float
     spent_share: float
@@ -73,40 +73,40 @@ class StudyCost:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TuningFindings:
-    """All that the page shows."""
+    """All findings of a tuned study."""
 
     choices: Sequence[PairChoice]
-    """Of every ordered pair."""
+    """The choice for every ordered pair."""
 
     curve: Sequence[Mapping[str, Any]]
-    """Rows of the curve."""
+    """The rows of the curve."""
 
     plan: Sequence[Advice]
-    """For every two peers one of whom should learn from the other, the largest expected gain first."""
+    """The recommendations to distil, the largest expected gain first."""
 
     num_left_alone: int
-    """Two peers neither of whom should learn from the other."""
+    """The number of pairs of peers in which neither should learn from the other."""
 
     expected_PP: FloatArray
     test_PP: FloatArray
-    """Of the chosen trials that were done whole, NaN elsewhere."""
+    """Test gains of the chosen settings, NaN without one."""
 
     num_trials_PP: FloatArray
     mean_expected: Estimate
     mean_test: Estimate
     mean_validation_of_tested: Estimate
-    """Of the same pairs, what they seemed to gain on validation, which chose them."""
+    """The gain of the same pairs on validation, where they were chosen."""
 
     front: Sequence[FrontPoint]
-    """What the trials would have given under other weights of the two accuracies."""
+    """The choices under other weights of the two accuracies."""
 
     untried_settings: Sequence[str]
     chooses_epochs: bool
-    """Whether a choice has an epoch to stop after. If not, only whole trials have test gains."""
+    """Whether a choice has an epoch to stop after. If not, only trials that ran to the end have test gains."""
 
     cost: StudyCost
     divergence: Divergence
-    """The trainings that diverged, which are never chosen and in no mean."""
+    """The trainings that diverged. They are never chosen and part of no mean."""
 
     @property
     def has_rates(self) -> bool:
@@ -115,17 +115,17 @@ class TuningFindings:
 
     @property
     def num_pairs(self) -> int:
-        """Ordered pairs."""
+        """The number of ordered pairs."""
         return len(self.choices)
 
     @property
     def num_distilled(self) -> int:
-        """Ordered pairs for which a setting was chosen."""
+        """The number of ordered pairs with a chosen setting."""
         return sum(choice.is_distilled for choice in self.choices)
 
     @property
     def untried_pairs(self) -> list[PairChoice]:
-        """Those that nothing was tried for."""
+        """The choices of pairs without any trial."""
         return [choice for choice in self.choices if not choice.num_trials]
 
 
@@ -146,7 +146,7 @@ def compute_findings(
     divergence: Divergence,
     num_peers: int,
 ) -> TuningFindings:
-    """Return what follows from the table of choices and the curve of a study.
+    """Return the findings of a study from its tables.
 
     Args:
         choices: The table of choices.
@@ -163,8 +163,8 @@ def compute_findings(
     """
     if divergence.num_trials and divergence.num_trials_diverged == divergence.num_trials:
         raise ValueError(
-            f"Every trial of the {divergence.num_trials:,} diverged, and at least one must end in finite numbers: "
-            "lower distill.learning_rate or sweep.learning_rates."
+            f"At least one trial must end in finite numbers, but all {divergence.num_trials:,} diverged. "
+            "Lower distill.learning_rate or sweep.learning_rates."
         )
     made = [
         PairChoice(is_distilled=row["decision"] == "distil", **{name: row[name] for name in _FIELDS})
@@ -203,7 +203,7 @@ def _plan(choices: Sequence[PairChoice]) -> tuple[list[Advice], int]:
     num_left_alone = 0
     for (student, teacher), choice in of_pair.items():
         if student < teacher:
-            # Where both promise the same, the lower number learns: somebody has to be first.
+            # If both positions have the same expected gain, the peer with the lower number is the student.
             worse, better = sorted((of_pair[teacher, student], choice), key=_promise)
             if better.is_distilled:
                 plan.append(Advice(choice=better, other_gain=worse.expected_gain))

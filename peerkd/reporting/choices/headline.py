@@ -1,4 +1,4 @@
-"""What a tuned study found, in a few sentences."""
+"""The findings of a tuned study in a few sentences."""
 
 from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.headline import Headline
@@ -7,7 +7,7 @@ from peerkd.results.intervals import Estimate
 
 
 def headline(findings: TuningFindings) -> list[Headline]:
-    """Return the findings in words, most important first."""
+    """Return the findings in words, the most important first."""
     named = [Headline("Plan", _plan(findings)), Headline("Gain", _gain(findings)), Headline("Cost", _cost(findings))]
     if findings.untried_pairs or findings.untried_settings:
         named.append(Headline("Not tried", _untried(findings)))
@@ -17,12 +17,12 @@ def headline(findings: TuningFindings) -> list[Headline]:
 
 
 def describe(findings: TuningFindings, place: int) -> str:
-    """Return one piece of the plan as words."""
+    """Return one recommendation of the plan in words."""
     choice = findings.plan[place].choice
     assert choice.transfer_set is not None
     assert choice.temperature is not None
     assert choice.alpha is not None
-    # Where no trial says when to stop, it is not said.
+    # Without a trial, the epoch to stop after is unknown.
     stop = f", for {choice.epochs} epochs" if findings.chooses_epochs and choice.epochs else ""
     return (
         f"peer {choice.student} should learn from peer {choice.teacher} with "
@@ -33,39 +33,40 @@ def describe(findings: TuningFindings, place: int) -> str:
 def _plan(findings: TuningFindings) -> str:
     num_both = len(findings.plan) + findings.num_left_alone
     if not findings.plan:
-        return f"For none of {num_both:,} pairs of peers should one learn from the other: nothing that was tried helps."
+        return f"In none of {num_both:,} pairs of peers should one learn from the other: no tried setting helps."
     gain = findings.plan[0].choice.expected_gain
     return (
-        f"For {len(findings.plan):,} of {num_both:,} pairs of peers one should learn from the other. Most is expected "
-        f"of this: {describe(findings, 0)}" + (f", {points(gain)} points on validation." if gain is not None else ".")
+        f"In {len(findings.plan):,} of {num_both:,} pairs of peers, one should learn from the other. The largest "
+        f"expected gain: {describe(findings, 0)}"
+        + (f", {points(gain)} points on validation." if gain is not None else ".")
     )
 
 
 def _gain(findings: TuningFindings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
-        f"A setting is chosen for {findings.num_distilled:,} of {findings.num_pairs:,} ordered pairs; the other "
-        f"students are to be left as they are, which gains 0. On average {_estimate(findings.mean_expected)} are "
-        f"expected on validation (n = {findings.mean_expected.num:,} pairs)."
+        f"{findings.num_distilled:,} of {findings.num_pairs:,} ordered pairs have a chosen setting. The other students "
+        f"should be left unchanged, with a gain of 0. The mean expected gain on validation is "
+        f"{_estimate(findings.mean_expected)} (n = {findings.mean_expected.num:,} pairs)."
     )
     if findings.chooses_epochs and tested.num:
         return (
-            f"{text} Stopped after their best epoch, the {tested.num:,} choices that were tried gain "
-            f"{_estimate(tested)} on test; on validation, which chose them, they seemed to gain {_estimate(seen)}."
+            f"{text} With a stop after their best epoch, the {tested.num:,} choices that were tried gain "
+            f"{_estimate(tested)} on test, and {_estimate(seen)} on validation, where they were chosen."
         )
     if not tested.num:
-        return f"{text} None of the chosen trials was done to its end, so nothing is known of test accuracy."
+        return f"{text} None of the chosen trials ran to the end, so their test accuracy is unknown."
     return (
-        f"{text} The {tested.num:,} chosen trials that were done to their end gain {_estimate(tested)} on test; on "
-        f"validation, which chose them, they seemed to gain {_estimate(seen)}."
+        f"{text} The {tested.num:,} chosen trials that ran to the end gain {_estimate(tested)} on test, and "
+        f"{_estimate(seen)} on validation, where they were chosen."
     )
 
 
 def _cost(findings: TuningFindings) -> str:
     cost = findings.cost
     return (
-        f"{cost.num_trials:,} trials, whole or in part, for {100 * cost.spent_share:.2f} % of what the full sweep "
-        f"costs; the budget was {100 * cost.budget_fraction:g} %. The study ended since {cost.ended}."
+        f"The study ran {cost.num_trials:,} trials, in full or in part, for {100 * cost.spent_share:.2f} % of the cost "
+        f"of the full sweep; the budget was {100 * cost.budget_fraction:g} %. It ended because {cost.ended}."
     )
 
 
@@ -74,8 +75,8 @@ def _untried(findings: TuningFindings) -> str:
     parts = []
     if num:
         known = sum(choice.is_distilled for choice in findings.untried_pairs)
-        guessed = f"; for {known:,} of them a setting is chosen by what other pairs gained" if known else ""
-        parts.append(f"Nothing was tried for {num:,} of {findings.num_pairs:,} ordered pairs{guessed}.")
+        guessed = f"; for {known:,} of them, the gains of other pairs led to a choice" if known else ""
+        parts.append(f"No setting was tried for {num:,} of {findings.num_pairs:,} ordered pairs{guessed}.")
     if findings.untried_settings:
         parts.append(f"Settings of the grid that were tried for no pair: {len(findings.untried_settings):,}.")
     return " ".join(parts)

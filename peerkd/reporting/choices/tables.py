@@ -1,4 +1,4 @@
-"""The findings of a tuned study as rows: a file of the plan, flat numbers, and the lines that a terminal shows."""
+"""The findings of a tuned study as text: a CSV file of the plan, flat numbers, and lines for a terminal."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _COLUMNS: Final = (
 
 
 def plan_csv(findings: TuningFindings) -> str:
-    """Return one line for every two peers one of whom should learn from the other. Gains are fractions of accuracy."""
+    """Return one line for each recommendation to distil. Gains are fractions of accuracy."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [name for name in _COLUMNS if name != "learning_rate" or findings.has_rates]
@@ -30,7 +30,7 @@ def plan_csv(findings: TuningFindings) -> str:
 
 
 def metrics(findings: TuningFindings) -> dict[str, float]:
-    """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
+    """Return the available headline numbers as floats, for a table of metrics. Their names contain the units."""
     values = {
         "expected_gain_points": 100 * findings.mean_expected.value,
         "tested_gain_points": 100 * findings.mean_test.value,
@@ -46,7 +46,7 @@ def metrics(findings: TuningFindings) -> dict[str, float]:
 
 
 def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
-    """Return in a line what there is."""
+    """Return the result in one line."""
     return (
         f"{facts.config.name}: {findings.num_distilled} of {findings.num_pairs} ordered pairs to distil, for "
         f"{findings.cost.spent_share:.2%} of the full sweep's cost"
@@ -58,7 +58,7 @@ def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     lines = [summary(findings, facts)]
     lines += [f"  {named.text}" for named in headline(findings) if named.topic != "Plan"]
     if findings.plan:
-        lines.append("who should teach whom, what is expected most first:")
+        lines.append("who should teach whom, the largest expected gain first:")
     for place, advice in enumerate(findings.plan[:_NUM_SHOWN]):
         gain = advice.choice.expected_gain
         lines.append(f"  {'' if gain is None else points(gain):>7}  {describe(findings, place)}")

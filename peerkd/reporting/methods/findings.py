@@ -1,4 +1,4 @@
-"""What the curves of a study say, as numbers. Every form of the report only writes these down."""
+"""The findings of a study of methods as numbers. All forms of the report present these numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import Spread, spread
 
 STUDIED: Final[Method] = "pcl"
-"""The method that is compared with each other one, not only with the baseline."""
+"""The method that is compared with every other method, and not only with the baseline."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodCost:
-    """What the runs of one architecture and method took; seconds over seeds."""
+    """The cost of the runs of one architecture and method. Seconds are over seeds."""
 
     num_training_parameters: int
     num_deployed_parameters: int
@@ -32,21 +32,21 @@ class MethodCost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodFindings:
-    """All that is reported, on test unless it says otherwise. Differences are of accuracies as fractions."""
+    """All findings of a study, on test unless stated otherwise. Differences are of accuracies as fractions."""
 
     comparison: MethodComparison
 
     over_baseline: Mapping[tuple[str, Method], Estimate]
-    """By architecture and method: what it deploys minus what the baseline deploys."""
+    """Deployed predictor of each architecture and method, minus that of the baseline."""
 
     studied_over: Mapping[tuple[str, Method], Estimate]
-    """By architecture and other method: PCL minus it. Empty where PCL is not in the study, or is its baseline."""
+    """PCL minus each other method, by architecture. Empty if PCL is not in the study, or is its baseline."""
 
     from_mean: Mapping[tuple[str, Method], Estimate]
     """Branch 1 of the mean network minus branch 1 of the trained network, in the same runs."""
 
     branch_over_baseline: Mapping[tuple[str, Method], Estimate]
-    """Branch 1 of the trained network minus what the baseline deploys, for methods with a mean network."""
+    """Branch 1 of the trained network minus the deployed baseline, for methods with a mean network."""
 
     from_ensemble: Mapping[tuple[str, Method], Estimate]
     """Ensemble minus deployed predictor, in the same runs."""
@@ -59,15 +59,15 @@ class MethodFindings:
 
     @property
     def num_comparisons(self) -> int:
-        """How many differences between methods have a verdict."""
+        """The number of differences between methods that have a verdict."""
         return len(self.over_baseline) + len(self.studied_over)
 
 
 def compute_findings(table: pa.Table, facts: PclFacts) -> MethodFindings:
-    """Return what the table of curves says about the study.
+    """Return the findings of a study from its table of curves.
 
     Raises:
-        ValueError: If the table does not hold every architecture and method of the study up to the last epoch.
+        ValueError: If the table lacks an architecture and method of the study, or its last epoch.
     """
     config, curves = facts.config, curves_by_key(table)
     comparison = compare_methods(
@@ -109,7 +109,7 @@ def compute_findings(table: pa.Table, facts: PclFacts) -> MethodFindings:
 
 
 def _put(found: dict[tuple[str, Method], Estimate], pair: tuple[str, Method], estimate: Estimate | None) -> None:
-    # If every run of one of the two methods diverged, there is no difference.
+    # A difference does not exist if every run of one of the two methods diverged.
     if estimate is not None and estimate.num:
         found[pair] = estimate
 

@@ -1,4 +1,4 @@
-"""The findings on methods in a few sentences, which say so where nothing was found."""
+"""The findings of a study of methods in a few sentences, which also report the absence of an effect."""
 
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, TypeAlias
@@ -14,27 +14,27 @@ from peerkd.wording import plural
 _Found: TypeAlias = Mapping[tuple[str, Method], Estimate]
 
 _MAX_INTERVALS: Final = 4
-"""In one list; of more, intervals are left to the table."""
+"""The maximum number of intervals in one list. Longer lists leave the intervals to the table."""
 
 _PHRASES: Final[Mapping[Verdict, str]] = {
     "above": "above",
     "below": "below",
-    "not told apart": "not told apart from",
+    "undecided": "not distinguishable from",
 }
-"""Verdicts that a noun can follow."""
+"""The verdicts in a form that a noun can follow."""
 
 _MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", STUDIED)
 
 
 class MethodHeadline(NamedTuple):
-    """One finding: what it is about, and a sentence or two for each architecture it is about."""
+    """A finding in one or two sentences for each architecture, with its topic."""
 
     topic: str
     texts: Mapping[str, str]
 
 
 def headline(findings: MethodFindings, facts: PclFacts) -> list[MethodHeadline]:
-    """Return the findings in words, most important first. All accuracies are on test, after the last epoch."""
+    """Return the findings in words, the most important first. All accuracies are on test, after the last epoch."""
     said = {
         "Against the baseline": _over_baseline,
         f"{METHODS[STUDIED].title} against the others": _studied,
@@ -54,20 +54,20 @@ def headline(findings: MethodFindings, facts: PclFacts) -> list[MethodHeadline]:
 
 
 def how_sure(findings: MethodFindings, facts: PclFacts) -> str:
-    """Say what the intervals cover, and how many there are."""
+    """Return in words what the intervals cover, and their number."""
     num = findings.num_comparisons
     seeds = facts.config.num_seeds
     if seeds < MIN_SEEDS:
-        return "There is one seed: no difference has an interval, and none can be told from luck."
+        return "The study has one seed, so no difference has an interval, and none can be distinguished from chance."
     basis = (
         f"Differences are paired over {plural(seeds, 'seed')}, with 95 % t intervals ({seeds - 1} degrees of "
         "freedom). They cover other seeds on this split of this data, not other data."
     )
     if not num:
-        return f"{basis} There is one method, so there is nothing to compare."
+        return f"{basis} The study has one method, so there is nothing to compare."
     return (
-        f"{basis} They are not corrected for the number of comparisons, which is {num}: if no method differed from "
-        f"another, about {0.05 * num:.1f} of them would still be told apart."
+        f"{basis} They are not corrected for the number of comparisons, {num}. If all methods were equally good, "
+        f"about {0.05 * num:.1f} intervals would still exclude 0."
     )
 
 
@@ -82,8 +82,8 @@ def _diverged(findings: MethodFindings, architecture: str) -> str:
     if not parts:
         return ""
     return (
-        f"Some runs diverged, that is, they did not end in finite numbers: {'; '.join(parts)}. They are in no mean and "
-        "no difference."
+        f"Some runs diverged, that is, did not end in finite numbers: {'; '.join(parts)}. No mean and no difference "
+        "includes them."
     )
 
 
@@ -110,7 +110,7 @@ def _studied(findings: MethodFindings, architecture: str) -> str:
         return f"No verdict: {title} differs from the others by {_listed(found, found)} points, without an interval."
     groups = _by_verdict(found)
     parts = [f"{phrase} {_listed(groups[each], found)}" for each, phrase in _PHRASES.items() if groups[each]]
-    lost = "" if groups["above"] else f" {title} is shown to be better than none of them."
+    lost = "" if groups["above"] else " It is shown to be better than none of them."
     return f"In points, {title} is {'. It is '.join(parts)}.{lost}"
 
 
@@ -121,7 +121,7 @@ def _from_mean(findings: MethodFindings, architecture: str) -> str:
         if method in _MEANS_IN_WORDS:
             text = f"{METHODS[method].title}: the mean of the weights over time is {_judged(gain)} the trained weights"
             without = findings.branch_over_baseline.get((architecture, method))
-            also = f"; those alone are {_judged(without)} {baseline}" if without else ""
+            also = f"; the trained weights alone are {_judged(without)} {baseline}" if without else ""
             sentences.append(f"{text}{also}.")
     return " ".join(sentences)
 
@@ -131,8 +131,8 @@ def _ensemble(findings: MethodFindings, architecture: str) -> str:
     if not found:
         return ""
     return (
-        f"Points that the ensemble is above the one network that the same runs deploy: {_listed(found, found)}. It "
-        "needs all branches at inference."
+        f"Accuracy of the ensemble minus that of the deployed network of the same runs, in points: "
+        f"{_listed(found, found)}. The ensemble needs all branches at inference."
     )
 
 
@@ -146,13 +146,13 @@ def _branches(findings: MethodFindings, architecture: str) -> str:
         return ""
     return (
         "Share of validation samples on which two branches predict different classes, after the last epoch: "
-        f"{'; '.join(parts)}. Near 0, branches have become one and have little to teach each other."
+        f"{'; '.join(parts)}. Near 0, the branches are almost the same and have little to teach each other."
     )
 
 
 def _verdicts(found: Mapping[Method, Estimate], *, subject: str, rival: str) -> str:
     if _is_without_intervals(found):
-        return f"No verdict: others differ from it by {_listed(found, found)} points, without an interval."
+        return f"No verdict: other methods differ from it by {_listed(found, found)} points, without an interval."
     groups = _by_verdict(found)
     num = len(found)
     above = (
@@ -161,14 +161,14 @@ def _verdicts(found: Mapping[Method, Estimate], *, subject: str, rival: str) -> 
         else f"No {subject} is shown to be better than {rival}."
     )
     below = f" Below it: {_listed(groups['below'], found)}." if groups["below"] else ""
-    same = groups["not told apart"]
-    rest = f" Not told apart from it: {_listed(same, found)}." if same else ""
+    same = groups["undecided"]
+    rest = f" Undecided: {_listed(same, found)}." if same else ""
     count = f"{len(groups['above'])} of {num} other {subject}{'' if num == 1 else 's'} above, "
-    return f"{count}{len(groups['below'])} below, {len(same)} not told apart. {above}{below}{rest}"
+    return f"{count}{len(groups['below'])} below, {len(same)} undecided. {above}{below}{rest}"
 
 
 def _by_verdict(found: Mapping[Method, Estimate]) -> dict[Verdict, list[Method]]:
-    groups: dict[Verdict, list[Method]] = {"above": [], "below": [], "not told apart": []}
+    groups: dict[Verdict, list[Method]] = {"above": [], "below": [], "undecided": []}
     for method, difference in found.items():
         groups[verdict(difference)].append(method)
     return groups
@@ -180,7 +180,7 @@ def _is_without_intervals(found: Mapping[Method, Estimate]) -> bool:
 
 def _listed(methods: Collection[Method], found: Mapping[Method, Estimate]) -> str:
     write = wording.estimate if len(methods) <= _MAX_INTERVALS else _value
-    # A title may have a comma of its own.
+    # A title may contain a comma.
     return "; ".join(f"{METHODS[method].title} {write(found[method])}" for method in methods)
 
 
@@ -189,7 +189,7 @@ def _value(difference: Estimate) -> str:
 
 
 def _judged(difference: Estimate) -> str:
-    """Return a verdict that a noun can follow."""
+    """Return a verdict in a form that a noun can follow."""
     return f"at {wording.estimate(difference)} points {_PHRASES[verdict(difference)]}"
 
 

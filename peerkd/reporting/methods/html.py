@@ -18,7 +18,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
     "accuracy": "Methods and backbones",
     "differences": "Against the baseline",
-    "published": "Beside published numbers",
+    "published": "Published numbers",
     "curves": "Curves",
     "cost": "Cost",
     "run": "What was run",
@@ -84,7 +84,7 @@ def _difference_charts(findings: MethodFindings) -> dict[str, charts.IntervalCha
 
 
 def published_rows(findings: MethodFindings, facts: PclFacts) -> list[dict[str, Any]]:
-    """Return a row for each architecture and method that has published numbers, beside what was measured here."""
+    """Return a row for each architecture and method that has published numbers, with the measured ones."""
     comparison = findings.comparison
     return [
         {

@@ -43,7 +43,7 @@ class Ramp(NamedTuple):
 
     chart: XYChart | None
     methods: list[list[str]]
-    """For each line in order, the titles of its methods."""
+    """The titles of the methods of each line, in the order of the lines."""
 
 
 class Strand(NamedTuple):

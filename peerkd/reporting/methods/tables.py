@@ -1,4 +1,4 @@
-"""The findings on methods as rows: a file of accuracies, flat numbers, and the lines that a terminal shows."""
+"""The findings of a study of methods as text: a CSV file of accuracies, flat numbers, and lines for a terminal."""
 
 import csv
 import io
@@ -16,8 +16,8 @@ from peerkd.wording import plural
 def methods_csv(findings: MethodFindings) -> str:
     """Return one line for each architecture, method and kind of accuracy. All numbers are fractions on test.
 
-    ``difference`` is to what the baseline deploys, over the ``num_paired`` seeds that both have; empty where there is
-    none.
+    ``difference`` is the difference to the deployed baseline over their ``num_paired`` common seeds. It is empty for
+    the baseline, and if no common seed exists.
     """
     comparison = findings.comparison
     rows = []
@@ -50,7 +50,7 @@ def methods_csv(findings: MethodFindings) -> str:
 
 
 def metrics(findings: MethodFindings) -> dict[str, float]:
-    """Return the headline numbers that exist, as floats, for a table of metrics. Units are in the names."""
+    """Return the available headline numbers as floats, for a table of metrics. Their names contain the units."""
     values: dict[str, float] = {
         "num_comparisons": float(findings.num_comparisons),
         "num_runs_diverged": float(sum(findings.comparison.num_diverged.values())),
@@ -67,7 +67,7 @@ def metrics(findings: MethodFindings) -> dict[str, float]:
 
 
 def summary(findings: MethodFindings, facts: PclFacts) -> dict[str, float | str]:
-    """Return the headline numbers and what they are numbers of, flat."""
+    """Return the headline numbers and their context as a flat mapping."""
     return {
         "study": facts.config.name,
         "config_fingerprint": facts.config_fingerprint,
@@ -99,20 +99,20 @@ def terminal_summary(findings: MethodFindings, facts: PclFacts) -> str:
             if difference:
                 half_width = (difference.high - difference.low) / 2
                 margin = "" if math.isnan(half_width) else f" +- {100 * half_width:.2f}"
-                line += f"  {wording.points(difference.value) + margin:<15} {_told(difference)}"
+                line += f"  {wording.points(difference.value) + margin:<15} {_verdict(difference)}"
             num_diverged = comparison.num_diverged[architecture, method]
             if num_diverged and spread.num:
                 line = f"{line.rstrip()} ({num_diverged} of {plural(num_diverged + spread.num, 'run')} diverged)"
             lines.append(line.rstrip())
     if findings.studied_over:
         verdicts = [verdict(difference) for difference in findings.studied_over.values()]
-        counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("above", "below", "not told apart"))
+        counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("above", "below", "undecided"))
         lines += ["", f"{METHODS[STUDIED].title} against the other methods: {counts}"]
     lines.append(f"not corrected for the number of comparisons ({findings.num_comparisons})")
     return "\n".join(lines)
 
 
-def _told(difference: Estimate) -> str:
+def _verdict(difference: Estimate) -> str:
     return "no interval" if math.isnan(difference.low) else verdict(difference)
 
 

@@ -1,4 +1,4 @@
-"""Accuracies and their differences as text, in percent with two digits as they are published."""
+"""Accuracies and their differences as text, in percent with two digits, as in publications."""
 
 import math
 from typing import Final
@@ -8,26 +8,26 @@ from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import Spread
 
 MEAN_BATCH_NORM_MEANINGS: Final = {
-    "batch": "normalises by the batch that it sees in training, and in evaluation by running statistics of its own",
-    "averaged": "normalises by running statistics, which are averaged like the weights",
+    "batch": "normalises by the statistics of the batch in training, and by its own running statistics in evaluation",
+    "averaged": "normalises by running statistics that are averaged like the weights",
     "copied": "normalises by the running statistics of the trained network",
 }
 
 VIEW_BATCH_NORM_MEANINGS: Final = {
-    "joined": "pass the shared trunk as one batch: statistics are those of all views, updated once a step",
-    "separate": "pass the shared trunk one after the other: statistics are each view's own, updated once a view",
+    "joined": "pass the shared trunk as one batch: statistics cover all views and are updated once per step",
+    "separate": "pass the shared trunk one after the other: statistics cover one view and are updated once per view",
 }
 
 
 def accuracy(fraction: float) -> str:
-    """Write an accuracy in percent: 0.94326 is 94.33."""
+    """Return an accuracy in percent: 0.94326 is 94.33."""
     return "n/a" if math.isnan(fraction) else f"{100 * fraction:.2f}"
 
 
 def spread(found: Spread) -> str:
-    """Write mean and standard deviation over seeds in percent, in ASCII; the mean alone where there is one seed.
+    """Return mean and standard deviation over seeds in percent, in ASCII.
 
-    If there is no seed, all runs diverged.
+    With one seed, the text has the mean alone. Without any, all runs diverged.
     """
     if not found.num:
         return "diverged"
@@ -37,7 +37,7 @@ def spread(found: Spread) -> str:
 
 
 def points(fraction: float) -> str:
-    """Write a difference of accuracies in points with its sign: 0.01234 is +1.23."""
+    """Return a difference of accuracies in points with its sign: 0.01234 is +1.23."""
     if math.isnan(fraction):
         return "n/a"
     rounded = round(100 * fraction, 2)
@@ -45,17 +45,17 @@ def points(fraction: float) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Write the 95 % interval of a difference in points, or that there is none."""
+    """Return the 95 % interval of a difference in points, or ``no interval``."""
     return "no interval" if math.isnan(estimate.low) else f"{points(estimate.low)} to {points(estimate.high)}"
 
 
 def estimate(found: Estimate) -> str:
-    """Write a difference with its interval."""
+    """Return a difference with its interval."""
     return f"{points(found.value)} ({interval(found)})"
 
 
 def conventions(collaboration: CollaborationConfig) -> list[str]:
-    """Return a sentence for each convention that decides what the numbers are numbers of."""
+    """Return a sentence for each convention that decides the meaning of the numbers."""
     weight, length = collaboration.distillation_weight, collaboration.rampup_epochs
     ramp = (
         f"w(e) = {weight:g} exp(-5 (1 - e/{length})^2) for the epochs e = 0, 1, ... before {length}, "
@@ -64,20 +64,20 @@ def conventions(collaboration: CollaborationConfig) -> list[str]:
         else f"w = {weight:g} from the start, without a ramp"
     )
     return [
-        "The result of a run is the test accuracy of the deployed predictor after the last epoch. It is chosen by "
-        "nothing: neither epoch nor branch is picked by an accuracy.",
-        f"There are m = {collaboration.num_branches} branches. They leave the trunk at "
-        f"{collaboration.branch_point or 'the last stage of the architecture'}; with DML and KDCL each is a whole "
-        "network.",
+        "The result of a run is the test accuracy of the deployed predictor after the last epoch. Neither the epoch "
+        "nor the branch is selected by an accuracy.",
+        f"Networks have m = {collaboration.num_branches} branches, which leave the trunk at "
+        f"{collaboration.branch_point or 'the last stage of the architecture'}. With DML and KDCL, each branch is a "
+        "whole network.",
         "Every divergence is T^2 KL(softmax(teacher/T) || softmax(student/T)) with T = "
-        f"{collaboration.temperature:g}, averaged over the batch and added up over branches. No gradient flows into "
-        "the teacher, except where OKDDip learns its attention.",
-        f"Methods that ramp up multiply what is distilled by {ramp}. The others use {weight:g} throughout.",
+        f"{collaboration.temperature:g}, averaged over the batch and summed over branches. No gradient flows into "
+        "the teacher, except for the attention that OKDDip learns.",
+        f"Methods with a ramp multiply the distillation terms by {ramp}. The others use {weight:g} throughout.",
         f"A mean network takes the mean of all weights over steps, decay {collaboration.mean_decay:g} (at step g at "
         f"most 1 - 1/g). It {MEAN_BATCH_NORM_MEANINGS[collaboration.mean_batch_norm]}.",
         f"Several views of a step {VIEW_BATCH_NORM_MEANINGS[collaboration.view_batch_norm]}.",
         "The ensemble of DML, CL-ILR, OKDDip, KDCL and PCL without the ensemble teacher is the mean of the branches' "
         "probabilities; that of ONE, FFL-S and PCL is the classifier or gate that joins the branches.",
-        f"KDCL makes its teacher by {collaboration.kdcl_ensemble}. CL-ILR weighs its cross entropy by "
+        f"KDCL builds its teacher with {collaboration.kdcl_ensemble}. CL-ILR multiplies its cross entropy by "
         f"{collaboration.cross_entropy_weight:g}.",
     ]

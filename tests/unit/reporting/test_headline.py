@@ -16,8 +16,8 @@ def test_three_to_six_findings_are_named(study, findings):
 
 
 def test_an_interval_with_zero_is_said_not_to_be_told_from_zero():
-    assert "not to be told from 0" in verdict(Estimate(0.01, -0.01, 0.03, 90))
-    assert verdict(Estimate(0.02, 0.01, 0.03, 90)) == "above noise"
+    assert "not distinguishable from 0" in verdict(Estimate(0.01, -0.01, 0.03, 90))
+    assert verdict(Estimate(0.02, 0.01, 0.03, 90)) == "a gain beyond noise"
     assert "loss" in verdict(Estimate(-0.02, -0.03, -0.01, 90))
     assert "too few peers" in verdict(Estimate(0.02, np.nan, np.nan, 6))
 
@@ -31,8 +31,8 @@ def test_a_tuning_that_brings_nothing_is_not_praised(study, findings):
         finding.topic: finding.text
         for finding in headline(dataclasses.replace(findings, comparison=comparison), study.facts)
     }["Tuning"]
-    assert "+0.1 points (-0.4 to +0.6) over the default, not to be told from 0" in text
-    assert "No ratio of the two is given: of the reason." in text
+    assert "+0.1 points (-0.4 to +0.6) over the default, not distinguishable from 0" in text
+    assert "The ratio of the two gains is not reported: of the reason." in text
 
 
 def test_a_teacher_that_teaches_nothing_gets_no_credit():

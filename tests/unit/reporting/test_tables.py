@@ -83,7 +83,7 @@ def test_the_page_and_the_terminal_tell_the_learning_rates(with_rates, study, fi
     swept, found = with_rates
     page, text = render(found, swept.facts), terminal_summary(found, swept.facts)
     assert "learning rate 0.005, 0.02, 0.08; transfer set student, teacher, both." in page
-    assert "The best temperature, alpha and learning rate are not the default" in page
+    assert "The best temperature, alpha and learning rate differ from the default" in page
     assert "<figcaption>Learning rate</figcaption>" in page
     chosen = found.settings
     assert f"<small>{chosen.transfer_set[0, 1]}, {chosen.learning_rate[0, 1]:g}</small>" in page

@@ -104,11 +104,11 @@ def test_a_mapped_table_is_the_table_and_holds_no_memory(
 
 def test_what_is_no_such_table_is_not_mapped(tmp_path: Path) -> None:
     path = tmp_path / "none.parquet"
-    with pytest.raises(ArtifactNotFoundError, match=r"^There is no table of fruit at "), arrow.mapped(path, KIND):
+    with pytest.raises(ArtifactNotFoundError, match=r"^No table of fruit exists at "), arrow.mapped(path, KIND):
         pass
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(ArtifactCorruptError, match="cannot be read as Parquet"), arrow.mapped(path, KIND):
         pass
     pq.write_table(pa.table({"name": ["pear"]}), path)
-    with pytest.raises(ArtifactCorruptError, match="does not hold a table of fruit"), arrow.mapped(path, KIND):
+    with pytest.raises(ArtifactCorruptError, match="does not contain a table of fruit"), arrow.mapped(path, KIND):
         pass

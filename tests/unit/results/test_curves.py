@@ -38,7 +38,7 @@ def test_the_fingerprint_follows_the_values():
 
 def test_every_column_says_what_it_means():
     assert all(field.metadata[b"description"] for field in CURVES_SCHEMA)
-    assert assemble([record()]).schema.field("epoch").metadata[b"description"] == b"Epochs finished, from 1"
+    assert assemble([record()]).schema.field("epoch").metadata[b"description"] == b"Number of finished epochs, from 1"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
@@ -84,13 +84,13 @@ def test_a_written_table_is_read_back(tmp_path):
 
 def test_what_is_no_table_of_curves_is_not_read(tmp_path):
     path = tmp_path / "curves.parquet"
-    with pytest.raises(ArtifactNotFoundError, match="no table of curves"):
+    with pytest.raises(ArtifactNotFoundError, match="No table of curves"):
         read_curves(path)
     path.write_bytes(b"not parquet")
     with pytest.raises(ArtifactCorruptError, match="cannot be read as Parquet"):
         read_curves(path)
     pq.write_table(pa.table({"seed": [0]}), path)
-    with pytest.raises(ArtifactCorruptError, match="does not hold a table of curves"):
+    with pytest.raises(ArtifactCorruptError, match="does not contain a table of curves"):
         read_curves(path)
 
 

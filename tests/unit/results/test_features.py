@@ -192,10 +192,10 @@ def test_a_written_table_is_read_back(tmp_path: Path) -> None:
 
 def test_what_is_no_table_of_features_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "features.parquet"
-    with pytest.raises(ArtifactNotFoundError, match="no table of features"):
+    with pytest.raises(ArtifactNotFoundError, match="No table of features"):
         read_features(path)
     pq.write_table(pa.table({"student": [0]}), path)
-    with pytest.raises(ArtifactCorruptError, match="does not hold a table of features"):
+    with pytest.raises(ArtifactCorruptError, match="does not contain a table of features"):
         read_features(path)
 
 

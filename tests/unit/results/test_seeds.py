@@ -31,7 +31,7 @@ def test_five_seeds_have_the_interval_of_four_degrees_of_freedom():
 def test_two_seeds_have_the_interval_of_one_degree_of_freedom():
     found = paired_difference({0: 1.0, 1: 2.0}, {0: 0.0, 1: 0.0})
     assert found.high - found.value == pytest.approx(12.7062 * math.sqrt(0.5) / math.sqrt(2), rel=1e-5)
-    assert verdict(found) == "not told apart"
+    assert verdict(found) == "undecided"
 
 
 def test_differences_are_taken_seed_by_seed_where_both_have_one():
@@ -44,13 +44,13 @@ def test_one_seed_has_no_interval_and_no_verdict():
     found = paired_difference({0: 0.9}, {0: 0.1})
     assert found.value == pytest.approx(0.8)
     assert math.isnan(found.low)
-    assert verdict(found) == "not told apart"
+    assert verdict(found) == "undecided"
 
 
 def test_equal_differences_have_no_interval():
     found = paired_difference({0: 0.3, 1: 0.6, 2: 0.9}, {0: 0.1, 1: 0.4, 2: 0.7})
     assert math.isnan(found.low)
-    assert verdict(found) == "not told apart"
+    assert verdict(found) == "undecided"
 
 
 def test_no_common_seed_is_not_an_error():
@@ -62,4 +62,4 @@ def test_no_common_seed_is_not_an_error():
 def test_a_verdict_is_the_side_of_zero_of_the_whole_interval():
     assert verdict(Estimate(0.2, 0.1, 0.3, 5)) == "above"
     assert verdict(Estimate(-0.2, -0.3, -0.1, 5)) == "below"
-    assert verdict(Estimate(0.2, -0.1, 0.5, 5)) == "not told apart"
+    assert verdict(Estimate(0.2, -0.1, 0.5, 5)) == "undecided"

@@ -126,7 +126,7 @@ def test_a_record_and_a_table_without_a_column_are_refused(tmp_path, name):
         assemble([incomplete])
     path = tmp_path / "trials.parquet"
     pq.write_table(assemble([record()]).drop_columns([name]), path)
-    message = rf"does not hold a table of trials: .* the columns of TRIALS_SCHEMA, got differing in {name}\.$"
+    message = rf"does not contain a table of trials: .* the columns of TRIALS_SCHEMA, got differing in {name}\.$"
     with pytest.raises(ArtifactCorruptError, match=message):
         read_table(path)
     with pytest.raises(ArtifactCorruptError, match=message), mapped_table(path):
@@ -204,13 +204,13 @@ def test_what_is_no_table_of_trials_is_not_written(tmp_path):
 
 def test_what_is_no_table_of_trials_is_not_read(tmp_path):
     path = tmp_path / "trials.parquet"
-    with pytest.raises(ArtifactNotFoundError, match="no table of trials"):
+    with pytest.raises(ArtifactNotFoundError, match="No table of trials"):
         read_table(path)
     path.write_bytes(b"not parquet")
     with pytest.raises(ArtifactCorruptError, match="cannot be read as Parquet"):
         read_table(path)
     pq.write_table(pa.table({"student": [0]}), path)
-    with pytest.raises(ArtifactCorruptError, match="does not hold a table of trials"):
+    with pytest.raises(ArtifactCorruptError, match="does not contain a table of trials"):
         read_table(path)
     wrong_type = assemble([record()])
     wrong_type = wrong_type.set_column(0, "student", pa.array([0.0]))
@@ -296,6 +296,6 @@ def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, reads, co
     path = tmp_path / "trials.parquet"
     pq.write_table(table.set_column(place, table.schema.field(column), pa.array(values, table[column].type)), path)
     with pytest.raises(
-        ArtifactCorruptError, match=f"trials.parquet does not hold a table of trials: {column} {message}"
+        ArtifactCorruptError, match=f"trials.parquet does not contain a table of trials: {column} {message}"
     ):
         reads(path)

@@ -39,10 +39,10 @@ def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
     texts = {finding.topic: finding.text for finding in headline(concluded)}
     assert list(texts) == ["Plan", "Gain", "Cost", "Not tried"]
     assert "peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9, +6.0 points" in texts["Plan"]
-    assert "A setting is chosen for 3 of 6 ordered pairs" in texts["Gain"]
-    assert "9 trials, whole or in part, for 4.87 % of what the full sweep costs; the budget was 5 %" in texts["Cost"]
+    assert "3 of 6 ordered pairs have a chosen setting" in texts["Gain"]
+    assert "9 trials, in full or in part, for 4.87 % of the cost of the full sweep; the budget was 5 %" in texts["Cost"]
     assert texts["Not tried"] == (
-        "Nothing was tried for 3 of 6 ordered pairs; for 1 of them a setting is chosen by what other pairs gained. "
+        "No setting was tried for 3 of 6 ordered pairs; for 1 of them, the gains of other pairs led to a choice. "
         "Settings of the grid that were tried for no pair: 1."
     )
 
@@ -50,8 +50,8 @@ def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
 def test_where_nothing_helps_it_says_so(conclude):
     findings = conclude([row(0, 1, trials=2), row(1, 0, trials=2)], untried=())
     texts = {finding.topic: finding.text for finding in headline(findings)}
-    assert texts["Plan"].startswith("For none of 1 pairs of peers should one learn from the other")
-    assert "nothing is known of test accuracy" in texts["Gain"]
+    assert texts["Plan"].startswith("In none of 1 pairs of peers should one learn from the other")
+    assert "their test accuracy is unknown" in texts["Gain"]
     assert list(texts) == ["Plan", "Gain", "Cost"]
     assert plan_csv(findings).count("\n") == 1
 

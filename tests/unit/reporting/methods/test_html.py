@@ -53,7 +53,7 @@ def test_each_method_has_its_accuracies_and_its_curves(page, method_findings):
 
 def test_the_best_epoch_is_labelled_as_no_result(page):
     assert "deployed, best epoch on validation" in page
-    assert "is no result" in page
+    assert "is not a result" in page
 
 
 def test_published_numbers_are_shown_where_the_data_set_has_them():
@@ -102,4 +102,4 @@ def test_names_cannot_break_out_of_the_page():
 def test_one_seed_is_said_to_have_no_intervals():
     page = rendered(MethodStudy(methods=("plain", "pcl"), num_seeds=1, epochs=2))
     assert "With one seed there are no intervals" in page
-    assert "There is one seed" in page
+    assert "The study has one seed" in page
