@@ -26,7 +26,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class ComputeConfig(StrictConfig):
-    """The device and the number of processes. They do not change a result, so they are not part of a key."""
+    """The device and the number of processes. They are not part of a key, because a result means the same with any."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device that networks are trained on. auto: a GPU if one is available, otherwise the CPU."""

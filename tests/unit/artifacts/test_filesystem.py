@@ -159,7 +159,7 @@ def test_a_root_that_is_a_file_cannot_be_written_and_holds_nothing(tmp_path: Pat
 @needs_permissions
 def test_a_root_that_is_read_only_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ValueError, match="forbid what user"), FilesystemStore(tmp_path).open_workspace(KEY):
+    with pytest.raises(ValueError, match="forbid this to user"), FilesystemStore(tmp_path).open_workspace(KEY):
         pass
 
 
