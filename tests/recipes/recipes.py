@@ -82,7 +82,7 @@ _CODISTILLATION = """\
 
 _SAMPLEJOB_BACKEND = """\
         case "samplejob":
-            from peerkd.launch.kubernetes.kinds import SAMPLEJOB
+            from peerkd.launch.kubernetes.kinds.samplejob import SAMPLEJOB
             from peerkd.launch.kubernetes.run import KubernetesJobs
 
             return KubernetesJobs(cluster, kind=SAMPLEJOB, run_id=run_id)

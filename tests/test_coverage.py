@@ -1,0 +1,108 @@
+"""Every module of the package has tests: a file of its name, a test that imports it, or one that is named here."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+UNIT = ROOT / "tests" / "unit"
+
+COVERED_BY = {
+    "peerkd.artifacts.filesystem_workspace": "unit/artifacts/test_filesystem.py",
+    "peerkd.artifacts.redaction": "unit/artifacts/test_s3_faults.py",
+    "peerkd.artifacts.s3_check": "unit/artifacts/test_check.py",
+    "peerkd.artifacts.s3_workspace": "unit/artifacts/test_store.py",
+    "peerkd.cli.command": "unit/cli/test_main.py",
+    "peerkd.cli.edge": "unit/cli/test_main.py",
+    "peerkd.config.files": "unit/config/test_resolve.py",
+    "peerkd.config.json_text": "unit/config/test_strict.py",
+    "peerkd.config.tuning": "unit/config/test_experiment.py",
+    "peerkd.config.unused": "unit/config/test_resolve.py",
+    "peerkd.config.violations": "unit/config/test_strict.py",
+    "peerkd.data.partition.arrays": "unit/data/partition/test_checks.py",
+    "peerkd.data.sources.arrays": "unit/data/sources/test_npz.py",
+    "peerkd.data.sources.folders": "unit/data/sources/test_layout.py",
+    "peerkd.data.sources.scaling": "unit/data/sources/test_npz.py",
+    "peerkd.data.sources.splits": "unit/data/sources/test_layout.py",
+    "peerkd.data.storage": "unit/data/test_dataset.py",
+    "peerkd.launch.kubernetes.answers": "unit/launch/kubernetes/test_client.py",
+    "peerkd.launch.kubernetes.creation": "unit/launch/kubernetes/test_run.py",
+    "peerkd.launch.kubernetes.monitor": "unit/launch/kubernetes/test_run.py",
+    "peerkd.launch.kubernetes.transport": "unit/launch/kubernetes/test_client.py",
+    "peerkd.launch.kubernetes.watching": "unit/launch/kubernetes/test_run_without_api.py",
+    "peerkd.models.pooling": "unit/models/test_blocks.py",
+    "peerkd.reporting.facts": "unit/reporting/test_html.py",
+    "peerkd.reporting.methods.wording": "unit/reporting/methods/test_headline.py",
+    "peerkd.results.divergence": "unit/reporting/test_findings.py",
+    "peerkd.stages.build_report": "pipelines/test_jointkd.py",
+    "peerkd.stages.hold_out": "unit/stages/test_division.py",
+    "peerkd.stages.machine": "pipelines/test_jointkd.py",
+    "peerkd.stages.report_stage": "unit/stages/test_compare_methods.py",
+    "peerkd.stages.work.train_pcl": "pipelines/test_pcl.py",
+    "peerkd.stages.work.tuning.choice_rows": "unit/stages/test_tune_pairs.py",
+    "peerkd.stages.work.tuning.coordinator": "unit/stages/test_tune_pairs.py",
+    "peerkd.stages.work.tuning.features": "unit/stages/test_tune_pairs.py",
+    "peerkd.stages.work.tuning.round_history": "unit/stages/test_tune_pairs.py",
+    "peerkd.study.splits": "unit/study/test_objective.py",
+    "peerkd.training.evaluate": "unit/training/test_sweep.py",
+    "peerkd.training.fork_server": "unit/training/test_workers.py",
+    "peerkd.training.online.prepare": "unit/training/online/test_objectives.py",
+    "peerkd.training.online.processes": "pipelines/test_workers_together.py",
+    "peerkd.training.placement": "unit/training/test_workers.py",
+    "peerkd.training.precision": "unit/training/test_finite.py",
+    "peerkd.training.stacked.linear": "unit/training/stacked/test_students.py",
+    "peerkd.tuning.feasibility": "unit/tuning/test_pair_tuner.py",
+    "peerkd.tuning.initial_design": "unit/tuning/test_pair_tuner.py",
+    "peerkd.tuning.pair_basis": "unit/tuning/test_experience.py",
+}
+"""Modules that are tested through those that use them, each with the file of these tests."""
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted((ROOT / "peerkd").rglob("*.py")):
+        if not path.name.startswith("_"):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports, and every name that it imports from one, which may be a module."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    tests = [path for folder in ("unit", "docs", "pipelines") for path in (ROOT / "tests" / folder).rglob("test_*.py")]
+    return set().union(*map(imports, tests))
+
+
+def has_own_tests(path: Path) -> bool:
+    place = path.relative_to(ROOT / "peerkd")
+    return (UNIT / place.parent / f"test_{place.name}").is_file()
+
+
+def test_every_module_has_tests(imported: set[str]) -> None:
+    without = [name for name, path in modules() if not has_own_tests(path) and name not in imported]
+    assert [name for name in without if name not in COVERED_BY] == []
+
+
+def test_only_modules_without_tests_of_their_own_are_listed() -> None:
+    paths = dict(modules())
+    assert [name for name in COVERED_BY if name not in paths or has_own_tests(paths[name])] == []
+
+
+def test_the_files_that_cover_others_exist() -> None:
+    assert [file for file in COVERED_BY.values() if not (ROOT / "tests" / file).is_file()] == []
+
+
+def test_imports_are_seen_in_every_form(tmp_path: Path) -> None:
+    file = tmp_path / "file.py"
+    file.write_text("import a.b\nfrom c import d\ndef f():\n    from e.f import g\n", encoding="utf-8")
+    assert imports(file) == {"a.b", "c", "c.d", "e.f", "e.f.g"}
