@@ -1,1 +1,1 @@
-"""KFP components, one folder each: a typed shell around one call into ``peerkd.stages``."""
+"""KFP components, one folder each: typed shells, each with one call of ``peerkd.stages``."""

@@ -1,4 +1,4 @@
-"""The decorators of components, by where the work is done."""
+"""The decorators of components: one for work in the task's own pod, one for work in launched jobs."""
 
 from functools import partial
 from typing import Final
@@ -14,13 +14,13 @@ PASSTHROUGHS: Final = [
     TaskConfigField.KUBERNETES_NODE_SELECTOR,
     TaskConfigField.KUBERNETES_AFFINITY,
     TaskConfigField.KUBERNETES_VOLUMES,
-    # The launcher meets the store as well, and so needs its address and its keys.
+    # The launcher uses the store too, so it needs the environment with the store's address and keys.
     TaskConfigPassthrough(field=TaskConfigField.ENV, apply_to_task=True),
 ]
-"""What a pipeline's author sets on the task lands on the workers: a GPU for the launcher would be a GPU for nobody."""
+"""The settings of a task that are passed on to the workers. A GPU for the launcher would be idle."""
 
 component: Final = partial(dsl.component, base_image=CONTROL_IMAGE, install_kfp_package=False)
-"""Decorates a component that does its work in its own pod."""
+"""The decorator of a component that does its work in its own pod."""
 
 launched_component: Final = partial(component, task_config_passthroughs=PASSTHROUGHS)
-"""Decorates a component whose work is launched as a job."""
+"""The decorator of a component whose work is launched as a job."""

@@ -1,4 +1,4 @@
-"""Image references of components and of the jobs that they launch, one place."""
+"""The image of the components."""
 
 from typing import Final
 

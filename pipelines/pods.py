@@ -1,4 +1,4 @@
-"""What the pods of every pipeline's tasks are given by the cluster. A run on a laptop looks at none of it."""
+"""The settings of the pods of all pipelines' tasks. They have no effect in a run on one machine."""
 
 from typing import Final
 
@@ -12,10 +12,10 @@ STORE_KEYS: Final = {"access-key": "PEERKD_S3_ACCESS_KEY", "secret-key": "PEERKD
 
 
 def with_settings(task: PipelineTask) -> PipelineTask:
-    """Give a task the cluster's settings and the store's keys, where the namespace has them.
+    """Give a task the cluster's settings and the store's keys, if the namespace has them.
 
-    Both are optional: a pod that waits for a Secret that is not there waits for ever, and says nothing; a step without
-    keys ends, and says what it lacks.
+    Both are optional, because a pod waits forever for a missing Secret and prints no error, whereas a task without keys
+    ends with an error that names them.
     """
     kubernetes.use_config_map_as_env(task, SETTINGS_NAME, SETTINGS, optional=True)
     kubernetes.use_secret_as_env(task, STORE_SECRET_NAME, STORE_KEYS, optional=True)
@@ -23,16 +23,17 @@ def with_settings(task: PipelineTask) -> PipelineTask:
 
 
 def in_its_own_pod(task: PipelineTask) -> PipelineTask:
-    """Return a task that works in its own pod, with room to do so.
+    """Request CPU and memory for a task that works in its own pod.
 
-    Not for one that launches: what is asked for on that is asked for its workers.
+    Tasks that launch jobs must not use this, because the requests of such a task are passed on to its workers.
     """
     return with_settings(task).set_cpu_request("250m").set_memory_request("1Gi").set_memory_limit("4Gi")
 
 
 def launching(task: PipelineTask) -> PipelineTask:
-    """Return a task that launches a job and waits for it.
+    """Prepare a task that launches a job and waits for it.
 
-    Its inputs name the run, so that KFP would never find it in its cache; whether the work is done, the store knows.
+    Caching is disabled: the inputs include the id of the run, so KFP would never find the task in its cache. The store
+    knows which stages are done.
     """
     return with_settings(task).set_caching_options(enable_caching=False)

@@ -17,7 +17,7 @@ from peerkd.artifacts.store import Manifest, find_damage, verify_folder
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
 _NUM_TRIES: Final = 10
-"""Times that a file is downloaded if it arrives damaged."""
+"""The number of attempts to download a file that arrives damaged."""
 
 
 def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -> Path:

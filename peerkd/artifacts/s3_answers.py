@@ -1,4 +1,4 @@
-"""Checks of the answers of an S3 server: ``SHAPES`` says what a correct answer to each call has."""
+"""Checks of the answers of an S3 server: ``SHAPES`` describes a correct answer to each call."""
 
 import hashlib
 import re
@@ -22,20 +22,20 @@ _ENCRYPTIONS_WITHOUT_MD5: Final = ("aws:kms", "aws:kms:dsse")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the request of a call has, and what a correct answer to it has.
+    """The parts of the request of a call, and the parts of a correct answer to it.
 
-    Besides, every answer with a body must state its length or come in chunks.
+    In addition, every answer with a body must state its length or arrive in chunks.
     """
 
     method: str
     _: KW_ONLY
     query: str | None = None
-    """A name that only the query of this call has, among those with the same method."""
+    """A query parameter that, among the calls with the same method, only this call has."""
     condition: str | None = None
-    """A header that the request has."""
+    """A header of the request."""
     statuses: Set[int] = frozenset({200})
     headers: tuple[str, ...] = ()
-    """Headers that the answer has."""
+    """The headers of the answer."""
     root: str | None = None
     """The root element of the answer's XML; None if the body is not read as XML."""
 
@@ -91,7 +91,7 @@ def check_answer(call: Call, response: BaseHTTPResponse) -> None:
     if shape.root:
         root = parse_xml(response.data)
         if _tag(root) == "Error":
-            # A server sends the status of a long operation, and white space, before it knows how the operation ends.
+            # For a long operation, a server sends the status and spaces before it knows how the operation ends.
             raise _described(call, root, status=response.status)
         if _tag(root) != shape.root:
             raise TransientError(f"an answer with {_tag(root)[:40]} where {shape.root} was asked for")

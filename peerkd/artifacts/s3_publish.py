@@ -14,11 +14,11 @@ from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
 _NUM_TRIES: Final = 10
-"""Times that publishing starts again because another worker wrote or deleted the same files."""
+"""The number of attempts to publish while other workers write or delete the same files."""
 _NUM_LISTS: Final = 3
-"""Lists that are requested of a prefix, since a single one may be stale or damaged."""
+"""The number of lists that are requested for a prefix, because a single one may be stale or damaged."""
 _CLEAR_SECONDS: Final = 5.0
-"""How long the requests of a deletion are repeated. The next run, or ``peerkd store clear``, deletes what is left."""
+"""The time for which requests of a deletion are repeated. Later runs, or ``peerkd store clear``, delete the rest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +104,7 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
     """Return the files to publish, by name.
 
     Lists may be stale or damaged, so several are merged. A listed name without an object ends the attempt the first
-    time, and is passed over in later attempts: ``gone`` holds such names.
+    time, and is skipped in later attempts: ``gone`` holds such names.
     """
     sources = {name: _Source(entry=describe_file(folder / name), path=folder / name) for name in content_names(folder)}
     for saved in {saved for _ in range(_NUM_LISTS) for saved in bucket.list_once(partial)}:

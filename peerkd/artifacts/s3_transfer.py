@@ -18,7 +18,7 @@ from peerkd.errors import StoreUnavailableError
 _NUM_PARTS_AT_ONCE: Final = 2
 _NUM_RANGES_AT_ONCE: Final = 8
 _NUM_UPLOADS: Final = 3
-"""Times that an upload is tried if the server loses its parts, or the file changes meanwhile."""
+"""The number of attempts at an upload if the server loses parts of it, or the file changes meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, Manifest, check_
 from peerkd.errors import ArtifactCorruptError
 
 _NUM_TRIES: Final = 20
-"""Times that a file is loaded again because another worker saved it meanwhile, or because it arrived damaged."""
+"""The number of attempts to load a file that another worker saves meanwhile, or that arrives damaged."""
 
 
 @dataclass(frozen=True, slots=True)

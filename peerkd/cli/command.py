@@ -1,4 +1,4 @@
-"""A command that accepts each option once, and no empty value where a value is required."""
+"""Commands that accept each option once, and no empty value if a value is required."""
 
 import functools
 import inspect
@@ -14,14 +14,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class StrictCommand(TyperCommand):
-    """A command that refuses mistakes which Typer accepts, such as two values of one option."""
+    """A command that refuses mistakes that Typer accepts, such as two values of one option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments of a command line.
 
         Raises:
-            ValueError: If an option that takes one value is given twice, is empty and has another default, or has an
-                option for its value.
+            ValueError: If an option with one value is given twice, is empty but needs a value, or is followed by
+                another option instead of its value.
         """
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in given:
@@ -31,14 +31,14 @@ class StrictCommand(TyperCommand):
             value = values.get(parameter.name)
             if isinstance(value, str) and not value.strip() and parameter.default != "":
                 raise ValueError(f"{name} must not be empty.")
-            # What follows an option is its value, whatever it looks like: "--output --dry-run" would make a folder.
+            # Typer uses the next argument as the value, whatever it is: "--output --dry-run" would create a folder.
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, str) and each.startswith("--"):
                     raise ValueError(f"{name} must be given a value, got the option {plain(each)}.")
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            # Typer names the rule, and not the value.
+            # The message of Typer has the rule, but not the value.
             value = error.param and values.get(error.param.name)
             if value is not None:
                 error.message += f", got {plain(value)}"
@@ -46,7 +46,7 @@ class StrictCommand(TyperCommand):
 
 
 class StrictTyper(typer.Typer):
-    """An application, or a group of its commands, whose commands are strict and may take groups of options."""
+    """An application or a group of commands. Its commands are strict, and may have groups of options."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         """Return a decorator that makes a function a strict command; see ``with_options_of_groups``."""
@@ -60,10 +60,10 @@ class StrictTyper(typer.Typer):
 
 
 def with_options_of_groups(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with an option for each field of a group, where the function takes the group as one argument.
+    """Return a command with an option for each field of the function's groups.
 
-    A group is a ``NamedTuple`` whose fields are annotated as options, so that commands share options that are written
-    once.
+    A group is a ``NamedTuple`` whose fields are annotated as options. The function has one parameter for each group, so
+    several commands can share options that are defined once.
     """
     annotations = get_type_hints(function, include_extras=True)
     groups = {name: group for name, group in annotations.items() if hasattr(group, "_field_defaults")}

@@ -1,4 +1,4 @@
-"""``peerkd doctor``: checks of a cluster, and how to fix what fails."""
+"""``peerkd doctor``: checks of a cluster, and fixes for failed checks."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def doctor(jobs: Jobs, *, namespace: str | None, task_account: str, as_json: boo
     ):
         results.append(result)
         if not as_json:
-            # Each is printed at once, because the next check may take a while.
+            # Each result is printed immediately, because the next check may take a while.
             typer.echo(line_of(result))
     num_failed = sum(result.ok is False for result in results)
     if as_json:
@@ -45,6 +45,6 @@ def doctor(jobs: Jobs, *, namespace: str | None, task_account: str, as_json: boo
 
 
 def line_of(result: CheckResult) -> str:
-    """Return a result as text, with what to do about it in a second line."""
+    """Return a result as text, with its fix in a second line."""
     line = f"{_MARKS[result.ok]}  {result.name}: {result.sentence}"
     return f"{line}\n    -> {result.fix}" if result.fix else line

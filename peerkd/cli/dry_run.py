@@ -1,4 +1,4 @@
-"""``peerkd run --dry-run``: the jobs that a run would make, as far as they can be known before it."""
+"""``peerkd run --dry-run``: the jobs that a run would create, as far as they are known before the run."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -25,14 +25,14 @@ _BEFORE: Final = {
 """The launched stages of each pipeline, each with the stage whose artifact it reads."""
 
 _OF_ANOTHER_STRATEGY: Final = {"tune": "distill_pairs", "sweep": "tune_pairs"}
-"""The stage that a run by a strategy does without."""
+"""The stage that each strategy omits."""
 
 _UNKNOWN_KEY: Final = "0" * 16
 _UNKNOWN_FINGERPRINT: Final = "0" * 64
 _UNKNOWN_DIGEST: Final = "0" * 10
 _NOTE: Final = """\
-# The job of {stage}, as peerkd would make it. What follows from the content of the stages before it is not known yet
-# and stands here as zeros: the keys and fingerprints in its command, the end of its name, and its labels run and spec.
+# The job of {stage}, as peerkd would create it. Values that depend on the results of earlier stages are not known yet
+# and are zeros here: the keys and fingerprints in its command, the end of its name, and its labels run and spec.
 """
 
 
@@ -81,7 +81,7 @@ def jobs(
 
 
 def _replaced(value: Any, by: dict[str, str]) -> Any:
-    """Return the same with some texts, and what begins with them, put in another way."""
+    """Return a copy in which some texts, at the beginning of any string, are replaced."""
     match value:
         case dict():
             return {name: _replaced(each, by) for name, each in value.items()}

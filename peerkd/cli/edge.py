@@ -1,4 +1,4 @@
-"""The edge of the command line, where every error becomes one sentence and an exit code."""
+"""The outermost layer of the command line, which turns every error into one sentence and an exit code."""
 
 import io
 import os
@@ -17,7 +17,7 @@ EXIT_FAILURE: Final = 1
 EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 141
-"""The exit code of a process that SIGPIPE has ended."""
+"""The exit code of a process that was ended by SIGPIPE."""
 
 _UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """The error of a wrong command line, which Typer raises and does not export."""
@@ -25,7 +25,7 @@ _UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 
 @contextmanager
 def terminal_edge() -> Iterator[None]:
-    """Run a command, and exit with 2 for what a user can fix, 1 for what failed outside, and 130 for Ctrl-C.
+    """Run a command, and exit with 2 for an error that the user can fix, 1 for other failures, and 130 for Ctrl-C.
 
     Any other exception is a defect of this program and passes with its traceback.
     """
@@ -44,7 +44,7 @@ def terminal_edge() -> Iterator[None]:
             raise
     except _UsageError as error:
         if error.format_message().startswith("Usage:"):
-            # A group without a command: the message is its help.
+            # The command line names a group without a command. The message is the help of the group.
             error.show()
             sys.exit(EXIT_USER_ERROR)
         help_command = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
@@ -52,13 +52,13 @@ def terminal_edge() -> Iterator[None]:
     except (ValueError, DataSourceError) as error:
         _exit(sentence(error), EXIT_USER_ERROR)
     except PeerKDError as error:
-        # The message may hold the last lines of a process, so it is not cut to one line.
+        # The message may contain the last lines of a process, so it is not cut to one line.
         _exit(str(error), EXIT_FAILURE)
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(EXIT_BROKEN_PIPE)
     except KeyboardInterrupt:
-        _exit("interrupted; run the same command again to go on.", EXIT_INTERRUPTED)
+        _exit("interrupted; run the same command again to continue.", EXIT_INTERRUPTED)
     except Exception as error:
         refusal = translate(error)
         if refusal is None:
@@ -72,7 +72,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     """Check that arguments are text.
 
     Raises:
-        ValueError: If one has bytes that are not characters in the encoding of this environment.
+        ValueError: If one contains bytes that are invalid in the encoding of this environment.
     """
     for argument in arguments:
         try:
@@ -80,12 +80,12 @@ def check_arguments(arguments: Sequence[str]) -> None:
         except UnicodeEncodeError as error:
             encoding = sys.getfilesystemencoding()
             raise ValueError(
-                f"Each argument must be text in {encoding}, as this environment says, got {plain(argument)}."
+                f"Each argument must be text in {encoding}, the encoding of this environment, got {plain(argument)}."
             ) from error
 
 
 def _exit(message: str, exit_code: int) -> None:
-    # Without a standard error stream, only the exit code can tell.
+    # Without a standard error stream, the exit code alone shows the error.
     if sys.stderr is not None:
         sys.stderr.write(f"peerkd: {message}\n")
     sys.exit(exit_code)
@@ -98,7 +98,7 @@ def _flush() -> None:
 
 
 def _discard_stdout() -> None:
-    """Redirect stdout to nowhere, so that the interpreter does not fail to write its buffer at exit."""
+    """Redirect stdout to the null device, so that the interpreter can write its buffer at exit."""
     try:
         descriptor = sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The command ``peerkd``. Heavy imports wait until a command needs them, so that ``--help`` is at once."""
+"""The command ``peerkd``. Heavy modules are imported only by the commands that need them, so ``--help`` is fast."""
 
 import os
 import sys
@@ -25,15 +25,17 @@ from peerkd.cli.store import store_app
 
 app = StrictTyper(
     name="peerkd",
-    help="Peer distillation experiments: the same pipelines on a laptop and on Kubeflow.",
+    help="Run distillation experiments between peers: the same pipelines on a laptop and on Kubeflow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
 )
 run_app = StrictTyper(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
-config_app = StrictTyper(help="Look at experiment configs.", no_args_is_help=True, rich_markup_mode=None)
-plan_app = StrictTyper(help="Say what a run will take.", no_args_is_help=True, rich_markup_mode=None)
+config_app = StrictTyper(
+    help="List presets, and print experiment configs and their schema.", no_args_is_help=True, rich_markup_mode=None
+)
+plan_app = StrictTyper(help="Forecast the size and the duration of a run.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(run_app, name="run")
 app.add_typer(plan_app, name="plan")
 app.add_typer(config_app, name="config")
@@ -49,7 +51,7 @@ def run_jointkd(
     backend: RunBackend = "local",
     dry_run: DryRun = False,
 ) -> None:
-    """Joint distillation: divide the data, train the peers, let every pair distil or tune that, report."""
+    """Joint distillation: divide the data, train the peers, distil every pair, and write a report."""
     from peerkd.cli.run import run
     from peerkd.config.pipelines import JOINTKD
 
@@ -64,7 +66,7 @@ def run_pcl(
     backend: RunBackend = "local",
     dry_run: DryRun = False,
 ) -> None:
-    """Peer collaborative learning: split the data, train networks by every method, compare the methods."""
+    """Peer collaborative learning: split the data, train networks by every method, and compare the methods."""
     from peerkd.cli.run import run
     from peerkd.config.pipelines import PCL
 
@@ -78,12 +80,12 @@ def plan_jointkd(
         bool | None,
         typer.Option(
             "--measure/--no-measure",
-            help="Measure for some seconds how long it takes here. Default: if torch is installed.",
+            help="Measure the speed of this machine for a few seconds. Default: only if torch is installed.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Joint distillation: how many trials, samples, bytes and hours."""
+    """Joint distillation: print the numbers of trials, samples, bytes and hours of a run."""
     from peerkd.cli.plan import plan
 
     plan(experiment, measure=measure)
@@ -91,31 +93,41 @@ def plan_jointkd(
 
 @app.command("submit")
 def submit(
-    pipeline: Annotated[Path, typer.Argument(metavar="FILE", help="Compiled pipeline: pipelines/jointkd.yaml.")],
+    pipeline: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Compiled pipeline, such as pipelines/jointkd.yaml.")
+    ],
     server: Server,
     watching: Watching,
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Parameters: preset=poster gpus=8.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Parameters of the pipeline, such as preset=poster gpus=8."),
     ] = None,
     namespace: Annotated[
-        str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the run, on a multi-user server.")
+        str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the run. Only multi-user servers need it.")
     ] = "",
     experiment: Annotated[
         str,
-        typer.Option(envvar="KFP_RUN_CREATE_EXPERIMENT_NAME", help="Experiment that the run belongs to on the server."),
+        typer.Option(
+            envvar="KFP_RUN_CREATE_EXPERIMENT_NAME",
+            help="Name of the experiment on the server to which the run belongs.",
+        ),
     ] = "peerkd",
-    name: Annotated[str, typer.Option(help="Name of the run. Without it, the pipeline's.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the run. Default: the name of the pipeline.")] = "",
     service_account: Annotated[
         str,
-        typer.Option(help="Account of the run's pods: peerkd-launcher of manifests/base. Without it, the server's."),
+        typer.Option(help="Service account of the run's pods, such as peerkd-launcher. Default: the server's default."),
     ] = "",
-    image: Annotated[str, typer.Option(help="Control image of all tasks, in place of the compiled one.")] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the run's end, which the exit code tells.")] = False,
+    image: Annotated[
+        str, typer.Option(help="Container image of all tasks. Default: the image in the compiled pipeline.")
+    ] = "",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Wait until the run ends, and report its outcome by the exit code.")
+    ] = False,
 ) -> None:
     """Send a compiled pipeline to Kubeflow Pipelines.
 
-    Exit codes with --watch: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not ended in time, 5 the
-    watch ended before the run.
+    Exit codes with --watch: 0 the run succeeded, 1 it failed, 2 the command has an error that you can fix, 3 the run
+    was cancelled, 4 it did not end before the timeout, 5 the watch was lost or interrupted.
     """
     from peerkd.cli.submit import submit as send
 
@@ -136,14 +148,14 @@ def submit(
 
 @app.command("watch")
 def watch(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as 'peerkd submit' prints it.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as printed by 'peerkd submit'.")],
     server: Server,
     watching: Watching,
 ) -> None:
-    """Wait for a run that was sent to Kubeflow Pipelines before.
+    """Wait until a run on Kubeflow Pipelines ends.
 
-    Exit codes: 0 succeeded, 1 failed, 2 something you can fix, 3 cancelled, 4 not ended in time, 5 the watch ended
-    before the run.
+    Exit codes: 0 the run succeeded, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
+    4 it did not end before the timeout, 5 the watch was lost or interrupted.
     """
     from peerkd.cli.submit import watch_run
 
@@ -155,11 +167,11 @@ def doctor(
     jobs: Jobs,
     namespace: Namespace = None,
     service_account: Annotated[
-        str, typer.Option(help="Account that the tasks of pipelines run as, as for 'peerkd submit'.")
+        str, typer.Option(help="Service account of the tasks of pipelines, as for 'peerkd submit'.")
     ] = "peerkd-launcher",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Check a cluster, and say how to fix what is wrong. Exit code 1 if anything is."""
+    """Check a cluster, and explain how to fix each problem. The exit code is 1 if a check fails."""
     from peerkd.cli.doctor import doctor as examine
 
     raise typer.Exit(examine(jobs, namespace=namespace, task_account=service_account, as_json=as_json))
@@ -169,10 +181,11 @@ def doctor(
 def reap(
     namespace: Namespace = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Answer probes at /healthz on this port. Without it, none.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port for health probes at /healthz. Default: no port is opened."),
     ] = None,
 ) -> None:
-    """Delete the jobs that no launcher waits for any more, until stopped. Runs inside a cluster."""
+    """Delete jobs whose launchers are gone. This service runs inside a cluster until it is stopped."""
     from peerkd.cli.reap import reap as work
 
     work(namespace=namespace, port=port)
@@ -180,14 +193,15 @@ def reap(
 
 @app.command("stage", hidden=True)
 def stage(
-    noun: Annotated[str, typer.Argument(help="Name of the stage, as in distill_pairs.")],
+    noun: Annotated[str, typer.Argument(help="Name of the stage, such as distill_pairs.")],
     config_json: Annotated[str, typer.Option(help="The whole experiment as JSON.")],
     store: Annotated[str, typer.Option(help="Address of the artifact store.")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", metavar="NAME=KEY@FINGERPRINT", help="An artifact. Repeatable.")
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=KEY@FINGERPRINT", help="An input artifact. Can be repeated."),
     ] = None,
 ) -> None:
-    """Do a stage's work, or this worker's part of it. Launchers call this."""
+    """Do this worker's part of a stage. Launchers run this command."""
     from peerkd.stages.command import perform
 
     perform(noun, config_json=config_json, store=store, inputs=inputs or [])
@@ -195,7 +209,9 @@ def stage(
 
 @config_app.command("presets")
 def config_presets(
-    pipeline: Annotated[str | None, typer.Option(metavar="NAME", help="jointkd or pcl. Without it, both.")] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Pipeline: jointkd or pcl. Default: both.")
+    ] = None,
 ) -> None:
     """List the presets of each pipeline."""
     from peerkd.config.pipelines import PIPELINES, find_pipeline
@@ -208,7 +224,7 @@ def config_presets(
 
 @config_app.command("show")
 def config_show(experiment: Experiment, pipeline: PipelineName = "jointkd") -> None:
-    """Print a whole experiment as YAML, every default written out: a file for --config."""
+    """Print an experiment as YAML with every default written out, for use with --config."""
     from peerkd.config.pipelines import find_pipeline
     from peerkd.config.resolve import to_yaml
 
@@ -217,7 +233,7 @@ def config_show(experiment: Experiment, pipeline: PipelineName = "jointkd") -> N
 
 @config_app.command("schema")
 def config_schema(pipeline: PipelineName = "jointkd") -> None:
-    """Print the JSON schema of an experiment."""
+    """Print the JSON schema of experiment configs."""
     import json
 
     from peerkd.config.pipelines import find_pipeline
@@ -226,8 +242,8 @@ def config_schema(pipeline: PipelineName = "jointkd") -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 something the user can fix, 130 interrupted."""
-    # Matrices are small here, and threads of several workers on one machine only wait for each other.
+    """Run the command line. Exit codes: 0 success, 1 failure, 2 an error that the user can fix, 130 interrupted."""
+    # The matrices are small, and the threads of several processes on one machine would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with terminal_edge():
         check_arguments(sys.argv[1:])

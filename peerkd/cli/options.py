@@ -1,4 +1,4 @@
-"""The options that several commands have, each written once, and the groups in which commands take them."""
+"""The options that several commands share, each defined once, and the groups in which commands use them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -10,48 +10,67 @@ if TYPE_CHECKING:
     from peerkd.config.pipelines import Pipeline
     from peerkd.config.resolve import Config
 
-PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="jointkd or pcl.")]
+PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="Pipeline: jointkd or pcl.")]
 Preset = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Named experiment to start from; see 'peerkd config presets'.", show_default="digits"
+        metavar="NAME", help="Preset to start from; 'peerkd config presets' lists them.", show_default="digits"
     ),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML or JSON file, in place of a preset.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any field, as in seed=3. Repeatable.")
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML or JSON file with an experiment, instead of a preset.")
 ]
-Output = Annotated[Path, typer.Option(help="Folder of the artifact store; with --store, of the report alone.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set any field of the experiment, such as seed=3. Can be repeated."
+    ),
+]
+Output = Annotated[
+    Path, typer.Option(help="Folder of the artifact store. With --store, only the report is written here.")
+]
 
 Strategy = Annotated[
     str,
-    typer.Option(metavar="NAME", help="How settings are found: sweep, which tries all, or tune, for a share of that."),
+    typer.Option(metavar="NAME", help="How settings are chosen: sweep tries all of them, tune tries a fraction."),
 ]
 RunBackend = Annotated[
-    str, typer.Option(metavar="NAME", help="Where peers are trained: local, or kubernetes for jobs on a cluster.")
+    str,
+    typer.Option(
+        metavar="NAME", help="Where networks are trained: local (this machine) or kubernetes (jobs on a cluster)."
+    ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Pods of each job, or processes of each stage on this machine; 0 runs all stages in this very process.",
+        help="Number of pods of each job or, on this machine, of processes of each stage. 0: no new processes.",
         show_default=False,
     ),
 ]
-Gpus = Annotated[int | None, typer.Option(help="GPUs of each pod, with --backend kubernetes.", show_default=False)]
+Gpus = Annotated[
+    int | None, typer.Option(help="Number of GPUs of each pod, with --backend kubernetes.", show_default=False)
+]
 ClusterSettings = Annotated[
     str,
     typer.Option(
         metavar="'KEY=VALUE ...'",
-        help="Settings of the jobs, with --backend kubernetes: 'memory_per_worker=16Gi queue=research'.",
+        help="Settings of the jobs with --backend kubernetes, such as 'memory_per_worker=16Gi queue=research'.",
     ),
 ]
 Store = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Artifact store in place of --output: s3://bucket/prefix.")
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Address of the artifact store, such as s3://bucket/prefix. Default: the folder of --output.",
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the jobs that --backend kubernetes would make.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the jobs that --backend kubernetes would create, and stop.")
+]
 
 Namespace = Annotated[
-    str | None, typer.Option(help="Namespace of the jobs. Without it, the kubeconfig's or the pod's own.")
+    str | None,
+    typer.Option(help="Namespace of the jobs. Default: that of the kubeconfig, or of this pod inside a cluster."),
 ]
 Endpoint = Annotated[
     str,
@@ -68,14 +87,18 @@ TokenFile = Annotated[
     Path | None,
     typer.Option(
         envvar="KF_PIPELINES_SA_TOKEN_PATH",
-        help="File with the token, read before each request, so that it may be renewed. --token wins.",
+        help="File with the bearer token. It is read before each request, so the token may be renewed.",
         show_default=False,
     ),
 ]
-WatchTimeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most; the run goes on.")]
+WatchTimeout = Annotated[
+    float | None, typer.Option(min=0, help="Seconds to wait for the end of the run. The run continues after a timeout.")
+]
 WatchPatience = Annotated[
     float | None,
-    typer.Option(min=0, help="Seconds that the server may be away before the watch ends.", show_default="600"),
+    typer.Option(
+        min=0, help="Seconds for which the server may be unreachable before the watch ends.", show_default="600"
+    ),
 ]
 
 
@@ -88,14 +111,14 @@ class Experiment(NamedTuple):
 
     def load(self, pipeline: "Pipeline[Config]") -> "Config":
         """Return the experiment; see ``peerkd.config.resolve.load``."""
-        # Imported here, so that the help of the program is shown without loading the configs.
+        # Imported here so that --help does not load the configs.
         from peerkd.config.resolve import load
 
         return load(pipeline, preset=self.preset, config_file=self.config, overrides=self.override or [])
 
 
 class Jobs(NamedTuple):
-    """The options of the jobs that do a run's work, and of the store that they share."""
+    """The options of the jobs of a run, and of the store that they share."""
 
     workers: Workers = None
     gpus: Gpus = None
@@ -116,7 +139,7 @@ class Jobs(NamedTuple):
 
 
 class Server(NamedTuple):
-    """The options that name a server of Kubeflow Pipelines."""
+    """The options that specify a Kubeflow Pipelines server."""
 
     endpoint: Endpoint = ""
     token: Token = ""

@@ -1,4 +1,4 @@
-"""``peerkd plan``: a forecast of what an experiment takes."""
+"""``peerkd plan``: a forecast of the size and the duration of an experiment."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ from peerkd.wording import format_bytes
 
 
 def plan(experiment: Experiment, *, measure: bool | None) -> None:
-    """Print the work of an experiment and, after some seconds of measuring, how long it takes on this machine.
+    """Print the work of an experiment and, after a few seconds of measuring, its duration on this machine.
 
-    The data set is read and divided by the functions that a run uses, so that a plan accepts what a run accepts.
+    The functions of a run read and divide the data set, so a plan accepts what a run accepts.
 
     Args:
-        experiment: The options that describe it.
+        experiment: The options that describe the experiment.
         measure: Whether to measure. None: measure if torch is installed.
 
     Raises:
@@ -34,7 +34,7 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
     config = experiment.load(JOINTKD)
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
-        raise ValueError("measure must be false where torch is not installed, got true.")
+        raise ValueError("measure must be false if torch is not installed, got true.")
     dataset = read_dataset("plan", config.data, seed=config.seed)
     assignment = divide(config, dataset)
     expected = forecast(config, measure_division(dataset, assignment))
@@ -65,31 +65,31 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     if config.sweep.learning_rates:
         rates = ", ".join(f"{rate:g}" for rate in config.sweep.learning_rates)
         yield _line("learning rates", f"{len(config.sweep.learning_rates)}", rates)
-    yield _line("settings a pair", f"{expected.num_settings:,}", "on all of its transfer sets")
+    yield _line("settings per pair", f"{expected.num_settings:,}", "on all transfer sets together")
     yield _line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
     yield _line(
         "training samples",
         f"{samples.training:,}",
-        f"{samples.training / expected.num_peers:,.0f} a peer; {samples.validation:,} to choose by, "
-        f"{samples.test:,} to report on, {samples.public:,} public",
+        f"{samples.training / expected.num_peers:,.0f} per peer; {samples.validation:,} for validation, "
+        f"{samples.test:,} for test, {samples.public:,} public",
     )
     yield ""
-    yield "Samples through networks, about:"
+    yield "Samples through networks (approximate):"
     yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{config.pretrain.epochs} epochs")
-    yield _line("distillation", f"{expected.num_distillation_samples:,}", f"{config.distill.epochs} epochs a trial")
+    yield _line("distillation", f"{expected.num_distillation_samples:,}", f"{config.distill.epochs} epochs per trial")
     yield _line("teachers, forward", f"{expected.num_teacher_samples:,}")
     yield _line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
     yield ""
-    yield "Bytes, about:"
+    yield "Bytes (approximate):"
     streamed = config.data.storage == "streamed"
     yield _line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
     yield _line("weights of the peers", format_bytes(expected.weights_bytes))
-    yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "while it is done")
+    yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
     yield _line("table of trials", format_bytes(expected.table_bytes))
 
 
 def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
-    # Imported here, so that the lines above are printed at once.
+    # Imported here so that the earlier lines are printed without delay.
     from peerkd.stages.machine import choose_device
     from peerkd.training.workers import run_in_workers
 
@@ -97,7 +97,7 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
     rates: dict[Architecture, Rates] = {}
     inputs = (config, expected.samples, device)
     tasks = [(name, name) for name in dict.fromkeys(config.architectures)]
-    yield f"Samples a second, of one {'core' if device == 'cpu' else 'GPU'} on random images:"
+    yield f"Samples per second on one {'core' if device == 'cpu' else 'GPU'}, with random images:"
     preload = network_modules(config.architectures)
     for name, measured in run_in_workers("peerkd.training.rates:start", inputs, tasks, num_workers=1, preload=preload):
         rates[name] = measured
@@ -107,8 +107,8 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
     what = "CPU cores" if device == "cpu" else "GPUs"
     yield ""
     hours = seconds / 3600
-    yield _line(f"hours of {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "trainings and evaluations alone")
-    yield _line("time here", duration(seconds / num_workers), f"{num_workers:,} at once")
+    yield _line(f"hours of {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
+    yield _line("time on this machine", duration(seconds / num_workers), f"{num_workers:,} in parallel")
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""``peerkd reap``: the small process in a cluster that deletes the jobs for which nobody waits any more."""
+"""``peerkd reap``: a service in a cluster that deletes jobs whose launchers are gone."""
 
 import signal
 import threading
@@ -9,11 +9,11 @@ from peerkd.launch.kubernetes.reaper import run_reaper
 from peerkd.launch.probe import serve_probe
 
 _MAX_SILENCE_SECONDS = 120.0
-"""A round waits half a minute at most for a cluster that does not answer; an outage is no reason to be started anew."""
+"""The longest time without a sign of life. A round waits at most half a minute for a cluster that does not answer."""
 
 
 def reap(*, namespace: str | None, port: int | None) -> None:
-    """Look after a namespace until this process is told to end.
+    """Run the reaper of a namespace until this process is asked to end.
 
     Raises:
         ValueError: If no cluster is configured.
@@ -24,6 +24,6 @@ def reap(*, namespace: str | None, port: int | None) -> None:
     pulse = run_reaper(connect(namespace=namespace), JOB_KINDS, stop=stop)
     if port is not None:
         serve_probe(port, pulse=pulse, max_seconds=_MAX_SILENCE_SECONDS)
-    # With a timeout, because a signal is not seen while a wait without one lasts on some platforms.
+    # The wait has a timeout, because on some platforms a wait without one delays signals.
     while not stop.wait(1.0):
         pass

@@ -1,4 +1,4 @@
-"""``peerkd run``: a pipeline orchestrated by this machine, with its jobs here or on a cluster."""
+"""``peerkd run``: a pipeline orchestrated by this machine, with its jobs on this machine or on a cluster."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from peerkd.launch.local_pipeline import run_pipeline
 LOCAL, KUBERNETES = "local", "kubernetes"
 
 _MAX_LOCAL_WORKERS = 64
-"""Limit on workers unless the machine has more cores. Each is a process of some hundred megabytes."""
+"""The limit on workers, unless the machine has more cores. Each is a process of a few hundred megabytes."""
 
 
 def run(
@@ -37,12 +37,12 @@ def run(
     """Check everything that can be checked beforehand, run the pipeline, and show its summary.
 
     Args:
-        pipeline: What to run.
+        pipeline: The pipeline to run.
         experiment: The options that describe the experiment.
-        jobs: The options that say how the work is done.
-        backend: Where it is done: ``local`` or ``kubernetes``.
-        output: Folder of the store, or of the report alone.
-        strategy: How settings are found; None for a pipeline without that choice.
+        jobs: The options that describe the jobs.
+        backend: Where the jobs run: ``local`` or ``kubernetes``.
+        output: The folder of the store, or of only the report if the store is elsewhere.
+        strategy: How settings are chosen; None for a pipeline without that choice.
         dry_run: Print the jobs instead of running them.
 
     Raises:
@@ -57,7 +57,9 @@ def run(
     check_folder("output", output)
     store = _store_address(jobs, backend, output)
     if dry_run and backend != KUBERNETES:
-        raise ValueError(f"backend must be {KUBERNETES} with --dry-run, which shows its jobs, got {backend}.")
+        raise ValueError(
+            f"backend must be {KUBERNETES} with --dry-run, which prints the jobs of a cluster, got {backend}."
+        )
     if dry_run:
         from peerkd.cli.dry_run import show_jobs
         from peerkd.launch.kubernetes.kinds import PYTORCHJOB
@@ -65,7 +67,7 @@ def run(
         show_jobs(pipeline.name, config, settings, kind=PYTORCHJOB, store=store, strategy=strategy)
         return
     check_writable(output)
-    # This sends nothing, and refuses an environment that lacks a setting of a remote store.
+    # This sends no request, and raises an error if the environment lacks a setting of a remote store.
     opened = open_store(store)
     if launch.is_in_process:
         from peerkd.stages.in_process import run_in_process
@@ -78,7 +80,7 @@ def run(
         key = run_pipeline(compiled_pipeline(pipeline.name), arguments)
     folder = opened.fetch(key)
     if jobs.store is not None:
-        # The report is then in the same place as after a run with a local store.
+        # The report is copied to where it is after a run with a local store.
         shutil.copytree(folder, output / key, dirs_exist_ok=True)
         folder = output.absolute() / key
     typer.echo("\n" + (folder / "summary.txt").read_text(encoding="utf-8"))
@@ -100,7 +102,7 @@ def describe_launch(jobs: Jobs, backend: str) -> LaunchConfig:
 
 
 def compiled_pipeline(name: str) -> Path:
-    """Return the compiled pipeline: beside the package in a clone, inside it where it is installed."""
+    """Return the compiled pipeline: next to the package in a clone, inside the package if it is installed."""
     package = Path(peerkd.__file__).parent
     in_clone = package.parent / "pipelines" / f"{name}.yaml"
     return in_clone if in_clone.is_file() else package / "pipelines" / f"{name}.yaml"
@@ -112,7 +114,7 @@ def _store_address(jobs: Jobs, backend: str, output: Path) -> str:
         return jobs.store if "://" in jobs.store else str(Path(jobs.store).absolute())
     if backend == KUBERNETES:
         raise ValueError(
-            "store must be given with --backend kubernetes, since jobs cannot reach a folder of this machine: an "
-            "address as in --store s3://peerkd/runs."
+            "store must be given with --backend kubernetes, because jobs cannot reach a folder on this machine: use an "
+            "address such as --store s3://peerkd/runs."
         )
     return str(output.absolute())

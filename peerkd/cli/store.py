@@ -1,4 +1,4 @@
-"""``peerkd store``: check the artifacts of a store, set damaged ones aside, and delete what killed workers left."""
+"""``peerkd store``: check the artifacts of a store, set damaged ones aside, and delete files of killed workers."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from peerkd.artifacts.store import ArtifactStore
 
 store_app = StrictTyper(
-    help="Check the artifacts of a store, and deal with damaged ones.", no_args_is_help=True, rich_markup_mode=None
+    help="Check the artifacts of a store, and set damaged ones aside.", no_args_is_help=True, rich_markup_mode=None
 )
 
 Place = Annotated[
     str,
-    typer.Option("--store", metavar="PLACE", help="The store: the folder of --output, or s3://bucket/prefix."),
+    typer.Option(
+        "--store", metavar="PLACE", help="The artifact store: a folder, or an address such as s3://bucket/prefix."
+    ),
 ]
 
 
@@ -24,7 +26,7 @@ def check(
     place: Place,
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY]...", help="The artifacts to check. Without any, all are checked."),
+        typer.Argument(metavar="[KEY]...", help="Keys of the artifacts to check. Default: all."),
     ] = None,
 ) -> None:
     """Read every file of every artifact and compare it with its manifest. The exit code is 1 if any is damaged."""
@@ -52,10 +54,12 @@ def set_aside(
     place: Place,
     keys: Annotated[
         list[str],
-        typer.Argument(metavar="KEY...", help="The artifacts to move, such as distill_pairs/0123456789abcdef."),
+        typer.Argument(
+            metavar="KEY...", help="Keys of the artifacts to rename, such as distill_pairs/0123456789abcdef."
+        ),
     ],
 ) -> None:
-    """Move a damaged artifact to KEY.damaged-N. Nothing is deleted, and the next run makes the artifact again."""
+    """Rename a damaged artifact to KEY.damaged-N. Nothing is deleted, and the next run computes the artifact again."""
     store = _open(place)
     for key in keys:
         typer.echo(f"{key} is now {store.set_aside(key)}")
@@ -63,13 +67,13 @@ def set_aside(
 
 @store_app.command("clear")
 def clear(place: Place) -> None:
-    """Delete the files that killed workers left of published artifacts. Unfinished work is kept."""
+    """Delete files that killed workers have left behind. Artifacts and unfinished work are kept."""
     store = _open(place)
     typer.echo(f"Files deleted: {sum(map(store.clear_away, store.keys()))}.")
 
 
 def _open(place: str) -> "ArtifactStore":
-    # Imported here, so that the help of the program is shown without loading a store.
+    # Imported here so that --help does not load a store.
     from peerkd.artifacts.open import open_store
 
     return open_store(place, tell=lambda text: typer.echo(f"peerkd: {text}", err=True))

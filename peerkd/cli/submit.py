@@ -28,7 +28,7 @@ from peerkd.launch.runs.watch import (
 )
 
 EXIT_CODES: Final = {SUCCEEDED: 0, FAILED: 1, CANCELED: 3, UNFINISHED: 4, UNWATCHED: 5}
-"""The exit code of each outcome. 2 is something that the user can fix, as everywhere."""
+"""The exit code of each outcome. Code 2 stands for an error that the user can fix, as in all commands."""
 
 
 def submit(
@@ -71,9 +71,9 @@ def submit(
             tell=lambda text: typer.echo(f"submit: {text}"),
         )
     except KeyboardInterrupt:
-        # The usual advice, to give the command again, may start a second run.
+        # The usual advice, to repeat the command, might start a second run.
         typer.echo(
-            f"Interrupted while the run {run_name} was being sent. Look whether it exists before you send it again: "
+            f"Interrupted while the run {run_name} was being sent. Check whether it exists before you send it again: "
             f"{pipeline_server.endpoint}/#/runs",
             err=True,
         )
@@ -96,7 +96,7 @@ def _connect(server: Server, *, namespace: str = "") -> PipelineServer:
 
 
 def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of one of our pipelines as its first stage and its launcher will.
+    """Check the arguments of a pipeline of this project with the functions of its first stage and its launcher.
 
     Raises:
         ValueError: If the preset, the backend or the strategy does not exist, or a setting breaks a rule.
@@ -114,7 +114,7 @@ def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
     if "strategy" in given:
         check_strategy(given["strategy"], split_overrides(given["overrides"]))
     launch = {name: given[name] for name in ("backend", "num_workers", "gpus", "cluster")}
-    # This machine knows what the operator allows if PEERKD_CLUSTER_FILE names a copy of the cluster's settings.
+    # If PEERKD_CLUSTER_FILE names a copy of the cluster's settings, the operator's limits are checked here too.
     resolve_cluster(LaunchConfig.from_parameters(**launch))
 
 

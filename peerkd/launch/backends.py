@@ -1,4 +1,4 @@
-"""The one place where a backend's name becomes a backend. Each is imported only if it is asked for."""
+"""The choice of a backend by its name. Each backend is imported only if it is used."""
 
 import os
 from collections.abc import Mapping
@@ -9,19 +9,20 @@ from peerkd.launch.order import POD_VARIABLE, Backend
 
 
 def choose_backend(launch: LaunchConfig, *, environment: Mapping[str, str] = os.environ) -> str:
-    """Return ``kubernetes``, ``local``, or ``in_process`` where the calling process does the work.
+    """Return ``kubernetes``, ``local``, or ``in_process`` if the calling process does the work.
 
     Args:
-        launch: The backend ``auto`` is ``kubernetes`` inside of a Kubeflow pipeline and ``local`` elsewhere.
-        environment: Says whether this is a task of a pipeline.
+        launch: The launch description. The backend ``auto`` is ``kubernetes`` inside a Kubeflow pipeline and ``local``
+            elsewhere.
+        environment: Variables that show whether this process is a task of a pipeline.
 
     Raises:
-        ValueError: If the calling process is to do the work of a job.
+        ValueError: If the number of workers is 0 and the backend is ``kubernetes``.
     """
     name = launch.backend
     if name == "auto":
         name = "kubernetes" if environment.get(POD_VARIABLE) else "local"
-    # A description that is right for auto may be wrong for what that stands for.
+    # A description that is valid for auto may be invalid for the chosen backend.
     launch.check_num_workers(name)
     return "in_process" if launch.is_in_process else name
 
@@ -43,16 +44,13 @@ def open_backend(
     run_id: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> Backend:
-    """Return what carries out orders: processes on this machine, or jobs on a cluster.
-
-    A TrainJob's backend would have its name here.
+    """Return the backend that carries out orders: processes on this machine, or jobs on a cluster.
 
     Args:
-        launch: Names the backend.
-        cluster: What workers there are, and what they may take.
-        run_id: Identifies a run. Empty: it follows from the order, so that the same order given again finds the job
-            of the first.
-        environment: As for ``choose_backend``.
+        launch: The launch description, which names the backend.
+        cluster: The number of workers, and their resources.
+        run_id: The id of the run. Empty: it is derived from the order, so the same order finds its earlier job again.
+        environment: See ``choose_backend``.
 
     Raises:
         ValueError: If no cluster is configured.

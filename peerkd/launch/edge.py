@@ -1,4 +1,4 @@
-"""The edge of a stage, where errors become one sentence and an exit code for the program that runs it."""
+"""The outermost layer of a stage, which turns errors into one sentence and an exit code for its caller."""
 
 import json
 import os
@@ -18,21 +18,21 @@ from peerkd.metrics.progress import say
 from peerkd.system_errors import naming_place, translate
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
-"""Names a file that takes the error, because pipelines pass on no more of a step than that it failed."""
+"""The variable with the file to which an error is written. Pipelines only pass on that a step failed."""
 
 RUNNER_PID_VARIABLE = "PEERKD_RUNNER_PID"
-"""Process on this machine that runs the pipeline; when it is gone, so is the stage."""
+"""The variable with the id of the process that runs the pipeline. When that process ends, the stage ends too."""
 
 TERMINATION_LOG_VARIABLE = "PEERKD_TERMINATION_LOG"
-"""Names a file that takes the sentence alone. Kubernetes shows it as the end of the container."""
+"""The variable with the file to which only the sentence is written. Kubernetes shows it in the container's status."""
 
 OUT_OF_MEMORY: Final = "out_of_memory"
-"""Key of a last word that is JSON: the container's memory had run out."""
+"""The key of a JSON termination message that states that the container's memory ran out."""
 
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
 EXIT_MAY_PASS = 138
-"""The exit code of an error that may pass: the training operator retries it, where 1 and 2 are final."""
+"""The exit code of an error that may pass. The training operator retries it; 1 and 2 are final."""
 
 EXIT_TERMINATED = 143
 _TERMINATION_LOG: Final = "/dev/termination-log"
@@ -49,7 +49,7 @@ _OOM_COUNTERS: Final = (
 
 @contextmanager
 def stage_edge(stage: str) -> Iterator[None]:
-    """Run a stage's body: every error of ours ends it with an exit code and one sentence.
+    """Run the body of a stage, and exit with a code and one sentence after each error of this package.
 
     The code is 2 if a user can fix the error, a full disk for instance; 138 if another attempt may succeed (the store
     did not answer, a process was killed, memory ran out); 1 for any other failure outside this program. Any other
@@ -78,7 +78,7 @@ def _process_id(text: str) -> int:
 
 
 def exit_code(error: ValueError | PeerKDError) -> int:
-    """Return the exit code of a stage that an error ends."""
+    """Return the exit code of a stage that ends with an error."""
     match error:
         case ValueError() | DataSourceError():
             return EXIT_USER_ERROR
@@ -89,10 +89,10 @@ def exit_code(error: ValueError | PeerKDError) -> int:
 
 @contextmanager
 def exiting_on_sigterm(*, within_seconds: float = 25.0) -> Iterator[None]:
-    """Let SIGTERM end the body like an error, so that it saves what it has; the exit code is 143.
+    """Make SIGTERM end the body like an error, so that it saves its work; the exit code is 143.
 
     Args:
-        within_seconds: What saving may take. Kubernetes kills after 30 seconds.
+        within_seconds: The time limit for saving. Kubernetes kills a container after 30 seconds.
     """
 
     def leave(_number: int, _frame: FrameType | None) -> None:
@@ -110,7 +110,7 @@ def exiting_on_sigterm(*, within_seconds: float = 25.0) -> Iterator[None]:
 
 
 def num_memory_kills(counters: tuple[Path, ...] = _OOM_COUNTERS) -> int:
-    """Return how many processes of this container the kernel has killed for memory; 0 if there is no counter."""
+    """Return how often the kernel killed a process of this container for lack of memory; 0 without a counter."""
     for path in counters:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -125,14 +125,14 @@ def num_memory_kills(counters: tuple[Path, ...] = _OOM_COUNTERS) -> int:
 
 def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) -> None:
     if is_out_of_memory:
-        # The kernel kills a worker process and leaves this one, so Kubernetes does not know why the container ends.
+        # The kernel kills a child process and not this one, so Kubernetes does not know why the container ends.
         message += " Memory ran out."
-    # A disk that is full must not hide the error.
+    # A full disk must not hide the error.
     with suppress(OSError):
         log = Path(os.environ.get(TERMINATION_LOG_VARIABLE) or _TERMINATION_LOG)
         if log.exists() or TERMINATION_LOG_VARIABLE in os.environ:
-            last_word = json.dumps({"message": message, OUT_OF_MEMORY: True}) if is_out_of_memory else message
-            log.write_bytes(last_word.encode()[:_TERMINATION_LOG_BYTES])
+            termination_message = json.dumps({"message": message, OUT_OF_MEMORY: True}) if is_out_of_memory else message
+            log.write_bytes(termination_message.encode()[:_TERMINATION_LOG_BYTES])
     error_file = os.environ.get(ERROR_FILE_VARIABLE)
     if not (error_file and _write_error(Path(error_file), message, exit_code)):
         say(stage, f"error: {message}")
@@ -140,7 +140,7 @@ def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) 
 
 
 def reserve_error_file(path: Path) -> None:
-    """Create the file for an error with room for one, because the disk may be full when it is written."""
+    """Create the file for an error at its full size, because the disk may be full when the error occurs."""
     with naming_place(path.parent):
         path.write_bytes(b" " * _ERROR_FILE_BYTES)
 
@@ -148,8 +148,8 @@ def reserve_error_file(path: Path) -> None:
 def read_error_file(path: Path) -> tuple[str, int] | None:
     """Return the message and the exit code in an error file, or None if no process has written one."""
     try:
-        told = json.loads(path.read_bytes())
-        return str(told["message"]), int(told["exit_code"])
+        error = json.loads(path.read_bytes())
+        return str(error["message"]), int(error["exit_code"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -157,7 +157,7 @@ def read_error_file(path: Path) -> tuple[str, int] | None:
 def _write_error(path: Path, message: str, exit_code: int) -> bool:
     content = json.dumps({"message": message, "exit_code": exit_code}).encode()
     try:
-        # Not a new file: there may be no room for one.
+        # The existing file is overwritten: the disk may have no space for a new one.
         with path.open("r+b" if path.exists() else "wb") as file:
             file.write(content.ljust(_ERROR_FILE_BYTES))
     except OSError:

@@ -1,4 +1,4 @@
-"""Running a compiled pipeline on this machine. The one place that knows kfp outside components and pipelines."""
+"""A compiled pipeline on this machine. Outside components and pipelines, only this module uses kfp."""
 
 import contextlib
 import os
@@ -26,18 +26,18 @@ _NUM_SHOWN_LINES: Final = 40
 
 
 def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
-    """Run every task of a compiled pipeline in this environment, one after another, and relay what they say.
+    """Run every task of a compiled pipeline in this environment, one after another, and relay their progress lines.
 
     Returns:
         The pipeline's output.
 
     Raises:
         ValueError: If a task found an error that the user can fix, or temporary files cannot be written.
-        StageFailedError: If a task failed otherwise.
+        StageFailedError: If a task failed for another reason.
     """
     check_temporary_folder()
     pipeline = components.load_component_from_text(_without_run(pipeline_file.read_text(encoding="utf-8")))
-    # kfp keeps outputs under a root of its own; what lasts is in the store, so that root is thrown away.
+    # kfp keeps outputs under its own root. All results are in the store, so that root is temporary.
     with tempfile.TemporaryDirectory(prefix="peerkd-") as scratch:
         error_file = Path(scratch) / "error.json"
         reserve_error_file(error_file)
@@ -49,7 +49,7 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
         relay = Relay(sys.stdout, num_kept_lines=_NUM_SHOWN_LINES)
         with _environment(error_file), contextlib.redirect_stdout(relay), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You may be attemping", category=RuntimeWarning)
-            # What a task asks of a cluster is asked of no laptop.
+            # Settings of tasks for a cluster have no effect on this machine.
             warnings.filterwarnings(
                 "ignore", message="Task .* have no effect in the current local", category=UserWarning
             )
@@ -61,10 +61,9 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
 
 
 def _without_run(text: str) -> str:
-    """Return a compiled pipeline whose tasks get no run id.
+    """Return a compiled pipeline whose tasks receive no run id.
 
-    kfp would make up another one every time, and a job that is named by it would not be found by the same command
-    given again.
+    kfp would create a new id every time, and a repeated command would not find the job that is named after the old id.
     """
     return text.replace(f"constant: '{dsl.PIPELINE_JOB_ID_PLACEHOLDER}'", "constant: ''")
 
@@ -75,9 +74,9 @@ def _raise_from(error_file: Path, relay: Relay, error: RuntimeError) -> NoReturn
         message, exit_code = told
         raise (ValueError if exit_code == EXIT_USER_ERROR else StageFailedError)(message) from error
     noise = "\n".join(relay.last_lines)
-    # kfp writes files of its own around a stage.
+    # The failure may be one of kfp, which writes its own files before and after a stage.
     raise translate_output(noise) or StageFailedError(
-        f"A stage ended without saying why; its last lines were:\n{noise}"
+        f"A stage ended without an error message; its last lines were:\n{noise}"
     ) from error
 
 
@@ -86,7 +85,7 @@ def _environment(error_file: Path) -> Iterator[None]:
     ours = {
         ERROR_FILE_VARIABLE: str(error_file),
         RUNNER_PID_VARIABLE: str(os.getpid()),
-        # Progress must not wait in a buffer.
+        # Progress lines must not wait in a buffer.
         "PYTHONUNBUFFERED": "1",
     }
     before = {name: os.environ.get(name) for name in ours}

@@ -1,4 +1,4 @@
-"""The workers of a stage as processes on this machine."""
+"""The workers of a stage, as processes on this machine."""
 
 import os
 import socket
@@ -33,21 +33,21 @@ _GPUS_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 _NUM_SHOWN_LINES: Final = 40
 _INTERVAL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 10.0
-"""What a worker gets to save what it has, when another one has failed."""
+"""The time that a worker has to save its work after another one has failed."""
 
 
 class LocalWorkers:
-    """Carries out orders by processes on this machine. Of the cluster, only the number of workers plays a part."""
+    """The backend that runs workers as processes on this machine. Only the number of workers can be set."""
 
     def __init__(self, cluster: ClusterConfig) -> None:
         self._num_workers = cluster.num_workers
 
     def run(self, order: StageOrder) -> Sequence[JobAccount]:
-        """Run the order's command line in each worker, wait for all, and relay what they say.
+        """Run the order's command line in each worker, wait for all of them, and relay their output.
 
         Raises:
             ValueError: If a worker found an error that the user can fix.
-            StageFailedError: If a worker failed otherwise. The others are ended first.
+            StageFailedError: If a worker failed for another reason. The others are ended first.
         """
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
@@ -70,9 +70,9 @@ class LocalWorkers:
 
     def _environments(self, order: StageOrder) -> list[dict[str, str]]:
         shared = {
-            # A worker hangs on this process, and this one perhaps on another.
+            # A worker ends when this process ends.
             RUNNER_PID_VARIABLE: str(os.getpid()),
-            # The end of this process is for this process to tell.
+            # Only this process writes the termination message of its container.
             TERMINATION_LOG_VARIABLE: os.devnull,
             "PYTHONUNBUFFERED": "1",
             NUM_WORKERS_VARIABLE: str(self._num_workers),
@@ -90,13 +90,13 @@ class LocalWorkers:
 
 
 class _LocalWorker:
-    """One of the processes."""
+    """The process of one worker."""
 
     def __init__(
         self, order: StageOrder, index: int, num_workers: int, environment: dict[str, str], error_file: Path
     ) -> None:
         self._stage, self._index, self._error_file = order.stage, index, error_file
-        # With several, each line says whose it is.
+        # With several workers, each progress line begins with the worker's index.
         self._mark = f"{LINE_PREFIX} {order.stage}: ", f"worker {index}: " if num_workers > 1 else ""
         self._kept: deque[str] = deque(maxlen=_NUM_SHOWN_LINES)
         _, *arguments = order.command()
@@ -113,17 +113,19 @@ class _LocalWorker:
         self._relay.start()
 
     def close(self) -> None:
-        """Take the last of what an ended process said."""
+        """Wait for the last output of an ended process."""
         self._relay.join(timeout=_GRACE_SECONDS)
 
     def raise_error(self) -> NoReturn:
-        """Raise what ended the process."""
+        """Raise the error that ended the process."""
         told = read_error_file(self._error_file)
         if told:
             message, exit_code = told
             raise (ValueError if exit_code == EXIT_USER_ERROR else StageFailedError)(message)
         code = self.process.returncode
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code} without saying why"
+        how = (
+            f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code} and without an error message"
+        )
         lines = "\n".join(self._kept)
         raise translate_output(lines) or StageFailedError(
             f"Worker {self._index} of {self._stage} {how}; its last lines were:\n{lines}"
@@ -136,14 +138,14 @@ class _LocalWorker:
                 if not line.startswith(LINE_PREFIX):
                     self._kept.append(line.rstrip())
                 told = line.replace(prefix, prefix + mark, 1) if line.startswith(prefix) else line
-                # What cannot be shown must not stop the worker, which waits for this thread to read on.
+                # Output that cannot be shown must not stop the worker, which waits until this thread reads on.
                 with suppress(OSError):
                     sys.stdout.write(told)
                     sys.stdout.flush()
 
 
 def _wait(workers: Sequence[_LocalWorker]) -> _LocalWorker | None:
-    """Return when all workers have ended well, or with the first that has not."""
+    """Wait until all workers have succeeded, or return the first one that has failed."""
     while True:
         codes = [worker.process.poll() for worker in workers]
         for worker, code in zip(workers, codes, strict=True):
@@ -169,7 +171,7 @@ def _end(workers: Sequence[_LocalWorker]) -> None:
 
 
 def _gpus() -> list[str]:
-    """Return the GPUs that may be used, as numbers or names; without asking torch, which this process does not have."""
+    """Return the GPUs that may be used, as numbers or names. This process does not import torch."""
     if _GPUS_VARIABLE in os.environ:
         return [gpu for gpu in os.environ[_GPUS_VARIABLE].split(",") if gpu]
     return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))

@@ -1,4 +1,4 @@
-"""The order of one stage of one run: the same command line on every backend."""
+"""The order for one stage of one run: the same command line on every backend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ POD_VARIABLE: Final = "KFP_POD_NAME"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageOrder:
-    """A stage's work, to be done somewhere so that afterwards the store has an artifact under ``key``."""
+    """The work of a stage. When it is done, the store has an artifact under ``key``."""
 
     stage: str
-    """The stage's noun, as in ``distill_pairs``."""
+    """The stage's noun, such as ``distill_pairs``."""
 
     config_json: str
-    """The whole experiment."""
+    """The whole experiment as JSON."""
 
     store: str
-    """The store's address."""
+    """The address of the store."""
 
     inputs: Mapping[str, Mapping[str, str]]
-    """The artifacts that the stage reads, by name: ``key`` and ``fingerprint`` of each."""
+    """The input artifacts by name, each with ``key`` and ``fingerprint``."""
 
     key: str
     """The key of the artifact that must exist afterwards."""
 
     num_processes: int = 1
-    """Above 1: processes that train one network together, over all workers. 1: workers that share out the work."""
+    """The number of processes, of all workers together, that train one network. 1: the workers divide the work."""
 
     def command(self) -> list[str]:
-        """Return the command line of one worker; which worker it is, its environment says."""
+        """Return the command line of a worker. The environment specifies which worker it is."""
         options = ["--config-json", self.config_json, "--store", self.store]
         for name, reference in sorted(self.inputs.items()):
             options += ["--input", f"{name}={reference['key']}@{reference['fingerprint']}"]
@@ -40,7 +40,7 @@ class StageOrder:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobAccount:
-    """What one attempt of an order held, from the start of its job to the end: what it costs follows from this."""
+    """The resources that one attempt at an order occupied, from which its cost is computed."""
 
     name: str
     """The name of the job."""
@@ -55,29 +55,29 @@ class JobAccount:
     """Time from the job's creation to its start."""
 
     num_restarts: int = 0
-    """Number of workers that ended without success and were created again."""
+    """Number of workers that failed and were created again."""
 
     @property
     def gpu_seconds(self) -> float:
-        """GPU-seconds that nobody else could have."""
+        """The occupied GPU-seconds, whether the GPUs were busy or not."""
         return self.seconds * self.num_workers * self.gpus_per_worker
 
 
 class Backend(Protocol):
-    """Carries out orders."""
+    """A service that carries out orders."""
 
     def run(self, order: StageOrder) -> Sequence[JobAccount]:
-        """Return when the order is done, with an account of each attempt that this call waited for.
+        """Wait until the order is done, and return an account of each attempt during this call.
 
         Raises:
-            ValueError: If the user can fix the cause.
-            PeerKDError: If it went wrong otherwise.
+            ValueError: If the user can fix the cause of a failure.
+            PeerKDError: If the order fails for another reason.
         """
         ...
 
 
 def read_inputs(texts: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the inputs that ``NAME=KEY@FINGERPRINT`` texts stand for, as ``StageOrder.command`` writes them.
+    """Parse inputs of the form ``NAME=KEY@FINGERPRINT``, as ``StageOrder.command`` writes them.
 
     Raises:
         ValueError: If a text has another form, or a name comes twice.

@@ -1,4 +1,4 @@
-"""A compiled pipeline in a file, and its arguments, checked before anything is sent."""
+"""A compiled pipeline file and its arguments, both checked before anything is sent."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -25,14 +25,14 @@ class Package:
 
     name: str
     parameters: Mapping[str, Mapping[str, Any]]
-    """The parameters of a run by name, each with parameterType, defaultValue and description."""
+    """The parameters by name, each with parameterType, defaultValue and description."""
 
     images: frozenset[str]
     documents: tuple[Mapping[str, Any], ...]
-    """The pipeline's specification and, if it has one, its settings for Kubernetes."""
+    """The pipeline's specification and, if they exist, its settings for Kubernetes."""
 
     def with_image(self, image: str) -> "Package":
-        """Return the pipeline with another image for every task, as by digest or from a mirror."""
+        """Return the pipeline with another image for all tasks, such as a digest or a mirror's copy."""
         document = json.loads(json.dumps(self.documents[0]))
         for executor in document["deploymentSpec"]["executors"].values():
             if "container" in executor:
@@ -62,8 +62,8 @@ def read_package(path: Path) -> Package:
 def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
     """Return the arguments of ``key=value`` pairs, each of the type that the pipeline declares.
 
-    A value of a text parameter stays text: ``num_workers=2`` sends "2", where ``kfp run create`` sends a number, which
-    the server refuses.
+    The value of a text parameter stays text: ``num_workers=2`` sends "2". ``kfp run create`` sends a number, which the
+    server refuses.
 
     Raises:
         ValueError: If a pair has no key, a key is unknown or comes twice, a value is not of its type, a parameter
@@ -117,7 +117,7 @@ def _value(name: str, text: str, *, kind: str) -> Any:
         # Python reads NaN and Infinity, which JSON does not have.
         json.dumps(value, allow_nan=False)
     except ValueError as error:
-        raise ValueError(f"{name} must be JSON, since it is no text but {kind}, got {plain(text)}: {error}.") from error
+        raise ValueError(f"{name} must be JSON, because its type is {kind}, got {plain(text)}: {error}.") from error
     fits = {
         "NUMBER_INTEGER": isinstance(value, int) and not isinstance(value, bool),
         "NUMBER_DOUBLE": isinstance(value, int | float) and not isinstance(value, bool),
@@ -141,4 +141,6 @@ def _check_what_the_server_takes(arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         beyond = next((character for character in str(value) if ord(character) > 0xFFFF), None)
         if beyond:
-            raise ValueError(f"{name} must not hold emoji and the like, which the server refuses, got {beyond!a}.")
+            raise ValueError(
+                f"{name} must not contain emoji or similar characters, which the server refuses, got {beyond!a}."
+            )

@@ -1,4 +1,4 @@
-"""Answers the probes of a cluster: whether this process still does its work."""
+"""A server for the health probes of a cluster."""
 
 import threading
 from collections.abc import Callable
@@ -12,9 +12,9 @@ def serve_probe(port: int, *, pulse: Callable[[], float], max_seconds: float) ->
     """Answer ``/healthz`` from a thread: 200 while ``pulse()`` is at most ``max_seconds``, else 503.
 
     Args:
-        port: 0 takes any that is free; ``server_port`` of what is returned names it.
+        port: The port, or 0 for any free one, which is ``server_port`` of the returned server.
         pulse: Returns the seconds since the last sign of life.
-        max_seconds: Longer without one, and the process had better be started anew.
+        max_seconds: The time without a sign of life after which the process should be restarted.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -31,7 +31,7 @@ def serve_probe(port: int, *, pulse: Callable[[], float], max_seconds: float) ->
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """A probe every few seconds is no news."""
+            """Log nothing, because a probe arrives every few seconds."""
 
     server = ThreadingHTTPServer(("", port), Handler)
     server.daemon_threads = True

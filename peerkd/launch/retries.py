@@ -1,4 +1,4 @@
-"""How long the services of a cluster may fail: the Kubernetes API and a Kubeflow Pipelines server."""
+"""The retry policy for the services of a cluster: the Kubernetes API and a Kubeflow Pipelines server."""
 
 import time
 from collections.abc import Callable, Collection
@@ -9,13 +9,13 @@ from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.retry import Limit, Retries
 
 FORGIVENESS_SECONDS: Final = 45.0
-"""How long refusals are waited out: a server that has just started may refuse clients that it knew a minute ago."""
+"""The time for which refusals are retried: a restarted server may refuse known clients for a moment."""
 
 UNKNOWN_CLIENT: Final = frozenset({301, 302, 303, 307, 308, 401, 403})
-"""Statuses of a server, or of a proxy in front of it, that does not know the client. A redirect leads to a login."""
+"""The statuses with which a server, or a proxy in front of it, answers an unknown client. Redirects lead to a login."""
 
 _FIRST_CONTACT_SECONDS: Final = 60.0
-"""How long a service may fail that has never answered: its address is probably wrong."""
+"""The time for which a service that has never answered is retried: its address is probably wrong."""
 _FIRST_WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT_SECONDS: Final = 8.0
 _PASSING: Final = frozenset({408, 425, 429})
@@ -29,7 +29,7 @@ def may_pass(status: int) -> bool:
 
 
 class ClusterRetries(Retries[ClusterError]):
-    """Failures in a row of a service of the cluster, each followed by a longer wait."""
+    """The retries of requests to a service of the cluster, with increasing waits between them."""
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class ClusterRetries(Retries[ClusterError]):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Begin with no failures.
+        """Start without failures.
 
         Args:
-            limit_seconds: How long the service may fail.
-            has_answered: Whether it has answered before. If not, it may fail for a minute at most, and no refusal is
-                waited out.
-            forgiven: Statuses of refusals that are waited out for ``FORGIVENESS_SECONDS``.
-            on_failure: Called with each failure and its number in the row, before the wait.
-            clock: Returns seconds, and never goes back.
-            sleep: Waits.
+            limit_seconds: The time for which the service may fail.
+            has_answered: Whether the service has answered before. If not, it may fail for at most a minute, and
+                refusals are not retried.
+            forgiven: The statuses of refusals that are retried for ``FORGIVENESS_SECONDS``.
+            on_failure: Called with each failure and its number in the series, before the wait.
+            clock: Returns a monotonic time in seconds.
+            sleep: Waits for a number of seconds.
         """
         super().__init__(
             (ClusterUnavailableError, ClusterRefusedError),
@@ -65,10 +65,10 @@ class ClusterRetries(Retries[ClusterError]):
 
 
 def limit_of(error: ClusterError, has_answered: bool, *, limit_seconds: float, forgiven: Collection[int]) -> Limit:
-    """Return how long an error of a service is waited out."""
+    """Return the time for which an error of a service is retried."""
     if isinstance(error, ClusterRefusedError):
         is_forgiven = has_answered and error.status in forgiven
-        # Counted from the first refusal: a server that was away for long may not know its users when it is back.
+        # The time counts from the first refusal: a server may not know its clients after a long outage.
         return Limit(
             seconds=min(limit_seconds, FORGIVENESS_SECONDS) if is_forgiven else 0.0,
             final_error=lambda _: error,
@@ -77,5 +77,5 @@ def limit_of(error: ClusterError, has_answered: bool, *, limit_seconds: float, f
     reason = str(error).rstrip(".")
     return Limit(
         seconds=limit_seconds if has_answered else min(limit_seconds, _FIRST_CONTACT_SECONDS),
-        final_error=lambda seconds: ClusterUnavailableError(f"{reason}; this has gone on for {seconds:.0f} s."),
+        final_error=lambda seconds: ClusterUnavailableError(f"{reason}; this has lasted for {seconds:.0f} s."),
     )

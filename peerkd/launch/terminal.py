@@ -1,4 +1,4 @@
-"""What a person sees of a pipeline's tasks: their progress, not the noise of the runner around them."""
+"""The terminal output of a pipeline: progress lines of its tasks, without the messages of the runner."""
 
 import io
 from collections import deque
@@ -9,9 +9,9 @@ from peerkd.metrics.progress import LINE_PREFIX
 
 
 class Relay(io.TextIOBase):
-    """Takes all that is printed; passes on the lines meant for people and remembers the last of the others.
+    """A stream that writes progress lines to another stream, and keeps the last of all other lines.
 
-    In a terminal, a stage's next line takes the place of its last.
+    In a terminal, each progress line of a stage overwrites the previous one.
     """
 
     def __init__(self, out: TextIO, *, num_kept_lines: int) -> None:
@@ -22,15 +22,15 @@ class Relay(io.TextIOBase):
 
     @property
     def last_lines(self) -> Sequence[str]:
-        """The last lines that were not meant for people."""
+        """The last lines that are not progress lines."""
         return tuple(self._kept)
 
     def writable(self) -> bool:
-        """Return True: this is a stream to write to."""
+        """Return True, because this stream can be written to."""
         return True
 
     def write(self, text: str) -> int:
-        """Take a piece of text, which may hold any number of lines."""
+        """Write a text, which may contain any number of lines."""
         *lines, self._pending = (self._pending + text).split("\n")
         for line in lines:
             self._take(line.strip())

@@ -1,4 +1,4 @@
-"""Several processes for one training, on one machine or on all workers of a job: torchrun and what it prints."""
+"""Several processes for one training, on one machine or on all workers of a job: torchrun and its output."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from peerkd.errors import WorkerDiedError
 from peerkd.launch.worker import Worker
 
 ENDPOINT_VARIABLE: Final = "PET_RDZV_ENDPOINT"
-"""Host and port of the first worker, set by the program that starts the workers. torchrun reads it, too."""
+"""The variable with host and port of the first worker. The launcher sets it, and torchrun reads it too."""
 
 _NUM_SHOWN_LINES: Final = 60
-"""torchrun's own account of a failure comes last and is long."""
+"""The number of last lines in an error message. torchrun ends with a long report of its own."""
 
 _RENDEZVOUS_SECONDS: Final = 900
-"""How long those who are there wait for the others, whose machines may have to come first."""
+"""How long the workers wait for each other. Their machines may have to be started first."""
 
 _KILLED: Final = re.compile(r"exitcode\s*:\s*-\d+")
 
@@ -39,10 +39,10 @@ class Rendezvous:
 
     @classmethod
     def of(cls, worker: Worker, environment: Mapping[str, str] | None = None) -> Self | None:
-        """Return where a worker meets the others; None if it is alone.
+        """Return the rendezvous of a worker with the others; None if it is alone.
 
         Raises:
-            ValueError: If the environment does not say where.
+            ValueError: If the environment does not specify host and port.
         """
         if worker.is_alone:
             return None
@@ -54,7 +54,7 @@ class Rendezvous:
 
 
 def wait_for_host(rendezvous: Rendezvous, *, is_over: Callable[[], bool], interval_seconds: float = 0.5) -> bool:
-    """Return True as soon as the first worker's processes can be met, or False when there is nothing more to do."""
+    """Return True as soon as the first worker accepts connections, or False when the work is over."""
     while not is_over():
         try:
             socket.create_connection((rendezvous.host, rendezvous.port), timeout=5).close()
@@ -68,14 +68,15 @@ def wait_for_host(rendezvous: Rendezvous, *, is_over: Callable[[], bool], interv
 def run_processes(
     module: str, argument: Path, *, num_processes: int, news_prefix: str, rendezvous: Rendezvous | None = None
 ) -> Iterator[Any]:
-    """Run a module in processes that torchrun connects, and yield the news that those on this machine print.
+    """Run a module in processes that torchrun connects, and yield the messages of the processes on this machine.
 
     Args:
-        module: Run as ``python -m MODULE ARGUMENT`` in each process.
-        argument: A file.
-        num_processes: On all workers together.
-        news_prefix: Starts the lines that are news; JSON follows.
-        rendezvous: Where the workers meet; None if all processes are on this machine. Rank 0 is the first worker's.
+        module: The module, run as ``python -m MODULE ARGUMENT`` in each process.
+        argument: The file that is its argument.
+        num_processes: The number of processes of all workers together.
+        news_prefix: The beginning of output lines that are messages; the rest of such a line is JSON.
+        rendezvous: The rendezvous of the workers; None if all processes are on this machine. Rank 0 is on the first
+            worker.
 
     Raises:
         WorkerDiedError: If a process fails; the message ends with the last lines that were printed.
@@ -85,7 +86,7 @@ def run_processes(
         *_placement(num_processes, rendezvous),
         *("-m", module, str(argument)),
     ]
-    # All that torchrun would read from there is said above.
+    # The command line above replaces these variables, which torchrun would read.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PET_")}
     kept: deque[str] = deque(maxlen=_NUM_SHOWN_LINES)
     with subprocess.Popen(
@@ -99,7 +100,7 @@ def run_processes(
                 else:
                     kept.append(line.rstrip())
         except BaseException:
-            # Nobody listens any more.
+            # The caller has stopped reading.
             process.terminate()
             raise
     if process.returncode:
@@ -113,7 +114,7 @@ def run_processes(
 def _placement(num_processes: int, rendezvous: Rendezvous | None) -> list[str]:
     if rendezvous is None:
         return ["--standalone", f"--nproc-per-node={num_processes}"]
-    # Not c10d, which numbers the workers as they come: what is written is written where rank 0 is.
+    # Not c10d, which numbers the workers as they arrive: rank 0 writes the files, so it must be on the first worker.
     return [
         "--rdzv-backend=static",
         f"--rdzv-conf=timeout={_RENDEZVOUS_SECONDS}",

@@ -1,4 +1,4 @@
-"""Which worker of a job this process is: what its environment says, the same on every backend."""
+"""The worker that this process is. Its environment specifies the worker in the same way on every backend."""
 
 import os
 import re
@@ -12,7 +12,7 @@ WORKER_INDEX_VARIABLE: Final = "PEERKD_WORKER_INDEX"
 NUM_WORKERS_VARIABLE: Final = "PEERKD_NUM_WORKERS"
 RUN_ID_VARIABLE: Final = "PEERKD_RUN_ID"
 NUM_CORES_VARIABLE: Final = "PEERKD_NUM_CORES"
-"""CPU cores that a worker may use, where it sees more: in a container all those of the machine."""
+"""The variable with the number of CPU cores for a worker. A container shows all cores of its machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,27 +26,27 @@ class Worker:
     """The number of workers of the stage, this one included."""
 
     run_id: str = ""
-    """A worker of another run is another worker, though it may have the same index and be at the same stage."""
+    """The id of the run. Workers of different runs are different, even with the same index in the same stage."""
 
     is_in_process: bool = False
-    """Whether the work is done in the process that was called, without processes or torch threads beside it."""
+    """Whether the calling process does the work, without further processes or torch threads."""
 
     @property
     def leads(self) -> bool:
-        """Whether this is the worker that waits for all others and publishes."""
+        """Whether this is the first worker, which waits for all others and publishes the artifact."""
         return self.index == 0
 
     @property
     def is_alone(self) -> bool:
-        """Whether there are no others."""
+        """Whether the stage has no other worker."""
         return self.num_workers == 1
 
 
 def this_worker(environment: Mapping[str, str] | None = None) -> Worker:
-    """Return which worker the environment says that this is; without a word, the only one.
+    """Return the worker that the environment specifies; by default, the only one.
 
     Raises:
-        ValueError: If the numbers are none, or do not fit together.
+        ValueError: If a value is not a number, or the index is not below the number of workers.
     """
     environment = os.environ if environment is None else environment
     texts = {

@@ -1,4 +1,4 @@
-"""Joint distillation: divide the data, train the peers, let every pair distil or tune that, report."""
+"""Joint distillation: divide the data, train the peers, distil every pair, and write a report."""
 
 from kfp import dsl
 
@@ -28,16 +28,16 @@ def jointkd(
     Args:
         preset: Name of a preset: digits, cifar10_small or poster.
         overrides: key=value pairs separated by spaces, as in "seed=3 sweep.alphas=[0.5,0.9]".
-        config_json: A whole experiment as JSON, in place of a preset.
+        config_json: A complete experiment as JSON, instead of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
-        strategy: How settings are found: sweep (every setting of every pair) or tune (what a tuner asks for).
-        backend: Where peers are trained: auto (PyTorchJobs on a cluster, processes elsewhere), kubernetes or local.
-        num_workers: Pods of each job. Empty: 1, or what the cluster's own settings say.
-        gpus: GPUs of each of those pods. Empty: what is set on the task or by the cluster, else none.
-        cluster: key=value pairs for the jobs, as in "memory_per_worker=16Gi queue=research"; docs/cluster.md has all.
+        strategy: How settings are chosen: sweep (every setting for every pair) or tune (suggestions of a tuner).
+        backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
+        num_workers: Number of pods of each job. Empty: the cluster's default, or 1.
+        gpus: Number of GPUs of each pod. Empty: the setting of the task or the cluster, or 0.
+        cluster: Settings of the jobs, as in "memory_per_worker=16Gi queue=research"; see docs/cluster.md.
 
     Returns:
-        Key of the report in the store.
+        The key of the report in the store.
     """
     divided = in_its_own_pod(
         partition_data(

@@ -1,4 +1,4 @@
-"""Peer collaborative learning: split the data, train every network by every method, compare the methods."""
+"""Peer collaborative learning: split the data, train networks by every method, and compare the methods."""
 
 from kfp import dsl
 
@@ -8,7 +8,7 @@ from components.train_pcl import train_pcl
 from pipelines.pods import in_its_own_pod, launching
 
 
-@dsl.pipeline(name="pcl", description="Peer collaborative learning, beside its rivals and controls.")
+@dsl.pipeline(name="pcl", description="Peer collaborative learning, compared with rival methods and controls.")
 def pcl(
     preset: str = "digits",
     overrides: str = "",
@@ -22,17 +22,17 @@ def pcl(
     """Run one study from data to report.
 
     Args:
-        preset: Name of a preset: digits, cifar10_small, cifar100_resnet32, imagenet; "peerkd config presets" has all.
+        preset: Name of a preset: digits, cifar10_small, cifar100_resnet32, imagenet; see "peerkd config presets".
         overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
-        config_json: A whole study as JSON, in place of a preset.
+        config_json: A complete study as JSON, instead of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
-        backend: Where networks are trained: auto (PyTorchJobs on a cluster, processes elsewhere), kubernetes or local.
-        num_workers: Pods of the job. Empty: 1, or what the cluster's own settings say.
-        gpus: GPUs of each of those pods. Empty: what is set on the task or by the cluster, else none.
-        cluster: key=value pairs for the job, as in "memory_per_worker=16Gi queue=research"; docs/cluster.md has all.
+        backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
+        num_workers: Number of pods of the job. Empty: the cluster's default, or 1.
+        gpus: Number of GPUs of each pod. Empty: the setting of the task or the cluster, or 0.
+        cluster: Settings of the jobs, as in "memory_per_worker=16Gi queue=research"; see docs/cluster.md.
 
     Returns:
-        Key of the report in the store.
+        The key of the report in the store.
     """
     divided = in_its_own_pod(
         split_data(

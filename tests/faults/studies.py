@@ -210,7 +210,7 @@ def _complaint(study: Study, output: Path) -> str | None:
 
 def _not_a_sentence(ended: subprocess.CompletedProcess[str], *words: str) -> str | None:
     said = ended.stdout + ended.stderr
-    if "Traceback" in said or "without saying why" in said:
+    if "Traceback" in said or "without an error message" in said:
         return f"a traceback: {said[-1500:]}"
     lowered = said.lower()
     return None if any(word.lower() in lowered for word in words) else f"no word of {words}: {said[-600:]}"

@@ -79,7 +79,7 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on(run_here, tmp_path, capsy
     with monkeypatch.context() as patch:
         patch.setattr(ShardQueue, "add_record", interrupt)
         assert run_here(output) == 130
-    assert capsys.readouterr().err == "peerkd: interrupted; run the same command again to go on.\n"
+    assert capsys.readouterr().err == "peerkd: interrupted; run the same command again to continue.\n"
     assert 20 <= num_lines(output, "distill_pairs") < NUM_TINY_TRIALS
     num_done_again = []
 

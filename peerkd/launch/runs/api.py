@@ -1,7 +1,7 @@
-"""The API of a Kubeflow Pipelines server: JSON over HTTP, with errors that tell whether to try again.
+"""The API of a Kubeflow Pipelines server: JSON over HTTP, with errors that show whether a retry may help.
 
-The generated client of ``kfp`` takes a proxy's login page for a run without an id, has no time limits, and raises
-``AttributeError`` or ``UnicodeDecodeError`` for answers that are not its server's. Five requests do not need it.
+The generated client of ``kfp`` is not used. It accepts a proxy's login page as a run without an id, has no time limits,
+and raises ``AttributeError`` or ``UnicodeDecodeError`` for answers that do not come from its server.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ _MULTI_USER_HINT: Final = "namespace"
 
 
 class NotSentError(ClusterUnavailableError):
-    """The server has certainly not acted on the request: no connection was made, or the server said so."""
+    """A request on which the server has certainly not acted: no connection was made, or the server refused."""
 
 
 class Token:
-    """A bearer token, or a file that holds one and is read before each request, because tokens expire."""
+    """A bearer token, or a file with one. The file is read before each request, because tokens expire."""
 
     def __init__(self, text: str = "", *, file: Path | None = None) -> None:
-        """Take the token, or read the file for the first time.
+        """Store the token, or read the file for the first time.
 
         Raises:
             ValueError: If the file cannot be read or is empty.
@@ -45,7 +45,7 @@ class Token:
                 reason = error.strerror if isinstance(error, OSError) else "it is not text"
                 raise ValueError(f"token_file must be a file that can be read, got {self._file}: {reason}.") from error
             if not self._text:
-                raise ValueError(f"token_file must hold a token, got the empty file {self._file}.")
+                raise ValueError(f"token_file must contain a token, got the empty file {self._file}.")
         if any(ord(character) <= 32 or ord(character) >= 127 for character in self._text):
             raise ValueError("token must be one line of printable ASCII characters without spaces.")
 
@@ -64,8 +64,8 @@ class Api:
         """Prepare the requests; none is sent yet.
 
         Args:
-            endpoint: Address of the server or of its user interface, as in http://localhost:8080.
-            token: Sent with each request, unless it is empty.
+            endpoint: The address of the server or of its user interface, such as http://localhost:8080.
+            token: The token of each request. An empty one is not sent.
 
         Raises:
             ValueError: If the endpoint is not an address.
@@ -95,7 +95,7 @@ class Api:
         Raises:
             ClusterRefusedError: If the server refuses, or redirects, which leads to a login page.
             NotSentError: If the server cannot have acted on the request; it may be sent again.
-            ClusterUnavailableError: If no answer comes, or one that is not the server's.
+            ClusterUnavailableError: If no answer arrives, or one that does not come from such a server.
         """
         response = self._send(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
         try:
@@ -118,7 +118,7 @@ class Api:
 
         Raises:
             ClusterRefusedError: If the server does not have it.
-            ClusterUnavailableError: If no answer comes, or it breaks off.
+            ClusterUnavailableError: If no answer arrives, or only a part of it.
         """
         response = self._send("GET", path, timeout_seconds=_ANSWER_SECONDS)
         tail = b""
@@ -164,7 +164,7 @@ class Api:
     def _error_of(self, status: int, data: bytes) -> ClusterRefusedError | ClusterUnavailableError:
         reason = f"{_words(data)} (status {status})"
         if may_pass(status):
-            # A server error may come after the server has acted, and these others may not.
+            # A server error may occur after the server has acted on the request; the other statuses exclude that.
             kind = ClusterUnavailableError if status >= 500 else NotSentError
             return kind(f"{self.endpoint} cannot answer now: {reason}.")
         if status < 400:
@@ -197,7 +197,7 @@ def _reason(error: Exception) -> str:
 
 
 def _words(data: bytes) -> str:
-    """Return the server's own message: its errors are JSON, those of a proxy are pages."""
+    """Return the server's own message. The errors of the server are JSON, and those of a proxy are pages."""
     try:
         told = json.loads(data)
         words = str(told.get("error") or told.get("message") or "")

@@ -1,4 +1,4 @@
-"""A sentence about why a run failed: the task, the iteration of a loop, and the error at the end of its log."""
+"""A sentence about the failure of a run: the task, the iteration of a loop, and the error at the end of its log."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,21 +9,21 @@ from peerkd.metrics.progress import LINE_PREFIX
 
 _ERROR: Final = ": error: "
 _FATAL: Final = re.compile(r"^[EF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] (.+)$")
-"""A line of klog at the level of an error, as the server's drivers and launchers write it."""
+"""The pattern of a klog line at the level of an error, from the server's drivers and launchers."""
 
 _EXCEPTION: Final = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)(?:: .+)?$")
-"""The last line of a Python traceback."""
+"""The pattern of the last line of a Python traceback."""
 
 _NOTHING_NEW: Final = re.compile(r"exit status \d+$")
 _MAX_SENTENCE: Final = 600
 
 
 def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -> str:
-    """Return where a run failed and why, as in "in partition-data: ..."; empty if the server does not say.
+    """Return where and why a run failed, such as " in partition-data: ..."; empty if the server gives no reason.
 
     Args:
         run: The run, as the server describes it.
-        log: Returns the end of the log of the first of these pods that has one, or an empty text.
+        log: Returns the end of a log, from the first of the given pods that has a log, or an empty text.
     """
     tasks = ((run.get("run_details") or {}).get("task_details")) or []
     pods = failed_pods(tasks)
@@ -40,14 +40,14 @@ def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -
     text = _ended(f"{where}: {why}" if why else where)
     if again:
         text += (
-            f" The driver of {' and of '.join(again)} had failed and was run twice, after which Kubeflow Pipelines "
-            "often cannot go on. Submit the run again: finished stages are found in the store."
+            f" The driver of {' and of '.join(again)} had failed and was run twice. Kubeflow Pipelines often cannot "
+            "continue after that. Submit the run again: finished stages are found in the store."
         )
     return text
 
 
 def sentence_of(log: str) -> str:
-    """Return the sentence with which a pod's program ended; empty if its log holds none."""
+    """Return the sentence with which a pod's program ended; empty if its log has none."""
     lines = [line.rstrip() for line in log.splitlines()]
     for line in reversed(lines):
         if line.startswith(LINE_PREFIX) and _ERROR in line:
@@ -86,7 +86,7 @@ def _tasks_of(component: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _server_message(tasks: Sequence[Mapping[str, Any]], pod: FailedPod) -> str:
-    """Return the server's own message about a task; empty if it has none, as is usual."""
+    """Return the server's own message about a task; it is usually empty."""
     for task in tasks:
         if str(task.get("display_name", "")).removesuffix("-driver") == pod.task and task.get("state") == "FAILED":
             messages = map(_message, (task, *reversed(task.get("state_history") or [])))

@@ -1,11 +1,11 @@
-"""The nodes of the Argo Workflow behind a run, reconstructed from what Kubeflow Pipelines lists of them.
+"""The nodes of the Argo Workflow behind a run, reconstructed from the tasks that Kubeflow Pipelines lists.
 
-The server lists every node as a task with a display name, a state and the identifiers of nodes that come after it, but
-neither its own identifier nor its parent, and every task's pod is called ``executor``. Argo builds a node's identifier
-from the workflow's name and the FNV-1a hash of the node's full name, which is the full name of its parent, a dot and
-the node's display name. The name of an attempt is that of the retried node, followed by ``(0)``, ``(1)`` and so on; an
-item of a loop has ``(INDEX:ITEM)`` there. So the full names follow from the display names, and the hashes in the
-identifiers tell which of them exist.
+The server lists every node as a task with a display name, a state and the identifiers of its following nodes. It lists
+neither the node's own identifier nor its parent, and the pod of every task is called ``executor``. Argo builds the
+identifier of a node from the workflow's name and the FNV-1a hash of the node's full name, which is the full name of its
+parent, a dot and the node's display name. The name of an attempt is that of the retried node, followed by ``(0)``,
+``(1)`` and so on; the name of a loop item ends with ``(INDEX:ITEM)``. The full names therefore follow from the display
+names, and the hashes in the identifiers show which of these names exist.
 
 Source: argo-workflows, ``Workflow.NodeID`` and ``util.GeneratePodName``.
 """
@@ -19,7 +19,7 @@ from typing import Any, Final
 _EXECUTOR: Final = "executor"
 _DRIVER: Final = "-driver"
 _LOOP_NODES: Final = frozenset({"iteration", "iteration-iterations", "iteration-item"})
-"""Nodes that the server adds around each item of a loop."""
+"""The names of nodes that the server adds around each item of a loop."""
 
 _ATTEMPT: Final = re.compile(r"\((\d+)\)$")
 _ITEM: Final = re.compile(r"\((\d+):[^)]*\)$")
@@ -32,24 +32,24 @@ Task = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedPod:
-    """A pod whose failure failed the run."""
+    """A pod whose failure made the run fail."""
 
     node: str
-    """Identifier of its node in the Workflow; empty if it is not known."""
+    """The identifier of its node in the Workflow; empty if it is unknown."""
 
     task: str
     """The key of its task in the pipeline."""
 
     iterations: tuple[tuple[str, int], ...] = ()
-    """The loops around it, the outermost first: the loop's task, and the iteration counted from 0."""
+    """The loops around the pod, the outermost first: the task of each loop, and the iteration counted from 0."""
 
     is_driver: bool = False
-    """Whether the pod prepares the task, and is not the task's own program."""
+    """Whether the pod is a driver, which prepares the task, and does not run the task's program."""
 
     ended_at: str = ""
 
     def pod_names(self) -> list[str]:
-        """Return the possible names of the pod: WORKFLOW-TEMPLATE-HASH, where the node is WORKFLOW-HASH."""
+        """Return the possible names of the pod: WORKFLOW-TEMPLATE-HASH for the node WORKFLOW-HASH."""
         if not self.node:
             return []
         workflow, _, digits = self.node.rpartition("-")
@@ -61,9 +61,9 @@ class FailedPod:
 
 
 def failed_pods(tasks: Iterable[Task]) -> list[FailedPod]:
-    """Return the pods whose failures failed the run, in the order in which they ended.
+    """Return the pods whose failures made the run fail, in the order in which they ended.
 
-    A pod that failed and was replaced by an attempt that succeeded is not among them.
+    A failed pod is omitted if a later attempt succeeded.
     """
     listed = [task for task in tasks if task.get("display_name")]
     names = full_names(listed)
@@ -78,7 +78,7 @@ def failed_pods(tasks: Iterable[Task]) -> list[FailedPod]:
 
 
 def repeated_drivers(tasks: Iterable[Task]) -> list[str]:
-    """Return the tasks whose driver failed and was run again; the server often fails the tasks that follow them."""
+    """Return the tasks whose driver failed and was run again. The tasks after them often fail because of that."""
     again = {
         match[1]
         for task in tasks
@@ -104,7 +104,7 @@ def full_names(tasks: Iterable[Task]) -> dict[str, str]:
         if bracket:
             repeats[base].add(bracket + rest)
     found: dict[str, str] = {}
-    # A node's full name, its hash, and the display name that its attempts and items begin with.
+    # The full name of a node, its hash, and the display name with which its attempts and items begin.
     to_visit = [(workflow, _hash(workflow), workflow)]
     num_tried = 0
     while to_visit and num_tried < _MAX_NAMES:
@@ -123,7 +123,7 @@ def full_names(tasks: Iterable[Task]) -> dict[str, str]:
 
 
 def _pods_of(task: Task, names: Mapping[str, str]) -> Iterable[FailedPod]:
-    """Yield the pods that a failed node stands for: the last attempt of a retried one, else itself."""
+    """Yield the pods of a failed node: the last attempt if it was retried, else its own pod."""
     shown = str(task["display_name"])
     ended_at = str(task.get("end_time") or "")
     children = {name: identifier for identifier in _children(task) if (name := names.get(identifier))}
@@ -136,7 +136,7 @@ def _pods_of(task: Task, names: Mapping[str, str]) -> Iterable[FailedPod]:
         elif shown.endswith(_DRIVER):
             same = {name: identifier for identifier, name in names.items() if _last(name) == shown}
             if len(same) == 1:
-                # Without a retry strategy, a node is its pod itself.
+                # Without a retry strategy, the node itself has the pod.
                 ((name, identifier),) = same.items()
                 yield _pod(name, identifier, ended_at=ended_at)
     else:
@@ -147,7 +147,7 @@ def _pods_of(task: Task, names: Mapping[str, str]) -> Iterable[FailedPod]:
 
 
 def _pod(name: str, node: str, *, ended_at: str) -> FailedPod:
-    # The first two are the workflow and the pipeline itself.
+    # The first two parts are the workflow and the pipeline.
     parts = name.split(".")[2:] or [name.split(".")[-1]]
     is_driver = False
     loops: list[tuple[str, int]] = []

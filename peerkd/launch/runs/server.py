@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines server: sending a run exactly once, and reading its state and its logs."""
+"""A Kubeflow Pipelines server: it is sent a run exactly once, and returns the state and the logs of runs."""
 
 import json
 import secrets
@@ -13,13 +13,13 @@ from peerkd.launch.runs.api import Api, NotSentError, Token, segment
 
 _HEALTH_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 60.0
-"""How long the server may be away while a run is being sent."""
+"""The time for which the server may be unreachable while a run is being sent."""
 
 _LOOK_SECONDS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Waits before each search for a run whose creation was not acknowledged. After the last one it is sent again."""
+"""The waits before each search for a run whose creation was not acknowledged. After the last one, it is sent again."""
 
 _EQUALS: Final = 1
-"""Code of the operation of a filter, as the client of ``kfp`` writes it."""
+"""The code of the filter operation EQUALS in the API."""
 
 _CONFLICT: Final = 409
 _NUM_RECENT_RUNS: Final = 50
@@ -40,11 +40,11 @@ class PipelineServer:
         """Prepare the requests; none is sent yet.
 
         Args:
-            endpoint: Address of the server or its user interface, as in http://localhost:8080.
-            namespace: Namespace of the run, on a multi-user server. Empty: the server's own.
-            token: Bearer token, if the server requires one.
-            clock: Returns seconds, and never goes back.
-            sleep: Waits between requests.
+            endpoint: The address of the server or its user interface, such as http://localhost:8080.
+            namespace: The namespace of the run on a multi-user server. Empty: the server's own.
+            token: The bearer token, if the server requires one.
+            clock: Returns a monotonic time in seconds.
+            sleep: Waits for a number of seconds.
 
         Raises:
             ValueError: If the endpoint is not an address.
@@ -54,17 +54,17 @@ class PipelineServer:
         self._namespace, self._clock, self._sleep = namespace, clock, sleep
 
     def check_reachable(self) -> None:
-        """Ask once whether a server listens at the endpoint, so that a wrong address is reported at once.
+        """Check once that a server listens at the endpoint, so that a wrong address is reported without delay.
 
         Raises:
-            ClusterUnavailableError: If no server does.
+            ClusterUnavailableError: If no server listens there.
         """
         try:
             self._api.ask("GET", "/apis/v2beta1/healthz", timeout_seconds=_HEALTH_SECONDS)
         except NotSentError:
             raise
         except (ClusterUnavailableError, ClusterRefusedError):
-            # Something answers there. The requests that follow tell what is wrong.
+            # A server answers there. The errors of later requests will be more precise.
             return
 
     def submit(
@@ -79,8 +79,8 @@ class PipelineServer:
     ) -> str:
         """Create a run, and the experiment that it belongs to if it does not exist; return the run's id.
 
-        A request whose answer is lost may have created the run all the same. Each run carries a mark of its own in its
-        description; before the request is repeated, the server is asked whether it has a run with that mark.
+        A request whose answer is lost may still have created the run. Each run therefore has a unique mark in its
+        description. Before the request is repeated, the server is searched for a run with that mark.
 
         Raises:
             ClusterRefusedError: If the server refuses the run.
@@ -126,7 +126,7 @@ class PipelineServer:
 
         Raises:
             ClusterRefusedError: If the server does not show it.
-            ClusterUnavailableError: If no answer comes, or one that is not about a run.
+            ClusterUnavailableError: If no answer arrives, or one that does not describe a run.
         """
         run = self._api.ask("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
         if not run.get("run_id") and not run.get("state"):
@@ -134,7 +134,7 @@ class PipelineServer:
         return run
 
     def log(self, run_id: str, pods: Iterable[str]) -> str:
-        """Return the end of the log of the first of these pods that has one; empty without one or an answer."""
+        """Return the end of the log of the first of these pods that has one; empty without a log or an answer."""
         retries = self._retries(_HEALTH_SECONDS)
         for pod in pods:
             path = f"/apis/v1alpha1/runs/{segment(run_id)}/nodes/{segment(pod)}/log"
@@ -167,7 +167,7 @@ class PipelineServer:
         return _id_of(found[0], "experiment_id", self.endpoint)
 
     def _look_for(self, mark: str, *, name: str, experiment_id: str, cause: ClusterUnavailableError) -> str:
-        """Return the id of the run with a mark; empty if the server answers, several times, that it has none."""
+        """Return the id of the run with a mark; empty if several searches do not find one."""
         retries = self._retries(_RETRY_SECONDS)
         query = {
             "experiment_id": experiment_id,
@@ -181,7 +181,7 @@ class PipelineServer:
                 listed = retries.call(lambda: self._api.ask("GET", "/apis/v2beta1/runs", query=query))
             except (ClusterUnavailableError, ClusterRefusedError) as error:
                 raise ClusterUnavailableError(
-                    f"It is not known whether the run {name} was created, since the server's answer was lost ({cause}) "
+                    f"It is unknown whether the run {name} was created, because the server's answer was lost ({cause}) "
                     f"and it does not list its runs ({error}) Look for it at {self.endpoint}/#/runs before you send it "
                     "again."
                 ) from error
@@ -192,7 +192,7 @@ class PipelineServer:
 
 
 def _pipeline_spec(package: Package) -> dict[str, Any]:
-    """Return the pipeline as the API takes it: what it asks of Kubernetes is a document of its own."""
+    """Return the pipeline in the form of the API, with settings for Kubernetes as a separate document."""
     if len(package.documents) == 1:
         return dict(package.documents[0])
     return {"pipeline_spec": package.documents[0], "platform_spec": package.documents[1]}

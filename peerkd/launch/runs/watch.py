@@ -1,4 +1,4 @@
-"""Waiting for a run's end, through losses of the connection to the server."""
+"""The watch of a run until its end, which survives losses of the connection to the server."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ from peerkd.launch.runs.server import PipelineServer
 SUCCEEDED: Final = "SUCCEEDED"
 FAILED: Final = "FAILED"
 CANCELED: Final = "CANCELED"
-"""The run ended without a result and without a failure: a person terminated it, or it was skipped."""
+"""The outcome of a run without a result and without a failure: a person terminated it, or it was skipped."""
 
 UNFINISHED: Final = "UNFINISHED"
-"""The run goes on, and the time to wait for it is over."""
+"""The outcome of a watch that has timed out. The run continues."""
 
 UNWATCHED: Final = "UNWATCHED"
-"""The watch has ended without the run's end, because the server no longer answers or a person stopped it."""
+"""The outcome of a watch that ended before the run: the server no longer answers, or a person stopped the watch."""
 
 PATIENCE_SECONDS: Final = 600.0
-"""How long the server may be away."""
+"""The time for which the server may be unreachable."""
 
 _ENDS: Final = {
     "SUCCEEDED": SUCCEEDED,
@@ -36,17 +36,17 @@ _FIRST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _NOT_FOUND: Final = 404
 _FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
-"""Statuses that may pass, with 404: a new run may not be found for a moment, if another replica answers."""
+"""The statuses that may pass. With 404, another replica of the server may not know a new run for a moment."""
 
 
 class Ending(NamedTuple):
-    """How waiting for a run ended."""
+    """The end of a watch."""
 
     outcome: str
     """SUCCEEDED, FAILED, CANCELED, UNFINISHED or UNWATCHED."""
 
     message: str
-    """A sentence for people."""
+    """A sentence for the user."""
 
 
 def watch(
@@ -60,24 +60,24 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Ending:
-    """Wait for a run's end, asking less and less often while nothing changes, and report each change of its state.
+    """Wait until a run ends, and report each change of its state. Requests become less frequent while nothing changes.
 
-    The client's own ``wait_for_run_completion`` does not know CANCELED and waits on, and ``kfp run create --watch``
-    ends with 0 whatever became of the run.
+    The client of ``kfp`` does not serve here: its ``wait_for_run_completion`` does not know CANCELED and never returns,
+    and ``kfp run create --watch`` exits with 0 whatever the outcome of the run.
 
-    Failures that may pass are waited out. ``patience_seconds`` apply to an answer of 408, 425, 429 or 5xx, an answer
-    that is not JSON, a connection that is refused, cut or silent, and a name that is not resolved; 45 seconds apply to
-    an unknown client (401, 403, or a redirect to a login page) and to a run that is not found.
+    Failures that may pass are retried. ``patience_seconds`` is the limit for an answer of 408, 425, 429 or 5xx, an
+    answer that is not JSON, a connection that is refused, lost or silent, and a name that is not resolved. 45 seconds
+    are the limit for an unknown client (401, 403, or a redirect to a login page) and a run that is not found.
 
     Args:
-        server: Where the run is.
-        run_id: The run's id.
+        server: The server of the run.
+        run_id: The id of the run.
         was_seen: Whether this server is known to have the run. If not, its first refusal is final.
-        timeout_seconds: How long to wait. None: until the end.
-        patience_seconds: How long the server may be away.
-        tell: Takes a message for people.
-        clock: Returns seconds, and never goes back.
-        sleep: Waits.
+        timeout_seconds: The greatest time to wait. None: until the run ends.
+        patience_seconds: The time for which the server may be unreachable.
+        tell: Called with each message for the user.
+        clock: Returns a monotonic time in seconds.
+        sleep: Waits for a number of seconds.
     """
     began = clock()
     retries = ClusterRetries(patience_seconds, has_answered=was_seen, forgiven=_FORGIVEN, clock=clock, sleep=sleep)
@@ -89,7 +89,7 @@ def watch(
         except (ClusterUnavailableError, ClusterRefusedError) as error:
             trouble = error
             if not retries.has_failed:
-                tell(f"waiting for the server, the run goes on meanwhile ({_reason(error)})")
+                tell(f"waiting for the server while the run continues ({_reason(error)})")
         else:
             if retries.has_failed:
                 tell("the server is back")
@@ -98,12 +98,12 @@ def watch(
             was_canceled |= state == _CANCELING
             if state != before:
                 is_known = state in _ENDS or state in _UNDER_WAY
-                tell(state if is_known else f"{state}, a state that is not known here; still waiting")
+                tell(state if is_known else f"{state}, an unknown state; still waiting")
                 before, pause_seconds = state, _FIRST_PAUSE_SECONDS
             if state in _ENDS:
                 return _ending(server, run_id, run, was_canceled=was_canceled)
         if timeout_seconds is not None and clock() - began >= timeout_seconds:
-            begin = f"The run {run_id} has not ended after {timeout_seconds:g} s and goes on"
+            begin = f"The run {run_id} has not ended after {timeout_seconds:g} s and continues"
             return Ending(UNFINISHED, f"{begin}: {_how_to_go_on(server, run_id)}")
         if trouble is None:
             sleep(pause_seconds)
@@ -117,7 +117,7 @@ def watch(
 
 def interrupted(server: PipelineServer, run_id: str) -> Ending:
     """Return the ending of a watch that a person has stopped."""
-    return Ending(UNWATCHED, f"No longer watching the run {run_id}. It goes on: {_how_to_go_on(server, run_id)}")
+    return Ending(UNWATCHED, f"No longer watching the run {run_id}. It continues: {_how_to_go_on(server, run_id)}")
 
 
 def _unwatched(server: PipelineServer, run_id: str, error: PeerKDError, *, was_seen: bool) -> Ending:
@@ -125,7 +125,7 @@ def _unwatched(server: PipelineServer, run_id: str, error: PeerKDError, *, was_s
     if isinstance(error, ClusterRefusedError) and error.status == _NOT_FOUND:
         why = "It may have been deleted" if was_seen else "Its id or the endpoint may be wrong"
         return Ending(UNWATCHED, f"{begin} {why}; its page would be {server.page(run_id)}")
-    goes_on = "The run goes on" if was_seen else "Nothing is known of the run"
+    goes_on = "The run continues" if was_seen else "The state of the run is unknown"
     return Ending(UNWATCHED, f"{begin} {goes_on}: {_how_to_go_on(server, run_id)}")
 
 
@@ -143,7 +143,7 @@ def _ending(server: PipelineServer, run_id: str, run: Mapping[str, Any], *, was_
     if outcome == SUCCEEDED:
         return Ending(outcome, f"The run {run_id} succeeded.")
     if outcome == CANCELED:
-        how = "skipped: nothing of it was run" if state == "SKIPPED" else "cancelled"
+        how = "skipped: none of its tasks were run" if state == "SKIPPED" else "cancelled"
         return Ending(outcome, f"The run {run_id} was {how}.")
     why = failure_of(run, log=lambda pods: server.log(run_id, pods)) or "."
     return Ending(outcome, f"The run {run_id} failed{why} Its page has the logs: {server.page(run_id)}")

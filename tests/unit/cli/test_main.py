@@ -68,7 +68,10 @@ BAD_INPUTS = [
         ["--preset", "digits", "--config", "no.yaml"],
         "preset must not be given together with a config file, which replaces it, got digits and no.yaml.",
     ),
-    (["--set", "name=\udcff"], "Each argument must be text in utf-8, as this environment says, got name=\\udcff."),
+    (
+        ["--set", "name=\udcff"],
+        "Each argument must be text in utf-8, the encoding of this environment, got name=\\udcff.",
+    ),
     (["--preset", "mnist"], "preset must be one of digits, cifar10_small, poster, got mnist."),
     (
         ["--preset", "digit"],
@@ -160,7 +163,7 @@ def test_an_output_that_is_a_file_is_refused_and_left_as_it_is(peerkd, tmp_path:
         (DataSourceError("no."), 2, "peerkd: no.\n"),
         (StageFailedError("no."), 1, "peerkd: no.\n"),
         (PeerKDError("no."), 1, "peerkd: no.\n"),
-        (KeyboardInterrupt(), 130, "peerkd: interrupted; run the same command again to go on.\n"),
+        (KeyboardInterrupt(), 130, "peerkd: interrupted; run the same command again to continue.\n"),
     ],
 )
 def test_an_error_is_an_exit_code_and_one_sentence(

@@ -21,10 +21,10 @@ def test_the_digits_sweep_is_planned(peerkd, tmp_path: Path) -> None:
     outcome = peerkd("plan", "jointkd", "--no-measure")
     assert (outcome.exit_code, outcome.err) == (0, "")
     assert value(outcome, "ordered pairs") == "90"
-    assert value(outcome, "settings a pair") == "60"
+    assert value(outcome, "settings per pair") == "60"
     assert value(outcome, "trials") == "5,590"
     assert "190 of them controls" in outcome.out
-    assert "a second" not in outcome.out
+    assert "per second" not in outcome.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,12 +75,12 @@ def test_rates_become_hours(peerkd, monkeypatch: pytest.MonkeyPatch, has_torch: 
     monkeypatch.setattr(workers, "run_in_workers", lambda *_, **__: iter([("small_cnn", rates)]))
     outcome = peerkd("plan", "jointkd", "--set", "compute.num_workers=4", "--set", "compute.device=cpu", *options)
     if options and not has_torch:
-        assert outcome == Outcome(2, "", "peerkd: measure must be false where torch is not installed, got true.\n")
+        assert outcome == Outcome(2, "", "peerkd: measure must be false if torch is not installed, got true.\n")
         return
     assert outcome.exit_code == 0
     if has_torch:
         assert value(outcome, "hours of CPU cores") == "1.00"
-        assert "15 min  4 at once" in outcome.out
+        assert "15 min  4 in parallel" in outcome.out
         assert "distillation 672" in outcome.out
     else:
         assert "hours" not in outcome.out
@@ -107,12 +107,12 @@ def test_learning_rates_multiply_settings_and_controls(peerkd) -> None:
     assert value(three, "learning rates") == "3"
     assert "0.005, 0.02, 0.08" in three.out
     assert "learning rates" not in one.out
-    assert value(three, "settings a pair") == "180"
+    assert value(three, "settings per pair") == "180"
     assert value(three, "trials") == f"{3 * 5_590:,}"
     assert "570 of them controls" in three.out
     num_samples = [int(value(each, "distillation").replace(",", "")) for each in (one, three)]
     assert num_samples[1] == 3 * num_samples[0]
     # Nor is a rate that is not among those given left out: controls and the default have it.
     other = peerkd("plan", "jointkd", "--no-measure", "--set", "sweep.learning_rates=[0.1]")
-    assert value(other, "settings a pair") == "63"
+    assert value(other, "settings per pair") == "63"
     assert "380 of them controls" in other.out

@@ -71,7 +71,10 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
     ("arguments", "message"),
     [
         (["--backend", "cloud"], "backend must be one of local, kubernetes, got cloud."),
-        (KUBERNETES, "store must be given with --backend kubernetes, since jobs cannot reach a folder of this machine"),
+        (
+            KUBERNETES,
+            "store must be given with --backend kubernetes, because jobs cannot reach a folder on this machine",
+        ),
         ([*KUBERNETES, *STORE, "--cluster", "gpu=1"], "gpu is not a key of the config, got 1."),
         (
             [*KUBERNETES, *STORE, "--dry-run", "--cluster", "'volumes=[{name: x, hostPath: {path: /}}]'"],
@@ -81,7 +84,7 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
             [*KUBERNETES, *STORE, "--workers", "0"],
             "num_workers must be at least 1 with the backend kubernetes, got 0, ",
         ),
-        (["--dry-run"], "backend must be kubernetes with --dry-run, which shows its jobs, got local."),
+        (["--dry-run"], "backend must be kubernetes with --dry-run, which prints the jobs of a cluster, got local."),
         ([*KUBERNETES, *STORE, "--dry-run", "--set", "seed=x"], 'seed must be a valid integer, got "x".'),
     ],
 )
@@ -143,7 +146,7 @@ def test_a_dry_run_shows_the_jobs_and_runs_nothing(peerkd, sent, tmp_path: Path)
         "distill_pairs"
         in jobs[1]["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][0]["command"]
     )
-    assert outcome.out.count("stands here as zeros") == 2
+    assert outcome.out.count("are zeros here") == 2
     assert (sent, list(tmp_path.iterdir())) == ([], [])
 
 

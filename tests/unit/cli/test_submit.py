@@ -91,7 +91,7 @@ def test_a_run_that_does_not_end_in_time_has_its_own_exit_code(peerkd, api: Pipe
     api.answers = [{"state": "RUNNING"}]
     outcome = peerkd("submit", PIPELINE, "--watch", "--timeout", "0")
     assert outcome.exit_code == 4
-    assert outcome.err.startswith(f"The run {RUN_ID} has not ended after 0 s and goes on: watch it again with ")
+    assert outcome.err.startswith(f"The run {RUN_ID} has not ended after 0 s and continues: watch it again with ")
 
 
 def test_a_run_that_is_being_sent_when_interrupted_is_not_to_be_sent_again_blindly(
@@ -104,7 +104,7 @@ def test_a_run_that_is_being_sent_when_interrupted_is_not_to_be_sent_again_blind
     outcome = peerkd("submit", PIPELINE)
     assert outcome.exit_code == 5
     assert outcome.err == (
-        "Interrupted while the run jointkd was being sent. Look whether it exists before you send it again: "
+        "Interrupted while the run jointkd was being sent. Check whether it exists before you send it again: "
         f"{api.endpoint}/#/runs\n"
     )
 
@@ -127,7 +127,7 @@ def test_a_watch_that_is_interrupted_says_that_the_run_goes_on(
     monkeypatch.setattr(PipelineServer, "run", interrupt)
     outcome = peerkd("submit", PIPELINE, "--watch")
     assert outcome.exit_code == 5
-    assert outcome.err.startswith(f"No longer watching the run {RUN_ID}. It goes on: watch it again with ")
+    assert outcome.err.startswith(f"No longer watching the run {RUN_ID}. It continues: watch it again with ")
     assert "run the same command again" not in outcome.err
 
 

@@ -100,7 +100,7 @@ def test_what_failed_outside_is_a_failed_stage_in_the_stages_words(pipeline_file
 
 
 def test_a_stage_that_dies_is_told_by_its_last_lines(pipeline_file: Path) -> None:
-    with pytest.raises(StageFailedError, match=r"(?s)^A stage ended without saying why.*\n.*on the way out"):
+    with pytest.raises(StageFailedError, match=r"(?s)^A stage ended without an error message.*\n.*on the way out"):
         run_pipeline(pipeline_file, {"what": "die"})
 
 

@@ -31,7 +31,10 @@ def test_a_value_stays_the_text_that_was_typed(package: Package) -> None:
         (["=1"], "An argument must have the form key=value, got =1."),
         (["presets=digits"], "presets is not a parameter of jointkd, which has backend, cluster, config_json, gpus,"),
         (["gpus=1", "gpus=2"], "gpus must be given once, got 1 and 2."),
-        (["overrides=name=\N{ROCKET}"], "overrides must not hold emoji and the like, which the server refuses, got "),
+        (
+            ["overrides=name=\N{ROCKET}"],
+            "overrides must not contain emoji or similar characters, which the server refuses, got ",
+        ),
         (
             ["preset=digits", "config_json=" + "x" * MAX_ARGUMENT_BYTES],
             "The arguments must have at most 10,000 bytes together, got 10,039; the largest is config_json.",

@@ -25,7 +25,7 @@ def endure(retries: ClusterRetries, error: ClusterUnavailableError | ClusterRefu
 
 def test_failures_are_final_after_the_limit() -> None:
     clock = Clock()
-    with pytest.raises(ClusterUnavailableError, match=r"^Nobody answers; this has gone on for 60\d s\.$"):
+    with pytest.raises(ClusterUnavailableError, match=r"^Nobody answers; this has lasted for 60\d s\.$"):
         endure(retries(clock))
     assert 600 <= clock.now_seconds < 610
 

@@ -104,7 +104,7 @@ def test_an_api_that_is_away_for_too_long_is_given_up(
     started = launch(patience_seconds=1.0)
     operator.start()
     kubernetes.stop()
-    with pytest.raises(ClusterUnavailableError, match=r"cannot be reached: .*; this has gone on for \d+ s"):
+    with pytest.raises(ClusterUnavailableError, match=r"cannot be reached: .*; this has lasted for \d+ s"):
         started.result()
 
 

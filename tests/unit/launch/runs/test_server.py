@@ -65,7 +65,7 @@ def test_a_run_that_was_not_made_is_sent_again_after_a_while(
 
 def test_too_many_requests_means_that_nothing_was_made(api: PipelineApi, server: PipelineServer, time: Time) -> None:
     api.refusal = (429, {"error": "slow down"})
-    with pytest.raises(ClusterUnavailableError, match=r"slow down \(status 429\); this has gone on for \d+ s"):
+    with pytest.raises(ClusterUnavailableError, match=r"slow down \(status 429\); this has lasted for \d+ s"):
         send(server)
     assert (api.num_lists, 60 <= time.now < 75) == (0, True)
 
@@ -73,7 +73,7 @@ def test_too_many_requests_means_that_nothing_was_made(api: PipelineApi, server:
 def test_an_outcome_that_stays_unknown_is_reported(api: PipelineApi, server: PipelineServer) -> None:
     api.creations = ["lost"]
     server._api.ask = _without_lists(server._api.ask)  # type: ignore[method-assign]
-    with pytest.raises(ClusterUnavailableError, match=r"^It is not known whether the run mine was created") as caught:
+    with pytest.raises(ClusterUnavailableError, match=r"^It is unknown whether the run mine was created") as caught:
         send(server)
     assert f"{api.endpoint}/#/runs" in str(caught.value)
     assert len(api.runs) == 1
@@ -105,7 +105,7 @@ def test_the_token_is_sent_and_read_anew_from_its_file(api: PipelineApi, tmp_pat
     ("content", "message"),
     [
         (None, "token_file must be a file that can be read, got .*: No such file"),
-        ("\n", "token_file must hold a token, got the empty file"),
+        ("\n", "token_file must contain a token, got the empty file"),
         ("two words", "token must be one line of printable ASCII characters"),
     ],
 )

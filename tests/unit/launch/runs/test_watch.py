@@ -51,7 +51,7 @@ def test_an_unknown_state_is_reported_once_and_waited_out(api: PipelineApi, serv
     api.answers = [{"state": "RUNTIME_STATE_UNSPECIFIED"}, {"state": "RETRYING"}, {"state": "RETRYING"}, DONE]
     told: list[str] = []
     assert wait(server, time, told=told).outcome == SUCCEEDED
-    assert told == ["PENDING", "RETRYING, a state that is not known here; still waiting", "SUCCEEDED"]
+    assert told == ["PENDING", "RETRYING, an unknown state; still waiting", "SUCCEEDED"]
 
 
 def test_requests_become_less_frequent_while_nothing_changes(
@@ -76,7 +76,7 @@ def test_failures_that_may_pass_are_waited_out_and_reported_once(
     assert wait(server, time, told=told).outcome == SUCCEEDED
     assert [text.partition(" (")[0] for text in told] == [
         "RUNNING",
-        "waiting for the server, the run goes on meanwhile",
+        "waiting for the server while the run continues",
         "the server is back",
         "SUCCEEDED",
     ]
@@ -90,8 +90,8 @@ def test_a_run_that_is_not_found_at_first_is_waited_for(api: PipelineApi, server
 @pytest.mark.parametrize(
     ("answer", "seconds", "why"),
     [
-        (503, 600, r"cannot answer now: not now \(status 503\); this has gone on for 60\d s"),
-        (CUT, 600, r"No Kubeflow Pipelines server answers at http://127.0.0.1:\d+: .*; this has gone on for 60\d s"),
+        (503, 600, r"cannot answer now: not now \(status 503\); this has lasted for 60\d s"),
+        (CUT, 600, r"No Kubeflow Pipelines server answers at http://127.0.0.1:\d+: .*; this has lasted for 60\d s"),
         (401, 45, r"refused: not now \(status 401\)\. The token is missing, has expired or may not do this"),
     ],
 )
@@ -105,7 +105,7 @@ def test_failures_that_do_not_pass_end_the_watch_and_not_the_run(
     assert "failed" not in ending.message
     assert re.search(why, ending.message)
     assert ending.message.endswith(
-        f". The run goes on: watch it again with `peerkd watch {RUN_ID} --endpoint {api.endpoint}`, "
+        f". The run continues: watch it again with `peerkd watch {RUN_ID} --endpoint {api.endpoint}`, "
         f"or look at {page(api)}"
     )
     assert seconds <= time.now < seconds + 15
@@ -157,7 +157,7 @@ def test_a_run_that_takes_too_long_goes_on(api: PipelineApi, server: PipelineSer
         ending = wait(server, time, timeout_seconds=60)
         assert ending.outcome == UNFINISHED
         assert ending.message.startswith(
-            f"The run {RUN_ID} has not ended after 60 s and goes on: watch it again with `peerkd watch {RUN_ID} "
+            f"The run {RUN_ID} has not ended after 60 s and continues: watch it again with `peerkd watch {RUN_ID} "
         )
 
 
@@ -194,8 +194,8 @@ def test_a_failed_driver_is_reported_with_its_earlier_failures(
     assert wait(server, time).message == (
         f"The run {RUN_ID} failed in condition-branches-1, before its program began (its driver failed): KFP driver: "
         'driver.DAG() failed: two tasks have the same task name "pretrain-peers", id1=12 id2=13. The driver of '
-        "pretrain-peers had failed and was run twice, after which Kubeflow Pipelines often cannot go on. Submit the "
-        f"run again: finished stages are found in the store. Its page has the logs: {page(api)}"
+        "pretrain-peers had failed and was run twice. Kubeflow Pipelines often cannot continue after that. Submit "
+        f"the run again: finished stages are found in the store. Its page has the logs: {page(api)}"
     )
 
 
