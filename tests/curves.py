@@ -1,4 +1,4 @@
-"""Tables of curves for tests: single records to change by hand, and a whole fabricated study of methods."""
+"""Tables of curves for tests: single records to change by hand, and a complete fabricated study of methods."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ SKILL = {"plain": 0.90, "multi_view": 0.905, "ema": 0.91, "dml": 0.908, "one": 0
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """The test accuracy of branch 1 of plain training after its one epoch."""
+    """Return a record of the test accuracy of branch 1 after the only epoch of plain training."""
     values: dict[str, Any] = {
         "architecture": "small_cnn",
         "method": "plain",
@@ -37,7 +37,7 @@ def record(**changes: Any) -> dict[str, Any]:
 
 
 def accuracies(by_seed: dict[int, float], **changes: Any) -> list[dict[str, Any]]:
-    """Records of a predictor's accuracy, on validation and test alike, one for each seed."""
+    """Return records of a predictor's accuracy on validation and test, one for each seed."""
     return [
         record(seed=seed, split=split, value=value, **changes)
         for seed, value in by_seed.items()
@@ -46,7 +46,7 @@ def accuracies(by_seed: dict[int, float], **changes: Any) -> list[dict[str, Any]
 
 
 class MethodStudy:
-    """A fabricated study: curves that rise, methods of known skill, noise by seed."""
+    """Return a fabricated study: rising curves, methods of known skill, and noise by seed."""
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ import torch
 from peerkd.config.losses import loss_section
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.losses.pairs.loss import PairLoss
-from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes, Steps
-from peerkd.training.captured.step import BatchPlace
+from peerkd.training.captured.lanes import MAX_LANES, EagerSteps, Lanes, Steps
+from peerkd.training.captured.step import BatchBuffers
 from peerkd.training.distill import TeacherLogits, distill, teacher_logits
 from peerkd.training.optimizers import Sgd
 from peerkd.training.peers import build_peer
@@ -22,8 +22,8 @@ NUM_EPOCHS = 3
 PLENTY = 2**40
 
 
-class Wanted(NamedTuple):
-    """A trial, by the seeds of its networks."""
+class TrialSpec(NamedTuple):
+    """A trial, given by the seeds of its networks."""
 
     student: int
     teacher: int | None
@@ -32,8 +32,10 @@ class Wanted(NamedTuple):
     learning_rate: float | None = None
 
 
-class Written(Sgd):
-    """The formula of ``torch.optim.SGD`` (its documentation) for each parameter, the rate multiplied before adding."""
+class ReferenceSgd(Sgd):
+    """The formula of ``torch.optim.SGD`` (its documentation) for each parameter, with the rate multiplied before
+    adding.
+    """
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
@@ -59,7 +61,7 @@ class Trials:
         self.architecture = architecture
         self.recipe = DistillConfig(**{"epochs": NUM_EPOCHS, "batch_size": 10, **recipe})
         if loss:
-            # A copy, as a config refuses a loss that is not registered.
+            # A copy, because a config refuses a loss that is not registered.
             self.recipe = self.recipe.model_copy(update={"loss": loss_section(loss)()})
         self.samples = self.sample_set(23)
 
@@ -86,28 +88,28 @@ class Trials:
     def start(self, seed: int) -> TrialState:
         return TrialState(self.network(seed).state_dict(), {})
 
-    def alone(self, wanted: Wanted) -> TrialState:
-        """Do a trial by ``distill``."""
-        student = self.network(wanted.student)
+    def alone(self, spec: TrialSpec) -> TrialState:
+        """Do a trial with ``distill``."""
+        student = self.network(spec.student)
         momenta = distill(
             student,
             self.samples,
-            teacher=self.teacher(wanted.teacher),
-            distillation_weight=wanted.weight,
-            temperature=wanted.temperature,
+            teacher=self.teacher(spec.teacher),
+            distillation_weight=spec.weight,
+            temperature=spec.temperature,
             recipe=self.recipe,
-            learning_rate=wanted.learning_rate,
+            learning_rate=spec.learning_rate,
         )
         return TrialState(student.state_dict(), momenta)
 
     def lanes(
         self,
         *,
-        make_steps: Callable[[], Steps] = CalledSteps,
+        make_steps: Callable[[], Steps] = EagerSteps,
         free_bytes: Callable[[], int] = lambda: PLENTY,
         budget_bytes: int = PLENTY,
     ) -> Lanes:
-        place = BatchPlace(
+        place = BatchBuffers(
             num_samples=self.recipe.batch_size,
             image_shape_CHW=self.dataset.image_shape,
             num_classes=self.dataset.num_classes,
@@ -126,24 +128,24 @@ class Trials:
     def in_lanes(
         self,
         lanes: Lanes,
-        wanted: Sequence[Wanted],
+        specs: Sequence[TrialSpec],
         *,
         starts: Sequence[TrialState] | None = None,
         epochs: range = range(NUM_EPOCHS),
     ) -> list[TrialState]:
-        """Do trials at once in the first lanes, and return copies of where they end."""
-        lanes.grow(len(wanted), batch_sizes=self.samples.batch_sizes)
-        for number, start in enumerate(starts or [self.start(each.student) for each in wanted]):
+        """Do trials together in the first lanes, and return copies of their final states."""
+        lanes.grow(len(specs), batch_sizes=self.samples.batch_sizes)
+        for number, start in enumerate(starts or [self.start(each.student) for each in specs]):
             lanes.put(number, start)
         lanes.train(
             self.samples,
-            teacher_logits=[self.teacher(each.teacher) for each in wanted],
-            distillation_weights=[each.weight for each in wanted],
-            temperatures=[each.temperature for each in wanted],
-            learning_rates=[each.learning_rate for each in wanted],
+            teacher_logits=[self.teacher(each.teacher) for each in specs],
+            distillation_weights=[each.weight for each in specs],
+            temperatures=[each.temperature for each in specs],
+            learning_rates=[each.learning_rate for each in specs],
             epochs=epochs,
         )
-        return [TrialState(*map(copied, state)) for state in lanes.states(len(wanted))]
+        return [TrialState(*map(copied, state)) for state in lanes.states(len(specs))]
 
 
 def copied(tensors: Any) -> dict[str, torch.Tensor]:
@@ -158,8 +160,8 @@ def all_conventions() -> list[ConventionsConfig]:
     ]
 
 
-def assert_same(got: TrialState, wanted: TrialState) -> None:
-    for ours, theirs in zip(got, wanted, strict=True):
+def assert_same(got: TrialState, expected: TrialState) -> None:
+    for ours, theirs in zip(got, expected, strict=True):
         assert ours.keys() == theirs.keys()
         for name, tensor in theirs.items():
             assert torch.equal(ours[name], tensor), name

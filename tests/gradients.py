@@ -1,7 +1,7 @@
-"""Run by torchrun: each process writes the gradients of one step, and the running statistics after it; and ``heard-``,
-what it heard from the others.
+"""A program for torchrun: each process writes the gradients of one step and the running statistics after it, and in
+``received-`` what it received from the other processes.
 
-``python -m tests.gradients FOLDER ARCHITECTURE NUM_SAMPLES METHOD...``, each step on one batch of all samples.
+``python -m tests.gradients FOLDER ARCHITECTURE NUM_SAMPLES METHOD...`` does each step on one batch of all samples.
 """
 
 import sys
@@ -12,7 +12,7 @@ import torch
 from peerkd.config.methods import Method
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.online import group as group_module
-from peerkd.training.online.group import ALONE, Group, join_group, leave_group
+from peerkd.training.online.group import ALONE, ProcessGroup, join_group, leave_group
 from peerkd.training.online.objectives import loss_parts, num_views
 from tests.trainings import Training, make_dataset
 
@@ -37,16 +37,16 @@ def step(training: Training) -> dict[str, torch.Tensor]:
     return {**gradients, **own, **averaged}
 
 
-def training_of(method: Method, architecture: str, num_samples: int, *, group: Group = ALONE) -> Training:
-    """Return a training whose only batch holds every sample."""
+def training_of(method: Method, architecture: str, num_samples: int, *, group: ProcessGroup = ALONE) -> Training:
+    """Return a training whose only batch contains every sample."""
     training = Training(method=method, architecture=architecture, dataset=make_dataset(num_samples), group=group)
     return training.but(recipe=training.recipe.model_copy(update={"batch_size": num_samples}))
 
 
-def heard(group: Group) -> dict[str, torch.Tensor]:
-    """Return what the first process shares, in pieces, and what all put together."""
+def received(group: ProcessGroup) -> dict[str, torch.Tensor]:
+    """Return what the first process shares in pieces, and what all processes gather."""
     group_module._SHARED_AT_ONCE_BYTES = 100  # type: ignore[misc]
-    shared = group.share(SHARED if group.leads else b"")
+    shared = group.share(SHARED if group.is_leader else b"")
     nothing = group.share(b"")
     return {
         "shared": torch.tensor(list(shared), dtype=torch.uint8),
@@ -63,5 +63,5 @@ if __name__ == "__main__":
     for method in methods:
         tensors = step(training_of(method, architecture, int(num_samples), group=group))
         save_tensors(Path(folder) / f"{method}-{group.rank}", tensors)
-    save_tensors(Path(folder) / f"heard-{group.rank}", heard(group))
+    save_tensors(Path(folder) / f"received-{group.rank}", received(group))
     leave_group()

@@ -108,7 +108,7 @@ CONTROL_PLANE = [
 TRAINING_PLANE = [
     "peerkd.training.sweep",
     "peerkd.training.peers",
-    "peerkd.training.workers",
+    "peerkd.training.process_pool",
     "peerkd.training.online.runs",
 ]
 
@@ -129,7 +129,7 @@ def test_the_training_plane_knows_no_kfp() -> None:
 
 
 def test_without_a_gpu_nothing_of_one_is_loaded() -> None:
-    suspects = {"peerkd.training.captured.in_flight", "peerkd.training.captured.graphs"}
+    suspects = {"peerkd.training.captured.lane_pool", "peerkd.training.captured.graphs"}
     assert imported_with(TRAINING_PLANE, suspects=suspects) == set()
 
 

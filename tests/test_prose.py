@@ -42,10 +42,6 @@ NOT_YET = {
     "peerkd/reporting/methods",
     "peerkd/results",
     "peerkd/study",
-    "peerkd/training",
-    "peerkd/training/captured",
-    "peerkd/training/online",
-    "peerkd/training/stacked",
 }
 """Folders whose docstrings are being rewritten."""
 

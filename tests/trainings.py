@@ -13,11 +13,10 @@ from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.methods import Method
 from peerkd.config.pcl import OnlineRecipeConfig
 from peerkd.data.packed import PackedDataset
-from peerkd.training.online.group import ALONE, Group
+from peerkd.training.online.group import ALONE, ProcessGroup
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method
-from peerkd.training.online.prepare import prepare
-from peerkd.training.online.state import TrainingState
+from peerkd.training.online.state import TrainingState, prepare
 from peerkd.training.samples import SampleSet
 
 CPU = torch.device("cpu")
@@ -41,7 +40,7 @@ def make_dataset(num_samples: int = 24, *, seed: int = 0) -> PackedDataset:
 
 @dataclass(frozen=True)
 class Training:
-    """All that a training is made of, so that a test can change one thing."""
+    """The parts of a training, so that a test can change one of them."""
 
     method: Method = "pcl"
     architecture: str = "small_cnn"
@@ -51,7 +50,7 @@ class Training:
     )
     dataset: PackedDataset = field(default_factory=make_dataset)
     seed: int = 0
-    group: Group = ALONE
+    group: ProcessGroup = ALONE
 
     def but(self, **changes: Any) -> "Training":
         return replace(self, **changes)

@@ -16,7 +16,7 @@ from benchmarks.pcl_step.equivalence import compare_losses
 from benchmarks.pcl_step.table import PLAIN, Seconds, step_table
 from peerkd.config.architectures import Architecture
 from peerkd.stages.machine import describe_processor
-from peerkd.training.memory import keep_freed_memory
+from peerkd.training.cpu import keep_freed_memory
 
 _NUM_COMPARED_SAMPLES = 8
 

@@ -22,7 +22,7 @@ from peerkd.data.packed import PackedDataset
 from peerkd.models.branched import BranchedNetwork
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method, distillation_weight
-from peerkd.training.online.prepare import prepare
+from peerkd.training.online.state import prepare
 from peerkd.training.samples import SampleSet
 
 Precision = Literal["float32", "bfloat16"]

@@ -12,8 +12,8 @@ from benchmarks.sweep.tasks import chosen_units
 from benchmarks.sweep.workloads import Workload
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.study.trials import Unit, record_identity
-from peerkd.training.inputs import SweepInputs, WayTaken
-from peerkd.training.workers import run_in_workers
+from peerkd.training.inputs import EngineChoice, SweepInputs
+from peerkd.training.process_pool import run_in_processes
 
 
 class Engine:
@@ -24,11 +24,11 @@ class Engine:
         self._units = chosen_units(workload)
         self._waiting: deque[Unit] = deque()
         self._ways_taken: set[str] = set()
-        self._news = run_in_workers(
+        self._news = run_in_processes(
             "peerkd.training.sweep:start",
             (replace(inputs, config=config),),
             self._tasks(),
-            num_workers=layout.num_processes,
+            num_processes=layout.num_processes,
             poll_seconds=0.05,
         )
         others = {process.pid for process in multiprocessing.active_children()}
@@ -60,7 +60,7 @@ class Engine:
         num_trials = sum(len(unit.trials) for unit in units)
         while len(outcomes) < num_trials:
             _, news = next(self._news)
-            if isinstance(news, WayTaken):
+            if isinstance(news, EngineChoice):
                 # What comes after the comma is how much faster it was, which each worker measures for itself.
                 self._ways_taken.add(news.text.partition(",")[0])
             else:

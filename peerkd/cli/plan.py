@@ -14,7 +14,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
-from peerkd.training.forecast import Forecast, Rates, forecast, measure_division, worker_seconds
+from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
 from peerkd.wording import format_bytes
 
 
@@ -37,7 +37,7 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
         raise ValueError("measure must be false if torch is not installed, got true.")
     dataset = read_dataset("plan", config.data, seed=config.seed)
     assignment = divide(config, dataset)
-    expected = forecast(config, measure_division(dataset, assignment))
+    expected = forecast(config, measure_partition(dataset, assignment))
     sizes_P = np.array([len(part) for part in assignment.train])
     warned = [*division_warnings(dataset, assignment), *batch_warnings(config, sizes_P)]
     for line in (*_data_lines(dataset, warned), *lines(config, expected)):
@@ -91,7 +91,7 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
 def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     # Imported here so that the earlier lines are printed without delay.
     from peerkd.stages.machine import choose_device
-    from peerkd.training.workers import run_in_workers
+    from peerkd.training.process_pool import run_in_processes
 
     device, num_workers = choose_device(config.compute)
     rates: dict[Architecture, Rates] = {}
@@ -99,11 +99,13 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
     tasks = [(name, name) for name in dict.fromkeys(config.architectures)]
     yield f"Samples per second on one {'core' if device == 'cpu' else 'GPU'}, with random images:"
     preload = network_modules(config.architectures)
-    for name, measured in run_in_workers("peerkd.training.rates:start", inputs, tasks, num_workers=1, preload=preload):
+    for name, measured in run_in_processes(
+        "peerkd.training.rates:start", inputs, tasks, num_processes=1, preload=preload
+    ):
         rates[name] = measured
         parts = zip(Rates._fields, measured, strict=True)
         yield _line(name, ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))
-    seconds = worker_seconds(expected, rates, config)
+    seconds = process_seconds(expected, rates, config)
     what = "CPU cores" if device == "cpu" else "GPUs"
     yield ""
     hours = seconds / 3600

@@ -21,7 +21,7 @@ from peerkd.stages.dataset import open_source, publish_source, say_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.room import CERTAIN_FRACTION, check_room
-from peerkd.training.forecast import forecast, measure_division
+from peerkd.training.forecast import forecast, measure_partition
 
 NAME = "partition_data"
 
@@ -105,7 +105,7 @@ def _bytes_to_write(
     config: ExperimentConfig, source: ImageDataset | RawDataset, assignment: Assignment, *, strategy: str
 ) -> dict[str, float]:
     """Return the least number of bytes that a run writes, by kind of data."""
-    expected = forecast(config, measure_division(source, assignment))
+    expected = forecast(config, measure_partition(source, assignment))
     parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
     if strategy == "sweep":
         # Twice, because the records are copied while the table is built.

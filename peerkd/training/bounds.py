@@ -1,30 +1,30 @@
-"""Where batches, and the parts of batches, begin and end. No torch."""
+"""Bounds of batches and of the parts of batches. No torch."""
 
 
 def batch_bounds(num_samples: int, *, batch_size: int) -> list[int]:
-    """Return where the batches of an epoch begin and end: as few as ``batch_size`` allows, of nearly equal size.
+    """Return the bounds of an epoch's batches: the fewest that ``batch_size`` allows, of nearly equal size.
 
-    From a ``batch_size`` of 3 on, no batch has one sample, which batch normalisation cannot train on.
+    With a ``batch_size`` of at least 3, no batch has only one sample, on which batch normalisation cannot train.
     """
     num_batches = -(-num_samples // batch_size)
     return [num_samples * batch // num_batches for batch in range(num_batches + 1)]
 
 
 def part_of(span: tuple[int, int], part: tuple[int, int]) -> tuple[int, int]:
-    """Return where a part of a batch begins and ends, of parts of nearly equal size.
+    """Return start and end of one part of a batch that is divided into parts of nearly equal size.
 
     Args:
-        span: Where the batch begins and ends.
-        part: Which part, the first being 0, and how many there are.
+        span: Start and end of the batch.
+        part: The index of the part, from 0, and the number of parts.
 
     Raises:
         ValueError: If one of several parts has fewer than two samples, on which batch normalisation cannot train.
     """
     start, stop = span
-    place, num_parts = part
+    index, num_parts = part
     if num_parts > 1 and (stop - start) // num_parts < 2:
         raise ValueError(
             "training.num_processes must leave every process at least 2 samples of a batch, "
             f"got {num_parts} for a batch of {stop - start}."
         )
-    return start + (stop - start) * place // num_parts, start + (stop - start) * (place + 1) // num_parts
+    return start + (stop - start) * index // num_parts, start + (stop - start) * (index + 1) // num_parts

@@ -1,4 +1,4 @@
-"""Weights on disk, as safetensors: nothing that is read is ever executed."""
+"""Weights on disk, as safetensors: reading a file never executes anything from it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,14 +17,14 @@ from peerkd.training.seals import SEAL, UNSEALED, seal
 def save_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, *, is_sealed: bool = False
 ) -> None:
-    """Write named tensors and a few words; the file appears whole or not at all.
+    """Write named tensors and metadata. The file appears whole or not at all.
 
     Args:
         path: The file.
         tensors: The tensors, by name.
-        metadata: The words.
-        is_sealed: Whether the file holds its own digest, for ``peerkd.training.seals.is_intact``. Checkpoints do, since
-            no manifest has their digest.
+        metadata: Text values, by name.
+        is_sealed: Whether the file contains its own digest, for ``peerkd.training.seals.is_intact``. Checkpoints do,
+            because no manifest has their digest.
     """
     partial = path.with_suffix(".writing")
     words = dict(metadata or {}) | ({SEAL: UNSEALED} if is_sealed else {})
@@ -35,7 +35,7 @@ def save_tensors(
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what ``save_tensors`` wrote.
+    """Read a file that ``save_tensors`` wrote.
 
     Raises:
         ArtifactCorruptError: If the file is damaged.
@@ -52,15 +52,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str) -> None:
-    """Refuse tensors from a file that differ from those expected: none is left out, broadcast or converted.
+    """Refuse tensors from a file that differ from those expected. None is omitted, broadcast or converted.
 
     Args:
         tensors: The tensors that were read, by name.
-        expected: Tensors with the names, shapes and types that they must have; the values do not matter.
-        source: Where they were read, for the message.
+        expected: Tensors with the required names, shapes and types; the values do not matter.
+        source: Where the tensors were read, for the message.
 
     Raises:
-        ArtifactCorruptError: If names, a shape or a type differ, or a number is NaN or infinite; the message names the
+        ArtifactCorruptError: If names, a shape or a type differ, or a number is NaN or infinite. The message names the
             tensor.
     """
     for problem, names in (("lacks", expected.keys() - tensors.keys()), ("must not have", tensors.keys() - expected)):
@@ -77,10 +77,10 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
 
 
 def load_state_of(network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """Read a file that must hold a finite state of a network like this one, whose own values do not matter.
+    """Read a file that must contain a finite state of a network like ``network``, whose own values do not matter.
 
     Raises:
-        ArtifactCorruptError: As ``load_tensors`` and ``check_tensors``.
+        ArtifactCorruptError: See ``load_tensors`` and ``check_tensors``.
     """
     tensors, _ = load_tensors(path)
     check_tensors(tensors, network.state_dict(), source=str(path))
@@ -92,7 +92,7 @@ def _kind(tensor: Tensor) -> str:
 
 
 def copy_state(source: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Set a network's parameters and buffers in place; its tensors stay the same objects."""
+    """Set a network's parameters and buffers in place. Its tensors stay the same objects."""
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             tensor.copy_(source[name])

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from peerkd.config.training import DistillConfig
 from peerkd.losses.distillation import joint_loss
+from peerkd.training.devices import autocast, widened
 from peerkd.training.optimizers import Sgd, learning_rate_at
-from peerkd.training.precision import autocast, widened
 from peerkd.training.samples import Batches
 
 TeacherLogits = Mapping[int, Sequence[Tensor]]
-"""By epoch, ``logits_BK`` of the teacher for every batch, float32, in the order of ``SampleSet.batches``."""
+"""``logits_BK`` of the teacher by epoch and batch, float32, in the order of ``SampleSet.batches``."""
 
 
 @torch.no_grad()
@@ -25,11 +25,11 @@ def teacher_logits(
     """Run a teacher once over the views that all its students will see.
 
     Args:
-        teacher: Its weights and running statistics are left as they were.
+        teacher: The teacher, whose weights and running statistics are left unchanged.
         samples: The transfer set.
-        epochs: Of the distillation, counted from 0.
+        epochs: Epochs of the distillation, counted from 0.
         mode: ``eval`` or ``train``, for the teacher's batch normalisation.
-        precision: Of the pass, ``float32`` or ``bfloat16``.
+        precision: The precision of the forward passes, ``float32`` or ``bfloat16``.
     """
     statistics = {name: buffer.clone() for name, buffer in teacher.named_buffers()} if mode == "train" else {}
     teacher.train(mode == "train")
@@ -57,18 +57,20 @@ def distill(
     """Train ``student`` in place on a transfer set, for all epochs of the recipe or for some of them.
 
     Args:
-        student: Pre-trained; on its device; channels-last memory.
+        student: The pre-trained student, on its device in channels-last memory.
         samples: The transfer set.
-        teacher: From ``teacher_logits``, for these epochs; None for a control, whose weight is 0.
+        teacher: The result of ``teacher_logits`` for these epochs; None for a control, whose weight is 0.
         distillation_weight: Weight of the distillation term, from 0 to 1.
         temperature: T; None for a control.
         recipe: Epochs, optimiser, schedule, precision, loss and conventions.
-        learning_rate: Of the first step. None: the recipe's.
-        epochs: Those to do, counted from 0. The schedule is that of all the recipe's epochs. None: all.
-        momenta: What a call for the epochs before returned; None before the first one.
+        learning_rate: The rate of the first step. None means the recipe's.
+        epochs: The epochs to do, counted from 0. The schedule always covers all the recipe's epochs. None means all
+            epochs.
+        momenta: The result of the call for the epochs before; None for the first one.
 
     Returns:
-        The momentum of each parameter, by name: with it and the student, training goes on as if it had not stopped.
+        The momentum of each parameter, by name. With the student and the momenta, training continues as if it had not
+            been interrupted.
     """
     term = recipe.term
     optimizer = Sgd(student, recipe, momenta)

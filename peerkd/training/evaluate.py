@@ -1,4 +1,4 @@
-"""Judging networks: predictions on the evaluation samples of a peer, and what they say of it.
+"""Evaluation of networks: their predictions on the evaluation samples of a peer, and the columns that follow from them.
 
 Shape suffixes: G = networks, N = evaluation samples of one peer in one split, B = batch, K = classes, C = image
 channels, H W = image size.
@@ -18,18 +18,20 @@ from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.results import outcome
 from peerkd.study.splits import SPLITS
+from peerkd.training.devices import autocast
 from peerkd.training.finite import predicted_classes
-from peerkd.training.precision import autocast
 
 _BATCH_SIZE: Final = 500
 
 _Indices = npt.NDArray[np.int64]
 Predictions = Mapping[str, _Indices]
-"""Predicted classes of a peer's evaluation samples, by split; ``NO_ANSWER`` where logits are not finite."""
+"""Predicted classes of a peer's evaluation samples, by split. A sample with logits that are not finite has
+``NO_ANSWER``.
+"""
 
 
 class _Samples(NamedTuple):
-    """What one peer is judged on in one split."""
+    """The samples that one peer is evaluated on in one split."""
 
     images_NCHW: Tensor
     labels_N: _Indices
@@ -37,19 +39,19 @@ class _Samples(NamedTuple):
     own_positions: _Indices
 
 
-class Judge:
-    """The evaluation samples, read once and kept on the device as uint8."""
+class Evaluator:
+    """The evaluation samples, which are read once and kept on the device as uint8."""
 
     def __init__(
         self, dataset: ImageDataset, assignment: Assignment, *, device: torch.device, precision: str = "float32"
     ) -> None:
-        """Describe what networks are judged on; nothing is read before the first is.
+        """Describe the evaluation. Nothing is read before the first prediction.
 
         Args:
-            dataset: Where the images are.
-            assignment: Says which of them are for evaluation.
-            device: Where the networks are.
-            precision: That networks compute in, ``float32`` or ``bfloat16``.
+            dataset: The data set with the images.
+            assignment: The partition, which specifies the samples for evaluation.
+            device: The device of the networks.
+            precision: The precision of the forward passes, ``float32`` or ``bfloat16``.
         """
         self._dataset = dataset
         self._device = device
@@ -59,7 +61,7 @@ class Judge:
         self._mean_C = torch.tensor(dataset.channel_mean, device=device)
         self._std_C = torch.tensor(dataset.channel_std, device=device)
         self._samples = cache(self._read_samples)
-        # Peers whose own samples lie among the global ones share one tensor.
+        # Peers whose own samples are all among the global ones share one tensor.
         self._images = cache(self._read_images)
 
     def predict(self, network: nn.Module, *, peer: int, splits: Sequence[str] = SPLITS) -> Predictions:
@@ -73,12 +75,12 @@ class Judge:
     def predict_many(
         self, logits: Callable[[Tensor], Tensor], *, peers: Sequence[int], splits: Sequence[str] = SPLITS
     ) -> list[Predictions]:
-        """Return what several networks predict, each on its own peer's evaluation samples.
+        """Return the predictions of several networks, each on its own peer's evaluation samples.
 
         Args:
-            logits: Takes ``images_BCHW`` and returns ``logits_GBK`` of all networks in evaluation mode.
-            peers: Of each network, the peer that it is judged as.
-            splits: Those to predict.
+            logits: A function from ``images_BCHW`` to the ``logits_GBK`` of all networks in evaluation mode.
+            peers: For each network, the peer whose samples it is evaluated on.
+            splits: The splits to predict.
         """
         predictions: list[dict[str, _Indices]] = [{} for _ in peers]
         for split in splits:
@@ -86,12 +88,12 @@ class Judge:
             predicted = {
                 key: self._predict(logits, self._samples(split, peer).images_NCHW) for key, peer in images.items()
             }
-            for place, peer in enumerate(peers):
-                predictions[place][split] = predicted[id(self._samples(split, peer).images_NCHW)][place]
+            for index, peer in enumerate(peers):
+                predictions[index][split] = predicted[id(self._samples(split, peer).images_NCHW)][index]
         return list(predictions)
 
     def compare(self, before: Predictions, after: Predictions | None, *, peer: int) -> dict[str, Any]:
-        """Return the columns of ``TRIALS_SCHEMA`` that say what a training did to a peer.
+        """Return the columns of ``TRIALS_SCHEMA`` that compare a peer before and after a training.
 
         Args:
             before: Predictions of the pre-trained peer.

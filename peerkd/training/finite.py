@@ -1,14 +1,14 @@
 """The definition of a finite training, for every engine. A training that is not finite has diverged.
 
-A training is finite if, at its end, these are finite numbers:
+A training is finite if these are finite numbers at its end:
 
-- every parameter and buffer of its network, and of the network's mean over time where there is one;
+- every parameter and buffer of its network, and of the network's mean over time if the method has one;
 - every momentum, from which a further step would start;
 - every loss that is reported for its last epoch;
-- every logit on the samples that the network is judged on.
+- every logit on the samples that the network is evaluated on.
 
 Integers, such as the counters of batch normalisation, are always finite. A NaN in a loss reaches every weight with the
-next step, and a weight that is not finite stays so: no later step can bring a diverged training back.
+next step, and a weight that is not finite stays so. No later step can repair a diverged training.
 
 Shape suffixes: N = samples, K = classes; leading dimensions are kept.
 """
@@ -33,13 +33,13 @@ def are_finite(tensors: Iterable[Tensor]) -> bool:
 
 
 def losses_are_finite(losses: Iterable[float | None]) -> bool:
-    """Return whether every loss is a finite number; None stands for one that is not."""
+    """Return whether every loss is a finite number. None stands for a loss that is not."""
     return all(loss is not None and math.isfinite(loss) for loss in losses)
 
 
 def predicted_classes(logits_NK: Tensor) -> Tensor:
-    """Return the class with the highest logit (N,), ``NO_ANSWER`` where a logit of the sample is not finite."""
-    # argmax returns the first NaN: without this, a diverged network would always predict class 0.
+    """Return the class with the highest logit (N,), or ``NO_ANSWER`` where a logit of the sample is not finite."""
+    # argmax returns the index of the first NaN. Without this rule a diverged network would always predict class 0.
     return logits_NK.argmax(dim=-1).where(logits_NK.isfinite().all(dim=-1), NO_ANSWER)
 
 
@@ -52,10 +52,11 @@ def check_peer_logits(peer: int, *, is_finite: bool) -> None:
     """Refuse a pre-trained peer whose logits are not all finite.
 
     Raises:
-        ValueError: If a logit is not finite. The weights are, so the precision of distillation is too low for them.
+        ValueError: If a logit is not finite. The weights are finite, so the precision of distillation is too low for
+            them.
     """
     if not is_finite:
         raise ValueError(
-            f"Every logit of a peer must be finite before it distils, got others of peer {peer}. Set "
+            f"Every logit of a peer must be finite before distillation, got NaN or infinite logits of peer {peer}. Set "
             "distill.precision=float32, or lower pretrain.learning_rate."
         )

@@ -1,4 +1,4 @@
-"""A forecast of an experiment: trials, samples, bytes and, from measured rates, time. It needs no torch."""
+"""The forecast of an experiment: trials, samples, bytes and, from measured rates, time. No torch."""
 
 import math
 from collections import Counter
@@ -19,7 +19,7 @@ from peerkd.training.file_sizes import weights_bytes
 
 _LABEL_BYTES: Final = 8
 
-# Measured on the journals and tables of digits and CIFAR-10, which are within a fifth of what these give.
+# These were measured on the journals and tables of digits and CIFAR-10, whose sizes are within a fifth of the forecast.
 _RECORD_BYTES: Final = 1_040
 _RECORD_BYTES_PER_CLASS: Final = 48
 _RECORD_BYTES_PER_TEST_SAMPLE: Final = 0.25
@@ -30,21 +30,21 @@ _ROW_BYTES_PER_TEST_SAMPLE: Final = 0.06
 _ROW_BYTES_PER_MEASURED_EPOCH: Final = 6
 
 
-class DividedData(NamedTuple):
-    """The sizes of the parts of a divided data set, and the shape of its images."""
+class PartitionSizes(NamedTuple):
+    """The sizes of the parts of a partitioned data set, and the shape of its images."""
 
     training: int
-    """Training samples of all peers together."""
+    """The number of training samples of all peers together."""
 
     validation: int
     test: int
     public: int
 
     own: int
-    """Validation and test samples that are not in the global sets, on average over the peers."""
+    """The number of validation and test samples outside the global sets, on average over the peers."""
 
     total: int
-    """All samples of the data set, after its limits."""
+    """The number of samples in the data set, after its limits."""
 
     image_shape_CHW: tuple[int, int, int]
     num_classes: int
@@ -52,39 +52,39 @@ class DividedData(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """The work of an experiment. A sample counts once for each time that it goes through a network."""
+    """The work of an experiment. A sample counts once for each time that it passes through a network."""
 
     num_peers: int
     num_pairs: int
-    """Ordered pairs."""
+    """The number of ordered pairs."""
 
     num_settings: int
-    """Settings of each pair, over all transfer sets, without controls."""
+    """The number of settings of each pair, over all transfer sets, without controls."""
 
     num_trials: int
     num_controls: int
-    """Trials that are controls."""
+    """The number of trials that are controls."""
 
-    samples: DividedData
+    samples: PartitionSizes
 
     num_pretraining_samples: int
     num_distillation_samples: int
     num_teacher_samples: int
-    """Forward passes only; the logits of a teacher are computed once for all students that share them."""
+    """Forward passes of teachers. The logits of a teacher are computed once for all students that share them."""
 
     num_evaluation_samples: int
-    """Forward passes only, after pre-training and after each trial, or after each epoch of a trial."""
+    """Forward passes of evaluations: after pre-training, and after each trial or each epoch of a trial."""
 
     dataset_bytes: int
     weights_bytes: int
     journals_bytes: int
-    """Size during the sweep; the journals are deleted afterwards."""
+    """The size during the sweep. The journals are deleted afterwards."""
 
     table_bytes: int
 
 
 class Rates(NamedTuple):
-    """Seconds that one worker takes for one sample with one architecture."""
+    """Seconds that one process takes for one sample with one architecture."""
 
     pretraining: float
     distillation: float
@@ -92,8 +92,8 @@ class Rates(NamedTuple):
     evaluation: float
 
 
-def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
-    """Return the work of an experiment on a divided data set."""
+def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
+    """Return the work of an experiment on a partitioned data set."""
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
     num_trials = plan(config.grid, range(num_peers)).num_trials
@@ -102,13 +102,13 @@ def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
     num_distilled = sum(len(settings(config.grid, name)) * num for name, num in taught.items())
     num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
     num_distilled += num_controlled * len(control_settings(config.grid))
-    # On the other sets the logits of a teacher serve all students.
+    # On the other transfer sets the logits of a teacher serve all students.
     num_taught = sum(
         num if TRANSFER_SETS[name].depends_on_student else num // (num_peers - 1) for name, num in taught.items()
     )
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
     num_judged = samples.validation + samples.test + samples.own
-    # The last epoch is evaluated in any case.
+    # The last epoch is always evaluated.
     num_judged_between = max(num_measured_epochs - 1, 0) * num_trials * num_judged
     architectures = Counter(config.architectures)
     return Forecast(
@@ -148,8 +148,8 @@ def forecast(config: ExperimentConfig, samples: DividedData) -> Forecast:
     )
 
 
-def worker_seconds(forecast: Forecast, rates: Mapping[Architecture, Rates], config: ExperimentConfig) -> float:
-    """Return how long one worker takes for trainings and evaluations, without the start and the end of each stage.
+def process_seconds(forecast: Forecast, rates: Mapping[Architecture, Rates], config: ExperimentConfig) -> float:
+    """Return how long one process takes for all trainings and evaluations, without the start and the end of each stage.
 
     Args:
         forecast: The work.
@@ -166,7 +166,7 @@ def worker_seconds(forecast: Forecast, rates: Mapping[Architecture, Rates], conf
     return seconds
 
 
-def measure_division(dataset: ImageDataset | RawDataset, assignment: Assignment) -> DividedData:
+def measure_partition(dataset: ImageDataset | RawDataset, assignment: Assignment) -> PartitionSizes:
     """Return the sizes of the parts of a data set."""
     own_parts = [*zip(assignment.own_validation, assignment.own_test, strict=True)]
     num_own = sum(
@@ -174,7 +174,7 @@ def measure_division(dataset: ImageDataset | RawDataset, assignment: Assignment)
         for parts in own_parts
         for own, everyone in zip(parts, (assignment.validation, assignment.test), strict=True)
     )
-    return DividedData(
+    return PartitionSizes(
         training=sum(map(len, assignment.train)),
         validation=len(assignment.validation),
         test=len(assignment.test),
@@ -191,9 +191,9 @@ def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int
     return num_samples * (math.prod(image_shape_CHW) + _LABEL_BYTES)
 
 
-def _pair_samples(transfer_set: str, samples: DividedData, num_peers: int) -> int:
+def _pair_samples(transfer_set: str, samples: PartitionSizes, num_peers: int) -> int:
     """Return the total number of samples in the transfer sets of all pairs."""
-    # Each peer is the student of num_peers - 1 pairs, and the teacher of as many.
+    # Each peer is the student of num_peers - 1 pairs, and the teacher of the same number.
     return (num_peers - 1) * set_size(
         transfer_set,
         num_student=samples.training,
@@ -202,7 +202,7 @@ def _pair_samples(transfer_set: str, samples: DividedData, num_peers: int) -> in
     )
 
 
-def _control_samples(transfer_set: str, samples: DividedData, num_peers: int) -> int:
+def _control_samples(transfer_set: str, samples: PartitionSizes, num_peers: int) -> int:
     """Return the total number of samples in the transfer sets of all controls at one learning rate."""
     facts = TRANSFER_SETS[transfer_set]
     if not facts.uses_labels:

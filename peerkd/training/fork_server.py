@@ -1,7 +1,8 @@
-"""Imported first by the process that workers are forked from, which does nothing but import and fork.
+"""Set-up of the fork server, the process from which the processes of a pool are forked. It is imported there first.
 
-Its imports make no garbage, yet the collector would go through all that torch leaves again and again; and to take torch
-apart at its end would keep whoever waits for the workers' output waiting for a second.
+The fork server only imports and forks. Its imports create no garbage, but the collector would scan everything that
+torch creates again and again, so it is disabled. The process exits without finalising torch, because that would delay
+whoever reads the output of the forked processes by a second.
 """
 
 import atexit

@@ -1,34 +1,34 @@
-"""How many students are best trained at once on this machine: measured, since it changes no number but the time."""
+"""The number of students that train fastest side by side on this machine. Measuring it changes no result."""
 
 import time
 from collections.abc import Callable
 from typing import Final
 
-from peerkd.training.inputs import WayTaken
+from peerkd.training.inputs import EngineChoice
 
 SIZES: Final = (1, 2, 4, 8, 16, 32)
 _NUM_ROUNDS: Final = 3
 _MAX_SECONDS: Final = 1.0
 
 _NUM_NOT_WORTH_IT: Final = 16
-"""So few students are trained at once, unless it was measured: a study that is over in seconds has no more of them."""
+"""The largest number of students that train together without a measurement. A study that takes seconds has no more."""
 
 
 class GroupSizes:
-    """The best size of a group for each kind of training, measured when it is first asked for with many to train."""
+    """The best group size for each kind of training, measured when many students are first to be trained."""
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._best: dict[str, int] = {}
-        self._news: list[WayTaken] = []
+        self._choices: list[EngineChoice] = []
 
     def best(self, kind: str, train: Callable[[int], None], *, num_students: int) -> int:
-        """Return how many students of a kind to train at once.
+        """Return how many students of a kind to train together.
 
         Args:
-            kind: What the time depends on, for people too.
-            train: Trains so many students for a step or two and forgets them.
-            num_students: That there are to train.
+            kind: The kind of training, on which the time depends. It appears in the log.
+            train: A function that trains a number of students for a step or two and discards them.
+            num_students: The number of students to train.
         """
         if kind not in self._best:
             if num_students <= _NUM_NOT_WORTH_IT:
@@ -36,10 +36,10 @@ class GroupSizes:
             self._best[kind] = self._measure(kind, train)
         return self._best[kind]
 
-    def read_news(self) -> list[WayTaken]:
-        """Return what was measured and nobody has read yet."""
-        news, self._news = self._news, []
-        return news
+    def take_choices(self) -> list[EngineChoice]:
+        """Return the choices made since the last call."""
+        choices, self._choices = self._choices, []
+        return choices
 
     def _measure(self, kind: str, train: Callable[[int], None]) -> int:
         seconds: dict[int, float] = {}
@@ -49,11 +49,13 @@ class GroupSizes:
                 started = self._clock()
                 train(size)
                 taken = (self._clock() - started) / size
-                # The first round warms up, but counts where there is time for no other.
+                # The first round warms up. It counts if no time is left for another one.
                 seconds[size] = min(taken, seconds.get(size, taken))
             if self._clock() - begun > _MAX_SECONDS:
                 break
         best = min(seconds, key=lambda size: seconds[size])
         gain = seconds[1] / seconds[best]
-        self._news.append(WayTaken(kind, f"{kind}: {best} students at once, measured {gain:.1f} times as fast as one"))
+        self._choices.append(
+            EngineChoice(kind, f"{kind}: {best} students at once, measured {gain:.1f} times as fast as one")
+        )
         return best

@@ -1,4 +1,4 @@
-"""What a worker process opens, as paths: cheap to hand over, and known without torch."""
+"""Inputs and results of the training processes: paths and plain values that are cheap to pickle. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,74 +12,76 @@ from peerkd.study.trials import Trial, Unit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainInputs:
-    """For pre-training the peers."""
+    """Inputs for pre-training the peers."""
 
     config: ExperimentConfig
     dataset_folder: Path
     partition_folder: Path
 
     weights_folder: Path
-    """Takes the weights of the finished peers."""
+    """The folder for the weights of the finished peers."""
 
     checkpoints_folder: Path
-    """Holds what an interrupted training goes on from."""
+    """The folder of the checkpoints from which interrupted trainings are resumed."""
 
     device: str
-    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
+    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
 
     def weights(self, peer: int) -> Path:
-        """Return the file that takes a peer's weights."""
+        """Return the path of a peer's weights."""
         return self.weights_folder / f"{peer_name(peer)}.safetensors"
 
     def checkpoint(self, peer: int) -> Path:
-        """Return the file that an interrupted training of a peer goes on from."""
+        """Return the path of the checkpoint of a peer's pre-training."""
         return self.checkpoints_folder / f"{peer_name(peer)}.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepInputs:
-    """For the trials of the sweep."""
+    """Inputs for the trials of the sweep."""
 
     config: ExperimentConfig
     dataset_folder: Path
     partition_folder: Path
     peers_folder: Path
     device: str
-    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
+    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
 
     states_folder: Path | None = None
-    """Takes where each trial stands at the end of a leg, and has what legs go on from. None: legs are whole trials."""
+    """The folder with the state of each trial at the end of an epoch range, from which the next range goes on. If it is
+    None, no state is saved and every trial runs from its first epoch to its last.
+    """
 
     finite_peers: tuple[int, ...] | None = None
-    """The peers that have weights, ascending. None: all, since no pre-training diverged."""
+    """The peers that have weights, in ascending order. None means all peers, because no pre-training diverged."""
 
     @property
     def peers(self) -> Sequence[int]:
-        """The peers that take part, ascending."""
+        """The peers that take part, in ascending order."""
         return range(self.config.partition.num_peers) if self.finite_peers is None else self.finite_peers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Leg:
-    """Some of the epochs of each trial of a unit. Legs, one after another, end in what whole trials end in."""
+class EpochRange:
+    """An epoch range of all trials of a unit. Consecutive ranges end in the weights of one uninterrupted training."""
 
     unit: Unit
     first_epoch: int
-    """Counted from 0. Where it is not 0, the trials have been done up to here."""
+    """The first epoch, counted from 0. If it is not 0, the epochs before it must have been done."""
 
     last_epoch: int
-    """The epochs done at the end."""
+    """The number of epochs that are done at the end of the range."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LegsTogether:
-    """Legs of several teachers on one transfer set over the same epochs: one student may stand beside another's."""
+class JointEpochRanges:
+    """Epoch ranges of several teachers on one transfer set over the same epochs. Their students train side by side."""
 
-    legs: tuple[Leg, ...]
+    ranges: tuple[EpochRange, ...]
 
 
 def state_name(trial: Trial, *, num_epochs: int) -> str:
-    """Return the name of the file that has the state of a trial after so many epochs."""
+    """Return the name of the file with the state of a trial after ``num_epochs`` epochs."""
     teacher = "none" if trial.teacher is None else f"{trial.teacher:04d}"
     temperature = "none" if trial.setting.temperature is None else repr(trial.setting.temperature)
     setting = f"{temperature}-{trial.setting.alpha!r}"
@@ -88,87 +90,87 @@ def state_name(trial: Trial, *, num_epochs: int) -> str:
     return f"{trial.student:04d}-{teacher}-{trial.transfer_set}-{setting}-{num_epochs}.safetensors"
 
 
-class WayTaken(NamedTuple):
-    """A worker has measured how a kind of work is done fastest."""
+class EngineChoice(NamedTuple):
+    """A choice between ways to do the same work, made by measuring them. It changes the time and no result."""
 
     kind: str
     text: str
-    """What it has chosen, for people."""
+    """The choice in words, for the log."""
 
 
 class EpochDone(NamedTuple):
-    """A peer has finished an epoch of its pre-training."""
+    """Event: a peer has finished an epoch of its pre-training."""
 
     peer: int
     num_epochs: int
-    """Finished so far."""
+    """The number of epochs finished so far."""
 
     num_samples: int
-    """Of an epoch."""
+    """The number of samples in an epoch."""
 
     gpu_bytes: tuple[int, int] = (0, 0)
-    """That the training takes, and the most that it took."""
+    """GPU memory that the training takes now, and the peak so far."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunInputs:
-    """For the runs of a comparison of methods."""
+    """Inputs for the runs of a comparison of methods."""
 
     config: PclConfig
     dataset_folder: Path
     split_folder: Path
 
     networks_folder: Path
-    """Takes the networks of the finished runs."""
+    """The folder for the networks of the finished runs."""
 
     checkpoints_folder: Path
-    """Holds what an interrupted training goes on from."""
+    """The folder of the checkpoints from which interrupted runs are resumed."""
 
     device: str
-    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
+    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
 
     def network(self, run: Run) -> Path:
-        """Return the file that takes the network that a run deploys."""
+        """Return the path of the network that a run deploys."""
         return self.networks_folder / f"{run_name(run)}.safetensors"
 
     def ensemble(self, run: Run) -> Path:
-        """Return the file that takes a run's ensemble, if its method has one."""
+        """Return the path of a run's ensemble, which exists if the method has one."""
         return self.networks_folder / f"{run_name(run)}-ensemble.safetensors"
 
     def checkpoint(self, run: Run) -> Path:
-        """Return the file that an interrupted run goes on from."""
+        """Return the path of the checkpoint of a run."""
         return self.checkpoints_folder / f"{run_name(run)}.safetensors"
 
 
 class RunEpochDone(NamedTuple):
-    """A run has finished an epoch."""
+    """Event: a run has finished an epoch."""
 
     run: Run
     num_epochs: int
-    """Finished so far."""
+    """The number of epochs finished so far."""
 
     num_samples: int
-    """Of an epoch."""
+    """The number of samples in an epoch."""
 
     measured: dict[str, Any]
-    """In this epoch, as in the run's record. Values that JSON can write."""
+    """The measurements of this epoch, as in the run's record. JSON can represent all values."""
 
     gpu_bytes: tuple[int, int] = (0, 0)
-    """That the training takes in the leading process, and the most that it took."""
+    """GPU memory that the training takes now in the leading process, and the peak so far."""
 
 
 class RunDone(NamedTuple):
-    """A run has ended."""
+    """Event: a run has ended."""
 
     record: dict[str, Any]
-    """Values that JSON can write: what was run, what was measured in each epoch, what it cost."""
+    """What was run, the measurements of each epoch, and the cost. JSON can represent all values."""
 
 
 def peer_name(peer: int) -> str:
-    """Return what a peer's files are called, whatever is in them."""
+    """Return the stem that the names of all files of a peer share."""
     return f"peer-{peer:03d}"
 
 
 def run_name(run: Run) -> str:
-    """Return what a run's files are called, whatever is in them."""
+    """Return the stem that the names of all files of a run share."""
     return f"{run.architecture}-{run.method}-{run.seed}"

@@ -1,4 +1,4 @@
-"""The optimiser and its schedule, from a recipe."""
+"""The optimiser and the schedule of the learning rate, from a recipe."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,22 @@ from peerkd.config.training import RecipeConfig
 def sgd_directions(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor], momenta: Sequence[Tensor], *, recipe: RecipeConfig
 ) -> list[Tensor]:
-    """Return what a step of SGD subtracts from each parameter, before the learning rate, and move the momenta in place.
+    """Return what a step of SGD subtracts from each parameter, before the learning rate; update the momenta in place.
 
-    The rule of ``torch.optim.SGD`` without dampening, after its documentation, with weight decay d and momentum m::
+    The rule is that of ``torch.optim.SGD`` without dampening, with weight decay d and momentum m (its documentation)::
 
         g <- gradient + d * parameter
         v <- m * v + g
         direction = g + m * v with nesterov, v without it, and g where m is 0
 
-    All engines take their directions from here, and multiply them by the learning rate in their own step: the product
-    and the difference are rounded once together or twice, which decides the last bits of the engine's results.
+    Every engine takes its directions from here and multiplies them by the learning rate in its own step. The product
+    and the difference are rounded together or separately, which decides the last bits of the engine's results.
 
     Args:
-        parameters: Not changed.
-        gradients: Of the parameters; not changed.
-        momenta: v of each parameter, zeros before its first step. Neither read nor changed where the recipe's momentum
-            is 0.
+        parameters: The parameters, which are not changed.
+        gradients: The gradients of the parameters, which are not changed.
+        momenta: v of each parameter, zeros before its first step. Neither read nor changed if the recipe's momentum is
+            0.
         recipe: Weight decay, momentum, nesterov.
     """
     parameters, gradients, momenta = list(parameters), list(gradients), list(momenta)
@@ -43,13 +43,13 @@ def sgd_directions(
 class Sgd:
     """``torch.optim.SGD`` of one network, to the last bit. Each step is given its learning rate.
 
-    torch's own class loads torch's compiler when one is made, which takes a worker longer than all the rest of its
+    torch's own class imports torch's compiler when it is constructed, which takes longer than the rest of a process's
     start.
 
     Args:
-        network: Its parameters are changed in place.
+        network: The network, whose parameters are changed in place.
         recipe: Momentum and weight decay.
-        momenta: Of each parameter, by name, if this goes on from an earlier training; copied.
+        momenta: The momentum of each parameter, by name, if this continues an earlier training. They are copied.
     """
 
     def __init__(self, network: nn.Module, recipe: RecipeConfig, momenta: Mapping[str, Tensor] | None = None) -> None:
@@ -64,18 +64,18 @@ class Sgd:
         return dict(self._momenta)
 
     def restore_momenta(self, momenta: Mapping[str, Tensor]) -> None:
-        """Take copies of what ``momenta`` gave, in the layout and on the device of each parameter."""
+        """Copy momenta that the property ``momenta`` returned, in the layout and on the device of each parameter."""
         for name, momentum in momenta.items():
             self._momenta[name] = torch.empty_like(self._parameters[name]).copy_(momentum).detach()
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Discard all gradients."""
         for parameter in self._parameters.values():
             parameter.grad = None
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Change every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         changing = {name: each for name, each in self._parameters.items() if each.grad is not None}
         parameters = list(changing.values())
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -92,14 +92,16 @@ class Sgd:
 def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig, learning_rate: float | None = None) -> float:
     """Return the learning rate of step ``step`` of ``num_steps``, counted from 0.
 
-    cosine: ``rate * (1 + cos(pi * step / num_steps)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5).
+    cosine: ``rate * (1 + cos(pi * step / num_steps)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5, with a
+    minimum rate of 0 and no restart).
+
     multistep: ``rate * decay_factor ** (milestones passed)``.
 
     Args:
-        step: Of all epochs together.
-        num_steps: Of all epochs together.
+        step: The step, counted over all epochs.
+        num_steps: The number of steps of all epochs.
         recipe: Schedule and rate.
-        learning_rate: Of the first step, in place of the recipe's. None: the recipe's.
+        learning_rate: The rate of the first step, which replaces the recipe's. None means the recipe's.
     """
     progress = step / num_steps
     match recipe.schedule:

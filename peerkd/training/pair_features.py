@@ -1,7 +1,7 @@
 """Features of pairs from the pre-trained networks: forward passes of every peer on samples of every peer.
 
-All networks and all answers need not fit into memory: samples go through them in blocks, and each block goes through
-one network after another. The test split is never read.
+The networks and their logits need not all fit into memory: samples are processed in blocks, and each block passes
+through one network after another. The test split is never read.
 
 Shape suffixes: P = peers, N = samples of one part, B = batch, K = classes, C = image channels, H W = image size.
 """
@@ -27,34 +27,33 @@ from peerkd.results.answers import Answers
 from peerkd.results.arrays import SingleArray
 from peerkd.results.features import pair_features, write_features
 from peerkd.training.checkpoints import copy_state, load_state_of
+from peerkd.training.devices import autocast, process_device
 from peerkd.training.finite import are_finite, check_peer_logits
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.peers import build_peer, weights_name
-from peerkd.training.placement import worker_device
-from peerkd.training.precision import autocast
-from peerkd.training.workers import Perform
+from peerkd.training.process_pool import TaskFunction
 
 MAX_SAMPLES: Final = 256
-"""Training samples of each peer that are looked at, and validation samples of one part."""
+"""The most training samples that are used of each peer, and the most validation samples in one part."""
 
 _BLOCK_BYTES: Final = 2**28
-"""Of the pixels and the answers of one block."""
+"""The size of the pixels and the logits of one block."""
 
 _Indices = npt.NDArray[np.int64]
 
 
-def start(inputs: SweepInputs, *, worker: int) -> Perform:
-    """Open the peers in a worker process and return what writes their table of features to a path.
+def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
+    """Open the peers in a process and return a function that writes their table of features to a path.
 
-    It yields the number of samples that went forward, one in one network counting once.
+    The function yields the number of forward passes: one for each sample and network.
     """
-    device = worker_device(inputs.device, worker=worker)
+    device = process_device(inputs.device, process_index=process_index)
 
     def perform(path: Path) -> Iterator[int]:
         dataset, assignment = open_dataset(inputs.dataset_folder), Assignment.load(inputs.partition_folder)
         validation, training = validation_parts(assignment), training_parts(assignment, inputs.peers)
         parts = [*validation, *training]
-        answers = _Networks(inputs, dataset, device=device).answers(parts)
+        answers = _PeerNetworks(inputs, dataset, device=device).answers(parts)
         counts_PK = np.stack(
             [
                 np.bincount(dataset.labels_N[assignment.train[peer]], minlength=dataset.num_classes)
@@ -80,7 +79,7 @@ def training_parts(assignment: Assignment, peers: Sequence[int]) -> list[_Indice
     return [_evenly_spaced(assignment.train[peer]) for peer in peers]
 
 
-class _Networks:
+class _PeerNetworks:
     """The pre-trained networks of the peers that take part, with one in memory for each architecture."""
 
     def __init__(self, inputs: SweepInputs, dataset: ImageDataset, *, device: torch.device) -> None:
@@ -90,7 +89,7 @@ class _Networks:
         self._std_C = torch.tensor(dataset.channel_std, device=device)
 
     def answers(self, parts: Sequence[_Indices]) -> Iterator[Answers]:
-        """Yield what all peers answer to each part, without augmentation."""
+        """Yield the logits of all peers on each part, without augmentation."""
         bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * len(self._inputs.peers) * self._dataset.num_classes
         for block in blocks(parts, max_samples=max(_BLOCK_BYTES // bytes_of_sample, 1)):
             images = torch.from_numpy(self._dataset.read_images(np.concatenate(block))).to(self._device)
@@ -117,7 +116,7 @@ class _Networks:
 
 
 def blocks(parts: Sequence[_Indices], *, max_samples: int) -> Iterator[list[_Indices]]:
-    """Yield the parts in order, as many together as have ``max_samples`` samples, at least one."""
+    """Yield the parts in order, in blocks of at most ``max_samples`` samples but at least one part."""
     block: list[_Indices] = []
     for part in parts:
         if block and sum(map(len, block)) + len(part) > max_samples:

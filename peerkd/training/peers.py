@@ -1,4 +1,4 @@
-"""The peers' networks and the samples they train on, as one experiment describes them."""
+"""Networks, training samples and pre-training of the peers, as an experiment's config specifies them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -17,17 +17,16 @@ from peerkd.data.streamed import open_dataset
 from peerkd.models.build import build_network, num_parameters
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import copy_state, save_tensors
-from peerkd.training.evaluate import Judge
+from peerkd.training.devices import gpu_bytes, process_device
+from peerkd.training.evaluate import Evaluator
 from peerkd.training.finite import all_answered, are_finite
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
-from peerkd.training.memory import gpu_bytes
 from peerkd.training.online.export import deployed_state
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method
-from peerkd.training.online.prepare import prepare
-from peerkd.training.placement import worker_device
+from peerkd.training.online.state import prepare
+from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import SampleSet
-from peerkd.training.workers import Perform
 
 METHOD_OF_PRETRAINING: Final[Mapping[str, Method]] = {"cross_entropy": "plain", "pcl": "pcl"}
 
@@ -68,16 +67,16 @@ def sample_set(
     )
 
 
-def start(inputs: PretrainInputs, *, worker: int) -> Perform:
-    """Open the data in a worker process and return what trains one peer there.
+def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
+    """Open the data in a process and return a function that trains one peer there.
 
-    It yields an ``EpochDone`` after each epoch, and at the end the peer's record.
+    The function yields an ``EpochDone`` after each epoch, and at the end the peer's record.
     """
     config = inputs.config
-    device = worker_device(inputs.device, worker=worker)
+    device = process_device(inputs.device, process_index=process_index)
     dataset = open_dataset(inputs.dataset_folder)
     assignment = Assignment.load(inputs.partition_folder)
-    judge = Judge(dataset, assignment, device=device)
+    evaluator = Evaluator(dataset, assignment, device=device)
 
     def perform(peer: int) -> Iterator[EpochDone | dict[str, Any]]:
         architecture = config.architectures[peer]
@@ -118,9 +117,9 @@ def start(inputs: PretrainInputs, *, worker: int) -> Perform:
         weights = deployed_state(state, method)
         deployed = build_peer(architecture, dataset, seed=0).to(device)
         copy_state(weights, deployed)
-        predictions = judge.predict(deployed, peer=peer)
+        predictions = evaluator.predict(deployed, peer=peer)
         is_finite = state.ended_finite and are_finite(weights.values()) and all_answered(predictions)
-        accuracies = judge.accuracies(predictions, peer=peer)
+        accuracies = evaluator.accuracies(predictions, peer=peer)
         if is_finite:
             save_tensors(inputs.weights(peer), weights)
         yield {

@@ -1,12 +1,16 @@
-"""The pixels of batches, read from where they are and brought to the device.
+"""The pixels of batches, read from storage and moved to the device.
 
-A packed data set that fits is copied to a GPU once, and batches are gathered there. One that does not, and any on the
-CPU, is read from mapped memory batch by batch. Streamed images are decoded ahead, in the background.
+A packed data set that fits into the GPU's memory is copied there once, and batches are gathered on the GPU. A larger
+one, and every one on the CPU, is read from mapped memory batch by batch. Streamed images are decoded ahead in the
+background.
 
 Shape suffixes: S = samples of a set, B = batch, C = image channels, H W = image size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +19,13 @@ from torch import Tensor
 
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.streamed import StreamedDataset
-from peerkd.training.prefetch import prefetch
 
-_NUM_BATCHES_AHEAD = 3
-_BLOCK_BYTES = 2**26
-_GPU_RESIDENT_BYTES = 2**33
+_NUM_BATCHES_AHEAD: Final = 3
+_BLOCK_BYTES: Final = 2**26
+_GPU_RESIDENT_BYTES: Final = 2**33
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class Pixels:
@@ -33,14 +39,14 @@ class Pixels:
         device: torch.device,
         resident_bytes: int | None = None,
     ) -> None:
-        """Describe a set; nothing is read until its first batch is asked for.
+        """Describe a set. Nothing is read before its first batch is requested.
 
         Args:
-            dataset: Where the images are.
-            indices_S: Samples of the set.
-            device: Where the batches are wanted.
-            resident_bytes: A packed set of at most this size is copied to the device once. None: 8 GiB on a GPU, and
-                nothing on the CPU, where mapped memory is as near.
+            dataset: The data set with the images.
+            indices_S: Indices of the samples in the data set.
+            device: The device of the batches.
+            resident_bytes: The largest size of a packed set that is copied to the device once. None means 8 GiB on a
+                GPU and 0 on the CPU, where reading mapped memory is as fast.
         """
         self._dataset = dataset
         self._indices_S = indices_S
@@ -53,15 +59,15 @@ class Pixels:
 
     @property
     def num_bytes(self) -> int:
-        """Size of all images of the set."""
+        """The size of all images of the set."""
         return len(self._indices_S) * int(np.prod(self._dataset.image_shape))
 
     def read(self, order_S: npt.NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-        """Yield the images of one batch after another: uint8, on the device.
+        """Yield the images of each batch, uint8, on the device.
 
         Args:
-            order_S: Places in the set, in the order of an epoch.
-            spans: Where in that order each batch begins and ends.
+            order_S: Positions in the set, in the order of an epoch.
+            spans: Start and end of each batch in that order.
         """
         if self._is_resident:
             if self._images_SCHW is None:
@@ -80,15 +86,43 @@ class Pixels:
 
     def _read(self, indices_B: npt.NDArray[np.int64]) -> Tensor:
         images_BCHW = torch.from_numpy(self._dataset.read_images(indices_B))
-        # From pinned memory a GPU copies on its own, while the host goes on.
+        # A GPU copies from pinned memory by itself, while the host goes on.
         return images_BCHW.pin_memory() if self._device.type == "cuda" else images_BCHW
 
     def _load(self) -> Tensor:
         shape = (len(self._indices_S), *self._dataset.image_shape)
         images_SCHW = torch.empty(shape, dtype=torch.uint8, device=self._device)
-        # In blocks: the host need not hold the set, too.
+        # The copy is made in blocks, so that the host need not have memory for the whole set.
         num_images = max(1, _BLOCK_BYTES // int(np.prod(self._dataset.image_shape)))
         for start in range(0, len(images_SCHW), num_images):
             block = slice(start, start + num_images)
             images_SCHW[block] = torch.from_numpy(self._dataset.read_images(self._indices_S[block]))
         return images_SCHW
+
+
+def prefetch(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, num_ahead: int, num_threads: int = 2
+) -> Iterator[_Result]:
+    """Yield ``function(item)`` for every item in order, while threads compute the next results.
+
+    Nothing starts before the first result is requested. When the iterator ends, is closed or is dropped, calls that
+    have not begun are cancelled and the others are awaited. An exception of the function reaches the caller unchanged.
+
+    Args:
+        function: A function that releases the global interpreter lock while it works.
+        items: The arguments, one for each result.
+        num_ahead: The most results that exist or are being computed beyond the one yielded, at least 1.
+        num_threads: The number of threads. With two, one begins an item while the other waits for the slowest part of
+            its own.
+    """
+    pending: deque[Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="prefetch")
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > num_ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

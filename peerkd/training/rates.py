@@ -1,7 +1,7 @@
-"""How many seconds a sample takes on this machine, measured on random images by the code that runs experiments.
+"""The seconds that a sample takes on this machine, measured on random images by the code that runs experiments.
 
-Transfer sets have the size that the experiment's will have, and units all settings of a set, as far as that takes a
-few seconds; otherwise fewer. A first small measurement says what that is.
+Transfer sets have the size that they will have in the experiment, and units have all settings of a set, if that takes a
+few seconds; otherwise both are smaller. A small pilot measurement decides.
 """
 
 import time
@@ -24,67 +24,67 @@ from peerkd.study.grid import settings
 from peerkd.study.trials import Trial, Unit
 from peerkd.training import peers
 from peerkd.training.checkpoints import save_tensors
-from peerkd.training.forecast import DividedData, Rates
+from peerkd.training.devices import process_device
+from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.inputs import PretrainInputs, SweepInputs
-from peerkd.training.placement import worker_device
+from peerkd.training.process_pool import TaskFunction
 from peerkd.training.stacked.students import pays
-from peerkd.training.sweep import Sweep
-from peerkd.training.workers import Perform
+from peerkd.training.sweep import SweepRunner
 
 _NUM_ROUNDS: Final = 3
 _ROUND_SECONDS: Final = 2.0
-"""About. When this is over, another round is not begun."""
+"""The time after which no further round begins."""
 
 _PILOT_SAMPLES: Final = 4
 _NUM_SETS: Final = 1 + 3 * _NUM_ROUNDS
-"""No two measurements have a transfer set in common, as a set's batches may be kept for the next."""
+"""The number of transfer sets. No two measurements share one, because a set's batches may be kept for the next."""
 
 _STUDENT, _TEACHER = 0, 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateInputs:
-    """What rates depend on."""
+    """The inputs on which rates depend."""
 
     config: ExperimentConfig
-    samples: DividedData
+    samples: PartitionSizes
     device: str
-    """``cpu``, or ``cuda`` for the GPU of the worker's number."""
+    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scale:
-    """How much is done in one measurement."""
+    """The amount of work in one measurement."""
 
     num_samples: int
-    """Of a transfer set; another one has twice as many."""
+    """The size of a single transfer set. A double set has twice as many samples."""
 
     num_evaluated: int
     num_trials: int
     epochs: int
 
 
-def start(config: ExperimentConfig, samples: DividedData, device: str, *, worker: int) -> Perform:
-    """Return what measures the rates of one architecture in a worker process; it yields its ``Rates``.
+def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, process_index: int) -> TaskFunction:
+    """Return a function that measures the rates of one architecture in a process; it yields its ``Rates``.
 
     Args:
         config: The experiment.
         samples: The sizes of the parts of its data set.
-        device: ``cpu``, or ``cuda`` for the GPU of the worker's number.
-        worker: Number of the process.
+        device: ``cpu``, or ``cuda`` for the GPU at the index of the process.
+        process_index: The number of the process, from 0.
     """
     inputs = RateInputs(config=config, samples=samples, device=device)
-    place = worker_device(device, worker=worker)
+    own_device = process_device(device, process_index=process_index)
 
     def perform(architecture: Architecture) -> Iterator[Rates]:
-        yield measure(inputs, architecture, device=place)
+        yield measure(inputs, architecture, device=own_device)
 
     return perform
 
 
 def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.device) -> Rates:
     """Return the rates of one architecture with the recipes and precisions of an experiment."""
-    # Students that train many at once are only measured so.
+    # Architectures whose students train side by side are measured only that way.
     is_tiny = pays(architecture, image_shape_CHW=inputs.samples.image_shape_CHW)
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
@@ -106,10 +106,15 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
         single, double, teacher = (min(each) for each in zip(*rounds, strict=True))
         pretraining = _pretraining_seconds(inputs, architecture, scale, folder=Path(folder), device=device)
     num_epoch_samples = scale.num_samples * scale.epochs
-    # Half of the samples make the difference, and what a trial takes whatever its set is in neither.
+    # With n samples in the single set, e epochs and k trials, d seconds of distillation a sample, t seconds of the
+    # teacher on the single set, and r seconds of everything else, which does not grow with the set:
+    #     single = e n k d + t + r,   double = 2 e n k d + 2 t + r,   teacher = 2 t.
+    # Their difference gives e n k d = double - single - teacher / 2.
     distillation = (double - single - teacher / 2) / num_epoch_samples / scale.num_trials
     most = (double - teacher) / (2 * num_epoch_samples) / scale.num_trials
-    # Noise must not make a set cost nothing.
+    # All of a unit but its teacher is 2 e n k d + r = double - teacher, so d is at most ``most``. Noise may move the
+    # difference anywhere; the lower bound prevents a forecast in which samples cost nothing. What is left of each
+    # trial, r / k = 2 e n (most - d), is attributed to its evaluation.
     distillation = min(max(distillation, most / 2), most)
     rest = 2 * num_epoch_samples * (most - distillation)
     return Rates(
@@ -121,10 +126,10 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
 
 
 def _scale(inputs: RateInputs, pilot: _Scale, *, pilot_seconds: float) -> _Scale:
-    """Return how much fits into a round, which is some five times the work of its smaller unit."""
+    """Return how much work fits into a round, which takes about five times as long as its smaller unit."""
     samples, recipe = inputs.samples, inputs.config.distill
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
-    # Of a set, for as many trials as in the pilot.
+    # The number of samples of a set that the round has time for, with the pilot's number of trials.
     num_affordable = int(_ROUND_SECONDS * pilot.num_samples / pilot_seconds / 5)
     num_samples = max(samples.training // inputs.config.partition.num_peers, 2)
     num_samples = min(num_samples, max(num_affordable, 2 * _PILOT_SAMPLES))
@@ -139,7 +144,7 @@ def _scale(inputs: RateInputs, pilot: _Scale, *, pilot_seconds: float) -> _Scale
 
 
 def _rounds(measure_once: Callable[[], tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Measure several times, as far as the time allows."""
+    """Repeat a measurement while the time allows."""
     rounds: list[tuple[float, ...]] = []
     while not rounds or (len(rounds) < _NUM_ROUNDS and sum(map(sum, rounds)) < _ROUND_SECONDS):
         rounds.append(measure_once())
@@ -147,7 +152,7 @@ def _rounds(measure_once: Callable[[], tuple[float, ...]]) -> list[tuple[float, 
 
 
 class _Units:
-    """Units of an experiment on random images, made to be timed."""
+    """Units of an experiment on random images, to be timed."""
 
     def __init__(
         self, inputs: RateInputs, architecture: Architecture, scale: _Scale, *, folder: Path, device: torch.device
@@ -166,21 +171,21 @@ class _Units:
         for peer in (_STUDENT, _TEACHER):
             weights = peers.build_peer(architecture, dataset, seed=peer).state_dict()
             save_tensors(folder / peers.weights_name(peer), weights)
-        self._sweep = Sweep(sweep_inputs, device=device)
+        self._sweep = SweepRunner(sweep_inputs, device=device)
         transfer_set = config.sweep.transfer_sets[0]
         grid = settings(config.grid, transfer_set)[: scale.num_trials]
         self._trials = tuple(Trial(_STUDENT, _TEACHER, transfer_set, setting) for setting in grid)
         self._num_done = {False: 0, True: 0}
-        self.seconds(doubled=False)  # whatever is only done once
+        self.seconds(doubled=False)  # warm up whatever is done only once
 
     def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
-        """Do a unit on a set that was not used before and return how long that took.
+        """Do a unit on a set that was not used before and return how long it took.
 
         Args:
-            doubled: Whether the set is of twice the size.
+            doubled: Whether the set has twice the size.
             only_teacher: Whether to stop after the teacher's logits.
         """
-        # Sets of even number are of single size.
+        # Sets with an even number have the single size.
         owner = 2 * self._num_done[doubled] + doubled
         self._num_done[doubled] += 1
         unit = Unit(owners=(owner,), teacher=_TEACHER, trials=self._trials)
@@ -192,7 +197,10 @@ class _Units:
 def _pretraining_seconds(
     inputs: RateInputs, architecture: Architecture, scale: _Scale, *, folder: Path, device: torch.device
 ) -> float:
-    """Return the seconds a sample of pre-training: what an epoch of twice as many samples takes longer."""
+    """Return the seconds for one sample of pre-training.
+
+    With n samples in the single set, an epoch of twice as many takes longer by the time of n samples.
+    """
     checkpoints_folder = folder / "checkpoints"
     checkpoints_folder.mkdir()
     config = _reduced(inputs.config, architecture, epochs=scale.epochs)
@@ -206,18 +214,19 @@ def _pretraining_seconds(
             checkpoints_folder=checkpoints_folder,
             device=inputs.device,
         ),
-        worker=device.index or 0,
+        process_index=device.index or 0,
     )
     single, double = perform(0), perform(1)
-    next(single), next(double)  # whatever is only done once
+    next(single), next(double)  # warm up whatever is done only once
     rounds = _rounds(lambda: (_timed(lambda: next(single), device), _timed(lambda: next(double), device)))
-    of_single, of_double = (min(each[place] for each in rounds) for place in (0, 1))
+    of_single, of_double = (min(each[index] for each in rounds) for index in (0, 1))
     most = of_double / (2 * scale.num_samples)
     return min(max((of_double - of_single) / scale.num_samples, most / 2), most)
 
 
 def _timed(work: Callable[[], object], device: torch.device) -> float:
-    # On the CPU the time that this process computes: others may have the core in between, but not during a real run.
+    # On the CPU, the time of this process alone is measured: other processes may use the core meanwhile, but not during
+    # a real run.
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     _finish(device)
     started = clock()
@@ -232,7 +241,7 @@ def _finish(device: torch.device) -> None:
 
 
 def _reduced(config: ExperimentConfig, architecture: Architecture, *, epochs: int) -> ExperimentConfig:
-    """Return the same recipes for the peers that are measured, all of one architecture."""
+    """Return the same recipes for the measured peers, which all have one architecture."""
     return config.model_copy(
         update={
             "partition": config.partition.model_copy(update={"num_peers": 2 * _NUM_SETS}),
@@ -242,8 +251,8 @@ def _reduced(config: ExperimentConfig, architecture: Architecture, *, epochs: in
     )
 
 
-def _write_experiment(samples: DividedData, scale: _Scale, folder: Path) -> None:
-    """Write random images, and a partition of ``2 * _NUM_SETS`` peers of which every second has twice as many."""
+def _write_experiment(samples: PartitionSizes, scale: _Scale, folder: Path) -> None:
+    """Write random images, and a partition of ``2 * _NUM_SETS`` peers; every second has twice as many samples."""
     rng = np.random.default_rng(0)
     num_images = max(2 * scale.num_samples, scale.num_evaluated, samples.num_classes)
     raw = RawDataset(

@@ -1,7 +1,7 @@
-"""A set of training samples as batches, epoch by epoch: the same batches for whoever asks.
+"""A set of training samples in batches, epoch by epoch. Every reader gets the same batches.
 
-Order and augmentation are functions of seed, set and epoch. Every student of one transfer set sees the same batches,
-so that settings are compared on common random numbers and a teacher's logits can be computed once for all.
+Order and augmentation are functions of seed, set and epoch. Every student of one transfer set sees the same batches, so
+settings are compared on common random numbers and a teacher's logits can be computed once for all students.
 
 Shape suffixes: S = samples of the set, V = views, B = batch, N = V * B, C = image channels, H W = image size.
 """
@@ -27,34 +27,36 @@ _Views = tuple[Tensor, Tensor]
 
 
 class Batch(NamedTuple):
-    """What one step trains on."""
+    """The samples of one training step."""
 
     images_NCHW: Tensor
-    """Augmented and normalised, float32, channels last in memory; all samples in view 0, then in view 1, and so on."""
+    """Augmented and normalised images, float32, in channels-last memory: first view 0 of all samples, then view 1, and
+    so on.
+    """
 
     labels_B: Tensor
 
     num_samples: int
-    """Of the whole batch: more than B where this is one part of several."""
+    """The size of the whole batch. It is larger than B if this is one of several parts."""
 
 
 class Batches(Protocol):
-    """What a training reads, epoch by epoch."""
+    """The batches of a training, epoch by epoch."""
 
     @property
     def device(self) -> torch.device:
-        """Where the batches are."""
+        """The device of the batches."""
 
     @property
     def num_batches(self) -> int:
-        """Batches, and so steps, of one epoch."""
+        """The number of batches, and so of steps, in one epoch."""
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return an iterator over the batches of one epoch, counted from 0."""
 
 
 class FirstBatches:
-    """The first batches of each epoch of a set, as if there were no more."""
+    """The first batches of each epoch of a set, as if the set ended there."""
 
     def __init__(self, samples: Batches, num_batches: int) -> None:
         self._samples = samples
@@ -67,7 +69,7 @@ class FirstBatches:
 
 
 class SampleSet:
-    """The samples of one set and the batches they make."""
+    """The samples of one set and their batches."""
 
     def __init__(
         self,
@@ -84,19 +86,20 @@ class SampleSet:
         cache_bytes: int = 2**28,
         resident_bytes: int | None = None,
     ) -> None:
-        """Describe a set; nothing is read until its first batch is asked for.
+        """Describe a set. Nothing is read before its first batch is requested.
 
         Args:
-            dataset: Where the images are.
-            indices_S: Samples of the set.
-            name: Tells the set's random order from that of others.
-            batch_size: Largest batch; see ``batch_bounds``.
-            crop_padding_pixels: Of the augmentation, see ``peerkd.data.augment``.
-            horizontal_flip: Of the augmentation.
-            seed: Of order and augmentation.
-            device: Where the batches are made.
-            resized_crop_min_area_fraction: Of the augmentation.
-            cache_bytes: Augmented views (uint8) are kept while they fit in here, then made again each time.
+            dataset: The data set with the images.
+            indices_S: Indices of the samples in the data set.
+            name: A name that distinguishes the set's random order from the orders of other sets.
+            batch_size: The size of the largest batch; see ``batch_bounds``.
+            crop_padding_pixels: A parameter of the augmentation; see ``peerkd.data.augment``.
+            horizontal_flip: A parameter of the augmentation.
+            seed: The seed of order and augmentation.
+            device: The device of the batches.
+            resized_crop_min_area_fraction: A parameter of the augmentation.
+            cache_bytes: Augmented views (uint8) are kept up to this size. Views of further epochs are computed each
+                time.
             resident_bytes: See ``peerkd.training.pixels``.
         """
         self.name = name
@@ -106,7 +109,7 @@ class SampleSet:
         self._cache_bytes = cache_bytes
         self._cached: dict[int, list[_Views]] = {}
         self._pixels = Pixels(dataset, indices_S, device=device, resident_bytes=resident_bytes)
-        # Drawn for the whole data set: a sample's view does not depend on the set it is read in.
+        # Views are drawn for the whole data set, so a sample's view does not depend on the set in which it is read.
         self._draw_views = partial(
             draw_views,
             len(dataset.labels_N),
@@ -125,12 +128,12 @@ class SampleSet:
 
     @property
     def num_batches(self) -> int:
-        """Batches, and so steps, of one epoch."""
+        """The number of batches, and so of steps, in one epoch."""
         return len(batch_bounds(len(self), batch_size=self._batch_size)) - 1
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        """Numbers of samples that its batches have: one, or two that differ by one, the larger first."""
+        """The sizes that the batches have: one size, or two that differ by one, the larger first."""
         bounds = batch_bounds(len(self), batch_size=self._batch_size)
         return tuple(sorted({stop - start for start, stop in pairwise(bounds)}, reverse=True))
 
@@ -139,20 +142,20 @@ class SampleSet:
     ) -> Iterator[Batch]:
         """Return an iterator over the batches of one epoch.
 
-        View 0 of a sample is the same whatever ``num_views`` is. The parts of a batch, one after another, are the
-        batch.
+        View 0 of a sample does not depend on ``num_views``. The concatenated parts of a batch are the batch.
 
         Args:
-            epoch: Counted from 0.
+            epoch: The epoch, counted from 0.
             num_views: V, at least 1.
-            first_batch: Batches before this one are not made; those from it on are as if they had been.
-            part: Which of how many nearly equal parts of every batch to make, the first being 0.
+            first_batch: The first batch to compute. It and the later ones are the same as if the earlier had been
+                computed.
+            part: The index of one part, from 0, and the number of nearly equal parts into which every batch is divided.
 
         Raises:
             ValueError: If there is no such batch, or a part would have fewer samples than batch normalisation needs.
         """
         if not 0 <= first_batch <= self.num_batches:
-            raise ValueError(f"first_batch must lie in [0, {self.num_batches}], got {first_batch}.")
+            raise ValueError(f"first_batch must be from 0 to {self.num_batches}, got {first_batch}.")
         spans = list(pairwise(batch_bounds(len(self), batch_size=self._batch_size)))[first_batch:]
         parts = [part_of(span, part) for span in spans]
         is_whole = num_views == 1 and parts == spans and first_batch == 0
@@ -160,14 +163,14 @@ class SampleSet:
         return self._normalized(made, num_samples=[stop - start for start, stop in spans])
 
     def in_order(self, batches: Sequence[Tensor], epoch: int) -> Tensor:
-        """Return in the order of the set what was made of each sample of the batches of an epoch, shape (S, ...)."""
+        """Return values that belong to the samples of an epoch's batches in the order of the set, shape (S, ...)."""
         values = torch.cat(list(batches))
         in_order = torch.empty_like(values)
         in_order[torch.from_numpy(self._order(epoch)).to(self.device)] = values
         return in_order
 
     def in_batches(self, values: Tensor, epoch: int) -> Sequence[Tensor]:
-        """Return what belongs to each sample, shape (S, ...), as an epoch's batches have the samples."""
+        """Return values that belong to the samples of the set, shape (S, ...), in the batches of an epoch."""
         sizes = [stop - start for start, stop in pairwise(batch_bounds(len(self), batch_size=self._batch_size))]
         return torch.split(values[torch.from_numpy(self._order(epoch)).to(self.device)], sizes)
 
@@ -190,7 +193,7 @@ class SampleSet:
                 made.append(batch)
             yield batch
         if keep:
-            # Kept only when the epoch was read to its end.
+            # An epoch is kept only if it was read to its end.
             self._cached[epoch] = made
 
     def _make_views(self, epoch: int, num_views: int, spans: list[tuple[int, int]]) -> Iterator[_Views]:

@@ -1,6 +1,6 @@
-"""Sealed checkpoints: safetensors files whose metadata hold the SHA-256 of the file.
+"""Sealed checkpoints: safetensors files whose metadata contain the SHA-256 of the file.
 
-The digest is computed with zeros in its own place. This needs no torch, since whoever looks for an intact checkpoint
+The digest is computed with zeros in its own place. The module needs no torch, because a search for an intact checkpoint
 reads only bytes.
 """
 
@@ -28,7 +28,7 @@ def seal(path: Path) -> None:
 
 
 def is_intact(path: Path) -> bool:
-    """Return whether a file exists and is, byte for byte, what was sealed."""
+    """Return whether a file exists and equals, byte for byte, the file that was sealed."""
     try:
         start = _find_seal(path)
         if start is None:

@@ -1,6 +1,7 @@
-"""Doing units of the sweep: batches and teacher logits once for all trials of a unit, many tiny students at once.
+"""Training and evaluation of the units of a sweep.
 
-What a trial's record says depends neither on the other trials, nor on how many were done at once.
+Batches and teacher logits are computed once for all trials of a unit, and many tiny students train side by side. The
+record of a trial depends neither on the other trials nor on how many were trained together.
 """
 
 import math
@@ -20,83 +21,86 @@ from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.study.transfer_sets import PUBLIC
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.checkpoints import copy_state, load_state_of
+from peerkd.training.devices import process_device
 from peerkd.training.distill import TeacherLogits, teacher_logits
-from peerkd.training.evaluate import Judge, Predictions
+from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.group_size import GroupSizes
-from peerkd.training.inputs import Leg, LegsTogether, SweepInputs, WayTaken
+from peerkd.training.inputs import EngineChoice, EpochRange, JointEpochRanges, SweepInputs
 from peerkd.training.peers import build_peer, sample_set, weights_name
-from peerkd.training.placement import worker_device
+from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import FirstBatches, SampleSet
 from peerkd.training.stacked.losses import FAST_GRADIENTS
 from peerkd.training.stacked.students import Students, pays
-from peerkd.training.trainees import LoneTrainee, StackedTrainees, Trainees
+from peerkd.training.student_groups import SingleStudent, StackedGroup, StudentGroup
 from peerkd.training.trial_state import TrialState, check_state, load_state, save_state, state_path
-from peerkd.training.workers import Perform
 
 if TYPE_CHECKING:
-    from peerkd.training.captured.in_flight import InFlight
+    from peerkd.training.captured.lane_pool import LanePool
 
 _NUM_NEIGHBOURS: Final = 2
-"""Transfer sets that a sweep keeps: neighbours in its plan often have the same one."""
+"""The number of transfer sets that a sweep keeps. Neighbours in its plan often share one."""
 
 _NUM_KEPT_PEERS: Final = 32
-"""Their weights are kept in memory; those of others are read again when they are needed."""
+"""The number of peers whose weights are kept in memory. The weights of other peers are read again when needed."""
 
 _NUM_MEASURED_BATCHES: Final = 2
 
 _ByEpoch: TypeAlias = Mapping[str, list[float | None] | None]
-"""Accuracies by column and epoch: None after an epoch in which the network was not finite, and for a column that was
-not measured."""
+"""Accuracies by column and epoch. An accuracy is None after an epoch in which the network was not finite; a column is
+None if it was not measured.
+"""
 
 _KEPT_LOGITS_BYTES: Final = 2**26
 _KEPT_SETS_BYTES: Final = 2**28
-"""A tuned study comes back to a teacher and a set with other settings, and does not know beforehand when."""
+"""Sizes of the caches of a tuned study, which returns to a teacher and a set with other settings at times that are not
+known beforehand.
+"""
 
 
-class Sweep:
-    """The pre-trained peers, the data they distil on and are judged on. Opened once a process."""
+class SweepRunner:
+    """The pre-trained peers, their transfer sets and their evaluation, opened once in a process."""
 
     def __init__(self, inputs: SweepInputs, *, device: torch.device) -> None:
         self._inputs, self._config, self._device = inputs, inputs.config, device
         self._recipe = inputs.config.distill
         self._dataset = open_dataset(inputs.dataset_folder)
         self._assignment = Assignment.load(inputs.partition_folder)
-        self._judge = Judge(self._dataset, self._assignment, device=device, precision=self._recipe.precision)
+        self._evaluator = Evaluator(self._dataset, self._assignment, device=device, precision=self._recipe.precision)
         self._group_sizes = GroupSizes()
-        self._in_flight = self._open_in_flight() if device.type == "cuda" else None
-        self._news = self._loss_news()
-        # One module an architecture, its state swapped for each trial.
+        self._lane_pool = self._open_lane_pool() if device.type == "cuda" else None
+        self._choices = self._loss_choice()
+        # One module for each architecture; its state is replaced for each trial.
         self._network = cache(self._build_network)
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
         self._before = cache(self._predict_before)
         self._transfer_set = lru_cache(maxsize=self._num_kept_sets())(self._read_transfer_set)
         self._kept_logits = lru_cache(maxsize=self._num_kept_logits())(self._make_logits)
 
-    def do(self, task: Unit | Leg | LegsTogether) -> Iterator[dict[str, Any] | WayTaken]:
-        """Train and judge every trial of a unit, or some epochs of each; yield its record when that is done.
+    def do(self, task: Unit | EpochRange | JointEpochRanges) -> Iterator[dict[str, Any] | EngineChoice]:
+        """Train and evaluate every trial of a unit, or an epoch range of each, and yield each trial's record.
 
         Raises:
-            ValueError: If a leg is to go on from where its trials have not come to, or legs that are to be done
-                together differ in transfer set or epochs.
+            ValueError: If a trial has not reached the first epoch of its range, or joint ranges differ in transfer set
+                or epochs.
         """
-        legs = self._legs(task)
-        owners = legs[0].unit.owners
+        ranges = self._epoch_ranges(task)
+        owners = ranges[0].unit.owners
         samples = self._transfer_set(owners)
-        epochs = range(legs[0].first_epoch, legs[0].last_epoch)
-        asked = [(trial, leg.unit.teacher) for leg in legs for trial in leg.unit.trials]
-        if len(legs) > 1:
-            # Students of one architecture are neighbours, and among them those of one teacher.
-            asked.sort(key=lambda each: self._config.architectures[each[0].student])
+        epochs = range(ranges[0].first_epoch, ranges[0].last_epoch)
+        requested = [(trial, each.unit.teacher) for each in ranges for trial in each.unit.trials]
+        if len(ranges) > 1:
+            # Students of one architecture become neighbours. Among them the order by teacher is kept.
+            requested.sort(key=lambda each: self._config.architectures[each[0].student])
         logits: dict[int | None, TeacherLogits | None] = {}
-        for architecture, alike in groupby(asked, key=lambda each: self._config.architectures[each[0].student]):
+        for architecture, alike in groupby(requested, key=lambda each: self._config.architectures[each[0].student]):
             these = list(alike)
             size = self._group_size(architecture, samples, num_trials=len(these))
-            yield from (*self._news, *(self._in_flight or self._group_sizes).read_news())
-            self._news = ()
+            yield from (*self._choices, *(self._lane_pool or self._group_sizes).take_choices())
+            self._choices = ()
             for start in range(0, len(these), size):
                 group = these[start : start + size]
-                # Only those of the group's teachers are in memory; neighbours have theirs in common.
+                # Only the logits of this group's teachers stay in memory. Neighbouring groups share teachers.
                 teachers = dict.fromkeys(teacher for _, teacher in group)
                 logits = {
                     teacher: logits[teacher] if teacher in logits else self._logits(teacher, owners, epochs)
@@ -107,18 +111,18 @@ class Sweep:
                 )
 
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
-        """Return a teacher's logits on a unit's transfer set, as doing the unit begins: to see how long that takes."""
+        """Return a teacher's logits on a unit's transfer set. A unit begins with them; ``peerkd plan`` times them."""
         return self._logits(unit.teacher, unit.owners, range(self._recipe.epochs))
 
-    def _legs(self, task: Unit | Leg | LegsTogether) -> tuple[Leg, ...]:
+    def _epoch_ranges(self, task: Unit | EpochRange | JointEpochRanges) -> tuple[EpochRange, ...]:
         if isinstance(task, Unit):
-            return (Leg(unit=task, first_epoch=0, last_epoch=self._recipe.epochs),)
-        if isinstance(task, Leg):
+            return (EpochRange(unit=task, first_epoch=0, last_epoch=self._recipe.epochs),)
+        if isinstance(task, EpochRange):
             return (task,)
-        kinds = {(leg.unit.owners, leg.first_epoch, leg.last_epoch) for leg in task.legs}
+        kinds = {(each.unit.owners, each.first_epoch, each.last_epoch) for each in task.ranges}
         if len(kinds) != 1:
-            raise ValueError(f"legs must be of one transfer set and the same epochs, got {len(kinds)} kinds.")
-        return task.legs
+            raise ValueError(f"ranges must have the same transfer set and epochs, got {len(kinds)} combinations.")
+        return task.ranges
 
     def _logits(self, teacher: int | None, owners: tuple[int, ...], epochs: range) -> TeacherLogits | None:
         if teacher is None:
@@ -141,11 +145,11 @@ class Sweep:
         return of_epoch[epoch]
 
     def _num_kept_logits(self) -> int:
-        """Return of how many epochs a teacher's logits are kept, if they are of the largest transfer set."""
+        """Return the number of epochs for which a teacher's logits are kept, computed for the largest transfer set."""
         return _KEPT_LOGITS_BYTES // (4 * self._max_transfer_samples() * self._dataset.num_classes)
 
     def _num_kept_sets(self) -> int:
-        """Return how many transfer sets are kept with their batches, if they are of the largest size."""
+        """Return the number of transfer sets that are kept with their batches, computed for the largest one."""
         if self._inputs.states_folder is None:
             return _NUM_NEIGHBOURS
         set_bytes = self._recipe.epochs * self._max_transfer_samples() * math.prod(self._dataset.image_shape)
@@ -160,7 +164,7 @@ class Sweep:
     ) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         before = [self._before(trial.student) for trial in trials]
-        students = self._trainees(trials, samples, epochs)
+        students = self._student_group(trials, samples, epochs)
         by_epoch, after = self._train(students, samples, logits, trials=trials, epochs=epochs)
         ended_finite = [
             is_finite and all_answered(predictions)
@@ -168,7 +172,7 @@ class Sweep:
         ]
         if self._inputs.states_folder:
             for trial, end, is_finite in zip(trials, students.states(), ended_finite, strict=True):
-                # Nothing goes on from a state that is not finite.
+                # No later epoch range starts from a state that is not finite.
                 if is_finite:
                     save_state(state_path(self._inputs.states_folder, trial, num_epochs=epochs.stop), end)
         seconds = (time.perf_counter() - started) / len(trials)
@@ -181,74 +185,76 @@ class Sweep:
                 "num_transfer_samples": len(samples),
                 "epochs": epochs.stop,
                 IS_FINITE: is_finite,
-                **self._judge.compare(peer_before, peer_after if is_finite else None, peer=trial.student),
+                **self._evaluator.compare(peer_before, peer_after if is_finite else None, peer=trial.student),
                 **(measured if is_finite else _without_last(measured)),
                 "seconds": seconds,
             }
 
     def _train(
         self,
-        students: Trainees,
+        students: StudentGroup,
         samples: SampleSet,
         logits: Sequence[TeacherLogits | None],
         *,
         trials: Sequence[Trial],
         epochs: range,
     ) -> tuple[Sequence[_ByEpoch], list[Predictions]]:
-        """Return what each trial was after each epoch, if that is asked for, and the predictions at the end."""
+        """Return the accuracies of each trial after each epoch, if they are requested, and the final predictions."""
         if not self._config.sweep.validate_every_epoch:
             students.train(samples, logits, epochs=epochs)
-            return [dict.fromkeys(BY_EPOCH_COLUMNS.values()) for _ in trials], students.predict(self._judge)
+            return [dict.fromkeys(BY_EPOCH_COLUMNS.values()) for _ in trials], students.predict(self._evaluator)
         measured: list[dict[str, list[float | None]]] = [
             {name: [] for name in BY_EPOCH_COLUMNS.values()} for _ in trials
         ]
         for epoch in epochs:
             students.train(samples, logits, epochs=range(epoch, epoch + 1))
-            # The last epoch's are those of the trial.
-            predictions = students.predict(self._judge)
+            # The predictions after the last epoch are those of the trial.
+            predictions = students.predict(self._evaluator)
             for trial, lists, predicted in zip(trials, measured, predictions, strict=True):
-                accuracies = self._judge.accuracies(predicted, peer=trial.student)
+                accuracies = self._evaluator.accuracies(predicted, peer=trial.student)
                 for (split, scope), name in BY_EPOCH_COLUMNS.items():
                     lists[name].append(accuracies[f"{split}_{scope}_accuracy"])
         return measured, predictions
 
-    def _trainees(self, trials: Sequence[Trial], samples: SampleSet, epochs: range) -> Trainees:
+    def _student_group(self, trials: Sequence[Trial], samples: SampleSet, epochs: range) -> StudentGroup:
         starts = [self._start(trial, epochs) for trial in trials]
         architecture = self._config.architectures[trials[0].student]
         if self._is_stacked(architecture):
-            return StackedTrainees(self._stack(architecture, starts), trials, recipe=self._recipe)
-        if self._in_flight and self._in_flight.number(architecture, samples):
-            return self._in_flight.trainees(architecture, trials, starts)
+            return StackedGroup(self._stack(architecture, starts), trials, recipe=self._recipe)
+        if self._lane_pool and self._lane_pool.number(architecture, samples):
+            return self._lane_pool.students(architecture, trials, starts)
         (trial,), (start,) = trials, starts
-        return LoneTrainee(self._network(architecture), trial, start, recipe=self._recipe)
+        return SingleStudent(self._network(architecture), trial, start, recipe=self._recipe)
 
     def _start(self, trial: Trial, epochs: range) -> TrialState:
         if epochs.start == 0:
             return TrialState(self._peer_state(trial.student), {})
         if self._inputs.states_folder is None:
-            raise ValueError("states_folder must be set where trials go on from earlier legs, got none.")
+            raise ValueError(
+                "states_folder must be set for trials that continue from an earlier epoch range, got none."
+            )
         path = state_path(self._inputs.states_folder, trial, num_epochs=epochs.start)
         state = load_state(path)
         check_state(state, self._network(self._config.architectures[trial.student]), source=str(path))
         return state
 
     def _is_stacked(self, architecture: str) -> bool:
-        if self._in_flight or self._recipe.precision != "float32":
+        if self._lane_pool or self._recipe.precision != "float32":
             return False
         return pays(architecture, image_shape_CHW=self._dataset.image_shape)
 
-    def _loss_news(self) -> tuple[WayTaken, ...]:
-        """Return a line for people where students side by side have no fast path for the loss."""
+    def _loss_choice(self) -> tuple[EngineChoice, ...]:
+        """Return a line for the log if students side by side have no fast path for the loss."""
         loss = self._recipe.loss.kind
         if loss in FAST_GRADIENTS or not any(map(self._is_stacked, self._config.architectures)):
             return ()
-        text = f"{loss}: students side by side take its gradient by autograd, as no faster one is written for it"
-        return (WayTaken(f"loss {loss}", text),)
+        text = f"{loss}: students side by side use autograd, because no gradient is written by hand for this loss"
+        return (EngineChoice(f"loss {loss}", text),)
 
     def _group_size(self, architecture: str, samples: SampleSet, *, num_trials: int) -> int:
-        """Return how many students to train at once; measured on the first sets with many."""
-        if self._in_flight:
-            return max(self._in_flight.number(architecture, samples), 1)
+        """Return how many students to train together, measured when the first large group is requested."""
+        if self._lane_pool:
+            return max(self._lane_pool.number(architecture, samples), 1)
         if not self._is_stacked(architecture):
             return 1
 
@@ -265,11 +271,11 @@ class Sweep:
 
         return self._group_sizes.best(architecture, train, num_students=num_trials)
 
-    def _open_in_flight(self) -> "InFlight":
-        # Only a GPU needs it.
-        from peerkd.training.captured.in_flight import InFlight
+    def _open_lane_pool(self) -> "LanePool":
+        # Only a GPU needs this module.
+        from peerkd.training.captured.lane_pool import LanePool
 
-        return InFlight(
+        return LanePool(
             self._build_network,
             num_architectures=len(set(self._config.architectures)),
             image_shape_CHW=self._dataset.image_shape,
@@ -303,7 +309,7 @@ class Sweep:
         )
 
     def _peer(self, peer: int) -> nn.Module:
-        """Return the network of a peer's architecture with the peer's pre-trained weights in place."""
+        """Return the network of a peer's architecture with the peer's pre-trained weights."""
         network = self._network(self._config.architectures[peer])
         copy_state(self._peer_state(peer), network)
         return network
@@ -319,11 +325,11 @@ class Sweep:
     def _predict_before(self, peer: int) -> Predictions:
         architecture = self._config.architectures[peer]
         if self._is_stacked(architecture):
-            # By the same arithmetic as afterwards.
+            # The predictions are computed by the same operations as after the training.
             student = self._stack(architecture, [TrialState(self._peer_state(peer), {})])
-            (predictions,) = self._judge.predict_many(student.logits, peers=[peer])
+            (predictions,) = self._evaluator.predict_many(student.logits, peers=[peer])
         else:
-            predictions = self._judge.predict(self._peer(peer), peer=peer)
+            predictions = self._evaluator.predict(self._peer(peer), peer=peer)
         check_peer_logits(peer, is_finite=all_answered(predictions))
         return predictions
 
@@ -333,6 +339,6 @@ def _without_last(measured: _ByEpoch) -> _ByEpoch:
     return {name: values and [*values[:-1], None] for name, values in measured.items()}
 
 
-def start(inputs: SweepInputs, *, worker: int) -> Perform:
-    """Open the sweep in a worker process and return what does a unit, or a leg of one, there."""
-    return Sweep(inputs, device=worker_device(inputs.device, worker=worker)).do
+def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
+    """Open the sweep in a process and return a function that does a unit, or an epoch range of one, there."""
+    return SweepRunner(inputs, device=process_device(inputs.device, process_index=process_index)).do

@@ -1,4 +1,4 @@
-"""Where a trial stands after some of its epochs, on disk: what the next ones go on from."""
+"""The state of a trial between two epoch ranges, in memory and on disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,22 +14,22 @@ _WEIGHTS, _MOMENTUM = "weights/", "momentum/"
 
 
 class TrialState(NamedTuple):
-    """A student in mid-training."""
+    """The state of a student between two steps."""
 
     weights: Mapping[str, Tensor]
     """The network's parameters and buffers, by name."""
 
     momenta: Mapping[str, Tensor]
-    """Of the parameters, by name; empty before the first step."""
+    """The momenta of the parameters, by name; empty before the first step."""
 
 
 def state_path(folder: Path, trial: Trial, *, num_epochs: int) -> Path:
-    """Return the file that takes the state of a trial after so many epochs."""
+    """Return the path of the state of a trial after ``num_epochs`` epochs."""
     return folder / state_name(trial, num_epochs=num_epochs)
 
 
 def save_state(path: Path, state: TrialState) -> None:
-    """Write a state, sealed; the file appears whole or not at all."""
+    """Write a sealed state. The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
     momenta = {f"{_MOMENTUM}{name}": tensor for name, tensor in state.momenta.items()}
@@ -37,14 +37,14 @@ def save_state(path: Path, state: TrialState) -> None:
 
 
 def load_state(path: Path) -> TrialState:
-    """Read what ``save_state`` wrote; ``check_state`` checks that it fits a network.
+    """Read a state that ``save_state`` wrote. ``check_state`` checks that it fits a network.
 
     Raises:
-        ValueError: If there is no such file.
+        ValueError: If no such file exists.
         ArtifactCorruptError: If the file is damaged.
     """
     if not path.is_file():
-        raise ValueError(f"A trial can only go on from where it has come to, and there is no {path.name}.")
+        raise ValueError(f"A trial can only continue from a saved state, and {path.name} does not exist.")
     tensors, _ = load_tensors(path)
 
     def part(prefix: str) -> dict[str, Tensor]:
@@ -54,10 +54,10 @@ def load_state(path: Path) -> TrialState:
 
 
 def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:
-    """Refuse a state that is not a finite state of a network like this one, whose own values do not matter.
+    """Refuse a state that is not a finite state of a network like ``network``, whose own values do not matter.
 
     Raises:
-        ArtifactCorruptError: As ``check_tensors``.
+        ArtifactCorruptError: See ``check_tensors``.
     """
     check_tensors(state.weights, network.state_dict(), source=source)
     if state.momenta:

@@ -18,8 +18,8 @@ from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import SCRATCH, split_into_shards
 from peerkd.study.plan import plan
 from peerkd.study.trials import record_identity, without
-from peerkd.training.inputs import SweepInputs, WayTaken
-from peerkd.training.workers import run_in_workers
+from peerkd.training.inputs import EngineChoice, SweepInputs
+from peerkd.training.process_pool import run_in_processes
 
 MAX_SHARDS: Final = 256
 """The greatest number of shards: many workers finish at about the same time, and a store can list all shards."""
@@ -90,11 +90,11 @@ def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> i
     Returns:
         The number of samples in forward passes.
     """
-    ((_, num_samples),) = run_in_workers(
+    ((_, num_samples),) = run_in_processes(
         "peerkd.training.pair_features:start",
         (inputs,),
         [("features", path)],
-        num_workers=num_processes,
+        num_processes=num_processes,
         preload=network_modules(inputs.config.architectures),
     )
     return int(num_samples)
@@ -102,14 +102,14 @@ def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> i
 
 def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
     reported: set[str] = set()
-    for claimed, record in run_in_workers(
+    for claimed, record in run_in_processes(
         "peerkd.training.sweep:start",
         (inputs,),
         queue.tasks(),
-        num_workers=num_processes,
+        num_processes=num_processes,
         preload=network_modules(inputs.config.architectures),
     ):
-        if isinstance(record, WayTaken):
+        if isinstance(record, EngineChoice):
             # Each process measures for itself, with about the same result.
             if record.kind not in reported:
                 say(NAME, record.text)

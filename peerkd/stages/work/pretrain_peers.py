@@ -12,7 +12,7 @@ from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
-from peerkd.training.workers import run_in_workers
+from peerkd.training.process_pool import run_in_processes
 
 
 def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
@@ -59,11 +59,11 @@ def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore,
 def _train(inputs: PretrainInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
     num_epochs: dict[int, int] = {}
     gpu_bytes: dict[int, tuple[int, int]] = {}
-    for claimed, news in run_in_workers(
+    for claimed, news in run_in_processes(
         "peerkd.training.peers:start",
         (inputs,),
         queue.tasks(),
-        num_workers=num_processes,
+        num_processes=num_processes,
         preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(news, EpochDone):

@@ -28,8 +28,8 @@ from peerkd.stages.shard_queue import ClaimedShard, ShardQueue, StageWork, open_
 from peerkd.stages.shards import Shard
 from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, check_any_finite, key, summary
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs, run_name
-from peerkd.training.orders import NEWS_PREFIX, RunOrder
-from peerkd.training.workers import run_in_workers
+from peerkd.training.process_pool import run_in_processes
+from peerkd.training.run_request import EVENT_PREFIX, RunRequest
 
 _MAX_ATTEMPTS: Final = 20
 """The greatest number of attempts at one run, in a row, that end without a finished epoch.
@@ -86,11 +86,11 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
                 **folders,
             )
             if num_processes == 1:
-                news = run_in_workers(
+                news = run_in_processes(
                     "peerkd.training.online.runs:start",
                     (run_inputs,),
                     queue.tasks(),
-                    num_workers=num_worker_processes,
+                    num_processes=num_worker_processes,
                     preload=network_modules(config.architectures),
                 )
             else:
@@ -166,7 +166,7 @@ def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -
         num_failures = 0
         while True:
             try:
-                for news in _run_together(RunOrder.of(inputs, run), rendezvous):
+                for news in _run_together(RunRequest.of(inputs, run), rendezvous):
                     num_failures = 0
                     yield claimed, news
             except WorkerDiedError:
@@ -186,7 +186,7 @@ def _follow(inputs: RunInputs, rendezvous: Rendezvous, store: ArtifactStore, art
     while wait_for_host(rendezvous, is_over=lambda: store.find(artifact) is not None):
         began = time.monotonic()
         try:
-            for _ in _run_together(RunOrder.of(inputs, None), rendezvous):
+            for _ in _run_together(RunRequest.of(inputs, None), rendezvous):
                 pass
         except WorkerDiedError:
             num_failures = 1 if time.monotonic() - began >= _MIN_SECONDS_OF_WORK else num_failures + 1
@@ -197,7 +197,7 @@ def _follow(inputs: RunInputs, rendezvous: Rendezvous, store: ArtifactStore, art
             num_failures = 0
 
 
-def _run_together(order: RunOrder, rendezvous: Rendezvous | None) -> Iterator[News]:
+def _run_together(order: RunRequest, rendezvous: Rendezvous | None) -> Iterator[News]:
     with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
         path = Path(folder) / "order.json"
         order.write(path)
@@ -205,12 +205,12 @@ def _run_together(order: RunOrder, rendezvous: Rendezvous | None) -> Iterator[Ne
             "peerkd.training.online.processes",
             path,
             num_processes=order.inputs.config.training.num_processes,
-            news_prefix=NEWS_PREFIX,
+            news_prefix=EVENT_PREFIX,
             rendezvous=rendezvous,
         ):
             match kind:
                 case "epoch":
-                    yield RunEpochDone(order.of_run, *value)
+                    yield RunEpochDone(order.known_run, *value)
                 case "done":
                     yield RunDone(value)
                 case "refused":

@@ -31,8 +31,8 @@ from peerkd.stages.work.tuning.features import obtain_features
 from peerkd.stages.work.tuning.round_history import STATES, RoundHistory, identity
 from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import TunedStudy
-from peerkd.training.inputs import SweepInputs, WayTaken
-from peerkd.training.workers import run_in_workers
+from peerkd.training.inputs import EngineChoice, SweepInputs
+from peerkd.training.process_pool import run_in_processes
 from peerkd.tuning import pair_tuner
 from peerkd.tuning.accounting import CostLedger, feature_forward_samples
 from peerkd.tuning.space import Space
@@ -185,14 +185,14 @@ def _open_study(setup: _Setup, history: RoundHistory) -> StudyCoordinator:
 
 def _distill(setup: _Setup, queue: ShardQueue, history: RoundHistory, counter: _TrialCounter) -> None:
     reported: set[str] = set()
-    for claimed, record in run_in_workers(
+    for claimed, record in run_in_processes(
         "peerkd.training.sweep:start",
         (setup.inputs,),
         queue.tasks(),
-        num_workers=setup.num_processes,
+        num_processes=setup.num_processes,
         preload=network_modules(setup.config.architectures),
     ):
-        if isinstance(record, WayTaken):
+        if isinstance(record, EngineChoice):
             # Each process measures for itself, with about the same result.
             if record.kind not in reported:
                 say(NAME, record.text)

@@ -1,4 +1,4 @@
-"""Students on a GPU, several at once: a step captured as a CUDA graph, and their states swapped in and out of it.
+"""Several students at once on a GPU, with a step captured as a CUDA graph and the students' states copied in and out.
 
-What touches CUDA is in ``graphs`` alone; all else runs, and is tested, on a CPU. Not imported where there is no GPU.
+Only ``graphs`` uses CUDA; everything else also runs, and is tested, on a CPU. Nothing here is imported without a GPU.
 """

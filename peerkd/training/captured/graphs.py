@@ -1,9 +1,9 @@
-"""The one place that captures CUDA graphs, and asks how much memory a GPU has.
+"""Capture of CUDA graphs, and the memory that a GPU has left.
 
-After torch's notes on CUDA graphs (pytorch.org/docs, "CUDA semantics"): a step is warmed up on a side stream, then
-captured on it, with memory from a pool that only this lane's graphs have. They may share one, as a lane's steps never
-run at the same time. Graphs of one stream are never given up one by one, since torch may then clear memory that the
-others still point to (pytorch/pytorch issue 193402).
+The procedure follows torch's notes on CUDA graphs (pytorch.org/docs, "CUDA semantics"): a step is warmed up on a side
+stream, then captured on it, with memory from a pool that only this lane's graphs use. They may share one pool, because
+steps of one lane never run at the same time. Graphs of one stream are never freed one by one, because torch may then
+clear memory to which the others still point (pytorch/pytorch issue 193402).
 """
 
 import os
@@ -14,20 +14,22 @@ import torch
 from torch import Tensor
 
 _NUM_FIRST_STEPS: Final = 3
-"""Before the first capture of a lane, as the notes have it: libraries choose their ways, and take their memory."""
+"""The number of steps before the first capture of a lane, from the notes. In them libraries choose their algorithms and
+allocate memory.
+"""
 
 _MAX_GRAPHS: Final = 64
-"""Of a lane. Batches of yet another size are stepped without a graph, by the same arithmetic."""
+"""The most graphs of a lane. Batches of further sizes are processed without a graph, by the same arithmetic."""
 
 _KEPT_FREE_FRACTION: Final = 0.2
-"""Of the GPU's memory: for data sets, the logits of teachers, and judging."""
+"""The fraction of the GPU's memory that is left for data sets, logits of teachers and evaluation."""
 
 
 class CapturedSteps:
-    """The steps of one lane, captured for each size of a batch and replayed in a stream of their own."""
+    """The steps of one lane, captured for each batch size and replayed in a stream of their own."""
 
     def __init__(self, device: torch.device) -> None:
-        """Take a stream and a pool of memory."""
+        """Create a stream and a memory pool."""
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
@@ -36,7 +38,7 @@ class CapturedSteps:
         self._failed: list[torch.cuda.CUDAGraph] = []
 
     def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Capture a step, which is done a few times for that; ``changes`` are left as they are.
+        """Capture a step. This runs it a few times; ``changes`` are restored afterwards.
 
         Raises:
             RuntimeError: If the first step of the lane cannot be captured. A later one is then called instead.
@@ -56,7 +58,7 @@ class CapturedSteps:
                     tensor.copy_(kept)
 
     def run(self, num_samples: int) -> None:
-        """Begin a step after all that the current stream does."""
+        """Begin a step after all work that is queued in the current stream."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             if num_samples in self._graphs:
@@ -65,12 +67,13 @@ class CapturedSteps:
                 self._steps[num_samples]()
 
     def join(self) -> None:
-        """Let the current stream wait for the steps."""
+        """Make the current stream wait for the steps."""
         torch.cuda.current_stream(self._device).wait_stream(self._stream)
 
     def _capture(self, step: Callable[[], None], *, num_warm_up_steps: int) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        # The current stream is named so that it is current again after a capture that failed, whatever torch does then.
+        # The current stream is entered explicitly, so that it is current again after a failed capture, whatever torch
+        # does then.
         with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream(self._device)):
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
@@ -87,11 +90,11 @@ class CapturedSteps:
 
 
 def choose_repeatable_algorithms() -> None:
-    """Let this process choose algorithms that add in one order always, and not by timing them.
+    """Make this process use algorithms with a fixed order of addition, and not choose algorithms by timing them.
 
-    Otherwise a student's last bits would depend on what else the GPU does meanwhile. To be called before the process
-    multiplies its first matrices there, since cuBLAS reads its variable then (its documentation, "Results
-    reproducibility"). float32 is what torch takes it for: convolutions may use TF32.
+    Otherwise a student's last bits would depend on what else the GPU does. This must be called before the process
+    multiplies its first matrices on the GPU, because cuBLAS reads its variable then (its documentation, "Results
+    reproducibility"). float32 keeps torch's meaning: convolutions may use TF32.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True
@@ -99,7 +102,7 @@ def choose_repeatable_algorithms() -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return what is free of the GPU's memory beyond a fifth of it, when torch has given back what it does not need."""
+    """Return the free memory of the GPU beyond the fraction that is kept free, after torch has released its cache."""
     with torch.cuda.device(device):
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
@@ -108,5 +111,5 @@ def free_bytes(device: torch.device) -> int:
 
 
 def finish(device: torch.device) -> None:
-    """Wait until the GPU has done all that it was given."""
+    """Wait until the GPU has finished all its work."""
     torch.cuda.synchronize(device)

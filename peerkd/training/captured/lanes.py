@@ -1,8 +1,9 @@
-"""Lanes: places for students of one architecture that train at once on the same batches, each in its own place.
+"""Lanes for students of one architecture that train at once on the same batches.
 
-What a student becomes does not depend on the other lanes: they share the batch, which steps only read. On a GPU each
-lane has its stream, its graphs and their memory. Whatever is put or read is in the order of the current stream: lanes
-begin a step when the batch is there, and the next batch is put when all have ended.
+A lane consists of the buffers of one student and the steps that run on them. A student's result does not depend on the
+other lanes: they share only the batch, which steps do not change. On a GPU each lane has a stream, graphs and memory of
+its own. Copies into and out of the buffers are queued in the current stream: lanes begin a step when the batch has been
+copied, and the next batch is copied when all lanes have finished.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,45 +14,47 @@ import torch
 from torch import Tensor, nn
 
 from peerkd.config.training import DistillConfig
-from peerkd.training.captured.step import BatchPlace, StudentPlace, take_step
+from peerkd.training.captured.step import BatchBuffers, StudentBuffers, take_step
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.optimizers import learning_rate_at
 from peerkd.training.samples import Batches
 from peerkd.training.trial_state import TrialState
 
 MAX_LANES: Final = 16
-"""Of one architecture. torch has 32 streams to give, and a stream that two lanes of it had would be one lane."""
+"""The most lanes of one architecture. torch provides 32 streams, and two lanes on one stream would run one after the
+other.
+"""
 
 
 class SizedBatches(Batches, Protocol):
-    """Batches whose sizes are known before the first is made."""
+    """Batches with sizes that are known before the first batch is computed."""
 
     @property
     def batch_sizes(self) -> Sequence[int]:
-        """Numbers of samples that its batches have, the largest first."""
+        """The sizes that the batches have, the largest first."""
 
 
 class Steps(Protocol):
-    """How the steps of one lane are done: by calling them, or by replaying what was captured of them."""
+    """A way to do the steps of one lane: calls, or replays of captured steps."""
 
     def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Make ready for steps on batches of a size. ``changes`` are left as they are."""
+        """Prepare for steps on batches of a size. ``changes`` are left unchanged."""
 
     def run(self, num_samples: int) -> None:
-        """Begin a step after all that the current stream does."""
+        """Begin a step after all work that is queued in the current stream."""
 
     def join(self) -> None:
-        """Let what the current stream does next begin after the steps."""
+        """Make further work in the current stream wait for the steps."""
 
 
-class CalledSteps:
+class EagerSteps:
     """Steps that are called, on any device, in the current stream."""
 
     def __init__(self) -> None:
         self._steps: dict[int, Callable[[], None]] = {}
 
     def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Keep the step."""
+        """Store the step."""
         self._steps[num_samples] = step
 
     def run(self, num_samples: int) -> None:
@@ -59,68 +62,68 @@ class CalledSteps:
         self._steps[num_samples]()
 
     def join(self) -> None:
-        """Do nothing: steps have been done when they return, or are in the current stream."""
+        """Do nothing: steps are finished when they return, or are queued in the current stream."""
 
 
 class Lanes:
-    """Lanes for students of one architecture, which come and go; a lane stays."""
+    """Lanes for students of one architecture. Students change, lanes stay."""
 
     def __init__(
         self,
         build: Callable[[], nn.Module],
-        place: BatchPlace,
+        batch: BatchBuffers,
         *,
         recipe: DistillConfig,
         make_steps: Callable[[], Steps],
         free_bytes: Callable[[], int],
         budget_bytes: int,
     ) -> None:
-        """Make nothing yet.
+        """Prepare for lanes. None is created yet.
 
         Args:
-            build: Makes a network of the architecture, on the device.
-            place: Of the batches.
-            recipe: Of all trials.
-            make_steps: Called once for each lane.
-            free_bytes: Tells how much memory the device has free; what a lane takes is the difference.
-            budget_bytes: Memory that all lanes together may take. The first one is made without asking.
+            build: A function that builds a network of the architecture, on the device.
+            batch: The buffers of the batches.
+            recipe: The recipe of all trials.
+            make_steps: A function that creates the steps of a lane.
+            free_bytes: A function that returns the free memory.
+            budget_bytes: The memory that all lanes together may take.
         """
-        self._build, self._place, self._recipe = build, place, recipe
+        self._build, self._batch, self._recipe = build, batch, recipe
         self._make_steps, self._free_bytes = make_steps, free_bytes
         self._budget_bytes = budget_bytes
-        self._lanes: list[tuple[StudentPlace, Steps]] = []
+        self._lanes: list[tuple[StudentBuffers, Steps]] = []
         self._prepared: set[tuple[int, int]] = set()
         self.used_bytes = 0
-        """By all lanes, when they were made."""
+        """The memory that all lanes took when they were created."""
         self._largest_bytes = 0
 
     def __len__(self) -> int:
-        """Return the number of lanes that there are."""
+        """Return the number of lanes."""
         return len(self._lanes)
 
     def grow(self, number: int, *, batch_sizes: Sequence[int]) -> None:
-        """Add lanes, ready for batches of these sizes, until there are ``number``; fewer where memory ends.
+        """Add lanes that are ready for batches of these sizes, until there are ``number`` or memory runs out.
 
         Raises:
-            RuntimeError: If there is no lane yet and none can be made: torch's error, or that of CUDA.
+            RuntimeError: If no lane exists and none can be created. The error is torch's or that of CUDA.
         """
         while len(self) < min(number, MAX_LANES):
-            # Others may have taken memory meanwhile.
+            # Others may have allocated memory meanwhile.
             room_bytes = min(self._budget_bytes - self.used_bytes, self._free_bytes())
             if self._lanes and room_bytes < self._largest_bytes:
                 return
             free_bytes = self._free_bytes()
-            lane = (StudentPlace(self._build(), self._place, lane=len(self)), self._make_steps())
+            lane = (StudentBuffers(self._build(), self._batch, lane=len(self)), self._make_steps())
             self._lanes.append(lane)
             try:
                 self._prepare(len(self) - 1, batch_sizes)
             except RuntimeError:
-                # Out of memory, whatever kind of error that becomes in the midst of a capture.
+                # Out of memory, which may appear as any kind of error during a capture.
                 self._lanes.pop()
                 self._prepared = {each for each in self._prepared if each[0] < len(self)}
                 if not self._lanes:
                     raise
-                # One that had no room shows how little there is.
+                # A lane that did not fit shows how little memory is left.
                 self._budget_bytes = self.used_bytes
                 return
             taken_bytes = max(free_bytes - self._free_bytes(), 0)
@@ -128,11 +131,11 @@ class Lanes:
             self._largest_bytes = max(self._largest_bytes, taken_bytes)
 
     def put(self, number: int, start: TrialState) -> None:
-        """Put a student into a lane; what was there is gone."""
+        """Copy a student into a lane, over the one that was there."""
         self._lanes[number][0].put_state(start)
 
-    def student(self, number: int) -> StudentPlace:
-        """Return what is in a lane."""
+    def student(self, number: int) -> StudentBuffers:
+        """Return the buffers of the student in a lane."""
         return self._lanes[number][0]
 
     def train(
@@ -145,15 +148,16 @@ class Lanes:
         learning_rates: Sequence[float | None] | None = None,
         epochs: range,
     ) -> None:
-        """Train the students of the first lanes for some of the recipe's epochs; those before must have been done.
+        """Train the students of the first lanes for some of the recipe's epochs.
 
         Args:
             samples: The transfer set.
-            teacher_logits: Of each student's teacher, for these epochs; None for a control.
+            teacher_logits: The logits of each student's teacher for these epochs; None for a control.
             distillation_weights: Weight of each student's distillation term, from 0 to 1.
             temperatures: T of each student; None for a control.
-            learning_rates: Of each student's first step; None for the recipe's, and None for the recipe's of all.
-            epochs: Those to do, counted from 0.
+            learning_rates: The rate of each student's first step. A None in the sequence, or in place of it, means the
+                recipe's.
+            epochs: The epochs to do, counted from 0. All earlier epochs must have been done.
 
         Raises:
             ValueError: If a weight is outside 0 to 1, or a student with a weight above 0 lacks teacher or temperature.
@@ -168,22 +172,22 @@ class Lanes:
             student.put_setting(distillation_weight=weight, temperature=temperature, term=recipe.term)
             student.network.train()
             teachers.append(teacher if weight > 0 else None)
-        # Before the first batch is asked for: nothing else may call the device while a step is captured, and batches
-        # are made ahead in other threads.
+        # Captures come before the first batch is requested: nothing else may call the device during a capture, and
+        # batches are computed ahead in other threads.
         for number in range(len(lanes)):
             self._prepare(number, samples.batch_sizes)
         rates_SL = self._rates(learning_rates or [None] * len(lanes), samples.num_batches, epochs)
         for epoch in epochs:
             for index, batch in enumerate(samples.batches(epoch)):
                 step = (epoch - epochs.start) * samples.num_batches + index
-                self._place.put(batch, learning_rates_L=rates_SL[step])
+                self._batch.put(batch, learning_rates_L=rates_SL[step])
                 for (student, _), teacher in zip(lanes, teachers, strict=True):
                     if teacher is not None:
                         student.put_teacher(teacher[epoch][index])
                 self.run(len(lanes), num_samples=len(batch.labels_B))
 
     def run(self, number: int, *, num_samples: int) -> None:
-        """Do a step in each of the first lanes, on the batch that is there."""
+        """Do a step in each of the first lanes, on the current batch."""
         lanes = self._lanes[:number]
         for _, steps in lanes:
             steps.run(num_samples)
@@ -191,19 +195,19 @@ class Lanes:
             steps.join()
 
     def states(self, number: int) -> list[TrialState]:
-        """Return where the students of the first lanes stand; further training changes it."""
+        """Return the states of the students of the first lanes. Further training changes them."""
         return [self._state(student) for student, _ in self._lanes[:number]]
 
-    def _state(self, student: StudentPlace) -> TrialState:
-        # A student without momentum has none to go on with, as ``distill`` has it.
+    def _state(self, student: StudentBuffers) -> TrialState:
+        # A student without momentum has none to continue with, as in ``distill``.
         momenta: Mapping[str, Tensor] = student.named_momenta() if self._recipe.momentum else {}
         return TrialState(student.state(), momenta)
 
     def _rates(self, learning_rates: Sequence[float | None], num_batches: int, epochs: range) -> Tensor:
-        """Return each student's rate of each step of some epochs, on the device: none is to be brought there later."""
+        """Return each student's rate for each step of some epochs, on the device, where no step has to wait for it."""
         steps = range(epochs.start * num_batches, epochs.stop * num_batches)
         num_steps = self._recipe.epochs * num_batches
-        # Students with one rate have one column in common, as schedules take the time of a step to work out.
+        # Students with the same rate share one column, because a schedule takes about as long as a step.
         columns = {
             rate: [
                 learning_rate_at(step, num_steps=num_steps, recipe=self._recipe, learning_rate=rate) for step in steps
@@ -211,7 +215,7 @@ class Lanes:
             for rate in dict.fromkeys(learning_rates)
         }
         rates_LS = torch.tensor([columns[rate] for rate in learning_rates])
-        return rates_LS.T.contiguous().to(self._place.device)
+        return rates_LS.T.contiguous().to(self._batch.device)
 
     def _prepare(self, number: int, batch_sizes: Sequence[int]) -> None:
         student, steps = self._lanes[number]
@@ -219,6 +223,6 @@ class Lanes:
             if (number, num_samples) in self._prepared:
                 continue
             student.network.train()
-            step = partial(take_step, student, self._place, num_samples=num_samples, recipe=self._recipe)
+            step = partial(take_step, student, self._batch, num_samples=num_samples, recipe=self._recipe)
             steps.prepare(num_samples, step, changes=student.tensors)
             self._prepared.add((number, num_samples))

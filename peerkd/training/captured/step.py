@@ -1,11 +1,11 @@
-"""One step of distillation over tensors that stay where they are, so that it can be captured once and replayed.
+"""One step of distillation on tensors that stay in place, so that it can be captured once and replayed.
 
-Whatever differs between steps, trials and students is read from these tensors and nothing from Python: one capture
-serves them all. Gradients are those of ``peerkd.training.distill`` to the last bit on a CPU; the weights then differ
-by the rounding of one product, since a learning rate that is a tensor cannot be folded into the addition.
+Everything that differs between steps, trials and students is read from these tensors and nothing from Python, so one
+capture serves all. On a CPU the gradients are those of ``peerkd.training.distill`` to the last bit. The weights then
+differ by the rounding of one product, because a learning rate in a tensor cannot be fused into the addition.
 
-Shape suffixes: M = samples of the largest batch, B = of this one, N = images, C = image channels, H W = image size,
-K = classes, L = lanes.
+Shape suffixes: M = samples of the largest batch, B = samples of this batch, N = images, C = image channels, H W = image
+size, K = classes, L = lanes.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from peerkd.config.training import DistillConfig
 from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.training.checkpoints import copy_state
+from peerkd.training.devices import autocast
 from peerkd.training.optimizers import sgd_directions
-from peerkd.training.precision import autocast
 from peerkd.training.samples import Batch
 from peerkd.training.trial_state import TrialState
 
 
-class BatchPlace:
-    """Where each batch is put, for all students that train at once."""
+class BatchBuffers:
+    """The buffers of the current batch, which all students that train at once share."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class BatchPlace:
         device: torch.device,
         num_lanes: int = 1,
     ) -> None:
-        """Make room for batches of up to ``num_samples``, and for so many students' rates."""
+        """Allocate memory for batches of up to ``num_samples`` samples and for the rates of ``num_lanes`` students."""
         self.device = device
         self.num_classes = num_classes
         self._images_MCHW = torch.zeros(num_samples, *image_shape_CHW, device=device).contiguous(
@@ -45,7 +45,7 @@ class BatchPlace:
         self.learning_rates_L = torch.zeros(num_lanes, device=device)
 
     def put(self, batch: Batch, *, learning_rates_L: Tensor) -> None:
-        """Copy a batch and the rates of its step in the first lanes, all on the device; nothing waits for it."""
+        """Copy a batch, and the rates of its step in the first lanes, from the device. Nothing waits for it."""
         num_samples = len(batch.labels_B)
         self.images(num_samples).copy_(batch.images_NCHW)
         self.labels(num_samples).copy_(batch.labels_B)
@@ -53,35 +53,35 @@ class BatchPlace:
 
     @property
     def num_samples(self) -> int:
-        """M."""
+        """M, the largest size of a batch."""
         return len(self._labels_M)
 
     def images(self, num_samples: int) -> Tensor:
-        """Return the part that batches of this size are put in, ``images_BCHW``."""
+        """Return the part of the buffer for batches of this size, ``images_BCHW``."""
         return self._images_MCHW[:num_samples]
 
     def labels(self, num_samples: int) -> Tensor:
-        """Return the part that batches of this size are put in, ``labels_B``."""
+        """Return the part of the buffer for batches of this size, ``labels_B``."""
         return self._labels_M[:num_samples]
 
 
-class StudentPlace:
-    """Where a student, its momenta, its teacher's logits and its setting are put, one after another's."""
+class StudentBuffers:
+    """The buffers of one student after another: network, momenta, teacher's logits and setting."""
 
-    def __init__(self, network: nn.Module, place: BatchPlace, *, lane: int = 0) -> None:
-        """Take over a network, of which only the tensors will change, and the rates of a lane."""
+    def __init__(self, network: nn.Module, batch: BatchBuffers, *, lane: int = 0) -> None:
+        """Take over a network, of which only the tensors will change, and the learning rate of a lane."""
         self.network = network
         self._parameters: dict[str, Tensor] = dict(network.named_parameters())
         self._momenta = {name: torch.zeros_like(tensor).detach() for name, tensor in self._parameters.items()}
-        self._teacher_logits_MK = torch.zeros(place.num_samples, place.num_classes, device=place.device)
-        self.learning_rate = place.learning_rates_L[lane]
+        self._teacher_logits_MK = torch.zeros(batch.num_samples, batch.num_classes, device=batch.device)
+        self.learning_rate = batch.learning_rates_L[lane]
         # 0-dimensional parts of one tensor, so that a setting is one copy.
-        self._setting = torch.zeros(4, device=place.device)
+        self._setting = torch.zeros(4, device=batch.device)
         self.temperature, self.term_factor, self.term_weight, self.label_weight = self._setting
 
     @property
     def parameters(self) -> list[Tensor]:
-        """What steps change, in an order that stays."""
+        """The tensors that steps change, in a fixed order."""
         return list(self._parameters.values())
 
     @property
@@ -91,11 +91,11 @@ class StudentPlace:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All that a step changes."""
+        """All tensors that a step changes."""
         return [*self.network.state_dict().values(), *self._momenta.values()]
 
     def put_state(self, start: TrialState) -> None:
-        """Copy where a student stands."""
+        """Copy the state of a student."""
         copy_state(start.weights, self.network)
         for name, momentum in self._momenta.items():
             if name in start.momenta:
@@ -107,7 +107,8 @@ class StudentPlace:
         """Copy the setting of a trial, rounded to float32 as torch rounds a number that meets a tensor.
 
         Raises:
-            ValueError: If the weight is outside 0 to 1, or a temperature is not above 0 or missing where it counts.
+            ValueError: If the weight is outside 0 to 1, or the temperature is not above 0, or it is missing with a
+                weight above 0.
         """
         if not 0 <= distillation_weight <= 1:
             raise ValueError(f"distillation_weight must be from 0 to 1, got {distillation_weight}.")
@@ -118,15 +119,15 @@ class StudentPlace:
         temperature = temperature or 1.0
         factor = temperature**2 if term.scale_by_temperature_squared else 1.0
         self._setting.copy_(torch.tensor([temperature, factor, distillation_weight, 1 - distillation_weight]))
-        # Those of a teacher before might not be finite, and then no weight would make them nothing.
+        # Logits of an earlier teacher may not be finite, and 0 times NaN is NaN.
         self._teacher_logits_MK.zero_()
 
     def put_teacher(self, logits_BK: Tensor) -> None:
-        """Copy what the teacher says of the batch."""
+        """Copy the teacher's logits for the batch."""
         self.teacher_logits(len(logits_BK)).copy_(logits_BK)
 
     def teacher_logits(self, num_samples: int) -> Tensor:
-        """Return the part that is for batches of this size, ``logits_BK``."""
+        """Return the part of the buffer for batches of this size, ``logits_BK``."""
         return self._teacher_logits_MK[:num_samples]
 
     def state(self) -> Mapping[str, Tensor]:
@@ -138,31 +139,32 @@ class StudentPlace:
         return dict(self._momenta)
 
 
-def take_step(student: StudentPlace, place: BatchPlace, *, num_samples: int, recipe: DistillConfig) -> None:
-    """Change a student as ``distill`` does with one batch, by what is in the two places now.
+def take_step(student: StudentBuffers, batch: BatchBuffers, *, num_samples: int, recipe: DistillConfig) -> None:
+    """Change a student as ``distill`` does with one batch, using the current contents of the buffers.
 
-    Both terms of the loss are always computed: of weight 0, one adds nothing, to the last bit.
+    Both terms of the loss are always computed. A term with the weight 0 adds nothing, to the last bit.
 
     Args:
-        student: Its network must be in training mode.
-        place: Holds the batch and the learning rates.
-        num_samples: B, of the batch.
+        student: The student's buffers. Its network must be in training mode.
+        batch: The buffers of the batch and the learning rates.
+        num_samples: B, the size of the batch.
         recipe: Precision, loss, momentum and weight decay.
     """
-    gradients = _gradients(student, place, num_samples=num_samples, recipe=recipe)
+    gradients = _gradients(student, batch, num_samples=num_samples, recipe=recipe)
     with torch.no_grad():
         directions = sgd_directions(student.parameters, gradients, student.momenta, recipe=recipe)
-        # Not an addition with the rate as its factor: torch would read the rate, and so wait for the device.
+        # Not add(alpha=rate): torch would read the rate from its tensor, and so wait for the device.
         torch._foreach_sub_(student.parameters, torch._foreach_mul(directions, student.learning_rate))
 
 
 def _gradients(
-    student: StudentPlace, place: BatchPlace, *, num_samples: int, recipe: DistillConfig
+    student: StudentBuffers, batch: BatchBuffers, *, num_samples: int, recipe: DistillConfig
 ) -> tuple[Tensor, ...]:
-    with autocast(place.device, recipe.precision):
-        logits_BK = student.network(place.images(num_samples)).float()
-    labels_B = place.labels(num_samples)
-    # The factor T^2 is in the student's place: squared on the device, T would be rounded to float32 first.
+    with autocast(batch.device, recipe.precision):
+        logits_BK = student.network(batch.images(num_samples)).float()
+    labels_B = batch.labels(num_samples)
+    # The loss is w c D(z / T) + (1 - w) CE(z, y), as in peerkd.losses.distillation, where c is T^2 or 1. The factor c
+    # is in the student's buffers: T^2 of a T that was rounded to float32 would have other bits.
     term = recipe.term._replace(scale_by_temperature_squared=False)
     distilled = term.reduced(
         logits_BK, student.teacher_logits(num_samples), labels_B=labels_B, temperature=student.temperature

@@ -1,1 +1,1 @@
-"""One loop for PCL, its rivals and their controls: networks that learn together, from labels and from each other."""
+"""One training loop for PCL, the methods it is compared with, and their controls."""

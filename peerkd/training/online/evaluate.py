@@ -1,7 +1,7 @@
-"""What a network with branches can be asked, and how often it is right.
+"""Evaluation of branched networks: the accuracy of every predictor, and how often branches disagree.
 
-Shape suffixes: M = branches, P = predictors, N = samples of a split, B = batch, C = image channels, H W = image size,
-K = classes.
+Shape suffixes: M = branches, P = predictors, N = samples of a split, B = batch, C = image channels, H W = image size, K
+= classes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,11 +27,12 @@ _Indices = npt.NDArray[np.int64]
 
 
 def make_evaluate(dataset: ImageDataset, splits: Mapping[str, _Indices], *, device: torch.device) -> Evaluate:
-    """Return what measures a network on some splits.
+    """Return a function that measures a network on some splits.
 
-    For each split it gives ``accuracy/<predictor>`` of every predictor, and for several branches ``disagreement``: the
-    share of samples on which two of them answer differently, as the mean over pairs of branches. Quantities of the
-    mean over time begin with ``mean_`` after the slash. A quantity is None if a logit that it depends on is not finite.
+    For each split the function returns ``accuracy/<predictor>`` for every predictor. If there are several branches, it
+    also returns ``disagreement``: the fraction of samples for which two branches predict different classes, averaged
+    over all pairs of branches. Names of quantities of the mean over time begin with ``mean_`` after the slash. A
+    quantity is None if a logit on which it depends is not finite.
     """
 
     def evaluate(network: BranchedNetwork, mean: BranchedNetwork | None) -> dict[str, dict[str, float | None]]:
@@ -49,7 +50,7 @@ def make_evaluate(dataset: ImageDataset, splits: Mapping[str, _Indices], *, devi
 
 
 def predictors(outputs: BranchOutputs) -> dict[str, Tensor]:
-    """Return the logits of everything that answers, by name: each branch, the head, the average of the branches."""
+    """Return the logits of every predictor by name: each branch, the head, and the average of the branches."""
     logits = {f"branch_{branch}": logits_BK for branch, logits_BK in enumerate(outputs.logits_MBK, start=1)}
     if outputs.head_logits_BK is not None:
         logits["head"] = outputs.head_logits_BK

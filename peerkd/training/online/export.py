@@ -1,4 +1,4 @@
-"""What a training leaves: networks that need nothing of how they were trained."""
+"""Export of trained networks, which then depend on nothing of their training."""
 
 import json
 from pathlib import Path
@@ -59,23 +59,23 @@ def export_networks(
 def load_exported(path: Path) -> nn.Module:
     """Read a network that ``export_networks`` wrote, in evaluation mode: ``images_BCHW -> logits_BK``.
 
-    Images are normalised as in training: ``(pixels / 255 - mean) / deviation`` of the data set's channels.
+    Images must be normalised as in training: ``(pixels / 255 - mean) / deviation`` of the data set's channels.
 
     Raises:
-        ArtifactCorruptError: If the file is damaged, or does not hold the finite network that it describes.
+        ArtifactCorruptError: If the file is damaged, or does not contain the finite network that it describes.
     """
     tensors, metadata = load_tensors(path)
     try:
         network = build_exported(json.loads(metadata["network"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactCorruptError(f"{path} must describe the network that it holds, got another file.") from error
+        raise ArtifactCorruptError(f"{path} must describe the network that it contains, got another file.") from error
     check_tensors(tensors, network.state_dict(), source=str(path))
     copy_state(tensors, network)
     return network.eval().to(memory_format=torch.channels_last)
 
 
 def _find(state: TrainingState, predictor: str) -> tuple[BranchedNetwork, str]:
-    """Return the network that holds a predictor, and the predictor's name in it."""
+    """Return the network that contains a predictor, and the predictor's name in it."""
     if not predictor.startswith(_MEAN):
         return state.network, predictor
     assert state.mean is not None

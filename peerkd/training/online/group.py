@@ -1,11 +1,11 @@
-"""The processes that share one training, each with a part of every batch.
+"""The group of processes that share one training, each with a part of every batch.
 
-Gradients are averaged by DistributedDataParallel: over NCCL where there are GPUs, over gloo elsewhere. A part of a
-batch that is larger than another weighs more, so that the gradient is that of the whole batch.
+DistributedDataParallel averages the gradients, over NCCL on GPUs and over gloo elsewhere. A larger part of a batch has
+a larger weight, so that the gradient is that of the whole batch.
 
-Batch normalisation is the one thing that differs from a single process. Unless it is synchronised, each process
-normalises by the statistics of its own part; the running statistics are averaged over the processes before anything
-is evaluated or saved. Synchronised (GPUs only), the statistics are those of the whole batch.
+Only batch normalisation differs from training in a single process. Unless it is synchronised, each process normalises
+by the statistics of its own part, and the running statistics are averaged over the processes before anything is
+evaluated or saved. If it is synchronised, which needs GPUs, the statistics are those of the whole batch.
 """
 
 import os
@@ -22,19 +22,19 @@ from peerkd.models.branched import BranchedNetwork
 _SHARED_AT_ONCE_BYTES: Final = 64 * 1024**2
 
 
-class Group(NamedTuple):
-    """This process and how many there are."""
+class ProcessGroup(NamedTuple):
+    """The rank of this process and the number of processes."""
 
     rank: int = 0
     num_processes: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_leader(self) -> bool:
+        """Whether this process writes files and prints events."""
         return self.rank == 0
 
     def distribute(self, network: BranchedNetwork, *, device: torch.device, synchronise_batch_norm: bool) -> nn.Module:
-        """Return what to call in place of the network in a training step.
+        """Return the module to call in place of the network in a training step.
 
         Raises:
             ValueError: If batch normalisation cannot be synchronised on this device.
@@ -43,7 +43,7 @@ class Group(NamedTuple):
             return network
         if synchronise_batch_norm:
             if device.type != "cuda":
-                raise ValueError("training.synchronise_batch_norm must be false where there is no GPU, got true.")
+                raise ValueError("training.synchronise_batch_norm must be false without a GPU, got true.")
             nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return DistributedDataParallel(
             network,
@@ -59,7 +59,7 @@ class Group(NamedTuple):
         statistics = [buffer for network in networks for buffer in network.buffers() if buffer.is_floating_point()]
         if not statistics:
             return
-        # One message, however many layers there are.
+        # One message serves all layers.
         flat = torch.cat([buffer.flatten() for buffer in statistics])
         dist.all_reduce(flat)
         flat /= self.num_processes
@@ -67,26 +67,26 @@ class Group(NamedTuple):
             buffer.copy_(values.view_as(buffer))
 
     def share(self, content: bytes) -> bytes:
-        """Return the bytes that the leading process gives, in every process: only it may have a file of them."""
+        """Return the leading process's ``content`` in every process. Only that process needs to have it."""
         if self.num_processes == 1:
             return content
         device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else None
         size = torch.tensor([len(content)], device=device)
         dist.broadcast(size, 0)
-        num_bytes, received = int(size.item()), bytearray(content if self.leads else b"")
+        num_bytes, received = int(size.item()), bytearray(content if self.is_leader else b"")
         for start in range(0, num_bytes, _SHARED_AT_ONCE_BYTES):
             stop = min(start + _SHARED_AT_ONCE_BYTES, num_bytes)
-            if self.leads:
+            if self.is_leader:
                 piece = torch.frombuffer(received, dtype=torch.uint8, offset=start, count=stop - start).to(device)
             else:
                 piece = torch.empty(stop - start, dtype=torch.uint8, device=device)
             dist.broadcast(piece, 0)
-            if not self.leads:
+            if not self.is_leader:
                 received += piece.cpu().numpy().tobytes()
         return bytes(received)
 
     def gather(self, values: Tensor) -> Tensor:
-        """Return a tensor of every process, the first one's first: shape (processes, ...)."""
+        """Return the tensors of all processes in the order of their ranks: shape (processes, ...)."""
         if self.num_processes == 1 or values.numel() == 0:
             return values.expand(self.num_processes, *values.shape)
         gathered = [torch.empty_like(values) for _ in range(self.num_processes)]
@@ -100,16 +100,16 @@ class Group(NamedTuple):
         return values
 
     def wait(self) -> None:
-        """Return when every process has come here."""
+        """Return when every process has called this."""
         if self.num_processes > 1:
             dist.barrier()
 
 
-ALONE = Group()
+ALONE = ProcessGroup()
 
 
-def join_group(device: str) -> tuple[Group, torch.device]:
-    """Join the processes that torchrun started, and return this process's place and device."""
+def join_group(device: str) -> tuple[ProcessGroup, torch.device]:
+    """Join the processes that torchrun started, and return the group and the device of this process."""
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     if device == "cuda":
         own = torch.device("cuda", local_rank)
@@ -118,9 +118,9 @@ def join_group(device: str) -> tuple[Group, torch.device]:
     else:
         own = torch.device("cpu")
         dist.init_process_group("gloo")
-    return Group(rank, dist.get_world_size()), own
+    return ProcessGroup(rank, dist.get_world_size()), own
 
 
 def leave_group() -> None:
-    """Let the other processes go."""
+    """Leave the group, so that the other processes can end."""
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The loop that trains a network by any method: plain, PCL, or a rival.
+"""The loop that trains a network by any method of online distillation: plain, PCL, or another one.
 
 Shape suffixes: V = views, B = batch, N = V * B, C = image channels, H W = image size, K = classes.
 """
@@ -16,15 +16,17 @@ from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.methods import Method
 from peerkd.config.training import RecipeConfig
 from peerkd.models.branched import BranchedNetwork
-from peerkd.training.online.group import ALONE, Group
+from peerkd.training.devices import autocast
+from peerkd.training.online.group import ALONE, ProcessGroup
 from peerkd.training.online.objectives import distillation_weight, loss_parts, num_views
 from peerkd.training.online.state import TrainingState
 from peerkd.training.optimizers import learning_rate_at
-from peerkd.training.precision import autocast
 from peerkd.training.samples import SampleSet
 
 Evaluate = Callable[[BranchedNetwork, BranchedNetwork | None], dict[str, dict[str, float | None]]]
-"""Measures a network, and its mean over time if it has one: values by split and quantity, None if not finite."""
+"""A function that measures a network, and its mean over time if it has one: values by split and quantity. A value is
+None if it is not finite.
+"""
 
 Network = Callable[[Tensor, int], Any]
 
@@ -42,30 +44,30 @@ def train(
     checkpoint_steps: int | None = None,
     evaluate: Evaluate | None = None,
     evaluate_every_epochs: int = 1,
-    group: Group = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Iterator[int]:
-    """Train a network in place, from where ``checkpoint`` left off if it exists.
+    """Train a network in place, and resume from ``checkpoint`` if it exists.
 
-    A training that diverges ends with the epoch in which it does, since no later step can repair it. Then
+    A training that diverges ends with the epoch in which it does, because no later step can repair it. Then
     ``state.is_finite`` is false; see ``peerkd.training.finite``.
 
-    A training that was killed, in mid-epoch or between, ends in the same weights as one that was not: the checkpoint
-    holds all that is not a function of the step. No step waits for the device; what is measured stays there until the
-    epoch's end.
+    A training that was killed, between epochs or in the middle of one, ends in the same weights as an uninterrupted
+    one: the checkpoint contains everything that is not a function of the step. No step waits for the device;
+    measurements stay there until the end of the epoch.
 
     Args:
-        state: On its device; channels-last memory.
+        state: The state on its device, with the network in channels-last memory.
         samples: The training set.
-        network: What to call in a step: the state's network, or what distributes it.
-        method: Says which loss.
-        collaboration: Of the method.
+        network: The module to call in a step: the state's network, or the one that distributes it.
+        method: The method, which determines the loss.
+        collaboration: The settings of the method.
         recipe: Epochs, optimiser and schedule.
-        precision: ``float32``, or ``bfloat16`` for autocast; weights, statistics and losses are float32 in both.
-        checkpoint: File written after every epoch by the leading process, which alone must have it; the caller
-            removes it.
-        checkpoint_steps: Write it also after every so many steps.
-        evaluate: Called by the leading process in evaluated epochs.
-        evaluate_every_epochs: The last epoch is evaluated in any case.
+        precision: ``float32``, or ``bfloat16`` for autocast. Weights, statistics and losses are float32 in both.
+        checkpoint: The file that the leading process writes after every epoch. Only that process needs to have it, and
+            the caller removes it.
+        checkpoint_steps: The number of steps after which the checkpoint is also written.
+        evaluate: The function that the leading process calls in evaluated epochs.
+        evaluate_every_epochs: The number of epochs between evaluations. The last epoch is always evaluated.
         group: The processes that share the batches.
 
     Yields:
@@ -87,7 +89,9 @@ def train(
                 mean_outputs = state.mean.outputs(batch.images_NCHW, views).float() if state.mean else None
             parts = loss_parts(method, collaboration, outputs, batch.labels_B, mean_outputs=mean_outputs)
             loss = parts.total(weight)
-            # Processes average their gradients: each loss weighs as its part of the batch does.
+            # With P processes, b samples in this part and B in the batch, DistributedDataParallel returns 1/P times the
+            # sum of the processes' gradients. A factor of b P / B on each mean loss makes that the sum of b / B times
+            # each part's gradient, which is the gradient of the mean over the whole batch.
             share = len(batch.labels_B) * group.num_processes / batch.num_samples
             (loss if share == 1 else share * loss).backward()
             state.optimizer.step(rate)
@@ -108,7 +112,7 @@ def train(
         finite = {name: value if math.isfinite(value) else None for name, value in in_training.items()}
         measured: dict[str, Any] = {"epoch": epoch + 1, "train": finite}
         is_last = epoch + 1 == recipe.epochs
-        if evaluate and group.leads and (is_last or (epoch + 1) % evaluate_every_epochs == 0):
+        if evaluate and group.is_leader and (is_last or (epoch + 1) % evaluate_every_epochs == 0):
             with autocast(batch.labels_B.device, precision):
                 measured |= evaluate(state.network, state.mean.network if state.mean else None)
         state.end_epoch(measured)
@@ -118,24 +122,24 @@ def train(
         yield epoch + 1
 
 
-def _settle(state: TrainingState, group: Group) -> None:
-    """Make the running statistics of all processes the same."""
+def _settle(state: TrainingState, group: ProcessGroup) -> None:
+    """Make the running statistics of all processes equal."""
     group.average_statistics([state.network, *([state.mean.network] if state.mean else [])])
 
 
-def _is_finite_everywhere(state: TrainingState, group: Group) -> bool:
-    """Return whether networks and momenta are finite in every process; all processes get the same answer."""
+def _is_finite_everywhere(state: TrainingState, group: ProcessGroup) -> bool:
+    """Return whether networks and momenta are finite in every process. All processes get the same answer."""
     flag = torch.tensor(float(not state.is_finite_now()), device=next(state.network.parameters()).device)
     return not group.sum(flag).item()
 
 
-def _restore(state: TrainingState, checkpoint: Path, group: Group) -> None:
+def _restore(state: TrainingState, checkpoint: Path, group: ProcessGroup) -> None:
     if group.num_processes == 1:
         if checkpoint.exists():
             state.restore(checkpoint)
         return
-    # The others may be on other machines.
-    content = group.share(checkpoint.read_bytes() if group.leads and checkpoint.exists() else b"")
+    # The other processes may be on other machines.
+    content = group.share(checkpoint.read_bytes() if group.is_leader and checkpoint.exists() else b"")
     if not content:
         return
     with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
@@ -144,9 +148,9 @@ def _restore(state: TrainingState, checkpoint: Path, group: Group) -> None:
         state.restore(received, rank=group.rank)
 
 
-def _save(state: TrainingState, checkpoint: Path, group: Group) -> None:
+def _save(state: TrainingState, checkpoint: Path, group: ProcessGroup) -> None:
     sums = group.gather(state.sums)
-    if group.leads:
+    if group.is_leader:
         state.save(checkpoint, sums_of_processes=sums)
-    # Nobody may end, or be asked to go on from the file, before it is there.
+    # No process may end, or be asked to resume from the file, before the file exists.
     group.wait()

@@ -1,4 +1,4 @@
-"""The mean of a network over time, beside the network: PCL's mean teachers, and what PCL deploys.
+"""The mean of a network over time: the teachers of PCL's branches, and the network that PCL deploys.
 
 Shape suffixes: N = views times samples, C = image channels, H W = image size.
 """
@@ -15,10 +15,12 @@ MeanBatchNorm = Literal["batch", "averaged", "copied"]
 
 
 def mean_decay(update: int, *, ceiling: float) -> float:
-    """Return ``min(1 - 1 / (update + 1), ceiling)``, updates counted from 0: the first one copies the network.
+    """Return the decay ``min(1 - 1 / (k + 1), ceiling)`` of update k, counted from 0.
 
-    Until the ceiling is reached the mean is that of all networks so far, each with the same weight (Tarvainen and
-    Valpola 2017, arXiv:1703.01780, whose code has this start).
+    Let w_1, w_2, ... be the weights after each step of the optimiser. Below the ceiling, update k is ``mean_k = k / (k
+    + 1) mean_(k-1) + 1 / (k + 1) w_(k+1)``. So update 0 copies the network, and by induction ``mean_k = (w_1 + ... +
+    w_(k+1)) / (k + 1)``: the mean of all networks so far with equal weights. From the ceiling on the mean is
+    exponential (Tarvainen and Valpola 2017, arXiv:1703.01780, section 2; their code has this start).
     """
     return min(1 - 1 / (update + 1), ceiling)
 
@@ -26,15 +28,15 @@ def mean_decay(update: int, *, ceiling: float) -> float:
 class MeanNetwork:
     """A copy whose weights follow those of a network: ``mean <- decay * mean + (1 - decay) * network``.
 
-    All of it is averaged: trunk, branches, and what joins them. What its batch normalisation does is a policy:
+    Trunk, branches and head are all averaged. ``batch_norm`` specifies what its batch normalisation does:
 
-    - ``batch``: it normalises by the batch it sees and keeps running statistics of its own, for evaluation. As in the
-      only public code of PCL. The network must therefore see every batch, also where no loss asks for its outputs.
-    - ``averaged``: evaluation mode; its running statistics are averaged like the weights.
-    - ``copied``: evaluation mode; its running statistics are those of the network.
+    - ``batch``: It normalises by the current batch and keeps running statistics of its own for evaluation, as the only
+      public code of PCL does. The mean network must then process every batch, even if no loss needs its outputs.
+    - ``averaged``: It is in evaluation mode, and its running statistics are averaged like the weights.
+    - ``copied``: It is in evaluation mode, and its running statistics are those of the network.
 
-    Weights that are averaged with statistics that are not would be a fourth, and a fault: the statistics would be
-    those of the first network for ever.
+    Averaged weights with statistics that never change would be an error: the statistics would stay those of the first
+    network.
     """
 
     def __init__(self, network: BranchedNetwork, *, ceiling: float, batch_norm: MeanBatchNorm) -> None:
@@ -45,7 +47,7 @@ class MeanNetwork:
         self._values: list[Tensor] = list(network.parameters())
         self._means: list[Tensor] = list(self.network.parameters())
         buffers = list(zip(network.buffers(), self.network.buffers(), strict=True))
-        # Running means and variances; beside them there are only counters.
+        # Floating-point buffers are running means and variances. All other buffers are counters.
         floating = [(value, mean) for value, mean in buffers if value.is_floating_point()]
         if batch_norm == "averaged":
             self._values += [value for value, _ in floating]
@@ -63,7 +65,7 @@ class MeanNetwork:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follow the network by one optimiser step. All tensors in one call, however many there are."""
+        """Follow the network by one step of the optimiser, with one call for all tensors."""
         weight = 1 - mean_decay(self.num_updates, ceiling=self._ceiling)
         torch._foreach_lerp_(self._means, self._values, weight)
         for value, mean in self._copied:

@@ -1,4 +1,4 @@
-"""From a method's name to its network and its loss.
+"""The network and the loss of each method.
 
 Shape suffixes: M = branches, V = views, B = batch, C = image channels, H W = image size, K = classes.
 """
@@ -33,13 +33,13 @@ def build_for_method(
     """Build the network that a method trains, with weights from ``seed``.
 
     Args:
-        method: Says how many branches there are, what they share and what joins them.
-        collaboration: Its settings.
-        architecture: As in ``build_network``.
-        branch_point: First block that each branch has for itself, where branches share a trunk.
+        method: The method, which determines the number of branches, what they share and what joins them.
+        collaboration: The settings of the method.
+        architecture: The architecture, as in ``build_network``.
+        branch_point: The first block that each branch has for itself, if the branches share a trunk.
         image_shape_CHW: Channels, height and width of one image.
         num_classes: K.
-        seed: Methods with one seed start from one trunk and one first branch.
+        seed: The seed. Methods with one seed start from the same trunk and the same first branch.
     """
     facts = METHODS[method]
     return build_branched(
@@ -56,12 +56,12 @@ def build_for_method(
 
 
 def num_views(method: Method, collaboration: CollaborationConfig) -> int:
-    """Return how many views of a sample a step of the method sees."""
+    """Return the number of views of a sample in a step of the method."""
     return collaboration.num_branches if METHODS[method].has_views else 1
 
 
 def distillation_weight(method: Method, collaboration: CollaborationConfig, *, epoch: int) -> float:
-    """Return what the distilled parts of the loss are multiplied by in an epoch, counted from 0."""
+    """Return the weight of the distilled parts of the loss in an epoch, counted from 0."""
     if not METHODS[method].ramps_up:
         return collaboration.distillation_weight
     return ramp_weight(epoch, length_epochs=collaboration.rampup_epochs, ceiling=collaboration.distillation_weight)
@@ -75,14 +75,15 @@ def loss_parts(
     *,
     mean_outputs: BranchOutputs | None,
 ) -> LossParts:
-    """Return the method's loss for a batch, in parts."""
+    """Return the method's loss for a batch, in parts. ``peerkd.losses.online`` has their formulas and sources."""
     logits_MBK = outputs.logits_MBK
     temperature = collaboration.temperature
     match method:
         case "plain" | "ema":
             return LossParts({"cross_entropy_branches": cross_entropy_of_branches(logits_MBK, labels_B)}, {})
         case "multi_view":
-            # The mean over views, not the sum: the rate is that of plain training.
+            # The loss is the mean over views, not the sum, so the learning rate has the same meaning as in plain
+            # training.
             labels_N = labels_B.repeat(logits_MBK.shape[1] // len(labels_B))
             return LossParts({"cross_entropy_branches": cross_entropy_of_branches(logits_MBK, labels_N)}, {})
         case "dml":

@@ -1,4 +1,4 @@
-"""The runs of a comparison, as a worker process does them: each one architecture, one method, one seed."""
+"""The runs of a comparison of methods, each with one architecture, one method and one seed."""
 
 from collections.abc import Iterator
 
@@ -10,29 +10,28 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.models.build import num_parameters
 from peerkd.seeds import derive_seed
+from peerkd.training.devices import gpu_bytes, process_device
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
-from peerkd.training.memory import gpu_bytes
 from peerkd.training.online.evaluate import make_evaluate
 from peerkd.training.online.export import export_networks
-from peerkd.training.online.group import ALONE, Group
+from peerkd.training.online.group import ALONE, ProcessGroup
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method
-from peerkd.training.online.prepare import prepare
-from peerkd.training.placement import worker_device
+from peerkd.training.online.state import prepare
+from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import SampleSet
-from peerkd.training.workers import Perform
 
 
-def start(inputs: RunInputs, *, worker: int) -> Perform:
-    """Open the data in a worker process and return what does one run there.
+def start(inputs: RunInputs, *, process_index: int) -> TaskFunction:
+    """Open the data in a process and return a function that does one run there.
 
-    It yields a ``RunEpochDone`` after each epoch, and a ``RunDone`` at the end.
+    The function yields a ``RunEpochDone`` after each epoch, and a ``RunDone`` at the end.
     """
-    return open_runs(inputs, device=worker_device(inputs.device, worker=worker))
+    return open_runs(inputs, device=process_device(inputs.device, process_index=process_index))
 
 
-def open_runs(inputs: RunInputs, *, device: torch.device, group: Group = ALONE) -> Perform:
-    """Open the data and return what does one run, in one process or as one of several that share each batch."""
+def open_runs(inputs: RunInputs, *, device: torch.device, group: ProcessGroup = ALONE) -> TaskFunction:
+    """Open the data and return a function that does one run, in one process or as one of several."""
     config = inputs.config
     dataset = open_dataset(inputs.dataset_folder)
     split = Assignment.load(inputs.split_folder)
@@ -70,7 +69,7 @@ def open_runs(inputs: RunInputs, *, device: torch.device, group: Group = ALONE) 
             device=device,
             cache_bytes=0,
         )
-        # Nothing of ours draws from the global generator in training; an architecture of somebody else's may.
+        # Training itself draws nothing from the global generator, but an architecture from elsewhere may.
         torch.manual_seed(derive_seed(run.seed, "training", group.rank))
         epochs = train(
             state,
@@ -89,7 +88,7 @@ def open_runs(inputs: RunInputs, *, device: torch.device, group: Group = ALONE) 
         for num_epochs in epochs:
             yield RunEpochDone(run, num_epochs, len(samples), state.history[-1], gpu_bytes(device))
         is_finite = state.ended_finite
-        if group.leads and is_finite:
+        if group.is_leader and is_finite:
             export_networks(
                 state,
                 run.method,

@@ -1,4 +1,4 @@
-"""All that a training is at one moment, and its file: what is read back goes on as if nothing had been."""
+"""The state of a training and its checkpoint. A restored training continues as if it had not been interrupted."""
 
 import json
 import time
@@ -7,20 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from peerkd.config.collaboration import CollaborationConfig
+from peerkd.config.methods import METHODS, Method
+from peerkd.config.training import RecipeConfig
 from peerkd.errors import ArtifactCorruptError
 from peerkd.models.branched import BranchedNetwork
 from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
 from peerkd.training.finite import are_finite, losses_are_finite
+from peerkd.training.online.group import ALONE, ProcessGroup
 from peerkd.training.online.mean import MeanNetwork
 from peerkd.training.optimizers import Sgd
 
 
 class TrainingState:
-    """Networks, optimiser, step, and what was measured so far.
+    """Networks, optimiser, step, and the measurements so far.
 
-    Rate, weight of the distillation, order and views are functions of the step, so the step stands for all of them.
+    Learning rate, distillation weight, order and views are functions of the step, so the step stands for all of them.
     """
 
     def __init__(self, network: BranchedNetwork, optimizer: Sgd, *, mean: MeanNetwork | None) -> None:
@@ -28,13 +32,14 @@ class TrainingState:
         self.optimizer = optimizer
         self.mean = mean
         self.num_steps = 0
-        """Optimiser steps done."""
+        """The number of optimiser steps done."""
 
         self.sums: Tensor = torch.zeros(0)
-        """Of this epoch's losses over its samples so far, float64 on the device; empty before the first step."""
+        """The sums of this epoch's losses over its samples so far, float64 on the device; empty before the first step.
+        """
 
         self.history: list[dict[str, Any]] = []
-        """What was measured in each finished epoch."""
+        """The measurements of each finished epoch."""
 
         self.is_finite = True
         """Whether the network was finite after the last finished epoch; see ``peerkd.training.finite``."""
@@ -44,7 +49,7 @@ class TrainingState:
 
     @property
     def seconds(self) -> float:
-        """How long the training has taken, attempts that were cut off included up to their last checkpoint."""
+        """The duration of the training, including interrupted attempts up to their last checkpoint."""
         return self._seconds_before + time.perf_counter() - self._opened
 
     def is_finite_now(self) -> bool:
@@ -55,27 +60,27 @@ class TrainingState:
 
     @property
     def ended_finite(self) -> bool:
-        """Whether the training, which is over, ended finite, including the last epoch's losses and measurements."""
+        """Whether the finished training ended finite, including the last epoch's losses and measurements."""
         last = self.history[-1]
         values = [value for name, quantities in last.items() if name != "epoch" for value in quantities.values()]
         return self.is_finite and losses_are_finite(values)
 
     def add_up(self, losses: Iterable[Tensor], *, num_samples: int) -> None:
-        """Add the mean losses of a step over ``num_samples``; the device is not waited for."""
+        """Add the mean losses of a step over ``num_samples``, without waiting for the device."""
         values = torch.stack([loss.detach() for loss in losses]).double() * num_samples
         self.sums = self.sums + values if self.sums.numel() else values
 
     def end_epoch(self, measured: dict[str, Any]) -> None:
-        """Keep what was measured, and start to add up anew."""
+        """Append the measurements of an epoch, and reset the sums."""
         self.history.append(measured)
         self.sums = torch.zeros(0)
 
     def save(self, path: Path, *, sums_of_processes: Tensor | None = None) -> None:
-        """Write the file, sealed; it appears whole or not at all.
+        """Write a sealed checkpoint. The file appears whole or not at all.
 
         Args:
             path: The file.
-            sums_of_processes: ``sums`` of every process that shares the training, the first one's first.
+            sums_of_processes: ``sums`` of every process that shares the training, in the order of their ranks.
         """
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.mean:
@@ -96,11 +101,11 @@ class TrainingState:
         save_tensors(path, tensors, {"progress": json.dumps(progress)}, is_sealed=True)
 
     def restore(self, path: Path, *, rank: int = 0) -> None:
-        """Become what ``save`` wrote.
+        """Restore the state that ``save`` wrote.
 
         Args:
             path: The file.
-            rank: Which of the processes this is that share the training.
+            rank: The rank of this process among those that share the training.
 
         Raises:
             ArtifactCorruptError: If the file is damaged or belongs to another training.
@@ -110,7 +115,7 @@ class TrainingState:
             progress = json.loads(metadata["progress"])
             self._check(tensors, progress["momenta"], source=str(path))
         except (KeyError, ValueError, AttributeError) as error:
-            raise ArtifactCorruptError(f"{path} must hold a training in progress, got another file.") from error
+            raise ArtifactCorruptError(f"{path} must contain a training in progress, got another file.") from error
         copy_state(_under("network.", tensors), self.network)
         if self.mean:
             copy_state(_under("mean.", tensors), self.mean.network)
@@ -126,7 +131,7 @@ class TrainingState:
         self.history = progress["history"]
 
     def _check(self, tensors: Mapping[str, Tensor], momenta: Iterable[str], *, source: str) -> None:
-        """Refuse tensors that this training cannot go on from; sums of losses and generators are not checked."""
+        """Refuse tensors from which this training cannot continue. Sums of losses and generators are not checked."""
         parameters = dict(self.network.named_parameters())
         expected = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.mean:
@@ -135,6 +140,38 @@ class TrainingState:
         others = ("sums", "generator.cpu", "generator.cuda")
         kept = {name: tensor for name, tensor in tensors.items() if name not in others}
         check_tensors(kept, expected, source=source)
+
+
+def prepare(
+    network: BranchedNetwork,
+    *,
+    method: Method,
+    collaboration: CollaborationConfig,
+    recipe: RecipeConfig,
+    device: torch.device,
+    group: ProcessGroup = ALONE,
+    synchronise_batch_norm: bool = False,
+) -> tuple[TrainingState, nn.Module]:
+    """Return a network's state before training, and the module to call in a step.
+
+    Args:
+        network: The network, which is moved to the device in channels-last memory.
+        method: The method, which determines whether there is a mean over time.
+        collaboration: The settings of the method.
+        recipe: The recipe of the optimiser.
+        device: The device of the training.
+        group: The processes that share the training.
+        synchronise_batch_norm: See ``ProcessGroup.distribute``.
+
+    Raises:
+        ValueError: If batch normalisation cannot be synchronised on this device.
+    """
+    network = network.to(device).to(memory_format=torch.channels_last)
+    stepped = group.distribute(network, device=device, synchronise_batch_norm=synchronise_batch_norm)
+    mean = None
+    if METHODS[method].has_mean_network:
+        mean = MeanNetwork(network, ceiling=collaboration.mean_decay, batch_norm=collaboration.mean_batch_norm)
+    return TrainingState(network, Sgd(network, recipe), mean=mean), stepped
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

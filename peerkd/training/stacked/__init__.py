@@ -1,1 +1,1 @@
-"""Many small networks that train side by side on the same images: batched products, and gradients written by hand."""
+"""Many small networks that train side by side on the same images, by batched products and gradients written by hand."""

@@ -1,11 +1,13 @@
-"""The gradient of the joint loss of many students at once, by their logits.
+"""The gradient of the joint loss of many students with respect to their logits.
 
-The batch is innermost: a softmax over the classes then does several samples at once, and takes a tenth of the time.
+The batch is the innermost dimension: a softmax over the classes then processes several samples at once and takes a
+tenth of the time.
 
-Shape suffixes: G = students, K = classes, B = batch, N = samples of all students (G * B); G11 = one number a student.
+Shape suffixes: G = students, K = classes, B = batch, N = samples of all students (G * B), T = no teacher and all
+teachers; G11 = one number for each student.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from peerkd.losses.pairs.term import DistillationTerm
+from peerkd.training.distill import TeacherLogits
 
 
 def _kl_gradient(student_GKB: Tensor, teacher_GKB: Tensor) -> Tensor:
@@ -37,11 +40,66 @@ def _reverse_kl_gradient(student_GKB: Tensor, teacher_GKB: Tensor) -> Tensor:
 
 
 _Gradient = Callable[[Tensor, Tensor], Tensor]
-"""``gradient(student_GKB, teacher_GKB)``: that of the loss of each sample for the student's logits, where both logits
-are divided by T already."""
+"""A function ``gradient(student_GKB, teacher_GKB)``: for each sample, the gradient of its loss with respect to the
+student's logits, where both logits have been divided by T.
+"""
 
 FAST_GRADIENTS: Final[Mapping[str, _Gradient]] = {"kl": _kl_gradient, "reverse_kl": _reverse_kl_gradient}
-"""Losses of ``peerkd.losses.pairs`` whose gradient is written by hand. Those of all others are taken by autograd."""
+"""Losses of ``peerkd.losses.pairs`` with a gradient written by hand. Other losses use autograd."""
+
+
+class StackedObjective:
+    """The joint losses of G students for a training on one transfer set."""
+
+    def __init__(
+        self,
+        *,
+        teacher_logits: Sequence[TeacherLogits | None],
+        distillation_weights: Sequence[float],
+        temperatures: Sequence[float | None],
+        term: DistillationTerm,
+        dtype: torch.dtype,
+    ) -> None:
+        """Check and keep what differs between the students; see ``Students.train`` for the arguments.
+
+        Raises:
+            ValueError: If a weight is outside 0 to 1, or a student with a weight above 0 lacks teacher or temperature.
+        """
+        for weight, teacher, temperature in zip(distillation_weights, teacher_logits, temperatures, strict=True):
+            if not 0 <= weight <= 1:
+                raise ValueError(f"distillation_weights must be from 0 to 1, got {weight}.")
+            if weight > 0 and (teacher is None or temperature is None):
+                raise ValueError(f"teacher_logits and temperatures are required when a weight is {weight}.")
+            if temperature is not None and temperature <= 0:
+                raise ValueError(f"temperatures must be above 0, got {temperature}.")
+        self._term = term
+        self._dtype = dtype
+        self._weights_G11 = torch.tensor(distillation_weights, dtype=dtype)[:, None, None]
+        self._temperatures_G11 = torch.tensor([each or 1.0 for each in temperatures], dtype=dtype)[:, None, None]
+        # A student that needs no teacher gets zeros. Another student's teacher might have logits that are not finite.
+        needed = [
+            None if weight == 0 else teacher
+            for weight, teacher in zip(distillation_weights, teacher_logits, strict=True)
+        ]
+        self._teachers = list({id(each): each for each in needed if each is not None}.values())
+        indices = {id(teacher): 1 + index for index, teacher in enumerate(self._teachers)}
+        self._teacher_indices_G = torch.tensor([indices.get(id(teacher), 0) for teacher in needed])
+
+    def gradient(self, logits_GKB: Tensor, *, labels_B: Tensor, epoch: int, batch: int) -> Tensor:
+        """Return the gradient of each student's loss with respect to its logits, for one batch of an epoch: ``GKB``."""
+        return joint_loss_gradient(
+            logits_GKB,
+            labels_B=labels_B,
+            teacher_logits_GKB=self._teacher_logits(epoch, batch, like=logits_GKB),
+            distillation_weights_G11=self._weights_G11,
+            temperatures_G11=self._temperatures_G11,
+            term=self._term,
+        )
+
+    def _teacher_logits(self, epoch: int, batch: int, *, like: Tensor) -> Tensor:
+        none_BK = like.new_zeros(like.shape[2], like.shape[1])
+        logits_TBK = torch.stack([none_BK, *(teacher[epoch][batch].to(self._dtype) for teacher in self._teachers)])
+        return logits_TBK.transpose(1, 2).index_select(0, self._teacher_indices_G)
 
 
 def joint_loss_gradient(
@@ -55,18 +113,20 @@ def joint_loss_gradient(
 ) -> Tensor:
     """Return, for every student, the gradient of ``peerkd.losses.distillation.joint_loss`` for its logits: ``GKB``.
 
-    With z the logits of a student and ``u = z / T``, a sample's loss D has ``dD/dz = (dD/du) / T``, and T^2 makes
-    that ``T dD/du``. The cross entropy has ``softmax(z) - onehot(y)``. Both are divided by the batch size.
+    With z the logits of a student and ``u = z / T``, a sample's loss D has ``dD/dz = (dD/du) / T``, and the factor T^2
+    makes that ``T dD/du`` (Hinton et al. 2015, arXiv:1503.02531, section 2). The cross entropy has the gradient
+    ``softmax(z) - onehot(y)``. Both are divided by the batch size, and with the reduction ``mean`` the distillation
+    also by the number of classes.
 
-    Both terms are computed for all students, so that none's operations depend on what the others need: a weight of 0
-    or 1 multiplies the other term by 0.
+    Both terms are computed for all students, so that the operations of one do not depend on the needs of others. A
+    weight of 0 or 1 multiplies the other term by 0.
 
     Args:
         student_logits_GKB: Unnormalised scores.
-        labels_B: Classes, those of all students.
+        labels_B: Classes, which all students share.
         teacher_logits_GKB: Scores of each student's teacher; any finite numbers where the weight is 0.
         distillation_weights_G11: w, from 0 to 1.
-        temperatures_G11: T, above 0; any such where the weight is 0.
+        temperatures_G11: T, above 0; any such number where the weight is 0.
         term: D.
     """
     _, num_classes, num_samples = student_logits_GKB.shape
@@ -87,10 +147,10 @@ def joint_loss_gradient(
 def _autograd(
     student_GKB: Tensor, teacher_GKB: Tensor, labels_B: Tensor, temperatures_G11: Tensor, term: DistillationTerm
 ) -> Tensor:
-    """Return ``dD/du = T dD/dz`` of any loss by its formula.
+    """Return ``dD/du = T dD/dz`` of any loss from its formula.
 
-    No sample's loss depends on another sample, so students side by side are one batch of ``N`` samples, and the
-    gradient of the sum of all losses has in each row what that row has alone.
+    No sample's loss depends on another sample. Students side by side are therefore one batch of ``N`` samples, and each
+    row of the gradient of the sum of all losses is the gradient of that row's own loss.
     """
     num_students, num_classes, num_samples = student_GKB.shape
     student_NK, teacher_NK = (each.transpose(1, 2).reshape(-1, num_classes) for each in (student_GKB, teacher_GKB))

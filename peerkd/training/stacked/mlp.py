@@ -1,7 +1,7 @@
 """``peerkd.models.small.mlp`` for many students at once.
 
 Shape suffixes: G = students, B = batch, C = image channels, H W = image size, F = features of a layer, J = classes and
-the rows that fill them up.
+padding rows.
 """
 
 from collections.abc import Mapping
@@ -12,29 +12,29 @@ from peerkd.training.stacked.linear import linear, linear_backward, linear_gradi
 
 
 class StackedMlp:
-    """Where the students' weights are and their gradients go, and what backward needs of the last forward pass."""
+    """References to the students' weights and gradients, and the activations that ``backward`` needs."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], *, gradients: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
     ) -> None:
-        """Keep the tensors: the weights are read anew in each pass, the gradients written. There are no statistics."""
+        """Keep the tensors. Passes read the current weights and write the gradients; the network has no statistics."""
         self._weights = weights
         self._gradients = gradients
         self._num_students = len(weights["classifier.bias"])
 
     def share(self, images_BCHW: Tensor) -> Tensor:
-        """Return what is made of a batch once for all students: its pixels, ``inputs_FB``."""
+        """Return the pixels of a batch, ``inputs_FB``, which are prepared once for all students."""
         return images_BCHW.flatten(1).t().contiguous()
 
     def forward(self, inputs_FB: Tensor) -> Tensor:
-        """Return ``logits_GJB``; training and evaluation do not differ."""
+        """Return ``logits_GJB``. Training and evaluation do not differ."""
         self._inputs_GFB = inputs_FB.expand(self._num_students, -1, -1)
         self._hidden1_GFB = linear(self._weights, "hidden1.1", self._inputs_GFB).clamp_min_(0)
         self._hidden2_GFB = linear(self._weights, "hidden2.0", self._hidden1_GFB).clamp_min_(0)
         return linear(self._weights, "classifier", self._hidden2_GFB)
 
     def backward(self, grad_GJB: Tensor) -> None:
-        """Write the gradients of all weights, from that of the logits of the last forward pass."""
+        """Write the gradients of all weights, given the gradient of the logits of the last forward pass."""
         linear_gradients(self._gradients, "classifier", self._hidden2_GFB, grad_GJB)
         grad_GFB = relu_backward(linear_backward(self._weights, "classifier", grad_GJB), self._hidden2_GFB)
         linear_gradients(self._gradients, "hidden2.0", self._hidden1_GFB, grad_GFB)

@@ -1,7 +1,10 @@
-"""Batch normalisation of many students: of the maps of a layer, and of a first layer through the moments of its inputs.
+"""Batch normalisation of many students, from the maps of a layer or from the moments of a first layer's inputs.
+
+The definition is that of Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1: with mean and biased variance over the
+columns of a batch, ``n = (x - mean) / sqrt(variance + epsilon)``, followed by a scale and a shift for each map.
 
 Shape suffixes: G = students, M = maps, D = inputs of one output of a convolution, R = columns: positions of all images;
-GM1 = one number a map.
+GM1 = one number for each map.
 """
 
 from collections.abc import Mapping
@@ -10,33 +13,33 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-# As in torch.nn.BatchNorm2d.
+# The defaults of torch.nn.BatchNorm2d.
 _EPSILON: Final = 1e-5
 _MOMENTUM: Final = 0.1
 
 
 class InputMoments(NamedTuple):
-    """Mean and covariance of the inputs of a linear map, from which follow those of its outputs."""
+    """Mean and covariance of the inputs of a linear map, which determine the moments of its outputs."""
 
     mean_D: Tensor
     covariance_DD: Tensor
 
 
 class OutputMoments(NamedTuple):
-    """What batch normalisation needs to know of the outputs of a linear map."""
+    """The moments of the outputs of a linear map that batch normalisation needs."""
 
     mean_GM1: Tensor
     variance_GM1: Tensor
-    """Biased."""
+    """The biased variance of the outputs."""
 
     covariance_GMD: Tensor
-    """Between outputs and inputs."""
+    """The covariance between outputs and inputs."""
 
 
 def centre(columns_DR: Tensor) -> tuple[Tensor, InputMoments]:
-    """Return the columns less their mean, and their moments.
+    """Return the columns minus their mean, and their moments.
 
-    These are in 64 bits: an output's variance may be a small difference of large terms.
+    The moments are computed in 64 bits, because an output's variance may be a small difference of large terms.
     """
     mean_D = columns_DR.mean(1, dtype=torch.float64)
     centred_DR = columns_DR - mean_D.to(columns_DR.dtype).unsqueeze(1)
@@ -45,9 +48,10 @@ def centre(columns_DR: Tensor) -> tuple[Tensor, InputMoments]:
 
 
 def output_moments(weights_GMD: Tensor, moments: InputMoments) -> OutputMoments:
-    """Return the moments of ``weights @ columns`` without computing it; in the weights' precision.
+    """Return the moments of ``y = W x`` without computing y, in the weights' precision.
 
-    The mean is ``w . mean`` and the variance ``w . covariance . w``.
+    Expectations are linear, so with the mean mu and the covariance S of x, ``E[y_m] = w_m . mu``, ``Cov(y_m, x) = w_m
+    S`` and ``Var(y_m) = w_m S w_m^T``, where w_m is row m of W.
     """
     exact_GMD = weights_GMD.double()
     covariance_GMD = torch.bmm(exact_GMD, moments.covariance_DD.expand(len(weights_GMD), -1, -1))
@@ -63,13 +67,18 @@ def inverse_deviation(variance: Tensor) -> Tensor:
 
 def normalize(maps_GMR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the maps with mean 0 and variance 1 over their columns, their means, and their inverse deviations, GM1."""
-    # One map of one student is to torch a row of its own, as each token is in layer normalisation.
+    # Batch normalisation of one map of one student is layer normalisation of one row of R numbers, for which torch has
+    # a fused operation that also uses the biased variance.
     normal_GMR, mean_GM1, inverse_GM1 = torch.native_layer_norm(maps_GMR, maps_GMR.shape[2:], None, None, _EPSILON)
     return normal_GMR, mean_GM1, inverse_GM1
 
 
 def normalize_backward(grad_GMR: Tensor, maps_GMR: Tensor, mean_GM1: Tensor, inverse_GM1: Tensor) -> Tensor:
-    """Return the gradient of the maps that ``normalize`` was given, from that of the normalised ones."""
+    """Return the gradient of the maps that ``normalize`` received, given the gradient of the normalised maps.
+
+    With n the normalised map, s its inverse deviation, g the gradient of n and means over the columns, it is ``s (g -
+    mean(g) - n mean(g n))`` (Ioffe and Szegedy 2015, section 3, with the derivatives of mean and variance combined).
+    """
     grad_maps_GMR: Tensor = torch.ops.aten.native_layer_norm_backward(
         grad_GMR, maps_GMR, maps_GMR.shape[2:], mean_GM1, inverse_GM1, None, None, [True, False, False]
     )[0]
@@ -77,14 +86,18 @@ def normalize_backward(grad_GMR: Tensor, maps_GMR: Tensor, mean_GM1: Tensor, inv
 
 
 def variance_of(inverse_GM1: Tensor) -> Tensor:
-    """Return the variance that an inverse deviation was made of."""
+    """Return the variance that belongs to an inverse deviation."""
     return (inverse_GM1**-2 - _EPSILON).clamp_min_(0)
 
 
 def update_running(
     statistics: Mapping[str, Tensor], layer: str, mean_GM1: Tensor, variance_GM1: Tensor, *, num_columns: int
 ) -> None:
-    """Move the running statistics of a layer towards those of a batch, as ``torch.nn.BatchNorm2d`` does."""
+    """Update the running statistics of a layer with those of a batch, as ``torch.nn.BatchNorm2d`` does.
+
+    ``running <- (1 - momentum) running + momentum batch``. The running variance is that of the unbiased estimate, which
+    is the biased variance times ``R / (R - 1)``.
+    """
     unbiased_GM1 = variance_GM1 * (num_columns / (num_columns - 1))
     for name, batch_GM1 in (("running_mean", mean_GM1), ("running_var", unbiased_GM1)):
         statistics[f"{layer}.{name}"].mul_(1 - _MOMENTUM).add_(batch_GM1.squeeze(2) * _MOMENTUM)

@@ -1,11 +1,12 @@
 """``peerkd.models.small.small_cnn`` for many students at once.
 
-The first layer is alike for all students but for its weights, and everything that batch normalisation does to it is
-linear: it is folded into the weights, and neither its maps' moments nor their gradient is computed from the maps.
+The students' first layers read the same patches and differ only in their weights, and the operations of batch
+normalisation on their maps are linear. They are therefore folded into the weights, and neither the moments of these
+maps nor their gradient is computed from the maps.
 
 Shape suffixes: G = students, B = batch, C = image channels, H W = image size, M = maps, D = inputs of one output of a
-convolution, P = positions, R = columns: P * B, F = features, J = classes and the rows that fill them up;
-GM1 = one number a map.
+convolution, P = positions, R = columns: P * B, F = features, J = classes and padding rows; GM1 = one number for each
+map.
 """
 
 from collections.abc import Mapping
@@ -19,52 +20,52 @@ from peerkd.training.stacked import normalization, patches
 from peerkd.training.stacked.linear import linear, linear_backward, linear_gradients, relu_backward
 
 _NUM_CELLS = 2
-"""Of the average pooling, in height and in width."""
+"""The number of cells of the average pooling, in height and in width."""
 
 
 class Windows(NamedTuple):
-    """What the first layer reads."""
+    """The patches that the first layer reads."""
 
     patches_DR: Tensor
-    """In the order of ``by_window``."""
+    """Patches in the order of ``by_window``."""
 
     pooled_shape_HWB: tuple[int, int, int]
-    """Of the first layer's maps after pooling."""
+    """The shape of the first layer's maps after pooling."""
 
 
 class Shared(NamedTuple):
-    """What is made of a batch once for all students."""
+    """The inputs of a batch that are prepared once for all students."""
 
     windows: Windows
-    """Less the mean of the patches."""
+    """The patches minus their mean."""
 
     moments: normalization.InputMoments
-    """Of the patches, with those that no window reads."""
+    """The moments of all patches, including those that no pooling window reads."""
 
     num_columns: int
-    """Of which these are the moments."""
+    """The number of columns over which the moments were computed."""
 
 
 class StackedSmallCnn:
-    """Where the students' weights are and their gradients go, and what backward needs of the last forward pass."""
+    """References to the students' weights and gradients, and the activations that ``backward`` needs."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], *, gradients: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
     ) -> None:
-        """Keep the tensors: the weights are read anew in each pass; the gradients and running statistics written."""
+        """Keep the tensors. Each pass reads the current weights and writes the gradients and running statistics."""
         self._weights = weights
         self._gradients = gradients
         self._statistics = statistics
         self._num_students = len(weights["classifier.bias"])
 
     def share(self, images_BCHW: Tensor) -> Shared:
-        """Return what is made of a batch once for all students, for ``forward``."""
+        """Return the inputs of ``forward`` that are prepared once for all students."""
         patches_DHWB = _patches(images_BCHW)
         centred_DR, moments = normalization.centre(patches_DHWB.flatten(1))
         return Shared(_windows(centred_DR.view_as(patches_DHWB)), moments, num_columns=centred_DR.shape[1])
 
     def forward(self, shared: Shared) -> Tensor:
-        """Return ``logits_GJB`` in training mode, and move the running statistics."""
+        """Return ``logits_GJB`` in training mode, and update the running statistics."""
         self._windows = shared.windows
         self._moments1 = normalization.output_moments(self._filters("stage1.0"), shared.moments)
         self._inverse1_GM1 = normalization.inverse_deviation(self._moments1.variance_GM1)
@@ -84,7 +85,7 @@ class StackedSmallCnn:
         return self._classify(self._convolve2().mul_(scale_GM1).add_(shift_GM1))
 
     def backward(self, grad_GJB: Tensor) -> None:
-        """Write the gradients of all weights, from that of the logits of the last forward pass."""
+        """Write the gradients of all weights, given the gradient of the logits of the last forward pass."""
         linear_gradients(self._gradients, "classifier", self._features_GFB, grad_GJB)
         grad_GMR = self._average_pool_backward(linear_backward(self._weights, "classifier", grad_GJB))
         grad_GMR = relu_backward(grad_GMR, self._hidden2_GMR)
@@ -99,15 +100,23 @@ class StackedSmallCnn:
         self._backward1(relu_backward(grad_GMHWB.flatten(2), self._hidden1_GMR))
 
     def _backward1(self, grad_GMR: Tensor) -> None:
-        """Write the gradients of the first stage, from that of its pooled maps before the rectifier.
+        """Write the gradients of the first stage, given the gradient of its pooled maps before the rectifier.
 
-        With x the centred columns, d the gradient of the maps after normalisation and s the inverse deviation, the
-        gradient of the scale is ``dot = s * w . (d x)``, and that of the weights ``scale * s * (d x - dot * s * c)``,
-        where c is the covariance of outputs and inputs: batch normalisation's own formula, with the sums over columns
-        done on the side of the inputs.
+        For one map, let x be the centred columns, w the filter, ``v = w S w^T`` the variance of ``w . x`` with the
+        covariance S of x, ``s = (v + epsilon)^(-1/2)``, ``n = s w . x`` the normalised map, and ``z = scale n +
+        shift``. Let d be the gradient of z at each column, which max pooling passes to the position of each maximum.
+        Then::
+
+            dL/dshift = sum_R d
+            dL/dscale = sum_R d n = s w . (d x^T) = dot
+            ds/dw     = -s^3 w S
+            dL/dw     = scale (s d x^T + (sum_R d w . x) ds/dw) = scale s (d x^T - s dot w S)
+
+        ``w S`` is the covariance between outputs and inputs. Columns outside the pooling windows have no gradient, but
+        they count in S. The derivative of the mean vanishes, because x is centred whatever w is.
         """
         torch.sum(grad_GMR, dim=2, out=self._gradients["stage1.1.bias"])
-        grad_windows_GMR = patches.max_pool_backward(grad_GMR, self._windows1_GMR, self._places1)
+        grad_windows_GMR = patches.max_pool_backward(grad_GMR, self._windows1_GMR, self._positions1)
         product_GMD = torch.bmm(grad_windows_GMR, self._patches1_GDR.transpose(1, 2))
         dot_GM1 = (self._filters("stage1.0") * product_GMD).sum(2, keepdim=True) * self._inverse1_GM1
         self._gradients["stage1.1.weight"].copy_(dot_GM1.squeeze(2))
@@ -117,9 +126,11 @@ class StackedSmallCnn:
 
     def _pool1(self, scale_GM1: Tensor, shift_GM1: Tensor) -> None:
         self._patches1_GDR = self._windows.patches_DR.expand(self._num_students, -1, -1)
-        # Shifted and rectified after pooling, which gives the same maximum, on a quarter of the numbers.
+        # Scaled before pooling, because a negative scale would exchange maximum and minimum. Shifted and rectified
+        # after pooling: both are monotone, so the maximum is the same, and the work is done on a quarter of the
+        # numbers.
         self._windows1_GMR = torch.bmm(self._filters("stage1.0") * scale_GM1, self._patches1_GDR)
-        largest_GMR, self._places1 = patches.max_pool(self._windows1_GMR)
+        largest_GMR, self._positions1 = patches.max_pool(self._windows1_GMR)
         self._hidden1_GMR = largest_GMR.add_(shift_GM1).clamp_min_(0)
 
     def _convolve2(self) -> Tensor:
@@ -140,7 +151,7 @@ class StackedSmallCnn:
         return grad.permute(0, 2, 3, 1).reshape(self._hidden2_GMR.shape)
 
     def _as_images(self, maps_GMR: Tensor) -> Tensor:
-        """Return a view that is to torch a batch of G * M images of B channels, the channels innermost."""
+        """Return a view in which torch sees a batch of G * M images of B channels, with the channels innermost."""
         return maps_GMR.view(-1, *self._windows.pooled_shape_HWB).permute(0, 3, 1, 2)
 
     def _filters(self, layer: str) -> Tensor:
@@ -159,7 +170,10 @@ class StackedSmallCnn:
         normalization.update_running(self._statistics, layer, mean_GM1, variance_GM1, num_columns=num_columns)
 
     def _running_affine(self, layer: str) -> tuple[Tensor, Tensor]:
-        """Return scale and shift of a normalisation by its running statistics."""
+        """Return scale and shift of a normalisation with the running statistics.
+
+        With running mean mu and inverse deviation s, ``scale (x - mu) s + shift = (scale s) x + (shift - mu scale s)``.
+        """
         mean_GM, variance_GM = (self._statistics[f"{layer}.running_{name}"] for name in ("mean", "var"))
         scale_GM1 = self._scale(layer) * normalization.inverse_deviation(variance_GM).unsqueeze(2)
         return scale_GM1, self._shift(layer) - mean_GM.unsqueeze(2) * scale_GM1

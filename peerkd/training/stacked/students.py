@@ -1,11 +1,12 @@
 """Students of one architecture that train side by side, each as ``peerkd.training.distill.distill`` trains it alone.
 
-What a student becomes depends neither on how many there are, nor on its place, nor on who is beside it, to the last
-bit: nothing adds over students, and each one's part of a tensor lies in memory as every other's does. This holds for
-one thread, as workers have it. From ``distill`` it differs by rounding, since sums are made in another order.
+A student's result depends neither on the number of students, nor on its index, nor on the other students, to the last
+bit: no operation adds over students, and all students' parts of a tensor have the same alignment in memory. This holds
+for one thread, which is what processes use. The result differs from that of ``distill`` by rounding, because sums are
+computed in another order.
 
 Shape suffixes: G = students, B = batch, N = images, C = image channels, H W = image size, K = classes, J = classes and
-the rows that fill them up.
+padding rows.
 """
 
 import math
@@ -23,15 +24,15 @@ from peerkd.training.distill import TeacherLogits
 from peerkd.training.optimizers import learning_rate_at, sgd_directions
 from peerkd.training.samples import Batches
 from peerkd.training.stacked.flat import FlatTensors
+from peerkd.training.stacked.losses import StackedObjective
 from peerkd.training.stacked.mlp import StackedMlp
-from peerkd.training.stacked.objective import Objective
 from peerkd.training.stacked.small_cnn import StackedSmallCnn
 
 _NUM_EVALUATED_IMAGES: Final = 100
-"""At once: what a larger batch needs no longer fits into the cache."""
+"""The number of images that are evaluated at once. The activations of a larger batch no longer fit into the cache."""
 
 
-class _Networks(Protocol):
+class _StackedNetwork(Protocol):
     """Forward and backward passes of G networks."""
 
     def share(self, images_BCHW: Tensor) -> Any: ...
@@ -40,18 +41,20 @@ class _Networks(Protocol):
     def evaluate(self, images_BCHW: Tensor) -> Tensor: ...
 
 
-_NETWORKS: Final[Mapping[str, Callable[..., _Networks]]] = {"mlp": StackedMlp, "small_cnn": StackedSmallCnn}
+_NETWORKS: Final[Mapping[str, Callable[..., _StackedNetwork]]] = {"mlp": StackedMlp, "small_cnn": StackedSmallCnn}
 
 STACKABLE: Final[frozenset[str]] = frozenset(_NETWORKS)
-"""Architectures whose students can be trained side by side."""
+"""Architectures whose students can train side by side."""
 
 _MAX_PIXELS: Final[Mapping[str, int]] = {"small_cnn": 1024}
-"""Times channels, of the largest images for which this was measured to be faster than one after the other. By size and
-not by timing on the spot, since the two differ in their last bits."""
+"""The most pixels times channels of an image with which training side by side was measured to be faster than one
+student after another. A fixed limit decides, not a measurement, because the results of the two differ in their last
+bits.
+"""
 
 
 def pays(architecture: str, *, image_shape_CHW: tuple[int, int, int]) -> bool:
-    """Return whether students are to be trained side by side."""
+    """Return whether students of an architecture should train side by side."""
     num_pixels = math.prod(image_shape_CHW)
     return architecture in STACKABLE and num_pixels <= _MAX_PIXELS.get(architecture, num_pixels)
 
@@ -60,7 +63,7 @@ def pays(architecture: str, *, image_shape_CHW: tuple[int, int, int]) -> bool:
 def _tensors(
     architecture: str, image_shape_CHW: tuple[int, int, int], num_classes: int
 ) -> tuple[Mapping[str, torch.Size], Sequence[str]]:
-    """Return the shapes of a network's parameters and the names of its buffers, by name."""
+    """Return the shapes of a network's parameters by name, and the names of its buffers."""
     plain = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=0)
     return {name: each.shape for name, each in plain.named_parameters()}, [name for name, _ in plain.named_buffers()]
 
@@ -81,12 +84,12 @@ class Students:
 
         Args:
             architecture: One of ``STACKABLE``.
-            states: The ``state_dict`` of each student's network, on the CPU. All is computed in the precision of the
-                first one's weights.
-            image_shape_CHW: Of the images, as for ``build_network``.
+            states: The ``state_dict`` of each student's network, on the CPU. All computation has the precision of the
+                first student's weights.
+            image_shape_CHW: The shape of the images, as for ``build_network``.
             num_classes: K.
-            momenta: What ``momentum`` or ``distill`` returned for each student, to go on from there; an empty one
-                stands for none yet, and None for none of any student.
+            momenta: The result of ``momentum`` or ``distill`` for each student, to continue from there. An empty
+                mapping means that a student has no momentum yet; None means that no student has.
 
         Raises:
             ValueError: If the architecture is not one of ``STACKABLE``, or there is no student.
@@ -94,17 +97,17 @@ class Students:
         if architecture not in STACKABLE:
             raise ValueError(f"architecture must be one of {', '.join(sorted(STACKABLE))}, got {architecture}.")
         if not states:
-            raise ValueError("states must be those of at least 1 student, got 0.")
+            raise ValueError("states must contain at least 1 student, got 0.")
         shapes, statistics = _tensors(architecture, image_shape_CHW, num_classes)
         self._num_classes = num_classes
         self._dtype = states[0]["classifier.weight"].dtype
         self._weights, self._gradients, self._momenta = (
             FlatTensors(shapes, num_students=len(states), dtype=self._dtype) for _ in range(3)
         )
-        for place, (state, momentum) in enumerate(zip(states, momenta or [{}] * len(states), strict=True)):
-            self._weights.put(place, state)
+        for index, (state, momentum) in enumerate(zip(states, momenta or [{}] * len(states), strict=True)):
+            self._weights.put(index, state)
             if momentum:
-                self._momenta.put(place, momentum)
+                self._momenta.put(index, momentum)
         self._statistics = {name: torch.stack([state[name] for state in states]) for name in statistics}
         self._networks = _NETWORKS[architecture](
             self._weights.named, gradients=self._gradients.named, statistics=self._statistics
@@ -121,28 +124,29 @@ class Students:
         recipe: DistillConfig,
         epochs: range,
     ) -> None:
-        """Train all students for some of a recipe's epochs, one after another; those before must have been done.
+        """Train all students for some of a recipe's epochs, one after another. All earlier epochs must have been done.
 
         Args:
             samples: The transfer set.
-            teacher_logits: Of each student's teacher, for these epochs; None for a control. Those of one teacher
-                should be the same object, which is then read once.
+            teacher_logits: The logits of each student's teacher for these epochs; None for a control. Students of one
+                teacher should be given the same object, which is then read once.
             distillation_weights: Weight of each student's distillation term, from 0 to 1.
             temperatures: T of each student; None for a control.
-            learning_rates: Of each student's first step; None for the recipe's, and None for the recipe's of all.
+            learning_rates: The rate of each student's first step. A None in the sequence, or in place of it, means the
+                recipe's.
             recipe: Optimiser, schedule over all its epochs, and the loss.
-            epochs: Those to do, counted from 0.
+            epochs: The epochs to do, counted from 0.
 
         Raises:
-            ValueError: If one of the sequences is not as long as there are students, a weight is outside 0 to 1, or a
-                student with a weight above 0 lacks teacher or temperature.
+            ValueError: If one of the sequences does not have one value for each student, a weight is outside 0 to 1, or
+                a student with a weight above 0 lacks teacher or temperature.
         """
         num_students = len(self._weights.named["classifier.bias"])
         learning_rates = [None] * num_students if learning_rates is None else learning_rates
         for name, each in (("distillation_weights", distillation_weights), ("learning_rates", learning_rates)):
             if len(each) != num_students:
-                raise ValueError(f"{name} must be {num_students}, got {len(each)}.")
-        objective = Objective(
+                raise ValueError(f"{name} must have one value for each student ({num_students}), got {len(each)}.")
+        objective = StackedObjective(
             teacher_logits=teacher_logits,
             distillation_weights=distillation_weights,
             temperatures=temperatures,
@@ -150,11 +154,11 @@ class Students:
             dtype=self._dtype,
         )
         num_steps = recipe.epochs * samples.num_batches
-        places_of_rate: dict[float | None, list[int]] = {}
-        for place, rate in enumerate(learning_rates):
-            places_of_rate.setdefault(rate, []).append(place)
-        first, *others = places_of_rate
-        are_others = [self._weights.are_of(places_of_rate[rate]) for rate in others]
+        indices_of_rate: dict[float | None, list[int]] = {}
+        for index, rate in enumerate(learning_rates):
+            indices_of_rate.setdefault(rate, []).append(index)
+        first, *others = indices_of_rate
+        are_others = [self._weights.are_of(indices_of_rate[rate]) for rate in others]
         # Not inference_mode: the batches are kept, and other students may be trained on them by autograd.
         with torch.no_grad():
             for epoch in epochs:
@@ -178,13 +182,13 @@ class Students:
         logits_GJN = torch.cat([self._networks.evaluate(images_BCHW) for images_BCHW in parts], dim=2)
         return logits_GJN[:, : self._num_classes].transpose(1, 2).contiguous()
 
-    def state(self, place: int) -> dict[str, Tensor]:
-        """Return the ``state_dict`` of one student's network, copied."""
-        statistics = {name: stacked[place].clone() for name, stacked in self._statistics.items()}
-        return self._weights.take(place) | statistics
+    def state(self, index: int) -> dict[str, Tensor]:
+        """Return a copy of the ``state_dict`` of one student's network."""
+        statistics = {name: stacked[index].clone() for name, stacked in self._statistics.items()}
+        return self._weights.take(index) | statistics
 
     def are_finite(self) -> list[bool]:
-        """Return for each student whether weights, statistics and momenta are finite; see ``Trainees``."""
+        """Return for each student whether weights, statistics and momenta are finite; see ``StudentGroup``."""
         of_students = [*self._weights.of_students(), *self._momenta.of_students(), *self._statistics.values()]
         flags_G = torch.ones(len(self._weights.named["classifier.bias"]), dtype=torch.bool)
         for tensor in of_students:
@@ -192,22 +196,22 @@ class Students:
                 flags_G &= tensor.isfinite().flatten(1).all(dim=1)
         return flags_G.tolist()
 
-    def momentum(self, place: int) -> dict[str, Tensor]:
-        """Return the momentum of each of one student's parameters, by name, copied."""
-        return self._momenta.take(place)
+    def momentum(self, index: int) -> dict[str, Tensor]:
+        """Return copies of the momenta of one student's parameters, by name."""
+        return self._momenta.take(index)
 
     def _step(self, learning_rate: float, others: Iterable[tuple[float, Tensor]], recipe: DistillConfig) -> None:
-        """Do a step of SGD for all parameters of all students at once.
+        """Do a step of SGD for all parameters of all students.
 
         Args:
-            learning_rate: Of this step.
-            others: Of students with other rates: the rate, and which numbers are theirs.
+            learning_rate: The rate of this step.
+            others: For each other rate, the rate and a mask of the numbers of its students.
             recipe: Momentum and weight decay.
         """
         weights = self._weights.numbers
         (directions,) = sgd_directions([weights], [self._gradients.numbers], [self._momenta.numbers], recipe=recipe)
-        # For all numbers with each rate, since a product and a sum are rounded once here and twice elsewhere: a student
-        # must end in the same bits whatever the rates beside it.
+        # Every rate is applied to all numbers. A product and a sum are rounded once in add(alpha), but twice with a
+        # tensor of rates, and a student must end in the same bits whatever the rates of the other students.
         moved = [(are_theirs, weights.add(directions, alpha=-rate)) for rate, are_theirs in others]
         weights.add_(directions, alpha=-learning_rate)
         for are_theirs, with_their_rate in moved:

@@ -6,7 +6,7 @@ import pytest
 
 from peerkd.cli import plan as plan_module
 from peerkd.cli.plan import duration
-from peerkd.training import workers
+from peerkd.training import process_pool
 from peerkd.training.forecast import Rates
 from tests.unit.cli.conftest import Outcome
 from tests.unit.cli.test_main import BAD_INPUTS
@@ -72,7 +72,7 @@ def test_a_data_set_that_is_not_there_is_told(peerkd) -> None:
 def test_rates_become_hours(peerkd, monkeypatch: pytest.MonkeyPatch, has_torch: bool, options: tuple[str, ...]) -> None:
     monkeypatch.setattr(plan_module, "find_spec", lambda _: object() if has_torch else None)
     rates = Rates(0.0, 3600 / 2_419_032, 0.0, 0.0)
-    monkeypatch.setattr(workers, "run_in_workers", lambda *_, **__: iter([("small_cnn", rates)]))
+    monkeypatch.setattr(process_pool, "run_in_processes", lambda *_, **__: iter([("small_cnn", rates)]))
     outcome = peerkd("plan", "jointkd", "--set", "compute.num_workers=4", "--set", "compute.device=cpu", *options)
     if options and not has_torch:
         assert outcome == Outcome(2, "", "peerkd: measure must be false if torch is not installed, got true.\n")

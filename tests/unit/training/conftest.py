@@ -1,4 +1,4 @@
-"""A tiny experiment on real digits, in folders, as the stages leave it."""
+"""A tiny experiment on real digits, in folders as the stages leave them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyExperiment:
         checkpoints_folder=folder,
         device="cpu",
     )
-    train = start(inputs, worker=0)
+    train = start(inputs, process_index=0)
     for peer in range(config.partition.num_peers):
         list(train(peer))
     assert (experiment.peers / weights_name(0)).is_file()

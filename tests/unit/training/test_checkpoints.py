@@ -7,7 +7,7 @@ from peerkd.errors import ArtifactCorruptError
 from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
 
 
-def test_tensors_and_words_come_back(tmp_path):
+def test_tensors_and_metadata_are_read_as_written(tmp_path):
     tensors = {"weight": torch.randn(3, 4).to(memory_format=torch.contiguous_format), "count": torch.tensor(7)}
     save_tensors(tmp_path / "t", tensors, {"num_epochs": "3"})
     loaded, words = load_tensors(tmp_path / "t")
@@ -22,7 +22,7 @@ def test_channels_last_weights_are_saved_by_value(tmp_path):
     assert torch.equal(load_tensors(tmp_path / "t")[0]["weight"], weight)
 
 
-def test_no_half_written_file_takes_the_place_of_a_whole_one(tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     save_tensors(tmp_path / "t", {"weight": torch.ones(2)})
 
     def fail(tensors, path, metadata):
@@ -53,7 +53,7 @@ def test_copying_a_state_keeps_the_tensors_of_the_network():
 
 
 def read(**changes):
-    """Tensors of a small network as a file has them, some of them other ones; None leaves one out."""
+    """Return a small network's tensors as in a file, some of them replaced; None omits one."""
     tensors = {"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "count": torch.tensor(0)} | changes
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
@@ -64,7 +64,7 @@ def read(**changes):
         ({"bias": None}, "peer.safetensors lacks the tensor bias."),
         ({"bias": None, "weight": None}, "peer.safetensors lacks the tensor bias and 1 more."),
         ({"scale": torch.ones(1)}, "peer.safetensors must not have the tensor scale."),
-        # Either would be broadcast, without a word.
+        # Without the check, either would be broadcast silently.
         (
             {"weight": torch.zeros(1, 3)},
             "The tensor weight of peer.safetensors must be float32 of shape (2, 3), got float32 of shape (1, 3).",
@@ -87,7 +87,7 @@ def read(**changes):
         ),
     ],
 )
-def test_tensors_of_another_network_and_numbers_that_are_none_are_refused_by_name(changes, sentence):
+def test_other_tensors_and_numbers_that_are_not_finite_are_refused_by_name(changes, sentence):
     check_tensors(read(), read(), source="peer.safetensors")
     with pytest.raises(ArtifactCorruptError) as caught:
         check_tensors(read(**changes), read(), source="peer.safetensors")

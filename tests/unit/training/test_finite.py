@@ -22,19 +22,19 @@ def test_what_overflows_in_bfloat16_is_not_finite() -> None:
     assert not are_finite([torch.tensor([3.4e38]).to(torch.bfloat16)])
 
 
-def test_counters_are_finite_and_so_is_nothing() -> None:
+def test_counters_are_finite_and_so_is_an_empty_list() -> None:
     assert are_finite([torch.tensor(2**40)])
     assert are_finite([])
 
 
 @pytest.mark.parametrize("number", [*NOT_FINITE, None])
-def test_a_loss_that_is_no_number_decides(number: float | None) -> None:
+def test_a_loss_that_is_not_finite_decides(number: float | None) -> None:
     assert losses_are_finite([0.5, 1e30])
     assert not losses_are_finite([0.5, number])
 
 
 @pytest.mark.parametrize("number", NOT_FINITE)
-def test_logits_that_are_not_finite_are_no_prediction_of_class_0(number: float) -> None:
+def test_logits_that_are_not_finite_predict_no_class(number: float) -> None:
     logits_GNK = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[1.0, 2.0], [0.0, number]]])
     classes_GN = predicted_classes(logits_GNK)
     assert classes_GN.tolist() == [[1, 0], [1, NO_ANSWER]]

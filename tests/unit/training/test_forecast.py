@@ -7,7 +7,7 @@ from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.sources import read_source
 from peerkd.stages.division import divide
-from peerkd.training.forecast import DividedData, Rates, forecast, measure_division, worker_seconds
+from peerkd.training.forecast import PartitionSizes, Rates, forecast, measure_partition, process_seconds
 from tests.plans import whole_plan
 
 DIGITS = read_source("digits", path=None)
@@ -18,12 +18,12 @@ def experiment(overrides: str = "") -> ExperimentConfig:
     return resolve(JOINTKD, preset="digits", overrides=overrides)
 
 
-def divided(config: ExperimentConfig, raw: RawDataset = DIGITS) -> DividedData:
-    return measure_division(raw, divide(config, raw))
+def divided(config: ExperimentConfig, raw: RawDataset = DIGITS) -> PartitionSizes:
+    return measure_partition(raw, divide(config, raw))
 
 
 def two_splits() -> RawDataset:
-    """3,000 training and 500 test samples of ten classes in turn, without pixels."""
+    """Return 3,000 training and 500 test samples of ten classes in turn, without pixels."""
     return RawDataset(
         images_NCHW=np.zeros((3_500, 1, 8, 8), np.uint8),
         labels_N=np.arange(3_500) % 10,
@@ -85,19 +85,19 @@ def test_the_time_is_that_of_every_kind_of_sample_of_every_architecture() -> Non
     )
     slow, fast = Rates(4.0, 3.0, 2.0, 1.0), Rates(0.0, 0.0, 0.0, 0.0)
     of_slow = sum(num * seconds for num, seconds in zip(counts, slow, strict=True))
-    assert worker_seconds(expected, {"mlp": slow, "small_cnn": slow}, config) == pytest.approx(of_slow)
-    assert worker_seconds(expected, {"mlp": slow, "small_cnn": fast}, config) == pytest.approx(0.75 * of_slow)
+    assert process_seconds(expected, {"mlp": slow, "small_cnn": slow}, config) == pytest.approx(of_slow)
+    assert process_seconds(expected, {"mlp": slow, "small_cnn": fast}, config) == pytest.approx(0.75 * of_slow)
 
 
 def test_the_bytes_of_the_digits_sweep_are_about_those_of_a_real_run() -> None:
     expected = forecast(experiment(), divided(experiment()))
     assert expected.dataset_bytes == 1797 * (64 + 8)
-    # Measured on a run of the preset: 1,601 bytes a record, 93 a row.
+    # A run of the preset was measured: 1,601 bytes in a record, 93 in a row.
     assert expected.journals_bytes == pytest.approx(5_590 * 1_601, rel=0.2)
     assert expected.table_bytes == pytest.approx(5_590 * 93.4, rel=0.2)
 
 
-def test_judging_after_every_epoch_is_counted() -> None:
+def test_evaluation_after_every_epoch_is_counted() -> None:
     plain, by_epoch = (
         forecast(experiment(f"sweep.validate_every_epoch={word}"), divided(experiment())) for word in ("false", "true")
     )
@@ -109,14 +109,14 @@ def test_judging_after_every_epoch_is_counted() -> None:
     assert by_epoch.table_bytes > plain.table_bytes
 
 
-def test_a_thousand_peers_are_no_more_work_to_plan_than_ten() -> None:
-    samples = DividedData(45_000, 5_000, 10_000, 0, 0, 60_000, (3, 32, 32), 10)
+def test_a_forecast_for_a_thousand_peers_is_as_fast_as_for_ten() -> None:
+    samples = PartitionSizes(45_000, 5_000, 10_000, 0, 0, 60_000, (3, 32, 32), 10)
     expected = forecast(resolve(JOINTKD, preset="poster", overrides="partition.num_peers=1000"), samples)
     assert expected.num_trials == 61_939_000
     assert expected.num_distillation_samples == 10 * 45_000 * (20 * 4 * 999 + 3 * 999 + 1)
 
 
-def test_own_samples_are_those_in_no_set_of_all() -> None:
+def test_own_samples_exclude_the_global_sets() -> None:
     four_peers = "partition.num_peers=4 partition.own_evaluation="
     matched, held_out = (divided(experiment(four_peers + word)) for word in ("matched", "held_out"))
     assert matched.own == 0

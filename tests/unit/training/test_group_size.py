@@ -1,4 +1,4 @@
-"""With a clock that the test moves."""
+"""Group sizes with a clock that the test controls."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ MANY = 100
 
 
 class Machine:
-    """Takes so many seconds for a group of each size."""
+    """A simulated machine with a time for a group of each size."""
 
     def __init__(self, seconds: Callable[[int], float]) -> None:
         self.now, self.trained, self._seconds = 0.0, list[int](), seconds
@@ -21,27 +21,27 @@ class Machine:
         self.now += self._seconds(num_students)
 
 
-def test_the_size_with_the_least_time_a_student_is_taken_and_told_once() -> None:
+def test_the_size_with_the_least_time_per_student_is_chosen_and_reported_once() -> None:
     machine = Machine(lambda size: 0.001 + size * (0.001 if size <= 8 else 0.003))
     sizes = GroupSizes(clock=machine.clock)
     assert sizes.best("mlp", machine.train, num_students=MANY) == 8
-    (news,) = sizes.read_news()
+    (news,) = sizes.take_choices()
     assert (news.kind, news.text) == ("mlp", "mlp: 8 students at once, measured 1.8 times as fast as one")
     num_trained = len(machine.trained)
     assert sizes.best("mlp", machine.train, num_students=MANY) == 8
-    assert (len(machine.trained), sizes.read_news()) == (num_trained, [])
+    assert (len(machine.trained), sizes.take_choices()) == (num_trained, [])
 
 
-def test_one_at_a_time_is_a_choice_too() -> None:
+def test_one_student_at_a_time_may_be_the_choice() -> None:
     machine = Machine(lambda size: 0.001 * size**1.5)
     assert GroupSizes(clock=machine.clock).best("mlp", machine.train, num_students=MANY) == 1
 
 
-def test_each_kind_is_measured_for_itself() -> None:
+def test_each_kind_is_measured_separately() -> None:
     sizes = GroupSizes(clock=(machine := Machine(lambda size: 0.001)).clock)
     found = [sizes.best(kind, machine.train, num_students=MANY) for kind in ("mlp", "small_cnn")]
     assert found == [max(SIZES)] * 2
-    assert [news.kind for news in sizes.read_news()] == ["mlp", "small_cnn"]
+    assert [news.kind for news in sizes.take_choices()] == ["mlp", "small_cnn"]
 
 
 def test_a_slow_machine_is_not_measured_for_long() -> None:
@@ -51,7 +51,7 @@ def test_a_slow_machine_is_not_measured_for_long() -> None:
 
 
 def test_a_single_slow_moment_does_not_decide() -> None:
-    """The least time of several rounds counts: the first one may have to warm up."""
+    """The least time of several rounds counts, because the first round may warm up."""
     times = iter([1.0, *([0.01] * 100)])
     machine = Machine(lambda size: next(times) * size)
     assert GroupSizes(clock=machine.clock).best("mlp", machine.train, num_students=MANY) in SIZES
@@ -59,11 +59,11 @@ def test_a_single_slow_moment_does_not_decide() -> None:
     assert GroupSizes(clock=machine.clock).best("mlp", machine.train, num_students=MANY) == max(SIZES)
 
 
-def test_few_students_are_trained_at_once_and_nothing_is_measured() -> None:
+def test_few_students_train_together_without_a_measurement() -> None:
     machine = Machine(lambda size: 0.001 * size**1.5)
     sizes = GroupSizes(clock=machine.clock)
     assert sizes.best("mlp", machine.train, num_students=5) == 5
-    assert (machine.trained, sizes.read_news()) == ([], [])
+    assert (machine.trained, sizes.take_choices()) == ([], [])
     assert sizes.best("mlp", machine.train, num_students=MANY) == 1
-    # What was measured holds for few, too.
+    # The measured size also holds for few students.
     assert sizes.best("mlp", machine.train, num_students=5) == 1

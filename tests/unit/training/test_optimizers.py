@@ -14,7 +14,7 @@ def rates(num_steps=8, **recipe):
     return [learning_rate_at(step, num_steps=num_steps, recipe=config) for step in range(num_steps)]
 
 
-def test_a_constant_rate_stays():
+def test_a_constant_rate_does_not_change():
     assert rates(schedule="constant") == [0.4] * 8
 
 
@@ -31,7 +31,7 @@ def test_a_multistep_rate_falls_at_each_milestone():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "multistep"])
-def test_a_schedule_scales_with_a_rate_of_ones_own(schedule):
+def test_a_schedule_scales_with_the_given_rate(schedule):
     recipe = RecipeConfig(learning_rate=0.4, schedule=schedule)
     of_ones_own = [learning_rate_at(step, num_steps=8, recipe=recipe, learning_rate=0.05) for step in range(8)]
     assert of_ones_own == [rate / 8 for rate in rates(schedule=schedule)]
@@ -55,7 +55,7 @@ def test_a_step_is_that_of_sgd_with_nesterov_momentum_and_weight_decay():
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_it_is_torchs_own_bit_for_bit_and_goes_on_where_another_ended(momentum):
+def test_it_equals_torchs_own_bit_for_bit_and_continues_from_momenta(momentum):
     recipe = RecipeConfig(learning_rate=0.1, momentum=momentum, nesterov=momentum > 0, weight_decay=0.01)
     torch.manual_seed(0)
     ours, theirs = (torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last) for _ in range(2))
@@ -78,7 +78,7 @@ def test_it_is_torchs_own_bit_for_bit_and_goes_on_where_another_ended(momentum):
     assert set(momenta) == ({"weight", "bias"} if momentum else set())
 
 
-def test_a_parameter_without_a_gradient_stays():
+def test_a_parameter_without_a_gradient_does_not_change():
     layer = torch.nn.Linear(2, 2)
     before = layer.bias.clone()
     optimizer = Sgd(layer, RecipeConfig(learning_rate=0.1, weight_decay=0.01))
@@ -90,7 +90,7 @@ def test_a_parameter_without_a_gradient_stays():
     assert layer.weight.grad is None
 
 
-def test_a_training_loads_no_compiler():
+def test_a_training_imports_no_compiler():
     program = """
 import sys
 import torch

@@ -1,4 +1,4 @@
-"""Features of real networks: the answers are theirs, and what is behind the table is never a test sample."""
+"""Features of real networks: their logits are used, and no test sample is read."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +20,11 @@ from peerkd.training import pair_features as module
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.pair_features import blocks, start, training_parts, validation_parts
 from peerkd.training.peers import build_peer, weights_name
-from peerkd.training.workers import run_in_workers
+from peerkd.training.process_pool import run_in_processes
 
 
 def written(inputs: SweepInputs, path: Path) -> tuple[pa.Table, int]:
-    (num_samples,) = start(inputs, worker=0)(path)
+    (num_samples,) = start(inputs, process_index=0)(path)
     return read_features(path), num_samples
 
 
@@ -57,7 +57,7 @@ def looked_at(indices: np.ndarray) -> np.ndarray:
     return np.array([indices[len(indices) * place // num] for place in range(num)])
 
 
-def test_the_table_is_that_of_what_the_networks_answer(tiny, features: pa.Table) -> None:
+def test_the_table_follows_from_the_logits_of_the_networks(tiny, features: pa.Table) -> None:
     labels, assignment = open_dataset(tiny.dataset).labels_N, Assignment.load(tiny.partition)
     expected = pair_features(
         [plain_answers(tiny, assignment.validation)],
@@ -90,7 +90,7 @@ def test_test_samples_change_no_feature(tiny, features: pa.Table, tmp_path: Path
     changed = tmp_path / "dataset"
     changed.mkdir()
     write_packed(changed, RawDataset(**{**vars_of(raw), "labels_N": labels, "images_NCHW": images}))
-    # Statistics of pixels come from the data set, and are part of what the networks were trained with.
+    # The statistics of the pixels belong to the data set, and the networks were trained with them.
     for name in ("channel_mean", "channel_std"):
         assert getattr(open_dataset(changed), name) == pytest.approx(getattr(open_dataset(tiny.dataset), name))
     table, _ = written(replace(tiny.sweep_inputs, dataset_folder=changed), tmp_path / "features.parquet")
@@ -101,23 +101,23 @@ def vars_of(raw: RawDataset) -> dict[str, object]:
     return {name: getattr(raw, name) for name in RawDataset.__dataclass_fields__}
 
 
-def test_no_test_sample_is_asked_for(tiny) -> None:
+def test_no_test_sample_is_read(tiny) -> None:
     assignment = Assignment.load(tiny.partition)
     parts = [*validation_parts(assignment), *training_parts(assignment, range(3))]
     assert np.intersect1d(np.concatenate(parts), np.concatenate([assignment.test, *assignment.own_test])).size == 0
 
 
-def test_a_process_writes_the_table_and_tells_what_it_took(tiny, features: pa.Table, tmp_path: Path) -> None:
+def test_a_process_writes_the_table_and_returns_its_number_of_passes(tiny, features: pa.Table, tmp_path: Path) -> None:
     path, assignment = tmp_path / "features.parquet", Assignment.load(tiny.partition)
     tasks = [("features", path)]
-    ((tag, num_samples),) = run_in_workers(f"{module.__name__}:start", (tiny.sweep_inputs,), tasks, num_workers=1)
+    ((tag, num_samples),) = run_in_processes(f"{module.__name__}:start", (tiny.sweep_inputs,), tasks, num_processes=1)
     assert tag == "features"
     looked_at_of = [min(len(indices), 256) for indices in assignment.train]
     assert num_samples == 3 * (len(assignment.validation) + sum(looked_at_of))
     assert_close(read_features(path), features)
 
 
-def test_of_a_large_training_set_an_even_part_is_looked_at() -> None:
+def test_an_evenly_spaced_part_of_a_large_training_set_is_used() -> None:
     sizes = (1000, 256, 257, 3)
     none = np.arange(0)
     assignment = Assignment(
@@ -138,14 +138,14 @@ def test_of_a_large_training_set_an_even_part_is_looked_at() -> None:
     assert [len(part) for part in validation_parts(assignment)] == [200, 200, 200]
 
 
-def test_blocks_have_as_much_as_fits_and_at_least_one_part() -> None:
+def test_blocks_are_as_large_as_allowed_and_have_at_least_one_part() -> None:
     parts = [np.arange(size) for size in (3, 4, 2, 20, 1)]
     assert [[len(part) for part in block] for block in blocks(parts, max_samples=9)] == [[3, 4, 2], [20], [1]]
     assert [len(block) for block in blocks(parts, max_samples=1)] == [1] * 5
 
 
-def test_a_peer_that_diverged_is_left_out(tiny, tmp_path: Path) -> None:
-    # It has no weights.
+def test_a_peer_that_diverged_is_omitted(tiny, tmp_path: Path) -> None:
+    # The peer has no weights.
     for peer in (0, 2):
         save_file(load_file(tiny.peers / weights_name(peer)), tmp_path / weights_name(peer))
     inputs = replace(tiny.sweep_inputs, peers_folder=tmp_path, finite_peers=(0, 2))

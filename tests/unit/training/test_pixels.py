@@ -1,3 +1,6 @@
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.streamed import index_image_folder
 from peerkd.errors import DataSourceError
 from peerkd.training import pixels
-from peerkd.training.pixels import Pixels
+from peerkd.training.pixels import Pixels, prefetch
 
 NUM_IMAGES = 40
 INDICES = np.arange(3, NUM_IMAGES, 2)
@@ -83,3 +86,61 @@ def test_a_file_that_is_damaged_after_indexing_is_reported_with_its_name(tmp_pat
     (tmp_path / "a" / f"{INDICES[0]:02d}.png").write_bytes(b"not an image")
     with pytest.raises(DataSourceError, match=rf"{INDICES[0]:02d}\.png \(it is not an image"):
         read(Pixels(damaged, INDICES, device=CPU))
+
+
+def names_of_threads():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+
+def test_results_have_the_order_of_the_items_whatever_takes_longest():
+    def slow_at_first(item):
+        time.sleep(0.02 if item % 4 == 0 else 0)
+        return item * item
+
+    assert list(prefetch(slow_at_first, range(12), num_ahead=3, num_threads=4)) == [item * item for item in range(12)]
+    assert list(prefetch(slow_at_first, [], num_ahead=3)) == []
+    assert not names_of_threads()
+
+
+def test_no_more_than_num_ahead_results_are_computed_ahead():
+    begun = []
+    results = prefetch(lambda item: begun.append(item) or item, range(100), num_ahead=2)
+    assert not begun
+    for expected in range(10):
+        assert next(results) == expected
+        assert len(begun) <= expected + 3
+    results.close()
+
+
+def test_results_are_computed_while_the_caller_works():
+    begun = threading.Event()
+    results = prefetch(lambda item: begun.set() if item == 1 else None, range(2), num_ahead=1)
+    next(results)
+    assert begun.wait(timeout=10)
+    results.close()
+
+
+def test_an_exception_reaches_the_caller_unchanged_and_in_order():
+    def fail_at_two(item):
+        if item == 2:
+            raise KeyError(item)
+        return item
+
+    results = prefetch(fail_at_two, range(100), num_ahead=4)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(KeyError, match="2"):
+        next(results)
+    assert list(results) == []
+    assert not names_of_threads()
+
+
+@pytest.mark.parametrize("abandon", ["close", "drop"])
+def test_an_abandoned_iterator_leaves_no_work_behind(abandon):
+    begun = []
+    results = prefetch(begun.append, range(100), num_ahead=5)
+    next(results)
+    if abandon == "close":
+        results.close()
+    del results
+    assert not names_of_threads()
+    assert len(begun) <= 6

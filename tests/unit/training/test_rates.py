@@ -1,4 +1,4 @@
-"""What is measured is not asserted but for being there: tests run beside others."""
+"""Rates of this machine. Their values are not asserted, because other tests run at the same time."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.training import rates, sweep
 from peerkd.training.distill import TeacherLogits, teacher_logits
-from peerkd.training.forecast import DividedData, Rates
+from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.samples import SampleSet
 
-SAMPLES = DividedData(1_078, 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
+SAMPLES = PartitionSizes(1_078, 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ SAMPLES = DividedData(1_078, 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
 def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "_ROUND_SECONDS", 0.05)
     config = resolve(JOINTKD, preset="digits", overrides=f"sweep.temperatures=[1] {overrides}")
-    perform = rates.start(config, SAMPLES, "cpu", worker=0)
+    perform = rates.start(config, SAMPLES, "cpu", process_index=0)
     (measured,) = perform(config.architectures[0])
     assert isinstance(measured, Rates)
     assert min(measured.pretraining, measured.distillation, measured.teacher) > 0
@@ -38,7 +38,7 @@ def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("overrides", "num_passes"), [("", 1), ("augmentation.horizontal_flip=true", 2)])
-def test_of_the_teacher_its_passes_over_the_set_are_timed(
+def test_the_teacher_is_timed_by_its_passes_over_the_set(
     overrides: str, num_passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed: list[int] = []
@@ -58,9 +58,7 @@ def test_of_the_teacher_its_passes_over_the_set_are_timed(
 
 
 @pytest.mark.parametrize(("overrides", "num_passes"), [("", 1), ("distill.conventions.teacher_mode=train", 3)])
-def test_rates_are_those_of_which_the_measured_times_are_made(
-    overrides: str, num_passes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rates_reproduce_the_measured_times(overrides: str, num_passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made_of = Rates(pretraining=7e-6, distillation=3e-6, teacher=2e-6, evaluation=1e-6)
 
     class Reckoned:
@@ -81,7 +79,7 @@ def test_rates_are_those_of_which_the_measured_times_are_made(
 
 
 @pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])
-def test_a_slow_network_is_measured_on_less(pilot_seconds: float) -> None:
+def test_a_slow_network_is_measured_on_fewer_samples(pilot_seconds: float) -> None:
     config = resolve(JOINTKD, preset="digits", overrides="peers.architectures=[resnet20]")
     inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
     pilot = rates._Scale(num_samples=4, num_evaluated=4, num_trials=1, epochs=1)
@@ -93,5 +91,5 @@ def test_a_slow_network_is_measured_on_less(pilot_seconds: float) -> None:
         assert (scale.num_samples, scale.epochs, scale.num_trials) == (107, 3, 20)
 
 
-def test_the_measured_units_are_on_the_device_that_was_asked_for() -> None:
+def test_units_are_measured_on_the_requested_device() -> None:
     assert rates._timed(lambda: None, torch.device("cpu")) >= 0

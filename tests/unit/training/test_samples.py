@@ -60,7 +60,7 @@ def test_batches_are_as_few_as_allowed_of_nearly_equal_size_and_never_of_one_sam
     assert len(sizes) == -(-num_samples // batch_size)
 
 
-def test_an_epoch_holds_every_sample_once_in_another_order_than_the_last(dataset):
+def test_each_epoch_contains_every_sample_once_in_a_new_order(dataset):
     sample_set = samples(dataset, padding=0)
     first, second = epoch(sample_set, 0)[0], epoch(sample_set, 1)[0]
     everything = epoch(samples(dataset, padding=0, name="other"), 0)[0]
@@ -75,7 +75,7 @@ def test_pixels_are_normalised_by_the_training_split(dataset):
     assert images.std(correction=0).item() == pytest.approx(1, abs=1e-3)
 
 
-def test_the_same_set_gives_the_same_batches_whether_kept_or_made_again(dataset):
+def test_a_set_gives_the_same_batches_whether_kept_or_computed_again(dataset):
     kept, made = samples(dataset), samples(dataset, cache_bytes=0)
     for number in (0, 1, 0):
         for one, other in zip(epoch(kept, number), epoch(made, number), strict=True):
@@ -84,7 +84,7 @@ def test_the_same_set_gives_the_same_batches_whether_kept_or_made_again(dataset)
     assert not made._cached
 
 
-def test_what_belongs_to_each_sample_comes_in_batches_and_back_in_order(dataset):
+def test_values_of_samples_are_put_into_batches_and_back_in_order(dataset):
     indices = np.arange(3, NUM_IMAGES)[::-1].copy()
     sample_set = samples(dataset, indices)
     labels = torch.from_numpy(dataset.labels_N[indices])
@@ -124,7 +124,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("num_views", [1, 3])
-def test_batches_are_what_a_person_would_write(dataset, num_views):
+def test_batches_equal_a_straightforward_implementation(dataset, num_views):
     indices = np.arange(3, NUM_IMAGES)
     order = generator(5, "order", "set", 2).permutation(indices)
     batches = list(samples(dataset, indices, seed=5).batches(2, num_views=num_views))
@@ -146,7 +146,7 @@ def test_batches_are_what_a_person_would_write(dataset, num_views):
 
 
 @pytest.mark.parametrize("num_views", [1, 2])
-def test_an_epoch_is_taken_up_in_its_middle_as_if_it_had_been_read_from_the_start(dataset, num_views):
+def test_an_epoch_resumed_in_its_middle_has_the_same_batches(dataset, num_views):
     whole = list(samples(dataset).batches(1, num_views=num_views))
     for first_batch in range(len(whole) + 1):
         rest = list(samples(dataset).batches(1, num_views=num_views, first_batch=first_batch))
@@ -156,7 +156,7 @@ def test_an_epoch_is_taken_up_in_its_middle_as_if_it_had_been_read_from_the_star
 
 @pytest.mark.parametrize("num_views", [1, 2])
 @pytest.mark.parametrize("num_parts", [2, 3, 5])
-def test_the_parts_one_after_another_are_the_batch(dataset, num_views, num_parts):
+def test_the_concatenated_parts_are_the_batch(dataset, num_views, num_parts):
     parts = [samples(dataset).batches(1, num_views=num_views, part=(rank, num_parts)) for rank in range(num_parts)]
     for whole, *pieces in zip(samples(dataset).batches(1, num_views=num_views), *parts, strict=True):
         assert torch.equal(torch.cat([piece.labels_B for piece in pieces]), whole.labels_B)
@@ -175,7 +175,7 @@ def test_parts_are_of_nearly_equal_size_and_never_of_one_sample(start, num_sampl
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_too_many_parts_and_batches_that_are_not_there_are_refused_at_once(dataset):
+def test_too_many_parts_and_missing_batches_are_refused_immediately(dataset):
     sample_set = samples(dataset)
     with pytest.raises(
         ValueError,
@@ -183,12 +183,12 @@ def test_too_many_parts_and_batches_that_are_not_there_are_refused_at_once(datas
         r"got 7 for a batch of 13\.",
     ):
         sample_set.batches(0, part=(0, 7))
-    with pytest.raises(ValueError, match=r"first_batch must lie in \[0, 3\], got 4\."):
+    with pytest.raises(ValueError, match=r"first_batch must be from 0 to 3, got 4\."):
         sample_set.batches(0, first_batch=4)
 
 
 @pytest.mark.parametrize("choices", [{}, {"num_views": 3}, {"first_batch": 1}, {"part": (1, 2)}])
-def test_batches_are_the_same_where_the_images_lie_on_the_device(dataset, choices):
+def test_batches_are_the_same_if_the_images_are_on_the_device(dataset, choices):
     read, gathered = samples(dataset, range(5, 35)), samples(dataset, range(5, 35), resident_bytes=2**20)
     for number in range(2):
         for one, other in zip(read.batches(number, **choices), gathered.batches(number, **choices), strict=True):

@@ -28,7 +28,7 @@ def test_no_byte_with_a_flipped_bit_passes(path):
         assert not is_intact(path), f"byte {position}"
 
 
-def test_a_file_that_lost_its_end_or_got_a_longer_one_is_not_whole(path):
+def test_a_file_that_was_cut_or_extended_is_not_intact(path):
     content = path.read_bytes()
     for num_bytes in range(len(content)):
         path.write_bytes(content[:num_bytes])
@@ -39,7 +39,7 @@ def test_a_file_that_lost_its_end_or_got_a_longer_one_is_not_whole(path):
     assert not is_intact(path)
 
 
-def test_a_file_without_a_place_for_a_digest_is_neither_sealed_nor_whole(tmp_path):
+def test_a_file_without_space_for_a_digest_is_neither_sealed_nor_intact(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_tensors(path, {"weight": torch.ones(2)})
     assert not is_intact(path)

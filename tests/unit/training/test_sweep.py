@@ -1,4 +1,4 @@
-"""The sweep against what a person would write: one student, one teacher, nothing shared."""
+"""The sweep compared with a straightforward loop: one student, one teacher, nothing shared."""
 
 import math
 from dataclasses import replace
@@ -22,17 +22,18 @@ from peerkd.results.table import check_record
 from peerkd.seeds import derive_seed, generator
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.distill import distill, teacher_logits
-from peerkd.training.inputs import Leg, WayTaken
+from peerkd.training.inputs import EngineChoice, EpochRange
 from peerkd.training.peers import sample_set, weights_name
 from peerkd.training.stacked.losses import FAST_GRADIENTS
-from peerkd.training.sweep import Sweep
+from peerkd.training.sweep import SweepRunner
 from peerkd.training.trial_state import load_state, state_path
 from tests.pair_losses import EVERY_LOSS
 from tests.plans import whole_plan
 
 TOLERANCES = {"mlp": 1e-4, "small_cnn": 1e-3}
-"""Of the distance between two trainings, as a part of the way that they went. In twenty layers rounding grows to more
-than can be told from a mistake: those are compared bit for bit below, with a loop that rounds alike."""
+"""The tolerance, as a fraction of the distance that the weights move. In twenty layers rounding grows too large to be
+distinguished from a mistake; those networks are compared bit for bit below, with a loop that rounds equally.
+"""
 
 
 def network(tiny, peer):
@@ -101,22 +102,22 @@ def some_trials(config) -> list[tuple[Unit, Trial]]:
     return list(chosen.values())
 
 
-def records_of(sweep: Sweep, task: Unit | Leg) -> list[dict[str, Any]]:
-    return [made for made in sweep.do(task) if not isinstance(made, WayTaken)]
+def records_of(sweep: SweepRunner, task: Unit | EpochRange) -> list[dict[str, Any]]:
+    return [made for made in sweep.do(task) if not isinstance(made, EngineChoice)]
 
 
 def test_each_kind_of_trial_ends_in_the_weights_of_a_plain_loop(tiny, tmp_path):
-    sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
+    sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     architectures = tiny.config.architectures
     compared = [each for each in some_trials(tiny.config) if architectures[each[1].student] in TOLERANCES]
     assert len(compared) == 2 * (5 + 4)
     for unit, trial in compared:
-        # Others of the unit are done first, so that anything a trial leaves behind would show in this one.
+        # The other trials of the unit are done first, so that anything they leave behind would show in this one.
         alone = Unit(owners=unit.owners, teacher=unit.teacher, trials=(*unit.trials[:2], trial))
         *_, record = records_of(sweep, alone)
         got = load_state(state_path(tmp_path, trial, num_epochs=tiny.config.distill.epochs)).weights
         wanted, before = plain_trial(tiny, unit, trial).state_dict(), network(tiny, trial.student).state_dict()
-        # Where this fails, the trial is among the locals that pytest prints.
+        # If this fails, the trial is among the locals that pytest prints.
         for name, tensor in wanted.items():
             change = (tensor - before[name]).double().norm()
             assert (got[name] - tensor).double().norm() <= TOLERANCES[architectures[trial.student]] * change
@@ -136,7 +137,7 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
         if (trial.student, unit.teacher) == (2, 1)
     )
     cpu = torch.device("cpu")
-    records_of(Sweep(inputs, device=cpu), Unit(owners=unit.owners, teacher=1, trials=(*unit.trials[:2], trial)))
+    records_of(SweepRunner(inputs, device=cpu), Unit(owners=unit.owners, teacher=1, trials=(*unit.trials[:2], trial)))
     wanted = loop_alone(tiny, unit, trial, recipe)
     got = load_state(state_path(tmp_path, trial, num_epochs=2)).weights
     for name, tensor in wanted.items():
@@ -144,7 +145,7 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
 
 
 def loop_alone(tiny, unit, trial, recipe):
-    """Return the weights of a student that ``distill`` trains by a recipe."""
+    """Return the weights of a student that ``distill`` trains with a recipe."""
     dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
     samples = sample_set(
         dataset,
@@ -179,9 +180,9 @@ def test_students_side_by_side_end_where_the_loop_ends_and_a_slower_loss_is_repo
     one_of_each = {trial.student: trial for trial in whole.trials}
     assert {tiny.config.architectures[student] for student in one_of_each} == set(TOLERANCES)
     unit = Unit(owners=whole.owners, teacher=whole.teacher, trials=tuple(one_of_each.values()))
-    sweep = Sweep(inputs, device=torch.device("cpu"))
-    news = [made.text for _ in range(2) for made in sweep.do(unit) if isinstance(made, WayTaken)]
-    slower = f"{loss.name}: students side by side take its gradient by autograd, as no faster one is written for it"
+    sweep = SweepRunner(inputs, device=torch.device("cpu"))
+    news = [made.text for _ in range(2) for made in sweep.do(unit) if isinstance(made, EngineChoice)]
+    slower = f"{loss.name}: students side by side use autograd, because no gradient is written by hand for this loss"
     assert news == ([] if loss.name in FAST_GRADIENTS else [slower])
     for trial in unit.trials:
         got = load_state(state_path(tmp_path, trial, num_epochs=recipe.epochs)).weights
@@ -202,7 +203,7 @@ def without_augmentation(tiny, **conventions):
 @pytest.mark.parametrize(
     ("is_augmented", "teacher_mode", "num_passes"), [(False, "eval", 1), (False, "train", 2), (True, "eval", 2)]
 )
-def test_a_teacher_says_it_once_where_no_epoch_differs(tiny, monkeypatch, is_augmented, teacher_mode, num_passes):
+def test_a_teacher_runs_once_if_epochs_do_not_differ(tiny, monkeypatch, is_augmented, teacher_mode, num_passes):
     passed = []
 
     def counted(teacher, samples, *, epochs, **options):
@@ -212,7 +213,7 @@ def test_a_teacher_says_it_once_where_no_epoch_differs(tiny, monkeypatch, is_aug
     monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
     experiment = tiny if is_augmented else without_augmentation(tiny, teacher_mode=teacher_mode)
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 2 and len(unit.owners) == 2)
-    sweep = Sweep(experiment.sweep_inputs, device=torch.device("cpu"))
+    sweep = SweepRunner(experiment.sweep_inputs, device=torch.device("cpu"))
     got = sweep.run_teacher(unit)
     assert passed == [range(epoch, epoch + 1) for epoch in range(num_passes)]
 
@@ -242,10 +243,10 @@ def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monk
     monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 1 and len(unit.owners) == 2)
     first, second = (replace(unit, trials=unit.trials[place : place + 1]) for place in range(2))
-    sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
-    records_of(sweep, Leg(unit=first, first_epoch=0, last_epoch=1))
-    records_of(sweep, Leg(unit=second, first_epoch=0, last_epoch=2))
-    records_of(sweep, Leg(unit=first, first_epoch=1, last_epoch=2))
+    sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
+    records_of(sweep, EpochRange(unit=first, first_epoch=0, last_epoch=1))
+    records_of(sweep, EpochRange(unit=second, first_epoch=0, last_epoch=2))
+    records_of(sweep, EpochRange(unit=first, first_epoch=1, last_epoch=2))
     num_samples = sum(len(Assignment.load(tiny.partition).train[owner]) for owner in unit.owners)
     assert passed == [(num_samples, range(1)), (num_samples, range(1, 2))]
 
@@ -253,24 +254,24 @@ def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monk
 @pytest.mark.parametrize(("kept_bytes", "num_read"), [(2**28, 3), (1, 4)], ids=["all fit", "only two"])
 def test_a_study_reads_a_transfer_set_once_if_all_fit(tiny, tmp_path, monkeypatch, kept_bytes, num_read):
     read = []
-    read_transfer_set = Sweep._read_transfer_set
+    read_transfer_set = SweepRunner._read_transfer_set
 
     def counted(sweep, owners):
         read.append(owners)
         return read_transfer_set(sweep, owners)
 
-    monkeypatch.setattr(Sweep, "_read_transfer_set", counted)
+    monkeypatch.setattr(SweepRunner, "_read_transfer_set", counted)
     monkeypatch.setattr("peerkd.training.sweep._KEPT_SETS_BYTES", kept_bytes)
     units = {(unit.owners, unit.teacher): unit for unit in whole_plan(tiny.config)}
-    sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
-    # Each time another teacher, since what a teacher said is kept as well.
+    sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
+    # Each time another teacher, because a teacher's logits are kept as well.
     for owner, teacher in ((0, 1), (1, 0), (1, 2), (2, 0), (2, 1), (0, 2)):
         sweep.run_teacher(units[(owner,), teacher])
     assert len(read) == num_read
 
 
-def test_a_record_judges_the_weights_that_the_trial_ended_in(tiny, tmp_path):
-    sweep = Sweep(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
+def test_a_record_evaluates_the_final_weights_of_the_trial(tiny, tmp_path):
+    sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
     (trial,) = unit.trials[:1]
@@ -304,12 +305,12 @@ def test_a_record_judges_the_weights_that_the_trial_ended_in(tiny, tmp_path):
 
 def test_a_trial_does_not_depend_on_what_was_done_before_it(tiny):
     units = whole_plan(tiny.config)[:3]
-    together = Sweep(tiny.sweep_inputs, device=torch.device("cpu"))
+    together = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))
     records = [record for unit in units for record in records_of(together, unit)]
     apart = []
     for unit in units[::-1]:
         for trial in unit.trials[::-1]:
-            fresh = Sweep(tiny.sweep_inputs, device=torch.device("cpu"))
+            fresh = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))
             apart += records_of(fresh, Unit(owners=unit.owners, teacher=unit.teacher, trials=(trial,)))
     assert [without_seconds(record) for record in apart[::-1]] == [without_seconds(record) for record in records]
 
@@ -319,7 +320,7 @@ def without_seconds(record):
 
 
 def stormy(tiny, folder, **changes):
-    """The tiny experiment with a learning rate at which any student diverges, beside its own."""
+    """Return the tiny experiment with a second learning rate at which every student diverges."""
     sweep = tiny.config.sweep.model_copy(update={"learning_rates": (0.02, 1e20), **changes})
     return replace(tiny.sweep_inputs, config=tiny.config.model_copy(update={"sweep": sweep}), states_folder=folder)
 
@@ -329,10 +330,10 @@ def test_a_trial_that_diverges_has_no_accuracies_no_state_and_no_effect_on_other
     calm = replace(inputs, states_folder=tmp_path / "calm")
     unit = next(unit for unit in whole_plan(inputs.config) if unit.teacher == 1 and len(unit.owners) == 2)
     slow = replace(unit, trials=tuple(each for each in unit.trials if each.setting.learning_rate == 0.02))
-    records = records_of(Sweep(inputs, device=torch.device("cpu")), unit)
+    records = records_of(SweepRunner(inputs, device=torch.device("cpu")), unit)
     finite = [record for record in records if record["is_finite"]]
     assert [record["learning_rate"] for record in finite] == [0.02] * len(slow.trials)
-    alone = records_of(Sweep(calm, device=torch.device("cpu")), slow)
+    alone = records_of(SweepRunner(calm, device=torch.device("cpu")), slow)
     assert [without_seconds(record) for record in alone] == [without_seconds(record) for record in finite]
     for trial, record in zip(unit.trials, records, strict=True):
         assert record["is_finite"] == state_path(tmp_path / "stormy", trial, num_epochs=2).exists()
@@ -359,10 +360,10 @@ def test_a_trial_that_diverges_has_no_accuracies_no_state_and_no_effect_on_other
     ],
     ids=["NaN", "a shape that would be broadcast", "a tensor that is missing"],
 )
-def test_weights_that_are_none_of_a_peer_are_refused(tiny, tmp_path, spoil, sentence):
+def test_weights_that_do_not_fit_a_peer_are_refused(tiny, tmp_path, spoil, sentence):
     for peer in range(3):
         weights = load_file(tiny.peers / weights_name(peer))
         save_file(spoil(weights) if peer == 1 else weights, tmp_path / weights_name(peer))
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 1)
     with pytest.raises(ArtifactCorruptError, match=sentence):
-        records_of(Sweep(replace(tiny.sweep_inputs, peers_folder=tmp_path), device=torch.device("cpu")), unit)
+        records_of(SweepRunner(replace(tiny.sweep_inputs, peers_folder=tmp_path), device=torch.device("cpu")), unit)

@@ -1,4 +1,4 @@
-"""Whatever is done together, in whatever order and however cut into legs: each trial is what it is alone."""
+"""Equality of trials: however they are grouped, ordered and split into epoch ranges, each ends as it does alone."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.group_size import SIZES, GroupSizes
-from peerkd.training.inputs import Leg, LegsTogether, WayTaken
-from peerkd.training.sweep import Sweep
+from peerkd.training.inputs import EngineChoice, EpochRange, JointEpochRanges
+from peerkd.training.sweep import SweepRunner
 from peerkd.training.trial_state import load_state, state_path
 from tests.plans import whole_plan
 
@@ -22,14 +22,14 @@ NUM_EXAMPLES = 12
 
 
 RATE = 0.05
-"""Beside the recipe's 0.02."""
+"""A rate in addition to the recipe's 0.02."""
 
 
 def planned(tiny) -> list[Unit]:
-    """The units of the experiment, each with trials at two learning rates."""
+    """Return the units of the experiment, each with trials at two learning rates."""
     sweep = tiny.config.sweep.model_copy(update={"learning_rates": (RATE,)})
     units = list(whole_plan(tiny.config.model_copy(update={"sweep": sweep})))
-    # Trials without a rate of their own have the recipe's.
+    # Trials without a rate of their own use the recipe's.
     written = {_key(unit): unit.trials for unit in whole_plan(tiny.config)}
     return [replace(unit, trials=unit.trials + written[_key(unit)]) for unit in units]
 
@@ -39,9 +39,9 @@ def _key(unit: Unit) -> tuple[object, ...]:
     return unit.owners, unit.teacher, trial.student, trial.teacher, trial.transfer_set
 
 
-def opened(tiny, folder: Path, *, size: int = 1, precision: str = "float32") -> Sweep:
+def opened(tiny, folder: Path, *, size: int = 1, precision: str = "float32") -> SweepRunner:
     config = tiny.config.model_copy(update={"distill": tiny.config.distill.model_copy(update={"precision": precision})})
-    sweep = Sweep(replace(tiny.sweep_inputs, config=config, states_folder=folder), device=CPU)
+    sweep = SweepRunner(replace(tiny.sweep_inputs, config=config, states_folder=folder), device=CPU)
     sweep._group_sizes = FixedSize(size)
     return sweep
 
@@ -55,9 +55,9 @@ class FixedSize(GroupSizes):
         return self._size
 
 
-def done(sweep: Sweep, task: Unit | Leg) -> dict[Trial, dict[str, Any]]:
-    unit = task.unit if isinstance(task, Leg) else task
-    records = [made for made in sweep.do(task) if not isinstance(made, WayTaken)]
+def done(sweep: SweepRunner, task: Unit | EpochRange) -> dict[Trial, dict[str, Any]]:
+    unit = task.unit if isinstance(task, EpochRange) else task
+    records = [made for made in sweep.do(task) if not isinstance(made, EngineChoice)]
     of_trial = dict(zip(unit.trials, records, strict=True))
     return {trial: {**record, "seconds": None} for trial, record in of_trial.items()}
 
@@ -70,7 +70,7 @@ def assert_same_state(one: Path, other: Path) -> None:
 
 
 class Alone:
-    """Each trial by itself, in a sweep that has done nothing else; done when it is first asked for."""
+    """Each trial alone, in a sweep that has done nothing else, computed when it is first requested."""
 
     def __init__(self, tiny, folder: Path, *, precision: str) -> None:
         self.folder, self.precision = folder, precision
@@ -90,7 +90,7 @@ def alone(request: pytest.FixtureRequest, tiny, tmp_path_factory: pytest.TempPat
 
 @st.composite
 def tasks(draw: st.DrawFn, units: list[Unit]) -> list[Unit]:
-    """Some trials of some units, in any order."""
+    """Draw some trials of some units, in any order."""
     chosen = draw(st.lists(st.sampled_from(units), min_size=1, max_size=2, unique_by=id))
     return [
         Unit(
@@ -104,17 +104,17 @@ def tasks(draw: st.DrawFn, units: list[Unit]) -> list[Unit]:
 
 @settings(max_examples=NUM_EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_trial_is_the_same_whatever_is_done_beside_it(tiny, alone: Alone, data: st.DataObject) -> None:
+def test_a_trial_does_not_depend_on_trials_trained_with_it(tiny, alone: Alone, data: st.DataObject) -> None:
     chosen = data.draw(tasks(planned(tiny)))
     size, is_cut = data.draw(st.sampled_from(SIZES)), data.draw(st.booleans())
     with TemporaryDirectory() as name:
         sweep = opened(tiny, Path(name), size=size, precision=alone.precision)
         for unit in chosen:
             if is_cut:
-                done(sweep, Leg(unit=unit, first_epoch=0, last_epoch=1))
-                # Another process may go on.
+                done(sweep, EpochRange(unit=unit, first_epoch=0, last_epoch=1))
+                # Another process may continue.
                 sweep = opened(tiny, Path(name), size=data.draw(st.sampled_from(SIZES)), precision=alone.precision)
-            task = Leg(unit=unit, first_epoch=1, last_epoch=2) if is_cut else unit
+            task = EpochRange(unit=unit, first_epoch=1, last_epoch=2) if is_cut else unit
             for trial, record in done(sweep, task).items():
                 assert record == alone.record(unit, trial)
                 assert_same_state(*(state_path(each, trial, num_epochs=2) for each in (Path(name), alone.folder)))
@@ -122,7 +122,7 @@ def test_a_trial_is_the_same_whatever_is_done_beside_it(tiny, alone: Alone, data
 
 @settings(max_examples=NUM_EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_trial_is_the_same_beside_those_of_other_teachers(tiny, alone: Alone, data: st.DataObject) -> None:
+def test_a_trial_does_not_depend_on_trials_of_other_teachers(tiny, alone: Alone, data: st.DataObject) -> None:
     units = [unit for unit in planned(tiny) if unit.teacher is not None]
     owners = data.draw(st.sampled_from(sorted({unit.owners for unit in units})))
     together = [
@@ -138,9 +138,11 @@ def test_a_trial_is_the_same_beside_those_of_other_teachers(tiny, alone: Alone, 
     with TemporaryDirectory() as name:
         sweep = opened(tiny, Path(name), size=size, precision=alone.precision)
         for unit in together[: len(together) * first_epoch]:
-            done(sweep, Leg(unit=unit, first_epoch=0, last_epoch=1))
-        task = LegsTogether(legs=tuple(Leg(unit=unit, first_epoch=first_epoch, last_epoch=2) for unit in together))
-        made = [{**made, "seconds": None} for made in sweep.do(task) if not isinstance(made, WayTaken)]
+            done(sweep, EpochRange(unit=unit, first_epoch=0, last_epoch=1))
+        task = JointEpochRanges(
+            ranges=tuple(EpochRange(unit=unit, first_epoch=first_epoch, last_epoch=2) for unit in together)
+        )
+        made = [{**made, "seconds": None} for made in sweep.do(task) if not isinstance(made, EngineChoice)]
         records = {record_identity(record): record for record in made}
         asked = [(unit, trial) for unit in together for trial in unit.trials]
         assert len(asked) == len(records) == len(made)
@@ -150,7 +152,7 @@ def test_a_trial_is_the_same_beside_those_of_other_teachers(tiny, alone: Alone, 
 
 
 @pytest.mark.parametrize("size", [1, 8])
-def test_a_rate_that_is_written_out_is_that_of_the_recipe(tiny, tmp_path: Path, size: int) -> None:
+def test_an_explicit_rate_equals_the_recipes(tiny, tmp_path: Path, size: int) -> None:
     rate = tiny.config.distill.learning_rate
     for unit in (next(unit for unit in whole_plan(tiny.config) if unit.trials[0].student == peer) for peer in range(3)):
         trials = unit.trials[:3]
@@ -160,23 +162,23 @@ def test_a_rate_that_is_written_out_is_that_of_the_recipe(tiny, tmp_path: Path, 
         assert list(got.values()) == [{**record, "learning_rate": rate} for record in wanted.values()]
 
 
-def test_what_cannot_be_done_together_is_refused(tiny, tmp_path: Path) -> None:
+def test_ranges_that_cannot_be_joined_are_refused(tiny, tmp_path: Path) -> None:
     units = [unit for unit in whole_plan(tiny.config) if unit.teacher is not None]
-    legs = tuple(Leg(unit=units[0], first_epoch=0, last_epoch=last) for last in (1, 2))
-    with pytest.raises(ValueError, match=r"^legs must be of one transfer set and the same epochs, got 2 kinds\.$"):
-        list(opened(tiny, tmp_path).do(LegsTogether(legs=legs)))
+    ranges = tuple(EpochRange(unit=units[0], first_epoch=0, last_epoch=last) for last in (1, 2))
+    with pytest.raises(ValueError, match=r"^ranges must have the same transfer set and epochs, got 2 combinations\.$"):
+        list(opened(tiny, tmp_path).do(JointEpochRanges(ranges=ranges)))
 
 
-def test_a_leg_tells_of_the_epochs_so_far(tiny, tmp_path: Path) -> None:
+def test_an_epoch_range_reports_the_epochs_so_far(tiny, tmp_path: Path) -> None:
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
-    (record, *_) = done(opened(tiny, tmp_path), Leg(unit=unit, first_epoch=0, last_epoch=1)).values()
+    (record, *_) = done(opened(tiny, tmp_path), EpochRange(unit=unit, first_epoch=0, last_epoch=1)).values()
     assert record["epochs"] == 1
 
 
-def test_a_leg_that_has_nothing_to_go_on_from_is_refused(tiny, tmp_path: Path) -> None:
+def test_an_epoch_range_without_a_saved_state_is_refused(tiny, tmp_path: Path) -> None:
     unit = next(iter(whole_plan(tiny.config)))
-    with pytest.raises(ValueError, match=r"A trial can only go on from where it has come to, and there is no 000"):
-        done(opened(tiny, tmp_path), Leg(unit=unit, first_epoch=1, last_epoch=2))
+    with pytest.raises(ValueError, match=r"A trial can only continue from a saved state, and 000"):
+        done(opened(tiny, tmp_path), EpochRange(unit=unit, first_epoch=1, last_epoch=2))
 
 
 def test_bfloat16_is_near_and_not_the_same(tiny, tmp_path: Path) -> None:

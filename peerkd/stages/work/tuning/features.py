@@ -11,7 +11,7 @@ from peerkd.results.features import read_features
 from peerkd.stages.shards import SCRATCH, load_if_intact
 from peerkd.stages.tune_pairs import FEATURES_NAME, NAME
 from peerkd.training.inputs import SweepInputs
-from peerkd.training.workers import run_in_workers
+from peerkd.training.process_pool import run_in_processes
 
 
 def obtain_features(workspace: Workspace, inputs: SweepInputs, *, num_processes: int = 1) -> pa.Table:
@@ -30,11 +30,11 @@ def obtain_features(workspace: Workspace, inputs: SweepInputs, *, num_processes:
             say(NAME, f"{error} The features are computed again.")
     partial = workspace.folder / SCRATCH / FEATURES_NAME
     # The loop exhausts the iterator, so that the process ends by itself.
-    for _ in run_in_workers(
+    for _ in run_in_processes(
         "peerkd.training.pair_features:start",
         (inputs,),
         [("", partial)],
-        num_workers=num_processes,
+        num_processes=num_processes,
         preload=network_modules(inputs.config.architectures),
     ):
         pass

@@ -15,7 +15,7 @@ from peerkd.stages.work.tuning.rounds import Round, StudyProgress, round_name, s
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.trial_results import is_finite, with_earlier_epochs
 from peerkd.study.trials import Trial, record_identity
-from peerkd.training.inputs import Leg, LegsTogether, state_name
+from peerkd.training.inputs import EpochRange, JointEpochRanges, state_name
 from peerkd.training.seals import is_intact
 from peerkd.tuning.space import Space
 
@@ -89,14 +89,14 @@ class RoundHistory:
         if len(self.rounds) > _NUM_ROUNDS_UNDER_WAY:
             self._discard(self._superseded[-1 - _NUM_ROUNDS_UNDER_WAY])
 
-    def remaining(self, tasks: Sequence[LegsTogether], done: set[Any]) -> Iterator[LegsTogether]:
+    def remaining(self, tasks: Sequence[JointEpochRanges], done: set[Any]) -> Iterator[JointEpochRanges]:
         """Yield what remains to be done of tasks.
 
         A trial whose state is lost starts from its beginning, with the same result.
         """
         for task in tasks:
             ready, lost = [], []
-            for leg in task.legs:
+            for leg in task.ranges:
                 trials = [trial for trial in leg.unit.trials if (*trial.identity, leg.last_epoch) not in done]
                 can_continue = [
                     trial for trial in trials if leg.first_epoch == 0 or self._has_state(trial, leg.first_epoch)
@@ -105,7 +105,7 @@ class RoundHistory:
                 lost += _part(leg, [trial for trial in trials if trial not in can_continue], first_epoch=0)
             for legs in (ready, lost):
                 if legs:
-                    yield LegsTogether(legs=tuple(legs))
+                    yield JointEpochRanges(ranges=tuple(legs))
 
     def _has_state(self, trial: Trial, num_epochs: int) -> bool:
         name = _state(trial, num_epochs=num_epochs)
@@ -154,7 +154,7 @@ def identity(record: Record) -> tuple[object, ...]:
     return (*record_identity(record), record["epochs"])
 
 
-def _part(leg: Leg, trials: Sequence[Trial], *, first_epoch: int) -> list[Leg]:
+def _part(leg: EpochRange, trials: Sequence[Trial], *, first_epoch: int) -> list[EpochRange]:
     """Return the range of epochs for some of its trials, as a list; an empty list without trials."""
     return [replace(leg, unit=replace(leg.unit, trials=tuple(trials)), first_epoch=first_epoch)] if trials else []
 

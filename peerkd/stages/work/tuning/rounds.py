@@ -11,7 +11,7 @@ from peerkd.stages.shards import SCRATCH, Shard, split_into_shards
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.study.transfer_sets import set_owners
 from peerkd.study.trials import Trial, Unit
-from peerkd.training.inputs import Leg, LegsTogether
+from peerkd.training.inputs import EpochRange, JointEpochRanges
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
@@ -105,7 +105,7 @@ class StudyProgress:
 
 
 def shards_of(planned: Round, space: Space, before: StudyProgress) -> list[Shard]:
-    """Return a round as shards of ``LegsTogether``: limited numbers of trials with the same transfer set and epochs.
+    """Return a round as shards of ``JointEpochRanges``: limited numbers of trials with the same transfer set and epochs.
 
     Neighbouring tasks share their transfer set. The tasks with the most work come first, so that none ends late.
 
@@ -138,15 +138,17 @@ def shards_of(planned: Round, space: Space, before: StudyProgress) -> list[Shard
     )
 
 
-def num_trials(tasks: Sequence[LegsTogether]) -> int:
+def num_trials(tasks: Sequence[JointEpochRanges]) -> int:
     """Return the number of records that tasks leave."""
-    return sum(len(leg.unit.trials) for task in tasks for leg in task.legs)
+    return sum(len(leg.unit.trials) for task in tasks for leg in task.ranges)
 
 
-def _together(trials: Sequence[Trial], owners: tuple[int, ...], *, first_epoch: int, last_epoch: int) -> LegsTogether:
-    return LegsTogether(
-        legs=tuple(
-            Leg(
+def _together(
+    trials: Sequence[Trial], owners: tuple[int, ...], *, first_epoch: int, last_epoch: int
+) -> JointEpochRanges:
+    return JointEpochRanges(
+        ranges=tuple(
+            EpochRange(
                 unit=Unit(owners=owners, teacher=teacher, trials=tuple(of_teacher)),
                 first_epoch=first_epoch,
                 last_epoch=last_epoch,

@@ -1,4 +1,4 @@
-"""Graphs on a GPU, where there is one; and without, what is done around a capture, by a stand-in for torch.cuda."""
+"""Graphs on a GPU if one exists, and the work around a capture with a stand-in for torch.cuda."""
 
 import os
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ from torch.optim.sgd import sgd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from peerkd.training.captured import graphs
-from peerkd.training.captured.lanes import CalledSteps
+from peerkd.training.captured.lanes import EagerSteps
 from peerkd.training.captured.step import take_step
-from peerkd.training.inputs import WayTaken
-from peerkd.training.sweep import Sweep
-from tests.distillations import Trials, Wanted, assert_same
+from peerkd.training.inputs import EngineChoice
+from peerkd.training.sweep import SweepRunner
+from tests.distillations import Trials, TrialSpec, assert_same
 from tests.plans import whole_plan
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here that torch can use")
 
 WANTED = [
-    Wanted(1, None, 0.0, None),
-    Wanted(1, 2, 0.3, 1.3),
-    Wanted(2, 1, 1.0, 4.0),
-    Wanted(2, 0, 0.5, 2.0),
+    TrialSpec(1, None, 0.0, None),
+    TrialSpec(1, 2, 0.3, 1.3),
+    TrialSpec(2, 1, 1.0, 4.0),
+    TrialSpec(2, 0, 0.5, 2.0),
 ]
 
 
@@ -52,8 +52,10 @@ def test_replayed_steps_end_in_the_bits_of_called_ones(architecture: str, precis
 
 @needs_gpu
 @pytest.mark.parametrize("wanted", WANTED)
-def test_replayed_steps_are_near_distill(wanted: Wanted) -> None:
-    """To a thousandth of the way that the weights go: torch divides by a number otherwise than by a tensor."""
+def test_replayed_steps_are_near_distill(wanted: TrialSpec) -> None:
+    """The tolerance is a thousandth of the distance that the weights move: torch divides by a number in another way
+    than by a tensor.
+    """
     trials = trials_on_gpu("small_cnn")
     (got,) = trials.in_lanes(trials.lanes(make_steps=partial(captured_steps, trials)), [wanted])
     plain, before = trials.alone(wanted), trials.start(wanted.student)
@@ -65,7 +67,7 @@ def test_replayed_steps_are_near_distill(wanted: Wanted) -> None:
 @needs_gpu
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ["small_cnn", "resnet20", "resnet18"])
-def test_a_trial_is_the_same_beside_others(architecture: str, precision: str) -> None:
+def test_a_trial_does_not_depend_on_other_lanes(architecture: str, precision: str) -> None:
     trials = trials_on_gpu(architecture, precision=precision)
     make_steps = partial(captured_steps, trials)
     lanes = trials.lanes(make_steps=make_steps)
@@ -108,22 +110,22 @@ def test_a_sweep_on_a_gpu_is_in_lanes_and_a_trial_of_it_the_same_alone(tiny, tmp
     device = torch.device("cuda", torch.cuda.current_device())
     inputs = replace(tiny.sweep_inputs, device="cuda", states_folder=tmp_path)
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
-    made = list(Sweep(inputs, device=device).do(unit))
-    ways = [each for each in made if isinstance(each, WayTaken)]
+    made = list(SweepRunner(inputs, device=device).do(unit))
+    ways = [each for each in made if isinstance(each, EngineChoice)]
     assert ways
     assert all("students in flight" in way.text for way in ways)
-    records = [each for each in made if not isinstance(each, WayTaken)]
+    records = [each for each in made if not isinstance(each, EngineChoice)]
     alone = [
         each
         for trial in unit.trials
-        for each in Sweep(inputs, device=device).do(replace(unit, trials=(trial,)))
-        if not isinstance(each, WayTaken)
+        for each in SweepRunner(inputs, device=device).do(replace(unit, trials=(trial,)))
+        if not isinstance(each, EngineChoice)
     ]
     assert [{**each, "seconds": 0} for each in records] == [{**each, "seconds": 0} for each in alone]
 
 
-def test_algorithms_are_asked_to_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Set first, so that it is as it was afterwards.
+def test_deterministic_algorithms_are_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Set before the call, so that the test's end restores it.
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
@@ -136,7 +138,9 @@ def test_algorithms_are_asked_to_repeat_themselves(monkeypatch: pytest.MonkeyPat
 
 
 class StandIn:
-    """What ``graphs`` uses of torch.cuda. It computes on the CPU at once; a capture does, too, and says so."""
+    """A stand-in for what ``graphs`` uses of torch.cuda. It computes on the CPU immediately, also in a capture, and
+    records its calls.
+    """
 
     def __init__(self, *, failing_captures: tuple[int, ...] = ()) -> None:
         self.log: list[str] = []
@@ -224,7 +228,7 @@ def test_the_first_capture_is_warmed_up_longest(cuda: StandIn) -> None:
 
 
 @pytest.mark.usefixtures("cuda")
-def test_a_student_in_mid_training_is_there_again_after_a_capture() -> None:
+def test_a_student_in_training_is_restored_after_a_capture() -> None:
     trials = Trials("resnet20")
     lanes = trials.lanes(make_steps=partial(captured_steps, trials))
     lanes.grow(1, batch_sizes=[8])
@@ -236,7 +240,7 @@ def test_a_student_in_mid_training_is_there_again_after_a_capture() -> None:
 
 
 @pytest.mark.parametrize("cuda", [(1,)], indirect=True)
-def test_a_lane_whose_first_step_is_not_captured_is_none(cuda: StandIn) -> None:
+def test_a_lane_whose_first_step_cannot_be_captured_is_refused(cuda: StandIn) -> None:
     counter = torch.zeros(())
     with pytest.raises(RuntimeError, match="CUDA out of memory"):
         graphs.CapturedSteps(torch.device("cpu")).prepare(8, lambda: counter.add_(1) and None, changes=[counter])
@@ -244,7 +248,7 @@ def test_a_lane_whose_first_step_is_not_captured_is_none(cuda: StandIn) -> None:
 
 
 @pytest.mark.parametrize("cuda", [(2,)], indirect=True)
-def test_a_later_size_that_is_not_captured_is_called(cuda: StandIn) -> None:
+def test_a_later_size_that_cannot_be_captured_is_called(cuda: StandIn) -> None:
     steps, called = graphs.CapturedSteps(torch.device("cpu")), list[int]()
     for size in (8, 7):
         steps.prepare(size, partial(called.append, size), changes=[])
@@ -260,7 +264,7 @@ def test_sizes_beyond_what_a_lane_keeps_are_called(cuda: StandIn, monkeypatch: p
     trials, plain = Trials("mlp"), Trials("mlp")
     lanes = trials.lanes(make_steps=partial(captured_steps, trials))
     lanes.grow(1, batch_sizes=[9])
-    # Sizes 8 and 7 come without a graph, and so end as called steps do.
+    # Sizes 8 and 7 have no graph, and so end as called steps do.
     (got,) = trials.in_lanes(lanes, WANTED[1:2])
     (wanted,) = plain.in_lanes(plain.lanes(), WANTED[1:2])
     assert_same(got, wanted)
@@ -268,7 +272,9 @@ def test_sizes_beyond_what_a_lane_keeps_are_called(cuda: StandIn, monkeypatch: p
 
 
 class Watching(TorchDispatchMode):
-    """Notes what reads a number of a tensor, in backward passes too: on a GPU that waits, and no capture allows it."""
+    """A mode that records every read of a number from a tensor, in backward passes too. On a GPU a read waits, and no
+    capture allows it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -283,7 +289,7 @@ class Watching(TorchDispatchMode):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ["mlp", "small_cnn", "resnet20", "resnet18", "densenet40_12"])
-def test_steps_look_at_no_number_of_a_tensor(architecture: str, precision: str) -> None:
+def test_steps_read_no_number_from_a_tensor(architecture: str, precision: str) -> None:
     trials = Trials(architecture, nesterov=True, precision=precision)
     lanes = trials.lanes()
     lanes.grow(1, batch_sizes=[2])
@@ -293,7 +299,7 @@ def test_steps_look_at_no_number_of_a_tensor(architecture: str, precision: str) 
     assert watching.readers == []
 
 
-def test_torchs_optimiser_with_a_rate_that_is_a_tensor_does_look() -> None:
+def test_torchs_optimiser_with_a_rate_in_a_tensor_reads_it() -> None:
     parameter = torch.nn.Parameter(torch.ones(2))
     parameter.grad = torch.ones(2)
     with Watching() as watching:
@@ -314,7 +320,7 @@ def test_torchs_optimiser_with_a_rate_that_is_a_tensor_does_look() -> None:
 
 def test_called_steps_need_no_stream() -> None:
     called: list[int] = []
-    steps = CalledSteps()
+    steps = EagerSteps()
     steps.prepare(8, partial(called.append, 8), changes=[])
     steps.run(8)
     steps.join()

@@ -1,4 +1,4 @@
-"""Lanes on a CPU, where steps are called: nobody changes another's student, and memory is what it is said to be."""
+"""Lanes on a CPU, where steps are called: no lane changes another's student, and memory is simulated."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peerkd.training.captured.lanes import MAX_LANES, CalledSteps, Lanes
+from peerkd.training.captured.lanes import MAX_LANES, EagerSteps, Lanes
 from peerkd.training.finite import are_finite
 from peerkd.training.trial_state import TrialState
-from tests.distillations import Trials, Wanted, assert_same
+from tests.distillations import Trials, TrialSpec, assert_same
 
 TRIALS = Trials()
 WANTED = st.builds(
-    Wanted,
+    TrialSpec,
     student=st.integers(0, 2),
     teacher=st.integers(3, 4),
     weight=st.sampled_from([0.0, 0.5, 1.0]),
@@ -24,7 +24,7 @@ WANTED = st.builds(
 
 @settings(max_examples=10, suppress_health_check=list(HealthCheck), deadline=None)
 @given(groups=st.lists(st.lists(WANTED, min_size=1, max_size=4), min_size=1, max_size=2))
-def test_a_trial_is_the_same_beside_others_and_after_others(groups: list[list[Wanted]]) -> None:
+def test_a_trial_depends_neither_on_other_lanes_nor_on_earlier_students(groups: list[list[TrialSpec]]) -> None:
     lanes = TRIALS.lanes()
     for group in groups:
         for wanted, got in zip(group, TRIALS.in_lanes(lanes, group), strict=True):
@@ -34,46 +34,46 @@ def test_a_trial_is_the_same_beside_others_and_after_others(groups: list[list[Wa
 
 @pytest.mark.parametrize("architecture", ["small_cnn", "resnet20"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_a_trial_in_legs_ends_where_the_whole_one_does(architecture: str, momentum: float) -> None:
+def test_a_trial_in_epoch_ranges_ends_where_the_whole_one_does(architecture: str, momentum: float) -> None:
     trials = Trials(architecture, momentum=momentum)
-    wanted = [Wanted(1, 2, 0.5, 2.0), Wanted(2, 1, 1.0, 4.0, 0.07)]
+    wanted = [TrialSpec(1, 2, 0.5, 2.0), TrialSpec(2, 1, 1.0, 4.0, 0.07)]
     whole = trials.in_lanes(trials.lanes(), wanted)
     first = trials.in_lanes(trials.lanes(), wanted, epochs=range(1))
-    # Another process may go on, in other lanes.
+    # Another process may continue, in other lanes.
     rest = trials.in_lanes(trials.lanes(), wanted[::-1], starts=first[::-1], epochs=range(1, 3))
     for got, end in zip(rest[::-1], whole, strict=True):
         assert_same(got, end)
 
 
-def test_fewer_students_than_lanes_leave_the_others_alone() -> None:
+def test_fewer_students_than_lanes_leave_the_other_lanes_unchanged() -> None:
     lanes = TRIALS.lanes()
-    TRIALS.in_lanes(lanes, [Wanted(1, 2, 0.5, 2.0)] * 3)
+    TRIALS.in_lanes(lanes, [TrialSpec(1, 2, 0.5, 2.0)] * 3)
     before = TrialState(*({name: each.clone() for name, each in part.items()} for part in lanes.states(3)[2]))
-    TRIALS.in_lanes(lanes, [Wanted(0, 2, 0.5, 2.0)] * 2)
+    TRIALS.in_lanes(lanes, [TrialSpec(0, 2, 0.5, 2.0)] * 2)
     assert_same(lanes.states(3)[2], before)
 
 
 def test_a_weight_without_a_teacher_is_refused() -> None:
     with pytest.raises(ValueError, match=r"teacher_logits are required when distillation_weight is 0.5"):
-        TRIALS.in_lanes(TRIALS.lanes(), [Wanted(1, None, 0.5, 2.0)])
+        TRIALS.in_lanes(TRIALS.lanes(), [TrialSpec(1, None, 0.5, 2.0)])
 
 
 class Gpu:
-    """Has so much memory, of which each lane takes a part; ``fails`` says which lane does not come to be."""
+    """Simulated memory, of which each lane takes a part. ``fails`` is the lane that cannot be created."""
 
     def __init__(self, *, free: int, per_lane: int, fails: Callable[[int], bool] = lambda number: False) -> None:
         self.free, self._per_lane, self._fails = free, per_lane, fails
         self.num_made = 0
 
-    def make_steps(self) -> CalledSteps:
+    def make_steps(self) -> EagerSteps:
         self.num_made += 1
         if self._fails(self.num_made):
             return _FailingSteps()
         self.free -= self._per_lane
-        return CalledSteps()
+        return EagerSteps()
 
 
-class _FailingSteps(CalledSteps):
+class _FailingSteps(EagerSteps):
     def prepare(self, *_: object, **__: object) -> None:
         raise RuntimeError("CUDA out of memory")
 
@@ -88,35 +88,35 @@ def grown(gpu: Gpu, number: int, *, budget: int) -> Lanes:
     ("free", "budget", "num_lanes"),
     [(1000, 1000, 8), (1000, 350, 3), (350, 1000, 3), (1000, 10, 1), (10, 1000, 1), (400, 400, 4)],
 )
-def test_lanes_end_where_memory_or_their_share_of_it_does(free: int, budget: int, num_lanes: int) -> None:
+def test_no_lane_exceeds_the_memory_or_its_budget(free: int, budget: int, num_lanes: int) -> None:
     lanes = grown(Gpu(free=free, per_lane=100), 8, budget=budget)
     assert (len(lanes), lanes.used_bytes) == (num_lanes, 100 * num_lanes)
 
 
-def test_there_are_no_more_lanes_than_streams_for_them() -> None:
+def test_there_are_no_more_lanes_than_streams() -> None:
     assert len(grown(Gpu(free=10**6, per_lane=1), 1000, budget=10**6)) == MAX_LANES < 32
 
 
-def test_a_lane_that_finds_no_memory_is_not_made_and_the_others_go_on() -> None:
+def test_a_lane_without_memory_is_dropped_and_the_others_continue() -> None:
     gpu = Gpu(free=1000, per_lane=100, fails=lambda number: number == 3)
     lanes = grown(gpu, 8, budget=1000)
     assert (len(lanes), lanes.used_bytes) == (2, 200)
-    # It is not tried again.
+    # The lane is not tried again.
     lanes.grow(8, batch_sizes=TRIALS.samples.batch_sizes)
     assert (len(lanes), gpu.num_made) == (2, 3)
-    wanted = [Wanted(1, 2, 0.5, 2.0), Wanted(2, 1, 1.0, 4.0)]
+    wanted = [TrialSpec(1, 2, 0.5, 2.0), TrialSpec(2, 1, 1.0, 4.0)]
     for got, each in zip(TRIALS.in_lanes(lanes, wanted), wanted, strict=True):
         (alone,) = TRIALS.in_lanes(TRIALS.lanes(), [each])
         assert_same(got, alone)
 
 
-def test_that_not_even_one_can_be_made_is_said() -> None:
+def test_an_error_in_the_first_lane_is_raised() -> None:
     with pytest.raises(RuntimeError, match="CUDA out of memory"):
         grown(Gpu(free=1000, per_lane=100, fails=lambda number: True), 8, budget=1000)
 
 
-def test_a_student_that_diverges_leaves_the_other_lanes_and_the_next_student_of_its_own_alone() -> None:
-    wanted = [Wanted(0, 3, 0.5, 1.0), Wanted(1, 4, 0.5, 4.0, 1e20), Wanted(2, 3, 1.0, 4.0)]
+def test_a_student_that_diverges_affects_no_other_and_no_later_student() -> None:
+    wanted = [TrialSpec(0, 3, 0.5, 1.0), TrialSpec(1, 4, 0.5, 4.0, 1e20), TrialSpec(2, 3, 1.0, 4.0)]
     lanes = TRIALS.lanes()
     for number, (each, got) in enumerate(zip(wanted, TRIALS.in_lanes(lanes, wanted), strict=True)):
         is_finite = are_finite([*got.weights.values(), *got.momenta.values()])
@@ -124,7 +124,7 @@ def test_a_student_that_diverges_leaves_the_other_lanes_and_the_next_student_of_
         if is_finite:
             (alone,) = TRIALS.in_lanes(TRIALS.lanes(), [each])
             assert_same(got, alone)
-    after = Wanted(1, 4, 0.5, 4.0)
+    after = TrialSpec(1, 4, 0.5, 4.0)
     _, got = TRIALS.in_lanes(lanes, [wanted[0], after])
     (alone,) = TRIALS.in_lanes(TRIALS.lanes(), [after])
     assert_same(got, alone)

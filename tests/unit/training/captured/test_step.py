@@ -1,4 +1,6 @@
-"""The step against ``distill``: bit for bit with an optimiser that rounds as it does, and that one against torch's."""
+"""The step against ``distill``: bit for bit with an optimiser that rounds as the step does, and that optimiser against
+torch's.
+"""
 
 import pytest
 import torch
@@ -7,26 +9,26 @@ from hypothesis import strategies as st
 
 from peerkd.config.training import ConventionsConfig
 from peerkd.losses.pairs.loss import PairLoss
-from peerkd.training.captured.step import BatchPlace, StudentPlace
+from peerkd.training.captured.step import BatchBuffers, StudentBuffers
 from peerkd.training.optimizers import Sgd
-from tests.distillations import Trials, Wanted, Written, all_conventions, assert_same
+from tests.distillations import ReferenceSgd, Trials, TrialSpec, all_conventions, assert_same
 from tests.pair_losses import EVERY_LOSS
 
 KINDS = [
-    Wanted(1, None, 0.0, None),
-    Wanted(1, 2, 0.0, 3.0),
-    Wanted(1, 2, 0.3, 1.3),
-    Wanted(1, 2, 1.0, 0.7),
-    Wanted(1, 2, 0.5, 2.0, 0.003),
+    TrialSpec(1, None, 0.0, None),
+    TrialSpec(1, 2, 0.0, 3.0),
+    TrialSpec(1, 2, 0.3, 1.3),
+    TrialSpec(1, 2, 1.0, 0.7),
+    TrialSpec(1, 2, 0.5, 2.0, 0.003),
 ]
 
 
 @pytest.fixture
 def _rounding_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peerkd.training.distill.Sgd", Written)
+    monkeypatch.setattr("peerkd.training.distill.Sgd", ReferenceSgd)
 
 
-def assert_is_distill(trials: Trials, wanted: Wanted) -> None:
+def assert_is_distill(trials: Trials, wanted: TrialSpec) -> None:
     (got,) = trials.in_lanes(trials.lanes(), [wanted])
     assert_same(got, trials.alone(wanted))
 
@@ -35,7 +37,7 @@ def assert_is_distill(trials: Trials, wanted: Wanted) -> None:
 @pytest.mark.parametrize("wanted", KINDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ["mlp", "small_cnn", "resnet20"])
-def test_each_kind_of_trial_ends_in_the_bits_of_distill(architecture: str, precision: str, wanted: Wanted) -> None:
+def test_each_kind_of_trial_ends_in_the_bits_of_distill(architecture: str, precision: str, wanted: TrialSpec) -> None:
     assert_is_distill(Trials(architecture, precision=precision), wanted)
 
 
@@ -72,14 +74,14 @@ def test_each_recipe_is_that_of_distill(changes: dict[str, object]) -> None:
     student=st.integers(0, 3),
 )
 def test_any_setting_is_that_of_distill(student: int, teacher: int, weight: float, temperature: float) -> None:
-    assert_is_distill(Trials("mlp"), Wanted(student, teacher, weight, temperature))
+    assert_is_distill(Trials("mlp"), TrialSpec(student, teacher, weight, temperature))
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_the_optimiser_that_rounds_twice_is_torchs_to_a_rounding(nesterov: bool) -> None:
     trials = Trials(nesterov=nesterov)
     networks = [trials.network(1) for _ in range(2)]
-    optimizers = [way(each, trials.recipe) for way, each in zip((Sgd, Written), networks, strict=True)]
+    optimizers = [way(each, trials.recipe) for way, each in zip((Sgd, ReferenceSgd), networks, strict=True)]
     rng = torch.Generator().manual_seed(0)
     for rate in (0.3, 0.07):
         gradients = [torch.randn(each.shape, generator=rng) for each in networks[0].parameters()]
@@ -102,11 +104,11 @@ def test_a_trial_is_near_that_of_torchs_optimiser_too() -> None:
         assert (got.weights[name] - tensor).norm() <= 1e-4 * change
 
 
-def place_of(trials: Trials) -> StudentPlace:
+def place_of(trials: Trials) -> StudentBuffers:
     shape = trials.dataset.image_shape
-    return StudentPlace(
+    return StudentBuffers(
         trials.network(0),
-        BatchPlace(num_samples=10, image_shape_CHW=shape, num_classes=4, device=trials.device),
+        BatchBuffers(num_samples=10, image_shape_CHW=shape, num_classes=4, device=trials.device),
     )
 
 
@@ -118,13 +120,13 @@ def place_of(trials: Trials) -> StudentPlace:
         (0.5, 0.0, "temperature must be above 0, got 0.0"),
     ],
 )
-def test_a_setting_that_makes_no_loss_is_refused(weight: float, temperature: float | None, message: str) -> None:
+def test_a_setting_without_a_valid_loss_is_refused(weight: float, temperature: float | None, message: str) -> None:
     trials = Trials("mlp")
     with pytest.raises(ValueError, match=message):
         place_of(trials).put_setting(distillation_weight=weight, temperature=temperature, term=trials.recipe.term)
 
 
-def test_a_place_forgets_the_teacher_and_the_momenta_of_the_trial_before() -> None:
+def test_buffers_forget_the_teacher_and_the_momenta_of_the_trial_before() -> None:
     trials = Trials("mlp")
     place = place_of(trials)
     for momentum in place.momenta:
@@ -136,7 +138,7 @@ def test_a_place_forgets_the_teacher_and_the_momenta_of_the_trial_before() -> No
     assert torch.equal(place.teacher_logits(10), torch.zeros(10, 4))
 
 
-def test_what_a_step_changes_stays_where_it_is() -> None:
+def test_tensors_that_a_step_changes_stay_in_place() -> None:
     trials = Trials()
     lanes = trials.lanes()
     lanes.grow(1, batch_sizes=trials.samples.batch_sizes)

@@ -19,11 +19,12 @@ ANSWERS = [
     [0, 1, 0, 1, 2, 2, 1],
     [0, 2, 0, 0, 2, 2, 0],
 ]
-"""Of each branch. Together they answer 0, 1, 0, 1, 2, 2, 0."""
+"""The predictions of each branch. The average of the branches predicts 0, 1, 0, 1, 2, 2, 0."""
 
 UNSURE = {(1, 5), (2, 5)}
-"""Branch and sample. The two give class 2 nine tenths, the third gives class 0 all: by probabilities class 2 has most,
-by logits class 0 would."""
+"""A branch and a sample. The other two branches give class 2 nine tenths and this one gives class 0 everything: class 2
+has the highest mean probability, and class 0 the highest mean logit.
+"""
 
 
 class OwnChannel(nn.Module):
@@ -38,7 +39,7 @@ class OwnChannel(nn.Module):
 
 
 def fabricated_dataset() -> PackedDataset:
-    """Channel j of an image is what branch j says: one pixel a class."""
+    """A head whose branch j reads its prediction from channel j of an image: one pixel for each class."""
     images_NCHW = np.zeros((len(LABELS), M, 1, K), dtype=np.uint8)
     for branch, answers in enumerate(ANSWERS):
         for sample, answer in enumerate(answers):
@@ -57,7 +58,7 @@ def fabricated_dataset() -> PackedDataset:
 
 
 def fabricated_network() -> BranchedNetwork:
-    """Branch j reads channel j; the head always says class 0."""
+    """A network whose branch j reads channel j, and whose head always predicts class 0."""
     branches = [nn.Sequential(OrderedDict(pool=OwnChannel(j), classifier=nn.Identity())) for j in range(M)]
     head = JoinedHead(num_branches=M, num_features=K, num_classes=K)
     nn.init.zeros_(head.classifier.weight)
@@ -97,7 +98,7 @@ def test_accuracies_and_disagreement_are_those_counted_by_hand() -> None:
             "accuracy/branch_3": 4 / 7,
             "accuracy/head": 3 / 7,
             "accuracy/average": 4 / 7,
-            # Pairs differ on 4, 5 and 3 of the seven.
+            # The pairs differ on 4, 5 and 3 of the seven samples.
             "disagreement": (4 + 5 + 3) / 3 / 7,
         }
     )
@@ -113,7 +114,7 @@ def test_accuracies_and_disagreement_are_those_counted_by_hand() -> None:
     )
 
 
-def test_what_is_measured_is_plain_numbers() -> None:
+def test_measurements_are_plain_numbers() -> None:
     measured = make_evaluate(fabricated_dataset(), {"test": np.arange(7)}, device=CPU)(fabricated_network(), None)
     assert {type(value) for value in measured["test"].values()} == {float}
 
@@ -129,7 +130,7 @@ def test_a_network_is_measured_in_evaluation_mode_and_left_unchanged() -> None:
     for each, state in zip((network, mean), before, strict=True):
         assert all(torch.equal(tensor, state[name]) for name, tensor in each.state_dict().items())
 
-    # One image after the other, normalised by hand.
+    # Images are processed one by one, and normalised by hand.
     expected: dict[str, float] = {}
     for prefix, each in (("", network.eval()), ("mean_", mean.eval())):
         answers: dict[str, list[int]] = {}
@@ -152,7 +153,7 @@ def test_a_network_is_measured_in_evaluation_mode_and_left_unchanged() -> None:
     assert measured == pytest.approx(expected)
 
 
-def test_the_mean_over_time_is_measured_beside_the_network_under_names_of_its_own() -> None:
+def test_the_mean_over_time_is_measured_under_names_of_its_own() -> None:
     dataset, splits = make_dataset(11), {"validation": np.arange(4), "test": np.arange(4, 11)}
     network, mean = real_network(seed=0), real_network(seed=1)
     measure = make_evaluate(dataset, splits, device=CPU)
@@ -167,13 +168,13 @@ def test_the_mean_over_time_is_measured_beside_the_network_under_names_of_its_ow
         assert len(both[split]) == 2 * len(alone[split])
 
 
-def test_one_branch_has_nobody_to_disagree_with_and_is_its_own_average() -> None:
+def test_a_single_branch_has_no_disagreement_and_is_its_own_average() -> None:
     network = real_network(num_branches=1, head=None)
     measured = make_evaluate(make_dataset(5), {"test": np.arange(5)}, device=CPU)(network, network)
     assert list(measured["test"]) == ["accuracy/branch_1", "accuracy/mean_branch_1"]
 
 
-def test_branches_that_answer_alike_do_not_disagree() -> None:
+def test_branches_with_equal_predictions_do_not_disagree() -> None:
     network = fabricated_network()
     for branch in network.branches:
         branch.pool.channel = 0

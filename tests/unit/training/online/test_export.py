@@ -15,7 +15,8 @@ from tests.trainings import NUM_CLASSES, Training
 
 GREY = (1, 8, 8)
 BRANCH_POINTS = {"small_cnn": "stage2", "resnet20": "stage3"}
-# Method, architecture, predictor deployed, predictor of the ensemble; three branches, so the third leads.
+# Method, architecture, deployed predictor, predictor of the ensemble. There are three branches, so the third is the
+# leader.
 EXPORTS: list[tuple[Method, str, str, str | None]] = [
     ("plain", "small_cnn", "branch_1", None),
     ("ema", "small_cnn", "mean_branch_1", None),
@@ -31,7 +32,7 @@ EXPORTS: list[tuple[Method, str, str, str | None]] = [
 
 
 def trained(training: Training) -> TrainingState:
-    """Three steps by hand: the first leaves mean and network alike, the third sees both unlike in training mode."""
+    """Do three steps by hand: after the first, mean and network are equal; the third changes both in training mode."""
     state, _ = training.prepare()
     collaboration = training.collaboration
     views = num_views(training.method, collaboration)
@@ -52,7 +53,7 @@ def trained(training: Training) -> TrainingState:
 
 @torch.no_grad()
 def answers(state: TrainingState, images_BCHW: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The logits of every predictor in evaluation mode."""
+    """Return the logits of every predictor in evaluation mode."""
     found = predictors(state.network.eval()(images_BCHW))
     if state.mean:
         of_mean = predictors(state.mean.network.eval()(images_BCHW))
@@ -81,7 +82,7 @@ def export(state: TrainingState, training: Training, folder: Path) -> tuple[Path
 
 
 def assert_answers_as(path: Path, predictor: str, found: dict[str, torch.Tensor]) -> None:
-    """The network in the file is that predictor, and no other one."""
+    """The network in the file equals that predictor, and no other one."""
     network = load_exported(path)
     assert not any(module.training for module in network.modules())
     with torch.no_grad():
@@ -91,7 +92,7 @@ def assert_answers_as(path: Path, predictor: str, found: dict[str, torch.Tensor]
 
 
 @pytest.mark.parametrize(("method", "architecture", "deployed", "ensemble"), EXPORTS)
-def test_what_is_read_back_answers_as_the_predictor_that_the_method_deploys(
+def test_an_exported_network_predicts_as_the_deployed_predictor(
     training: Training, tmp_path: Path, method: Method, architecture: str, deployed: str, ensemble: str | None
 ) -> None:
     training = training.but(method=method, architecture=architecture)
@@ -106,7 +107,7 @@ def test_what_is_read_back_answers_as_the_predictor_that_the_method_deploys(
 
 
 @pytest.mark.parametrize("method", ["plain", "dml", "okddip", "pcl"])
-def test_the_deployed_file_holds_a_plain_network_and_no_more(
+def test_the_deployed_file_contains_a_plain_network_and_nothing_else(
     training: Training, tmp_path: Path, method: Method
 ) -> None:
     training = training.but(method=method)
@@ -120,7 +121,7 @@ def test_the_deployed_state_has_the_weights_and_the_statistics_of_the_mean(train
     deployed, of_mean = deployed_state(state, "pcl"), state.mean.network.plain_state(0)
     assert all(torch.equal(tensor, of_mean[name]) for name, tensor in deployed.items())
     of_network = state.network.plain_state(0)
-    # As many batches were seen by both; all else is different.
+    # The numbers of batches are equal; everything else differs.
     same = {name for name, tensor in deployed.items() if torch.equal(tensor, of_network[name])}
     assert same == {name for name in deployed if name.endswith("num_batches_tracked")}
 

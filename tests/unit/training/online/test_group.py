@@ -1,4 +1,4 @@
-"""What two real processes compute together, started by torchrun over gloo."""
+"""Results that two real processes compute together, started by torchrun over gloo."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import torch
 
 from peerkd.config.methods import METHODS, Method
 from peerkd.training.checkpoints import load_tensors
-from peerkd.training.online.group import ALONE, Group
+from peerkd.training.online.group import ALONE, ProcessGroup
 from tests.gradients import SHARED, step, training_of
 from tests.trainings import Training
 
@@ -52,7 +52,7 @@ def test_two_processes_have_the_gradients_of_one_on_the_joined_batch(method: Met
 
 
 def test_each_process_normalises_by_its_own_part_and_statistics_are_averaged(convolutions: Path) -> None:
-    """The policy under DistributedDataParallel, read off the statistics of the first layer's output."""
+    """The policy under DistributedDataParallel, derived from the statistics of the first layer's output."""
     training = training_of("pcl", "small_cnn", UNEVEN)
     (batch,) = training.samples().batches(0, num_views=3)
     convolution = training.prepare()[0].network.trunk.stage1[0]
@@ -76,19 +76,19 @@ def test_processes_agree_on_gradients_whatever_their_statistics(convolutions: Pa
     assert [name for name in gradients if not torch.equal(first[name], second[name])] == []
 
 
-def test_what_the_first_process_shares_arrives_whole_and_all_hear_all(perceptrons: Path) -> None:
+def test_all_processes_receive_the_shared_bytes_and_the_gathered_values(perceptrons: Path) -> None:
     for rank in (0, 1):
-        heard, _ = load_tensors(perceptrons / f"heard-{rank}")
-        assert bytes(heard["shared"].tolist()) == SHARED
-        assert heard["nothing"].numel() == 0
-        assert heard["gathered"].tolist() == [[0, 0], [1, 10]]
-        assert heard["gathered nothing"].shape == (2, 0)
+        received, _ = load_tensors(perceptrons / f"received-{rank}")
+        assert bytes(received["shared"].tolist()) == SHARED
+        assert received["nothing"].numel() == 0
+        assert received["gathered"].tolist() == [[0, 0], [1, 10]]
+        assert received["gathered nothing"].shape == (2, 0)
 
 
-def test_one_process_is_called_as_it_is() -> None:
+def test_a_single_process_is_not_wrapped() -> None:
     state, stepped = Training().prepare()
     assert stepped is state.network
-    assert ALONE.leads
+    assert ALONE.is_leader
     values = torch.ones(2)
     assert ALONE.sum(values) is values
     assert ALONE.share(b"content") == b"content"
@@ -97,6 +97,6 @@ def test_one_process_is_called_as_it_is() -> None:
 
 def test_statistics_cannot_be_synchronised_without_a_gpu() -> None:
     state, _ = Training().prepare()
-    message = "^training.synchronise_batch_norm must be false where there is no GPU, got true.$"
+    message = "^training.synchronise_batch_norm must be false without a GPU, got true.$"
     with pytest.raises(ValueError, match=message):
-        Group(0, 2).distribute(state.network, device=torch.device("cpu"), synchronise_batch_norm=True)
+        ProcessGroup(0, 2).distribute(state.network, device=torch.device("cpu"), synchronise_batch_norm=True)

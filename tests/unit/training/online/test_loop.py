@@ -49,7 +49,7 @@ def divergence(teacher_BK: Tensor, student_BK: Tensor) -> Tensor:
 
 
 def straightforward_pcl(training: Training) -> Iterator[tuple[torch.nn.Module, torch.nn.Module]]:
-    """Train as the paper describes: one pass a view and branch, pairs in a loop, the mean tensor by tensor."""
+    """Train as the paper describes: one pass for each view and branch, pairs in a loop, the mean tensor by tensor."""
     state, _ = training.prepare()
     network, mean = state.network, state.mean.network
     samples, recipe = training.samples(), training.recipe
@@ -105,7 +105,7 @@ def test_pcl_ends_where_the_straightforward_loop_ends(training, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns_and_says_what_it_measured(method: Method, training, tmp_path):
+def test_every_method_learns_and_reports_its_measurements(method: Method, training, tmp_path):
     training = training.but(
         method=method, recipe=training.recipe.model_copy(update={"epochs": 20, "learning_rate": 0.05})
     )
@@ -117,7 +117,7 @@ def test_every_method_learns_and_says_what_it_measured(method: Method, training,
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_training_that_is_cut_off_anywhere_ends_in_the_same_bits(method: Method, training, tmp_path):
+def test_a_training_interrupted_anywhere_ends_in_the_same_bits(method: Method, training, tmp_path):
     training = training.but(method=method)
     whole = training.run(tmp_path / "whole")
 
@@ -143,7 +143,7 @@ def test_a_training_that_is_cut_off_anywhere_ends_in_the_same_bits(method: Metho
         assert resumed.history == whole.history
 
 
-def test_a_cut_between_checkpoints_repeats_the_steps_since_the_last(training, tmp_path):
+def test_an_interruption_between_checkpoints_repeats_the_steps_since_the_last(training, tmp_path):
     whole = training.run(tmp_path / "whole")
     state, stepped = training.prepare()
     epochs = training.epochs(state, stepped, tmp_path / "cut")
@@ -166,12 +166,12 @@ def test_a_training_that_had_ended_does_no_step(training, tmp_path):
 def test_weight_and_rate_of_each_epoch_are_kept(training, tmp_path):
     history = training.run(tmp_path / "c").history
     assert [each["train"]["ramp_weight"] for each in history] == pytest.approx([math.exp(-5), math.exp(-1.25), 1.0])
-    # Of the epoch's last step: milestones at half and at three quarters of 9 steps.
+    # The values of the epoch's last step: milestones at half and at three quarters of 9 steps.
     assert [each["train"]["learning_rate"] for each in history] == pytest.approx([0.05, 0.005, 0.0005])
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(training, tmp_path):
-    # Batches of 8, 8 and 9 samples at a rate too small to change anything: one pass of the network gives the same.
+    # Batches of 8, 8 and 9 samples at a rate too small to change anything, so one pass of the network gives the same.
     training = training.but(
         method="plain",
         architecture="mlp",
@@ -210,7 +210,7 @@ def test_the_last_epoch_is_evaluated_whatever_the_interval(training, tmp_path):
     assert asked == [True] * 3
 
 
-def test_what_is_evaluated_does_not_change_what_is_trained(training, tmp_path):
+def test_evaluation_does_not_change_the_training(training, tmp_path):
     evaluate = make_evaluate(training.dataset, {"test": np.arange(10)}, device=torch.device("cpu"))
     evaluated = training.run(tmp_path / "a", evaluate=evaluate)
     assert_equal(all_tensors(evaluated), all_tensors(training.run(tmp_path / "b")))
@@ -241,7 +241,9 @@ def test_seeds_give_other_trainings_and_methods_with_one_seed_start_alike(traini
 
 
 def test_no_step_waits_for_the_device(training, tmp_path, monkeypatch):
-    """What makes the host wait is a value that Python asks for: as often in an epoch of many steps as in one of few."""
+    """The host waits whenever Python reads a value. It does so equally often in an epoch of many steps and in one of
+    few.
+    """
     asked = {"times": 0}
 
     def counted(function):
@@ -264,7 +266,7 @@ def test_no_step_waits_for_the_device(training, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["plain", "pcl"])
-def test_a_training_that_diverges_ends_at_once_and_leaves_no_checkpoint_of_it(training, method, tmp_path):
+def test_a_training_that_diverges_ends_without_a_checkpoint_of_that_epoch(training, method, tmp_path):
     recipe = training.recipe.model_copy(update={"learning_rate": 1e20, "epochs": 5})
     training = training.but(method=method, recipe=recipe)
     state, stepped = training.prepare()
@@ -274,7 +276,7 @@ def test_a_training_that_diverges_ends_at_once_and_leaves_no_checkpoint_of_it(tr
     assert (state.is_finite, state.ended_finite) == (False, False)
     assert state.history[-1]["train"]["loss"] is None
     json.dumps(state.history, allow_nan=False)
-    # What may be there is from before, and leads to the same.
+    # A checkpoint that exists is from an earlier epoch, and leads to the same result.
     again, stepped = training.prepare()
     assert list(training.epochs(again, stepped, tmp_path / "c"))[-1] == len(num_epochs)
     assert again.history == state.history
@@ -290,10 +292,10 @@ def test_a_training_whose_last_loss_is_infinite_has_diverged_though_its_weights_
     assert not state.ended_finite
 
 
-def test_a_checkpoint_of_something_else_is_refused(training, tmp_path):
+def test_a_checkpoint_of_another_training_is_refused(training, tmp_path):
     training.run(tmp_path / "c")
     other, _ = training.but(method="plain").prepare()
-    with pytest.raises(ArtifactCorruptError, match=r"must hold a training in progress"):
+    with pytest.raises(ArtifactCorruptError, match=r"must contain a training in progress"):
         other.restore(tmp_path / "c")
     tensors, words = load_tensors(tmp_path / "c")
     name, momentum = next((name, each) for name, each in tensors.items() if name.startswith("momentum."))
@@ -305,5 +307,5 @@ def test_a_checkpoint_of_something_else_is_refused(training, tmp_path):
         with pytest.raises(ArtifactCorruptError, match=message):
             training.prepare()[0].restore(tmp_path / "spoiled")
     save_tensors(tmp_path / "wordless", tensors)
-    with pytest.raises(ArtifactCorruptError, match="must hold a training in progress"):
+    with pytest.raises(ArtifactCorruptError, match="must contain a training in progress"):
         training.prepare()[0].restore(tmp_path / "wordless")

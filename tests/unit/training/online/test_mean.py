@@ -23,7 +23,7 @@ def images(num_images: int = B, *, seed: int = 0) -> Tensor:
 
 
 def step(network: BranchedNetwork, *, seed: int) -> None:
-    """Change every weight, and every statistic by a forward pass, as a step of training would."""
+    """Change every weight, and every statistic by a forward pass, as a training step would."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -55,7 +55,7 @@ def assert_all_differ(first: dict[str, Tensor], second: dict[str, Tensor]) -> No
 
 
 def followed(history: list[dict[str, Tensor]], *, ceiling: float) -> dict[str, Tensor]:
-    """The mean of a history one tensor at a time in float64; what was before the first step counts for nothing."""
+    """Return the mean of a history, one tensor at a time in float64. Networks before the first step do not count."""
     means = {name: tensor.double() for name, tensor in history[0].items()}
     for update, values in enumerate(history):
         decay = min(update / (update + 1), ceiling)
@@ -153,7 +153,7 @@ def test_policy_batch_normalises_by_the_batch_and_keeps_statistics_of_its_own(
     mean.update()
     of_network = statistics(network)
     beside = copy.deepcopy(mean.network).train()
-    mean.network.eval()  # As an evaluation leaves it.
+    mean.network.eval()  # as an evaluation leaves it
     for seed in range(2):
         outputs, expected = mean.outputs(images(M * B, seed=seed), M), beside(images(M * B, seed=seed), M)
         assert torch.equal(outputs.logits_MBK, expected.logits_MBK)
@@ -162,7 +162,7 @@ def test_policy_batch_normalises_by_the_batch_and_keeps_statistics_of_its_own(
     assert_same(counters(mean.network), counters(beside))
     for name, count in counters(mean.network).items():
         assert count == (2 * num_passes if name.startswith("trunk") else 2), name
-    # The first layer's by hand: from 0 and 1, a tenth of each pass.
+    # The first layer's statistics by hand: from 0 and 1, a tenth of each pass.
     norm, expected_mean = mean.network.trunk.stage1[1], torch.zeros(16)
     for seed in range(2):
         for passed in images(M * B, seed=seed).chunk(num_passes):
@@ -207,7 +207,7 @@ def test_policy_copied_evaluates_with_the_statistics_of_the_network() -> None:
 
 
 def assert_evaluates(mean: MeanNetwork) -> None:
-    """It answers as in evaluation mode, also after somebody trained it, and no batch leaves a trace."""
+    """The mean predicts as in evaluation mode, even after it was put into training mode, and no batch changes it."""
     before = {name: tensor.clone() for name, tensor in mean.network.state_dict().items()}
     expected = copy.deepcopy(mean.network).eval()(images(M * B), M)
     mean.network.train()
@@ -219,7 +219,7 @@ def assert_evaluates(mean: MeanNetwork) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_policy_leaves_the_statistics_of_the_first_network_under_averaged_weights(policy: MeanBatchNorm) -> None:
-    # A network that stands still and sees one batch for ever: in the end the mean must answer as it does.
+    # The network stays the same and sees one batch many times, so in the end the mean must predict the same.
     network = build()
     mean = MeanNetwork(network, ceiling=0.9, batch_norm=policy)
     images_NCHW = 5 + 3 * images(M * B)

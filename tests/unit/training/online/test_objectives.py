@@ -12,7 +12,7 @@ BRANCHES = 4
 COLLABORATION = CollaborationConfig(num_branches=BRANCHES, rampup_epochs=10, distillation_weight=2.0)
 HEADS = {"joined": JoinedHead, "gated": GatedHead, "attention": AttentionHead, "fused": FusedHead, None: type(None)}
 
-# What each method's source says: branches, views, whether a trunk is shared, parts of the loss.
+# The facts in each method's source: branches, views, whether a trunk is shared, parts of the loss.
 EXPECTED: dict[Method, tuple[int, int, bool, set[str]]] = {
     "plain": (1, 1, False, {"cross_entropy_branches"}),
     "multi_view": (1, 4, False, {"cross_entropy_branches"}),
@@ -65,7 +65,7 @@ def test_a_method_trains_the_network_and_the_loss_that_it_is_made_of(method: Met
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_a_method_deploys_is_there_to_be_asked(method: Method) -> None:
+def test_the_predictors_of_a_method_exist(method: Method) -> None:
     state, _ = Training(method=method, collaboration=COLLABORATION).prepare()
     images_BCHW = torch.randn(2, 1, 8, 8)
     names = set(predictors(state.network.eval()(images_BCHW)))
@@ -81,7 +81,7 @@ def test_the_leader_is_the_last_branch() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_weight_rises_where_the_source_has_it_rise(method: Method) -> None:
+def test_the_weight_ramps_up_as_in_the_source(method: Method) -> None:
     weights = [distillation_weight(method, COLLABORATION, epoch=epoch) for epoch in (0, 5, 10, 50)]
     rising = [2 * 0.006738, 2 * 0.286505, 2.0, 2.0]
     rises = method in {"one", "ffl_s", "okddip", "pcl", "pcl_single_view", "pcl_no_ensemble", "pcl_no_mean"}

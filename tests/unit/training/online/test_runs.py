@@ -1,4 +1,4 @@
-"""Whole runs as a worker or torchrun does them, on real digits: killed, resumed, and shared by two processes."""
+"""Complete runs in one process or under torchrun, on real digits: killed, resumed, and shared by two processes."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ from peerkd.launch.torchrun import Rendezvous, run_processes
 from peerkd.training.checkpoints import load_tensors
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
 from peerkd.training.online.runs import start
-from peerkd.training.orders import NEWS_PREFIX, RunOrder
+from peerkd.training.run_request import EVENT_PREFIX, RunRequest
 
 ROOT = Path(__file__).parents[4]
 TINY = "methods=[pcl] num_seeds=1 training.epochs=3 training.batch_size=64 compute.checkpoint_steps=2"
@@ -72,7 +72,7 @@ def deterministic(record: dict[str, object]) -> dict[str, object]:
 def whole(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunInputs, dict[str, object]]:
     inputs = inputs_in(folders, tmp_path_factory.mktemp("whole"))
     (run,) = inputs.config.runs
-    *epochs, done = start(inputs, worker=0)(run)
+    *epochs, done = start(inputs, process_index=0)(run)
     assert epochs == [RunEpochDone(run, number, 600, done.record["history"][number - 1]) for number in (1, 2, 3)]
     return inputs, done.record
 
@@ -83,7 +83,7 @@ def test_a_run_leaves_its_record_and_its_networks(whole) -> None:
     assert (record["architecture"], record["method"], record["seed"]) == run
     assert record["num_samples_per_epoch"] == 600
     assert record["num_deployed_parameters"] == 6_138
-    # A trunk, three branches, and the classifier on their joined features.
+    # A trunk, three branches, and the classifier on their concatenated features.
     assert record["num_training_parameters"] == 160 + 16 + 3 * 5_962 + (3 * 128 * 10 + 10)
     assert record["seconds"] > 0
     last = record["history"][-1]
@@ -101,10 +101,10 @@ def test_a_run_leaves_its_record_and_its_networks(whole) -> None:
 def test_a_run_that_is_killed_in_mid_epoch_leaves_the_same_bytes(folders: Path, whole, tmp_path: Path) -> None:
     inputs = inputs_in(folders, tmp_path)
     (run,) = inputs.config.runs
-    RunOrder.of(inputs, run).write(tmp_path / "order.json")
+    RunRequest.of(inputs, run).write(tmp_path / "order.json")
     for steps in (2, 14):
         with_run(tmp_path / "order.json", until_steps=steps, checkpoint=inputs.checkpoint(run))
-    *_, done = start(inputs, worker=0)(run)
+    *_, done = start(inputs, process_index=0)(run)
     inputs_whole, record = whole
     assert deterministic(done.record) == deterministic(record)
     for name in (inputs.network(run).name, inputs.ensemble(run).name):
@@ -112,12 +112,12 @@ def test_a_run_that_is_killed_in_mid_epoch_leaves_the_same_bytes(folders: Path, 
 
 
 def with_run(order: Path, *, until_steps: int, checkpoint: Path) -> None:
-    """Start the run in a process of its own and kill it once it has saved ``until_steps`` steps, in mid-epoch."""
+    """Start the run in another process and kill it in mid-epoch once ``until_steps`` steps were saved."""
     script = (
         "import sys, torch; from pathlib import Path;"
-        "from peerkd.training.orders import RunOrder; from peerkd.training.online.runs import start;"
-        "torch.set_num_threads(1); order = RunOrder.read(Path(sys.argv[1]));"
-        "list(start(order.inputs, worker=0)(order.run))"
+        "from peerkd.training.run_request import RunRequest; from peerkd.training.online.runs import start;"
+        "torch.set_num_threads(1); order = RunRequest.read(Path(sys.argv[1]));"
+        "list(start(order.inputs, process_index=0)(order.run))"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(order)], cwd=ROOT)
     deadline = time.monotonic() + 600
@@ -140,7 +140,7 @@ def news_of(order: Path, *, num_processes: int = 2, rendezvous: Rendezvous | Non
         "peerkd.training.online.processes",
         order,
         num_processes=num_processes,
-        news_prefix=NEWS_PREFIX,
+        news_prefix=EVENT_PREFIX,
         rendezvous=rendezvous,
     )
 
@@ -152,11 +152,11 @@ def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(
         inputs = inputs_in(folders, tmp_path / f"{num_processes}", overrides=overrides)
         (run,) = inputs.config.runs
         if num_processes == 1:
-            *_, done = start(inputs, worker=0)(run)
+            *_, done = start(inputs, process_index=0)(run)
             assert isinstance(done, RunDone)
             records.append((inputs, done.record))
             continue
-        RunOrder.of(inputs, run).write(tmp_path / "order.json")
+        RunRequest.of(inputs, run).write(tmp_path / "order.json")
         *epochs, (kind, record) = news_of(tmp_path / "order.json")
         assert kind == "done"
         assert epochs == [["epoch", [number, 600, record["history"][number - 1], [0, 0]]] for number in (1, 2, 3)]
@@ -169,13 +169,13 @@ def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(
             assert theirs["train"][part] == pytest.approx(ours["train"][part], rel=1e-3), part
 
 
-def test_workers_go_on_from_the_first_ones_checkpoint_and_do_what_it_says(folders: Path, tmp_path: Path) -> None:
-    """Two workers with a process each, after two processes of one were cut off, end where two of one would have."""
+def test_workers_resume_from_the_checkpoint_of_the_leader_and_do_its_run(folders: Path, tmp_path: Path) -> None:
+    """Two processes on two workers resume what two processes on one worker began, and end with the same result."""
     records = {}
     for name in ("whole", "cut"):
         inputs = inputs_in(folders, tmp_path / name, overrides="training.num_processes=2")
         (run,) = inputs.config.runs
-        RunOrder.of(inputs, run).write(tmp_path / f"{name}.json")
+        RunRequest.of(inputs, run).write(tmp_path / f"{name}.json")
         news = news_of(tmp_path / f"{name}.json")
         if name == "whole":
             *_, (_, records[name]) = news
@@ -184,9 +184,9 @@ def test_workers_go_on_from_the_first_ones_checkpoint_and_do_what_it_says(folder
             while steps_in(inputs.checkpoint(run)) < 14:
                 next(news)
             news.close()
-    # What the second worker has of the first one's folders is nothing.
+    # The second worker has nothing of the first one's folders.
     elsewhere = dataclasses.replace(inputs, networks_folder=tmp_path / "no", checkpoints_folder=tmp_path / "no")
-    RunOrder.of(elsewhere, None).write(tmp_path / "second.json")
+    RunRequest.of(elsewhere, None).write(tmp_path / "second.json")
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -201,18 +201,18 @@ def test_workers_go_on_from_the_first_ones_checkpoint_and_do_what_it_says(folder
     assert inputs.network(run).read_bytes() == whole.read_bytes()
 
 
-def test_processes_that_are_left_alone_end(folders: Path, tmp_path: Path) -> None:
+def test_processes_end_when_their_starter_is_killed(folders: Path, tmp_path: Path) -> None:
     inputs = inputs_in(folders, tmp_path, overrides="training.epochs=100000 training.num_processes=2")
     (run,) = inputs.config.runs
     script = (
         "import sys; from pathlib import Path; from peerkd.launch.torchrun import Rendezvous, run_processes;"
-        "from peerkd.training.orders import RunOrder, NEWS_PREFIX; import dataclasses, os;"
-        "order = dataclasses.replace(RunOrder.read(Path(sys.argv[1])), starter_pid=os.getpid());"
+        "from peerkd.training.run_request import RunRequest, EVENT_PREFIX; import dataclasses, os;"
+        "order = dataclasses.replace(RunRequest.read(Path(sys.argv[1])), starter_pid=os.getpid());"
         "order.write(Path(sys.argv[1]));"
         "[print(news, flush=True) for news in run_processes('peerkd.training.online.processes', Path(sys.argv[1]),"
-        " num_processes=2, news_prefix=NEWS_PREFIX)]"
+        " num_processes=2, news_prefix=EVENT_PREFIX)]"
     )
-    RunOrder.of(inputs, run).write(tmp_path / "order.json")
+    RunRequest.of(inputs, run).write(tmp_path / "order.json")
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "order.json")], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -228,7 +228,7 @@ def test_processes_that_are_left_alone_end(folders: Path, tmp_path: Path) -> Non
 
 
 def processes_with(word: Path) -> list[str]:
-    """Return the process ids whose command line has a word."""
+    """Return the process ids whose command line contains a word."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -237,10 +237,10 @@ def processes_with(word: Path) -> list[str]:
     return found
 
 
-def test_a_process_that_fails_says_why(folders: Path, tmp_path: Path) -> None:
+def test_a_process_that_fails_reports_the_reason(folders: Path, tmp_path: Path) -> None:
     inputs = inputs_in(folders, tmp_path, overrides="training.num_processes=2")
     (tmp_path / "empty").mkdir()
-    RunOrder.of(dataclasses.replace(inputs, split_folder=tmp_path / "empty"), inputs.config.runs[0]).write(
+    RunRequest.of(dataclasses.replace(inputs, split_folder=tmp_path / "empty"), inputs.config.runs[0]).write(
         tmp_path / "order.json"
     )
     news = news_of(tmp_path / "order.json")
@@ -248,7 +248,7 @@ def test_a_process_that_fails_says_why(folders: Path, tmp_path: Path) -> None:
     news.close()
 
 
-def test_an_end_without_a_word_is_told_with_the_last_lines(tmp_path: Path) -> None:
+def test_an_unexplained_end_is_reported_with_the_last_lines(tmp_path: Path) -> None:
     (tmp_path / "order.json").write_text("{}")
     with pytest.raises(WorkerDiedError, match=r"(?s)in 2 processes ended with exit code 1.*KeyError"):
         list(news_of(tmp_path / "order.json"))

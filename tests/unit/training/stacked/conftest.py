@@ -1,4 +1,4 @@
-"""Batches made up on the spot, and networks for them."""
+"""Random batches, and networks for them."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from peerkd.training.samples import Batch
 
 
 class MadeBatches:
-    """Noise in front of a constant border, as digits have it, and made-up teachers; new batches in each epoch."""
+    """Batches of noise with a constant border, as digits have, and random teachers; each epoch has new batches."""
 
     device = torch.device("cpu")
 
@@ -35,14 +35,14 @@ class MadeBatches:
         }
 
     def network(self, architecture: str, seed: int):
-        """Build a network whose every parameter and statistic is away from where it begins."""
+        """Build a network in which every parameter and statistic differs from its initial value."""
         network = build_network(
             architecture, image_shape_CHW=self.shape_CHW, num_classes=self.num_classes, seed=seed
         ).to(self.dtype)
         rng = torch.Generator().manual_seed(seed)
         for tensor in network.state_dict().values():
             if tensor.is_floating_point() and tensor.ndim == 1:
-                # Scales of both signs would be rare in training; a few negative ones there are.
+                # Negative scales would be rare in training; a few are set here.
                 tensor.mul_(torch.where(torch.rand(tensor.shape, generator=rng) < 0.1, -1.0, 1.0)).add_(
                     0.3 * torch.randn(tensor.shape, generator=rng)
                 )

@@ -4,7 +4,7 @@ import torch
 from peerkd.training.stacked.flat import FlatTensors
 
 NUM_FILLED_UP = 6 * 3 + 6
-"""Numbers of a student in rows that fill up: a and b have 10 rows of 16."""
+"""Return the tensors of a student: a and b have 10 rows, padded to 16."""
 
 SHAPES = {"a": torch.Size([10, 3]), "b": torch.Size([10]), "c": torch.Size([16, 5, 3, 3])}
 
@@ -19,7 +19,7 @@ def test_each_students_part_begins_at_a_multiple_of_64_bytes(num_students):
         assert [student.data_ptr() % 64 for student in stacked] == [0] * num_students
 
 
-def test_what_is_put_in_is_what_is_taken_out_and_the_rest_is_zero():
+def test_tensors_are_returned_as_stored_and_padding_is_zero():
     flat = FlatTensors(SHAPES, num_students=2, dtype=torch.float32)
     tensors = {name: torch.rand(shape) + 1 for name, shape in SHAPES.items()}
     flat.put(1, tensors | {"of no concern": torch.ones(1)})

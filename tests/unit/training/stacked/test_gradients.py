@@ -1,4 +1,4 @@
-"""The passes written by hand against autograd, in 64 bits."""
+"""The passes written by hand, compared with autograd in 64 bits."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_logits_gradients_and_statistics_are_those_of_the_plain_network(
 
 
 @pytest.mark.parametrize("architecture", sorted(STACKED))
-def test_images_that_are_one_colour_give_the_gradients_of_the_plain_network(architecture, made_batches):
+def test_images_of_one_colour_give_the_gradients_of_the_plain_network(architecture, made_batches):
     made = made_batches((1, 8, 8), 10, batch_sizes=[6], dtype=torch.float64)
     network = made.network(architecture, 1)
     stacked, gradients, _ = stack(architecture, [network])

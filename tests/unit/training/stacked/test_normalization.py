@@ -54,7 +54,7 @@ def test_the_moments_of_outputs_follow_from_those_of_inputs(num_students, num_in
 
 
 def test_a_variance_that_is_a_small_difference_of_large_terms_is_right_in_32_bits():
-    # Neighbouring pixels are alike; an edge detector sees only how they differ.
+    # Neighbouring pixels are similar, and an edge detector responds only to their difference.
     common_R, own_DR = noise(5000, dtype=torch.float32), 0.001 * noise(2, 5000, dtype=torch.float32)
     columns_DR, weights_GMD = 10 * common_R + own_DR, torch.tensor([[[1.0, -1.0]]])
     exact = (columns_DR[0] - columns_DR[1]).double().var(unbiased=False).item()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from peerkd.losses.pairs.term import HINTON
-from peerkd.training.stacked.objective import Objective
+from peerkd.training.stacked.losses import StackedObjective
 
 TEACHER, OTHER = ({0: [value * torch.eye(3)]} for value in (1.0, 2.0))
 
@@ -15,7 +15,7 @@ def objective(**changes):
         "term": HINTON,
         "dtype": torch.float32,
     }
-    return Objective(**arguments | changes)
+    return StackedObjective(**arguments | changes)
 
 
 def gradient(built):
@@ -35,7 +35,7 @@ def test_each_student_has_its_own_teacher_weight_and_temperature():
     assert not torch.equal(together[0], together[2])
 
 
-def test_a_teacher_that_has_come_to_nothing_spoils_only_its_own_students():
+def test_a_teacher_that_is_not_finite_affects_only_its_own_students():
     broken = {0: [torch.full((3, 3), torch.nan)]}
     got = gradient(objective(teacher_logits=[TEACHER, broken, broken], temperatures=[2.0, 1.0, 4.0]))
     wanted = gradient(objective())
@@ -52,6 +52,6 @@ def test_a_teacher_that_has_come_to_nothing_spoils_only_its_own_students():
         ({"temperatures": [2.0, 0.0, 1.0]}, "temperatures must be above 0, got 0.0"),
     ],
 )
-def test_what_no_loss_can_be_made_of_is_refused(changes, words):
+def test_arguments_without_a_valid_loss_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         objective(**changes)

@@ -37,7 +37,7 @@ def test_the_gradient_of_patches_is_that_of_autograd(size):
 
 
 @given(size=SIZES, num_values=st.sampled_from([1, 2, 3, 1000]))
-def test_pooling_and_its_gradient_are_those_of_torch_with_equals_too(size, num_values):
+def test_pooling_and_its_gradient_equal_torchs_with_ties_too(size, num_values):
     maps_CHWB = (num_values * noise(*size)).round_() / num_values
     images = maps_CHWB.movedim(-1, 0).clone().requires_grad_()
     pooled = F.max_pool2d(images, 2)
@@ -51,7 +51,7 @@ def test_pooling_and_its_gradient_are_those_of_torch_with_equals_too(size, num_v
 
 
 @pytest.mark.parametrize("value", [0.0, -0.7])
-def test_of_equals_the_first_has_the_gradient(value):
+def test_the_first_of_equal_values_has_the_gradient(value):
     windows_GMR = torch.full((1, 1, 8), value)
     _, places = max_pool(windows_GMR)
     assert max_pool_backward(torch.ones(1, 1, 2), windows_GMR, places).tolist() == [[[1, 1, 0, 0, 0, 0, 0, 0]]]

@@ -21,7 +21,7 @@ RATE = st.sampled_from([None, None, 0.003, 0.05])
 
 @st.composite
 def lessons(draw, *, min_size=1, max_size=17):
-    """Draw each student's seed, weight, temperature, rate and teacher: controls and unlabelled ones among them."""
+    """Draw each student's seed, weight, temperature, rate and teacher, with some controls and some without labels."""
     taught = st.tuples(st.integers(0, 5), WEIGHT, TEMPERATURE, RATE, st.integers(0, 1))
     control = st.tuples(st.integers(0, 5), st.just(0.0), st.none(), RATE, st.none())
     return draw(st.lists(taught | taught | control, min_size=min_size, max_size=max_size))
@@ -42,7 +42,7 @@ def recipes(draw):
             scale_by_temperature_squared=draw(st.booleans()),
         ),
     )
-    # A copy, as a config refuses a loss that is not registered.
+    # A copy, because a config refuses a loss that is not registered.
     return recipe.model_copy(update={"loss": loss_section(draw(st.sampled_from(EVERY_LOSS)))()})
 
 
@@ -71,7 +71,7 @@ def trained(made, architecture, group, recipe):
 
 
 def differences(one, place, other, other_place):
-    """Name what is not the same to the last bit of two students."""
+    """Return the names of the tensors of two students that are not equal to the last bit."""
     pairs = [(one.state(place), other.state(other_place)), (one.momentum(place), other.momentum(other_place))]
     return [name for first, second in pairs for name in first if not torch.equal(first[name], second[name])]
 
@@ -86,7 +86,7 @@ def differences(one, place, other, other_place):
     recipe=recipes(),
 )
 @settings(max_examples=60)
-def test_a_student_is_the_same_to_the_last_bit_whoever_is_beside_it(
+def test_a_student_does_not_depend_on_the_others_to_the_last_bit(
     architecture, made_batches, data, shape_CHW, num_classes, batch_sizes, group, recipe
 ):
     made = made_batches(shape_CHW, num_classes, batch_sizes=batch_sizes)
@@ -106,8 +106,8 @@ def test_a_student_is_the_same_to_the_last_bit_whoever_is_beside_it(
 @given(shape_CHW=A_SHAPE, batch_sizes=SOME_SIZES, group=lessons(max_size=3), recipe=recipes())
 @settings(max_examples=40)
 def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, shape_CHW, batch_sizes, group, recipe):
-    # In float64: in float32 a rounding may move an activation to the other side of a kink, and two trainings then end
-    # further apart than a tolerance that would find a mistake.
+    # The comparison is in float64. In float32 a rounding may move an activation across a kink, and two trainings then
+    # differ by more than a tolerance that would detect a mistake.
     made = made_batches(shape_CHW, 10, batch_sizes=batch_sizes, dtype=torch.float64)
     students = trained(made, architecture, group, recipe)
     images_NCHW = torch.cat([batch.images_NCHW for batch in made.batches(9)])
@@ -135,26 +135,26 @@ def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, sh
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(group=lessons(min_size=2, max_size=5), batch_sizes=SOME_SIZES, nesterov=st.booleans(), data=st.data())
 @settings(max_examples=15)
-def test_epochs_done_one_by_one_in_other_groups_end_where_all_at_once_end(
+def test_single_epochs_in_other_groups_end_as_one_call_does(
     architecture, made_batches, group, batch_sizes, nesterov, data
 ):
     made = made_batches((1, 8, 8), 10, batch_sizes=batch_sizes)
     recipe = DistillConfig(epochs=3, nesterov=nesterov)
     at_once = trained(made, architecture, group, recipe)
-    in_legs = enrol(made, architecture, group)
-    teach(in_legs, made, group, recipe, range(1))
+    in_ranges = enrol(made, architecture, group)
+    teach(in_ranges, made, group, recipe, range(1))
     places = data.draw(st.permutations(range(len(group))))[: data.draw(st.integers(1, len(group)))]
     elsewhere = Students(
         architecture,
-        [in_legs.state(place) for place in places],
-        momenta=[in_legs.momentum(place) for place in places],
+        [in_ranges.state(place) for place in places],
+        momenta=[in_ranges.momentum(place) for place in places],
         image_shape_CHW=made.shape_CHW,
         num_classes=made.num_classes,
     )
-    teach(in_legs, made, group, recipe, range(1, 3))
+    teach(in_ranges, made, group, recipe, range(1, 3))
     teach(elsewhere, made, [group[place] for place in places], recipe, range(1, 3))
     for place in range(len(group)):
-        assert differences(at_once, place, in_legs, place) == []
+        assert differences(at_once, place, in_ranges, place) == []
     for other_place, place in enumerate(places):
         assert differences(at_once, place, elsewhere, other_place) == []
 
@@ -162,7 +162,7 @@ def test_epochs_done_one_by_one_in_other_groups_end_where_all_at_once_end(
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(group=lessons(max_size=5), recipe=recipes())
 @settings(max_examples=15)
-def test_the_recipes_rate_may_be_written_out(architecture, made_batches, group, recipe):
+def test_the_recipes_rate_may_be_given_explicitly(architecture, made_batches, group, recipe):
     made = made_batches((1, 8, 8), 10, batch_sizes=[8, 7])
     written = [(*lesson[:3], lesson[3] or recipe.learning_rate, lesson[4]) for lesson in group]
     one, other = (trained(made, architecture, each, recipe) for each in (group, written))
@@ -187,7 +187,7 @@ def test_a_state_is_a_copy_that_a_plain_network_takes(architecture, made_batches
     assert any(momentum.count_nonzero() > 0 for momentum in students.momentum(0).values())
 
 
-def test_many_images_are_judged_as_few_are(made_batches):
+def test_many_images_are_evaluated_as_few_are(made_batches):
     made = made_batches((1, 8, 8), 10, batch_sizes=[230])
     students = enrol(made, "small_cnn", [(0, 0.5, 2.0, None, 0), (1, 0.5, 2.0, None, 0)])
     (batch,) = made.batches(0)
@@ -196,15 +196,15 @@ def test_many_images_are_judged_as_few_are(made_batches):
     torch.testing.assert_close(logits_GNK[:, 117:119], students.logits(batch.images_NCHW[117:119]))
 
 
-def test_only_what_can_be_stacked_is(made_batches):
+def test_other_architectures_and_arguments_are_refused(made_batches):
     made, lesson = made_batches((1, 8, 8), 10, batch_sizes=[8]), (0, 0.5, 2.0, None, 0)
     with pytest.raises(ValueError, match="architecture must be one of mlp, small_cnn, got resnet20"):
         enrol(made, "resnet20", [])
     with pytest.raises(ValueError, match="at least 1 student"):
         enrol(made, "mlp", [])
-    with pytest.raises(ValueError, match="distillation_weights must be 2, got 1"):
+    with pytest.raises(ValueError, match=r"distillation_weights must have one value for each student \(2\), got 1"):
         teach(enrol(made, "mlp", [lesson] * 2), made, [lesson], DistillConfig(), range(1))
-    with pytest.raises(ValueError, match="learning_rates must be 1, got 2"):
+    with pytest.raises(ValueError, match=r"learning_rates must have one value for each student \(1\), got 2"):
         enrol(made, "mlp", [lesson]).train(
             made,
             teacher_logits=[None],
@@ -233,7 +233,7 @@ def test_it_pays_for_tiny_networks_and_images(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("place", [0, 1, 3])
-def test_a_student_that_diverges_leaves_the_others_as_they_are_to_the_last_bit(architecture, place, made_batches):
+def test_a_student_that_diverges_affects_no_other_to_the_last_bit(architecture, place, made_batches):
     made = made_batches((1, 8, 8), 10, batch_sizes=(17, 16))
     recipe = DistillConfig(epochs=2)
     group = [(seed, 0.5, 2.0, None, seed % 2) for seed in range(4)]
@@ -250,7 +250,7 @@ def test_a_student_that_diverges_leaves_the_others_as_they_are_to_the_last_bit(a
 
 
 @pytest.mark.parametrize("part", ["weights", "momenta", "statistics"])
-def test_one_number_of_any_kind_makes_a_student_not_finite(part, made_batches):
+def test_one_number_that_is_not_finite_makes_a_student_not_finite(part, made_batches):
     made = made_batches((1, 8, 8), 10, batch_sizes=(16,))
     group = [(seed, 0.0, None, None, None) for seed in range(3)]
     students = trained(made, "small_cnn", group, DistillConfig(epochs=1))

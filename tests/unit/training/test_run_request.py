@@ -3,10 +3,10 @@ from pathlib import Path
 
 from peerkd.config.pcl import PclConfig
 from peerkd.training.inputs import RunInputs
-from peerkd.training.orders import RunOrder
+from peerkd.training.run_request import RunRequest
 
 
-def test_an_order_survives_its_file(tmp_path: Path) -> None:
+def test_a_request_is_read_as_it_was_written(tmp_path: Path) -> None:
     inputs = RunInputs(
         config=PclConfig(seed=3, num_seeds=2),
         dataset_folder=tmp_path / "dataset",
@@ -15,7 +15,7 @@ def test_an_order_survives_its_file(tmp_path: Path) -> None:
         checkpoints_folder=tmp_path / "checkpoints",
         device="cpu",
     )
-    order = RunOrder.of(inputs, inputs.config.runs[-1])
+    order = RunRequest.of(inputs, inputs.config.runs[-1])
     order.write(tmp_path / "order.json")
-    assert RunOrder.read(tmp_path / "order.json") == order
+    assert RunRequest.read(tmp_path / "order.json") == order
     assert order.starter_pid == os.getpid()

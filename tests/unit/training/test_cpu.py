@@ -1,4 +1,4 @@
-"""In processes of their own, since how a process asks for memory cannot be taken back."""
+"""Memory of separate processes, because a process cannot undo how it requests memory."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import ctypes, resource, sys
 import torch
-from peerkd.training.memory import keep_freed_memory
+from peerkd.training.cpu import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()
@@ -27,10 +27,10 @@ def num_page_faults(mode: str) -> tuple[int, bool]:
     return int(num), has_glibc == "True"
 
 
-def test_memory_that_a_tensor_left_serves_the_next_one() -> None:
+def test_memory_of_a_freed_tensor_serves_the_next_one() -> None:
     kept, has_glibc = num_page_faults("kept")
     if not has_glibc:
         pytest.skip("this system's allocator is not glibc's")
     given_back, _ = num_page_faults("given back")
-    # Some systems reclaim idle pages of their own accord.
+    # Some systems reclaim idle pages by themselves.
     assert kept < given_back / 2

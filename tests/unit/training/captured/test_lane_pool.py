@@ -1,4 +1,4 @@
-"""How many lanes are chosen, on a machine that the test makes up; and a sweep in lanes, on the CPU."""
+"""The chosen number of lanes on a simulated machine, and a sweep in lanes on the CPU."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from peerkd.study.trials import Trial, Unit, record_identity
-from peerkd.training.captured.in_flight import InFlight
-from peerkd.training.captured.lanes import MAX_LANES, CalledSteps
-from peerkd.training.inputs import Leg, WayTaken
-from peerkd.training.sweep import Sweep
+from peerkd.training.captured.lane_pool import LanePool
+from peerkd.training.captured.lanes import MAX_LANES, EagerSteps
+from peerkd.training.inputs import EngineChoice, EpochRange
+from peerkd.training.sweep import SweepRunner
 from peerkd.training.trial_state import load_state, state_path
 from tests.distillations import PLENTY, Trials, assert_same
 from tests.plans import whole_plan
@@ -21,7 +21,7 @@ TRIALS = Trials("mlp")
 
 
 class Gpu:
-    """Takes so many seconds for a step in so many lanes at once, and so much memory for each lane."""
+    """A simulated machine: seconds for a step in a number of lanes at once, and memory for each lane."""
 
     def __init__(self, seconds: Callable[[int], float], *, free: int = PLENTY, per_lane: int = 2**20) -> None:
         self.now, self.free, self._per_lane, self._seconds = 0.0, free, per_lane, seconds
@@ -43,7 +43,7 @@ class Gpu:
             self._num_begun = 0
 
 
-class GpuSteps(CalledSteps):
+class GpuSteps(EagerSteps):
     def __init__(self, gpu: Gpu) -> None:
         super().__init__()
         self._gpu = gpu
@@ -55,8 +55,8 @@ class GpuSteps(CalledSteps):
         self._gpu.end()
 
 
-def in_flight(gpu: Gpu, *, num_architectures: int = 1, **changes: Any) -> InFlight:
-    return InFlight(
+def in_flight(gpu: Gpu, *, num_architectures: int = 1, **changes: Any) -> LanePool:
+    return LanePool(
         lambda architecture: TRIALS.network(0),
         **{
             "num_architectures": num_architectures,
@@ -75,25 +75,25 @@ def in_flight(gpu: Gpu, *, num_architectures: int = 1, **changes: Any) -> InFlig
 @pytest.mark.parametrize(
     ("seconds", "number", "gain"),
     [
-        # All that there is room for beside each other, up to some number; then one after the other.
+        # Lanes run side by side up to some number, and one after the other beyond it.
         (lambda lanes: 0.001 * -(-lanes // 4), 4, "4.0"),
         (lambda lanes: 0.001, MAX_LANES, "16.0"),
         (lambda lanes: 0.001 * lanes, 1, "1.0"),
-        # Two hundredths more are not worth the memory of twice as many.
+        # A gain of two hundredths is not worth the memory of twice as many lanes.
         (lambda lanes: 0.001 * lanes**0.98, 1, "1.0"),
         (lambda lanes: 0.001 * lanes**1.5, 1, "1.0"),
     ],
 )
-def test_lanes_are_doubled_while_that_pays(seconds: Callable[[int], float], number: int, gain: str) -> None:
+def test_lanes_are_doubled_while_the_rate_gains(seconds: Callable[[int], float], number: int, gain: str) -> None:
     flights = in_flight(Gpu(seconds))
     assert flights.number("mlp", TRIALS.samples) == number
-    (news,) = flights.read_news()
+    (news,) = flights.take_choices()
     lanes = min(2 * number, MAX_LANES)
-    assert news == WayTaken(
+    assert news == EngineChoice(
         "mlp",
         f"mlp: {number} students in flight, measured {gain} times as fast as one; {lanes} lanes take {lanes} MiB",
     )
-    assert (flights.number("mlp", TRIALS.samples), flights.read_news()) == (number, [])
+    assert (flights.number("mlp", TRIALS.samples), flights.take_choices()) == (number, [])
 
 
 @pytest.mark.parametrize(("free", "number"), [(5 * 2**20, 5), (2**20, 1), (0, 1)])
@@ -112,26 +112,27 @@ def test_the_choice_takes_about_a_second() -> None:
     assert 0.5 < gpu.now < 3
     slow = Gpu(lambda lanes: 0.7 * lanes)
     in_flight(slow).number("mlp", TRIALS.samples)
-    # One step to warm up and one to measure, of one lane and of two.
+    # One step to warm up and one to measure, for one lane and for two.
     assert slow.now == pytest.approx(0.7 * 2 * 3)
 
 
-class NoGraphs(CalledSteps):
+class NoGraphs(EagerSteps):
     def prepare(self, *_: object, **__: object) -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
 
-def test_steps_that_cannot_be_captured_are_said() -> None:
+def test_steps_that_cannot_be_captured_are_reported() -> None:
     flights = in_flight(Gpu(lambda lanes: 0.001), make_steps=NoGraphs)
     assert flights.number("mlp", TRIALS.samples) == 0
-    (news,) = flights.read_news()
+    (news,) = flights.take_choices()
     assert news.text == (
-        "mlp: one student at a time, as its steps cannot be captured (operation not permitted when stream is capturing)"
+        "mlp: one student at a time, because its steps cannot be captured "
+        "(operation not permitted when stream is capturing)"
     )
 
 
 class Ticking:
-    """A clock that moves with each look, so that nothing is measured for long: always by a second, or ever more."""
+    """A clock that advances with each reading, by a second or by ever more, so that nothing is measured for long."""
 
     def __init__(self, *, growth: int) -> None:
         self._now, self._growth = 0.0, growth
@@ -141,10 +142,10 @@ class Ticking:
         return self._now
 
 
-def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any = CalledSteps) -> Sweep:
-    """Open a sweep as it is on a GPU, but for the device."""
-    sweep = Sweep(replace(tiny.sweep_inputs, states_folder=folder), device=torch.device("cpu"))
-    sweep._in_flight = InFlight(
+def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any = EagerSteps) -> SweepRunner:
+    """Open a sweep as on a GPU, except for the device."""
+    sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=folder), device=torch.device("cpu"))
+    sweep._lane_pool = LanePool(
         sweep._build_network,
         num_architectures=3,
         image_shape_CHW=sweep._dataset.image_shape,
@@ -157,17 +158,17 @@ def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any
     return sweep
 
 
-def done(sweep: Sweep, task: Unit | Leg) -> tuple[dict[Trial, dict[str, Any]], list[WayTaken]]:
-    unit = task.unit if isinstance(task, Leg) else task
+def done(sweep: SweepRunner, task: Unit | EpochRange) -> tuple[dict[Trial, dict[str, Any]], list[EngineChoice]]:
+    unit = task.unit if isinstance(task, EpochRange) else task
     made = list(sweep.do(task))
-    records = [each for each in made if not isinstance(each, WayTaken)]
+    records = [each for each in made if not isinstance(each, EngineChoice)]
     of_trial = {next(t for t in unit.trials if t.identity == record_identity(each)): each for each in records}
     assert len(of_trial) == len(unit.trials)
-    return of_trial, [each for each in made if isinstance(each, WayTaken)]
+    return of_trial, [each for each in made if isinstance(each, EngineChoice)]
 
 
 def some_units(tiny) -> list[Unit]:
-    """Return a unit of each transfer set, controls too, with some trials of each student."""
+    """Return a unit of each transfer set, controls included, with some trials of each student."""
     chosen = {
         (unit.teacher is None, unit.trials[0].transfer_set): replace(unit, trials=unit.trials[::4])
         for unit in whole_plan(tiny.config)
@@ -176,15 +177,15 @@ def some_units(tiny) -> list[Unit]:
 
 
 @pytest.mark.slow
-def test_a_sweep_in_lanes_is_that_of_one_lane_whole_or_in_legs(tiny, tmp_path: Path) -> None:
+def test_a_sweep_in_lanes_is_that_of_one_lane_whole_or_in_epoch_ranges(tiny, tmp_path: Path) -> None:
     many = sweep_in_lanes(tiny, tmp_path / "many")
     units = some_units(tiny)
     assert len(units) > 5
-    news: list[WayTaken] = []
+    news: list[EngineChoice] = []
     for number, unit in enumerate(units):
         if number % 2:
-            done(many, Leg(unit=unit, first_epoch=0, last_epoch=1))
-            records, ways = done(many, Leg(unit=unit, first_epoch=1, last_epoch=2))
+            done(many, EpochRange(unit=unit, first_epoch=0, last_epoch=1))
+            records, ways = done(many, EpochRange(unit=unit, first_epoch=1, last_epoch=2))
         else:
             records, ways = done(many, unit)
         news += ways
@@ -198,18 +199,18 @@ def test_a_sweep_in_lanes_is_that_of_one_lane_whole_or_in_legs(tiny, tmp_path: P
     assert all(": 16 students in flight" in way.text for way in news)
 
 
-def test_a_sweep_whose_steps_cannot_be_captured_is_the_plain_one(tiny, tmp_path: Path) -> None:
+def test_a_sweep_whose_steps_cannot_be_captured_equals_the_plain_one(tiny, tmp_path: Path) -> None:
     unit = next(
         replace(unit, trials=unit.trials[:2])
         for unit in whole_plan(tiny.config)
         if unit.teacher is not None and tiny.config.architectures[unit.trials[0].student] == "resnet20"
     )
     got, ways = done(sweep_in_lanes(tiny, tmp_path, make_steps=NoGraphs), unit)
-    plain = Sweep(tiny.sweep_inputs, device=torch.device("cpu"))
+    plain = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))
     for trial, record in done(plain, unit)[0].items():
         assert {**got[trial], "seconds": 0} == {**record, "seconds": 0}
     assert [way.text.partition(",")[0] for way in ways] == ["resnet20: one student at a time"]
 
 
-def test_where_there_is_no_gpu_none_of_it_is_loaded(tiny) -> None:
-    assert Sweep(tiny.sweep_inputs, device=torch.device("cpu"))._in_flight is None
+def test_without_a_gpu_nothing_of_it_is_imported(tiny) -> None:
+    assert SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))._lane_pool is None

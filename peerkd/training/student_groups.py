@@ -1,6 +1,6 @@
-"""The students of some trials in mid-training, in memory: one by itself, or many tiny ones side by side.
+"""Groups of students that are in training in memory: one student by itself, or many tiny ones side by side.
 
-Epochs one by one, with judging in between, end in what all at once end in, to the last bit.
+Training epoch by epoch, with evaluations between, ends in the bits of one call for all epochs.
 """
 
 from collections.abc import Sequence
@@ -13,28 +13,28 @@ from peerkd.study.splits import SPLITS
 from peerkd.study.trials import Trial
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.distill import TeacherLogits, distill
-from peerkd.training.evaluate import Judge, Predictions
+from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import are_finite
 from peerkd.training.samples import SampleSet
 from peerkd.training.stacked.students import Students
 from peerkd.training.trial_state import TrialState
 
 
-class Trainees(Protocol):
+class StudentGroup(Protocol):
     """The students of some trials on one transfer set, in the order of the trials."""
 
     def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Go on for these epochs, counted from 0; all before them must have been done.
+        """Train for these epochs, counted from 0. All earlier epochs must have been done.
 
         Args:
-            samples: The transfer set of all of them.
-            logits: Of each trial's teacher, for these epochs; None for a control.
-            epochs: Those to do.
+            samples: The transfer set of all students.
+            logits: The logits of each trial's teacher for these epochs; None for a control.
+            epochs: The epochs to do.
         """
         ...
 
-    def predict(self, judge: Judge, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
-        """Return what each student predicts on its peer's evaluation samples."""
+    def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
+        """Return the predictions of each student on its peer's evaluation samples."""
         ...
 
     def are_finite(self) -> list[bool]:
@@ -42,21 +42,21 @@ class Trainees(Protocol):
         ...
 
     def states(self) -> list[TrialState]:
-        """Return where each trial stands; further training may change it."""
+        """Return the state of each trial. Further training may change it."""
         ...
 
 
-class LoneTrainee:
+class SingleStudent:
     """One student, of any architecture on any device."""
 
     def __init__(self, network: nn.Module, trial: Trial, start: TrialState, *, recipe: DistillConfig) -> None:
-        """Put the start into the network, which nobody else may use meanwhile."""
+        """Copy the initial state into the network, which must not be used for anything else meanwhile."""
         self._network, self._trial, self._recipe = network, trial, recipe
         self._momenta = start.momenta
         copy_state(start.weights, network)
 
     def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Go on for these epochs; see ``Trainees``."""
+        """Train for these epochs; see ``StudentGroup``."""
         (teacher,) = logits
         self._momenta = distill(
             self._network,
@@ -70,28 +70,28 @@ class LoneTrainee:
             momenta=self._momenta,
         )
 
-    def predict(self, judge: Judge, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
-        """Return what the student predicts; see ``Trainees``."""
-        return [judge.predict(self._network, peer=self._trial.student, splits=splits)]
+    def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
+        """Return the student's predictions; see ``StudentGroup``."""
+        return [evaluator.predict(self._network, peer=self._trial.student, splits=splits)]
 
     def are_finite(self) -> list[bool]:
-        """Return whether the student is finite; see ``Trainees``."""
+        """Return whether the student is finite; see ``StudentGroup``."""
         return [are_finite([*self._network.state_dict().values(), *self._momenta.values()])]
 
     def states(self) -> list[TrialState]:
-        """Return where the trial stands; see ``Trainees``."""
+        """Return the state of the trial; see ``StudentGroup``."""
         return [TrialState(self._network.state_dict(), self._momenta)]
 
 
-class StackedTrainees:
-    """Students of one of the architectures that are trained side by side."""
+class StackedGroup:
+    """Students of an architecture that ``peerkd.training.stacked`` trains side by side."""
 
     def __init__(self, students: Students, trials: Sequence[Trial], *, recipe: DistillConfig) -> None:
-        """Take over students that stand where the trials do."""
+        """Take over students in the states of the trials."""
         self._students, self._trials, self._recipe = students, trials, recipe
 
     def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Go on for these epochs; see ``Trainees``."""
+        """Train for these epochs; see ``StudentGroup``."""
         self._students.train(
             samples,
             teacher_logits=logits,
@@ -102,15 +102,17 @@ class StackedTrainees:
             epochs=epochs,
         )
 
-    def predict(self, judge: Judge, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
-        """Return what each student predicts; see ``Trainees``."""
-        return judge.predict_many(self._students.logits, peers=[trial.student for trial in self._trials], splits=splits)
+    def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
+        """Return the predictions of each student; see ``StudentGroup``."""
+        return evaluator.predict_many(
+            self._students.logits, peers=[trial.student for trial in self._trials], splits=splits
+        )
 
     def are_finite(self) -> list[bool]:
-        """Return for each student whether it is finite; see ``Trainees``."""
+        """Return for each student whether it is finite; see ``StudentGroup``."""
         return self._students.are_finite()
 
     def states(self) -> list[TrialState]:
-        """Return where each trial stands; see ``Trainees``."""
-        places = range(len(self._trials))
-        return [TrialState(self._students.state(place), self._students.momentum(place)) for place in places]
+        """Return the state of each trial; see ``StudentGroup``."""
+        indices = range(len(self._trials))
+        return [TrialState(self._students.state(index), self._students.momentum(index)) for index in indices]

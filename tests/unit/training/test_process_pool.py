@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 
 from peerkd.errors import DataSourceError, WorkerDiedError
-from peerkd.training.workers import Perform, _serve, run_in_workers
+from peerkd.training.process_pool import TaskFunction, _serve, run_in_processes
 from tests.debugger import no_processes
 
-HERE = "tests.unit.training.test_workers"
+HERE = "tests.unit.training.test_process_pool"
 
 
 def tagged(tasks):
     return [(f"tag {task}", task) for task in tasks]
 
 
-def squares(offset: int, *, worker: int) -> Perform:
+def squares(offset: int, *, process_index: int) -> TaskFunction:
     def perform(task: int) -> Iterator[int]:
         yield task**2 + offset
         yield task**2 - offset
@@ -32,7 +32,7 @@ def squares(offset: int, *, worker: int) -> Perform:
     return perform
 
 
-def misfortunes(*, worker: int) -> Perform:
+def misfortunes(*, process_index: int) -> TaskFunction:
     def perform(task: str) -> Iterator[int]:
         match task:
             case "refuse":
@@ -48,12 +48,12 @@ def misfortunes(*, worker: int) -> Perform:
     return perform
 
 
-def identities(*, worker: int) -> Perform:
+def identities(*, process_index: int) -> TaskFunction:
     import torch
 
     def perform(task: int) -> Iterator[tuple[int, int, int]]:
         time.sleep(0.05)
-        yield worker, os.getpid(), torch.get_num_threads()
+        yield process_index, os.getpid(), torch.get_num_threads()
 
     return perform
 
@@ -72,7 +72,7 @@ class TestInTheCallingProcess:
                 asked.append(task)
                 yield f"tag {task}", task
 
-        results = run_in_workers(f"{HERE}:squares", (1,), tasks(), num_workers=0)
+        results = run_in_processes(f"{HERE}:squares", (1,), tasks(), num_processes=0)
         assert next(results) == ("tag 2", 5)
         assert asked == [2]
         assert list(results) == [("tag 2", 3), ("tag 3", 10), ("tag 3", 8)]
@@ -83,7 +83,7 @@ class TestInTheCallingProcess:
         before = torch.get_num_threads()
         torch.set_num_threads(2)
         try:
-            results = list(run_in_workers(f"{HERE}:identities", (), tagged(range(2)), num_workers=0))
+            results = list(run_in_processes(f"{HERE}:identities", (), tagged(range(2)), num_processes=0))
             assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(before)
@@ -91,26 +91,26 @@ class TestInTheCallingProcess:
 
     def test_what_is_not_there_at_the_moment_is_asked_for_again(self):
         tasks = iter([None, ("late", 1), None])
-        results = run_in_workers(f"{HERE}:squares", (0,), tasks, num_workers=0, poll_seconds=0.001)
+        results = run_in_processes(f"{HERE}:squares", (0,), tasks, num_processes=0, poll_seconds=0.001)
         assert list(results) == [("late", 1), ("late", 1)]
 
     def test_an_error_passes_as_it_was_raised(self):
         for task, kind in (("refuse", DataSourceError), ("break", ZeroDivisionError)):
             with pytest.raises(kind) as caught:
-                list(run_in_workers(f"{HERE}:misfortunes", (), tagged([task]), num_workers=0))
+                list(run_in_processes(f"{HERE}:misfortunes", (), tagged([task]), num_processes=0))
             assert caught.traceback[-1].name == "perform"
 
     def test_nothing_is_imported_where_there_is_no_task(self):
-        assert list(run_in_workers("no.such:module", (), [], num_workers=0)) == []
+        assert list(run_in_processes("no.such:module", (), [], num_processes=0)) == []
 
 
-@pytest.mark.parametrize("num_workers", [1, 5])
-def test_every_task_is_done_once_and_every_result_comes_back(num_workers):
-    results = run_in_workers(f"{HERE}:squares", (1,), tagged(range(7)), num_workers=num_workers)
+@pytest.mark.parametrize("num_processes", [1, 5])
+def test_every_task_is_done_once_and_every_result_comes_back(num_processes):
+    results = run_in_processes(f"{HERE}:squares", (1,), tagged(range(7)), num_processes=num_processes)
     assert sorted(results) == sorted((f"tag {task}", task**2 + sign) for task in range(7) for sign in (1, -1))
 
 
-def imported(*, worker: int) -> Perform:
+def imported(*, process_index: int) -> TaskFunction:
     def perform(task: str) -> Iterator[bool]:
         yield task in sys.modules
 
@@ -120,12 +120,12 @@ def imported(*, worker: int) -> Perform:
 @pytest.mark.skipif(
     "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes are not forked on this platform"
 )
-def test_workers_are_forked_with_the_modules_that_they_will_need():
-    # In a process of its own: what this one forks from may have been started by another test.
+def test_processes_are_forked_with_the_preloaded_modules():
+    # In another process, because the fork server of this one may have been started by another test.
     script = f"""
-        from peerkd.training.workers import run_in_workers
+        from peerkd.training.process_pool import run_in_processes
         tasks = [(name, name) for name in ("colorsys", "chunk")]
-        print(dict(run_in_workers("{HERE}:imported", (), tasks, num_workers=1, preload=["colorsys"])))
+        print(dict(run_in_processes("{HERE}:imported", (), tasks, num_processes=1, preload=["colorsys"])))
     """
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -138,9 +138,9 @@ TRACE_FOLDER = os.environ.get(TRACE)
 
 
 class Teardown:
-    """Leaves a folder as a trace when its module is taken apart."""
+    """An object that leaves a folder as a trace when its module is finalised."""
 
-    # By then names are gone: what it needs is held here.
+    # Global names are gone by then, so the function is bound here.
     def __del__(self, mkdir=os.mkdir, trace=TRACE_FOLDER) -> None:
         if trace:
             mkdir(trace)
@@ -149,7 +149,7 @@ class Teardown:
 TORN_DOWN_AT_THE_END = Teardown()
 
 
-def collector(*, worker: int) -> Perform:
+def collector(*, process_index: int) -> TaskFunction:
     oldest_generation = gc.get_stats()[2]
 
     def perform(task: str) -> Iterator[tuple[bool, bool, int]]:
@@ -161,25 +161,25 @@ def collector(*, worker: int) -> Perform:
 @pytest.mark.skipif(
     "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes are not forked on this platform"
 )
-def test_what_workers_are_forked_from_collects_nothing_and_ends_at_once(tmp_path: Path) -> None:
+def test_the_fork_server_collects_no_garbage_and_exits_immediately(tmp_path: Path) -> None:
     script = f"""
-        from peerkd.training.workers import run_in_workers
-        print(*run_in_workers("{HERE}:collector", (), [("", "")], num_workers=1, preload=["torch"]))
+        from peerkd.training.process_pool import run_in_processes
+        print(*run_in_processes("{HERE}:collector", (), [("", "")], num_processes=1, preload=["torch"]))
     """
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
     environment = {**os.environ, TRACE: str(tmp_path / "trace")}
-    # The fork server has this pipe as well: when it is closed, that process has ended too.
+    # The fork server has this pipe as well: when it is closed, the fork server has ended too.
     said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
 
     assert said.stdout.strip() == "('', (True, True, 0))", said.stderr
     assert not (tmp_path / "trace").exists()
 
 
-def test_without_tasks_no_worker_is_started():
-    assert list(run_in_workers("no.such:module", (), [], num_workers=2)) == []
+def test_without_tasks_no_process_is_started():
+    assert list(run_in_processes("no.such:module", (), [], num_processes=2)) == []
 
 
-def test_a_task_is_asked_for_when_a_worker_is_free_and_again_where_there_was_none():
+def test_a_task_is_requested_when_a_process_is_idle_and_again_after_none():
     asked = []
 
     def tasks():
@@ -187,68 +187,71 @@ def test_a_task_is_asked_for_when_a_worker_is_free_and_again_where_there_was_non
             asked.append(number)
             yield None if number is None else (number, number)
 
-    results = run_in_workers(f"{HERE}:squares", (0,), tasks(), num_workers=1, poll_seconds=0.01)
+    results = run_in_processes(f"{HERE}:squares", (0,), tasks(), num_processes=1, poll_seconds=0.01)
     assert next(results) == (0, 0)
     assert asked == [0]
     assert {tag for tag, _ in results} == {0, 1, 2}
     assert asked == [0, None, 1, None, None, 2]
 
 
-def test_results_come_while_there_is_no_task_for_a_free_worker():
+def test_results_arrive_while_no_task_is_ready_for_an_idle_process():
     def tasks():
         yield "first", 3
         while not got:
             yield None
 
     got = []
-    for tag, result in run_in_workers(f"{HERE}:squares", (1,), tasks(), num_workers=2, poll_seconds=0.01):
+    for tag, result in run_in_processes(f"{HERE}:squares", (1,), tasks(), num_processes=2, poll_seconds=0.01):
         got.append((tag, result))
     assert got == [("first", 10), ("first", 8)]
 
 
-def test_workers_are_processes_of_one_thread_with_numbers_from_0():
-    seen = set(run_in_workers(f"{HERE}:identities", (), tagged(range(8)), num_workers=2))
+def test_processes_have_one_thread_and_indices_from_0():
+    seen = set(run_in_processes(f"{HERE}:identities", (), tagged(range(8)), num_processes=2))
     seen = {identity for _, identity in seen}
     assert {worker for worker, _, _ in seen} == {0, 1}
     assert len({pid for _, pid, _ in seen} | {os.getpid()}) == 3
     assert {num_threads for _, _, num_threads in seen} == {1}
 
 
-def cores(*, worker: int) -> Perform:
+def cores(*, process_index: int) -> TaskFunction:
     def perform(_: int) -> Iterator[tuple[int, frozenset[int]]]:
-        time.sleep(0.1)  # so that every worker gets a task
-        yield worker, frozenset(os.sched_getaffinity(0))
+        time.sleep(0.1)  # so that every process gets a task
+        yield process_index, frozenset(os.sched_getaffinity(0))
 
     return perform
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its cores")
 @pytest.mark.parametrize("num_more", [0, 1])
-def test_workers_have_a_core_each_where_there_is_one_for_each(num_more: int) -> None:
+def test_processes_are_pinned_if_there_is_a_core_for_each(num_more: int) -> None:
     ours = os.sched_getaffinity(0)
-    num_workers = len(ours) + num_more
+    num_processes = len(ours) + num_more
     seen = dict(
-        got for _, got in run_in_workers(f"{HERE}:cores", (), tagged(range(3 * num_workers)), num_workers=num_workers)
+        got
+        for _, got in run_in_processes(
+            f"{HERE}:cores", (), tagged(range(3 * num_processes)), num_processes=num_processes
+        )
     )
     assert seen == (
         {worker: frozenset({core}) for worker, core in enumerate(sorted(ours))}
         if not num_more
-        else dict.fromkeys(range(num_workers), ours)
+        else dict.fromkeys(range(num_processes), ours)
     )
 
 
-def test_an_error_of_ours_reaches_the_caller_as_it_is():
+def test_an_error_of_the_package_reaches_the_caller_unchanged():
     with pytest.raises(DataSourceError, match="The file is gone"):
-        list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["refuse"]), num_workers=1))
+        list(run_in_processes(f"{HERE}:misfortunes", (), tagged(["refuse"]), num_processes=1))
 
 
-def test_a_defect_reaches_the_caller_with_the_workers_traceback():
+def test_a_defect_reaches_the_caller_with_the_traceback_of_the_process():
     with pytest.raises(ZeroDivisionError) as caught:
-        list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["break"]), num_workers=1))
+        list(run_in_processes(f"{HERE}:misfortunes", (), tagged(["break"]), num_processes=1))
     assert "in perform" in "".join(caught.value.__notes__)
 
 
-def without_room(*, worker: int) -> Perform:
+def without_room(*, process_index: int) -> TaskFunction:
     from safetensors import SafetensorError
 
     def perform(task: str) -> Iterator[None]:
@@ -264,13 +267,13 @@ def without_room(*, worker: int) -> Perform:
     ("task", "kind", "text"),
     [("safetensors", OSError, "No space left on device"), ("torch", MemoryError, "you tried to allocate 80 bytes")],
 )
-def test_an_error_of_the_system_in_a_worker_is_pythons_own_to_the_caller(task, kind, text):
+def test_an_error_of_the_system_reaches_the_caller_as_a_built_in_one(task, kind, text):
     with pytest.raises(kind, match=text) as caught:
-        list(run_in_workers(f"{HERE}:without_room", (), tagged([task]), num_workers=1))
+        list(run_in_processes(f"{HERE}:without_room", (), tagged([task]), num_processes=1))
     assert type(caught.value) is kind
 
 
-def test_a_worker_without_room_for_a_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_memory_for_a_thread_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -282,22 +285,22 @@ def test_a_worker_without_room_for_a_thread_says_so(monkeypatch: pytest.MonkeyPa
     assert (kind, error.errno, error.strerror) == ("error", errno.EAGAIN, "no further thread can be started")
 
 
-def test_a_worker_that_is_killed_is_told_and_the_others_are_ended():
+def test_a_killed_process_is_reported_and_the_others_are_ended():
     started = time.monotonic()
     with pytest.raises(WorkerDiedError, match="exit code -9") as caught:
-        list(run_in_workers(f"{HERE}:misfortunes", (), tagged(["sleep", "die"]), num_workers=2))
+        list(run_in_processes(f"{HERE}:misfortunes", (), tagged(["sleep", "die"]), num_processes=2))
     assert time.monotonic() - started < 30
     assert caught.value.was_killed
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells a process's parent there")
-def test_processes_that_are_killed_together_are_told_as_killed():
-    """The fork server too, which alone knows how the others ended."""
+def test_processes_killed_together_are_reported_as_killed():
+    """The fork server, which alone knows how the others ended, is killed as well."""
     script = textwrap.dedent(f"""
         from peerkd.errors import WorkerDiedError
-        from peerkd.training.workers import run_in_workers
+        from peerkd.training.process_pool import run_in_processes
         try:
-            for result in run_in_workers("{HERE}:announce", (), [(1, 1)], num_workers=1):
+            for result in run_in_processes("{HERE}:announce", (), [(1, 1)], num_processes=1):
                 print(result[1], flush=True)
         except WorkerDiedError as error:
             print(error.was_killed, flush=True)
@@ -312,10 +315,10 @@ def test_processes_that_are_killed_together_are_told_as_killed():
         assert parent.stdout.readline() == "True\n"
 
 
-def test_workers_end_when_their_parent_is_killed():
+def test_processes_end_when_their_parent_is_killed():
     script = textwrap.dedent(f"""
-        from peerkd.training.workers import run_in_workers
-        for result in run_in_workers("{HERE}:announce", (), [(1, 1), (2, 2)], num_workers=2):
+        from peerkd.training.process_pool import run_in_processes
+        for result in run_in_processes("{HERE}:announce", (), [(1, 1), (2, 2)], num_processes=2):
             print(result[1], flush=True)
     """)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
@@ -328,7 +331,7 @@ def test_workers_end_when_their_parent_is_killed():
         time.sleep(0.05)
 
 
-def announce(*, worker: int) -> Perform:
+def announce(*, process_index: int) -> TaskFunction:
     def perform(task: int) -> Iterator[int]:
         yield os.getpid()
         time.sleep(60)

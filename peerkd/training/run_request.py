@@ -1,4 +1,4 @@
-"""What processes that share one training are told to do, as a file; and how they tell of it. No torch."""
+"""The request for a run in several processes, and the prefix of the events that they print. This needs no torch."""
 
 import json
 import os
@@ -9,40 +9,40 @@ from typing import Final, Self
 from peerkd.config.pcl import PclConfig, Run
 from peerkd.training.inputs import RunInputs
 
-NEWS_PREFIX: Final = "peerkd-news "
-"""Starts a line that a process prints; JSON follows: a kind and its value.
+EVENT_PREFIX: Final = "peerkd-news "
+"""The prefix of a line that a process prints. The rest of the line is JSON: the kind of the event and its value.
 
-``epoch``: number of epochs finished, samples of an epoch, what was measured. ``done``: the run's record. ``refused``:
-what the user can fix. ``failed``: what failed outside.
+``epoch``: the number of finished epochs, the samples of an epoch, and the measurements. ``done``: the run's record.
+``refused``: a message about something that the user can fix. ``failed``: a message about a failure outside.
 """
 
 _FOLDERS: Final = ("dataset_folder", "split_folder", "networks_folder", "checkpoints_folder")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunOrder:
-    """One run for several processes."""
+class RunRequest:
+    """A request for one run in several processes."""
 
     inputs: RunInputs
     run: Run | None
-    """None for processes that join others who know."""
+    """The run, or None for processes that learn it from the leading process."""
 
     starter_pid: int
-    """The process that orders the run; those that do it end with it."""
+    """The process that starts the others. They end when it ends."""
 
     @classmethod
     def of(cls, inputs: RunInputs, run: Run | None) -> Self:
-        """Return the order that this process gives."""
+        """Return the request that this process makes."""
         return cls(inputs=inputs, run=run, starter_pid=os.getpid())
 
     @property
-    def of_run(self) -> Run:
-        """The run, where it is known."""
+    def known_run(self) -> Run:
+        """The run, in a process that knows it."""
         assert self.run is not None
         return self.run
 
     def write(self, path: Path) -> None:
-        """Write the file that ``read`` reads."""
+        """Write the request to a file."""
         values = {
             "config": self.inputs.config.to_json(),
             "device": self.inputs.device,
@@ -54,7 +54,7 @@ class RunOrder:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what ``write`` wrote."""
+        """Read a request that ``write`` wrote."""
         values = json.loads(path.read_text(encoding="utf-8"))
         inputs = RunInputs(
             config=PclConfig.from_json(values["config"]),

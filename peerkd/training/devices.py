@@ -1,0 +1,31 @@
+"""Devices: which one a process computes on, in which precision, and the GPU memory that it takes."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def process_device(device: str, *, process_index: int) -> torch.device:
+    """Return the device of a process: the CPU, or for ``cuda`` the GPU at its index modulo the number of GPUs."""
+    if device == "cuda":
+        return torch.device("cuda", process_index % torch.cuda.device_count())
+    return torch.device(device)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Return a context for forward passes in ``float32``, or in ``bfloat16`` for the operations that torch allows."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32, the precision of losses. A tensor in float64 is returned unchanged."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def gpu_bytes(device: torch.device) -> tuple[int, int]:
+    """Return the GPU memory that this process's tensors take now, and the peak so far; zeros on the CPU."""
+    if device.type != "cuda":
+        return 0, 0
+    return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)

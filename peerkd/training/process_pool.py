@@ -1,0 +1,213 @@
+"""Tasks spread over single-threaded processes, with results as they are produced.
+
+Every process has one thread, because a sum over several threads would make a result depend on their number. The
+processes end when the process that started them is gone, so a killed run leaves nothing behind.
+"""
+
+import gc
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
+from multiprocessing import connection
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from typing import Any, Final, TypeVar
+
+from peerkd.errors import PeerKDError, WorkerDiedError
+from peerkd.system_errors import plain_error
+from peerkd.training.cpu import keep_freed_memory, pin_to_core
+
+_EXIT_UNKNOWN: Final = 255
+"""The exit code of a process whose fork server is gone as well and has reported nothing: all were killed together."""
+
+_FORK_SERVER: Final = "peerkd.training.fork_server"
+
+TaskFunction = Callable[[Any], Iterator[Any]]
+"""A function that does one task and yields its results one by one."""
+
+Tag = TypeVar("Tag")
+
+
+def run_in_processes(
+    start: str,
+    arguments: tuple[Any, ...],
+    tasks: Iterable[tuple[Tag, Any] | None],
+    *,
+    num_processes: int,
+    preload: Sequence[str] = (),
+    poll_seconds: float = 1.0,
+) -> Iterator[tuple[Tag, Any]]:
+    """Do every task once and yield each result with its task's tag, in the order in which the results are produced.
+
+    Args:
+        start: ``module:function``. Each process calls the function once, with ``arguments`` and ``process_index``,
+            which counts from 0; the function returns what does a task there. It is a name so that only the processes
+            import torch.
+        arguments: Arguments of ``start``, which are pickled.
+        tasks: Pairs of a tag, which stays here, and a task. The next one is requested when a process is idle. None
+            means that no task is ready, and the next one is requested again after ``poll_seconds``.
+        num_processes: The number of processes. If it is 0, the calling process does one task after another.
+        preload: Modules that every process will import. Where processes are forked, the modules of the first call are
+            imported once for all calls.
+        poll_seconds: The time between two requests while no task is ready.
+
+    Raises:
+        WorkerDiedError: If a process ends without an exception of its own, for example killed for its memory.
+        Exception: The exception that a process raised. The other processes are ended first.
+    """
+    if num_processes == 0:
+        yield from _in_this_process(start, arguments, tasks, poll_seconds=poll_seconds)
+        return
+    context = _context(preload=[start.partition(":")[0], *preload])
+    upcoming = iter(tasks)
+    processes: dict[connection.Connection, BaseProcess] = {}
+    tags: dict[connection.Connection, Tag] = {}
+    free: list[connection.Connection] = []
+    is_over = False
+    try:
+        while True:
+            is_waiting = False
+            while not (is_over or is_waiting) and (free or len(processes) < num_processes):
+                try:
+                    task = next(upcoming)
+                except StopIteration:
+                    is_over = True
+                    break
+                if task is None:
+                    is_waiting = True
+                    break
+                pipe = free.pop() if free else _start(context, processes, (start, arguments), num_processes)
+                tags[pipe], work = task
+                pipe.send(work)
+            if is_over:
+                for pipe in free:
+                    pipe.send(None)
+                    processes.pop(pipe).join()
+                free.clear()
+                if not processes:
+                    return
+            for ready in connection.wait(list(processes), timeout=poll_seconds if is_waiting else None):
+                assert isinstance(ready, connection.Connection)
+                kind, value = _receive(ready, processes[ready])
+                if kind == "result":
+                    yield tags[ready], value
+                elif kind == "error":
+                    raise value
+                else:
+                    del tags[ready]
+                    free.append(ready)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.join()
+
+
+def _in_this_process(
+    start: str, arguments: tuple[Any, ...], tasks: Iterable[tuple[Tag, Any] | None], *, poll_seconds: float
+) -> Iterator[tuple[Tag, Any]]:
+    """Do every task in the calling process, where a debugger, a profiler or a notebook can follow it."""
+    import torch
+
+    num_threads = torch.get_num_threads()
+    # One thread, as in the processes of the pool, because the results must be equal.
+    torch.set_num_threads(1)
+    try:
+        perform: TaskFunction | None = None
+        for task in tasks:
+            if task is None:
+                time.sleep(poll_seconds)
+                continue
+            perform = perform or _load(start)(*arguments, process_index=0)
+            tag, work = task
+            for result in perform(work):
+                yield tag, result
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _load(start: str) -> Callable[..., TaskFunction]:
+    module, _, function = start.partition(":")
+    loaded: Callable[..., TaskFunction] = getattr(import_module(module), function)
+    return loaded
+
+
+def _start(
+    context: ForkServerContext | SpawnContext,
+    processes: dict[connection.Connection, BaseProcess],
+    start: tuple[str, tuple[Any, ...]],
+    num_processes: int,
+) -> connection.Connection:
+    own_end, other_end = context.Pipe()
+    process = context.Process(target=_serve, args=(other_end, *start, len(processes), num_processes), daemon=True)
+    try:
+        process.start()
+    except (EOFError, OSError) as error:
+        # The fork server may have been killed for its memory, or no memory is left for another process.
+        raise WorkerDiedError(
+            f"A training process could not be started ({error or 'the fork server is gone'}).", was_killed=True
+        ) from error
+    processes[own_end] = process
+    other_end.close()
+    return own_end
+
+
+def _context(*, preload: list[str]) -> ForkServerContext | SpawnContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # The fork server imports them once for all processes: torch takes seconds and hundreds of megabytes.
+    context.set_forkserver_preload([_FORK_SERVER, *preload])
+    return context
+
+
+def _receive(pipe: connection.Connection, process: BaseProcess) -> tuple[str, Any]:
+    try:
+        message: tuple[str, Any] = pipe.recv()
+    except (EOFError, ConnectionResetError) as error:
+        process.join()
+        raise WorkerDiedError(
+            f"A training process ended with exit code {process.exitcode} before it finished its work.",
+            was_killed=(process.exitcode or 0) < 0 or process.exitcode == _EXIT_UNKNOWN,
+        ) from error
+    return message
+
+
+def _serve(
+    pipe: connection.Connection, start: str, arguments: tuple[Any, ...], number: int, num_processes: int
+) -> None:
+    # Objects that were imported before the fork stay, so the garbage collector need not look at them.
+    gc.freeze()
+    gc.enable()
+    try:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        import torch
+
+        torch.set_num_threads(1)
+        pin_to_core(number, num_processes=num_processes)
+        keep_freed_memory()
+        perform = _load(start)(*arguments, process_index=number)
+        while (task := pipe.recv()) is not None:
+            for result in perform(task):
+                pipe.send(("result", result))
+            pipe.send(("ready", None))
+    except (PeerKDError, ValueError) as error:
+        pipe.send(("error", error))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return  # the parent process is gone or is ending
+    except Exception as error:
+        # An error of the operating system is sent as a built-in exception, because the other process may lack the
+        # library that raised it.
+        sent = plain_error(error) or error
+        sent.add_note(f"In process {number}:\n{traceback.format_exc()}")
+        pipe.send(("error", sent))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
