@@ -96,16 +96,20 @@ class RoundHistory:
         """
         for task in tasks:
             ready, lost = [], []
-            for leg in task.ranges:
-                trials = [trial for trial in leg.unit.trials if (*trial.identity, leg.last_epoch) not in done]
-                can_continue = [
-                    trial for trial in trials if leg.first_epoch == 0 or self._has_state(trial, leg.first_epoch)
+            for epoch_range in task.ranges:
+                trials = [
+                    trial for trial in epoch_range.unit.trials if (*trial.identity, epoch_range.last_epoch) not in done
                 ]
-                ready += _part(leg, can_continue, first_epoch=leg.first_epoch)
-                lost += _part(leg, [trial for trial in trials if trial not in can_continue], first_epoch=0)
-            for legs in (ready, lost):
-                if legs:
-                    yield JointEpochRanges(ranges=tuple(legs))
+                can_continue = [
+                    trial
+                    for trial in trials
+                    if epoch_range.first_epoch == 0 or self._has_state(trial, epoch_range.first_epoch)
+                ]
+                ready += _part(epoch_range, can_continue, first_epoch=epoch_range.first_epoch)
+                lost += _part(epoch_range, [trial for trial in trials if trial not in can_continue], first_epoch=0)
+            for ranges in (ready, lost):
+                if ranges:
+                    yield JointEpochRanges(ranges=tuple(ranges))
 
     def _has_state(self, trial: Trial, num_epochs: int) -> bool:
         name = _state(trial, num_epochs=num_epochs)
@@ -154,9 +158,13 @@ def identity(record: Record) -> tuple[object, ...]:
     return (*record_identity(record), record["epochs"])
 
 
-def _part(leg: EpochRange, trials: Sequence[Trial], *, first_epoch: int) -> list[EpochRange]:
+def _part(epoch_range: EpochRange, trials: Sequence[Trial], *, first_epoch: int) -> list[EpochRange]:
     """Return the range of epochs for some of its trials, as a list; an empty list without trials."""
-    return [replace(leg, unit=replace(leg.unit, trials=tuple(trials)), first_epoch=first_epoch)] if trials else []
+    return (
+        [replace(epoch_range, unit=replace(epoch_range.unit, trials=tuple(trials)), first_epoch=first_epoch)]
+        if trials
+        else []
+    )
 
 
 def _state(trial: Trial, *, num_epochs: int) -> str:

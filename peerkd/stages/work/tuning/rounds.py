@@ -105,7 +105,7 @@ class StudyProgress:
 
 
 def shards_of(planned: Round, space: Space, before: StudyProgress) -> list[Shard]:
-    """Return a round as shards of ``JointEpochRanges``: limited numbers of trials with the same transfer set and epochs.
+    """Return a round as shards of ``JointEpochRanges``: a limited number of trials with one transfer set and epochs.
 
     Neighbouring tasks share their transfer set. The tasks with the most work come first, so that none ends late.
 
@@ -140,7 +140,7 @@ def shards_of(planned: Round, space: Space, before: StudyProgress) -> list[Shard
 
 def num_trials(tasks: Sequence[JointEpochRanges]) -> int:
     """Return the number of records that tasks leave."""
-    return sum(len(leg.unit.trials) for task in tasks for leg in task.ranges)
+    return sum(len(each.unit.trials) for task in tasks for each in task.ranges)
 
 
 def _together(

@@ -55,7 +55,7 @@ class GpuSteps(EagerSteps):
         self._gpu.end()
 
 
-def in_flight(gpu: Gpu, *, num_architectures: int = 1, **changes: Any) -> LanePool:
+def lane_pool(gpu: Gpu, *, num_architectures: int = 1, **changes: Any) -> LanePool:
     return LanePool(
         lambda architecture: TRIALS.network(0),
         **{
@@ -85,33 +85,33 @@ def in_flight(gpu: Gpu, *, num_architectures: int = 1, **changes: Any) -> LanePo
     ],
 )
 def test_lanes_are_doubled_while_the_rate_gains(seconds: Callable[[int], float], number: int, gain: str) -> None:
-    flights = in_flight(Gpu(seconds))
-    assert flights.number("mlp", TRIALS.samples) == number
-    (news,) = flights.take_choices()
+    pool = lane_pool(Gpu(seconds))
+    assert pool.number("mlp", TRIALS.samples) == number
+    (news,) = pool.take_choices()
     lanes = min(2 * number, MAX_LANES)
     assert news == EngineChoice(
         "mlp",
         f"mlp: {number} students in flight, measured {gain} times as fast as one; {lanes} lanes take {lanes} MiB",
     )
-    assert (flights.number("mlp", TRIALS.samples), flights.take_choices()) == (number, [])
+    assert (pool.number("mlp", TRIALS.samples), pool.take_choices()) == (number, [])
 
 
 @pytest.mark.parametrize(("free", "number"), [(5 * 2**20, 5), (2**20, 1), (0, 1)])
 def test_memory_ends_the_doubling(free: int, number: int) -> None:
-    assert in_flight(Gpu(lambda lanes: 0.001, free=free)).number("mlp", TRIALS.samples) == number
+    assert lane_pool(Gpu(lambda lanes: 0.001, free=free)).number("mlp", TRIALS.samples) == number
 
 
 def test_each_architecture_has_its_share_of_the_memory() -> None:
-    flights = in_flight(Gpu(lambda lanes: 0.001, free=12 * 2**20), num_architectures=3)
-    assert [flights.number(name, TRIALS.samples) for name in ("a", "b", "c")] == [4, 4, 4]
+    pool = lane_pool(Gpu(lambda lanes: 0.001, free=12 * 2**20), num_architectures=3)
+    assert [pool.number(name, TRIALS.samples) for name in ("a", "b", "c")] == [4, 4, 4]
 
 
 def test_the_choice_takes_about_a_second() -> None:
     gpu = Gpu(lambda lanes: 0.001)
-    in_flight(gpu).number("mlp", TRIALS.samples)
+    lane_pool(gpu).number("mlp", TRIALS.samples)
     assert 0.5 < gpu.now < 3
     slow = Gpu(lambda lanes: 0.7 * lanes)
-    in_flight(slow).number("mlp", TRIALS.samples)
+    lane_pool(slow).number("mlp", TRIALS.samples)
     # One step to warm up and one to measure, for one lane and for two.
     assert slow.now == pytest.approx(0.7 * 2 * 3)
 
@@ -122,9 +122,9 @@ class NoGraphs(EagerSteps):
 
 
 def test_steps_that_cannot_be_captured_are_reported() -> None:
-    flights = in_flight(Gpu(lambda lanes: 0.001), make_steps=NoGraphs)
-    assert flights.number("mlp", TRIALS.samples) == 0
-    (news,) = flights.take_choices()
+    pool = lane_pool(Gpu(lambda lanes: 0.001), make_steps=NoGraphs)
+    assert pool.number("mlp", TRIALS.samples) == 0
+    (news,) = pool.take_choices()
     assert news.text == (
         "mlp: one student at a time, because its steps cannot be captured "
         "(operation not permitted when stream is capturing)"
