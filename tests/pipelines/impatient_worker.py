@@ -1,4 +1,4 @@
-"""``python -m peerkd stage``, but for a worker that takes another for lost after three seconds instead of 45."""
+"""``python -m peerkd stage``, but the worker regards another one as lost after 3 seconds instead of 45."""
 
 from peerkd.cli.main import main
 from peerkd.stages import shard_queue

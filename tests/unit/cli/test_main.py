@@ -29,7 +29,7 @@ def _no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "run_pipeline", run_pipeline)
 
 
-def test_help_is_at_once_because_nothing_heavy_is_imported() -> None:
+def test_help_is_fast_because_no_heavy_module_is_imported() -> None:
     script = (
         "import sys; from peerkd.cli.main import main; sys.argv = ['peerkd', '--help']\n"
         "heavy = {'torch', 'kfp', 'kubernetes', 'pydantic', 'numpy', 'yaml'}\n"
@@ -39,7 +39,7 @@ def test_help_is_at_once_because_nothing_heavy_is_imported() -> None:
     ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert ended.returncode == 0
     assert ended.stderr == ""
-    assert "Peer distillation experiments" in ended.stdout
+    assert "Run distillation experiments" in ended.stdout
     # Launchers call it, people do not.
     assert "stage" not in ended.stdout
 

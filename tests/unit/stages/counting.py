@@ -1,4 +1,4 @@
-"""Workers that are driven by hand: tasks are numbers, records say which number and who did it."""
+"""Workers under the control of a test: tasks are numbers, and records contain the number and the worker."""
 
 import json
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ def write_checkpoint(path, content):
 
 
 def do(queue, num=99, by="me"):
-    """Do up to ``num`` tasks; return which. Stops where there is none at the moment."""
+    """Do up to ``num`` tasks and return them; stop if no task is available at the moment."""
     done = []
     tasks = queue.tasks()
     while len(done) < num and (task := next(tasks, None)):

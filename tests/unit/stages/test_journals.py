@@ -6,7 +6,7 @@ from peerkd.errors import ArtifactCorruptError
 from tests.unit.stages.counting import TASKS, Counts, do, worker, write_checkpoint
 
 
-def test_records_that_are_missing_are_not_passed_over(remote):
+def test_missing_records_raise_an_error(remote):
     with worker(remote) as queue:
         do(queue)
     for name in [name for name in remote.files if name.startswith("scratch/journals/0002/")]:
@@ -36,7 +36,7 @@ def journal_of(remote, shard):
         (None, [4, 5]),
     ],
 )
-def test_what_a_shard_lacks_is_done_again_though_it_was_marked_as_done(remote, capsys, damage, again):
+def test_missing_records_of_a_finished_shard_are_computed_again(remote, capsys, damage, again):
     with worker(remote) as queue:
         do(queue, by="early")
     name = journal_of(remote, "0002")
@@ -60,7 +60,7 @@ def test_what_a_shard_lacks_is_done_again_though_it_was_marked_as_done(remote, c
         assert list(queue.tasks()) == []
 
 
-def test_a_damaged_line_is_said_once_and_what_it_told_of_is_done_again(remote, capsys):
+def test_a_damaged_line_is_reported_once_and_its_record_is_computed_again(remote, capsys):
     with worker(remote) as queue:
         do(queue, 3, by="early")
     name = journal_of(remote, "0000")
@@ -73,7 +73,7 @@ def test_a_damaged_line_is_said_once_and_what_it_told_of_is_done_again(remote, c
 
 
 @pytest.mark.parametrize("content", [b"", b"weighty", None])
-def test_a_record_whose_file_is_damaged_or_gone_is_made_again(remote, tmp_path, content):
+def test_a_record_with_a_damaged_or_missing_file_is_computed_again(remote, tmp_path, content):
     def attempt(*, damages):
         done = []
         with worker(remote, max_shards=8, name="one machine") as queue:
@@ -101,7 +101,7 @@ def test_a_record_whose_file_is_damaged_or_gone_is_made_again(remote, tmp_path, 
     assert attempt(damages=False) == ([3], b"weights")
 
 
-def test_a_worker_that_follows_leaves_it_to_the_first_to_look_for_what_is_missing(remote):
+def test_only_the_first_worker_looks_for_missing_records(remote):
     with worker(remote) as queue:
         do(queue)
     del remote.files[journal_of(remote, "0002")]
@@ -134,7 +134,7 @@ def test_a_shard_is_marked_as_done_when_its_journal_is_durable(remote):
         (None, "older", b"older", ""),
     ],
 )
-def test_a_training_goes_on_from_its_last_checkpoint_that_is_whole(remote, tmp_path, capsys, live, saved, found, said):
+def test_a_training_resumes_from_its_last_intact_checkpoint(remote, tmp_path, capsys, live, saved, found, said):
     def write(path, kind):
         if kind:
             write_checkpoint(path, kind.encode())

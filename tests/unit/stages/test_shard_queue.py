@@ -1,4 +1,4 @@
-"""One worker's part of a stage, driven by hand: tasks are numbers, records say which number and who did it."""
+"""The shard queue of a worker: tasks are numbers, and records contain the number and the worker."""
 
 import threading
 
@@ -11,7 +11,7 @@ from peerkd.stages.shards import split_into_shards
 from tests.unit.stages.counting import TASKS, Counts, do, worker, write_checkpoint
 
 
-def test_one_worker_does_all_and_knows_every_record(remote):
+def test_one_worker_does_all_tasks_and_reads_all_records(remote):
     with worker(remote) as queue:
         assert do(queue) == TASKS
         assert [record["task"] for record in queue.records()] == TASKS
@@ -29,7 +29,7 @@ def test_two_workers_do_every_task_once_and_the_first_joins_the_records(remote):
     assert (counts.recovered, counts.done_elsewhere) == (0, 4)
 
 
-def test_an_attempt_that_was_cut_off_in_mid_shard_goes_on_after_its_last_record(remote):
+def test_an_attempt_interrupted_within_a_shard_continues_after_its_last_record(remote):
     with worker(remote) as queue:
         assert do(queue, 3, by="early") == [0, 1, 2]
     counts = Counts()
@@ -40,7 +40,7 @@ def test_an_attempt_that_was_cut_off_in_mid_shard_goes_on_after_its_last_record(
     assert counts.recovered == 3
 
 
-def test_a_record_that_a_kill_cut_short_is_made_again(remote):
+def test_a_record_that_a_kill_truncated_is_computed_again(remote):
     with worker(remote) as queue:
         do(queue, 3)
     (journal,) = [name for name in remote.files if name.startswith("scratch/journals/0001/")]
@@ -49,7 +49,7 @@ def test_a_record_that_a_kill_cut_short_is_made_again(remote):
         assert do(queue) == [3, 4, 5, 6, 7]
 
 
-def test_a_shard_whose_last_record_is_saved_is_done_though_nobody_said_so(remote):
+def test_a_shard_with_all_records_is_done_even_if_it_was_not_marked(remote):
     with worker(remote) as queue:
         do(queue, 4)
     del remote.files["scratch/done/0001"]
@@ -59,7 +59,7 @@ def test_a_shard_whose_last_record_is_saved_is_done_though_nobody_said_so(remote
     assert "scratch/done/0001" in remote.files
 
 
-def test_a_record_that_two_workers_made_counts_once(remote):
+def test_a_record_from_two_workers_counts_once(remote):
     with worker(remote) as queue:
         do(queue, by="first")
     (journal,) = [name for name in remote.files if name.startswith("scratch/journals/0002/")]
@@ -90,7 +90,7 @@ def test_the_first_worker_waits_for_the_others_without_blocking_and_others_do_no
         assert len(list(first.records())) == 8
 
 
-def test_another_worker_ends_when_what_is_left_is_with_workers_that_live(remote, monkeypatch):
+def test_another_worker_ends_when_live_workers_have_claimed_the_rest(remote, monkeypatch):
     monkeypatch.setattr(queue_module, "HEARTBEAT_SECONDS", 0.05)
     with worker(remote, 0, 2) as first, worker(remote, 1, 2) as second:
         ours = first.tasks()
@@ -102,12 +102,12 @@ def test_another_worker_ends_when_what_is_left_is_with_workers_that_live(remote,
             threading.Event().wait(0.05)
 
 
-def test_when_somebody_has_published_there_is_nothing_left(remote):
+def test_no_tasks_are_left_after_the_artifact_is_published(remote):
     with worker(remote, 1, 2, published=lambda: True) as queue:
         assert list(queue.tasks()) == []
 
 
-def test_a_lost_workers_shard_goes_on_from_its_records_and_its_checkpoint(remote):
+def test_the_shard_of_a_lost_worker_continues_from_its_records_and_its_checkpoint(remote):
     with worker(remote, 1, 2) as lost:
         claimed, task = next(lost.tasks())
         lost.add_record(claimed, {"task": task, "by": "lost"})
@@ -142,7 +142,7 @@ def test_a_journal_is_saved_every_second_or_two_and_a_checkpoint_when_it_is_new(
         assert not queue.checkpoint("0000").exists()
 
 
-def test_files_are_saved_before_the_record_that_tells_of_them(remote):
+def test_files_are_saved_before_the_record_that_lists_them(remote):
     saved = []
     remote.before_save = saved.append
     with worker(remote, max_shards=8) as queue:
@@ -155,7 +155,7 @@ def test_files_are_saved_before_the_record_that_tells_of_them(remote):
     assert saved[2] == "scratch/done/0000"
 
 
-def test_what_ends_a_worker_does_not_keep_it_from_saving(remote):
+def test_a_worker_saves_its_work_before_it_ends_with_an_error(remote):
     def leave():
         with worker(remote) as queue:
             do(queue, 1)
@@ -167,7 +167,7 @@ def test_what_ends_a_worker_does_not_keep_it_from_saving(remote):
         assert do(queue, 1) == [1]
 
 
-def test_a_store_that_is_gone_ends_the_worker_when_it_next_comes_by(remote, monkeypatch):
+def test_a_failed_store_ends_the_worker_at_its_next_call(remote, monkeypatch):
     monkeypatch.setattr(queue_module, "_SAVE_SECONDS", 0.01)
 
     def fail(name):
@@ -199,7 +199,7 @@ def growing(num_batches):
     return grow
 
 
-def test_shards_may_come_while_others_are_done(remote):
+def test_shards_can_be_added_while_others_are_being_done(remote):
     with worker(remote, add_shards=growing(2)) as queue:
         tasks = queue.tasks()
         for claimed, number in [next(tasks) for _ in range(8)]:
@@ -215,7 +215,7 @@ def test_shards_may_come_while_others_are_done(remote):
         assert [record["task"] for record in queue.records()] == [*TASKS, *later]
 
 
-def test_records_of_some_shards_can_be_asked_for(remote):
+def test_the_records_of_some_shards_can_be_read(remote):
     with worker(remote) as queue:
         do(queue)
         shards = split_into_shards(TASKS, num_records=len, max_shards=4)[1:3]
@@ -223,7 +223,7 @@ def test_records_of_some_shards_can_be_asked_for(remote):
         assert [record["task"] for record in queue.records(shards)] == [2, 3, 4, 5]
 
 
-def test_shards_that_were_done_before_they_came_count_as_found(remote):
+def test_shards_that_were_done_before_they_were_added_count_as_recovered(remote):
     with worker(remote, add_shards=growing(1)) as queue:
         for claimed, number in queue.tasks():
             queue.add_record(claimed, {"task": number})
@@ -233,14 +233,14 @@ def test_shards_that_were_done_before_they_came_count_as_found(remote):
     assert (counts.recovered, counts.done_elsewhere) == (10, 0)
 
 
-def test_a_worker_that_does_not_lead_stays_while_more_may_come(remote):
+def test_a_worker_other_than_the_first_waits_while_more_shards_may_follow(remote):
     with worker(remote, 1, 2, add_shards=lambda _: True) as queue:
         assert do(queue) == [2, 3, 6, 7, 0, 1, 4, 5]
         waiting = queue.tasks()
         assert [next(waiting), next(waiting)] == [None, None]
 
 
-def test_what_others_did_of_shards_that_have_not_come_here_is_no_matter(remote):
+def test_work_on_shards_that_this_worker_does_not_know_yet_is_ignored(remote):
     with worker(remote, 1, 2, add_shards=growing(1)) as second, worker(remote, 0, 2) as first:
         assert len(do(second)) == 10
         assert list(first.tasks()) == []

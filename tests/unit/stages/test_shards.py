@@ -39,20 +39,20 @@ def claimed(claims, num=99):
     return names
 
 
-def test_a_worker_alone_takes_all_in_order_and_claims_nothing(remote):
+def test_the_only_worker_returns_all_shards_in_order_and_writes_no_claims(remote):
     claims = ShardClaims(remote.workspace("alone"), SHARDS, Worker())
     assert claimed(claims) == [0, 1, 2, 3, 4, 5]
     assert remote.files == {}
 
 
-def test_each_worker_begins_with_its_own_and_goes_on_with_the_others(claims):
+def test_each_worker_begins_with_its_own_shards_and_continues_with_those_of_others(claims):
     first, second = claims(0), claims(1)
     assert [claimed(first, 2), claimed(second, 2)] == [[0, 2], [1, 3]]
     assert claimed(first) == [4, 5]
     assert claimed(second) == []
 
 
-def test_what_is_done_is_not_done_again(claims):
+def test_a_finished_shard_is_not_claimed_again(claims):
     first, second = claims(0), claims(1)
     first.mark_done(first.claim())
     assert not first.is_finished
@@ -63,7 +63,7 @@ def test_what_is_done_is_not_done_again(claims):
     assert first.is_finished
 
 
-def test_the_shards_of_a_worker_that_beats_no_more_are_free(claims, clock):
+def test_the_shards_of_a_worker_without_heartbeats_are_free(claims, clock):
     first, second = claims(0), claims(1)
     assert claimed(second, 2) == [1, 3]
     assert claimed(first) == [0, 2, 4, 5]
@@ -73,7 +73,7 @@ def test_the_shards_of_a_worker_that_beats_no_more_are_free(claims, clock):
     assert claimed(first) == [1, 3]
 
 
-def test_a_beat_keeps_them(claims, clock):
+def test_a_heartbeat_keeps_the_claims_of_a_worker(claims, clock):
     first, second = claims(0), claims(1)
     claimed(second, 2)
     claimed(first)
@@ -83,7 +83,7 @@ def test_a_beat_keeps_them(claims, clock):
         assert claimed(first) == []
 
 
-def test_a_beat_that_changed_while_nobody_looked_counts_from_now(claims, clock):
+def test_the_age_of_a_heartbeat_counts_from_when_its_change_was_seen(claims, clock):
     first, second = claims(0), claims(1)
     claimed(second, 2)
     first.refresh()
@@ -94,12 +94,12 @@ def test_a_beat_that_changed_while_nobody_looked_counts_from_now(claims, clock):
     assert claimed(first) == [1, 3]
 
 
-def test_a_worker_that_comes_back_has_its_shards_at_once(claims):
+def test_a_restarted_worker_claims_its_old_shards_without_delay(claims):
     claimed(claims(1), 3)
     assert claimed(claims(1)) == [1, 3, 5, 0, 2, 4]
 
 
-def test_with_fewer_workers_than_before_the_lost_ones_hold_nothing(claims):
+def test_claims_of_workers_that_no_longer_exist_are_void(claims):
     claimed(claims(2, num_workers=3), 2)
     assert claimed(claims(0)) == [0, 2, 4, 1, 3, 5]
 
@@ -113,7 +113,7 @@ def test_a_worker_of_another_run_with_the_same_index_is_another_worker(claims, c
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_of_two_that_claim_at_once_the_later_gives_way_to_a_lower_index(claims, remote, late):
+def test_of_two_simultaneous_claims_the_later_one_gives_way_to_a_lower_index(claims, remote, late):
     """One claims between the other's look and its claim. With the higher index first both do the shard."""
     boards = [claims(0, num_workers=1 + 1), claims(1)]
     slow, fast = boards[late], boards[1 - late]
@@ -133,7 +133,7 @@ def test_of_two_that_claim_at_once_the_later_gives_way_to_a_lower_index(claims, 
     assert got[0].name == "0000"
 
 
-def test_a_worker_that_gave_way_takes_the_shard_when_the_other_is_lost(claims, remote, clock):
+def test_a_worker_that_gave_way_claims_the_shard_when_the_other_is_lost(claims, remote, clock):
     first, second = claims(0), claims(1)
     for shard in SHARDS[1:]:
         first.mark_done(shard)
@@ -151,7 +151,7 @@ def test_a_worker_that_gave_way_takes_the_shard_when_the_other_is_lost(claims, r
     assert second.claim() == SHARDS[0]
 
 
-def test_what_is_left_is_rest_claimed_only_when_they_were_seen_to_live(claims):
+def test_the_rest_counts_as_claimed_only_if_its_workers_were_seen_alive(claims):
     first, second = claims(0), claims(1)
     claimed(second)
     first.refresh()
@@ -161,7 +161,7 @@ def test_what_is_left_is_rest_claimed_only_when_they_were_seen_to_live(claims):
     assert first.is_rest_claimed
 
 
-def test_shards_that_come_later_are_taken_later(claims):
+def test_shards_that_are_added_later_are_claimed_later(claims):
     first, second = claims(0), claims(1)
     more = [Shard(name=f"more-{number}", tasks=(number,), num_records=1) for number in range(3)]
     for each in (first, second):

@@ -1,4 +1,4 @@
-"""A study's decisions, driven by hand: gains are planned up, and nothing is trained."""
+"""The decisions of a study, with made-up gains and without training."""
 
 import numpy as np
 import pytest
@@ -30,12 +30,12 @@ def space():
 
 
 def gain(suggestion):
-    """The same for each trial, whoever suggestions; more after more epochs."""
+    """Return a gain that depends only on the trial and grows with its epochs."""
     return float(np.sin(7 * suggestion.pair + 3 * suggestion.setting)) * suggestion.num_epochs / 100
 
 
 class Scripted:
-    """Asks what it is told to, and has its mind planned up."""
+    """A tuner with scripted suggestions and one fixed choice."""
 
     def __init__(self, space, suggestions, choice=NO_SETTING):
         self._space, self.batches, self.told, self._choice = space, list(suggestions), [], choice
@@ -55,7 +55,7 @@ def opened(space, tuner, *, budget=0.3):
 
 
 def step(study):
-    """Tell what must be known and return the next round."""
+    """Observe all results that are needed, and return the next round."""
     while True:
         while study.num_observed < study.num_needed:
             study.observe(
@@ -83,7 +83,7 @@ def test_the_space_is_the_grid_in_the_order_of_the_table(space):
     assert space.num_samples_QS[3].tolist() == [30] * 4 + [140] * 4 + [40] * 2
 
 
-def test_a_study_that_is_taken_up_again_plans_the_same_rounds(space):
+def test_a_resumed_study_plans_the_same_rounds(space):
     whole = finished(opened(space, HalvingTuner(space, seed=1)))
     again = opened(space, HalvingTuner(space, seed=1))
     for planned in whole.rounds:
@@ -91,7 +91,7 @@ def test_a_study_that_is_taken_up_again_plans_the_same_rounds(space):
     assert again.curve == whole.curve[: len(again.curve)]
 
 
-def test_a_round_that_is_there_is_the_truth_whatever_the_tuner_would_ask_for(space):
+def test_a_saved_round_is_followed_whatever_the_tuner_suggests(space):
     study = opened(space, Scripted(space, [[Suggestion(0, 0, 4)], [Suggestion(1, 0, 4)]]), budget=0.1)
     study.plan(seconds=0.0)
     study.accept(Round(number=0, phase="search", suggestions=(Suggestion(3, 2, 1),), seconds=0.0))
@@ -100,7 +100,7 @@ def test_a_round_that_is_there_is_the_truth_whatever_the_tuner_would_ask_for(spa
 
 
 @pytest.mark.parametrize("budget", [0.01, 0.1, 0.5, 1.0])
-def test_no_more_than_the_budget_is_spent_and_the_most_of_it(space, budget):
+def test_a_study_spends_most_of_its_budget_and_no_more(space, budget):
     study = finished(opened(space, HalvingTuner(space, seed=0), budget=budget))
     largest = space.num_samples_QS.max() * (space.num_epochs + 1)
     assert study.account.spent <= budget * study.account.full
@@ -108,14 +108,14 @@ def test_no_more_than_the_budget_is_spent_and_the_most_of_it(space, budget):
         assert study.account.spent > budget * study.account.full - largest
 
 
-def test_while_it_searches_a_round_is_planned_before_the_last_one_is_done(space):
+def test_during_the_search_a_round_is_planned_before_the_previous_one_is_done(space):
     study = opened(space, HalvingTuner(space, seed=0))
     for number in range(5):
         assert study.num_needed == max(number - 1, 0)
         assert step(study).phase == "search"
 
 
-def test_a_trial_goes_on_only_when_what_it_goes_on_from_is_done(space):
+def test_a_trial_continues_only_after_its_earlier_epochs_are_done(space):
     tuner = Scripted(space, [[Suggestion(0, 0, 1), Suggestion(0, 0, 2)], [Suggestion(0, 0, 4), Suggestion(1, 0, 4)]])
     study = opened(space, tuner)
     rounds = [step(study).suggestions for _ in range(3)]
@@ -124,7 +124,7 @@ def test_a_trial_goes_on_only_when_what_it_goes_on_from_is_done(space):
     assert finished(study).rounds[-1].phase == "end"
 
 
-def test_what_was_asked_for_before_is_not_done_again(space):
+def test_a_repeated_suggestion_is_not_trained_again(space):
     study = opened(
         space,
         Scripted(space, [[Suggestion(0, 0, 4)], [Suggestion(1, 1, 4)], [Suggestion(0, 0, 4), Suggestion(0, 0, 2)]]),
@@ -134,14 +134,14 @@ def test_what_was_asked_for_before_is_not_done_again(space):
     assert [planned.suggestions for planned in study.rounds] == [(Suggestion(0, 0, 4),), (Suggestion(1, 1, 4),), ()]
 
 
-def test_chosen_trials_are_done_to_their_end_even_if_nobody_tried_them(space):
+def test_chosen_trials_are_trained_to_their_last_epoch_even_if_they_were_never_tried(space):
     study = finished(opened(space, Scripted(space, [[Suggestion(0, 1, 1)]], choice=1)))
     *_, search, finish, end = study.rounds
     assert (search.phase, finish.phase, end.phase) == ("search", "finish", "end")
     assert finish.suggestions == tuple(Suggestion(pair, 1, 4) for pair in range(space.num_pairs))
 
 
-def test_of_chosen_trials_those_that_promise_most_come_first(space):
+def test_chosen_trials_with_the_highest_expected_gains_come_first(space):
     tuner = Scripted(space, [[Suggestion(pair, 1, 1) for pair in (2, 5, 7)]], choice=1)
     study = finished(opened(space, tuner, budget=0.03))
     suggestions = study.rounds[1].suggestions
@@ -169,7 +169,7 @@ def limited(space, tuner, forbidden, *, budget=0.3):
                 return study
 
 
-def test_under_a_limit_a_wanted_setting_is_done_to_its_end_and_given_up_where_it_breaks_it(space):
+def test_under_a_limit_a_wanted_setting_is_measured_and_given_up_if_it_breaks_the_limit(space):
     tuner = Scripted(space, [[Suggestion(0, 0, 4), Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = limited(space, tuner, forbidden={(0, 1), (1, 1), (2, 1)})
     finish = next(planned for planned in study.rounds if planned.phase == "finish")
@@ -179,7 +179,7 @@ def test_under_a_limit_a_wanted_setting_is_done_to_its_end_and_given_up_where_it
     assert np.nan_to_num(study.outcome().gains_Q).tolist() == [0.05, 0, 0] + [0.05] * (space.num_pairs - 3)
 
 
-def test_under_a_limit_what_the_budget_did_not_reach_is_left(space):
+def test_under_a_limit_a_student_whose_trial_was_not_affordable_is_left(space):
     study = limited(space, Scripted(space, [[Suggestion(0, 1, 1)]], choice=1), forbidden=(), budget=0.03)
     outcome = study.outcome()
     tried = {pair for pair, _ in study.progress.trials}
@@ -190,7 +190,7 @@ def test_under_a_limit_what_the_budget_did_not_reach_is_left(space):
     assert study.curve[-1].num_pairs_distilled == len(tried)
 
 
-def test_what_was_put_in_the_place_of_a_forbidden_choice_is_not_what_the_tuner_predicted(space):
+def test_a_choice_that_replaces_a_forbidden_one_has_no_prediction(space):
     class Foreseeing(Scripted):
         def predicted(self):
             return np.full(self._space.num_pairs, 0.5)
@@ -209,7 +209,7 @@ def test_what_was_put_in_the_place_of_a_forbidden_choice_is_not_what_the_tuner_p
     assert study.curve[-1].mean_predicted_gain == pytest.approx((0.05 + 0.5 * (space.num_pairs - 2)) / space.num_pairs)
 
 
-def test_where_epochs_are_chosen_a_trial_is_worth_what_it_was_at_its_best(space):
+def test_if_epochs_are_chosen_a_trial_counts_with_its_best_epoch(space):
     tuner = Scripted(
         space, [[Suggestion(0, 0, 2), Suggestion(1, 0, 2)], [], [Suggestion(0, 0, 4), Suggestion(1, 0, 4)]], choice=0
     )
@@ -240,7 +240,7 @@ def test_where_epochs_are_chosen_a_trial_is_worth_what_it_was_at_its_best(space)
     assert [told[suggestion] for suggestion in result] == [0.05, 0.05, 0.05, 0.06]
 
 
-def test_the_search_leaves_enough_to_finish_what_is_chosen(space):
+def test_the_search_leaves_enough_budget_to_finish_the_chosen_trials(space):
     study = finished(opened(space, HalvingTuner(space, seed=0), budget=0.2))
     last_search = max(planned.number for planned in study.rounds if planned.phase == "search")
     outcome = study.outcome()
@@ -253,7 +253,7 @@ def test_the_search_leaves_enough_to_finish_what_is_chosen(space):
     assert 0 < FINISH_FRACTION < 1
 
 
-def test_short_trials_make_no_more_than_about_a_hundred_rounds(space):
+def test_short_trials_lead_to_at_most_about_a_hundred_rounds(space):
     class Brief(Scripted):
         def ask(self, num):
             number = len(self.batches)
@@ -271,13 +271,13 @@ def test_a_round_is_a_twentieth_of_what_can_be_afforded(num_affordable, size):
     assert round_size(num_affordable) == size
 
 
-def test_a_round_comes_back_from_its_file():
+def test_a_round_is_read_back_from_its_file():
     planned = Round(number=3, phase="search", suggestions=(Suggestion(1, 2, 3),), seconds=1.5)
     assert Round.from_line(planned.to_line()) == planned
     assert planned.name == "scratch/rounds/0003.json"
 
 
-def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
+def test_trials_with_the_same_set_and_epochs_share_a_task(space, monkeypatch):
     monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
     before = StudyProgress()
     before.add([Suggestion(3, 0, 1)])
@@ -305,7 +305,7 @@ def test_trials_on_one_set_go_together_if_they_are_as_far(space, monkeypatch):
 
 
 @pytest.mark.parametrize(("num_asks", "sizes"), [(3, [1, 1, 1]), (8, [2, 2, 2, 2]), (9, [2, 2, 2, 2, 1])])
-def test_a_small_round_is_cut_into_tasks_for_several_processes(space, num_asks, sizes):
+def test_a_small_round_is_split_into_tasks_for_several_processes(space, num_asks, sizes):
     suggestions = tuple(Suggestion(pair, 8, 1) for pair in range(num_asks))  # on the public set
     planned = Round(number=0, phase="search", suggestions=suggestions, seconds=0.0)
     tasks = [task for shard in shards_of(planned, space, StudyProgress()) for task in shard.tasks]
@@ -348,7 +348,7 @@ def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants
     assert np.isnan(outcome.gains_Q[0])
 
 
-def test_a_trial_that_diverged_since_is_no_good_at_an_earlier_stop(space):
+def test_a_trial_that_diverged_later_is_not_chosen_at_an_earlier_epoch(space):
     study = TunedStudy(
         space,
         lambda: Scripted(space, [[Suggestion(0, 1, 1)], [Suggestion(0, 1, 4)]], choice=1),
