@@ -10,7 +10,7 @@ import torch
 from peerkd.results.curves import read_curves
 from peerkd.results.table import fingerprint
 from peerkd.stages.shard_queue import ShardQueue
-from peerkd.training import trainees
+from peerkd.training import student_groups
 from tests.debugger import Stop
 from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, trials
 
@@ -42,13 +42,13 @@ def test_a_run_has_the_trials_and_artifacts_of_one_in_many_processes(finished, r
 
 def test_a_breakpoint_where_a_student_distils_stops_the_command(run_here, tmp_path, monkeypatch):
     stops = []
-    distill = trainees.distill
+    distill = student_groups.distill
 
     def distill_with_breakpoint(*arguments, **options):
         breakpoint()
         return distill(*arguments, **options)
 
-    monkeypatch.setattr(trainees, "distill", distill_with_breakpoint)
+    monkeypatch.setattr(student_groups, "distill", distill_with_breakpoint)
     monkeypatch.setattr(sys, "breakpointhook", lambda: stops.append(Stop.here()))
     assert run_here(tmp_path / "runs", SMALL_RESNETS) == 0
     assert len(stops) == trials(tmp_path / "runs").num_rows
