@@ -12,8 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 
-_LEFT_OUT = shutil.ignore_patterns(".*", "runs", "dist")
-
 
 @dataclass(frozen=True)
 class Edit:
@@ -71,8 +69,13 @@ class Recipe:
 
 
 def copy_tree(to: Path) -> Path:
-    """Copy everything that is tracked, with the compiled modules, which Python need not compile anew."""
-    shutil.copytree(ROOT, to, ignore=_LEFT_OUT)
+    """Copy everything but results and hidden files, with the compiled modules, which Python need not compile anew."""
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        results = {"runs", "dist"} if Path(folder) == ROOT else set()
+        return {name for name in names if name.startswith(".") or name in results}
+
+    shutil.copytree(ROOT, to, ignore=left_out)
     return to
 
 
