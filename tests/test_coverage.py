@@ -51,6 +51,7 @@ COVERED_BY = {
     "peerkd.training.fork_server": "unit/training/test_process_pool.py",
     "peerkd.training.online.processes": "pipelines/test_workers_together.py",
     "peerkd.training.stacked.linear": "unit/training/stacked/test_students.py",
+    "peerkd.training.student_groups": "unit/training/test_sweep.py",
     "peerkd.tuning.feasibility": "unit/tuning/test_pair_tuner.py",
     "peerkd.tuning.initial_design": "unit/tuning/test_pair_tuner.py",
     "peerkd.tuning.pair_basis": "unit/tuning/test_experience.py",

@@ -53,7 +53,7 @@ class Task(NamedTuple):
     num_classes: int
     batch_size: int
     num_steps: int
-    """Of a round."""
+    """Number of steps of a round."""
 
     num_rounds: int
     device: torch.device

@@ -1,4 +1,4 @@
-"""That both programs whose times are compared compute the same loss.
+"""A check that both programs whose times are compared compute the same loss.
 
 Shape suffixes: N = views times samples, B = batch, C = image channels, H W = image size.
 """

@@ -53,7 +53,7 @@ class LoopedOutputs(NamedTuple):
     """What ``LoopedNetwork`` computes."""
 
     logits: list[Tensor]
-    """Of each branch, ``logits_BK``."""
+    """``logits_BK`` of each branch."""
 
     ensemble_logits_BK: Tensor
 

@@ -10,7 +10,7 @@ from benchmarks.markdown import quotients, spread
 from benchmarks.pcl_step.contestants import STRAIGHTFORWARD, STRAIGHTFORWARD_READY, Contestant
 
 Seconds = Mapping[Contestant, Sequence[float]]
-"""Of a step, by round."""
+"""The seconds of a step by round."""
 
 PLAIN = "plain"
 

@@ -1,4 +1,4 @@
-"""That all programs end in the same accuracy: otherwise their times mean nothing.
+"""A check that all programs end in the same accuracy: otherwise their times mean nothing.
 
 The reference is peerkd in float32. Programs that see the same batches in float32 must agree with it trial by trial, but
 for a few samples near the border of two classes. A program with an order and views of its own, or with fewer bits, must
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from benchmarks.sweep.outcome import Outcome
 
 MAX_TRIAL_DIFFERENCE = 0.03
-"""Of the test accuracy of one trial, where batches are the same."""
+"""Largest difference of the test accuracy of one trial, if the batches are the same."""
 
 MAX_MEAN_DIFFERENCE = 0.01
-"""Of the mean over trials. Where batches are not the same, three standard errors come on top of it."""
+"""Largest difference of the mean over trials. If the batches differ, three standard errors are added to it."""
 
 Accuracies = Mapping[tuple[Any, ...], float]
-"""Of the reference, on the test set, by trial."""
+"""Accuracies of the reference on the test set by trial."""
 
 
 class Agreement(NamedTuple):

@@ -12,7 +12,7 @@ _NUM_COUNTED = 2
 
 
 class SampleFlops(NamedTuple):
-    """Of one sample, a multiplication with its addition counted as two; matrix products and convolutions alone."""
+    """Operations of matrix products and convolutions on one sample. A multiplication and its addition count as two."""
 
     step: float
     """Forward and backward."""

@@ -47,7 +47,7 @@ class Contestant(NamedTuple):
     name: str
     precision: str
     choices: Sequence[Choice]
-    """Of which the fastest is taken."""
+    """The variants of which the fastest is taken."""
 
 
 def contestants(

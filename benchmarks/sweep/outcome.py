@@ -7,10 +7,10 @@ class Outcome(NamedTuple):
     """One student, trained and judged."""
 
     identity: tuple[object, ...]
-    """Of the trial."""
+    """Identity of the trial."""
 
     num_samples: int
-    """Of the transfer set."""
+    """Number of samples of the transfer set."""
 
     validation_accuracy: float
     test_accuracy: float
@@ -21,7 +21,7 @@ class Layout(NamedTuple):
 
     num_processes: int
     num_threads: int
-    """Of each process."""
+    """Number of threads of each process."""
 
     def __str__(self) -> str:
         """Return it in words."""

@@ -13,7 +13,7 @@ from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 
 SYNTHETIC_NAME: Final = "synthetic.npz"
-"""Of the file with images that are made here; ``data.path`` of the experiments that want CIFAR-shaped images."""
+"""Name of the file with images that are made here: ``data.path`` of experiments with CIFAR-shaped images."""
 
 _NUM_QUICK_SAMPLES: Final = 64
 
@@ -25,19 +25,19 @@ class Workload:
     config: ExperimentConfig
 
     num_samples: int | None
-    """Of a transfer set of CIFAR-shaped images. None: the experiment's data set is another."""
+    """Number of samples of a transfer set of CIFAR-shaped images. None: the experiment has another data set."""
 
     unit_stride: int
-    """Of each transfer set, the engine does every so many-th unit, with all its trials."""
+    """The engine does every ``unit_stride``-th unit of each transfer set, with all its trials."""
 
     num_process_trials: int
-    """Of each transfer set, that get a process of their own."""
+    """Number of trials of each transfer set that have a process of their own."""
 
     num_loop_trials: int
-    """Of each transfer set, that the plain loop does."""
+    """Number of trials of each transfer set that the plain loop does."""
 
     num_groups: int
-    """Of each transfer set, groups that are trained as one by torch.func.vmap and by grouped convolution."""
+    """Number of groups of each transfer set that are trained as one, by torch.func.vmap and by grouped convolution."""
 
     vmap_sizes: tuple[int, ...]
     """Students in a group, of which the fastest number is taken. Empty: left out, for the time that it takes."""

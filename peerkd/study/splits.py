@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 SPLITS: Final = ("validation", "test")
-"""For choosing, and for reporting what was chosen."""
+"""The set on which settings are chosen, and the set on which what was chosen is reported."""
 
 SCOPES: Final = ("global", "own")
 """All classes as the data set has them, and the student's own class distribution."""

@@ -11,7 +11,7 @@ TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled
 """The names of the kinds, in the order in which the table of trials sorts them."""
 
 Source = Literal["student", "teacher", "public"]
-"""Where samples come from: the training set of the student or of the teacher, or the public set."""
+"""The origin of samples: the training set of the student or of the teacher, or the public set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,7 +35,7 @@ class Trial(NamedTuple):
 
     student: int
     teacher: int | None
-    """For a control, the peer whose data it trains on, or None if it trains on the student's or on public data."""
+    """The peer whose logits or, in a control, whose data are used; None if a control uses no teacher's data."""
 
     transfer_set: TransferSet
     setting: Setting
