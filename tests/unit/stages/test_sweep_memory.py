@@ -1,4 +1,4 @@
-"""What a stage's own process holds of a sweep: planned, followed and made a table of, without the training."""
+"""The memory of the process of a stage in a large sweep: plan, record and write the table, without the training."""
 
 import tracemalloc
 from pathlib import Path
@@ -41,7 +41,7 @@ def record_of(trial: Trial) -> dict[str, Any]:
 
 
 def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
-    """Do a sweep but for the training; return what is written, and the most bytes that were claimed."""
+    """Run a sweep without the training; return the written table, and the peak of allocated bytes."""
     (folder / "scratch").mkdir(parents=True)
     config = resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers={num_peers} {GRID}")
     tracemalloc.start()
