@@ -97,8 +97,8 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on(run_here, tmp_path, capsy
 @pytest.mark.parametrize(
     ("pipeline", "overrides", "message"),
     [
-        ("jointkd", (*TINY, "pretrain.learning_rate=1e30"), "peerkd: All 3 peers diverged in pre-training, where at "),
-        ("pcl", ("training.num_processes=2",), "peerkd: training.num_processes must be 1 where the number of workers "),
+        ("jointkd", (*TINY, "pretrain.learning_rate=1e30"), "peerkd: All 3 peers diverged in pre-training, but at "),
+        ("pcl", ("training.num_processes=2",), "peerkd: training.num_processes must be 1 if the number of workers "),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(run_here, tmp_path, capsys, pipeline, overrides, message):
