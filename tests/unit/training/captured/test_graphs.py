@@ -294,7 +294,7 @@ def test_steps_read_no_number_from_a_tensor(architecture: str, precision: str) -
     lanes = trials.lanes()
     lanes.grow(1, batch_sizes=[2])
     with Watching() as watching:
-        take_step(lanes.student(0), lanes._place, num_samples=2, recipe=trials.recipe)
+        take_step(lanes.student(0), lanes._batch, num_samples=2, recipe=trials.recipe)
     assert watching.num_ops > 20
     assert watching.readers == []
 

@@ -104,7 +104,7 @@ def test_a_trial_is_near_that_of_torchs_optimiser_too() -> None:
         assert (got.weights[name] - tensor).norm() <= 1e-4 * change
 
 
-def place_of(trials: Trials) -> StudentBuffers:
+def buffers_of(trials: Trials) -> StudentBuffers:
     shape = trials.dataset.image_shape
     return StudentBuffers(
         trials.network(0),
@@ -123,19 +123,19 @@ def place_of(trials: Trials) -> StudentBuffers:
 def test_a_setting_without_a_valid_loss_is_refused(weight: float, temperature: float | None, message: str) -> None:
     trials = Trials("mlp")
     with pytest.raises(ValueError, match=message):
-        place_of(trials).put_setting(distillation_weight=weight, temperature=temperature, term=trials.recipe.term)
+        buffers_of(trials).put_setting(distillation_weight=weight, temperature=temperature, term=trials.recipe.term)
 
 
 def test_buffers_forget_the_teacher_and_the_momenta_of_the_trial_before() -> None:
     trials = Trials("mlp")
-    place = place_of(trials)
-    for momentum in place.momenta:
+    buffers = buffers_of(trials)
+    for momentum in buffers.momenta:
         momentum.fill_(1)
-    place.put_teacher(torch.full((10, 4), torch.nan))
-    place.put_state(trials.start(1))
-    place.put_setting(distillation_weight=0.0, temperature=None, term=trials.recipe.term)
-    assert not any(momentum.any() for momentum in place.momenta)
-    assert torch.equal(place.teacher_logits(10), torch.zeros(10, 4))
+    buffers.put_teacher(torch.full((10, 4), torch.nan))
+    buffers.put_state(trials.start(1))
+    buffers.put_setting(distillation_weight=0.0, temperature=None, term=trials.recipe.term)
+    assert not any(momentum.any() for momentum in buffers.momenta)
+    assert torch.equal(buffers.teacher_logits(10), torch.zeros(10, 4))
 
 
 def test_tensors_that_a_step_changes_stay_in_place() -> None:
