@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.machine_facts import closing_facts, load_average
 from benchmarks.markdown import facts_table
-from benchmarks.pcl_step.contestants import Contestant, Lap, Precision, Task, own_lap, straightforward_lap
+from benchmarks.pcl_step.contestants import Lap, PclContestant, Precision, StepTask, own_lap, straightforward_lap
 from benchmarks.pcl_step.equivalence import compare_losses
 from benchmarks.pcl_step.table import PLAIN, Seconds, step_table
 from peerkd.config.architectures import Architecture
@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     sections = []
     for architecture in arguments.architectures:
-        task = Task(
+        task = StepTask(
             architecture=architecture,
             image_shape_CHW=(arguments.channels, arguments.pixels, arguments.pixels),
             num_classes=arguments.classes,
@@ -76,7 +76,7 @@ def time_in_turn(laps: Sequence[Lap], *, num_rounds: int) -> Seconds:
 
     What else the machine does, or how warm it is, so meets all alike.
     """
-    seconds: dict[Contestant, list[float]] = defaultdict(list)
+    seconds: dict[PclContestant, list[float]] = defaultdict(list)
     for number in range(num_rounds):
         for lap in laps:
             for contestant, value in lap().items():
@@ -85,12 +85,12 @@ def time_in_turn(laps: Sequence[Lap], *, num_rounds: int) -> Seconds:
     return seconds
 
 
-def _laps(task: Task) -> list[Lap]:
+def _laps(task: StepTask) -> list[Lap]:
     laps = []
     for precision in get_args(Precision):
-        laps.append(own_lap(task, Contestant(PLAIN, precision), method="plain"))
-        laps.append(own_lap(task, Contestant("PCL", precision), method="pcl"))
-        joined = Contestant("PCL, views joined", precision)
+        laps.append(own_lap(task, PclContestant(PLAIN, precision), method="plain"))
+        laps.append(own_lap(task, PclContestant("PCL", precision), method="pcl"))
+        joined = PclContestant("PCL, views joined", precision)
         laps.append(own_lap(task, joined, method="pcl", view_batch_norm="joined"))
     return [*laps, straightforward_lap(task)]
 

@@ -29,23 +29,23 @@ Precision = Literal["float32", "bfloat16"]
 ViewBatchNorm = Literal["joined", "separate"]
 
 
-class Contestant(NamedTuple):
+class PclContestant(NamedTuple):
     """What is timed."""
 
     program: str
     precision: Precision
 
 
-Lap = Callable[[], dict[Contestant, float]]
+Lap = Callable[[], dict[PclContestant, float]]
 """Does the steps of one round; returns the seconds of a step."""
 
 _NO_CHECKPOINT = Path("/nowhere/checkpoint")
 
-STRAIGHTFORWARD = Contestant("straightforward", "float32")
-STRAIGHTFORWARD_READY = Contestant("straightforward, its batches ready", "float32")
+STRAIGHTFORWARD = PclContestant("straightforward", "float32")
+STRAIGHTFORWARD_READY = PclContestant("straightforward, its batches ready", "float32")
 
 
-class Task(NamedTuple):
+class StepTask(NamedTuple):
     """What all of them train, and for how long."""
 
     architecture: Architecture
@@ -96,7 +96,9 @@ class Task(NamedTuple):
         return OnlineRecipeConfig(epochs=self.num_rounds, batch_size=self.batch_size, precision=precision)
 
 
-def own_lap(task: Task, contestant: Contestant, *, method: Method, view_batch_norm: ViewBatchNorm = "separate") -> Lap:
+def own_lap(
+    task: StepTask, contestant: PclContestant, *, method: Method, view_batch_norm: ViewBatchNorm = "separate"
+) -> Lap:
     """Return what does an epoch of ``peerkd.training.online.loop.train``, which has the steps of one round.
 
     The checkpoint that the loop writes after each epoch is not written: over an epoch of 391 steps it is nothing.
@@ -134,7 +136,7 @@ def own_lap(task: Task, contestant: Contestant, *, method: Method, view_batch_no
         checkpoint=_NO_CHECKPOINT,
     )
 
-    def lap() -> dict[Contestant, float]:
+    def lap() -> dict[PclContestant, float]:
         started = _now(task.device)
         next(epochs)
         seconds = _now(task.device) - started
@@ -144,7 +146,7 @@ def own_lap(task: Task, contestant: Contestant, *, method: Method, view_batch_no
     return lap
 
 
-def straightforward_lap(task: Task) -> Lap:
+def straightforward_lap(task: StepTask) -> Lap:
     """Return what does the steps of one round in the straightforward way, augmentation in the same process.
 
     It is timed with augmentation and without: who has cores to spare hides it behind the steps.
@@ -167,7 +169,7 @@ def straightforward_lap(task: Task) -> Lap:
     loader = DataLoader(samples, batch_size=task.batch_size, shuffle=True)
     weight = distillation_weight("pcl", collaboration, epoch=0)
 
-    def lap() -> dict[Contestant, float]:
+    def lap() -> dict[PclContestant, float]:
         seconds = ready_seconds = 0.0
         started = _now(task.device)
         for views, labels_B in loader:
@@ -191,7 +193,7 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _check(contestant: Contestant, loss: float) -> None:
+def _check(contestant: PclContestant, loss: float) -> None:
     # Infinities and denormals take other times than numbers.
     if not math.isfinite(loss):
         raise ArithmeticError(f"The loss of {contestant.program} in {contestant.precision} is {loss}.")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from benchmarks.markdown import quotients, spread
-from benchmarks.pcl_step.contestants import STRAIGHTFORWARD, STRAIGHTFORWARD_READY, Contestant
+from benchmarks.pcl_step.contestants import STRAIGHTFORWARD, STRAIGHTFORWARD_READY, PclContestant
 
-Seconds = Mapping[Contestant, Sequence[float]]
+Seconds = Mapping[PclContestant, Sequence[float]]
 """The seconds of a step by round."""
 
 PLAIN = "plain"
@@ -23,7 +23,7 @@ def step_table(seconds: Seconds) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for contestant, own in seconds.items():
-        plain = seconds[Contestant(PLAIN, contestant.precision)]
+        plain = seconds[PclContestant(PLAIN, contestant.precision)]
         cells = [
             contestant.program,
             contestant.precision,

@@ -11,7 +11,7 @@ from peerkd.errors import StoreUnavailableError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CheckResult:
+class StoreCheckResult:
     """The result of one step of the check."""
 
     name: str
@@ -20,7 +20,7 @@ class CheckResult:
     """What was found, or what is wrong and how to fix it."""
 
 
-def check_store(address: str, *, patience_seconds: float = 10.0) -> list[CheckResult]:
+def check_store(address: str, *, patience_seconds: float = 10.0) -> list[StoreCheckResult]:
     """Return the results of opening, writing, reading, writing in parts, listing and deleting, in this order.
 
     The first step that fails is the last one. Nothing is left in the store.
@@ -28,14 +28,14 @@ def check_store(address: str, *, patience_seconds: float = 10.0) -> list[CheckRe
     return list(_tried(_steps(address, patience_seconds=patience_seconds)))
 
 
-def _tried(steps: Generator[tuple[str, Callable[[], str]], None, None]) -> Iterator[CheckResult]:
+def _tried(steps: Generator[tuple[str, Callable[[], str]], None, None]) -> Iterator[StoreCheckResult]:
     name = "address"
     with closing(steps):
         try:
             for name, step in steps:
-                yield CheckResult(name=name, passed=True, text=step())
+                yield StoreCheckResult(name=name, passed=True, text=step())
         except (ValueError, StoreUnavailableError) as error:
-            yield CheckResult(name=name, passed=False, text=str(error))
+            yield StoreCheckResult(name=name, passed=False, text=str(error))
 
 
 def _steps(address: str, *, patience_seconds: float) -> Generator[tuple[str, Callable[[], str]], None, None]:

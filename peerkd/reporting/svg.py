@@ -29,7 +29,7 @@ class _Frame(NamedTuple):
     css_class: str
 
 
-class _Scale(NamedTuple):
+class _AxisScale(NamedTuple):
     """Positions of the values of an axis between two pixels."""
 
     axis: Axis
@@ -55,7 +55,7 @@ def interval_chart(chart: IntervalChart, label: str) -> Markup:
     """Return a chart of values with their intervals."""
     width, height = 560, _ROW_HEIGHT * len(chart.rows)
     left = 16 + _LETTER_WIDTH * max((len(row.label) for row in chart.rows), default=0)
-    x = _Scale(chart.x, left, width - _RIGHT)
+    x = _AxisScale(chart.x, left, width - _RIGHT)
     svg = _svg(width, height + 24, label, "chart")
     for tick in chart.x.ticks:
         place = x.at(tick.value)
@@ -90,7 +90,7 @@ def _xy_chart(chart: XYChart, label: str, frame: _Frame) -> Markup:
     labelled = [series for series in chart.series if series.lines]
     right_margin = 14 + _LETTER_WIDTH * max(len(series.label) for series in labelled) if labelled else _RIGHT
     bottom = frame.height - _AXIS_HEIGHT
-    x, y = _Scale(chart.x, frame.left, round(frame.width - right_margin, 1)), _Scale(chart.y, bottom, _TOP)
+    x, y = _AxisScale(chart.x, frame.left, round(frame.width - right_margin, 1)), _AxisScale(chart.y, bottom, _TOP)
     svg = _svg(frame.width, frame.height, label, frame.css_class)
     for tick in chart.y.ticks:
         place = y.at(tick.value)
@@ -118,7 +118,7 @@ def _xy_chart(chart: XYChart, label: str, frame: _Frame) -> Markup:
     return _markup(svg)
 
 
-def _add_labels(svg: ElementTree.Element, labelled: Sequence[Series], x: _Scale, y: _Scale) -> None:
+def _add_labels(svg: ElementTree.Element, labelled: Sequence[Series], x: _AxisScale, y: _AxisScale) -> None:
     """Write the label of each series beside the mean end of its lines, without overlaps."""
     ends = [
         (max(x.at(line.xs[-1]) for line in lines), sum(y.at(line.ys[-1]) for line in lines) / len(lines))
@@ -143,7 +143,7 @@ def spread_out(wanted: Sequence[float], *, low: float, high: float) -> list[floa
     return places
 
 
-def _points(xs: Iterable[float], ys: Iterable[float], x: _Scale, y: _Scale) -> list[str]:
+def _points(xs: Iterable[float], ys: Iterable[float], x: _AxisScale, y: _AxisScale) -> list[str]:
     return [f"{x.at(one):g},{y.at(other):g}" for one, other in zip(xs, ys, strict=True)]
 
 

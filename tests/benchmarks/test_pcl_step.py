@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.pcl_step.__main__ import main, time_in_turn
-from benchmarks.pcl_step.contestants import STRAIGHTFORWARD, STRAIGHTFORWARD_READY, Contestant, Task
+from benchmarks.pcl_step.contestants import STRAIGHTFORWARD, STRAIGHTFORWARD_READY, PclContestant, StepTask
 from benchmarks.pcl_step.equivalence import compare_losses
 from benchmarks.pcl_step.straightforward import AugmentedSamples
 from benchmarks.pcl_step.table import step_table
@@ -61,21 +61,21 @@ def test_everyone_has_a_turn_in_a_round_and_the_first_round_does_not_count() -> 
     turns: list[str] = []
 
     def contestant(name: str):  # type: ignore[no-untyped-def]
-        def lap() -> dict[Contestant, float]:
+        def lap() -> dict[PclContestant, float]:
             turns.append(name)
-            return {Contestant(name, "float32"): float(len(turns))}
+            return {PclContestant(name, "float32"): float(len(turns))}
 
         return lap
 
     seconds = time_in_turn([contestant("one"), contestant("other")], num_rounds=3)
     assert turns == ["one", "other"] * 3
-    assert seconds == {Contestant("one", "float32"): [3.0, 5.0], Contestant("other", "float32"): [4.0, 6.0]}
+    assert seconds == {PclContestant("one", "float32"): [3.0, 5.0], PclContestant("other", "float32"): [4.0, 6.0]}
 
 
 def test_a_quotient_is_that_of_one_round() -> None:
     seconds = {
-        Contestant("plain", "float32"): [1.0, 2.0, 4.0],
-        Contestant("PCL", "float32"): [4.0, 8.0, 16.0],
+        PclContestant("plain", "float32"): [1.0, 2.0, 4.0],
+        PclContestant("PCL", "float32"): [4.0, 8.0, 16.0],
         STRAIGHTFORWARD: [8.0, 24.0, 32.0],
         STRAIGHTFORWARD_READY: [4.0, 8.0, 16.0],
     }
@@ -87,7 +87,7 @@ def test_a_quotient_is_that_of_one_round() -> None:
 
 
 def test_the_straightforward_views_of_a_sample_are_drawn_apart() -> None:
-    task = Task("small_cnn", (3, 32, 32), 10, batch_size=4, num_steps=1, num_rounds=1, device=torch.device("cpu"))
+    task = StepTask("small_cnn", (3, 32, 32), 10, batch_size=4, num_steps=1, num_rounds=1, device=torch.device("cpu"))
     samples = AugmentedSamples(task.dataset(), num_views=3, crop_padding_pixels=task.crop_padding_pixels)
     views, label = samples[0]
     assert label in range(10)

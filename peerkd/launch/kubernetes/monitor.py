@@ -17,7 +17,7 @@ from peerkd.launch.kubernetes.lease import LeaseRenewer
 from peerkd.launch.kubernetes.logs import LogFollowers
 from peerkd.launch.kubernetes.output import Printer
 from peerkd.launch.kubernetes.pods import has_log
-from peerkd.launch.kubernetes.watching import EventPoller, FieldSelector, Observation, Watcher
+from peerkd.launch.kubernetes.watching import EventPoller, FieldSelector, JobObservation, Watcher
 from peerkd.launch.retries import ClusterRetries
 from peerkd.metrics.progress import LINE_PREFIX
 
@@ -56,7 +56,7 @@ class JobMonitor:
             running_seconds=earlier_seconds,
         )
         self._events: Sequence[Mapping[str, Any]] = ()
-        self._observations: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+        self._observations: queue.SimpleQueue[JobObservation] = queue.SimpleQueue()
         self._last_topic = ""
         self._is_api_away = False
         self._has_progress = False
@@ -138,7 +138,7 @@ class JobMonitor:
                 self._take(observation)
                 observation = self._observations.get_nowait()
 
-    def _take(self, observation: Observation) -> None:
+    def _take(self, observation: JobObservation) -> None:
         if observation.kind == "GIVEN_UP":
             assert observation.error is not None
             raise observation.error
@@ -162,7 +162,7 @@ class JobMonitor:
             self.history.change_pod(observation.change, pod)
             self._followers.update(pod, is_gone=observation.change == "DELETED")
 
-    def _take_job(self, observation: Observation) -> None:
+    def _take_job(self, observation: JobObservation) -> None:
         ours = [each for each in observation.items if uid_of(each) == self._last_job.uid]
         if ours:
             self._last_job = self._kind.read(ours[0])

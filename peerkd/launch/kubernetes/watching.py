@@ -1,4 +1,4 @@
-"""Observation of a cluster: watches of objects, which survive broken connections, and polls of warning events."""
+"""JobObservation of a cluster: watches of objects, which survive broken connections, and polls of warning events."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ FieldSelector = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class JobObservation:
     """One observation of a watcher or a poller."""
 
     resource: Resource
@@ -46,7 +46,7 @@ class Watcher:
         cluster: Cluster,
         resource: Resource,
         *,
-        on_observation: Callable[[Observation], None],
+        on_observation: Callable[[JobObservation], None],
         retries: ClusterRetries,
         labels: Mapping[str, str] | None = None,
         fields: FieldSelector | None = None,
@@ -86,18 +86,18 @@ class Watcher:
             # The API no longer knows this version, which is not an error.
             self._version, error = None, ClusterUnavailableError(str(error))
         elif self._retries.has_failed:
-            self._pass_on(Observation(self._resource, "UNAVAILABLE", error=error))
+            self._pass_on(JobObservation(self._resource, "UNAVAILABLE", error=error))
         try:
             self._retries.failed(error)
         except PeerKDError as last:
-            self._pass_on(Observation(self._resource, "GIVEN_UP", error=last))
+            self._pass_on(JobObservation(self._resource, "GIVEN_UP", error=last))
             return False
         return True
 
     def _list(self) -> None:
         answer = self._cluster.list(self._resource, labels=self._labels, fields=self._fields)
         version = version_of(answer)
-        self._pass_on(Observation(self._resource, "LIST", items=tuple(answer["items"])))
+        self._pass_on(JobObservation(self._resource, "LIST", items=tuple(answer["items"])))
         self._version = version
 
     def _watch(self) -> None:
@@ -114,10 +114,10 @@ class Watcher:
             version = version_of(seen)
             self._retries.succeeded()
             if change != "BOOKMARK":
-                self._pass_on(Observation(self._resource, "CHANGE", items=(seen,), change=change))
+                self._pass_on(JobObservation(self._resource, "CHANGE", items=(seen,), change=change))
             self._version = version
 
-    def _pass_on(self, observation: Observation) -> None:
+    def _pass_on(self, observation: JobObservation) -> None:
         if not self._is_stopped.is_set():
             self._on_observation(observation)
 
@@ -132,7 +132,7 @@ class EventPoller:
         self,
         cluster: Cluster,
         *,
-        on_observation: Callable[[Observation], None],
+        on_observation: Callable[[JobObservation], None],
         interval_seconds: float = _POLL_SECONDS,
     ) -> None:
         self._cluster, self._on_observation, self._interval_seconds = cluster, on_observation, interval_seconds
@@ -171,4 +171,4 @@ class EventPoller:
                 return
             except ClusterUnavailableError:
                 continue
-            self._on_observation(Observation(EVENTS, "LIST", tuple(found)))
+            self._on_observation(JobObservation(EVENTS, "LIST", tuple(found)))

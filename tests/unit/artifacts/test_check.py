@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from peerkd.artifacts.check import CheckResult, check_store
+from peerkd.artifacts.check import StoreCheckResult, check_store
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_errors import NUM_TRIES_OF_REFUSED
 from tests.s3_proxy import S3Proxy
@@ -22,7 +22,7 @@ def address(
     assert bucket.names(prefix) == {}
 
 
-def failed(findings: list[CheckResult]) -> CheckResult:
+def failed(findings: list[StoreCheckResult]) -> StoreCheckResult:
     assert [finding.passed for finding in findings] == [True] * (len(findings) - 1) + [False]
     return findings[-1]
 
@@ -66,7 +66,7 @@ def test_an_environment_without_a_server_is_found() -> None:
 
 def test_a_folder_is_checked_without_making_it(tmp_path: Path) -> None:
     assert check_store(str(tmp_path / "new")) == [
-        CheckResult(name="put", passed=True, text=f"{tmp_path}/new can be written")
+        StoreCheckResult(name="put", passed=True, text=f"{tmp_path}/new can be written")
     ]
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("mine")
