@@ -84,6 +84,7 @@ class Evaluator:
         """
         predictions: list[dict[str, _Indices]] = [{} for _ in peers]
         for split in splits:
+            # Peers with the same evaluation samples share a tensor, so that each tensor passes through once.
             images = {id(self._samples(split, peer).images_NCHW): peer for peer in peers}
             predicted = {
                 key: self._predict(logits, self._samples(split, peer).images_NCHW) for key, peer in images.items()
@@ -140,6 +141,7 @@ class Evaluator:
 
     def _read_samples(self, split: str, peer: int) -> _Samples:
         everyone, own = self._globals[split], self._owns[split][peer]
+        # union1d is sorted, so searchsorted finds the position of each sample among the predictions.
         indices_N = np.union1d(everyone, own)
         return _Samples(
             images_NCHW=self._images(indices_N.tobytes()),

@@ -35,6 +35,7 @@ def sgd_directions(
         gradients = list(torch._foreach_add(gradients, parameters, alpha=recipe.weight_decay))
     if not recipe.momentum:
         return gradients
+    # v <- m * v + g in two roundings, as in torch.optim.SGD. From v = 0 this is torch's first step, v = g.
     torch._foreach_mul_(momenta, recipe.momentum)
     torch._foreach_add_(momenta, gradients)
     return list(torch._foreach_add(gradients, momenta, alpha=recipe.momentum)) if recipe.nesterov else momenta

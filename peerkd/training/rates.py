@@ -53,7 +53,7 @@ class RateInputs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Scale:
+class _Workload:
     """The amount of work in one measurement."""
 
     num_samples: int
@@ -88,7 +88,7 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
     is_tiny = pays(architecture, image_shape_CHW=inputs.samples.image_shape_CHW)
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
-    pilot = _Scale(
+    pilot = _Workload(
         num_samples=num_samples, num_evaluated=num_samples, num_trials=num_settings if is_tiny else 1, epochs=1
     )
     with TemporaryDirectory() as folder:
@@ -125,7 +125,7 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
     )
 
 
-def _scale(inputs: RateInputs, pilot: _Scale, *, pilot_seconds: float) -> _Scale:
+def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Workload:
     """Return how much work fits into a round, which takes about five times as long as its smaller unit."""
     samples, recipe = inputs.samples, inputs.config.distill
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
@@ -135,7 +135,7 @@ def _scale(inputs: RateInputs, pilot: _Scale, *, pilot_seconds: float) -> _Scale
     num_samples = min(num_samples, max(num_affordable, 2 * _PILOT_SAMPLES))
     epochs = max(min(recipe.epochs, num_affordable // num_samples), 1)
     num_trials = num_affordable * pilot.num_trials // (num_samples * epochs)
-    return _Scale(
+    return _Workload(
         num_samples=num_samples,
         num_evaluated=min(samples.validation + samples.test + samples.own, max(num_affordable, 2 * _PILOT_SAMPLES)),
         num_trials=max(min(num_trials, num_settings), pilot.num_trials),
@@ -155,7 +155,7 @@ class _Units:
     """Units of an experiment on random images, to be timed."""
 
     def __init__(
-        self, inputs: RateInputs, architecture: Architecture, scale: _Scale, *, folder: Path, device: torch.device
+        self, inputs: RateInputs, architecture: Architecture, scale: _Workload, *, folder: Path, device: torch.device
     ) -> None:
         self._device = device
         config = _reduced(inputs.config, architecture, epochs=scale.epochs)
@@ -195,7 +195,7 @@ class _Units:
 
 
 def _pretraining_seconds(
-    inputs: RateInputs, architecture: Architecture, scale: _Scale, *, folder: Path, device: torch.device
+    inputs: RateInputs, architecture: Architecture, scale: _Workload, *, folder: Path, device: torch.device
 ) -> float:
     """Return the seconds for one sample of pre-training.
 
@@ -219,6 +219,7 @@ def _pretraining_seconds(
     single, double = perform(0), perform(1)
     next(single), next(double)  # warm up whatever is done only once
     rounds = _rounds(lambda: (_timed(lambda: next(single), device), _timed(lambda: next(double), device)))
+    # As in ``measure``: the difference gives the rate, and its bounds keep noise from making it absurd.
     of_single, of_double = (min(each[index] for each in rounds) for index in (0, 1))
     most = of_double / (2 * scale.num_samples)
     return min(max((of_double - of_single) / scale.num_samples, most / 2), most)
@@ -251,7 +252,7 @@ def _reduced(config: ExperimentConfig, architecture: Architecture, *, epochs: in
     )
 
 
-def _write_experiment(samples: PartitionSizes, scale: _Scale, folder: Path) -> None:
+def _write_experiment(samples: PartitionSizes, scale: _Workload, folder: Path) -> None:
     """Write random images, and a partition of ``2 * _NUM_SETS`` peers; every second has twice as many samples."""
     rng = np.random.default_rng(0)
     num_images = max(2 * scale.num_samples, scale.num_evaluated, samples.num_classes)

@@ -118,6 +118,7 @@ class StudentBuffers:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
         temperature = temperature or 1.0
         factor = temperature**2 if term.scale_by_temperature_squared else 1.0
+        # 1 - w is rounded to float32 once. On the device it would be computed from a rounded w, as distill does not.
         self._setting.copy_(torch.tensor([temperature, factor, distillation_weight, 1 - distillation_weight]))
         # Logits of an earlier teacher may not be finite, and 0 times NaN is NaN.
         self._teacher_logits_MK.zero_()
@@ -150,6 +151,7 @@ def take_step(student: StudentBuffers, batch: BatchBuffers, *, num_samples: int,
         num_samples: B, the size of the batch.
         recipe: Precision, loss, momentum and weight decay.
     """
+    # directions from (gradients, momenta), then parameters <- parameters - rate * directions; see ``sgd_directions``.
     gradients = _gradients(student, batch, num_samples=num_samples, recipe=recipe)
     with torch.no_grad():
         directions = sgd_directions(student.parameters, gradients, student.momenta, recipe=recipe)

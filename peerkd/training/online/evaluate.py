@@ -75,6 +75,7 @@ def _measure(
         right = list((answers_PB == labels_B).sum(dim=1))
         different = [(answers_PB[first] != answers_PB[second]).sum() for first, second in pairs]
         unanswered = list((answers_PB == NO_ANSWER).sum(dim=1))
+        # Counts are exact, and stay on the device until the last batch: nothing waits for it in between.
         counts.append(torch.stack([*right, *different, *unanswered]))
     totals = torch.stack(counts).sum(dim=0)
     shares = (totals.double() / len(indices_N)).tolist()
@@ -84,6 +85,7 @@ def _measure(
         for name, share, answered in zip(names, shares, is_answered, strict=False)
     }
     if pairs:
+        # The mean over pairs of branches of the fraction of samples for which they predict different classes.
         mean_share = sum(shares[len(names) : len(names) + len(pairs)]) / len(pairs)
         measured[f"{prefix}disagreement"] = mean_share if all(is_answered[:num_branches]) else None
     return measured

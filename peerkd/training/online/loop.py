@@ -106,6 +106,7 @@ def train(
                 if _is_finite_everywhere(state, group):
                     _save(state, checkpoint, group)
         _settle(state, group)
+        # Sums over samples, not means of batch means, because batches differ in size.
         means = (group.sum(state.sums) / len(samples)).tolist()
         in_training = {**dict(zip(losses, means, strict=True)), "ramp_weight": weight, "learning_rate": rate}
         # JSON has no number for a loss that is not finite.

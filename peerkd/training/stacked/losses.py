@@ -135,9 +135,13 @@ def joint_loss_gradient(
         distilled_GKB = fast(student_logits_GKB / temperatures_G11, teacher_logits_GKB / temperatures_G11)
     else:
         distilled_GKB = _autograd(student_logits_GKB, teacher_logits_GKB, labels_B, temperatures_G11, term)
+    # The loss is a mean over the batch, and with the reduction ``mean`` also over the classes.
     num_terms = num_samples * (num_classes if term.reduction == "mean" else 1)
+    # From dD/du to the gradient for z: T^2 / T, or 1 / T without the factor T^2.
     temperature_factor_G11 = temperatures_G11 if term.scale_by_temperature_squared else 1 / temperatures_G11
+    # -d log softmax(z)_y / dz_j = softmax(z)_j - [j = y].
     cross_entropy_GKB = student_logits_GKB.softmax(1) - F.one_hot(labels_B, num_classes).t()
+    # The gradient of (1 - w) CE(z, y) + w T^2 D(z / T).
     return (
         cross_entropy_GKB * ((1 - distillation_weights_G11) / num_samples)
         + distilled_GKB * (distillation_weights_G11 * temperature_factor_G11 / num_terms)
@@ -163,4 +167,5 @@ def _autograd(
             temperature=temperatures_G11.expand(-1, num_samples, 1).reshape(-1, 1),
         )
         (gradient_NK,) = torch.autograd.grad(losses_N.sum(), logits_NK)
+    # The chain rule again, for u = z / T: dD/du = T dD/dz.
     return gradient_NK.view(num_students, num_samples, num_classes).transpose(1, 2) * temperatures_G11

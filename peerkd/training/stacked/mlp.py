@@ -35,6 +35,7 @@ class StackedMlp:
 
     def backward(self, grad_GJB: Tensor) -> None:
         """Write the gradients of all weights, given the gradient of the logits of the last forward pass."""
+        # The chain rule from the logits back to the first layer, whose inputs need no gradient.
         linear_gradients(self._gradients, "classifier", self._hidden2_GFB, grad_GJB)
         grad_GFB = relu_backward(linear_backward(self._weights, "classifier", grad_GJB), self._hidden2_GFB)
         linear_gradients(self._gradients, "hidden2.0", self._hidden1_GFB, grad_GFB)

@@ -41,6 +41,7 @@ def centre(columns_DR: Tensor) -> tuple[Tensor, InputMoments]:
 
     The moments are computed in 64 bits, because an output's variance may be a small difference of large terms.
     """
+    # S = E[(x - mu) (x - mu)^T]. E[x x^T] - mu mu^T would subtract two large numbers and lose the digits of S.
     mean_D = columns_DR.mean(1, dtype=torch.float64)
     centred_DR = columns_DR - mean_D.to(columns_DR.dtype).unsqueeze(1)
     exact_DR = centred_DR.double()
@@ -50,10 +51,14 @@ def centre(columns_DR: Tensor) -> tuple[Tensor, InputMoments]:
 def output_moments(weights_GMD: Tensor, moments: InputMoments) -> OutputMoments:
     """Return the moments of ``y = W x`` without computing y, in the weights' precision.
 
-    Expectations are linear, so with the mean mu and the covariance S of x, ``E[y_m] = w_m . mu``, ``Cov(y_m, x) = w_m
-    S`` and ``Var(y_m) = w_m S w_m^T``, where w_m is row m of W.
+    Expectations are linear. With the mean mu and the covariance S of x, and row w of W for the map y::
+
+        E[y]      = w . mu
+        Cov(y, x) = w S
+        Var(y)    = w S w^T
     """
     exact_GMD = weights_GMD.double()
+    # One product w S per map, whose dot product with w is the variance: no D x D matrix for each map.
     covariance_GMD = torch.bmm(exact_GMD, moments.covariance_DD.expand(len(weights_GMD), -1, -1))
     mean_GM1 = (exact_GMD * moments.mean_D).sum(2, keepdim=True)
     variance_GM1 = (exact_GMD * covariance_GMD).sum(2, keepdim=True)
@@ -76,8 +81,12 @@ def normalize(maps_GMR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def normalize_backward(grad_GMR: Tensor, maps_GMR: Tensor, mean_GM1: Tensor, inverse_GM1: Tensor) -> Tensor:
     """Return the gradient of the maps that ``normalize`` received, given the gradient of the normalised maps.
 
-    With n the normalised map, s its inverse deviation, g the gradient of n and means over the columns, it is ``s (g -
-    mean(g) - n mean(g n))`` (Ioffe and Szegedy 2015, section 3, with the derivatives of mean and variance combined).
+    With n the normalised map, s its inverse deviation and g the gradient of n, and means over the columns, it is::
+
+        s (g - mean(g) - n mean(g n))
+
+    This is the chain rule of Ioffe and Szegedy 2015, section 3, with its terms combined: a change of the mean adds
+    ``-s mean(g)``, and a change of the variance ``-s n mean(g n)``.
     """
     grad_maps_GMR: Tensor = torch.ops.aten.native_layer_norm_backward(
         grad_GMR, maps_GMR, maps_GMR.shape[2:], mean_GM1, inverse_GM1, None, None, [True, False, False]
@@ -87,6 +96,7 @@ def normalize_backward(grad_GMR: Tensor, maps_GMR: Tensor, mean_GM1: Tensor, inv
 
 def variance_of(inverse_GM1: Tensor) -> Tensor:
     """Return the variance that belongs to an inverse deviation."""
+    # s = (v + epsilon)^(-1/2), so v = s^(-2) - epsilon, which rounding may make negative for a constant map.
     return (inverse_GM1**-2 - _EPSILON).clamp_min_(0)
 
 

@@ -66,11 +66,14 @@ class StackedSmallCnn:
 
     def forward(self, shared: Shared) -> Tensor:
         """Return ``logits_GJB`` in training mode, and update the running statistics."""
+        # Stage 1: scale s (w . x) + shift = (scale s w) . x + shift for the centred patches x. The factor goes into
+        # the filters, and s follows from the covariance of the patches.
         self._windows = shared.windows
         self._moments1 = normalization.output_moments(self._filters("stage1.0"), shared.moments)
         self._inverse1_GM1 = normalization.inverse_deviation(self._moments1.variance_GM1)
         self._running("stage1.1", self._moments1.mean_GM1, self._moments1.variance_GM1, shared.num_columns)
         self._pool1(self._scale("stage1.1") * self._inverse1_GM1, self._shift("stage1.1"))
+        # Stage 2: the students' inputs differ, so the maps themselves are normalised.
         self._maps2_GMR = self._convolve2()
         self._normal2_GMR, self._mean2_GM1, self._inverse2_GM1 = normalization.normalize(self._maps2_GMR)
         variance_GM1 = normalization.variance_of(self._inverse2_GM1)
@@ -86,14 +89,17 @@ class StackedSmallCnn:
 
     def backward(self, grad_GJB: Tensor) -> None:
         """Write the gradients of all weights, given the gradient of the logits of the last forward pass."""
+        # Each line is the transpose of one operation of ``forward``, from the logits to the pooled maps of stage 1.
         linear_gradients(self._gradients, "classifier", self._features_GFB, grad_GJB)
         grad_GMR = self._average_pool_backward(linear_backward(self._weights, "classifier", grad_GJB))
         grad_GMR = relu_backward(grad_GMR, self._hidden2_GMR)
+        # z = scale n + shift: dL/dshift = sum_R dL/dz, dL/dscale = sum_R dL/dz n, dL/dn = scale dL/dz.
         torch.sum(grad_GMR, dim=2, out=self._gradients["stage2.1.bias"])
         torch.sum(grad_GMR * self._normal2_GMR, dim=2, out=self._gradients["stage2.1.weight"])
         grad_GMR = normalization.normalize_backward(
             grad_GMR * self._scale("stage2.1"), self._maps2_GMR, self._mean2_GM1, self._inverse2_GM1
         )
+        # y = W P: dL/dW = dL/dy P^T and dL/dP = W^T dL/dy.
         self._filter_gradients("stage2.0", torch.bmm(grad_GMR, self._patches2_GDR.transpose(1, 2)))
         grad_GDR = torch.bmm(self._filters("stage2.0").transpose(1, 2), grad_GMR)
         grad_GMHWB = patches.patches_backward(grad_GDR.unflatten(2, self._windows.pooled_shape_HWB))
@@ -117,9 +123,11 @@ class StackedSmallCnn:
         """
         torch.sum(grad_GMR, dim=2, out=self._gradients["stage1.1.bias"])
         grad_windows_GMR = patches.max_pool_backward(grad_GMR, self._windows1_GMR, self._positions1)
+        # d x^T, where d is zero but at the maxima.
         product_GMD = torch.bmm(grad_windows_GMR, self._patches1_GDR.transpose(1, 2))
         dot_GM1 = (self._filters("stage1.0") * product_GMD).sum(2, keepdim=True) * self._inverse1_GM1
         self._gradients["stage1.1.weight"].copy_(dot_GM1.squeeze(2))
+        # s dot w S, the part of the gradient that goes through the deviation.
         within_GMD = self._moments1.covariance_GMD * (dot_GM1 * self._inverse1_GM1)
         scale_GM1 = self._scale("stage1.1") * self._inverse1_GM1
         self._filter_gradients("stage1.0", (product_GMD - within_GMD) * scale_GM1)

@@ -157,6 +157,7 @@ class Students:
         indices_of_rate: dict[float | None, list[int]] = {}
         for index, rate in enumerate(learning_rates):
             indices_of_rate.setdefault(rate, []).append(index)
+        # The first rate serves all numbers; each other rate needs a mask of the numbers of its students.
         first, *others = indices_of_rate
         are_others = [self._weights.are_of(indices_of_rate[rate]) for rate in others]
         # Not inference_mode: the batches are kept, and other students may be trained on them by autograd.
@@ -165,9 +166,11 @@ class Students:
                 for index, batch in enumerate(samples.batches(epoch)):
                     logits_GJB = self._networks.forward(self._networks.share(batch.images_NCHW.to(self._dtype)))
                     logits_GKB = logits_GJB[:, : self._num_classes]
+                    # Forward to the logits, the loss's gradient for them by formula, then backward from there.
                     grad_GKB = objective.gradient(logits_GKB, labels_B=batch.labels_B, epoch=epoch, batch=index)
-                    num_rows_filled_up = logits_GJB.shape[1] - self._num_classes
-                    self._networks.backward(F.pad(grad_GKB, (0, 0, 0, num_rows_filled_up)))
+                    # The padding rows of the classifier have no part in the loss: their gradient is 0.
+                    num_padding_rows = logits_GJB.shape[1] - self._num_classes
+                    self._networks.backward(F.pad(grad_GKB, (0, 0, 0, num_padding_rows)))
                     step = epoch * samples.num_batches + index
                     first_now, *others_now = (
                         learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=rate)

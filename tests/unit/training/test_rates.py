@@ -50,7 +50,7 @@ def test_the_teacher_is_timed_by_its_passes_over_the_set(
     monkeypatch.setattr(sweep, "teacher_logits", counted)
     config = resolve(JOINTKD, preset="digits", overrides=f"peers.architectures=[mlp] {overrides}")
     inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
-    scale = rates._Scale(num_samples=8, num_evaluated=8, num_trials=2, epochs=2)
+    scale = rates._Workload(num_samples=8, num_evaluated=8, num_trials=2, epochs=2)
     units = rates._Units(inputs, "mlp", scale, folder=tmp_path, device=torch.device("cpu"))
     passed.clear()
     assert units.seconds(doubled=True, only_teacher=True) > 0
@@ -62,7 +62,7 @@ def test_rates_reproduce_the_measured_times(overrides: str, num_passes: int, mon
     made_of = Rates(pretraining=7e-6, distillation=3e-6, teacher=2e-6, evaluation=1e-6)
 
     class Reckoned:
-        def __init__(self, inputs: rates.RateInputs, architecture: str, scale: rates._Scale, **places: Any) -> None:
+        def __init__(self, inputs: rates.RateInputs, architecture: str, scale: rates._Workload, **places: Any) -> None:
             self._scale = scale
 
         def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
@@ -82,7 +82,7 @@ def test_rates_reproduce_the_measured_times(overrides: str, num_passes: int, mon
 def test_a_slow_network_is_measured_on_fewer_samples(pilot_seconds: float) -> None:
     config = resolve(JOINTKD, preset="digits", overrides="peers.architectures=[resnet20]")
     inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
-    pilot = rates._Scale(num_samples=4, num_evaluated=4, num_trials=1, epochs=1)
+    pilot = rates._Workload(num_samples=4, num_evaluated=4, num_trials=1, epochs=1)
     scale = rates._scale(inputs, pilot, pilot_seconds=pilot_seconds)
     work = scale.num_samples * scale.num_trials * scale.epochs
     assert 8 <= scale.num_samples <= 107
