@@ -293,7 +293,7 @@ def test_trials_with_the_same_set_and_epochs_share_a_task(space, monkeypatch):
     shards = shards_of(Round(number=2, phase="search", suggestions=suggestions, seconds=0.0), space, before)
     assert [shard.name for shard in shards] == [f"0002-{number:04d}" for number in range(len(shards))]
     assert [
-        [(leg.unit.owners, leg.unit.teacher, leg.first_epoch, len(leg.unit.trials)) for leg in task.legs]
+        [(each.unit.owners, each.unit.teacher, each.first_epoch, len(each.unit.trials)) for each in task.ranges]
         for shard in shards
         for task in shard.tasks
     ] == [
