@@ -115,7 +115,7 @@ def submit(
     name: Annotated[str, typer.Option(help="Name of the run. Default: the name of the pipeline.")] = "",
     service_account: Annotated[
         str,
-        typer.Option(help="Service account of the run's pods, such as peerkd-launcher. Default: the server's default."),
+        typer.Option(help="Service account of the run's pods, such as peerkd-launcher. Default: the server chooses."),
     ] = "",
     image: Annotated[
         str, typer.Option(help="Container image of all tasks. Default: the image in the compiled pipeline.")
@@ -127,7 +127,7 @@ def submit(
     """Send a compiled pipeline to Kubeflow Pipelines.
 
     Exit codes with --watch: 0 the run succeeded, 1 it failed, 2 the command has an error that you can fix, 3 the run
-    was cancelled, 4 it did not end before the timeout, 5 the watch was lost or interrupted.
+    was cancelled, 4 it did not end before the timeout, 5 the command stopped watching, and the run continues.
     """
     from peerkd.cli.submit import submit as send
 
@@ -155,7 +155,7 @@ def watch(
     """Wait until a run on Kubeflow Pipelines ends.
 
     Exit codes: 0 the run succeeded, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
-    4 it did not end before the timeout, 5 the watch was lost or interrupted.
+    4 it did not end before the timeout, 5 the command stopped watching, and the run continues.
     """
     from peerkd.cli.submit import watch_run
 
@@ -185,7 +185,7 @@ def reap(
         typer.Option(min=0, max=65535, help="Port for health probes at /healthz. Default: no port is opened."),
     ] = None,
 ) -> None:
-    """Delete jobs whose launchers are gone. This service runs inside a cluster until it is stopped."""
+    """Delete jobs whose launchers no longer exist. The command runs inside a cluster until it is stopped."""
     from peerkd.cli.reap import reap as work
 
     work(namespace=namespace, port=port)
@@ -201,7 +201,7 @@ def stage(
         typer.Option("--input", metavar="NAME=KEY@FINGERPRINT", help="An input artifact. Can be repeated."),
     ] = None,
 ) -> None:
-    """Do this worker's part of a stage. Launchers run this command."""
+    """Do this worker's part of the work of a stage. Launchers run this command."""
     from peerkd.stages.command import perform
 
     perform(noun, config_json=config_json, store=store, inputs=inputs or [])

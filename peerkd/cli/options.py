@@ -27,7 +27,7 @@ Overrides = Annotated[
     ),
 ]
 Output = Annotated[
-    Path, typer.Option(help="Folder of the artifact store. With --store, only the report is written here.")
+    Path, typer.Option(help="Folder that is the artifact store. With --store, only the report is written here.")
 ]
 
 Strategy = Annotated[
@@ -43,25 +43,23 @@ RunBackend = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Number of pods of each job or, on this machine, of processes of each stage. 0: no new processes.",
+        help="Number of pods of each job on a cluster, or of processes on this machine. 0: start no processes.",
         show_default=False,
     ),
 ]
-Gpus = Annotated[
-    int | None, typer.Option(help="Number of GPUs of each pod, with --backend kubernetes.", show_default=False)
-]
+Gpus = Annotated[int | None, typer.Option(help="Number of GPUs of each pod on a cluster.", show_default=False)]
 ClusterSettings = Annotated[
     str,
     typer.Option(
         metavar="'KEY=VALUE ...'",
-        help="Settings of the jobs with --backend kubernetes, such as 'memory_per_worker=16Gi queue=research'.",
+        help="Settings of the jobs on a cluster, such as 'memory_per_worker=16Gi queue=research'.",
     ),
 ]
 Store = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Address of the artifact store, such as s3://bucket/prefix. Default: the folder of --output.",
+        help="Address of the artifact store, such as s3://bucket/prefix. A run without it uses --output.",
     ),
 ]
 DryRun = Annotated[
@@ -97,7 +95,9 @@ WatchTimeout = Annotated[
 WatchPatience = Annotated[
     float | None,
     typer.Option(
-        min=0, help="Seconds for which the server may be unreachable before the watch ends.", show_default="600"
+        min=0,
+        help="Seconds for which the server may be unreachable before the command stops watching.",
+        show_default="600",
     ),
 ]
 

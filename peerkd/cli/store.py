@@ -16,7 +16,7 @@ store_app = StrictTyper(
 Place = Annotated[
     str,
     typer.Option(
-        "--store", metavar="PLACE", help="The artifact store: a folder, or an address such as s3://bucket/prefix."
+        "--store", metavar="ADDRESS", help="The artifact store: a folder, or an address such as s3://bucket/prefix."
     ),
 ]
 

@@ -228,7 +228,7 @@ RECIPES: Final = {
         selected="test_codistillation or every_method_is_expected or (codistillation and made_of)",
     ),
     "pair_loss": Recipe(
-        "A pair loss, which a student distils from its teacher by:",
+        "A pair loss, by which a student distils from its teacher:",
         (
             Edit(_LOSSES, "from peerkd.losses.pairs import ", instead="from peerkd.losses.pairs import dkd, "),
             Edit(_LOSSES, "kl.LOSS, ", instead="kl.LOSS, dkd.LOSS, "),
