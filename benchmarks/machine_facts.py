@@ -1,4 +1,4 @@
-"""What a reader of timings wants to know of the machine and its software."""
+"""Facts about the machine and its software, which are printed with timings."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def closing_facts(loads: Sequence[float], *, own_load: float) -> dict[str, str]:
 
     Args:
         loads: Load averages before and after.
-        own_load: What they would be if the machine had nothing else to do.
+        own_load: The load average that the benchmark alone would cause.
     """
     before, after = loads
     return {

@@ -25,14 +25,14 @@ class Limit:
     """The limit on retries after failures of one kind."""
 
     seconds: float
-    """The time after which a failure is final. 0: the first failure is final."""
+    """The time after which ``Retries`` gives up. 0: it gives up after the first failure."""
 
     final_error: Callable[[float], Exception]
     """A function that returns the error to raise, given the seconds since the first failure."""
 
     num_tries: int | None = None
-    """The number of failures after which a failure is final. Failures with different numbers are counted separately,
-    and the wait between them does not grow. None: only the time counts."""
+    """The number of failures after which ``Retries`` gives up. Failures whose limits have different numbers are counted
+    separately. The wait after a failure with a number does not grow. None: only the time counts."""
 
     counts_own_time: bool = False
     """Whether the time begins with the first failure in a row that has this property, instead of with the first
@@ -87,7 +87,7 @@ class Retries(Generic[_Error]):
         """Return the result of a request, which is repeated as long as it fails.
 
         Raises:
-            Exception: The final error of the limit that a failure reaches.
+            Exception: The ``final_error`` of a failure's limit, if the failure reaches the limit.
         """
         while True:
             try:
@@ -102,7 +102,7 @@ class Retries(Generic[_Error]):
         """Count a failure and wait.
 
         Raises:
-            Exception: The final error of the failure's limit, if it is reached.
+            Exception: The ``final_error`` of the failure's limit, if the failure reaches the limit.
         """
         self._num_failures += 1
         self._on_failure(error, self._num_failures)

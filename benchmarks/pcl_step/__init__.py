@@ -1,1 +1,1 @@
-"""What a step of PCL costs, beside a plain step and beside PCL as one writes it down first."""
+"""A benchmark of a training step of PCL, compared with a plain step and a straightforward implementation of PCL."""

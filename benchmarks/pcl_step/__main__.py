@@ -22,7 +22,7 @@ _NUM_COMPARED_SAMPLES = 8
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Time what the arguments ask for, and print it."""
+    """Time the contestants that the arguments name, and print a table."""
     arguments = _parse(words)
     device = torch.device(arguments.device)
     processor = describe_processor()
@@ -72,9 +72,9 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def time_in_turn(laps: Sequence[Lap], *, num_rounds: int) -> Seconds:
-    """Return the seconds of a step in each round but the first; in a round everyone has one turn.
+    """Return the seconds of a step in each round but the first. Each contestant has one turn in each round.
 
-    What else the machine does, or how warm it is, so meets all alike.
+    The load and the temperature of the machine thus affect all contestants alike.
     """
     seconds: dict[PclContestant, list[float]] = defaultdict(list)
     for number in range(num_rounds):

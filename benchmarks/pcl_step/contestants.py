@@ -1,6 +1,6 @@
 """The programs whose steps are timed, each as a function that does some steps and says how long one took.
 
-A step is all of it: order and views of the batch, forward passes, losses, backward pass, optimiser, mean over time.
+A step includes the order and views of the batch, forward passes, losses, backward pass, optimiser and moving average.
 """
 
 import math
@@ -30,14 +30,14 @@ ViewBatchNorm = Literal["joined", "separate"]
 
 
 class PclContestant(NamedTuple):
-    """What is timed."""
+    """A program whose steps are timed."""
 
     program: str
     precision: Precision
 
 
 Lap = Callable[[], dict[PclContestant, float]]
-"""Does the steps of one round; returns the seconds of a step."""
+"""A function that does the steps of one round and returns the seconds per step."""
 
 _NO_CHECKPOINT = Path("/nowhere/checkpoint")
 
@@ -46,7 +46,7 @@ STRAIGHTFORWARD_READY = PclContestant("straightforward, its batches ready", "flo
 
 
 class StepTask(NamedTuple):
-    """What all of them train, and for how long."""
+    """The network, data and number of steps of all contestants."""
 
     architecture: Architecture
     image_shape_CHW: tuple[int, int, int]
@@ -60,11 +60,11 @@ class StepTask(NamedTuple):
 
     @property
     def crop_padding_pixels(self) -> int:
-        """4 of 32, as usual, and as much less of smaller images."""
+        """The padding before random crops: 4 pixels for images of 32, and proportionally less for smaller ones."""
         return max(1, self.image_shape_CHW[1] // 8)
 
     def dataset(self) -> PackedDataset:
-        """Return noise: no time depends on what is in an image."""
+        """Return images of noise, because the content of an image does not affect the time."""
         rng = np.random.default_rng(0)
         num_samples = self.batch_size * self.num_steps
         return PackedDataset(
@@ -80,7 +80,7 @@ class StepTask(NamedTuple):
         )
 
     def build(self, method: Method, collaboration: CollaborationConfig) -> BranchedNetwork:
-        """Build what a method trains."""
+        """Build the network that a method trains."""
         return build_for_method(
             method,
             collaboration,
@@ -99,9 +99,9 @@ class StepTask(NamedTuple):
 def own_lap(
     task: StepTask, contestant: PclContestant, *, method: Method, view_batch_norm: ViewBatchNorm = "separate"
 ) -> Lap:
-    """Return what does an epoch of ``peerkd.training.online.loop.train``, which has the steps of one round.
+    """Return a function that runs an epoch of ``peerkd.training.online.loop.train`` with the steps of one round.
 
-    The checkpoint that the loop writes after each epoch is not written: over an epoch of 391 steps it is nothing.
+    No checkpoint is written after the epoch: over an epoch of 391 steps its time would be negligible.
     """
     collaboration = CollaborationConfig(view_batch_norm=view_batch_norm)
     recipe = task.recipe(contestant.precision)
@@ -147,9 +147,9 @@ def own_lap(
 
 
 def straightforward_lap(task: StepTask) -> Lap:
-    """Return what does the steps of one round in the straightforward way, augmentation in the same process.
+    """Return a function that does the steps of one round in the straightforward way, with augmentation in its process.
 
-    It is timed with augmentation and without: who has cores to spare hides it behind the steps.
+    It is timed with and without augmentation, because spare cores could do the augmentation during the steps.
     """
     collaboration = CollaborationConfig()
     recipe = task.recipe("float32")
@@ -187,13 +187,13 @@ def straightforward_lap(task: StepTask) -> Lap:
 
 
 def _now(device: torch.device) -> float:
-    """Return the time at which all that was asked of the device is done."""
+    """Wait until the device has finished its work, and return the time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def _check(contestant: PclContestant, loss: float) -> None:
-    # Infinities and denormals take other times than numbers.
+    # Arithmetic on infinities and denormals may take more or less time than on normal numbers.
     if not math.isfinite(loss):
         raise ArithmeticError(f"The loss of {contestant.program} in {contestant.precision} is {loss}.")

@@ -20,7 +20,7 @@ _DISTILLATION_WEIGHT = 0.7
 
 
 class Differences(NamedTuple):
-    """Between peerkd and the straightforward program, at the same weights and images."""
+    """The differences between peerkd and the straightforward program, for the same weights and images."""
 
     loss: float
     """The difference of the losses."""
@@ -34,8 +34,8 @@ def compare_losses(
 ) -> Differences:
     """Compute loss and gradient twice, on the CPU, each view normalised on its own.
 
-    In float64: in float32 a gradient through many layers and few samples has no more than two or three digits that
-    rounding leaves alone. The means have other weights than the network, as they have in a training.
+    The precision is float64: in float32, rounding leaves only two or three correct digits in a gradient through many
+    layers from few samples. The moving average has other weights than the network, as it has during a training.
 
     Raises:
         ArithmeticError: If the losses differ by more than rounding.

@@ -1,8 +1,8 @@
-"""PCL as one writes it down first, and as published code is written: what a step of peerkd is held against.
+"""A straightforward implementation of PCL, written as published code is, with which a step of peerkd is compared.
 
-Branch by branch: samples augmented one at a time by PIL, a pass of the trunk for each view, one divergence for each
-pair, a mean network that is updated tensor by tensor, losses read off the device in every step. float32, and memory in
-the layout that torch has by default. The loss is the same, and ``benchmarks.pcl_step.equivalence`` checks that.
+It augments samples one at a time with PIL, runs the trunk once for each view, computes one divergence for each pair of
+branches, updates the mean network tensor by tensor, and reads the losses from the device in every step. It uses float32
+and the default memory layout of torch. ``benchmarks.pcl_step.equivalence`` checks that the loss is that of peerkd.
 
 Shape suffixes: N = samples, B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
@@ -23,7 +23,7 @@ from peerkd.models.heads import JoinedHead
 
 
 class AugmentedSamples(Dataset[tuple[list[Tensor], int]]):
-    """A data set whose every sample is its views, each augmented on its own, and its label."""
+    """A data set in which each sample consists of views, which are augmented independently, and a label."""
 
     def __init__(self, dataset: ImageDataset, *, num_views: int, crop_padding_pixels: int) -> None:
         self._images_NHWC = dataset.read_images(np.arange(dataset.num_train)).transpose(0, 2, 3, 1)
@@ -50,7 +50,7 @@ class AugmentedSamples(Dataset[tuple[list[Tensor], int]]):
 
 
 class LoopedOutputs(NamedTuple):
-    """What ``LoopedNetwork`` computes."""
+    """The outputs of ``LoopedNetwork``."""
 
     logits: list[Tensor]
     """``logits_BK`` of each branch."""
@@ -107,7 +107,7 @@ def looped_losses(
 
 
 def weigh(parts: dict[str, Tensor], *, distillation_weight: float) -> Tensor:
-    """Return the loss."""
+    """Return the sum of the parts of the loss, those of distillation multiplied by their weight."""
     distilled = parts["from_ensemble"] + parts["from_means"]
     return parts["branches"] + parts["ensemble"] + distillation_weight * distilled
 
@@ -129,7 +129,7 @@ class LoopedTraining:
     def step(self, views: list[Tensor], labels_B: Tensor, *, distillation_weight: float) -> dict[str, float]:
         """Train on one batch and return the parts of its loss."""
         self._network.train()
-        # Batch normalisation by the batch, as "batch" in the collaboration's mean_batch_norm.
+        # The mean network normalises by the statistics of the batch, like ``mean_batch_norm: batch`` of peerkd.
         self._mean.train()
         outputs = self._network(views)
         with torch.no_grad():

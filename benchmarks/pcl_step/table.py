@@ -1,4 +1,4 @@
-"""What was measured, as Markdown.
+"""The measurements as a Markdown table.
 
 A quotient is the median over rounds of the quotients within a round, whose two sides ran seconds apart.
 """

@@ -1,1 +1,1 @@
-"""What a sweep of distillations costs as people do it first, and as peerkd does it."""
+"""A benchmark of a sweep of distillations, in peerkd and in the usual simpler ways."""

@@ -1,4 +1,4 @@
-"""Time a sweep as people do it first, and as peerkd does it: ``python -m benchmarks.sweep --help``."""
+"""Time a sweep in peerkd and in the usual simpler ways: ``python -m benchmarks.sweep --help``."""
 
 import argparse
 import sys
@@ -31,7 +31,7 @@ _DISAGREEMENT = 1
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Time what the arguments ask for and print it; return the exit status, 1 if two programs disagree."""
+    """Time the workloads that the arguments name, and print a table. Return 1 if two programs disagree, else 0."""
     arguments = _parse(words)
     try:
         choose_device(ComputeConfig(device=arguments.device))
@@ -59,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
             all_agree = all_agree and agrees
             document = _document(sections, loads, arguments.device, layouts)
             if arguments.output:
-                # What there is so far, since a workload takes minutes.
+                # The results so far are written after each workload, because a workload takes minutes.
                 arguments.output.write_text(document, encoding="utf-8")
     print(document, end="")
     return 0 if all_agree else _DISAGREEMENT
@@ -94,7 +94,7 @@ def compare_all(all_measured: Sequence[Measured]) -> dict[tuple[str, str], Agree
 def _time_workload(
     name: str, workload: Workload, folder: Path, arguments: argparse.Namespace, layouts: Sequence[Layout]
 ) -> tuple[str, bool]:
-    # In a process of its own, so that what it leaves in memory is no contestant's.
+    # The preparation runs in its own process, so that the memory it leaves allocated is not counted for a contestant.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         inputs = executor.submit(prepare, workload.config, folder, device=arguments.device).result()
     dataset, assignment = read_packed(inputs.dataset_folder), Assignment.load(inputs.partition_folder)

@@ -30,11 +30,11 @@ class Agreement(NamedTuple):
     largest_difference: float
     allowed_mean: float
     allowed_largest: float | None
-    """None: any."""
+    """The limit on ``largest_difference``. None: no limit."""
 
     @property
     def holds(self) -> bool:
-        """Whether both are as small as they must be."""
+        """Whether both differences are within their limits."""
         is_near = self.allowed_largest is None or self.largest_difference <= self.allowed_largest
         return is_near and abs(self.mean_difference) <= self.allowed_mean
 
@@ -60,7 +60,7 @@ def compare(outcomes: Sequence[Outcome], reference: Accuracies, *, has_same_batc
     """Compare a program with the reference on the trials that both have done.
 
     Raises:
-        ArithmeticError: If there are none.
+        ArithmeticError: If they have no trial in common.
     """
     differences = [
         outcome.test_accuracy - reference[outcome.identity] for outcome in outcomes if outcome.identity in reference
@@ -70,7 +70,7 @@ def compare(outcomes: Sequence[Outcome], reference: Accuracies, *, has_same_batc
     largest = max(map(abs, differences))
     allowed_mean = MAX_MEAN_DIFFERENCE
     if not has_same_batches:
-        # Of one trial there is no deviation; it may then be as large as differences between trials usually are.
+        # A single trial has no standard deviation, so a usual difference between trials is used instead.
         deviation = stdev(differences) if len(differences) > 1 else MAX_TRIAL_DIFFERENCE
         allowed_mean += 3 * deviation / sqrt(len(differences))
     return Agreement(

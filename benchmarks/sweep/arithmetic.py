@@ -1,4 +1,4 @@
-"""How much arithmetic there is to a trial, and how fast the machine multiplies matrices: what a share of it means."""
+"""The number of operations of a trial, and the rate at which the machine multiplies matrices."""
 
 import time
 from typing import NamedTuple
@@ -15,13 +15,13 @@ class SampleFlops(NamedTuple):
     """Operations of matrix products and convolutions on one sample. A multiplication and its addition count as two."""
 
     step: float
-    """Forward and backward."""
+    """The operations of a forward and a backward pass together."""
 
     forward: float
 
 
 def count_flops(config: ExperimentConfig, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> SampleFlops:
-    """Count what torch does for a sample."""
+    """Count the operations that torch executes for one sample."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

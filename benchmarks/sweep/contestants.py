@@ -20,12 +20,12 @@ ENGINE = "peerkd"
 
 
 class Program(Protocol):
-    """What does laps. What it does only once, it does when it is opened."""
+    """A program that is ready to run laps. It did its one-time work when it was opened."""
 
     layout: Layout
 
     def process_ids(self) -> set[int]:
-        """Return the processes that it has now; what they start is its own, too."""
+        """Return the ids of its current processes. Their child processes belong to it as well."""
 
     def lap(self) -> Lap:
         """Do the trials of one round."""

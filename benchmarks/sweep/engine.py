@@ -32,7 +32,7 @@ class Engine:
             poll_seconds=0.05,
         )
         others = {process.pid for process in multiprocessing.active_children()}
-        # The shortest, one for each worker: what a worker does once it does here.
+        # Each worker first does the shortest unit, so that its one-time work is not timed.
         self._do([replace(self._units[-1], trials=self._units[-1].trials[:1])] * layout.num_processes)
         self._processes = {process.pid for process in multiprocessing.active_children()} - others
 
@@ -46,7 +46,7 @@ class Engine:
         outcomes = self._do(self._units)
         seconds = time.perf_counter() - started
         num_samples = {outcome.identity: outcome.num_samples for outcome in outcomes}
-        # Each once: what units of one set and teacher have in common is there to be shared.
+        # Each pair of set and teacher counts once, because its units share the logits of the teacher.
         taught = {(unit.owners, unit.teacher): num_samples[unit.trials[0].identity] for unit in self._units}
         return Lap(seconds, outcomes, num_taught=sum(taught.values()), ways_taken=tuple(sorted(self._ways_taken)))
 
@@ -61,14 +61,14 @@ class Engine:
         while len(outcomes) < num_trials:
             _, news = next(self._news)
             if isinstance(news, EngineChoice):
-                # What comes after the comma is how much faster it was, which each worker measures for itself.
+                # The text after the comma says how much faster the choice was, which differs between workers.
                 self._ways_taken.add(news.text.partition(",")[0])
             else:
                 outcomes.append(_outcome(news))
         return outcomes
 
     def _tasks(self) -> Iterator[tuple[None, Unit] | None]:
-        # None stands for none at the moment: between rounds the workers wait.
+        # None means that no task is ready: the workers wait between rounds.
         while True:
             yield (None, self._waiting.popleft()) if self._waiting else None
 

@@ -32,7 +32,7 @@ class Stacked(nn.Module):
         self._names = list(parameters)
         self._stacked = nn.ParameterList(parameters.values())
         self._buffers_of_students = buffers
-        # A list, so that the skeleton's parameters are not this module's.
+        # The list hides the skeleton from torch, so that its parameters are not parameters of this module.
         self._skeleton = [copy.deepcopy(students[0])]
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class JoinedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return what the layers make of their own features, or of those that all share if the layer is the first."""
+        """Return the outputs of the layers. The input is the features of each student, or those that all share."""
         num_students = len(self.weight)
         if self._is_first:
             features_GBF = features.expand(num_students, -1, -1)

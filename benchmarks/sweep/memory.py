@@ -9,17 +9,17 @@ _PERIOD_SECONDS = 0.1
 
 
 class Peak:
-    """The most memory that was seen."""
+    """The largest memory that was measured."""
 
     num_bytes = 0
 
 
 @contextmanager
 def watching(process_ids: Callable[[], set[int]]) -> Iterator[Peak]:
-    """Look again and again while the context is open.
+    """Measure the memory repeatedly while the context is open.
 
     Args:
-        process_ids: Returns the processes that are there now, without what they have started.
+        process_ids: A function that returns the current processes, without their children.
     """
     peak, is_over = Peak(), threading.Event()
 
@@ -39,8 +39,8 @@ def watching(process_ids: Callable[[], set[int]]) -> Iterator[Peak]:
 def used_bytes(roots: set[int]) -> int:
     """Return the memory of processes and their descendants.
 
-    What each has of its own, and the files that they map, such as torch's libraries, once: those of the process that
-    maps most. Pages that a process has inherited from a parent count as its own.
+    The private memory of all processes is added up. Mapped files, such as torch's libraries, count once, with the size
+    in the process that maps the most. Pages that a process has inherited from its parent count as its own.
     """
     own, mapped = [0], [0]
     for process_id in roots | _descendants(roots):

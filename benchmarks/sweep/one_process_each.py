@@ -1,4 +1,4 @@
-"""A process for each trial, several at once: what ``train_student`` is started by."""
+"""A contestant that starts the script ``train_student`` in a new process for each trial, several at once."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class OneProcessEach:
-    """Starts the script once for each trial."""
+    """A contestant that starts the script once for each trial."""
 
     def __init__(self, inputs: SweepInputs, tasks: Sequence[Task], *, layout: Layout, num_loader_workers: int) -> None:
         self.layout = layout
@@ -33,7 +33,7 @@ class OneProcessEach:
         return set(self._running)
 
     def lap(self) -> Lap:
-        """Do all trials. Order and views are others in every lap."""
+        """Do all trials. The order and the views of samples differ between laps."""
         self._num_laps += 1
         started = time.perf_counter()
         with ThreadPoolExecutor(self.layout.num_processes) as executor:
@@ -46,7 +46,7 @@ class OneProcessEach:
         )
 
     def close(self) -> None:
-        """End what is still running."""
+        """End the scripts that are still running."""
         for process in self._running.values():
             process.kill()
 
@@ -70,7 +70,7 @@ class OneProcessEach:
 
 
 def script_options(inputs: SweepInputs, task: Task, *, num_loader_workers: int, seed: int) -> dict[str, Any]:
-    """Return what the script takes for one trial."""
+    """Return the argument of the script for one trial."""
     recipe = inputs.config.distill
     return {
         **{name: str(getattr(inputs, name)) for name in ("dataset_folder", "partition_folder", "peers_folder")},

@@ -7,7 +7,7 @@ from peerkd.config.training import RecipeConfig
 
 
 def torch_sgd(network: nn.Module, recipe: RecipeConfig) -> torch.optim.SGD:
-    """Return SGD with ``foreach``, as a recipe says; the rate is set anew before every step."""
+    """Return SGD with ``foreach``, with the values of a recipe. The rate is set before every step."""
     return torch.optim.SGD(
         network.parameters(),
         lr=recipe.learning_rate,

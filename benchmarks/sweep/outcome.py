@@ -1,4 +1,4 @@
-"""What a contestant does in a round. No torch."""
+"""The results of a contestant in a round. This module needs no torch."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
     """Number of threads of each process."""
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the layout in words."""
         processes = "1 process" if self.num_processes == 1 else f"{self.num_processes} processes"
         return f"{processes} of {self.num_threads} {'thread' if self.num_threads == 1 else 'threads'}"
 
@@ -39,7 +39,7 @@ class Lap(NamedTuple):
     """Samples of an epoch that a teacher ran on."""
 
     start_fraction: float | None = None
-    """Share of the processes' time that went by before they trained, where starting counts."""
+    """Share of the processes' time that passed before training began, for contestants whose start is timed."""
 
     ways_taken: tuple[str, ...] = ()
-    """What a program has chosen by itself, for people."""
+    """The choices that a program has made by itself, in words."""

@@ -39,7 +39,7 @@ class Pool:
 
 
 class StudyPool:
-    """Does groups of trials, one group after another in each process. A group of the plain loop is one trial."""
+    """A pool whose processes each train one group of trials after another. A group of the plain loop is one trial."""
 
     def __init__(self, inputs: SweepInputs, way: str, layout: Layout, groups: Sequence[list[Task]]) -> None:
         self.layout = layout
@@ -47,7 +47,7 @@ class StudyPool:
         self._groups = groups
         self._pool = Pool(layout)
         self._pool.everywhere(_open_study, inputs)
-        # The shortest, in each process: what a process does once it does here.
+        # Each process first does the shortest group, so that its one-time work is not timed.
         self._pool.everywhere(_do, way, groups[-1])
 
     def process_ids(self) -> set[int]:
@@ -72,7 +72,7 @@ class StudyPool:
 
 
 _here: dict[str, Any] = {}
-"""What this process of a pool has: the barrier, and the study."""
+"""The state of this process of a pool: the barrier and the study."""
 
 
 def _open(num_threads: int, barrier: Barrier) -> None:
@@ -83,7 +83,7 @@ def _open(num_threads: int, barrier: Barrier) -> None:
 
 
 def _at_once(function: Any, *arguments: Any) -> Any:
-    # A process that waits here can take no second call.
+    # A process that waits here cannot take a second call, so every process gets exactly one.
     _here["barrier"].wait()
     return function(*arguments)
 

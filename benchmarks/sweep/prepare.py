@@ -1,4 +1,4 @@
-"""What all contestants start from: a data set, its partition and pre-trained peers, made by the stages of peerkd."""
+"""The inputs of all contestants: a data set, its partition and pre-trained peers, made by the stages of peerkd."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ from peerkd.training.inputs import SweepInputs
 
 
 def prepare(config: ExperimentConfig, folder: Path, *, device: str) -> SweepInputs:
-    """Make whatever is not in the folder yet, and return where it is. Progress goes to standard error."""
+    """Create the inputs that the folder lacks, and return their places. Progress goes to standard error."""
     if config.data.path == SYNTHETIC_NAME:
         config = _with_synthetic_images(config, folder)
     compute = config.compute.model_copy(update={"device": device})

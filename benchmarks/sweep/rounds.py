@@ -1,4 +1,4 @@
-"""Rounds in which all contestants take turns, and what is measured of each."""
+"""Rounds in which all contestants take turns, and their measurements."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from benchmarks.sweep.outcome import Lap
 
 @dataclass(kw_only=True)
 class Measured:
-    """What was measured of one contestant, by round."""
+    """The measurements of one contestant, by round."""
 
     contestant: Contestant
     choice: Choice
@@ -28,9 +28,9 @@ class Measured:
 def time_in_turn(
     contestants: Sequence[Contestant], rates: MatrixRates, *, num_rounds: int, name: str
 ) -> list[Measured]:
-    """Return what was measured; in a round everyone has one turn.
+    """Return the measurements. Each contestant has one turn in each round.
 
-    What else the machine does, or how warm it is, so meets all alike.
+    The load and the temperature of the machine thus affect all contestants alike.
 
     Args:
         contestants: Each is opened, in the fastest of its ways, before the first round.

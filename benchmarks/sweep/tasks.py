@@ -1,8 +1,7 @@
-"""Which trials of an experiment each contestant does in a round. No torch.
+"""The choice of the trials that each contestant does in a round. This module needs no torch.
 
-One that takes seconds for a trial does few of them, one that takes milliseconds many; what is compared is trials per
-second. All are drawn from the same units, equally many for each transfer set, so that they have equally many samples on
-average.
+Contestants are compared by trials per second, so a slow one does fewer trials than a fast one. All trials come from the
+same units, with equal numbers for each transfer set, so that all contestants have equally large sets on average.
 """
 
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from peerkd.study.trials import Trial, Unit
 
 
 class Task(NamedTuple):
-    """One trial, as a program that knows no plan is told of it."""
+    """One trial, described for programs that do not use the plan of peerkd."""
 
     student: int
     teacher: int
@@ -34,14 +33,14 @@ def chosen_units(workload: Workload) -> list[Unit]:
     for transfer_set in config.sweep.transfer_sets:
         of_set = [unit for unit in units if unit.trials[0].transfer_set == transfer_set]
         chosen += of_set[:: workload.unit_stride]
-    # As in the plan: the largest first.
+    # The largest units come first, as in the plan.
     return sorted(chosen, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
 
 
 def tasks_of_each_set(workload: Workload, number: int) -> list[Task]:
-    """Return so many trials of each transfer set, spread over the chosen units and their settings; the longest first.
+    """Return ``number`` trials of each transfer set, or all if a set has fewer, the longest first.
 
-    All of them, if there are fewer.
+    They are spread evenly over the chosen units and their settings.
     """
     tasks = []
     for tasks_of_set in _by_set(workload):
@@ -51,7 +50,7 @@ def tasks_of_each_set(workload: Workload, number: int) -> list[Task]:
 
 
 def groups_of_each_set(workload: Workload, number: int, *, size: int) -> list[list[Task]]:
-    """Return so many groups of ``size`` trials of each transfer set; trials of a group have the same samples."""
+    """Return ``number`` groups of ``size`` trials for each transfer set. Trials of a group have the same samples."""
     groups = []
     for tasks_of_set in _by_set(workload):
         by_owners: dict[tuple[int, ...], list[Task]] = {}

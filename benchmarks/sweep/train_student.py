@@ -1,10 +1,10 @@
-"""One configuration, as a script: what people start once for each.
+"""A script that distils one student under one setting, to be started once for each trial.
 
     python -m benchmarks.sweep.train_student '{"student": 3, ...}'
 
-It prints one line of JSON. float32, torch's default layout and SGD, a DataLoader, the teacher's forward pass in every
-step; images are augmented one by one where the experiment augments. Files are read in the packed form of peerkd, which
-takes less time than most others.
+It prints one line of JSON. It uses float32, the default memory layout and SGD of torch, and a DataLoader. The teacher's
+forward pass runs in every step. If the experiment augments, images are augmented one by one. The data set is read in
+the packed format of peerkd, which is faster than most others.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is trained: experiments cut down to a few minutes, and how much of them each contestant does. No torch."""
+"""Experiments reduced to a few minutes, and the share of each contestant in them. This module needs no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ _NUM_QUICK_SAMPLES: Final = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """One experiment, and who does how much of it in a round."""
+    """One experiment, and how much of it each contestant does in a round."""
 
     config: ExperimentConfig
 
@@ -40,10 +40,10 @@ class Workload:
     """Number of groups of each transfer set that are trained as one, by torch.func.vmap and by grouped convolution."""
 
     vmap_sizes: tuple[int, ...]
-    """Students in a group, of which the fastest number is taken. Empty: left out, for the time that it takes."""
+    """Group sizes to try with torch.func.vmap. The fastest is taken. Empty: the contestant is left out, as too slow."""
 
     grouped_sizes: tuple[int, ...]
-    """Likewise, for grouped convolution."""
+    """Group sizes to try with grouped convolution; see ``vmap_sizes``."""
 
     num_rounds: int
 
@@ -128,16 +128,16 @@ def find_workload(
     batch_size: int | None = None,
     data: Path | None = None,
 ) -> Workload:
-    """Return a workload by its name, as the arguments change it.
+    """Return the workload of a name, changed by the other arguments.
 
     Args:
-        name: Of ``WORKLOADS``, whose numbers are for two cores.
-        num_processes: Of a contestant; for more of them there is more to do, so that none is idle.
-        is_quick: One round, few trials, few samples.
-        num_rounds: In place of the workload's own number.
-        num_samples: Of a transfer set of CIFAR-shaped images, in place of the workload's own.
-        batch_size: Likewise, of a step.
-        data: Folder with ``train/<class>/*.jpg``, in place of images that are made here.
+        name: A name in ``WORKLOADS``, whose numbers are for two cores.
+        num_processes: Number of processes of a contestant. The work grows with it, so that no process is idle.
+        is_quick: Whether to reduce the workload to one round, few trials and few samples.
+        num_rounds: Number of rounds. None: that of the workload.
+        num_samples: Samples of a transfer set of CIFAR-shaped images. None: the number of the workload.
+        batch_size: Samples of a training step. None: the number of the workload.
+        data: Folder with ``train/<class>/*.jpg``. None: synthetic images.
     """
     workload = WORKLOADS[name]
     if is_quick:

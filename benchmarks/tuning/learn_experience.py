@@ -104,7 +104,7 @@ def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
     }
     deviations = {name: float(values.std()) for name, values in columns.items() if values.std() > _LEAST_DEVIATION}
     of_one = _LENGTH_DEVIATIONS * math.sqrt(len(deviations))
-    # In few digits, so that sums in another order give the same.
+    # Few digits are kept, so that sums in another order give the same values.
     return {name: float(np.float16(of_one * deviation)) for name, deviation in deviations.items()}
 
 

@@ -254,7 +254,7 @@ def load_earlier(
         by_epoch=chooses_epochs,
     )
     gains_QSE = objective.worth(sweep.validation_gains_QSE)
-    # Without epochs to choose, the axis of epochs has the whole trials alone.
+    # If epochs are not chosen, the axis of epochs has length 1, for whole trials.
     return EarlierSweep(
         space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE))
     )

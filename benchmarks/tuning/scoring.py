@@ -151,11 +151,11 @@ class Preference:
         )
 
     def best(self, gains_S: FloatArray) -> int:
-        """Return the best of settings, NaN standing for what is not known; ``NO_SETTING`` if nothing is."""
+        """Return the setting with the largest gain; NaN is an unknown gain. ``NO_SETTING`` if all are unknown."""
         return int(self._best(gains_S[None])[0])
 
     def best_or_none(self, gains_QS: FloatArray) -> IntArray:
-        """Return the best setting of each pair, or ``NO_SETTING`` where none that is known gains anything."""
+        """Return the best setting of each pair, or ``NO_SETTING`` if no known gain of the pair is above 0."""
         best_Q = self._best(gains_QS)
         gains_Q = gains_QS[np.arange(len(best_Q)), best_Q]
         return np.where((best_Q != NO_SETTING) & is_above(gains_Q, 0.0), best_Q, NO_SETTING)

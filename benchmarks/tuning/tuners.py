@@ -9,7 +9,7 @@ from peerkd.tuning.space import Space
 
 
 class TunerEntry(NamedTuple):
-    """How one tuner is built, and what the comparison has to know about it."""
+    """The function that builds one tuner, and the properties of the tuner that the comparison uses."""
 
     builder: str
     """``module:function``. The function has the signature ``(space, *, seed, earlier)`` and returns a ``Tuner``."""
@@ -51,9 +51,9 @@ def build(name: str, space: Space, *, seed: int, earlier: Sequence[EarlierSweep]
 
     Args:
         name: One of ``TUNERS``.
-        space: What it may try.
-        seed: Source of all that it draws at random.
-        earlier: Experiments that it may start from.
+        space: Pairs and settings that the tuner may try.
+        seed: Seed of all random draws.
+        earlier: Experiments that the tuner may start from.
 
     Raises:
         ValueError: If there is no tuner of that name, or a package that it needs is not installed.

@@ -1,4 +1,4 @@
-"""A check that a store supports everything that runs need, by trying it out."""
+"""A check of an artifact store, which tries every operation that runs need."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing

@@ -86,7 +86,7 @@ class Bucket:
 
     @property
     def address(self) -> str:
-        """The address of the bucket, which is shown to people and differs between buckets."""
+        """The address of the bucket, as messages state it. It identifies the bucket."""
         return f"{self._endpoint}/{self.name}"
 
     def with_time_limit(self, seconds: float) -> "Bucket":

@@ -69,7 +69,7 @@ class CheckedPool(urllib3.PoolManager):
     """A pool of connections that checks each answer, and neither repeats requests nor follows redirects."""
 
     def __init__(self, ca_file: str | None) -> None:
-        """Trust the authorities whose certificates a file has; None for the public ones."""
+        """Trust the certificate authorities in ``ca_file``. None: the public ones."""
         super().__init__(
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
             retries=False,

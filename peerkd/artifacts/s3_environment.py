@@ -1,4 +1,7 @@
-"""The settings of an S3 store, from the environment alone: configs and addresses are shown to people."""
+"""The settings of an S3 store.
+
+They are read only from environment variables, because configs and addresses appear in messages and reports.
+"""
 
 import os
 import re

@@ -20,7 +20,7 @@ NUM_TRIES_OF_DAMAGED: Final = 10
 
 
 class Call(Enum):
-    """A kind of request."""
+    """A kind of request. The same answer of a store can mean different errors for different kinds."""
 
     READ = auto()
     """A range of an object, on the condition that it has a certain ETag."""

@@ -71,7 +71,7 @@ class StoreRetries:
             )
 
     def _set_reported(self, is_reported: bool) -> bool:
-        """Set whether an outage is reported; return whether this changes it."""
+        """Set whether an outage counts as reported, and return whether that is a change."""
         with self._lock:
             has_changed, self._is_reported = self._is_reported != is_reported, is_reported
         return has_changed

@@ -174,7 +174,7 @@ class ArtifactStore(Protocol):
         """
 
     def clear_away(self, key: str) -> int:
-        """Delete the files that workers left of an artifact, and return their number.
+        """Delete the files that workers left in the workspace of an artifact, and return how many were deleted.
 
         They are deleted only if the artifact is published with an intact manifest and, in a store with locks, nobody
         has opened the workspace. A failure to delete is not an error: the next call tries again.

@@ -110,7 +110,7 @@ class ClusterConfig(StrictConfig):
     """The number of GPUs of each worker."""
 
     gpu_resource: str = "nvidia.com/gpu"
-    """The name of the GPU resource on the cluster."""
+    """The name under which the cluster offers its GPUs, such as ``amd.com/gpu``."""
 
     cpu_per_worker: Quantity = "1"
     """The CPUs of each worker, as both request and limit."""
@@ -278,7 +278,9 @@ def _operators_defaults(environment: Mapping[str, str]) -> ClusterConfig:
 
 
 def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> ClusterConfig:
-    """Return the settings with those that a pipeline's author has set on the task applied. Empty ones change nothing.
+    """Return the settings of a cluster, overridden by those of one task of a pipeline.
+
+    Empty settings of the task override nothing.
 
     Args:
         cluster: The defaults.

@@ -106,7 +106,7 @@ def page(pipeline: Pipeline[StrictConfig]) -> str:
 def _section(
     path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, remark: str = ""
 ) -> Iterator[str]:
-    """Write the fields of a section as a table, then its subsections. The remark is the docstring of its field."""
+    """Write the fields of a section as a table, then its subsections. ``remark`` is the docstring of its field."""
     yield f"## {f'`{path}`' if path else 'Top level'}\n"
     yield from (f"{_prose(text, keep_paragraphs=True)}\n" for text in (remark, schema["description"]) if text)
     prefix = f"{path}." if path else ""

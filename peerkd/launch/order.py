@@ -43,7 +43,7 @@ class JobAccount:
     """The resources that one attempt at an order occupied, from which its cost is computed."""
 
     name: str
-    """The name of the job."""
+    """The name of the job that carried out the order."""
 
     seconds: float
     """Time from start to end, without time in a queue."""

@@ -54,7 +54,7 @@ class Rendezvous:
 
 
 def wait_for_host(rendezvous: Rendezvous, *, is_over: Callable[[], bool], interval_seconds: float = 0.5) -> bool:
-    """Return True as soon as the first worker accepts connections, or False when the work is over."""
+    """Return True once the first worker accepts connections, or False if ``is_over`` returns True before that."""
     while not is_over():
         try:
             socket.create_connection((rendezvous.host, rendezvous.port), timeout=5).close()

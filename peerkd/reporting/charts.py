@@ -43,7 +43,7 @@ class Line(NamedTuple):
 
 
 class Dot(NamedTuple):
-    """A single point. The title says in words what it is."""
+    """A single point. Its title describes it in words."""
 
     x: float
     y: float

@@ -140,7 +140,7 @@ def setting_cell(
 
 
 def remark_cell(remark: str) -> Cell:
-    """Return the cell of a pair without a setting."""
+    """Return the cell of a pair for which no setting was chosen. It shows the remark in small print."""
     return Cell("", small_print=remark, style="setting")
 
 

@@ -30,7 +30,7 @@ class TableKind(NamedTuple):
     schema: pa.Schema
 
     check_values: Callable[[pa.Table, int], None] | None = None
-    """Raises ValueError if values break a rule. Takes the table and the number of its first row."""
+    """A function of a table and the number of its first row, which raises ``ValueError`` if a value breaks a rule."""
 
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:

@@ -22,7 +22,7 @@ NAME: Final = "build_report"
 
 
 def conclude(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
-    """Compute the contents of the report of a sweep."""
+    """Return the content of the report on a sweep."""
     with mapped_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME) as table:
         facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
         findings = compute_findings(table, facts)

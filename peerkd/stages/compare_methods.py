@@ -20,7 +20,7 @@ NAME: Final = "compare_methods"
 
 
 def conclude(config: PclConfig, runs: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
-    """Compute the contents of the comparison of a study's methods."""
+    """Return the content of the report that compares the methods of a study."""
     table = read_curves(store.fetch(runs.key) / train_pcl.CURVES_NAME)
     facts = replace(gather_facts(config, runs, store), cost=accounts.cost())
     findings = compute_findings(table, facts)

@@ -15,7 +15,7 @@ FEATURES_NAME: Final = "features.parquet"
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
-    """Return the key of the trials that follow from a config and the peers."""
+    """Return the key of the artifact with the trials of a config on the given peers."""
     differences = keys.differences(
         config,
         fields=("seed", "augmentation", "distill", "sweep"),

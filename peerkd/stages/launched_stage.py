@@ -1,6 +1,7 @@
-"""The stages whose work is launched: the process that orders the work and waits for it. No torch, no arrays.
+"""Stages that launch workers. The code here runs in the process that orders the work and waits for it.
 
-This process and the workers compute the key of the artifact with the same function, from the same texts.
+It imports neither torch nor numpy. The process and its workers compute the key of the artifact with the same function,
+from the same texts.
 """
 
 import time
@@ -31,7 +32,7 @@ IN_PROCESS: Final = LaunchConfig(backend="local", num_workers=0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaunchedStage(Generic[Config]):
-    """The declaration of a stage that computes one artifact from a config and another artifact, by launched work.
+    """The declaration of a stage whose workers compute one artifact from a config and another artifact.
 
     The function ``perform(config, source, store, worker)`` of the module ``peerkd.stages.work.<name>`` does the work.
     """
@@ -46,7 +47,7 @@ class LaunchedStage(Generic[Config]):
     """The name of its input artifact."""
 
     key: Callable[[Config, Manifest], str]
-    """Returns the key of its output artifact."""
+    """A function that returns the key of the output artifact."""
 
     summary: Callable[[Mapping[str, Any]], str]
     """Describes an artifact in a few words, given its metadata."""

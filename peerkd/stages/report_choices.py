@@ -23,7 +23,7 @@ NAME: Final = "report_choices"
 
 
 def conclude(config: ExperimentConfig, study: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
-    """Compute the contents of the report of a tuned study."""
+    """Return the content of the report on a tuned study."""
     folder = store.fetch(study.key)
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:

@@ -51,7 +51,8 @@ class StageWork:
     """A callback with a number of new records of other workers."""
 
     add_shards: Callable[["ShardQueue"], bool] | None = None
-    """Adds newly known shards when this worker needs work, and returns whether more may follow. None: all are known."""
+    """A function that adds new shards when this worker needs work, and returns whether more may follow. None: all
+    shards are known from the start."""
 
 
 class ClaimedShard:

@@ -47,7 +47,7 @@ class _Heartbeat(NamedTuple):
 
     version: str
     seen_at: float
-    """The time at which this version was first seen, by this worker's clock."""
+    """The time, by this worker's clock, at which it first saw ``version``."""
 
     has_changed: bool
     """Whether an earlier version was seen too. If not, the other worker may have ended long ago."""

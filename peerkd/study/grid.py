@@ -21,10 +21,10 @@ class Grid:
     alpha_weighs: LossTerm = "distillation"
 
     learning_rates: tuple[float, ...] = ()
-    """Learning rates of the first step. Empty: the recipe's is the only one."""
+    """The learning rates of the first step that are tried. Empty: only that of the recipe."""
 
     default_learning_rate: float | None = None
-    """The rate of the untuned default where there are several; None where there is one."""
+    """The rate of the untuned default if several rates are tried, else None."""
 
 
 def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:

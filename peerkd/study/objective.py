@@ -81,7 +81,7 @@ class Objective:
 
     @property
     def limit_in_words(self) -> str:
-        """The limit as a sentence; empty where there is none."""
+        """The limit as a sentence; empty if the study has no limit."""
         if self.max_own_drop is None:
             return ""
         return (

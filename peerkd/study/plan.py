@@ -123,7 +123,8 @@ def _controls(transfer_set: TransferSet, controls: tuple[Setting, ...], peers: S
         trials = tuple(Trial(*pair, transfer_set, control) for pair in pairs for control in controls)
         return Unit(owners=set_owners(transfer_set, student=student, teacher=teacher), teacher=None, trials=trials)
 
-    # Where the set does not depend on the student or the teacher, any peer can stand for it.
+    # A set that does not depend on the student has the same samples for every student, so any peer can be named as one.
+    # The same holds for the teacher.
     def of_student(number: int) -> Unit:
         student = peers[number]
         return unit([(student, None)], student=student, teacher=student)

@@ -1,6 +1,6 @@
-"""The rule for ties: which of several equally good settings is taken.
+"""The rule that decides between equally good settings.
 
-A validation set of some hundred samples knows few different accuracies, so among dozens of settings ties for the best
+A validation set of a few hundred samples allows few different accuracies, so among dozens of settings ties for the best
 are common. A tie is no evidence for a change, so it goes to the setting that changes the fewest hyper-parameters of the
 untuned default, and then to the first in the order of the table. Without this rule, the settings that the grid lists
 first would look preferred.
@@ -36,7 +36,7 @@ def is_at_least(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
 
 
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values that are equal where they are the same, for sorting."""
+    """Return values rounded for sorting, so that values that differ only by rounding errors become equal."""
     return values.round(_NUM_DIGITS)
 
 

@@ -4,7 +4,7 @@ import ctypes
 import os
 from typing import Final
 
-# From malloc.h of glibc.
+# These values are defined in malloc.h of glibc.
 _TRIM_THRESHOLD: Final = -1
 _MMAP_MAX: Final = -4
 

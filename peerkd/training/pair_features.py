@@ -89,7 +89,7 @@ class _PeerNetworks:
         self._std_C = torch.tensor(dataset.channel_std, device=device)
 
     def answers(self, parts: Sequence[_Indices]) -> Iterator[Answers]:
-        """Yield the logits of all peers on each part, without augmentation."""
+        """Yield the logits of all peers on the samples of each part, without augmentation."""
         bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * len(self._inputs.peers) * self._dataset.num_classes
         for block in blocks(parts, max_samples=max(_BLOCK_BYTES // bytes_of_sample, 1)):
             images = torch.from_numpy(self._dataset.read_images(np.concatenate(block))).to(self._device)

@@ -1,7 +1,7 @@
 """The seconds that a sample takes on this machine, measured on random images by the code that runs experiments.
 
-Transfer sets have the size that they will have in the experiment, and units have all settings of a set, if that takes a
-few seconds; otherwise both are smaller. A small pilot measurement decides.
+If a few seconds are enough, transfer sets are as large as in the experiment and units have all settings of a set.
+Otherwise both are smaller. A short pilot measurement estimates the time.
 """
 
 import time

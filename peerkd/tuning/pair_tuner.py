@@ -34,11 +34,14 @@ _NEW_FRACTION: Final = 0.1
 """Number of new observations, as a fraction of all, after which the posterior of all pairs is updated."""
 
 _NEW_FRACTION_FOR_ALL: Final = 0.5
-"""The same for a full pass, in which all pairs are scored anew instead of only the most promising ones."""
+"""Number of new observations, as a fraction of all, after which a full pass scores all pairs again, instead of only the
+most promising ones."""
 
 _MIN_NEW: Final = 3
+"""Least number of new observations for an update of the posterior of all pairs."""
+
 _MIN_NEW_FOR_ALL: Final = 15
-"""Least numbers of new observations for the same two steps."""
+"""Least number of new observations for a full pass."""
 
 _MIN_NEW_PER_PAIR: Final = 1 / 6
 """Least number of new observations for a full pass, per pair: its work is proportional to the number of pairs."""

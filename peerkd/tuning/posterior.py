@@ -72,7 +72,7 @@ class PairObservations:
     """Observed values of the targets, in compressed points."""
 
     extra_sd_N: FloatArray
-    """Standard deviation of each observation about its target, beyond noise."""
+    """Standard deviation of each observation about its target, in addition to the noise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -80,7 +80,7 @@ class PairPrior:
     """What is known of a pair before its first observation."""
 
     basis_A: FloatArray
-    """Values of the basis functions at the pair: a vector no longer than 1."""
+    """Values of the basis functions at the pair: a vector with a norm of at most 1."""
 
     expected_S: FloatArray
     """Expected gains."""
@@ -118,9 +118,9 @@ class Posterior:
 
         Args:
             prior: Prior over the targets of one pair.
-            basis_QA: Values of the basis functions at each pair, no row longer than 1.
-            expected_QS: Expected gains of each pair. None for the prior's mean.
-            spread_Q: Spread of each pair (``PairPrior.spread``). None for 1.
+            basis_QA: Values of the basis functions at each pair. The norm of a row is at most 1.
+            expected_QS: Expected gains of each pair. None: the prior's mean.
+            spread_Q: Spread of each pair (``PairPrior.spread``). None: 1.
         """
         num_pairs = len(basis_QA)
         self._prior, self._basis_QA = prior, basis_QA

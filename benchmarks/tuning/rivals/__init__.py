@@ -1,5 +1,6 @@
-"""What a tuner must beat: the default, one setting for all, and what is usually done, each as good as it can be made.
+"""Rivals of the tuner: the untuned default, one setting for all pairs, and the usual methods, each as good as possible.
 
-Each module has ``build(space, *, seed, earlier)``. All keep what they know in ``known`` and work through scripts; at
-any budget a pair that was never measured gets what did best on those that were. None looks at features of pairs.
+Each module has a function ``build(space, *, seed, earlier)``. All rivals store their observations in ``known``, and run
+as scripts. A pair without any measurement gets the setting that did best on the measured pairs. No rival uses features
+of pairs.
 """

@@ -23,10 +23,10 @@ _EARLIER_SHARE: Final = 0.25
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    All settings are tried on a random pair, the better half on two more, the better half of these on four, and so on
-    until four are left, which go on over all pairs. At any time the setting with the best mean so far goes to all
-    pairs; if that is no gain, all are left. What earlier experiments say of settings counts as some trials, and only
-    the best quarter by them starts.
+    All settings are tried on a random pair, the better half on two more pairs, the better half of these on four, and so
+    on until four settings remain, which are tried on all other pairs. At any time all pairs get the setting with the
+    best mean so far; if that mean is not above 0, all students stay unchanged. The mean of a setting in earlier
+    experiments counts as much as a few trials, and only the best quarter of the settings in them is tried.
     """
     known = Known(space, earlier)
     return Scripted(known, [_elimination(known, seed)], choose=_same_for_all)
@@ -48,7 +48,7 @@ def _elimination(known: Known, seed: int) -> Script:
 
 def _best(known: Known, pairs: Sequence[int], settings: IntArray, num: int) -> IntArray:
     """Return some of the settings, those with the best means over pairs on which all of them were tried."""
-    # Not over all that is known: a new life must decide as the last one did.
+    # The means are not over all known trials: a tuner that is restarted must decide as it did before.
     expected_S = known.expected_gains(known.whole_gains[list(pairs)])
     best_first = settings[np.argsort(-np.nan_to_num(expected_S[settings], nan=-np.inf), kind="stable")]
     return best_first[:num]

@@ -1,4 +1,4 @@
-"""The untuned default for every pair: T=1, alpha=0.5, on the default set. Measures nothing, costs nothing."""
+"""The untuned default for every pair: T=1, alpha=0.5, on the default set. It measures nothing and costs nothing."""
 
 from collections.abc import Sequence
 

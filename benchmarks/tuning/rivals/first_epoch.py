@@ -1,4 +1,4 @@
-"""A first epoch for all settings of a pair; the three that look best go on to the end."""
+"""A rival that trains all settings of a pair for one epoch, and the three best of them to the end."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,9 +16,9 @@ _NUM_FINISHED: Final = 3
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    The pairs have their turns in a random order; when all have had one, each further turn finishes the next three. A
-    pair has the best of its whole trials, or is left; one that had no turn yet has the setting that was best after
-    the first epoch over those that had, if it gains anything.
+    Pairs take turns in a random order. After all have had one, each further turn of a pair finishes its next three
+    settings. A pair gets the best of its whole trials if that is a gain. A pair without a turn gets the setting with
+    the best mean after the first epoch over the other pairs, if that mean is above 0.
     """
     known = Known(space, earlier)
     pairs = shuffled_pairs(space, seed=seed, name="first_epoch")
@@ -35,5 +35,5 @@ def _of_pair(known: Known, pair: int) -> Script:
 
 
 def _choices(known: Known) -> IntArray:
-    # Not by whole trials: only what looked good on a pair was done to the end there.
+    # Whole trials would be a biased sample: only settings that looked good on a pair were trained to the end.
     return known.choices(for_others=known.gains_after(1))

@@ -1,6 +1,6 @@
 """Hyperband (Li et al. 2018) for each pair: successive halving that also hedges against misleading first epochs.
 
-Synchronous, for the reason told in ``successive_halving``.
+It is synchronous, for the reason that ``successive_halving`` states.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from peerkd.tuning.space import Space
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    Each turn of a pair is a bracket; with three epochs, in turn, one of three settings for an epoch and the best of
-    them to the end, and one of two settings to the end at once. A pair has the best of its whole trials, or is left;
-    one that had no turn yet has what did best on those that had.
+    Each turn of a pair is a bracket. With three epochs, two kinds of brackets alternate: one trains three settings for
+    an epoch and the best of them to the end, the other trains two settings to the end. A pair gets the best of its
+    whole trials if that is a gain. A pair without a turn gets the setting that did best on the other pairs.
     """
     known = Known(space, earlier)
     return Scripted(known, in_turns(known, hyperband_sizes(space.num_epochs), seed=seed, name="hyperband"))

@@ -15,10 +15,11 @@ from peerkd.tuning.protocol import EarlierSweep, Observation, Suggestion
 from peerkd.tuning.space import NO_SETTING, Space
 
 _WEIGHT_OF_MEAN: Final = 2.0
-"""Trials that the mean of all settings is worth: without it, the best of many settings tried once is the luckiest."""
+"""Number of trials that the mean of all settings counts as. Without it, the best of many settings that were tried once
+would be the luckiest one."""
 
 _WEIGHT_OF_EARLIER: Final = 6.0
-"""Trials that the mean of a setting over all pairs of earlier experiments is worth: other data, but many pairs."""
+"""Number of trials that the mean of a setting in earlier experiments counts as. They had other data, but many pairs."""
 
 
 class Known:
@@ -27,14 +28,14 @@ class Known:
     def __init__(self, space: Space, earlier: Sequence[EarlierSweep]) -> None:
         self.space, self.preference = space, Preference(space)
         self.earlier_gains_LS = _matched(space, earlier)
-        """Gains of whole trials in earlier experiments under the settings of this one; NaN where there was none."""
+        """Gains of whole trials in earlier experiments under this one's settings; NaN for settings that they lack."""
 
         self._gains: dict[Suggestion, float] = {}
         self._latest_QS: FloatArray = np.full((space.num_pairs, len(space.settings)), np.nan)
         self._num_epochs_QS: IntArray = np.zeros(self._latest_QS.shape, dtype=np.int64)
 
     def add(self, observation: Observation) -> None:
-        """Take in what came of an ask."""
+        """Record an observation."""
         ask, gain, _ = observation
         self._gains[ask] = gain
         if ask.num_epochs >= self._num_epochs_QS[ask.pair, ask.setting]:
@@ -42,11 +43,11 @@ class Known:
             self._num_epochs_QS[ask.pair, ask.setting] = ask.num_epochs
 
     def __contains__(self, ask: Suggestion) -> bool:
-        """Return whether this was measured."""
+        """Return whether a suggestion was measured."""
         return ask in self._gains
 
     def gain(self, ask: Suggestion) -> float:
-        """Return what came of an ask that was answered."""
+        """Return the gain of a suggestion that was measured."""
         return self._gains[ask]
 
     def gains_after(self, num_epochs: int) -> FloatArray:
@@ -58,19 +59,19 @@ class Known:
         return gains_QS
 
     def best_first(self, asks: Sequence[Suggestion]) -> list[Suggestion]:
-        """Return asks that were answered, the highest gain first."""
+        """Return measured suggestions, those with the highest gain first."""
         return sorted(asks, key=lambda ask: -self._gains[ask])
 
     @property
     def whole_gains(self) -> FloatArray:
-        """Gains of whole trials (Q, S); NaN where there is none."""
+        """Gains of whole trials (Q, S); NaN for settings without a whole trial."""
         return np.where(self._num_epochs_QS == self.space.num_epochs, self._latest_QS, np.nan)
 
     def expected_gains(self, gains_QS: FloatArray) -> FloatArray:
-        """Return the mean of each setting (S,) over pairs, drawn to what is expected of it; NaN where nothing is known.
+        """Return the shrunken mean of each setting (S,) over pairs; NaN for settings about which nothing is known.
 
-        Drawn to its mean in earlier experiments, or to the mean of all settings: by much where it was tried once, by
-        little where it was tried often.
+        The mean of a setting is shrunk towards its mean in earlier experiments, or towards the mean of all settings.
+        The more often the setting was tried, the less its mean is shrunk.
         """
         is_known_QS = ~np.isnan(gains_QS)
         num_S, sum_S = is_known_QS.sum(axis=0), np.where(is_known_QS, gains_QS, 0.0).sum(axis=0)
@@ -88,15 +89,17 @@ class Known:
         return self._best_expected(self._latest_QS if np.isnan(whole_QS).all() else whole_QS)[0]
 
     def choices(self, *, for_others: FloatArray | None = None, trusts_earlier: bool = True) -> IntArray:
-        """Return for each pair (Q,) the best of its whole trials, or of shorter ones where it has no other.
+        """Return the choice of each pair (Q,): the best of its whole trials, or of shorter ones if it has none.
 
-        A pair of which none is a gain is left. One that was not measured gets what is expected to be best for any
-        pair; with earlier experiments to expect by, so does one that did not try that and has nothing better.
+        A student without a gain stays unchanged. A pair without measurements gets the setting with the highest expected
+        gain over all pairs. If there are earlier experiments, a measured pair gets it too, if the pair has not tried
+        it and has measured no larger gain.
 
         Args:
-            for_others: Gains (Q, S) to expect by. None: those of whole trials, or of shorter ones if there is no other.
-            trusts_earlier: Whether a measured pair gets it at all. Not where pairs tried what promised most first:
-                where that failed, the mean over other pairs says little.
+            for_others: Gains (Q, S) from which the expected gains are computed. None: those of whole trials, or of
+                shorter ones if there is no whole trial.
+            trusts_earlier: Whether measured pairs may get that setting. False for a rival whose pairs tried the most
+                promising settings first: after these have failed, the mean over other pairs says little.
         """
         whole_QS = self.whole_gains
         if for_others is None:
@@ -133,6 +136,6 @@ def _matched(space: Space, earlier: Sequence[EarlierSweep]) -> FloatArray:
 
 
 def _recipe(space: Space, place: int) -> tuple[object, ...]:
-    # Not by alpha, which may weigh the other term there.
+    # The weight is compared instead of alpha, which may weigh the other term in an earlier experiment.
     setting = space.settings[place]
     return setting.transfer_set, setting.temperature, setting.distillation_weight, setting.learning_rate

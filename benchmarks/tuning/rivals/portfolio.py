@@ -1,4 +1,4 @@
-"""A few settings that together have something good for most pairs, tried one after the other on all of them."""
+"""A rival that tries the same few settings on all pairs. Together they contain a good setting for most pairs."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 
 _SWEPT_SHARE: Final = 0.02
-"""Fraction of the pairs that is swept in full, to learn from, if there is no earlier sweep."""
+"""Fraction of the pairs that are swept in full at the start if there is no earlier sweep to learn from."""
 
 _MIN_SWEPT: Final = 2
 
@@ -21,10 +21,10 @@ _MIN_SWEPT: Final = 2
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    The order of the settings is learned from earlier experiments; without any, from random pairs that are swept
-    first. Each next setting is the one that adds most to what those before it give to the pairs learned from, for
-    what it costs. It is tried on all pairs before the next one is. A pair has the best that it tried, or is left; one
-    that had no turn yet has what did best on those that had.
+    The order of the settings is learned from earlier experiments or, without any, from random pairs that are swept
+    first. The next setting is always the one that increases the best gains of these pairs the most per cost. It is
+    tried on all pairs before the one after it. A pair gets the best setting that it tried if that is a gain. A pair
+    without a turn gets the setting that did best on the other pairs.
     """
     known = Known(space, earlier)
     script = _script(known, shuffled_pairs(space, seed=seed, name="portfolio"))
@@ -43,14 +43,14 @@ def _script(known: Known, pairs: Sequence[int]) -> Script:
 
 
 def covering(gains_LS: FloatArray, *, cost_S: FloatArray) -> list[int]:
-    """Return all settings, each the one that adds most per cost to the best of those before it.
+    """Return all settings, ordered so that each increases the best gains of those before it the most per cost.
 
     Args:
-        gains_LS: Of the pairs that are learned from; NaN where a setting was not tried.
-        cost_S: Of a trial of each setting.
+        gains_LS: Gains of the pairs to learn from; NaN for settings that were not tried.
+        cost_S: Cost of a trial of each setting.
     """
     known_LS = np.where(np.isnan(gains_LS), -np.inf, gains_LS)
-    # What adds nothing more comes last, the better on average first.
+    # Settings that increase nothing come last, those with the highest mean first.
     mean_S = np.where(np.isneginf(known_LS), 0.0, known_LS).mean(axis=0)
     best_L = np.zeros(len(gains_LS))
     left, order = list(range(len(cost_S))), []

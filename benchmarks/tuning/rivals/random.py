@@ -15,9 +15,9 @@ from peerkd.tuning.space import Space
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    Each turn tries one more random setting on every pair, the pairs in a random order, so that none has a second
-    before all have a first. A pair has the best that it tried, or is left; one that had no turn yet has what did best
-    on those that had.
+    Each turn tries one more random setting on every pair, with the pairs in a random order, so that no pair has a
+    second turn before all have had a first. A pair gets the best setting that it tried if that is a gain. A pair
+    without a turn gets the setting that did best on the other pairs.
     """
     return Scripted(Known(space, earlier), (_turn(space, number, seed) for number in range(len(space.settings))))
 

@@ -1,4 +1,4 @@
-"""Rungs: many settings of a pair for few epochs, the best of them for more, the last ones to the end."""
+"""Rungs, which train many settings of a pair for few epochs, the best of them for more, and the last to the end."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
 ETA: Final = 3
-"""One in so many goes on to the next rung, for so many times the epochs."""
+"""The reduction factor: one setting in ``ETA`` is promoted to the next rung, which trains ``ETA`` times the epochs."""
 
 
 def num_promotions(num_epochs: int) -> int:
@@ -32,13 +32,13 @@ def bracket(known: Known, pair: int, settings: Sequence[int], *, num_promotions:
 
 
 def in_turns(known: Known, sizes: Sequence[tuple[int, int]], *, seed: int, name: str) -> Iterator[Script]:
-    """Yield a script for each pair, the pairs in a random order: a bracket of random settings in each of its turns.
+    """Yield a script for each pair, in random order. In each of its turns it runs a bracket of random settings.
 
     Args:
-        known: What is measured.
-        sizes: Of the brackets that follow each other, over and over: how many settings, and ``num_promotions``.
-        seed: Of the tuner.
-        name: Of the tuner.
+        known: The observations of the rival.
+        sizes: The number of settings and of promotions of each bracket. After the last bracket the first one follows.
+        seed: Seed of the rival.
+        name: Name of the rival.
     """
     for pair in shuffled_pairs(known.space, seed=seed, name=name):
         yield _brackets(known, pair, sizes, seed=seed, name=name)

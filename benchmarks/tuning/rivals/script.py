@@ -1,4 +1,4 @@
-"""A tuner that works through scripts: what to measure next follows from what came of that before."""
+"""A tuner that runs scripts. A script yields the next measurements, given the results of those before."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +10,8 @@ from peerkd.results.arrays import IntArray
 from peerkd.tuning.protocol import Observation, Suggestion
 
 Script: TypeAlias = Iterator[Sequence[Suggestion]]
-"""Yields what must be measured before it can go on. An empty batch ends its turn; then other scripts have theirs."""
+"""An iterator over batches of measurements, each of which must be done before the next is requested. An empty batch
+ends the turn of the script, and another script continues."""
 
 
 @dataclass
@@ -20,10 +21,10 @@ class _Turn:
 
 
 class Scripted:
-    """Works through scripts in turns, each as far as its answers allow.
+    """A tuner that runs scripts in turns, each as far as its results allow.
 
-    Scripts ask for nothing that is known, so that a new life that is told all measurements goes on where the last one
-    was. Where all wait for answers that are under way, there may be nothing to ask for until these are told.
+    It never asks for a known measurement, so a restarted tuner that is told all observations continues where the last
+    one stopped. While all scripts wait for results, it may have nothing to ask for.
     """
 
     def __init__(
@@ -44,15 +45,15 @@ class Scripted:
         return asks
 
     def tell(self, observation: Observation) -> None:
-        """Take in what came of an ask; see ``Tuner``."""
+        """Record an observation; see ``Tuner``."""
         self._known.add(observation)
 
     def choices(self) -> IntArray:
-        """Return for each pair (Q,) what it should have; see ``Tuner``."""
+        """Return the choice of each pair (Q,); see ``Tuner``."""
         return self._choose(self._known)
 
     def _go_on(self) -> bool:
-        """Let scripts go on until one has something to ask for; return whether one has."""
+        """Continue scripts until one requests a measurement. Return False if none does."""
         while True:
             turn = next((turn for turn in self._turns if all(ask in self._known for ask in turn.batch)), None)
             if turn is None:

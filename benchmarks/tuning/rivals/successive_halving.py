@@ -1,7 +1,7 @@
 """Successive halving (Jamieson and Talwalkar 2016) for each pair, by epochs.
 
-Not Optuna's pruner: that is the asynchronous kind, which lets the first setting that it sees go on to the end. With
-the few settings that a pair can afford, waiting for all of a rung is what saves.
+Optuna's pruner is not used, because it is asynchronous and promotes the first setting that it sees to the end. With the
+few settings that a pair can afford, only waiting for a whole rung saves any work.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from peerkd.tuning.space import Space
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    In its turn a pair tries as many random settings as end in one whole trial: with three epochs, three for the first
-    and the best of them to the end. A pair has the best of its whole trials, or is left; one that had no turn yet has
-    what did best on those that had.
+    In its turn a pair tries as many random settings as lead to one whole trial. With three epochs, it trains three
+    settings for one epoch and the best of them to the end. A pair gets the best of its whole trials if that is a gain.
+    A pair without a turn gets the setting that did best on the other pairs.
     """
     known, promotions = Known(space, earlier), num_promotions(space.num_epochs)
     return Scripted(known, in_turns(known, [(ETA**promotions, promotions)], seed=seed, name="successive_halving"))

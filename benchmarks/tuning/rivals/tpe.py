@@ -21,16 +21,17 @@ _Name: TypeAlias = tuple[str | float | None, ...]
 _AXES: Final = ("transfer_set", "temperature", "alpha")
 
 _MAX_REPEATS: Final = 10
-"""Suggestions in a row of what the pair has tried, or cannot try, before a random setting is tried instead."""
+"""Number of consecutive unusable suggestions, those that the pair has tried or cannot try, after which a random setting
+is tried instead."""
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    Each turn of a pair is a whole trial of what its study suggests, by categories of transfer set, temperature, alpha
-    and, where there are several, learning rate; the pairs have their turns in a random order, and as Optuna has it the
-    first ten of a pair are random. A pair has the best that it tried, or is left; one that had no turn yet has what did
-    best on those that had.
+    Each turn of a pair is a whole trial of the setting that its study suggests. The study treats transfer set,
+    temperature, alpha and, if there are several, learning rate as categories. Pairs take turns in a random order. The
+    first ten suggestions for a pair are random, the default of Optuna. A pair gets the best setting that it tried if
+    that is a gain. A pair without a turn gets the setting that did best on the other pairs.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     known = Known(space, earlier)
@@ -73,12 +74,12 @@ def _new_suggestion(
     place_of_name: Mapping[_Name, int],
     gains: Mapping[_Name, float],
 ) -> Trial | None:
-    """Return a suggestion of what the pair can try and did not try yet; None if none comes."""
+    """Return a suggestion that the pair can try and has not tried, or None after ``_MAX_REPEATS`` others in a row."""
     for _ in range(_MAX_REPEATS):
         trial = study.ask(distributions)
         name = _name(trial, tuple(distributions))
         if name in gains:
-            # As Optuna would have it, were it measured again: what is suggested often weighs more.
+            # The known gain is told again, as if it had been measured again, so a repeated suggestion weighs more.
             study.tell(trial, gains[name])
         elif name in place_of_name:
             return trial

@@ -271,7 +271,7 @@ def _without_unreadable(
 
 
 def _pixel_remarks(survey: Survey, rules: PixelRules) -> list[str]:
-    """Return phrases about the conversion of the pixels that a user may not expect."""
+    """Return a phrase for each conversion of pixels that might surprise a user, with the number of images."""
     readable = [facts for facts in survey.facts if facts is not None]
     remarks = []
     num_animated = sum(facts.has_more_frames for facts in readable)

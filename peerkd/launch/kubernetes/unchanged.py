@@ -39,7 +39,7 @@ class UnchangedTimes:
         self._values = dict(values)
 
     def seconds(self, name: str) -> float:
-        """Return for how long a value has been what it was at the last observation; 0 if it does not exist."""
+        """Return for how many seconds a value has been unchanged; 0 if the last observation lacks the name."""
         return self._seconds.get(name, 0.0)
 
     def reset(self) -> None:

@@ -90,12 +90,12 @@ class Api:
         body: Mapping[str, Any] | None = None,
         timeout_seconds: float = _ANSWER_SECONDS,
     ) -> dict[str, Any]:
-        """Return the answer, a JSON object.
+        """Send a request and return the answer, a JSON object.
 
         Raises:
-            ClusterRefusedError: If the server refuses, or redirects, which leads to a login page.
+            ClusterRefusedError: If the server refuses the request, or redirects it, as to a login page.
             NotSentError: If the server cannot have acted on the request; it may be sent again.
-            ClusterUnavailableError: If no answer arrives, or one that does not come from such a server.
+            ClusterUnavailableError: If no answer arrives, or the answer is not a JSON object.
         """
         response = self._send(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
         try:

@@ -43,12 +43,12 @@ class DistillationTerm(NamedTuple):
         Args:
             student_logits_BK: Unnormalised scores of the network that is trained.
             teacher_logits_BK: Unnormalised scores that it should imitate; no gradient flows into them.
-            labels_B: The classes, or None where there are none.
+            labels_B: The classes, or None if the samples have no labels.
             temperature: T, above 0: a number, or a tensor that broadcasts to ``B1``. A tensor is not checked, since
                 reading it would wait for its device.
 
         Raises:
-            ValueError: If ``temperature`` is a number not above 0, or the loss needs labels and there are none.
+            ValueError: If ``temperature`` is a number not above 0, or the loss needs labels and ``labels_B`` is None.
         """
         if isinstance(temperature, float | int) and temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")

@@ -150,8 +150,8 @@ def compute_findings(
 
     Args:
         choices: The table of choices.
-        curve: The study's curve.
-        front: The front of the trials.
+        curve: The table of the choices after each of about twenty rounds of trials.
+        front: The choices for each weight of own accuracy.
         untried_settings: The settings that were not tried, in words.
         chooses_epochs: Whether a choice also names the epoch to stop after.
         cost: The cost of the study.

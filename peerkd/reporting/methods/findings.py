@@ -40,7 +40,7 @@ class MethodFindings:
     """Deployed predictor of each architecture and method, minus that of the baseline."""
 
     studied_over: Mapping[tuple[str, Method], Estimate]
-    """PCL minus each other method, by architecture. Empty if PCL is not in the study, or is its baseline."""
+    """Accuracy of PCL minus that of each other method. Empty if PCL is not in the study, or is its baseline."""
 
     from_mean: Mapping[tuple[str, Method], Estimate]
     """Branch 1 of the mean network minus branch 1 of the trained network, in the same runs."""

@@ -22,7 +22,8 @@ from peerkd.training.inputs import EngineChoice, SweepInputs
 from peerkd.training.process_pool import run_in_processes
 
 MAX_SHARDS: Final = 256
-"""The greatest number of shards: many workers finish at about the same time, and a store can list all shards."""
+"""The greatest number of shards. It is large enough for many workers to finish at about the same time, and small enough
+for a store to list all shards."""
 
 
 def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:

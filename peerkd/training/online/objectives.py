@@ -75,7 +75,7 @@ def loss_parts(
     *,
     mean_outputs: BranchOutputs | None,
 ) -> LossParts:
-    """Return the method's loss for a batch, in parts. ``peerkd.losses.online`` has their formulas and sources."""
+    """Return the parts of a method's loss for a batch. The formulas and sources are in ``peerkd.losses.online``."""
     logits_MBK = outputs.logits_MBK
     temperature = collaboration.temperature
     match method:

@@ -207,8 +207,8 @@ class Students:
         """Do a step of SGD for all parameters of all students.
 
         Args:
-            learning_rate: The rate of this step.
-            others: For each other rate, the rate and a mask of the numbers of its students.
+            learning_rate: The rate of all students that ``others`` does not mention.
+            others: Each other rate, with a mask that is true for the weights of the students that have it.
             recipe: Momentum and weight decay.
         """
         weights = self._weights.numbers

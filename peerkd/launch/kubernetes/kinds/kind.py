@@ -191,7 +191,7 @@ def uid_of(seen: Object) -> str:
 
 
 def name_of(seen: Object) -> str:
-    """Return the name of an object."""
+    """Return the name in the metadata of an object."""
     return str(seen["metadata"]["name"])
 
 
