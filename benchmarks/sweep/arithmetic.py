@@ -37,13 +37,13 @@ def count_flops(config: ExperimentConfig, *, image_shape_CHW: tuple[int, int, in
 
 
 def lap_flops(lap: Lap, flops: SampleFlops, *, epochs: int, num_judged: int) -> float:
-    """Return the arithmetic of a lap: of students and, where they were run, of teachers and of judging.
+    """Return the number of operations of a lap: for students, their evaluation and the forward passes of teachers.
 
     Args:
-        lap: Says who was trained.
-        flops: Of a sample.
-        epochs: Of a trial.
-        num_judged: Samples that a student is judged on.
+        lap: The trials of the lap.
+        flops: Operations for one sample.
+        epochs: Epochs of a trial.
+        num_judged: Number of samples on which each student is evaluated.
     """
     num_trained = sum(outcome.num_samples for outcome in lap.outcomes) * epochs
     num_forward = lap.num_taught * epochs + len(lap.outcomes) * num_judged

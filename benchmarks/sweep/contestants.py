@@ -1,4 +1,4 @@
-"""The programs that are compared, and the ways in which each of them can be run. No torch."""
+"""The programs that are compared, and the ways in which each of them can be run. This module needs no torch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -56,10 +56,10 @@ def contestants(
     """Yield the contestants of a workload.
 
     Args:
-        workload: What each does in a round.
-        inputs: Where the data and the peers are.
-        layouts: How they may use the machine; the first is that of peerkd.
-        is_quick: Only the first choice of each.
+        workload: The work of each contestant in a round.
+        inputs: The places of the data and the peers.
+        layouts: The layouts that contestants may choose from. The first is that of peerkd.
+        is_quick: Whether each contestant has only its first choice.
     """
     choosable = layouts[:1] if is_quick else layouts
     tasks = tasks_of_each_set(workload, workload.num_process_trials)

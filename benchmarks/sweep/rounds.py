@@ -33,10 +33,10 @@ def time_in_turn(
     The load and the temperature of the machine thus affect all contestants alike.
 
     Args:
-        contestants: Each is opened, in the fastest of its ways, before the first round.
-        rates: Measured in each round, too.
-        num_rounds: Repeats.
-        name: Of the workload, for the lines of progress on standard error.
+        contestants: The contestants. Each is opened before the first round, in its fastest variant.
+        rates: The rates of matrix products, which are also measured in each round.
+        num_rounds: The number of rounds.
+        name: The name of the workload, for progress messages on standard error.
     """
     with ExitStack() as stack:
         turns: list[tuple[Measured, Program]] = []

@@ -101,7 +101,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 _RunsOf = Callable[[str, int], list[list[Score]]]
-"""Returns the scores of the tuner of a name on the experiment at a place, for each seed and budget."""
+"""A function that returns the scores of a tuner for each seed and budget, given its name and an experiment's index."""
 
 
 def _runs_on_part(

@@ -14,18 +14,19 @@ from peerkd.study.objective import Objective
 
 CONVENTIONS: Final = (
     "Tuners choose on validation; every number is of those choices on test, as a mean over all ordered pairs. A pair "
-    "left as it is gains 0. Recovered: how far from the best single setting (0 %) to the full sweep's choice for each "
-    "pair (100 %), both chosen on validation; a dash where that is no better. Regret: the full sweep's gain minus "
-    "this. Budget and cost: shares of what the full sweep costs, controls apart, in samples trained on; a sample that "
-    "goes forward only counts a third. A tuner's measurements, its teachers' logits and its features are counted."
+    "whose student stays unchanged gains 0. Recovered: the share of the way from the best single setting (0 %) to the "
+    "full sweep's choice for each pair (100 %), both chosen on validation; a dash if the full sweep is no better. "
+    "Regret: the full sweep's gain minus this one. Budget and cost: fractions of the cost of the full sweep without "
+    "controls, in training samples; a sample in a forward pass alone counts a third. A tuner's measurements, its "
+    "teachers' logits and its features are counted."
 )
 
 EXPERIMENTS: Final = "experiments"
 """Name of the part that is a whole experiment. Tuners may start from other experiments."""
 
 LIMIT: Final = (
-    "{rule} A pair whose choice was not measured is left. So it is with the default and the best single setting: pairs "
-    "on which they break the limit are left."
+    "{rule} A student whose choice was not measured stays unchanged. The same holds for the default and the best "
+    "single setting on pairs on which they break the limit."
 )
 
 EPOCHS: Final = (
@@ -36,7 +37,7 @@ EPOCHS: Final = (
 
 _OF_FOLDS: Final = (
     "No prior table is used. Budgets, costs and references are those of full sweeps of the held-out {part} alone; the "
-    "folds are taken together, each pair alike."
+    "folds are combined, with equal weight for each pair."
 )
 
 FOLDS: Final[Mapping[str, str]] = {

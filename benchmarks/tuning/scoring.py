@@ -2,9 +2,9 @@
 
 This module is the only one that knows test gains. There are three references for the same pairs: the full sweep's
 choice for each pair and the best single setting for all pairs, both chosen on validation, and the untuned default. A
-pair whose student is left as it is gains 0. The full sweep may leave pairs, too. Under a limit on forgetting, a single
-setting leaves the pairs on which it breaks the limit on validation. Where epochs are chosen, the first two references
-choose the epoch to stop after, and the default is whole trials.
+pair whose student stays unchanged gains 0. The full sweep may leave students unchanged, too. Under a limit on
+forgetting, a single setting leaves students unchanged on pairs on which it breaks the limit on validation. If epochs
+are chosen, the first two references choose the epoch to stop after, and the default is whole trials.
 
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial; 1 where only whole trials count.
 """
@@ -47,13 +47,13 @@ class Score:
     """Cost that was spent, in trained samples (``peerkd.tuning.accounting``)."""
 
     gain: float
-    """Gain of the choices. A pair that is left gains 0."""
+    """Gain of the choices. A pair whose student stays unchanged gains 0."""
 
     reference: Reference
 
     num_pairs_tried: int
     num_pairs_left: int
-    """Pairs whose student the tuner leaves as it is."""
+    """Number of pairs whose student stays unchanged."""
 
     num_trials: int
     """Number of trials that were begun, whether or not they were trained to the end."""

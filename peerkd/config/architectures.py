@@ -1,4 +1,4 @@
-"""The networks that a config can name: their blocks, their branch points and the sizes of their images. No torch.
+"""The networks that a config can name: their blocks, branch points and image sizes. This module needs no torch.
 
 The networks that ``peerkd.models`` builds have the same names, modules and blocks. Tests compare the two.
 """

@@ -1,4 +1,4 @@
-"""The methods of online distillation and their controls, each with the components that it combines. No torch.
+"""The methods of online distillation and their controls, with their components. This module needs no torch.
 
 *Online* means that no teacher is trained beforehand. The teachers are the branches of the network, combinations of
 them, or their moving averages. The losses are in ``peerkd.losses.online``.

@@ -17,19 +17,19 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field("teacher", pa.int32(), "Peer that teaches", nullable=False),
         arrow.field("decision", pa.string(), "distil, or leave the student unchanged", nullable=False),
         arrow.field(
-            "transfer_set", pa.string(), "Data to distil on, relative to the pair; null if the student is left"
+            "transfer_set", pa.string(), "Data to distil on, relative to the pair; null without a distillation"
         ),
-        arrow.field("temperature", pa.float64(), "Softening of both distributions; null if the student is left"),
+        arrow.field("temperature", pa.float64(), "Softening of both distributions; null without a distillation"),
         arrow.field(
-            "alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null if the student is left"
+            "alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null without a distillation"
         ),
         arrow.field(
-            "distillation_weight", pa.float64(), "Weight of the divergence in the loss; null if the student is left"
+            "distillation_weight", pa.float64(), "Weight of the divergence in the loss; null without a distillation"
         ),
         arrow.field(
             LEARNING_RATE,
             pa.float64(),
-            "Learning rate of the first step; null if the student is left, or only distill.learning_rate is tried",
+            "Learning rate of the first step; null without a distillation, or if only distill.learning_rate is tried",
         ),
         arrow.field(
             "num_trials", pa.int64(), "Settings of this pair that were tried, in full or in part", nullable=False

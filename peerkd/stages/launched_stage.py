@@ -53,7 +53,7 @@ class LaunchedStage(Generic[Config]):
     """Describes an artifact in a few words, given its metadata."""
 
     num_processes: Callable[[Config], int] = lambda _: 1
-    """Returns the number of processes that train one network together."""
+    """A function that returns the number of processes that train one network together."""
 
     def run(
         self,

@@ -61,7 +61,7 @@ class ReportStage(Generic[Config]):
     """The file name of its table."""
 
     keys_of_steps: Callable[[Manifest], Mapping[str, str]]
-    """Returns the keys of the artifacts whose cost the report includes, by the names of their stages."""
+    """A function that returns the keys of the artifacts whose cost the report includes, by the name of the stage."""
 
     conclude: Callable[[Config, Manifest, ArtifactStore, Accounts], Conclusions]
     """Computes the contents of the report."""

@@ -39,10 +39,10 @@ class StageWork:
     shards: Sequence[Shard]
 
     identity: Callable[[Record], Hashable]
-    """Returns what tells a record from all other records of the stage."""
+    """A function that returns the identity of a record, which is unique in the stage."""
 
     remaining: Callable[[Sequence[Any], set[Any]], Iterable[Any]]
-    """Returns the tasks of a shard that remain to be done, given the identities of its records."""
+    """A function that returns the unfinished tasks of a shard, given its tasks and the identities of its records."""
 
     on_recovered: Callable[[int], None]
     """A callback with a number of records of earlier attempts. A negative number revokes records found damaged."""

@@ -1,4 +1,4 @@
-"""Bounds of batches and of the parts of batches. No torch."""
+"""Bounds of batches and of the parts of batches. This module needs no torch."""
 
 
 def batch_bounds(num_samples: int, *, batch_size: int) -> list[int]:

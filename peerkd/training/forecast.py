@@ -1,4 +1,4 @@
-"""The forecast of an experiment: trials, samples, bytes and, from measured rates, time. No torch."""
+"""The forecast of an experiment: trials, samples, bytes and, from measured rates, time. This module needs no torch."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Inputs and results of the training processes: paths and plain values that are cheap to pickle. No torch."""
+"""Inputs and results of the training processes: paths and plain values that are cheap to pickle, without torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

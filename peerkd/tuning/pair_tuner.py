@@ -194,7 +194,7 @@ class PairTuner:
         return np.where(means_QS.max(1) > 0, means_QS.argmax(1), NO_SETTING)
 
     def predicted(self) -> FloatArray:
-        """Return the expected gain (Q,) of each choice: a fraction, 0 where a student is left as it is."""
+        """Return the expected gain (Q,) of each choice: a fraction, 0 where a student stays unchanged."""
         # The mean of a choice is above 0, where points are not compressed, so it is that of the gain.
         return expand(np.maximum(self._means().max(1), 0))
 

@@ -1,4 +1,4 @@
-"""The losses of pair distillation: one file a loss, and the one list of them. No torch at run time.
+"""The losses of pair distillation: a file for each loss, and the list of all. At run time it needs no torch.
 
 A pair is a student and a teacher. Its loss is ``w * D + (1 - w) * CE``; a file here holds one D, with its formula, its
 source and its hyper-parameters. Configs, engines, reports and docs take the losses from ``PAIR_LOSSES``.

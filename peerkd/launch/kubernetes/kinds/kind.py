@@ -102,13 +102,13 @@ class JobKind:
     controller: Controller
 
     manifest: Callable[[JobSpec], Any]
-    """Returns the job's typed model."""
+    """A function that returns the job's typed model."""
 
     read_status: Callable[[Object], JobStatus]
-    """Returns the state of a job from its object. An object that lacks optional fields is not an error."""
+    """A function that returns the state of a job, given its object. Missing optional fields are not an error."""
 
     worker_host: Callable[[str, int], str]
-    """Returns the host name of a pod from the job's name and the pod's index."""
+    """A function that returns the host name of a pod from the job's name and the pod's index."""
 
     container: str
     """The name of the container that runs the training."""
@@ -129,7 +129,7 @@ class JobKind:
     """Permissions that the launcher needs besides those on pods and events."""
 
     event_fields: Callable[["Job"], tuple[Mapping[str, str], ...]]
-    """Returns field selectors of the events about a job, without those about its pods."""
+    """A function that returns field selectors of the events about a job, without those about its pods."""
 
     propagation_policy: Literal["Foreground", "Background"] = "Foreground"
     """The policy for the deletion of a job that is created again afterwards."""
@@ -138,7 +138,7 @@ class JobKind:
     """The longest name of a job from which the names of its pods can be made."""
 
     prerequisites: Callable[[JobSpec], tuple[Prerequisite, ...]] = lambda _: ()
-    """Returns the objects that must exist before the job, in the order of their creation."""
+    """A function that returns the objects that must exist before the job, in the order of their creation."""
 
     def read(self, seen: Object) -> "Job":
         """Return a job of this kind from its object."""

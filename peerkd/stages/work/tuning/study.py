@@ -44,7 +44,7 @@ class Predicting(Protocol):
     """A tuner that predicts the gains of its choices."""
 
     def predicted(self) -> FloatArray:
-        """Return the expected validation gain (Q,) of each of ``choices``; 0 where the student is left as it is."""
+        """Return the expected validation gain (Q,) of each of ``choices``; 0 where the student stays unchanged."""
         ...
 
     def deviations(self) -> FloatArray:
@@ -356,7 +356,7 @@ class TunedStudy:
 
 
 def _where_chosen(values_Q: FloatArray, *, chosen_Q: IntArray, choices_Q: IntArray) -> FloatArray:
-    """Return the tuner's values where its choice was made, 0 where a student is left instead, and NaN elsewhere."""
+    """Return the tuner's values for its own choices, 0 for students that stay unchanged instead, and NaN elsewhere."""
     other_Q = np.where(chosen_Q == NO_SETTING, 0.0 * values_Q, np.nan)
     return np.where(chosen_Q == choices_Q, values_Q, other_Q)
 
