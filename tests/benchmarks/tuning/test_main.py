@@ -107,7 +107,7 @@ def test_a_mix_and_a_limit_are_told_and_change_what_is_chosen(run, sweeps: list[
     assert full("--own-weight", "1") == full("--metric", "own_accuracy")
     assert texts[1].startswith("# Tuners, by gain of accuracy (50 % global, 50 % own)\n")
     assert "own accuracy." not in texts[1]
-    assert "the student loses at most 1 points of its own accuracy. A pair whose choice was not measured" in texts[2]
+    assert "the student loses at most 1 points of its own accuracy. A student whose choice was not measured" in texts[2]
 
 
 def test_held_out_parts_have_tables_of_their_own(run, sweeps: list[str], tmp_path: Path) -> None:
