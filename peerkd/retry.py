@@ -32,7 +32,7 @@ class Limit:
 
     num_tries: int | None = None
     """The number of failures after which ``Retries`` gives up. Failures whose limits have different numbers are counted
-    separately. The wait after a failure with a number does not grow. None: only the time counts."""
+    separately. With a number, the wait does not grow. None: only the time counts."""
 
     counts_own_time: bool = False
     """Whether the time begins with the first failure in a row that has this property, instead of with the first

@@ -18,7 +18,7 @@ class TunerEntry(NamedTuple):
     """Whether another seed may lead to other choices."""
 
     uses_features: bool = False
-    """Whether it looks at features of pairs, and pays for them."""
+    """Whether the tuner uses features of pairs, and pays for them."""
 
 
 TUNERS: Final[Mapping[str, TunerEntry]] = {

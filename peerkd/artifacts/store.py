@@ -190,7 +190,7 @@ class ArtifactStore(Protocol):
 
 @contextmanager
 def naming_the_remedy(address: str, key: str) -> Iterator[None]:
-    """Add the command that helps to the message of an ``ArtifactCorruptError``; ``address`` is that of the store."""
+    """Add the command that sets the damaged artifact aside to the message of an ``ArtifactCorruptError``."""
     try:
         yield
     except ArtifactCorruptError as error:

@@ -137,5 +137,5 @@ class PclFacts(RunFacts):
         return published_data_set(self.config.data.source, self.class_names)
 
     def published(self, architecture: str, method: Method) -> tuple[Published, ...]:
-        """Return what others published for the same data set, architecture and method."""
+        """Return the published results of others for the same data set, architecture and method."""
         return find_published(self.published_data_set, architecture, method)

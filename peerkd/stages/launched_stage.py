@@ -41,10 +41,10 @@ class LaunchedStage(Generic[Config]):
     """The stage's noun."""
 
     config: type[Config]
-    """The class of the configs of its pipeline."""
+    """The class of the configs of the pipeline."""
 
     input_name: str
-    """The name of its input artifact."""
+    """The name of the input artifact."""
 
     key: Callable[[Config, Manifest], str]
     """A function that returns the key of the output artifact."""

@@ -52,13 +52,13 @@ class ReportStage(Generic[Config]):
     """The stage's noun."""
 
     config: type[Config]
-    """The class of the configs of its pipeline."""
+    """The class of the configs of the pipeline."""
 
     input_name: str
-    """The name of its input artifact."""
+    """The name of the input artifact."""
 
     table_name: str
-    """The file name of its table."""
+    """The file name of the table that the stage writes."""
 
     keys_of_steps: Callable[[Manifest], Mapping[str, str]]
     """A function that returns the keys of the artifacts whose cost the report includes, by the name of the stage."""

@@ -42,12 +42,12 @@ class Objective:
 
     @property
     def is_limited(self) -> bool:
-        """Whether it has a limit on the loss of own accuracy."""
+        """Whether the objective limits the loss of own accuracy."""
         return self.max_own_drop is not None
 
     @property
     def is_global(self) -> bool:
-        """Whether it is global accuracy alone, without a limit."""
+        """Whether the objective is global accuracy alone, without a limit."""
         return self.own_weight == 0 and not self.is_limited
 
     def gains(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from peerkd.config.training import RecipeConfig
 def sgd_directions(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor], momenta: Sequence[Tensor], *, recipe: RecipeConfig
 ) -> list[Tensor]:
-    """Return what a step of SGD subtracts from each parameter, before the learning rate; update the momenta in place.
+    """Return the direction of a step of SGD for each parameter, before the learning rate; update the momenta in place.
 
     The rule is that of ``torch.optim.SGD`` without dampening, with weight decay d and momentum m (its documentation)::
 

@@ -74,7 +74,7 @@ def build_observation_model(
 
     Args:
         space: The space to tune.
-        earlier: EarlierSweep sweeps whose pairs the tuner will learn from. Only their features are used here.
+        earlier: Earlier sweeps whose pairs the tuner will learn from. Only their features are used here.
         experience: Experience, which is used if it covers the space. None to start from nothing.
     """
     spaces = [space, *(each.space for each in earlier)]

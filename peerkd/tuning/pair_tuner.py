@@ -66,8 +66,8 @@ class PairTuner:
 
         Args:
             space: The space to tune.
-            earlier: EarlierSweep sweeps. Of their trials, those under a setting of the space are used.
-            experience: Experience, which is used if it covers the space. None to start from nothing.
+            earlier: Earlier sweeps. Only their trials under settings of the space are used.
+            experience: Experience, which is used if it covers the space. None: the tuner starts without experience.
         """
         self._space = space
         self._model = build_observation_model(space, earlier=earlier, experience=experience)

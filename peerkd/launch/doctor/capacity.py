@@ -73,7 +73,7 @@ def check_nodes(cluster: Cluster, settings: ClusterConfig) -> CheckResult:
 
 
 def _requests(settings: ClusterConfig, kinds: Sequence[JobKind]) -> Mapping[str, float]:
-    """Return what one job takes of every resource that a quota may limit."""
+    """Return the amount that one job requests of every resource that a quota may limit."""
     num = settings.num_workers
     cpu, memory = num * _amount(settings.cpu_per_worker), num * _amount(settings.memory_per_worker)
     gpus = num * settings.gpus_per_worker

@@ -172,7 +172,7 @@ def failure_of(pod: Pod, kind: JobKind, *, is_gone: bool = False) -> PodFailure 
 
 
 def startup_problem_of(pod: Pod, kind: JobKind, events: Iterable[Mapping[str, Any]] = ()) -> StartupProblem | None:
-    """Return what keeps a pod from starting; None if no problem is known.
+    """Return the problem that keeps a pod from starting; None if none is known.
 
     Args:
         pod: The pod as it was last observed.

@@ -161,7 +161,7 @@ class JobKind:
         return {self.job_label: job_name}
 
     def worker_index(self, pod: Object) -> int:
-        """Return the index of the worker that a pod is."""
+        """Return the index of the worker that runs in a pod."""
         return int((pod["metadata"].get("labels") or {}).get(self.index_label, 0))
 
 

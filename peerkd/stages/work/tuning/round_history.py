@@ -154,7 +154,7 @@ class RoundHistory:
 
 
 def identity(record: Record) -> tuple[object, ...]:
-    """Return what tells a record from all others of a study: its trial, and the epochs done so far."""
+    """Return the identity of a record, which is unique in a study: its trial, and the epochs done so far."""
     return (*record_identity(record), record["epochs"])
 
 

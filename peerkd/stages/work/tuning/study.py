@@ -64,10 +64,10 @@ class CurvePoint(NamedTuple):
     """The number of pairs for which a setting was chosen."""
 
     num_chosen_measured: int
-    """The number of these pairs whose chosen setting was measured."""
+    """The number of pairs whose chosen setting was measured."""
 
     mean_observed_gain: float
-    """The mean over all pairs. A choice that was not measured counts 0, and so does leaving a student as it is."""
+    """The mean over all pairs. A choice that was not measured counts 0, and so does an unchanged student."""
 
     mean_predicted_gain: float | None
     """The mean over all pairs, or None if the tuner does not predict."""
