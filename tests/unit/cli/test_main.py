@@ -21,7 +21,7 @@ from tests.unit.cli.conftest import Outcome
 
 @pytest.fixture
 def _no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make it a failure to get as far as running something."""
+    """Fail if anything is run."""
 
     def run_pipeline(*_: object) -> str:
         raise AssertionError("The pipeline was run.")
@@ -256,7 +256,7 @@ each_pipeline = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPE
 
 
 def listing(pipeline: Pipeline[StrictConfig]) -> list[str]:
-    """Return what a person is told of a pipeline's presets: the command, then name and first line of each."""
+    """Return the printed list of a pipeline's presets: the command, then name and first line of each preset."""
     lines = [[name, (preset.__doc__ or "").splitlines()[0]] for name, preset in pipeline.presets.items()]
     return [f"peerkd run {pipeline.name} --preset NAME", *(" ".join(words) for words in lines)]
 

@@ -40,7 +40,7 @@ def test_a_hundred_peers_are_planned_without_torch() -> None:
     assert "613,900" in ended.stdout
 
 
-def test_an_environment_without_pillow_is_told_which_extra_it_lacks() -> None:
+def test_without_pillow_the_missing_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['PIL'] = None; from peerkd.cli.main import main\n"
         "sys.argv = 'peerkd plan jointkd --no-measure'.split(); main()"
@@ -51,17 +51,17 @@ def test_an_environment_without_pillow_is_told_which_extra_it_lacks() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_INPUTS)
-def test_a_bad_input_is_told_as_by_a_run(peerkd, arguments: list[str], message: str) -> None:
+def test_a_bad_input_is_reported_as_by_a_run(peerkd, arguments: list[str], message: str) -> None:
     assert peerkd("plan", "jointkd", *arguments) == Outcome(2, "", f"peerkd: {message}\n")
 
 
-def test_a_partition_that_cannot_be_is_told_before_anything_is_printed(peerkd) -> None:
+def test_an_impossible_partition_is_reported_before_anything_is_printed(peerkd) -> None:
     outcome = peerkd("plan", "jointkd", "--set", "partition.num_peers=108")
     assert (outcome.exit_code, outcome.out) == (2, "")
     assert outcome.err.startswith("peerkd: partition.num_peers must be at most 107, so that each has 10 of the 1,078")
 
 
-def test_a_data_set_that_is_not_there_is_told(peerkd) -> None:
+def test_a_missing_data_set_is_reported(peerkd) -> None:
     outcome = peerkd("plan", "jointkd", "--preset", "cifar10_small", "--set", "data.path=nowhere")
     assert (outcome.exit_code, outcome.out) == (2, "")
     assert outcome.err.startswith("peerkd: data.path: ")
@@ -97,7 +97,7 @@ def test_rates_are_measured_in_a_process_of_their_own(peerkd) -> None:
     ("seconds", "text"),
     [(1.4, "1 s"), (89.0, "89 s"), (110.0, "2 min"), (7_000, "117 min"), (7_200, "2 h"), (180_000, "2 d 2 h")],
 )
-def test_times_are_told_in_units_that_people_use(seconds: float, text: str) -> None:
+def test_times_have_readable_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 

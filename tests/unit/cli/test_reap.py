@@ -1,4 +1,4 @@
-"""The command as the Deployment runs it: a process that is told to end by a signal."""
+"""The command runs as in the Deployment: as a process that a signal ends."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from peerkd.launch.probe import serve_probe
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path):
-    """One for a cluster without any objects."""
+    """Write a kubeconfig for a cluster without objects."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -44,7 +44,7 @@ def kubeconfig(tmp_path: Path):
     server.server_close()
 
 
-def test_it_works_until_it_is_told_to_end(kubeconfig: Path) -> None:
+def test_the_reaper_works_until_a_signal_ends_it(kubeconfig: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "peerkd", "reap", "--port", "0"],
         stdout=subprocess.PIPE,

@@ -15,7 +15,7 @@ KUBERNETES = ("--backend", "kubernetes")
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, str]]:
-    """What pipelines are run with; each leaves a report in a store, which stands for any store."""
+    """Return the arguments of each run of a pipeline; each run leaves a report in a store on disk."""
     given: list[dict[str, str]] = []
 
     def run_pipeline(pipeline: Path, arguments: dict[str, str]) -> str:
@@ -88,7 +88,7 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
         ([*KUBERNETES, *STORE, "--dry-run", "--set", "seed=x"], 'seed must be a valid integer, got "x".'),
     ],
 )
-def test_a_mistake_is_told_before_anything_runs(peerkd, sent, tmp_path: Path, arguments: Any, message: str) -> None:
+def test_a_mistake_is_reported_before_anything_runs(peerkd, sent, tmp_path: Path, arguments: Any, message: str) -> None:
     outcome = peerkd("run", "jointkd", *arguments)
     assert outcome.exit_code == 2
     assert outcome.err.startswith(f"peerkd: {message}")
@@ -164,8 +164,8 @@ def test_an_unknown_strategy_is_refused_before_anything_runs(peerkd, sent, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_pretends_to_know_nothing_that_it_does_not(peerkd, sent) -> None:
-    """Two experiments whose jobs differ only by what is not known yet look the same."""
+def test_a_dry_run_shows_nothing_that_is_not_known_yet(peerkd, sent) -> None:
+    """Two experiments whose jobs differ only in values that are not known yet have the same output."""
     shown = [
         peerkd("run", "jointkd", *KUBERNETES, "--store", store, "--dry-run").out.replace(store, "")
         for store in ("s3://one/a", "s3://two/b")
@@ -173,7 +173,7 @@ def test_a_dry_run_pretends_to_know_nothing_that_it_does_not(peerkd, sent) -> No
     assert shown[0] == shown[1]
 
 
-def test_the_processes_of_one_training_are_shared_out_in_a_dry_run_too(peerkd, sent) -> None:
+def test_the_processes_of_one_training_are_divided_in_a_dry_run_too(peerkd, sent) -> None:
     shared = ("--set", "training.num_processes=4", "--set", "training.batch_size=128")
     (job,) = manifests(peerkd("run", "pcl", *KUBERNETES, *STORE, "--dry-run", "--workers", "2", *shared))
     assert job["spec"]["nprocPerNode"] == "2"

@@ -18,7 +18,7 @@ def store(tmp_path: Path) -> FilesystemStore:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_store_that_is_whole_is_said_to_be(peerkd) -> None:
+def test_an_intact_store_is_reported_as_such(peerkd) -> None:
     outcome = peerkd("store", "check", "--store", "runs")
     assert outcome.exit_code == 0
     assert outcome.out.splitlines() == [
@@ -53,7 +53,7 @@ def test_a_key_that_does_not_exist_is_refused(peerkd) -> None:
         assert (outcome.exit_code, outcome.err) == (1, f"peerkd: runs has no artifact {KEY}.\n")
 
 
-def test_what_is_left_of_the_making_is_cleared(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
+def test_files_of_killed_workers_are_cleared(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
     with store.open_workspace(KEY) as workspace:
         (workspace.folder / "scratch" / "beat").write_bytes(b"1")
     outcome = peerkd("store", "clear", "--store", "runs")

@@ -94,7 +94,7 @@ def test_a_run_that_does_not_end_in_time_has_its_own_exit_code(peerkd, api: Pipe
     assert outcome.err.startswith(f"The run {RUN_ID} has not ended after 0 s and continues: watch it again with ")
 
 
-def test_a_run_that_is_being_sent_when_interrupted_is_not_to_be_sent_again_blindly(
+def test_an_interruption_during_submission_warns_against_submitting_again(
     peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_arguments: object, **_options: object) -> str:
@@ -179,7 +179,7 @@ def test_a_server_that_refuses_or_is_absent_ends_with_one(
 
 
 def kfp(api: PipelineApi, command: str) -> subprocess.CompletedProcess[str]:
-    """Type a command in a shell that has read the shipped file."""
+    """Run a command in a shell that has read the shipped file."""
     folder = shlex.quote(str(Path(sys.executable).parent))
     script = f"export PATH={folder}:$PATH; . pipelines/kfp.env; {command}"
     return subprocess.run(

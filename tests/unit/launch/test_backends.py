@@ -23,7 +23,7 @@ def test_a_name_becomes_a_backend(name: str, environment: dict[str, str], kind: 
     assert type(backend).__name__ == kind
 
 
-def test_no_workers_are_the_calling_process() -> None:
+def test_zero_workers_mean_the_calling_process() -> None:
     for name in ("local", "auto"):
         assert choose_backend(LaunchConfig(backend=name, num_workers=0), environment={}) == "in_process"
     assert choose_backend(LaunchConfig(backend="local", num_workers=0), environment=IN_A_TASK) == "in_process"
@@ -36,5 +36,5 @@ def test_a_job_without_workers_is_refused_where_auto_is_a_cluster() -> None:
         check_launch(launch, environment=IN_A_TASK)
 
 
-def test_no_cluster_is_looked_for_before_there_is_an_order() -> None:
+def test_no_cluster_is_searched_before_an_order_exists() -> None:
     assert isinstance(open_backend(LaunchConfig(backend="kubernetes"), cluster=ClusterConfig()), KubernetesJobs)

@@ -87,7 +87,7 @@ fare better, else with 1."""
 
 
 @pytest.mark.parametrize(("error", "exit_code"), OUTCOMES)
-def test_an_error_goes_to_the_runner_who_tells_it_and_to_the_end_of_the_container(
+def test_an_error_goes_to_the_runner_and_to_the_termination_message_of_the_container(
     error_file: Path, termination_log: Path, capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -99,7 +99,7 @@ def test_an_error_goes_to_the_runner_who_tells_it_and_to_the_end_of_the_containe
 
 
 @pytest.mark.parametrize(("error", "exit_code"), OUTCOMES)
-def test_an_error_that_no_runner_takes_is_told_by_the_stage(
+def test_an_error_without_a_runner_is_printed_by_the_stage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int
 ) -> None:
     monkeypatch.delenv(ERROR_FILE_VARIABLE, raising=False)
@@ -111,7 +111,7 @@ def test_an_error_that_no_runner_takes_is_told_by_the_stage(
 
 
 @pytest.mark.parametrize("is_counted", [True, False])
-def test_a_worker_process_that_the_kernel_killed_for_memory_is_told_as_that(
+def test_a_worker_process_that_the_kernel_killed_for_memory_is_reported_as_such(
     error_file: Path, termination_log: Path, monkeypatch: pytest.MonkeyPatch, is_counted: bool
 ) -> None:
     numbers = iter([3, 4 if is_counted else 3])
@@ -168,7 +168,7 @@ def test_a_long_error_is_cut_for_the_container_and_whole_for_the_runner(
     assert len(json.loads(error_file.read_text())["message"]) == 5000
 
 
-def test_an_end_of_the_container_that_cannot_be_written_hides_nothing(
+def test_an_unwritable_termination_message_hides_no_error(
     error_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(TERMINATION_LOG_VARIABLE, str(tmp_path))
@@ -194,9 +194,7 @@ TOLD = textwrap.dedent(
 
 
 @pytest.mark.parametrize(("within_seconds", "seconds", "said"), [("20", "0", b"saved\n"), ("0.3", "60", b"")])
-def test_a_stage_that_is_told_to_go_saves_what_it_has_and_takes_no_longer_than_it_may(
-    within_seconds: str, seconds: str, said: bytes
-) -> None:
+def test_a_stopped_stage_saves_its_work_within_its_time_limit(within_seconds: str, seconds: str, said: bytes) -> None:
     command = [sys.executable, "-c", TOLD, within_seconds, seconds]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as stage:
         assert stage.stdout is not None
@@ -254,7 +252,7 @@ def test_an_error_of_the_system_is_a_sentence_and_no_traceback(
     assert read_error_file(error_file) == (str(translate(error)), exit_code)
 
 
-def test_an_error_finds_room_in_a_file_that_was_reserved_and_is_told_where_there_is_none(
+def test_an_error_fits_into_the_reserved_file_and_is_printed_where_no_space_is_left(
     error_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reserve_error_file(error_file)
@@ -273,7 +271,7 @@ def test_an_error_finds_room_in_a_file_that_was_reserved_and_is_told_where_there
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"message": "x"}', "3"])
-def test_an_error_file_that_was_cut_off_tells_nothing(error_file: Path, content: str) -> None:
+def test_a_truncated_error_file_reports_nothing(error_file: Path, content: str) -> None:
     assert read_error_file(error_file) is None
     error_file.write_text(content)
     assert read_error_file(error_file) is None

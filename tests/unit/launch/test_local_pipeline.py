@@ -1,4 +1,4 @@
-"""A pipeline of one task that does what its argument says, run for real."""
+"""A real run of a pipeline with one task, whose argument selects its action."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from peerkd.launch.local_pipeline import run_pipeline
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
 def act(what: str) -> str:
-    """Do what is asked for, at a stage's edge."""
+    """Do the requested action within a stage's edge."""
     import os
 
     from peerkd.errors import WorkspaceBusyError
@@ -43,7 +43,7 @@ def one(what: str) -> str:
 
 @component
 def describe(cluster: str) -> NamedTuple("Described", [("launch", str)]):
-    """Return the launch description, as the first task of our pipelines does."""
+    """Return the launch description, as the first task of peerkd's pipelines does."""
     from peerkd.config.launch import LaunchConfig
 
     return (LaunchConfig.from_parameters(backend="auto", num_workers="", gpus="", cluster=cluster).to_json(),)
@@ -51,7 +51,7 @@ def describe(cluster: str) -> NamedTuple("Described", [("launch", str)]):
 
 @launched_component
 def tell(launch: str, run_id: str, task_config: dsl.TaskConfig) -> str:
-    """Return what a launcher is told of where it is."""
+    """Return the launch description, the run and the task config that a launcher receives."""
     import dataclasses
     import json
 
@@ -87,14 +87,14 @@ def test_the_output_comes_back_and_people_see_progress_and_no_noise(
     assert dict(os.environ) == before
 
 
-def test_what_the_user_can_fix_is_a_value_error_in_the_stages_words(pipeline_file: Path) -> None:
+def test_an_error_that_the_user_can_fix_is_a_value_error_with_the_message_of_the_stage(pipeline_file: Path) -> None:
     before = dict(os.environ)
     with pytest.raises(ValueError, match=r"^what must be something else, got refuse\.$"):
         run_pipeline(pipeline_file, {"what": "refuse"})
     assert dict(os.environ) == before
 
 
-def test_what_failed_outside_is_a_failed_stage_in_the_stages_words(pipeline_file: Path) -> None:
+def test_an_outside_failure_is_a_failed_stage_with_the_message_of_the_stage(pipeline_file: Path) -> None:
     with pytest.raises(StageFailedError, match=r"^Another process is at work\.$"):
         run_pipeline(pipeline_file, {"what": "fail"})
 
@@ -111,10 +111,10 @@ def test_variables_that_were_set_before_are_set_again(pipeline_file: Path, monke
     assert {os.environ[name] for name in (ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE)} == {"1"}
 
 
-def test_a_pipeline_for_a_cluster_runs_here_without_a_run_and_without_a_word_about_it(
+def test_a_pipeline_for_a_cluster_runs_here_without_a_run_and_without_a_warning(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Two documents, a placeholder, resources, a TaskConfig, and all that a person may type about the jobs."""
+    """The pipeline has two documents, a placeholder, resources, a TaskConfig, and settings of the jobs."""
     path = tmp_path / "told.yaml"
     compiler.Compiler().compile(told, str(path))
     assert path.read_text().count("\n---\n") == 1

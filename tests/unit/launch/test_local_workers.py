@@ -1,4 +1,4 @@
-"""Orders carried out by processes that do what a script says, in place of ``peerkd stage``."""
+"""Orders carried out by processes that run a script of the test in place of ``peerkd stage``."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ORDER = StageOrder(stage="pretrain_peers", config_json="{}", store="runs", input
 
 @pytest.fixture
 def carry_out(tmp_path, monkeypatch):
-    """Return what runs workers that do what a script says. Its ``folder`` is for what they leave."""
+    """Return a function that runs workers with a script, in which ``folder`` names a folder for their files."""
 
     def run(script: str, *, num_workers: int = 1, num_processes: int = 1):
         path = tmp_path / "worker.py"
@@ -53,7 +53,7 @@ def told(tmp_path):
     return [json.loads(path.read_text()) for path in sorted(tmp_path.glob("told-*.json"))]
 
 
-def test_each_worker_is_told_which_it_is_and_the_cores_are_shared_out(carry_out, tmp_path, monkeypatch):
+def test_each_worker_gets_its_number_and_its_share_of_the_cores(carry_out, tmp_path, monkeypatch):
     monkeypatch.setenv("PEERKD_NUM_CORES", "5")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     (account,) = carry_out(TELL, num_workers=2)
@@ -70,21 +70,21 @@ def test_each_worker_is_told_which_it_is_and_the_cores_are_shared_out(carry_out,
     assert "PET_RDZV_ENDPOINT" not in first
 
 
-def test_a_worker_alone_has_the_whole_machine(carry_out, tmp_path, monkeypatch):
+def test_a_single_worker_has_the_whole_machine(carry_out, tmp_path, monkeypatch):
     monkeypatch.delenv("PEERKD_NUM_CORES", raising=False)
     carry_out(TELL)
     (only,) = told(tmp_path)
     assert "PEERKD_NUM_CORES" not in only
 
 
-def test_workers_that_share_a_training_know_where_to_meet(carry_out, tmp_path):
+def test_workers_that_share_a_training_get_an_address_to_meet(carry_out, tmp_path):
     carry_out(TELL, num_workers=2, num_processes=2)
     first, second = told(tmp_path)
     assert first["PET_RDZV_ENDPOINT"] == second["PET_RDZV_ENDPOINT"]
     assert first["PET_RDZV_ENDPOINT"].startswith("localhost:")
 
 
-def test_what_workers_say_is_passed_on_with_whose_it_is(carry_out, capsys):
+def test_the_output_of_workers_is_passed_on_with_their_numbers(carry_out, capsys):
     say = """
         import os
         print("peerkd | pretrain_peers: at", "work")
@@ -120,7 +120,7 @@ FAIL = """
         ("StoreUnavailableError('seed must be less.')", StageFailedError),
     ],
 )
-def test_the_first_that_fails_ends_all_and_its_sentence_is_the_stages(carry_out, error, kind, capsys):
+def test_the_first_failed_worker_ends_all_and_its_message_becomes_that_of_the_stage(carry_out, error, kind, capsys):
     started = time.monotonic()
     with pytest.raises(kind, match=r"^seed must be less\.$"):
         carry_out(FAIL.format(error=error), num_workers=2)
@@ -128,21 +128,21 @@ def test_the_first_that_fails_ends_all_and_its_sentence_is_the_stages(carry_out,
     assert capsys.readouterr().out == ""
 
 
-def test_one_that_is_killed_is_told_with_its_last_lines(carry_out):
+def test_a_killed_worker_is_reported_with_its_last_lines(carry_out):
     with pytest.raises(
         StageFailedError, match=r"(?s)^Worker 0 of pretrain_peers was killed by signal 9;.*\nlast words$"
     ):
         carry_out("import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 9)")
 
 
-def test_a_defect_is_told_with_its_traceback(carry_out):
+def test_a_defect_is_reported_with_its_traceback(carry_out):
     with pytest.raises(
         StageFailedError, match=r"(?s)ended with exit code 1 and without an error message;.*ZeroDivisionError"
     ):
         carry_out("1 / 0")
 
 
-def test_one_that_does_not_end_is_killed(carry_out, monkeypatch):
+def test_a_worker_that_does_not_end_is_killed(carry_out, monkeypatch):
     monkeypatch.setattr(local_workers, "_GRACE_SECONDS", 0.2)
     script = """
         import os, pathlib, signal, time
@@ -158,7 +158,7 @@ def test_one_that_does_not_end_is_killed(carry_out, monkeypatch):
         carry_out(script, num_workers=2)
 
 
-def test_workers_end_when_who_ordered_is_killed(tmp_path):
+def test_workers_end_when_the_launcher_is_killed(tmp_path):
     worker = textwrap.dedent("""
         import os, pathlib, sys, time
         from peerkd.launch.edge import stage_edge

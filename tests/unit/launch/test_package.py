@@ -113,7 +113,7 @@ def test_another_image_is_that_of_every_task_and_changes_nothing_else(package: P
     assert list(yaml.safe_load_all(text)) == list(package.documents)
 
 
-def test_both_documents_come_through(package: Package, tmp_path: Path) -> None:
+def test_both_documents_are_kept(package: Package, tmp_path: Path) -> None:
     file = tmp_path / "pipeline.yaml"
     file.write_text(yaml.safe_dump_all(package.documents, sort_keys=False))
     assert read_package(file) == package

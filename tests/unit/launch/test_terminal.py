@@ -20,7 +20,7 @@ def out() -> io.StringIO:
     return io.StringIO()
 
 
-def test_lines_for_people_are_passed_on_without_their_mark_and_others_are_kept(out: io.StringIO) -> None:
+def test_marked_lines_are_passed_on_without_the_mark_and_others_are_kept(out: io.StringIO) -> None:
     relay = Relay(out, num_kept_lines=10)
     relay.write("kfp: starting\npeerkd | partition_data: 3 peers\nWARNING: noise\n")
     assert out.getvalue() == "partition_data: 3 peers\n"
@@ -34,14 +34,14 @@ def test_a_mark_inside_a_line_is_noise(out: io.StringIO) -> None:
     assert relay.last_lines == ("log: peerkd | partition_data: 3 peers",)
 
 
-def test_only_the_last_of_the_others_are_kept_and_none_that_is_empty(out: io.StringIO) -> None:
+def test_only_the_last_unmarked_lines_are_kept_and_no_empty_ones(out: io.StringIO) -> None:
     relay = Relay(out, num_kept_lines=2)
     relay.write("1\n\n2\n   \n3\n\n")
     assert relay.last_lines == ("2", "3")
 
 
 @given(cuts=st.lists(st.integers(0, 80)))
-def test_a_line_may_come_in_any_pieces(cuts: list[int]) -> None:
+def test_a_line_may_arrive_in_pieces(cuts: list[int]) -> None:
     text = "noise\npeerkd | a: 1 of 2\npeerkd | a: 2 of 2\nmore noise\n"
     edges = [0, *sorted(cuts), len(text)]
     out = io.StringIO()
@@ -61,7 +61,7 @@ def test_a_line_is_passed_on_when_it_ends(out: io.StringIO) -> None:
     assert out.getvalue() == "a: 1 of 2\n"
 
 
-def test_in_a_terminal_a_line_takes_the_place_of_the_same_stages_last() -> None:
+def test_in_a_terminal_a_line_replaces_the_last_one_of_the_same_stage() -> None:
     out = Terminal()
     relay = Relay(out, num_kept_lines=10)
     relay.write("peerkd | a: 1\npeerkd | a: 2\nnoise\npeerkd | a: 3\npeerkd | b: 1\npeerkd | a: 4\n")

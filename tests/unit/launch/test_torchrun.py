@@ -11,22 +11,22 @@ from peerkd.launch.worker import Worker
 SECOND = Worker(index=1, num_workers=2)
 
 
-def test_a_worker_alone_meets_nobody() -> None:
+def test_a_single_worker_has_no_rendezvous() -> None:
     assert Rendezvous.of(Worker(), {"PET_RDZV_ENDPOINT": "first:29400"}) is None
 
 
-def test_workers_meet_where_the_environment_says() -> None:
+def test_workers_meet_at_the_address_of_the_environment() -> None:
     rendezvous = Rendezvous.of(SECOND, {"PET_RDZV_ENDPOINT": "job-worker-0:29400"})
     assert rendezvous == Rendezvous(host="job-worker-0", port=29400, index=1, num_workers=2)
 
 
 @pytest.mark.parametrize("endpoint", ["", "job-worker-0", "job-worker-0:", ":29400"])
-def test_workers_that_do_not_know_where_to_meet_are_told(endpoint: str) -> None:
+def test_workers_without_an_address_to_meet_get_an_error(endpoint: str) -> None:
     with pytest.raises(ValueError, match=f"^PET_RDZV_ENDPOINT must be HOST:PORT of the first worker, got '{endpoint}'"):
         Rendezvous.of(SECOND, {"PET_RDZV_ENDPOINT": endpoint})
 
 
-def test_a_host_is_waited_for_until_it_is_there() -> None:
+def test_a_host_is_waited_for_until_it_can_be_resolved() -> None:
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         rendezvous = Rendezvous(host="localhost", port=listener.getsockname()[1], index=1, num_workers=2)
@@ -42,7 +42,7 @@ def test_a_host_is_waited_for_until_it_is_there() -> None:
         assert len(asked) == 3
 
 
-def test_a_host_is_not_waited_for_when_there_is_nothing_more_to_do() -> None:
+def test_a_host_is_not_waited_for_when_no_work_is_left() -> None:
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         rendezvous = Rendezvous(host="localhost", port=listener.getsockname()[1], index=1, num_workers=2)
@@ -53,8 +53,8 @@ def test_a_host_is_not_waited_for_when_there_is_nothing_more_to_do() -> None:
 @pytest.mark.parametrize(
     ("account", "was_killed"), [("exitcode  : -9 (pid: 7)", True), ("exitcode  : 1 (pid: 7)", False)]
 )
-def test_what_a_signal_ended_is_told_apart(account, was_killed, tmp_path, monkeypatch) -> None:
-    """A script in place of torchrun, which says what torchrun would."""
+def test_an_end_by_a_signal_is_distinguished(account, was_killed, tmp_path, monkeypatch) -> None:
+    """A script in place of torchrun, which prints what torchrun would print."""
     script = tmp_path / "torchrun"
     script.write_text(f"#!{sys.executable}\nimport sys\nprint({account!r})\nsys.exit(1)\n")
     script.chmod(0o755)
@@ -64,7 +64,7 @@ def test_what_a_signal_ended_is_told_apart(account, was_killed, tmp_path, monkey
     assert caught.value.was_killed is was_killed
 
 
-def test_what_torchrun_would_read_from_the_environment_is_not_passed_on(tmp_path, monkeypatch) -> None:
+def test_variables_that_torchrun_reads_are_not_passed_on(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("PET_NNODES", "2:2")
     script = tmp_path / "torchrun"
     script.write_text(

@@ -3,7 +3,7 @@ import pytest
 from peerkd.launch.worker import Worker, count_cores, this_worker
 
 
-def test_without_a_word_a_process_is_the_only_worker():
+def test_without_variables_a_process_is_the_only_worker():
     assert this_worker({}) == Worker(index=0, num_workers=1, run_id="")
     assert this_worker({}).is_alone
 
@@ -23,7 +23,7 @@ def test_the_environment_says_which_worker_it_is():
         ("0", "two", r"^PEERKD_NUM_WORKERS must be a whole number, got two\.$"),
     ],
 )
-def test_numbers_that_cannot_be_are_refused(index, num_workers, message):
+def test_impossible_numbers_are_refused(index, num_workers, message):
     with pytest.raises(ValueError, match=message):
         this_worker({"PEERKD_WORKER_INDEX": index, "PEERKD_NUM_WORKERS": num_workers})
 

@@ -1,4 +1,4 @@
-"""A cluster that answers what a test says."""
+"""A cluster that gives the answers of a test."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ class Answering(Cluster):
         self.answers, self.asked, self.queries = transport.answers, transport.asked, transport.queries
 
     def forbid(self, path: str) -> None:
-        """Let whoever asks not look at this."""
+        """Answer that nobody may read this path."""
         self.answers[path] = ClusterRefusedError(f"you may not see {path} (status 403).", status=403)
 
 

@@ -10,13 +10,13 @@ OPERATOR = "/apis/apps/v1/deployments"
 
 
 @pytest.mark.parametrize(("version", "ok"), [("v1.26.3", False), ("v1.27.0", True), ("v1.34.1+k3s1", True)])
-def test_an_old_cluster_is_told(cluster: Answering, version: str, ok: bool) -> None:
+def test_an_old_cluster_is_reported(cluster: Answering, version: str, ok: bool) -> None:
     cluster.answers["/version"] = {"gitVersion": version}
     result = api.check_reachable(cluster)
     assert (result.ok, version in result.sentence) == (ok, True)
 
 
-def test_a_cluster_that_does_not_answer_passes_on(cluster: Answering) -> None:
+def test_a_cluster_that_does_not_answer_raises_its_error(cluster: Answering) -> None:
     cluster.answers["/version"] = ClusterUnavailableError("The cluster's API cannot be reached.")
     with pytest.raises(ClusterUnavailableError):
         api.check_reachable(cluster)
@@ -30,7 +30,7 @@ def test_a_cluster_that_does_not_answer_passes_on(cluster: Answering) -> None:
         (api.check_workflows, "/apis/argoproj.io/v1alpha1", "workflows", None),
     ],
 )
-def test_kinds_are_looked_for_where_everybody_may_look(cluster: Answering, check, path, plural, lacking) -> None:
+def test_a_kind_counts_only_if_its_api_lists_it(cluster: Answering, check, path, plural, lacking) -> None:
     assert check(cluster).ok is lacking
     cluster.answers[path] = {"resources": [{"name": "others"}]}
     assert check(cluster).ok is lacking

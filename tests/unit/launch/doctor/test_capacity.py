@@ -46,7 +46,7 @@ def test_a_job_must_fit_into_what_the_quotas_have_left(
     assert short in result.sentence
 
 
-def test_a_quota_of_memory_needs_a_range_for_pods_that_ask_for_nothing(cluster: Answering) -> None:
+def test_a_quota_of_memory_needs_a_limit_range_for_pods_without_requests(cluster: Answering) -> None:
     cluster.answers[QUOTAS] = quota({"limits.memory": "1Ti"}, {})
     cluster.answers[RANGES] = {"items": []}
     result = check_quota(cluster, ClusterConfig(), JOB_KINDS)

@@ -79,7 +79,7 @@ def test_the_secret_must_have_both_keys(cluster: Answering) -> None:
         (b"", "must be a key, got an empty text"),
     ],
 )
-def test_a_key_that_servers_would_read_otherwise_is_reported(cluster: Answering, key: bytes, why: str) -> None:
+def test_a_key_that_servers_would_read_differently_is_reported(cluster: Answering, key: bytes, why: str) -> None:
     data = {"access-key": "eA==", "secret-key": base64.b64encode(key).decode()}
     cluster.answers["/api/v1/namespaces/peerkd/secrets/peerkd-store"] = {"data": data}
     result = check_secret(cluster, "peerkd-store")

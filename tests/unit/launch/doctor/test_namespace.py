@@ -43,7 +43,7 @@ def scene(
 
 
 @pytest.mark.parametrize(
-    ("labels", "sentence", "mend"),
+    ("labels", "sentence", "fix"),
     [
         ({LABEL: "restricted"}, "The namespace peerkd admits restricted pods only.", ""),
         (
@@ -54,12 +54,12 @@ def scene(
         (None, "the pod security level privileged; peerkd needs no more than restricted.", ADVICE),
     ],
 )
-def test_a_namespace_of_our_own_may_be_labelled(
-    cluster: Answering, labels: dict[str, str] | None, sentence: str, mend: str
+def test_a_namespace_of_peerkd_alone_may_be_labelled(
+    cluster: Answering, labels: dict[str, str] | None, sentence: str, fix: str
 ) -> None:
     scene(cluster, labels=labels, pods=[pod(OURS), pod(phase="Succeeded")], warnings=[])
     result = check_namespace(cluster)
-    assert (result.ok, result.fix) == (True, mend)
+    assert (result.ok, result.fix) == (True, fix)
     assert result.sentence.endswith(sentence)
 
 
@@ -101,7 +101,7 @@ def test_the_label_is_not_recommended_if_pods_may_not_be_listed(cluster: Answeri
     assert result.fix.startswith("Ask who else uses the namespace")
 
 
-def test_a_namespace_that_does_not_exist_fails_and_one_that_cannot_be_seen_does_not(cluster: Answering) -> None:
+def test_a_missing_namespace_fails_and_an_unreadable_one_does_not(cluster: Answering) -> None:
     assert check_namespace(cluster).ok is False
     cluster.forbid("/api/v1/namespaces/peerkd")
     result = check_namespace(cluster)
@@ -109,6 +109,6 @@ def test_a_namespace_that_does_not_exist_fails_and_one_that_cannot_be_seen_does_
     assert result.fix == "Have peerkd doctor run by somebody who may get the namespace."
 
 
-def test_any_other_answer_fails_in_the_clusters_words(cluster: Answering) -> None:
+def test_any_other_answer_fails_with_the_message_of_the_cluster(cluster: Answering) -> None:
     cluster.answers["/api/v1/namespaces/peerkd"] = ClusterRefusedError("The cluster says teapot.", status=418)
     assert check_namespace(cluster)[:3] == ("namespace", False, "The cluster says teapot.")

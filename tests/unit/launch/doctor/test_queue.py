@@ -36,7 +36,7 @@ def test_a_queue_must_be_active(cluster: Answering, found: dict[str, Any], ok: b
     assert (result.ok, words in result.sentence) == (ok, True)
 
 
-def test_a_queue_that_is_not_there_is_told_with_those_that_are(cluster: Answering) -> None:
+def test_a_missing_queue_is_reported_with_the_existing_ones(cluster: Answering) -> None:
     cluster.answers[QUEUES] = {"items": [{"metadata": {"name": "teaching"}}]}
     result = check_queue(cluster, ClusterConfig(queue="research"))
     assert result is not None
@@ -54,7 +54,7 @@ def test_a_queue_that_is_not_there_is_told_with_those_that_are(cluster: Answerin
         ({"nominalQuota": 0}, "all", True),
     ],
 )
-def test_a_job_larger_than_the_queue_is_told_before_it_waits_for_ever(
+def test_a_job_larger_than_the_queue_is_reported_before_it_waits_for_ever(
     cluster: Answering, quota: dict[str, Any], cohort: str | None, ok: bool
 ) -> None:
     cluster.answers[f"{QUEUES}/research"] = queue("True")
@@ -66,7 +66,7 @@ def test_a_job_larger_than_the_queue_is_told_before_it_waits_for_ever(
     assert result.ok is ok
 
 
-def test_what_is_behind_a_queue_must_be_there_and_may_be_hidden(cluster: Answering) -> None:
+def test_the_objects_behind_a_queue_must_exist_but_may_be_unreadable(cluster: Answering) -> None:
     cluster.answers[f"{QUEUES}/research"] = queue("True")
     settings = ClusterConfig(queue="research")
     result = check_cluster_queue(cluster, settings)

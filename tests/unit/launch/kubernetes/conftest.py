@@ -96,7 +96,7 @@ def order() -> StageOrder:
 
 @pytest.fixture
 def launch(kubernetes: FakeKubernetes, connection: Cluster, order: StageOrder) -> Callable[..., Launch]:
-    """Start a launcher; it returns once its job is there and watched, unless the test wants it at once."""
+    """Start a launcher, and wait until its job exists and is watched, unless ``made`` is false."""
 
     def start(*, made: bool = True, environment: dict[str, str] | None = None, **settings: Any) -> Launch:
         cluster = ClusterConfig.model_validate({"start_seconds": 0.1, "patience_seconds": 10.0, **settings})

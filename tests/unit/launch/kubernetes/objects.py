@@ -1,4 +1,4 @@
-"""Objects as the API gives them, as short as the rules of the launcher need them."""
+"""Objects as the API returns them, reduced to the fields that the rules of the launcher read."""
 
 from typing import Any
 

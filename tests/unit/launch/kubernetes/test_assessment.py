@@ -25,7 +25,7 @@ def assessment_after(
     history: PodHistory | None = None,
     **settings: Any,
 ) -> Any:
-    """Assess a job that has been as it is for some seconds."""
+    """Assess a job whose state has not changed for some seconds."""
     history = history or PodHistory(PYTORCHJOB)
     for each in pods:
         history.change_pod("ADDED", each)
@@ -64,7 +64,9 @@ def assessment_after(
         (job(condition("Failed")), [pod(0, ended(143))], Phase.FAILED_ONCE, "worker 0 ended with exit code 143"),
     ],
 )
-def test_how_a_job_stands(seen: Job | None, pods: list[dict[str, Any]], phase: Phase, text: str) -> None:
+def test_the_phase_of_a_job_follows_from_its_conditions_and_pods(
+    seen: Job | None, pods: list[dict[str, Any]], phase: Phase, text: str
+) -> None:
     assessment = assessment_after(0, seen, pods)
     assert (assessment.phase, assessment.text[: len(text)]) == (phase, text)
 
@@ -90,12 +92,12 @@ def test_the_first_failure_decides(
 
 
 @pytest.mark.parametrize(("seconds", "phase"), [(59, Phase.RUNNING), (60, Phase.FAILED)])
-def test_an_operator_that_does_not_see_a_failure_is_waited_for_for_a_while(seconds: float, phase: Phase) -> None:
+def test_a_failure_that_the_operator_does_not_see_is_given_some_time(seconds: float, phase: Phase) -> None:
     assessment = assessment_after(seconds, job(RUNNING), [pod(0, running()), pod(1, ended(1))])
     assert assessment.phase is phase
 
 
-def test_an_eviction_long_ago_is_not_why_a_job_fails_now() -> None:
+def test_an_old_eviction_is_not_the_reason_of_a_new_failure() -> None:
     history = PodHistory(PYTORCHJOB)
     history.change_pod("ADDED", pod(0, ended(143, at="T01"), uid="old"))
     history.change_pod("DELETED", pod(0, ended(143, at="T01"), uid="old"))
@@ -103,7 +105,7 @@ def test_an_eviction_long_ago_is_not_why_a_job_fails_now() -> None:
     assert (assessment.phase, assessment.text) == (Phase.FAILED, "worker 0 ended with exit code 1")
 
 
-def test_a_worker_that_is_alone_needs_no_number() -> None:
+def test_a_message_about_a_single_worker_has_no_number() -> None:
     assessment = assessment_after(0, job(condition("Failed"), num_workers=1), [pod(0, ended(1))], num_workers=1)
     assert assessment.text == "its worker ended with exit code 1"
 
@@ -128,7 +130,7 @@ def test_restarts_are_bounded(num_failures: int, phase: Phase) -> None:
 
 
 @pytest.mark.parametrize(("num_evictions", "phase"), [(4, Phase.RUNNING), (20, Phase.RUNNING), (21, Phase.FAILED)])
-def test_evictions_are_no_failures_and_bounded_by_a_number_of_their_own(num_evictions: int, phase: Phase) -> None:
+def test_evictions_are_no_failures_and_have_their_own_limit(num_evictions: int, phase: Phase) -> None:
     history = PodHistory(PYTORCHJOB, num_disruptions={1: 1})
     evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
     for number in range(num_evictions - 1):
@@ -156,7 +158,7 @@ def test_failures_between_evictions_still_count() -> None:
 
 
 @pytest.mark.parametrize("seen", [job(RUNNING), job(condition("Failed"))])
-def test_out_of_memory_again_is_the_limits_fault(seen: Job) -> None:
+def test_running_out_of_memory_again_means_that_the_limit_is_too_low(seen: Job) -> None:
     history = PodHistory(PYTORCHJOB, num_out_of_memory={0: 1, 1: 1})
     assessment = assessment_after(0, seen, [pod(1, ended(137, reason="OOMKilled"))], history=history)
     assert assessment.phase is Phase.FAILED
@@ -236,7 +238,7 @@ def test_pods_that_the_cluster_refuses(seconds: float, num_pods: int, phase: Pha
         (600, Phase.FAILED, "the training operator has not acknowledged the job for 600 s; is it running?"),
     ],
 )
-def test_an_operator_that_is_not_there(seconds: float, phase: Phase, text: str) -> None:
+def test_a_missing_operator_is_reported(seconds: float, phase: Phase, text: str) -> None:
     assessment = assessment_after(seconds, job())
     assert (assessment.phase, assessment.text[: len(text)]) == (phase, text)
 
@@ -246,7 +248,7 @@ def test_a_job_whose_pods_are_all_refused_has_no_condition_either() -> None:
     assert assessment.text == "the cluster refuses to create its pods: exceeded quota: gpus"
 
 
-def test_reasons_that_take_turns_are_one_topic() -> None:
+def test_alternating_reasons_are_one_topic() -> None:
     topics = {
         assessment_after(1, job(CREATED), [pod(0, waiting(reason))]).topic
         for reason in ("ErrImagePull", "ImagePullBackOff")
@@ -255,5 +257,5 @@ def test_reasons_that_take_turns_are_one_topic() -> None:
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_an_end_is_an_end(phase: Phase) -> None:
+def test_a_phase_is_final_unless_the_job_waits_or_runs(phase: Phase) -> None:
     assert phase.is_final == (phase not in (Phase.QUEUED, Phase.STARTING, Phase.RUNNING))

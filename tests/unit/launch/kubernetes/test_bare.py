@@ -1,4 +1,4 @@
-"""Each in a fresh interpreter, since what is imported once stays imported."""
+"""Each test runs in a fresh interpreter, because a module that was imported once stays imported."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def test_a_launcher_reads_few_of_the_clients_modules() -> None:
     assert 200 < int(number) < 900
 
 
-def test_whoever_imports_the_client_afterwards_gets_all_of_it() -> None:
+def test_a_later_import_of_the_client_gets_all_of_it() -> None:
     script = """
 import sys, peerkd.launch.kubernetes.run
 assert not [name for name in sys.modules if name.partition(".")[0] in ("kubernetes", "kubeflow")]
@@ -28,7 +28,7 @@ print(kubernetes.client.CoreV1Api.__name__, kubernetes.watch.Watch.__name__, kub
     assert said(script) == ["CoreV1Api", "Watch", "TrainingClient"]
 
 
-def test_where_the_client_is_there_already_nothing_is_taken_away() -> None:
+def test_a_client_that_is_already_imported_stays_complete() -> None:
     script = """
 import kubernetes.client
 from peerkd.launch.kubernetes import manifest, run, transport
@@ -37,7 +37,7 @@ print(transport.Configuration is kubernetes.client.Configuration, kubernetes.cli
     assert said(script) == ["True", "V1Pod"]
 
 
-def test_a_package_that_is_not_there_is_missing_as_always() -> None:
+def test_a_missing_package_raises_the_usual_error() -> None:
     script = """
 import sys
 from peerkd.launch.kubernetes.bare import bare

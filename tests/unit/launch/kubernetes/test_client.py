@@ -16,7 +16,7 @@ PYTORCHJOBS = PYTORCHJOB.resource
 JOB = {"metadata": {"name": "job", "labels": {"a": "b"}}}
 
 
-def test_objects_are_made_seen_changed_and_deleted(connection: Cluster) -> None:
+def test_objects_are_created_read_changed_and_deleted(connection: Cluster) -> None:
     made = connection.create(PYTORCHJOBS, JOB)
     assert connection.get(PYTORCHJOBS, "job") == made
     patched = connection.patch(PYTORCHJOBS, "job", {"metadata": {"annotations": {"x": "1"}}})
@@ -28,7 +28,7 @@ def test_objects_are_made_seen_changed_and_deleted(connection: Cluster) -> None:
     assert connection.delete(PYTORCHJOBS, "job") is True
 
 
-def test_what_is_not_there_is_none_and_not_an_error(connection: Cluster) -> None:
+def test_a_missing_object_is_none_and_not_an_error(connection: Cluster) -> None:
     assert connection.get(PYTORCHJOBS, "job") is None
     assert connection.patch(PYTORCHJOBS, "job", {}) is None
     assert connection.delete(PYTORCHJOBS, "job") is False
@@ -55,7 +55,7 @@ def test_namespaces_are_in_paths_where_there_are_any(connection: Cluster, kubern
     assert kubernetes.requests[-1].query == {"limit": "5"}
 
 
-def test_a_refusal_has_its_status_and_the_servers_words(connection: Cluster) -> None:
+def test_a_refusal_has_its_status_and_the_message_of_the_server(connection: Cluster) -> None:
     connection.create(PYTORCHJOBS, JOB)
     with pytest.raises(
         ClusterRefusedError, match=r'^The cluster refused to POST .*: pytorchjobs "job" already'
@@ -65,14 +65,14 @@ def test_a_refusal_has_its_status_and_the_servers_words(connection: Cluster) -> 
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_unavailable(connection: Cluster, kubernetes: FakeKubernetes, status: int) -> None:
+def test_a_transient_failure_is_unavailable(connection: Cluster, kubernetes: FakeKubernetes, status: int) -> None:
     kubernetes.fail(status)
     with pytest.raises(ClusterUnavailableError, match=f"injected \\(status {status}\\)"):
         connection.get(PODS, "x")
     assert connection.get(PODS, "x") is None
 
 
-def test_nothing_is_asked_twice_behind_our_back(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+def test_the_client_repeats_no_request_by_itself(connection: Cluster, kubernetes: FakeKubernetes) -> None:
     kubernetes.fail(None, times=5)
     with pytest.raises(ClusterUnavailableError):
         connection.get(PODS, "x")
@@ -167,7 +167,7 @@ class TestConnect:
         assert connect().namespace == "default"
 
     @pytest.mark.parametrize("text", [None, "", "a: [", "{}", json.dumps({"current-context": "x", "contexts": []})])
-    def test_a_config_that_describes_no_cluster_is_the_users_to_mend(
+    def test_a_config_that_describes_no_cluster_is_an_error_that_the_user_can_fix(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
     ) -> None:
         if text is not None:
@@ -192,7 +192,7 @@ class TestConnect:
             connect()
 
 
-def test_credentials_are_asked_for_anew_with_each_request(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+def test_credentials_are_read_again_for_each_request(connection: Cluster, kubernetes: FakeKubernetes) -> None:
     asked: list[int] = []
 
     def refresh(configuration: object) -> None:
@@ -213,7 +213,7 @@ def test_a_separate_client_shares_no_connections(connection: Cluster, kubernetes
 
 
 @pytest.mark.parametrize("page", ["404 page not found", '{"kind": "Status", "code": 404, "message": "no kind"}'])
-def test_only_the_apis_own_word_for_an_absent_object_is_certain(
+def test_only_the_apis_own_answer_about_an_absent_object_is_certain(
     connection: Cluster, kubernetes: FakeKubernetes, page: str
 ) -> None:
     assert connection.get(PYTORCHJOBS, "job", is_certain=True) is None
@@ -223,7 +223,7 @@ def test_only_the_apis_own_word_for_an_absent_object_is_certain(
         connection.get(PYTORCHJOBS, "job", is_certain=True)
 
 
-def test_a_dry_run_tells_what_the_api_would_warn_of_and_changes_nothing(
+def test_a_dry_run_reports_the_warnings_of_the_api_and_changes_nothing(
     connection: Cluster, kubernetes: FakeKubernetes
 ) -> None:
     kubernetes.store.put("namespaces", "", {"metadata": {"name": "theirs"}})

@@ -22,7 +22,7 @@ def test_out_of_memory_is_remembered_over_attempts() -> None:
     assert history.num_out_of_memory[1] == 2
 
 
-def test_a_list_tells_of_pods_that_are_gone() -> None:
+def test_a_list_reveals_deleted_pods() -> None:
     history = PodHistory(PYTORCHJOB)
     history.replace_pods([pod(0, running(), uid="a"), pod(1, running(), uid="b")])
     history.replace_pods([pod(0, running(), uid="c"), pod(1, running(), uid="b")])
@@ -30,7 +30,7 @@ def test_a_list_tells_of_pods_that_are_gone() -> None:
     assert history.pods[0]["metadata"]["uid"] == "c"
 
 
-def test_a_pod_deleted_by_hand_was_taken_away_once_its_successor_is_there() -> None:
+def test_a_pod_deleted_by_hand_counts_as_removed_once_its_successor_exists() -> None:
     history = PodHistory(PYTORCHJOB, num_disruptions={0: 4, 1: 2})
     history.advance(RUNNING_JOB, now_seconds=0)
     history.change_pod("ADDED", pod(0, running(), uid="a"))
@@ -65,7 +65,7 @@ def test_only_time_with_a_worker_at_work_is_running_time() -> None:
     assert history.running_seconds == 15
 
 
-def test_silence_is_time_at_work_that_is_listened_to_since_the_last_sign() -> None:
+def test_silence_is_working_time_since_the_last_sign_of_life() -> None:
     history = PodHistory(PYTORCHJOB)
     history.change_pod("ADDED", pod(0, running()))
     history.advance(RUNNING_JOB, now_seconds=0)
@@ -94,7 +94,7 @@ def test_what_blocks_a_pod_is_timed_until_it_is_resolved() -> None:
     assert history.blocked_seconds == {}
 
 
-def test_what_blocked_a_pod_when_the_api_went_away_may_be_resolved() -> None:
+def test_a_problem_of_a_pod_may_be_resolved_during_an_outage() -> None:
     history = PodHistory(PYTORCHJOB)
     history.change_pod("ADDED", pod(0, waiting("ErrImagePull")))
     history.advance(RUNNING_JOB, now_seconds=0)

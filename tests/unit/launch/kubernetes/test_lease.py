@@ -34,7 +34,9 @@ def test_the_value_changes_until_it_is_released(connection: Cluster, kubernetes:
     eventually(lambda: len(kubernetes.asked("PATCH")) >= 3)
 
 
-def test_it_is_renewed_as_soon_as_the_api_is_back(connection: Cluster, kubernetes: FakeKubernetes, uid: str) -> None:
+def test_the_lease_is_renewed_as_soon_as_the_api_answers_again(
+    connection: Cluster, kubernetes: FakeKubernetes, uid: str
+) -> None:
     fault = kubernetes.fail(503, method="PATCH", times=5)
     with lease(connection, uid):
         eventually(lambda: value(kubernetes) != "")
@@ -42,7 +44,7 @@ def test_it_is_renewed_as_soon_as_the_api_is_back(connection: Cluster, kubernete
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
-def test_an_answer_that_passes_does_not_end_it(
+def test_a_transient_failure_does_not_end_the_renewal(
     connection: Cluster, kubernetes: FakeKubernetes, uid: str, status: int
 ) -> None:
     fault = kubernetes.fail(status, method="PATCH", times=3)
@@ -57,5 +59,5 @@ def test_a_later_job_of_the_name_is_not_touched(connection: Cluster, kubernetes:
     assert value(kubernetes) == ""
 
 
-def test_a_lease_is_a_time_for_people() -> None:
+def test_a_lease_is_a_readable_time() -> None:
     assert lease_now().endswith("+00:00")

@@ -1,4 +1,4 @@
-"""Following logs: no line twice, none lost."""
+"""Logs are followed without repeating or losing a line."""
 
 import pytest
 
@@ -41,7 +41,7 @@ class TestPlace:
         assert read(position, "2026-01-01T02:00:00.123456789+02:00 a", "2026-01-01T00:00:01Z ") == ["a", ""]
         assert read(position, "2026-01-01T00:00:01Z ", "2026-01-01T00:00:01Z x") == ["x"]
 
-    def test_what_has_no_time_is_no_line_of_the_worker(self) -> None:
+    def test_a_line_without_a_time_is_no_line_of_the_worker(self) -> None:
         assert read(LogPosition(), "failed to watch file: rotated") == []
 
 
@@ -73,7 +73,7 @@ def test_lines_come_with_their_worker_and_a_pod_is_followed_once(
     assert followers.is_following
 
 
-def test_connections_that_break_repeat_no_line_and_lose_none(
+def test_broken_connections_neither_repeat_nor_lose_a_line(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]]
 ) -> None:
     followers.update(pod)
@@ -100,7 +100,7 @@ def test_the_last_lines_of_a_pod_that_has_ended_are_read(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_logs_that_may_not_be_seen_are_given_up(
+def test_logs_that_may_not_be_read_are_given_up(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, status: int
 ) -> None:
     kubernetes.fail(status, path="/log", times=float("inf"))
@@ -111,7 +111,7 @@ def test_logs_that_may_not_be_seen_are_given_up(
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_a_moment_in_which_logs_may_not_be_seen_loses_no_line(
+def test_a_moment_in_which_logs_may_not_be_read_loses_no_line(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]], status: int
 ) -> None:
     fault = kubernetes.fail(status, path="/log", times=3)
@@ -129,7 +129,7 @@ def test_a_pod_without_a_started_container_is_not_followed_yet(
     assert kubernetes.asked("GET", "/log") == []
 
 
-def test_a_fresh_pod_of_a_worker_is_followed_from_its_beginning(
+def test_a_new_pod_of_a_worker_is_followed_from_its_beginning(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]]
 ) -> None:
     followers.update(pod)

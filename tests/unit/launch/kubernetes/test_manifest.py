@@ -60,7 +60,7 @@ def test_a_pod_is_admitted_where_restricted_is_enforced(order: StageOrder) -> No
     assert "initContainers" not in pod(made)
 
 
-def test_a_pod_has_no_token_and_is_let_alone_by_those_who_drain_nodes(order: StageOrder) -> None:
+def test_a_pod_has_no_token_and_is_not_moved_by_autoscalers(order: StageOrder) -> None:
     made = manifest(order)
     assert (pod(made)["serviceAccountName"], pod(made)["automountServiceAccountToken"]) == ("peerkd-worker", False)
     assert worker(made)["template"]["metadata"]["annotations"] == {
@@ -90,7 +90,7 @@ def test_shared_memory_and_a_folder_to_write_in_are_there(order: StageOrder) -> 
     assert paths == {"tmp": "/tmp", "shared-memory": "/dev/shm"}
 
 
-def test_a_worker_is_told_who_it_is(order: StageOrder) -> None:
+def test_a_worker_gets_its_number_and_its_run(order: StageOrder) -> None:
     told = env(manifest(order, num_workers=2, gpus_per_worker=1))
     assert told["PEERKD_WORKER_INDEX"] == {
         "fieldRef": {"fieldPath": "metadata.labels['training.kubeflow.org/replica-index']"}
@@ -125,7 +125,7 @@ def test_a_manifest_with_a_password_in_an_address_is_not_made(order: StageOrder,
         manifest(order, {}, env=[{"name": variable, "value": "http://user:hush@minio:9000"}])
 
 
-def test_what_the_cluster_says_replaces_what_we_say(order: StageOrder) -> None:
+def test_variables_of_the_cluster_settings_replace_the_defaults(order: StageOrder) -> None:
     made = manifest(
         order,
         {"PEERKD_S3_ENDPOINT": "http://localhost:9000"},
@@ -151,13 +151,13 @@ def test_processes_of_one_worker_need_no_name_service(order: StageOrder) -> None
     assert env(made)["PET_RDZV_ENDPOINT"] == "localhost:29400"
 
 
-def test_workers_that_share_out_the_work_do_not_meet(order: StageOrder) -> None:
+def test_workers_with_separate_work_do_not_meet(order: StageOrder) -> None:
     made = manifest(order, num_workers=2)
     assert not [name for name in env(made) if name.startswith("PET_")]
     assert "nprocPerNode" not in made["spec"]
 
 
-def test_processes_that_cannot_be_shared_out_evenly_are_refused(order: StageOrder) -> None:
+def test_processes_that_cannot_be_divided_evenly_are_refused(order: StageOrder) -> None:
     with pytest.raises(ValueError, match="num_workers must divide the 3 processes of distill_pairs, got 2"):
         manifest(dataclasses.replace(order, num_processes=3), num_workers=2)
 
@@ -196,7 +196,7 @@ def test_the_image_is_the_clusters_else_the_environments_else_the_published_one(
 
 
 @pytest.mark.parametrize("image", ["a b", "\x1b", "-x", "https://registry/image?x", "{{image}}"])
-def test_an_image_that_no_pod_could_have_is_refused(order: StageOrder, image: str) -> None:
+def test_an_invalid_image_name_is_refused(order: StageOrder, image: str) -> None:
     with pytest.raises(ValueError, match=r"^image must be the reference of an image, "):
         manifest_for(order, ClusterConfig(image=image), kind=PYTORCHJOB)
     with pytest.raises(ValueError, match=r"^PEERKD_TRAINER_IMAGE must be the reference of an image, "):

@@ -11,7 +11,7 @@ def name_of(order: StageOrder, *, run_id: str) -> str:
     return names.job_name(order, run_id=run_id, max_length=50)
 
 
-def test_the_name_of_an_order_is_the_same_for_ever(order: StageOrder) -> None:
+def test_the_name_of_an_order_never_changes(order: StageOrder) -> None:
     assert name_of(order, run_id="run-1") == "peerkd-distill-pairs-ce9b8de8db"
 
 
@@ -40,13 +40,13 @@ def test_a_name_is_a_dns_label_with_room_for_the_operators_suffix(order: StageOr
 
 
 @pytest.mark.parametrize(("text", "is_kept"), [("run-1", True), ("a" * 64, False), ("", False), ("a b", False)])
-def test_a_label_holds_what_it_can_and_else_a_hash(text: str, is_kept: bool) -> None:
+def test_a_label_holds_a_valid_value_or_else_its_hash(text: str, is_kept: bool) -> None:
     value = names.label_value(text)
     assert (value == text) == is_kept
     assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", value)
 
 
-def test_only_what_a_launcher_made_is_ours() -> None:
+def test_only_a_job_that_a_launcher_created_belongs_to_peerkd() -> None:
     assert names.is_ours({**names.OUR_LABELS, "x": "y"})
     assert not names.is_ours({**names.OUR_LABELS, names.LABEL_MANAGED_BY: "x"})
     assert not names.is_ours({})

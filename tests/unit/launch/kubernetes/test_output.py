@@ -39,7 +39,7 @@ def test_lines_are_printed_in_order_and_the_last_are_kept_without_progress() -> 
     assert printer.last_lines(0) == []
 
 
-def test_a_worker_cannot_command_the_terminal_of_whoever_watches() -> None:
+def test_a_worker_cannot_control_the_terminal_of_the_user() -> None:
     out: list[str] = []
     printer = Printer(num_workers=1, write=out.append)
     printer.take(0, "\x1b]0;title\x07 a\tb \x9b2J \r\b naïve")
@@ -48,7 +48,7 @@ def test_a_worker_cannot_command_the_terminal_of_whoever_watches() -> None:
     assert list(printer.last_lines(0)) == ["\ufffd]0;title\ufffd a\tb \ufffd2J \ufffd\ufffd naïve"]
 
 
-def test_a_reader_that_is_stuck_does_not_hold_up_the_launcher() -> None:
+def test_a_blocked_reader_does_not_delay_the_launcher() -> None:
     let_go = threading.Event()
     printer = Printer(num_workers=1, write=lambda _: let_go.wait())
     for _ in range(2001):
@@ -58,7 +58,7 @@ def test_a_reader_that_is_stuck_does_not_hold_up_the_launcher() -> None:
     let_go.set()
 
 
-def test_a_reader_that_is_gone_is_no_failure() -> None:
+def test_a_closed_reader_is_no_failure() -> None:
     num_tries = []
 
     def gone(line: str) -> None:
@@ -78,24 +78,24 @@ def failed(message: str) -> Assessment:
     )
 
 
-def test_a_workers_word_is_its_reason() -> None:
+def test_the_last_message_of_a_worker_is_the_reason_of_its_failure() -> None:
     message = failure_message("train_pcl", "job-1", failed("The disk is full."), ["a", "b"])
     assert message == (
         "train_pcl failed in job job-1: worker 1 ended with exit code 1: The disk is full.\nIts last lines were:\na\nb"
     )
 
 
-def test_an_end_of_the_log_is_no_word_but_better_than_no_lines() -> None:
+def test_the_end_of_the_log_is_used_where_a_worker_left_no_message() -> None:
     assert failure_message("s", "j", failed("x\ny"), []).endswith("exit code 1.\nIts last lines were:\nx\ny")
     assert failure_message("s", "j", failed("x\ny"), ["kept"]).endswith("exit code 1.\nIts last lines were:\nkept")
 
 
-def test_only_the_last_lines_are_told() -> None:
+def test_only_the_last_lines_are_reported() -> None:
     message = failure_message("s", "j", failed(""), [str(number) for number in range(100)])
     assert message.splitlines()[2:] == [str(number) for number in range(80, 100)]
 
 
-def test_without_a_worker_the_assessment_is_all() -> None:
+def test_without_a_worker_the_assessment_is_the_whole_message() -> None:
     assert (
         failure_message("s", "j", Assessment(JobPhase.DELETED, "its job was deleted"), [])
         == "s failed in job j: its job was deleted."

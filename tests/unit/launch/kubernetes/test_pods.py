@@ -103,7 +103,7 @@ def disrupted(reason: str, exit_code: int = 143, **more: Any) -> dict[str, Any]:
         ({**ended(138), "conditions": [{"type": "DisruptionTarget", "status": "False", "reason": "x"}]}, {}, False),
     ],
 )
-def test_what_the_cluster_takes_away_has_not_failed(
+def test_a_pod_that_the_cluster_removed_has_not_failed(
     status: dict[str, Any], metadata: dict[str, str], is_disruption: bool
 ) -> None:
     failure = failure_of(pod(0, status, **metadata), PYTORCHJOB, is_gone=bool(metadata))
@@ -119,11 +119,11 @@ def test_a_container_that_was_killed_for_memory_is_out_of_memory_whatever_the_po
 
 
 @pytest.mark.parametrize("status", [running(), waiting("ContainerCreating"), ended(0, phase="Succeeded"), {}])
-def test_what_is_at_work_or_done_has_not_failed(status: dict[str, Any]) -> None:
+def test_a_pod_that_runs_or_has_succeeded_has_not_failed(status: dict[str, Any]) -> None:
     assert failure_of(pod(0, status), PYTORCHJOB) is None
 
 
-def test_a_pod_that_vanished_at_work_was_deleted() -> None:
+def test_a_running_pod_that_disappeared_was_deleted() -> None:
     failure = failure_of(pod(0, running()), PYTORCHJOB, is_gone=True)
     assert failure is not None
     assert (failure.was_deleted, failure.exit_code, failure.describe()) == (True, None, "deleted")
@@ -140,7 +140,7 @@ def test_a_pod_that_vanished_at_work_was_deleted() -> None:
         ("", ""),
     ],
 )
-def test_the_last_word_of_a_worker_is_its_message(message: str, expected: str) -> None:
+def test_the_last_message_of_a_worker_is_the_message_of_its_failure(message: str, expected: str) -> None:
     failure = failure_of(pod(0, ended(2, message=message)), PYTORCHJOB)
     assert failure is not None
     assert failure.message == expected
@@ -159,13 +159,13 @@ def test_the_last_word_of_a_worker_is_its_message(message: str, expected: str) -
         (unschedulable(), "schedule", "0/1 nodes are available"),
     ],
 )
-def test_what_hinders_a_pod(status: dict[str, Any], kind: str, text: str) -> None:
+def test_problems_of_a_pod_are_recognised(status: dict[str, Any], kind: str, text: str) -> None:
     problem = startup_problem_of(pod(0, status), PYTORCHJOB)
     assert problem is not None
     assert (problem.kind, problem.text, problem.is_permanent) == (kind, text, False)
 
 
-def test_an_image_name_that_is_none_is_permanent() -> None:
+def test_an_invalid_image_name_is_a_permanent_problem() -> None:
     problem = startup_problem_of(pod(0, waiting("InvalidImageName", "a b")), PYTORCHJOB)
     assert problem is not None
     assert problem.is_permanent
@@ -182,11 +182,11 @@ def test_an_image_name_that_is_none_is_permanent() -> None:
         unschedulable(reason="SchedulingGated"),
     ],
 )
-def test_what_only_takes_time_hinders_nothing(status: dict[str, Any]) -> None:
+def test_a_step_that_only_takes_time_is_no_problem(status: dict[str, Any]) -> None:
     assert startup_problem_of(pod(0, status), PYTORCHJOB) is None
 
 
-def test_a_volume_that_does_not_exist_hinders_and_a_slow_one_does_not() -> None:
+def test_a_missing_volume_is_a_problem_and_a_slow_one_is_not() -> None:
     creating = pod(0, waiting("ContainerCreating"))
     missing = event("FailedMount", 'MountVolume.SetUp failed: secret "s" not found', uid="pod-0")
     slow = event("FailedMount", "timed out waiting for the condition", uid="pod-0")

@@ -1,4 +1,4 @@
-"""Round by round, with a clock that the test moves; the cluster is one in memory."""
+"""The tests move the clock from round to round; the cluster is in memory."""
 
 import threading
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ def test_a_job_whose_lease_is_not_renewed_is_deleted_and_one_whose_is_stays(scen
 
 
 def test_a_lease_is_measured_on_the_reapers_own_clock(scene: Scene) -> None:
-    """A launcher whose clock is years behind is as good as another."""
+    """The clock of a launcher may be years behind."""
     scene.job("old", lease="1970-01-01T00:00:00Z")
     scene.rounds(60)
     assert scene.deleted == []
@@ -138,7 +138,7 @@ def test_a_job_without_a_lease_stays(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("condition", ["Succeeded", "Failed"])
-def test_a_job_at_its_end_stays_to_be_looked_at(scene: Scene, condition: str) -> None:
+def test_a_job_that_has_ended_is_kept_for_inspection(scene: Scene, condition: str) -> None:
     scene.job("ended", lease="1", status={"conditions": [{"type": condition, "status": "True"}]})
     scene.rounds(600)
     assert scene.deleted == []
@@ -146,7 +146,7 @@ def test_a_job_at_its_end_stays_to_be_looked_at(scene: Scene, condition: str) ->
 
 @pytest.mark.parametrize("condition", ["Succeeded", "Failed"])
 def test_a_job_that_has_ended_goes_when_its_time_and_the_operators_are_over(scene: Scene, condition: str) -> None:
-    """The operator deletes those that succeeded, and forgets those that failed with restartPolicy ExitCode."""
+    """The operator deletes jobs that succeeded, but forgets jobs that failed with restartPolicy ExitCode."""
     ended = {"conditions": [{"type": condition, "status": "True"}]}
     scene.job("ended", status=ended, spec={"runPolicy": {"ttlSecondsAfterFinished": 600}})
     scene.rounds(720)
@@ -156,7 +156,7 @@ def test_a_job_that_has_ended_goes_when_its_time_and_the_operators_are_over(scen
     assert scene.logged == ["deleted ended, because it ended more than 600 s ago (ttl_seconds_after_finished)."]
 
 
-def test_the_time_of_a_job_that_ends_begins_then(scene: Scene) -> None:
+def test_the_time_to_live_of_a_job_begins_at_its_end(scene: Scene) -> None:
     job = scene.job("job", spec={"runPolicy": {"ttlSecondsAfterFinished": 60}})
     scene.rounds(600)
     job["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
@@ -179,7 +179,7 @@ def test_a_job_that_failed_once_and_runs_again_is_not_at_its_end(scene: Scene) -
     assert scene.deleted == ["again"]
 
 
-def test_an_outage_of_the_api_is_not_held_against_anybody(scene: Scene) -> None:
+def test_an_outage_of_the_api_expires_no_lease(scene: Scene) -> None:
     scene.job("held", lease="1")
     scene.rounds(54)
     scene.memory.error = ClusterUnavailableError("The cluster's API cannot be reached.")
@@ -195,7 +195,7 @@ def test_an_outage_of_the_api_is_not_held_against_anybody(scene: Scene) -> None:
     assert scene.deleted == ["held"]
 
 
-def test_a_reaper_that_was_held_up_itself_has_seen_nothing_meanwhile(scene: Scene) -> None:
+def test_a_delay_of_the_reaper_itself_expires_no_lease(scene: Scene) -> None:
     scene.job("held", lease="1")
     scene.rounds(30)
     scene.now += 3600
@@ -203,7 +203,7 @@ def test_a_reaper_that_was_held_up_itself_has_seen_nothing_meanwhile(scene: Scen
     assert scene.deleted == []
 
 
-def test_a_new_job_of_the_same_name_begins_anew(scene: Scene) -> None:
+def test_a_new_job_with_the_same_name_has_a_new_lease(scene: Scene) -> None:
     scene.job("job", lease="1")
     scene.rounds(57)
     scene.job("job", lease="1")["metadata"]["uid"] = "another"
@@ -234,7 +234,7 @@ def test_only_the_job_that_was_seen_is_deleted(scene: Scene) -> None:
         ({"status": {"phase": "Error"}}, "has ended (Error)"),
     ],
 )
-def test_the_job_of_an_ended_workflow_goes_at_the_next_look_and_others_stay(
+def test_the_job_of_an_ended_workflow_is_deleted_at_the_next_look_and_others_stay(
     scene: Scene, ended: dict[str, Any], why: str
 ) -> None:
     scene.workflow("running", status={"phase": "Running"})
@@ -253,7 +253,7 @@ def test_the_job_of_an_ended_workflow_goes_at_the_next_look_and_others_stay(
     assert scene.logged == [f"deleted unwanted, because its Workflow over {why}."]
 
 
-def test_a_workflow_that_left_the_selection_or_the_cluster_is_asked_for(scene: Scene) -> None:
+def test_a_workflow_that_left_the_selection_or_the_cluster_is_read_directly(scene: Scene) -> None:
     for name in ("gone", "finished", "alive"):
         scene.job(name, workflow=name)
         scene.workflow(name)
@@ -281,7 +281,7 @@ def test_a_workflow_newer_than_what_is_known_keeps_its_job(scene: Scene) -> None
     assert scene.deleted == []
 
 
-def test_workflows_at_work_are_not_asked_for_one_by_one(scene: Scene) -> None:
+def test_running_workflows_are_not_read_one_by_one(scene: Scene) -> None:
     for number in range(50):
         scene.workflow(f"run-{number}")
         scene.job(f"job-{number}", workflow=f"run-{number}")
@@ -321,7 +321,7 @@ def test_an_old_version_is_listed_anew_at_once_and_an_outage_after_a_pause(scene
     assert not scene.workflows.may_have_ended(WorkflowReference("run", "uid-run"))
 
 
-def test_a_deletion_that_is_refused_is_told_once_and_tried_again(scene: Scene) -> None:
+def test_a_refused_deletion_is_reported_once_and_tried_again(scene: Scene) -> None:
     scene.memory.refused["delete pytorchjobs"] = ClusterRefusedError("The cluster refused.", status=403)
     scene.job("job", lease="1")
     scene.rounds(90)
@@ -331,13 +331,13 @@ def test_a_deletion_that_is_refused_is_told_once_and_tried_again(scene: Scene) -
     assert scene.deleted == ["job"]
 
 
-def test_jobs_that_cannot_be_seen_are_told(scene: Scene) -> None:
+def test_unreadable_jobs_are_reported(scene: Scene) -> None:
     scene.memory.refused["list pytorchjobs"] = ClusterRefusedError("The cluster refused to list.", status=403)
     scene.reaper.round()
     assert scene.logged == ["cannot list the jobs: The cluster refused to list."]
 
 
-def test_nothing_is_kept_of_jobs_that_are_gone(scene: Scene) -> None:
+def test_deleted_jobs_leave_no_state_behind(scene: Scene) -> None:
     for number in range(100):
         scene.job(f"job-{number}", lease="1")
     scene.rounds(9)
@@ -354,13 +354,13 @@ def test_the_owner_is_also_found_by_the_annotation(scene: Scene) -> None:
     assert owner_of(PYTORCHJOB.read(job), namespace="elsewhere") is None
 
 
-def test_a_workflow_at_work_has_not_ended() -> None:
+def test_a_running_workflow_has_not_ended() -> None:
     for status in ({}, {"phase": ""}, {"phase": "Pending"}, {"phase": "Running"}):
         assert how_ended({"metadata": {}, "spec": {"activeDeadlineSeconds": 600}, "status": status}) == ""
 
 
 def test_a_workflow_that_ends_wakes_the_reaper_up(scene: Scene) -> None:
-    """In threads, as it runs: done in well under the time between two looks."""
+    """The reaper runs in its threads, and reacts in much less than the time between two looks."""
     scene.workflow("over", spec={"activeDeadlineSeconds": 0})
     scene.job("unwanted", workflow="over")
     stop, done = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""The reaper in its threads against an API over HTTP, beside a launcher."""
+"""The reaper runs in its threads beside a launcher, against an API over HTTP."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ POD = {
 
 @pytest.fixture
 def logged(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What a running reaper logs, beside a running Workflow."""
+    """Run a reaper beside a running Workflow, and return its log."""
     monkeypatch.setattr(reaper, "INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(workflows, "_PAUSE_SECONDS", 0.1)
     kubernetes.store.put("workflows", NAMESPACE, WORKFLOW)
@@ -41,7 +41,7 @@ def logged(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.
     stop.set()
 
 
-def test_the_job_of_a_run_that_is_terminated_is_deleted_and_not_made_again(
+def test_the_job_of_a_terminated_run_is_deleted_and_not_created_again(
     logged: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
 ) -> None:
     launched = launch(environment={"KFP_POD_NAME": "launcher"})
@@ -56,7 +56,7 @@ def test_the_job_of_a_run_that_is_terminated_is_deleted_and_not_made_again(
     eventually(lambda: line in logged)
 
 
-def test_the_job_of_a_run_at_work_stays_over_an_outage(
+def test_the_job_of_a_running_workflow_survives_an_outage(
     logged: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
 ) -> None:
     launched = launch(environment={"KFP_POD_NAME": "launcher"})

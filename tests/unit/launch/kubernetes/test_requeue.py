@@ -1,4 +1,4 @@
-"""Look by look, with a clock that the test moves, against an API over HTTP; the test does what Kueue does."""
+"""The tests move the clock of each look and act as Kueue, against an API over HTTP."""
 
 from typing import Any
 
@@ -64,13 +64,13 @@ class Scene:
         return found
 
     def evict(self, job: str) -> None:
-        """What Kueue does some time after a Workload was made inactive."""
+        """Do what Kueue does some time after a Workload was made inactive."""
         workload = self.workload(job)
         workload["status"].pop("admission")
         self.kubernetes.store.put("workloads", NAMESPACE, workload)
 
     def look(self, seconds: float = 0.0) -> None:
-        """Look once, and then all through so many seconds."""
+        """Look once, and then repeatedly for so many seconds."""
         self._look_once()
         for _ in range(int(seconds / LOOK_SECONDS)):
             self.now += LOOK_SECONDS
@@ -107,13 +107,13 @@ def test_a_job_without_nodes_gives_up_its_share_and_then_stands_in_the_queue_aga
     assert len(scene.logged) == 1
 
 
-def test_so_does_one_whose_pods_were_seen_to_fail(scene: Scene) -> None:
+def test_a_job_whose_pods_were_seen_to_fail_is_requeued_too(scene: Scene) -> None:
     scene.job("lost", NO_NODE, conditions=(RESTARTING,))
     scene.look(RECOVERY_SECONDS)
     assert not scene.workload("lost")["spec"]["active"]
 
 
-def test_a_successor_ends_what_a_killed_reaper_has_begun(scene: Scene, connection: Cluster) -> None:
+def test_a_new_reaper_completes_a_requeue_that_a_killed_one_began(scene: Scene, connection: Cluster) -> None:
     scene.job("lost", NO_NODE)
     scene.look(RECOVERY_SECONDS)
     scene.evict("lost")
@@ -137,7 +137,7 @@ def test_a_successor_ends_what_a_killed_reaper_has_begun(scene: Scene, connectio
         pytest.param([NO_NODE], {"queue": None}, id="no queue"),
     ],
 )
-def test_others_are_left_alone(scene: Scene, pods: list[dict[str, Any]], others: dict[str, Any]) -> None:
+def test_other_jobs_are_left_alone(scene: Scene, pods: list[dict[str, Any]], others: dict[str, Any]) -> None:
     scene.job("job", *pods, **others)
     scene.job("in a queue", AT_WORK)
     scene.look(2 * RECOVERY_SECONDS)
@@ -145,7 +145,7 @@ def test_others_are_left_alone(scene: Scene, pods: list[dict[str, Any]], others:
     assert scene.logged == []
 
 
-def test_who_finds_a_node_in_time_begins_anew(scene: Scene) -> None:
+def test_a_job_that_finds_a_node_in_time_begins_at_zero_again(scene: Scene) -> None:
     scene.job("job", NO_NODE)
     scene.look(RECOVERY_SECONDS - LOOK_SECONDS)
     scene.pod("job", 0, AT_WORK)
@@ -155,7 +155,7 @@ def test_who_finds_a_node_in_time_begins_anew(scene: Scene) -> None:
     assert scene.kubernetes.asked("PATCH") == []
 
 
-def test_what_somebody_else_made_inactive_stays_so(scene: Scene) -> None:
+def test_a_workload_that_others_made_inactive_stays_inactive(scene: Scene) -> None:
     scene.job("held", AT_WORK)
     workload = scene.workload("held")
     scene.kubernetes.store.put("workloads", NAMESPACE, {**workload, "spec": {"active": False}, "status": {}})
@@ -174,7 +174,7 @@ def test_an_outage_is_not_counted(scene: Scene) -> None:
     assert scene.kubernetes.asked("PATCH") == []
 
 
-def test_a_refusal_is_told_once(scene: Scene) -> None:
+def test_a_refusal_is_reported_once(scene: Scene) -> None:
     scene.job("job", NO_NODE)
     scene.kubernetes.fail(403, path="/workloads", times=10, message="not yours")
     scene.look(5 * LOOK_SECONDS)

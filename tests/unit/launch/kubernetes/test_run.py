@@ -1,4 +1,4 @@
-"""The launcher as a whole, against an API server in memory; a test plays the operator."""
+"""The whole launcher works against an API server in memory; the test acts as the operator."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_the_lease_is_renewed_while_the_job_is_waited_for(
 
 
 class TestTakingOn:
-    def test_a_launcher_that_is_started_again_takes_on_the_job_of_the_first(
+    def test_a_launcher_that_is_started_again_adopts_the_job_of_the_first(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         first = launch()
@@ -74,7 +74,7 @@ class TestTakingOn:
         launch().result()
         assert operator.job()["metadata"]["uid"] == uid
 
-    def test_a_job_that_succeeded_long_ago_is_made_anew_since_its_artifact_is_gone(
+    def test_a_job_that_succeeded_long_ago_is_created_again_because_its_artifact_is_missing(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         first = launch()
@@ -87,7 +87,7 @@ class TestTakingOn:
         operator.succeed()
         second.result()
 
-    def test_a_job_that_failed_is_deleted_and_made_anew_once_it_is_gone(
+    def test_a_failed_job_is_deleted_and_created_again_afterwards(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         first = launch()
@@ -107,7 +107,7 @@ class TestTakingOn:
         operator.succeed()
         second.result()
 
-    def test_a_job_of_the_run_that_was_asked_for_something_else_is_made_anew(
+    def test_a_job_of_the_run_with_other_settings_is_created_again(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         first = launch()
@@ -121,7 +121,7 @@ class TestTakingOn:
         second.result()
 
     @pytest.mark.parametrize("label", [names.LABEL_MANAGED_BY, names.LABEL_RUN])
-    def test_what_is_not_ours_is_left_alone(
+    def test_jobs_of_others_are_left_alone(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, label: str
     ) -> None:
         first = launch()
@@ -132,7 +132,7 @@ class TestTakingOn:
         operator.set_condition("Succeeded")
         first.result()
 
-    def test_a_job_that_was_made_though_the_answer_was_lost_is_taken_on(
+    def test_a_job_whose_creation_was_not_acknowledged_is_adopted(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         def hang_up(_: object) -> None:
@@ -172,7 +172,7 @@ class TestOwner:
 
 
 class TestStarting:
-    def test_an_image_that_does_not_exist_is_told_and_the_job_deleted(
+    def test_a_missing_image_is_reported_and_the_job_deleted(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         started = launch()
@@ -182,7 +182,7 @@ class TestStarting:
             started.result()
         assert jobs(kubernetes) == []
 
-    def test_pods_that_the_cluster_refuses_to_make_are_told_and_the_job_deleted(
+    def test_refused_pods_are_reported_and_the_job_deleted(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         started = launch()
@@ -191,7 +191,7 @@ class TestStarting:
             started.result()
         assert jobs(kubernetes) == []
 
-    def test_waiting_for_nodes_is_told_and_goes_on(
+    def test_waiting_for_nodes_is_reported_and_continues(
         self, launch: StartLaunch, operator: Operator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         started = launch()
@@ -210,7 +210,7 @@ class TestStarting:
         operator.succeed()
         started.result()
 
-    def test_a_queue_is_told_and_is_not_counted_as_running(
+    def test_waiting_in_a_queue_is_reported_and_not_counted_as_running(
         self, launch: StartLaunch, operator: Operator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         started = launch(queue="research", deadline_seconds=0.2)
@@ -222,7 +222,7 @@ class TestStarting:
         with pytest.raises(JobFailedError, match="longer than deadline_seconds"):
             started.result()
 
-    def test_a_job_that_says_nothing_has_stalled(
+    def test_a_job_without_output_has_stalled(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         started = launch(stall_seconds=0.2)

@@ -1,4 +1,4 @@
-"""How a job ends, and what the launcher makes of it; a test plays the operator."""
+"""The launcher's reactions to each end of a job; the test acts as the operator."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_a_failure_names_the_first_worker_and_its_last_lines(
     assert message.endswith("Traceback (most recent call last):\nZeroDivisionError")
 
 
-def test_a_job_that_failed_is_left_to_be_looked_at(
+def test_a_failed_job_is_kept_for_inspection(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch()
@@ -49,7 +49,7 @@ def test_a_job_that_failed_is_left_to_be_looked_at(
     assert kubernetes.asked("DELETE") == []
 
 
-def test_a_job_deleted_by_hand_is_not_made_again(
+def test_a_job_deleted_by_hand_is_not_created_again(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch()
@@ -111,7 +111,7 @@ def test_a_worker_evicted_five_times_ends_well(
     assert account.num_restarts == 5
 
 
-def test_a_job_that_failed_by_evictions_is_made_anew_and_not_counted(
+def test_a_job_that_failed_by_evictions_is_created_again_without_a_retry(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch(max_retries=0)
@@ -151,7 +151,7 @@ def test_restarts_of_a_worker_are_bounded(launch: StartLaunch, operator: Operato
     assert jobs(kubernetes) == []
 
 
-def test_a_job_that_failed_for_a_reason_that_may_pass_is_made_anew(
+def test_a_job_that_failed_for_a_transient_reason_is_created_again(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch(num_workers=2, max_retries=1)

@@ -1,4 +1,4 @@
-"""The launcher while the API server is away, forgetful or refuses, played by one in memory."""
+"""The launcher while an API server in memory is unreachable, forgets its history, or refuses requests."""
 
 import time
 
@@ -10,7 +10,7 @@ from tests.fake_kubernetes.server import FakeKubernetes
 from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually
 
 
-def test_a_past_that_is_forgotten_is_listed_anew(
+def test_an_expired_version_leads_to_a_new_list(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch()
@@ -24,7 +24,7 @@ def test_a_past_that_is_forgotten_is_listed_anew(
 
 
 @pytest.mark.parametrize("status", [None, 408, 425, 429, 500, 501, 503, 504, 520])
-def test_a_blip_is_survived(
+def test_a_short_outage_is_survived(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, status: int | None
 ) -> None:
     fault = kubernetes.fail(status, times=6)
@@ -36,7 +36,7 @@ def test_a_blip_is_survived(
 
 
 @pytest.mark.parametrize("page", ["<html>Log in</html>", "[]", '{"status": "ok"}', '{"items": 1}', '{"items": []}', ""])
-def test_an_answer_that_is_not_the_apis_is_waited_out(
+def test_an_answer_of_another_server_is_waited_out(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, page: str
 ) -> None:
     started = launch()
@@ -66,7 +66,7 @@ def test_streams_that_break_in_the_middle_are_taken_up_again(
     started.result()
 
 
-def test_an_end_that_came_while_the_api_was_away_is_noticed_when_it_is_back(
+def test_an_end_during_an_outage_is_noticed_after_it(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = launch()
@@ -81,7 +81,7 @@ def test_an_end_that_came_while_the_api_was_away_is_noticed_when_it_is_back(
     assert "the cluster's API is available again" in "".join(said) + capsys.readouterr().out
 
 
-def test_nothing_is_given_up_for_what_was_seen_before_the_api_went_away(
+def test_the_state_before_an_outage_is_no_reason_to_give_up(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = launch(deadline_seconds=0.3, start_seconds=1.5)
@@ -98,7 +98,7 @@ def test_nothing_is_given_up_for_what_was_seen_before_the_api_went_away(
     started.result()
 
 
-def test_an_api_that_is_away_for_too_long_is_given_up(
+def test_a_launcher_gives_up_after_too_long_an_outage(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch(patience_seconds=1.0)
@@ -108,7 +108,7 @@ def test_an_api_that_is_away_for_too_long_is_given_up(
         started.result()
 
 
-def test_a_refusal_is_told_at_once(launch: StartLaunch, kubernetes: FakeKubernetes) -> None:
+def test_a_refusal_is_reported_immediately(launch: StartLaunch, kubernetes: FakeKubernetes) -> None:
     kubernetes.fail(403, method="POST", message="pytorchjobs is forbidden: no rights")
     with pytest.raises(ClusterRefusedError, match="no rights") as raised:
         launch(made=False).result()
@@ -116,7 +116,7 @@ def test_a_refusal_is_told_at_once(launch: StartLaunch, kubernetes: FakeKubernet
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 404])
-def test_a_server_that_has_just_started_and_knows_nobody_yet_is_forgiven(
+def test_a_refusal_by_a_server_that_has_just_started_is_retried(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, status: int
 ) -> None:
     started = launch()

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, in a process of its own."""
+"""Launchers in separate processes receive SIGTERM and SIGINT."""
 
 import json
 import signal
@@ -87,7 +87,7 @@ def test_a_launcher_costs_less_than_100_mib(
     assert 20 < peak / 1024 < 100
 
 
-def test_a_reader_that_is_gone_does_not_hinder_the_delete(
+def test_a_closed_reader_does_not_prevent_the_deletion(
     kubernetes: FakeKubernetes, operator: Operator, launcher: subprocess.Popen[str]
 ) -> None:
     eventually(lambda: [each for each in kubernetes.asked("GET", "pods") if each.is_watch])
@@ -100,7 +100,7 @@ def test_a_reader_that_is_gone_does_not_hinder_the_delete(
     assert kubernetes.store.list("pytorchjobs", NAMESPACE) == []
 
 
-def test_told_to_stop_while_the_job_is_being_made_it_is_deleted_once_it_is_there(
+def test_a_stop_during_the_creation_of_a_job_deletes_it_afterwards(
     kubernetes: FakeKubernetes, launcher: subprocess.Popen[str]
 ) -> None:
     kubernetes.on_create = lambda _: launcher.send_signal(signal.SIGTERM)
@@ -120,7 +120,7 @@ def test_a_later_job_of_the_same_name_is_not_deleted(connection: Cluster, kubern
     assert kubernetes.store.get("pytorchjobs", NAMESPACE, "job") is not None
 
 
-def test_an_api_that_does_not_answer_holds_up_the_end_only_for_a_moment(
+def test_an_api_that_does_not_answer_delays_the_end_only_briefly(
     connection: Cluster, kubernetes: FakeKubernetes
 ) -> None:
     kubernetes.stop()
@@ -130,7 +130,7 @@ def test_an_api_that_does_not_answer_holds_up_the_end_only_for_a_moment(
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_handlers_are_as_before_afterwards(connection: Cluster) -> None:
+def test_handlers_are_restored_afterwards(connection: Cluster) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with DeleteOnSignal(connection, PYTORCHJOB.resource):
         assert signal.getsignal(signal.SIGTERM) != before[0]

@@ -1,4 +1,4 @@
-"""What a launcher pushes of its job, against a gateway that only remembers and an API server in memory."""
+"""A launcher pushes a summary of its job to a gateway that only stores it, with an API server in memory."""
 
 import os
 import signal
@@ -87,7 +87,7 @@ def test_a_job_that_fails_is_pushed_once_without_a_cost_where_there_is_no_price(
     assert "cost" not in told
 
 
-def test_what_a_user_can_mend_is_pushed_as_a_failure_too(
+def test_an_error_that_the_user_can_fix_is_pushed_as_a_failure_too(
     launch: StartLaunch, operator: Operator, gateway: Gateway
 ) -> None:
     started = launch()
@@ -99,7 +99,7 @@ def test_what_a_user_can_mend_is_pushed_as_a_failure_too(
     assert pushed(gateway)["success"] == 0
 
 
-def test_a_worker_that_was_made_anew_is_a_restart(
+def test_a_worker_that_was_created_again_is_a_restart(
     launch: StartLaunch,
     operator: Operator,
     kubernetes: FakeKubernetes,
@@ -140,7 +140,7 @@ def test_all_attempts_are_in_one_summary(
     assert (told["run_seconds"], told["gpu_seconds"]) == (90, 180)
 
 
-def test_a_job_that_could_not_be_made_is_a_failure_without_an_attempt(
+def test_a_job_that_could_not_be_created_is_a_failure_without_an_attempt(
     launch: StartLaunch, kubernetes: FakeKubernetes, gateway: Gateway
 ) -> None:
     kubernetes.fail(403, method="POST", message="pytorchjobs is forbidden: no rights")
@@ -150,7 +150,7 @@ def test_a_job_that_could_not_be_made_is_a_failure_without_an_attempt(
     assert (told["success"], told["attempts"], told["run_seconds"]) == (0, 0, 0)
 
 
-def test_a_gateway_that_is_away_changes_no_result(
+def test_an_unreachable_gateway_changes_no_result(
     launch: StartLaunch, operator: Operator, gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.status = 503
@@ -162,7 +162,7 @@ def test_a_gateway_that_is_away_changes_no_result(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_a_launcher_deletes_its_job_and_pushes_nothing(
+def test_a_stopped_launcher_deletes_its_job_and_pushes_nothing(
     connection: Cluster,
     kubernetes: FakeKubernetes,
     operator: Operator,
@@ -170,7 +170,7 @@ def test_told_to_stop_a_launcher_deletes_its_job_and_pushes_nothing(
     gateway: Gateway,
     number: signal.Signals,
 ) -> None:
-    """It has about a second, which belongs to the delete; and this thread, since signals reach no other."""
+    """The launcher has about a second to delete its job. It runs in this thread, because only this one gets signals."""
 
     def stop_once_it_waits() -> None:
         try:

@@ -8,7 +8,7 @@ class Clock:
         return self.now
 
 
-def test_time_is_summed_from_look_to_look_as_long_as_the_value_stays() -> None:
+def test_time_is_summed_from_look_to_look_while_the_value_is_unchanged() -> None:
     clock = Clock()
     unchanged = UnchangedTimes(clock=clock)
     unchanged.observe({"a": 1, "b": 1})
@@ -20,7 +20,7 @@ def test_time_is_summed_from_look_to_look_as_long_as_the_value_stays() -> None:
     assert (unchanged.seconds("a"), unchanged.seconds("b")) == (12, 7)
 
 
-def test_what_was_away_begins_anew_and_is_not_kept() -> None:
+def test_a_value_that_disappears_begins_at_zero_again() -> None:
     clock = Clock()
     unchanged = UnchangedTimes(clock=clock)
     unchanged.observe({"a": None})
@@ -32,7 +32,7 @@ def test_what_was_away_begins_anew_and_is_not_kept() -> None:
     assert unchanged.seconds("a") == 0
 
 
-def test_a_long_step_counts_for_a_short_one_and_what_is_forgotten_for_nothing() -> None:
+def test_a_long_step_counts_as_a_short_one_and_a_forgotten_value_as_nothing() -> None:
     clock = Clock()
     unchanged = UnchangedTimes(clock=clock, max_step_seconds=9)
     unchanged.observe({"a": 1})

@@ -11,14 +11,16 @@ WORKFLOW = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "w
 
 
 @pytest.mark.parametrize("owners", [[], [{**WORKFLOW, "kind": "Job"}], [{**WORKFLOW, "controller": False}]])
-def test_a_pod_that_no_workflow_controls_has_no_owner_for_us(
+def test_a_pod_that_no_workflow_controls_has_no_owner(
     connection: Cluster, kubernetes: FakeKubernetes, owners: list[dict[str, Any]]
 ) -> None:
     kubernetes.store.put("pods", NAMESPACE, {"metadata": {"name": "step", "ownerReferences": owners}})
     assert owner_reference_for(connection, "step") is None
 
 
-def test_the_workflow_is_found_and_not_held_up(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+def test_the_workflow_owns_the_job_and_its_deletion_is_not_blocked(
+    connection: Cluster, kubernetes: FakeKubernetes
+) -> None:
     kubernetes.store.put("pods", NAMESPACE, {"metadata": {"name": "step", "ownerReferences": [WORKFLOW]}})
     assert owner_reference_for(connection, "step") == {**WORKFLOW, "controller": False, "blockOwnerDeletion": False}
 

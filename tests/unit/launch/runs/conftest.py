@@ -7,7 +7,7 @@ from tests.kfp_server import PipelineApi, serving
 
 
 class Time:
-    """A clock that goes on only while somebody sleeps."""
+    """A clock that advances only while the code under test sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""Nodes put together again: from what a real server told, and from Workflows of other shapes."""
+"""Nodes are reconstructed from answers of a real server, and from Workflows of other shapes."""
 
 from typing import Any
 
