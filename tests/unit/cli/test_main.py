@@ -178,7 +178,7 @@ def test_an_error_is_an_exit_code_and_one_sentence(
 
 
 @pytest.mark.parametrize(("wanted", "found"), [(None, "1"), ("2", "2")])
-def test_matrices_have_one_thread_unless_told_otherwise(
+def test_matrix_products_use_one_thread_by_default(
     peerkd, monkeypatch: pytest.MonkeyPatch, wanted: str | None, found: str
 ) -> None:
     monkeypatch.setattr(os, "environ", {name: os.environ[name] for name in os.environ if "OPENBLAS" not in name})

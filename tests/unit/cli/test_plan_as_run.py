@@ -117,7 +117,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("source", "write", "overrides", "is_good"), CASES)
-def test_a_plan_and_a_run_come_to_the_same_verdict_in_the_same_words(
+def test_a_plan_and_a_run_give_the_same_verdict_in_the_same_words(
     peerkd,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,

@@ -118,7 +118,7 @@ def test_a_watch_that_ends_before_its_run_has_its_own_exit_code(peerkd, api: Pip
         assert f"watch it again with `peerkd watch {RUN_ID} --endpoint {api.endpoint}`" in outcome.err
 
 
-def test_a_watch_that_is_interrupted_says_that_the_run_goes_on(
+def test_an_interrupted_watch_says_that_the_run_continues(
     peerkd, api: PipelineApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(_server: PipelineServer, _run_id: str) -> None:

@@ -144,7 +144,7 @@ def test_what_the_kernel_has_killed_for_memory_is_counted(tmp_path: Path, counte
 
 
 @pytest.mark.parametrize("name", [name for name, kind in vars(errors).items() if isinstance(kind, type)])
-def test_every_error_of_ours_is_of_the_tree_and_in_its_picture(name: str) -> None:
+def test_every_error_of_peerkd_is_in_the_tree_and_in_its_picture(name: str) -> None:
     kind = getattr(errors, name)
     assert issubclass(kind, PeerKDError)
     assert not issubclass(kind, ValueError)
@@ -216,7 +216,7 @@ STAGE = textwrap.dedent(
 )
 
 
-def test_a_stage_goes_on_while_its_runner_lives_and_ends_with_it() -> None:
+def test_a_stage_continues_while_its_runner_lives_and_ends_with_it() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as runner:
         environment = {**os.environ, RUNNER_PID_VARIABLE: str(runner.pid)}
         with subprocess.Popen([sys.executable, "-c", STAGE], stdout=subprocess.PIPE, env=environment) as stage:

@@ -99,7 +99,7 @@ def test_an_outside_failure_is_a_failed_stage_with_the_message_of_the_stage(pipe
         run_pipeline(pipeline_file, {"what": "fail"})
 
 
-def test_a_stage_that_dies_is_told_by_its_last_lines(pipeline_file: Path) -> None:
+def test_a_stage_that_dies_is_reported_with_its_last_lines(pipeline_file: Path) -> None:
     with pytest.raises(StageFailedError, match=r"(?s)^A stage ended without an error message.*\n.*on the way out"):
         run_pipeline(pipeline_file, {"what": "die"})
 

@@ -28,7 +28,7 @@ def test_impossible_numbers_are_refused(index, num_workers, message):
         this_worker({"PEERKD_WORKER_INDEX": index, "PEERKD_NUM_WORKERS": num_workers})
 
 
-def test_the_cores_that_a_worker_is_told_count():
+def test_the_cores_that_a_worker_is_given_count():
     assert count_cores({"PEERKD_NUM_CORES": "7"}) == 7
     assert count_cores({"PEERKD_NUM_CORES": ""}) == count_cores({}) >= 1
 

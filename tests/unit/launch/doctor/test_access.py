@@ -12,7 +12,7 @@ LOCAL_REVIEWS = "/apis/authorization.k8s.io/v1/namespaces/peerkd/localsubjectacc
 MANIFESTS = Path(__file__).parents[4] / "manifests" / "base"
 
 
-def test_every_permission_of_the_launcher_is_asked_about(cluster: Answering) -> None:
+def test_every_permission_of_the_launcher_is_checked(cluster: Answering) -> None:
     asked: list[dict[str, str]] = []
 
     def allow(body: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ NO_RIGHT = 'User "you" cannot create resource "pytorchjobs" in API group "kubefl
 
 
 @pytest.mark.parametrize(("check", "path", "kind"), [(check_job, JOBS, "PyTorchJob"), (check_worker, PODS, "Pod")])
-def test_the_cluster_is_asked_for_exactly_what_a_launcher_makes(cluster: Answering, check, path, kind) -> None:
+def test_doctor_requests_exactly_the_job_that_a_launcher_creates(cluster: Answering, check, path, kind) -> None:
     cluster.answers[path] = {}
     assert check(cluster, ClusterConfig(), STORE, PYTORCHJOB).ok is True
     ((method, asked, body),) = cluster.asked
@@ -46,7 +46,7 @@ def test_a_refusal_by_a_policy_fails_and_a_missing_permission_does_not(
     assert ("PodSecurity" in result.sentence) is (ok is False)
 
 
-def test_the_workers_account_must_be_there(cluster: Answering) -> None:
+def test_the_account_of_the_workers_must_exist(cluster: Answering) -> None:
     result = check_service_account(cluster, ClusterConfig())
     assert result is not None
     assert result.ok is False
@@ -68,7 +68,7 @@ def test_the_workers_account_must_be_there(cluster: Answering) -> None:
         ("trainer:1@sha256:0", ["trainer:1@sha256:0"], "IfNotPresent", True),
     ],
 )
-def test_an_image_is_named_exactly_and_looked_for_on_the_nodes(
+def test_an_image_is_checked_by_its_name_and_the_images_of_the_nodes(
     cluster: Answering, image: str, names: list[str], policy: Any, ok: bool | None
 ) -> None:
     cluster.answers[NODES] = {"items": [{"status": {"images": [{"names": names}]}}, {"status": {}}]}

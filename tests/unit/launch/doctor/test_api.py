@@ -56,7 +56,7 @@ def operator(*, num_ready: int, image: str) -> dict[str, object]:
         ([operator(num_ready=1, image="x:v1-93c5489")], True, "kubeflow/training-operator is ready."),
     ],
 )
-def test_the_operator_must_be_there_ready_and_new_enough(cluster: Answering, items, ok, words) -> None:
+def test_the_operator_must_exist_be_ready_and_be_new_enough(cluster: Answering, items, ok, words) -> None:
     cluster.answers[OPERATOR] = {"items": items}
     result = api.check_controller(cluster, PYTORCHJOB)
     assert (result.ok, words in result.sentence) == (ok, True)
@@ -69,7 +69,7 @@ def test_an_operator_that_cannot_be_seen_is_unknown(cluster: Answering) -> None:
 
 
 @pytest.mark.parametrize(("version", "ok"), [("v1beta2", True), ("v1beta1", False), (None, False)])
-def test_kueue_is_looked_for_if_a_queue_is_wanted(cluster: Answering, version: str | None, ok: bool) -> None:
+def test_kueue_is_checked_if_a_queue_is_set(cluster: Answering, version: str | None, ok: bool) -> None:
     if version:
         cluster.answers[f"/apis/kueue.x-k8s.io/{version}"] = {"resources": [{"name": "localqueues"}]}
     assert api.check_kueue(cluster, ClusterConfig()) is None

@@ -103,7 +103,7 @@ def test_a_job_that_is_deleted_in_the_background_is_created_again_once_its_pods_
     assert len(started.result()) == 2
 
 
-def test_a_refused_template_is_told_by_the_events_of_this_kind(start: Any, operator: Operator) -> None:
+def test_a_refused_template_is_reported_by_the_events_of_this_kind(start: Any, operator: Operator) -> None:
     started = start()
     operator.warn(operator.job(), "FailedCreate", "exceeded quota: gpus.")
     with pytest.raises(JobFailedError, match="refuses to create its pods: exceeded quota: gpus"):

@@ -96,7 +96,7 @@ def test_a_watch_yields_changes_after_the_version_and_ends(connection: Cluster) 
     assert [(kind, each["metadata"]["name"]) for kind, each in seen] == [("ADDED", "job"), ("DELETED", "job")]
 
 
-def test_a_watch_from_a_forgotten_version_is_gone(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+def test_a_watch_from_an_expired_version_fails(connection: Cluster, kubernetes: FakeKubernetes) -> None:
     version = connection.list(PYTORCHJOBS)["metadata"]["resourceVersion"]
     kubernetes.store.forget_the_past()
     with pytest.raises(ClusterRefusedError) as raised:
@@ -154,7 +154,7 @@ class TestConnect:
         path.write_text(yaml.safe_dump(config))
         monkeypatch.setenv("KUBECONFIG", str(path))
 
-    def test_the_kubeconfigs_namespace_is_taken_unless_another_is_asked_for(
+    def test_the_namespace_of_the_kubeconfig_is_the_default(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.write(tmp_path / "config", monkeypatch, namespace="team")
@@ -176,14 +176,16 @@ class TestConnect:
         with pytest.raises(ValueError, match=r"^KUBECONFIG must name a file that describes a cluster[:,] "):
             connect()
 
-    def test_a_tab_in_it_is_told_with_its_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_tab_in_a_kubeconfig_is_reported_with_its_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "config").write_text("a:\n\tb: 1")
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
         with pytest.raises(ValueError, match=r"cluster: while scanning .* line 2, column 1\.$"):
             connect()
 
     @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a\n"])
-    def test_a_file_that_is_no_kubeconfig_is_named_without_the_words_of_a_codec(
+    def test_a_file_that_is_no_kubeconfig_is_reported_without_the_message_of_a_codec(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
     ) -> None:
         (tmp_path / "config").write_bytes(content)

@@ -103,7 +103,7 @@ def test_a_problem_of_a_pod_may_be_resolved_during_an_outage() -> None:
     assert history.blocked_seconds == {"start pod-0": 5}
 
 
-def test_pods_that_cannot_be_made_are_timed_as_long_as_some_are_missing() -> None:
+def test_pods_that_cannot_be_created_are_timed_while_some_are_missing() -> None:
     history, refusals = PodHistory(PYTORCHJOB), [event("FailedCreatePod", "exceeded quota")]
     history.change_pod("ADDED", pod(0, running()))
     history.advance(RUNNING_JOB, now_seconds=0, events=refusals)

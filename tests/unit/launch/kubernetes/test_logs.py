@@ -17,7 +17,7 @@ def read(position: LogPosition, *lines: str) -> list[str]:
 
 
 class TestPlace:
-    def test_a_stream_that_begins_anew_repeats_nothing(self) -> None:
+    def test_a_stream_that_starts_again_repeats_nothing(self) -> None:
         position = LogPosition()
         first = ["2026-01-01T00:00:01.1Z a", "2026-01-01T00:00:01.2Z b"]
         assert read(position, *first) == ["a", "b"]

@@ -82,7 +82,7 @@ def test_gpus_are_requested_and_limited_alike(order: StageOrder) -> None:
     assert "nvidia.com/gpu" not in container(manifest(order))["resources"]["limits"]
 
 
-def test_shared_memory_and_a_folder_to_write_in_are_there(order: StageOrder) -> None:
+def test_shared_memory_and_a_writable_folder_exist(order: StageOrder) -> None:
     made = manifest(order, shared_memory="512Mi")
     volumes = {volume["name"]: volume["emptyDir"] for volume in pod(made)["volumes"]}
     assert volumes == {"tmp": {}, "shared-memory": {"medium": "Memory", "sizeLimit": "512Mi"}}
@@ -118,7 +118,7 @@ def test_keys_of_the_store_are_references_and_never_values(order: StageOrder) ->
 
 
 @pytest.mark.parametrize("variable", ["PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
-def test_a_manifest_with_a_password_in_an_address_is_not_made(order: StageOrder, variable: str) -> None:
+def test_a_password_in_an_address_is_refused(order: StageOrder, variable: str) -> None:
     with pytest.raises(ValueError, match=r"^PEERKD_S3_ENDPOINT must be like .+, got http://\*\*\*@minio:9000; a user"):
         manifest(order, {variable: "http://user:hush@minio:9000"})
     with pytest.raises(ValueError, match=r"^PEERKD_S3_ENDPOINT must be like "):

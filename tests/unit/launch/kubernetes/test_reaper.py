@@ -312,7 +312,7 @@ def test_without_argo_leases_are_watched_alone(scene: Scene) -> None:
     assert scene.deleted == ["job"]
 
 
-def test_an_old_version_is_listed_anew_at_once_and_an_outage_after_a_pause(scene: Scene) -> None:
+def test_an_expired_version_is_listed_again_immediately_and_an_outage_after_a_pause(scene: Scene) -> None:
     scene.memory.changes = [ClusterRefusedError("too old", status=410)]
     assert scene.workflows.follow_once() == 0
     scene.memory.changes = [ClusterUnavailableError("broken")]

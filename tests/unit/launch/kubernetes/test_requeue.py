@@ -183,7 +183,7 @@ def test_a_refusal_is_reported_once(scene: Scene) -> None:
     assert "not yours" in line
 
 
-def test_without_jobs_in_queues_nothing_is_asked(scene: Scene) -> None:
+def test_without_jobs_in_queues_no_request_is_sent(scene: Scene) -> None:
     scene.job("job", NO_NODE, queue=None)
     scene.kubernetes.requests.clear()
     scene.look(RECOVERY_SECONDS)

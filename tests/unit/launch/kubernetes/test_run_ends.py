@@ -60,7 +60,7 @@ def test_a_job_deleted_by_hand_is_not_created_again(
     assert len(kubernetes.asked("POST", "pytorchjobs")) == 1
 
 
-def test_a_job_replaced_by_another_of_its_name_is_gone(
+def test_a_job_replaced_by_another_with_its_name_counts_as_deleted(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch()

@@ -31,6 +31,6 @@ def test_a_pod_that_cannot_be_seen_has_no_owner(connection: Cluster, kubernetes:
     assert owner_reference_for(connection, "step") is None
 
 
-def test_outside_of_a_cluster_nothing_is_asked(connection: Cluster, kubernetes: FakeKubernetes) -> None:
+def test_outside_a_cluster_no_request_is_sent(connection: Cluster, kubernetes: FakeKubernetes) -> None:
     assert owner_reference_for(connection, None) is None
     assert kubernetes.requests == []

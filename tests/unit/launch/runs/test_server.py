@@ -54,7 +54,7 @@ def test_a_run_whose_acknowledgement_is_lost_is_found_and_not_sent_again(
     assert [text.partition(" (")[0] for text in told] == ["waiting for the server"]
 
 
-def test_a_run_that_was_not_made_is_sent_again_after_a_while(
+def test_a_run_that_was_not_created_is_sent_again_after_a_while(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     api.creations = ["not made"]
@@ -63,7 +63,7 @@ def test_a_run_that_was_not_made_is_sent_again_after_a_while(
     assert time.now >= 15
 
 
-def test_too_many_requests_means_that_nothing_was_made(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+def test_too_many_requests_means_that_no_run_was_created(api: PipelineApi, server: PipelineServer, time: Time) -> None:
     api.refusal = (429, {"error": "slow down"})
     with pytest.raises(ClusterUnavailableError, match=r"slow down \(status 429\); this has lasted for \d+ s"):
         send(server)
@@ -88,7 +88,7 @@ def _without_lists(ask):  # type: ignore[no-untyped-def]
     return refusing
 
 
-def test_the_token_is_sent_and_read_anew_from_its_file(api: PipelineApi, tmp_path: Path) -> None:
+def test_the_token_is_sent_and_read_again_from_its_file(api: PipelineApi, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
     server = PipelineServer(api.endpoint, token=Token(file=file))

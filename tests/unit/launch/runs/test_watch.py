@@ -127,15 +127,13 @@ def test_the_first_refusal_of_a_run_that_was_never_seen_is_final(
     assert "Its id or the endpoint may be wrong" in ending.message
 
 
-def test_a_server_that_was_away_for_long_may_forget_its_users_for_a_while(
-    api: PipelineApi, server: PipelineServer, time: Time
-) -> None:
+def test_refused_users_are_retried_after_a_long_outage(api: PipelineApi, server: PipelineServer, time: Time) -> None:
     # Fifteen failures of 4 to 8 seconds each last longer than a refusal is forgiven.
     api.answers = [RUNNING, *[503] * 15, 401, 401, DONE]
     assert wait(server, time).outcome == SUCCEEDED
 
 
-def test_a_token_that_is_renewed_in_its_file_goes_on_watching(api: PipelineApi, time: Time, tmp_path: Any) -> None:
+def test_a_token_that_is_renewed_in_its_file_continues_the_watch(api: PipelineApi, time: Time, tmp_path: Any) -> None:
     file = tmp_path / "token"
     file.write_text("old")
     api.valid_token = "new"
@@ -151,7 +149,7 @@ def test_a_token_that_is_renewed_in_its_file_goes_on_watching(api: PipelineApi, 
     assert ending.outcome == SUCCEEDED
 
 
-def test_a_run_that_takes_too_long_goes_on(api: PipelineApi, server: PipelineServer, time: Time) -> None:
+def test_a_run_that_exceeds_the_timeout_continues(api: PipelineApi, server: PipelineServer, time: Time) -> None:
     for answer in (RUNNING, 503):
         api.answers = [answer]
         ending = wait(server, time, timeout_seconds=60)
