@@ -258,7 +258,7 @@ def test_the_report_says_after_which_epochs_to_stop(stopping):
     folder = stopping.store.fetch(manifest.key)
     page = (folder / "report.html").read_text()
     assert "stop after, epochs" in page
-    assert "Stopped after their best epoch, the" in page
+    assert "With a stop after their best epoch, the" in page
     (line, *_) = [line for line in (folder / "summary.txt").read_text().splitlines() if "should learn" in line]
     assert line.endswith(" epochs")
 
