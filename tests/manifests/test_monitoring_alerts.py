@@ -180,7 +180,7 @@ CASES = (
         {**INFO, **dcgm("DCGM_FI_DEV_GPU_UTIL", "2x120")},
         "16m",
         OF_GPU,
-        "job-worker-1 holds GPU 3 and uses 2% of it.",
+        "job-worker-1 uses 2% of its GPU 3.",
     ),
     Case(
         "PeerkdGpuIdle",
@@ -188,7 +188,7 @@ CASES = (
         {**INFO, **dcgm("DCGM_FI_DEV_GPU_UTIL", "2x120", honoured=True)},
         "16m",
         OF_GPU,
-        "job-worker-1 holds GPU 3 and uses 2% of it.",
+        "job-worker-1 uses 2% of its GPU 3.",
     ),
     Case("PeerkdGpuIdle", "a busy GPU", {**INFO, **dcgm("DCGM_FI_DEV_GPU_UTIL", "80x120")}, "60m"),
     Case(
