@@ -130,7 +130,7 @@ def test_placeholders_are_whole_values(name: str) -> None:
 
 @each_pipeline
 def test_every_launched_task_is_given_the_description_that_the_first_task_has_checked(name: str) -> None:
-    """As an output it passes through the server as it is, whatever a person has typed into it."""
+    """The server passes an output on unchanged, whatever a person has typed into it."""
     for task, component in launched(name):
         assert set(component["inputDefinitions"]["parameters"]) == {
             *("config_json", "store", "launch", "run_id", "task_config")

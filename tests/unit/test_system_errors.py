@@ -217,9 +217,9 @@ def in_a_namespace(script: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no unshare here")
+        pytest.skip("this machine has no command unshare")
     if "unshare" in done.stderr or "mount" in done.stderr:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"this machine allows no mounts: {done.stderr.strip()}")
     return done.stdout
 
 

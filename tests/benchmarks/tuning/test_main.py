@@ -1,4 +1,4 @@
-"""That the comparison of tuners runs, says what it compares, and refuses bad input in one sentence."""
+"""The comparison of tuners runs, names what it compares, and refuses bad input in one sentence."""
 
 import csv
 from collections.abc import Callable
