@@ -26,7 +26,7 @@ def check_room(store: ArtifactStore, parts: Mapping[str, float]) -> None:
         return
     listed = ", ".join(f"{name} {format_bytes(round(value))}" for name, value in parts.items() if value)
     raise ValueError(
-        f"output must be on a disk with enough space: this run writes at least "
+        f"output must be on a disk with enough space, and its disk is too full: this run writes at least "
         f"{format_bytes(round(needed_bytes))} ({listed}), and {format_bytes(free_bytes)} are free. "
         "Free some space, or choose a folder on another disk."
     )

@@ -31,8 +31,9 @@ def test_what_is_written_is_compared_with_what_is_free(tmp_path, disk):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         check_room(store, {"data set": 2_000, "weights": 1_000.0, "table": 0})
     assert str(caught.value) == (
-        "output must be on a disk with enough space: this run writes at least 2.9 KiB (data set 2.0 KiB, "
-        "weights 1,000 bytes), and 2.9 KiB are free. Free some space, or choose a folder on another disk."
+        "output must be on a disk with enough space, and its disk is too full: this run writes at least "
+        "2.9 KiB (data set 2.0 KiB, weights 1,000 bytes), and 2.9 KiB are free. "
+        "Free some space, or choose a folder on another disk."
     )
 
 
@@ -49,7 +50,7 @@ def test_a_run_without_room_is_refused_before_anything_is_written(tmp_path, disk
     store = FilesystemStore(tmp_path / "runs")
     config = resolve(JOINTKD, preset="digits", config_json="", overrides="")
     with pytest.raises(
-        ValueError, match=r"^output must be on a disk with enough space: .+ journals of the sweep .+ 1\.0 MiB are free"
+        ValueError, match=r"^output must be on a disk .+ too full: .+ journals of the sweep .+ 1\.0 MiB are free"
     ):
         partition(config, store)
     assert not (tmp_path / "runs").exists()
@@ -69,7 +70,7 @@ def test_a_study_of_methods_needs_room_for_the_networks_of_its_runs(tmp_path, di
     config = resolve(PCL, preset="digits", config_json="", overrides="")
     with pytest.raises(
         ValueError,
-        match=r"^output must be on a disk with enough space: .+ at least .+ \(data set .+, networks .+\), and",
+        match=r"^output must be on a disk .+ too full: .+ at least .+ \(data set .+, networks .+\), and",
     ):
         split(config, FilesystemStore(tmp_path))
     assert list(tmp_path.iterdir()) == []
