@@ -152,6 +152,9 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
             table = table.drop_columns(rates)
     except pa.ArrowException as error:
         raise ValueError(f"{path} must be a table of trials, got values of other kinds.") from error
+    except OSError as error:
+        # Damage within the data pages shows only when the values are read.
+        raise ValueError(f"{path} must be a table of trials as Parquet, got a damaged file.") from error
     if not table.num_rows:
         raise ValueError(f"{path} must be a table with distillations, got none.")
     lacking = [name for name in by_epoch if table[name].null_count == table.num_rows]

@@ -124,6 +124,16 @@ def test_what_is_no_table_is_refused(sweep: pa.Table, written: Callable[..., Pat
         load_replay(written(sweep, temperature=[None] * sweep.num_rows))
 
 
+def test_damage_within_the_data_pages_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    path = written(sweep)
+    content = bytearray(path.read_bytes())
+    first_page = pq.read_metadata(path).row_group(0).column(0).dictionary_page_offset
+    content[first_page : first_page + 32] = bytes(32)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"must be a table of trials as Parquet, got a damaged file\.$"):
+        load_replay(path)
+
+
 def test_a_sweep_that_was_not_validated_at_each_epoch_is_refused(written: Callable[..., Path]) -> None:
     with pytest.raises(ValueError, match=r"sweep.validate_every_epoch=true, got one without"):
         load_replay(written(Study(**STUDY).table))
