@@ -3,7 +3,8 @@
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial, F = features, R = rows of the table.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -141,20 +142,16 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
     lacking = [name for name in by_epoch if name not in there]
     if lacking:
         raise ValueError(_without_epochs(path, lacking[0]))
-    try:
-        rates = [LEARNING_RATE] if LEARNING_RATE in there else []
-        finite = [IS_FINITE] if IS_FINITE in there else []
+    rates = [LEARNING_RATE] if LEARNING_RATE in there else []
+    finite = [IS_FINITE] if IS_FINITE in there else []
+    with _reading(path, "a table of trials"):
         table = pq.read_table(path, columns=[*plain, *by_epoch, *rates, *finite])
-        check_accuracies(pq.read_table(path, columns=[name for name in there if _is_accuracy(name)]), path)
-        rows_R = distillation_rows(table, path)
-        table = table.take(rows_R).combine_chunks()
-        if rates and table[LEARNING_RATE].null_count == table.num_rows:
-            table = table.drop_columns(rates)
-    except pa.ArrowException as error:
-        raise ValueError(f"{path} must be a table of trials, got values of other kinds.") from error
-    except OSError as error:
-        # Damage within the data pages shows only when the values are read.
-        raise ValueError(f"{path} must be a table of trials as Parquet, got a damaged file.") from error
+        accuracies = pq.read_table(path, columns=[name for name in there if _is_accuracy(name)])
+    check_accuracies(accuracies, path)
+    rows_R = distillation_rows(table, path)
+    table = table.take(rows_R).combine_chunks()
+    if rates and table[LEARNING_RATE].null_count == table.num_rows:
+        table = table.drop_columns(rates)
     if not table.num_rows:
         raise ValueError(f"{path} must be a table with distillations, got none.")
     lacking = [name for name in by_epoch if table[name].null_count == table.num_rows]
@@ -183,12 +180,20 @@ def _column_names(path: Path) -> frozenset[str]:
     # Reading a pipe or a device could wait forever.
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} must be a table of trials, got something that is no regular file.")
-    try:
+    with _reading(path, "a table of trials"):
         return frozenset(pq.read_schema(path).names)
+
+
+@contextmanager
+def _reading(path: Path, noun: str) -> Iterator[None]:
+    """Raise a ``ValueError`` for a file that is missing or damaged."""
+    try:
+        yield
     except FileNotFoundError as error:
-        raise ValueError(f"{path} must be a table of trials, got no such file.") from error
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} must be a table of trials as Parquet, got a file that cannot be read so.") from error
+        raise ValueError(f"{path} must be {noun}, got no such file.") from error
+    # A damaged name of a column is a UnicodeDecodeError, and damaged data pages are an OSError without a number.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be {noun} as Parquet, got a file that cannot be read so.") from error
 
 
 def _all_pairs(pair_of_R: Iterable[_Pair]) -> list[_Pair]:
@@ -271,11 +276,12 @@ def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], Floa
     """Return the names and values (Q, F) of the features of the pairs; F is 0 if the file does not exist."""
     if not path.is_file():
         return (), np.empty((len(pairs), 0))
-    try:
+    with _reading(path, "a table of features of pairs"):
         table = pq.read_table(path)
-        rows = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise ValueError(f"{path} must be a table of features of pairs, got another file.") from error
+    lacking = [name for name in _PAIR_COLUMNS if name not in table.column_names]
+    if lacking:
+        raise ValueError(f"{path} must be a table of features of pairs, got one that lacks {', '.join(lacking)}.")
+    rows = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
     names = tuple(name for name in table.column_names if name not in _PAIR_COLUMNS)
     check_features(table, names, path)
     check_once(rows, np.arange(len(rows)), path, noun="pair")

@@ -50,6 +50,7 @@ _POSITIVE: Final = _Rule("a finite number above 0", _is_number, _is_positive)
 _FRACTION: Final = _Rule("a fraction from 0 to 1", _is_number, _within(0, 1))
 _GAIN: Final = _Rule("a difference of fractions, from -1 to 1", _is_number, _within(-1, 1))
 _FINITE: Final = _Rule("a finite number", _is_number, pc.is_finite)
+_BOOLEAN: Final = _Rule("true or false", pa.types.is_boolean, pc.is_valid)
 _TRANSFER_SET: Final = _Rule(
     f"one of {', '.join(TRANSFER_SETS)}",
     _is_text,
@@ -64,6 +65,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "alpha": _FRACTION,
     "distillation_weight": _FRACTION,
     LEARNING_RATE: _POSITIVE,
+    IS_FINITE: _BOOLEAN,
     "num_transfer_samples": _COUNT,
     "epochs": _COUNT,
 }
@@ -92,7 +94,8 @@ def check_distillations(table: pa.Table, rows_R: IntArray, path: Path) -> None:
         ValueError: For the first value that is wrong.
     """
     if IS_FINITE in table.column_names:
-        diverged = np.flatnonzero(pc.equal(table[IS_FINITE], False).fill_null(False).to_numpy())
+        check_column(table, IS_FINITE, rows_R, path)
+        diverged = np.flatnonzero(pc.invert(table[IS_FINITE]).to_numpy())
         if diverged.size:
             raise ValueError(
                 f"Every trial of {path} must have ended in finite numbers to be replayed, got {diverged.size:,} of "

@@ -98,7 +98,7 @@ def test_features_beside_the_table_are_taken_in_the_order_of_the_pairs(
     with pytest.raises(ValueError, match="must have features of each pair, got none of student 3 and teacher 2"):
         load_replay(path)
     pq.write_table(pa.table({"sum": [1.0]}), path.parent / "features.parquet")
-    with pytest.raises(ValueError, match="must be a table of features of pairs, got another file"):
+    with pytest.raises(ValueError, match="must be a table of features of pairs, got one that lacks student, teacher"):
         load_replay(path)
 
 
@@ -130,7 +130,7 @@ def test_damage_within_the_data_pages_is_refused(sweep: pa.Table, written: Calla
     first_page = pq.read_metadata(path).row_group(0).column(0).dictionary_page_offset
     content[first_page : first_page + 32] = bytes(32)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"must be a table of trials as Parquet, got a damaged file\.$"):
+    with pytest.raises(ValueError, match=r"must be a table of trials as Parquet, got a file that cannot be read so\.$"):
         load_replay(path)
 
 
@@ -250,6 +250,20 @@ def test_columns_of_other_types_are_refused(sweep: pa.Table, written: Callable[.
         other = sweep.set_column(place, column, sweep[column].cast(kind))
         with pytest.raises(ValueError, match=rf"^{column} of .* must be .*, got values of type {kind}\.$"):
             load_replay(written(other))
+
+
+def test_finite_or_not_must_be_true_or_false(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    text = pa.array(["yes"] * sweep.num_rows)
+    path = written(sweep.set_column(sweep.column_names.index("is_finite"), "is_finite", text))
+    with pytest.raises(ValueError, match=r"^is_finite of .+ must be true or false in every row, got .+ string\.$"):
+        load_replay(path)
+
+
+def test_a_damaged_column_name_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    path = written(sweep.append_column("zz", pa.array([0] * sweep.num_rows)).replace_schema_metadata())
+    path.write_bytes(path.read_bytes().replace(b"zz", b"\xe8z"))
+    with pytest.raises(ValueError, match=r"got a file that cannot be read so\.$"):
+        load_replay(path)
 
 
 def test_a_trial_that_is_there_twice_or_diverged_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
