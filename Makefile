@@ -1,4 +1,4 @@
-# The way in. `make` alone prints what there is.
+# The entry point. `make` without a target lists the targets.
 PYTHON ?= python3
 PIPELINE ?= jointkd
 PRESET ?=
@@ -9,11 +9,11 @@ export REGISTRY TAG BASE_IMAGE BUILDER
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
-# What an image has of the lock: extras of pyproject.toml. tests/manifests/test_images.py knows the same.
+# The extras of pyproject.toml that each image installs. tests/manifests/test_images.py has the same lists.
 CONTROL := --extra pipeline --extra report --extra cluster --extra s3 --extra metrics --extra data
 TRAINER := --extra train --extra s3 --extra metrics
 
-# A run is many processes that import torch, and where this is set each of them compiles it anew.
+# A run starts many processes that import torch. If this variable were set, each of them would compile torch's modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 ##@ Use
@@ -24,27 +24,27 @@ run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a re
 ##@ Test
 .PHONY: test e2e faults planted check lint types imports
 test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or any of pytest's
-	@# Files in their own order: by number of tests, those few that take minutes would come last.
+	@# Files keep their order. If they were sorted by number of tests, the few tests that take minutes would come last.
 	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-e2e: setup ## Run studies, and what can go wrong with them, on the cluster that KUBECONFIG names; `make images` first
+e2e: setup ## Run studies and faults on the cluster that KUBECONFIG names; run `make images` first
 	@PEERKD_E2E=1 $(BIN)/pytest tests/e2e $(ARGS)
 
 faults: setup ## Run the fault harness for hours; ARGS="--families store --scale 0.1", or --help
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-planted: setup ## Plant defects in a copy of the tree, and show that the fault harness finds each
+planted: setup ## Plant defects in a copy of the tree, and check that the fault harness finds each
 	@$(BIN)/python -m tests.faults.planted $(ARGS)
 
-check: lint types imports compiled test ## All that a change must pass
+check: lint types imports compiled test ## Run all checks that a change must pass
 
-lint: setup ## Style and formatting
+lint: setup ## Check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: setup ## Static types
+types: setup ## Check static types
 	@$(BIN)/mypy
 
-imports: setup ## Who may import whom
+imports: setup ## Check the contracts on imports
 	@$(BIN)/lint-imports --no-logo
 
 ##@ Deploy
@@ -55,26 +55,26 @@ wheel: setup ## Build the wheel in dist/
 images: wheel ## Build the images, tagged by commit; REGISTRY, TAG, BASE_IMAGE, BUILDER=buildah|docker, ARGS="--network host"
 	@images/build control $(ARGS) && images/build trainer $(ARGS)
 
-manifests: setup ## Check all that a cluster is given: it builds, and is what it must be
+manifests: setup ## Build and check the manifests and images that a cluster uses
 	@$(BIN)/pytest tests/manifests
 
 ##@ Measure
 .PHONY: bench bench-gpu bench-pcl bench-tuning
-bench: setup ## Time a sweep beside what people do, in half an hour; ARGS="--quick", "--output FILE", or --help
+bench: setup ## Compare the speed of a sweep with other programs, in half an hour; ARGS="--quick", "--output FILE", or --help
 	@$(BIN)/python -m benchmarks.sweep $(ARGS)
 
-bench-gpu: setup ## The same on a GPU
+bench-gpu: setup ## Run the same benchmark on a GPU
 	@$(BIN)/python -m benchmarks.sweep --device cuda --batch 128 --samples 2560 --workloads resnet18 resnet20 digits $(ARGS)
 
 bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output FILE", or --help
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pcl_step $(ARGS)
 
-bench-tuning: setup ## Compare the tuner with others on full sweeps; ARGS="--quick", "TABLE... --output FILE", or --help
+bench-tuning: setup ## Compare the tuner with other tuners on full sweeps; ARGS="--quick", "TABLE... --output FILE", or --help
 	@$(BIN)/python -m benchmarks.tuning $(ARGS)
 
 ##@ Develop
 .PHONY: setup format compile compiled docs sizes licences rules lock clean
-setup: .venv/ready ## Make the environment in .venv from the lock
+setup: .venv/ready ## Create the environment in .venv from the lock
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "peerkd needs Python 3.11 or newer; set PYTHON to one."; exit 2; }
@@ -94,7 +94,7 @@ compile: setup ## Compile the pipelines to YAML
 compiled: compile ## Check that the committed YAML is what the code compiles to
 	@git diff --exit-code -- pipelines
 
-docs: setup ## Write the reference pages that come from the code
+docs: setup ## Write the reference pages that are generated from the code
 	@$(BIN)/python -m peerkd.config.describe jointkd > docs/experiment.md
 	@$(BIN)/python -m peerkd.config.describe pcl > docs/pcl-experiment.md
 	@$(BIN)/python -m peerkd.results.describe > docs/results-table.md
@@ -104,19 +104,19 @@ docs: setup ## Write the reference pages that come from the code
 	@$(BIN)/python -m peerkd.losses.describe > docs/losses.md
 	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
 
-sizes: setup ## Derive the sizes of all networks, which the forecast uses without torch
+sizes: setup ## Write the sizes of all networks, which the forecast uses without torch
 	@$(BIN)/python -m peerkd.models.sizes > peerkd/training/network_sizes.json
 
-licences: setup ## Write the licences of all packages
+licences: setup ## Write the list of all packages with their licences
 	@$(BIN)/python images/licences.py > docs/licences.md
 
 MONITORING := manifests/components/monitoring
-rules: ## Copy Prometheus's rules into the operator's object
+rules: ## Copy the rules of Prometheus into the object of its operator
 	@sed '/^spec:/q' $(MONITORING)/prometheusrule.yaml > $(MONITORING)/prometheusrule.new
 	@sed -n '/^groups:/,$$p' $(MONITORING)/rules.yaml | sed 's/^\(.\)/  \1/' >> $(MONITORING)/prometheusrule.new
 	@mv $(MONITORING)/prometheusrule.new $(MONITORING)/prometheusrule.yaml
 
-lock: setup ## Resolve the dependencies anew
+lock: setup ## Resolve the dependencies again and write the lock
 	@$(LOCK) --all-extras pyproject.toml --output-file requirements.lock
 	@$(LOCK) $(CONTROL) --constraint requirements.lock pyproject.toml --output-file images/control/requirements.txt
 	@$(LOCK) $(TRAINER) --constraint requirements.lock pyproject.toml --output-file images/trainer/requirements.txt
@@ -128,4 +128,4 @@ clean: ## Remove the environment; results in runs/ stay
 
 .PHONY: help
 help:
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
