@@ -52,7 +52,7 @@ def namespace_of(team: str) -> str:
 def size(pool: str, num_nodes: int) -> None:
     """Make nodes of a pool until it has that many."""
     command = [os.environ[COMMAND_VARIABLE], _PREFIX + pool, str(num_nodes), str(GPUS_PER_NODE)]
-    subprocess.run([*command, f"peerkd.io/pool={pool}"], check=True, capture_output=True, timeout=120)
+    subprocess.run([*command, f"peerkd.io/pool={pool}"], check=True, capture_output=True, timeout=600)
     if pool == "spot" and num_nodes:
         _taint(num_nodes)
 
