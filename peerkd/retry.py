@@ -34,7 +34,7 @@ class Limit:
     """The number of failures after which ``Retries`` gives up. Failures whose limits have different numbers are counted
     separately. With a number, the wait does not grow. None: only the time counts."""
 
-    counts_own_time: bool = False
+    has_own_clock: bool = False
     """Whether the time begins with the first failure in a row that has this property, instead of with the first
     failure."""
 
@@ -109,7 +109,7 @@ class Retries(Generic[_Error]):
         limit, now = self._limit_of(error, self._has_answered), self._clock()
         self._num_by_tries[limit.num_tries] += 1
         self._since = now if self._since is None else self._since
-        if not limit.counts_own_time:
+        if not limit.has_own_clock:
             self._own_since = None
         elif self._own_since is None:
             self._own_since = now

@@ -98,7 +98,7 @@ def last_printed_error(lines: str) -> OSError | None:
 
 
 @contextmanager
-def naming_place(folder: Path) -> Iterator[None]:
+def add_path_to_errors(folder: Path) -> Iterator[None]:
     """Add a path to system errors that name no file: this folder, or that of temporary files if it is full."""
     try:
         yield

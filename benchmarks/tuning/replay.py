@@ -222,7 +222,7 @@ def load_replay(
     return Replay(
         name=path.parent.name if path.name == TRIALS_NAME else path.stem,
         space=sweep.space,
-        gains_QSE=objective.worth(sweep.validation_gains_QSE),
+        gains_QSE=objective.penalised_gains(sweep.validation_gains_QSE),
         test_gains=GainsOnTest(objective.gains(sweep.test_gains_QSE)),
         is_allowed_QSE=objective.allows(sweep.validation_gains_QSE) if objective.is_limited else None,
         chooses_epochs=chooses_epochs,
@@ -253,7 +253,7 @@ def load_earlier(
         default_learning_rate=default_learning_rate,
         by_epoch=chooses_epochs,
     )
-    gains_QSE = objective.worth(sweep.validation_gains_QSE)
+    gains_QSE = objective.penalised_gains(sweep.validation_gains_QSE)
     # If epochs are not chosen, the axis of epochs has length 1, for whole trials.
     return EarlierSweep(
         space=sweep.space, gains_QS=_best_gains(gains_QSE, objective.allows(sweep.validation_gains_QSE))

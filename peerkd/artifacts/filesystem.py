@@ -25,18 +25,18 @@ from peerkd.artifacts.store import (
     ArtifactStore,
     Manifest,
     Workspace,
+    add_remedy_to_errors,
     check_name,
     content_names,
     describe_folder,
-    keys_aside,
-    naming_the_remedy,
+    keys_for_damaged,
     published_keys,
     verify_folder,
 )
 from peerkd.durable import sync_files, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 from peerkd.retry import Limit, Retries
-from peerkd.system_errors import naming_place, translate
+from peerkd.system_errors import add_path_to_errors, translate
 
 _log = logging.getLogger("peerkd")
 
@@ -56,9 +56,9 @@ class FilesystemStore:
         root: Path,
         *,
         lock_wait_seconds: float = _LOCK_WAIT_SECONDS,
-        tell: Callable[[str], None] = _log.warning,
+        notify: Callable[[str], None] = _log.warning,
     ) -> None:
-        self._root, self._tell = root, tell
+        self._root, self._notify = root, notify
         self._lock_wait_seconds = lock_wait_seconds
         self._shared: set[str] = set()
         """The keys whose workspaces this store has opened for sharing."""
@@ -80,7 +80,7 @@ class FilesystemStore:
         if text is None:
             raise ArtifactNotFoundError(f"{self._root} has no artifact {key}.")
         manifest = self._manifest(key, text)
-        with naming_the_remedy(str(self._root), key):
+        with add_remedy_to_errors(str(self._root), key):
             verify_folder(self._root / key, manifest)
         return manifest
 
@@ -131,7 +131,7 @@ class FilesystemStore:
             if shared:
                 self._shared.add(key)
             try:
-                with naming_place(workspace):
+                with add_path_to_errors(workspace):
                     self._set_aside_truncated(key)
                     (workspace / SCRATCH_NAME).mkdir(parents=True, exist_ok=True)
                     yield FolderWorkspace(workspace)
@@ -177,7 +177,7 @@ class FilesystemStore:
         return manifest
 
     def _move_aside(self, key: str) -> str:
-        target = next(name for name in keys_aside(key) if not (self._root / name).exists())
+        target = next(name for name in keys_for_damaged(key) if not (self._root / name).exists())
         (self._root / key).rename(self._root / target)
         return target
 
@@ -199,7 +199,7 @@ class FilesystemStore:
         # Another worker of the stage may have done so a moment before.
         with suppress(FileNotFoundError):
             target = self._move_aside(key)
-            self._tell(
+            self._notify(
                 f"The manifest of {key} in {self._root} is truncated, as after a power cut: the artifact was moved to "
                 f"{target} and will be made again."
             )
@@ -211,7 +211,7 @@ class FilesystemStore:
             return None
 
     def _manifest(self, key: str, text: bytes) -> Manifest:
-        with naming_the_remedy(str(self._root), key):
+        with add_remedy_to_errors(str(self._root), key):
             return Manifest.from_json(text, key=key)
 
     def _workspace(self, key: str) -> Path:

@@ -23,13 +23,13 @@ _MAX_PATH_BYTES: Final = 3_500
 
 
 def open_store(
-    address: str, *, tell: Callable[[str], None] | None = None, count_failure: Callable[[], None] = lambda: None
+    address: str, *, notify: Callable[[str], None] | None = None, count_failure: Callable[[], None] = lambda: None
 ) -> ArtifactStore:
     """Return the store at an address: a folder, or ``s3://bucket/prefix`` on the server that the environment names.
 
     Args:
         address: The address.
-        tell: Called with a message when a remote store does not answer, or when a local store sets an artifact aside
+        notify: Called with a message when a remote store does not answer, or when a local store sets an artifact aside
             whose manifest a power cut has damaged. By default the message is logged as a warning.
         count_failure: Called for each request to a remote store that fails, even if it is repeated.
 
@@ -41,9 +41,9 @@ def open_store(
         # Imported here, so that a store in a folder needs neither the client nor its memory.
         from peerkd.artifacts.s3 import S3Store, open_bucket
 
-        tell = tell or logging.getLogger("peerkd").warning
-        return S3Store(*open_bucket(address, tell=tell, count_failure=count_failure))
-    return FilesystemStore(Path(address)) if tell is None else FilesystemStore(Path(address), tell=tell)
+        notify = notify or logging.getLogger("peerkd").warning
+        return S3Store(*open_bucket(address, notify=notify, count_failure=count_failure))
+    return FilesystemStore(Path(address)) if notify is None else FilesystemStore(Path(address), notify=notify)
 
 
 def check_address(address: str) -> None:

@@ -32,19 +32,19 @@ from peerkd.artifacts.store import (
     ArtifactStore,
     Manifest,
     Workspace,
+    add_remedy_to_errors,
     check_name,
-    keys_aside,
-    naming_the_remedy,
+    keys_for_damaged,
     published_keys,
 )
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
-from peerkd.system_errors import naming_place
+from peerkd.system_errors import add_path_to_errors
 
 
 def open_bucket(
     address: str,
     *,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
     count_failure: Callable[[], None] = lambda: None,
     patience_seconds: float = RETRY_SECONDS,
     part_bytes: int = PART_BYTES,
@@ -55,7 +55,7 @@ def open_bucket(
 
     Args:
         address: The address.
-        tell: Called with a message when the store stops answering, and when it answers again.
+        notify: Called with a message when the store stops answering, and when it answers again.
         count_failure: Called for each request that fails, even if it is repeated.
         patience_seconds: How long each request is repeated.
         part_bytes: Size of the parts of an upload or a download.
@@ -70,7 +70,7 @@ def open_bucket(
     if prefix:
         check_name(prefix)
     settings = read_settings()
-    retries = StoreRetries(settings.endpoint, tell=tell, count_failure=count_failure, seconds=patience_seconds)
+    retries = StoreRetries(settings.endpoint, notify=notify, count_failure=count_failure, seconds=patience_seconds)
     return Bucket(settings, parts.netloc, retries=retries, part_bytes=part_bytes), prefix
 
 
@@ -94,13 +94,13 @@ class S3Store:
     def fetch(self, key: str) -> Path:
         """Return the artifact's folder in the cache of this machine; see ``ArtifactStore.fetch``."""
         manifest = self._find_published(key)
-        with naming_the_remedy(self.address, key):
+        with add_remedy_to_errors(self.address, key):
             return fetch_once(self._cache, manifest, download=partial(self._download, manifest))
 
     def verify(self, key: str) -> Manifest:
         """Download every file of an artifact and check it; see ``ArtifactStore.verify``."""
         manifest = self._find_published(key)
-        with naming_the_remedy(self.address, key), tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+        with add_remedy_to_errors(self.address, key), tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
             download_whole(Path(folder), manifest, download=partial(self._download, manifest))
         return manifest
 
@@ -117,7 +117,7 @@ class S3Store:
         objects = sorted(self._bucket.names(source))
         if not objects:
             raise ArtifactNotFoundError(f"{self.address} has no artifact {key}.")
-        target_key = next(name for name in keys_aside(key) if not self._bucket.names(self._names.published(name)))
+        target_key = next(name for name in keys_for_damaged(key) if not self._bucket.names(self._names.published(name)))
         target = self._names.published(target_key)
         move_objects(self._bucket, {name: target + name.removeprefix(source) for name in objects})
         return target_key
@@ -138,7 +138,7 @@ class S3Store:
             folder = self._folders[key] = Path(text)
             (folder / SCRATCH_NAME).mkdir()
             try:
-                with naming_place(folder):
+                with add_path_to_errors(folder):
                     yield S3Workspace(folder, self._bucket, self._names, key)
             finally:
                 self._folders.pop(key, None)

@@ -32,7 +32,7 @@ from peerkd.artifacts.s3_errors import (
     Call,
     MissingError,
     TransientError,
-    judge,
+    classify,
 )
 from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.errors import ArtifactCorruptError
@@ -92,7 +92,7 @@ class Bucket:
     def with_time_limit(self, seconds: float) -> "Bucket":
         """Return the same bucket with another limit on repeated requests, and without reports of outages."""
         bucket = copy(self)
-        bucket._retries = StoreRetries(self._endpoint, tell=lambda text: None, seconds=seconds)
+        bucket._retries = StoreRetries(self._endpoint, notify=lambda text: None, seconds=seconds)
         return bucket
 
     def get(self, name: str) -> bytes | None:
@@ -319,7 +319,7 @@ class Bucket:
                 result = request()
             except (AnswerError, *FOREIGN_ERRORS) as error:
                 has_answered = self._has_answered.is_set()
-                raise judge(error, endpoint=self._endpoint, bucket=self.name, has_answered=has_answered) from error
+                raise classify(error, endpoint=self._endpoint, bucket=self.name, has_answered=has_answered) from error
             self._has_answered.set()
             return result
 

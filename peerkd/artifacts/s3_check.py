@@ -24,7 +24,7 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
         ValueError: If the address is not valid, or the environment names no valid server or credentials.
     """
     bucket, prefix = open_bucket(
-        address, tell=lambda text: None, patience_seconds=patience_seconds, part_bytes=_PART_BYTES
+        address, notify=lambda text: None, patience_seconds=patience_seconds, part_bytes=_PART_BYTES
     )
     probe = f"{prefix}/probe-{secrets.token_hex(8)}/".lstrip("/")
     small, large = f"{probe}small", f"{probe}large"

@@ -187,7 +187,7 @@ FOREIGN_ERRORS: Final = (HTTPError, ParseError, ValueError)
 """All exceptions of libraries that a request raises."""
 
 
-def judge(error: Exception, *, endpoint: str, bucket: str, has_answered: bool) -> Exception:
+def classify(error: Exception, *, endpoint: str, bucket: str, has_answered: bool) -> Exception:
     """Return the error of this module that an ``AnswerError`` or one of ``FOREIGN_ERRORS`` stands for, by the table.
 
     Args:

@@ -10,7 +10,7 @@ from peerkd.artifacts.s3_bucket import Bucket, Stored
 from peerkd.artifacts.s3_errors import NUM_TRIES_OF_DAMAGED, ConditionError, MissingError, NoConditionsError
 from peerkd.artifacts.s3_transfer import copy_object, is_stored, upload_file
 from peerkd.artifacts.s3_workspace import ObjectNames
-from peerkd.artifacts.store import FileEntry, Manifest, content_names, describe_file, is_content, naming_the_remedy
+from peerkd.artifacts.store import FileEntry, Manifest, add_remedy_to_errors, content_names, describe_file, is_content
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
 _NUM_TRIES: Final = 10
@@ -39,7 +39,7 @@ def find_manifest(bucket: Bucket, names: ObjectNames, key: str) -> Manifest | No
     Raises:
         ArtifactCorruptError: If it does not match its digest each time.
     """
-    with naming_the_remedy(names.address(bucket.name), key):
+    with add_remedy_to_errors(names.address(bucket.name), key):
         return bucket.get_parsed(names.manifest(key), lambda text: Manifest.from_json(text, key=key))
 
 
@@ -62,7 +62,7 @@ def publish_folder(
             return manifest
         # A file that was deleted or replaced meanwhile is a reason to look again: another worker may have published.
         with suppress(MissingError, ConditionError):
-            with naming_the_remedy(names.address(bucket.name), f"{key}.partial"):
+            with add_remedy_to_errors(names.address(bucket.name), f"{key}.partial"):
                 sources = _sources(bucket, names.partial(key), folder, gone=gone)
             files = {name: source.entry for name, source in sources.items()}
             manifest = Manifest(key=key, files=files, metadata=metadata)

@@ -23,13 +23,13 @@ class StoreRetries:
         self,
         store: str,
         *,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         count_failure: Callable[[], None] = lambda: None,
         seconds: float = RETRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._store, self._tell, self._seconds = store, tell, seconds
+        self._store, self._notify, self._seconds = store, notify, seconds
         self._count_failure = count_failure
         self._clock, self._sleep = clock, sleep
         self._is_reported = False
@@ -52,7 +52,7 @@ class StoreRetries:
             sleep=self._sleep,
         ).call(request)
         if self._is_reported and self._set_reported(False):
-            self._tell(f"the store {self._store} answers again")
+            self._notify(f"the store {self._store} answers again")
         return result
 
     def _limit_of(self, error: TransientError, has_answered: bool) -> Limit:
@@ -66,7 +66,7 @@ class StoreRetries:
         self._count_failure()
         # The first failure is not reported: servers often close idle connections without an outage.
         if number > 1 and error.num_tries is None and self._set_reported(True):
-            self._tell(
+            self._notify(
                 f"the store {self._store} does not answer, trying again for up to {self._seconds:.0f} s ({error})"
             )
 

@@ -11,7 +11,7 @@ from typing import Final
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.artifacts.s3_errors import ConditionError, MissingError
 from peerkd.artifacts.s3_transfer import Download, download_files, upload_file
-from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, Manifest, check_name, file_sha256, naming_the_remedy
+from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, Manifest, add_remedy_to_errors, check_name, file_sha256
 from peerkd.errors import ArtifactCorruptError
 
 _NUM_TRIES: Final = 20
@@ -101,7 +101,7 @@ class S3Workspace:
                     return True
         finally:
             path.unlink(missing_ok=True)
-        with naming_the_remedy(self._names.address(self._bucket.name), f"{self._key}.partial"):
+        with add_remedy_to_errors(self._names.address(self._bucket.name), f"{self._key}.partial"):
             raise ArtifactCorruptError(f"The content of {self._partial}{name} is not what was saved.")
 
     def discard(self, *names: str) -> None:

@@ -189,7 +189,7 @@ class ArtifactStore(Protocol):
 
 
 @contextmanager
-def naming_the_remedy(address: str, key: str) -> Iterator[None]:
+def add_remedy_to_errors(address: str, key: str) -> Iterator[None]:
     """Add the command that sets the damaged artifact aside to the message of an ``ArtifactCorruptError``."""
     try:
         yield
@@ -214,7 +214,7 @@ def published_keys(manifests: Iterable[str]) -> list[str]:
     return sorted(keys)
 
 
-def keys_aside(key: str) -> Iterator[str]:
+def keys_for_damaged(key: str) -> Iterator[str]:
     """Yield the keys that ``set_aside`` tries in turn: ``<key>.damaged-1``, ``<key>.damaged-2`` and so on."""
     return (f"{key}.damaged-{number}" for number in count(1))
 

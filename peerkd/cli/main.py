@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from peerkd.cli.command import StrictTyper
-from peerkd.cli.edge import check_arguments, terminal_edge
+from peerkd.cli.exit_codes import check_arguments, exiting_on_errors
 from peerkd.cli.options import (
     DryRun,
     Experiment,
@@ -245,6 +245,6 @@ def main() -> None:
     """Run the command line. Exit codes: 0 success, 1 failure, 2 an error that the user can fix, 130 interrupted."""
     # The matrices are small, and the threads of several processes on one machine would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with terminal_edge():
+    with exiting_on_errors():
         check_arguments(sys.argv[1:])
         sys.exit(app(standalone_mode=False) or 0)

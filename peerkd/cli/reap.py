@@ -9,7 +9,7 @@ from peerkd.launch.kubernetes.reaper import run_reaper
 from peerkd.launch.probe import serve_probe
 
 _MAX_SILENCE_SECONDS = 120.0
-"""The longest time without a sign of life. A round waits at most half a minute for a cluster that does not answer."""
+"""The longest time without a sign of life. A pass waits at most half a minute for a cluster that does not answer."""
 
 
 def reap(*, namespace: str | None, port: int | None) -> None:

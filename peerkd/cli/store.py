@@ -76,4 +76,4 @@ def _open(place: str) -> "ArtifactStore":
     # Imported here so that --help does not load a store.
     from peerkd.artifacts.open import open_store
 
-    return open_store(place, tell=lambda text: typer.echo(f"peerkd: {text}", err=True))
+    return open_store(place, notify=lambda text: typer.echo(f"peerkd: {text}", err=True))

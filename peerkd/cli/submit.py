@@ -68,7 +68,7 @@ def submit(
             experiment=experiment,
             name=run_name,
             service_account=service_account,
-            tell=lambda text: typer.echo(f"submit: {text}"),
+            notify=lambda text: typer.echo(f"submit: {text}"),
         )
     except KeyboardInterrupt:
         # The usual advice, to repeat the command, might start a second run.
@@ -79,7 +79,7 @@ def submit(
         )
         return EXIT_CODES[UNWATCHED]
     typer.echo(f"run {run_id}: sent; {pipeline_server.page(run_id)}")
-    return _wait(pipeline_server, run_id, watching, was_seen=True) if wait else 0
+    return _wait(pipeline_server, run_id, watching, is_known_run=True) if wait else 0
 
 
 def watch_run(run_id: str, *, server: Server, watching: Watching) -> int:
@@ -88,7 +88,7 @@ def watch_run(run_id: str, *, server: Server, watching: Watching) -> int:
     Raises:
         ValueError: If the endpoint is not an address, or the token cannot be read.
     """
-    return _wait(_connect(server), run_id, watching, was_seen=False)
+    return _wait(_connect(server), run_id, watching, is_known_run=False)
 
 
 def _connect(server: Server, *, namespace: str = "") -> PipelineServer:
@@ -118,15 +118,15 @@ def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
     resolve_cluster(LaunchConfig.from_parameters(**launch))
 
 
-def _wait(server: PipelineServer, run_id: str, watching: Watching, *, was_seen: bool) -> int:
+def _wait(server: PipelineServer, run_id: str, watching: Watching, *, is_known_run: bool) -> int:
     try:
         ending = watch(
             server,
             run_id,
-            was_seen=was_seen,
+            is_known_run=is_known_run,
             timeout_seconds=watching.timeout,
             patience_seconds=PATIENCE_SECONDS if watching.patience is None else watching.patience,
-            tell=lambda text: typer.echo(f"run {run_id}: {text}"),
+            notify=lambda text: typer.echo(f"run {run_id}: {text}"),
         )
     except KeyboardInterrupt:
         ending = interrupted(server, run_id)

@@ -39,7 +39,7 @@ class TuneConfig(StrictConfig):
     False: it starts without prior knowledge."""
 
     max_seconds: float | None = Field(default=None, gt=0)
-    """The time after which no further round of trials begins. With a limit, the choices depend on the speed of the
+    """The time after which no further iteration begins. With a limit, the choices depend on the speed of the
     machine. Null: no limit."""
 
 

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 from kfp import components, dsl, local
 
 from peerkd.errors import StageFailedError
-from peerkd.launch.edge import (
+from peerkd.launch.exit_codes import (
     ERROR_FILE_VARIABLE,
     EXIT_USER_ERROR,
     RUNNER_PID_VARIABLE,
@@ -20,7 +20,7 @@ from peerkd.launch.edge import (
     reserve_error_file,
 )
 from peerkd.launch.terminal import Relay
-from peerkd.system_errors import check_temporary_folder, naming_place, translate_output
+from peerkd.system_errors import add_path_to_errors, check_temporary_folder, translate_output
 
 _NUM_SHOWN_LINES: Final = 40
 
@@ -54,7 +54,7 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
                 "ignore", message="Task .* have no effect in the current local", category=UserWarning
             )
             try:
-                with naming_place(Path(scratch)):
+                with add_path_to_errors(Path(scratch)):
                     return str(pipeline(**arguments).output)
             except RuntimeError as error:
                 _raise_from(error_file, relay, error)
@@ -69,9 +69,9 @@ def _without_run(text: str) -> str:
 
 
 def _raise_from(error_file: Path, relay: Relay, error: RuntimeError) -> NoReturn:
-    told = read_error_file(error_file)
-    if told:
-        message, exit_code = told
+    reported = read_error_file(error_file)
+    if reported:
+        message, exit_code = reported
         raise (ValueError if exit_code == EXIT_USER_ERROR else StageFailedError)(message) from error
     noise = "\n".join(relay.last_lines)
     # The failure may be one of kfp, which writes its own files before and after a stage.

@@ -15,7 +15,7 @@ from typing import IO, Final, NoReturn
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import StageFailedError
-from peerkd.launch.edge import (
+from peerkd.launch.exit_codes import (
     ERROR_FILE_VARIABLE,
     EXIT_USER_ERROR,
     RUNNER_PID_VARIABLE,
@@ -118,9 +118,9 @@ class _LocalWorker:
 
     def raise_error(self) -> NoReturn:
         """Raise the error that ended the process."""
-        told = read_error_file(self._error_file)
-        if told:
-            message, exit_code = told
+        reported = read_error_file(self._error_file)
+        if reported:
+            message, exit_code = reported
             raise (ValueError if exit_code == EXIT_USER_ERROR else StageFailedError)(message)
         code = self.process.returncode
         how = (
@@ -137,10 +137,10 @@ class _LocalWorker:
             for line in lines:
                 if not line.startswith(LINE_PREFIX):
                     self._kept.append(line.rstrip())
-                told = line.replace(prefix, prefix + mark, 1) if line.startswith(prefix) else line
+                shown = line.replace(prefix, prefix + mark, 1) if line.startswith(prefix) else line
                 # Output that cannot be shown must not stop the worker, which waits until this thread reads on.
                 with suppress(OSError):
-                    sys.stdout.write(told)
+                    sys.stdout.write(shown)
                     sys.stdout.flush()
 
 

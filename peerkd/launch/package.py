@@ -85,7 +85,7 @@ def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
     for name, parameter in package.parameters.items():
         if name not in given and "defaultValue" not in parameter and not parameter.get("isOptional"):
             raise ValueError(f"{name} is required.")
-    _check_what_the_server_takes(given)
+    _check_limits_of_server(given)
     return given
 
 
@@ -130,7 +130,7 @@ def _value(name: str, text: str, *, kind: str) -> Any:
     return value
 
 
-def _check_what_the_server_takes(arguments: Mapping[str, Any]) -> None:
+def _check_limits_of_server(arguments: Mapping[str, Any]) -> None:
     num_bytes = len(json.dumps(arguments, ensure_ascii=False).encode())
     if num_bytes > MAX_ARGUMENT_BYTES:
         largest = max(arguments, key=lambda name: len(str(arguments[name])))

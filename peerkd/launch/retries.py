@@ -8,7 +8,7 @@ from typing import Final
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.retry import Limit, Retries
 
-FORGIVENESS_SECONDS: Final = 45.0
+REFUSAL_SECONDS: Final = 45.0
 """The time for which refusals are retried: a restarted server may refuse known clients for a moment."""
 
 UNKNOWN_CLIENT: Final = frozenset({301, 302, 303, 307, 308, 401, 403})
@@ -36,7 +36,7 @@ class ClusterRetries(Retries[ClusterError]):
         limit_seconds: float,
         *,
         has_answered: bool = False,
-        forgiven: Collection[int] = UNKNOWN_CLIENT,
+        retried_refusals: Collection[int] = UNKNOWN_CLIENT,
         on_failure: Callable[[ClusterError, int], None] = lambda error, number: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
@@ -47,14 +47,14 @@ class ClusterRetries(Retries[ClusterError]):
             limit_seconds: The time for which the service may fail.
             has_answered: Whether the service has answered before. If not, it may fail for at most a minute, and
                 refusals are not retried.
-            forgiven: The statuses of refusals that are retried for ``FORGIVENESS_SECONDS``.
+            retried_refusals: The statuses of refusals that are retried for ``REFUSAL_SECONDS``.
             on_failure: Called with each failure and its number in the series, before the wait.
             clock: Returns a monotonic time in seconds.
             sleep: Waits for a number of seconds.
         """
         super().__init__(
             (ClusterUnavailableError, ClusterRefusedError),
-            partial(limit_of, limit_seconds=limit_seconds, forgiven=forgiven),
+            partial(limit_of, limit_seconds=limit_seconds, retried_refusals=retried_refusals),
             has_answered=has_answered,
             first_wait_seconds=_FIRST_WAIT_SECONDS,
             longest_wait_seconds=_LONGEST_WAIT_SECONDS,
@@ -64,15 +64,17 @@ class ClusterRetries(Retries[ClusterError]):
         )
 
 
-def limit_of(error: ClusterError, has_answered: bool, *, limit_seconds: float, forgiven: Collection[int]) -> Limit:
+def limit_of(
+    error: ClusterError, has_answered: bool, *, limit_seconds: float, retried_refusals: Collection[int]
+) -> Limit:
     """Return the time for which an error of a service is retried."""
     if isinstance(error, ClusterRefusedError):
-        is_forgiven = has_answered and error.status in forgiven
+        is_retried = has_answered and error.status in retried_refusals
         # The time counts from the first refusal: a server may not know its clients after a long outage.
         return Limit(
-            seconds=min(limit_seconds, FORGIVENESS_SECONDS) if is_forgiven else 0.0,
+            seconds=min(limit_seconds, REFUSAL_SECONDS) if is_retried else 0.0,
             final_error=lambda _: error,
-            counts_own_time=True,
+            has_own_clock=True,
         )
     reason = str(error).rstrip(".")
     return Limit(

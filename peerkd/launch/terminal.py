@@ -41,10 +41,10 @@ class Relay(io.TextIOBase):
             if line:
                 self._kept.append(line)
             return
-        told = line.removeprefix(LINE_PREFIX).strip()
-        stage = told.partition(":")[0]
+        text = line.removeprefix(LINE_PREFIX).strip()
+        stage = text.partition(":")[0]
         if self._out.isatty() and stage == self._stage:
             self._out.write("\x1b[A\x1b[2K")
         self._stage = stage
-        self._out.write(told + "\n")
+        self._out.write(text + "\n")
         self._out.flush()

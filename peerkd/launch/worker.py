@@ -32,7 +32,7 @@ class Worker:
     """Whether the calling process does the work, without further processes or torch threads."""
 
     @property
-    def leads(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this is the first worker, which waits for all others and publishes the artifact."""
         return self.index == 0
 
@@ -68,11 +68,11 @@ def count_cores(environment: Mapping[str, str] | None = None) -> int:
     Raises:
         ValueError: If the environment variable is not a whole number above 0.
     """
-    told = (os.environ if environment is None else environment).get(NUM_CORES_VARIABLE, "")
-    if told:
-        if not re.fullmatch(r"0*[1-9][0-9]{0,5}", told):
-            raise ValueError(f"{NUM_CORES_VARIABLE} must be a whole number above 0, got {plain(told)}.")
-        return int(told)
+    text = (os.environ if environment is None else environment).get(NUM_CORES_VARIABLE, "")
+    if text:
+        if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+            raise ValueError(f"{NUM_CORES_VARIABLE} must be a whole number above 0, got {plain(text)}.")
+        return int(text)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -14,7 +14,7 @@ LINE_PREFIX = "peerkd |"
 _DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def say(stage: str, text: str) -> None:
+def print_line(stage: str, text: str) -> None:
     """Print one line for people. If the disk is full, the line is lost and the work continues."""
     try:
         sys.stdout.write(f"{LINE_PREFIX} {stage}: {text}\n")
@@ -40,7 +40,7 @@ class Progress:
         num_done: int = 0,
         interval_seconds: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
-        write: Callable[[str, str], None] = say,
+        write: Callable[[str, str], None] = print_line,
     ) -> None:
         self._stage, self._unit, self._total = stage, unit, total
         self._num_before = self._num_done = num_done

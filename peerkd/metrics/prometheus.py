@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, delete_from_gat
 
 from peerkd.metrics import names
 from peerkd.metrics.names import METRICS, PORT_VARIABLE, Metric, Recorder
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 
 RUN_VARIABLE: Final = "PEERKD_RUN_ID"
 WORKER_VARIABLE: Final = "PEERKD_WORKER_INDEX"
@@ -90,7 +90,7 @@ def serve(stage: str, environment: Mapping[str, str]) -> Iterator[Recorder | Non
         server, thread = start_http_server(_port(port), registry=recorder.registry)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        say(stage, f"warning: no metrics are served, because {PORT_VARIABLE}={port} cannot be used: {reason}")
+        print_line(stage, f"warning: no metrics are served, because {PORT_VARIABLE}={port} cannot be used: {reason}")
         yield None
         return
     try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from peerkd.metrics import names
 from peerkd.metrics.names import Metric
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 
 GATEWAY_VARIABLE: Final = "PEERKD_PUSHGATEWAY"
 """The environment variable with the address of the Pushgateway, such as ``http://host:port``. Without it, no summary is
@@ -114,4 +114,4 @@ def _warn_once(stage: str, gateway: str, error: Exception) -> None:
     if gateway not in _reported_gateways:
         _reported_gateways.add(gateway)
         reason = getattr(error, "reason", None) or error
-        say(stage, f"warning: the Pushgateway {gateway} failed, which affects no result: {reason}")
+        print_line(stage, f"warning: the Pushgateway {gateway} failed, which affects no result: {reason}")

@@ -102,7 +102,7 @@ def _away(findings: SweepFindings) -> str:
     comparison = findings.comparison
     return (
         f"The best {tuned_names(has_rates=findings.has_rates)} differ from the default's for "
-        f"{share_of(comparison.share_away)} pairs. The chosen setting beats the default by more than "
+        f"{share_of(comparison.share_not_default)} pairs. The chosen setting beats the default by more than "
         f"{NUM_STANDARD_ERRORS:g} paired standard errors for {share_of(comparison.share_wins)}, where chance alone "
         f"would give about {round(CHANCE_OF_A_WIN * comparison.share_wins.num)}."
     )
@@ -127,7 +127,7 @@ def _parts(findings: SweepFindings) -> str:
 
 
 def _position(findings: SweepFindings) -> str:
-    right = findings.position.right_over_wrong
+    right = findings.position.preferred_over_other
     return (
         f"Validation also chooses which of two peers is the student. The chosen position is worth "
         f"{_estimate(right)} over the other one on average over {right.num} pairs of peers, {verdict(right)}."

@@ -53,10 +53,10 @@ def metrics(findings: SweepFindings) -> dict[str, float]:
     values |= _with_bounds("tuned_over_single", findings.tuned_over_single)
     values |= _with_bounds("gain_from_data", findings.mean_gain_from_data)
     values |= _with_bounds("gain_from_teacher", findings.mean_gain_from_teacher)
-    values |= _with_bounds("right_over_wrong_position", findings.position.right_over_wrong)
+    values |= _with_bounds("right_over_wrong_position", findings.position.preferred_over_other)
     values |= {
         "tuned_over_default_ratio": math.nan if comparison.ratio.value is None else comparison.ratio.value,
-        "share_of_pairs_away_from_default": comparison.share_away.value,
+        "share_of_pairs_away_from_default": comparison.share_not_default.value,
         "share_of_pairs_that_beat_default": comparison.share_wins.value,
         "num_pairs": float(findings.num_pairs),
         "num_pairs_where_nothing_helps": float(findings.num_pairs_where_nothing_helps),
@@ -94,10 +94,10 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         for change in findings.forgetting.changes
         if change.role == "chosen"
     ]
-    is_away = f"pairs away from T=1, alpha=0.5: {share_of(comparison.share_away)};"
+    is_away = f"pairs away from T=1, alpha=0.5: {share_of(comparison.share_not_default)};"
     if findings.default_learning_rate is not None:
         rate = number(findings.default_learning_rate)
-        is_away = f"pairs away from T=1, alpha=0.5, learning rate {rate}: {share_of(comparison.share_away)};\n "
+        is_away = f"pairs away from T=1, alpha=0.5, learning rate {rate}: {share_of(comparison.share_not_default)};\n "
     lines = [
         f"{facts.config.name}: {findings.num_pairs} ordered pairs of {sum(facts.peers_are_finite)} peers, "
         f"{facts.num_trials:,} trials",
@@ -113,7 +113,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         _line("fine-tuning without a teacher", means["control"], num_diverged=findings.num_pairs_without["control"]),
         _line("tuned over default", comparison.tuned_over_default),
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
-        _line("chosen position over the other", findings.position.right_over_wrong),
+        _line("chosen position over the other", findings.position.preferred_over_other),
         "",
         f"{is_away} beating it beyond noise: {share_of(comparison.share_wins)}",
         f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",

@@ -61,7 +61,7 @@ CHOICES_SCHEMA: Final = pa.schema(
 
 CURVE_SCHEMA: Final = pa.schema(
     [
-        arrow.field("round", pa.int32(), "Number of the round, from 0", nullable=False),
+        arrow.field("iteration", pa.int32(), "Number of the iteration, from 0", nullable=False),
         arrow.field("phase", pa.string(), "search, or finish, in which chosen trials run to their end", nullable=False),
         arrow.field("spent_share", pa.float64(), "Cost so far, as a share of the full sweep's", nullable=False),
         arrow.field("num_trials", pa.int64(), "Trials so far, in full or in part", nullable=False),
@@ -81,7 +81,7 @@ CURVE_SCHEMA: Final = pa.schema(
         ),
     ]
 )
-"""The choices that would have been made after each of about twenty rounds of trials."""
+"""The choices that would have been made after each of about twenty iterations."""
 
 CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA)
 CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)

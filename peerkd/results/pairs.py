@@ -100,7 +100,7 @@ class TuningComparison:
     ratio: Ratio
     """Mean gain of the chosen setting divided by the mean gain of the default."""
 
-    share_away: Estimate
+    share_not_default: Estimate
     """Share of pairs whose chosen temperature, weight or learning rate differs from the default's, on any set."""
 
     share_wins: Estimate
@@ -132,7 +132,7 @@ def compare(
         default=default,
         tuned_over_default=mean_over_pairs(chosen_PP - default_PP),
         ratio=ratio_of_gains(chosen, default),
-        share_away=mean_over_pairs(np.where(choice.chosen == NO_ROW, np.nan, is_away_PP)),
+        share_not_default=mean_over_pairs(np.where(choice.chosen == NO_ROW, np.nan, is_away_PP)),
         share_wins=mean_over_pairs(np.where(np.isnan(paired.difference), np.nan, paired.is_win)),
         paired=paired,
     )

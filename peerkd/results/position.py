@@ -31,7 +31,7 @@ class Position:
     noise: float
     """The approximate mean absolute difference if no position mattered. NaN if it is unknown."""
 
-    right_over_wrong: Estimate
+    preferred_over_other: Estimate
     """Mean over unordered pairs: test gain in the position that validation prefers, minus that in the other one."""
 
 
@@ -48,7 +48,7 @@ def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_
         standard_error_PP: Standard error of ``test_gain_PP``, NaN where it is unknown.
     """
     difference_PP = test_gain_PP - test_gain_PP.T
-    right_over_wrong_PP = np.sign(validation_gain_PP - validation_gain_PP.T) * difference_PP
+    preferred_over_other_PP = np.sign(validation_gain_PP - validation_gain_PP.T) * difference_PP
     # For a normal difference, the mean absolute value is sqrt(2 / pi) standard deviations.
     noise_PP = np.sqrt(2 / np.pi) * np.hypot(standard_error_PP, standard_error_PP.T)
     is_pair_PP = ~np.isnan(difference_PP)
@@ -60,7 +60,7 @@ def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_
         difference=difference_PP,
         mean_absolute_difference=_over_unordered_pairs(np.abs(difference_PP)),
         noise=float(noise_PP[is_pair_PP].mean()) if is_pair_PP.any() else np.nan,
-        right_over_wrong=_over_unordered_pairs(right_over_wrong_PP),
+        preferred_over_other=_over_unordered_pairs(preferred_over_other_PP),
     )
 
 

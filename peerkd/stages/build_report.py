@@ -16,17 +16,19 @@ from peerkd.stages import distill_pairs, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.dataset import published_remarks
 from peerkd.stages.division import batch_warnings
-from peerkd.stages.report_stage import Conclusions, ReportStage
+from peerkd.stages.report_stage import ReportContents, ReportStage
 
 NAME: Final = "build_report"
 
 
-def conclude(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
+def compute_contents(
+    config: ExperimentConfig, trials: Manifest, store: ArtifactStore, accounts: Accounts
+) -> ReportContents:
     """Return the content of the report on a sweep."""
     with mapped_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME) as table:
         facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
         findings = compute_findings(table, facts)
-    return Conclusions(
+    return ReportContents(
         page=html.render(findings, facts),
         table=tables.pairs_csv(findings),
         metrics=tables.metrics(findings),
@@ -89,5 +91,5 @@ STAGE: Final = ReportStage(
     input_name="trials",
     table_name="pairs.csv",
     keys_of_steps=keys_of_steps,
-    conclude=conclude,
+    compute_contents=compute_contents,
 )

@@ -14,7 +14,7 @@ from typing import Final
 from peerkd.artifacts.store import Workspace
 from peerkd.durable import sync_file
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.stages.shards import SCRATCH, ShardClaims, load_if_intact
 from peerkd.training.seals import is_intact
 
@@ -54,7 +54,7 @@ class ShardCheckpoint:
                 was_damaged = True
         if was_damaged:
             where = "an earlier checkpoint" if self._live.exists() else "the beginning"
-            say(stage, f"the checkpoint of {self._shard_name} is damaged: its training resumes from {where}")
+            print_line(stage, f"the checkpoint of {self._shard_name} is damaged: its training resumes from {where}")
 
     def save(self, *, now: bool) -> None:
         """Save the live checkpoint if it has changed, at most every 30 s unless ``now`` is set."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from peerkd.artifacts import references
 from peerkd.excerpt import plain
-from peerkd.launch.edge import exiting_on_sigterm, stage_edge
+from peerkd.launch.exit_codes import exiting_on_errors, exiting_on_sigterm
 from peerkd.launch.order import read_inputs
 from peerkd.launch.worker import this_worker
 from peerkd.metrics.endpoint import recording
@@ -26,7 +26,7 @@ def perform(noun: str, *, config_json: str, store: str, inputs: Sequence[str]) -
         store: The address of the artifact store.
         inputs: ``NAME=KEY@FINGERPRINT`` for each artifact that the stage reads.
     """
-    with stage_edge(noun), exiting_on_sigterm(), recording(noun):
+    with exiting_on_errors(noun), exiting_on_sigterm(), recording(noun):
         stage = find_stage(noun)
         worker = this_worker()
         opened = open_stage_store(noun, store)

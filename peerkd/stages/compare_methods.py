@@ -13,18 +13,18 @@ from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
 from peerkd.stages.cost import Accounts
 from peerkd.stages.dataset import published_remarks
-from peerkd.stages.report_stage import Conclusions, ReportStage
+from peerkd.stages.report_stage import ReportContents, ReportStage
 from peerkd.stages.split_data import batch_warnings
 
 NAME: Final = "compare_methods"
 
 
-def conclude(config: PclConfig, runs: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
+def compute_contents(config: PclConfig, runs: Manifest, store: ArtifactStore, accounts: Accounts) -> ReportContents:
     """Return the content of the report that compares the methods of a study."""
     table = read_curves(store.fetch(runs.key) / train_pcl.CURVES_NAME)
     facts = replace(gather_facts(config, runs, store), cost=accounts.cost())
     findings = compute_findings(table, facts)
-    return Conclusions(
+    return ReportContents(
         page=html.render(findings, facts),
         table=tables.methods_csv(findings),
         metrics=tables.metrics(findings),
@@ -70,5 +70,5 @@ STAGE: Final = ReportStage(
     input_name="runs",
     table_name="methods.csv",
     keys_of_steps=lambda runs: {train_pcl.NAME: runs.key},
-    conclude=conclude,
+    compute_contents=compute_contents,
 )

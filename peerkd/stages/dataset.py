@@ -16,7 +16,7 @@ from peerkd.data.sources.decode_pool import ReportProgress
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.seeds import generator
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
@@ -63,14 +63,14 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
             Path(data.path),
             pixel_rules(data),
             skip_damaged=data.skip_damaged,
-            progress=say_reading(stage),
+            progress=reading_progress(stage),
         )
     raw = read_source(
         data.source,
         path=data.path,
         rules=pixel_rules(data),
         skip_damaged=data.skip_damaged,
-        progress=say_reading(stage),
+        progress=reading_progress(stage),
     )
     return limit_samples(
         raw,
@@ -103,10 +103,10 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
         return store.publish(source.key, metadata=metadata)
 
 
-def say_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
+def print_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
     """Print the remarks on how the source was read, one per line."""
     for remark in reading_remarks(dataset.remarks, dataset.skipped):
-        say(stage, f"{dataset.name}: {remark}")
+        print_line(stage, f"{dataset.name}: {remark}")
 
 
 def reading_remarks(remarks: Iterable[str], skipped: Sequence[SkippedEntries]) -> list[str]:
@@ -126,8 +126,8 @@ def pixel_rules(data: DataConfig) -> PixelRules:
     return PixelRules(data.image_size_pixels, pixel_range, (red, green, blue))
 
 
-def say_reading(
-    stage: str, *, write: Callable[[str, str], None] = say, clock: Callable[[], float] = time.monotonic
+def reading_progress(
+    stage: str, *, write: Callable[[str, str], None] = print_line, clock: Callable[[], float] = time.monotonic
 ) -> ReportProgress:
     """Return a callback that prints, every few seconds, how many images have been read.
 

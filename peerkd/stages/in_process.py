@@ -6,7 +6,7 @@ The stages and their artifacts are those of the compiled pipeline, so a run can 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.launch.edge import exiting_on_sigterm
+from peerkd.launch.exit_codes import exiting_on_sigterm
 from peerkd.stages import (
     build_report,
     compare_methods,

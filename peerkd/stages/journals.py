@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from peerkd.artifacts.store import Workspace, file_sha256
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.results.journal import CHECKSUM, Journal, read_journal
 from peerkd.stages.shards import SCRATCH, Shard, ShardClaims, load_if_intact
 
@@ -75,7 +75,7 @@ class Journals:
     def _report(self, journal_name: str, what: str) -> None:
         if journal_name not in self._reported:
             self._reported.add(journal_name)
-            say(
+            print_line(
                 self._stage,
                 f"{journal_name}: {what} is damaged or missing; the records that are lost are computed again",
             )

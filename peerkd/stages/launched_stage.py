@@ -17,11 +17,11 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.backends import choose_backend, open_backend
-from peerkd.launch.edge import stage_edge
+from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.worker import Worker
 from peerkd.metrics.endpoint import recording
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.stages.opened_store import open_stage_store
 
 Config = TypeVar("Config", bound=StrictConfig)
@@ -77,7 +77,7 @@ class LaunchedStage(Generic[Config]):
             run_id: The id of the run of the pipeline; see ``open_backend``.
             task_config: The task's settings for Kubernetes: a mapping, or Kubeflow's ``dsl.TaskConfig``.
         """
-        with stage_edge(self.name):
+        with exiting_on_errors(self.name):
             opened = open_stage_store(self.name, store)
             made = self.make(
                 self.config.from_json(config_json),
@@ -119,7 +119,7 @@ class LaunchedStage(Generic[Config]):
         key = self.key(config, source)
         done = store.find(key)
         if done:
-            say(self.name, f"already done: {self.summary(done.metadata)}")
+            print_line(self.name, f"already done: {self.summary(done.metadata)}")
             # A worker of an earlier run may have been killed after another had published, and have left files behind.
             store.clear_away(key)
             return done
@@ -167,7 +167,7 @@ class LaunchedStage(Generic[Config]):
         """Do the work of one worker in the calling process."""
         done = store.find(self.key(config, source))
         if done:
-            say(self.name, f"already done: {self.summary(done.metadata)}")
+            print_line(self.name, f"already done: {self.summary(done.metadata)}")
             return
         import_module(f"peerkd.stages.work.{self.name}").perform(config, source, store, worker)
 

@@ -5,9 +5,9 @@ from functools import partial
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 
 
 def open_stage_store(stage: str, address: str) -> ArtifactStore:
     """Return the store at an address; see ``peerkd.artifacts.open``."""
-    return open_store(address, tell=partial(say, stage), count_failure=recorder.store_error)
+    return open_store(address, notify=partial(print_line, stage), count_failure=recorder.store_error)

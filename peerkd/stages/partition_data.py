@@ -15,12 +15,12 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition import skew
 from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.backends import check_launch
-from peerkd.launch.edge import stage_edge
-from peerkd.metrics.progress import say
-from peerkd.stages.dataset import open_source, publish_source, say_remarks
+from peerkd.launch.exit_codes import exiting_on_errors
+from peerkd.metrics.progress import print_line
+from peerkd.stages.dataset import open_source, print_remarks, publish_source
 from peerkd.stages.division import batch_warnings, divide, division_warnings
+from peerkd.stages.free_space import CERTAIN_FRACTION, check_free_space
 from peerkd.stages.opened_store import open_stage_store
-from peerkd.stages.room import CERTAIN_FRACTION, check_room
 from peerkd.training.forecast import forecast, measure_partition
 
 NAME = "partition_data"
@@ -52,7 +52,7 @@ def run(
     Returns:
         The whole experiment and the launch description, both as JSON with every default written out.
     """
-    with stage_edge(NAME):
+    with exiting_on_errors(NAME):
         check_strategy(strategy, split_overrides(overrides))
         launched = LaunchConfig.from_parameters(**launch)
         check_launch(launched)
@@ -68,21 +68,21 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
         ValueError: If the data set does not fit the experiment, or the store has too little space for the results.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
-    say_remarks(NAME, source.dataset)
+    print_remarks(NAME, source.dataset)
     # The data are divided before anything is written: a refused experiment leaves nothing in the store.
     assignment = divide(config, source.dataset)
     sizes = [len(part) for part in assignment.train]
     too_little = division_warnings(source.dataset, assignment)
     for sentence in (*too_little, *batch_warnings(config, np.array(sizes))):
-        say(NAME, f"warning: {sentence}")
+        print_line(NAME, f"warning: {sentence}")
     if not source.published:
-        check_room(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
+        check_free_space(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
     dataset = publish_source(source, store)
     artifact = key(config, dataset)
     summary = f"{len(sizes)} peers with {min(sizes):,} to {max(sizes):,} training samples of {source.dataset.name}"
     done = store.find(artifact)
     if done:
-        say(NAME, f"already done: {summary}")
+        print_line(NAME, f"already done: {summary}")
         return done
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
@@ -90,7 +90,7 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
         manifest = store.publish(
             artifact, metadata={"inputs": inputs, "warnings": too_little, **_describe(assignment, source.dataset)}
         )
-    say(NAME, summary)
+    print_line(NAME, summary)
     return manifest
 
 

@@ -16,20 +16,22 @@ from peerkd.results.front import front
 from peerkd.results.table import mapped_table
 from peerkd.stages import build_report, pretrain_peers, tune_pairs
 from peerkd.stages.cost import Accounts
-from peerkd.stages.report_stage import Conclusions, ReportStage
+from peerkd.stages.report_stage import ReportContents, ReportStage
 from peerkd.study.grid import settings
 
 NAME: Final = "report_choices"
 
 
-def conclude(config: ExperimentConfig, study: Manifest, store: ArtifactStore, accounts: Accounts) -> Conclusions:
+def compute_contents(
+    config: ExperimentConfig, study: Manifest, store: ArtifactStore, accounts: Accounts
+) -> ReportContents:
     """Return the content of the report on a tuned study."""
     folder = store.fetch(study.key)
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
         untried = untried_settings(config, trials)
         what_diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
-        had_together = front(
+        points = front(
             trials,
             objective=config.objective,
             num_pairs=study.metadata["num_pairs"],
@@ -38,14 +40,14 @@ def conclude(config: ExperimentConfig, study: Manifest, store: ArtifactStore, ac
     findings = compute_findings(
         choices.read_table(folder / tune_pairs.CHOICES_NAME, choices.CHOICES),
         choices.read_table(folder / tune_pairs.CURVE_NAME, choices.CURVE),
-        front=had_together,
+        front=points,
         untried_settings=untried,
         chooses_epochs=config.tune.chooses_epochs,
         cost=StudyCost(**{field.name: study.metadata[field.name] for field in fields(StudyCost)}),
         divergence=what_diverged,
         num_peers=facts.num_peers,
     )
-    return Conclusions(
+    return ReportContents(
         page=html.render(findings, facts),
         table=tables.plan_csv(findings),
         metrics=tables.metrics(findings),
@@ -80,5 +82,5 @@ STAGE: Final = ReportStage(
     input_name="study",
     table_name="plan.csv",
     keys_of_steps=keys_of_steps,
-    conclude=conclude,
+    compute_contents=compute_contents,
 )

@@ -10,8 +10,8 @@ from typing import Any, Final, Generic, TypeVar
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.strict import StrictConfig
-from peerkd.launch.edge import stage_edge
-from peerkd.metrics.progress import say
+from peerkd.launch.exit_codes import exiting_on_errors
+from peerkd.metrics.progress import print_line
 from peerkd.results.cost import RunCost, to_csv
 from peerkd.stages.cost import Accounts, gather_accounts
 from peerkd.stages.opened_store import open_stage_store
@@ -25,7 +25,7 @@ COST_NAME: Final = "cost.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Conclusions:
+class ReportContents:
     """The contents of a report."""
 
     page: str
@@ -63,7 +63,7 @@ class ReportStage(Generic[Config]):
     keys_of_steps: Callable[[Manifest], Mapping[str, str]]
     """A function that returns the keys of the artifacts whose cost the report includes, by the name of the stage."""
 
-    conclude: Callable[[Config, Manifest, ArtifactStore, Accounts], Conclusions]
+    compute_contents: Callable[[Config, Manifest, ArtifactStore, Accounts], ReportContents]
     """Computes the contents of the report."""
 
     def run(
@@ -86,7 +86,7 @@ class ReportStage(Generic[Config]):
             table_path: The file to which the table is copied.
             log_metric: Called with the name and the value of each headline number.
         """
-        with stage_edge(self.name):
+        with exiting_on_errors(self.name):
             opened = open_stage_store(self.name, store)
             source = references.follow_file(input_path, opened)
             manifest = self.make(self.config.from_json(config_json), source, opened)
@@ -108,17 +108,17 @@ class ReportStage(Generic[Config]):
         key = keys.key(self.name, {**causes, "cost": accounts.causes})
         done = store.find(key)
         if done:
-            say(self.name, "already done")
+            print_line(self.name, "already done")
             return done
-        conclusions = self.conclude(config, source, store, accounts)
+        contents = self.compute_contents(config, source, store, accounts)
         texts = {
-            REPORT_NAME: conclusions.page,
-            self.table_name: conclusions.table,
-            METRICS_NAME: json.dumps(conclusions.metrics, indent=2, allow_nan=False),
-            SUMMARY_NAME: conclusions.terminal_summary,
+            REPORT_NAME: contents.page,
+            self.table_name: contents.table,
+            METRICS_NAME: json.dumps(contents.metrics, indent=2, allow_nan=False),
+            SUMMARY_NAME: contents.terminal_summary,
         }
-        if conclusions.cost:
-            texts[COST_NAME] = to_csv(conclusions.cost)
+        if contents.cost:
+            texts[COST_NAME] = to_csv(contents.cost)
         with store.open_workspace(key) as workspace:
             for name, text in texts.items():
                 (workspace.folder / name).write_text(text, encoding="utf-8")
@@ -126,8 +126,8 @@ class ReportStage(Generic[Config]):
                 key,
                 metadata={
                     "inputs": {self.input_name: references.reference(source)},
-                    "summary": conclusions.summary,
+                    "summary": contents.summary,
                 },
             )
-        say(self.name, conclusions.line)
+        print_line(self.name, contents.line)
         return manifest

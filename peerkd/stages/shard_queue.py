@@ -20,7 +20,7 @@ from peerkd.artifacts.store import Workspace
 from peerkd.errors import ArtifactCorruptError, PeerKDError
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.results.journal import Journal, open_journal
 from peerkd.stages.checkpoints import ShardCheckpoint, live_checkpoint
 from peerkd.stages.journals import Journals, Record
@@ -130,7 +130,7 @@ class ShardQueue:
                 self._mark_finished()
             if not may_grow and self._is_over():
                 others = [shard for name, shard in self._shards.items() if name not in self._claimed]
-                if not self._worker.leads or self.is_done(others):
+                if not self._worker.is_first or self.is_done(others):
                     break
             self._set_waiting(not self._claimed)
             yield None
@@ -237,7 +237,7 @@ class ShardQueue:
     def _is_over(self) -> bool:
         if self._worker.is_alone or self._claims.is_finished:
             return True
-        return not self._worker.leads and not self._claimed and self._claims.is_rest_claimed
+        return not self._worker.is_first and not self._claimed and self._claims.is_rest_claimed
 
     def _claim(self) -> ClaimedShard | None:
         while shard := self._claims.claim():
@@ -282,7 +282,7 @@ class ShardQueue:
             self._complete.add(shard.name)
             return True
         missing = shard.num_records - num_records
-        say(
+        print_line(
             self._work.stage,
             f"part {shard.name} was marked as done but lacks {missing:,} records: they are computed again",
         )
@@ -329,7 +329,7 @@ class ShardQueue:
             self._is_waiting = is_waiting
             recorder.waiting(is_waiting)
             if is_waiting:
-                say(self._work.stage, "waiting for other workers")
+                print_line(self._work.stage, "waiting for other workers")
 
     def _raise_failure(self) -> None:
         if self._failure:

@@ -16,12 +16,12 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.scarcity import find_scarcities, small_training_sets
 from peerkd.launch.backends import check_launch
-from peerkd.launch.edge import stage_edge
-from peerkd.metrics.progress import say
-from peerkd.stages.dataset import open_source, publish_source, say_remarks
+from peerkd.launch.exit_codes import exiting_on_errors
+from peerkd.metrics.progress import print_line
+from peerkd.stages.dataset import open_source, print_remarks, publish_source
+from peerkd.stages.free_space import check_free_space
 from peerkd.stages.hold_out import hold_out
 from peerkd.stages.opened_store import open_stage_store
-from peerkd.stages.room import check_room
 from peerkd.training.bounds import batch_bounds, part_of
 from peerkd.training.file_sizes import weights_bytes
 from peerkd.training.forecast import packed_bytes
@@ -53,7 +53,7 @@ def run(
     Returns:
         The whole study and the launch description, both as JSON with every default written out.
     """
-    with stage_edge(NAME):
+    with exiting_on_errors(NAME):
         launched = LaunchConfig.from_parameters(**launch)
         check_launch(launched)
         config = resolve(PCL, preset=preset, config_json=config_json, overrides=overrides)
@@ -69,7 +69,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
             has too little space for the results.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
-    say_remarks(NAME, source.dataset)
+    print_remarks(NAME, source.dataset)
     # All checks come before anything is written: a refused study leaves nothing in the store.
     image_shape_CHW = source.dataset.image_shape
     for architecture in config.architectures:
@@ -80,9 +80,9 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         np.asarray(source.dataset.labels_N), assignment, class_names=source.dataset.class_names
     )
     for sentence in (*too_little, *batch_warnings(config, num_train=len(assignment.train[0]))):
-        say(NAME, f"warning: {sentence}")
+        print_line(NAME, f"warning: {sentence}")
     if not source.published:
-        check_room(store, _bytes_to_write(config, source.dataset))
+        check_free_space(store, _bytes_to_write(config, source.dataset))
     dataset = publish_source(source, store)
     artifact = key(config, dataset)
     sizes = {
@@ -93,7 +93,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     summary = "{num_train:,} training, {num_validation:,} validation and {num_test:,} test samples".format(**sizes)
     done = store.find(artifact)
     if done:
-        say(NAME, f"already done: {summary} of {source.dataset.name}")
+        print_line(NAME, f"already done: {summary} of {source.dataset.name}")
         return done
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
@@ -109,7 +109,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
                 **sizes,
             },
         )
-    say(NAME, f"{summary} of {source.dataset.name}")
+    print_line(NAME, f"{summary} of {source.dataset.name}")
     return manifest
 
 

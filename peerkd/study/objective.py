@@ -62,7 +62,7 @@ class Objective:
             return np.ones(np.shape(self.gains(gains)), dtype=np.bool_)
         return is_at_least(gains["own"], -self.max_own_drop)
 
-    def worth(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def penalised_gains(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the values that a tuner observes for gains on validation.
 
         A trial that breaks the limit is worth at most its own gain, a loss. It is then worth less than leaving the

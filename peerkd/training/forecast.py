@@ -98,18 +98,18 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
     num_pairs = num_peers * (num_peers - 1)
     num_trials = plan(config.grid, range(num_peers)).num_trials
     num_settings = sum(len(settings(config.grid, transfer_set)) for transfer_set in config.sweep.transfer_sets)
-    taught = {name: _pair_samples(name, samples, num_peers) for name in config.sweep.transfer_sets}
-    num_distilled = sum(len(settings(config.grid, name)) * num for name, num in taught.items())
+    pair_samples = {name: _pair_samples(name, samples, num_peers) for name in config.sweep.transfer_sets}
+    num_distilled = sum(len(settings(config.grid, name)) * num for name, num in pair_samples.items())
     num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
     num_distilled += num_controlled * len(control_settings(config.grid))
     # On the other transfer sets the logits of a teacher serve all students.
-    num_taught = sum(
-        num if TRANSFER_SETS[name].depends_on_student else num // (num_peers - 1) for name, num in taught.items()
+    num_teacher_forwards = sum(
+        num if TRANSFER_SETS[name].depends_on_student else num // (num_peers - 1) for name, num in pair_samples.items()
     )
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
-    num_judged = samples.validation + samples.test + samples.own
+    num_evaluated = samples.validation + samples.test + samples.own
     # The last epoch is always evaluated.
-    num_judged_between = max(num_measured_epochs - 1, 0) * num_trials * num_judged
+    num_evaluated_between = max(num_measured_epochs - 1, 0) * num_trials * num_evaluated
     architectures = Counter(config.architectures)
     return Forecast(
         num_peers=num_peers,
@@ -120,8 +120,8 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
         samples=samples,
         num_pretraining_samples=samples.training * config.pretrain.epochs,
         num_distillation_samples=num_distilled * config.distill.epochs,
-        num_teacher_samples=num_taught * (config.distill.epochs if config.teachers_vary else 1),
-        num_evaluation_samples=num_judged_between + (num_trials + num_peers) * num_judged,
+        num_teacher_samples=num_teacher_forwards * (config.distill.epochs if config.teachers_vary else 1),
+        num_evaluation_samples=num_evaluated_between + (num_trials + num_peers) * num_evaluated,
         dataset_bytes=0 if config.data.storage == "streamed" else packed_bytes(samples.total, samples.image_shape_CHW),
         weights_bytes=sum(
             num * weights_bytes(name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)

@@ -10,7 +10,7 @@ SIZES: Final = (1, 2, 4, 8, 16, 32)
 _NUM_ROUNDS: Final = 3
 _MAX_SECONDS: Final = 1.0
 
-_NUM_NOT_WORTH_IT: Final = 16
+_MAX_UNMEASURED: Final = 16
 """The largest number of students that train together without a measurement. A study that takes seconds has no more."""
 
 
@@ -31,7 +31,7 @@ class GroupSizes:
             num_students: The number of students to train.
         """
         if kind not in self._best:
-            if num_students <= _NUM_NOT_WORTH_IT:
+            if num_students <= _MAX_UNMEASURED:
                 return num_students
             self._best[kind] = self._measure(kind, train)
         return self._best[kind]

@@ -28,7 +28,7 @@ from peerkd.training.devices import process_device
 from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.inputs import PretrainInputs, SweepInputs
 from peerkd.training.process_pool import TaskFunction
-from peerkd.training.stacked.students import pays
+from peerkd.training.stacked.students import should_stack
 from peerkd.training.sweep import SweepRunner
 
 _NUM_ROUNDS: Final = 3
@@ -85,7 +85,7 @@ def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, pro
 def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.device) -> Rates:
     """Return the rates of one architecture with the recipes and precisions of an experiment."""
     # Architectures whose students train side by side are measured only that way.
-    is_tiny = pays(architecture, image_shape_CHW=inputs.samples.image_shape_CHW)
+    is_tiny = should_stack(architecture, image_shape_CHW=inputs.samples.image_shape_CHW)
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
     pilot = _Workload(

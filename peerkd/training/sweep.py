@@ -31,7 +31,7 @@ from peerkd.training.peers import build_peer, sample_set, weights_name
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import FirstBatches, SampleSet
 from peerkd.training.stacked.losses import FAST_GRADIENTS
-from peerkd.training.stacked.students import Students, pays
+from peerkd.training.stacked.students import Students, should_stack
 from peerkd.training.student_groups import SingleStudent, StackedGroup, StudentGroup
 from peerkd.training.trial_state import TrialState, check_state, load_state, save_state, state_path
 
@@ -241,7 +241,7 @@ class SweepRunner:
     def _is_stacked(self, architecture: str) -> bool:
         if self._lane_pool or self._recipe.precision != "float32":
             return False
-        return pays(architecture, image_shape_CHW=self._dataset.image_shape)
+        return should_stack(architecture, image_shape_CHW=self._dataset.image_shape)
 
     def _loss_choice(self) -> tuple[EngineChoice, ...]:
         """Return a line for the log if students side by side have no fast path for the loss."""

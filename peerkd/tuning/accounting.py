@@ -115,8 +115,8 @@ class CostLedger:
 
     def _full_forwards(self) -> int:
         samples_QS, num_epochs = self._space.num_samples_QS, self._space.num_epochs
-        num_taught = int(samples_QS.ravel()[self._firsts_U].sum()) * self._num_passes(num_epochs)
-        return FORWARDS_PER_TRAINED_SAMPLE * num_epochs * int(samples_QS.sum()) + num_taught
+        num_teacher_forwards = int(samples_QS.ravel()[self._firsts_U].sum()) * self._num_passes(num_epochs)
+        return FORWARDS_PER_TRAINED_SAMPLE * num_epochs * int(samples_QS.sum()) + num_teacher_forwards
 
 
 def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) -> int:

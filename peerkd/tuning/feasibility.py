@@ -48,7 +48,7 @@ class Feasibility:
         """Return for each setting the probability (S,) that a trial diverges on a pair that has not tried it."""
         return self._chance_S
 
-    def tell(self, pair: int, setting: int, *, is_finite: bool) -> None:
+    def add(self, pair: int, setting: int, *, is_finite: bool) -> None:
         """Count a trial as far as it was trained. A trial that was finite may be told again as diverged."""
         self._is_known_QS[pair, setting] = True
         self._has_diverged_QS[pair, setting] |= not is_finite
@@ -97,7 +97,7 @@ class Feasibility:
         mean_S[: len(is_ruled_out_S)][is_ruled_out_S] = _WORST_POINTS
         return replace(posterior, mean_S=mean_S)
 
-    def worth(self, raised_PC: FloatArray, pairs: Sequence[int], settings_C: IntArray) -> FloatArray:
+    def weighted(self, raised_PC: FloatArray, pairs: Sequence[int], settings_C: IntArray) -> FloatArray:
         """Return acquisition values (P, C) times the probability that the trial stays finite; 0 if it is ruled out."""
         if not self.any_diverged:
             return raised_PC

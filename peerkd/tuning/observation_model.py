@@ -68,16 +68,16 @@ class ObservationModel:
 
 
 def build_observation_model(
-    space: Space, *, earlier: Sequence[EarlierSweep], experience: Experience | None
+    space: Space, *, earlier_sweeps: Sequence[EarlierSweep], experience: Experience | None
 ) -> ObservationModel:
     """Return the observation model of a space.
 
     Args:
         space: The space to tune.
-        earlier: Earlier sweeps whose pairs the tuner will learn from. Only their features are used here.
+        earlier_sweeps: Earlier sweeps whose pairs the tuner will learn from. Only their features are used here.
         experience: Experience, which is used if it covers the space. None to start from nothing.
     """
-    spaces = [space, *(each.space for each in earlier)]
+    spaces = [space, *(each.space for each in earlier_sweeps)]
     rungs_R = rung_epochs(space, num_rungs=_NUM_RUNGS)
     num_settings = len(space.settings)
     if experience is None or not all(experience.covers(replace(each, settings=space.settings)) for each in spaces):

@@ -60,26 +60,26 @@ class PairTuner:
     """A ``Tuner`` whose pairs share what they learn. It is deterministic: the same calls give the same results."""
 
     def __init__(
-        self, space: Space, *, earlier: Sequence[EarlierSweep] = (), experience: Experience | None = None
+        self, space: Space, *, earlier_sweeps: Sequence[EarlierSweep] = (), experience: Experience | None = None
     ) -> None:
         """Start from a prior, and learn from earlier sweeps.
 
         Args:
             space: The space to tune.
-            earlier: Earlier sweeps. Only their trials under settings of the space are used.
+            earlier_sweeps: Earlier sweeps. Only their trials under settings of the space are used.
             experience: Experience, which is used if it covers the space. None: the tuner starts without experience.
         """
         self._space = space
-        self._model = build_observation_model(space, earlier=earlier, experience=experience)
+        self._model = build_observation_model(space, earlier_sweeps=earlier_sweeps, experience=experience)
         basis = self._model.basis
         self._posterior = Posterior(
             self._model.prior, basis.values(space), self._model.expected(space), self._model.spread(space)
         )
-        for each in earlier:
+        for each in earlier_sweeps:
             self._learn(each)
-        if earlier:
+        if earlier_sweeps:
             self._posterior.begin()
-        starts_from_nothing = not earlier and self._model.experience is None
+        starts_from_nothing = not earlier_sweeps and self._model.experience is None
         num_settings = len(space.settings)
         self._initial = deque(initial_design(space, basis.spread(space)) if starts_from_nothing else ())
         self._initial_asked: set[Suggestion] = set()
@@ -145,7 +145,7 @@ class PairTuner:
     def tell(self, observation: Observation) -> None:
         """Learn from an observation. Of several with the same target, the one after the most epochs counts."""
         pair, setting, num_epochs = observation.suggestion
-        self._feasibility.tell(pair, setting, is_finite=observation.is_finite)
+        self._feasibility.add(pair, setting, is_finite=observation.is_finite)
         if not observation.is_finite:
             self._tell_diverged(observation.suggestion)
             return
@@ -341,13 +341,15 @@ class PairTuner:
         self._is_outdated_Q[pairs_P] = False
         is_new_PC = (rungs_R[:, None] > self._asked_epochs_QS[pairs_P][:, None]).reshape(raised_PC.shape)
         prices_PC = self._costs.prices(pairs_P, rungs_R).reshape(raised_PC.shape)
-        raised_PC = self._feasibility.worth(raised_PC, pairs, self._settings_C)
-        worth_PC = np.divide(raised_PC, prices_PC, out=np.zeros_like(raised_PC), where=is_new_PC)
-        for place, best in enumerate(worth_PC.argmax(axis=1).tolist()):
+        raised_PC = self._feasibility.weighted(raised_PC, pairs, self._settings_C)
+        value_per_cost_PC = np.divide(raised_PC, prices_PC, out=np.zeros_like(raised_PC), where=is_new_PC)
+        for place, best in enumerate(value_per_cost_PC.argmax(axis=1).tolist()):
             if is_new_PC[place, best] and raised_PC[place, best] > _WORTHLESS_POINTS:
                 pair = pairs[place]
                 suggestion = Suggestion(pair, int(self._settings_C[best]), int(self._rungs_C[best]))
-                heappush(self._queue, (-float(worth_PC[place, best]), pair, int(self._versions_Q[pair]), suggestion))
+                heappush(
+                    self._queue, (-float(value_per_cost_PC[place, best]), pair, int(self._versions_Q[pair]), suggestion)
+                )
 
 
 def _as_slice(places: IntArray) -> IntArray | slice:

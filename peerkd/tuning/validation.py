@@ -16,7 +16,7 @@ class ValidationResult(NamedTuple):
     """The result of one trial on validation, as far as the trial was trained."""
 
     gain: float
-    """The objective's worth of the trial (``Objective.worth``), which is what a tuner is told."""
+    """The gain of the trial by ``Objective.penalised_gains``, as a tuner observes it."""
 
     is_allowed: bool = True
     """Whether the trial stays within the limit on forgetting."""
@@ -33,17 +33,17 @@ def diverged(num_epochs: int) -> ValidationResult:
     return ValidationResult(-1.0, is_allowed=False, num_epochs=num_epochs, is_finite=False)
 
 
-def best_epochs(worth_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
+def best_epochs(gains_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
     """Return for each epoch the index of the best epoch up to then. An allowed epoch beats one that is not allowed.
 
     Of equally good epochs, the first one counts.
 
     Args:
-        worth_E: Worth by ``Objective.worth``, from -1 to 1. Other axes may precede the axis of epochs.
+        gains_E: Gains by ``Objective.penalised_gains``, from -1 to 1. Other axes may precede the axis of epochs.
         is_allowed_E: Array of the same shape.
     """
     # Worth is within [-1, 1], so subtracting 4 ranks every epoch that is not allowed below all that are.
-    rank_E = np.where(is_allowed_E, worth_E, worth_E - 4)
+    rank_E = np.where(is_allowed_E, gains_E, gains_E - 4)
     earlier_E = np.maximum.accumulate(rank_E, axis=-1)[..., :-1]
     is_new_E = np.concatenate([np.ones_like(rank_E[..., :1], dtype=np.bool_), rank_E[..., 1:] > earlier_E], axis=-1)
     places_E: IntArray = np.maximum.accumulate(np.where(is_new_E, np.arange(rank_E.shape[-1]), 0), axis=-1)

@@ -277,7 +277,7 @@ def test_a_tuned_study_goes_on_whichever_worker_is_lost(site: Site, tmp_path: Pa
     assert here.returncode == 0, here.stdout
     running = Running(Study(site, tmp_path / "there", LONG_TUNED, strategy="tune"))
     try:
-        running.wait_for("tune_pairs: [worker 0] round ")
+        running.wait_for("tune_pairs: [worker 0] iteration ")
         (pod,) = [each for each in at_work() if each.endswith(f"worker-{place}")]
         kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
         assert "trials for" not in running.printed, "the study was over before"

@@ -19,7 +19,7 @@ from tests.faults import generate_configs
 from tests.faults.generate_data import image_folder, npz_file
 from tests.faults.generate_tables import table_file
 from tests.faults.generate_weights import expected, weights_file
-from tests.faults.judged import REFUSALS, judge
+from tests.faults.judged import REFUSALS, classify
 from tests.faults.report import Case
 
 
@@ -54,7 +54,7 @@ def data_sets(num_cases: int, *, seed: int) -> Iterator[Case]:
                 if done:
                     raise done
 
-            yield Case(f"data set: {kind}", number, judge(read))
+            yield Case(f"data set: {kind}", number, classify(read))
 
 
 def _refusal(read: Callable[[], object]) -> Exception | None:
@@ -78,7 +78,7 @@ def tables(num_cases: int, *, seed: int) -> Iterator[Case]:
                 load_replay(path)
                 assert not is_impossible, "a table with an impossible accuracy was taken"
 
-            yield Case("table of trials", number, judge(read))
+            yield Case("table of trials", number, classify(read))
 
 
 def weights(num_cases: int, *, seed: int) -> Iterator[Case]:
@@ -94,7 +94,7 @@ def weights(num_cases: int, *, seed: int) -> Iterator[Case]:
                 check_tensors(tensors, expected(), source=str(path))
                 assert not is_impossible, "weights that are not the network's were taken"
 
-            yield Case("weights", number, judge(read))
+            yield Case("weights", number, classify(read))
 
 
 def command_lines(num_cases: int, *, seed: int) -> Iterator[Case]:

@@ -20,7 +20,7 @@ REFUSALS: Final = (ValueError, DataSourceError, ArtifactCorruptError)
 """How an input is refused. The edge of the program makes one sentence of each."""
 
 
-def judge(read: Callable[[], object], *, refusals: tuple[type[Exception], ...] = REFUSALS) -> str | None:
+def classify(read: Callable[[], object], *, refusals: tuple[type[Exception], ...] = REFUSALS) -> str | None:
     """Return what is wrong with how an input was read, or None.
 
     Args:

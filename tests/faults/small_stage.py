@@ -38,7 +38,7 @@ TABLE_NAME: Final = "table.json"
 SUM_NAME: Final = "sum.txt"
 
 
-def run(store: ArtifactStore, *, tell: Callable[[str], None], worker: Worker | None = None) -> str:
+def run(store: ArtifactStore, *, notify: Callable[[str], None], worker: Worker | None = None) -> str:
     """Do both stages as far as they are not done, and return the content of the last artifact.
 
     Args:
@@ -46,7 +46,7 @@ def run(store: ArtifactStore, *, tell: Callable[[str], None], worker: Worker | N
         tell: Is given a line for each step, as it goes into the ledger.
         worker: Which worker this is; None: the only one.
     """
-    table = _first(store, tell, worker or Worker())
+    table = _first(store, notify, worker or Worker())
     key = keys.key("sum", {"table": table.fingerprint})
     if store.find(key) is None:
         content = (store.fetch(table.key) / TABLE_NAME).read_text(encoding="utf-8")
@@ -54,11 +54,11 @@ def run(store: ArtifactStore, *, tell: Callable[[str], None], worker: Worker | N
             values = [record["value"] for record in json.loads(content)]
             (workspace.folder / SUM_NAME).write_text(_digest("".join(values)), encoding="utf-8")
             store.publish(key, metadata={"inputs": {"table": references.reference(table)}})
-        tell(f"published {key}")
+        notify(f"published {key}")
     return (store.fetch(key) / SUM_NAME).read_text(encoding="utf-8")
 
 
-def _first(store: ArtifactStore, tell: Callable[[str], None], worker: Worker) -> Manifest:
+def _first(store: ArtifactStore, notify: Callable[[str], None], worker: Worker) -> Manifest:
     found = store.find(FIRST_KEY)
     if found:
         return found
@@ -72,15 +72,15 @@ def _first(store: ArtifactStore, tell: Callable[[str], None], worker: Worker) ->
     )
     with store.open_workspace(FIRST_KEY, shared=not worker.is_alone) as workspace:
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(FIRST_KEY) is not None) as queue:
-            _count(queue, tell)
+            _count(queue, notify)
             # As in the stages of the program, one worker publishes: it deletes the journals that another would read.
-            if not worker.leads:
+            if not worker.is_first:
                 return _wait_for_the_leader(store)
             records = sorted(queue.records(), key=lambda record: record["task"])
             rows = [{"task": record["task"], "value": record["value"]} for record in records]
             (workspace.folder / TABLE_NAME).write_text(json.dumps(rows), encoding="utf-8")
         manifest = store.publish(FIRST_KEY, metadata={"num_records": len(rows)})
-    tell(f"published {FIRST_KEY}")
+    notify(f"published {FIRST_KEY}")
     return manifest
 
 
@@ -94,18 +94,18 @@ def _wait_for_the_leader(store: ArtifactStore) -> Manifest:
     raise AssertionError("The leading worker has not published.")
 
 
-def _count(queue: ShardQueue, tell: Callable[[str], None]) -> None:
+def _count(queue: ShardQueue, notify: Callable[[str], None]) -> None:
     for number, step in enumerate(queue.tasks()):
         if step is None:
             continue
         claimed, task = step
-        tell(f"computing {task}")
+        notify(f"computing {task}")
         checkpoint = queue.checkpoint(claimed.shard.name)
         partial = checkpoint.with_suffix(".partial")
         partial.write_bytes(save({"task": np.array([task])}))
         partial.replace(checkpoint)
         queue.add_record(claimed, {"task": task, "value": _digest(f"value {task}")})
-        tell(f"recorded {task}")
+        notify(f"recorded {task}")
         if number % 5 == 0:
             queue.save(everything=True)
 
@@ -120,7 +120,7 @@ def _attempt(order: dict[str, str]) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         store = FilesystemStore(Path(order["store"]), lock_wait_seconds=5)
-        result = run(store, tell=lambda line: _write_line(ledger, line))
+        result = run(store, notify=lambda line: _write_line(ledger, line))
         _write_line(ledger, f"result {result}")
     except (ValueError, PeerKDError) as error:
         _write_line(ledger, f"error {error}")

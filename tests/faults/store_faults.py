@@ -43,7 +43,7 @@ def studies_over_faulty_ways(
             sound = _open(server, server.endpoint, prefix, Path(folder, "sound"))
             if expected is None:
                 expected = small_stage.run(
-                    _open(server, server.endpoint, f"{prefix}-sound", Path(folder, "expected")), tell=lambda _: None
+                    _open(server, server.endpoint, f"{prefix}-sound", Path(folder, "expected")), notify=lambda _: None
                 )
             yield Case("store that cannot be relied on", number, _complaint(outcomes, sound, expected))
 
@@ -56,7 +56,7 @@ def _study(server: S3Server, endpoint: str, prefix: str, folder: Path, *, num_wo
         store = _open(server, endpoint, prefix, folder / str(index))
         worker = Worker(index=index, num_workers=num_workers)
         try:
-            outcomes[index] = small_stage.run(store, tell=lambda _: None, worker=worker)
+            outcomes[index] = small_stage.run(store, notify=lambda _: None, worker=worker)
         except Exception:
             outcomes[index] = traceback.format_exc(limit=-6)
 
@@ -75,7 +75,7 @@ def _complaint(outcomes: list[str], sound: S3Store, expected: str) -> str | None
     # Fetching verifies each file; the stages find both artifacts done, and make nothing.
     told: list[str] = []
     try:
-        result = small_stage.run(sound, tell=told.append)
+        result = small_stage.run(sound, notify=told.append)
     except Exception as error:
         return f"what was stored cannot be fetched: {error!r}"
     if told:
@@ -88,5 +88,5 @@ def _open(server: S3Server, endpoint: str, prefix: str, cache: Path) -> S3Store:
         time.sleep(min(seconds, _LONGEST_PAUSE_SECONDS))
 
     settings = read_settings(server.environment(endpoint=endpoint))
-    retries = StoreRetries("S3", tell=lambda _: None, seconds=60, sleep=pause)
+    retries = StoreRetries("S3", notify=lambda _: None, seconds=60, sleep=pause)
     return S3Store(Bucket(settings, server.bucket, retries=retries), prefix, cache=cache)

@@ -29,7 +29,7 @@ def test_a_command_that_does_not_answer_in_a_sentence_is_found(
         raise error
 
     monkeypatch.setattr("peerkd.config.resolve.load", fail)
-    monkeypatch.setattr("peerkd.cli.edge.sentence", str)
+    monkeypatch.setattr("peerkd.cli.exit_codes.sentence", str)
     told = complaint(Case(("config", "show")))
     assert told is not None
     assert told.startswith(found)

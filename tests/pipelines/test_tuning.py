@@ -122,7 +122,7 @@ def study(request, trained, tmp_path, monkeypatch):
 
 def same(study, undisturbed):
     found = study.manifest.metadata
-    names = ("fingerprint", "trials_fingerprint", "num_trials", "num_rounds", "spent_share", "num_chosen_whole")
+    names = ("fingerprint", "trials_fingerprint", "num_trials", "num_iterations", "spent_share", "num_chosen_whole")
     assert {name: found[name] for name in names} == {name: undisturbed[name] for name in names}
 
 

@@ -40,11 +40,11 @@ class Clock:
         )
 
 
-def limit(seconds: float = 600, *, num_tries: int | None = None, counts_own_time: bool = False) -> Limit:
+def limit(seconds: float = 600, *, num_tries: int | None = None, has_own_clock: bool = False) -> Limit:
     return Limit(
         seconds=seconds,
         num_tries=num_tries,
-        counts_own_time=counts_own_time,
+        has_own_clock=has_own_clock,
         final_error=lambda seconds: FinalError(f"after {seconds:.0f} s"),
     )
 
@@ -113,7 +113,7 @@ def test_failures_without_that_number_do_not_use_up_the_tries() -> None:
 
 def test_a_failure_with_its_own_time_is_waited_out_after_a_long_outage() -> None:
     clock = Clock()
-    retries = clock.retries(limit(600), refused=limit(45, counts_own_time=True))
+    retries = clock.retries(limit(600), refused=limit(45, has_own_clock=True))
     while clock.now_seconds < 1500:
         retries.failed(AwayError())
     start_seconds = clock.now_seconds
@@ -123,7 +123,7 @@ def test_a_failure_with_its_own_time_is_waited_out_after_a_long_outage() -> None
 
 def test_a_failure_of_another_kind_ends_that_time_but_not_the_total_time() -> None:
     clock = Clock()
-    retries = clock.retries(limit(600), refused=limit(45, counts_own_time=True))
+    retries = clock.retries(limit(600), refused=limit(45, has_own_clock=True))
     errors = itertools.cycle([RefusedError(), RefusedError(), AwayError()])
 
     def request() -> None:

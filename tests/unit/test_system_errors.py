@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from peerkd.errors import MachineError
-from peerkd.system_errors import check_temporary_folder, last_printed_error, naming_place, plain_error, translate
+from peerkd.system_errors import add_path_to_errors, check_temporary_folder, last_printed_error, plain_error, translate
 
 PATH = "/nowhere/runs/peers.partial"
 
@@ -169,7 +169,7 @@ def test_a_write_that_numpy_counts_short_is_told_from_a_full_disk_by_the_limit(
     monkeypatch.setattr("peerkd.system_errors.resource.getrlimit", lambda _: (1_000, 1_000))
     for free_bytes, number in ((10**9, errno.EFBIG), (0, errno.ENOSPC)):
         monkeypatch.setattr("peerkd.system_errors._free_bytes", lambda _, free_bytes=free_bytes: free_bytes)
-        with pytest.raises(OSError) as caught, naming_place(tmp_path):  # noqa: PT011
+        with pytest.raises(OSError) as caught, add_path_to_errors(tmp_path):  # noqa: PT011
             raise OSError("12800 requested and 3 written")
         assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path))
 
@@ -198,10 +198,10 @@ def test_a_file_size_limit_is_told_with_its_value(tmp_path: Path) -> None:
     script = """
         import resource, sys
         from pathlib import Path
-        from peerkd.system_errors import naming_place, translate
+        from peerkd.system_errors import add_path_to_errors, translate
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
-            with naming_place(Path(sys.argv[1])):
+            with add_path_to_errors(Path(sys.argv[1])):
                 (Path(sys.argv[1]) / "a").write_bytes(bytes(2000))
         except OSError as error:
             print(translate(error))
@@ -226,9 +226,9 @@ def in_a_namespace(script: str) -> str:
 TELL = """
     import sys
     from pathlib import Path
-    from peerkd.system_errors import naming_place, translate
+    from peerkd.system_errors import add_path_to_errors, translate
     try:
-        with naming_place(Path(sys.argv[1])):
+        with add_path_to_errors(Path(sys.argv[1])):
             (Path(sys.argv[1]) / "a").write_bytes(bytes(200_000))
     except OSError as error:
         print(translate(error))
@@ -252,13 +252,13 @@ def test_a_real_disk_is_told_with_what_is_left_of_it(tmp_path: Path, options: st
 
 
 def test_an_error_that_names_its_file_keeps_it_and_one_that_does_not_gets_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(OSError) as caught, naming_place(tmp_path):  # noqa: PT011
+    with pytest.raises(OSError) as caught, add_path_to_errors(tmp_path):  # noqa: PT011
         raise of_system(errno.ENOSPC)
     assert caught.value.filename == PATH
-    with pytest.raises(OSError) as caught, naming_place(tmp_path):  # noqa: PT011
+    with pytest.raises(OSError) as caught, add_path_to_errors(tmp_path):  # noqa: PT011
         raise of_system(errno.ENOSPC, None)
     assert caught.value.filename == str(tmp_path)
-    with pytest.raises(KeyError), naming_place(tmp_path):
+    with pytest.raises(KeyError), add_path_to_errors(tmp_path):
         raise KeyError
 
 

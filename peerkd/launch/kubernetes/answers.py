@@ -54,16 +54,16 @@ def error_of(
     )
 
 
-def version_of(seen: Mapping[str, Any]) -> str:
+def version_of(obj: Mapping[str, Any]) -> str:
     """Return the version of an object or a list, from which a watch can start.
 
     Raises:
         ClusterUnavailableError: If it has no version, and so comes from a proxy and not from the API.
     """
-    metadata = seen.get("metadata")
+    metadata = obj.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     if version is None:
-        raise ClusterUnavailableError(f"The cluster's API must answer with a resourceVersion, got {str(seen)[:80]}.")
+        raise ClusterUnavailableError(f"The cluster's API must answer with a resourceVersion, got {str(obj)[:80]}.")
     return str(version)
 
 

@@ -128,12 +128,10 @@ class Cluster:
         path = self._path(resource, all_namespaces=all_namespaces)
         for line in self._transport.lines("GET", path, query=query, silence_seconds=timeout_seconds + 5):
             change = decode(line, path)
-            kind, seen = change.get("type", ""), change.get("object", {})
+            kind, obj = change.get("type", ""), change.get("object", {})
             if kind == "ERROR":
-                raise error_of(
-                    seen, status=int(seen.get("code") or _STATUS_GONE), action=f"continue the watch of {path}"
-                )
-            yield kind, seen
+                raise error_of(obj, status=int(obj.get("code") or _STATUS_GONE), action=f"continue the watch of {path}")
+            yield kind, obj
 
     def patch(self, resource: Resource, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
         """Change an object by a merge patch and return it, or None if no object of that name exists."""

@@ -34,12 +34,12 @@ class JobCreator:
         owner: Mapping[str, Any] | None,
         on_signal: DeleteOnSignal,
         retries: Callable[[], ClusterRetries],
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         requested_at: datetime,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._cluster, self._kind, self._manifest, self._owner = cluster, kind, manifest, owner
-        self._on_signal, self._retries, self._say = on_signal, retries, say
+        self._on_signal, self._retries, self._notify = on_signal, retries, notify
         self._requested_at, self._sleep = requested_at, sleep
         self._attempt = 1
 
@@ -59,7 +59,7 @@ class JobCreator:
                 if error.status != _STATUS_CONFLICT:
                     raise
             else:
-                self._say(f"created the job {name}")
+                self._notify(f"created the job {name}")
                 return self._kind.read(created)
             found = retries.call(lambda: self._cluster.get(self._kind.resource, name))
             if found is None:
@@ -129,20 +129,20 @@ class JobCreator:
                 "labels; delete or rename it."
             )
         if job.is_being_deleted:
-            self._say(f"the job {job.name} is being deleted; waiting until it no longer exists")
+            self._notify(f"the job {job.name} is being deleted; waiting until it no longer exists")
             return False
         if job.labels.get(names.LABEL_SPEC) != expected[names.LABEL_SPEC]:
-            self._say(f"the job {job.name} of this run has another manifest; creating it again")
+            self._notify(f"the job {job.name} of this run has another manifest; creating it again")
             return False
         if job.status.has_failed:
-            self._say(f"the job {job.name} failed earlier; creating it again")
+            self._notify(f"the job {job.name} failed earlier; creating it again")
             return False
         ended_at = job.status.ended_at
         if job.status.has_succeeded and ended_at is not None and ended_at < self._requested_at - _CLOCK_TOLERANCE:
             # The caller found no artifact under the order's key, so what the job created has been deleted.
-            self._say(f"the job {job.name} succeeded, but its artifact no longer exists; creating it again")
+            self._notify(f"the job {job.name} succeeded, but its artifact no longer exists; creating it again")
             return False
-        self._say(f"the job {job.name} exists already; waiting for its end")
+        self._notify(f"the job {job.name} exists already; waiting for its end")
         return True
 
 

@@ -10,7 +10,7 @@ from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.kinds.kind import JobKind, name_of, read_time, uid_of
 from peerkd.launch.kubernetes.pods import Pod, has_finished, has_log
-from peerkd.launch.retries import FORGIVENESS_SECONDS
+from peerkd.launch.retries import REFUSAL_SECONDS
 
 _STATUS_NOT_FOUND: Final = 404
 _STATUS_FORBIDDEN: Final = 403
@@ -134,7 +134,7 @@ class LogFollowers:
             except ClusterRefusedError as error:
                 # A server that has just started may refuse known users for a moment.
                 num_refused += 1
-                has_ended = follower.has_ended.is_set() or num_refused * self._pause_seconds > FORGIVENESS_SECONDS
+                has_ended = follower.has_ended.is_set() or num_refused * self._pause_seconds > REFUSAL_SECONDS
                 if error.status == _STATUS_NOT_FOUND or (error.status == _STATUS_FORBIDDEN and has_ended):
                     return
             except ClusterUnavailableError:

@@ -14,11 +14,11 @@ from peerkd.artifacts.s3_environment import check_endpoint
 from peerkd.config.cluster import ClusterConfig
 from peerkd.excerpt import plain
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.bare import bare
 from peerkd.launch.kubernetes.kinds.kind import JobKind, JobSpec, Prerequisite
+from peerkd.launch.kubernetes.lean_imports import lean_imports
 from peerkd.launch.order import StageOrder
 
-with bare("kubernetes", "kubernetes.client", "kubernetes.client.models"):
+with lean_imports("kubernetes", "kubernetes.client", "kubernetes.client.models"):
     from kubernetes.client.api_client import ApiClient
     from kubernetes.client.models.v1_capabilities import V1Capabilities
     from kubernetes.client.models.v1_container import V1Container

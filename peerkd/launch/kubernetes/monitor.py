@@ -145,14 +145,16 @@ class JobMonitor:
         if observation.kind == "UNAVAILABLE":
             if not self._is_api_away:
                 self._is_api_away = True
-                self._say(f"waiting for the cluster's API; the job continues in the meantime ({observation.error})")
+                self._print_line(
+                    f"waiting for the cluster's API; the job continues in the meantime ({observation.error})"
+                )
             return
         if observation.resource == EVENTS:
             self._events = observation.items
             return
         if self._is_api_away:
             self._is_api_away = False
-            self._say("the cluster's API is available again")
+            self._print_line("the cluster's API is available again")
         if observation.resource == self._kind.resource:
             self._take_job(observation)
         elif observation.kind == "LIST":
@@ -184,7 +186,7 @@ class JobMonitor:
             self._event_poller.select([])
         if assessment.topic and assessment.topic != self._last_topic:
             self._last_topic = assessment.topic
-            self._say(assessment.text)
+            self._print_line(assessment.text)
 
     def _confirm(self, assessment: Assessment) -> Assessment:
         """Read the job and its pods once more, because an observation of one may have overtaken those of the other.
@@ -209,5 +211,5 @@ class JobMonitor:
             self._has_progress = True
         self._printer.take(worker, line)
 
-    def _say(self, text: str) -> None:
-        self._printer.say(self._stage, text)
+    def _print_line(self, text: str) -> None:
+        self._printer.print_line(self._stage, text)

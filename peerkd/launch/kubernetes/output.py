@@ -51,7 +51,7 @@ class Printer:
         self._kept[worker].append(line)
         self._waiting.put(with_worker(line, worker, num_workers=self._num_workers))
 
-    def say(self, stage: str, text: str) -> None:
+    def print_line(self, stage: str, text: str) -> None:
         """Print a line of the launcher itself, or drop it if the reader has been slow for long."""
         try:
             self._waiting.put(f"{LINE_PREFIX} {stage}: {text}", timeout=0.1)

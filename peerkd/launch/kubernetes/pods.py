@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from peerkd.launch.edge import OUT_OF_MEMORY
+from peerkd.launch.exit_codes import OUT_OF_MEMORY
 from peerkd.launch.kubernetes.kinds.kind import JobKind, uid_of
 
 Pod = Mapping[str, Any]

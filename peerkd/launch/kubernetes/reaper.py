@@ -20,12 +20,12 @@ from peerkd.launch.kubernetes.kinds.kind import Job, JobKind
 from peerkd.launch.kubernetes.requeue import RECOVERY_SECONDS, Requeuer
 from peerkd.launch.kubernetes.unchanged import UnchangedTimes
 from peerkd.launch.kubernetes.workflows import Workflows, owner_of
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.metrics.summary import delete_old_summaries
 
 NAME: Final = "reaper"
 INTERVAL_SECONDS: Final = 3.0
-"""The time between two rounds. The end of a Workflow starts a round at once."""
+"""The time between two passes. The end of a Workflow starts a pass immediately."""
 
 _MAX_STEP_SECONDS: Final = 3 * INTERVAL_SECONDS
 _CONTROLLER_SECONDS: Final = 120.0
@@ -41,7 +41,7 @@ _STATUS_NOT_FOUND: Final = 404
 
 
 class Reaper:
-    """Deletes and requeues the jobs of a namespace, round by round."""
+    """Deletes and requeues the jobs of a namespace, in passes."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Reaper:
         self._is_api_away = False
         self._refused: frozenset[str] = frozenset()
 
-    def round(self) -> None:
+    def run_once(self) -> None:
         """Delete the jobs that nobody waits for, and from time to time requeue jobs without nodes."""
         try:
             existing = list(self._list())
@@ -71,7 +71,7 @@ class Reaper:
             jobs = [job for job in existing if not job.is_being_deleted]
             self._unchanged.observe({job.uid: _sign_of_life(job) for job in jobs})
             unwanted = [(job, reason) for job in jobs if (reason := self._reason_to_delete(job))]
-            # A deletion that is refused is tried again in each round, and logged once.
+            # A deletion that is refused is tried again in each pass, and logged once.
             self._refused = frozenset(job.uid for job, reason in unwanted if not self._delete(job, reason))
             if self._clock() - self._requeued_at >= _REQUEUE_INTERVAL_SECONDS:
                 self._requeued_at = self._clock()
@@ -132,7 +132,7 @@ def run_reaper(
     kinds: Sequence[JobKind],
     *,
     stop: threading.Event,
-    log: Callable[[str], None] = lambda text: say(NAME, text),
+    log: Callable[[str], None] = lambda text: print_line(NAME, text),
     recovery_seconds: float = RECOVERY_SECONDS,
 ) -> Callable[[], float]:
     """Run a reaper in threads that end when ``stop`` is set.
@@ -145,29 +145,29 @@ def run_reaper(
         recovery_seconds: How long a job may be without the nodes that it has lost.
 
     Returns:
-        A function that returns the seconds since the last round, for a probe; infinity if a thread has died.
+        A function that returns the seconds since the last pass, for a probe; infinity if a thread has died.
     """
     workflows = Workflows(cluster, log=log)
     reaper = Reaper(cluster, kinds, workflows, log=log, recovery_seconds=recovery_seconds)
-    last_round = time.monotonic()
+    last_run = time.monotonic()
 
-    def run_rounds() -> None:
-        nonlocal last_round
-        tidied_at = last_round
+    def run_repeatedly() -> None:
+        nonlocal last_run
+        tidied_at = last_run
         while not stop.is_set():
             workflows.changed.clear()
-            reaper.round()
-            last_round = time.monotonic()
-            if last_round - tidied_at > _TIDY_SECONDS:
-                tidied_at = last_round
+            reaper.run_once()
+            last_run = time.monotonic()
+            if last_run - tidied_at > _TIDY_SECONDS:
+                tidied_at = last_run
                 delete_old_summaries()
             workflows.changed.wait(INTERVAL_SECONDS)
 
     log(f"watching the jobs of the namespace {cluster.namespace}.")
     watcher = threading.Thread(target=workflows.follow, args=(stop,), daemon=True)
     watcher.start()
-    threading.Thread(target=run_rounds, daemon=True).start()
-    return lambda: time.monotonic() - last_round if watcher.is_alive() else math.inf
+    threading.Thread(target=run_repeatedly, daemon=True).start()
+    return lambda: time.monotonic() - last_run if watcher.is_alive() else math.inf
 
 
 def _sign_of_life(job: Job) -> tuple[bool, str]:

@@ -24,7 +24,7 @@ from peerkd.metrics.summary import Summary, push_summary
 
 _DELETION_SECONDS: Final = 30.0
 _NOT_FOUND: Final = 404
-_FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
+_RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
 """Statuses that may pass: a newly started API server may know neither its users nor custom resources for a moment."""
 
 
@@ -65,7 +65,7 @@ class KubernetesJobs:
         with DeleteOnSignal(connection.separate(), self._kind.resource) as on_signal:
             owner = self._retries().call(lambda: owner_reference_for(connection, pod))
             if pod and owner is None:
-                printer.say(order.stage, f"the pod {pod} has no Workflow: if the run is deleted, its job remains")
+                printer.print_line(order.stage, f"the pod {pod} has no Workflow: its job remains if the run is deleted")
             creator = JobCreator(
                 connection,
                 self._kind,
@@ -73,7 +73,7 @@ class KubernetesJobs:
                 owner=owner,
                 on_signal=on_signal,
                 retries=lambda: self._retries(),
-                say=lambda text: printer.say(order.stage, text),
+                notify=lambda text: printer.print_line(order.stage, text),
                 requested_at=requested_at,
             )
             accounts: list[JobAccount] = []
@@ -120,11 +120,13 @@ class KubernetesJobs:
                 return
             if end.phase is JobPhase.FAILED_ONCE and end.failure and end.failure.is_disruption:
                 # The number is limited by max_disruptions, which is counted over all attempts.
-                printer.say(order.stage, f"{end.text}, because the cluster removed its pod; creating the job again")
+                printer.print_line(
+                    order.stage, f"{end.text}, because the cluster removed its pod; creating the job again"
+                )
                 creator.remove(monitor.last_job)
                 continue
             if end.phase is JobPhase.FAILED_ONCE and num_retries_left:
-                printer.say(order.stage, f"{end.text}; creating the job again ({num_retries_left} retries left)")
+                printer.print_line(order.stage, f"{end.text}; creating the job again ({num_retries_left} retries left)")
                 num_retries_left -= 1
                 creator.remove(monitor.last_job)
                 continue
@@ -188,4 +190,6 @@ class KubernetesJobs:
         )
 
     def _retries(self, *, has_answered: bool = False) -> ClusterRetries:
-        return ClusterRetries(self._cluster.patience_seconds, has_answered=has_answered, forgiven=_FORGIVEN)
+        return ClusterRetries(
+            self._cluster.patience_seconds, has_answered=has_answered, retried_refusals=_RETRIED_REFUSALS
+        )

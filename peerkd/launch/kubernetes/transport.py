@@ -18,9 +18,9 @@ import yaml
 from peerkd.errors import ClusterUnavailableError
 from peerkd.excerpt import plain, plain_path
 from peerkd.launch.kubernetes.answers import decode, error_of, status_of
-from peerkd.launch.kubernetes.bare import bare
+from peerkd.launch.kubernetes.lean_imports import lean_imports
 
-with bare("kubernetes", "kubernetes.client", "kubernetes.client.models"):
+with lean_imports("kubernetes", "kubernetes.client", "kubernetes.client.models"):
     import kubernetes.client
     from kubernetes.client.api_client import ApiClient
     from kubernetes.client.configuration import Configuration

@@ -102,7 +102,7 @@ class Watcher:
 
     def _watch(self) -> None:
         assert self._version is not None
-        for change, seen in self._cluster.watch(
+        for change, obj in self._cluster.watch(
             self._resource,
             labels=self._labels,
             fields=self._fields,
@@ -111,10 +111,10 @@ class Watcher:
         ):
             if self._is_stopped.is_set():
                 return
-            version = version_of(seen)
+            version = version_of(obj)
             self._retries.succeeded()
             if change != "BOOKMARK":
-                self._pass_on(JobObservation(self._resource, "CHANGE", items=(seen,), change=change))
+                self._pass_on(JobObservation(self._resource, "CHANGE", items=(obj,), change=change))
             self._version = version
 
     def _pass_on(self, observation: JobObservation) -> None:

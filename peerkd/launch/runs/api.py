@@ -81,7 +81,7 @@ class Api:
             raise ValueError(f"endpoint must be the http:// or https:// address of the server, got {shown}.")
         self._pool = urllib3.PoolManager(retries=False)
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,

@@ -95,8 +95,8 @@ def _server_message(tasks: Sequence[Mapping[str, Any]], pod: FailedPod) -> str:
     return ""
 
 
-def _message(told: Mapping[str, Any]) -> str:
-    return str((told.get("error") or {}).get("message") or "")
+def _message(task: Mapping[str, Any]) -> str:
+    return str((task.get("error") or {}).get("message") or "")
 
 
 def _ended(text: str) -> str:

@@ -60,7 +60,7 @@ class PipelineServer:
             ClusterUnavailableError: If no server listens there.
         """
         try:
-            self._api.ask("GET", "/apis/v2beta1/healthz", timeout_seconds=_HEALTH_SECONDS)
+            self._api.request("GET", "/apis/v2beta1/healthz", timeout_seconds=_HEALTH_SECONDS)
         except NotSentError:
             raise
         except (ClusterUnavailableError, ClusterRefusedError):
@@ -75,7 +75,7 @@ class PipelineServer:
         experiment: str,
         name: str,
         service_account: str = "",
-        tell: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> str:
         """Create a run, and the experiment that it belongs to if it does not exist; return the run's id.
 
@@ -90,7 +90,7 @@ class PipelineServer:
 
         def report(error: ClusterError, number: int) -> None:
             if number == 1 and isinstance(error, ClusterUnavailableError):
-                tell(f"waiting for the server ({error})")
+                notify(f"waiting for the server ({error})")
 
         retries = ClusterRetries(_RETRY_SECONDS, on_failure=report, clock=self._clock, sleep=self._sleep)
         experiment_id = retries.call(lambda: self._experiment_id(experiment))
@@ -107,10 +107,10 @@ class PipelineServer:
         retries = self._retries(_RETRY_SECONDS)
         while True:
             try:
-                return _id_of(self._api.ask("POST", "/apis/v2beta1/runs", body=run), "run_id", self.endpoint)
+                return _id_of(self._api.request("POST", "/apis/v2beta1/runs", body=run), "run_id", self.endpoint)
             except ClusterUnavailableError as error:
                 if not retries.has_failed:
-                    tell(f"waiting for the server ({error})")
+                    notify(f"waiting for the server ({error})")
                 if not isinstance(error, NotSentError):
                     found = self._look_for(mark, name=name, experiment_id=experiment_id, cause=error)
                     if found:
@@ -128,7 +128,7 @@ class PipelineServer:
             ClusterRefusedError: If the server does not show it.
             ClusterUnavailableError: If no answer arrives, or one that does not describe a run.
         """
-        run = self._api.ask("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
+        run = self._api.request("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
         if not run.get("run_id") and not run.get("state"):
             raise ClusterUnavailableError(f"{self.endpoint} answered with something other than the run {run_id}.")
         return run
@@ -147,16 +147,16 @@ class PipelineServer:
         return ""
 
     def _retries(self, seconds: float) -> ClusterRetries:
-        return ClusterRetries(seconds, has_answered=True, forgiven=(), clock=self._clock, sleep=self._sleep)
+        return ClusterRetries(seconds, has_answered=True, retried_refusals=(), clock=self._clock, sleep=self._sleep)
 
     def _experiment_id(self, name: str) -> str:
         """Return the experiment's id; the server keeps names unique, so this may be repeated."""
         where = {"namespace": self._namespace} if self._namespace else {}
         query = {"filter": _named(name), **where}
-        found = self._api.ask("GET", "/apis/v2beta1/experiments", query=query).get("experiments") or []
+        found = self._api.request("GET", "/apis/v2beta1/experiments", query=query).get("experiments") or []
         if not found:
             try:
-                made = self._api.ask("POST", "/apis/v2beta1/experiments", body={"display_name": name, **where})
+                made = self._api.request("POST", "/apis/v2beta1/experiments", body={"display_name": name, **where})
             except ClusterRefusedError as error:
                 if error.status == _CONFLICT:
                     raise ClusterUnavailableError(
@@ -178,7 +178,7 @@ class PipelineServer:
         for seconds in _LOOK_SECONDS:
             self._sleep(seconds)
             try:
-                listed = retries.call(lambda: self._api.ask("GET", "/apis/v2beta1/runs", query=query))
+                listed = retries.call(lambda: self._api.request("GET", "/apis/v2beta1/runs", query=query))
             except (ClusterUnavailableError, ClusterRefusedError) as error:
                 raise ClusterUnavailableError(
                     f"It is unknown whether the run {name} was created, because the server's answer was lost ({cause}) "

@@ -35,7 +35,7 @@ _CANCELING: Final = "CANCELING"
 _FIRST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _NOT_FOUND: Final = 404
-_FORGIVEN: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
+_RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
 """The statuses that may pass. With 404, another replica of the server may not know a new run for a moment."""
 
 
@@ -53,10 +53,10 @@ def watch(
     server: PipelineServer,
     run_id: str,
     *,
-    was_seen: bool = True,
+    is_known_run: bool = True,
     timeout_seconds: float | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Ending:
@@ -72,15 +72,17 @@ def watch(
     Args:
         server: The server of the run.
         run_id: The id of the run.
-        was_seen: Whether this server is known to have the run. If not, its first refusal is final.
+        is_known_run: Whether this server is known to have the run. If not, its first refusal is final.
         timeout_seconds: The greatest time to wait. None: until the run ends.
         patience_seconds: The time for which the server may be unreachable.
-        tell: Called with each message for the user.
+        notify: Called with each message for the user.
         clock: Returns a monotonic time in seconds.
         sleep: Waits for a number of seconds.
     """
     began = clock()
-    retries = ClusterRetries(patience_seconds, has_answered=was_seen, forgiven=_FORGIVEN, clock=clock, sleep=sleep)
+    retries = ClusterRetries(
+        patience_seconds, has_answered=is_known_run, retried_refusals=_RETRIED_REFUSALS, clock=clock, sleep=sleep
+    )
     pause_seconds, before, was_canceled = _FIRST_PAUSE_SECONDS, "", False
     while True:
         trouble: ClusterUnavailableError | ClusterRefusedError | None = None
@@ -89,22 +91,22 @@ def watch(
         except (ClusterUnavailableError, ClusterRefusedError) as error:
             trouble = error
             if not retries.has_failed:
-                tell(f"waiting for the server while the run continues ({_reason(error)})")
+                notify(f"waiting for the server while the run continues ({_reason(error)})")
         else:
             if retries.has_failed:
-                tell("the server is back")
+                notify("the server is back")
             retries.succeeded()
             state = _state_of(run)
             was_canceled |= state == _CANCELING
             if state != before:
                 is_known = state in _ENDS or state in _UNDER_WAY
-                tell(state if is_known else f"{state}, an unknown state; still waiting")
+                notify(state if is_known else f"{state}, an unknown state; still waiting")
                 before, pause_seconds = state, _FIRST_PAUSE_SECONDS
             if state in _ENDS:
                 return _ending(server, run_id, run, was_canceled=was_canceled)
         if timeout_seconds is not None and clock() - began >= timeout_seconds:
             begin = f"The run {run_id} has not ended after {timeout_seconds:g} s and continues"
-            return Ending(UNFINISHED, f"{begin}: {_how_to_go_on(server, run_id)}")
+            return Ending(UNFINISHED, f"{begin}: {_next_steps(server, run_id)}")
         if trouble is None:
             sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 1.5, _LONGEST_PAUSE_SECONDS)
@@ -112,24 +114,24 @@ def watch(
         try:
             retries.failed(trouble)
         except (ClusterUnavailableError, ClusterRefusedError) as error:
-            return _unwatched(server, run_id, error, was_seen=was_seen or bool(before))
+            return _unwatched(server, run_id, error, is_known_run=is_known_run or bool(before))
 
 
 def interrupted(server: PipelineServer, run_id: str) -> Ending:
     """Return the ending of a watch that a person has stopped."""
-    return Ending(UNWATCHED, f"No longer watching the run {run_id}. It continues: {_how_to_go_on(server, run_id)}")
+    return Ending(UNWATCHED, f"No longer watching the run {run_id}. It continues: {_next_steps(server, run_id)}")
 
 
-def _unwatched(server: PipelineServer, run_id: str, error: PeerKDError, *, was_seen: bool) -> Ending:
-    begin = f"{'No longer' if was_seen else 'Not'} watching the run {run_id}: {_reason(error)}."
+def _unwatched(server: PipelineServer, run_id: str, error: PeerKDError, *, is_known_run: bool) -> Ending:
+    begin = f"{'No longer' if is_known_run else 'Not'} watching the run {run_id}: {_reason(error)}."
     if isinstance(error, ClusterRefusedError) and error.status == _NOT_FOUND:
-        why = "It may have been deleted" if was_seen else "Its id or the endpoint may be wrong"
+        why = "It may have been deleted" if is_known_run else "Its id or the endpoint may be wrong"
         return Ending(UNWATCHED, f"{begin} {why}; its page would be {server.page(run_id)}")
-    goes_on = "The run continues" if was_seen else "The state of the run is unknown"
-    return Ending(UNWATCHED, f"{begin} {goes_on}: {_how_to_go_on(server, run_id)}")
+    goes_on = "The run continues" if is_known_run else "The state of the run is unknown"
+    return Ending(UNWATCHED, f"{begin} {goes_on}: {_next_steps(server, run_id)}")
 
 
-def _how_to_go_on(server: PipelineServer, run_id: str) -> str:
+def _next_steps(server: PipelineServer, run_id: str) -> str:
     return f"watch it again with `peerkd watch {run_id} --endpoint {server.endpoint}`, or look at {server.page(run_id)}"
 
 
@@ -149,8 +151,8 @@ def _ending(server: PipelineServer, run_id: str, run: Mapping[str, Any], *, was_
     return Ending(outcome, f"The run {run_id} failed{why} Its page has the logs: {server.page(run_id)}")
 
 
-def _state_of(told: Mapping[str, Any]) -> str:
-    state = str(told.get("state") or "PENDING").removeprefix("V2BETA1_")
+def _state_of(entry: Mapping[str, Any]) -> str:
+    state = str(entry.get("state") or "PENDING").removeprefix("V2BETA1_")
     return "PENDING" if state == "RUNTIME_STATE_UNSPECIFIED" else state
 
 

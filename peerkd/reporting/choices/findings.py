@@ -64,7 +64,7 @@ class StudyCost:
     spent_samples: float
     full_sweep_samples: float
     num_trials: int
-    num_rounds: int
+    num_iterations: int
     worker_seconds: float
     seconds: float
     tuner_seconds: float
@@ -84,7 +84,7 @@ class TuningFindings:
     plan: Sequence[Advice]
     """The recommendations to distil, the largest expected gain first."""
 
-    num_left_alone: int
+    num_pairs_unchanged: int
     """The number of pairs of peers in which neither should learn from the other."""
 
     expected_PP: FloatArray
@@ -150,7 +150,7 @@ def compute_findings(
 
     Args:
         choices: The table of choices.
-        curve: The table of the choices after each of about twenty rounds of trials.
+        curve: The table of the choices after each of about twenty iterations.
         front: The choices for each weight of own accuracy.
         untried_settings: The settings that were not tried, in words.
         chooses_epochs: Whether a choice also names the epoch to stop after.
@@ -177,12 +177,12 @@ def compute_findings(
         test_PP[place] = _number(choice.test_gain)
         seen_PP[place] = _number(choice.validation_gain) if choice.test_gain is not None else np.nan
         num_trials_PP[place] = choice.num_trials
-    plan, num_left_alone = _plan(made)
+    plan, num_pairs_unchanged = _plan(made)
     return TuningFindings(
         choices=made,
         curve=curve.to_pylist(),
         plan=plan,
-        num_left_alone=num_left_alone,
+        num_pairs_unchanged=num_pairs_unchanged,
         expected_PP=expected_PP,
         test_PP=test_PP,
         num_trials_PP=num_trials_PP,
@@ -200,7 +200,7 @@ def compute_findings(
 def _plan(choices: Sequence[PairChoice]) -> tuple[list[Advice], int]:
     of_pair = {(choice.student, choice.teacher): choice for choice in choices}
     plan = []
-    num_left_alone = 0
+    num_pairs_unchanged = 0
     for (student, teacher), choice in of_pair.items():
         if student < teacher:
             # If both positions have the same expected gain, the peer with the lower number is the student.
@@ -208,8 +208,8 @@ def _plan(choices: Sequence[PairChoice]) -> tuple[list[Advice], int]:
             if better.is_distilled:
                 plan.append(Advice(choice=better, other_gain=worse.expected_gain))
             else:
-                num_left_alone += 1
-    return sorted(plan, key=lambda advice: -_promise(advice.choice)[1]), num_left_alone
+                num_pairs_unchanged += 1
+    return sorted(plan, key=lambda advice: -_promise(advice.choice)[1]), num_pairs_unchanged
 
 
 def _promise(choice: PairChoice) -> tuple[bool, float]:

@@ -31,7 +31,7 @@ def describe(findings: TuningFindings, place: int) -> str:
 
 
 def _plan(findings: TuningFindings) -> str:
-    num_both = len(findings.plan) + findings.num_left_alone
+    num_both = len(findings.plan) + findings.num_pairs_unchanged
     if not findings.plan:
         return f"In none of {num_both:,} pairs of peers should one learn from the other: no tried setting helps."
     gain = findings.plan[0].choice.expected_gain

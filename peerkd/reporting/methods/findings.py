@@ -14,7 +14,7 @@ from peerkd.results.curves import Curve, CurveKey, curves_by_key, diverged_runs
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import Spread, spread
 
-STUDIED: Final[Method] = "pcl"
+MAIN_METHOD: Final[Method] = "pcl"
 """The method that is compared with every other method, and not only with the baseline."""
 
 
@@ -39,7 +39,7 @@ class MethodFindings:
     over_baseline: Mapping[tuple[str, Method], Estimate]
     """Deployed predictor of each architecture and method, minus that of the baseline."""
 
-    studied_over: Mapping[tuple[str, Method], Estimate]
+    main_over_others: Mapping[tuple[str, Method], Estimate]
     """Accuracy of PCL minus that of each other method. Empty if PCL is not in the study, or is its baseline."""
 
     from_mean: Mapping[tuple[str, Method], Estimate]
@@ -60,7 +60,7 @@ class MethodFindings:
     @property
     def num_comparisons(self) -> int:
         """The number of differences between methods that have a verdict."""
-        return len(self.over_baseline) + len(self.studied_over)
+        return len(self.over_baseline) + len(self.main_over_others)
 
 
 def compute_findings(table: pa.Table, facts: PclFacts) -> MethodFindings:
@@ -79,17 +79,17 @@ def compute_findings(table: pa.Table, facts: PclFacts) -> MethodFindings:
         diverged=diverged_runs(table),
     )
     over_baseline: dict[tuple[str, Method], Estimate] = {}
-    studied_over: dict[tuple[str, Method], Estimate] = {}
+    main_over_others: dict[tuple[str, Method], Estimate] = {}
     from_mean: dict[tuple[str, Method], Estimate] = {}
     branch_over_baseline: dict[tuple[str, Method], Estimate] = {}
     from_ensemble: dict[tuple[str, Method], Estimate] = {}
-    has_studied = STUDIED in config.methods and config.baseline != STUDIED
+    has_main = MAIN_METHOD in config.methods and config.baseline != MAIN_METHOD
     for architecture in config.architectures:
         for method in config.methods:
             pair = architecture, method
             _put(over_baseline, pair, comparison.over_baseline(*pair))
-            if has_studied and method not in (STUDIED, config.baseline):
-                _put(studied_over, pair, comparison.difference(architecture, STUDIED, method))
+            if has_main and method not in (MAIN_METHOD, config.baseline):
+                _put(main_over_others, pair, comparison.difference(architecture, MAIN_METHOD, method))
             if METHODS[method].has_mean_network:
                 within = comparison.difference(*pair, method, role="mean_branch", second_role="branch")
                 _put(from_mean, pair, within)
@@ -98,7 +98,7 @@ def compute_findings(table: pa.Table, facts: PclFacts) -> MethodFindings:
     return MethodFindings(
         comparison=comparison,
         over_baseline=over_baseline,
-        studied_over=studied_over,
+        main_over_others=main_over_others,
         from_mean=from_mean,
         branch_over_baseline=branch_over_baseline,
         from_ensemble=from_ensemble,

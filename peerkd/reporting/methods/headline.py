@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 from peerkd.config.methods import METHODS, Method
 from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import wording
-from peerkd.reporting.methods.findings import STUDIED, MethodFindings
+from peerkd.reporting.methods.findings import MAIN_METHOD, MethodFindings
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import MIN_SEEDS, Verdict, verdict
 from peerkd.wording import plural
@@ -23,7 +23,7 @@ _PHRASES: Final[Mapping[Verdict, str]] = {
 }
 """The verdicts in a form that a noun can follow."""
 
-_MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", STUDIED)
+_MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", MAIN_METHOD)
 
 
 class MethodHeadline(NamedTuple):
@@ -37,7 +37,7 @@ def headline(findings: MethodFindings, facts: PclFacts) -> list[MethodHeadline]:
     """Return the findings in words, the most important first. All accuracies are on test, after the last epoch."""
     said = {
         "Against the baseline": _over_baseline,
-        f"{METHODS[STUDIED].title} against the others": _studied,
+        f"{METHODS[MAIN_METHOD].title} against the others": _main_over_others,
         "Mean over time": _from_mean,
         "Ensemble": _ensemble,
         "Branches": _branches,
@@ -101,9 +101,9 @@ def _over_baseline(findings: MethodFindings, architecture: str) -> str:
     return f"{reached} {_verdicts(found, subject='method', rival=baseline)}"
 
 
-def _studied(findings: MethodFindings, architecture: str) -> str:
-    found = _of(findings.studied_over, architecture)
-    title = METHODS[STUDIED].title
+def _main_over_others(findings: MethodFindings, architecture: str) -> str:
+    found = _of(findings.main_over_others, architecture)
+    title = METHODS[MAIN_METHOD].title
     if not found:
         return ""
     if _is_without_intervals(found):

@@ -7,7 +7,7 @@ from peerkd.config.methods import METHODS
 from peerkd.reporting import charts, page, palette
 from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import panels, wording
-from peerkd.reporting.methods.findings import STUDIED, MethodFindings
+from peerkd.reporting.methods.findings import MAIN_METHOD, MethodFindings
 from peerkd.reporting.methods.headline import headline, how_sure
 from peerkd.reporting.wording import true_minus
 from peerkd.results.intervals import Estimate
@@ -59,8 +59,8 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
         "conventions": wording.conventions(facts.config.collaboration),
         "titles": {method: METHODS[method].title for method in comparison.methods},
         "made_of": {method: METHODS[method] for method in comparison.methods},
-        "studied": STUDIED,
-        "studied_title": METHODS[STUDIED].title,
+        "main_method": MAIN_METHOD,
+        "main_title": METHODS[MAIN_METHOD].title,
         "difference_charts": _difference_charts(findings),
         "published": published_rows(findings, facts),
         "wu_and_gong": WU_AND_GONG,

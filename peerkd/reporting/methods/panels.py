@@ -46,7 +46,7 @@ class Ramp(NamedTuple):
     """The titles of the methods of each line, in the order of the lines."""
 
 
-class Strand(NamedTuple):
+class LineGroup(NamedTuple):
     """Curves of one kind before they are drawn: a line for each branch, and the range over all runs."""
 
     label: str
@@ -74,8 +74,8 @@ def ramp(findings: MethodFindings, architecture: str) -> Ramp:
         curves = _curves(findings, architecture, method, "train", "ramp_weight")
         if METHODS[method].ramps_up and curves:
             groups.setdefault(tuple(curves[0].values), []).append(method)
-    strands = [
-        _strand(
+    line_groups = [
+        _line_group(
             f"w {index + 1}" if len(groups) > 1 else "w",
             style,
             [_curves(findings, architecture, methods[0], "train", "ramp_weight")],
@@ -83,23 +83,29 @@ def ramp(findings: MethodFindings, architecture: str) -> Ramp:
         for index, (methods, style) in enumerate(zip(groups.values(), _LOSS_STYLES, strict=False))
     ]
     return Ramp(
-        chart=epoch_chart(strands, write=_number, from_zero=True),
+        chart=epoch_chart(line_groups, write=_number, from_zero=True),
         methods=[[METHODS[method].title for method in methods] for methods in groups.values()],
     )
 
 
-def epoch_chart(strands: Sequence[Strand], *, write: Callable[[float], str], from_zero: bool = False) -> XYChart | None:
-    """Return the chart of strands over epochs, or None if no strand has a line.
+def epoch_chart(
+    line_groups: Sequence[LineGroup], *, write: Callable[[float], str], from_zero: bool = False
+) -> XYChart | None:
+    """Return the chart of groups of lines over epochs, or None if there is no line.
 
     Args:
-        strands: The strands; the first one lies behind the others.
+        line_groups: The groups. The first one is drawn behind the others.
         write: Returns the text of a value on the axis.
         from_zero: Whether the y axis begins at 0.
     """
-    strands = [strand for strand in strands if strand.lines]
-    if not strands:
+    line_groups = [line_group for line_group in line_groups if line_group.lines]
+    if not line_groups:
         return None
-    bands = [each for strand in strands for each in (*strand.lines, *([strand.area] if strand.area else []))]
+    bands = [
+        each
+        for line_group in line_groups
+        for each in (*line_group.lines, *([line_group.area] if line_group.area else []))
+    ]
     first, last = min(int(each.epochs[0]) for each in bands), max(int(each.epochs[-1]) for each in bands)
     last = max(last, first + 1)
     low = 0.0 if from_zero else min(float(each.low.min()) for each in bands)
@@ -111,21 +117,21 @@ def epoch_chart(strands: Sequence[Strand], *, write: Callable[[float], str], fro
     return XYChart(
         x=Axis(first, last, [Tick(value, f"{value:g}") for value in epochs], title="epoch", has_grid=False),
         y=Axis(low, high, [Tick(value, write(value)) for value in round_values(low, high, num=5)]),
-        series=[_series(strand, write) for strand in strands],
+        series=[_series(line_group, write) for line_group in line_groups],
     )
 
 
-def _series(strand: Strand, write: Callable[[float], str]) -> Series:
+def _series(line_group: LineGroup, write: Callable[[float], str]) -> Series:
     lines = []
-    for line in strand.lines:
-        title = f"{strand.label}: {write(float(line.mean[-1]))} after epoch {int(line.epochs[-1])}"
+    for line in line_group.lines:
+        title = f"{line_group.label}: {write(float(line.mean[-1]))} after epoch {int(line.epochs[-1])}"
         drawn = thin(line, num=_MAX_POINTS)
         lines.append(Line(drawn.epochs.tolist(), drawn.mean.tolist(), title))
     area = None
-    if strand.area is not None and len(strand.area.epochs) > 1:
-        drawn = thin(strand.area, num=_MAX_POINTS)
+    if line_group.area is not None and len(line_group.area.epochs) > 1:
+        drawn = thin(line_group.area, num=_MAX_POINTS)
         area = Area(drawn.epochs.tolist(), drawn.low.tolist(), drawn.high.tolist())
-    return Series(strand.label, strand.style, lines, area=area)
+    return Series(line_group.label, line_group.style, lines, area=area)
 
 
 def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
@@ -137,25 +143,25 @@ def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> 
         }
     )
 
-    def strand(label: str, style: str, predictors: Sequence[str]) -> Strand:
+    def line_group(label: str, style: str, predictors: Sequence[str]) -> LineGroup:
         found = [_curves(findings, architecture, method, "validation", f"accuracy/{name}") for name in predictors]
-        return _strand(label, style, found)
+        return _line_group(label, style, found)
 
     branches = [name for name in names if re.fullmatch(r"branch_\d+", name)]
     means = [name for name in names if re.fullmatch(r"mean_branch_\d+", name)]
     ensemble = [name for name in names if name == METHODS[method].ensemble]
-    strands = [
-        strand(_numbered("branch", len(branches)), _BRANCHES, branches),
-        strand(_numbered("mean br.", len(means)), _MEAN_BRANCHES, means),
-        strand("ensemble", _ENSEMBLE, ensemble),
+    line_groups = [
+        line_group(_numbered("branch", len(branches)), _BRANCHES, branches),
+        line_group(_numbered("mean br.", len(means)), _MEAN_BRANCHES, means),
+        line_group("ensemble", _ENSEMBLE, ensemble),
     ]
     baseline = findings.comparison.baseline
     if method != baseline:
         predictor = deployed_predictor(baseline, num_branches=max(len(branches), 1))
         reference = _curves(findings, architecture, baseline, "validation", f"accuracy/{predictor}")
-        strands.insert(0, _strand("baseline", _MUTED, [reference])._replace(area=None))
+        line_groups.insert(0, _line_group("baseline", _MUTED, [reference])._replace(area=None))
     first = findings.comparison.last_epoch // _HIDDEN_FRACTION
-    return epoch_chart([_since(each, first) for each in strands], write=_percent)
+    return epoch_chart([_since(each, first) for each in line_groups], write=_percent)
 
 
 def _losses(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
@@ -168,22 +174,22 @@ def _losses(findings: MethodFindings, architecture: str, method: Method) -> XYCh
         # The cross entropies come first, so that they have the same colours for every method.
         key=lambda part: (not part.startswith("cross_entropy"), part),
     )
-    strands = [
-        _strand(part_label(part), style, [_curves(findings, architecture, method, "train", f"loss/{part}")])
+    line_groups = [
+        _line_group(part_label(part), style, [_curves(findings, architecture, method, "train", f"loss/{part}")])
         for part, style in zip(parts, _LOSS_STYLES, strict=False)
     ]
-    return epoch_chart(strands, write=_number, from_zero=True)
+    return epoch_chart(line_groups, write=_number, from_zero=True)
 
 
 def _disagreements(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
-    strands = [
-        _strand(label, style, [_curves(findings, architecture, method, "validation", quantity)])
+    line_groups = [
+        _line_group(label, style, [_curves(findings, architecture, method, "validation", quantity)])
         for label, style, quantity in (
             ("trained", _BRANCHES, "disagreement"),
             ("mean", _MEAN_BRANCHES, "mean_disagreement"),
         )
     ]
-    return epoch_chart(strands, write=_percent, from_zero=True)
+    return epoch_chart(line_groups, write=_percent, from_zero=True)
 
 
 def part_label(part: str) -> str:
@@ -191,20 +197,20 @@ def part_label(part: str) -> str:
     return part.replace("cross_entropy", "CE").replace("_to_", " \N{RIGHTWARDS ARROW} ").replace("_", " ")
 
 
-def _since(strand: Strand, epoch: int) -> Strand:
-    area = since(strand.area, epoch=epoch) if strand.area else None
-    return strand._replace(lines=[since(line, epoch=epoch) for line in strand.lines], area=area)
+def _since(line_group: LineGroup, epoch: int) -> LineGroup:
+    area = since(line_group.area, epoch=epoch) if line_group.area else None
+    return line_group._replace(lines=[since(line, epoch=epoch) for line in line_group.lines], area=area)
 
 
 def _numbered(name: str, num: int) -> str:
     return f"{name} 1\N{EN DASH}{num}" if num > 1 else f"{name} 1"
 
 
-def _strand(label: str, style: str, groups: Sequence[Sequence[Curve]]) -> Strand:
+def _line_group(label: str, style: str, groups: Sequence[Sequence[Curve]]) -> LineGroup:
     """Return a line for each group, the mean over its seeds, and the range over all seeds of all groups."""
     lines = [found for curves in groups if (found := band(curves)) is not None]
     everything = [curve for curves in groups for curve in curves]
-    return Strand(label, style, lines, band(everything) if len(everything) > 1 else None)
+    return LineGroup(label, style, lines, band(everything) if len(everything) > 1 else None)
 
 
 def _curves(findings: MethodFindings, architecture: str, method: Method, split: str, quantity: str) -> list[Curve]:

@@ -7,7 +7,7 @@ import math
 from peerkd.config.methods import METHODS
 from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import wording
-from peerkd.reporting.methods.findings import STUDIED, MethodFindings
+from peerkd.reporting.methods.findings import MAIN_METHOD, MethodFindings
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import verdict
 from peerkd.wording import plural
@@ -104,10 +104,10 @@ def terminal_summary(findings: MethodFindings, facts: PclFacts) -> str:
             if num_diverged and spread.num:
                 line = f"{line.rstrip()} ({num_diverged} of {plural(num_diverged + spread.num, 'run')} diverged)"
             lines.append(line.rstrip())
-    if findings.studied_over:
-        verdicts = [verdict(difference) for difference in findings.studied_over.values()]
+    if findings.main_over_others:
+        verdicts = [verdict(difference) for difference in findings.main_over_others.values()]
         counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("above", "below", "undecided"))
-        lines += ["", f"{METHODS[STUDIED].title} against the other methods: {counts}"]
+        lines += ["", f"{METHODS[MAIN_METHOD].title} against the other methods: {counts}"]
     lines.append(f"not corrected for the number of comparisons ({findings.num_comparisons})")
     return "\n".join(lines)
 

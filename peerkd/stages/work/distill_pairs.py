@@ -9,7 +9,7 @@ from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import Progress, say
+from peerkd.metrics.progress import Progress, print_line
 from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
@@ -57,7 +57,7 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
             _distill(sweep_inputs, queue, progress, num_processes=num_processes)
-            if not worker.leads or store.find(artifact):
+            if not worker.is_first or store.find(artifact):
                 return
             trials = write_trials(
                 queue.records(), workspace.folder / TABLE_NAME, scratch_folder=workspace.folder / SCRATCH
@@ -82,7 +82,7 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
                 "machine": machine.describe_processor(),
             },
         )
-    say(NAME, summary(manifest.metadata))
+    print_line(NAME, summary(manifest.metadata))
 
 
 def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> int:
@@ -113,7 +113,7 @@ def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_
         if isinstance(record, EngineChoice):
             # Each process measures for itself, with about the same result.
             if record.kind not in reported:
-                say(NAME, record.text)
+                print_line(NAME, record.text)
             reported.add(record.kind)
             continue
         queue.add_record(claimed, record)

@@ -6,7 +6,7 @@ from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import Progress, say
+from peerkd.metrics.progress import Progress, print_line
 from peerkd.stages import machine
 from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
@@ -46,14 +46,14 @@ def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore,
                 device=device,
             )
             _train(pretrain_inputs, queue, progress, num_processes=num_processes)
-            if not worker.leads or store.find(artifact):
+            if not worker.is_first or store.find(artifact):
                 return
             records = sorted(queue.records(), key=lambda record: int(record["peer"]))
             check_enough_finite(records, learning_rate=config.pretrain.learning_rate)
         manifest = store.publish(
             artifact, metadata={"inputs": {"partition": references.reference(partition)}, "peers": records}
         )
-    say(NAME, summary(manifest.metadata))
+    print_line(NAME, summary(manifest.metadata))
 
 
 def _train(inputs: PretrainInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
@@ -81,7 +81,7 @@ def _train(inputs: PretrainInputs, queue: ShardQueue, progress: Progress, *, num
             queue.add_record(claimed, news, *([inputs.weights(peer).name] if news["is_finite"] else []))
             if not news["is_finite"]:
                 epochs, done = inputs.config.pretrain.epochs, num_epochs.get(peer, 0)
-                say(NAME, f"peer {peer} diverged; detected after epoch {done} of {epochs}")
+                print_line(NAME, f"peer {peer} diverged; detected after epoch {done} of {epochs}")
                 recorder.diverged()
                 # The remaining epochs are not trained, and count as done.
                 progress.recover(epochs - done)

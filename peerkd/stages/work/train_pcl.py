@@ -20,7 +20,7 @@ from peerkd.errors import WorkerDiedError
 from peerkd.launch.torchrun import Rendezvous, run_processes, wait_for_host
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import Progress, say
+from peerkd.metrics.progress import Progress, print_line
 from peerkd.results import curves
 from peerkd.stages import machine
 from peerkd.stages.launched_stage import check_num_processes
@@ -52,7 +52,7 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
     dataset = references.follow(split.metadata["inputs"]["dataset"], store)
     folders = {"dataset_folder": store.fetch(dataset.key), "split_folder": store.fetch(split.key)}
     rendezvous = Rendezvous.of(worker) if num_processes > 1 else None
-    if rendezvous and not worker.leads:
+    if rendezvous and not worker.is_first:
         _follow(
             RunInputs(config=config, networks_folder=Path(), checkpoints_folder=Path(), device=device, **folders),
             rendezvous,
@@ -96,7 +96,7 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
             else:
                 news = _lead(run_inputs, queue, rendezvous)
             _keep(run_inputs, queue, progress, news)
-            if not worker.leads or store.find(artifact):
+            if not worker.is_first or store.find(artifact):
                 return
             records = sorted(queue.records(), key=lambda record: config.runs.index(_run_of(record)))
             check_any_finite(records, learning_rate=config.training.learning_rate)
@@ -113,7 +113,7 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
                 "machine": machine.describe_processor(),
             },
         )
-    say(NAME, summary(manifest.metadata))
+    print_line(NAME, summary(manifest.metadata))
 
 
 def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -150,7 +150,7 @@ def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterat
             gpu_bytes.pop(run, None)
             networks = [path for path in (inputs.network(run), inputs.ensemble(run)) if path.exists()]
             queue.add_record(claimed, each.record, *(f"{NETWORKS_FOLDER}/{path.name}" for path in networks))
-            say(NAME, _result(each.record, num_branches=num_branches))
+            print_line(NAME, _result(each.record, num_branches=num_branches))
             if not each.record["is_finite"]:
                 recorder.diverged()
                 # The remaining epochs are not trained, and count as done.
@@ -173,7 +173,7 @@ def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -
                 num_failures += 1
                 if rendezvous is None or num_failures == _MAX_ATTEMPTS:
                     raise
-                say(NAME, f"a worker was lost during {run_name(run)}; the run continues when it is back")
+                print_line(NAME, f"a worker was lost during {run_name(run)}; the run continues when it is back")
             else:
                 break
 
@@ -192,7 +192,7 @@ def _follow(inputs: RunInputs, rendezvous: Rendezvous, store: ArtifactStore, art
             num_failures = 1 if time.monotonic() - began >= _MIN_SECONDS_OF_WORK else num_failures + 1
             if num_failures == _MAX_ATTEMPTS:
                 raise
-            say(NAME, "another worker was lost; the run continues when it is back")
+            print_line(NAME, "another worker was lost; the run continues when it is back")
         else:
             num_failures = 0
 

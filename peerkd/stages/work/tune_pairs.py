@@ -1,4 +1,4 @@
-"""The work of one worker in a tuned study. The first worker also plans the rounds."""
+"""The work of one worker in a tuned study. The first worker also plans the iterations."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.results import arrow, choices
 from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
@@ -28,7 +28,7 @@ from peerkd.stages.tune_pairs import (
 from peerkd.stages.work.tuning.choice_rows import ChoiceRows
 from peerkd.stages.work.tuning.coordinator import StudyCoordinator
 from peerkd.stages.work.tuning.features import obtain_features
-from peerkd.stages.work.tuning.round_history import STATES, RoundHistory, identity
+from peerkd.stages.work.tuning.iteration_history import STATES, IterationHistory, identity
 from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import TunedStudy
 from peerkd.training.inputs import EngineChoice, SweepInputs
@@ -88,7 +88,7 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
                 "machine": machine.describe_processor(),
             },
         )
-    say(NAME, summary(manifest.metadata))
+    print_line(NAME, summary(manifest.metadata))
 
 
 def _with_validation_as_needed(config: ExperimentConfig) -> ExperimentConfig:
@@ -100,15 +100,15 @@ def _with_validation_as_needed(config: ExperimentConfig) -> ExperimentConfig:
 def _run_worker(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
     """Do this worker's part. The first worker also writes the tables; its result is their description."""
     space = _space(setup, features=None)
-    history = RoundHistory(setup.workspace, space, leads=worker.leads)
+    history = IterationHistory(setup.workspace, space, is_first_worker=worker.is_first)
     coordinator: StudyCoordinator | None = None
 
     def add_shards(queue: ShardQueue) -> bool:
         nonlocal coordinator
-        if not worker.leads:
+        if not worker.is_first:
             return history.follow(queue)
         coordinator = coordinator or _open_study(setup, history)
-        return coordinator.plan_rounds(queue)
+        return coordinator.plan_iterations(queue)
 
     counter = _TrialCounter(history)
     work = StageWork(
@@ -142,7 +142,7 @@ def _space(setup: _Setup, *, features: pa.Table | None) -> Space:
 class _TrialCounter:
     """A counter of finished trials, for the metrics."""
 
-    def __init__(self, history: RoundHistory) -> None:
+    def __init__(self, history: IterationHistory) -> None:
         self._history, self._num_done = history, 0
 
     def add(self, num: int) -> None:
@@ -158,7 +158,7 @@ class _TrialCounter:
         recorder.progress("trials", num_new=num_new, num_done=self._num_done, num_left=num_left)
 
 
-def _open_study(setup: _Setup, history: RoundHistory) -> StudyCoordinator:
+def _open_study(setup: _Setup, history: IterationHistory) -> StudyCoordinator:
     features = obtain_features(setup.workspace, setup.inputs, num_processes=min(setup.num_processes, 1))
     space = _space(setup, features=features)
     account = CostLedger(space, is_augmented=setup.config.teachers_vary)
@@ -183,7 +183,7 @@ def _open_study(setup: _Setup, history: RoundHistory) -> StudyCoordinator:
     )
 
 
-def _distill(setup: _Setup, queue: ShardQueue, history: RoundHistory, counter: _TrialCounter) -> None:
+def _distill(setup: _Setup, queue: ShardQueue, history: IterationHistory, counter: _TrialCounter) -> None:
     reported: set[str] = set()
     for claimed, record in run_in_processes(
         "peerkd.training.sweep:start",
@@ -195,7 +195,7 @@ def _distill(setup: _Setup, queue: ShardQueue, history: RoundHistory, counter: _
         if isinstance(record, EngineChoice):
             # Each process measures for itself, with about the same result.
             if record.kind not in reported:
-                say(NAME, record.text)
+                print_line(NAME, record.text)
             reported.add(record.kind)
             continue
         queue.add_record(claimed, record, replaceable=history.state_to_keep(record))
@@ -205,7 +205,9 @@ def _distill(setup: _Setup, queue: ShardQueue, history: RoundHistory, counter: _
         recorder.samples(record["num_transfer_samples"] * record["epochs"])
 
 
-def _write(setup: _Setup, coordinator: StudyCoordinator, history: RoundHistory, queue: ShardQueue) -> dict[str, object]:
+def _write(
+    setup: _Setup, coordinator: StudyCoordinator, history: IterationHistory, queue: ShardQueue
+) -> dict[str, object]:
     """Write the tables of a finished study, and return their description for the manifest."""
     folder = setup.workspace.folder
     seconds = coordinator.finish(queue)
@@ -235,8 +237,8 @@ def _write(setup: _Setup, coordinator: StudyCoordinator, history: RoundHistory, 
         "trials_fingerprint": trials.fingerprint,
         "num_trials": trials.num_trials,
         "num_diverged": trials.num_diverged,
-        "num_rounds": study.num_observed,
-        "ended": history.rounds[-1].reason,
+        "num_iterations": study.num_observed,
+        "ended": history.iterations[-1].reason,
         "budget_fraction": setup.config.tune.budget_fraction,
         "spent_share": study.account.spent_share,
         "spent_samples": study.account.spent,

@@ -53,7 +53,7 @@ bits.
 """
 
 
-def pays(architecture: str, *, image_shape_CHW: tuple[int, int, int]) -> bool:
+def should_stack(architecture: str, *, image_shape_CHW: tuple[int, int, int]) -> bool:
     """Return whether students of an architecture should train side by side."""
     num_pixels = math.prod(image_shape_CHW)
     return architecture in STACKABLE and num_pixels <= _MAX_PIXELS.get(architecture, num_pixels)

@@ -54,7 +54,9 @@ def sweep(name: str) -> Replay:
 def log_score(name: str, *, has_experience: bool) -> float:
     """Return the mean log density of the gains of whole trials, given a tenth of all trials, done to some epoch."""
     space, gains_QSE = sweep(name).space, sweep(name).gains_QSE
-    believed = build_observation_model(space, earlier=(), experience=experience.shipped() if has_experience else None)
+    believed = build_observation_model(
+        space, earlier_sweeps=(), experience=experience.shipped() if has_experience else None
+    )
     known = Posterior(believed.prior, believed.basis.values(space), believed.expected(space), believed.spread(space))
     rng = np.random.default_rng(0)
     is_shown_QS = rng.random(gains_QSE.shape[:2]) < 0.1

@@ -131,7 +131,7 @@ def prefix() -> str:
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Bucket:
     """The bucket, without a proxy."""
-    return _bucket(s3_server, s3_server.endpoint, StoreRetries("", tell=pytest.fail, sleep=_nap))
+    return _bucket(s3_server, s3_server.endpoint, StoreRetries("", notify=pytest.fail, sleep=_nap))
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def open_distant(
 
     def open_store(*, cache: str = "cache", seconds: float = 60, clock: Callable[[], float] | None = None) -> S3Store:
         clocks = {"clock": clock} if clock else {}
-        retries = StoreRetries("S3", tell=said.append, seconds=seconds, sleep=_nap, **clocks)
+        retries = StoreRetries("S3", notify=said.append, seconds=seconds, sleep=_nap, **clocks)
         return S3Store(
             _bucket(s3_server, proxy.endpoint, retries),
             prefix,

@@ -28,7 +28,7 @@ class PlayedServer:
         settings = Settings(
             endpoint=f"http://127.0.0.1:{self._listener.getsockname()[1]}", access_key="a", secret_key="secret"
         )
-        self.bucket = Bucket(settings, "data", retries=StoreRetries("", tell=lambda _: None, sleep=lambda _: None))
+        self.bucket = Bucket(settings, "data", retries=StoreRetries("", notify=lambda _: None, sleep=lambda _: None))
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:

@@ -209,7 +209,7 @@ def test_an_artifact_whose_manifest_a_power_cut_emptied_is_set_aside_and_made_ag
     tmp_path: Path, content: bytes
 ) -> None:
     said: list[str] = []
-    store = FilesystemStore(tmp_path, tell=said.append)
+    store = FilesystemStore(tmp_path, notify=said.append)
 
     def attempt() -> Manifest:
         with store.open_workspace(KEY) as workspace:

@@ -26,7 +26,7 @@ AWS_KEYS = {"AWS_ACCESS_KEY_ID": "aws-user", "AWS_SECRET_ACCESS_KEY": "aws-secre
 
 
 def ask(settings: Settings) -> bytes | None:
-    return Bucket(settings, "bucket", retries=StoreRetries("", tell=pytest.fail, seconds=0)).get("a")
+    return Bucket(settings, "bucket", retries=StoreRetries("", notify=pytest.fail, seconds=0)).get("a")
 
 
 def test_settings_come_from_the_environment() -> None:

@@ -16,12 +16,12 @@ from peerkd.artifacts.s3_errors import (
     FailureKind,
     MissingError,
     TransientError,
-    judge,
+    classify,
 )
 
 
 def verdict(error: Exception, *, has_answered: bool = False) -> Exception:
-    return judge(error, endpoint="http://minio", bucket="data", has_answered=has_answered)
+    return classify(error, endpoint="http://minio", bucket="data", has_answered=has_answered)
 
 
 CODES = [

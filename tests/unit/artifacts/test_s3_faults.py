@@ -352,7 +352,7 @@ def test_credentials_that_the_server_does_not_know_are_named(strict_s3_server: S
     )
     said: list[str] = []
     store = S3Store(
-        Bucket(settings, server.bucket, retries=StoreRetries("", tell=said.append, sleep=lambda _: None)),
+        Bucket(settings, server.bucket, retries=StoreRetries("", notify=said.append, sleep=lambda _: None)),
         "runs",
         cache=Path("/x"),
     )
@@ -370,7 +370,7 @@ def test_credentials_that_the_server_knows_are_enough(strict_s3_server: S3Server
     server = strict_s3_server
     settings = Settings(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
     store = S3Store(
-        Bucket(settings, server.bucket, retries=StoreRetries("", tell=pytest.fail, sleep=lambda _: None)),
+        Bucket(settings, server.bucket, retries=StoreRetries("", notify=pytest.fail, sleep=lambda _: None)),
         "a",
         cache=Path("/x"),
     )
@@ -379,7 +379,7 @@ def test_credentials_that_the_server_knows_are_enough(strict_s3_server: S3Server
 
 def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
     settings = Settings(endpoint=s3_server.endpoint, access_key=s3_server.access_key, secret_key=s3_server.secret_key)
-    bucket = Bucket(settings, "nobodys-bucket", retries=StoreRetries("", tell=pytest.fail, sleep=lambda _: None))
+    bucket = Bucket(settings, "nobodys-bucket", retries=StoreRetries("", notify=pytest.fail, sleep=lambda _: None))
     message = (
         f"The store {s3_server.endpoint} has no bucket nobodys-bucket: create it, or name another in the address "
         "s3://BUCKET/PREFIX."

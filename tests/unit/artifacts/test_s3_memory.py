@@ -21,7 +21,7 @@ def test_a_large_file_takes_the_memory_of_a_few_parts(s3_server: S3Server, prefi
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
         address, num_bytes, part_bytes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-        store = S3Store(*open_bucket(address, tell=print, part_bytes=part_bytes))
+        store = S3Store(*open_bucket(address, notify=print, part_bytes=part_bytes))
         with store.open_workspace("a") as workspace:
             with (workspace.folder / "weights").open("wb") as file:
                 file.truncate(num_bytes)

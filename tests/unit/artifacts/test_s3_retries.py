@@ -28,7 +28,7 @@ class Outage:
 
     def retries(self, seconds: float) -> StoreRetries:
         return StoreRetries(
-            "http://a", tell=self.said.append, seconds=seconds, clock=lambda: self.now_seconds, sleep=self.sleep
+            "http://a", notify=self.said.append, seconds=seconds, clock=lambda: self.now_seconds, sleep=self.sleep
         )
 
 
@@ -66,7 +66,7 @@ def test_a_single_failure_is_not_worth_a_word() -> None:
 
 def test_each_request_that_fails_is_counted() -> None:
     outage, counted = Outage(3), list[int]()
-    retries = StoreRetries("", tell=outage.said.append, count_failure=lambda: counted.append(1), sleep=outage.sleep)
+    retries = StoreRetries("", notify=outage.said.append, count_failure=lambda: counted.append(1), sleep=outage.sleep)
     retries.call(outage.request)
     retries.call(outage.request)
     assert len(counted) == 3

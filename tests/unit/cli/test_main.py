@@ -198,9 +198,8 @@ def test_matrix_products_use_one_thread_by_default(
 )
 def test_an_output_that_nobody_takes_is_no_traceback(redirection: str, exit_code: int, told: str) -> None:
     # Longer than a pipe holds: each line of help is one of many presets.
-    command = (
-        f"{sys.executable} -c 'from peerkd.cli.edge import *\nwith terminal_edge(): print(100000 * \"a\"); sys.exit(0)'"
-    )
+    program = 'from peerkd.cli.exit_codes import *\nwith exiting_on_errors(): print(100000 * "a"); sys.exit(0)'
+    command = f"{sys.executable} -c '{program}'"
     ended = subprocess.run(["bash", "-c", f"{command} {redirection}"], check=False, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (exit_code, told)
 

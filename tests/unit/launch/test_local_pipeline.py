@@ -11,7 +11,7 @@ from kfp import compiler, dsl, kubernetes
 from components.decorators import component, launched_component
 from peerkd.config.launch import LaunchConfig
 from peerkd.errors import StageFailedError
-from peerkd.launch.edge import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE
+from peerkd.launch.exit_codes import ERROR_FILE_VARIABLE, RUNNER_PID_VARIABLE
 from peerkd.launch.local_pipeline import run_pipeline
 
 
@@ -21,11 +21,11 @@ def act(what: str) -> str:
     import os
 
     from peerkd.errors import WorkspaceBusyError
-    from peerkd.launch.edge import RUNNER_PID_VARIABLE, stage_edge
-    from peerkd.metrics.progress import say
+    from peerkd.launch.exit_codes import RUNNER_PID_VARIABLE, exiting_on_errors
+    from peerkd.metrics.progress import print_line
 
-    with stage_edge("act"):
-        say("act", what)
+    with exiting_on_errors("act"):
+        print_line("act", what)
         if what == "refuse":
             raise ValueError("what must be something else, got refuse.")
         if what == "fail":
@@ -50,7 +50,7 @@ def describe(cluster: str) -> NamedTuple("Described", [("launch", str)]):
 
 
 @launched_component
-def tell(launch: str, run_id: str, task_config: dsl.TaskConfig) -> str:
+def notify(launch: str, run_id: str, task_config: dsl.TaskConfig) -> str:
     """Return the launch description, the run and the task config that a launcher receives."""
     import dataclasses
     import json
@@ -60,7 +60,7 @@ def tell(launch: str, run_id: str, task_config: dsl.TaskConfig) -> str:
 
 @dsl.pipeline(name="told")
 def told(cluster: str) -> str:
-    task = tell(launch=describe(cluster=cluster).outputs["launch"], run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+    task = notify(launch=describe(cluster=cluster).outputs["launch"], run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     task.set_memory_limit("1Gi").set_accelerator_type("nvidia.com/gpu").set_accelerator_limit("2")
     kubernetes.use_secret_as_env(task, "peerkd-store", {"access-key": "PEERKD_S3_ACCESS_KEY"}, optional=True)
     return task.output

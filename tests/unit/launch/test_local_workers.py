@@ -104,10 +104,10 @@ def test_the_output_of_workers_is_passed_on_with_their_numbers(carry_out, capsys
 FAIL = """
     import os, signal, sys, time
     from peerkd.errors import StoreUnavailableError, WorkspaceBusyError
-    from peerkd.launch.edge import stage_edge
+    from peerkd.launch.exit_codes import exiting_on_errors
     if os.environ["PEERKD_WORKER_INDEX"] == "0":
         time.sleep(60)
-    with stage_edge("pretrain_peers"):
+    with exiting_on_errors("pretrain_peers"):
         raise {error}
 """
 
@@ -161,8 +161,8 @@ def test_a_worker_that_does_not_end_is_killed(carry_out, monkeypatch):
 def test_workers_end_when_the_launcher_is_killed(tmp_path):
     worker = textwrap.dedent("""
         import os, pathlib, sys, time
-        from peerkd.launch.edge import stage_edge
-        with stage_edge("pretrain_peers"):
+        from peerkd.launch.exit_codes import exiting_on_errors
+        with exiting_on_errors("pretrain_peers"):
             print(os.getpid(), flush=True)
             time.sleep(60)
     """)

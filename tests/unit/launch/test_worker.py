@@ -11,7 +11,7 @@ def test_without_variables_a_process_is_the_only_worker():
 def test_the_environment_says_which_worker_it_is():
     worker = this_worker({"PEERKD_WORKER_INDEX": "2", "PEERKD_NUM_WORKERS": "3", "PEERKD_RUN_ID": "abc"})
     assert worker == Worker(index=2, num_workers=3, run_id="abc")
-    assert not worker.leads
+    assert not worker.is_first
     assert not worker.is_alone
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from peerkd.metrics.progress import Progress, say
+from peerkd.metrics.progress import Progress, print_line
 from peerkd.metrics.recorder import recording_to
 from tests.unit.metrics.recorded import Recorded
 
@@ -54,7 +54,7 @@ def start(clock: Clock, lines: list[str]) -> Callable[..., Callable[..., None]]:
 
 
 def test_a_line_for_people_is_marked_and_flushed(capsys: pytest.CaptureFixture[str]) -> None:
-    say("distill_pairs", "7 of 9")
+    print_line("distill_pairs", "7 of 9")
     assert capsys.readouterr() == ("peerkd | distill_pairs: 7 of 9\n", "")
 
 
@@ -169,7 +169,7 @@ def test_a_count_above_the_total_leaves_nothing(clock: Clock) -> None:
 def test_a_full_disk_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     with open("/dev/full", "w", buffering=1) as full:
         monkeypatch.setattr("sys.stdout", full)
-        say("count", "1 of 2")
+        print_line("count", "1 of 2")
         monkeypatch.undo()
         with pytest.raises(OSError, match="No space left"):
             full.flush()
@@ -182,4 +182,4 @@ def test_a_closed_output_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     with suppress(BrokenPipeError), open(writing, "w", buffering=1) as pipe:
         monkeypatch.setattr("sys.stdout", pipe)
         with pytest.raises(BrokenPipeError):
-            say("count", "1 of 2")
+            print_line("count", "1 of 2")

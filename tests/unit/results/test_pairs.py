@@ -81,7 +81,7 @@ def test_chosen_and_default_are_compared_on_test():
     assert comparison.chosen.value == pytest.approx(0.5 * 3 / 12)
     assert comparison.default.value == 0
     assert comparison.tuned_over_default.value == pytest.approx(0.125)
-    assert comparison.share_away.value == pytest.approx(3 / 12)
+    assert comparison.share_not_default.value == pytest.approx(3 / 12)
     assert comparison.share_wins.value == pytest.approx(3 / 12)
     assert comparison.ratio.value is None
 

@@ -26,7 +26,7 @@ def test_validation_takes_the_position_and_test_pays_for_it():
     validation = np.array([[NAN, 0.0, 0.0], [0.1, NAN, 0.1], [0.0, 0.0, NAN]])
     # 1 rather than 0 is wrong on test (-0.03), no preference between 0 and 2, 1 rather than 2 is right (+0.06).
     found = position(TEST_GAIN, validation, UNKNOWN)
-    assert found.right_over_wrong.value == pytest.approx((-0.03 + 0 + 0.06) / 3)
+    assert found.preferred_over_other.value == pytest.approx((-0.03 + 0 + 0.06) / 3)
 
 
 def test_noise_is_the_mean_size_of_a_normal_difference():
@@ -50,7 +50,7 @@ def test_a_peer_without_gains_has_no_mean_and_disturbs_no_other():
     assert found.as_student[:3].tolist() == wanted.as_student.tolist()
     assert np.isnan([found.as_student[3], found.as_teacher[3]]).all()
     assert found.num_as_student.tolist() == [2, 2, 2, 0]
-    assert found.right_over_wrong == wanted.right_over_wrong
+    assert found.preferred_over_other == wanted.preferred_over_other
     nothing = position(UNKNOWN, UNKNOWN, UNKNOWN)
-    assert nothing.right_over_wrong.num == 0
+    assert nothing.preferred_over_other.num == 0
     assert np.isnan(nothing.noise)

@@ -5,7 +5,7 @@ import pytest
 
 from peerkd.artifacts.open import open_store
 from peerkd.config.pcl import PclConfig
-from peerkd.launch.edge import ERROR_FILE_VARIABLE
+from peerkd.launch.exit_codes import ERROR_FILE_VARIABLE
 from peerkd.stages import launched_stage
 from peerkd.stages.command import LAUNCHED, find_stage, perform
 

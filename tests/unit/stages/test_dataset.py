@@ -8,7 +8,7 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.config.data import DataConfig
 from peerkd.data.sources.image_folder import UNREADABLE
 from peerkd.data.streamed import open_dataset
-from peerkd.stages.dataset import open_source, publish_source, published_remarks, say_reading, say_remarks
+from peerkd.stages.dataset import open_source, print_remarks, publish_source, published_remarks, reading_progress
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_what_was_read_and_what_was_not_is_said_published_and_said_again(
         source = open_source("partition_data", config(root, storage), seed=0, store=store)
         assert (source.dataset.num_train, source.dataset.num_validation, len(source.dataset.labels_N)) == (4, 4, 12)
         published = publish_source(source, store)
-        say_remarks("partition_data", source.dataset)
+        print_remarks("partition_data", source.dataset)
         said.append(capsys.readouterr().out)
     assert said[0] == said[1]
     assert said[0] == (
@@ -100,7 +100,9 @@ def test_images_that_are_left_out_are_in_the_manifest(root: Path, store: Filesys
 def test_a_long_reading_says_how_far_it_is_every_few_seconds() -> None:
     seconds = iter(np.arange(0, 100, 3.0))
     said: list[str] = []
-    report = say_reading("plan", write=lambda stage, text: said.append(f"{stage}: {text}"), clock=lambda: next(seconds))
+    report = reading_progress(
+        "plan", write=lambda stage, text: said.append(f"{stage}: {text}"), clock=lambda: next(seconds)
+    )
     for num_read in (64, 128, 192, 256, 320):
         report(num_read, 1_000)
     assert said == ["plan: read 128 of 1,000 images", "plan: read 256 of 1,000 images"]

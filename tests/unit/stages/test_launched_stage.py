@@ -138,7 +138,7 @@ def test_a_description_that_breaks_a_rule_ends_the_stage_with_a_sentence(store, 
 
 def test_the_calling_process_does_the_work_that_is_launched_nowhere(store, partition, monkeypatch):
     def perform(config, source, store, worker):
-        assert (source, worker.is_in_process, worker.is_alone, worker.leads) == (partition, True, True, True)
+        assert (source, worker.is_in_process, worker.is_alone, worker.is_first) == (partition, True, True, True)
         key = pretrain_peers.key(config, source)
         with store.open_workspace(key):
             store.publish(key, metadata={"peers": []})

@@ -144,10 +144,10 @@ def test_the_curve_ends_where_the_choices_are(study):
     assert last["mean_observed_gain"] == pytest.approx(sum(gains) / NUM_PAIRS)
     assert last["num_trials"] == len(study.trials)
     assert last["num_pairs_distilled"] == study.metadata["num_pairs_distilled"]
-    rounds = [row["round"] for row in study.curve]
-    assert rounds == sorted(set(rounds))
-    assert rounds[-1] == study.metadata["num_rounds"] - 1
-    assert 5 < len(rounds) <= 25
+    iterations = [row["iteration"] for row in study.curve]
+    assert iterations == sorted(set(iterations))
+    assert iterations[-1] == study.metadata["num_iterations"] - 1
+    assert 5 < len(iterations) <= 25
 
 
 def test_the_same_experiment_gives_the_same_study_with_another_number_of_processes(study, tuned):
@@ -186,10 +186,10 @@ def test_the_report_of_a_study_tells_who_should_teach_whom(study):
     assert report_choices.STAGE.make(config(), study.manifest, study.store) == manifest
 
 
-def test_when_the_time_is_over_no_further_round_is_begun(tuned):
+def test_when_the_time_is_over_no_further_iteration_is_begun(tuned):
     study = tuned("tune.max_seconds=0.001")
     assert study.metadata["ended"] == "max_seconds are over"
-    assert 0 < study.metadata["num_rounds"] <= 2
+    assert 0 < study.metadata["num_iterations"] <= 2
     assert study.metadata["spent_share"] < 0.05
 
 

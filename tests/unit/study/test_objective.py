@@ -16,7 +16,7 @@ def test_a_mix_is_the_mean_of_both_gains_by_its_weight() -> None:
 
 def test_one_accuracy_alone_is_not_touched_by_arithmetic() -> None:
     assert Objective().gains(GAINS) is GAINS["global"]
-    assert Objective(own_weight=1.0).worth(GAINS) is GAINS["own"]
+    assert Objective(own_weight=1.0).penalised_gains(GAINS) is GAINS["own"]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_one_accuracy_alone_is_not_touched_by_arithmetic() -> None:
 )
 def test_it_looks_only_at_the_accuracies_that_count(objective: Objective, scopes: tuple[str, ...]) -> None:
     assert objective.scopes == scopes
-    objective.worth({scope: GAINS[scope] for scope in scopes})
+    objective.penalised_gains({scope: GAINS[scope] for scope in scopes})
 
 
 def test_a_loss_as_large_as_the_limit_is_allowed_and_a_larger_one_is_not() -> None:
@@ -43,9 +43,9 @@ def test_a_loss_as_large_as_the_limit_is_allowed_and_a_larger_one_is_not() -> No
 def test_what_breaks_the_limit_is_told_as_a_loss() -> None:
     objective = Objective(own_weight=0.25, max_own_drop=0.05)
     mean = [0.75 * g + 0.25 * o for g, o in zip(GAINS["global"], GAINS["own"], strict=True)]
-    np.testing.assert_allclose(objective.worth(GAINS), [-0.20, *mean[1:]], atol=1e-15)
+    np.testing.assert_allclose(objective.penalised_gains(GAINS), [-0.20, *mean[1:]], atol=1e-15)
     worse = {"global": np.array([-0.9]), "own": np.array([-0.1])}
-    assert objective.worth(worse).tolist() == [0.75 * -0.9 + 0.25 * -0.1]
+    assert objective.penalised_gains(worse).tolist() == [0.75 * -0.9 + 0.25 * -0.1]
 
 
 @pytest.mark.parametrize(("name", "value"), [("own_weight", 1.5), ("own_weight", float("nan")), ("max_own_drop", -0.1)])

@@ -51,11 +51,13 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     config = experiment(overrides)
     teachers_vary = "flip" in overrides or "teacher_mode" in overrides
     parts = divide(config, raw)
-    num_distilled = num_taught = num_trials = num_controls = 0
+    num_distilled = num_teacher_forwards = num_trials = num_controls = 0
     for unit in whole_plan(config):
         num_samples = sum(len(parts.train[owner]) for owner in unit.owners) if unit.owners else len(parts.public)
         num_distilled += num_samples * len(unit.trials) * config.distill.epochs
-        num_taught += num_samples * (config.distill.epochs if teachers_vary else 1) if unit.teacher is not None else 0
+        num_teacher_forwards += (
+            num_samples * (config.distill.epochs if teachers_vary else 1) if unit.teacher is not None else 0
+        )
         num_trials += len(unit.trials)
         num_controls += sum(trial.setting.temperature is None for trial in unit.trials)
     num_evaluated = sum(
@@ -68,7 +70,7 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     assert (expected.num_trials, expected.num_controls) == (num_trials, num_controls)
     assert expected.num_pairs == expected.num_peers * (expected.num_peers - 1)
     assert expected.num_distillation_samples == pytest.approx(num_distilled, rel=0.01)
-    assert expected.num_teacher_samples == pytest.approx(num_taught, rel=0.01)
+    assert expected.num_teacher_samples == pytest.approx(num_teacher_forwards, rel=0.01)
     assert expected.num_pretraining_samples == pytest.approx(sum(map(len, parts.train)) * 30, rel=0.01)
     num_judged = (num_trials + expected.num_peers) * num_evaluated
     assert expected.num_evaluation_samples == pytest.approx(num_judged, rel=0.01)

@@ -21,7 +21,7 @@ def experience() -> Experience:
 
 def test_with_experience_each_rung_is_something_of_its_own(experience: Experience) -> None:
     space, _ = network(seed=1)
-    found = build_observation_model(replace(space, num_epochs=6), earlier=(), experience=experience)
+    found = build_observation_model(replace(space, num_epochs=6), earlier_sweeps=(), experience=experience)
     assert found.rungs_R.tolist() == [6, 4, 2]
     # After one epoch as after two, and so on; whole trials are the first places.
     assert (found.places_SE[5] // len(SETTINGS)).tolist() == [2, 2, 1, 1, 0, 0]
@@ -32,7 +32,7 @@ def test_with_experience_each_rung_is_something_of_its_own(experience: Experienc
 
 def test_without_it_a_part_of_a_trial_is_a_rough_look_at_all_of_it() -> None:
     space, _ = network(seed=1)
-    found = build_observation_model(space, earlier=(), experience=None)
+    found = build_observation_model(space, earlier_sweeps=(), experience=None)
     assert (found.places_SE == np.arange(len(SETTINGS))[:, None]).all()
     assert found.expected(space) is None
     assert (np.diff(found.variances_SE, axis=1) < 0).all()
@@ -42,10 +42,10 @@ def test_what_experience_does_not_cover_begins_from_nothing(experience: Experien
     space, gains = network(seed=1)
     strange = replace(space, feature_names=("agreement",))
     for each in (strange, replace(space, feature_names=(), features_QF=np.empty((space.num_pairs, 0)))):
-        assert build_observation_model(each, earlier=(), experience=experience).experience is None
+        assert build_observation_model(each, earlier_sweeps=(), experience=experience).experience is None
         assert PairTuner(each, experience=experience).ask(9) == PairTuner(each).ask(9)
     earlier = EarlierSweep(space=strange, gains_QS=gains[:, :, -1])
-    assert build_observation_model(space, earlier=[earlier], experience=experience).experience is None
+    assert build_observation_model(space, earlier_sweeps=[earlier], experience=experience).experience is None
 
 
 def test_tables_of_earlier_sweeps_add_to_experience(experience: Experience) -> None:
@@ -53,6 +53,8 @@ def test_tables_of_earlier_sweeps_add_to_experience(experience: Experience) -> N
     theirs, known = network(seed=5)
     shifted = [each - 0.03 for each in (gains, known)]
     alone = PairTuner(space, experience=experience)
-    both = PairTuner(space, experience=experience, earlier=[EarlierSweep(space=theirs, gains_QS=shifted[1][:, :, -1])])
+    both = PairTuner(
+        space, experience=experience, earlier_sweeps=[EarlierSweep(space=theirs, gains_QS=shifted[1][:, :, -1])]
+    )
     assert mean_gain(both, shifted[0]) > mean_gain(alone, shifted[0])
     assert mean_gain(both, shifted[0]) > 0.6 * best(shifted[0])

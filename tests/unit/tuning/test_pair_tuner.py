@@ -147,7 +147,7 @@ def test_what_is_under_way_is_counted_on_when_all_pairs_are_looked_at(monkeypatc
 def test_earlier_experiments_are_worth_something_before_the_first_measurement() -> None:
     space, gains = network(seed=1)
     theirs, known = network(seed=2)
-    tuner = PairTuner(space, earlier=[EarlierSweep(space=theirs, gains_QS=known[:, :, -1])])
+    tuner = PairTuner(space, earlier_sweeps=[EarlierSweep(space=theirs, gains_QS=known[:, :, -1])])
     assert mean_gain(tuner, gains) > 0.6 * best(gains) > mean_gain(PairTuner(space), gains)
 
 
@@ -161,7 +161,7 @@ def test_settings_that_earlier_experiments_did_not_have_are_no_hindrance() -> No
     )
     gains_QS = known[:, :8, -1].copy()
     gains_QS[3] = np.nan
-    assert len(PairTuner(space, earlier=[EarlierSweep(space=fewer, gains_QS=gains_QS)]).ask(3)) == 3
+    assert len(PairTuner(space, earlier_sweeps=[EarlierSweep(space=fewer, gains_QS=gains_QS)]).ask(3)) == 3
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -275,7 +275,7 @@ def test_what_was_tried_at_a_rate_says_nothing_where_no_rate_is_named() -> None:
     rated, rated_gains = at_rates(space, gains)
     plain, told = (
         PairTuner(space),
-        PairTuner(space, earlier=[EarlierSweep(space=rated, gains_QS=rated_gains[:, :, -1])]),
+        PairTuner(space, earlier_sweeps=[EarlierSweep(space=rated, gains_QS=rated_gains[:, :, -1])]),
     )
     assert np.array_equal(told.choices(), plain.choices())
 

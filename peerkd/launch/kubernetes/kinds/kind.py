@@ -140,9 +140,9 @@ class JobKind:
     prerequisites: Callable[[JobSpec], tuple[Prerequisite, ...]] = lambda _: ()
     """A function that returns the objects that must exist before the job, in the order of their creation."""
 
-    def read(self, seen: Object) -> "Job":
+    def read(self, obj: Object) -> "Job":
         """Return a job of this kind from its object."""
-        metadata = seen["metadata"]
+        metadata = obj["metadata"]
         created_at = read_time(metadata.get("creationTimestamp"))
         return Job(
             kind=self,
@@ -153,7 +153,7 @@ class JobKind:
             owner_references=tuple(metadata.get("ownerReferences") or ()),
             created_at=created_at,
             is_being_deleted=bool(metadata.get("deletionTimestamp")),
-            status=self.read_status(seen),
+            status=self.read_status(obj),
         )
 
     def pod_labels(self, job_name: str) -> dict[str, str]:
@@ -185,19 +185,19 @@ class Job:
         return self.status.has_succeeded or self.status.has_failed
 
 
-def uid_of(seen: Object) -> str:
+def uid_of(obj: Object) -> str:
     """Return the UID of an object."""
-    return str(seen["metadata"]["uid"])
+    return str(obj["metadata"]["uid"])
 
 
-def name_of(seen: Object) -> str:
+def name_of(obj: Object) -> str:
     """Return the name in the metadata of an object."""
-    return str(seen["metadata"]["name"])
+    return str(obj["metadata"]["name"])
 
 
-def condition(seen: Object, kind: str) -> Object | None:
+def condition(obj: Object, kind: str) -> Object | None:
     """Return the condition of a type if its status is True, else None."""
-    conditions = (seen.get("status") or {}).get("conditions") or []
+    conditions = (obj.get("status") or {}).get("conditions") or []
     return next((each for each in conditions if each.get("type") == kind and each.get("status") == "True"), None)
 
 

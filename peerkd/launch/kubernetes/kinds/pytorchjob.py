@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from peerkd.launch.kubernetes.bare import bare
 from peerkd.launch.kubernetes.client import Resource
 from peerkd.launch.kubernetes.kinds.kind import (
     Controller,
@@ -17,8 +16,9 @@ from peerkd.launch.kubernetes.kinds.kind import (
     condition,
     read_time,
 )
+from peerkd.launch.kubernetes.lean_imports import lean_imports
 
-with bare("kubeflow", "kubeflow.training", "kubeflow.training.models"):
+with lean_imports("kubeflow", "kubeflow.training", "kubeflow.training.models"):
     from kubeflow.training.models.kubeflow_org_v1_py_torch_job import KubeflowOrgV1PyTorchJob
     from kubeflow.training.models.kubeflow_org_v1_py_torch_job_spec import KubeflowOrgV1PyTorchJobSpec
     from kubeflow.training.models.kubeflow_org_v1_replica_spec import KubeflowOrgV1ReplicaSpec
@@ -56,13 +56,13 @@ def _manifest(spec: JobSpec) -> KubeflowOrgV1PyTorchJob:
     )
 
 
-def _read_status(seen: Object) -> JobStatus:
-    spec, status = seen.get("spec") or {}, seen.get("status") or {}
+def _read_status(obj: Object) -> JobStatus:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
     policy: Mapping[str, Any] = spec.get("runPolicy") or {}
     replica = (spec.get("pytorchReplicaSpecs") or {}).get(_REPLICA) or {}
-    succeeded, failed = condition(seen, "Succeeded"), condition(seen, "Failed")
+    succeeded, failed = condition(obj, "Succeeded"), condition(obj, "Failed")
     started_at = read_time(status.get("startTime"))
-    restarting_since = _since(condition(seen, "Restarting"))
+    restarting_since = _since(condition(obj, "Restarting"))
     # The condition of an earlier start remains in the status of a job that was suspended and resumed.
     is_restarting = restarting_since and started_at and restarting_since >= started_at
     return JobStatus(
@@ -73,7 +73,7 @@ def _read_status(seen: Object) -> JobStatus:
         has_failed=failed is not None,
         failure_message=str((failed or {}).get("message") or ""),
         started_at=started_at,
-        running_since=_since(condition(seen, "Running")),
+        running_since=_since(condition(obj, "Running")),
         restarting_since=restarting_since if is_restarting else None,
         # The operator sets no completion time on some failures.
         ended_at=read_time(status.get("completionTime")) or _since(succeeded or failed),

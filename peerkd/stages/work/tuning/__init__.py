@@ -1,1 +1,1 @@
-"""The parts of a tuned study: its space, its rounds, and the decisions between rounds. The package needs no torch."""
+"""The parts of a tuned study: its space, its iterations, and the decisions between them. The package needs no torch."""

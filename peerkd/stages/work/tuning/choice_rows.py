@@ -7,7 +7,7 @@ import numpy as np
 
 from peerkd.results.choices import Decision
 from peerkd.stages.journals import Record
-from peerkd.stages.work.tuning.round_history import RoundHistory
+from peerkd.stages.work.tuning.iteration_history import IterationHistory
 from peerkd.stages.work.tuning.study import TunedStudy
 from peerkd.stages.work.tuning.trial_results import gains_at_end, gains_by_epoch
 from peerkd.study.objective import Objective
@@ -18,7 +18,9 @@ from peerkd.tuning.space import NO_SETTING
 class ChoiceRows:
     """The rows of the table of choices. Test accuracy is read here for the first time, after all choices are made."""
 
-    def __init__(self, history: RoundHistory, study: TunedStudy, *, objective: Objective, chooses_epochs: bool) -> None:
+    def __init__(
+        self, history: IterationHistory, study: TunedStudy, *, objective: Objective, chooses_epochs: bool
+    ) -> None:
         self._history, self._study, self._objective = history, study, objective
         self._chooses_epochs = chooses_epochs
         self._outcome = study.outcome()

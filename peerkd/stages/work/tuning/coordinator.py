@@ -1,15 +1,15 @@
-"""The first worker of a tuned study: it plans the rounds, and reports their results to the study."""
+"""The first worker of a tuned study: it plans the iterations, and reports their results to the study."""
 
 import time
 from collections.abc import Callable
 from typing import Final
 
 from peerkd.artifacts.store import Workspace
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.stages.shard_queue import ShardQueue
 from peerkd.stages.shards import SCRATCH, write_whole
-from peerkd.stages.work.tuning.round_history import RoundHistory, identity
-from peerkd.stages.work.tuning.rounds import Round
+from peerkd.stages.work.tuning.iteration_history import IterationHistory, identity
+from peerkd.stages.work.tuning.iterations import Iteration
 from peerkd.stages.work.tuning.study import TunedStudy
 from peerkd.stages.work.tuning.trial_results import result_at_best_epoch, results_at_end
 from peerkd.study.objective import Objective
@@ -21,11 +21,11 @@ _LINE_SECONDS: Final = 2.0
 
 
 class StudyCoordinator:
-    """The planning of rounds in the first worker."""
+    """The planning of iterations in the first worker."""
 
     def __init__(
         self,
-        history: RoundHistory,
+        history: IterationHistory,
         study: TunedStudy,
         workspace: Workspace,
         *,
@@ -41,8 +41,8 @@ class StudyCoordinator:
         self._clock, self._began_at, self._earlier_seconds = clock, clock(), 0.0
         self._line_at = -_LINE_SECONDS
 
-    def plan_rounds(self, queue: ShardQueue) -> bool:
-        """Plan all rounds that can be planned by now; return whether more may follow."""
+    def plan_iterations(self, queue: ShardQueue) -> bool:
+        """Plan all iterations that can be planned by now; return whether more may follow."""
         while not self._history.is_over:
             if not self._observe(queue, self.study.num_needed):
                 return True
@@ -54,13 +54,13 @@ class StudyCoordinator:
 
     def finish(self, queue: ShardQueue) -> float:
         """Report all remaining results to the study; return its duration in seconds, without interruptions."""
-        self._observe(queue, len(self._history.rounds) - 1)
+        self._observe(queue, len(self._history.iterations) - 1)
         self.study.close()
         return self._seconds()
 
-    def _observe(self, queue: ShardQueue, num_rounds: int) -> bool:
-        """Report the results of the first rounds to the study; return False if one of these rounds is not done."""
-        while self.study.num_observed < num_rounds:
+    def _observe(self, queue: ShardQueue, num_iterations: int) -> bool:
+        """Report the results of the first iterations to the study; return False if one of them is not done."""
+        while self.study.num_observed < num_iterations:
             number = self.study.num_observed
             if not queue.is_done(self._history.shards[number]):
                 return False
@@ -71,33 +71,33 @@ class StudyCoordinator:
     def _print_progress(self) -> None:
         if self._clock() - self._line_at >= _LINE_SECONDS:
             self._line_at = self._clock()
-            say(self._stage, self.study.describe_progress())
+            print_line(self._stage, self.study.describe_progress())
 
     def _results(self, queue: ShardQueue, number: int) -> list[ValidationResult]:
         by_identity = {identity(record): record for record in queue.records(self._history.shards[number])}
         records = [
             by_identity[*self._history.trial(each.pair, each.setting).identity, each.num_epochs]
-            for each in self._history.rounds[number].suggestions
+            for each in self._history.iterations[number].suggestions
         ]
         if self._chooses_epochs:
             return [result_at_best_epoch(record, self._objective) for record in records]
         return results_at_end(records, self._objective)
 
-    def _plan_next(self, queue: ShardQueue) -> Round | None:
+    def _plan_next(self, queue: ShardQueue) -> Iteration | None:
         saved = self._history.read_next(queue)
         if saved:
             self._earlier_seconds, self._began_at = saved.seconds, self._clock()
             if saved.reason == _TIME_IS_OVER:
                 return saved
-            # The tuner is asked again, because its later suggestions may depend on that; the saved round is used.
+            # The tuner makes its suggestions again, because later ones may depend on that; the saved ones are used.
             return self.study.plan(seconds=saved.seconds) and saved
         seconds = self._seconds()
         if self._max_seconds is not None and seconds >= self._max_seconds:
-            planned: Round | None = self.study.end(seconds=seconds, reason=_TIME_IS_OVER)
+            planned: Iteration | None = self.study.end(seconds=seconds, reason=_TIME_IS_OVER)
         else:
             planned = self.study.plan(seconds=seconds)
         if planned:
-            write_whole(self._workspace, planned.name, planned.to_line(), partial=f"{SCRATCH}round.writing")
+            write_whole(self._workspace, planned.name, planned.to_line(), partial=f"{SCRATCH}iteration.writing")
         return planned
 
     def _seconds(self) -> float:

@@ -6,7 +6,7 @@ from peerkd.artifacts.store import Workspace
 from peerkd.config.architectures import network_modules
 from peerkd.durable import replace_whole
 from peerkd.errors import ArtifactCorruptError
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.results.features import read_features
 from peerkd.stages.shards import SCRATCH, load_if_intact
 from peerkd.stages.tune_pairs import FEATURES_NAME, NAME
@@ -27,7 +27,7 @@ def obtain_features(workspace: Workspace, inputs: SweepInputs, *, num_processes:
         try:
             return read_features(path)
         except ArtifactCorruptError as error:
-            say(NAME, f"{error} The features are computed again.")
+            print_line(NAME, f"{error} The features are computed again.")
     partial = workspace.folder / SCRATCH / FEATURES_NAME
     # The loop exhausts the iterator, so that the process ends by itself.
     for _ in run_in_processes(

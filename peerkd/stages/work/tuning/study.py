@@ -1,7 +1,7 @@
-"""The decisions of a tuned study: the next round, given the results of earlier rounds. Nothing is trained here.
+"""The decisions of a tuned study: the next iteration, given the results of earlier iterations. Nothing is trained here.
 
-All decisions follow from the settings, the results, and the rounds that were accepted. A study that is resumed with
-the same results and rounds therefore continues as if it had never stopped.
+All decisions follow from the settings, the results, and the iterations that were accepted. A study that is resumed with
+the same results and iterations therefore continues as if it had never stopped.
 
 Shape suffixes: Q = ordered pairs.
 """
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
-from peerkd.stages.work.tuning.rounds import Phase, Round, StudyProgress
+from peerkd.stages.work.tuning.iterations import Iteration, Phase, StudyProgress
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Observation, Suggestion, Tuner
 from peerkd.tuning.space import NO_SETTING, Space
@@ -29,13 +29,14 @@ each pair costs a 60th of a sweep of 60 settings, which is a third of the defaul
 trained some of the chosen trials. The search may spend the part of the reserve that the current choices do not need.
 """
 
-NUM_ROUNDS: Final = 20
-"""The number of rounds of a search in which every trial runs to its last epoch; see ``round_size``."""
+NUM_ITERATIONS: Final = 20
+"""The number of iterations of a search whose trials all run to their last epoch; see ``suggestions_per_iteration``."""
 
-MAX_ROUNDS: Final = 100
-"""The approximate greatest number of rounds: a round costs at least this part of the budget, however short its trials.
+MAX_ITERATIONS: Final = 100
+"""The approximate limit on the number of iterations.
 
-Each round leaves files to be listed, and costs the tuner some time.
+An iteration costs at least the corresponding fraction of the budget, however short its trials are. Each iteration
+leaves files to be listed, and costs the tuner some time.
 """
 
 
@@ -53,9 +54,9 @@ class Predicting(Protocol):
 
 
 class CurvePoint(NamedTuple):
-    """A summary of the choices after a round."""
+    """A summary of the choices after an iteration."""
 
-    round: int
+    iteration: int
     phase: Phase
     spent_share: float
     num_trials: int
@@ -96,21 +97,21 @@ class StudyOutcome:
     """The predicted gains of ``choices_Q``; NaN where the tuner does not predict or chose another setting."""
 
 
-def round_size(num_affordable: float) -> int:
-    """Return the number of suggestions in a round.
+def suggestions_per_iteration(num_affordable: float) -> int:
+    """Return the number of suggestions in an iteration.
 
-    Each round is planned while the previous one is still being trained, so the tuner's observations are up to two
-    rounds old. A twentieth of the affordable trials keeps this delay below a tenth of the study, whatever its size.
-    Smaller rounds would have fewer trials that can be trained side by side, and would cost the tuner more time.
+    Each iteration is planned while the previous one is still being trained, so the tuner's observations are up to two
+    iterations old. A twentieth of the affordable trials keeps this delay below a tenth of the study, whatever its size.
+    Smaller iterations would have fewer trials that can be trained side by side, and would cost the tuner more time.
 
     Args:
         num_affordable: The number of whole trials that the budget would pay for.
     """
-    return max(1, round(num_affordable / NUM_ROUNDS))
+    return max(1, round(num_affordable / NUM_ITERATIONS))
 
 
 class TunedStudy:
-    """The rounds so far, their results, and the decisions that follow from them."""
+    """The iterations so far, their results, and the decisions that follow from them."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class TunedStudy:
         chooses_epochs: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Start a study without rounds.
+        """Start a study without iterations.
 
         Args:
             space: The pairs and settings that can be tried.
@@ -139,15 +140,15 @@ class TunedStudy:
         self._budget = budget_fraction * account.full
         self._clock = clock
         mean_cost = float(space.num_samples_QS.mean()) * space.num_epochs
-        self._round_size = round_size(self._budget / mean_cost)
+        self._suggestions_per_iteration = suggestions_per_iteration(self._budget / mean_cost)
         self._is_searching, self._must_wait = True, False
         self._deferred: list[Suggestion] = []
         self._spent_after: list[float] = []
         self._results: dict[tuple[int, int], ValidationResult] = {}
         self.progress = StudyProgress()
-        self.rounds: list[Round] = []
+        self.iterations: list[Iteration] = []
         self.num_observed = 0
-        """The number of rounds whose results have been observed; these are the first ones."""
+        """The number of iterations whose results have been observed; these are the first ones."""
 
         self.curve: list[CurvePoint] = []
         self.tuner_seconds = 0.0
@@ -157,13 +158,16 @@ class TunedStudy:
 
     @property
     def num_needed(self) -> int:
-        """The number of rounds to observe before the next one can be planned: during the search, all but the last."""
+        """The number of iterations that must be observed before the next one can be planned.
+
+        During the search, these are all iterations except the last one.
+        """
         may_be_behind = self._is_searching and not self._must_wait
-        return max(len(self.rounds) - 1, 0) if may_be_behind else len(self.rounds)
+        return max(len(self.iterations) - 1, 0) if may_be_behind else len(self.iterations)
 
     def observe(self, results: Sequence[ValidationResult]) -> None:
-        """Add the validation results of the next round, in the order of its suggestions."""
-        planned = self.rounds[self.num_observed]
+        """Add the validation results of the next iteration, in the order of its suggestions."""
+        planned = self.iterations[self.num_observed]
         with self._timed():
             for suggestion, result in zip(planned.suggestions, results, strict=True):
                 earlier = self._results.get((suggestion.pair, suggestion.setting))
@@ -173,27 +177,27 @@ class TunedStudy:
                 self._tuner.tell(Observation(suggestion, result.gain, is_finite=result.is_finite))
         self.num_observed += 1
         self._outcome = None
-        # A tuner may take long to compute its choices, so they are not requested after every round.
+        # A tuner may take long to compute its choices, so they are not requested after every iteration.
         last_share = self.curve[-1].spent_share if self.curve else 0.0
-        if (self._spent_after[planned.number] - last_share) * self.account.full >= self._budget / NUM_ROUNDS:
+        if (self._spent_after[planned.number] - last_share) * self.account.full >= self._budget / NUM_ITERATIONS:
             self._add_point()
 
     def close(self) -> None:
-        """Add the last point of the curve, after all rounds have been observed."""
-        if self.num_observed and (not self.curve or self.curve[-1].round < self.num_observed - 1):
+        """Add the last point of the curve, after all iterations have been observed."""
+        if self.num_observed and (not self.curve or self.curve[-1].iteration < self.num_observed - 1):
             self._add_point()
 
     def describe_progress(self) -> str:
-        """Return a progress line: rounds, trials, pairs and cost so far."""
+        """Return a progress line: iterations, trials, pairs and cost so far."""
         num_pairs = len({pair for pair, _ in self._results})
         share = self._spent_after[self.num_observed - 1] if self.num_observed else 0.0
         return (
-            f"round {self.num_observed}: {len(self._results):,} trials of {num_pairs:,} pairs for {share:.2%} of the "
-            "full sweep's cost"
+            f"iteration {self.num_observed}: {len(self._results):,} trials of {num_pairs:,} pairs for {share:.2%} of "
+            "the full sweep's cost"
         )
 
-    def plan(self, *, seconds: float) -> Round | None:
-        """Return the next round, or None if more rounds must be observed first: see ``num_needed``.
+    def plan(self, *, seconds: float) -> Iteration | None:
+        """Return the next iteration, or None if more iterations must be observed first: see ``num_needed``.
 
         Args:
             seconds: The duration of the study so far.
@@ -201,8 +205,8 @@ class TunedStudy:
         if self._is_searching:
             suggestions = self._search()
             if suggestions:
-                return self._round("search", suggestions, seconds)
-            if self._deferred and self.num_observed < len(self.rounds):
+                return self._new_iteration("search", suggestions, seconds)
+            if self._deferred and self.num_observed < len(self.iterations):
                 self._must_wait = True
                 return None
             self._is_searching = False
@@ -210,16 +214,16 @@ class TunedStudy:
                 return None
         suggestions = self._finish()
         if suggestions:
-            return self._round("finish", suggestions, seconds)
+            return self._new_iteration("finish", suggestions, seconds)
         return self.end(seconds=seconds, reason="the budget is spent, or the tuner suggests nothing more")
 
-    def end(self, *, seconds: float, reason: str) -> Round:
-        """Return the round that marks the end of the study."""
-        return self._round("end", [], seconds, reason=reason)
+    def end(self, *, seconds: float, reason: str) -> Iteration:
+        """Return the iteration that marks the end of the study."""
+        return self._new_iteration("end", [], seconds, reason=reason)
 
-    def accept(self, planned: Round) -> None:
-        """Add a round that will be trained. After a restart, it may differ from the one that was planned again."""
-        self.rounds.append(planned)
+    def accept(self, planned: Iteration) -> None:
+        """Add an iteration that will be trained. After a restart, it may differ from the one that was planned again."""
+        self.iterations.append(planned)
         self._must_wait = False
         for suggestion in planned.suggestions:
             self.account.charge(suggestion)
@@ -271,14 +275,14 @@ class TunedStudy:
     def _search(self) -> list[Suggestion]:
         under_way = {
             (suggestion.pair, suggestion.setting)
-            for planned in self.rounds[self.num_observed :]
+            for planned in self.iterations[self.num_observed :]
             for suggestion in planned.suggestions
         }
-        cost = _RoundCost(self.account, (1 - FINISH_FRACTION) * self._budget)
+        cost = _IterationCost(self.account, (1 - FINISH_FRACTION) * self._budget)
         suggestions: dict[tuple[int, int], Suggestion] = {}
         deferred, self._deferred = self._deferred, []
         while True:
-            num_missing = self._round_size - len(deferred)
+            num_missing = self._suggestions_per_iteration - len(deferred)
             with self._timed():
                 new = self._tuner.ask(num_missing) if num_missing > 0 else []
             for suggestion in (*deferred, *new):
@@ -297,11 +301,11 @@ class TunedStudy:
                             return list(suggestions.values())
                     suggestions[key] = suggestion
             deferred = []
-            if not new or self._deferred or cost.total >= self._budget / MAX_ROUNDS:
+            if not new or self._deferred or cost.total >= self._budget / MAX_ITERATIONS:
                 return list(suggestions.values())
 
     def _finish(self) -> list[Suggestion]:
-        cost = _RoundCost(self.account, self._budget)
+        cost = _IterationCost(self.account, self._budget)
         return [suggestion for suggestion in self._unfinished() if cost.add(suggestion)]
 
     def _reserve(self) -> float:
@@ -324,18 +328,20 @@ class TunedStudy:
         order_Q = np.argsort(-np.nan_to_num(outcome.expected_Q, nan=-np.inf), kind="stable")
         return [int(pair) for pair in order_Q]
 
-    def _round(self, phase: Phase, suggestions: Sequence[Suggestion], seconds: float, *, reason: str = "") -> Round:
-        return Round(
-            number=len(self.rounds), phase=phase, suggestions=tuple(suggestions), seconds=seconds, reason=reason
+    def _new_iteration(
+        self, phase: Phase, suggestions: Sequence[Suggestion], seconds: float, *, reason: str = ""
+    ) -> Iteration:
+        return Iteration(
+            number=len(self.iterations), phase=phase, suggestions=tuple(suggestions), seconds=seconds, reason=reason
         )
 
     def _add_point(self) -> None:
-        self.curve.append(self._point(self.rounds[self.num_observed - 1], self.outcome()))
+        self.curve.append(self._point(self.iterations[self.num_observed - 1], self.outcome()))
 
-    def _point(self, planned: Round, outcome: StudyOutcome) -> CurvePoint:
+    def _point(self, planned: Iteration, outcome: StudyOutcome) -> CurvePoint:
         is_distilled_Q = outcome.choices_Q != NO_SETTING
         return CurvePoint(
-            round=planned.number,
+            iteration=planned.number,
             phase=planned.phase,
             spent_share=self._spent_after[planned.number],
             num_trials=len(self._results),
@@ -368,8 +374,8 @@ def _mean_predicted(outcome: StudyOutcome) -> float | None:
     return float(np.where(np.isnan(outcome.predicted_Q), outcome.gains_Q, outcome.predicted_Q).mean())
 
 
-class _RoundCost:
-    """The cost of a round that is being planned. It is a little too high if trials share a teacher's logits."""
+class _IterationCost:
+    """The cost of an iteration that is being planned. It is a little too high if trials share a teacher's logits."""
 
     def __init__(self, account: CostLedger, limit: float) -> None:
         self._account, self.limit, self.total = account, limit, 0.0

@@ -17,10 +17,10 @@ from peerkd.tuning.validation import ValidationResult, best_epochs, diverged
 def results_at_end(records: Sequence[Record], objective: Objective) -> list[ValidationResult]:
     """Return the validation results of trials after the last epochs of their records."""
     gains_N = gains_at_end(records, objective, split="validation")
-    triples = zip(records, objective.worth(gains_N).tolist(), objective.allows(gains_N).tolist(), strict=True)
+    triples = zip(records, objective.penalised_gains(gains_N).tolist(), objective.allows(gains_N).tolist(), strict=True)
     return [
-        ValidationResult(worth, is_allowed, record["epochs"]) if is_finite(record) else diverged(record["epochs"])
-        for record, worth, is_allowed in triples
+        ValidationResult(gain, is_allowed, record["epochs"]) if is_finite(record) else diverged(record["epochs"])
+        for record, gain, is_allowed in triples
     ]
 
 
@@ -28,13 +28,13 @@ def result_at_best_epoch(record: Record, objective: Objective) -> ValidationResu
     """Return the validation result of a trial after the best epoch of its record."""
     if not is_finite(record):
         return diverged(record["epochs"])
-    gains_E = gains_by_epoch(record, objective, split="validation")
-    worth_E, is_allowed_E = objective.worth(gains_E), objective.allows(gains_E)
+    gains_by_scope = gains_by_epoch(record, objective, split="validation")
+    gains_E, is_allowed_E = objective.penalised_gains(gains_by_scope), objective.allows(gains_by_scope)
     # Some weights may not have been finite in the middle of training: no choice stops at such an epoch.
-    is_known_E = ~np.isnan(worth_E)
-    worth_E, is_allowed_E = np.where(is_known_E, worth_E, -1.0), is_allowed_E & is_known_E
-    stop = int(best_epochs(worth_E, is_allowed_E)[-1])
-    return ValidationResult(float(worth_E[stop]), bool(is_allowed_E[stop]), record["epochs"] - len(worth_E) + stop + 1)
+    is_known_E = ~np.isnan(gains_E)
+    gains_E, is_allowed_E = np.where(is_known_E, gains_E, -1.0), is_allowed_E & is_known_E
+    stop = int(best_epochs(gains_E, is_allowed_E)[-1])
+    return ValidationResult(float(gains_E[stop]), bool(is_allowed_E[stop]), record["epochs"] - len(gains_E) + stop + 1)
 
 
 def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:

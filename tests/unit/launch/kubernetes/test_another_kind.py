@@ -122,7 +122,7 @@ def test_the_reaper_deletes_the_jobs_of_all_kinds_that_the_cluster_serves(
     workflows = Workflows(connection, log=logged.append)
     reaper = Reaper(connection, [*JOB_KINDS, SAMPLEJOB], workflows, clock=lambda: now[0], log=logged.append)
     for _ in range(5):
-        reaper.round()
+        reaper.run_once()
         now[0] += 3
     assert logged == ["deleted left, because its lease has not been renewed for 12 s."]
     assert kubernetes.store.list("samplejobs", NAMESPACE) == []

@@ -27,7 +27,7 @@ def test_lines_carry_their_worker(line: str, num_workers: int, expected: str) ->
 def test_lines_are_printed_in_order_and_the_last_are_kept_without_progress() -> None:
     out: list[str] = []
     printer = Printer(num_workers=2, write=out.append)
-    printer.say("train", "begins")
+    printer.print_line("train", "begins")
     for number in range(100):
         printer.take(1, f"line {number}")
     printer.take(1, "peerkd | train: 5 of 9")
@@ -53,7 +53,7 @@ def test_a_blocked_reader_does_not_delay_the_launcher() -> None:
     printer = Printer(num_workers=1, write=lambda _: let_go.wait())
     for _ in range(2001):
         printer.take(0, "line")
-    printer.say("train", "this is dropped")
+    printer.print_line("train", "this is dropped")
     printer.flush(timeout_seconds=0.05)
     let_go.set()
 

@@ -99,7 +99,7 @@ class Scene:
     def rounds(self, seconds: float, *, step: float = 3.0) -> None:
         for _ in range(int(seconds / step)):
             self.now += step
-            self.reaper.round()
+            self.reaper.run_once()
 
     @property
     def deleted(self) -> list[str]:
@@ -114,7 +114,7 @@ def scene() -> Scene:
 def test_a_job_whose_lease_is_not_renewed_is_deleted_and_one_whose_is_stays(scene: Scene) -> None:
     scene.job("left", lease="10:00")
     scene.job("held", lease="10:00")
-    scene.reaper.round()
+    scene.reaper.run_once()
     for _ in range(3):
         scene.rounds(21)
         scene.renew("held")
@@ -199,7 +199,7 @@ def test_a_delay_of_the_reaper_itself_expires_no_lease(scene: Scene) -> None:
     scene.job("held", lease="1")
     scene.rounds(30)
     scene.now += 3600
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == []
 
 
@@ -242,13 +242,13 @@ def test_the_job_of_an_ended_workflow_is_deleted_at_the_next_look_and_others_sta
     scene.job("kept", lease="1", workflow="running")
     scene.job("unwanted", lease="1", workflow="over")
     scene.workflows.follow_once()
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == []
     scene.workflows.changed.clear()
     scene.memory.changes = [("MODIFIED", scene.workflow("over", **ended))]
     scene.workflows.follow_once()
     assert scene.workflows.changed.is_set()
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == ["unwanted"]
     assert scene.logged == [f"deleted unwanted, because its Workflow over {why}."]
 
@@ -260,7 +260,7 @@ def test_a_workflow_that_left_the_selection_or_the_cluster_is_read_directly(scen
     del scene.memory.things[WORKFLOWS]["gone"]
     scene.workflow("finished", status={"phase": "Succeeded"}, labelled=True)
     scene.workflows.follow_once()
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == ["gone", "finished"]
     assert scene.logged[0] == "deleted gone, because its Workflow gone no longer exists."
 
@@ -269,7 +269,7 @@ def test_a_workflow_of_the_same_name_is_another(scene: Scene) -> None:
     scene.job("job", workflow="run")
     scene.workflow("run")["metadata"]["uid"] = "another"
     scene.workflows.follow_once()
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == ["job"]
 
 
@@ -277,7 +277,7 @@ def test_a_workflow_newer_than_what_is_known_keeps_its_job(scene: Scene) -> None
     scene.workflows.follow_once()
     scene.workflow("new")
     scene.job("job", workflow="new")
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == []
 
 
@@ -296,7 +296,7 @@ def test_a_run_that_was_retried_keeps_its_job(scene: Scene) -> None:
     scene.memory.changes = [("ADDED", scene.workflow("run", status={"phase": "Running"}))]
     scene.workflows.follow_once()
     scene.job("job", workflow="run")
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == []
 
 
@@ -305,7 +305,7 @@ def test_without_argo_leases_are_watched_alone(scene: Scene) -> None:
     scene.job("job", lease="1", workflow="run")
     assert scene.workflows.follow_once() > 10
     assert scene.workflows.follow_once() > 10
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.deleted == []
     assert scene.logged == ["this cluster has no Workflows: only leases are watched."]
     scene.rounds(63)
@@ -333,7 +333,7 @@ def test_a_refused_deletion_is_reported_once_and_tried_again(scene: Scene) -> No
 
 def test_unreadable_jobs_are_reported(scene: Scene) -> None:
     scene.memory.refused["list pytorchjobs"] = ClusterRefusedError("The cluster refused to list.", status=403)
-    scene.reaper.round()
+    scene.reaper.run_once()
     assert scene.logged == ["cannot list the jobs: The cluster refused to list."]
 
 

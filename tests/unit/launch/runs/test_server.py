@@ -15,7 +15,9 @@ PACKAGE = read_package(Path(__file__).parents[4] / "pipelines" / "jointkd.yaml")
 
 
 def send(server: PipelineServer, told: list[str] | None = None) -> str:
-    return server.submit(PACKAGE, {}, experiment="studies", name="mine", tell=(told if told is not None else []).append)
+    return server.submit(
+        PACKAGE, {}, experiment="studies", name="mine", notify=(told if told is not None else []).append
+    )
 
 
 def test_a_run_is_sent_with_its_arguments_account_and_both_documents(api: PipelineApi, server: PipelineServer) -> None:
@@ -72,18 +74,18 @@ def test_too_many_requests_means_that_no_run_was_created(api: PipelineApi, serve
 
 def test_an_outcome_that_stays_unknown_is_reported(api: PipelineApi, server: PipelineServer) -> None:
     api.creations = ["lost"]
-    server._api.ask = _without_lists(server._api.ask)  # type: ignore[method-assign]
+    server._api.request = _without_lists(server._api.request)  # type: ignore[method-assign]
     with pytest.raises(ClusterUnavailableError, match=r"^It is unknown whether the run mine was created") as caught:
         send(server)
     assert f"{api.endpoint}/#/runs" in str(caught.value)
     assert len(api.runs) == 1
 
 
-def _without_lists(ask):  # type: ignore[no-untyped-def]
+def _without_lists(request):  # type: ignore[no-untyped-def]
     def refusing(method: str, path: str, **more: object) -> object:
         if (method, path) == ("GET", "/apis/v2beta1/runs"):
             raise ClusterUnavailableError("No server answers.")
-        return ask(method, path, **more)
+        return request(method, path, **more)
 
     return refusing
 

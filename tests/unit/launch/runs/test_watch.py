@@ -15,8 +15,8 @@ RUNNING, DONE = {"state": "RUNNING"}, {"state": "SUCCEEDED"}
 
 
 def wait(server: PipelineServer, time: Time, *, told: list[str] | None = None, **more: Any) -> Ending:
-    tell = [].append if told is None else told.append
-    return watch(server, RUN_ID, tell=tell, clock=time.clock, sleep=time.sleep, **more)
+    notify = [].append if told is None else told.append
+    return watch(server, RUN_ID, notify=notify, clock=time.clock, sleep=time.sleep, **more)
 
 
 def page(api: PipelineApi) -> str:
@@ -122,7 +122,7 @@ def test_the_first_refusal_of_a_run_that_was_never_seen_is_final(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     api.answers = [404]
-    ending = wait(server, time, was_seen=False)
+    ending = wait(server, time, is_known_run=False)
     assert (ending.outcome, time.now) == (UNWATCHED, 0)
     assert "Its id or the endpoint may be wrong" in ending.message
 
@@ -145,7 +145,7 @@ def test_a_token_that_is_renewed_in_its_file_continues_the_watch(api: PipelineAp
         if time.now > 20:
             file.write_text("new\n")
 
-    ending = watch(server, RUN_ID, tell=lambda _: None, clock=time.clock, sleep=sleep)
+    ending = watch(server, RUN_ID, notify=lambda _: None, clock=time.clock, sleep=sleep)
     assert ending.outcome == SUCCEEDED
 
 

@@ -15,7 +15,7 @@ COST = StudyCost(
     spent_samples=48_700.0,
     full_sweep_samples=1_000_000.0,
     num_trials=9,
-    num_rounds=2,
+    num_iterations=2,
     worker_seconds=12.5,
     seconds=8.0,
     tuner_seconds=0.5,
@@ -52,7 +52,7 @@ ROWS = (
 
 def point(number, share, observed, predicted):
     return {
-        "round": number,
+        "iteration": number,
         "phase": "search",
         "spent_share": share,
         "num_trials": 4 + 5 * number,

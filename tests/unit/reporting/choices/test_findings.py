@@ -11,7 +11,7 @@ def test_of_two_peers_the_one_learns_of_whom_more_is_expected(concluded):
         (1, 2, 0.0),
         (0, 1, 0.02),
     ]
-    assert concluded.num_left_alone == 1
+    assert concluded.num_pairs_unchanged == 1
 
 
 def test_a_choice_to_leave_gives_way_to_any_setting(conclude):

@@ -48,7 +48,7 @@ def test_a_study_in_which_nothing_was_done_has_a_page_too(conclude, facts):
     page = render(conclude(rows, curve=()), facts)
     assert Page(page).open == []
     assert "No peer should teach another" in page
-    assert "The study had no round of trials." in page
+    assert "The study had no iteration." in page
 
 
 def test_the_table_of_the_front_shows_what_can_be_reached_together(page):

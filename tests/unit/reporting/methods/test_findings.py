@@ -21,7 +21,7 @@ def test_the_difference_is_found_again(method_findings):
 
 def test_each_comparison_is_counted(method_findings):
     assert len(method_findings.over_baseline) == 6
-    assert [method for _, method in method_findings.studied_over] == ["multi_view", "ema", "dml", "one", "okddip"]
+    assert [method for _, method in method_findings.main_over_others] == ["multi_view", "ema", "dml", "one", "okddip"]
     assert method_findings.num_comparisons == 11
 
 
@@ -41,7 +41,7 @@ def test_costs_are_over_seeds(method_findings):
 def test_one_method_has_no_differences():
     study = MethodStudy(methods=("pcl",), num_seeds=2, epochs=2)
     found = compute_findings(study.table, study.facts)
-    assert found.over_baseline == found.studied_over == {}
+    assert found.over_baseline == found.main_over_others == {}
     assert found.num_comparisons == 0
     assert found.from_mean
     assert not found.branch_over_baseline

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from peerkd.reporting.methods.panels import Strand, epoch_chart, method_panels, part_label, ramp
+from peerkd.reporting.methods.panels import LineGroup, epoch_chart, method_panels, part_label, ramp
 from peerkd.results.curves import Band
 
 
@@ -10,13 +10,13 @@ def band(*values, spread=0.0):
     return Band(np.arange(1, len(mean) + 1), mean, mean - spread, mean + spread)
 
 
-def strand(label, *values, spread=0.0):
+def line_group(label, *values, spread=0.0):
     found = band(*values, spread=spread)
-    return Strand(label, "l0", [found], found if spread else None)
+    return LineGroup(label, "l0", [found], found if spread else None)
 
 
 def test_a_line_has_the_means_and_an_area_the_extremes():
-    chart = epoch_chart([strand("a", 1, 2, spread=0.5)], write=str)
+    chart = epoch_chart([line_group("a", 1, 2, spread=0.5)], write=str)
     (series,) = chart.series
     (line,) = series.lines
     assert (line.xs, line.ys, line.title) == ([1, 2], [1, 2], "a: 2.0 after epoch 2")
@@ -26,20 +26,20 @@ def test_a_line_has_the_means_and_an_area_the_extremes():
 
 
 def test_an_axis_can_begin_at_zero():
-    chart = epoch_chart([strand("a", 5, 6)], write=str, from_zero=True)
+    chart = epoch_chart([line_group("a", 5, 6)], write=str, from_zero=True)
     assert chart.y.low == chart.y.ticks[0].value == 0
 
 
 def test_one_epoch_and_one_value_are_a_chart_too():
-    chart = epoch_chart([strand("a", 0.5)], write=str)
+    chart = epoch_chart([line_group("a", 0.5)], write=str)
     assert chart.series[0].lines[0].xs == [1]
     assert [tick.label for tick in chart.x.ticks][:1] == ["1"]
-    assert epoch_chart([Strand("none", "l0", [], None)], write=str) is None
-    assert epoch_chart([strand("a", 0.0, 0.0)], write=str, from_zero=True) is not None
+    assert epoch_chart([LineGroup("none", "l0", [], None)], write=str) is None
+    assert epoch_chart([line_group("a", 0.0, 0.0)], write=str, from_zero=True) is not None
 
 
 def test_long_trainings_are_drawn_with_few_points():
-    chart = epoch_chart([strand("a", *np.linspace(0, 1, 300))], write=str)
+    chart = epoch_chart([line_group("a", *np.linspace(0, 1, 300))], write=str)
     assert len(chart.series[0].lines[0].xs) == 80
 
 

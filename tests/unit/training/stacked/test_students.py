@@ -7,7 +7,7 @@ from peerkd.config.losses import loss_section
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.models.build import build_network
 from peerkd.training.distill import distill
-from peerkd.training.stacked.students import STACKABLE, Students, pays
+from peerkd.training.stacked.students import STACKABLE, Students, should_stack
 from tests.pair_losses import EVERY_LOSS
 
 ARCHITECTURES = sorted(STACKABLE)
@@ -228,7 +228,7 @@ def test_other_architectures_and_arguments_are_refused(made_batches):
 def test_it_pays_for_tiny_networks_and_images(
     architecture: str, image_shape_CHW: tuple[int, int, int], expected: bool
 ) -> None:
-    assert pays(architecture, image_shape_CHW=image_shape_CHW) is expected
+    assert should_stack(architecture, image_shape_CHW=image_shape_CHW) is expected
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -5,10 +5,16 @@ import pytest
 
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
-from peerkd.stages.work.tuning import rounds
-from peerkd.stages.work.tuning.rounds import MAX_TRIALS, Round, StudyProgress, num_trials, shards_of
+from peerkd.stages.work.tuning import iterations
+from peerkd.stages.work.tuning.iterations import MAX_TRIALS, Iteration, StudyProgress, num_trials, shards_of
 from peerkd.stages.work.tuning.space import build_space
-from peerkd.stages.work.tuning.study import FINISH_FRACTION, MAX_ROUNDS, NUM_ROUNDS, TunedStudy, round_size
+from peerkd.stages.work.tuning.study import (
+    FINISH_FRACTION,
+    MAX_ITERATIONS,
+    NUM_ITERATIONS,
+    TunedStudy,
+    suggestions_per_iteration,
+)
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import NO_SETTING
@@ -55,11 +61,11 @@ def opened(space, tuner, *, budget=0.3):
 
 
 def step(study):
-    """Observe all results that are needed, and return the next round."""
+    """Observe all results that are needed, and return the next iteration."""
     while True:
         while study.num_observed < study.num_needed:
             study.observe(
-                [ValidationResult(gain(suggestion)) for suggestion in study.rounds[study.num_observed].suggestions]
+                [ValidationResult(gain(suggestion)) for suggestion in study.iterations[study.num_observed].suggestions]
             )
         if planned := study.plan(seconds=1.0):
             study.accept(planned)
@@ -83,18 +89,18 @@ def test_the_space_is_the_grid_in_the_order_of_the_table(space):
     assert space.num_samples_QS[3].tolist() == [30] * 4 + [140] * 4 + [40] * 2
 
 
-def test_a_resumed_study_plans_the_same_rounds(space):
+def test_a_resumed_study_plans_the_same_iterations(space):
     whole = finished(opened(space, HalvingTuner(space, seed=1)))
     again = opened(space, HalvingTuner(space, seed=1))
-    for planned in whole.rounds:
+    for planned in whole.iterations:
         assert step(again) == planned
     assert again.curve == whole.curve[: len(again.curve)]
 
 
-def test_a_saved_round_is_followed_whatever_the_tuner_suggests(space):
+def test_a_saved_iteration_is_followed_whatever_the_tuner_suggests(space):
     study = opened(space, Scripted(space, [[Suggestion(0, 0, 4)], [Suggestion(1, 0, 4)]]), budget=0.1)
     study.plan(seconds=0.0)
-    study.accept(Round(number=0, phase="search", suggestions=(Suggestion(3, 2, 1),), seconds=0.0))
+    study.accept(Iteration(number=0, phase="search", suggestions=(Suggestion(3, 2, 1),), seconds=0.0))
     assert study.progress.trials == {(3, 2): 1}
     assert step(study).suggestions == (Suggestion(1, 0, 4),)
 
@@ -108,7 +114,7 @@ def test_a_study_spends_most_of_its_budget_and_no_more(space, budget):
         assert study.account.spent > budget * study.account.full - largest
 
 
-def test_during_the_search_a_round_is_planned_before_the_previous_one_is_done(space):
+def test_during_the_search_an_iteration_is_planned_before_the_previous_one_is_done(space):
     study = opened(space, HalvingTuner(space, seed=0))
     for number in range(5):
         assert study.num_needed == max(number - 1, 0)
@@ -118,10 +124,10 @@ def test_during_the_search_a_round_is_planned_before_the_previous_one_is_done(sp
 def test_a_trial_continues_only_after_its_earlier_epochs_are_done(space):
     tuner = Scripted(space, [[Suggestion(0, 0, 1), Suggestion(0, 0, 2)], [Suggestion(0, 0, 4), Suggestion(1, 0, 4)]])
     study = opened(space, tuner)
-    rounds = [step(study).suggestions for _ in range(3)]
-    assert rounds == [(Suggestion(0, 0, 1),), (Suggestion(1, 0, 4),), (Suggestion(0, 0, 2),)]
+    iterations = [step(study).suggestions for _ in range(3)]
+    assert iterations == [(Suggestion(0, 0, 1),), (Suggestion(1, 0, 4),), (Suggestion(0, 0, 2),)]
     assert step(study).suggestions == (Suggestion(0, 0, 4),)
-    assert finished(study).rounds[-1].phase == "end"
+    assert finished(study).iterations[-1].phase == "end"
 
 
 def test_a_repeated_suggestion_is_not_trained_again(space):
@@ -131,12 +137,12 @@ def test_a_repeated_suggestion_is_not_trained_again(space):
         budget=0.1,
     )
     finished(study)
-    assert [planned.suggestions for planned in study.rounds] == [(Suggestion(0, 0, 4),), (Suggestion(1, 1, 4),), ()]
+    assert [planned.suggestions for planned in study.iterations] == [(Suggestion(0, 0, 4),), (Suggestion(1, 1, 4),), ()]
 
 
 def test_chosen_trials_are_trained_to_their_last_epoch_even_if_they_were_never_tried(space):
     study = finished(opened(space, Scripted(space, [[Suggestion(0, 1, 1)]], choice=1)))
-    *_, search, finish, end = study.rounds
+    *_, search, finish, end = study.iterations
     assert (search.phase, finish.phase, end.phase) == ("search", "finish", "end")
     assert finish.suggestions == tuple(Suggestion(pair, 1, 4) for pair in range(space.num_pairs))
 
@@ -144,7 +150,7 @@ def test_chosen_trials_are_trained_to_their_last_epoch_even_if_they_were_never_t
 def test_chosen_trials_with_the_highest_expected_gains_come_first(space):
     tuner = Scripted(space, [[Suggestion(pair, 1, 1) for pair in (2, 5, 7)]], choice=1)
     study = finished(opened(space, tuner, budget=0.03))
-    suggestions = study.rounds[1].suggestions
+    suggestions = study.iterations[1].suggestions
     assert 0 < len(suggestions) < space.num_pairs
     assert [suggestion.pair for suggestion in suggestions][:2] == sorted(
         (2, 5, 7), key=lambda pair: -gain(Suggestion(pair, 1, 1))
@@ -156,7 +162,7 @@ def limited(space, tuner, forbidden, *, budget=0.3):
     study = TunedStudy(space, lambda: tuner, CostLedger(space), budget_fraction=budget, is_limited=True)
     while True:
         while study.num_observed < study.num_needed:
-            suggestions = study.rounds[study.num_observed].suggestions
+            suggestions = study.iterations[study.num_observed].suggestions
             study.observe(
                 [
                     ValidationResult(0.05, (suggestion.pair, suggestion.setting) not in forbidden)
@@ -172,7 +178,7 @@ def limited(space, tuner, forbidden, *, budget=0.3):
 def test_under_a_limit_a_wanted_setting_is_measured_and_given_up_if_it_breaks_the_limit(space):
     tuner = Scripted(space, [[Suggestion(0, 0, 4), Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = limited(space, tuner, forbidden={(0, 1), (1, 1), (2, 1)})
-    finish = next(planned for planned in study.rounds if planned.phase == "finish")
+    finish = next(planned for planned in study.iterations if planned.phase == "finish")
     assert finish.suggestions == tuple(Suggestion(pair, 1, 4) for pair in range(2, space.num_pairs))
     expected = [0, NO_SETTING, NO_SETTING] + [1] * (space.num_pairs - 3)
     assert study.outcome().choices_Q.tolist() == expected
@@ -222,7 +228,7 @@ def test_if_epochs_are_chosen_a_trial_counts_with_its_best_epoch(space):
     }
     while True:
         while study.num_observed < study.num_needed:
-            suggestions = study.rounds[study.num_observed].suggestions
+            suggestions = study.iterations[study.num_observed].suggestions
             study.observe(
                 [
                     result.get(suggestion, ValidationResult(0.0, num_epochs=suggestion.num_epochs))
@@ -242,7 +248,7 @@ def test_if_epochs_are_chosen_a_trial_counts_with_its_best_epoch(space):
 
 def test_the_search_leaves_enough_budget_to_finish_the_chosen_trials(space):
     study = finished(opened(space, HalvingTuner(space, seed=0), budget=0.2))
-    last_search = max(planned.number for planned in study.rounds if planned.phase == "search")
+    last_search = max(planned.number for planned in study.iterations if planned.phase == "search")
     outcome = study.outcome()
     assert all(
         study.progress.epochs(pair, setting) == space.num_epochs
@@ -253,7 +259,7 @@ def test_the_search_leaves_enough_budget_to_finish_the_chosen_trials(space):
     assert 0 < FINISH_FRACTION < 1
 
 
-def test_short_trials_lead_to_at_most_about_a_hundred_rounds(space):
+def test_short_trials_lead_to_at_most_about_a_hundred_iterations(space):
     class Brief(Scripted):
         def ask(self, num):
             number = len(self.batches)
@@ -262,23 +268,23 @@ def test_short_trials_lead_to_at_most_about_a_hundred_rounds(space):
             return [Suggestion(pair, setting, 1) for pair, setting in places if pair < space.num_pairs]
 
     study = finished(opened(space, Brief(space, []), budget=0.2))
-    assert len(study.rounds) <= MAX_ROUNDS + 2
+    assert len(study.iterations) <= MAX_ITERATIONS + 2
 
 
 @pytest.mark.parametrize(("num_affordable", "size"), [(0.3, 1), (10, 1), (100, 5), (30_000, 1500)])
-def test_a_round_is_a_twentieth_of_what_can_be_afforded(num_affordable, size):
-    assert NUM_ROUNDS == 20
-    assert round_size(num_affordable) == size
+def test_an_iteration_is_a_twentieth_of_what_can_be_afforded(num_affordable, size):
+    assert NUM_ITERATIONS == 20
+    assert suggestions_per_iteration(num_affordable) == size
 
 
-def test_a_round_is_read_back_from_its_file():
-    planned = Round(number=3, phase="search", suggestions=(Suggestion(1, 2, 3),), seconds=1.5)
-    assert Round.from_line(planned.to_line()) == planned
-    assert planned.name == "scratch/rounds/0003.json"
+def test_an_iteration_is_read_back_from_its_file():
+    planned = Iteration(number=3, phase="search", suggestions=(Suggestion(1, 2, 3),), seconds=1.5)
+    assert Iteration.from_line(planned.to_line()) == planned
+    assert planned.name == "scratch/iterations/0003.json"
 
 
 def test_trials_with_the_same_set_and_epochs_share_a_task(space, monkeypatch):
-    monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
+    monkeypatch.setattr(iterations, "_NUM_TASKS", 1)
     before = StudyProgress()
     before.add([Suggestion(3, 0, 1)])
     suggestions = (
@@ -290,7 +296,7 @@ def test_trials_with_the_same_set_and_epochs_share_a_task(space, monkeypatch):
         Suggestion(7, 8, 4),
         Suggestion(3, 8, 4),
     )
-    shards = shards_of(Round(number=2, phase="search", suggestions=suggestions, seconds=0.0), space, before)
+    shards = shards_of(Iteration(number=2, phase="search", suggestions=suggestions, seconds=0.0), space, before)
     assert [shard.name for shard in shards] == [f"0002-{number:04d}" for number in range(len(shards))]
     assert [
         [(each.unit.owners, each.unit.teacher, each.first_epoch, len(each.unit.trials)) for each in task.ranges]
@@ -305,17 +311,17 @@ def test_trials_with_the_same_set_and_epochs_share_a_task(space, monkeypatch):
 
 
 @pytest.mark.parametrize(("num_asks", "sizes"), [(3, [1, 1, 1]), (8, [2, 2, 2, 2]), (9, [2, 2, 2, 2, 1])])
-def test_a_small_round_is_split_into_tasks_for_several_processes(space, num_asks, sizes):
+def test_a_small_iteration_is_split_into_tasks_for_several_processes(space, num_asks, sizes):
     suggestions = tuple(Suggestion(pair, 8, 1) for pair in range(num_asks))  # on the public set
-    planned = Round(number=0, phase="search", suggestions=suggestions, seconds=0.0)
+    planned = Iteration(number=0, phase="search", suggestions=suggestions, seconds=0.0)
     tasks = [task for shard in shards_of(planned, space, StudyProgress()) for task in shard.tasks]
     assert [num_trials([task]) for task in tasks] == sizes
 
 
 def test_many_trials_of_one_kind_are_several_tasks(space, monkeypatch):
-    monkeypatch.setattr(rounds, "_NUM_TASKS", 1)
+    monkeypatch.setattr(iterations, "_NUM_TASKS", 1)
     suggestions = tuple(Suggestion(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
-    planned = Round(number=0, phase="search", suggestions=suggestions, seconds=0.0)
+    planned = Iteration(number=0, phase="search", suggestions=suggestions, seconds=0.0)
     tasks = [task for shard in shards_of(planned, space, StudyProgress()) for task in shard.tasks]
     assert max(num_trials([task]) for task in tasks) == MAX_TRIALS
     assert num_trials(tasks) == len(suggestions)
@@ -327,8 +333,8 @@ def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants
     while (planned := study.plan(seconds=0.0)) is None or planned.phase != "end":
         if planned:
             study.accept(planned)
-        while study.num_observed < len(study.rounds):
-            suggestions = study.rounds[study.num_observed].suggestions
+        while study.num_observed < len(study.iterations):
+            suggestions = study.iterations[study.num_observed].suggestions
             study.observe(
                 [
                     diverged(suggestion.num_epochs)
@@ -337,7 +343,7 @@ def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants
                     for suggestion in suggestions
                 ]
             )
-    assert [suggestion for each in study.rounds for suggestion in each.suggestions if suggestion.pair == 0] == [
+    assert [suggestion for each in study.iterations for suggestion in each.suggestions if suggestion.pair == 0] == [
         Suggestion(0, 1, 1)
     ]
     told = next(each for each in tuner.told if each.suggestion.pair == 0)

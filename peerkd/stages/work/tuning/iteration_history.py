@@ -1,17 +1,17 @@
-"""The rounds of a tuned study that a worker knows of, and the states from which its trials continue."""
+"""The iterations of a tuned study that a worker knows of, and the states from which its trials continue."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from peerkd.artifacts.store import Workspace
-from peerkd.metrics.progress import say
+from peerkd.metrics.progress import print_line
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import ShardQueue
 from peerkd.stages.shards import SCRATCH, Shard, load_if_intact
 from peerkd.stages.tune_pairs import NAME
-from peerkd.stages.work.tuning.rounds import Round, StudyProgress, round_name, shards_of
+from peerkd.stages.work.tuning.iterations import Iteration, StudyProgress, iteration_name, shards_of
 from peerkd.stages.work.tuning.space import trial_of
 from peerkd.stages.work.tuning.trial_results import is_finite, with_earlier_epochs
 from peerkd.study.trials import Trial, record_identity
@@ -21,59 +21,59 @@ from peerkd.tuning.space import Space
 
 STATES: Final = f"{SCRATCH}states/"
 _A_COLUMN_BY_EPOCH: Final = next(iter(BY_EPOCH_COLUMNS.values()))
-_NUM_ROUNDS_UNDER_WAY: Final = 2
-"""The number of last rounds that may be unfinished. States that earlier rounds have superseded are no longer needed."""
+_NUM_ITERATIONS_UNDER_WAY: Final = 2
+"""The number of last iterations that may be unfinished. States that earlier ones have superseded are not needed."""
 
 
-class RoundHistory:
-    """The rounds that this worker knows of, and the states from which trials continue."""
+class IterationHistory:
+    """The iterations that this worker knows of, and the states from which trials continue."""
 
-    def __init__(self, workspace: Workspace, space: Space, *, leads: bool) -> None:
-        self._workspace, self._space, self._leads = workspace, space, leads
+    def __init__(self, workspace: Workspace, space: Space, *, is_first_worker: bool) -> None:
+        self._workspace, self._space, self._is_first_worker = workspace, space, is_first_worker
         self._progress = StudyProgress()
         self._damaged: set[str] = set()
-        """Names of damaged rounds that have been reported."""
+        """Names of damaged iterations that have been reported."""
 
         self._superseded: list[list[str]] = []
-        self.rounds: list[Round] = []
+        self.iterations: list[Iteration] = []
         self.shards: list[Sequence[Shard]] = []
-        """The shards of each round."""
+        """The shards of each iteration."""
 
     @property
     def is_over(self) -> bool:
-        """Whether no further round will follow."""
-        return bool(self.rounds) and self.rounds[-1].phase == "end"
+        """Whether no further iteration will follow."""
+        return bool(self.iterations) and self.iterations[-1].phase == "end"
 
     @property
     def num_trials(self) -> int:
-        """The number of records that all rounds so far leave."""
-        return sum(len(each.suggestions) for each in self.rounds)
+        """The number of records that all iterations so far leave."""
+        return sum(len(each.suggestions) for each in self.iterations)
 
     @property
     def epochs(self) -> Mapping[tuple[int, int], int]:
-        """The epochs of every trial at the end of all rounds so far, by pair and setting."""
+        """The epochs of every trial at the end of all iterations so far, by pair and setting."""
         return self._progress.trials
 
     def follow(self, queue: ShardQueue) -> bool:
-        """Add all rounds that have been planned by now; return whether more may follow."""
+        """Add all iterations that have been planned by now; return whether more may follow."""
         while not self.is_over and (planned := self.read_next(queue)):
             self.add(planned, queue)
         return not self.is_over
 
-    def read_next(self, queue: ShardQueue) -> Round | None:
-        """Return the next round, or None if it has not been planned or its file is damaged."""
-        name = round_name(len(self.rounds))
+    def read_next(self, queue: ShardQueue) -> Iteration | None:
+        """Return the next iteration, or None if it has not been planned or its file is damaged."""
+        name = iteration_name(len(self.iterations))
         if name not in queue.file_names:
             return None
         is_loaded = load_if_intact(self._workspace, name)
-        planned = Round.from_line((self._workspace.folder / name).read_bytes()) if is_loaded else None
+        planned = Iteration.from_line((self._workspace.folder / name).read_bytes()) if is_loaded else None
         if planned is None and name not in self._damaged:
             self._damaged.add(name)
-            say(NAME, f"{name} is damaged: the round is planned again")
+            print_line(NAME, f"{name} is damaged: the iteration is planned again")
         return planned
 
-    def add(self, planned: Round, queue: ShardQueue) -> None:
-        """Add the next round to the queue, and delete the states from which no trial can continue any more."""
+    def add(self, planned: Iteration, queue: ShardQueue) -> None:
+        """Add the next iteration to the queue, and delete the states from which no trial can continue any more."""
         shards = shards_of(planned, self._space, self._progress)
         self._superseded.append(
             [
@@ -83,11 +83,11 @@ class RoundHistory:
             ]
         )
         self._progress.add(planned.suggestions)
-        self.rounds.append(planned)
+        self.iterations.append(planned)
         self.shards.append(shards)
         queue.add(shards)
-        if len(self.rounds) > _NUM_ROUNDS_UNDER_WAY:
-            self._discard(self._superseded[-1 - _NUM_ROUNDS_UNDER_WAY])
+        if len(self.iterations) > _NUM_ITERATIONS_UNDER_WAY:
+            self._discard(self._superseded[-1 - _NUM_ITERATIONS_UNDER_WAY])
 
     def remaining(self, tasks: Sequence[JointEpochRanges], done: set[Any]) -> Iterator[JointEpochRanges]:
         """Yield what remains to be done of tasks.
@@ -146,7 +146,7 @@ class RoundHistory:
         return trial_of(self._space, pair=pair, setting=setting)
 
     def _discard(self, names: Sequence[str]) -> None:
-        if self._leads:
+        if self._is_first_worker:
             self._workspace.discard(*names)
         else:
             for name in names:

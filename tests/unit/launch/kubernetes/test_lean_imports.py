@@ -40,9 +40,9 @@ print(transport.Configuration is kubernetes.client.Configuration, kubernetes.cli
 def test_a_missing_package_raises_the_usual_error() -> None:
     script = """
 import sys
-from peerkd.launch.kubernetes.bare import bare
+from peerkd.launch.kubernetes.lean_imports import lean_imports
 try:
-    with bare("json_that_is_not_there"):
+    with lean_imports("json_that_is_not_there"):
         print("within")
 except ModuleNotFoundError as error:
     print(error.name, [name for name in sys.modules if "json_that" in name])

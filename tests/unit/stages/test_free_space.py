@@ -6,8 +6,8 @@ import pytest
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.config.pipelines import JOINTKD, PCL
 from peerkd.config.resolve import resolve
+from peerkd.stages.free_space import check_free_space
 from peerkd.stages.partition_data import partition
-from peerkd.stages.room import check_room
 from peerkd.stages.split_data import split
 
 Usage = namedtuple("Usage", "total used free")
@@ -26,10 +26,10 @@ def disk(monkeypatch):
 def test_what_is_written_is_compared_with_what_is_free(tmp_path, disk):
     store = FilesystemStore(tmp_path / "runs")
     disk(3_000)
-    check_room(store, {"data set": 2_000, "weights": 1_000})
+    check_free_space(store, {"data set": 2_000, "weights": 1_000})
     disk(2_999)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        check_room(store, {"data set": 2_000, "weights": 1_000.0, "table": 0})
+        check_free_space(store, {"data set": 2_000, "weights": 1_000.0, "table": 0})
     assert str(caught.value) == (
         "output must be on a disk with enough space, and its disk is too full: this run writes at least "
         "2.9 KiB (data set 2.0 KiB, weights 1,000 bytes), and 2.9 KiB are free. "
@@ -42,7 +42,7 @@ def test_a_store_whose_end_nobody_knows_has_room():
         def free_bytes(self):
             return None
 
-    check_room(Bucket(), {"data set": 10**18})
+    check_free_space(Bucket(), {"data set": 10**18})
 
 
 def test_a_run_without_room_is_refused_before_anything_is_written(tmp_path, disk):

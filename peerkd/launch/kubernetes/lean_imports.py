@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bare(*packages: str) -> Iterator[None]:
+def lean_imports(*packages: str) -> Iterator[None]:
     """Import modules of these packages, within this context, without their packages' ``__init__``.
 
     Afterwards the packages are as if they had never been imported, so that a later import loads them completely. If

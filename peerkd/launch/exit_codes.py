@@ -14,8 +14,8 @@ from typing import Final
 from peerkd.errors import DataSourceError, MachineError, PeerKDError, StoreUnavailableError, WorkerDiedError
 from peerkd.excerpt import plain
 from peerkd.lifeline import end_with
-from peerkd.metrics.progress import say
-from peerkd.system_errors import naming_place, translate
+from peerkd.metrics.progress import print_line
+from peerkd.system_errors import add_path_to_errors, translate
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
 """The variable with the file to which an error is written. Pipelines only pass on that a step failed."""
@@ -48,7 +48,7 @@ _OOM_COUNTERS: Final = (
 
 
 @contextmanager
-def stage_edge(stage: str) -> Iterator[None]:
+def exiting_on_errors(stage: str) -> Iterator[None]:
     """Run the body of a stage, and exit with a code and one sentence after each error of this package.
 
     The code is 2 if a user can fix the error, a full disk for instance; 138 if another attempt may succeed (the store
@@ -135,13 +135,13 @@ def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) 
             log.write_bytes(termination_message.encode()[:_TERMINATION_LOG_BYTES])
     error_file = os.environ.get(ERROR_FILE_VARIABLE)
     if not (error_file and _write_error(Path(error_file), message, exit_code)):
-        say(stage, f"error: {message}")
+        print_line(stage, f"error: {message}")
     raise SystemExit(exit_code)
 
 
 def reserve_error_file(path: Path) -> None:
     """Create the file for an error at its full size, because the disk may be full when the error occurs."""
-    with naming_place(path.parent):
+    with add_path_to_errors(path.parent):
         path.write_bytes(b" " * _ERROR_FILE_BYTES)
 
 

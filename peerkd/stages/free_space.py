@@ -10,7 +10,7 @@ CERTAIN_FRACTION: Final = 0.8
 """The fraction of a forecast that is certainly written: real journals and tables are within a fifth of the forecast."""
 
 
-def check_room(store: ArtifactStore, parts: Mapping[str, float]) -> None:
+def check_free_space(store: ArtifactStore, parts: Mapping[str, float]) -> None:
     """Check that the disk of the store has enough space; a store without a known limit always has.
 
     Args:

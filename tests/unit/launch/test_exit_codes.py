@@ -18,15 +18,15 @@ from peerkd.errors import (
     WorkerDiedError,
     WorkspaceBusyError,
 )
-from peerkd.launch import edge
-from peerkd.launch.edge import (
+from peerkd.launch import exit_codes
+from peerkd.launch.exit_codes import (
     ERROR_FILE_VARIABLE,
     RUNNER_PID_VARIABLE,
     TERMINATION_LOG_VARIABLE,
+    exiting_on_errors,
     num_memory_kills,
     read_error_file,
     reserve_error_file,
-    stage_edge,
 )
 from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.pods import failure_of
@@ -50,7 +50,7 @@ def error_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_stage(error: BaseException | None) -> None:
-    with stage_edge("pretrain_peers"):
+    with exiting_on_errors("pretrain_peers"):
         if error is not None:
             raise error
 
@@ -115,7 +115,7 @@ def test_a_worker_process_that_the_kernel_killed_for_memory_is_reported_as_such(
     error_file: Path, termination_log: Path, monkeypatch: pytest.MonkeyPatch, is_counted: bool
 ) -> None:
     numbers = iter([3, 4 if is_counted else 3])
-    monkeypatch.setattr(edge, "num_memory_kills", lambda: next(numbers))
+    monkeypatch.setattr(exit_codes, "num_memory_kills", lambda: next(numbers))
     with pytest.raises(SystemExit) as caught:
         run_stage(WorkerDiedError("A process ended.", was_killed=True))
     assert caught.value.code == 138
@@ -180,9 +180,9 @@ def test_an_unwritable_termination_message_hides_no_error(
 TOLD = textwrap.dedent(
     """
     import sys, time
-    from peerkd.launch.edge import exiting_on_sigterm, stage_edge
+    from peerkd.launch.exit_codes import exiting_on_sigterm, exiting_on_errors
 
-    with stage_edge("pretrain_peers"), exiting_on_sigterm(within_seconds=float(sys.argv[1])):
+    with exiting_on_errors("pretrain_peers"), exiting_on_sigterm(within_seconds=float(sys.argv[1])):
         try:
             print("at work", flush=True)
             time.sleep(60)
@@ -207,9 +207,9 @@ def test_a_stopped_stage_saves_its_work_within_its_time_limit(within_seconds: st
 STAGE = textwrap.dedent(
     """
     import time
-    from peerkd.launch.edge import stage_edge
+    from peerkd.launch.exit_codes import exiting_on_errors
 
-    with stage_edge("pretrain_peers"):
+    with exiting_on_errors("pretrain_peers"):
         print("at work", flush=True)
         time.sleep(60)
     """

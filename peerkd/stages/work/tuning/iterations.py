@@ -1,4 +1,4 @@
-"""The rounds of a tuned study: as files, which later attempts follow, and as shards."""
+"""The iterations of a tuned study, as files from which a restart continues, and as shards."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,85 +15,90 @@ from peerkd.training.inputs import EpochRange, JointEpochRanges
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
-ROUNDS: Final = f"{SCRATCH}rounds/"
+ITERATIONS: Final = f"{SCRATCH}iterations/"
 
 MAX_SHARDS: Final = 16
-"""The greatest number of shards of a round.
+"""The greatest number of shards of an iteration.
 
-It lets many workers finish at about the same time. A study has dozens of rounds, and a store lists all of their shards.
+It lets many workers finish at about the same time. A study has dozens of iterations, and a store lists all of their
+shards.
 """
 
 MAX_TRIALS: Final = 16
 """The greatest number of trials of a task.
 
-More students side by side are hardly faster, and the trials of a round should keep many processes busy.
+More students side by side are hardly faster, and the trials of an iteration should keep many processes busy.
 """
 
 _NUM_TASKS: Final = 4
-"""The least number of tasks of a round with enough trials, so that several processes share the work."""
+"""The least number of tasks of an iteration with enough trials, so that several processes share the work."""
 
 Phase = Literal["search", "finish", "end"]
-"""``search``: suggestions of the tuner. ``finish``: the chosen trials, to their last epoch. ``end``: no more rounds."""
+"""The kind of an iteration.
+
+``search``: suggestions of the tuner. ``finish``: the chosen trials, up to their last epoch. ``end``: a mark that no
+iteration follows.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Round:
-    """Suggestions that are trained at the same time."""
+class Iteration:
+    """Suggestions of a tuner that are trained at the same time."""
 
     number: int
     phase: Phase
     suggestions: tuple[Suggestion, ...]
     seconds: float
-    """The time from the start of the study to the planning of this round, without interruptions."""
+    """The time from the start of the study to the planning of this iteration, without interruptions."""
 
     reason: str = ""
-    """The reason why no round follows; empty unless the phase is ``end``."""
+    """The reason why no iteration follows; empty unless the phase is ``end``."""
 
     @property
     def name(self) -> str:
-        """The name of the round's file in the workspace."""
-        return round_name(self.number)
+        """The name of the iteration's file in the workspace."""
+        return iteration_name(self.number)
 
     def to_line(self) -> bytes:
-        """Return the round as a line of a journal, with its checksum."""
+        """Return the iteration as a line of a journal, with its checksum."""
         return journal.to_line(
             {
                 "number": self.number,
                 "phase": self.phase,
-                "asks": [list(suggestion) for suggestion in self.suggestions],
+                "suggestions": [list(suggestion) for suggestion in self.suggestions],
                 "seconds": self.seconds,
                 "reason": self.reason,
             }
         )
 
     @classmethod
-    def from_line(cls, line: bytes) -> "Round | None":
-        """Return the round of a line from ``to_line``, or None if the line is damaged."""
+    def from_line(cls, line: bytes) -> "Iteration | None":
+        """Return the iteration of a line from ``to_line``, or None if the line is damaged."""
         values = journal.from_line(line)
         if values is None:
             return None
         del values[journal.CHECKSUM]
-        suggestions = tuple(Suggestion(*each) for each in values.pop("asks"))
+        suggestions = tuple(Suggestion(*each) for each in values.pop("suggestions"))
         return cls(**values, suggestions=suggestions)
 
 
-def round_name(number: int) -> str:
-    """Return the name of the file of a round."""
-    return f"{ROUNDS}{number:04d}.json"
+def iteration_name(number: int) -> str:
+    """Return the name of the file of an iteration."""
+    return f"{ITERATIONS}{number:04d}.json"
 
 
 class StudyProgress:
-    """The epochs that every trial will have when all rounds so far are done."""
+    """The epochs that every trial will have when all iterations so far are done."""
 
     def __init__(self) -> None:
         self._epochs: dict[tuple[int, int], int] = {}
 
     def epochs(self, pair: int, setting: int) -> int:
-        """Return the epochs of a trial; 0 if no round contains it."""
+        """Return the epochs of a trial; 0 if no iteration contains it."""
         return self._epochs.get((pair, setting), 0)
 
     def add(self, suggestions: Iterable[Suggestion]) -> None:
-        """Add the suggestions of a round."""
+        """Add the suggestions of an iteration."""
         self._epochs.update(
             {(suggestion.pair, suggestion.setting): suggestion.num_epochs for suggestion in suggestions}
         )
@@ -104,15 +109,15 @@ class StudyProgress:
         return self._epochs
 
 
-def shards_of(planned: Round, space: Space, before: StudyProgress) -> list[Shard]:
-    """Return a round as shards of ``JointEpochRanges``: a limited number of trials with one transfer set and epochs.
+def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[Shard]:
+    """Return the shards of an iteration, whose tasks are a few trials each on one transfer set over the same epochs.
 
     Neighbouring tasks share their transfer set. The tasks with the most work come first, so that none ends late.
 
     Args:
-        planned: The round.
+        planned: The iteration.
         space: The space that its suggestions refer to.
-        before: The epochs of all trials after the earlier rounds.
+        before: The epochs of all trials after the earlier iterations.
     """
     alike: dict[tuple[int, ...], dict[tuple[int, int], list[Trial]]] = defaultdict(lambda: defaultdict(list))
     costs: dict[tuple[int, ...], int] = defaultdict(int)

@@ -24,7 +24,7 @@ _UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 
 
 @contextmanager
-def terminal_edge() -> Iterator[None]:
+def exiting_on_errors() -> Iterator[None]:
     """Run a command, and exit with 2 for an error that the user can fix, 1 for other failures, and 130 for Ctrl-C.
 
     Any other exception is a defect of this program and passes with its traceback.
