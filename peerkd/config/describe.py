@@ -76,8 +76,8 @@ training: {epochs: 30, batch_size: 32, learning_rate: 0.05}
 """
 
 _RULES: Final = """
-- `--set` takes the dotted name of a field and a value in YAML. It overrides the preset or the file. If a field is set
-  twice, the later value counts.
+- `--set` takes the dotted name of a field and a value in YAML. It overrides the preset or the file. The order does not
+  matter, unless a field is set twice: the later value counts.
 - Values are read as YAML 1.2: `010` is ten, `0o10` is eight, `1e3` is a number, and `12:30:45`, `yes` and `1_000` are
   strings.
 - Give either a preset or a file, not both. Presets have values of their own: the values of `digits` differ from the
@@ -88,7 +88,8 @@ _RULES: Final = """
 """
 
 _RULE_ON_KINDS: Final = """\
-- Setting the `kind` of a section resets all other fields of the section, because each kind has its own fields.
+- A new `kind` of a section, such as `distill.loss.kind`, resets the fields of the section to the defaults of the new
+  kind, except those that another `--set` gives. A field that the new kind does not have is refused.
 """
 
 _INTRODUCTIONS: Final = {

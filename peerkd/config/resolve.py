@@ -4,7 +4,7 @@ import difflib
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from peerkd.config.files import read_text
 from peerkd.config.json_text import MAX_CHARACTERS
@@ -15,6 +15,9 @@ from peerkd.config.yaml_text import read_yaml, write_yaml
 from peerkd.excerpt import excerpt, plain, plain_path
 
 Config = TypeVar("Config", bound=StrictConfig)
+
+_Path: TypeAlias = tuple[str, ...]
+"""The names that lead to a field, as in ``("distill", "loss", "kind")``."""
 
 
 def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = "", overrides: str = "") -> Config:
@@ -78,28 +81,39 @@ def split_overrides(text: str, *, field: str = "overrides") -> list[str]:
 def override(base: Config, pairs: Iterable[str]) -> Config:
     """Return the config with each ``dotted.key=value`` applied. Values are YAML, so ``[1,2]`` is a list.
 
-    If two pairs set the same field, the later one counts. Setting the ``kind`` of a section resets the section, because
-    each kind has its own fields.
+    The order of the pairs matters only where two of them set the same field: the later one counts. A mapping replaces
+    a section, but not the fields of the section that other pairs set. A new ``kind`` of a section resets the fields
+    that no pair sets, because each kind has its own fields.
 
     Raises:
         ValueError: If a pair is not ``key=value``, the result breaks a rule, or a pair sets a field that has no effect
             in the resulting config.
     """
     values: dict[str, Any] = base.model_dump(mode="json")
-    given: list[str] = []
+    given: dict[_Path, Any] = {}
     for pair in pairs:
         key, separator, text = pair.partition("=")
-        path = key.split(".")
+        path = tuple(key.split("."))
         if not separator or not all(part.strip() for part in path):
             raise ValueError(f"An override must have the form key=value, got {plain(pair)}.")
         try:
             value = read_yaml(text)
         except ValueError as error:
             raise ValueError(f"The value of {plain(key)} must be YAML, got {plain(text)}: {error}.") from error
-        _assign(values, path, value)
-        given.extend(_leaves(key, value))
+        given.pop(path, None)
+        given[path] = value
+    for path, value in given.items():
+        if isinstance(value, dict):
+            _assign(values, path, {})
+    fields = dict(leaf for path, value in given.items() for leaf in _leaves(path, value))
+    for (*section, name), value in fields.items():
+        if name == "kind":
+            _reset_unless_of_kind(values, section, value)
+    # Short paths come first. With seed=1 and seed.a=2, the validation then sees, and refuses, seed.a.
+    for path in sorted(fields, key=len):
+        _assign(values, path, fields[path])
     config = type(base).from_mapping(values)
-    check_used(config, given)
+    check_used(config, map(".".join, fields))
     return config
 
 
@@ -153,16 +167,16 @@ def _check_preset(pipeline: Pipeline[Config], preset: str) -> None:
     raise ValueError(f"preset must be one of {', '.join(pipeline.presets)}, got {plain(preset)}{hint}.")
 
 
-def _leaves(key: str, value: Any) -> Iterator[str]:
-    """Yield the dotted names of the fields that a value sets. A section sets several."""
-    if not isinstance(value, dict):
-        yield key
+def _leaves(path: _Path, value: Any) -> Iterator[tuple[_Path, Any]]:
+    """Yield the fields that a value sets. A mapping sets several."""
+    if not isinstance(value, dict) or not value:
+        yield path, value
         return
     for name, inner in value.items():
-        yield from _leaves(f"{key}.{name}", inner)
+        yield from _leaves((*path, name), inner)
 
 
-def _assign(values: dict[str, Any], path: list[str], value: object) -> None:
+def _assign(values: dict[str, Any], path: _Path, value: object) -> None:
     *sections, last = path
     for section in sections:
         inner = values.get(section)
@@ -170,6 +184,12 @@ def _assign(values: dict[str, Any], path: list[str], value: object) -> None:
             # If the section does not exist, the validation refuses it with its full path.
             inner = values[section] = {}
         values = inner
-    if last == "kind" and "kind" in values:
-        values.clear()
     values[last] = value
+
+
+def _reset_unless_of_kind(values: dict[str, Any], path: Iterable[str], kind: object) -> None:
+    section: Any = values
+    for name in path:
+        section = section.get(name) if isinstance(section, dict) else None
+    if isinstance(section, dict) and section.get("kind", kind) != kind:
+        section.clear()

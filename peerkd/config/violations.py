@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -30,8 +30,7 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
     value = excerpt(first["input"])
     match first["type"]:
         case "extra_forbidden":
-            suggestion = _suggestion(first["loc"], field, schema)
-            return f"{plain(field)} is not a key of the config{suggestion}, got {value}."
+            return f"{plain(field)} is not a key of {_home(first['loc'], field, schema)}, got {value}."
         case "missing":
             return f"{field} is required."
         case "value_error":
@@ -44,9 +43,11 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
             suggestion = f" (did you mean {close[0]}?)" if close else ""
             return f"{field}.kind must be one of {tags}{suggestion}, got {tag}."
         case "union_tag_not_found":
-            return f"{field}.kind is required, got {value}."
+            reminder = _reminder(first["input"])
+            return f"{field}.kind is required{reminder}, got {value}."
         case "dict_type" if f"{field}.kind" in _names("", schema, schema.get("$defs", {})):
-            example = f", as in {{kind: {plain(first['input'])}}}" if isinstance(first["input"], str) else ""
+            is_kind = isinstance(first["input"], str) and first["input"].isidentifier()
+            example = f", as in {{kind: {plain(first['input'])}}}" if is_kind else ""
             return f"{field} must be a section with a kind{example}, got {value}."
         case "tuple_type" | "list_type":
             example = f", as in [{value}]" if isinstance(first["input"], (str, int, float)) else ", as in [a, b]"
@@ -57,17 +58,36 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
     return f"{field or 'The config'} {rule}, got {value}."
 
 
-def _suggestion(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
-    """Return a suggestion for an unknown key: the same name in another section, or a similar one in its own."""
+def _home(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
+    """Return the words for what lacks an unknown key, with a suggestion if a similar key exists."""
     names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
-    if field in names:
-        section, _, name = field.rpartition(".")
-        return f" in this form (write {name} inside {section})" if field == location[0] else " with this kind"
     section, _, name = field.partition("[")[0].rpartition(".")
+    if field in names and "." in str(location[-1]):
+        return f"the config in this form (write {name} inside {section})"
+    if field in names:
+        # Before the field, pydantic's location has the kind of the section.
+        others = [kind for kind, fields in _fields_by_kind(section, schema).items() if name in fields]
+        return f"the kind {location[-2]} (it belongs to {' and '.join(others)})"
     nearby = {known.rpartition(".")[2]: known for known in names if known.rpartition(".")[0] == section}
     meant = [known for known in names if known.rpartition(".")[2] == name]
     meant = meant or [nearby[close] for close in difflib.get_close_matches(name[:80], nearby, n=1, cutoff=0.7)]
-    return f" (did you mean {' or '.join(meant[:_MAX_SUGGESTIONS])}?)" if meant else ""
+    suggestion = f" (did you mean {' or '.join(meant[:_MAX_SUGGESTIONS])}?)" if meant else ""
+    return f"the config{_reminder([name]) or suggestion}"
+
+
+def _reminder(keys: Iterable[object]) -> str:
+    """Return a reminder of the syntax of YAML if a key contains a colon: in ``{kind:kl}``, the key is ``kind:kl``."""
+    return " (YAML requires a space after each colon)" if any(":" in str(key) for key in keys) else ""
+
+
+def _fields_by_kind(section: str, schema: Mapping[str, Any]) -> dict[str, Collection[str]]:
+    """Return the fields of each kind of a section that has kinds."""
+    definitions = schema["$defs"]
+    for name in section.split("."):
+        field = schema["properties"][name]
+        options = [definitions[each["$ref"].rpartition("/")[2]] for each in field.get("oneOf", [field])]
+        schema = options[0]
+    return {option["properties"]["kind"]["const"]: option["properties"] for option in options}
 
 
 def _names(section: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:

@@ -62,6 +62,7 @@ def test_an_unknown_loss_is_refused_with_the_nearest() -> None:
 
 def test_a_loss_without_its_kind_is_refused_with_an_example() -> None:
     assert refusal("kl") == 'distill.loss must be a section with a kind, as in {kind: kl}, got "kl".'
+    assert refusal("kind:kl") == 'distill.loss must be a section with a kind, got "kind:kl".'
     assert refusal(3) == "distill.loss must be a section with a kind, got 3."
     assert refusal({}) == "distill.loss.kind is required, got {}."
 

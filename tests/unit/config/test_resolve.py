@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerkd.config.data import DirichletLabels, IidLabels, ShardsPerPeer
+from peerkd.config.data import IidLabels, ShardsPerPeer
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline, find_pipeline
 from peerkd.config.presets import PRESETS
 from peerkd.config.resolve import load, load_file, override, resolve, split_overrides, to_yaml
 from peerkd.config.strict import StrictConfig
+from peerkd.config.training import DistillConfig
 
 DIGITS = PRESETS["digits"]()
 
@@ -158,12 +159,60 @@ def test_rules_hold_for_all_overrides_together_not_for_each() -> None:
     assert (config.data.source, config.data.path) == ("npz", "data.npz")
 
 
-def test_a_new_kind_resets_its_section() -> None:
+def test_a_new_kind_resets_the_fields_of_its_section() -> None:
     base = override(DIGITS, ["partition.label_skew.concentration=0.7"])
     assert override(base, ["partition.label_skew.kind=iid"]).partition.label_skew == IidLabels()
-    shards = override(base, ["partition.label_skew.kind=shards", "partition.label_skew.shards_per_peer=2"])
-    assert shards.partition.label_skew == ShardsPerPeer(shards_per_peer=2)
-    assert override(base, ["partition.label_skew.kind=dirichlet"]).partition.label_skew == DirichletLabels()
+    assert override(base, ["partition.label_skew.kind=dirichlet"]) == base
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        ["partition.label_skew.kind=shards", "partition.label_skew.shards_per_peer=2"],
+        ["partition.label_skew={kind: shards}", "partition.label_skew.shards_per_peer=2"],
+        ["partition.label_skew.kind=shards", "partition.label_skew={shards_per_peer: 2}"],
+    ],
+)
+def test_a_kind_and_its_fields_may_be_given_in_any_order(pairs: list[str]) -> None:
+    for each in (pairs, pairs[::-1]):
+        assert override(DIGITS, each).partition.label_skew == ShardsPerPeer(shards_per_peer=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "message"),
+    [
+        ("iid", "concentration=0.7", "concentration is not a key of the kind iid (it belongs to dirichlet), got 0.7."),
+        ("shards", "shards_per_peer=0", "shards_per_peer must be greater than or equal to 1, got 0."),
+        ("dirichlet", "column=id", "column is not a key of the kind dirichlet (it belongs to natural), "),
+    ],
+)
+def test_every_given_field_is_checked_with_the_final_kind(kind: str, field: str, message: str) -> None:
+    pairs = [f"partition.label_skew.kind={kind}", f"partition.label_skew.{field}"]
+    for each in (pairs, pairs[::-1]):
+        with pytest.raises(ValueError, match=f"^{re.escape(f'partition.label_skew.{message}')}"):
+            override(DIGITS, each)
+
+
+def test_a_section_replaces_the_preset_but_no_other_override() -> None:
+    pairs = ["distill.learning_rate=0.5", "distill={epochs: 2}"]
+    for each in (pairs, pairs[::-1]):
+        assert override(DIGITS, each).distill == DistillConfig(learning_rate=0.5, epochs=2)
+
+
+def test_the_later_of_two_values_of_a_field_counts_in_sections_too() -> None:
+    shards, two = "partition.label_skew={kind: shards, shards_per_peer: 3}", "partition.label_skew.shards_per_peer=2"
+    for pairs in ([shards, two], [two, shards, two]):
+        assert override(DIGITS, pairs).partition.label_skew == ShardsPerPeer(shards_per_peer=2)
+    for pairs in ([two, shards], [shards, two, shards]):
+        assert override(DIGITS, pairs).partition.label_skew == ShardsPerPeer(shards_per_peer=3)
+    pairs = [shards, "partition.label_skew={kind: iid}"]
+    assert override(DIGITS, pairs).partition.label_skew == IidLabels()
+
+
+def test_a_field_inside_a_number_is_refused_whatever_else_sets_the_number() -> None:
+    for pairs in (["seed=3", "seed.a=1"], ["seed.a=1", "seed=3"]):
+        with pytest.raises(ValueError, match=r'^seed must be a valid integer, got \{"a": 1\}\.$'):
+            override(DIGITS, pairs)
 
 
 @pytest.mark.parametrize(

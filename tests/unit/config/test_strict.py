@@ -90,12 +90,16 @@ def test_the_path_of_an_error_has_no_trace_of_the_kind_of_a_section() -> None:
         ({"kind": "classes"}, "partition.label_skew.classes_per_peer is required."),
         ({}, "partition.label_skew.kind is required, got {}."),
         (
+            {"kind:iid": None},
+            'partition.label_skew.kind is required (YAML requires a space after each colon), got {"kind:iid": null}.',
+        ),
+        (
             {"kind": "zipf"},
             "partition.label_skew.kind must be one of 'iid', 'dirichlet', 'classes', 'shards', 'natural', got zipf.",
         ),
         (
             {"kind": "iid", "concentration": 1.0},
-            "partition.label_skew.concentration is not a key of the config with this kind, got 1.0.",
+            "partition.label_skew.concentration is not a key of the kind iid (it belongs to dirichlet), got 1.0.",
         ),
     ],
 )
@@ -147,6 +151,15 @@ def test_a_text_that_is_not_json_is_refused(text: str, problem: str) -> None:
         (
             {"partition.num_peers": 3},
             "partition.num_peers is not a key of the config in this form (write num_peers inside partition)",
+        ),
+        (
+            {"pretrain": {"collaboration.temperature": 2}},
+            "pretrain.collaboration.temperature is not a key of the config in this form "
+            "(write temperature inside pretrain.collaboration)",
+        ),
+        (
+            {"distill": {"epochs:5": None}},
+            "distill.epochs:5 is not a key of the config (YAML requires a space after each colon)",
         ),
     ],
 )
