@@ -9,6 +9,7 @@ import pyarrow as pa
 from peerkd.config.data import PartitionConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import SweepConfig
+from peerkd.config.training import DistillConfig
 from peerkd.reporting.facts import ExperimentFacts, PeerFacts
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.schema import BY_EPOCH_COLUMNS
@@ -82,6 +83,7 @@ class Study:
         class_names: tuple[str, ...] | None = None,
         selection_metric: str = "global_accuracy",
         by_epoch: bool = False,
+        distill: DistillConfig | None = None,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.teaching, self.by_epoch = teaching, by_epoch
@@ -90,6 +92,7 @@ class Study:
         self.config = ExperimentConfig(
             name=name,
             seed=seed,
+            distill=distill or DistillConfig(),
             partition=PartitionConfig(num_peers=num_peers, public_fraction=0.1),
             sweep=SweepConfig(
                 temperatures=temperatures,

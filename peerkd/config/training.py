@@ -1,6 +1,6 @@
 """The config of training: the networks of the peers, the recipe, the distillation and its conventions."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -115,6 +115,11 @@ class DistillConfig(PrecisionRecipeConfig):
     student, q = softmax(student logits / T), for one sample."""
 
     conventions: ConventionsConfig = ConventionsConfig()
+
+    @property
+    def loss_record(self) -> dict[str, dict[str, Any]]:
+        """The loss with its hyper-parameters, and its conventions, as JSON values."""
+        return {"loss": self.loss.model_dump(), "conventions": self.conventions.model_dump()}
 
     @property
     def term(self) -> DistillationTerm:

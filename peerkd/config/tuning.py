@@ -35,8 +35,8 @@ class TuneConfig(StrictConfig):
     alone counts as a third."""
 
     experience: bool = True
-    """Whether the tuner starts from a prior that was learned from full sweeps of digits, if the grid is comparable.
-    False: it starts without prior knowledge."""
+    """Whether the tuner starts from a prior that was learned from full sweeps of digits, if the study is comparable: it
+    must have the default loss and conventions, and similar settings. False: it starts without prior knowledge."""
 
     max_seconds: float | None = Field(default=None, gt=0)
     """The time after which no further iteration begins. With a limit, the choices depend on the speed of the

@@ -10,7 +10,15 @@ import numpy as np
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
-from peerkd.reporting.wording import default_setting, interval, number, points, share_of, single_setting
+from peerkd.reporting.wording import (
+    default_setting,
+    interval,
+    loss_in_words,
+    number,
+    points,
+    share_of,
+    single_setting,
+)
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import NO_ROW
 
@@ -71,6 +79,7 @@ def summary(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, float 
     return {
         "experiment": facts.config.name,
         "config_fingerprint": facts.config_fingerprint,
+        "loss": loss_in_words(facts.config.distill),
         "scope": findings.scope,
         "num_peers": float(facts.num_peers),
         "num_trials": float(facts.num_trials),
@@ -103,6 +112,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         f"{facts.num_trials:,} trials",
         f"chosen on {facts.num_validation_samples:,} validation samples, "
         f"reported on {facts.num_test_samples:,} test samples",
+        *textwrap.wrap(f"loss: {loss_in_words(facts.config.distill)}", width=80),
         "",
         f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}  95 % interval",
         _line("best setting of each pair", means["chosen"], num_diverged=findings.num_pairs_without["chosen"]),

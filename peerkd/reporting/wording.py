@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Final, assert_never
 
 from peerkd.config.training import DistillConfig
@@ -112,6 +113,22 @@ def loss_formula(distill: DistillConfig) -> str:
     term = distill.term
     scale = "T^2 * " if term.scale_by_temperature_squared else ""
     return f"loss = w * {scale}D + (1 - w) * CE(label, softmax(student logits))\n   D = {term.loss.formula}"
+
+
+def loss_in_words(distill: DistillConfig) -> str:
+    """Return the loss with its hyper-parameters and conventions on one line."""
+    term, conventions = distill.term, distill.conventions
+    scaled = "times T^2" if term.scale_by_temperature_squared else "not times T^2"
+    weighed = conventions.alpha_weighs.replace("_", " ")
+    return (
+        f"{term.loss.title}{_in_brackets(term.parameters)}, reduction {term.reduction}, {scaled}, teacher in "
+        f"{conventions.teacher_mode} mode, alpha weighs {weighed}"
+    )
+
+
+def _in_brackets(parameters: Mapping[str, float]) -> str:
+    values = ", ".join(f"{name} = {number(value)}" for name, value in parameters.items())
+    return f" ({values})" if values else ""
 
 
 def conventions_in_words(distill: DistillConfig) -> list[str]:

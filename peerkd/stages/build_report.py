@@ -35,6 +35,7 @@ def compute_contents(
         cost=facts.cost,
         summary=tables.summary(findings, facts),
         terminal_summary=tables.terminal_summary(findings, facts),
+        loss_record=config.distill.loss_record,
         line=f"{findings.num_pairs} ordered pairs",
     )
 

@@ -43,6 +43,7 @@ def compute_contents(
         front=points,
         untried_settings=untried,
         chooses_epochs=config.tune.chooses_epochs,
+        why_no_experience=study.metadata["why_no_experience"],
         cost=StudyCost(**{field.name: study.metadata[field.name] for field in fields(StudyCost)}),
         divergence=what_diverged,
         num_peers=facts.num_peers,
@@ -54,6 +55,7 @@ def compute_contents(
         cost=facts.cost,
         summary=tables.summary(findings, facts),
         terminal_summary=tables.terminal_summary(findings, facts),
+        loss_record=config.distill.loss_record,
         line=f"{findings.num_distilled} of {findings.num_pairs} ordered pairs to distil",
     )
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Final, Generic, TypeVar
 
@@ -34,7 +34,9 @@ class ReportContents:
     table: str
     """CSV."""
 
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    """The headline numbers by name."""
+
     cost: RunCost | None
     summary: Any
     """The summary as JSON values, for the manifest."""
@@ -42,6 +44,9 @@ class ReportContents:
     terminal_summary: str
     line: str
     """The last progress line of the stage."""
+
+    loss_record: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The loss and its conventions, which the file of metrics names before the numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +99,8 @@ class ReportStage(Generic[Config]):
             shutil.copyfile(folder / REPORT_NAME, report_path)
             shutil.copyfile(folder / self.table_name, table_path)
             for name, value in json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")).items():
-                log_metric(name, value)
+                if not isinstance(value, dict):
+                    log_metric(name, value)
         return manifest.key
 
     def make(self, config: Config, source: Manifest, store: ArtifactStore) -> Manifest:
@@ -114,7 +120,7 @@ class ReportStage(Generic[Config]):
         texts = {
             REPORT_NAME: contents.page,
             self.table_name: contents.table,
-            METRICS_NAME: json.dumps(contents.metrics, indent=2, allow_nan=False),
+            METRICS_NAME: json.dumps({**contents.loss_record, **contents.metrics}, indent=2, allow_nan=False),
             SUMMARY_NAME: contents.terminal_summary,
         }
         if contents.cost:

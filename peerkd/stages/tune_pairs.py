@@ -14,8 +14,8 @@ TRIALS_NAME: Final = "trials.parquet"
 CHOICES_NAME: Final = "choices.parquet"
 CURVE_NAME: Final = "curve.parquet"
 FEATURES_NAME: Final = "features.parquet"
-TUNER: Final = "peerkd"
-"""The name of the tuner in keys and metadata."""
+TUNER: Final = "peerkd 2"
+"""The name of the tuner in keys. Change it when the tuner's suggestions change within a version of the program."""
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:

@@ -11,13 +11,14 @@ out of its fit are described by their principal components, ``factors`` with sta
 independent effect of each trial, ``luck``, which is correlated between the epochs of the trial.
 
 Between the temperatures, weights and epochs of the grid, everything is interpolated linearly. Gains are in compressed
-points (``settings_prior``).
+points (``settings_prior``). All sweeps had the loss of Hinton et al. 2015 (``HINTON``), with the default conventions.
 
 Shape suffixes: Q = pairs, S = settings, G = grid: transfer sets x weights x temperatures x epochs, E = epochs of the
 grid, A = basis functions of pairs, F = features, L = factors, K = transfer sets, R = rungs, C = targets: rungs x
 settings.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,10 +27,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from peerkd.losses.pairs.term import HINTON
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.pair_basis import PairBasis
 from peerkd.tuning.prior import Prior
 from peerkd.tuning.space import Space
+from peerkd.wording import plural
 
 SHIPPED: Final = Path(__file__).with_name("learned_experience.npz")
 
@@ -98,16 +101,30 @@ class Experience:
     """The sweeps that were learned from, one a line."""
 
     def covers(self, space: Space) -> bool:
-        """Return whether a space has the same objective and features, and settings on the grid or close to it."""
-        has_all = space.has_global_gains and set(self.feature_names) <= set(space.feature_names)
-        # All sweeps that were learned from had one learning rate.
-        has_all = has_all and len({setting.learning_rate for setting in space.settings}) == 1
-        return has_all and all(
-            setting.transfer_set in self.transfer_sets
-            and abs(_beyond(np.log2(self.temperatures), np.log2(setting.temperature))) <= _BEYOND_OCTAVES
-            and abs(_beyond(self.weights, setting.distillation_weight)) <= _BEYOND_WEIGHT + 1e-9
-            for setting in space.settings
-        )
+        """Return whether a space differs from the sweeps in nothing that ``differences`` names."""
+        return not self.differences(space)
+
+    def differences(self, space: Space) -> list[str]:
+        """Return what makes a space too different from the sweeps, as clauses that may follow "because"."""
+        return [*self._differences_of_settings(space), *_differences_of_loss(space)]
+
+    def _differences_of_settings(self, space: Space) -> Iterator[str]:
+        if not space.has_global_gains:
+            yield "the objective is not global accuracy alone"
+        if missing := [name for name in self.feature_names if name not in space.feature_names]:
+            names = missing[0] if len(missing) == 1 else f"{missing[0]}, ..."
+            yield f"the study lacks {plural(len(missing), 'feature')} of pairs ({names})"
+        if len({setting.learning_rate for setting in space.settings}) > 1:
+            yield "several learning rates are tried"
+        for name in dict.fromkeys(setting.transfer_set for setting in space.settings):
+            if name not in self.transfer_sets:
+                yield f"the transfer set {name} is unknown to it"
+        for temperature in sorted({setting.temperature for setting in space.settings}):
+            if abs(_beyond(np.log2(self.temperatures), np.log2(temperature))) > _BEYOND_OCTAVES:
+                yield f"the temperature {temperature:g} is too far from {_ends(self.temperatures)}"
+        for weight in sorted({setting.distillation_weight for setting in space.settings}):
+            if abs(_beyond(self.weights, weight)) > _BEYOND_WEIGHT + 1e-9:
+                yield f"the distillation weight {weight:g} is too far from {_ends(self.weights)}"
 
     def expected(self, space: Space, rungs: IntArray) -> FloatArray:
         """Return the expected gains (Q, C) of the pairs of a space. ``rung_epochs`` gives the order of the targets."""
@@ -221,6 +238,18 @@ def shipped() -> Experience:
     return load(SHIPPED)
 
 
+def why_unused(space: Space, *, is_wanted: bool) -> str | None:
+    """Return why a study starts without the shipped experience, as a clause, or None if it starts from it.
+
+    Args:
+        space: The space of the study.
+        is_wanted: ``tune.experience``.
+    """
+    if not is_wanted:
+        return "tune.experience is false"
+    return "; ".join(shipped().differences(space)) or None
+
+
 _ROUNDED: Final = ("centres_AF", "mean_G", "regression_AG", "spread_A", "factors_GL", "luck_KEE")
 _EXACT: Final = ("weights", "temperatures", "epoch_shares", "lengths_F", "limits_2F")
 
@@ -228,6 +257,22 @@ _EXACT: Final = ("weights", "temperatures", "epoch_shares", "lengths_F", "limits
 def _interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:
     """Return the weights (wanted, grid) of linear interpolation. A point beyond the grid is taken for its end."""
     return np.stack([np.interp(wanted, grid, unit) for unit in np.eye(len(grid))], axis=1)
+
+
+def _differences_of_loss(space: Space) -> Iterator[str]:
+    term = space.term
+    if (term.loss.name, term.parameters) != (HINTON.loss.name, HINTON.parameters):
+        yield f"the loss is the {term.loss.title}, not the {HINTON.loss.title}"
+    if term.reduction != HINTON.reduction:
+        yield f"the reduction is {term.reduction}, not {HINTON.reduction}"
+    if term.scale_by_temperature_squared != HINTON.scale_by_temperature_squared:
+        yield "the loss is not multiplied by T^2"
+    if space.teacher_mode != "eval":
+        yield f"the teacher is in {space.teacher_mode} mode, not in eval mode"
+
+
+def _ends(grid: FloatArray) -> str:
+    return f"its range, {grid[0]:g} to {grid[-1]:g}"
 
 
 def _beyond(grid: FloatArray, value: float) -> float:

@@ -4,11 +4,12 @@ Shape suffixes: Q = ordered pairs, S = settings, F = features, P = peers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from peerkd.losses.pairs.term import HINTON, DistillationTerm
 from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.study.transfer_sets import TransferSet
 
@@ -56,6 +57,12 @@ class Space:
     has_global_gains: bool = True
     """Whether the objective is the gain of global accuracy, without a limit. Experience covers no other objective."""
 
+    term: DistillationTerm = HINTON
+    """The loss of all trials. Experience covers no other than the default."""
+
+    teacher_mode: Literal["eval", "train"] = "eval"
+    """See ``ConventionsConfig.teacher_mode``. Experience covers no other than the default."""
+
     @property
     def num_pairs(self) -> int:
         """Number of ordered pairs (Q)."""
@@ -69,14 +76,10 @@ class Space:
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Space":
         """Return the space of some of the pairs, given by their indices in this one."""
         places = np.asarray(pairs, dtype=np.int64)
-        return Space(
+        return replace(
+            self,
             students_Q=self.students_Q[places],
             teachers_Q=self.teachers_Q[places],
-            settings=self.settings,
-            default_setting=self.default_setting,
             num_samples_QS=self.num_samples_QS[places],
-            num_epochs=self.num_epochs,
-            feature_names=self.feature_names,
             features_QF=self.features_QF[places],
-            has_global_gains=self.has_global_gains,
         )

@@ -104,6 +104,9 @@ class TuningFindings:
     chooses_epochs: bool
     """Whether a choice has an epoch to stop after. If not, only trials that ran to the end have test gains."""
 
+    why_no_experience: str | None
+    """Why the tuner started without the shipped experience, as a clause; None if it started from it."""
+
     cost: StudyCost
     divergence: Divergence
     """The trainings that diverged. They are never chosen and part of no mean."""
@@ -142,6 +145,7 @@ def compute_findings(
     front: Sequence[FrontPoint],
     untried_settings: Sequence[str],
     chooses_epochs: bool = False,
+    why_no_experience: str | None,
     cost: StudyCost,
     divergence: Divergence,
     num_peers: int,
@@ -154,6 +158,7 @@ def compute_findings(
         front: The choices for each weight of own accuracy.
         untried_settings: The settings that were not tried, in words.
         chooses_epochs: Whether a choice also names the epoch to stop after.
+        why_no_experience: See ``TuningFindings``.
         cost: The cost of the study.
         divergence: The trainings that diverged.
         num_peers: Number of all peers, including those that diverged.
@@ -192,6 +197,7 @@ def compute_findings(
         front=front,
         untried_settings=untried_settings,
         chooses_epochs=chooses_epochs,
+        why_no_experience=why_no_experience,
         cost=cost,
         divergence=divergence,
     )

@@ -8,7 +8,12 @@ from peerkd.results.intervals import Estimate
 
 def headline(findings: TuningFindings) -> list[Headline]:
     """Return the findings in words, the most important first."""
-    named = [Headline("Plan", _plan(findings)), Headline("Gain", _gain(findings)), Headline("Cost", _cost(findings))]
+    named = [
+        Headline("Plan", _plan(findings)),
+        Headline("Gain", _gain(findings)),
+        Headline("Cost", _cost(findings)),
+        Headline("Experience", _experience(findings)),
+    ]
     if findings.untried_pairs or findings.untried_settings:
         named.append(Headline("Not tried", _untried(findings)))
     if text := diverged(findings.divergence):
@@ -68,6 +73,12 @@ def _cost(findings: TuningFindings) -> str:
         f"The study ran {cost.num_trials:,} trials, in full or in part, for {100 * cost.spent_share:.2f} % of the cost "
         f"of the full sweep; the budget was {100 * cost.budget_fraction:g} %. It ended because {cost.ended}."
     )
+
+
+def _experience(findings: TuningFindings) -> str:
+    if findings.why_no_experience is None:
+        return "The tuner started from experience: what full sweeps of digits had taught."
+    return f"The tuner started without the experience from full sweeps of digits, because {findings.why_no_experience}."
 
 
 def _untried(findings: TuningFindings) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.choices.headline import describe, headline
 from peerkd.reporting.facts import ExperimentFacts
-from peerkd.reporting.wording import points
+from peerkd.reporting.wording import loss_in_words, points
 
 _NUM_SHOWN: Final = 5
 _COLUMNS: Final = (
@@ -55,7 +55,7 @@ def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the findings for a terminal."""
-    lines = [summary(findings, facts)]
+    lines = [summary(findings, facts), f"  loss: {loss_in_words(facts.config.distill)}"]
     lines += [f"  {named.text}" for named in headline(findings) if named.topic != "Plan"]
     if findings.plan:
         lines.append("who should teach whom, the largest expected gain first:")

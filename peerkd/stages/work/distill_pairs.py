@@ -72,6 +72,7 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
             artifact,
             metadata={
                 "inputs": {"peers": references.reference(peers)},
+                **config.distill.loss_record,
                 "fingerprint": trials.fingerprint,
                 "num_trials": trials.num_trials,
                 "num_diverged": trials.num_diverged,

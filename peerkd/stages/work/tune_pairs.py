@@ -35,6 +35,7 @@ from peerkd.training.inputs import EngineChoice, SweepInputs
 from peerkd.training.process_pool import run_in_processes
 from peerkd.tuning import pair_tuner
 from peerkd.tuning.accounting import CostLedger, feature_forward_samples
+from peerkd.tuning.experience import why_unused
 from peerkd.tuning.space import Space
 
 
@@ -82,6 +83,7 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
             artifact,
             metadata={
                 "inputs": {"peers": references.reference(peers)},
+                **config.distill.loss_record,
                 **results,
                 "device": device,
                 "versions": machine.software_versions(),
@@ -164,6 +166,8 @@ def _open_study(setup: _Setup, history: IterationHistory) -> StudyCoordinator:
     account = CostLedger(space, is_augmented=setup.config.teachers_vary)
     account.charge_forward(feature_forward_samples(space))
     tune = setup.config.tune
+    reason = why_unused(space, is_wanted=tune.experience)
+    print_line(NAME, f"the tuner starts without experience: {reason}" if reason else "the tuner starts from experience")
     study = TunedStudy(
         space,
         lambda: pair_tuner.build(space, has_experience=tune.experience),
@@ -238,6 +242,7 @@ def _write(
         "num_trials": trials.num_trials,
         "num_diverged": trials.num_diverged,
         "num_iterations": study.num_observed,
+        "why_no_experience": why_unused(study.space, is_wanted=setup.config.tune.experience),
         "ended": history.iterations[-1].reason,
         "budget_fraction": setup.config.tune.budget_fraction,
         "spent_share": study.account.spent_share,

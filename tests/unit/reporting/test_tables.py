@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from peerkd.config.losses import loss_config
+from peerkd.config.training import DistillConfig
 from peerkd.reporting.findings import compute_findings
 from peerkd.reporting.html import render
 from peerkd.reporting.tables import metrics, pairs_csv, summary, terminal_summary
@@ -50,11 +52,19 @@ def test_the_summary_is_flat_and_can_be_json(study, findings):
     assert (flat["tuned_over_default_ratio"] is None) == (flat["why_no_ratio"] is not None)
 
 
+def test_the_summaries_name_the_loss():
+    study = Study(num_peers=3, distill=DistillConfig(loss=loss_config("reverse_kl")))
+    found = compute_findings(study.table, study.facts)
+    assert str(summary(found, study.facts)["loss"]).startswith("reverse KL divergence, reduction batchmean, ")
+    text = " ".join(terminal_summary(found, study.facts).split())
+    assert "loss: reverse KL divergence, reduction batchmean, times T^2, teacher in eval mode, alpha weighs" in text
+
+
 @pytest.mark.parametrize("which", ["study", "unlabelled"])
-def test_the_terminal_shows_at_most_eighteen_lines_of_eighty_columns(which, study, findings, unlabelled):
+def test_the_terminal_shows_at_most_twenty_lines_of_eighty_columns(which, study, findings, unlabelled):
     study, findings = (study, findings) if which == "study" else unlabelled
     lines = terminal_summary(findings, study.facts).splitlines()
-    assert 12 <= len(lines) <= 18
+    assert 12 <= len(lines) <= 20
     assert max(map(len, lines)) <= 80
     assert "nan" not in "\n".join(lines)
 

@@ -54,6 +54,24 @@ def test_every_convention_changes_a_sentence():
         assert len(set(changed) - set(usual)) == 1
 
 
+def test_the_line_on_the_loss_differs_wherever_hyper_parameters_or_conventions_do():
+    usual = "KL divergence, reduction batchmean, times T^2, teacher in eval mode, alpha weighs distillation"
+    assert wording.loss_in_words(DistillConfig()) == usual
+    other = {
+        "reduction": "mean",
+        "scale_by_temperature_squared": False,
+        "teacher_mode": "train",
+        "alpha_weighs": "cross_entropy",
+    }
+    config = DistillConfig(conventions=ConventionsConfig(**other))
+    assert wording.loss_in_words(config) == (
+        "KL divergence, reduction mean, not times T^2, teacher in train mode, alpha weighs cross entropy"
+    )
+    for trust in (0.5, 1.0):
+        config = DistillConfig().model_copy(update={"loss": loss_section(WEIGHTED_BRIER)(trust=trust)})
+        assert wording.loss_in_words(config).startswith(f"weighted Brier score (trust = {trust:g}), reduction")
+
+
 def test_a_loss_is_described_by_its_own_words_source_and_hyper_parameters():
     config = DistillConfig().model_copy(update={"loss": loss_section(WEIGHTED_BRIER)(trust=0.5)})
     sentences = wording.conventions_in_words(config)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -94,6 +95,26 @@ def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
     assert logged == json.loads((folder / "metrics.json").read_text())
     assert "small_cnn_pcl_over_baseline_points" in logged
     assert "PCL" in (folder / "summary.txt").read_text()
+
+
+def test_the_loss_in_the_file_of_metrics_is_not_logged_as_a_number(study, store, runs, tmp_path):
+    record = {"loss": {"kind": "kl"}}
+
+    def compute_contents(*given):
+        return replace(compare_methods.compute_contents(*given), loss_record=record)
+
+    references.write(str(tmp_path / "runs.json"), runs)
+    logged = {}
+    key = replace(compare_methods.STAGE, compute_contents=compute_contents).run(
+        config_json=study.config.to_json(),
+        store=str(tmp_path / "store"),
+        input_path=str(tmp_path / "runs.json"),
+        report_path=str(tmp_path / "report"),
+        table_path=str(tmp_path / "methods"),
+        log_metric=logged.__setitem__,
+    )
+    assert json.loads((store.fetch(key) / "metrics.json").read_text()) == {**record, **logged}
+    assert all(isinstance(value, float) for value in logged.values())
 
 
 def test_what_is_there_is_not_done_again_and_another_baseline_is_another_comparison(study, store, runs):

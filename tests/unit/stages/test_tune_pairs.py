@@ -83,6 +83,23 @@ def test_the_artifact_is_tables_and_nothing_else(study):
     assert study.features.num_rows == NUM_PAIRS
 
 
+def test_the_manifest_names_the_loss_and_whether_the_tuner_had_experience(study):
+    assert study.metadata["loss"] == {"kind": "kl"}
+    assert study.metadata["conventions"] == config().distill.conventions.model_dump()
+    assert study.metadata["why_no_experience"] is None
+
+
+def test_a_study_with_another_loss_has_no_experience_and_says_so(tuned, capsys):
+    mean = "distill.conventions.reduction=mean tune.max_seconds=0.001"
+    study = tuned(mean)
+    why = "the reduction is mean, not batchmean"
+    assert f"tune_pairs: the tuner starts without experience: {why}" in capsys.readouterr().out
+    assert study.metadata["why_no_experience"] == why
+    made = report_choices.STAGE.make(config(mean), study.manifest, study.store)
+    page = (study.store.fetch(made.key) / "report.html").read_text()
+    assert f"without the experience from full sweeps of digits, because {why}." in page
+
+
 def test_every_pair_has_a_decision_and_those_to_distil_a_setting(study):
     assert [(row["student"], row["teacher"]) for row in study.choices] == [
         (student, teacher) for student in range(4) for teacher in range(4) if student != teacher
@@ -165,7 +182,9 @@ def test_a_whole_trial_is_that_of_the_sweep(study, trained):
     (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
     peers = store.find(f"pretrain_peers/{folder.name}")
     sweep.perform(config(), peers, store, Worker())
-    table = read_table(store.fetch(distill_pairs.key(config(), peers)) / distill_pairs.TABLE_NAME)
+    found = store.find(distill_pairs.key(config(), peers))
+    assert {name: found.metadata[name] for name in ("loss", "conventions")} == config().distill.loss_record
+    table = read_table(store.fetch(found.key) / distill_pairs.TABLE_NAME)
     swept = {identity(row): row for row in table.to_pylist()}
     names = [name for name in study.trials[0] if name != "seconds" and "gain_from" not in name]
     whole = [row for row in study.trials if row["epochs"] == 4]
@@ -182,6 +201,8 @@ def test_the_report_of_a_study_tells_who_should_teach_whom(study):
     assert len((folder / "plan.csv").read_text().splitlines()) == 1 + len(students)
     assert "should learn from peer" in (folder / "report.html").read_text()
     numbers = json.loads((folder / "metrics.json").read_text())
+    assert {name: numbers[name] for name in ("loss", "conventions")} == config().distill.loss_record
+    assert "  loss: KL divergence, reduction batchmean, " in (folder / "summary.txt").read_text()
     assert numbers["num_pairs_distilled"] == study.metadata["num_pairs_distilled"]
     assert report_choices.STAGE.make(config(), study.manifest, study.store) == manifest
 

@@ -9,8 +9,10 @@ import pytest
 from benchmarks.tuning.learn_experience import learn
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.scoring import GainsOnTest
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.pairs.term import HINTON, distillation_term
 from peerkd.results.arrays import IntArray
-from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped
+from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped, why_unused
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.space import SettingOnSet, Space
 from tests.unit.tuning.test_pair_tuner import EPOCHS, SETTINGS, best, mean_gain, network, spend
@@ -103,6 +105,54 @@ def test_it_covers_what_was_swept_and_little_more(experience: Experience) -> Non
     assert not experience.covers(with_settings(space, SettingOnSet("public", 1.0, 0.5, 0.5)))
     assert not experience.covers(replace(space, feature_names=("agreement",)))
     assert not experience.covers(replace(space, has_global_gains=False))
+
+
+OTHER_LOSS = distillation_term(PAIR_LOSSES["reverse_kl"])
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"term": OTHER_LOSS}, "the loss is the reverse KL divergence, not the KL divergence"),
+        ({"term": HINTON._replace(reduction="mean")}, "the reduction is mean, not batchmean"),
+        ({"term": HINTON._replace(scale_by_temperature_squared=False)}, "the loss is not multiplied by T^2"),
+        ({"teacher_mode": "train"}, "the teacher is in train mode, not in eval mode"),
+        ({"has_global_gains": False}, "the objective is not global accuracy alone"),
+        ({"feature_names": ("agreement",)}, "the study lacks 1 feature of pairs (only_teacher_right)"),
+    ],
+)
+def test_it_covers_one_loss_with_its_conventions(
+    experience: Experience, change: dict[str, object], difference: str
+) -> None:
+    other = replace(network(seed=1)[0], **change)
+    assert experience.differences(other) == [difference]
+    assert not experience.covers(other)
+    # A tuner that has the experience then suggests what a tuner without it does.
+    assert PairTuner(other, experience=experience).ask(9) == PairTuner(other).ask(9)
+
+
+def test_every_difference_in_settings_is_named(experience: Experience) -> None:
+    strange = SettingOnSet("public", 16.0, 0.5, 0.5), SettingOnSet("both", 1.0, 0.0, 0.0, 0.1)
+    narrow = replace(experience, weights=np.array([0.5, 0.9]))
+    assert narrow.differences(with_settings(network(seed=1)[0], *strange)) == [
+        "several learning rates are tried",
+        "the transfer set public is unknown to it",
+        "the temperature 16 is too far from its range, 1 to 4",
+        "the distillation weight 0 is too far from its range, 0.5 to 0.9",
+    ]
+
+
+def test_a_study_learns_why_it_starts_without_experience() -> None:
+    space = replace(network(seed=1)[0], feature_names=())
+    names = shipped().feature_names
+    known = replace(space, feature_names=names, features_QF=np.zeros((space.num_pairs, len(names))))
+    assert why_unused(known, is_wanted=True) is None
+    assert "lacks 39 features of pairs (" in why_unused(space, is_wanted=True)
+    assert why_unused(known, is_wanted=False) == "tune.experience is false"
+    both = replace(known, term=OTHER_LOSS, teacher_mode="train")
+    assert why_unused(both, is_wanted=True) == (
+        "the loss is the reverse KL divergence, not the KL divergence; the teacher is in train mode, not in eval mode"
+    )
 
 
 def test_it_knows_one_learning_rate_and_covers_no_more(experience: Experience) -> None:

@@ -86,6 +86,8 @@ def build_space(
         if features is None
         else np.stack([features[name].to_numpy() for name in names], axis=1),
         has_global_gains=config.objective.is_global,
+        term=config.distill.term,
+        teacher_mode=config.distill.conventions.teacher_mode,
     )
 
 

@@ -83,12 +83,19 @@ CURVE = (point(0, 0.02, 0.01, 0.015), point(1, 0.0487, 0.02, 0.02))
 def conclude():
     """Return what follows from some rows and points."""
 
-    def of(rows=ROWS, curve=CURVE, untried=("transfer set student, T=1, alpha=0.5",), divergence=NOTHING_DIVERGED):
+    def of(
+        rows=ROWS,
+        curve=CURVE,
+        untried=("transfer set student, T=1, alpha=0.5",),
+        why_no_experience=None,
+        divergence=NOTHING_DIVERGED,
+    ):
         return compute_findings(
             tables.assemble(rows, tables.CHOICES),
             tables.assemble(curve, tables.CURVE),
             front=FRONT,
             untried_settings=untried,
+            why_no_experience=why_no_experience,
             cost=COST,
             divergence=divergence,
             num_peers=1 + max(row["student"] for row in rows),

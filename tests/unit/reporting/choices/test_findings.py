@@ -37,7 +37,7 @@ def test_means_are_over_all_pairs_and_tests_over_those_that_were_done(concluded)
 
 def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
     texts = {finding.topic: finding.text for finding in headline(concluded)}
-    assert list(texts) == ["Plan", "Gain", "Cost", "Not tried"]
+    assert list(texts) == ["Plan", "Gain", "Cost", "Experience", "Not tried"]
     assert "peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9, +6.0 points" in texts["Plan"]
     assert "3 of 6 ordered pairs have a chosen setting" in texts["Gain"]
     assert "9 trials, in full or in part, for 4.87 % of the cost of the full sweep; the budget was 5 %" in texts["Cost"]
@@ -47,12 +47,23 @@ def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
     )
 
 
+def test_the_headline_says_whether_the_tuner_had_experience_and_if_not_why(conclude):
+    texts = [
+        next(finding.text for finding in headline(conclude(why_no_experience=why)) if finding.topic == "Experience")
+        for why in (None, "tune.experience is false")
+    ]
+    assert texts == [
+        "The tuner started from experience: what full sweeps of digits had taught.",
+        "The tuner started without the experience from full sweeps of digits, because tune.experience is false.",
+    ]
+
+
 def test_where_nothing_helps_it_says_so(conclude):
     findings = conclude([row(0, 1, trials=2), row(1, 0, trials=2)], untried=())
     texts = {finding.topic: finding.text for finding in headline(findings)}
     assert texts["Plan"].startswith("In none of 1 pairs of peers should one learn from the other")
     assert "their test accuracy is unknown" in texts["Gain"]
-    assert list(texts) == ["Plan", "Gain", "Cost"]
+    assert list(texts) == ["Plan", "Gain", "Cost", "Experience"]
     assert plan_csv(findings).count("\n") == 1
 
 
