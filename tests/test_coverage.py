@@ -101,7 +101,7 @@ def test_the_files_that_cover_others_exist() -> None:
     assert [file for file in COVERED_BY.values() if not (ROOT / "tests" / file).is_file()] == []
 
 
-def test_imports_are_seen_in_every_form(tmp_path: Path) -> None:
+def test_imports_in_every_form_are_found(tmp_path: Path) -> None:
     file = tmp_path / "file.py"
     file.write_text("import a.b\nfrom c import d\ndef f():\n    from e.f import g\n", encoding="utf-8")
     assert imports(file) == {"a.b", "c", "c.d", "e.f", "e.f.g"}

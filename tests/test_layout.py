@@ -44,18 +44,18 @@ def test_one_noun_names_component_stage_and_artifact(noun: str) -> None:
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_component_and_stage_say_the_same_of_themselves(noun: str) -> None:
+def test_component_and_stage_have_the_same_description(noun: str) -> None:
     component = importlib.import_module(f"components.{noun}.component").__doc__ or ""
     stage = importlib.import_module(f"peerkd.stages.{noun}").__doc__ or ""
     assert component.splitlines()[0].removeprefix("Component: ") == stage.splitlines()[0].removeprefix("Stage: ")
 
 
-def test_every_component_is_kept_apart_from_the_others() -> None:
+def test_every_component_is_in_the_contract_that_keeps_components_apart() -> None:
     listed = contract("Components do not know each other")["modules"]
     assert listed == [f"components.{noun}" for noun in NOUNS]
 
 
-def test_no_contract_names_a_module_that_is_gone() -> None:
+def test_every_contract_names_modules_that_exist() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     named = {
         module
@@ -120,30 +120,30 @@ def imported_with(modules: list[str], *, suspects: set[str]) -> set[str]:
     return set(ended.stdout.split())
 
 
-def test_the_control_plane_knows_no_torch() -> None:
+def test_the_control_plane_does_not_import_torch() -> None:
     assert imported_with(CONTROL_PLANE, suspects={"torch", "torchvision", "sklearn"}) == set()
 
 
-def test_the_training_plane_knows_no_kfp() -> None:
+def test_the_training_plane_does_not_import_kfp() -> None:
     assert imported_with(TRAINING_PLANE, suspects={"kfp", "kubernetes", "kubeflow", "minio", "jinja2"}) == set()
 
 
-def test_without_a_gpu_nothing_of_one_is_loaded() -> None:
+def test_without_a_gpu_no_module_for_gpus_is_imported() -> None:
     suspects = {"peerkd.training.captured.lane_pool", "peerkd.training.captured.graphs"}
     assert imported_with(TRAINING_PLANE, suspects=suspects) == set()
 
 
-def test_a_laptop_alone_needs_no_cluster_client() -> None:
+def test_a_local_run_imports_no_cluster_client() -> None:
     modules = ["peerkd.cli.main", "peerkd.config.cluster", "peerkd.launch.backends", "peerkd.launch.order"]
     assert imported_with(modules, suspects={"kubernetes", "kubeflow", "minio", "urllib3"}) == set()
 
 
-def test_a_launcher_is_light() -> None:
+def test_a_launcher_imports_no_large_package() -> None:
     heavy = {"numpy", "pyarrow", "pandas", "kfp", "scipy"}
     assert imported_with(["peerkd.launch.kubernetes.run"], suspects=heavy) == set()
 
 
-def test_the_instrument_finds_what_it_looks_for() -> None:
+def test_the_check_of_imports_finds_an_import() -> None:
     assert imported_with(["json"], suspects={"json", "torch"}) == {"json"}
 
 
@@ -152,18 +152,18 @@ def test_every_file_is_short_enough_to_read() -> None:
     assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
-def test_every_file_says_what_it_is_in_its_first_line() -> None:
+def test_every_file_begins_with_a_docstring() -> None:
     first_lines = {relative(path): path.read_text(encoding="utf-8").partition("\n")[0] for path in CODE_FILES}
     assert [path for path, line in first_lines.items() if not line.startswith('"""')] == []
 
 
-def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+def test_no_module_has_a_catch_all_name() -> None:
     drawers = {"utils", "util", "common", "core", "helpers", "misc", "shared", "base"}
     modules = {part for path in CODE_FILES for part in path.relative_to(ROOT).with_suffix("").parts}
     assert modules & drawers == set()
 
 
-def test_every_unit_test_lies_where_its_module_lies() -> None:
+def test_every_unit_test_is_in_the_folder_of_its_module() -> None:
     folders = {
         path.parent.relative_to(ROOT / "tests" / "unit") for path in (ROOT / "tests" / "unit").rglob("test_*.py")
     }

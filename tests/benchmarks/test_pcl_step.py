@@ -1,4 +1,4 @@
-"""That the benchmark of a PCL step runs, and compares programs that do the same. No time decides anything here."""
+"""The benchmark of a PCL step runs, and compares programs that compute the same. No test depends on a time."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SMALL = ["--architectures", "small_cnn", "--channels", "1", "--pixels", "8", "--
 
 @pytest.fixture(autouse=True)
 def _free_to_move() -> Iterator[None]:
-    """Leave the cores and threads of the test's process as they were."""
+    """Restore the cores and threads of the test's process."""
     threads = torch.get_num_threads()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     yield
@@ -28,13 +28,13 @@ def _free_to_move() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("architecture", "image_shape_CHW"), [("small_cnn", (1, 8, 8)), ("resnet20", (3, 8, 8))])
-def test_the_straightforward_loss_is_ours(architecture: str, image_shape_CHW: tuple[int, int, int]) -> None:
+def test_the_straightforward_loss_equals_ours(architecture: str, image_shape_CHW: tuple[int, int, int]) -> None:
     differences = compare_losses(architecture, image_shape_CHW=image_shape_CHW, num_classes=10, num_samples=6)
     assert differences.loss < 1e-9
     assert differences.gradient_fraction < 1e-9
 
 
-def test_the_comparison_refuses_another_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_comparison_refuses_a_different_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.pcl_step.equivalence._DISTILLATION_WEIGHT", torch.nan)
     with pytest.raises(ArithmeticError, match="The losses of small_cnn are nan"):
         compare_losses("small_cnn", image_shape_CHW=(1, 8, 8), num_classes=10, num_samples=4)
@@ -57,7 +57,7 @@ def test_the_benchmark_runs_and_writes_what_it_prints(tmp_path: Path, capsys: py
     ]
 
 
-def test_everyone_has_a_turn_in_a_round_and_the_first_round_does_not_count() -> None:
+def test_every_program_runs_in_each_round_and_the_first_round_does_not_count() -> None:
     turns: list[str] = []
 
     def contestant(name: str):  # type: ignore[no-untyped-def]
@@ -72,7 +72,7 @@ def test_everyone_has_a_turn_in_a_round_and_the_first_round_does_not_count() -> 
     assert seconds == {PclContestant("one", "float32"): [3.0, 5.0], PclContestant("other", "float32"): [4.0, 6.0]}
 
 
-def test_a_quotient_is_that_of_one_round() -> None:
+def test_ratios_are_computed_within_a_round() -> None:
     seconds = {
         PclContestant("plain", "float32"): [1.0, 2.0, 4.0],
         PclContestant("PCL", "float32"): [4.0, 8.0, 16.0],
@@ -86,7 +86,7 @@ def test_a_quotient_is_that_of_one_round() -> None:
     )
 
 
-def test_the_straightforward_views_of_a_sample_are_drawn_apart() -> None:
+def test_the_straightforward_program_draws_each_view_separately() -> None:
     task = StepTask("small_cnn", (3, 32, 32), 10, batch_size=4, num_steps=1, num_rounds=1, device=torch.device("cpu"))
     samples = AugmentedSamples(task.dataset(), num_views=3, crop_padding_pixels=task.crop_padding_pixels)
     views, label = samples[0]

@@ -22,7 +22,7 @@ def compare(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return main()
 
 
-def test_tables_with_other_times_and_another_order_of_rows_are_the_same(
+def test_tables_that_differ_in_times_and_row_order_are_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = TABLE.set_column(3, "seconds", [[3.0, 4.0]]).take([1, 0])
@@ -34,11 +34,11 @@ def test_tables_with_other_times_and_another_order_of_rows_are_the_same(
     ("column", "values"),
     [("gain", [0.5, 0.25]), ("gain", [0.5000000000000001, float("nan")]), ("classes", [[0.1], []])],
 )
-def test_one_other_value_is_found(column: str, values: list[object]) -> None:
+def test_a_single_different_value_is_found(column: str, values: list[object]) -> None:
     assert different_columns(TABLE, TABLE.set_column(TABLE.column_names.index(column), column, [values])) == [column]
 
 
-def test_a_table_that_is_missing_or_has_lost_a_column_or_a_row_is_found(
+def test_a_missing_table_column_or_row_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = store(tmp_path / "before", TABLE)
@@ -48,6 +48,6 @@ def test_a_table_that_is_missing_or_has_lost_a_column_or_a_row_is_found(
     assert "tables: 1 before and 0 after" in capsys.readouterr().out
 
 
-def test_a_store_without_tables_is_no_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_tables_is_refused_as_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit):
         compare(monkeypatch, tmp_path, tmp_path)

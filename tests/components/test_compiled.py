@@ -60,7 +60,7 @@ def test_a_run_has_at_most_six_tasks(name: str) -> None:
 
 
 @each_pipeline
-def test_every_parameter_is_a_text_with_a_default_and_an_explanation(name: str) -> None:
+def test_every_parameter_is_a_string_with_a_default_and_a_description(name: str) -> None:
     """A number would vanish where it becomes a count of GPUs, and a dict would lose the type of its numbers."""
     parameters = package(name).parameters
     assert set(parameters) == {
@@ -75,25 +75,25 @@ def test_every_parameter_is_a_text_with_a_default_and_an_explanation(name: str) 
 
 
 @each_pipeline
-def test_nothing_is_installed_and_every_task_runs_in_the_control_image(name: str) -> None:
+def test_every_task_runs_in_the_control_image_and_installs_nothing(name: str) -> None:
     text = (FOLDER / f"{name}.yaml").read_text()
     assert "pip install" not in text
     assert package(name).images == {CONTROL_IMAGE}
 
 
-def test_images_are_of_this_version_and_workers_get_the_trainer() -> None:
+def test_images_have_this_version_and_workers_run_the_trainer_image() -> None:
     assert CONTROL_IMAGE.endswith(f":{peerkd.__version__}")
     worker = pod_template_for(sample_order("s3://b/p"), ClusterConfig(), kind=PYTORCHJOB)["spec"]
     assert worker["containers"][0]["image"] == TRAINER_IMAGE
 
 
 @each_pipeline
-def test_the_file_holds_no_character_that_the_server_cannot_store(name: str) -> None:
+def test_the_file_contains_no_character_that_the_server_cannot_store(name: str) -> None:
     assert max(map(ord, (FOLDER / f"{name}.yaml").read_text())) <= 0xFFFF
 
 
 @each_pipeline
-def test_what_an_author_sets_on_a_task_is_for_the_workers(name: str) -> None:
+def test_settings_of_an_author_on_a_task_apply_to_the_workers(name: str) -> None:
     for _, component in launched(name):
         fields = {each["field"]: each.get("applyToTask", False) for each in component["taskConfigPassthroughs"]}
         assert fields == {
@@ -111,7 +111,7 @@ def test_what_an_author_sets_on_a_task_is_for_the_workers(name: str) -> None:
 
 
 @each_pipeline
-def test_our_own_pipelines_ask_for_nothing_on_a_task_that_launches(name: str) -> None:
+def test_our_own_pipelines_set_nothing_on_a_task_that_launches(name: str) -> None:
     executors = package(name).documents[0]["deploymentSpec"]["executors"]
     for _, component in launched(name):
         assert "resources" not in executors[component["executorLabel"]]["container"]
@@ -129,7 +129,7 @@ def test_placeholders_are_whole_values(name: str) -> None:
 
 
 @each_pipeline
-def test_every_launched_task_is_given_the_description_that_the_first_task_has_checked(name: str) -> None:
+def test_every_launched_task_receives_the_launch_description_of_the_first_task(name: str) -> None:
     """The server passes an output on unchanged, whatever a person has typed into it."""
     for task, component in launched(name):
         assert set(component["inputDefinitions"]["parameters"]) == {
@@ -144,7 +144,7 @@ def test_every_launched_task_is_given_the_description_that_the_first_task_has_ch
 
 
 @each_pipeline
-def test_every_task_is_given_the_keys_of_the_store_and_starts_without_them_too(name: str) -> None:
+def test_every_task_receives_the_keys_of_the_store_but_also_starts_without_them(name: str) -> None:
     """A pod that wants a Secret that is not there waits for ever."""
     spec, platform = package(name).documents
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -158,14 +158,14 @@ def test_every_task_is_given_the_keys_of_the_store_and_starts_without_them_too(n
 
 
 @each_pipeline
-def test_data_tasks_have_room_in_their_own_pods(name: str) -> None:
+def test_data_tasks_request_resources_for_their_own_pods(name: str) -> None:
     executors = package(name).documents[0]["deploymentSpec"]["executors"]
     for task in set(tasks(name)) - LAUNCHED:
         resources = executors[f"exec-{task}"]["container"]["resources"]
         assert {"resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit"} <= set(resources)
 
 
-def test_the_operators_settings_of_the_manifests_are_those_that_tasks_are_given() -> None:
+def test_tasks_receive_the_operators_settings_of_the_manifests() -> None:
     (settings,) = (
         executor["configMapAsEnv"]
         for executor in [

@@ -29,7 +29,7 @@ def is_plain(value: ast.expr) -> bool:
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.parent.name)
-def test_a_body_is_one_import_and_one_call(path):
+def test_the_body_of_a_component_is_one_import_and_one_call(path):
     docstring, imported, call = function(path).body
     assert isinstance(docstring, ast.Expr)
     assert isinstance(imported, ast.ImportFrom)
@@ -57,12 +57,12 @@ def test_every_input_and_output_is_described(path):
         assert f"    {argument.arg}: " in described, argument.arg
 
 
-def test_what_trains_is_launched_and_nothing_else():
+def test_exactly_the_components_that_train_are_launched():
     assert [path.parent.name for path in LAUNCHED] == ["distill_pairs", "pretrain_peers", "train_pcl", "tune_pairs"]
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.parent.name)
-def test_a_component_gives_its_stage_what_that_takes(path):
+def test_a_component_passes_the_arguments_that_its_stage_takes(path):
     stage = importlib.import_module(f"peerkd.stages.{path.parent.name}")
     call = function(path).body[2].value
     run = getattr(stage, "STAGE", stage).run

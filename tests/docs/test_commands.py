@@ -81,12 +81,12 @@ def test_a_make_target_named_in_a_sentence_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in blocks()}))
-def test_a_block_says_its_language(page: str) -> None:
+def test_every_block_names_its_language(page: str) -> None:
     assert {block.language for block in blocks() if block.page == page} <= LANGUAGES
 
 
 @pytest.mark.parametrize(("page", "text"), [(block.page, block.body) for block in blocks() if block.language == "yaml"])
-def test_a_shown_config_is_one(page: str, text: str, tmp_path: Path) -> None:
+def test_every_shown_config_is_valid(page: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(text, encoding="utf-8")
     load_file(PCL if "pcl" in page else JOINTKD, path)

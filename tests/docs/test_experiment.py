@@ -37,7 +37,7 @@ def test_a_bar_in_a_meaning_does_not_end_its_cell() -> None:
     assert any("KL(p  q)" in below for _, below in rows)
 
 
-def test_a_section_inside_another_says_first_what_it_is_for_there() -> None:
+def test_a_nested_section_first_describes_its_purpose_in_the_outer_one() -> None:
     _, _, section = describe.page(JOINTKD).partition("## `pretrain.collaboration`\n\n")
     assert section.startswith(
         "How the branches of a peer's network teach each other, with `method: pcl`.\n\nThe branches"

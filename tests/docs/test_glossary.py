@@ -51,7 +51,7 @@ def test_every_name_exists() -> None:
     assert [name for entry in entries() for name in entry.names if not exists(name)] == []
 
 
-def test_a_name_that_does_not_exist_is_noticed() -> None:
+def test_a_name_that_does_not_exist_is_detected() -> None:
     assert not exists("peerkd.study.trials.Trail")
     assert not exists("peerkd.study.tirals")
 

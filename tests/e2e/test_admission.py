@@ -142,7 +142,7 @@ def other_peoples_job() -> dict[str, Any]:
     }
 
 
-def test_what_a_launcher_makes_is_taken(ours: Place, shared: Place) -> None:
+def test_the_job_of_a_launcher_is_accepted(ours: Place, shared: Place) -> None:
     for place in (ours, shared):
         place.ask(job())
         place.ask(job(replicas=("Master",)))
@@ -150,7 +150,7 @@ def test_what_a_launcher_makes_is_taken(ours: Place, shared: Place) -> None:
         place.ask(task())
 
 
-def test_what_each_container_says_for_itself_counts_as_well(ours: Place) -> None:
+def test_the_settings_of_each_container_are_checked_too(ours: Place) -> None:
     made = job()
     spec = spec_of(made)
     context = spec.pop("securityContext")
@@ -161,7 +161,7 @@ def test_what_each_container_says_for_itself_counts_as_well(ours: Place) -> None
 
 @pytest.mark.parametrize("replica", ["Worker", "Master"])
 @pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
-def test_a_job_that_asks_for_more_is_refused_in_a_sentence(ours: Place, forbidden: Forbidden, replica: str) -> None:
+def test_a_job_that_requests_more_is_refused_in_a_sentence(ours: Place, forbidden: Forbidden, replica: str) -> None:
     made = job(replicas=(replica,))
     forbidden.change(spec_of(made, replica))
     said = ours.refusal(made)
@@ -174,7 +174,7 @@ def test_a_job_that_asks_for_more_is_refused_in_a_sentence(ours: Place, forbidde
 
 
 @pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
-def test_a_pod_of_a_job_is_refused_the_same(ours: Place, forbidden: Forbidden) -> None:
+def test_a_pod_of_a_job_is_refused_for_the_same_reasons(ours: Place, forbidden: Forbidden) -> None:
     made = pod({PYTORCHJOB.job_label: "x"})
     forbidden.change(made["spec"])
     said = ours.refusal(made)
@@ -191,7 +191,7 @@ def test_a_task_of_a_pipeline_has_the_secrets_of_tasks_and_no_others(ours: Place
 
 
 @pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
-def test_our_jobs_are_refused_the_same_in_a_namespace_that_we_share(shared: Place, forbidden: Forbidden) -> None:
+def test_our_jobs_are_refused_in_a_shared_namespace_too(shared: Place, forbidden: Forbidden) -> None:
     made = job()
     forbidden.change(spec_of(made))
     assert forbidden.sentence in shared.refusal(made)
@@ -212,7 +212,9 @@ def test_a_priority_class_that_is_not_listed_is_refused(ours: Place) -> None:
     ],
     ids=str,
 )
-def test_a_worker_cannot_pose_as_what_services_and_network_policies_trust(ours: Place, labels: dict[str, str]) -> None:
+def test_a_worker_cannot_have_labels_that_services_and_network_policies_trust(
+    ours: Place, labels: dict[str, str]
+) -> None:
     made = job()
     made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"].update(labels)
     assert "The labels of a worker must not be those of" in ours.refusal(made)
@@ -223,17 +225,17 @@ def test_a_worker_cannot_pose_as_what_services_and_network_policies_trust(ours: 
         assert "The labels of a task must not be those of" in ours.refusal(posing)
 
 
-def test_the_jobs_of_others_are_left_alone_in_a_namespace_that_we_share(ours: Place, shared: Place) -> None:
+def test_jobs_of_others_in_a_shared_namespace_are_not_checked(ours: Place, shared: Place) -> None:
     shared.ask(other_peoples_job())
     assert "denied request: " in ours.refusal(other_peoples_job())
 
 
-def test_a_launcher_gets_round_nothing_by_leaving_its_labels_out(shared: Place) -> None:
+def test_a_launcher_cannot_bypass_the_policy_by_omitting_labels(shared: Place) -> None:
     with pytest.raises(KubectlError, match="denied request: "):
         _as("peerkd-launcher", shared, "create", "--dry-run=server", "-f", "-", text=json.dumps(other_peoples_job()))
 
 
-def test_launcher_and_reaper_touch_no_job_of_others(shared: Place) -> None:
+def test_launcher_and_reaper_cannot_change_jobs_of_others(shared: Place) -> None:
     theirs, own = other_peoples_job(), job()
     # Held back, so that the operator makes no pod of it.
     for each in (theirs, own):
@@ -252,7 +254,7 @@ def test_launcher_and_reaper_touch_no_job_of_others(shared: Place) -> None:
     _as("peerkd-reaper", shared, "delete", "pytorchjob", name)
 
 
-def test_an_operator_adds_to_the_lists(ours: Place) -> None:
+def test_an_operator_can_extend_the_lists(ours: Place) -> None:
     data = {
         "worker-secrets": "peerkd-store root",
         "claims": "images-2026",
@@ -273,7 +275,7 @@ def test_an_operator_adds_to_the_lists(ours: Place) -> None:
     assert "worker-images" in ours.refusal(elsewhere)
 
 
-def test_a_namespace_of_ours_without_the_lists_takes_no_job(ours: Place) -> None:
+def test_a_namespace_of_peerkd_without_lists_accepts_no_job(ours: Place) -> None:
     """The last test: it takes the lists away."""
     kubectl("delete", "configmap", "peerkd-admission", "-n", ours.name)
     wait_until(lambda: _is_refused(ours, job()), seconds=30, what="the lists are missed")

@@ -206,14 +206,14 @@ def test_a_launcher_that_is_killed_for_good_leaves_no_job_after_two_minutes(runn
     wait_until(lambda: not at_work(), seconds=60, what="its pods end")
 
 
-def test_an_interrupted_launcher_deletes_its_job_at_once(running: Running) -> None:
+def test_an_interrupted_launcher_deletes_its_job_immediately(running: Running) -> None:
     running.process.send_signal(signal.SIGINT)
     wait_until(lambda: not unfinished(), seconds=5, what="the launcher deletes the job")
     running.end(seconds=30)
     assert "run the same command again to go on" in running.printed
 
 
-def test_a_command_that_is_killed_has_its_job_deleted_by_what_it_had_started(running: Running) -> None:
+def test_the_child_process_of_a_killed_command_deletes_the_job(running: Running) -> None:
     running.process.kill()
     wait_until(lambda: not unfinished(), seconds=10, what="the launcher deletes the job")
 
@@ -233,7 +233,7 @@ def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Stud
 
 
 @pytest.mark.parametrize("how", ["deleted", "evicted", "killed"])
-def test_a_worker_that_is_lost_costs_no_trial(running: Running, undisturbed: str, how: str) -> None:
+def test_a_lost_worker_costs_no_trial(running: Running, undisturbed: str, how: str) -> None:
     (pod,) = [each for each in at_work() if each.endswith("worker-1")]
     if how == "deleted":
         kubectl("delete", "pod", pod, "-n", NAMESPACE, "--wait=false")
@@ -247,7 +247,7 @@ def test_a_worker_that_is_lost_costs_no_trial(running: Running, undisturbed: str
     assert trials_fingerprint(running.printed) == undisturbed
 
 
-def test_a_worker_evicted_more_often_than_it_may_fail_costs_no_trial(running: Running, undisturbed: str) -> None:
+def test_evictions_beyond_the_limit_of_restarts_cost_no_trial(running: Running, undisturbed: str) -> None:
     evicted: set[str] = set()
 
     def next_one() -> dict[str, Any] | None:
@@ -271,7 +271,7 @@ def test_a_worker_evicted_more_often_than_it_may_fail_costs_no_trial(running: Ru
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_tuned_study_goes_on_whichever_worker_is_lost(site: Site, tmp_path: Path, place: int) -> None:
+def test_a_tuned_study_continues_whichever_worker_is_lost(site: Site, tmp_path: Path, place: int) -> None:
     """The first one has the tuner."""
     here = Study(site, tmp_path / "here", LONG_TUNED, strategy="tune", backend="local").run()
     assert here.returncode == 0, here.stdout
@@ -288,7 +288,7 @@ def test_a_tuned_study_goes_on_whichever_worker_is_lost(site: Site, tmp_path: Pa
     assert choices_fingerprint(running.printed) == choices_fingerprint(here.stdout)
 
 
-def test_an_api_server_that_is_away_for_a_minute_costs_nothing(running: Running, undisturbed: str) -> None:
+def test_an_outage_of_the_api_server_for_a_minute_costs_nothing(running: Running, undisturbed: str) -> None:
     server = subprocess.run(["pgrep", "-x", "kube-apiserver"], capture_output=True, text=True, check=False).stdout
     if not server:
         pytest.skip("the API server is not a process of this machine")
@@ -315,7 +315,7 @@ def test_a_job_deleted_by_hand_ends_the_run_in_a_sentence(running: Running) -> N
     assert not unfinished()
 
 
-def test_a_store_that_is_away_for_a_minute_is_waited_for(running: Running, undisturbed: str) -> None:
+def test_an_outage_of_the_store_for_a_minute_is_waited_out(running: Running, undisturbed: str) -> None:
     kubectl("scale", "deployment/minio", "-n", NAMESPACE, "--replicas=0")
     time.sleep(60)
     kubectl("scale", "deployment/minio", "-n", NAMESPACE, "--replicas=1")
@@ -323,7 +323,7 @@ def test_a_store_that_is_away_for_a_minute_is_waited_for(running: Running, undis
     assert trials_fingerprint(running.printed) == undisturbed
 
 
-def test_an_image_that_does_not_exist_is_told_within_a_minute_or_so(site: Site, tmp_path: Path) -> None:
+def test_a_missing_image_is_reported_within_about_a_minute(site: Site, tmp_path: Path) -> None:
     study = Study(site, tmp_path, environment={"PEERKD_CLUSTER": "image: peerkd.invalid/no-such:image"})
     ended = study.run(seconds=240)
     assert ended.returncode != 0
@@ -331,7 +331,7 @@ def test_an_image_that_does_not_exist_is_told_within_a_minute_or_so(site: Site, 
     assert not unfinished()
 
 
-def test_a_worker_out_of_memory_is_told_as_that(site: Site, tmp_path: Path) -> None:
+def test_a_worker_out_of_memory_is_reported_as_such(site: Site, tmp_path: Path) -> None:
     study = Study(site, tmp_path)
     study.settings = ("cpu_per_worker=500m", "memory_per_worker=100Mi", "shared_memory=16Mi")
     ended = study.run(seconds=420)
@@ -343,7 +343,7 @@ def test_a_worker_out_of_memory_is_told_as_that(site: Site, tmp_path: Path) -> N
     assert not unfinished()
 
 
-def test_wrong_keys_are_told_before_anything_is_made(site: Site, tmp_path: Path) -> None:
+def test_wrong_keys_are_reported_before_anything_is_created(site: Site, tmp_path: Path) -> None:
     study = Study(site, tmp_path, environment={"PEERKD_S3_SECRET_KEY": "wrong"})
     ended = study.run(seconds=120)
     assert ended.returncode == 2, ended.stdout
@@ -363,7 +363,7 @@ def test_a_worker_with_wrong_keys_ends_the_run_in_a_sentence(site: Site, tmp_pat
     assert not unfinished()
 
 
-def test_a_secret_that_is_missing_is_told(site: Site, tmp_path: Path) -> None:
+def test_a_missing_secret_is_reported(site: Site, tmp_path: Path) -> None:
     study = Study(site, tmp_path, environment={"PEERKD_CLUSTER": "store_secret: no-such-secret"})
     ended = study.run(seconds=240)
     assert ended.returncode != 0
@@ -371,7 +371,7 @@ def test_a_secret_that_is_missing_is_told(site: Site, tmp_path: Path) -> None:
     assert not unfinished()
 
 
-def test_what_the_admission_policy_forbids_ends_the_run_in_its_sentence(site: Site, tmp_path: Path) -> None:
+def test_a_refusal_by_the_admission_policy_ends_the_run_with_its_message(site: Site, tmp_path: Path) -> None:
     settings = "volumes: [{name: node, hostPath: {path: /}}]"
     ended = Study(site, tmp_path, environment={"PEERKD_CLUSTER": settings}).run(seconds=240)
     assert ended.returncode == 1, ended.stdout
@@ -380,7 +380,7 @@ def test_what_the_admission_policy_forbids_ends_the_run_in_its_sentence(site: Si
     assert not unfinished()
 
 
-def test_a_quota_without_room_is_told(site: Site, tmp_path: Path) -> None:
+def test_a_quota_without_room_is_reported(site: Site, tmp_path: Path) -> None:
     quota = {"metadata": {"name": "no-room", "namespace": NAMESPACE}, "spec": {"hard": {"pods": "0"}}}
     apply({"apiVersion": "v1", "kind": "ResourceQuota", **quota})
     try:

@@ -225,20 +225,20 @@ class TestSweep:
     def _still_running(self, sweep: Running) -> None:
         assert sweep.process.poll() is None, sweep.printed
 
-    def test_the_pod_is_a_target_with_the_labels_that_the_rules_want(self, watch: Watch, pod: dict[str, Any]) -> None:
+    def test_the_pod_is_a_target_with_the_labels_that_the_rules_need(self, watch: Watch, pod: dict[str, Any]) -> None:
         (up,) = watch.prometheus.query(f'up{{job="peerkd-worker", pod="{name(pod)}"}} == 1')
         labels = up["metric"]
         assert (labels["namespace"], labels["pod"], labels["instance"]) == (NAMESPACE, name(pod), name(pod))
 
     @pytest.mark.parametrize("query", OF_SWEEP, ids=lambda query: f"{query.dashboard}: {query.panel}")
-    def test_a_panel_has_something_to_draw(self, watch: Watch, query: Query) -> None:
+    def test_every_panel_has_data(self, watch: Watch, query: Query) -> None:
         wait_until(lambda: watch.plot(filled_in(query.text)), seconds=PATIENCE_SECONDS, what=query.text)
 
     @pytest.mark.parametrize("record", RECORDED)
-    def test_a_recording_rule_records_something(self, watch: Watch, record: str) -> None:
+    def test_every_recording_rule_has_data(self, watch: Watch, record: str) -> None:
         wait_until(lambda: watch.plot(record), seconds=PATIENCE_SECONDS, what=record)
 
-    def test_every_rule_evaluates(self, watch: Watch) -> None:
+    def test_every_rule_can_be_evaluated(self, watch: Watch) -> None:
         def evaluated() -> list[dict[str, Any]]:
             found = [rule for group in watch.prometheus.get("/api/v1/rules")["groups"] for rule in group["rules"]]
             assert [rule["lastError"] for rule in found if rule.get("lastError")] == []
@@ -249,7 +249,7 @@ class TestSweep:
         )
         assert len(evaluated()) == len(rules())
 
-    def test_the_numbers_are_those_of_the_sweep(self, watch: Watch, pod: dict[str, Any]) -> None:
+    def test_the_metrics_match_the_sweep(self, watch: Watch, pod: dict[str, Any]) -> None:
         of_pod = f'{{pod="{name(pod)}"}}'
         total = watch.value(f"peerkd_trials_done{of_pod} + peerkd_trials_left{of_pod}")
         config = load(JOINTKD, preset="digits", config_file=None, overrides=LONG)
@@ -264,7 +264,7 @@ class TestSweep:
         assert 0 <= watch.value('worker:peerkd_progress_age_seconds:now{stage="distill_pairs"}') < PATIENCE_SECONDS
         assert 0 <= watch.value('worker:peerkd_checkpoint_age_seconds:now{stage="distill_pairs"}') < PATIENCE_SECONDS
 
-    def test_the_run_can_be_chosen_and_narrows_every_panel(self, watch: Watch, pod: dict[str, Any]) -> None:
+    def test_the_choice_of_a_run_filters_every_panel(self, watch: Watch, pod: dict[str, Any]) -> None:
         runs = watch.prometheus.get("/api/v1/label/run/values", **{"match[]": "peerkd_worker_info"})
         run = pod["metadata"]["labels"]["peerkd.io/run"]
         assert run in runs
@@ -273,7 +273,7 @@ class TestSweep:
         assert found["metric"] == {"run": run, "stage": "distill_pairs"}
         assert watch.prometheus.query(query.replace("$run", "another")) == []
 
-    def test_a_worker_that_stalls_raises_its_alert_until_it_goes_on(self, watch: Watch, pod: dict[str, Any]) -> None:
+    def test_a_stalled_worker_raises_an_alert_until_it_continues(self, watch: Watch, pod: dict[str, Any]) -> None:
         wait_until(lambda: not watch.firing(name(pod)), seconds=PATIENCE_SECONDS, what="no alert")
         send(pod, signal.SIGSTOP)
         try:
@@ -289,9 +289,7 @@ class TestSweep:
         wait_until(lambda: not watch.firing(name(pod)), seconds=PATIENCE_SECONDS, what="no alert any more")
         assert watch.value(f'peerkd_trials_total{{pod="{name(pod)}"}}') > done
 
-    def test_an_interrupted_launcher_pushes_nothing_of_the_job_that_it_deletes(
-        self, watch: Watch, sweep: Running
-    ) -> None:
+    def test_an_interrupted_launcher_pushes_no_summary_of_its_deleted_job(self, watch: Watch, sweep: Running) -> None:
         """The stage before, which ended, is there. This test comes last: it ends the study."""
         if not watch.gateway:
             pytest.skip("there is no Pushgateway here; Debian has it in the package prometheus-pushgateway")
@@ -305,12 +303,12 @@ class TestCollaboration:
 
     @pytest.mark.usefixtures("ended")
     @pytest.mark.parametrize("query", OF_PCL, ids=lambda query: f"{query.dashboard}: {query.panel}")
-    def test_a_panel_has_something_to_draw(self, watch: Watch, query: Query) -> None:
+    def test_every_panel_has_data(self, watch: Watch, query: Query) -> None:
         found = watch.plot(filled_in(query.text))
         assert [each for each in found if each["metric"].get("stage") == "train_pcl"]
 
     @pytest.mark.usefixtures("ended")
-    def test_losses_have_their_parts_and_accuracies_their_splits(self, watch: Watch) -> None:
+    def test_losses_are_shown_by_part_and_accuracies_by_split(self, watch: Watch) -> None:
         parts = {each["metric"]["part"] for each in watch.plot("peerkd_loss")}
         assert "loss" in parts
         assert len(parts) > 2
@@ -333,7 +331,7 @@ class TestCollaboration:
 
     @pytest.mark.usefixtures("ended")
     @pytest.mark.parametrize("query", OF_SUMMARIES, ids=lambda query: " ".join(sorted(metric_names(query.text))))
-    def test_a_panel_shows_the_job_that_ended(self, watch: Watch, query: Query) -> None:
+    def test_every_panel_shows_the_ended_job(self, watch: Watch, query: Query) -> None:
         if not watch.gateway:
             pytest.skip("there is no Pushgateway here; Debian has it in the package prometheus-pushgateway")
         found = wait_until(

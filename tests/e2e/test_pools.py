@@ -182,7 +182,7 @@ def test_an_empty_pool_that_grows_is_used(record: Record) -> None:
     assert straight
 
 
-def test_an_idle_share_is_lent_and_comes_back(record: Record) -> None:
+def test_an_idle_share_is_lent_and_returned(record: Record) -> None:
     assert record.ledger
     assert record.borrowed > 0
     # While the share's owner waited for it. The owner may have borrowed as well, of the other pool.
@@ -195,12 +195,12 @@ def test_an_idle_share_is_lent_and_comes_back(record: Record) -> None:
     assert {OWN, OTHER} & set(reclaimed)
 
 
-def test_urgent_jobs_get_in_at_once(record: Record) -> None:
+def test_urgent_jobs_are_admitted_first(record: Record) -> None:
     assert record.num_overtaken > 0
     assert record.urgent_seconds < 30
 
 
-def test_jobs_of_a_lost_pool_are_queued_again_and_finish(record: Record) -> None:
+def test_jobs_of_a_lost_pool_are_requeued_and_finish(record: Record) -> None:
     assert record.ledger
     lost = [each for each in record.ledger.entries.values() if each.workload in record.lost]
     lost_at = record.begun + record.lost_at
@@ -213,7 +213,7 @@ def test_jobs_of_a_lost_pool_are_queued_again_and_finish(record: Record) -> None
     assert "peerkd-on-demand" in {each.admissions[-1][1] for each in again}
 
 
-def test_all_jobs_finish_where_their_queue_sent_them(record: Record) -> None:
+def test_all_jobs_finish_in_the_pool_that_admitted_them(record: Record) -> None:
     assert record.ledger
     assert record.ledger.failed == {}
     assert len(record.ledger.succeeded) == NUM_JOBS
@@ -222,18 +222,18 @@ def test_all_jobs_finish_where_their_queue_sent_them(record: Record) -> None:
     assert set(ended) == {("on-demand", "on-demand"), ("spot", "spot")}
 
 
-def test_the_launcher_is_light_and_quick(record: Record) -> None:
+def test_the_launcher_uses_little_memory_and_returns_quickly(record: Record) -> None:
     assert record.launcher["peak_mib"] < 100
     assert notice_seconds(record) < 2
 
 
-def test_the_reaper_is_light(record: Record) -> None:
+def test_the_reaper_uses_little_memory(record: Record) -> None:
     assert record.reaper["peak_mib"] < 100
     assert record.reaper["last_round_seconds"] < 10
     assert record.reaper["num_left"] == NUM_HELD
 
 
-def test_the_reaper_lets_into_the_queue_again_what_was_sent_back(kueue: None, tmp_path: Path) -> None:
+def test_the_reaper_completes_a_requeue_that_a_killed_one_began(kueue: None, tmp_path: Path) -> None:
     """As one does that is started after another was killed between its two steps."""
     name, namespace = job_at_work(tmp_path, INDEX_OF_SENT_BACK, seconds=40)
     change = json.dumps({"metadata": {"labels": {LABEL_REQUEUED: "true"}}, "spec": {"active": False}})
@@ -246,9 +246,7 @@ def test_the_reaper_lets_into_the_queue_again_what_was_sent_back(kueue: None, tm
     assert_is_in_its_queue_as_others(workload_of(name, namespace))
 
 
-def test_the_reaper_sends_back_a_job_that_lost_its_node_where_kueue_does_not(
-    patient_kueue: None, tmp_path: Path
-) -> None:
+def test_the_reaper_requeues_a_job_without_a_node_that_kueue_does_not(patient_kueue: None, tmp_path: Path) -> None:
     name, namespace = job_at_work(tmp_path, INDEX_OF_STRANDED, seconds=600)
     with reaper(namespace):
         pools.lose("on-demand")

@@ -36,7 +36,7 @@ def choices_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
     return choices_fingerprint(ended.stdout)
 
 
-def test_jobs_of_two_workers_under_restricted_find_what_a_laptop_finds(
+def test_jobs_with_two_workers_under_restricted_give_the_results_of_a_laptop(
     site: Site, tmp_path: Path, fingerprint_here: str
 ) -> None:
     study = Study(site, tmp_path)
@@ -51,7 +51,7 @@ def test_jobs_of_two_workers_under_restricted_find_what_a_laptop_finds(
     assert "distill_pairs: already done" in again.stdout
 
 
-def test_two_workers_tune_together_as_a_laptop_does(site: Site, tmp_path: Path, choices_here: str) -> None:
+def test_two_workers_give_the_tuned_study_of_a_laptop(site: Site, tmp_path: Path, choices_here: str) -> None:
     study = Study(site, tmp_path, TUNED, strategy="tune")
     ended = study.run()
     assert ended.returncode == 0, ended.stdout
@@ -62,7 +62,7 @@ def test_two_workers_tune_together_as_a_laptop_does(site: Site, tmp_path: Path, 
     assert "tune_pairs: already done" in again.stdout
 
 
-def test_pcl_under_ddp_finds_with_two_workers_what_two_processes_of_a_laptop_find(site: Site, tmp_path: Path) -> None:
+def test_pcl_with_two_workers_gives_the_results_of_two_processes_on_a_laptop(site: Site, tmp_path: Path) -> None:
     here = Study(site, tmp_path / "here", TOGETHER, pipeline="pcl", backend="local").run()
     assert here.returncode == 0, here.stdout
     there = Study(site, tmp_path / "there", TOGETHER, pipeline="pcl").run()

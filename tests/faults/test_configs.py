@@ -3,7 +3,7 @@ import pytest
 from tests.faults.generate_configs import Case, complaint, generate
 
 
-def test_generated_configs_and_command_lines_are_taken_or_refused_in_one_sentence() -> None:
+def test_generated_configs_and_command_lines_are_accepted_or_refused_in_one_sentence() -> None:
     complaints = {case: told for case in generate(17, 200) if (told := complaint(case))}
     assert not complaints
 
@@ -35,7 +35,7 @@ def test_a_command_that_does_not_answer_in_a_sentence_is_found(
     assert told.startswith(found)
 
 
-def test_a_config_that_is_shown_otherwise_than_it_is_read_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_between_the_shown_and_the_read_config_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peerkd.config.resolve.to_yaml", lambda experiment: f"seed: {experiment.seed + 1}\n")
     told = complaint(Case(("config", "show")))
     assert told is not None

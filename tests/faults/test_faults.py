@@ -29,7 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[small_runs.SmallR
         (small_runs.damages, 25),
     ],
 )
-def test_a_study_outlives_what_happens_to_its_machine(
+def test_a_study_survives_faults_of_its_machine(
     runs: small_runs.SmallRuns, family: Callable[..., Iterator[Case]], num_cases: int
 ) -> None:
     report = Report()
@@ -37,7 +37,7 @@ def test_a_study_outlives_what_happens_to_its_machine(
     assert (report.num_tried, report.wrong) == (num_cases, [])
 
 
-def test_a_study_ends_right_on_a_store_where_a_third_of_all_requests_goes_wrong(
+def test_a_study_is_correct_although_a_third_of_all_requests_to_its_store_fail(
     s3_server: S3Server,  # noqa: F811
 ) -> None:
     report, tried = Report(), Counter[str]()
@@ -65,6 +65,6 @@ def test_generated_weights_are_read_or_refused_in_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("defect", planted.DEFECTS, ids=lambda defect: defect.name)
-def test_the_place_of_each_planted_defect_still_exists(defect: planted.Defect) -> None:
+def test_the_code_that_each_planted_defect_changes_still_exists(defect: planted.Defect) -> None:
     text = (planted.ROOT / defect.file).read_text(encoding="utf-8")
     assert text.count(defect.sound) == 1

@@ -12,14 +12,14 @@ from tests.pipelines.experiments import TINY, command, run
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """One run that nothing interrupted: its store and what it printed."""
+    """The store and the output of a run that was not interrupted."""
     output = tmp_path_factory.mktemp("finished") / "runs"
     return output, run(output)
 
 
 @pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | str | None]:
-    """Call the command in this process, which starts no other, and return the exit code."""
+    """Call the command in this process, without child processes, and return the exit code."""
 
     def call(
         output: Path, overrides: Sequence[str] = TINY, *options: str, pipeline: str = "jointkd"

@@ -1,4 +1,4 @@
-"""A whole experiment small enough to run in seconds, by the command that a person would type."""
+"""Whole experiments that take seconds, with the command that a person would type."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ TINY = (
     "sweep.alphas=[0.5,0.9]",
     "peers.architectures=[mlp]",
 )
-"""3 peers, 6 ordered pairs, 3 transfer sets, 4 settings."""
+"""Number of distillations: 6 ordered pairs of 3 peers, 3 transfer sets, 4 settings."""
 
 NUM_TINY_TRIALS = 6 * 3 * 4 + 3 + 6 + 6
-"""And the controls: a student's own set counts once, the teacher's and both once for each pair."""
+"""Number of trials with controls: one per student on its own set, two per pair on the teacher's set and on both."""
 
 
 TINY_STUDY = (
@@ -35,11 +35,11 @@ TINY_STUDY = (
     "collaboration.rampup_epochs=2",
     "compute.checkpoint_steps=2",
 )
-"""4 runs of 3 epochs of 4 steps, of the pipeline pcl."""
+"""A study of the pipeline pcl: 4 runs of 3 epochs of 4 steps."""
 
 
 def command(output: Path, overrides: Sequence[str] = TINY, *, pipeline: str = "jointkd") -> list[str]:
-    """Return the words of the command."""
+    """Return the command as a list of words."""
     settings = [word for pair in overrides for word in ("--set", pair)]
     return [sys.executable, "-m", "peerkd", "run", pipeline, "--output", str(output), *settings]
 
@@ -47,7 +47,7 @@ def command(output: Path, overrides: Sequence[str] = TINY, *, pipeline: str = "j
 def run(
     output: Path, overrides: Sequence[str] = TINY, *, pipeline: str = "jointkd"
 ) -> subprocess.CompletedProcess[str]:
-    """Run an experiment to its end, whatever that is."""
+    """Run an experiment until it succeeds or fails."""
     return subprocess.run(
         command(output, overrides, pipeline=pipeline), capture_output=True, text=True, timeout=300, check=False
     )
@@ -56,7 +56,7 @@ def run(
 def run_and_kill(
     output: Path, overrides: Sequence[str] = TINY, *, at: Callable[[], bool], pipeline: str = "jointkd"
 ) -> None:
-    """Start an experiment and kill -9 the command as soon as ``at`` holds; wait until all it started is gone."""
+    """Start an experiment, kill the command when ``at`` is true, and wait until all its processes have ended."""
     with subprocess.Popen(
         command(output, overrides, pipeline=pipeline), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -71,13 +71,13 @@ def run_and_kill(
 
 
 def trials(output: Path) -> pa.Table:
-    """Return the one table of trials in a store."""
+    """Return the only table of trials in a store."""
     (path,) = output.glob("distill_pairs/*/trials.parquet")
     return read_table(path)
 
 
 def num_lines(output: Path, stage: str) -> int:
-    """Return how many records a stage in the making has, 0 where there is none."""
+    """Return the number of records in the journals of an unfinished stage, or 0 if no such stage exists."""
     return sum(path.read_bytes().count(b"\n") for path in output.glob(f"{stage}/*.partial/scratch/journals/*/*"))
 
 

@@ -1,4 +1,4 @@
-"""``peerkd run --workers 0``: the stages of a pipeline in the process that was called."""
+"""``peerkd run --workers 0`` runs the stages of a pipeline in the process of the command."""
 
 import shutil
 import signal
@@ -27,20 +27,20 @@ SMALL_RESNETS = (
 )
 
 
-def test_a_run_has_the_trials_and_artifacts_of_one_in_many_processes(finished, run_here, tmp_path, capsys):
+def test_a_run_in_one_process_has_the_results_of_one_in_many(finished, run_here, tmp_path, capsys):
     in_processes, _ = finished
     num_threads = torch.get_num_threads()
     assert run_here(tmp_path / "runs") == 0
     assert fingerprint(trials(tmp_path / "runs")) == fingerprint(trials(in_processes))
     assert torch.get_num_threads() == num_threads
     assert f"{NUM_TINY_TRIALS} trials" in capsys.readouterr().out
-    # And it goes on where the other has ended.
+    # It also finds the artifacts of the other run.
     shutil.copytree(in_processes, tmp_path / "copy")
     assert run_here(tmp_path / "copy") == 0
     assert capsys.readouterr().out.count("already done") == 4
 
 
-def test_a_breakpoint_where_a_student_distils_stops_the_command(run_here, tmp_path, monkeypatch):
+def test_a_breakpoint_in_distill_stops_the_command(run_here, tmp_path, monkeypatch):
     stops = []
     distill = student_groups.distill
 
@@ -55,19 +55,19 @@ def test_a_breakpoint_where_a_student_distils_stops_the_command(run_here, tmp_pa
     assert all(stop.is_here for stop in stops)
 
 
-def test_a_tuned_study_is_run_here_too(run_here, tmp_path, capsys):
+def test_a_tuned_study_runs_in_one_process(run_here, tmp_path, capsys):
     assert run_here(tmp_path / "runs", (*TINY, "tune.budget_fraction=0.5"), "--strategy", "tune") == 0
     assert "report_choices: " in capsys.readouterr().out
     assert list((tmp_path / "runs").glob("tune_pairs/*/features.parquet"))
 
 
-def test_a_study_of_methods_is_run_here_too(run_here, tmp_path):
+def test_a_study_of_methods_runs_in_one_process(run_here, tmp_path):
     assert run_here(tmp_path / "runs", SMALL_STUDY, pipeline="pcl") == 0
     (path,) = (tmp_path / "runs").glob("train_pcl/*/curves.parquet")
     assert read_curves(path).num_rows
 
 
-def test_a_run_that_is_interrupted_says_so_and_goes_on(run_here, tmp_path, capsys, monkeypatch):
+def test_an_interrupted_run_says_so_and_continues(run_here, tmp_path, capsys, monkeypatch):
     output = tmp_path / "interrupted"
     append = ShardQueue.add_record
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on(run_here, tmp_path, capsy
         ("pcl", ("training.num_processes=2",), "peerkd: training.num_processes must be 1 if the number of workers "),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(run_here, tmp_path, capsys, pipeline, overrides, message):
+def test_a_mistake_is_reported_in_a_sentence(run_here, tmp_path, capsys, pipeline, overrides, message):
     assert run_here(tmp_path / "runs", overrides, pipeline=pipeline) == 2
     told = capsys.readouterr().err
     assert told.startswith(message)

@@ -1,4 +1,4 @@
-"""The pipeline as a person runs it: the compiled YAML, by the command line, on real digits."""
+"""The compiled pipeline jointkd runs on real digits by the command line, as a person runs it."""
 
 import csv
 import json
@@ -15,13 +15,13 @@ from pipelines.compile import PIPELINES, compile_all
 from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, run, run_and_kill, trials
 
 LASTING = (*TINY, "peers.architectures=[small_cnn]", "distill.epochs=40")
-"""Long enough to be killed in the middle of its sweep."""
+"""A run that is long enough to be killed during its sweep."""
 
 PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_the_committed_yaml_is_what_the_code_compiles_to(name, tmp_path):
+def test_the_committed_yaml_matches_the_code(name, tmp_path):
     compile_all(tmp_path)
     assert (tmp_path / f"{name}.yaml").read_text() == (PIPELINES_FOLDER / f"{name}.yaml").read_text()
 
@@ -66,7 +66,7 @@ def test_progress_is_printed_and_the_noise_of_the_runner_is_not(finished):
     assert not any("KFP" in line or "executor" in line for line in lines)
 
 
-def test_a_second_run_says_what_is_done_and_trains_nothing(finished):
+def test_a_second_run_reports_finished_stages_and_trains_nothing(finished):
     output, first = finished
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
     second = run(output)
@@ -134,7 +134,7 @@ def test_the_number_of_workers_changes_no_number(finished, tmp_path):
         ("data.source=cifar10 data.path=/nowhere", "data.path"),
     ],
 )
-def test_bad_input_is_one_sentence_and_leaves_nothing(override, sentence, tmp_path):
+def test_bad_input_is_refused_in_one_sentence_and_leaves_no_files(override, sentence, tmp_path):
     output = tmp_path / "runs"
     process = run(output, override.split())
     assert process.returncode == 2
@@ -144,7 +144,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(override, sentence, tmp_pa
     assert not output.exists()
 
 
-def test_a_truncated_data_set_is_one_sentence_and_leaves_nothing(tmp_path):
+def test_a_truncated_data_set_is_refused_in_one_sentence_and_leaves_no_files(tmp_path):
     folder = tmp_path / "images" / "train"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -178,6 +178,6 @@ def test_a_store_that_was_tampered_with_is_not_trusted(finished, tmp_path):
 
 
 def test_pipelines_are_imported_without_torch():
-    """In a fresh interpreter, so that no other test has imported torch."""
+    """A fresh interpreter is used, because another test may have imported torch."""
     code = "import sys, pipelines.compile; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""The pipeline pcl as a person runs it, and networks that go from it into the other pipeline."""
+"""The pipeline pcl runs by the command line, and peers of the pipeline jointkd can be trained by PCL."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def curves(output: Path):
 
 @pytest.fixture(scope="module")
 def finished_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """One study that nothing interrupted: its store and what it printed."""
+    """The store and the output of a study that was not interrupted."""
     output = tmp_path_factory.mktemp("study") / "runs"
     return output, run(output, TINY_STUDY, pipeline="pcl")
 
@@ -57,7 +57,7 @@ def test_a_study_ends_with_curves_networks_and_a_report(finished_study):
     assert names == deployed | {f"small_cnn-pcl-{seed}-ensemble.safetensors" for seed in (0, 1)}
 
 
-def test_an_exported_network_has_the_accuracy_that_the_last_epoch_was_told_to_have(finished_study):
+def test_an_exported_network_has_the_reported_accuracy_of_the_last_epoch(finished_study):
     output, _ = finished_study
     (dataset_file,) = output.glob("dataset/*/dataset.json")
     (split_file,) = output.glob("split_data/*/assignment.npz")
@@ -84,7 +84,7 @@ def test_an_exported_network_has_the_accuracy_that_the_last_epoch_was_told_to_ha
         assert share == pytest.approx(told[method, 1, quantity], abs=1.5 / len(test)), name
 
 
-def test_a_second_run_says_what_is_done_and_trains_nothing(finished_study):
+def test_a_second_run_reports_finished_stages_and_trains_nothing(finished_study):
     output, first = finished_study
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
     second = run(output, TINY_STUDY, pipeline="pcl")
@@ -156,7 +156,7 @@ def test_peers_trained_by_pcl_distil_like_any_other(tmp_path):
         ("methods=[plain,plcl]", "methods[1]"),
     ],
 )
-def test_bad_input_is_one_sentence_and_leaves_nothing(override, sentence, tmp_path):
+def test_bad_input_is_refused_in_one_sentence_and_leaves_no_files(override, sentence, tmp_path):
     output = tmp_path / "runs"
     process = run(output, [override], pipeline="pcl")
     assert process.returncode == 2
@@ -166,7 +166,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(override, sentence, tmp_pa
     assert not output.exists()
 
 
-def test_peers_that_cannot_take_the_images_are_refused(tmp_path):
+def test_architectures_that_do_not_accept_the_images_are_refused(tmp_path):
     process = run(tmp_path / "runs", [*TINY, "peers.architectures=[vgg16]"])
     assert process.returncode == 2
     assert "architectures must accept the data set's images of 8x8 pixels, got vgg16" in process.stderr

@@ -1,4 +1,4 @@
-"""Whole experiments on what users bring, beside digits: image folders, packed and streamed, and npz files."""
+"""Whole experiments on the data of users: image folders, packed and streamed, and npz files."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SETTINGS = [setting for setting in TINY if not setting.startswith("data.")] + ["
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The first 600 digits as PNG files, train and test."""
+    """A folder with the first 600 digits as PNG files, for training and test."""
     root = tmp_path_factory.mktemp("images")
     digits = load_digits()
     for index in range(600):
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     "storage", [["data.storage=packed"], ["data.storage=streamed", "data.image_size_pixels=12"]], ids=lambda s: s[0]
 )
-def test_an_image_folder(folder, tmp_path, storage):
+def test_an_image_folder_is_used_packed_and_streamed(folder, tmp_path, storage):
     process = run(tmp_path / "runs", [*SETTINGS, "data.source=image_folder", f"data.path={folder}", *storage])
     assert process.returncode == 0, process.stderr
     table = trials(tmp_path / "runs")
@@ -33,7 +33,7 @@ def test_an_image_folder(folder, tmp_path, storage):
     assert "reported on 150 test samples" in process.stdout
 
 
-def test_a_file_of_arrays_with_the_writers_of_its_samples(tmp_path):
+def test_a_file_of_arrays_can_be_divided_by_writer(tmp_path):
     digits = load_digits()
     path = tmp_path / "digits.npz"
     writers = np.arange(len(digits.target)) // 60

@@ -1,4 +1,4 @@
-"""A tuned study that is killed, or that workers share, as real processes: the same as one that nothing disturbs."""
+"""A tuned study that is killed or shared by workers, as real processes, gives the results of an undisturbed one."""
 
 import json
 import os
@@ -35,7 +35,7 @@ CONFIG = resolve(
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A store with all that comes before the study."""
+    """A store with the artifacts of all stages before the study."""
     root = tmp_path_factory.mktemp("trained")
     store = open_store(str(root))
     partition = partition_data.partition(CONFIG, store)
@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
 
 
 class Study:
-    """The study in a store of its own."""
+    """A tuned study with its own store."""
 
     def __init__(self, trained, address):
         done, self.store = open_store(str(trained)), open_store(address)
@@ -76,14 +76,14 @@ class Study:
         )
 
     def records(self, index=None):
-        """What has been saved, by trial and epochs: the seconds of each time that it was done."""
+        """Return the saved records: for each trial and number of epochs, the seconds of each training."""
         which = "*" if index is None else f"*-{index:04d}-*"
         if self.root:
             try:
                 paths = self.root.glob(f"{self.key}.partial/scratch/journals/*/{which}.jsonl")
                 contents = [path.read_bytes() for path in paths]
             except FileNotFoundError:
-                # It has just been published.
+                # The artifact has just been published.
                 contents = []
         else:
             with self.store.open_workspace(self.key, shared=True) as workspace:
@@ -128,7 +128,7 @@ def same(study, undisturbed):
 
 @pytest.mark.parametrize("study", ["folder"], indirect=True)
 @pytest.mark.parametrize("loses_states", [False, True])
-def test_a_study_killed_at_random_moments_loses_no_trial_and_does_none_twice(study, undisturbed, loses_states):
+def test_a_study_killed_at_random_moments_loses_no_trial_and_repeats_none(study, undisturbed, loses_states):
     moments = random.Random(int(loses_states))
     kept = {}
     for _ in range(3):
@@ -153,8 +153,8 @@ def test_a_study_killed_at_random_moments_loses_no_trial_and_does_none_twice(stu
 
 
 @pytest.mark.parametrize(("study", "lost"), [("folder", 0), ("s3", 1)], indirect=["study"])
-def test_two_workers_make_the_same_study_though_one_is_lost(study, undisturbed, lost):
-    # The second first, so that it is there when there is something to do.
+def test_two_workers_give_the_same_study_even_if_one_is_lost(study, undisturbed, lost):
+    # The second worker starts first, so that it is ready when the first round is planned.
     workers = [study.start(index, 2) for index in (1, 0)][::-1]
     try:
         wait_for(lambda: study.records(lost) or workers[lost].poll() is not None)
@@ -174,7 +174,7 @@ def test_two_workers_make_the_same_study_though_one_is_lost(study, undisturbed, 
     same(study, undisturbed)
 
 
-def test_a_run_by_a_tuner_ends_with_a_plan_and_trains_nothing_the_second_time(tmp_path):
+def test_a_tuned_run_ends_with_a_plan_and_trains_nothing_the_second_time(tmp_path):
     output = tmp_path / "runs"
     words = [*command(output, (*TINY, "distill.epochs=3", "tune.budget_fraction=0.2")), "--strategy", "tune"]
     first, second = (subprocess.run(words, capture_output=True, text=True, check=False) for _ in range(2))

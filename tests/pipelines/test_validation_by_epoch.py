@@ -1,4 +1,4 @@
-"""A whole experiment that validates every epoch, by the command that a person would type."""
+"""A whole experiment validates every epoch, run by the command that a person would type."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A sweep that workers share, as real processes: whatever happens to one, the numbers are those of one alone."""
+"""A sweep that several workers share, as real processes, gives the numbers of one worker, even if one is lost."""
 
 import json
 import os
@@ -23,11 +23,11 @@ from tests.s3_server import S3Server, s3_server  # noqa: F401
 ROOT = Path(__file__).parents[2]
 
 CONFIG = resolve(JOINTKD, preset="digits", overrides=" ".join([*TINY, "distill.epochs=40"]))
-"""A sweep that lasts long enough for something to happen in it."""
+"""A sweep that is long enough to be disturbed."""
 
 
 class Sweep:
-    """The sweep in one store, after all that comes before it."""
+    """A sweep in a store that has the artifacts of all stages before it."""
 
     def __init__(self, address: str, finished: Path) -> None:
         self._environment = {**os.environ, "PEERKD_NUM_CORES": "1"}
@@ -61,9 +61,9 @@ class Sweep:
         )
 
     def records_of(self, index: int) -> list[dict[str, object]]:
-        """What one worker has saved."""
+        """Return the records that one worker has saved."""
         if self.root:
-            # A worker alone holds the workspace, and nobody else may.
+            # A single worker has locked the workspace, so the files are read directly.
             paths = self.root.glob(f"{self.key}.partial/scratch/journals/*/*-{index:04d}-*.jsonl")
             return [json.loads(line) for path in paths for line in path.read_bytes().split(b"\n")[:-1]]
         with self.store.open_workspace(self.key, shared=True) as workspace:
@@ -80,7 +80,7 @@ class Sweep:
 
 @pytest.fixture(scope="module")
 def by_one(finished, tmp_path_factory):
-    """The table that one worker makes."""
+    """The table of a sweep with one worker."""
     sweep = Sweep(str(tmp_path_factory.mktemp("one") / "runs"), finished[0])
     with sweep.start(0, 1) as worker:
         assert worker.wait(timeout=900) == 0
@@ -98,10 +98,10 @@ def sweep(request, finished, tmp_path, monkeypatch):
     return Sweep(f"s3://{server.bucket}/{tmp_path.name}", finished[0])
 
 
-# A takeover waits for a claim to go stale, so one store has to do for it.
+# A takeover waits until a claim is stale, so only one kind of store is tested with it.
 @pytest.mark.parametrize(("sweep", "lost"), [("folder", 0), ("s3", 0), ("s3", 1)], indirect=["sweep"])
-def test_a_worker_that_is_killed_in_mid_sweep_loses_no_trial_and_changes_no_number(sweep, by_one, lost):
-    """The first worker comes back, and goes on at once. The second does not: the first takes what was its work."""
+def test_a_worker_killed_during_a_sweep_loses_no_trial_and_changes_no_number(sweep, by_one, lost):
+    """The first worker is restarted and continues. The second is not restarted: the first takes over its work."""
     workers = [sweep.start(index, 2) for index in range(2)]
     try:
         wait_for(lambda: len(sweep.records_of(lost)) >= 3)
@@ -121,11 +121,11 @@ def test_a_worker_that_is_killed_in_mid_sweep_loses_no_trial_and_changes_no_numb
             worker.wait()
     table = sweep.table()
     assert table.drop_columns("seconds").equals(by_one.drop_columns("seconds"))
-    # A trial that was done again would have another time.
+    # A trial that was repeated would have a different time.
     assert {record["seconds"] for record in kept} <= set(table["seconds"].to_pylist())
 
 
-def test_a_worker_that_is_told_to_go_saves_what_it_has(sweep):
+def test_a_terminated_worker_saves_its_finished_trials(sweep):
     with sweep.start(0, 1) as worker:
         wait_for(lambda: sweep.records_of(0))
         worker.terminate()

@@ -1,4 +1,4 @@
-"""Several workers on one machine, and in one training: they make what one makes."""
+"""Several workers on one machine, or in one training, give the results of one worker."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from tests.s3_server import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def test_two_workers_of_this_machine_make_what_one_makes(finished, tmp_path):
+def test_two_local_workers_give_the_results_of_one(finished, tmp_path):
     whole, _ = finished
     output = tmp_path / "runs"
     process = subprocess.run(
@@ -35,7 +35,7 @@ def test_two_workers_of_this_machine_make_what_one_makes(finished, tmp_path):
 
 @pytest.mark.parametrize(("num_processes", "num_seeds"), [(1, 2), (2, 1)])
 def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes, num_seeds):
-    """With runs of their own; and with a process each in every run."""
+    """The workers train separate runs, or share every run with one process each."""
     sizes = [f"training.num_processes={num_processes}", f"num_seeds={num_seeds}"]
     settings = [*TINY_STUDY, "methods=[pcl]", *sizes]
     outputs = [tmp_path / "one", tmp_path / "two"]
@@ -55,7 +55,7 @@ def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes,
 
 @pytest.fixture
 def start_training(tmp_path):
-    """Return what starts a worker of a study in which all workers share every run."""
+    """Return a function that starts a worker of a study in which all workers share every run."""
     settings = [*TINY_STUDY, "methods=[pcl]", "num_seeds=1", "training.epochs=12", "training.num_processes=2"]
     config = resolve(PCL, preset="digits", overrides=" ".join(settings))
 
@@ -79,8 +79,8 @@ def start_training(tmp_path):
     return start
 
 
-def test_a_worker_that_is_killed_in_a_training_joins_again_when_it_comes_back(start_training, tmp_path):
-    """First the second worker, then the first, which has the checkpoint."""
+def test_a_worker_killed_during_a_training_rejoins_after_its_restart(start_training, tmp_path):
+    """The second worker is killed first, then the first one, which writes the checkpoint."""
     with start_training("whole", 0, 1, 0) as worker:
         assert worker.wait(timeout=900) == 0
     port = free_port()
@@ -109,7 +109,7 @@ def test_a_worker_that_is_killed_in_a_training_joins_again_when_it_comes_back(st
         assert same.read_bytes() == path.read_bytes()
 
 
-def test_processes_that_workers_cannot_share_are_one_sentence(tmp_path):
+def test_processes_that_cannot_be_divided_among_workers_are_refused_in_one_sentence(tmp_path):
     output = tmp_path / "runs"
     words = [*command(output, ["training.num_processes=3"], pipeline="pcl"), "--workers", "2"]
     process = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)

@@ -1,4 +1,4 @@
-"""``python -m peerkd stage tune_pairs``, but with an artless tuner, and impatient with workers that are lost."""
+"""``python -m peerkd stage tune_pairs``, but with a simple tuner and a short time until a worker counts as lost."""
 
 import tests.pipelines.impatient_worker  # noqa: F401
 from peerkd.cli.main import main

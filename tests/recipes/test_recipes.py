@@ -43,12 +43,12 @@ def is_named(path: str, text: str) -> bool:
 
 
 @each_recipe
-def test_a_recipe_names_every_file_that_is_touched(name: str) -> None:
+def test_a_recipe_names_every_file_that_it_changes(name: str) -> None:
     text = text_of(RECIPES[name].title)
     assert [path for path in touched(name, RECIPES[name]) if not is_named(path, text)] == []
 
 
-def test_a_file_that_a_recipe_does_not_name_is_noticed() -> None:
+def test_a_file_that_a_recipe_does_not_name_is_detected() -> None:
     text = (
         "1. `peerkd/losses/<name>.py`, and [its table](peerkd/study/ties.py). Run `.venv/bin/pytest tests/unit/study`."
     )
@@ -66,7 +66,7 @@ def test_the_edits_of_a_recipe_find_their_places(name: str) -> None:
 
 
 @each_recipe
-def test_a_recipe_touches_few_files_of_the_package(name: str) -> None:
+def test_a_recipe_changes_few_files_of_the_package(name: str) -> None:
     in_package = [path for path in touched(name, RECIPES[name]) if path.startswith("peerkd/")]
     assert len(in_package) <= RECIPES[name].max_package_files, in_package
 
@@ -99,14 +99,14 @@ def outcomes(tree: Path) -> str:
 
 
 @each_recipe
-def test_a_recipe_that_is_followed_passes_its_tests(name: str, outcomes: str) -> None:
+def test_the_tests_of_a_recipe_pass_after_it_is_followed(name: str, outcomes: str) -> None:
     recipe = RECIPES[name]
     lines = [line for line in outcomes.splitlines() if line.startswith(recipe.tests) and "::" in line]
     assert lines, outcomes
     assert [line for line in lines if " PASSED" not in line] == [], outcomes
 
 
-def test_no_folder_is_of_a_recipe_that_is_gone() -> None:
+def test_every_folder_belongs_to_a_recipe() -> None:
     assert {path.name for path in FOLDER.iterdir() if path.is_dir() and path.name[0] not in "._"} <= set(RECIPES)
 
 
@@ -123,7 +123,7 @@ def write_images(folder: Path) -> Path:
     return folder
 
 
-def test_what_was_added_works_together_from_config_to_report(tree: Path, tmp_path: Path) -> None:
+def test_all_additions_work_together_from_config_to_report(tree: Path, tmp_path: Path) -> None:
     images = write_images(tmp_path / "images")
     script = tmp_path / "run.py"
     script.write_text(RUN, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Full sweeps on disk: one small simulated study, and columns of it to plant what should be found."""
+"""Full sweeps on disk: one small simulated study, in whose columns a best setting can be planted."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def sweep() -> pa.Table:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., Path]:
-    """Write a table, some of its columns replaced, as a study leaves it; return where."""
+    """Write a table as a study does, with some columns replaced, and return its path."""
 
     def write(table: pa.Table, *, name: str = "sweep", **columns: object) -> Path:
         for column, values in columns.items():
@@ -50,10 +50,10 @@ def replay(sweep: pa.Table, written: Callable[..., Path]) -> Replay:
 
 @pytest.fixture
 def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Replay]:
-    """Return a replay in which one setting of each pair is far the best on validation, from the first epoch on.
+    """Return a replay in which one setting of each pair is by far the best on validation, from the first epoch on.
 
-    It gains on the student's own classes as much as on all. With ``tempting``, the setting after it gains that.
-    ``course`` is the share of its gain that a trial has after each epoch.
+    This setting gains as much on the student's own classes as on all classes. ``tempting`` is the global and own gain
+    of the setting after it. ``progress`` is the fraction of its gain that a trial has after each epoch.
     """
 
     def plant(
@@ -64,7 +64,7 @@ def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Repl
         objective: Objective | None = None,
         tempting: tuple[float, float] | None = None,
         chooses_epochs: bool = False,
-        course: tuple[float, ...] = (0.5, 0.8, 1.0),
+        progress: tuple[float, ...] = (0.5, 0.8, 1.0),
     ) -> tuple[Replay, np.ndarray]:
         rows = sweep.to_pylist()
         pairs = sorted({(row["student"], row["teacher"]) for row in rows if row["teacher"] is not None})
@@ -81,12 +81,12 @@ def planted(sweep: pa.Table, written: Callable[..., Path]) -> Callable[..., Repl
                 gains = tempting
             for scope, gain in zip(("global", "own"), gains, strict=True):
                 for split, sign in (("validation", 1.0), ("test", test_sign)):
-                    # Accuracies stay fractions, whatever is gained or lost.
+                    # Accuracies must stay fractions after any gain or loss.
                     before = min(max(row[f"{split}_{scope}_accuracy_before"], 0.4), 0.6)
-                    by_epoch = [before + sign * gain * part for part in course]
+                    by_epoch = [before + sign * gain * part for part in progress]
                     columns.setdefault(f"{split}_{scope}_accuracy_before", []).append(before)
                     columns.setdefault(f"{split}_{scope}_accuracy_by_epoch", []).append(by_epoch)
-                columns.setdefault(f"test_{scope}_gain", []).append(test_sign * gain * course[-1])
+                columns.setdefault(f"test_{scope}_gain", []).append(test_sign * gain * progress[-1])
         found = load_replay(
             written(sweep, name="planted", **columns), objective=objective, chooses_epochs=chooses_epochs
         )
@@ -101,7 +101,7 @@ def setting_of(row: dict[str, object]) -> tuple[object, ...]:
 
 
 class Recorded:
-    """A tuner that keeps what passes through it, and what it costs nothing to see: no test gain."""
+    """A tuner that records the suggestions and observations of another tuner."""
 
     def __init__(self, tuner: Tuner) -> None:
         self.tuner = tuner

@@ -11,7 +11,7 @@ from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.tuners import TUNERS, TunerEntry, build
 
 
-def test_every_seed_is_played_and_the_mean_is_over_seeds(replay: Replay) -> None:
+def test_every_seed_is_run_and_the_mean_is_over_seeds(replay: Replay) -> None:
     runs = compete("random", replay, [0.1, 0.2], seeds=range(3))
     assert [[score.budget for score in scores] for scores in runs] == [[0.1, 0.2]] * 3
     assert len({scores[0].gain for scores in runs}) > 1
@@ -22,14 +22,14 @@ def test_every_seed_is_played_and_the_mean_is_over_seeds(replay: Replay) -> None
     assert first.regret.value == pytest.approx(runs[0][0].reference.full - first.gain.value)
 
 
-def test_a_tuner_that_draws_nothing_has_one_seed(replay: Replay) -> None:
+def test_a_deterministic_tuner_has_one_seed(replay: Replay) -> None:
     runs = compete("default", replay, [0.1], seeds=range(3))
     assert len(runs) == 1
     (standing,) = standings("a", "default", runs)
     assert math.isnan(standing.gain.low)
 
 
-def test_experiments_are_taken_together_each_once_whatever_its_seeds(planted: Callable[..., tuple]) -> None:
+def test_every_experiment_has_the_same_weight_whatever_its_number_of_seeds(planted: Callable[..., tuple]) -> None:
     of_each = []
     for seed, num_seeds in ((0, 2), (1, 5)):
         replay, _ = planted(seed)
@@ -41,7 +41,9 @@ def test_experiments_are_taken_together_each_once_whatever_its_seeds(planted: Ca
     assert both.share_recovered.num == 2
 
 
-def test_only_a_tuner_that_uses_features_sees_and_pays_them(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_tuner_that_uses_features_receives_and_pays_for_them(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     space = replace(replay.space, feature_names=("num_student_samples",), features_QF=np.full((12, 1), 600.0))
     featured = replace(replay, space=space)
     seen = []
@@ -63,7 +65,7 @@ def test_an_unknown_tuner_is_refused(replay: Replay) -> None:
         compete("luck", replay, [0.1], seeds=[0])
 
 
-def test_what_has_no_value_is_left_out_of_a_mean() -> None:
+def test_a_mean_omits_missing_values() -> None:
     assert mean_of([0.1, math.nan, 0.3]).value == pytest.approx(0.2)
     assert math.isnan(mean_of([math.nan]).value)
     assert math.isnan(mean_of([0.5]).low)

@@ -19,7 +19,7 @@ def test_every_pair_is_held_out_once(replay: Replay, num_folds: int) -> None:
     assert [fold.tolist() for fold in divided] == [fold.tolist() for fold in again]
 
 
-def test_of_held_out_peers_nothing_is_known(replay: Replay) -> None:
+def test_nothing_is_known_about_held_out_peers(replay: Replay) -> None:
     divided = folds(replay.space, "peers", num_folds=4)
     held = []
     for fold in divided:
@@ -30,11 +30,11 @@ def test_of_held_out_peers_nothing_is_known(replay: Replay) -> None:
         assert ((part.space.students_Q == peer) | (part.space.teachers_Q == peer)).all()
         held.append(peer)
     assert sorted(held) == [0, 1, 2, 3]
-    # Each pair with the one peer and with the other.
+    # Every pair of either peer is held out.
     assert np.bincount(np.concatenate(divided)).tolist() == [2] * 12
 
 
-def test_a_tuner_is_told_the_other_pairs_and_only_those(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tuner_observes_only_the_other_pairs(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
 
     def listening(name: str, part: Replay, budgets: object, **options: object) -> object:
@@ -50,7 +50,7 @@ def test_a_tuner_is_told_the_other_pairs_and_only_those(replay: Replay, monkeypa
         np.testing.assert_array_equal(part.gains_QSE, replay.gains_QSE[fold])
 
 
-def test_folds_are_taken_together_pair_by_pair(replay: Replay) -> None:
+def test_folds_are_combined_pair_by_pair(replay: Replay) -> None:
     divided = [np.arange(3), np.arange(3, 12)]
     parts = [replay.restricted(fold) for fold in divided]
     scores = [play(build("random", part.space, seed=0, earlier=()), part, [0.4])[0] for part in parts]
@@ -63,7 +63,7 @@ def test_folds_are_taken_together_pair_by_pair(replay: Replay) -> None:
     assert whole.budget == 0.4
 
 
-def test_what_other_pairs_have_in_common_serves_those_that_are_held_out(planted: Callable[..., tuple]) -> None:
+def test_held_out_pairs_benefit_from_the_other_pairs(planted: Callable[..., tuple]) -> None:
     replay, _ = planted(one_for_all=True)
     for part in ("pairs", "peers"):
         divided = folds(replay.space, part, num_folds=2)

@@ -1,4 +1,4 @@
-"""What is learned from full sweeps: a regression, how far it misses, and nothing from test."""
+"""An experience is learned from full sweeps: a regression and its residuals, without any test accuracy."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from tests.unit.tuning.test_experience import rungs, simulated, with_settings
 from tests.unit.tuning.test_pair_tuner import SETTINGS, network
 
 
-def test_the_regression_is_that_of_a_ridge_on_compressed_gains() -> None:
+def test_the_regression_is_a_ridge_regression_of_compressed_gains() -> None:
     sweeps = [simulated(seed) for seed in (2, 3, 4)]
     experience = learn(sweeps)
     values = np.concatenate([experience.basis.values(each.space) for each in sweeps])
@@ -30,7 +30,7 @@ def test_the_regression_is_that_of_a_ridge_on_compressed_gains() -> None:
     assert experience.mean_G[0] == pytest.approx(points.mean())
 
 
-def test_numbers_of_samples_and_what_never_differs_are_not_looked_at() -> None:
+def test_numbers_of_samples_and_constant_features_are_ignored() -> None:
     def with_more(plain: Replay) -> Replay:
         space = plain.space
         more_QF = np.column_stack([space.features_QF, np.arange(space.num_pairs), np.ones(space.num_pairs)])
@@ -41,7 +41,7 @@ def test_numbers_of_samples_and_what_never_differs_are_not_looked_at() -> None:
     assert known.feature_names == ("only_teacher_right",)
 
 
-def test_it_learns_which_pairs_are_hard_to_foresee() -> None:
+def test_pairs_that_are_hard_to_predict_have_a_large_spread() -> None:
     def restless(seed: int) -> Replay:
         plain, luck = simulated(seed), np.random.default_rng(100 + seed)
         size_Q = np.where(is_restless(plain.space), 0.05, 0.005)
@@ -56,19 +56,19 @@ def test_it_learns_which_pairs_are_hard_to_foresee() -> None:
     space, _ = network(num_peers=10, seed=1)
     spread_Q = known.spread(space)
     assert spread_Q[is_restless(space)].mean() > 2 * spread_Q[~is_restless(space)].mean()
-    # What is left open is told for a pair of spread 1, and for each of the pairs is about what it was made of.
+    # The prior's deviation is that of a pair with spread 1. Scaled by the spread, it matches the simulated deviations.
     sd_C = np.sqrt(np.diagonal(known.prior(space, rungs(space)).own_SS))
     left_Q = spread_Q * sd_C[0]
     assert 3 < left_Q[is_restless(space)].mean() < 7
     assert left_Q[~is_restless(space)].mean() < 2
 
 
-def test_no_two_sweeps_no_experience() -> None:
+def test_fewer_than_two_sweeps_are_refused() -> None:
     with pytest.raises(ValueError, match=r"at least twice, to learn what differs, got 1"):
         learn([simulated(1)])
 
 
-def test_sweeps_of_other_settings_are_not_mixed() -> None:
+def test_sweeps_with_different_settings_are_refused() -> None:
     other = simulated(2)
     fewer = replace(other, space=with_settings(other.space, *SETTINGS[:-1]), gains_QSE=other.gains_QSE[:, :-1])
     with pytest.raises(ValueError, match=r"must have the same 18 settings, every combination, got others in 2"):
@@ -83,11 +83,11 @@ def test_the_command_learns_from_tables(sweep: pa.Table, written: Callable[..., 
     first, second = load(output).provenance.splitlines()
     assert first.startswith("12 pairs, global_accuracy, ")
     assert first.endswith(" the first")
-    # What is judged on test is not learned from.
+    # Test accuracies are not learned from.
     assert first.split()[:4] == second.split()[:4]
 
 
-def test_a_fingerprint_is_of_gains_and_features() -> None:
+def test_a_fingerprint_depends_on_gains_and_features() -> None:
     one, other = simulated(1), simulated(2)
     assert fingerprint(one) == fingerprint(simulated(1)) != fingerprint(other)
     assert fingerprint(replace(one, gains_QSE=other.gains_QSE)) not in (fingerprint(one), fingerprint(other))

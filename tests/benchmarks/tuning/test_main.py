@@ -59,7 +59,7 @@ def test_a_table_of_all_tuners_and_budgets_is_printed(run, sweeps: list[str]) ->
     assert "Means over 2 seeds" in outcome.out
 
 
-def test_several_experiments_are_taken_together_and_told_apart_in_the_file(
+def test_several_experiments_are_averaged_in_the_table_and_separate_in_the_file(
     run, sweeps: list[str], tmp_path: Path
 ) -> None:
     options = [word for path in sweeps for word in (path, "--prior", path)]
@@ -75,16 +75,16 @@ def test_several_experiments_are_taken_together_and_told_apart_in_the_file(
     ]
     gains = [float(row["gain"]) for row in rows[:3]]
     assert gains[2] == pytest.approx(sum(gains[:2]) / 2, abs=1e-6)
-    assert gains[0] != 0  # it knows the other experiment before it measures anything
+    assert gains[0] != 0  # it knows the other experiment before its first measurement
 
 
-def test_a_sweep_is_no_prior_of_itself(run, sweeps: list[str]) -> None:
+def test_a_sweep_cannot_be_its_own_prior(run, sweeps: list[str]) -> None:
     outcome = run(sweeps[0], "--prior", "a", "--tuner", "portfolio", "--budget", "0")
     (row,) = rows_of(outcome)
     assert row[3] == "0.00"
 
 
-def test_the_table_can_be_written_as_it_is_printed(run, sweeps: list[str], tmp_path: Path) -> None:
+def test_the_printed_table_can_be_written_to_a_file(run, sweeps: list[str], tmp_path: Path) -> None:
     outcome = run("a", "--tuner", "random", "--metric", "own_accuracy", "--output", "out.md")
     assert outcome.exit_code == 0
     assert (tmp_path / "out.md").read_text() == outcome.out
@@ -92,7 +92,7 @@ def test_the_table_can_be_written_as_it_is_printed(run, sweeps: list[str], tmp_p
     assert [row[1] for row in rows_of(outcome)] == ["1 %", "2 %", "5 %", "10 %"]
 
 
-def test_a_mix_and_a_limit_are_told_and_change_what_is_chosen(run, sweeps: list[str], tmp_path: Path) -> None:
+def test_a_mixed_objective_and_a_limit_are_printed_and_change_choices(run, sweeps: list[str], tmp_path: Path) -> None:
     def full(*options: str) -> str:
         outcome = run("a", "--tuner", "random", "--budget", "1", "--seeds", "1", *options)
         assert (outcome.exit_code, outcome.err) == (0, "")
@@ -110,7 +110,7 @@ def test_a_mix_and_a_limit_are_told_and_change_what_is_chosen(run, sweeps: list[
     assert "the student loses at most 1 points of its own accuracy. A student whose choice was not measured" in texts[2]
 
 
-def test_held_out_parts_have_tables_of_their_own(run, sweeps: list[str], tmp_path: Path) -> None:
+def test_held_out_parts_have_separate_tables(run, sweeps: list[str], tmp_path: Path) -> None:
     parts = ("--held-out", "pairs", "--held-out", "peers", "--folds", "3")
     chosen = ("--tuner", "portfolio", "--budget", "0", "--budget", "0.5", "--seeds", "2")
     outcome = run("a", *parts, *chosen, "--output", "out.csv")
@@ -126,11 +126,11 @@ def test_held_out_parts_have_tables_of_their_own(run, sweeps: list[str], tmp_pat
         for part, folds in (("experiments", "0"), ("pairs", "3"), ("peers", "3"))
         for budget in ("0", "0.5")
     ]
-    # Only from other pairs is anything known beforehand.
+    # Prior knowledge comes only from other pairs.
     assert [float(row["gain"]) != 0 for row in rows if row["budget"] == "0"] == [False, True, True]
 
 
-def test_choices_may_stop_after_any_epoch(run, sweeps: list[str], tables: list[pa.Table], tmp_path: Path) -> None:
+def test_a_choice_may_stop_after_any_epoch(run, sweeps: list[str], tables: list[pa.Table], tmp_path: Path) -> None:
     turned = tables[0]
     for name in [name for name in turned.column_names if name.startswith("validation") and name.endswith("by_epoch")]:
         lists = pa.array([values[::-1] for values in turned[name].to_pylist()], turned.schema.field(name).type)
@@ -144,7 +144,7 @@ def test_choices_may_stop_after_any_epoch(run, sweeps: list[str], tables: list[p
     assert rows_of(choosing)[0][4:6] == rows_of(plain)[0][4:6] == ["0.00", "100.00"]
 
 
-def test_sweeps_at_several_learning_rates_are_replayed(run, tmp_path: Path) -> None:
+def test_sweeps_with_several_learning_rates_are_replayed(run, tmp_path: Path) -> None:
     pq.write_table(Study(**SMALL, learning_rates=(0.02, 0.1), by_epoch=True).table, tmp_path / "trials.parquet")
     outcome = run("trials.parquet", "--budget", "0.3", "--seeds", "1")
     assert (outcome.exit_code, outcome.err.split(", got")[-1]) == (2, " none.\n")
@@ -192,13 +192,13 @@ def test_teachers_cost_more_where_views_are_augmented(run, sweeps: list[str]) ->
         (("a", "--output", "no/out.md"), "output must be a file in a folder that exists, got no/out.md."),
     ],
 )
-def test_a_bad_input_ends_with_two_and_one_sentence(
+def test_bad_input_ends_with_exit_code_two_and_one_sentence(
     run, sweeps: list[str], tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     assert run(*options) == Ended(2, "", f"benchmarks.tuning: {message.format(here=tmp_path)}\n")
 
 
-def test_sweeps_that_cannot_be_replayed_are_told(
+def test_sweeps_that_cannot_be_replayed_are_refused(
     run, sweeps: list[str], tables: list[pa.Table], tmp_path: Path
 ) -> None:
     pq.write_table(tables[0].slice(1), tmp_path / "b" / "trials.parquet")

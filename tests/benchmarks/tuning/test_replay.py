@@ -13,7 +13,7 @@ from tests.benchmarks.tuning.conftest import Recorded
 
 
 class Listed:
-    """Asks for what it is given; chooses the best that it was told, or leaves a pair."""
+    """A tuner that suggests the given trials, and chooses the best observed setting of each pair, if it has a gain."""
 
     def __init__(self, asks: list[Suggestion], num_pairs: int) -> None:
         self.asks, self.num_pairs = asks, num_pairs
@@ -34,7 +34,7 @@ class Listed:
         return choices
 
 
-def test_a_tuner_is_told_the_gain_after_its_epochs(replay: Replay) -> None:
+def test_a_tuner_observes_the_gain_after_the_suggested_epochs(replay: Replay) -> None:
     asks = [Suggestion(3, 5, 1), Suggestion(3, 5, 3), Suggestion(0, 17, 2)]
     tuner = Listed(asks, replay.space.num_pairs)
     (score,) = play(tuner, replay, [1.0])
@@ -47,7 +47,7 @@ def test_a_tuner_is_told_the_gain_after_its_epochs(replay: Replay) -> None:
     assert score.gain == pytest.approx(replay.test_gains.mean_gain(tuner.choices()))
 
 
-def test_an_ask_that_would_overspend_waits_for_the_next_budget(replay: Replay) -> None:
+def test_a_suggestion_beyond_the_budget_waits_for_the_next_budget(replay: Replay) -> None:
     asks = [Suggestion(0, 0, 3), Suggestion(1, 0, 3), Suggestion(2, 0, 3)]
     account = replay.account()
     account.charge(asks[0])
@@ -67,7 +67,7 @@ def test_no_budget_is_overspent_and_none_is_wasted(replay: Replay, name: str) ->
     dearest = max(replay.account().price(Suggestion(0, setting, 3)) for setting in range(len(replay.space.settings)))
     for score in scores:
         assert score.spent_share <= score.budget
-        if len(tuner.asks) > len(tuner.told):  # it wanted more in the end
+        if len(tuner.asks) > len(tuner.told):  # it would have continued
             assert score.spent > score.budget * replay.account().full - dearest
     assert len({observation.suggestion for observation in tuner.told}) == len(tuner.told)
     charged = CostLedger(replay.space)
@@ -84,7 +84,7 @@ def test_features_are_paid_for_before_anything_else(replay: Replay) -> None:
     assert scores[0].spent_share == pytest.approx(0.5, abs=1e-4)
 
 
-def test_the_whole_sweep_recovers_all(replay: Replay) -> None:
+def test_the_full_sweep_recovers_everything(replay: Replay) -> None:
     everything = [Suggestion(pair, setting, 3) for pair in range(12) for setting in range(18)]
     tuner = build("random", replay.space, seed=3, earlier=())
     (score,) = play(tuner, replay, [1.0])
@@ -105,7 +105,7 @@ OBJECTIVES = [
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_choice_follows_validation_where_test_says_the_opposite(
+def test_choices_follow_validation_even_if_test_data_disagree(
     planted: Callable[..., tuple], objective: Objective
 ) -> None:
     replay, best = planted(test_sign=-1.0, objective=objective)
@@ -134,7 +134,7 @@ TEMPTING = (0.4, -0.1)
     ],
 )
 @pytest.mark.parametrize("name", ["random", "tpe"])
-def test_each_objective_has_its_own_right_choice(
+def test_each_objective_has_its_own_best_choice(
     planted: Callable[..., tuple], objective: Objective, gain: float, name: str
 ) -> None:
     replay, best = planted(objective=objective, tempting=TEMPTING)
@@ -146,7 +146,7 @@ def test_each_objective_has_its_own_right_choice(
     assert (tuner.choices() == best).all() == is_best
 
 
-def test_a_choice_that_was_seen_to_break_the_limit_or_was_not_seen_is_not_made(planted: Callable[..., tuple]) -> None:
+def test_a_setting_that_breaks_the_limit_or_was_not_measured_is_not_chosen(planted: Callable[..., tuple]) -> None:
     objective = Objective(max_own_drop=0.05)
     replay, best = planted(objective=objective, tempting=TEMPTING)
     tempting = replay.gains_QSE[:, :, -1].argmin(axis=1)
@@ -163,7 +163,7 @@ def test_a_choice_that_was_seen_to_break_the_limit_or_was_not_seen_is_not_made(p
     ]
     tuner = Stubborn(asks, 12)
     (score,) = play(tuner, replay, [1.0])
-    # The second of pair 0, which was seen to be good, in place of what the tuner wants; all else is left.
+    # Pair 0 gets its second setting, which keeps the limit, instead of the tuner's choice. No other pair has a choice.
     assert score.num_pairs_left == 11
     assert score.gain == pytest.approx(0.2 / 12)
     assert [observation.gain for observation in tuner.told] == pytest.approx([-0.1, 0.2, -0.1, 0.1])
@@ -173,31 +173,31 @@ def test_a_choice_that_was_seen_to_break_the_limit_or_was_not_seen_is_not_made(p
 
 
 PEAK = (0.5, 1.0, 0.25)
-"""Shares of a gain after each epoch: best after the second."""
+"""Fractions of a gain after each epoch: the second epoch is the best."""
 
 
-def test_where_epochs_are_chosen_a_choice_stops_at_its_best(planted: Callable[..., tuple]) -> None:
-    replay, best = planted(course=PEAK, chooses_epochs=True)
+def test_a_choice_stops_after_its_best_epoch_if_epochs_are_chosen(planted: Callable[..., tuple]) -> None:
+    replay, best = planted(progress=PEAK, chooses_epochs=True)
     tuner = build("random", replay.space, seed=0, earlier=())
     (score,) = play(tuner, replay, [1.0])
     assert tuner.choices().tolist() == best.tolist()
     assert score.gain == pytest.approx(0.2)
     assert score.reference.full == pytest.approx(0.2)
-    whole, _ = planted(course=PEAK)
+    whole, _ = planted(progress=PEAK)
     assert whole.reference.full == pytest.approx(0.2 * 0.25)
-    # The default is a whole trial in both.
+    # The default is a whole trial in both cases.
     assert score.reference.default == pytest.approx(whole.reference.default)
     assert replay.earlier.gains_QS[np.arange(12), best] == pytest.approx(np.full(12, 0.2))
 
 
-def test_only_epochs_that_were_paid_for_can_be_stopped_after(planted: Callable[..., tuple]) -> None:
-    replay, best = planted(course=PEAK, chooses_epochs=True)
+def test_a_choice_stops_only_after_an_epoch_that_was_trained(planted: Callable[..., tuple]) -> None:
+    replay, best = planted(progress=PEAK, chooses_epochs=True)
 
     class Knowing(Listed):
         def choices(self) -> np.ndarray:
             return best
 
-    # Done for one epoch, for two, and for three in two parts; the other nine are whole trials unseen.
+    # Three pairs are trained for one epoch, for two, and for three in two parts. The nine others are unmeasured.
     asks = [Suggestion(pair, int(best[pair]), num) for pair, num in ((0, 1), (1, 2), (2, 1), (2, 3))]
     tuner = Knowing(asks, 12)
     (score,) = play(tuner, replay, [1.0])
@@ -209,30 +209,31 @@ def test_only_epochs_that_were_paid_for_can_be_stopped_after(planted: Callable[.
     assert score.spent == paid.spent
 
 
-def test_an_epoch_is_chosen_on_validation_where_test_says_the_opposite(planted: Callable[..., tuple]) -> None:
-    replay, _ = planted(course=PEAK, chooses_epochs=True, test_sign=-1.0)
+def test_epochs_are_chosen_on_validation_even_if_test_data_disagree(planted: Callable[..., tuple]) -> None:
+    replay, _ = planted(progress=PEAK, chooses_epochs=True, test_sign=-1.0)
     (score,) = play(build("random", replay.space, seed=0, earlier=()), replay, [1.0])
     assert score.gain == pytest.approx(-0.2)
 
 
-def test_the_limit_holds_for_the_epoch_that_is_stopped_after(planted: Callable[..., tuple]) -> None:
+def test_the_limit_applies_to_the_chosen_epoch(planted: Callable[..., tuple]) -> None:
     objective = Objective(max_own_drop=0.05)
-    replay, _ = planted(course=PEAK, chooses_epochs=True, tempting=TEMPTING, objective=objective)
+    replay, _ = planted(progress=PEAK, chooses_epochs=True, tempting=TEMPTING, objective=objective)
     (score,) = play(build("random", replay.space, seed=0, earlier=()), replay, [1.0])
-    # 0.4 after two epochs costs 0.1 at home, 0.2 after one costs 0.05, which is as good as the best setting's peak.
+    # The tempting setting gains 0.4 after two epochs for 0.1 of own accuracy, which breaks the limit. After one epoch
+    # it gains 0.2 for 0.05, as much as the peak of the best setting.
     assert score.gain == pytest.approx(0.2)
     tempting = replay.gains_QSE[:, :, 1].argmin(axis=1)
     assert replay.answer(Suggestion(0, int(tempting[0]), 3)) == (pytest.approx(0.2), True, 1, True)
     assert replay.answer(Suggestion(0, int(tempting[0]), 1)) == (pytest.approx(0.2), True, 1, True)
 
 
-def test_one_setting_for_all_has_one_epoch_for_all(planted: Callable[..., tuple]) -> None:
-    replay, _ = planted(course=PEAK, chooses_epochs=True, one_for_all=True)
+def test_the_single_setting_has_one_epoch_for_all_pairs(planted: Callable[..., tuple]) -> None:
+    replay, _ = planted(progress=PEAK, chooses_epochs=True, one_for_all=True)
     assert replay.reference.single == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_nothing_that_a_tuner_gets_holds_a_test_gain(planted: Callable[..., tuple], objective: Objective) -> None:
+def test_a_tuner_receives_no_test_gain(planted: Callable[..., tuple], objective: Objective) -> None:
     first, _ = planted(objective=objective)
     second, _ = planted(test_sign=-1.0, objective=objective)
     told = []
@@ -243,7 +244,7 @@ def test_nothing_that_a_tuner_gets_holds_a_test_gain(planted: Callable[..., tupl
     assert told[0] == told[1]
 
 
-def test_a_part_has_its_own_references_and_full_cost(replay: Replay) -> None:
+def test_a_held_out_part_has_its_own_references_and_full_cost(replay: Replay) -> None:
     pairs = replay.pairs_with([2])
     assert pairs.tolist() == [1, 4, 6, 7, 8, 11]
     part = replay.restricted(pairs)
@@ -258,7 +259,7 @@ def test_a_part_has_its_own_references_and_full_cost(replay: Replay) -> None:
     assert score.gain == part.reference.full != replay.reference.full
 
 
-def test_held_out_pairs_are_not_among_what_is_known(replay: Replay) -> None:
+def test_held_out_pairs_are_not_among_the_known_pairs(replay: Replay) -> None:
     pairs = replay.pairs_with([0])
     earlier, held_out = replay.held_out(pairs)
     assert not np.isin(earlier.space.students_Q, [0]).any()
@@ -269,7 +270,7 @@ def test_held_out_pairs_are_not_among_what_is_known(replay: Replay) -> None:
 
 
 @pytest.mark.parametrize("budgets", [[], [-0.1], [1.1], [float("nan")]])
-def test_a_budget_that_is_no_share_is_refused(budgets: list[float]) -> None:
+def test_a_budget_that_is_not_a_fraction_is_refused(budgets: list[float]) -> None:
     with pytest.raises(ValueError, match="budget must be at least one share from 0 to 1, got"):
         check_budgets(budgets)
 

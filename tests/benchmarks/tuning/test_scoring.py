@@ -22,16 +22,16 @@ def space(num_pairs: int) -> Space:
     )
 
 
-def test_choices_and_the_single_setting_are_made_on_validation_and_told_on_test() -> None:
+def test_choices_are_made_on_validation_and_scored_on_test() -> None:
     validation = np.array([[0.4, 0.1, 0.0], [-0.1, 0.2, -0.1], [-0.1, -0.2, -0.3]])
     test = np.array([[0.01, 1.0, 0.1], [1.0, 0.02, 0.2], [1.0, 1.0, 0.3]])
     known = reference(space(3), validation[:, :, None], GainsOnTest(test[:, :, None]))
-    assert known.full == pytest.approx((0.01 + 0.02 + 0) / 3)  # the third is left
+    assert known.full == pytest.approx((0.01 + 0.02 + 0) / 3)  # the third pair stays unchanged
     assert known.single == pytest.approx((0.01 + 1.0 + 1.0) / 3)  # its mean on validation is the highest
     assert known.default == pytest.approx((0.1 + 0.2 + 0.3) / 3)
 
 
-def test_one_setting_for_all_leaves_the_pairs_on_which_it_breaks_the_limit() -> None:
+def test_the_single_setting_skips_pairs_on_which_it_breaks_the_limit() -> None:
     validation = np.array([[0.4, 0.1, 0.1], [-0.3, 0.2, -0.1], [-0.4, 0.1, -0.3]])
     is_allowed = np.array([[True, True, True], [False, True, False], [False, False, True]])
     test = np.array([[0.01, 0.02, 0.04], [1.0, 0.08, 1.0], [1.0, 1.0, -0.16]])
@@ -42,7 +42,7 @@ def test_one_setting_for_all_leaves_the_pairs_on_which_it_breaks_the_limit() -> 
     assert known.default == pytest.approx((0.04 + 0 - 0.16) / 3)
 
 
-def test_a_tie_goes_to_what_changes_fewest_things() -> None:
+def test_a_tie_goes_to_the_setting_with_the_fewest_changes() -> None:
     preference = Preference(space(1))
     assert preference.best(np.array([0.2, 0.2, 0.2])) == 2
     assert preference.best(np.array([0.2, 0.2, 0.1])) == 1
@@ -50,7 +50,7 @@ def test_a_tie_goes_to_what_changes_fewest_things() -> None:
     assert preference.best(np.array([np.nan] * 3)) == NO_SETTING
 
 
-def test_what_gains_nothing_is_left() -> None:
+def test_a_pair_without_a_gain_stays_unchanged() -> None:
     gains = np.array([[0.0, -0.1, np.nan], [np.nan] * 3, [0.1, 0.2, 0.1]])
     assert Preference(space(3)).best_or_none(gains).tolist() == [NO_SETTING, NO_SETTING, 1]
 
@@ -69,7 +69,7 @@ def score(gain: float, *, full: float) -> Score:
     )
 
 
-def test_recovered_is_counted_from_the_single_setting_to_the_full_sweep() -> None:
+def test_recovery_is_measured_from_the_single_setting_to_the_full_sweep() -> None:
     assert score(0.02, full=0.06).share_recovered == pytest.approx(0)
     assert score(0.05, full=0.06).share_recovered == pytest.approx(0.75)
     assert score(0.05, full=0.06).regret == pytest.approx(0.01)

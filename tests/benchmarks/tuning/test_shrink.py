@@ -8,7 +8,7 @@ from benchmarks.tuning.replay import Replay, load_replay
 from benchmarks.tuning.shrink import main
 
 
-def test_a_small_table_is_replayed_as_the_whole_one(replay: Replay, tmp_path: Path) -> None:
+def test_a_shrunk_table_is_replayed_like_the_whole_one(replay: Replay, tmp_path: Path) -> None:
     folder, output = tmp_path / "sweep", tmp_path / "small"
     (folder / "features.parquet").write_bytes((DATA / "classes" / "features.parquet").read_bytes())
     main([str(folder), "--output", str(output)])

@@ -15,7 +15,7 @@ from tests.benchmarks.tuning.conftest import NUM_EPOCHS, NUM_PAIRS, NUM_SETTINGS
 from tests.tables import Study
 
 
-def test_pairs_and_settings_are_in_the_tables_order(replay: Replay, sweep: pa.Table) -> None:
+def test_pairs_and_settings_keep_the_order_of_the_table(replay: Replay, sweep: pa.Table) -> None:
     space = replay.space
     assert replay.gains_QSE.shape == (NUM_PAIRS, NUM_SETTINGS, NUM_EPOCHS)
     rows = [row for row in sweep.to_pylist() if row["distillation_weight"] > 0]
@@ -54,9 +54,7 @@ def test_gains_are_those_of_the_rows(sweep: pa.Table, written: Callable[..., Pat
     assert replay.test_gains.mean_gain(chosen) == pytest.approx(np.mean(expected))
 
 
-def test_columns_that_do_not_count_need_not_be_there(
-    replay: Replay, sweep: pa.Table, written: Callable[..., Path]
-) -> None:
+def test_unused_columns_may_be_missing(replay: Replay, sweep: pa.Table, written: Callable[..., Path]) -> None:
     gains = ("validation_global_accuracy_before", "validation_global_accuracy_by_epoch", "test_global_gain")
     identity = ("student", "teacher", "transfer_set", "temperature", "alpha", "distillation_weight")
     few = load_replay(written(sweep.select([*identity, "num_transfer_samples", "epochs", *gains]), name="few"))
@@ -64,7 +62,7 @@ def test_columns_that_do_not_count_need_not_be_there(
     assert few.reference == replay.reference
 
 
-def test_what_is_known_from_before_needs_no_accuracies_by_epoch(
+def test_an_earlier_sweep_needs_no_accuracies_by_epoch(
     replay: Replay, sweep: pa.Table, written: Callable[..., Path]
 ) -> None:
     names = [name for name in sweep.column_names if not name.endswith("by_epoch")]
@@ -75,9 +73,7 @@ def test_what_is_known_from_before_needs_no_accuracies_by_epoch(
         load_replay(path)
 
 
-def test_features_beside_the_table_are_taken_in_the_order_of_the_pairs(
-    sweep: pa.Table, written: Callable[..., Path]
-) -> None:
+def test_features_next_to_the_table_are_sorted_by_pair(sweep: pa.Table, written: Callable[..., Path]) -> None:
     path = written(sweep)
     pairs = [(student, teacher) for student in range(4) for teacher in range(4) if student != teacher]
     students, teachers = np.array(pairs[::-1]).T
@@ -102,7 +98,7 @@ def test_features_beside_the_table_are_taken_in_the_order_of_the_pairs(
         load_replay(path)
 
 
-def test_the_set_of_the_default_can_be_given(sweep: pa.Table, written: Callable[..., Path]) -> None:
+def test_the_transfer_set_of_the_default_can_be_specified(sweep: pa.Table, written: Callable[..., Path]) -> None:
     path = written(sweep)
     space = load_replay(path, default_transfer_set="both").space
     assert space.settings[space.default_setting][:3] == ("both", 1.0, 0.5)
@@ -110,7 +106,9 @@ def test_the_set_of_the_default_can_be_given(sweep: pa.Table, written: Callable[
         load_replay(path, default_transfer_set="teacher")
 
 
-def test_what_is_no_table_is_refused(sweep: pa.Table, written: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_table_of_trials_is_refused(
+    sweep: pa.Table, written: Callable[..., Path], tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=r"no.parquet must be a table of trials, got no such file"):
         load_replay(tmp_path / "no.parquet")
     (tmp_path / "text.parquet").write_text("trials")
@@ -134,19 +132,21 @@ def test_damage_within_the_data_pages_is_refused(sweep: pa.Table, written: Calla
         load_replay(path)
 
 
-def test_a_sweep_that_was_not_validated_at_each_epoch_is_refused(written: Callable[..., Path]) -> None:
+def test_a_sweep_that_was_not_validated_after_each_epoch_is_refused(written: Callable[..., Path]) -> None:
     with pytest.raises(ValueError, match=r"sweep.validate_every_epoch=true, got one without"):
         load_replay(written(Study(**STUDY).table))
 
 
-def test_a_sweep_without_test_by_epoch_cannot_choose_epochs(sweep: pa.Table, written: Callable[..., Path]) -> None:
+def test_a_sweep_without_test_accuracies_by_epoch_cannot_choose_epochs(
+    sweep: pa.Table, written: Callable[..., Path]
+) -> None:
     path = written(sweep.drop_columns(["test_global_accuracy_by_epoch"]))
     assert load_replay(path).space.num_epochs == NUM_EPOCHS
     with pytest.raises(ValueError, match=r"validate_every_epoch=true, got one without test accuracies after each"):
         load_replay(path, chooses_epochs=True)
 
 
-def test_a_sweep_that_is_not_full_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+def test_an_incomplete_sweep_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
     rows = sweep.to_pylist()
     dropped = next(
         n for n, row in enumerate(rows) if (row["student"], row["teacher"], row["temperature"]) == (2, 1, 4.0)
@@ -189,14 +189,14 @@ def test_learning_rates_are_a_dimension_of_the_settings(at_rates: Path) -> None:
 
 
 @pytest.mark.parametrize(("rate", "got"), [(None, "none"), (0.1, "0.1")])
-def test_of_several_rates_one_must_be_said_to_be_the_defaults(at_rates: Path, rate: float | None, got: str) -> None:
+def test_several_learning_rates_require_the_rate_of_the_default(at_rates: Path, rate: float | None, got: str) -> None:
     for load in (load_replay, load_earlier):
         with pytest.raises(ValueError, match=r"default_learning_rate must be one of \[0.005, 0.02, 0.08\]") as caught:
             load(at_rates, default_learning_rate=rate)
         assert str(caught.value).endswith(f"trials.parquet, got {got}.")
 
 
-def test_of_one_rate_nothing_need_be_said(written: Callable[..., Path]) -> None:
+def test_a_single_learning_rate_needs_no_rate_of_the_default(written: Callable[..., Path]) -> None:
     path = written(Study(**STUDY, learning_rates=(0.08,), by_epoch=True).table)
     space = load_replay(path).space
     assert {setting.learning_rate for setting in space.settings} == {0.08}
@@ -222,7 +222,7 @@ def test_of_one_rate_nothing_need_be_said(written: Callable[..., Path]) -> None:
         ("num_transfer_samples", 0, "must be a whole number from 1 in every row, got 0 in row"),
     ],
 )
-def test_a_value_that_is_none_is_refused_by_file_column_and_row(
+def test_an_invalid_value_is_refused_with_its_file_column_and_row(
     sweep: pa.Table, written: Callable[..., Path], column: str, value: object, message: str
 ) -> None:
     row = next(place for place, each in enumerate(sweep["distillation_weight"].to_pylist()) if each) + 7
@@ -234,7 +234,7 @@ def test_a_value_that_is_none_is_refused_by_file_column_and_row(
 
 @pytest.mark.parametrize("column", ["test_global_accuracy_after", "test_own_gain", "validation_own_accuracy_before"])
 @pytest.mark.parametrize("is_control", [True, False])
-def test_a_wrong_value_is_refused_though_it_does_not_count(
+def test_a_wrong_value_is_refused_even_if_it_is_not_used(
     sweep: pa.Table, written: Callable[..., Path], column: str, is_control: bool
 ) -> None:
     row = [weight == 0 for weight in sweep["distillation_weight"].to_pylist()].index(is_control)
@@ -244,7 +244,7 @@ def test_a_wrong_value_is_refused_though_it_does_not_count(
         load_replay(written(sweep, **{column: values}))
 
 
-def test_columns_of_other_types_are_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+def test_columns_of_wrong_types_are_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
     for column, kind in (("temperature", pa.string()), ("student", pa.float64()), ("epochs", pa.string())):
         place = sweep.column_names.index(column)
         other = sweep.set_column(place, column, sweep[column].cast(kind))
@@ -252,7 +252,7 @@ def test_columns_of_other_types_are_refused(sweep: pa.Table, written: Callable[.
             load_replay(written(other))
 
 
-def test_finite_or_not_must_be_true_or_false(sweep: pa.Table, written: Callable[..., Path]) -> None:
+def test_is_finite_must_be_true_or_false(sweep: pa.Table, written: Callable[..., Path]) -> None:
     text = pa.array(["yes"] * sweep.num_rows)
     path = written(sweep.set_column(sweep.column_names.index("is_finite"), "is_finite", text))
     with pytest.raises(ValueError, match=r"^is_finite of .+ must be true or false in every row, got .+ string\.$"):
@@ -266,7 +266,7 @@ def test_a_damaged_column_name_is_refused(sweep: pa.Table, written: Callable[...
         load_replay(path)
 
 
-def test_a_trial_that_is_there_twice_or_diverged_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
+def test_a_duplicate_or_diverged_trial_is_refused(sweep: pa.Table, written: Callable[..., Path]) -> None:
     last = sweep.num_rows - 1
     with pytest.raises(
         ValueError, match=rf"must have each trial once, got one in row {last} and again in row {last + 1}"

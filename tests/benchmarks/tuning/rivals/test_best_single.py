@@ -5,7 +5,7 @@ from benchmarks.tuning.tuners import build
 from peerkd.tuning.protocol import Observation
 
 
-def test_the_better_half_goes_on_to_twice_as_many_pairs(replay: Replay) -> None:
+def test_the_better_half_is_tried_on_twice_as_many_pairs(replay: Replay) -> None:
     tuner = build("best_single", replay.space, seed=0, earlier=())
     asks = []
     while asked := tuner.ask(1):
@@ -17,14 +17,14 @@ def test_the_better_half_goes_on_to_twice_as_many_pairs(replay: Replay) -> None:
     assert tuner.choices().tolist() == [17] * 12
 
 
-def test_where_even_the_best_loses_all_pairs_are_left(replay: Replay) -> None:
+def test_all_pairs_stay_unchanged_if_even_the_best_setting_loses(replay: Replay) -> None:
     tuner = build("best_single", replay.space, seed=0, earlier=())
     for ask in tuner.ask(18):
         tuner.tell(Observation(ask, -0.01))
     assert tuner.choices().tolist() == [-1] * 12
 
 
-def test_the_best_quarter_of_earlier_experiments_starts(replay: Replay) -> None:
+def test_the_best_quarter_of_earlier_experiments_is_tried_first(replay: Replay) -> None:
     tuner = build("best_single", replay.space, seed=0, earlier=[replay.earlier])
     means = replay.earlier.gains_QS.mean(axis=0)
     asks = tuner.ask(100)

@@ -3,7 +3,7 @@ from benchmarks.tuning.tuners import build
 from peerkd.tuning.protocol import Observation
 
 
-def test_three_of_a_pair_go_on_and_three_more_when_all_had_their_turn(replay: Replay) -> None:
+def test_the_best_three_of_a_pair_continue_and_three_more_after_all_pairs(replay: Replay) -> None:
     tuner = build("first_epoch", replay.space, seed=0, earlier=())
     asks = []
     while asked := tuner.ask(1):
@@ -16,7 +16,7 @@ def test_three_of_a_pair_go_on_and_three_more_when_all_had_their_turn(replay: Re
     assert asks.index(first[21]) == 12 * 21
 
 
-def test_untried_pairs_get_what_was_best_after_the_first_epoch(replay: Replay) -> None:
+def test_untried_pairs_get_the_best_setting_after_the_first_epoch(replay: Replay) -> None:
     tuner = build("first_epoch", replay.space, seed=0, earlier=())
     for ask in tuner.ask(18):
         tuner.tell(Observation(ask, 0.1 if ask.setting == 5 else -0.01))

@@ -18,32 +18,32 @@ def known(replay: Replay, *measured: tuple[int, int, int, float], earlier: tuple
     return found
 
 
-def test_a_pair_has_the_best_of_its_whole_trials_whatever_shorter_ones_promise(replay: Replay) -> None:
+def test_the_best_whole_trial_of_a_pair_beats_any_shorter_trial(replay: Replay) -> None:
     found = known(replay, (0, 3, 1, 0.9), (0, 4, WHOLE, 0.1), (0, 5, WHOLE, 0.2))
     assert found.choices()[0] == 5
 
 
-def test_a_pair_without_a_whole_trial_has_what_promises_most(replay: Replay) -> None:
+def test_a_pair_without_a_whole_trial_gets_the_best_setting_of_shorter_trials(replay: Replay) -> None:
     found = known(replay, (0, 3, 1, 0.1), (0, 4, 1, 0.2), (1, 5, WHOLE, 0.1))
     assert found.choices()[0] == 4
 
 
-def test_a_pair_without_a_gain_is_left_and_others_get_what_is_best_on_average(replay: Replay) -> None:
+def test_a_pair_without_a_gain_stays_unchanged_and_others_get_the_best_average(replay: Replay) -> None:
     found = known(replay, (0, 3, WHOLE, -0.1), (1, 3, WHOLE, 0.3), (1, 4, WHOLE, 0.0), (2, 4, WHOLE, 0.05))
     assert found.choices().tolist() == [NO_SETTING, 3, 4, *[3] * 9]
 
 
-def test_where_all_lose_all_are_left(replay: Replay) -> None:
+def test_all_pairs_stay_unchanged_if_all_settings_lose(replay: Replay) -> None:
     found = known(replay, (0, 3, WHOLE, -0.1), (1, 4, WHOLE, -0.2))
     assert (found.choices() == NO_SETTING).all()
 
 
-def test_a_setting_tried_once_with_luck_is_not_better_than_one_that_is_good_on_many(replay: Replay) -> None:
+def test_one_lucky_trial_does_not_beat_a_setting_that_is_good_on_many_pairs(replay: Replay) -> None:
     found = known(replay, (0, 0, WHOLE, 0.12), *((pair, 1, WHOLE, 0.1) for pair in range(6)), (7, 2, WHOLE, -0.2))
     assert found.best_of_all() == 1
 
 
-def test_a_longer_trial_takes_the_place_of_a_shorter_one_in_whatever_order(replay: Replay) -> None:
+def test_a_longer_trial_replaces_a_shorter_one_in_any_order(replay: Replay) -> None:
     for order in (1, -1):
         found = known(replay, *[(0, 3, 1, 0.9), (0, 3, WHOLE, 0.1)][::order], (0, 4, WHOLE, 0.2))
         assert found.choices()[0] == 4
@@ -51,7 +51,7 @@ def test_a_longer_trial_takes_the_place_of_a_shorter_one_in_whatever_order(repla
         assert found.gains_after(1)[0, 3] == 0.9
 
 
-def test_earlier_settings_are_matched_by_what_they_do(replay: Replay) -> None:
+def test_earlier_settings_are_matched_by_their_effect_on_the_loss(replay: Replay) -> None:
     space = replay.space
     other = replace(space, settings=tuple(each._replace(alpha=1 - each.alpha) for each in space.settings[::-1]))
     gains = np.tile(np.arange(18.0), (12, 1))
@@ -63,7 +63,7 @@ def test_earlier_settings_are_matched_by_what_they_do(replay: Replay) -> None:
     assert found.best_of_all() == 1
 
 
-def test_what_is_measured_here_outweighs_what_was_before(replay: Replay) -> None:
+def test_own_measurements_outweigh_earlier_experiments(replay: Replay) -> None:
     gains = np.zeros((12, 18))
     gains[:, 3] = 0.1
     found = known(replay, earlier=(EarlierSweep(space=replay.space, gains_QS=gains),))

@@ -1,4 +1,4 @@
-"""What all rivals have in common."""
+"""The behaviour that all rivals share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_known_optimum_is_found_with_the_whole_budget(planted: Callable[..., t
 
 
 @pytest.mark.parametrize("name", ["best_single", "portfolio", "first_epoch"])
-def test_a_setting_that_is_best_for_all_is_found_on_a_few(planted: Callable[..., tuple], name: str) -> None:
+def test_a_setting_that_is_best_for_all_is_found_on_few_pairs(planted: Callable[..., tuple], name: str) -> None:
     replay, best = planted(one_for_all=True)
     tuner = build(name, replay.space, seed=1, earlier=())
     play(tuner, replay, [0.2])
@@ -42,7 +42,7 @@ def test_a_setting_that_is_best_for_all_is_found_on_a_few(planted: Callable[...,
 
 
 @pytest.mark.parametrize("name", MEASURING)
-def test_the_same_seed_asks_the_same_and_another_does_not(replay: Replay, name: str) -> None:
+def test_the_same_seed_gives_the_same_suggestions_and_another_does_not(replay: Replay, name: str) -> None:
     runs = []
     for seed in (0, 0, 1):
         tuner = Recorded(build(name, replay.space, seed=seed, earlier=()))
@@ -54,12 +54,14 @@ def test_the_same_seed_asks_the_same_and_another_does_not(replay: Replay, name: 
 
 @pytest.mark.parametrize("name", MEASURING)
 @pytest.mark.parametrize("share", [0.07, 0.31])
-def test_a_new_life_that_is_told_all_goes_on_where_the_last_one_was(replay: Replay, name: str, share: float) -> None:
+def test_a_restarted_tuner_with_all_observations_continues_like_the_first(
+    replay: Replay, name: str, share: float
+) -> None:
     whole = Recorded(build(name, replay.space, seed=2, earlier=()))
     play(whole, replay, [0.6])
     num_before = int(share * len(whole.told))
     again = build(name, replay.space, seed=2, earlier=())
-    for observation in sorted(whole.told[:num_before]):  # in whatever order
+    for observation in sorted(whole.told[:num_before]):  # in any order
         again.tell(observation)
     for expected in whole.told[num_before:]:
         (ask,) = again.ask(1)
@@ -69,7 +71,7 @@ def test_a_new_life_that_is_told_all_goes_on_where_the_last_one_was(replay: Repl
 
 
 @pytest.mark.parametrize("name", MEASURING)
-def test_several_asks_at_once_lose_and_repeat_nothing(replay: Replay, name: str) -> None:
+def test_several_suggestions_at_once_neither_lose_nor_repeat_a_trial(replay: Replay, name: str) -> None:
     alone, together = (Recorded(build(name, replay.space, seed=0, earlier=())) for _ in range(2))
     play(alone, replay, [1.0])
     while asks := together.ask(7):
@@ -80,19 +82,19 @@ def test_several_asks_at_once_lose_and_repeat_nothing(replay: Replay, name: str)
 
 
 @pytest.mark.parametrize("name", MEASURING)
-def test_nothing_known_is_nothing_chosen(replay: Replay, name: str) -> None:
+def test_without_observations_nothing_is_chosen(replay: Replay, name: str) -> None:
     assert (build(name, replay.space, seed=0, earlier=()).choices() == NO_SETTING).all()
 
 
 @pytest.mark.parametrize("name", MEASURING)
-def test_earlier_experiments_serve_before_anything_is_measured(planted: Callable[..., tuple], name: str) -> None:
+def test_earlier_experiments_help_before_the_first_measurement(planted: Callable[..., tuple], name: str) -> None:
     replay, best = planted(one_for_all=True)
     tuner = build(name, replay.space, seed=0, earlier=[replay.earlier])
     assert tuner.choices().tolist() == best.tolist()
 
 
 @pytest.mark.parametrize("name", BY_PAIR)
-def test_pairs_that_had_no_turn_get_what_was_best_on_others(planted: Callable[..., tuple], name: str) -> None:
+def test_untried_pairs_get_the_setting_that_was_best_on_others(planted: Callable[..., tuple], name: str) -> None:
     replay, best = planted(one_for_all=True)
     tuner = build(name, replay.space, seed=0, earlier=())
     asked = []
@@ -112,7 +114,7 @@ def test_the_default_costs_nothing(replay: Replay) -> None:
 
 
 @pytest.mark.parametrize("name", TUNERS)
-def test_the_learning_rate_is_a_dimension_for_all(written: Callable[..., Path], name: str) -> None:
+def test_every_rival_tunes_the_learning_rate(written: Callable[..., Path], name: str) -> None:
     rates = {"learning_rates": (0.005, 0.02, 0.08), "temperatures": (1.0, 4.0), "transfer_sets": ("student",)}
     path = written(Study(num_peers=3, alphas=(0.1, 0.5), **rates, by_epoch=True).table)
     replay = load_replay(path, default_learning_rate=0.02)

@@ -9,7 +9,7 @@ from peerkd.tuning.protocol import Observation, Suggestion
 
 
 @pytest.mark.parametrize(("num_epochs", "num"), [(1, 0), (2, 0), (3, 1), (8, 1), (9, 2), (27, 3), (243, 5)])
-def test_a_trial_of_so_many_epochs_has_so_many_promotions(num_epochs: int, num: int) -> None:
+def test_the_number_of_promotions_follows_from_the_number_of_epochs(num_epochs: int, num: int) -> None:
     assert num_promotions(num_epochs) == num
 
 
@@ -19,7 +19,7 @@ def test_the_brackets_of_hyperband_are_those_of_the_paper() -> None:
     assert hyperband_sizes(1) == [(1, 0)]
 
 
-def test_a_turn_of_successive_halving_ends_in_one_whole_trial_the_best_of_three(replay: Replay) -> None:
+def test_a_bracket_of_successive_halving_ends_with_one_whole_trial_the_best_of_three(replay: Replay) -> None:
     tuner = build("successive_halving", replay.space, seed=0, earlier=())
     asks: list[Suggestion] = []
     for number in range(8):
@@ -32,12 +32,12 @@ def test_a_turn_of_successive_halving_ends_in_one_whole_trial_the_best_of_three(
     assert asks[4].pair != asks[3].pair
 
 
-def test_brackets_wait_for_their_answers_while_others_begin(replay: Replay) -> None:
+def test_a_bracket_waits_for_its_results_while_others_begin(replay: Replay) -> None:
     tuner = build("successive_halving", replay.space, seed=0, earlier=())
     asks = tuner.ask(10)
     assert Counter(ask.num_epochs for ask in asks) == {1: 10}
     assert len({ask.pair for ask in asks}) == 4
-    # The first three are a pair's whole rung: it goes on before others do.
+    # The first three trials complete the rung of one pair, which continues before the others.
     for gain, ask in enumerate(asks[:3]):
         tuner.tell(Observation(ask, float(gain)))
     queued = tuner.ask(3)

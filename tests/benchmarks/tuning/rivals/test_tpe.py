@@ -8,7 +8,7 @@ from peerkd.tuning.protocol import Observation
 from peerkd.tuning.space import SettingOnSet
 
 
-def test_a_study_finds_its_way_to_what_is_good(replay: Replay) -> None:
+def test_tpe_concentrates_on_good_settings(replay: Replay) -> None:
     ordered = replace(replay.space, **{name: getattr(replay.space, name)[:1] for name in ("students_Q", "teachers_Q")})
     settings = tuple(
         SettingOnSet(name, t, a, a)
@@ -39,7 +39,7 @@ def test_a_study_finds_its_way_to_what_is_good(replay: Replay) -> None:
     assert np.mean(late) > np.mean(early) + 0.3
 
 
-def test_settings_that_are_no_grid_are_all_tried(replay: Replay) -> None:
+def test_settings_that_do_not_form_a_grid_are_all_tried(replay: Replay) -> None:
     space = replay.space
     settings = (*space.settings[:5], SettingOnSet("public_unlabelled", 4.0, 1.0, 1.0))
     few = replace(space.restricted([0, 1]), settings=settings, num_samples_QS=np.ones((2, 6), dtype=np.int64))
@@ -53,7 +53,7 @@ def test_settings_that_are_no_grid_are_all_tried(replay: Replay) -> None:
     ]
 
 
-def test_a_study_finds_its_way_to_the_rate_that_is_good(replay: Replay) -> None:
+def test_tpe_concentrates_on_the_good_learning_rate(replay: Replay) -> None:
     settings = tuple(
         SettingOnSet("student", t, a, a, rate)
         for rate in (0.001, 0.01, 0.1)
@@ -72,5 +72,5 @@ def test_a_study_finds_its_way_to_the_rate_that_is_good(replay: Replay) -> None:
             tuner.tell(Observation(ask, float(asked[-1].learning_rate == 0.01)))
         assert len(set(asked)) == 14
         num_good += sum(setting.learning_rate == 0.01 for setting in asked)
-    # All of the six there are, but for chance in the first ten random ones.
+    # There are six settings with the good rate. The ten random trials at the beginning may leave no room for some.
     assert num_good > 5 * 5
