@@ -1,4 +1,4 @@
-"""For all tests."""
+"""Settings and limits of all tests."""
 
 import os
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# One thread, as in a worker, before anything imports torch: sums over threads would not be the same from machine to
-# machine, and on a busy one threads that wait for each other take most of the time.
+# One thread is set before anything imports torch, as in a training process. Sums over threads would differ between
+# machines, and on a busy machine most of the time would be spent in threads that wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-# How long an example takes says something of the machine, not of the program.
+# The duration of an example depends on the machine rather than on the program.
 settings.register_profile("peerkd", deadline=None)
 settings.load_profile("peerkd")
 
@@ -25,7 +25,7 @@ LIMITS_SECONDS = {
     "pipelines": 900,
     "recipes": 900,
 }
-"""Limits of the folders whose tests run whole pipelines or other programs. All others have the one of pyproject.toml.
+"""Time limits of folders whose tests run whole pipelines or other programs. The default is in pyproject.toml.
 
 A limit ends a test that hangs. It is generous, because several test runs may share the machine.
 """

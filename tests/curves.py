@@ -1,4 +1,4 @@
-"""Tables of curves for tests: single records to change by hand, and a complete fabricated study of methods."""
+"""Tables of curves for tests: single records that tests change, and a complete simulated study of methods."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +46,7 @@ def accuracies(by_seed: dict[int, float], **changes: Any) -> list[dict[str, Any]
 
 
 class MethodStudy:
-    """Return a fabricated study: rising curves, methods of known skill, and noise by seed."""
+    """Return a simulated study with rising curves, methods of known accuracy, and noise that depends on the seed."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A debugger that stops where it is told, looks around, and goes on; and a process that starts no other."""
+"""A debugger that records the stops at a function, and a context in which no process can be started."""
 
 import bdb
 import importlib
@@ -16,7 +16,7 @@ import pytest
 
 @contextmanager
 def no_processes() -> Iterator[None]:
-    """Refuse to start another process, but for the one that tells the processor's name."""
+    """Refuse to start another process, except the one that prints the name of the processor."""
     start = subprocess.Popen.__init__
 
     def refuse(*_: object, **__: object) -> None:
@@ -43,12 +43,12 @@ class Stop(NamedTuple):
 
     @property
     def is_here(self) -> bool:
-        """Whether the stop was where a person would type: in the main thread of this process."""
+        """Whether the stop was in the main thread of this process, where a person could type commands."""
         return self.process == os.getpid() and self.is_main_thread
 
 
 class Debugger(bdb.Bdb):
-    """Stops like pdb, which is this class with a prompt."""
+    """A debugger that stops like pdb, which adds a prompt to the same base class."""
 
     def __init__(self) -> None:
         super().__init__()

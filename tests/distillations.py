@@ -89,7 +89,7 @@ class Trials:
         return TrialState(self.network(seed).state_dict(), {})
 
     def alone(self, spec: TrialSpec) -> TrialState:
-        """Do a trial with ``distill``."""
+        """Train a trial with ``distill``."""
         student = self.network(spec.student)
         momenta = distill(
             student,
@@ -133,7 +133,7 @@ class Trials:
         starts: Sequence[TrialState] | None = None,
         epochs: range = range(NUM_EPOCHS),
     ) -> list[TrialState]:
-        """Do trials together in the first lanes, and return copies of their final states."""
+        """Train trials together in the first lanes, and return copies of their final states."""
         lanes.grow(len(specs), batch_sizes=self.samples.batch_sizes)
         for number, start in enumerate(starts or [self.start(each.student) for each in specs]):
             lanes.put(number, start)

@@ -20,7 +20,7 @@ SHARED = bytes(range(256)) + b"and some more"
 
 
 def step(training: Training) -> dict[str, torch.Tensor]:
-    """Do the first step's forward and backward passes and return every gradient, and every statistic after it."""
+    """Compute the forward and backward passes of the first step, and return all gradients and updated statistics."""
     state, stepped = training.prepare()
     state.network.train()
     views = num_views(training.method, training.collaboration)

@@ -1,6 +1,6 @@
-"""A server with the part of Kubeflow Pipelines' API that submitting a run and waiting for it needs.
+"""A server with the part of the API of Kubeflow Pipelines that submitting and watching a run needs.
 
-Its answers have the form that a real server gave them, see ``tests/kfp_answers``.
+Its answers have the form of those of a real server, which are in ``tests/kfp_answers``.
 """
 
 import json
@@ -17,44 +17,44 @@ from urllib.parse import parse_qs, urlsplit
 RUN_ID = "0b1a7c52-6f0d-4d63-9a38-3a1d3a7f1c11"
 ANSWERS = Path(__file__).parent / "kfp_answers"
 CUT: Final = "cut"
-"""In place of an answer, the connection is closed."""
+"""A mark for closing the connection instead of answering."""
 
 LOGIN_PAGE: Final = "<!DOCTYPE html><html><head><title>Log in</title></head></html>"
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """Return a run as a real server told it."""
+    """Return a run in the form of a real server."""
     run: dict[str, Any] = json.loads((ANSWERS / f"{name}.json").read_text())
     return run
 
 
 @dataclass
 class PipelineApi:
-    """What the server was sent, and what it is to answer."""
+    """The requests that the server received, and the answers that it gives."""
 
     endpoint: str = ""
     experiments: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     answers: list[Any] = field(default_factory=lambda: [{"state": "PENDING", "created_at": "2026-11-21T10:00:00Z"}])
-    """To questions after the run, one after another, the last for ever: a run's fields, a status to refuse with, a
-    text that is no JSON, a status with such a text, or CUT."""
+    """The answers to successive requests for the run; the last one is repeated. An answer is the fields of a run, a
+    status, a text that is not JSON, a status with such a text, or CUT."""
 
     creations: list[Literal["made", "lost", "not made"] | int] = field(default_factory=list)
-    """What becomes of requests to create a run, one after another, then "made". lost: it is made, and the answer is
-    lost. not made: the connection is cut before. A status: it is made, and answered so."""
+    """The outcomes of successive requests to create a run, then "made". lost: the run is created and its answer is lost.
+    not made: the connection is closed before. A status: the run is created, and the answer has this status."""
 
     num_lists_without: int = 0
-    """So many lists of runs do not have the newest yet."""
+    """The number of lists of runs that do not contain the newest run yet."""
 
     logs: dict[str, str] = field(default_factory=dict)
-    """By name of the pod."""
+    """Logs by the name of the pod."""
 
     refusal: tuple[int, dict[str, Any]] | None = None
-    """To the creation of a run."""
+    """The answer to the creation of a run."""
 
     tokens: set[str | None] = field(default_factory=set)
     valid_token: str | None = None
-    """If set, requests after a run with another one are answered with 401."""
+    """The accepted token. If it is set, requests for a run with another token are answered with 401."""
 
     num_questions: int = 0
     num_lists: int = 0
@@ -163,7 +163,7 @@ def _handler(api: PipelineApi) -> type[BaseHTTPRequestHandler]:
 
 
 def _named(listed: list[dict[str, Any]], query: str, *, name: str = "") -> list[dict[str, Any]]:
-    """Return those with the display name that a filter asks for."""
+    """Return the runs with the display name that a filter requests."""
     asked = parse_qs(query).get("filter")
     if asked:
         (predicate,) = json.loads(asked[0])["predicates"]

@@ -1,4 +1,4 @@
-"""Pages of HTML for tests: read, and looked into."""
+"""A parser for HTML pages in tests."""
 
 from html.parser import HTMLParser
 
@@ -6,7 +6,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr", "wbr", "col"}
 
 
 class Page(HTMLParser):
-    """Checks that tags close in order, and collects what a test asks for."""
+    """A parser that checks that tags are closed in order, and collects parts of the page."""
 
     def __init__(self, text):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A way to an S3 server on which things go wrong: connections break, answers are cut, errors come, nobody listens."""
+"""A proxy to an S3 server with faults: broken connections, truncated answers, errors, and outages."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ class _Rule:
 
 
 class S3Proxy:
-    """Passes on one request a connection."""
+    """A proxy that forwards one request per connection."""
 
     def __init__(self, endpoint: str) -> None:
         address = urlsplit(endpoint)
@@ -58,9 +58,9 @@ class S3Proxy:
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def down(self) -> None:
-        """Let nobody listen until ``up``."""
+        """Stop listening until ``up`` is called."""
         if self._listener:
-            # A close alone leaves the port open while accept waits.
+            # Closing alone would leave the port open while accept waits.
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None

@@ -1,7 +1,7 @@
-"""A real S3 server for the tests: MinIO if there is one, else moto's server.
+"""A real S3 server for tests: MinIO if it is installed, else the server of moto.
 
-``PEERKD_TEST_MINIO`` names a ``minio`` binary; without it one is looked for on the PATH. Moto's stands in where there
-is none: a process that keeps objects in memory. What differs: MinIO checks credentials, moto's only when told to.
+``PEERKD_TEST_MINIO`` names a ``minio`` binary. Without it, the PATH is searched for one. The server of moto keeps
+objects in memory. MinIO always checks credentials, but moto only on request.
 """
 
 import os
@@ -23,7 +23,7 @@ _START_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class S3Server:
-    """A server that answers, with a bucket that is there."""
+    """A running server with an existing bucket."""
 
     endpoint: str
     access_key: str
@@ -31,7 +31,7 @@ class S3Server:
     bucket: str = "peerkd-tests"
 
     def environment(self, *, endpoint: str | None = None) -> dict[str, str]:
-        """Return what a program must have in its environment to use it."""
+        """Return the environment variables that a program needs to use the server."""
         return {
             "PEERKD_S3_ENDPOINT": endpoint or self.endpoint,
             "PEERKD_S3_ACCESS_KEY": self.access_key,
@@ -61,7 +61,7 @@ def running_moto(*, checks_credentials: bool = False) -> Iterator[S3Server]:
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    # Four requests make a user with all rights and a bucket; from then on it checks who asks.
+    # Four requests create a user with all rights and a bucket. From then on, the server checks credentials.
     environment = {"INITIAL_NO_AUTH_ACTION_COUNT": "4"} if checks_credentials else {}
     with _running(command, environment, f"{endpoint}/moto-api/"):
         access_key, secret_key = _make_user(endpoint) if checks_credentials else ("tester", "tester-secret")
@@ -72,7 +72,7 @@ def running_moto(*, checks_credentials: bool = False) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A server for the whole session; a test keeps to a prefix of its own."""
+    """A server for the whole session. Each test uses its own prefix."""
     with running_minio(tmp_path_factory.mktemp("minio")) if find_minio() else running_moto() as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Tables of trials for tests: single records to change by hand, and a whole simulated study."""
+"""Tables of trials for tests: single records that tests change, and a whole simulated study."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ NUM_TEST_SAMPLES = 8
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """A trial of student 0 and teacher 1 in which nothing changes, on two classes and eight test samples."""
+    """A record of a trial of student 0 and teacher 1 without a gain, on two classes and eight test samples."""
     values: dict[str, Any] = {
         "student": 0,
         "teacher": 1,
@@ -47,13 +47,13 @@ def record(**changes: Any) -> dict[str, Any]:
 
 
 def diverged(row: dict[str, Any]) -> dict[str, Any]:
-    """The same trial, had it diverged."""
+    """The record of the same trial if it had diverged."""
     lost = [name for name in row if "_accuracy_after" in name or name.endswith(("_flips", "_bits"))]
     return {**row, **dict.fromkeys(lost), "is_finite": False}
 
 
 def control(**changes: Any) -> dict[str, Any]:
-    """Fine-tuning of student 0 on its own data."""
+    """A record of student 0 fine-tuned on its own data."""
     fields: dict[str, Any] = {"teacher": None, "temperature": None, "alpha": 0.0, "distillation_weight": 0.0}
     return record(**(fields | changes))
 
@@ -64,7 +64,7 @@ def pairs(num_peers: int) -> Iterator[tuple[int, int]]:
 
 
 class Study:
-    """A simulated study: peers that know their own classes, teachers that bring theirs, noise of finite samples."""
+    """A simulated study: peers know their own classes, teachers add theirs, and finite samples add noise."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class Study:
             pull = self.teaching * 0.5 * alpha * (1 - 0.12 * abs(np.log2(temperature) - 2 * alpha))
             after_K = after_K + pull * reach_K * (self.knowledge_PK[teacher] - before_K)
         if rate is not None:
-            # Fast students go further the way that they go, and lose a little on it.
+            # Students with a high learning rate change more, and lose a little accuracy by it.
             steps = np.log2(rate / self.config.distill.learning_rate)
             after_K = after_K + 0.2 * steps * (after_K - before_K) - 0.01 * steps**2
         values: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Every module of the package has tests: a file of its name, a test that imports it, or one that is named here."""
+"""Every module of the package has tests: a test file of its name, a test that imports it, or one that is listed here."""
 
 import ast
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ COVERED_BY = {
     "peerkd.tuning.initial_design": "unit/tuning/test_pair_tuner.py",
     "peerkd.tuning.pair_basis": "unit/tuning/test_experience.py",
 }
-"""Modules that are tested through those that use them, each with the file of these tests."""
+"""Modules that are tested through the modules that use them, each with the file of these tests."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -1,4 +1,4 @@
-"""The map of the repository as assertions: one noun leads to every file of a stage, and each plane stays itself."""
+"""Tests of the layout of the repository: every file of a stage has its noun, and the planes stay separate."""
 
 import importlib
 import subprocess
@@ -114,7 +114,7 @@ TRAINING_PLANE = [
 
 
 def imported_with(modules: list[str], *, suspects: set[str]) -> set[str]:
-    """Import modules in a fresh interpreter; return which of the suspects came along."""
+    """Import modules in a fresh interpreter, and return the suspects that were imported too."""
     script = f"import sys, {', '.join(modules)}; print(*({suspects} & sys.modules.keys()))"
     ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT)
     return set(ended.stdout.split())

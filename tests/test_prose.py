@@ -26,7 +26,7 @@ REFUSED_FIRST_WORDS = {
     "When",
     "Per",
 }
-"""A docstring that begins with one of these is the rest of a sentence whose beginning is elsewhere."""
+"""First words that no docstring may have, because the beginning of the sentence would be missing."""
 
 REFUSED_WORDS = {"mend": "fix"}
 """Words for which a common one exists."""
@@ -35,7 +35,7 @@ FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.p
 
 
 def docstrings(source: str) -> Iterator[tuple[int, str]]:
-    """Yield line and text of each string that stands as a statement: docstrings, and those of attributes."""
+    """Yield the line and the text of each string that is a statement: docstrings, including those of attributes."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, node.value.value.strip()

@@ -1,4 +1,4 @@
-"""Trainings small enough to repeat many times: 24 grey images of 8x8, batches of 8, two or three epochs."""
+"""Trainings that are small enough to repeat many times: 24 grey images of 8x8, batches of 8, two or three epochs."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -108,7 +108,7 @@ class Training:
 
 
 def all_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
-    """Return weights and statistics of the network and of its mean, and the momentum."""
+    """Return the weights and statistics of the network and of its mean, and the momenta."""
     tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
     if state.mean:
         tensors |= {f"mean.{name}": tensor for name, tensor in state.mean.network.state_dict().items()}

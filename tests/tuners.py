@@ -1,4 +1,4 @@
-"""A tuner that is easy to follow: random trials for one epoch, the better half of which it has done to the end."""
+"""A simple tuner: random trials for one epoch, the better half of which are trained to the last epoch."""
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def build(space, *, has_experience):
 
 
 def install():
-    """Have every study tuned by it, in this process."""
+    """Use this tuner for every study in this process."""
     from peerkd.tuning import pair_tuner
 
     pair_tuner.build = build

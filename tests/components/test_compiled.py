@@ -1,4 +1,4 @@
-"""What the compiled pipelines ask of Kubeflow Pipelines 2.17.0, which was measured: see docs/cluster.md."""
+"""The compiled pipelines respect the limits that were measured on Kubeflow Pipelines 2.17.0 (docs/cluster.md)."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def package(name: str) -> Package:
 
 
 def tasks(name: str) -> dict[str, Any]:
-    """All tasks of a pipeline that work, those of its branches too."""
+    """Return all tasks of a pipeline that run a component, including those of its branches."""
     spec = package(name).documents[0]
 
     def of(dag: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -54,14 +54,14 @@ def launched(name: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 @each_pipeline
 def test_a_run_has_at_most_six_tasks(name: str) -> None:
-    """Each costs about 20 seconds, whatever it does."""
+    """Each task takes about 20 seconds in addition to its work."""
     alternatives = {"tune-pairs", "report-choices"}
     assert 0 < len(tasks(name)) - len(alternatives & tasks(name).keys()) <= 6
 
 
 @each_pipeline
 def test_every_parameter_is_a_string_with_a_default_and_a_description(name: str) -> None:
-    """A number would vanish where it becomes a count of GPUs, and a dict would lose the type of its numbers."""
+    """A number would be dropped where it is a count of GPUs, and a dict would lose the type of its numbers."""
     parameters = package(name).parameters
     assert set(parameters) == {
         *("preset", "overrides", "config_json", "store"),
@@ -102,7 +102,7 @@ def test_settings_of_an_author_on_a_task_apply_to_the_workers(name: str) -> None
             "KUBERNETES_NODE_SELECTOR": False,
             "KUBERNETES_AFFINITY": False,
             "KUBERNETES_VOLUMES": False,
-            # Both: the launcher opens the store too.
+            # Both have the variable, because the launcher opens the store too.
             "ENV": True,
         }
         kinds = {key: each["parameterType"] for key, each in component["inputDefinitions"]["parameters"].items()}
@@ -119,10 +119,10 @@ def test_our_own_pipelines_set_nothing_on_a_task_that_launches(name: str) -> Non
 
 @each_pipeline
 def test_placeholders_are_whole_values(name: str) -> None:
-    """The server resolves no other, and puts a value into another text without escaping it."""
+    """The server resolves no other placeholders, and inserts a value into a text without escaping it."""
     for task, _ in launched(name):
         assert task["inputs"]["parameters"]["run_id"] == {"runtimeValue": {"constant": RUN_ID}}
-        # KFP would look in its cache for an input that no other run has.
+        # The input would differ in every run, so KFP would never find a cached result.
         assert task["cachingOptions"] == {}
     text = (FOLDER / f"{name}.yaml").read_text()
     assert set(re.findall(r"\{\{\$\.[^}]*\}\}", text)) == {RUN_ID}
@@ -130,7 +130,7 @@ def test_placeholders_are_whole_values(name: str) -> None:
 
 @each_pipeline
 def test_every_launched_task_receives_the_launch_description_of_the_first_task(name: str) -> None:
-    """The server passes an output on unchanged, whatever a person has typed into it."""
+    """The server passes an output on unchanged, whatever a person has typed."""
     for task, component in launched(name):
         assert set(component["inputDefinitions"]["parameters"]) == {
             *("config_json", "store", "launch", "run_id", "task_config")
@@ -145,7 +145,7 @@ def test_every_launched_task_receives_the_launch_description_of_the_first_task(n
 
 @each_pipeline
 def test_every_task_receives_the_keys_of_the_store_but_also_starts_without_them(name: str) -> None:
-    """A pod that wants a Secret that is not there waits for ever."""
+    """A pod that requires a missing Secret would wait forever."""
     spec, platform = package(name).documents
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(executors) == set(spec["deploymentSpec"]["executors"])

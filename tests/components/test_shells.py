@@ -1,4 +1,4 @@
-"""Components are shells: what can be decided is decided in the package, where tests reach it."""
+"""Components are shells: all decisions are made in the package, where unit tests can reach them."""
 
 import ast
 import importlib
@@ -19,7 +19,7 @@ def function(path: Path) -> ast.FunctionDef:
 
 
 def is_plain(value: ast.expr) -> bool:
-    """A name, a field of one, or a text of such."""
+    """Return whether an expression is a name, an attribute of a name, or an f-string of these."""
     match value:
         case ast.Name() | ast.Attribute():
             return True

@@ -1,4 +1,4 @@
-"""Shown commands that want a cluster: understood without one, and their manifests built."""
+"""Checks of shown commands that need a cluster: their options are parsed without one, and their manifests are built."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ from tests.docs.pages import ROOT
 
 
 def check_kubectl(arguments: Sequence[str]) -> None:
-    """Let kubectl ask a server that is not there: a command that is understood fails for that reason and no other."""
+    """Run kubectl against a server that does not exist. A valid command fails for this reason and no other."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("there is no kubectl here")
@@ -35,7 +35,7 @@ def check_kubectl(arguments: Sequence[str]) -> None:
 
 
 def check_kfp(file: str, arguments: Sequence[str]) -> None:
-    """Look at the arguments as kfp would send them; that it does is tested beside ``peerkd submit``."""
+    """Check the arguments as kfp would send them. The tests of ``peerkd submit`` check that it does."""
     package = read_package(ROOT / file)
     for argument in arguments:
         name, _, text = argument.partition("=")
@@ -45,7 +45,7 @@ def check_kfp(file: str, arguments: Sequence[str]) -> None:
 
 
 def check_peerkd(arguments: Sequence[str]) -> None:
-    """Let peerkd read the options, and show its help instead of asking a server."""
+    """Let peerkd parse the options and print its help instead of sending a request."""
     files = [word for word in arguments if word.endswith(".yaml")]
     assert [file for file in files if not Path(ROOT, file).is_file()] == []
     command = [sys.executable, "-m", "peerkd", *arguments, "--help"]

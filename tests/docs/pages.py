@@ -1,4 +1,4 @@
-"""The Markdown files of the repository, and what tests look for in them."""
+"""The Markdown files of the repository, and the parts that tests check."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Every Markdown file, except in hidden folders and in those of results."""
+    """Return every Markdown file, except those in hidden folders and in folders of results."""
     found = list(ROOT.glob("*.md"))
     for folder in ROOT.iterdir():
         if folder.is_dir() and not folder.name.startswith(".") and folder.name not in ("runs", "dist"):
@@ -36,5 +36,5 @@ def blocks() -> Iterator[Block]:
 
 
 def prose(page: Path) -> str:
-    """The text of a page without its fenced blocks."""
+    """Return the text of a page without its fenced blocks."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Every command that the documents show is one that works."""
+"""Every command that the documents show works."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from tests.docs.cluster_commands import check_kfp, check_kubectl, check_peerkd
 from tests.docs.pages import ROOT, blocks, name_of, pages, prose
 
 LANGUAGES = {"sh", "text", "python", "yaml"}
-"""A block in another language would hide its commands from these tests."""
+"""The languages of blocks. Tests would not see the commands of a block in another language."""
 
 
 def commands() -> list[tuple[str, str]]:
@@ -116,7 +116,7 @@ def _targets() -> set[str]:
 
 
 def _check_make(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check the targets, and if one is a run, all that it does except to run the pipeline."""
+    """Check the targets. If one is a run, check everything that it does before it runs the pipeline."""
     targets = {word for word in arguments if "=" not in word}
     assert targets <= _targets()
     for line in _call(["make", "--dry-run", *arguments]).splitlines():
@@ -125,7 +125,7 @@ def _check_make(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypa
 
 
 def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do all that the command does, except to run the pipeline."""
+    """Do everything that the command does before it runs the pipeline."""
     configs: list[str] = []
 
     class ReachedThePipeline(Exception):  # noqa: N818
@@ -143,7 +143,7 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
 
     monkeypatch.setattr(run, "run_pipeline", run_pipeline)
     monkeypatch.setattr(in_process, "run_in_process", run_in_process)
-    # A store is opened, though not asked, before anything runs.
+    # The store is opened before anything runs, although no request is sent to it.
     for name, value in (("ENDPOINT", "http://localhost:9000"), ("ACCESS_KEY", "key"), ("SECRET_KEY", "secret-key")):
         monkeypatch.setenv(f"PEERKD_S3_{name}", value)
     if "--dry-run" in arguments:
@@ -156,7 +156,7 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
 
 
 def _call(command: list[str]) -> str:
-    # What was said to the `make test` that runs this is not for the command.
+    # The variables of the `make test` that runs this test must not reach the command.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES")
     }

@@ -1,4 +1,4 @@
-"""The pages on the configs say what the schemas say."""
+"""The pages about configs agree with the schemas."""
 
 from collections.abc import Iterator
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The glossary names code that exists, in order, and the classes of the domain are in it."""
+"""The glossary is sorted, names code that exists, and explains the classes of the domain."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def entries() -> list[Entry]:
 
 
 def exists(name: str) -> bool:
-    """Whether a dotted name is a package, a module, or a class of a module. Nothing is imported."""
+    """Return whether a dotted name is a package, a module, or a class of a module. Nothing is imported."""
     path = ROOT / name.replace(".", "/")
     if path.is_dir() or path.with_suffix(".py").is_file():
         return True

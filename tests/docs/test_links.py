@@ -1,4 +1,4 @@
-"""Every link between the documents leads somewhere, and every record of a decision can be found."""
+"""Every link between documents leads to a file that exists, and the index lists every decision record."""
 
 import re
 from pathlib import Path

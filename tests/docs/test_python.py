@@ -1,4 +1,4 @@
-"""The example in Python runs as it is shown."""
+"""The Python example runs as shown."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ def test_the_example_goes_from_a_config_to_a_table_in_the_calling_process(
 ) -> None:
     (example,) = (block.body for block in blocks() if block.page == "docs/python.md" and block.language == "python")
     assert sum(1 for line in example.splitlines() if line and not line.startswith("from ")) <= 10
-    # The experiment itself would take a minute.
+    # The experiment of the example would take a minute.
     small = re.sub(r'overrides="[^"]*"', f'overrides="{SMALL}"', example)
     assert small != example
     monkeypatch.chdir(tmp_path)

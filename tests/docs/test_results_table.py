@@ -1,4 +1,4 @@
-"""The pages on the tables of results say what their schemas say."""
+"""The pages about tables of results agree with their schemas."""
 
 import pytest
 

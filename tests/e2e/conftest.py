@@ -1,9 +1,9 @@
-"""peerkd on a real cluster: any that KUBECONFIG points to, in a namespace of its own that enforces ``restricted``.
+"""Tests on a real cluster, which KUBECONFIG names, in a separate namespace that enforces ``restricted``.
 
-The images must be there already: ``make images`` and whatever brings them to the cluster's nodes.
+The images must be available on the nodes of the cluster; ``make images`` builds them.
 
-``make e2e`` runs this; ``make test`` leaves clusters alone. PEERKD_E2E_CONTROL_IMAGE, PEERKD_E2E_TRAINER_IMAGE and
-PEERKD_E2E_MINIO_IMAGE name other images than the manifests do.
+``make e2e`` runs these tests; ``make test`` does not use a cluster. PEERKD_E2E_CONTROL_IMAGE, PEERKD_E2E_TRAINER_IMAGE
+and PEERKD_E2E_MINIO_IMAGE replace the images that the manifests name.
 """
 
 import json
@@ -25,7 +25,7 @@ MINIO_IMAGE = "quay.io/minio/minio"
 WORKER_SECRETS = "peerkd-store wrong-keys no-such-secret"
 
 
-# Whoever is started in the background of a script ignores interrupts, and so would all that is started here.
+# A process in the background of a script ignores interrupts, and its child processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -48,7 +48,7 @@ def _missing() -> str:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The shipped overlay for small clusters, installed as an operator would, with a store inside."""
+    """The shipped overlay for small clusters, installed as an operator would, with a store inside the cluster."""
     images = {
         CONTROL_IMAGE: os.environ.get("PEERKD_E2E_CONTROL_IMAGE", CONTROL_IMAGE),
         TRAINER_IMAGE: os.environ.get("PEERKD_E2E_TRAINER_IMAGE", TRAINER_IMAGE),

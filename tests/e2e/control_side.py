@@ -1,7 +1,7 @@
-"""One process of the control side by itself, so that what it takes is its own: started by path, told by standard input.
+"""One process of the control plane, started separately so that its memory can be measured.
 
-``launcher`` waits for the job of an order; ``reaper`` looks after a namespace until it is told to end. Each prints, at
-its end, what it took as one line of JSON.
+``launcher`` waits for the job of an order. ``reaper`` watches a namespace until SIGTERM. Both read parameters from
+standard input, and finally print the resources that they used as one line of JSON.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def _peak_mib() -> float:
-    # Of this program alone; what getrusage tells begins with the process that started it.
+    # The memory of this program alone. The maximum of getrusage includes the process that started it.
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
@@ -54,7 +54,7 @@ def _reaper(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Do what the first argument names."""
+    """Run the process that the first argument names."""
     what = {"launcher": _launcher, "reaper": _reaper}[sys.argv[1]]
     result = what(json.load(sys.stdin))
     ended = time.time()

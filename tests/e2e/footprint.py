@@ -1,4 +1,4 @@
-"""What controllers that run on this very machine take, read from /proc."""
+"""The memory and CPU time of controllers that run on this machine, read from /proc."""
 
 import os
 import threading
@@ -13,7 +13,7 @@ _INTERVAL_SECONDS: Final = 1.0
 
 @dataclass
 class Footprint:
-    """A process, from when it was first looked at."""
+    """The resources of a process since its first measurement."""
 
     pid: int
     first_mib: float
@@ -22,10 +22,10 @@ class Footprint:
 
 
 class Watcher:
-    """Looks at the processes of some pods each second, where they run on this machine."""
+    """Measures the processes of some pods every second, if they run on this machine."""
 
     def __init__(self, pods: dict[str, tuple[str, str]]) -> None:
-        """``pods`` are by name: a namespace, and labels."""
+        """``pods`` maps names to a namespace and labels."""
         self.seen: dict[str, Footprint] = {}
         self._stop = threading.Event()
         self._first_cpu: dict[str, float] = {}
@@ -59,7 +59,7 @@ def _runs(pod: dict[str, object]) -> bool:
 
 
 def _pids(pod: str) -> list[int]:
-    """Return the processes of a pod: its cgroup's name has the pod's id, in one of two spellings."""
+    """Return the processes of a pod. The name of their cgroup contains the id of the pod, in one of two spellings."""
     found = []
     for group in Path("/proc").glob("[0-9]*/cgroup"):
         try:

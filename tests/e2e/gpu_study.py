@@ -1,4 +1,4 @@
-"""Three hundred jobs of three teams through two pools of GPU nodes, and what happens to the pools meanwhile."""
+"""Three hundred jobs of three teams on two pools of GPU nodes, which grow and disappear meanwhile."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from tests.e2e.ledger import Entry, Ledger
 from tests.e2e.pools import TEAMS, Share, namespace_of
 
 OWN, IDLE, OTHER = TEAMS
-"""Of the three teams, the second has nothing to do at first."""
+"""The three teams. The second one submits no jobs at first."""
 
 NUM_FIRST: Final = {OWN: 134, OTHER: 80}
 NUM_LATER: Final = 80
@@ -26,47 +26,47 @@ NUM_URGENT: Final = 6
 NUM_JOBS: Final = sum(NUM_FIRST.values()) + NUM_LATER + NUM_URGENT
 NUM_HELD: Final = 300
 SECONDS: Final = 45.0
-"""That a job's pods last."""
+"""The duration of the pods of a job."""
 
 _EVERY: Final = 10
-"""Of the third team's jobs, one in so many has two workers."""
+"""One in this number of jobs of the third team has two workers."""
 
 NUM_LOST: Final = 20
-"""Pods that run on spot nodes, at least, when these go."""
+"""The least number of pods on spot nodes when these nodes disappear."""
 
 _STEP_SECONDS: Final = 150.0
 _REAPER_SECONDS: Final = 15.0
 _PATIENCE_SECONDS: Final = 10.0
-"""Of the reaper with a job that has lost its nodes: as short as Kueue's here, so that either has its chance."""
+"""The time after which the reaper requeues a job without nodes. Kueue has the same here, so either may act first."""
 
 
 @dataclass
 class Record:
-    """What was seen, for tests and for people. Times are seconds from the first job's creation."""
+    """The measurements of a study. Times are seconds since the creation of the first job."""
 
     begun: float = 0.0
     shares: dict[tuple[str, str], Share] = field(default_factory=dict)
     num_admitted_without_nodes: int = 0
-    """To the spot pool, while it was empty."""
+    """Jobs that were admitted to the spot pool while it was empty."""
     grown_at: float = 0.0
     first: list[str] = field(default_factory=list)
-    """Jobs let into the pool while it was empty."""
+    """The first jobs of the pool, which were admitted while it was empty."""
     borrowed: int = 0
-    """GPUs beyond the borrowers' own shares, just before their owner came back."""
+    """GPUs beyond the shares of the borrowing teams, just before the idle team submitted its jobs."""
     back_at: float = 0.0
     reclaim_seconds: float = 0.0
     urgent_seconds: float = 0.0
     num_overtaken: int = 0
     lost_at: float = 0.0
     lost: list[str] = field(default_factory=list)
-    """Workloads that held spot nodes when they went."""
+    """Workloads on spot nodes when these disappeared."""
     num_sent_back_by_kueue: int = 0
     num_sent_back_by_reaper: int = 0
     sent_back_seconds: float = 0.0
-    """From the loss until no job held what was not there."""
+    """The time from the loss of the nodes until no job held a share of them."""
     returned_at: float = 0.0
     seconds: float = 0.0
-    """From the first job's creation to the last one's end."""
+    """The time from the creation of the first job to the end of the last one."""
     launcher: dict[str, Any] = field(default_factory=dict)
     reaper: dict[str, Any] = field(default_factory=dict)
     footprints: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Record:
 
 
 def run_study(shares: dict[tuple[str, str], Share]) -> Record:
-    """Go through it from the empty pool to the last job's end."""
+    """Run the study, from the empty pool to the end of the last job."""
     record = Record(shares=shares)
     ledger = record.ledger = Ledger(connect(), [namespace_of(team) for team in TEAMS], shares)
     ledger.start()
@@ -106,7 +106,7 @@ def run_study(shares: dict[tuple[str, str], Share]) -> Record:
 
 
 def start_control(what: str, **told: Any) -> subprocess.Popen[str]:
-    """Start one process of the control side."""
+    """Start one process of the control plane."""
     script = Path(__file__).with_name("control_side.py")
     process = subprocess.Popen(
         [sys.executable, str(script), what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -119,7 +119,7 @@ def start_control(what: str, **told: Any) -> subprocess.Popen[str]:
 
 
 def end_control(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for its end and return what it told last."""
+    """Wait for the end of a process, and return its last line of output."""
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 0, printed
     result: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
@@ -127,7 +127,7 @@ def end_control(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def admission_rate(ledger: Ledger, *, within_seconds: float) -> float:
-    """Return how many jobs were let in per second, in the best stretch of that length."""
+    """Return the highest number of admissions per second in any period of a given length."""
     times = sorted(when for each in ledger.entries.values() for when, _ in each.admissions)
     most = max(sum(start <= each < start + within_seconds for each in times) for start in times)
     return most / within_seconds
@@ -145,7 +145,7 @@ def _told(index: int) -> dict[str, Any]:
 
 
 def _grow(record: Record, ledger: Ledger) -> None:
-    """The spot pool has no nodes; what is let into it waits for them, and is what an autoscaler would see."""
+    """Check that jobs are admitted to the empty spot pool, which an autoscaler would notice, and then add its nodes."""
     wait_until(lambda: len(_unscheduled()) >= 10, seconds=_STEP_SECONDS, what="pods that wait for spot nodes")
     record.first = [each.job for each in _holders(ledger, "peerkd-spot")]
     record.num_admitted_without_nodes = len(record.first)
@@ -154,7 +154,7 @@ def _grow(record: Record, ledger: Ledger) -> None:
 
 
 def _come_back(record: Record, ledger: Ledger) -> None:
-    """The team that was idle sends its jobs, while the others have borrowed its share."""
+    """Submit the jobs of the idle team, whose share the others have borrowed."""
     own = {queue: sum(s.nominal for (q, _), s in record.shares.items() if q == queue) for queue in TEAMS}
     wait_until(
         lambda: ledger.held(OWN) + ledger.held(OTHER) > own[OWN] + own[OTHER], seconds=_STEP_SECONDS, what="borrowing"
@@ -169,7 +169,7 @@ def _come_back(record: Record, ledger: Ledger) -> None:
 
 
 def _be_urgent(record: Record, ledger: Ledger) -> None:
-    """Some jobs of high priority come last."""
+    """Submit some jobs of high priority."""
     waiting = {each.workload for each in ledger.of(OWN) if not each.admissions}
     first = NUM_FIRST[OWN]
     sent = time.time()
@@ -187,7 +187,7 @@ def _be_urgent(record: Record, ledger: Ledger) -> None:
 
 
 def _lose_and_return(record: Record, ledger: Ledger) -> None:
-    """All spot nodes vanish under their pods; much later there are new ones."""
+    """Delete all spot nodes while pods run on them, and add new ones much later."""
     wait_until(lambda: len(_running_on("spot")) >= NUM_LOST, seconds=_STEP_SECONDS, what="pods on spot nodes")
     pools.lose("spot")
     lost_at = time.time()
@@ -216,7 +216,7 @@ def _lose_and_return(record: Record, ledger: Ledger) -> None:
 
 
 def _end(record: Record, ledger: Ledger) -> None:
-    """No job is left."""
+    """Wait until all jobs have ended."""
     wait_until(
         lambda: len(ledger.succeeded) + len(ledger.failed) >= NUM_JOBS, seconds=300, what=f"{NUM_JOBS} ended jobs"
     )
@@ -235,7 +235,7 @@ def _start_reaper(namespace: str) -> subprocess.Popen[str]:
 
 
 def _look_after_many(record: Record) -> None:
-    """A reaper, and jobs that are all new to it."""
+    """Measure a reaper that starts in a namespace with many jobs."""
     pools.send(pools.held_jobs(NUM_HELD, lease="2026-01-01T00:00:00.000+00:00"))
     cluster = connect(namespace=namespace_of("reaper"))
     assert len(cluster.list(PYTORCHJOB.resource)["items"]) == NUM_HELD
@@ -276,7 +276,7 @@ def _running_on(pool: str) -> list[dict[str, Any]]:
 
 
 def pools_of_ended_pods() -> Counter[tuple[str, str]]:
-    """Return where pods ended, as pairs: the pool that the queue chose, and the pool of the node."""
+    """Return for each ended pod the pool that the queue chose and the pool of its node."""
     return Counter(
         (pod["spec"]["nodeSelector"]["peerkd.io/pool"], pools.pool_of_node(pod["spec"]["nodeName"]))
         for pod in _pods("Succeeded")

@@ -1,18 +1,18 @@
-"""The tasks of a compiled pipeline that a run with given arguments carries out, branches and all, as one flat table."""
+"""The tasks of a compiled pipeline that a run with given arguments executes, in all branches, as one flat table."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 _CONDITION: Final = re.compile(r"(!?)\(?inputs\.parameter_values\['(?P<name>[^']+)'\] == '(?P<value>[^']*)'\)?")
-"""All that our pipelines ask: whether a parameter has a value, or has it not."""
+"""The conditions of our pipelines: a parameter equals a value, or does not."""
 
 
 def flattened(spec: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the tasks that have a container, by name, as they would stand at the root of the pipeline.
+    """Return the tasks that have a container, by name, as if they were at the root of the pipeline.
 
     Raises:
-        AssertionError: a condition is none of those that our pipelines make.
+        AssertionError: If a condition has another form than those of our pipelines.
     """
     tasks: dict[str, dict[str, Any]] = {}
     _add(tasks, spec, spec["root"]["dag"], arguments=arguments, outer={}, after=[])
@@ -42,7 +42,7 @@ def _add(
 
 
 def _sources(inputs: Mapping[str, Any], outer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where inputs come from, as the root sees it."""
+    """Return the sources of inputs, as seen from the root."""
     found = {}
     for name, source in inputs.items():
         inherited = source.get("componentInputParameter", source.get("componentInputArtifact"))

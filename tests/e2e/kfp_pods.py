@@ -1,6 +1,6 @@
-"""A compiled pipeline, task by task, each as the pod that KFP would run: same image, command, arguments and inputs.
+"""The tasks of a compiled pipeline as the pods that KFP would run, with the same image, command, arguments and inputs.
 
-What this leaves out of KFP: drivers, caching, retries, and the upload of artifacts, which the pod's log stands in for.
+The drivers, caching and retries of KFP are omitted. The log of a pod replaces the upload of artifacts.
 """
 
 import json
@@ -18,18 +18,18 @@ from tests.e2e.kubectl import apply, get, kubectl, wait_until
 from tests.e2e.studies import Site
 
 _SCRATCH: Final = "/minio"
-"""Where KFP's launcher keeps what a task reads and writes: ``minio://a/b`` is the file ``/minio/a/b``."""
+"""The folder of KFP's launcher for inputs and outputs: ``minio://a/b`` is the file ``/minio/a/b``."""
 
 _OUTPUT_NAME: Final = "executor_output.json"
-"""The file in which KFP's executor leaves what a component returns."""
+"""The file into which KFP's executor writes the return value of a component."""
 
 _MARK: Final = "=== written by the task: "
 TASK_CONFIG_OF_NOTHING: Final[Mapping[str, Any]] = {"affinity": None, "env": [], "node_selector": None, "resources": {}}
-"""What KFP 2.17.0 hands to a component whose task sets none of its fields."""
+"""The task config that KFP 2.17.0 passes to a component whose task sets no fields."""
 
 
 def environment(site: Site) -> list[dict[str, Any]]:
-    """Return what a cluster's administrator gives to all tasks: where the store is, and its keys."""
+    """Return the settings that an administrator gives to all tasks: the address of the store, and its keys."""
     return [
         {"name": "PEERKD_S3_ENDPOINT", "value": site.endpoint},
         {"name": "PEERKD_TRAINER_IMAGE", "value": site.trainer_image},
@@ -42,14 +42,14 @@ def environment(site: Site) -> list[dict[str, Any]]:
 
 @dataclass
 class Pipeline:
-    """A pipeline under way: what tasks have put out so far."""
+    """A running pipeline, with the outputs of its tasks so far."""
 
     spec: Mapping[str, Any]
     arguments: Mapping[str, Any]
     run_id: str
     parameters: dict[tuple[str, str], Any] = field(default_factory=dict)
     artifacts: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    """Task and output to address and content."""
+    """Address and content by task and output."""
 
     @cached_property
     def _tasks(self) -> Mapping[str, Mapping[str, Any]]:
@@ -57,14 +57,14 @@ class Pipeline:
 
     @classmethod
     def load(cls, path: Path, arguments: Mapping[str, Any], *, run_id: str) -> "Pipeline":
-        """Open a compiled pipeline, its defaults filled in."""
+        """Load a compiled pipeline, and apply the defaults of its parameters."""
         spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
         inputs = spec["root"]["inputDefinitions"]["parameters"]
         defaults = {name: each["defaultValue"] for name, each in inputs.items() if "defaultValue" in each}
         return cls(spec, {**defaults, **arguments}, run_id)
 
     def tasks(self) -> Iterator[str]:
-        """Yield the names of the tasks, each after all that it depends on."""
+        """Yield the names of the tasks, each after all of its dependencies."""
         tasks = self._tasks
         done: list[str] = []
         while len(done) < len(tasks):
@@ -74,7 +74,7 @@ class Pipeline:
                     yield name
 
     def run(self, task: str, *, namespace: str, pod: str, seconds: float = 600, **pod_changes: Any) -> str:
-        """Run one task to its end as a pod and keep what it put out; return its log."""
+        """Run one task to its end as a pod, keep its outputs, and return its log."""
         self.start(task, namespace=namespace, pod=pod, **pod_changes)
         ended = wait_until(
             lambda: (
@@ -124,7 +124,7 @@ class Pipeline:
         lines = [f"mkdir -p $(dirname {path}) && printf %s '{content}' > {path}" for path, content in given.items()]
         lines += [f"mkdir -p $(dirname {path})" for path in outputs]
         lines.append('"$@"')
-        # Metrics are in the executor's own file; a page is too long for a log.
+        # Metrics are in the file of the executor, because a page is too long for a log.
         shown = [path for path in outputs if not path.endswith(("/metrics", "/report"))]
         lines += [f"echo; echo '{_MARK}{path}'; cat {path}" for path in shown]
         arguments = [

@@ -1,4 +1,4 @@
-"""Looking at a real cluster, and disturbing it, from outside peerkd: through kubectl alone."""
+"""Observations and faults of a real cluster that use only kubectl and no code of peerkd."""
 
 import json
 import shutil
@@ -12,17 +12,17 @@ POLL_SECONDS = 0.25
 
 
 class KubectlError(Exception):
-    """kubectl refused; the message is what it printed."""
+    """A failure of kubectl. The message is its output."""
 
 
 def find() -> str | None:
-    """Return kubectl's path; the one beside a local cluster's programs counts, too."""
+    """Return the path of kubectl, on the PATH or next to the programs of a local cluster."""
     beside = Path.home() / ".cache" / "cluster" / "bin" / "kubectl"
     return shutil.which("kubectl") or (str(beside) if beside.is_file() else None)
 
 
 def kubectl(*arguments: str, text: str | None = None, timeout_seconds: float = 120) -> str:
-    """Run kubectl and return what it printed."""
+    """Run kubectl and return its output."""
     program = find()
     assert program is not None
     ended = subprocess.run(
@@ -40,20 +40,20 @@ def apply(*objects: Mapping[str, Any]) -> None:
 
 
 def get(kind: str, name: str, *, namespace: str) -> dict[str, Any] | None:
-    """Return an object, or None where there is none."""
+    """Return an object, or None if it does not exist."""
     printed = kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
     return json.loads(printed) if printed else None
 
 
 def items(kind: str, *, namespace: str, labels: str = "") -> list[dict[str, Any]]:
-    """Return all objects of a kind that carry the labels."""
+    """Return all objects of a kind that have the labels."""
     selector = ["-l", labels] if labels else []
     found: list[dict[str, Any]] = json.loads(kubectl("get", kind, "-n", namespace, *selector, "-o", "json"))["items"]
     return found
 
 
 def wait_until(look: Callable[[], Any], *, seconds: float, what: str) -> Any:
-    """Return the first thing that ``look`` finds; fail when it finds none in time."""
+    """Call ``look`` until it returns something true, and return that. Fail after a time limit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()

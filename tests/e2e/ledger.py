@@ -1,4 +1,4 @@
-"""Every change of what Kueue has let in, and of jobs' ends, as the API tells them: none between two looks is missed."""
+"""A record of all admissions by Kueue and all ends of jobs. It watches the API, so it misses no change."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ _WATCH_SECONDS: Final = 600.0
 
 @dataclass(frozen=True)
 class Holding:
-    """What a job holds of the pools."""
+    """The share of a pool that a job holds."""
 
     queue: str
     flavor: str
@@ -27,7 +27,7 @@ class Holding:
 
 @dataclass
 class Entry:
-    """A job's way through its queue. Times are this machine's."""
+    """The history of a job in its queue. Times are those of this machine."""
 
     job: str
     workload: str
@@ -38,15 +38,15 @@ class Entry:
     holding: Holding | None = None
     finished: float | None = None
     admissions: list[tuple[float, str]] = field(default_factory=list)
-    """Each with its flavour."""
+    """Time and flavour of each admission."""
     evictions: list[tuple[float, str]] = field(default_factory=list)
-    """Each with its reason."""
+    """Time and reason of each eviction."""
     last_eviction: str = ""
-    """Kueue's time of it, which tells it from the one before."""
+    """The time of the last eviction by Kueue, which distinguishes it from the previous one."""
 
 
 class Ledger:
-    """Follows the workloads and jobs of some namespaces, in threads that end with the process."""
+    """Watches the workloads and jobs of some namespaces, in threads that end with the process."""
 
     def __init__(self, cluster: Cluster, namespaces: Sequence[str], shares: Mapping[tuple[str, str], Share]) -> None:
         self._cluster, self._namespaces, self._shares = cluster, frozenset(namespaces), dict(shares)
@@ -54,14 +54,14 @@ class Ledger:
         self.succeeded: dict[str, float] = {}
         self.failed: dict[str, float] = {}
         self.breaches: list[str] = []
-        """Of a quota, at any moment."""
+        """Violations of a quota at any moment."""
         self.troubles: list[str] = []
         self.num_changes = 0
         self.most: Counter[tuple[str, str]] = Counter()
-        """GPUs by queue and flavour."""
+        """The largest number of GPUs in use by queue and flavour."""
 
     def start(self) -> None:
-        """Begin to follow; what is there already is taken in first."""
+        """Start to watch, after reading all existing objects."""
         for resource, take in ((WORKLOADS, self._take_workload), (PYTORCHJOB.resource, self._take_job)):
             listed = self._cluster.list(resource, all_namespaces=True)
             for each in listed["items"]:
@@ -70,16 +70,16 @@ class Ledger:
             threading.Thread(target=self._follow, args=arguments, daemon=True).start()
 
     def held(self, queue: str | None = None, flavor: str | None = None) -> int:
-        """Return how many GPUs are let in, of a queue or a flavour or all."""
+        """Return the number of admitted GPUs, of a queue, of a flavour, or of all."""
         holdings = [each.holding for each in list(self.entries.values()) if each.holding]
         return sum(each.gpus for each in holdings if queue in (None, each.queue) and flavor in (None, each.flavor))
 
     def of(self, queue: str) -> list[Entry]:
-        """Return all of a queue."""
+        """Return all entries of a queue."""
         return [each for each in list(self.entries.values()) if each.queue == queue]
 
     def num_evicted(self, reason: str, *, since: float = 0.0) -> int:
-        """Return how many times a job was sent back for a reason."""
+        """Return the number of evictions with a reason, over all jobs."""
         return sum(
             when >= since and why.startswith(reason)
             for each in list(self.entries.values())
@@ -88,7 +88,7 @@ class Ledger:
 
     def _follow(self, resource: Resource, take: Callable[[str, dict[str, Any]], None], resource_version: str) -> None:
         try:
-            # Without a pause between two watches, since none is needed: one lasts longer than the study.
+            # No pause between two watches is needed, because a watch lasts longer than the study.
             for kind, seen in self._cluster.watch(
                 resource, resource_version=resource_version, all_namespaces=True, timeout_seconds=_WATCH_SECONDS
             ):
@@ -115,7 +115,7 @@ class Ledger:
         if finished and entry.finished is None:
             entry.finished = now
         before = entry.holding
-        # Kueue gives a share away as soon as its holder is to be inactive, and does not wait for its pods.
+        # Kueue gives a share to others as soon as its workload is inactive, without waiting for the pods to end.
         is_free = finished or kind == "DELETED" or workload["spec"].get("active") is False
         entry.holding = None if is_free else _holding(status.get("admission"))
         if entry.holding and entry.holding != before:
@@ -158,7 +158,7 @@ class Ledger:
 
 
 def breaches(held: Mapping[tuple[str, str], int], shares: Mapping[tuple[str, str], Share]) -> list[str]:
-    """Return what of the GPUs held, by queue and flavour, is against the shares of a cohort."""
+    """Return the violations of a cohort's shares by the GPUs in use, given by queue and flavour."""
     found = []
     for flavor in sorted({flavor for _, flavor in shares}):
         total = sum(share.nominal for (_, where), share in shares.items() if where == flavor)

@@ -1,4 +1,4 @@
-"""Pools of simulated GPU nodes, the shipped queues at their size, and jobs that teams send there."""
+"""Pools of simulated GPU nodes, the shipped queues scaled to them, and the jobs of teams."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from tests.e2e import kubectl as kube
 
 ROOT: Final = Path(__file__).parents[2]
 COMMAND_VARIABLE: Final = "PEERKD_E2E_GPU_POOL"
-"""Names a command: NAME NODES GPUS_PER_NODE LABEL=VALUE gives a pool that many simulated nodes."""
+"""The variable that names a command, which gives a pool simulated nodes: NAME NODES GPUS_PER_NODE LABEL=VALUE."""
 
 TEAMS: Final = ("peerkd", "vision", "language")
-"""The first has the component's own queue, the others are copies of the example."""
+"""The teams. The first uses the queue of the component, the others use copies of the example."""
 
 FACTOR: Final = 5
-"""Times the shipped shares, the three teams' are 160 GPUs on demand and 640 on spot nodes: 100 nodes."""
+"""The factor for the shipped shares. Those of three teams are then 160 GPUs on demand and 640 spot GPUs: 100 nodes."""
 
 NODES: Final = {"on-demand": 20, "spot": 80}
 GPUS_PER_NODE: Final = 8
@@ -37,7 +37,7 @@ _BATCH: Final = 60
 
 @dataclass(frozen=True)
 class Share:
-    """What a queue may have of one flavour, in GPUs; None is without a limit of its own."""
+    """The share of a queue in one flavour, in GPUs. None: no limit."""
 
     nominal: int
     borrowing: int | None
@@ -45,12 +45,12 @@ class Share:
 
 
 def namespace_of(team: str) -> str:
-    """Return where a team's jobs are."""
+    """Return the namespace of a team's jobs."""
     return _PREFIX + team
 
 
 def size(pool: str, num_nodes: int) -> None:
-    """Make nodes of a pool until it has that many."""
+    """Create nodes until a pool has a given number."""
     command = [os.environ[COMMAND_VARIABLE], _PREFIX + pool, str(num_nodes), str(GPUS_PER_NODE)]
     subprocess.run([*command, f"peerkd.io/pool={pool}"], check=True, capture_output=True, timeout=600)
     if pool == "spot" and num_nodes:
@@ -58,17 +58,17 @@ def size(pool: str, num_nodes: int) -> None:
 
 
 def lose(pool: str) -> None:
-    """Take a pool's nodes away without a warning, as a cloud does: from one moment to the next they are not there."""
+    """Delete the nodes of a pool without warning, as a cloud may do."""
     kube.kubectl("delete", "node", "-l", f"pool={_PREFIX}{pool}", "--ignore-not-found", "--wait=false")
 
 
 def pool_of_node(name: str) -> str:
-    """Return the pool of a node that is here or was."""
+    """Return the pool of a node, which may have been deleted."""
     return name.removeprefix(_PREFIX).rpartition("-")[0]
 
 
 def queues(folder: Path) -> list[dict[str, Any]]:
-    """Return the shipped flavours, queues and priorities, with patches as an operator's own overlay has them."""
+    """Return the shipped flavours, queues and priorities, patched as in an operator's own overlay."""
     shares = (ROOT / "manifests/examples/team/share.yaml").read_text(encoding="utf-8")
     for team in TEAMS[1:]:
         (folder / f"{team}.yaml").write_text(shares.replace("vision", team), encoding="utf-8")
@@ -95,7 +95,7 @@ def queues(folder: Path) -> list[dict[str, Any]]:
 
 
 def shares_of(objects: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Share]:
-    """Return by queue and flavour what its GPUs are."""
+    """Return the share of GPUs by queue and flavour."""
     return {
         (queue["metadata"]["name"], flavor["name"]): Share(
             nominal=int(resource["nominalQuota"]),
@@ -112,7 +112,7 @@ def shares_of(objects: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Sha
 
 
 def namespaces() -> list[dict[str, Any]]:
-    """Return the teams' namespaces as the base makes its own, with the account of workers and the admission lists."""
+    """Return the namespaces of the teams as in the base, with the account of workers and the admission lists."""
     base = ROOT / "manifests/base"
     (namespace,) = yaml.safe_load_all((base / "namespace.yaml").read_text(encoding="utf-8"))
     accounts = yaml.safe_load_all((base / "accounts.yaml").read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def namespaces() -> list[dict[str, Any]]:
 
 
 def cluster_of(team: str, *, priority: str = "peerkd-normal", num_workers: int = 1) -> ClusterConfig:
-    """Return the settings of a team whose workers take a whole node each."""
+    """Return the settings of a team whose workers use a whole node each."""
     return ClusterConfig(
         namespace=namespace_of(team),
         queue=team,
@@ -141,14 +141,14 @@ def cluster_of(team: str, *, priority: str = "peerkd-normal", num_workers: int =
 
 
 def order_of(team: str, index: int) -> StageOrder:
-    """Return a stage's work that nobody else has asked for."""
+    """Return an order that differs from all others."""
     return StageOrder(
         stage="distill_pairs", config_json="{}", store="s3://pools/runs", inputs={}, key=f"{team}-{index:03d}"
     )
 
 
 def job(team: str, index: int, *, seconds: float, priority: str = "peerkd-normal", workers: int = 1) -> dict[str, Any]:
-    """Return an order's job as a launcher makes it, with how long its pods are to last."""
+    """Return the job that a launcher creates for an order, with a duration for its simulated pods."""
     cluster = cluster_of(team, priority=priority, num_workers=workers)
     made = manifest_for(order_of(team, index), cluster, kind=PYTORCHJOB, environment={}).job
     made["metadata"]["namespace"] = cluster.namespace
@@ -158,7 +158,7 @@ def job(team: str, index: int, *, seconds: float, priority: str = "peerkd-normal
 
 
 def held_jobs(num_jobs: int, *, lease: str) -> list[dict[str, Any]]:
-    """Return jobs of one namespace that wait for ever, each with a launcher's word on it."""
+    """Return jobs of one namespace that wait forever, each with the lease of a launcher."""
     made = []
     for index in range(num_jobs):
         each = job(TEAMS[0], index, seconds=1)
@@ -171,20 +171,20 @@ def held_jobs(num_jobs: int, *, lease: str) -> list[dict[str, Any]]:
 
 
 def send(jobs: Sequence[Mapping[str, Any]]) -> None:
-    """Make jobs, some at a time."""
+    """Create jobs in batches."""
     for start in range(0, len(jobs), _BATCH):
         kube.apply(*jobs[start : start + _BATCH])
 
 
 def _taint(num_nodes: int) -> None:
-    """Give spot nodes their taint, all at once."""
+    """Add the taint of spot nodes to all of them."""
     taints = [{"key": "nvidia.com/gpu", "value": "present"}, {"key": "peerkd.io/pool", "value": "spot"}]
     spec = {"taints": [{**taint, "effect": "NoSchedule"} for taint in taints]}
     nodes = [
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"{_PREFIX}spot-{index}"}, "spec": spec}
         for index in range(num_nodes)
     ]
-    # As somebody else than who made them, since what one manager does not name again is removed.
+    # A different field manager is used, because fields that the first one omits would be removed.
     arguments = ("--server-side", "--force-conflicts", "--field-manager=peerkd-pools", "-f", "-")
     kube.kubectl("apply", *arguments, text=json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes}))
 

@@ -1,4 +1,4 @@
-"""Studies small enough for a cluster of two cores, and the command that runs them as a person would."""
+"""Studies for a cluster of two cores, and the command with which a person would run them."""
 
 import os
 import re
@@ -17,10 +17,10 @@ SHORT = (
     "sweep.temperatures=[2.0]",
     "sweep.alphas=[0.5]",
 )
-"""Some 30 trials: over in seconds."""
+"""About 30 trials, which take seconds."""
 
 LONG = ("partition.num_peers=4", "pretrain.epochs=2", "distill.epochs=4")
-"""Some 750 trials: long enough to be disturbed in the middle."""
+"""About 750 trials, which take long enough to be disturbed."""
 
 TUNED = (
     "partition.num_peers=3",
@@ -30,10 +30,10 @@ TUNED = (
     "sweep.alphas=[0.1,0.9]",
     "tune.budget_fraction=0.3",
 )
-"""A tuner has some 100 trials to choose from, and may do a third of them."""
+"""A tuner chooses among about 100 trials, and may run a third of them."""
 
 LONG_TUNED = (*LONG, "tune.budget_fraction=0.3")
-"""The same, long enough to be disturbed in the middle."""
+"""A tuned study that takes long enough to be disturbed."""
 
 TOGETHER = (
     "methods=[plain, pcl]",
@@ -41,12 +41,12 @@ TOGETHER = (
     "training.epochs=2",
     "training.num_processes=2",
 )
-"""Two runs of a comparison of methods, each by two processes that share its batches."""
+"""A comparison of methods with two runs, each trained by two processes that divide its batches."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """An installed peerkd and its store. The store's address serves pods and this machine alike."""
+    """An installation of peerkd and its store, whose address works for both pods and this machine."""
 
     endpoint: str
     access_key: str
@@ -56,7 +56,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a launcher on this machine needs to know."""
+        """The environment of a launcher on this machine."""
         return {
             **os.environ,
             "PEERKD_S3_ENDPOINT": self.endpoint,
@@ -69,7 +69,7 @@ class Site:
 
 @dataclass
 class Study:
-    """One run of one pipeline, orchestrated from this machine with jobs on the cluster."""
+    """A run of a pipeline from this machine, with jobs on the cluster."""
 
     site: Site
     output: Path
@@ -81,16 +81,16 @@ class Study:
     backend: str = "kubernetes"
     environment: dict[str, str] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: secrets.token_hex(4))
-    """Of the store, so that no study finds what another one did."""
+    """A folder of the store, so that no study finds the artifacts of another one."""
 
     @property
     def store(self) -> str:
-        """The store's address."""
+        """The address of the store."""
         return f"s3://peerkd/{self.prefix}"
 
     @property
     def command(self) -> list[str]:
-        """What a person would type."""
+        """The command that a person would type."""
         command = [sys.executable, "-m", "peerkd", "run", self.pipeline, "--output", str(self.output)]
         for each in self.overrides:
             command += ["--set", each]
@@ -103,7 +103,7 @@ class Study:
         return command
 
     def start(self) -> subprocess.Popen[str]:
-        """Start it, as the first process of a group; both streams come as one."""
+        """Start the command as the leader of a process group, with both output streams in one."""
         return subprocess.Popen(
             self.command,
             env={**self.site.environment, **self.environment},
@@ -114,24 +114,24 @@ class Study:
         )
 
     def run(self, *, seconds: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
+        """Run the command to its end."""
         process = self.start()
         printed, _ = process.communicate(timeout=seconds)
         return subprocess.CompletedProcess(self.command, process.returncode, printed, "")
 
 
 def trials_fingerprint(printed: str) -> str:
-    """Return the fingerprint of the table of trials that a run has told."""
+    """Return the fingerprint of the table of trials from the output of a run."""
     return _fingerprint(printed, told=r"distill_pairs: (?:\[worker \d+\] )?[\d,]+ trials")
 
 
 def choices_fingerprint(printed: str) -> str:
-    """Return the fingerprint of the trials that a tuned study rests on."""
+    """Return the fingerprint of the trials of a tuned study from the output of its run."""
     return _fingerprint(printed, told=r"tune_pairs: (?:\[worker \d+\] )?[\d,]+ trials for [\d.]+% of the [\w' ]+")
 
 
 def curves_fingerprint(printed: str) -> str:
-    """Return the fingerprint of the curves of all runs that a comparison of methods has told."""
+    """Return the fingerprint of the curves from the output of a comparison of methods."""
     return _fingerprint(printed, told=r"train_pcl: (?:\[worker \d+\] )?[\d,]+ runs")
 
 

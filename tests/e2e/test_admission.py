@@ -30,20 +30,20 @@ TASK_LABELS = {"workflows.argoproj.io/workflow": "jointkd-x"}
 
 
 class Place(NamedTuple):
-    """A namespace with the lists, of our own or shared."""
+    """A namespace with the lists, which is our own or shared."""
 
     name: str
     cluster: Cluster
 
     def ask(self, body: Mapping[str, Any]) -> None:
-        """Ask the server whether it would take an object."""
+        """Ask the server whether it would accept an object."""
         jobs = body["kind"] == "PyTorchJob"
         root = "/apis/kubeflow.org/v1" if jobs else "/api/v1"
         path = f"{root}/namespaces/{self.name}/{'pytorchjobs' if jobs else 'pods'}"
         self.cluster.request("POST", path, query=[("dryRun", "All")], body=dict(body))
 
     def refusal(self, body: Mapping[str, Any]) -> str:
-        """Return the sentence with which the server refuses an object."""
+        """Return the message with which the server refuses an object."""
         with pytest.raises(ClusterRefusedError) as refused:
             self.ask(body)
         return str(refused.value)
@@ -59,7 +59,7 @@ def _place(prefix: str, *, of_our_own: bool) -> Place:
             if "namespace" in where:
                 where["namespace"] = name
         if each["kind"] == "Namespace":
-            # Without a Pod Security level: what is refused is refused by the policy.
+            # No Pod Security level is set, so every refusal comes from the policy.
             each["metadata"] = {"name": name, "labels": {"peerkd.io/admission": "enforced"} if of_our_own else {}}
     wanted.sort(key=lambda each: each["kind"] != "Namespace")
     apply(*wanted)
@@ -69,7 +69,7 @@ def _place(prefix: str, *, of_our_own: bool) -> Place:
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Place]:
     place = _place("peerkd-admission", of_our_own=True)
-    # A policy is in force a moment after it is stored.
+    # A policy takes effect a moment after it is stored.
     wait_until(lambda: _is_refused(place, other_peoples_job()), seconds=30, what="the policy is in force")
     yield place
     kubectl("delete", "namespace", place.name, "--wait=false")
@@ -92,7 +92,7 @@ def _is_refused(place: Place, body: Mapping[str, Any]) -> bool:
 
 
 def job(*, replicas: tuple[str, ...] = ("Worker",)) -> dict[str, Any]:
-    """Return what a launcher makes, with further replicas like the workers."""
+    """Return the job of a launcher, with additional replicas that are like the workers."""
     made = manifest_for(ORDER, SETTINGS, kind=PYTORCHJOB, environment={}).job
     specs = made["spec"]["pytorchReplicaSpecs"]
     for replica in replicas:
@@ -106,7 +106,7 @@ def spec_of(made: dict[str, Any], replica: str = "Worker") -> Spec:
 
 
 def pod(labels: Mapping[str, str], **spec: Any) -> dict[str, Any]:
-    """Return a pod like a worker's."""
+    """Return a pod like that of a worker."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -120,7 +120,7 @@ def task() -> dict[str, Any]:
 
 
 def other_peoples_job() -> dict[str, Any]:
-    """Return a job that breaks every rule and that nothing says to be ours."""
+    """Return a job that violates every rule and has no sign of belonging to peerkd."""
     return {
         "apiVersion": "kubeflow.org/v1",
         "kind": "PyTorchJob",
@@ -178,7 +178,7 @@ def test_a_pod_of_a_job_is_refused_for_the_same_reasons(ours: Place, forbidden: 
     made = pod({PYTORCHJOB.job_label: "x"})
     forbidden.change(made["spec"])
     said = ours.refusal(made)
-    # The server itself may be first: an account that does not exist, or a contradiction in the pod.
+    # The server may refuse it first, for a missing account or a contradiction in the pod.
     assert forbidden.sentence in said or "account" in forbidden.name or "is invalid" in said
 
 
@@ -237,7 +237,7 @@ def test_a_launcher_cannot_bypass_the_policy_by_omitting_labels(shared: Place) -
 
 def test_launcher_and_reaper_cannot_change_jobs_of_others(shared: Place) -> None:
     theirs, own = other_peoples_job(), job()
-    # Held back, so that the operator makes no pod of it.
+    # The job is suspended, so that the operator creates no pod for it.
     for each in (theirs, own):
         each["metadata"]["namespace"] = shared.name
         each["spec"]["runPolicy"] = {"suspend": True}
@@ -276,7 +276,7 @@ def test_an_operator_can_extend_the_lists(ours: Place) -> None:
 
 
 def test_a_namespace_of_peerkd_without_lists_accepts_no_job(ours: Place) -> None:
-    """The last test: it takes the lists away."""
+    """This test must be the last one, because it deletes the lists."""
     kubectl("delete", "configmap", "peerkd-admission", "-n", ours.name)
     wait_until(lambda: _is_refused(ours, job()), seconds=30, what="the lists are missed")
 

@@ -1,4 +1,4 @@
-"""What goes wrong on clusters, made to go wrong on purpose: the outcome, and the sentence that a person reads."""
+"""Faults of clusters, caused on purpose: the outcome, and the message that a person reads."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ OURS = "app.kubernetes.io/name=peerkd,app.kubernetes.io/component=worker"
 
 
 class Running:
-    """A study under way, with all that it has printed so far."""
+    """A running study, with its output so far."""
 
     def __init__(self, study: Study) -> None:
         self.process = study.start()
@@ -50,7 +50,7 @@ class Running:
         wait_until(look, seconds=seconds, what=f"{text!r} in:\n{self.printed}")
 
     def kill(self) -> None:
-        """Kill all of its processes at once: whichever is left would see the others end, and delete the job."""
+        """Kill all processes together. If one were left, it would notice the end of the others and delete the job."""
         os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self, *, seconds: float = 420) -> int:
@@ -86,7 +86,7 @@ def running(study: Study) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def undisturbed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The fingerprint of the long study's table when nothing goes wrong."""
+    """The fingerprint of the table of the long study without faults."""
     ended = Study(site, tmp_path_factory.mktemp("here"), overrides=LONG, backend="local").run()
     assert ended.returncode == 0, ended.stdout
     return trials_fingerprint(ended.stdout)
@@ -108,13 +108,13 @@ def unfinished() -> list[dict[str, Any]]:
 
 
 def at_work() -> list[str]:
-    """The workers' pods that hold something of the cluster."""
+    """Return the names of the pods of workers that use resources of the cluster."""
     pods = items("pods", namespace=NAMESPACE, labels=OURS)
     return [name(each) for each in pods if each["status"]["phase"] not in ("Succeeded", "Failed")]
 
 
 def evict(pod: str) -> None:
-    """Take a pod away as a drain of its node does."""
+    """Evict a pod, as a drain of its node does."""
     metadata = {"name": pod, "namespace": NAMESPACE}
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
@@ -126,7 +126,7 @@ def conditions(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def make_workflow(workflow: str) -> None:
-    """Stand in for Argo with nothing but its resource."""
+    """Install the resource of Argo's Workflows, without Argo itself."""
     if not kubectl("get", "crd", "workflows.argoproj.io", "--ignore-not-found"):
         schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
@@ -140,7 +140,7 @@ def make_workflow(workflow: str) -> None:
             }
         )
         kubectl("wait", "crd/workflows.argoproj.io", "--for=condition=established", "--timeout=30s")
-        # A reaper that has found no Workflows looks for them again only after a minute.
+        # A reaper that has found no Workflows checks for them again only after a minute.
         kubectl("rollout", "restart", "deployment/peerkd-reaper", "-n", NAMESPACE)
         kubectl("rollout", "status", "deployment/peerkd-reaper", "-n", NAMESPACE, "--timeout=120s")
     metadata = {"name": workflow, "namespace": NAMESPACE}
@@ -170,7 +170,7 @@ def test_a_launcher_that_is_killed_and_started_again_adopts_the_job(
 
 
 def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, undisturbed: str) -> None:
-    """As a pipeline's task, which Kubeflow Pipelines runs again in a new pod."""
+    """The launcher is a task of a pipeline, which Kubeflow Pipelines retries in a new pod."""
     store = f"s3://peerkd/{secrets.token_hex(4)}"
     arguments = {"overrides": " ".join(LONG), "store": store, "num_workers": "2", "cluster": " ".join(SMALL_WORKERS)}
     pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=secrets.token_hex(4))
@@ -189,7 +189,7 @@ def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, un
     kubectl("wait", "pod/retried-first", "-n", NAMESPACE, running, "--timeout=60s", timeout_seconds=90)
     wait_until(lambda: "[worker " in kubectl("logs", "retried-first", "-n", NAMESPACE), seconds=180, what="work")
     (job,) = jobs()
-    # The pod may be gone before the program in it can say that it has done it.
+    # The pod may be deleted before kubectl receives the answer of the program in it.
     with contextlib.suppress(KubectlError):
         kubectl("exec", "retried-first", "-n", NAMESPACE, "--", "python", "-c", KILL_THE_TASK)
     failed = "--for=jsonpath={.status.phase}=Failed"
@@ -219,7 +219,7 @@ def test_the_child_process_of_a_killed_command_deletes_the_job(running: Running)
 
 
 def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Study, running: Running) -> None:
-    """A launcher that was killed before its handler ran, and a Workflow that was told to end."""
+    """The launcher is killed before its handler runs, and its Workflow is terminated."""
     (job,) = jobs()
     make_workflow("ending")
     owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "ending", "controller": True}
@@ -240,7 +240,7 @@ def test_a_lost_worker_costs_no_trial(running: Running, undisturbed: str, how: s
     elif how == "evicted":
         evict(pod)
     else:
-        # All processes of the container but the first, which the kernel guards; it ends for want of the others.
+        # This kills all processes of the container but the first, which the kernel protects and which then ends itself.
         with contextlib.suppress(KubectlError):
             kubectl("exec", pod, "-n", NAMESPACE, "--", "python", "-c", "import os; os.kill(-1, 9)")
     assert running.end() == 0, running.printed
@@ -251,7 +251,7 @@ def test_evictions_beyond_the_limit_of_restarts_cost_no_trial(running: Running, 
     evicted: set[str] = set()
 
     def next_one() -> dict[str, Any] | None:
-        """Return the second worker's pod once it runs and has not been evicted before."""
+        """Wait for a pod of the second worker that runs and was not evicted before, and return it."""
         pods = items("pods", namespace=NAMESPACE, labels=OURS)
         return next(
             (
@@ -272,7 +272,7 @@ def test_evictions_beyond_the_limit_of_restarts_cost_no_trial(running: Running, 
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_tuned_study_continues_whichever_worker_is_lost(site: Site, tmp_path: Path, place: int) -> None:
-    """The first one has the tuner."""
+    """The first worker has the tuner."""
     here = Study(site, tmp_path / "here", LONG_TUNED, strategy="tune", backend="local").run()
     assert here.returncode == 0, here.stdout
     running = Running(Study(site, tmp_path / "there", LONG_TUNED, strategy="tune"))
@@ -336,7 +336,7 @@ def test_a_worker_out_of_memory_is_reported_as_such(site: Site, tmp_path: Path) 
     study.settings = ("cpu_per_worker=500m", "memory_per_worker=100Mi", "shared_memory=16Mi")
     ended = study.run(seconds=420)
     assert ended.returncode != 0
-    # The worker's last lines follow.
+    # The last lines of the worker follow.
     (sentence, *_) = ended.stdout.rpartition("\npeerkd: ")[2].splitlines()
     assert "ran out of memory" in sentence
     assert "limit 100Mi" in sentence

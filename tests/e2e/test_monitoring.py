@@ -1,7 +1,8 @@
-"""A real Prometheus on this machine watches the workers of studies on the cluster, by the files that operators get.
+"""A real Prometheus on this machine monitors the workers of studies on the cluster, with the shipped configuration.
 
-Debian's Prometheus was built without Kubernetes: what it would discover is read through kubectl and given to it as
-files. Rules are looked at every second, and a worker is taken for stalled sooner than in earnest.
+Debian's Prometheus was built without support for Kubernetes. The targets that it would discover are read through
+kubectl and passed to it as files. Rules are evaluated every second, and a worker counts as stalled sooner than in the
+shipped rules.
 """
 
 import contextlib
@@ -34,10 +35,10 @@ pytestmark = pytest.mark.slow
 
 PATIENCE_SECONDS = 120
 STALL_SECONDS = 20
-"""Longer than a worker of a fifth of a core is silent between two trials."""
+"""A time longer than the pause between two trials of a worker with a fifth of a core."""
 
 WORKER = ("cpu_per_worker=200m", "memory_per_worker=1Gi", "shared_memory=128Mi", "price_per_worker_hour=3600")
-"""A worker that costs as much as it runs seconds."""
+"""A price at which the cost of a worker is its running time in seconds."""
 
 COLLABORATION = (
     "methods=[plain,pcl]",
@@ -59,7 +60,7 @@ RECORDED = sorted({rule["record"] for rule in rules() if "record" in rule} - FRO
 
 
 class Watch:
-    """What a Prometheus has seen since it was started, and the Pushgateway that it scrapes, if there is one."""
+    """A running Prometheus, and the Pushgateway that it scrapes, if one is installed."""
 
     def __init__(self, prometheus: Prometheus, *, gateway: str) -> None:
         self.prometheus, self.gateway = prometheus, gateway
@@ -67,29 +68,29 @@ class Watch:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a launcher is told of the gateway."""
+        """The environment variables that tell a launcher about the gateway."""
         return {"PEERKD_PUSHGATEWAY": f"http://{self.gateway}"} if self.gateway else {}
 
     def plot(self, text: str) -> list[dict[str, Any]]:
-        """Return the series that a panel would draw from the beginning until now."""
+        """Return the series that a panel would show from the start until now."""
         times = {"start": f"{self._since:.0f}", "end": f"{time.time():.0f}", "step": "1"}
         found: list[dict[str, Any]] = self.prometheus.get("/api/v1/query_range", query=text, **times)["result"]
         return found
 
     def value(self, text: str) -> float:
-        """Return the one value that an expression has now."""
+        """Return the single current value of an expression."""
         (found,) = wait_until(lambda: self.prometheus.query(text), seconds=PATIENCE_SECONDS, what=text)
         return float(found["value"][1])
 
     def firing(self, pod: str) -> list[dict[str, Any]]:
-        """Return the alerts about a pod that are raised now."""
+        """Return the current alerts about a pod."""
         alerts = self.prometheus.get("/api/v1/alerts")["alerts"]
         return [each for each in alerts if each["state"] == "firing" and each["labels"].get("pod") == pod]
 
 
 @contextlib.contextmanager
 def discovery(folder: Path) -> Iterator[None]:
-    """Keep the file of the workers' pods as Prometheus would find them, by the shipped configuration's selector."""
+    """Update the file of the pods that Prometheus would discover by the selector of the shipped configuration."""
     (worker, _) = load_yaml("prometheus.yaml")["scrape_configs"]
     selector = worker["kubernetes_sd_configs"][0]["selectors"][0]["label"]
     nodes = items("nodes", namespace=NAMESPACE)
@@ -97,7 +98,7 @@ def discovery(folder: Path) -> Iterator[None]:
 
     def look() -> None:
         while not is_over.wait(1):
-            # The next look may find what this one did not.
+            # The next attempt may succeed.
             with contextlib.suppress(KubectlError, subprocess.TimeoutExpired):
                 targets = pod_targets(items("pods", namespace=NAMESPACE, labels=selector), nodes)
                 (folder / "found").write_text(json.dumps(targets), encoding="utf-8")
@@ -113,7 +114,7 @@ def discovery(folder: Path) -> Iterator[None]:
 
 
 def require_reachable_pods() -> None:
-    """Skip unless this machine can talk to a pod: the store's, which is known to listen."""
+    """Skip the test unless this machine can connect to the pod of the store, which is known to listen."""
     (store,) = [pod for pod in items("pods", namespace=NAMESPACE) if name(pod).startswith("minio-")]
     address = store["status"]["podIP"]
     try:
@@ -124,13 +125,13 @@ def require_reachable_pods() -> None:
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
-    """The address of a real Pushgateway, or nothing where none is installed."""
+    """The address of a real Pushgateway, or an empty string if none is installed."""
     program = shutil.which("prometheus-pushgateway") or shutil.which("pushgateway")
     if program is None:
         yield ""
         return
     address = f"127.0.0.1:{free_port()}"
-    # Debian's keeps what it was told on disk, also for the next test.
+    # Debian's Pushgateway stores summaries on disk, where the next test would find them.
     command = [program, f"--web.listen-address={address}", "--persistence.file="]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
         try:
@@ -219,7 +220,7 @@ def ended(site: Site, watch: Watch, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 class TestSweep:
-    """Looked at while it runs; what is said of panels may also be of the stage before, as panels draw what was."""
+    """A running sweep. Panels also show the stage before it, because they show the past."""
 
     @pytest.fixture(autouse=True)
     def _still_running(self, sweep: Running) -> None:
@@ -258,7 +259,7 @@ class TestSweep:
         grown = f"peerkd_trials_done{of_pod} > {done}"
         wait_until(lambda: watch.prometheus.query(grown), seconds=PATIENCE_SECONDS, what=grown)
         assert watch.value(f"peerkd_trials_done{of_pod} + peerkd_trials_left{of_pod}") == total
-        # The rule is evaluated a moment after the scrape that it reads.
+        # The rule is evaluated a moment after the scrape.
         moving = 'stage:peerkd_samples:rate5m{stage="distill_pairs"} > 0'
         wait_until(lambda: watch.prometheus.query(moving), seconds=PATIENCE_SECONDS, what=moving)
         assert 0 <= watch.value('worker:peerkd_progress_age_seconds:now{stage="distill_pairs"}') < PATIENCE_SECONDS
@@ -290,7 +291,7 @@ class TestSweep:
         assert watch.value(f'peerkd_trials_total{{pod="{name(pod)}"}}') > done
 
     def test_an_interrupted_launcher_pushes_no_summary_of_its_deleted_job(self, watch: Watch, sweep: Running) -> None:
-        """The stage before, which ended, is there. This test comes last: it ends the study."""
+        """The summary of the previous stage exists. This test is the last one, because it ends the study."""
         if not watch.gateway:
             pytest.skip("there is no Pushgateway here; Debian has it in the package prometheus-pushgateway")
         sweep.process.send_signal(signal.SIGINT)
@@ -299,7 +300,7 @@ class TestSweep:
 
 
 class TestCollaboration:
-    """Looked at when it has ended, as somebody does who was not there."""
+    """A comparison of methods, observed after its end."""
 
     @pytest.mark.usefixtures("ended")
     @pytest.mark.parametrize("query", OF_PCL, ids=lambda query: f"{query.dashboard}: {query.panel}")
@@ -341,7 +342,7 @@ class TestCollaboration:
 
 
 def send(pod: dict[str, Any], number: signal.Signals) -> None:
-    """Send a signal to all processes of a worker but the first, which serves the metrics."""
+    """Send a signal to all processes of a worker except the first one, which serves the metrics."""
     program = (
         "import contextlib, os, sys\n"
         "for each in os.listdir('/proc'):\n"
@@ -353,6 +354,6 @@ def send(pod: dict[str, Any], number: signal.Signals) -> None:
 
 
 def pushed_groups(gateway: str) -> list[dict[str, str]]:
-    """Return the labels of all that is at a Pushgateway."""
+    """Return the labels of all summaries at a Pushgateway."""
     with urllib.request.urlopen(f"http://{gateway}/api/v1/metrics", timeout=10) as answer:
         return [group["labels"] for group in json.load(answer)["data"]]

@@ -1,7 +1,7 @@
-"""Pools of GPU nodes: 100 simulated nodes of 8 GPUs, the shipped flavours and queues, 300 jobs of three teams.
+"""Pools of GPU nodes: 100 simulated nodes of 8 GPUs, the shipped flavours and queues, and 300 jobs of three teams.
 
-Needs Kueue in the cluster, and the command that PEERKD_E2E_GPU_POOL names (``pools.COMMAND_VARIABLE``). Kueue is
-restarted with the shipped settings and shorter times, and at the end with those that it had.
+The tests need Kueue in the cluster, and the command that PEERKD_E2E_GPU_POOL names (``pools.COMMAND_VARIABLE``). They
+restart Kueue with the shipped settings and shorter times, and finally restore its settings.
 """
 
 import json
@@ -30,7 +30,7 @@ SETTINGS, SETTINGS_FILE = "kueue-manager-config", "controller_manager_config.yam
 
 @pytest.fixture(scope="module")
 def kueue() -> Iterator[None]:
-    """Kueue with the shipped settings, but for the times that a test cannot wait for."""
+    """Kueue with the shipped settings, except for times that are too long for a test."""
     if not os.environ.get(pools.COMMAND_VARIABLE):
         pytest.skip(f"no simulated nodes: {pools.COMMAND_VARIABLE} is not set")
     before = kube.get("configmap", SETTINGS, namespace=KUEUE)
@@ -52,12 +52,12 @@ def kueue() -> Iterator[None]:
 
 @pytest.fixture
 def patient_kueue(kueue: None) -> None:
-    """Kueue that itself sends no job back, however long that is without its node."""
+    """Kueue with settings that never requeue a job without a node."""
     configure({SETTINGS_FILE: settings(recovery="1h")})
 
 
 def settings(*, recovery: str) -> str:
-    """Return Kueue's shipped settings with times that a test can wait for."""
+    """Return the shipped settings of Kueue with short times."""
     shipped = yaml.safe_load((pools.ROOT / "manifests/third-party/kueue/settings.yaml").read_text(encoding="utf-8"))
     changed = yaml.safe_load(shipped["data"][SETTINGS_FILE])
     changed["waitForPodsReady"] |= {"timeout": "120s", "recoveryTimeout": recovery}
@@ -67,7 +67,7 @@ def settings(*, recovery: str) -> str:
 
 @pytest.fixture(scope="module")
 def record(kueue: None, tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """The whole study."""
+    """The measurements of the whole study."""
     objects = pools.queues(tmp_path_factory.mktemp("overlay"))
     kube.apply(*pools.namespaces())
     kube.wait_until(lambda: are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
@@ -81,7 +81,7 @@ def record(kueue: None, tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 
 def configure(data: dict[str, str]) -> None:
-    """Give Kueue other settings."""
+    """Restart Kueue with other settings."""
     kube.kubectl("patch", "configmap", SETTINGS, "-n", KUEUE, "--type=merge", "-p", json.dumps({"data": data}))
     kube.kubectl("rollout", "restart", "deployment/kueue-controller-manager", "-n", KUEUE)
     kube.kubectl(
@@ -90,7 +90,7 @@ def configure(data: dict[str, str]) -> None:
 
 
 def are_taken(objects: Sequence[Mapping[str, Any]]) -> bool:
-    """Create or change objects; return whether the cluster has taken them all."""
+    """Create or change objects, and return whether the cluster accepted all of them."""
     try:
         kube.apply(*objects)
     except kube.KubectlError:
@@ -99,20 +99,20 @@ def are_taken(objects: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def condition_of(name: str, namespace: str, kind: str) -> bool:
-    """Return whether the operator says so of a job."""
+    """Return whether a condition of a job is true."""
     job = kube.get("pytorchjob", name, namespace=namespace)
     return job is not None and condition(job, kind) is not None
 
 
 def uid_of(name: str, namespace: str) -> str:
-    """Return a job's uid."""
+    """Return the uid of a job."""
     job = kube.get("pytorchjob", name, namespace=namespace)
     assert job is not None
     return str(job["metadata"]["uid"])
 
 
 def remove() -> None:
-    """Remove all that the study makes; queues last, since they stay as long as jobs hold something of them."""
+    """Delete all objects of the study. Queues are last, because they remain as long as jobs hold a share of them."""
     marked = ",".join(f"{label}={value}" for label, value in pools.MARK.items())
     kube.kubectl("delete", "namespace", "-l", marked, "--ignore-not-found", "--wait", timeout_seconds=240)
     for kind in ("clusterqueues", "resourceflavors", "workloadpriorityclasses"):
@@ -122,7 +122,7 @@ def remove() -> None:
 
 
 def summary(record: Record) -> dict[str, Any]:
-    """Return the numbers for people."""
+    """Return the measurements as text."""
     ledger = record.ledger
     assert ledger
     ended = gpu_study.pools_of_ended_pods()
@@ -159,7 +159,7 @@ def summary(record: Record) -> dict[str, Any]:
 
 
 def notice_seconds(record: Record) -> float:
-    """Return how long after the end of its job the launcher returned."""
+    """Return the seconds from the end of its job to the end of the launcher."""
     assert record.ledger
     return float(record.launcher["ended"] - record.ledger.succeeded[record.launcher["job"]])
 
@@ -185,7 +185,7 @@ def test_an_empty_pool_that_grows_is_used(record: Record) -> None:
 def test_an_idle_share_is_lent_and_returned(record: Record) -> None:
     assert record.ledger
     assert record.borrowed > 0
-    # While the share's owner waited for it. The owner may have borrowed as well, of the other pool.
+    # These evictions made room for the owner of the share, who may itself have borrowed from the other pool.
     start, end = record.begun + record.back_at, record.begun + record.back_at + record.reclaim_seconds
     reclaimed = [
         each.queue
@@ -207,7 +207,7 @@ def test_jobs_of_a_lost_pool_are_requeued_and_finish(record: Record) -> None:
     again = [each for each in lost if any(when > lost_at for when, _ in each.evictions)]
     ended_at_the_last_moment = [each for each in lost if each not in again]
     assert all(each.finished for each in lost)
-    # Some ended before their pods were cleared away. None waited for new nodes with its share in its hands.
+    # Some jobs ended before their pods were deleted. None held its share while it waited for new nodes.
     returned = record.begun + record.returned_at
     assert all(each.finished is not None and each.finished < returned for each in ended_at_the_last_moment)
     assert "peerkd-on-demand" in {each.admissions[-1][1] for each in again}
@@ -217,7 +217,7 @@ def test_all_jobs_finish_in_the_pool_that_admitted_them(record: Record) -> None:
     assert record.ledger
     assert record.ledger.failed == {}
     assert len(record.ledger.succeeded) == NUM_JOBS
-    # Those of the nodes that were lost are gone with them.
+    # The pods of the lost nodes have been deleted.
     ended = gpu_study.pools_of_ended_pods()
     assert set(ended) == {("on-demand", "on-demand"), ("spot", "spot")}
 
@@ -234,7 +234,7 @@ def test_the_reaper_uses_little_memory(record: Record) -> None:
 
 
 def test_the_reaper_completes_a_requeue_that_a_killed_one_began(kueue: None, tmp_path: Path) -> None:
-    """As one does that is started after another was killed between its two steps."""
+    """The reaper starts after another one was killed between the two steps of a requeue."""
     name, namespace = job_at_work(tmp_path, INDEX_OF_SENT_BACK, seconds=40)
     change = json.dumps({"metadata": {"labels": {LABEL_REQUEUED: "true"}}, "spec": {"active": False}})
     workload = workload_of(name, namespace)["metadata"]["name"]
@@ -275,21 +275,21 @@ def job_at_work(folder: Path, index: int, *, seconds: float) -> tuple[str, str]:
 
 
 def workload_of(name: str, namespace: str) -> dict[str, Any]:
-    """Return what Kueue knows of a job."""
+    """Return the Workload of a job."""
     labels = f"{LABEL_JOB_OF_WORKLOAD}={uid_of(name, namespace)}"
     (found,) = kube.items("workloads.kueue.x-k8s.io", namespace=namespace, labels=labels)
     return found
 
 
 def assert_is_in_its_queue_as_others(workload: dict[str, Any]) -> None:
-    """Check that nothing is left of its having been sent back."""
+    """Check that a Workload shows no trace of the requeue."""
     assert workload["spec"].get("active", True)
     assert LABEL_REQUEUED not in workload["metadata"]["labels"]
 
 
 @contextmanager
 def reaper(namespace: str) -> Iterator[None]:
-    """A reaper of one namespace, in a hurry."""
+    """A reaper of one namespace with a short recovery time."""
     process = gpu_study.start_control("reaper", namespace=namespace, patience_seconds=10)
     try:
         yield

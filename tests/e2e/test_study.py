@@ -1,4 +1,4 @@
-"""The same study on the cluster and on this machine."""
+"""The same study gives the same results on the cluster and on this machine."""
 
 import secrets
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_each_component_of_a_tuned_study_runs_as_a_pod_of_a_pipeline(site: Site,
 
 
 def _as_pods(site: Site, *, strategy: str, overrides: tuple[str, ...]) -> dict[str, str]:
-    """Run the tasks that a strategy takes, each as the pod that KFP would run; return their logs."""
+    """Run the tasks of a strategy as the pods that KFP would run, and return their logs."""
     run_id = secrets.token_hex(4)
     arguments = {
         "strategy": strategy,

@@ -1,1 +1,1 @@
-"""A Kubernetes API on localhost, in memory: real HTTP, watches and logs, and the faults that a test asks for."""
+"""A Kubernetes API in memory on localhost, with real HTTP, watches and logs, and with faults that a test requests."""

@@ -1,4 +1,4 @@
-"""What the training operator, the kubelet and a queue do to objects, done by a test when it wants."""
+"""Changes that the training operator, the kubelet and a queue make to objects. Tests trigger each of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ NAMESPACE = "peerkd"
 
 
 class Operator:
-    """The controller of the jobs of one kind, in the form of the training operator."""
+    """The controller of jobs of one kind, modelled on the training operator."""
 
     def __init__(self, kubernetes: FakeKubernetes, kind: JobKind = PYTORCHJOB) -> None:
         self._kubernetes, self._store, self._kind = kubernetes, kubernetes.store, kind
@@ -85,7 +85,7 @@ class Operator:
         self._kubernetes.end_log(self.pod_name(worker))
 
     def disrupt_pod(self, worker: int, reason: str, *, exit_code: int = 143) -> None:
-        """What the Eviction API, a preemption or a taint does: the worker is told to stop, and its pod deleted."""
+        """Stop a worker and delete its pod, as the Eviction API, a preemption or a taint does."""
         condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "The cluster says why."}
         self.set_pod(worker, ended(exit_code, at=now(), kind=self._kind) | {"conditions": [condition]})
         self._kubernetes.end_log(self.pod_name(worker))
@@ -94,7 +94,7 @@ class Operator:
         self._store.remove("pods", NAMESPACE, self.pod_name(worker))
 
     def remake_pod(self, worker: int) -> None:
-        """What restartPolicy ExitCode does after a code from 128."""
+        """Create a pod again, as restartPolicy ExitCode does after an exit code of 128 or above."""
         self.remove_pod(worker)
         self.make_pod(worker)
         self.run_pod(worker)

@@ -1,4 +1,4 @@
-"""A kind of job that does not exist: nothing of it is like a PyTorchJob, so a constant of those shows in the tests."""
+"""An invented kind of job. It shares nothing with PyTorchJobs, so tests fail if code uses a constant of PyTorchJobs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def _manifest(spec: JobSpec) -> dict[str, Any]:
 
 
 def _prerequisites(spec: JobSpec) -> tuple[Prerequisite, ...]:
-    """Return the object with the pod template, which is not in the job."""
+    """Return the separate object that contains the pod template."""
     metadata = {"name": spec.metadata.name, "labels": spec.metadata.labels}
     template = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"template": spec.pod_template}}
     return (Prerequisite(CONFIG_MAPS, template),)

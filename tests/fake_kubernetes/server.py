@@ -1,4 +1,4 @@
-"""The fake API's HTTP side. ``FakeKubernetes`` is what tests hold."""
+"""The HTTP server of the fake API. Tests use ``FakeKubernetes``."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass
 class Log:
-    """Of one pod: what its container has printed so far."""
+    """The output of a pod's container so far."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     is_over: bool = False
@@ -45,7 +45,7 @@ class Log:
 
 @dataclass
 class Fault:
-    """Answers requests that fit with a status, or by hanging up."""
+    """A fault that answers matching requests with a status, or closes the connection."""
 
     fits: Callable[[Request], bool]
     status: int | None
@@ -54,7 +54,7 @@ class Fault:
     message: str
     num_left: float
     page: str | None = None
-    """In place of the API's own form of an error: what a proxy answers."""
+    """The answer of a proxy, instead of an error in the format of the API."""
 
 
 class FakeKubernetes:
@@ -66,10 +66,10 @@ class FakeKubernetes:
         self.faults: list[Fault] = []
         self.on_create: Callable[[Object], None] | None = None
         self.warnings: list[str] = []
-        """In the headers of answers to dry runs."""
+        """Warnings in the headers of answers to dry runs."""
 
         self.seconds_until_gone = 0.0
-        """How long a deleted object stays, as one does whose pods have yet to end."""
+        """The time that a deleted object still exists, like a job whose pods have not ended yet."""
 
         self._connections: set[socket.socket] = set()
         self._streams: set[socket.socket] = set()
@@ -93,14 +93,14 @@ class FakeKubernetes:
             allow_reuse_address = True
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                """Clients that hang up are part of the tests."""
+                """Ignore clients that close their connection, which is part of the tests."""
 
         self._server = Server(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Go away: nothing listens any more, and what is connected is cut."""
+        """Stop listening, and close all connections."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -108,7 +108,7 @@ class FakeKubernetes:
         self._cut(self._connections)
 
     def cut_streams(self) -> None:
-        """Break all watches and logs in the middle."""
+        """Close the connections of all watches and logs."""
         self._cut(self._streams)
 
     def fail(
@@ -140,7 +140,7 @@ class FakeKubernetes:
         return None
 
     def asked(self, method: str, path: str = "") -> list[Request]:
-        """Return the requests so far of a method whose path has a text in it."""
+        """Return the requests so far that have a method, and a path that contains a text."""
         return [each for each in list(self.requests) if each.method == method and path in each.path]
 
     def log(self, pod: str, text: str, *, at: str | None = None) -> None:
@@ -156,9 +156,9 @@ class FakeKubernetes:
             self.store.changed.notify_all()
 
     def delete_later(self, plural: str, namespace: str, name: str, *, foreground: bool) -> None:
-        """Delete an object, and the pods of a job, at once or as slowly as the test wants.
+        """Delete an object and the pods of a job, immediately or after ``seconds_until_gone``.
 
-        In the foreground the job exists until its pods do not; in the background the pods exist for longer.
+        In the foreground, the job exists as long as its pods. In the background, the pods exist longer than the job.
         """
 
         def finish() -> None:
@@ -185,7 +185,7 @@ class FakeKubernetes:
         with self._lock:
             self._connections.add(connection)
             if self._server is None:
-                # Accepted just before the end: nobody else will cut it.
+                # This connection was accepted just before the end, so it is closed here.
                 connection.shutdown(socket.SHUT_RDWR)
         try:
             yield
@@ -212,7 +212,7 @@ class FakeKubernetes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # A stream's lines must arrive when they are written.
+    # The lines of a stream must arrive as soon as they are written.
     wbufsize = 0
     kubernetes: FakeKubernetes
 
@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self._serve()

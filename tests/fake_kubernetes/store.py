@@ -1,4 +1,4 @@
-"""The objects of the fake API, with versions, and a past that can be forgotten."""
+"""The objects of the fake API with their versions, and a history that can be cleared."""
 
 import copy
 import itertools
@@ -36,7 +36,7 @@ class Store:
         return self._version
 
     def put(self, plural: str, namespace: str, seen: Mapping[str, Any]) -> Object:
-        """Make or replace an object."""
+        """Create or replace an object."""
         with self.changed:
             kept = copy.deepcopy(dict(seen))
             metadata = kept.setdefault("metadata", {})
@@ -74,7 +74,7 @@ class Store:
         yield from (each for each in found if namespace in ("", each.seen["metadata"]["namespace"]))
 
     def forget_the_past(self) -> None:
-        """What etcd's compaction does: older versions can no longer be watched from."""
+        """Clear the history, as a compaction of etcd does. A watch can then no longer start at an older version."""
         with self.changed:
             self.oldest = next(self._versions)
             self._version = self.oldest
@@ -102,7 +102,7 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 def selected(seen: Object, *, labels: str, fields: str) -> bool:
-    """Return whether an object is chosen by selectors of the form a=b,c!=d."""
+    """Return whether selectors of the form a=b,c!=d match an object."""
     own = seen["metadata"].get("labels") or {}
     for pair in filter(None, labels.split(",")):
         name, _, value = pair.partition("=")

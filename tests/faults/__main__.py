@@ -1,4 +1,4 @@
-"""The long run of the harness: ``make faults``, or a part of it with ``make faults ARGS="--families power-cuts"``."""
+"""Run the fault harness: ``make faults``, or a part of it with ``make faults ARGS="--families power-cuts"``."""
 
 import argparse
 import math
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults import inputs, small_runs, store_faults, studies
-from tests.faults.faulty_way import FAULT_NAMES
+from tests.faults.faulty_proxy import FAULT_NAMES
 from tests.faults.report import Case, Report
 from tests.faults.shim import why_not
 from tests.s3_server import S3Server, find_minio, running_minio, running_moto
@@ -32,18 +32,18 @@ NUM_CASES = {
     "studies-two": 6,
     "studies-clocks": 3,
 }
-"""Cases of each family with a scale of 1, which takes hours on two cores."""
+"""Number of cases of each family with a scale of 1, which takes hours on two cores."""
 
 _STORE_SHARE = 0.3
 
 
 def main() -> int:
-    """Try everything, print the report, and return 1 if anything went wrong."""
+    """Run all cases, print the report, and return 1 if any case went wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="what is tried follows from it (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="the seed that determines all cases (default: 0)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of cases (default: 1)")
     parser.add_argument("--families", nargs="+", choices=NUM_CASES, default=list(NUM_CASES), metavar="NAME")
-    parser.add_argument("--output", type=Path, help="a file that also takes the report")
+    parser.add_argument("--output", type=Path, help="a file to which the report is also written")
     options = parser.parse_args()
     if reason := why_not():
         parser.error(reason)
@@ -69,7 +69,7 @@ def _cases(family: str, num_cases: int, seed: int, report: Report) -> Iterator[C
         if family == "store":
             with _server(folder) as server:
                 tried: Counter[str] = Counter()
-                yield from store_faults.studies_over_faulty_ways(
+                yield from store_faults.studies_with_faulty_requests(
                     server, num_cases, share=_STORE_SHARE, seed=seed, tried=tried
                 )
                 report.notes += [f"requests that went wrong, {name}: {tried[name]:,}" for name in FAULT_NAMES]

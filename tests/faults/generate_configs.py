@@ -1,6 +1,6 @@
-"""Configs and command lines as people get them wrong, each given to the command in this process.
+"""Configs and command lines with mistakes that people make, each passed to the command in this process.
 
-``generate`` is a function of its seed; ``complaint`` says what is wrong with the answer to a case, if anything is.
+``generate`` is a function of its seed. ``complaint`` describes what is wrong with the answer to a case.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
-# ruff: noqa: SIM905 - long lists of words are read more easily without quotes
+# ruff: noqa: SIM905 - long lists of words are easier to read without quotes
 from peerkd.cli import main as command_line
 from peerkd.config.pipelines import JOINTKD, PCL
 from peerkd.config.resolve import to_yaml
 
 MAX_SECONDS: Final = 10.0
-"""Limit on processor time, so that a busy machine is not taken for a slow command."""
+"""Limit on processor time. A limit on real time would report a busy machine as a slow command."""
 
 _MAX_SENTENCE_CHARACTERS: Final = 1200
 _CONFIG: Final = "config.yaml"
@@ -58,25 +58,25 @@ _BYTES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A command line, and the files that it finds in its folder."""
+    """A command line, and the files in its folder."""
 
     arguments: tuple[str, ...]
     files: dict[str, bytes] = field(default_factory=dict, hash=False)
 
 
 class _StartedError(Exception):
-    """The command would begin its work now: all that was given is taken."""
+    """The command has accepted all of its input and would now begin its work."""
 
 
 def generate(seed: int, number: int) -> Iterator[Case]:
-    """Yield so many cases, each a function of the seed and its place."""
+    """Yield ``number`` cases. Each is a function of the seed and its index."""
     for place in range(number):
         rng = random.Random(f"configs {seed} {place}")
         yield rng.choices([_config_file, _overrides, _options], weights=[4, 3, 3])[0](rng)
 
 
 def complaint(case: Case) -> str | None:
-    """Give a case to the command; return what is wrong with its answer, or None."""
+    """Run the command on a case, and return what is wrong with its answer, or None."""
     out, err = io.StringIO(), io.StringIO()
     with tempfile.TemporaryDirectory() as folder, _in_folder(folder), _without_work():
         for name, content in case.files.items():
@@ -94,7 +94,7 @@ def complaint(case: Case) -> str | None:
         return f"took {seconds:.0f} s"
     if left:
         return f"left {left} behind"
-    # What is not there to be checked is nothing that another word on the command line would fix.
+    # A store that does not exist cannot be fixed by another command line, so its exit code is 1.
     if exit_code not in (0, 2) and (exit_code, case.arguments[:1]) != (1, ("store",)):
         return f"ended with {exit_code}: {err.getvalue()[:300]}"
     if exit_code != 0:
@@ -116,7 +116,7 @@ def _exit_code(arguments: tuple[str, ...]) -> Any:
 
 def _not_one_sentence(told: str) -> str | None:
     if told.startswith("Usage:"):
-        # A group without its command shows its help.
+        # A command without its subcommand shows its help.
         return None
     line = told.removeprefix("peerkd: ").removesuffix("\n")
     if not told.startswith("peerkd: ") or not told.endswith(".\n") or "Traceback" in told:
@@ -127,7 +127,7 @@ def _not_one_sentence(told: str) -> str | None:
 
 
 def _not_read_back(case: Case, shown: str) -> str | None:
-    """Show what was shown once more: it must be a file of the same experiment."""
+    """Read the shown config as a file and show it again. It must be the same experiment."""
     pipeline = ("--pipeline", "pcl") if {"pcl", "--pipeline=pcl"} & {*case.arguments} else ()
     out, err = io.StringIO(), io.StringIO()
     with tempfile.TemporaryDirectory() as folder, _in_folder(folder):
@@ -139,7 +139,7 @@ def _not_read_back(case: Case, shown: str) -> str | None:
 
 @contextlib.contextmanager
 def _without_work() -> Iterator[None]:
-    """Let a run, or a submission, raise where its checks are done; no cluster is found."""
+    """Let a run or a submission raise an exception after its checks, and hide any cluster."""
 
     def start(*_: object, **__: object) -> None:
         raise _StartedError
@@ -178,7 +178,7 @@ def _config_file(rng: random.Random) -> Case:
 
 
 def _with_values(rng: random.Random, text: str) -> str:
-    """Put other values, or other keys, on some lines of a file."""
+    """Replace values or keys on some lines of a file."""
     lines = text.splitlines()
     for _ in range(rng.randint(1, 3)):
         place = rng.randrange(len(lines))
@@ -226,7 +226,7 @@ def _overrides(rng: random.Random) -> Case:
 
 
 def _options(rng: random.Random) -> Case:
-    """Return a command with options that may be missing, repeated, of another command, or without their value."""
+    """Return a command whose options may be missing, repeated, without a value, or those of another command."""
     command, options = rng.choice(_COMMANDS)
     words: list[str] = []
     for _ in range(rng.randint(0, 4)):
@@ -236,7 +236,7 @@ def _options(rng: random.Random) -> Case:
             weights=[10, 4, 1, 1, 1],
         )[0]
     files = {_PIPELINE: _pipeline_file(rng), _TABLE: _mutated(rng, b"PAR1" * 20)}
-    # No argument of a process has a NUL, and none of ours may be text that no terminal sends.
+    # An argument of a process cannot contain NUL, and a terminal cannot send undecodable text.
     words = [word.replace("\0", "") for word in (*command, *words)]
     return Case(tuple(words), files)
 

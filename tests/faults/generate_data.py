@@ -1,4 +1,4 @@
-"""Data sets as people may have them, in folders and npz files: sound, odd, damaged and absurd ones."""
+"""Data sets as users may have them, in folders and npz files: valid, unusual, damaged and absurd ones."""
 
 import io
 import os
@@ -38,7 +38,7 @@ _CLASS_NAMES: Final = ("cat", "dog", "two words", "ünïcödé", "train", "test"
 
 
 def image_folder(root: Path, rng: random.Random) -> None:
-    """Write a folder of images, with up to four things in it that a reader may not expect."""
+    """Write a folder of images with up to four unexpected entries."""
     root.mkdir(parents=True)
     names = rng.sample(_CLASS_NAMES, rng.randint(1, 4))
     suffix = rng.choice(list(_FORMATS))
@@ -54,7 +54,7 @@ def image_folder(root: Path, rng: random.Random) -> None:
 
 
 def npz_file(path: Path, rng: random.Random) -> None:
-    """Write an npz file, or what somebody takes for one."""
+    """Write an npz file, or a file that a user could mistake for one."""
     num, num_classes = rng.choice([0, 1, 3, 40, 40, 40, 80]), rng.choice([1, 2, 4])
     arrays: dict[str, Any] = {}
     prefixes = rng.choice([("",), ("train_", "test_"), ("train_", "val_", "test_"), ("train_",), ("test_",)])
@@ -96,7 +96,7 @@ def _image(path: Path, mode: str, rng: random.Random, *, size: int) -> None:
     image.save(path, **options)
 
 
-# --- what else may lie in a folder ---------------------------------------------------------------------------------
+# --- unexpected entries of a folder ----------------------------------------------------------------------------------
 
 
 def _some_folder(root: Path, rng: random.Random) -> Path:
@@ -252,7 +252,7 @@ def _flip_bits(path: Path, rng: random.Random) -> None:
 
 
 def _claim_more(path: Path, rng: random.Random) -> None:
-    """Let an array's header claim a shape that the file does not hold."""
+    """Write into the header of an array a shape that the file does not contain."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = rng.choice(list(members))

@@ -1,4 +1,4 @@
-"""Tables of trials that somebody may hand to the program: sound ones with one thing changed."""
+"""Tables of trials that a user may pass to the program: valid ones with one change."""
 
 import random
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _ACCURACIES: Final = ("validation_global_accuracy_before", "test_global_accuracy
 
 
 def table_file(path: Path, rng: random.Random) -> bool:
-    """Write a table; return whether it holds something that no sweep can have come to."""
+    """Write a table, and return whether it contains something that no sweep can produce."""
     table, is_impossible = rng.choice(_CHANGES)(_sound(), rng)
     pq.write_table(table, path)
     if rng.random() < 0.3:
@@ -46,7 +46,7 @@ def _nothing(table: pa.Table, rng: random.Random) -> tuple[pa.Table, bool]:
 
 
 def _value(table: pa.Table, rng: random.Random) -> tuple[pa.Table, bool]:
-    """One accuracy is no accuracy."""
+    """Replace one accuracy by a value that is not an accuracy."""
     name = rng.choice(_ACCURACIES)
     values = table[name].to_pylist()
     values[rng.randrange(len(values))] = rng.choice([float("nan"), float("inf"), -0.5, 1.5, 1e300])
@@ -54,7 +54,7 @@ def _value(table: pa.Table, rng: random.Random) -> tuple[pa.Table, bool]:
 
 
 def _by_epoch(table: pa.Table, rng: random.Random) -> tuple[pa.Table, bool]:
-    """One accuracy after an epoch is missing or is no accuracy."""
+    """Remove one accuracy after an epoch, or replace it by a value that is not an accuracy."""
     name = "validation_global_accuracy_by_epoch"
     values = table[name].to_pylist()
     weights = table["distillation_weight"].to_pylist()

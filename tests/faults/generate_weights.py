@@ -1,4 +1,4 @@
-"""Weights in safetensors files that somebody may hand to the program: a network's own with one thing changed."""
+"""Files of weights that a user may pass to the program: those of a network with one change."""
 
 import random
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def expected() -> Weights:
 
 
 def weights_file(path: Path, rng: random.Random) -> bool:
-    """Write a file of weights; return whether it cannot be taken for the network's."""
+    """Write a file of weights, and return whether the network must refuse it."""
     weights = {name: tensor.clone() for name, tensor in expected().items()}
     is_impossible = rng.choice(_CHANGES)(weights, rng)
     save_file(weights, path)
@@ -34,7 +34,7 @@ def weights_file(path: Path, rng: random.Random) -> bool:
             case 1:
                 content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
             case 2:
-                # The first eight bytes say how long the header is.
+                # The first eight bytes are the length of the header.
                 content[:8] = rng.choice([0, 2**40, 2**63, 3]).to_bytes(8, "little")
         path.write_bytes(content)
     return is_impossible

@@ -1,4 +1,4 @@
-"""Generated inputs of all kinds, each given to the program in a process of its own."""
+"""Generated inputs of all kinds, each passed to the program in a separate process."""
 
 import os
 import random
@@ -24,7 +24,7 @@ from tests.faults.report import Case
 
 
 def data_sets(num_cases: int, *, seed: int) -> Iterator[Case]:
-    """Divide generated data sets among two peers, which reads and checks everything but trains nothing."""
+    """Divide generated data sets among two peers. This reads and checks everything, but trains nothing."""
     for number in range(num_cases):
         rng = random.Random(f"data sets {seed} {number}")
         with tempfile.TemporaryDirectory() as folder:
@@ -98,6 +98,6 @@ def weights(num_cases: int, *, seed: int) -> Iterator[Case]:
 
 
 def command_lines(num_cases: int, *, seed: int) -> Iterator[Case]:
-    """Give generated configs and command lines to the command."""
+    """Run the command on generated configs and command lines."""
     for number, case in enumerate(generate_configs.generate(seed, num_cases)):
         yield Case("config or command line", number, generate_configs.complaint(case))

@@ -1,4 +1,4 @@
-"""One input, given to the program in a process of its own: it is taken, or refused in a sentence, within bounds."""
+"""The check of one input in a separate process: it must be accepted, or refused in a sentence, within limits."""
 
 import os
 import resource
@@ -12,20 +12,20 @@ from peerkd.errors import ArtifactCorruptError, DataSourceError
 
 _LIMIT_SECONDS: Final = 10.0
 _LIMIT_BYTES: Final = 2 * 1024**3
-"""Memory that an input of some kilobytes may take, beyond what the harness has."""
+"""Memory that an input of some kilobytes may use, in addition to that of the harness."""
 
 _LONGEST_SENTENCE: Final = 1500
 
 REFUSALS: Final = (ValueError, DataSourceError, ArtifactCorruptError)
-"""How an input is refused. The edge of the program makes one sentence of each."""
+"""Exceptions by which an input is refused. The command line turns each into one sentence."""
 
 
 def classify(read: Callable[[], object], *, refusals: tuple[type[Exception], ...] = REFUSALS) -> str | None:
     """Return what is wrong with how an input was read, or None.
 
     Args:
-        read: Gives the input to the program. It runs in a child process, which may hang, grow or crash.
-        refusals: Exceptions that are a sentence for the user.
+        read: Passes the input to the program. It runs in a child process, which may hang, grow or crash.
+        refusals: Exceptions that the user sees as a sentence.
     """
     receiving, sending = os.pipe()
     child = os.fork()

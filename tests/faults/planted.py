@@ -1,7 +1,7 @@
-"""Defects that are planted in a copy of the tree, to see whether the harness finds them: ``make planted``.
+"""Defects that are planted in a copy of the tree, to check that the harness finds them: ``make planted``.
 
-A defect is one piece of text put in place of another. A family of the harness must find nothing wrong in the copy
-without it, and something with it.
+A defect replaces one piece of text by another. A family of the harness must find no error in the copy without the
+defect, and at least one with it.
 """
 
 import argparse
@@ -18,12 +18,12 @@ ROOT: Final = Path(__file__).parents[2]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Defect:
-    """What is changed, and where it must show."""
+    """A change of one file, and the family that must find it."""
 
     name: str
     file: str
     sound: str
-    """Text of the file that occurs once."""
+    """Text that occurs once in the file."""
     defective: str
     family: str
     """The family of ``python -m tests.faults`` that must find it."""
@@ -124,7 +124,7 @@ def plant(defect: Defect, tree: Path) -> None:
     """Change one file of a tree.
 
     Raises:
-        ValueError: If the sound text does not occur once, as when the code has moved on.
+        ValueError: If the original text does not occur exactly once, because the code has changed.
     """
     path = tree / defect.file
     text = path.read_text(encoding="utf-8")
@@ -134,7 +134,7 @@ def plant(defect: Defect, tree: Path) -> None:
 
 
 def main() -> int:
-    """Plant each defect in a copy of its own, and print what the harness says of it."""
+    """Plant each defect in a separate copy, and print what the harness finds."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.planted", description=__doc__)
     parser.add_argument("--scale", default="0.1", help="of the harness (default: 0.1)")
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""What a disk may hold after a power cut, worked out from a log of all changes and syncs.
+"""Possible contents of a disk after a power cut, computed from a log of all changes and syncs.
 
-A file's data last when the file was synced. Of what was written later nothing may have arrived, or all, or some, or the
-size without the data. A name lasts when its folder was synced; other changes to names are kept in their order up to
-some moment, as journaling file systems do. POSIX promises no more than that.
+The data of a file are safe once the file was synced. Of data that were written later, none, all or some may be on the
+disk, or the size of the file without its data. A name is safe once its folder was synced. Other changes to names are
+kept in their order up to some moment, as in journaling file systems. POSIX promises no more than that.
 """
 
 import random
@@ -30,14 +30,14 @@ class _Folder:
 
 
 def disk_after(operations: Sequence[Operation], moment: int, root: Path, target: Path, *, rng: random.Random) -> None:
-    """Write what a disk may hold if the power is cut after the first ``moment`` operations.
+    """Write one possible state of a disk after a power cut that follows the first ``moment`` operations.
 
     Args:
-        operations: All that was done below ``root``, which was empty before.
+        operations: All changes below ``root``, which was empty before.
         moment: From 0 to the number of operations.
         root: The folder whose changes were logged.
-        target: A new folder that takes the state.
-        rng: Draws among the states that are possible.
+        target: A new folder for the state.
+        rng: Draws among the possible states.
     """
     before = operations[:moment]
     lasting = _lasting_names(before, up_to=rng.randint(0, moment))
@@ -51,7 +51,7 @@ def disk_after(operations: Sequence[Operation], moment: int, root: Path, target:
 
 
 def _lasting_names(operations: Sequence[Operation], *, up_to: int) -> set[int]:
-    """Return the numbers of the changes to names that last."""
+    """Return the numbers of the changes to names that survive."""
     synced_later: set[int] = set()
     lasting: set[int] = set()
     for number in range(len(operations) - 1, -1, -1):
@@ -84,7 +84,7 @@ def _apply_data(files: dict[int, _File], operation: Operation) -> None:
 
 
 def _apply_name(tree: _Folder, operation: Operation, root: Path) -> None:
-    """Change a name, unless what it takes for it did not last."""
+    """Apply a change to a name, unless an earlier change that it requires did not survive."""
     place = _find(tree, operation.path, root)
     if place is None:
         return
@@ -116,7 +116,7 @@ def _find(tree: _Folder, path: str, root: Path) -> tuple[_Folder, str] | None:
 
 
 def _surviving(file: _File, rng: random.Random) -> bytes:
-    """Return what is left of a file: at least what was synced, if nothing was written since."""
+    """Return a possible content of a file: at least the synced content, if nothing was written since."""
     if file.written == file.synced:
         return file.synced
     match rng.randrange(4):
@@ -125,7 +125,7 @@ def _surviving(file: _File, rng: random.Random) -> bytes:
         case 1:
             return file.written
         case 2:
-            # What was synced and then only appended to is still there.
+            # If data were only appended since the sync, the synced content survives.
             least = len(file.synced) if file.written.startswith(file.synced) else 0
             return file.written[: rng.randint(least, len(file.written))]
     return file.synced.ljust(len(file.written), b"\0")[: max(len(file.synced), len(file.written))]

@@ -1,4 +1,4 @@
-"""What the harness has tried and what came of it."""
+"""The cases that the harness has tried, and their results."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that was tried. Family, seed and number are enough to try it again."""
+    """One case of the harness. It can be repeated with the same family, seed and number."""
 
     family: str
     number: int
     complaint: str | None
-    """What was wrong, or None."""
+    """A description of the error, or None."""
 
 
 class Report:
-    """Counts cases by family, and keeps those that went wrong."""
+    """A count of cases by family, and the cases that went wrong."""
 
     def __init__(self) -> None:
         self._tried: Counter[str] = Counter()
         self.wrong: list[Case] = []
         self.notes: list[str] = []
-        """Lines that stand between the counts and the cases that went wrong."""
+        """Lines between the counts and the cases that went wrong."""
 
     def add(self, cases: Iterable[Case]) -> None:
-        """Take cases in as they come."""
+        """Add cases as they are produced."""
         for case in cases:
             self._tried[case.family] += 1
             if case.complaint:
@@ -33,7 +33,7 @@ class Report:
 
     @property
     def num_tried(self) -> int:
-        """Cases of all families."""
+        """The number of cases of all families."""
         return self._tried.total()
 
     def lines(self) -> list[str]:

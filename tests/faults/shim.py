@@ -1,4 +1,4 @@
-"""The shim ``shim.c`` as the harness sees it: how it is built, told what to do, and what it has logged."""
+"""The interface of the harness to ``shim.c``: how the shim is built and controlled, and what it has logged."""
 
 import ctypes
 import errno
@@ -22,7 +22,7 @@ KINDS_THAT_FAIL: Final = {
     errno.EIO: WRITE | SYNC,
     errno.EROFS: WRITE | CREATE | NAME,
 }
-"""The kinds of changes that a disk refuses with each error."""
+"""The kinds of changes that fail with each error of a disk."""
 
 
 class _State(ctypes.Structure):
@@ -43,14 +43,14 @@ class _State(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One change to files, as the shim has logged it."""
+    """One change to files, as logged by the shim."""
 
     name: str
     inode: int
     parent: int
-    """Inode of the folder that holds the name, or held it before."""
+    """Inode of the folder that contains the name, or contained it before the change."""
     new_parent: int
-    """Inode of the folder that holds the new name after a ``rename``."""
+    """Inode of the folder that contains the new name after a ``rename``."""
     offset: int
     path: str
     new_path: str
@@ -58,7 +58,7 @@ class Operation:
 
 
 class Shim:
-    """The shim for programs whose files lie below one folder; several processes of one program share it."""
+    """The shim for programs whose files are below one folder. Several processes of one program share it."""
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root, self._scratch = root.resolve(), scratch
@@ -71,7 +71,7 @@ class Shim:
         self._state = _State.from_buffer(self._memory)
 
     def environment(self) -> dict[str, str]:
-        """Return what a program must have in its environment."""
+        """Return the environment variables that a program needs to run with the shim."""
         return {
             "LD_PRELOAD": str(build()),
             "FAULTS_ROOT": str(self.root),
@@ -80,24 +80,24 @@ class Shim:
         }
 
     def arm(self, action: Action = "nothing", *, at: int = 0, times: int = 2**62, error: int = 0) -> None:
-        """Count from 0 again, and let something happen at one change, or to some changes from there on."""
+        """Restart the count at 0, and let a fault happen at one change, or at certain changes from then on."""
         self._state.count, self._state.at, self._state.times = 0, at, times
         self._state.action, self._state.error = _ACTIONS.index(action), error
         self._state.kinds = KINDS_THAT_FAIL.get(error, 0)
         self._state.logs = 0
 
     def start_log(self) -> None:
-        """Forget what was logged, and log from now on."""
+        """Clear the log, and start to log."""
         self._log.write_bytes(b"")
         self._state.logs = 1
 
     @property
     def num_changes(self) -> int:
-        """Changes since ``arm``."""
+        """The number of changes since ``arm``."""
         return int(self._state.count)
 
     def operations(self) -> list[Operation]:
-        """Return what was logged, in its order."""
+        """Return the logged operations in their order."""
         operations = []
         with self._log.open("rb") as file:
             while line := file.readline():
@@ -118,7 +118,7 @@ class Shim:
 
 
 def why_not() -> str | None:
-    """Return why the shim cannot be used here, or None."""
+    """Return the reason why the shim cannot be used on this machine, or None."""
     if not os.uname().sysname.startswith("Linux"):
         return "the shim needs Linux"
     return None if shutil.which("cc") else "the shim needs a C compiler, cc"
@@ -126,7 +126,7 @@ def why_not() -> str | None:
 
 @cache
 def build() -> Path:
-    """Compile the shim, once for each version of its source."""
+    """Compile the shim, unless this version of its source was compiled before."""
     source = Path(__file__).with_name("shim.c")
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "peerkd-faults"
     library = folder / f"shim-{source.stat().st_mtime_ns}.so"

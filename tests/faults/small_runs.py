@@ -1,4 +1,4 @@
-"""The small stages under kills, power cuts, damage and disks that refuse: families whose cases take milliseconds."""
+"""The small stages under kills, power cuts, damaged files and failing disks. A case takes milliseconds."""
 
 import json
 import random
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class SmallRuns:
-    """A server of small stages, and one folder that holds their store."""
+    """A server of small stages, and the folder of their store."""
 
     def __init__(self, process: subprocess.Popen[str], shim: Shim, folder: Path) -> None:
         self._process, self.shim = process, shim
@@ -26,10 +26,10 @@ class SmallRuns:
         self.clear()
         assert self.attempt() == 0, self.ledger()
         self.result = self.ledger()[-1]
-        """The last line of an undisturbed run's ledger."""
+        """The last line of the ledger of an undisturbed run."""
 
     def clear(self) -> None:
-        """Begin with an empty store."""
+        """Empty the store."""
         shutil.rmtree(self.store, ignore_errors=True)
         self.store.mkdir(parents=True)
         self._ledger.unlink(missing_ok=True)
@@ -44,7 +44,7 @@ class SmallRuns:
         return int(self._process.stdout.readline())
 
     def ledger(self) -> list[str]:
-        """Return what all attempts since ``clear`` have told."""
+        """Return the lines that all attempts since ``clear`` have written to the ledger."""
         return self._ledger.read_text(encoding="utf-8").splitlines() if self._ledger.exists() else []
 
 
@@ -69,7 +69,7 @@ def small_runs(folder: Path) -> Iterator[SmallRuns]:
 
 
 def kills(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
-    """Kill the process within a change to a file, up to three times in one study, and let the study go on."""
+    """Kill the process during a change to a file, up to three times in one study, and continue the study."""
     num_changes = _num_changes(runs)
     for number in range(num_cases):
         rng = random.Random(f"kills {seed} {number}")
@@ -82,7 +82,7 @@ def kills(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
 
 
 def refusals(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
-    """Let the disk refuse changes from some moment on; with a sound disk the same study goes on."""
+    """Let the disk refuse changes from some moment on, and continue the study with a working disk."""
     num_changes = _num_changes(runs)
     for number in range(num_cases):
         rng = random.Random(f"refusals {seed} {number}")
@@ -98,13 +98,13 @@ def refusals(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
 
 
 def power_cuts(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
-    """Cut the power after some change of an undisturbed study, and let it go on from what the disk may hold then."""
+    """Cut the power after some change of an undisturbed study, and continue from a possible state of the disk."""
     runs.clear()
     runs.shim.start_log()
     assert runs.attempt() == 0
     operations = runs.shim.operations()
     published = [line.split()[1] for line in runs.ledger() if line.startswith("published ")]
-    # The publication of the first artifact has returned when the second one is begun.
+    # The first artifact has been published when the second one is begun.
     begun = [
         next(number for number, operation in enumerate(operations) if f"/{key.partition('/')[0]}" in operation.path)
         for key in published[1:]
@@ -121,9 +121,9 @@ def power_cuts(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
 
 
 def damages(runs: SmallRuns, num_cases: int, *, seed: int) -> Iterator[Case]:
-    """Change a bit, a byte range or the length of a file of a study that was killed or has ended, and let it go on.
+    """Change a bit, a byte range or the length of a file of a study that was killed or has ended, and continue it.
 
-    A study that refuses the damaged file in a sentence is right too, as long as the file stays.
+    The study may also refuse the damaged file in a sentence, if it keeps the file.
     """
     num_changes = _num_changes(runs)
     for number in range(num_cases):
@@ -167,7 +167,7 @@ def _num_changes(runs: SmallRuns) -> int:
 
 
 def _complaint(runs: SmallRuns, exit_code: int) -> str | None:
-    """Return what is wrong after an attempt that nothing disturbed, or None."""
+    """Return what is wrong after an undisturbed attempt, or None."""
     last = (runs.ledger() or ["nothing"])[-1]
     if exit_code != 0:
         return f"exit code {exit_code}: {last}"

@@ -1,8 +1,8 @@
 """Two stages without training, on the real store, journals and shards: a subject that ends within milliseconds.
 
-The first stage makes 24 records, in shards, with a checkpoint for each shard; its table joins them. The second stage
-makes a file from the table. A ledger outside of the store says what was computed and what was recorded, so that work
-that is done twice shows.
+The first stage computes 24 records in shards, with a checkpoint for each shard, and merges them in a table. The second
+stage computes a file from the table. A ledger outside the store lists what was computed and recorded, which reveals
+repeated work.
 
 As a program it is a server: it imports everything once and forks a child for each order on its standard input, so that
 an attempt costs milliseconds. An order is a JSON object with ``store`` and ``ledger``; the answer is the exit code.
@@ -39,12 +39,12 @@ SUM_NAME: Final = "sum.txt"
 
 
 def run(store: ArtifactStore, *, notify: Callable[[str], None], worker: Worker | None = None) -> str:
-    """Do both stages as far as they are not done, and return the content of the last artifact.
+    """Run the unfinished parts of both stages, and return the content of the last artifact.
 
     Args:
-        store: Where both artifacts go.
-        tell: Is given a line for each step, as it goes into the ledger.
-        worker: Which worker this is; None: the only one.
+        store: The store of both artifacts.
+        notify: A function that receives a line of the ledger for each step.
+        worker: This worker. None: the only one.
     """
     table = _first(store, notify, worker or Worker())
     key = keys.key("sum", {"table": table.fingerprint})
@@ -73,7 +73,7 @@ def _first(store: ArtifactStore, notify: Callable[[str], None], worker: Worker) 
     with store.open_workspace(FIRST_KEY, shared=not worker.is_alone) as workspace:
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(FIRST_KEY) is not None) as queue:
             _count(queue, notify)
-            # As in the stages of the program, one worker publishes: it deletes the journals that another would read.
+            # As in real stages, only one worker publishes: publishing deletes the journals that others would read.
             if not worker.is_first:
                 return _wait_for_the_leader(store)
             records = sorted(queue.records(), key=lambda record: record["task"])
@@ -116,7 +116,7 @@ def _digest(text: str) -> str:
 
 def _attempt(order: dict[str, str]) -> int:
     ledger = os.open(order["ledger"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    # The answers of the server go there, and what a stage says to people must not be among them.
+    # Standard output is for the answers of the server, so progress lines of a stage must not go there.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         store = FilesystemStore(Path(order["store"]), lock_wait_seconds=5)
@@ -126,7 +126,7 @@ def _attempt(order: dict[str, str]) -> int:
         _write_line(ledger, f"error {error}")
         return 2
     except OSError as error:
-        # The edge of a stage translates it; here its name is enough.
+        # A real stage translates the error. Its name is enough here.
         _write_line(ledger, f"error {error}")
         return 3
     except BaseException:

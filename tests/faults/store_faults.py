@@ -1,4 +1,4 @@
-"""The small stages on an S3 server that is reached by a faulty way."""
+"""The small stages on an S3 server behind a faulty proxy."""
 
 import tempfile
 import threading
@@ -14,32 +14,32 @@ from peerkd.artifacts.s3_environment import read_settings
 from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.launch.worker import Worker
 from tests.faults import small_stage
-from tests.faults.faulty_way import faulty_way_to
+from tests.faults.faulty_proxy import faulty_proxy_to
 from tests.faults.report import Case
 from tests.s3_server import S3Server
 
 _LONGEST_PAUSE_SECONDS = 0.02
-"""A pause between two requests says nothing of the program."""
+"""The longest pause before a request is repeated. Longer pauses would only slow the tests down."""
 
 
-def studies_over_faulty_ways(
+def studies_with_faulty_requests(
     server: S3Server, num_cases: int, *, share: float, seed: int, tried: Counter[str]
 ) -> Iterator[Case]:
-    """Do both stages with one or two workers while a share of all requests goes wrong; check what is stored.
+    """Run both stages with one or two workers while a fraction of all requests fail, and check the stored results.
 
     Args:
-        server: What the faulty way leads to.
-        num_cases: Studies.
-        share: Requests of a study that go wrong, as a fraction.
-        seed: What goes wrong follows from it, and from the order in which requests come.
-        tried: Takes the number of requests that went wrong, by the way in which they did.
+        server: The server behind the proxy.
+        num_cases: The number of studies.
+        share: The fraction of requests that fail.
+        seed: The seed that determines the faults, together with the order of the requests.
+        tried: Receives the number of failed requests by fault.
     """
     expected: str | None = None
     for number in range(num_cases):
         prefix = f"faults-{seed}-{number}"
         with tempfile.TemporaryDirectory() as folder:
-            with faulty_way_to(server.endpoint, share=share, seed=seed * 1_000_003 + number, tried=tried) as way:
-                outcomes = _study(server, way.endpoint, prefix, Path(folder), num_workers=1 + number % 2)
+            with faulty_proxy_to(server.endpoint, share=share, seed=seed * 1_000_003 + number, tried=tried) as proxy:
+                outcomes = _study(server, proxy.endpoint, prefix, Path(folder), num_workers=1 + number % 2)
             sound = _open(server, server.endpoint, prefix, Path(folder, "sound"))
             if expected is None:
                 expected = small_stage.run(
@@ -49,7 +49,7 @@ def studies_over_faulty_ways(
 
 
 def _study(server: S3Server, endpoint: str, prefix: str, folder: Path, *, num_workers: int) -> list[str]:
-    """Return what each worker ended with: the result, or how it failed."""
+    """Return for each worker its result or its traceback."""
     outcomes = [""] * num_workers
 
     def work(index: int) -> None:
@@ -72,7 +72,7 @@ def _complaint(outcomes: list[str], sound: S3Store, expected: str) -> str | None
     wrong = [outcome for outcome in outcomes if outcome != expected]
     if wrong:
         return wrong[0]
-    # Fetching verifies each file; the stages find both artifacts done, and make nothing.
+    # Fetching verifies every file. The stages must find both artifacts, and compute nothing.
     told: list[str] = []
     try:
         result = small_stage.run(sound, notify=told.append)

@@ -1,6 +1,6 @@
-"""Whole studies, by the command that a person would type, under everything that may happen to a machine.
+"""Whole studies, run by the command that a person would type, under the faults that may happen to a machine.
 
-Each case takes seconds, so that ``make faults`` runs these families and ``make test`` only a few of their cases.
+Each case takes seconds, so ``make faults`` runs these families, and ``make test`` runs only a few of their cases.
 """
 
 import errno
@@ -29,18 +29,18 @@ _CLOCK: Final = Path(__file__).with_name("wild_clock")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """A small experiment, and what it comes to when nothing disturbs it."""
+    """A small experiment, and its results without faults."""
 
     name: str
     words: tuple[str, ...]
-    """The command, but for the output."""
+    """The command without its output option."""
     fingerprints: Mapping[str, str]
     """Fingerprints of tables by the key of their artifact."""
     seconds: float
-    """The time that the undisturbed study took."""
+    """The duration of the study without faults."""
 
     def command(self, output: Path) -> list[str]:
-        """Return the command with its output."""
+        """Return the command with an output folder."""
         return [*self.words, "--output", str(output)]
 
 
@@ -51,7 +51,7 @@ _WORDS: Final = {
     errno.EIO: ("failed",),
     errno.EROFS: ("read-only",),
 }
-"""Words of which the sentence about a disk's error must contain one."""
+"""Words for each error of a disk. The message must contain one of them."""
 
 SWEEP: Final = "sweep"
 _STUDIES: Final[Mapping[str, tuple[str, Sequence[str], Sequence[str]]]] = {
@@ -62,7 +62,7 @@ _STUDIES: Final[Mapping[str, tuple[str, Sequence[str], Sequence[str]]]] = {
 
 
 def undisturbed(folder: Path, names: Sequence[str] = tuple(_STUDIES)) -> list[Study]:
-    """Run studies in peace to learn what they come to."""
+    """Run studies without faults to learn their results."""
     studies = []
     for name in names:
         pipeline, settings, options = _STUDIES[name]
@@ -91,7 +91,7 @@ def fingerprints(output: Path) -> dict[str, str]:
 
 
 def kills(studies: Sequence[Study], num_cases: int, *, seed: int, side_by_side: int = 2) -> Iterator[Case]:
-    """Kill the runner, one process of it or all of them, one to four times in a study; then let the study end."""
+    """Kill the runner, one of its processes or all of them, one to four times in a study. Then complete the study."""
 
     def case(number: int) -> Case:
         rng = random.Random(f"kills of studies {seed} {number}")
@@ -105,7 +105,7 @@ def kills(studies: Sequence[Study], num_cases: int, *, seed: int, side_by_side: 
 
 
 def refusals(studies: Sequence[Study], num_cases: int, *, seed: int, side_by_side: int = 2) -> Iterator[Case]:
-    """Let the disk refuse changes from some moment on; the run says so, and with a sound disk it goes on."""
+    """Let the disk refuse changes from some moment on. The run must say so, and continue with a working disk."""
 
     def case(number: int) -> Case:
         rng = random.Random(f"refusals of studies {seed} {number}")
@@ -122,7 +122,7 @@ def refusals(studies: Sequence[Study], num_cases: int, *, seed: int, side_by_sid
 
 
 def power_cuts(study: Study, num_cases: int, *, seed: int, side_by_side: int = 2) -> Iterator[Case]:
-    """Cut the power at moments of one study, and let it go on from what the disk may hold then."""
+    """Cut the power at moments of one study, and continue from a possible state of the disk."""
     with _output() as logged, tempfile.TemporaryDirectory() as scratch:
         shim = Shim(logged, Path(scratch))
         shim.arm()
@@ -142,7 +142,7 @@ def power_cuts(study: Study, num_cases: int, *, seed: int, side_by_side: int = 2
 
 
 def two_at_once(studies: Sequence[Study], num_cases: int, *, seed: int) -> Iterator[Case]:
-    """Give the same command twice, one a moment after the other."""
+    """Run the same command twice, the second time while the first may still run."""
     for number in range(num_cases):
         rng = random.Random(f"two at once {seed} {number}")
         study = studies[number % len(studies)]
@@ -172,7 +172,7 @@ def wild_clocks(studies: Sequence[Study], num_cases: int) -> Iterator[Case]:
 
 def _run_and_kill(study: Study, output: Path, rng: random.Random) -> None:
     process = _start(study.command(output))
-    # Early moments are likelier, since a later attempt has less to do.
+    # Early moments are more likely, because a later attempt has less work left.
     moment = time.monotonic() + study.seconds * rng.random() ** 1.5
     while time.monotonic() < moment and process.poll() is None:
         time.sleep(0.01)
@@ -200,7 +200,7 @@ def _run_and_kill(study: Study, output: Path, rng: random.Random) -> None:
 
 
 def _complaint(study: Study, output: Path) -> str | None:
-    """Return what is wrong after an attempt that nothing disturbs, or None."""
+    """Return what is wrong after an attempt without faults, or None."""
     ended = _run(study.command(output))
     if ended.returncode:
         return f"exit code {ended.returncode}: {(ended.stdout + ended.stderr)[-600:]}"
@@ -279,7 +279,7 @@ def _uses(output: Path) -> bool:
 
 @contextmanager
 def _output() -> Iterator[Path]:
-    """Lend a folder for one case, and remove it with all that is in it."""
+    """Create a folder for one case, and remove it with its contents afterwards."""
     with tempfile.TemporaryDirectory(prefix="peerkd-faults-", ignore_cleanup_errors=True) as folder:
         output = Path(folder, "runs")
         output.mkdir()

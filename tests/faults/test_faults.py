@@ -1,4 +1,4 @@
-"""A short seeded run of the harness. ``make faults`` is the long one; ``planted.py`` shows that it finds defects."""
+"""A short seeded run of the harness. ``make faults`` is the long run. ``planted.py`` shows that it finds defects."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def test_a_study_is_correct_although_a_third_of_all_requests_to_its_store_fail(
     s3_server: S3Server,  # noqa: F811
 ) -> None:
     report, tried = Report(), Counter[str]()
-    report.add(store_faults.studies_over_faulty_ways(s3_server, 2, share=0.3, seed=1, tried=tried))
+    report.add(store_faults.studies_with_faulty_requests(s3_server, 2, share=0.3, seed=1, tried=tried))
     assert report.wrong == []
     assert tried.total() > 20
 

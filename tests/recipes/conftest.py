@@ -1,3 +1,3 @@
-"""Files of recipes are additions to a copy of the tree, and no tests of this one."""
+"""Exclude the files of recipes, which are additions to a copy of the tree and not tests of this tree."""
 
 collect_ignore_glob = ["*/peerkd/*", "*/benchmarks/*", "*/tests/*"]

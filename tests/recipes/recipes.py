@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING, each followed once."""
+"""The recipes of CONTRIBUTING, each applied once."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Each recipe of CONTRIBUTING, followed in a copy of the tree, leads to something that works."""
+"""Each recipe of CONTRIBUTING gives a working result if it is followed in a copy of the tree."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ EXPERIMENT = (
     "distill.epochs=1 distill.batch_size=64 distill.loss.kind=dkd sweep.transfer_sets=[student,teacher_and_public] "
     "sweep.temperatures=[4] sweep.alphas=[0.5]"
 )
-"""An experiment with the architecture, the transfer set, the loss, the partitioner and the source of the recipes."""
+"""An experiment with the architecture, transfer set, loss, partitioner and data source of the recipes."""
 
 RUN = """
 import sys
@@ -36,7 +36,7 @@ print(open_store(store).fetch(key))
 
 
 def is_named(path: str, text: str) -> bool:
-    """Whether a recipe names a file, or a folder that it is in. ``<name>`` stands for what is added."""
+    """Return whether a recipe names a file or its folder. ``<name>`` stands for the name of the addition."""
     words = [word.strip("()") for code in re.findall(r"`([^`]+)`|\(([^)]+)\)", text) for word in " ".join(code).split()]
     patterns = [re.sub(r"<\w+>", "[^/]+", re.escape(word.rstrip("/"))) for word in words if "/" in word]
     return any(re.fullmatch(rf"{pattern}(/.*)?", path) for pattern in patterns)
@@ -91,7 +91,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(tree: Path) -> str:
-    """The tests of all recipes, a line for each with its outcome, and what failed."""
+    """The output of the tests of all recipes: a line with the outcome of each, and the failures."""
     paths = {path for recipe in RECIPES.values() for path in recipe.tests}
     selected = " or ".join(f"({recipe.selected})" for recipe in RECIPES.values())
     options = ["-vv", "-n0", "--tb=short", "-p", "no:cacheprovider", "-k", selected]

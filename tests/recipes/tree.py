@@ -15,11 +15,11 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Edit:
-    """One change of a file. It is found by its neighbourhood, so that changes elsewhere in the file do not matter."""
+    """One change of a file. Its place is found by an anchor, so changes elsewhere in the file do not matter."""
 
     file: str
     anchor: str
-    """Text that is in exactly one line of the file."""
+    """The anchor: text that is in exactly one line of the file."""
 
     below: str = ""
     """Lines that are inserted below that line."""
@@ -28,7 +28,7 @@ class Edit:
     """Lines that are inserted above it."""
 
     instead: str = ""
-    """Text that takes the place of the anchor in its line."""
+    """Text that replaces the anchor in its line."""
 
     def num_places(self, tree: Path) -> int:
         """Return the number of lines with the anchor, which must be 1."""
@@ -48,7 +48,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as somebody would follow it. New files are in the folder of its name, as they are in the tree."""
+    """A recipe as a person would follow it. New files are in the folder with its name, at their place in the tree."""
 
     title: str
     """The line of CONTRIBUTING that begins the recipe."""
@@ -59,7 +59,7 @@ class Recipe:
     """Files of the tree that become new files, by the name of the new one."""
 
     max_package_files: int = 3
-    """The most files of the package that the recipe may touch."""
+    """The largest number of files of the package that the recipe may change."""
 
     tests: tuple[str, ...] = ()
     """Paths for pytest, which the recipe names."""
@@ -69,7 +69,7 @@ class Recipe:
 
 
 def copy_tree(to: Path) -> Path:
-    """Copy everything but results and hidden files, with the compiled modules, which Python need not compile anew."""
+    """Copy everything except results and hidden files. Compiled modules are included, which saves their compilation."""
 
     def left_out(folder: str, names: list[str]) -> set[str]:
         results = {"runs", "dist"} if Path(folder) == ROOT else set()
@@ -95,7 +95,7 @@ def touched(name: str, recipe: Recipe) -> list[str]:
 
 
 def apply(name: str, recipe: Recipe, tree: Path) -> None:
-    """Do in a copy of the tree what the recipe says."""
+    """Apply the recipe to a copy of the tree."""
     for place, path in new_files(name).items():
         assert not (tree / place).exists(), f"{place} exists already."
         (tree / place).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A wall clock that jumps by up to a day with each look, for every Python process that finds this file on its path."""
+"""A wall clock that jumps by up to a day at each reading, for every Python process with this folder on its path."""
 
 import random
 import time

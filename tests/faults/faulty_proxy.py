@@ -1,4 +1,4 @@
-"""A way to an S3 server on which a share of all requests goes wrong, each in a way drawn at random."""
+"""A proxy to an S3 server on which a fraction of all requests fail, each by a randomly drawn fault."""
 
 import hashlib
 import random
@@ -17,8 +17,8 @@ from tests.s3_proxy import read_request
 _XML: Final = "Content-Type: application/xml\r\n"
 
 
-class FaultyWay:
-    """A proxy that passes on one request a connection, or lets it go wrong."""
+class FaultyProxy:
+    """A proxy that handles one request per connection, which it forwards or lets fail."""
 
     def __init__(self, endpoint: str, *, share: float, seed: int, tried: Counter[str]) -> None:
         address = urlsplit(endpoint)
@@ -32,7 +32,7 @@ class FaultyWay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Let nobody listen any more."""
+        """Stop listening."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -57,7 +57,7 @@ class FaultyWay:
         with self._lock:
             if self._random.random() >= self._share:
                 return None
-            # Few requests are listings: the way that was tried least is next, so that each has its turn.
+            # Few requests are listings, so the fault that was tried least often is next.
             fitting = [name for name, (fits, _) in _FAULTS.items() if fits(head, body)]
             name = min(fitting, key=lambda name: (self._tried[name], self._random.random()))
             self._tried[name] += 1
@@ -66,7 +66,7 @@ class FaultyWay:
         return lambda client, head, body: fault(self, random.Random(seed), client, head, body)
 
     def _ask(self, head: bytes, body: bytes) -> bytes:
-        """Return the server's whole answer."""
+        """Return the complete answer of the server."""
         with socket.create_connection(self._server) as server:
             server.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + b"\r\n\r\n" + body)
             answer = b""
@@ -77,13 +77,13 @@ class FaultyWay:
                 self._listings.setdefault(_target(head), answer)
         return answer
 
-    # --- the ways in which a request goes wrong -----------------------------------------------------------------
+    # --- the faults ----------------------------------------------------------------------------------------------
 
     def _lose_request(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
-        """The connection breaks before the server hears of the request."""
+        """Close the connection before the server receives the request."""
 
     def _lose_answer(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
-        """The server does what is asked, and nobody hears of it."""
+        """Let the server carry out the request, and lose its answer."""
         self._ask(head, body)
 
     def _cut_head(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
@@ -96,7 +96,7 @@ class FaultyWay:
         client.sendall(answer[: rng.randrange(start, len(answer))] if len(answer) > start else answer[: start - 2])
 
     def _refuse(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
-        """The server, or something before it, is overloaded or broken."""
+        """Answer as an overloaded or broken server, or a proxy in front of it, does."""
         status = rng.choice(
             ["500 InternalError", "503 SlowDown", "429 TooManyRequests", "502 Bad Gateway", "504 Timeout"]
         )
@@ -114,7 +114,7 @@ class FaultyWay:
         client.sendall(answer[middle:])
 
     def _damage_answer(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
-        """One bit of the content is another one."""
+        """Flip one bit of the content."""
         answer = bytearray(self._ask(head, body))
         start = answer.index(b"\r\n\r\n") + 4
         if answer.startswith(b"HTTP/1.1 2") and len(answer) > start:
@@ -122,7 +122,7 @@ class FaultyWay:
         client.sendall(bytes(answer))
 
     def _damage_request(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
-        """One bit of the content is another one when it arrives; the server compares it with the signed SHA-256."""
+        """Flip one bit of the content that is sent. The server compares it with the signed SHA-256."""
         damaged = bytearray(body)
         damaged[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
         signed = re.search(rb"(?i)\r\nx-amz-content-sha256: *([0-9a-f]{64})", head)
@@ -133,12 +133,12 @@ class FaultyWay:
             client.sendall(self._ask(head, bytes(damaged)))
 
     def _list_as_before(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
-        """The server lists what there was when it was asked first."""
+        """Return the first listing again, although objects have changed since."""
         self._ask(head, body)
         client.sendall(self._listings[_target(head)])
 
     def _expire(self, rng: random.Random, client: socket.socket, head: bytes, body: bytes) -> None:
-        """The server takes the keys for expired, as when they have just been renewed."""
+        """Reject the keys as expired, as a server does whose keys have just been renewed."""
         error = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
         client.sendall(_answer("400 Bad Request", _XML, error))
 
@@ -163,29 +163,29 @@ def _always(head: bytes, body: bytes) -> bool:
 
 
 _FAULTS: Final = {
-    "request lost": (_always, FaultyWay._lose_request),
-    "answer lost": (_always, FaultyWay._lose_answer),
-    "answer cut within its head": (_always, FaultyWay._cut_head),
-    "answer cut within its body": (_is_get, FaultyWay._cut_body),
-    "status 5xx or 429": (_always, FaultyWay._refuse),
-    "slow answer": (_always, FaultyWay._answer_slowly),
-    "wrong byte on the way down": (_is_get, FaultyWay._damage_answer),
-    "wrong byte on the way up": (_has_body, FaultyWay._damage_request),
-    "stale listing": (_is_listing, FaultyWay._list_as_before),
-    "expired keys": (_always, FaultyWay._expire),
+    "request lost": (_always, FaultyProxy._lose_request),
+    "answer lost": (_always, FaultyProxy._lose_answer),
+    "answer cut within its head": (_always, FaultyProxy._cut_head),
+    "answer cut within its body": (_is_get, FaultyProxy._cut_body),
+    "status 5xx or 429": (_always, FaultyProxy._refuse),
+    "slow answer": (_always, FaultyProxy._answer_slowly),
+    "wrong byte on the way down": (_is_get, FaultyProxy._damage_answer),
+    "wrong byte on the way up": (_has_body, FaultyProxy._damage_request),
+    "stale listing": (_is_listing, FaultyProxy._list_as_before),
+    "expired keys": (_always, FaultyProxy._expire),
 }
 
 FAULT_NAMES: Final = tuple(_FAULTS)
 
 
 @contextmanager
-def faulty_way_to(endpoint: str, *, share: float, seed: int, tried: Counter[str]) -> Iterator[FaultyWay]:
-    """Open a faulty way to a server; ``tried`` counts the requests that go wrong, by the way in which they do."""
-    way = FaultyWay(endpoint, share=share, seed=seed, tried=tried)
+def faulty_proxy_to(endpoint: str, *, share: float, seed: int, tried: Counter[str]) -> Iterator[FaultyProxy]:
+    """Open a faulty proxy to a server. ``tried`` counts the failed requests by fault."""
+    proxy = FaultyProxy(endpoint, share=share, seed=seed, tried=tried)
     try:
-        yield way
+        yield proxy
     finally:
-        way.close()
+        proxy.close()
 
 
 def _target(head: bytes) -> bytes:
