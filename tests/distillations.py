@@ -33,8 +33,8 @@ class TrialSpec(NamedTuple):
 
 
 class ReferenceSgd(Sgd):
-    """The formula of ``torch.optim.SGD`` (its documentation) for each parameter, with the rate multiplied before
-    adding.
+    """The formula of ``torch.optim.SGD`` (its documentation) for each parameter, which rounds the product with the
+    rate before it adds it.
     """
 
     @torch.no_grad()

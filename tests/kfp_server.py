@@ -40,7 +40,7 @@ class PipelineApi:
     status, a text that is not JSON, a status with such a text, or CUT."""
 
     creations: list[Literal["made", "lost", "not made"] | int] = field(default_factory=list)
-    """The outcomes of successive requests to create a run, then "made". lost: the run is created and its answer is lost.
+    """The outcomes of successive requests to create a run, then "made". lost: the run is created, and its answer lost.
     not made: the connection is closed before. A status: the run is created, and the answer has this status."""
 
     num_lists_without: int = 0

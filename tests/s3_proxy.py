@@ -10,9 +10,10 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 Action = Literal["drop", "drop answer", "cut", "damage", "damage answer", "hold", "403", "404", "501", "503"]
-"""``drop``: the request is lost. ``drop answer``: it is done, and nobody hears of it. ``cut``: half of the body of the
-answer comes. ``damage``: the last byte of what is sent arrives as another. ``damage answer``: the last byte of the
-answer does. ``hold``: it is done once the test says so. A number: that status, without the server's knowledge."""
+"""``drop``: the request is lost. ``drop answer``: the request is carried out, and its answer is lost. ``cut``: half of
+the body of the answer arrives. ``damage``: the last byte of the request is changed. ``damage answer``: the last byte of
+the answer is changed. ``hold``: the request is carried out when the test allows it. A number: the proxy answers with
+that status, and the server receives nothing."""
 
 
 _REFUSALS = {"403": "AccessDenied", "404": "NoSuchUpload", "501": "NotImplemented", "503": "SlowDown"}

@@ -1,4 +1,4 @@
-"""Every module of the package has tests: a test file of its name, a test that imports it, or one that is listed here."""
+"""Every module has tests: a test file with its name, another test that imports it, or one that is listed here."""
 
 import ast
 from collections.abc import Iterator

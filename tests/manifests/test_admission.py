@@ -23,7 +23,7 @@ def policy(objects: tuple[Object, ...], name: str = POLICY) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_namespace_of_ours_is_bound_and_has_the_lists(overlay: str) -> None:
+def test_every_namespace_of_peerkd_has_the_policy_and_the_lists(overlay: str) -> None:
     objects = build(overlay)
     bindings = of_kind(objects, "ValidatingAdmissionPolicyBinding")
     assert set(bindings) == BINDINGS
@@ -95,7 +95,7 @@ def test_every_field_that_gives_access_has_a_rule(field: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_lists_name_what_the_settings_give_workers_and_nothing_else(overlay: str) -> None:
+def test_the_lists_contain_exactly_the_names_in_the_settings_of_workers(overlay: str) -> None:
     objects = build(overlay)
     lists = of_kind(objects, "ConfigMap")[LISTS]["data"]
     cluster = ClusterConfig.from_mapping(yaml.safe_load(settings(objects)["cluster.yaml"]))
@@ -116,7 +116,7 @@ def test_a_run_may_choose_only_the_namespace_of_its_launcher(overlay: str) -> No
     assert (cluster.namespace, cluster.allowed.namespaces) == (None, ())
 
 
-def test_the_policy_knows_the_labels_of_workers_and_what_the_manifests_run_is_none() -> None:
+def test_the_policy_selects_workers_by_label_and_no_other_pod_of_the_manifests() -> None:
     (condition, _) = policy(build("base"))["matchConditions"]
     assert PYTORCHJOB.job_label in condition["expression"]
     assert f"'{names.LABEL_COMPONENT}'].orValue('') == '{names.OUR_LABELS[names.LABEL_COMPONENT]}'" in repr(condition)
@@ -124,14 +124,14 @@ def test_the_policy_knows_the_labels_of_workers_and_what_the_manifests_run_is_no
         assert template.labels[names.LABEL_COMPONENT] != names.OUR_LABELS[names.LABEL_COMPONENT], template.name
 
 
-def test_launcher_and_reaper_are_known_by_the_label_that_a_launcher_puts_on_jobs() -> None:
+def test_launcher_and_reaper_may_change_jobs_with_the_label_of_launchers() -> None:
     kept = policy(build("base"), "peerkd-jobs-of-others")
     assert f"'{names.LABEL_MANAGED_BY}'" in kept["validations"][0]["expression"]
     assert f"'{names.OUR_LABELS[names.LABEL_MANAGED_BY]}'" in kept["validations"][0]["expression"]
     assert {"UPDATE", "DELETE"} == set(kept["matchConstraints"]["resourceRules"][0]["operations"])
 
 
-def test_a_namespace_that_is_shared_has_the_policy_and_the_lists_as_well(tmp_path: Path) -> None:
+def test_a_shared_namespace_has_the_policy_and_the_lists_too(tmp_path: Path) -> None:
     site = {"namespace": "kubeflow", "resources": ["base"], "components": ["components/existing-namespace"]}
     objects = build_here(tmp_path, site)
     assert of_kind(objects, "ConfigMap")[LISTS]["metadata"]["namespace"] == "kubeflow"
@@ -142,7 +142,7 @@ def test_a_namespace_that_is_shared_has_the_policy_and_the_lists_as_well(tmp_pat
     assert outside == {"key": "peerkd.io/admission", "operator": "NotIn", "values": ["enforced"]}
 
 
-def test_a_binding_follows_its_policy_to_a_name_with_a_prefix(tmp_path: Path) -> None:
+def test_a_prefix_changes_the_policy_name_in_its_binding_too(tmp_path: Path) -> None:
     objects = build_here(tmp_path, {"resources": ["base"], "namePrefix": "x-"})
     for binding in of_kind(objects, "ValidatingAdmissionPolicyBinding").values():
         assert binding["spec"]["policyName"] in of_kind(objects, "ValidatingAdmissionPolicy")

@@ -48,12 +48,12 @@ def test_an_overlay_builds_and_names_no_object_twice(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "restricted-operator"])
-def test_a_component_builds_upon_the_base(component: str, tmp_path: Path) -> None:
+def test_every_component_builds_on_the_base(component: str, tmp_path: Path) -> None:
     chosen = [f"components/{name}" for name in (*AFTER.get(component, []), component)]
     assert build_here(tmp_path, {"resources": ["base"], "components": chosen}) != build("base")
 
 
-def test_the_operator_is_given_a_template_and_the_right_to_little(tmp_path: Path) -> None:
+def test_the_operator_has_a_template_and_few_rights(tmp_path: Path) -> None:
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     (tmp_path / "manifests" / "operator.yaml").write_text(OPERATOR, encoding="utf-8")
     site = {"resources": ["operator.yaml"], "components": ["components/restricted-operator"]}
@@ -67,7 +67,7 @@ def test_the_operator_is_given_a_template_and_the_right_to_little(tmp_path: Path
     assert re.findall(r"{{\.(\w+)}}", text) == ["InitContainerImage", "MaxTries", "MasterAddr"]
 
 
-def test_a_prefix_is_put_before_every_name_that_is_used(tmp_path: Path) -> None:
+def test_a_prefix_is_added_to_every_name_and_reference(tmp_path: Path) -> None:
     chosen = [f"components/{name}" for name in ("minio", "kueue", "spot")]
     objects = build_here(tmp_path, {"resources": ["base"], "components": chosen, "namePrefix": "x-"})
     for binding in of_kind(objects, "RoleBinding").values():
@@ -81,7 +81,7 @@ def test_a_prefix_is_put_before_every_name_that_is_used(tmp_path: Path) -> None:
     assert all(name.startswith("x-") for name in flavors)
 
 
-def test_a_namespace_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_namespace_is_not_changed(tmp_path: Path) -> None:
     chosen = ["components/existing-namespace", "components/minio"]
     objects = build_here(tmp_path, {"namespace": "kubeflow", "resources": ["base"], "components": chosen})
     kinds = {each["kind"] for each in objects}
@@ -92,7 +92,7 @@ def test_a_namespace_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     assert bound == {"kubeflow"}
 
 
-def test_a_team_has_a_namespace_and_a_queue_of_its_name() -> None:
+def test_a_team_has_a_namespace_and_a_queue_with_its_name() -> None:
     objects = build("examples/team")
     assert set(of_kind(objects, "Namespace")) == set(of_kind(objects, "LocalQueue")) == {"vision"}
     assert of_kind(objects, "LocalQueue")["vision"]["metadata"]["namespace"] == "vision"
@@ -104,7 +104,7 @@ def cluster_of(overlay: str) -> ClusterConfig:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_settings_of_a_cluster_can_be_read_and_name_what_is_there(overlay: str) -> None:
+def test_the_settings_of_a_cluster_are_valid_and_name_existing_objects(overlay: str) -> None:
     objects, cluster = build(overlay), cluster_of(overlay)
     assert cluster.service_account in of_kind(objects, "ServiceAccount")
     assert cluster.priority_class in of_kind(objects, "PriorityClass")
@@ -131,7 +131,7 @@ def test_the_store_inside_has_the_keys_that_pipelines_and_workers_use() -> None:
     assert ClusterConfig().store_secret == STORE_SECRET_NAME
 
 
-def test_only_the_server_and_the_job_that_prepares_it_have_its_root_key() -> None:
+def test_only_the_server_and_its_bucket_job_have_the_root_key() -> None:
     having = {
         template.name
         for template in templates(build("overlays/kind"))
@@ -149,12 +149,12 @@ def test_our_images_are_those_that_the_components_name(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.relative_to(MANIFESTS).as_posix())
-def test_a_kustomization_uses_nothing_that_kustomize_has_given_up(path: Path) -> None:
+def test_a_kustomization_uses_no_deprecated_field(path: Path) -> None:
     given_up = {"commonLabels", "bases", "patchesStrategicMerge", "patchesJson6902", "vars", "imageTags"}
     assert set(yaml.safe_load(path.read_text(encoding="utf-8"))) & given_up == set()
 
 
-def test_what_others_make_is_pinned_to_the_commit_of_a_release() -> None:
+def test_third_party_manifests_are_pinned_to_the_commit_of_a_release() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (MANIFESTS / "third-party").rglob("kustomization.yaml")]
     assert len(texts) == 3
     for text in texts:

@@ -67,24 +67,24 @@ def direct(image: str) -> list[str]:
 
 
 @pytest.mark.parametrize("image", EXTRAS)
-def test_an_image_has_a_part_of_the_one_lock_hashes_included(image: str) -> None:
+def test_the_requirements_of_an_image_are_part_of_the_lock_with_hashes(image: str) -> None:
     whole, part = blocks(ROOT / "requirements.lock"), blocks(IMAGES / image / "requirements.txt")
     assert {line for line, hashes in part.items() if whole.get(line) != hashes} == set()
     assert all(hashes and all(each.startswith("--hash=sha256:") for each in hashes) for hashes in part.values())
 
 
 @pytest.mark.parametrize("image", EXTRAS)
-def test_an_image_has_all_that_its_extras_need(image: str) -> None:
+def test_an_image_has_all_packages_that_its_extras_need(image: str) -> None:
     assert wanted_by(direct(image)) - packages(IMAGES / image / "requirements.txt") == set()
 
 
 @pytest.mark.parametrize("image", EXTRAS)
-def test_an_image_has_nothing_of_the_other_plane(image: str) -> None:
+def test_an_image_has_no_package_of_the_other_plane(image: str) -> None:
     assert packages(IMAGES / image / "requirements.txt") & FORBIDDEN[image] == set()
 
 
 @pytest.mark.parametrize("image", EXTRAS)
-def test_make_locks_what_these_tests_look_for(image: str) -> None:
+def test_make_lock_uses_the_extras_of_these_tests(image: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (line,) = re.findall(rf"^{image.upper()} := (.*)$", makefile, re.MULTILINE)
     assert set(re.findall(r"--extra (\w+)", line)) == EXTRAS[image]
@@ -96,7 +96,7 @@ def test_no_lock_names_an_address(path: Path) -> None:
 
 
 @pytest.mark.parametrize("image", EXTRAS)
-def test_the_last_stage_is_small_and_runs_as_a_number(image: str) -> None:
+def test_the_last_stage_is_small_and_has_a_numeric_user(image: str) -> None:
     text = (IMAGES / image / "Containerfile").read_text(encoding="utf-8")
     stages = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
     # Other stages are from the same base, or from each other, so that Python is the same.
@@ -115,7 +115,7 @@ def test_the_control_image_names_the_trainer_that_it_launches() -> None:
     assert "PEERKD_TRAINER_IMAGE=${TRAINER_IMAGE}" in text
 
 
-def test_the_list_of_all_images_is_that_of_the_manifests_the_components_and_the_third_parties() -> None:
+def test_the_list_of_images_is_complete() -> None:
     lines = (IMAGES / "all-images.txt").read_text(encoding="utf-8").splitlines()
     listed = {line for line in lines if not line.startswith("#")}
     used = {CONTROL_IMAGE, TRAINER_IMAGE}
@@ -132,7 +132,7 @@ def test_the_list_of_all_images_is_that_of_the_manifests_the_components_and_the_
     assert listed == used
 
 
-def test_what_others_publish_is_pinned_by_digest_unless_their_release_names_a_tag_alone() -> None:
+def test_images_of_others_are_pinned_by_digest_unless_their_release_names_only_a_tag() -> None:
     text = (IMAGES / "all-images.txt").read_text(encoding="utf-8")
     *_, pinned, by_tag = re.split(r"^# (?=By )", text, flags=re.MULTILINE)
     assert pinned.startswith("By digest")
@@ -144,7 +144,7 @@ def test_what_others_publish_is_pinned_by_digest_unless_their_release_names_a_ta
     assert num_by_tag == len(list(third))
 
 
-def test_the_page_of_licences_lists_the_lock_and_no_package_without_a_licence() -> None:
+def test_the_page_of_licences_lists_every_locked_package_with_its_licence() -> None:
     text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
     listed = {(name, version): (licence, images) for name, version, licence, images in rows[1:]}
@@ -157,12 +157,12 @@ def test_the_page_of_licences_lists_the_lock_and_no_package_without_a_licence() 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the page is written where the lock's packages for Linux are")
-def test_the_page_of_licences_is_what_the_packages_say() -> None:
+def test_the_page_of_licences_agrees_with_the_installed_packages() -> None:
     written = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     assert runpy.run_path(str(IMAGES / "licences.py"))["page"]() == written, "run `make licences`"
 
 
-def test_a_builder_is_told_of_commit_and_version_and_gives_back_what_is_installed(tmp_path: Path) -> None:
+def test_the_builder_receives_commit_and_version_and_returns_the_installed_packages(tmp_path: Path) -> None:
     """A stand-in for docker writes down what it is asked for."""
     site = tmp_path / "site"
     shutil.copytree(IMAGES, site / "images")

@@ -28,7 +28,7 @@ def write(objects: tuple[Object, ...], folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_kube_linter_is_content(overlay: str, tmp_path: Path) -> None:
+def test_kube_linter_finds_nothing(overlay: str, tmp_path: Path) -> None:
     path = write(build(overlay), tmp_path)
     command = [find("kube-linter"), "lint", "--format", "json", str(path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -37,7 +37,7 @@ def test_kube_linter_is_content(overlay: str, tmp_path: Path) -> None:
     assert len(said["Checks"]) > 15
 
 
-def test_kube_linter_complains_of_a_pod_without_limits(tmp_path: Path) -> None:
+def test_kube_linter_reports_a_pod_without_limits(tmp_path: Path) -> None:
     reaper = json.loads(json.dumps(of_kind(build("base"), "Deployment")["peerkd-reaper"]))
     del reaper["spec"]["template"]["spec"]["containers"][0]["resources"]
     path = write((reaper,), tmp_path)
@@ -81,7 +81,7 @@ def conform(objects: tuple[Object, ...], folder: Path, schemas: Path) -> dict[st
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_kubeconform_is_content_by_the_clusters_own_schemas(overlay: str, tmp_path: Path, schemas: Path) -> None:
+def test_kubeconform_finds_nothing_with_the_schemas_of_the_cluster(overlay: str, tmp_path: Path, schemas: Path) -> None:
     known = {"", *(path.name.split("_")[0] for path in schemas.glob("*_*_*.json"))}
     objects = tuple(each for each in build(overlay) if each["apiVersion"].rpartition("/")[0] in known)
     assert len(objects) > 10
@@ -89,7 +89,7 @@ def test_kubeconform_is_content_by_the_clusters_own_schemas(overlay: str, tmp_pa
 
 
 @pytest.mark.cluster
-def test_kubeconform_complains_of_a_field_that_is_misspelt(tmp_path: Path, schemas: Path) -> None:
+def test_kubeconform_reports_a_misspelt_field(tmp_path: Path, schemas: Path) -> None:
     reaper = json.loads(json.dumps(of_kind(build("base"), "Deployment")["peerkd-reaper"]))
     reaper["spec"]["template"]["spec"]["serviceAcountName"] = "x"
     assert "serviceAcountName" in conform((reaper,), tmp_path, schemas)["Deployment/peerkd-reaper"]

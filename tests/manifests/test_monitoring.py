@@ -50,11 +50,11 @@ def test_the_reader_of_queries_finds_metrics_and_nothing_else(query: str, names:
     assert metric_names(query) == names
 
 
-def test_rules_and_dashboards_name_no_metric_that_nobody_writes() -> None:
+def test_rules_and_dashboards_use_only_metrics_that_exist() -> None:
     assert IN_RULES | IN_DASHBOARDS <= OURS | THEIRS | RECORDED
 
 
-def test_every_metric_of_ours_is_looked_at_by_a_rule_or_a_dashboard() -> None:
+def test_every_metric_of_peerkd_is_used_by_a_rule_or_a_dashboard() -> None:
     assert not OURS - IN_RULES - IN_DASHBOARDS
 
 
@@ -63,7 +63,7 @@ def test_every_foreign_metric_and_every_recorded_one_is_used() -> None:
     assert not RECORDED - IN_RULES - IN_DASHBOARDS
 
 
-def test_the_operators_rules_are_the_plain_ones() -> None:
+def test_the_rules_for_the_operator_equal_the_plain_ones() -> None:
     wanted = load_yaml("rules.yaml")
     assert load_yaml("prometheusrule.yaml")["spec"] == wanted, "The rules have changed: run `make rules`."
 
@@ -77,14 +77,14 @@ def test_sums_over_time_use_the_interval_at_which_they_are_recorded() -> None:
     assert [text.rpartition("* ")[2] for text in per_hour] == [str(3600 // seconds)]
 
 
-def test_every_pool_has_one_price_and_there_is_one_for_no_pool() -> None:
+def test_every_pool_has_one_price_and_pods_without_a_pool_have_one_too() -> None:
     prices = [rule.get("labels", {}).get("pool", "") for rule in rules() if rule.get("record", "").endswith(":price")]
     assert "" in prices
     assert len(prices) == len(set(prices)) > 1
 
 
 @pytest.mark.parametrize("name", alerts())
-def test_an_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(name: str) -> None:
+def test_an_alert_has_a_severity_a_meaning_and_a_link_to_its_runbook(name: str) -> None:
     alert = alerts()[name]
     assert alert["labels"]["severity"] in {"warning", "critical"}
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
@@ -102,7 +102,7 @@ def test_a_runbook_gives_the_meaning_the_diagnosis_and_the_fix(name: str) -> Non
     assert re.findall(r"^\*\*(\w+)\.\*\*", sections()[name], flags=re.MULTILINE) == ["Meaning", "Diagnosis", "Fix"]
 
 
-def test_the_commands_of_the_runbooks_are_ones_that_kubectl_understands() -> None:
+def test_kubectl_accepts_the_commands_of_the_runbooks() -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("there is no kubectl here")
@@ -122,7 +122,7 @@ def test_the_commands_of_the_runbooks_are_ones_that_kubectl_understands() -> Non
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_is_bound_to_no_installation(path: Path) -> None:
+def test_a_dashboard_depends_on_no_particular_installation(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     dashboard = json.loads(text)
     assert text == json.dumps(dashboard, indent=2, sort_keys=True) + "\n"
@@ -136,7 +136,7 @@ def test_a_dashboard_is_bound_to_no_installation(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_panels_have_their_places_and_say_what_they_show(path: Path) -> None:
+def test_panels_do_not_overlap_and_have_descriptions(path: Path) -> None:
     panels = json.loads(path.read_text(encoding="utf-8"))["panels"]
     assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
     taken = [
@@ -175,7 +175,7 @@ def test_every_dashboard_is_in_one_config_map() -> None:
     assert len(DASHBOARDS) == 4
 
 
-def test_both_kinds_of_prometheus_scrape_the_same_and_label_it_alike() -> None:
+def test_both_kinds_of_prometheus_scrape_the_same_targets_with_the_same_labels() -> None:
     monitor = load_yaml("podmonitor.yaml")["spec"]
     worker, gateway = load_yaml("prometheus.yaml")["scrape_configs"]
     (discovery,) = worker["kubernetes_sd_configs"]

@@ -258,18 +258,18 @@ def test_every_alert_has_a_case_that_raises_it_and_one_that_does_not() -> None:
     assert raised == {(name, whether) for name in alerts() for whether in (True, False)}
 
 
-def test_the_rules_are_ones(promtool: str) -> None:
+def test_the_rules_are_valid(promtool: str) -> None:
     call([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(FOLDER / "rules.yaml")])
 
 
 @pytest.mark.parametrize("alert", alerts())
-def test_an_alert_is_raised_when_it_should_be_and_only_then(alert: str, promtool: str, tmp_path: Path) -> None:
+def test_every_alert_is_raised_exactly_when_it_should_be(alert: str, promtool: str, tmp_path: Path) -> None:
     cases = [case for case in CASES if case.alert == alert]
     path = write([as_test(case) for case in cases], tmp_path)
     call([promtool, "test", "rules", str(path)])
 
 
-def test_the_instrument_sees_an_alert_that_should_not_be(promtool: str, tmp_path: Path) -> None:
+def test_the_check_finds_an_alert_that_should_not_be_raised(promtool: str, tmp_path: Path) -> None:
     wrong = CASES[0]._replace(labels=None)
     with pytest.raises(AssertionError, match="PeerkdWorkerStalled"):
         call([promtool, "test", "rules", str(write([as_test(wrong)], tmp_path))])

@@ -166,7 +166,7 @@ def reads_only_ours(query: Query) -> bool:
 
 
 @pytest.mark.parametrize("query", queries(), ids=lambda query: f"{query.dashboard}: {query.panel}")
-def test_the_query_of_a_panel_finds_what_a_worker_serves(query: Query, prometheus: Prometheus) -> None:
+def test_the_query_of_every_panel_finds_metrics_of_a_worker(query: Query, prometheus: Prometheus) -> None:
     found = prometheus.query(filled_in(query.text))
     assert found or not reads_only_ours(query)
 
@@ -183,7 +183,7 @@ def test_every_rule_can_be_evaluated(prometheus: Prometheus) -> None:
     assert len(evaluated) == sum(len(group["rules"]) for group in load_yaml("rules.yaml")["groups"])
 
 
-def test_targets_are_labelled_as_the_rules_expect(prometheus: Prometheus) -> None:
+def test_targets_have_the_labels_that_the_rules_expect(prometheus: Prometheus) -> None:
     up = {each["metric"]["pod"]: each for each in prometheus.query('up{job="peerkd-worker"}')}
     assert up.keys() == {"job-worker-0", "job-worker-1"}
     assert [up[name]["value"][1] for name in sorted(up)] == ["1", "0"]
@@ -193,7 +193,7 @@ def test_targets_are_labelled_as_the_rules_expect(prometheus: Prometheus) -> Non
     assert labels["pool"] == "spot"
 
 
-def test_a_worker_that_makes_no_progress_raises_its_alert(prometheus: Prometheus) -> None:
+def test_a_worker_without_progress_raises_an_alert(prometheus: Prometheus) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         firing = [
@@ -209,7 +209,7 @@ def test_a_worker_that_makes_no_progress_raises_its_alert(prometheus: Prometheus
     assert (labels["pod"], labels["run"], labels["stage"]) == ("job-worker-0", "run-1", "train_pcl")
 
 
-def test_gpu_seconds_and_cost_are_those_of_the_pool(prometheus: Prometheus) -> None:
+def test_gpu_seconds_and_cost_are_attributed_to_the_pool(prometheus: Prometheus) -> None:
     (gpus,) = prometheus.query("run:peerkd_gpus:sum")
     assert gpus["value"][1] == "4"
     assert gpus["metric"]["pool"] == "spot"

@@ -94,7 +94,7 @@ def _is(side: Mapping[str, Any], peer: Mapping[str, str] | str, namespace: str |
 
 @pytest.mark.parametrize("overlay", OBJECTS)
 @pytest.mark.parametrize("way", ["egress", "ingress"])
-def test_a_pod_that_nobody_thought_of_is_alone(overlay: str, way: str) -> None:
+def test_a_pod_without_a_policy_of_its_own_has_no_connections(overlay: str, way: str) -> None:
     objects = build(overlay)
     for port in (80, 443, 9000, 9090, 9091):
         assert not allows(objects, {"app": "unknown"}, way, OUTSIDE, port)
@@ -103,12 +103,12 @@ def test_a_pod_that_nobody_thought_of_is_alone(overlay: str, way: str) -> None:
 
 @pytest.mark.parametrize("overlay", OBJECTS)
 @pytest.mark.parametrize("labels", [WORKER, TASK, REAPER, MINIO, GATEWAY])
-def test_nobody_reaches_the_clouds_metadata(overlay: str, labels: dict[str, str]) -> None:
+def test_no_pod_reaches_the_metadata_service_of_a_cloud(overlay: str, labels: dict[str, str]) -> None:
     assert not any(allows(build(overlay), labels, "egress", METADATA, port) for port in (80, 443, 6443))
 
 
 @pytest.mark.parametrize("overlay", OBJECTS)
-def test_everybody_asks_for_names(overlay: str) -> None:
+def test_every_pod_reaches_the_dns(overlay: str) -> None:
     dns = {"k8s-app": "kube-dns"}
     for labels in (WORKER, TASK, REAPER, {"app": "unknown"}):
         assert allows(build(overlay), labels, "egress", dns, 53, namespace="kube-system")
@@ -125,7 +125,7 @@ def test_launcher_and_reaper_reach_the_api_server_and_workers_do_not(overlay: st
 
 
 @pytest.mark.parametrize("overlay", OBJECTS)
-def test_nobody_reaches_an_address_that_the_operator_has_not_written_down(overlay: str) -> None:
+def test_no_pod_reaches_an_address_that_the_operator_has_not_listed(overlay: str) -> None:
     objects = build(overlay)
     for policy in of_kind(objects, "NetworkPolicy").values():
         for rule in policy["spec"].get("egress", []):
@@ -136,7 +136,7 @@ def test_nobody_reaches_an_address_that_the_operator_has_not_written_down(overla
         assert not allows(objects, labels, "egress", OUTSIDE, 443)
 
 
-def test_an_operator_writes_the_addresses_of_the_store_in_one_place(tmp_path: Path) -> None:
+def test_the_addresses_of_the_store_are_set_in_one_place(tmp_path: Path) -> None:
     site = tmp_path / "manifests"
     shutil.copytree(MANIFESTS, site)
     addresses = site / "overlays" / "gpu" / "store-addresses.yaml"
@@ -158,7 +158,7 @@ def test_workers_reach_each_other(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("labels", [WORKER, TASK, {"app.kubernetes.io/component": "bucket"}])
-def test_a_store_inside_is_reached_by_those_who_need_it(labels: dict[str, str]) -> None:
+def test_a_store_inside_is_reached_by_the_pods_that_need_it(labels: dict[str, str]) -> None:
     objects = build("overlays/gpu")
     assert allows(objects, labels, "egress", MINIO, 9000)
     assert allows(objects, MINIO, "ingress", labels, 9000)
@@ -172,7 +172,7 @@ def test_only_prometheus_reads_metrics() -> None:
         assert not allows(objects, labels, "ingress", {"app": "prometheus"}, port, namespace="elsewhere")
 
 
-def test_the_gateway_takes_summaries_from_launchers_and_not_from_workers() -> None:
+def test_the_gateway_accepts_connections_from_launchers_and_not_from_workers() -> None:
     objects = build("overlays/gpu")
     for labels in (TASK, REAPER):
         assert allows(objects, labels, "egress", GATEWAY, 9091)
@@ -182,7 +182,7 @@ def test_the_gateway_takes_summaries_from_launchers_and_not_from_workers() -> No
     assert not allows(objects, WORKER, "egress", GATEWAY, 9091)
 
 
-def test_the_gateway_is_closed_to_workers_also_where_the_other_policies_are_not_installed(tmp_path: Path) -> None:
+def test_the_gateway_is_closed_to_workers_even_without_the_other_policies(tmp_path: Path) -> None:
     objects = build_here(tmp_path, {"resources": ["base"], "components": ["components/monitoring"]})
     assert allows(objects, WORKER, "egress", GATEWAY, 9091)
     assert not allows(objects, GATEWAY, "ingress", WORKER, 9091)
@@ -195,7 +195,7 @@ def test_a_task_reports_to_kubeflow_pipelines_and_does_not_reach_its_database() 
     assert not allows(build("overlays/gpu"), WORKER, "egress", {"app": "metadata-grpc"}, 8080, namespace="kubeflow")
 
 
-def test_the_policies_know_the_labels_that_pods_have() -> None:
+def test_the_policies_select_labels_that_pods_have() -> None:
     labels = {each.name: each.labels for each in templates(build("overlays/gpu"))}
     assert REAPER.items() <= labels["Deployment/peerkd-reaper"].items()
     assert GATEWAY.items() <= labels["Deployment/peerkd-pushgateway"].items()
@@ -203,5 +203,5 @@ def test_the_policies_know_the_labels_that_pods_have() -> None:
     assert MINIO.items() <= inside["Deployment/minio"].items()
 
 
-def test_the_instrument_sees_a_pod_that_nothing_holds_back() -> None:
+def test_the_check_finds_a_pod_that_no_policy_restricts() -> None:
     assert allows(build("base"), WORKER, "egress", METADATA, 80)

@@ -21,7 +21,7 @@ def test_every_pod_satisfies_restricted(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_pod_has_what_a_reviewer_asks_for(overlay: str) -> None:
+def test_every_pod_satisfies_our_additional_rules(overlay: str) -> None:
     found = {template.name: list(shortcomings(template.spec)) for template in templates(build(overlay))}
     assert {name: each for name, each in found.items() if each} == {}
 
@@ -40,7 +40,7 @@ def test_every_pod_is_labelled_as_one_of_peerkd(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_pod_names_an_account_a_priority_and_claims_that_are_there(overlay: str) -> None:
+def test_every_pod_names_an_existing_account_priority_and_claims(overlay: str) -> None:
     objects = build(overlay)
     accounts, classes = of_kind(objects, "ServiceAccount"), of_kind(objects, "PriorityClass")
     claims, maps = of_kind(objects, "PersistentVolumeClaim"), of_kind(objects, "ConfigMap")
@@ -75,7 +75,7 @@ def test_every_service_reaches_a_port_of_a_pod(overlay: str) -> None:
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, name
 
 
-def test_a_worker_satisfies_restricted_and_what_we_want_beyond() -> None:
+def test_a_worker_satisfies_restricted_and_our_additional_rules() -> None:
     order = StageOrder(
         stage="distill_pairs", config_json="{}", store="s3://peerkd/runs", inputs={}, key="distill_pairs/1"
     )
@@ -136,15 +136,15 @@ def changed(place: str, value: Any) -> dict[str, Any]:
     return spec
 
 
-def test_the_instrument_has_no_complaint_about_a_good_pod() -> None:
+def test_the_check_accepts_a_valid_pod() -> None:
     assert [*breaches(GOOD), *shortcomings(GOOD)] == []
 
 
 @pytest.mark.parametrize(("place", "value"), PLACES)
-def test_the_instrument_sees_a_breach(place: str, value: Any) -> None:
+def test_the_check_finds_a_violation_of_restricted(place: str, value: Any) -> None:
     assert list(breaches(changed(place, value)))
 
 
 @pytest.mark.parametrize(("place", "value"), BEYOND)
-def test_the_instrument_sees_a_shortcoming(place: str, value: Any) -> None:
+def test_the_check_finds_a_violation_of_our_additional_rules(place: str, value: Any) -> None:
     assert list(shortcomings(changed(place, value)))

@@ -44,7 +44,7 @@ POOLS = list(pools())
 
 
 @pytest.mark.parametrize(("name", "labels", "taints", "num_gpus"), POOLS, ids=[pool[0] for pool in POOLS])
-def test_the_nodes_of_a_pool_are_what_its_flavour_means(
+def test_the_nodes_of_a_pool_match_its_flavour(
     name: str, labels: Mapping[str, str], taints: list[Mapping[str, str]], num_gpus: int
 ) -> None:
     flavor = of_kind(build("overlays/gpu"), "ResourceFlavor")[name.rpartition("/")[2]]["spec"]
@@ -62,7 +62,7 @@ def _tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("group", range(2))
-def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_have(group: int) -> None:
+def test_an_empty_group_describes_its_nodes_to_the_autoscaler(group: int) -> None:
     text = (MANIFESTS / "examples/cluster-autoscaler/eksctl.yaml").read_text(encoding="utf-8")
     each = yaml.safe_load(text)["nodeGroups"][group]
     prefix = "k8s.io/cluster-autoscaler/node-template"
@@ -74,7 +74,7 @@ def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_have(group: int
 
 
 @pytest.mark.parametrize("overlay", ["overlays/gpu", "examples/team"])
-def test_a_queue_lends_to_its_cohort_and_takes_back(overlay: str) -> None:
+def test_a_queue_lends_to_its_cohort_and_reclaims(overlay: str) -> None:
     for queue in queues(overlay):
         assert queue["cohortName"] == "gpu-pools"
         assert queue["preemption"]["reclaimWithinCohort"] == "Any"
@@ -82,7 +82,7 @@ def test_a_queue_lends_to_its_cohort_and_takes_back(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["overlays/gpu", "examples/team"])
-def test_a_queue_names_flavours_that_are_there_and_all_that_a_worker_asks_for(overlay: str) -> None:
+def test_a_queue_names_existing_flavours_and_all_resources_of_a_worker(overlay: str) -> None:
     flavors = set(of_kind(build("overlays/gpu"), "ResourceFlavor"))
     for queue in queues(overlay):
         for group in queue["resourceGroups"]:
@@ -92,7 +92,7 @@ def test_a_queue_names_flavours_that_are_there_and_all_that_a_worker_asks_for(ov
                 assert [each["name"] for each in flavor["resources"]] == group["coveredResources"]
 
 
-def test_jobs_without_gpus_do_not_take_nodes_that_have_some() -> None:
+def test_jobs_without_gpus_do_not_use_nodes_with_gpus() -> None:
     (queue,) = queues("overlays/gpu")
     names = [flavor["name"] for flavor in queue["resourceGroups"][0]["flavors"]]
     assert names == ["peerkd-cpu", "peerkd-on-demand", "peerkd-spot"]
@@ -100,26 +100,26 @@ def test_jobs_without_gpus_do_not_take_nodes_that_have_some() -> None:
     assert shares("overlays/gpu", "cpu")["peerkd-cpu"] > 0
 
 
-def test_the_namespace_may_hold_what_its_queue_can_let_in_with_all_that_it_borrows() -> None:
+def test_the_quota_of_the_namespace_covers_all_that_its_queue_can_admit() -> None:
     may_hold = int(of_kind(build("overlays/gpu"), "ResourceQuota")["peerkd"]["spec"]["hard"][f"requests.{GPU}"])
     own, other = shares("overlays/gpu", GPU), shares("examples/team", GPU)
     assert sum(own.values()) <= may_hold >= sum(own.values()) + sum(other.values())
 
 
-def test_launchers_come_before_training_also_where_a_pod_has_no_class() -> None:
+def test_launchers_have_priority_over_training_even_without_a_class() -> None:
     classes = of_kind(build("base"), "PriorityClass")
     assert classes["peerkd-launcher"]["value"] > 0 > classes["peerkd-training"]["value"] >= -10
     assert not any(each.get("globalDefault") for each in classes.values())
 
 
-def test_priorities_in_the_queue_are_three() -> None:
+def test_the_queue_has_three_priorities() -> None:
     found = of_kind(build("overlays/gpu"), "WorkloadPriorityClass")
     values = [found[f"peerkd-{level}"]["value"] for level in ("low", "normal", "high")]
     assert values == sorted(set(values))
     assert len(found) == 3
 
 
-def test_kueue_is_told_of_jobs_and_sends_back_those_whose_nodes_are_gone() -> None:
+def test_kueue_manages_jobs_and_requeues_those_without_nodes() -> None:
     text = (MANIFESTS / "third-party/kueue/settings.yaml").read_text(encoding="utf-8")
     told = yaml.safe_load(yaml.safe_load(text)["data"]["controller_manager_config.yaml"])
     assert "kubeflow.org/pytorchjob" in told["integrations"]["frameworks"]

@@ -49,12 +49,12 @@ def rights_of(role: Mapping[str, Any]) -> Rights:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_role_allows_what_is_called_and_nothing_else(overlay: str) -> None:
+def test_a_role_allows_exactly_the_calls_of_the_code(overlay: str) -> None:
     assert {name: rights_of(role) for name, role in of_kind(build(overlay), "Role").items()} == ROLES
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_an_account_has_its_roles_and_no_other(overlay: str) -> None:
+def test_an_account_has_exactly_its_roles(overlay: str) -> None:
     objects = build(overlay)
     had: dict[str, set[str]] = {name: set() for name in of_kind(objects, "ServiceAccount")}
     for binding in of_kind(objects, "RoleBinding").values():
@@ -67,14 +67,14 @@ def test_an_account_has_its_roles_and_no_other(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_no_right_is_for_everything_or_for_the_whole_cluster(overlay: str) -> None:
+def test_no_right_has_a_wildcard_or_covers_the_cluster(overlay: str) -> None:
     objects = build(overlay)
     assert {each["kind"] for each in objects}.isdisjoint({"ClusterRole", "ClusterRoleBinding"})
     assert "*" not in {part for role in of_kind(objects, "Role").values() for each in rights_of(role) for part in each}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_no_account_hands_out_a_token_unasked_but_the_launchers(overlay: str) -> None:
+def test_only_the_launchers_account_mounts_a_token_by_default(overlay: str) -> None:
     accounts = of_kind(build(overlay), "ServiceAccount")
     unasked = {name for name, each in accounts.items() if each.get("automountServiceAccountToken") is not False}
     assert unasked == {"peerkd-launcher"}

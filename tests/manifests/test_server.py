@@ -102,7 +102,7 @@ def test_the_server_refuses_a_pod_that_breaks_restricted(namespace: str) -> None
     assert "violates PodSecurity" in kubectl("create", "--dry-run=server", "-f", "-", text=text).stderr
 
 
-def test_the_server_grants_what_the_tables_say_and_nothing_else(namespace: str) -> None:
+def test_the_server_grants_exactly_the_rights_of_the_tables(namespace: str) -> None:
     kinds = ("ServiceAccount", "Role", "RoleBinding")
     given = [each for each in moved(build("base"), namespace) if each["kind"] in kinds]
     applied = kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": given}))

@@ -123,7 +123,7 @@ FORBIDDEN: dict[str, Callable[[Minio], object]] = {
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_the_workers_key_does_nothing_outside_it(store: Store, what: str) -> None:
+def test_the_workers_key_has_no_rights_outside_its_bucket(store: Store, what: str) -> None:
     with pytest.raises(S3Error) as refused:
         FORBIDDEN[what](store.client(store.user))
     assert refused.value.code == "AccessDenied"
@@ -145,12 +145,12 @@ ADMIN: dict[str, Callable[[MinioAdmin], object]] = {
 
 
 @pytest.mark.parametrize("what", ADMIN)
-def test_the_workers_key_administers_nothing(store: Store, what: str) -> None:
+def test_the_workers_key_cannot_administer_the_server(store: Store, what: str) -> None:
     with pytest.raises(MinioAdminException, match="Status: 403"):
         ADMIN[what](store.admin(store.user))
 
 
-def test_a_key_that_the_server_refuses_ends_the_job_at_once(store: Store) -> None:
+def test_a_key_that_the_server_refuses_ends_the_job_immediately(store: Store) -> None:
     ended = prepare(store.address, ("worker", "short"))
     assert ended.returncode == 1
     assert ended.stderr.startswith("The bucket peerkd and its user could not be created: ")

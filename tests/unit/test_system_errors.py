@@ -61,7 +61,7 @@ def test_errors_that_a_user_must_fix_are_value_errors(number: int, said: str) ->
         (errno.ENOMEM, True, "Memory ran out (Cannot allocate memory): use fewer processes (compute.num_workers), "),
     ],
 )
-def test_errors_of_the_machine_state_whether_they_may_pass(number: int, may_pass: bool, said: str) -> None:
+def test_errors_of_the_machine_state_whether_they_are_transient(number: int, may_pass: bool, said: str) -> None:
     refusal = translate(of_system(number))
     assert isinstance(refusal, MachineError)
     assert str(refusal).startswith(said)
@@ -163,7 +163,7 @@ def test_an_error_without_a_number_is_one_of_the_system_if_its_text_says_so(erro
     assert getattr(plain_error(error), "errno", None) == number
 
 
-def test_a_write_that_numpy_counts_short_is_told_from_a_full_disk_by_the_limit(
+def test_a_short_write_of_numpy_is_attributed_to_the_limit_or_the_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("peerkd.system_errors.resource.getrlimit", lambda _: (1_000, 1_000))
@@ -174,7 +174,7 @@ def test_a_write_that_numpy_counts_short_is_told_from_a_full_disk_by_the_limit(
         assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path))
 
 
-def test_a_machine_without_any_folder_for_temporary_files_is_told_what_to_set() -> None:
+def test_a_machine_without_a_temporary_folder_gets_advice() -> None:
     refusal = translate(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/']"))
     assert isinstance(refusal, ValueError)
     assert str(refusal) == "No usable temporary directory found in ['/tmp', '/']: set TMPDIR to a writable folder."
@@ -189,12 +189,12 @@ def test_a_machine_without_any_folder_for_temporary_files_is_told_what_to_set() 
         ("", None, None),
     ],
 )
-def test_the_last_words_of_a_process_are_looked_through_for_an_error_of_the_system(lines, number, path) -> None:
+def test_errors_of_the_system_are_found_in_the_last_output_of_a_process(lines, number, path) -> None:
     found = last_printed_error(lines)
     assert (found and found.errno, found and found.filename) == (number, path)
 
 
-def test_a_file_size_limit_is_told_with_its_value(tmp_path: Path) -> None:
+def test_a_file_size_limit_is_reported_with_its_value(tmp_path: Path) -> None:
     script = """
         import resource, sys
         from pathlib import Path
@@ -243,7 +243,7 @@ TELL = """
         ("nr_inodes=1", "The disk of {path}/a has no room for more files (all 1 inodes are used): delete some;"),
     ],
 )
-def test_a_real_disk_is_told_with_what_is_left_of_it(tmp_path: Path, options: str, said: str) -> None:
+def test_a_real_disk_is_reported_with_its_free_space(tmp_path: Path, options: str, said: str) -> None:
     (tmp_path / "tell.py").write_text(textwrap.dedent(TELL))
     (tmp_path / "disk").mkdir()
     mount = f"mount -t tmpfs -o {options} tmpfs {tmp_path}/disk"
@@ -262,14 +262,12 @@ def test_an_error_that_names_its_file_keeps_it_and_one_that_does_not_gets_the_fo
         raise KeyError
 
 
-def test_too_many_open_files_are_told_with_the_limit() -> None:
+def test_too_many_open_files_are_reported_with_the_limit() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert f"({limit:,})" in str(translate(of_system(errno.EMFILE)))
 
 
-def test_a_folder_for_temporary_files_that_is_gone_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_temporary_folder_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     check_temporary_folder()
     assert list(tmp_path.iterdir()) == []

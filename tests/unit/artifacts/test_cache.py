@@ -37,7 +37,7 @@ class Downloads:
         (folder / "a").write_bytes(self.content)
 
 
-def test_what_is_there_is_not_downloaded_again(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_cached_file_is_not_downloaded_again(tmp_path: Path, manifest: Manifest) -> None:
     download = Downloads()
     folders = {fetch_once(tmp_path / "cache", manifest, download=download) for _ in range(2)}
     assert [(path.name, path.read_bytes()) for folder in folders for path in folder.iterdir()] == [("a", b"1")]
@@ -45,7 +45,7 @@ def test_what_is_there_is_not_downloaded_again(tmp_path: Path, manifest: Manifes
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"2"), lambda path: path.unlink()])
-def test_what_is_damaged_here_is_downloaded_again(
+def test_a_damaged_cached_file_is_downloaded_again(
     tmp_path: Path, manifest: Manifest, damage: Callable[[Path], None]
 ) -> None:
     download = Downloads()
@@ -54,14 +54,14 @@ def test_what_is_damaged_here_is_downloaded_again(
     assert download.num == 2
 
 
-def test_what_comes_damaged_is_not_kept(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_file_that_arrives_damaged_is_not_kept(tmp_path: Path, manifest: Manifest) -> None:
     with pytest.raises(ArtifactCorruptError, match=rf"^{KEY}: the content of a is not what its manifest says\.$"):
         fetch_once(tmp_path / "cache", manifest, download=Downloads(b"2"))
     assert [path for path in (tmp_path / "cache").rglob("*") if path.name == "a"] == []
     assert fetch_once(tmp_path / "cache", manifest, download=Downloads()).is_dir()
 
 
-def test_only_the_files_that_come_damaged_are_asked_for_again(tmp_path: Path) -> None:
+def test_only_files_that_arrive_damaged_are_requested_again(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for name in "ab":
@@ -78,7 +78,7 @@ def test_only_the_files_that_come_damaged_are_asked_for_again(tmp_path: Path) ->
     assert asked == [["a", "b"], ["b"], ["b"]]
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, manifest: Manifest) -> None:
+def test_leftovers_of_a_killed_process_are_deleted(tmp_path: Path, manifest: Manifest) -> None:
     def killed(folder: Path, names: Sequence[str]) -> None:
         (folder / "a").write_bytes(b"half")
         os.replace(folder, f"{folder}-kept")
@@ -91,7 +91,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, manifest: Ma
     assert [path for path in (tmp_path / "cache").rglob("*") if path.name == "a"] == [folder / "a"]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path, manifest: Manifest) -> None:
     (tmp_path / "cache").write_text("mine")
     with pytest.raises(StoreUnavailableError) as caught:
         fetch_once(tmp_path / "cache", manifest, download=Downloads())
@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, manifest: Mani
     )
 
 
-def test_a_disk_that_is_full_is_told_and_what_came_is_not_kept(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_full_disk_is_reported_and_partial_files_are_not_kept(tmp_path: Path, manifest: Manifest) -> None:
     def fill(folder: Path, names: Sequence[str]) -> None:
         (folder / "a").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_is_told_and_what_came_is_not_kept(tmp_path: Path, m
     assert [path for path in (tmp_path / "cache").rglob("*") if path.name == "a"] == []
 
 
-def test_each_store_has_its_own_folder_where_the_environment_says() -> None:
+def test_each_store_has_its_own_folder_in_the_cache_of_the_environment() -> None:
     def folder(address: str = "http://a/b/c", **environment: str) -> Path:
         return cache_folder(address, environment=environment)
 
@@ -123,7 +123,7 @@ def test_each_store_has_its_own_folder_where_the_environment_says() -> None:
     assert folder() != folder("http://a/b/d")
 
 
-def test_of_several_processes_that_want_an_artifact_one_downloads_it(
+def test_one_of_several_processes_downloads_an_artifact(
     open_distant: Callable[..., S3Store], s3_server: S3Server, proxy: S3Proxy, prefix: str, tmp_path: Path
 ) -> None:
     store = open_distant()

@@ -27,7 +27,7 @@ def failed(findings: list[StoreCheckResult]) -> StoreCheckResult:
     return findings[-1]
 
 
-def test_a_store_that_works_passes_and_nothing_stays_in_it(address: str) -> None:
+def test_a_working_store_passes_the_check_and_nothing_is_left_in_it(address: str) -> None:
     findings = check_store(address)
     assert [finding.name for finding in findings] == STEPS
     assert all(finding.passed for finding in findings)
@@ -44,27 +44,29 @@ def test_a_store_that_works_passes_and_nothing_stays_in_it(address: str) -> None
         ("POST .*delete", "delete"),
     ],
 )
-def test_what_is_denied_is_found_and_nothing_stays(address: str, proxy: S3Proxy, pattern: str, step: str) -> None:
+def test_the_check_finds_a_denied_right_and_leaves_nothing(
+    address: str, proxy: S3Proxy, pattern: str, step: str
+) -> None:
     proxy.fail(pattern, "403", times=NUM_TRIES_OF_REFUSED)
     finding = failed(check_store(address))
     assert finding.name == step
     assert finding.text.startswith(f"The store {proxy.endpoint} denies these credentials the use of bucket ")
 
 
-def test_a_server_that_is_away_is_found(address: str, proxy: S3Proxy) -> None:
+def test_the_check_finds_an_unreachable_server(address: str, proxy: S3Proxy) -> None:
     proxy.down()
     finding = failed(check_store(address, patience_seconds=0.1))
     assert finding.name == "put"
     assert finding.text.startswith(f"The store {proxy.endpoint} has not answered for ")
 
 
-def test_an_environment_without_a_server_is_found() -> None:
+def test_the_check_finds_an_environment_without_a_server() -> None:
     finding = failed(check_store("s3://bucket/runs"))
     assert finding.name == "address"
     assert finding.text.startswith("A store at s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and ")
 
 
-def test_a_folder_is_checked_without_making_it(tmp_path: Path) -> None:
+def test_a_folder_is_checked_without_creating_it(tmp_path: Path) -> None:
     assert check_store(str(tmp_path / "new")) == [
         StoreCheckResult(name="put", passed=True, text=f"{tmp_path}/new can be written")
     ]
@@ -73,5 +75,5 @@ def test_a_folder_is_checked_without_making_it(tmp_path: Path) -> None:
     assert failed(check_store(str(tmp_path / "file"))).text.endswith("is not a folder.")
 
 
-def test_an_address_that_is_none_is_found() -> None:
+def test_the_check_finds_an_invalid_address() -> None:
     assert failed(check_store("gs://bucket")).name == "address"

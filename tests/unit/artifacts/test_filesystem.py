@@ -44,7 +44,7 @@ def another_process_at_work(root: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_a_killed_process_holds_its_workspace_while_it_lives_and_leaves_it_to_the_next(tmp_path: Path) -> None:
+def test_a_process_locks_its_workspace_until_it_is_killed(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path, lock_wait_seconds=0.1)
     with another_process_at_work(tmp_path) as process:
         with pytest.raises(WorkspaceBusyError) as caught, store.open_workspace(KEY):
@@ -56,7 +56,7 @@ def test_a_killed_process_holds_its_workspace_while_it_lives_and_leaves_it_to_th
             assert (workspace.folder / "half").read_text() == "done"
 
 
-def test_a_workspace_is_lent_to_one_at_a_time(tmp_path: Path) -> None:
+def test_a_workspace_has_one_exclusive_user_at_a_time(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path, lock_wait_seconds=0)
     with store.open_workspace(KEY):
         for shared in (False, True):
@@ -70,7 +70,7 @@ def test_a_workspace_is_lent_to_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_a_workspace_that_several_share_is_not_lent_to_one_alone(tmp_path: Path) -> None:
+def test_a_shared_workspace_is_not_opened_exclusively(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path, lock_wait_seconds=0)
     with store.open_workspace(KEY, shared=True) as one, store.open_workspace(KEY, shared=True) as other:
         assert one.folder == other.folder
@@ -80,7 +80,7 @@ def test_a_workspace_that_several_share_is_not_lent_to_one_alone(tmp_path: Path)
         assert workspace.folder == one.folder
 
 
-def test_what_a_sharer_still_writes_does_not_reach_what_is_published(tmp_path: Path) -> None:
+def test_a_late_write_to_a_shared_workspace_does_not_change_the_published_artifact(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     with store.open_workspace(KEY, shared=True) as workspace, (workspace.folder / "a").open("w") as file:
         print("done", file=file, flush=True)
@@ -89,7 +89,7 @@ def test_what_a_sharer_still_writes_does_not_reach_what_is_published(tmp_path: P
         assert (store.fetch(KEY) / "a").read_text() == "done\n"
 
 
-def test_a_workspace_that_is_released_while_another_waits_is_opened(tmp_path: Path) -> None:
+def test_a_waiting_process_opens_the_workspace_after_its_release(tmp_path: Path) -> None:
     holder = FilesystemStore(tmp_path).open_workspace(KEY)
     holder.__enter__()
     letting_go = threading.Timer(0.2, holder.__exit__, (None, None, None))
@@ -99,7 +99,7 @@ def test_a_workspace_that_is_released_while_another_waits_is_opened(tmp_path: Pa
     letting_go.join()
 
 
-def test_publishing_is_one_rename_of_a_folder_that_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_is_one_rename_of_a_complete_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FilesystemStore(tmp_path)
     seen: list[tuple[set[str], bool]] = []
     rename = Path.rename
@@ -140,12 +140,12 @@ def test_a_kill_before_the_rename_publishes_nothing_and_the_next_attempt_does(
     assert store.fetch(KEY) == tmp_path / KEY
 
 
-def test_asking_makes_no_folder(tmp_path: Path) -> None:
+def test_queries_create_no_folder(tmp_path: Path) -> None:
     assert FilesystemStore(tmp_path / "store").find(KEY) is None
     assert not (tmp_path / "store").exists()
 
 
-def test_a_root_that_is_a_file_cannot_be_written_and_holds_nothing(tmp_path: Path) -> None:
+def test_a_root_that_is_a_file_cannot_be_written_and_contains_no_artifact(tmp_path: Path) -> None:
     root = tmp_path / "store"
     root.write_text("mine")
     store = FilesystemStore(root)
@@ -164,12 +164,12 @@ def test_a_root_that_is_read_only_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".", "new", "new/and/deep"])
-def test_a_folder_that_can_be_written_passes_and_is_not_made(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_can_be_written_passes_and_is_not_created(tmp_path: Path, name: str) -> None:
     check_writable(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_relative_folder_is_looked_for_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_writable(Path("runs"))
     Path("runs").write_text("mine")
@@ -178,7 +178,7 @@ def test_a_relative_folder_is_looked_for_where_the_user_is(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("below", ["", "/a", "/a/b"])
-def test_a_file_on_the_way_is_refused(tmp_path: Path, below: str) -> None:
+def test_a_path_through_a_file_is_refused(tmp_path: Path, below: str) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
     root = f"{file}{below}"
@@ -205,9 +205,7 @@ def test_a_folder_that_may_not_be_written_or_entered_is_refused(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("content", [b"", b'{"files": {"a"', b"\0" * 100])
-def test_an_artifact_whose_manifest_a_power_cut_emptied_is_set_aside_and_made_again(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_an_artifact_with_an_empty_manifest_is_set_aside_and_made_again(tmp_path: Path, content: bytes) -> None:
     said: list[str] = []
     store = FilesystemStore(tmp_path, notify=said.append)
 

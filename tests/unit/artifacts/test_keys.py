@@ -38,7 +38,7 @@ def test_a_key_is_the_noun_and_sixteen_digits(monkeypatch: pytest.MonkeyPatch) -
     assert key("peers", {}) == "peers/ede0de8074924080"
 
 
-def test_a_version_of_the_programs_numbers_finds_no_artifact_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_artifact_of_another_numerics_version_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key("peers", VALUES)
     monkeypatch.setattr(keys, "NUMERICS_VERSION", keys.NUMERICS_VERSION + 1)
     assert key("peers", VALUES) != before
@@ -61,7 +61,7 @@ def test_the_order_of_a_list_counts() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_json_cannot_write_has_no_fingerprint(value: float) -> None:
+def test_values_that_json_cannot_represent_have_no_fingerprint(value: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         fingerprint({"value": value})
 
@@ -155,7 +155,7 @@ def test_a_config_of_another_class_than_the_default_is_described_with_its_kind()
     }
 
 
-def test_fields_can_be_chosen_and_left_out() -> None:
+def test_fields_can_be_included_and_excluded() -> None:
     room = Room(number=1, area=2, table=Table(height=3, colours=(), top=Round()))
     assert differences(room, fields=("area", "table.height")) == {"area": 2.0, "table": {"height": 3.0}}
     assert differences(room, fields=("table",), without=("table.top",)) == {"table": {"height": 3.0, "colours": []}}
@@ -164,7 +164,7 @@ def test_fields_can_be_chosen_and_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["heigt", "table.heigt", "number.digits", "table.height.unit", ""])
-def test_a_name_of_no_field_is_refused(name: str) -> None:
+def test_the_name_of_a_field_that_does_not_exist_is_refused(name: str) -> None:
     message = f"^Room must have the field {name}, got none of that name.$"
     with pytest.raises(ValueError, match=message):
         differences(Room(number=1), fields=(name,))

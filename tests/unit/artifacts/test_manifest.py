@@ -26,16 +26,16 @@ def test_a_manifest_has_size_and_sha256_of_every_file(folder: Path) -> None:
     assert (manifest.key, manifest.metadata) == ("noun/1", {"n": 3})
 
 
-def test_a_manifest_survives_the_way_through_json(folder: Path) -> None:
+def test_a_manifest_survives_a_conversion_to_json_and_back(folder: Path) -> None:
     manifest = describe_folder(folder, key="noun/1", metadata={"nested": {"list": [1, None, "é"]}})
     assert Manifest.from_json(manifest.to_json(), key="noun/1") == manifest
 
 
-def test_a_folder_just_described_is_as_its_manifest_says(folder: Path) -> None:
+def test_a_folder_agrees_with_its_new_manifest(folder: Path) -> None:
     verify_folder(folder, describe_folder(folder, key="noun/1", metadata={}))
 
 
-def test_a_folder_in_place_of_a_file_is_noticed(folder: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_detected(folder: Path) -> None:
     manifest = describe_folder(folder, key="noun/1", metadata={})
     (folder / "a").unlink()
     (folder / "a").mkdir()
@@ -43,7 +43,7 @@ def test_a_folder_in_place_of_a_file_is_noticed(folder: Path) -> None:
         verify_folder(folder, manifest)
 
 
-def test_the_fingerprint_is_of_names_and_contents_alone(folder: Path) -> None:
+def test_the_fingerprint_depends_only_on_names_and_contents(folder: Path) -> None:
     before = describe_folder(folder, key="noun/1", metadata={}).fingerprint
     assert describe_folder(folder, key="noun/2", metadata={"more": 1}).fingerprint == before
     (folder / "b" / "c").write_bytes(b"abd")

@@ -13,7 +13,7 @@ from tests.s3_server import S3Server
 KEY = "peers/0123456789abcdef"
 
 
-def test_a_folder_is_opened_as_the_store_in_it(tmp_path: Path) -> None:
+def test_a_folder_is_opened_as_a_store(tmp_path: Path) -> None:
     with FilesystemStore(tmp_path).open_workspace(KEY) as workspace:
         (workspace.folder / "a").write_bytes(b"1")
         published = FilesystemStore(tmp_path).publish(KEY, metadata={})
@@ -28,13 +28,13 @@ def test_an_address_of_another_kind_is_refused(address: str) -> None:
         open_store(address)
 
 
-def test_an_empty_address_is_refused_and_not_taken_for_the_current_folder() -> None:
+def test_an_empty_address_is_refused_and_does_not_mean_the_current_folder() -> None:
     with pytest.raises(ValueError, match=r"^store must be a folder or s3://bucket/prefix, got an empty text\.$"):
         open_store("")
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/runs", "/runs/a/"])
-def test_a_bucket_on_the_server_of_the_environment_is_opened(
+def test_a_bucket_is_opened_on_the_server_that_the_environment_names(
     s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
     for name, value in s3_server.environment().items():
@@ -63,7 +63,7 @@ def test_an_address_without_a_plain_bucket_is_refused_and_shown_without_secrets(
         open_store(address)
 
 
-def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
+def test_a_prefix_with_parent_folders_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^a name in a store must be relative, of parts like .+, got 'a/\.\./b'\.$"):
         open_store("s3://bucket/a/../b")
 

@@ -23,7 +23,7 @@ def manifest(store: FilesystemStore) -> Manifest:
         return store.publish(KEY, metadata={"num": 3})
 
 
-def test_a_reference_is_key_and_fingerprint(manifest: Manifest) -> None:
+def test_a_reference_contains_key_and_fingerprint(manifest: Manifest) -> None:
     assert references.reference(manifest) == {"key": KEY, "fingerprint": manifest.fingerprint}
 
 
@@ -39,7 +39,7 @@ def test_a_reference_in_metadata_leads_back_to_the_artifact(store: FilesystemSto
     assert references.follow(references.reference(manifest), store) == manifest
 
 
-def test_a_reference_to_what_the_store_no_longer_has_says_so(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_reference_to_a_deleted_artifact_is_reported(tmp_path: Path, manifest: Manifest) -> None:
     emptied = FilesystemStore(tmp_path / "elsewhere")
     with pytest.raises(ArtifactNotFoundError) as caught:
         references.follow(references.reference(manifest), emptied)
@@ -49,7 +49,7 @@ def test_a_reference_to_what_the_store_no_longer_has_says_so(tmp_path: Path, man
     )
 
 
-def test_another_artifact_under_the_same_key_is_noticed(store: FilesystemStore, manifest: Manifest) -> None:
+def test_another_artifact_under_the_same_key_is_detected(store: FilesystemStore, manifest: Manifest) -> None:
     reference = {"key": KEY, "fingerprint": "f" * 64}
     with pytest.raises(ArtifactCorruptError) as caught:
         references.follow(reference, store)
@@ -60,14 +60,14 @@ def test_another_artifact_under_the_same_key_is_noticed(store: FilesystemStore, 
     "content",
     [b"", b"not json", b"[]", b"3", b"{}", b'{"key": "peers/1"}', b'{"fingerprint": "1"}', b"\xff\xfe"],
 )
-def test_a_file_that_holds_no_reference_is_noticed(tmp_path: Path, store: FilesystemStore, content: bytes) -> None:
+def test_a_file_without_a_reference_is_detected(tmp_path: Path, store: FilesystemStore, content: bytes) -> None:
     path = tmp_path / "peers"
     path.write_bytes(content)
     with pytest.raises(ArtifactCorruptError, match=rf"^{path} must hold a reference to an artifact\.$"):
         references.follow_file(str(path), store)
 
 
-def test_a_file_that_is_missing_is_noticed(tmp_path: Path, store: FilesystemStore) -> None:
+def test_a_missing_reference_file_is_detected(tmp_path: Path, store: FilesystemStore) -> None:
     with pytest.raises(ArtifactCorruptError, match=r"/peers must hold a reference to an artifact\.$"):
         references.follow_file(str(tmp_path / "peers"), store)
 

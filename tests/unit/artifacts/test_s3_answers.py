@@ -80,7 +80,7 @@ CALLS: dict[str, tuple[bytes, Callable[[Bucket], Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_answer_that_is_cut_at_any_byte_is_asked_for_again_and_ends_right(name: str) -> None:
+def test_an_answer_that_is_truncated_at_any_byte_is_requested_again(name: str) -> None:
     whole, ask, expected = CALLS[name]
     with served(whole) as server:
         right = ask(server.bucket)
@@ -103,7 +103,7 @@ def test_the_request_of_each_call_is_recognized(name: str) -> None:
     assert find_call(method, f"http://server{path}", headers) is Call[name]
 
 
-def test_the_private_function_of_the_client_is_the_one_that_is_known() -> None:
+def test_the_private_function_of_the_client_has_not_changed() -> None:
     parameters = inspect.signature(Minio._execute).parameters
     assert list(parameters) == [
         "self",
@@ -118,7 +118,7 @@ def test_the_private_function_of_the_client_is_the_one_that_is_known() -> None:
     ]
 
 
-def test_a_range_that_is_cut_at_any_byte_goes_on_and_ends_right() -> None:
+def test_a_range_that_is_truncated_at_any_byte_is_completed() -> None:
     def ranged(start: int) -> bytes:
         content = b"hello"[start:]
         return answer(content, status="206 Partial", headers=f"Content-Range: bytes {start}-4/5\r\n{TAG}")
@@ -132,7 +132,7 @@ def test_a_range_that_is_cut_at_any_byte_goes_on_and_ends_right() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name in CALLS if " " not in name))
-def test_an_answer_without_a_part_of_its_shape_is_requested_again(name: str) -> None:
+def test_an_answer_that_lacks_a_required_part_is_requested_again(name: str) -> None:
     whole, ask, _ = CALLS[name]
     shape = SHAPES[Call[name]]
     lacking = [re.sub(rb"(?i)\r\n%b: [^\r]*" % header.encode(), b"", whole, count=1) for header in shape.headers]
@@ -163,7 +163,7 @@ def test_an_answer_without_a_part_of_its_shape_is_requested_again(name: str) -> 
         LIST.replace(b"<ETag>1</ETag>", b""),
     ],
 )
-def test_a_damaged_list_is_asked_for_again(damaged: bytes) -> None:
+def test_a_damaged_list_is_requested_again(damaged: bytes) -> None:
     with served(answer(LIST)) as server:
         server.answers = [answer(damaged)]
         assert server.bucket.list_once("a/") == {"a/b": "1-2026-01-02 03:04:05+00:00"}
@@ -178,7 +178,7 @@ def page(names: list[str], *, is_truncated: bool) -> bytes:
     return answer(start + head + found + b"</ListBucketResult>")
 
 
-def test_a_long_list_is_requested_page_by_page_and_only_a_page_that_fails_again() -> None:
+def test_a_long_list_is_requested_in_pages_and_only_failed_pages_are_repeated() -> None:
     names = [f"a/{number:04}" for number in range(1001)]
     with served(page(names[1000:], is_truncated=False)) as server:
         server.answers = [page(names[:1000], is_truncated=True), answer(status="503 Slow Down")]
@@ -186,19 +186,19 @@ def test_a_long_list_is_requested_page_by_page_and_only_a_page_that_fails_again(
         assert ["start-after=a%2F0999" in request.decode() for request in server.requests] == [False, True, True]
 
 
-def test_a_server_with_short_pages_is_asked_for_all_of_them() -> None:
+def test_all_pages_of_a_server_with_short_pages_are_requested() -> None:
     with served(page(["a/2"], is_truncated=False)) as server:
         server.answers = [page(["a/0", "a/1"], is_truncated=True)]
         assert list(server.bucket.list_once("a/")) == ["a/0", "a/1", "a/2"]
         assert server.num_served == 2
 
 
-def test_an_empty_object_that_shows_a_folder_is_left_out() -> None:
+def test_an_empty_object_that_marks_a_folder_is_omitted() -> None:
     with served(page(["a/", "a/b"], is_truncated=False)) as server:
         assert list(server.bucket.list_once("a/")) == ["a/b"]
 
 
-def test_a_name_that_only_one_of_three_lists_has_is_left_out() -> None:
+def test_a_name_in_only_one_of_three_lists_is_omitted() -> None:
     with served(answer(LIST)) as server:
         for answers in ([LIST.replace(b"a/b", b"a/c")], [LIST, LIST.replace(b"a/b", b"a/c")]):
             server.num_served, server.answers = 0, [answer(body) for body in answers]
@@ -207,7 +207,7 @@ def test_a_name_that_only_one_of_three_lists_has_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["bytes 1-4/5", "bytes 0-5/5", "nonsense"])
-def test_another_range_than_was_asked_for_is_asked_for_again(wrong: str) -> None:
+def test_a_range_other_than_the_requested_one_is_requested_again(wrong: str) -> None:
     def ranged(said: str) -> bytes:
         return answer(b"hello", status="206 Partial", headers=f"Content-Range: {said}\r\n")
 
@@ -236,7 +236,7 @@ def test_a_content_that_arrives_damaged_is_sent_again(only_new: bool) -> None:
         assert [b"if-none-match" in request.lower() for request in server.requests[-2:]] == [only_new, False]
 
 
-def test_a_server_whose_etags_are_no_md5s_is_accepted() -> None:
+def test_a_server_whose_etags_are_not_md5_is_accepted() -> None:
     other = TAG.replace("5d41", "6d41")
     for headers in (TAG.replace('92"', '92-1"'), other + "x-amz-server-side-encryption: aws:kms\r\n"):
         with served(answer(headers=headers)) as server:
@@ -246,7 +246,7 @@ def test_a_server_whose_etags_are_no_md5s_is_accepted() -> None:
         server.bucket.put("a", b"hello")
 
 
-def test_head_asks_for_the_error_code_that_its_own_answer_lacks() -> None:
+def test_a_failed_head_request_is_repeated_as_get_for_its_error_code() -> None:
     refused = answer(status="403 Forbidden")
     with served(answer(b"<Error><Code>InvalidAccessKeyId</Code></Error>", status="403 Forbidden")) as server:
         server.answers = [refused]
@@ -262,7 +262,7 @@ def test_head_asks_for_the_error_code_that_its_own_answer_lacks() -> None:
         assert server.num_served == 1
 
 
-def test_keys_that_expire_while_the_store_is_in_use_are_waited_for() -> None:
+def test_expired_keys_of_a_store_in_use_are_waited_out() -> None:
     expired = answer(b"<Error><Code>ExpiredToken</Code></Error>", status="400 Bad Request")
     with served(answer(b"hello", headers=TAG)) as server:
         server.answers = [expired] * 3
@@ -308,6 +308,6 @@ def test_a_redirection_is_not_followed() -> None:
         assert server.bucket.get("a") == b"hello"
 
 
-def test_a_store_that_is_away_too_long_is_an_error() -> None:
+def test_an_outage_of_the_store_that_lasts_too_long_ends_in_an_error() -> None:
     with served(b"") as server, pytest.raises(StoreUnavailableError, match="cut before the end of the headers"):
         server.bucket.with_time_limit(0).get("a")

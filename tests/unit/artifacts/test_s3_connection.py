@@ -34,7 +34,7 @@ def test_settings_come_from_the_environment() -> None:
     assert settings == Settings(endpoint=ENDPOINT, region="eu-north-7", access_key="user", secret_key="secret")
 
 
-def test_settings_that_other_programs_use_serve_too_and_ours_come_first() -> None:
+def test_settings_of_other_programs_are_used_if_ours_are_not_set() -> None:
     environment = {"AWS_ENDPOINT_URL": ENDPOINT, "AWS_REGION": "a", "AWS_SESSION_TOKEN": "t", **AWS_KEYS}
     theirs = Settings(endpoint=ENDPOINT, region="a", access_key="aws-user", secret_key="aws-secret", session_token="t")
     assert read_settings(environment) == theirs
@@ -61,7 +61,7 @@ def test_keys_are_read_from_the_files_of_a_mounted_secret(tmp_path: Path) -> Non
     "keys",
     [{}, {"PEERKD_S3_ACCESS_KEY": "user"}, {"PEERKD_S3_ACCESS_KEY": "user", **AWS_KEYS}, {"AWS_ACCESS_KEY_ID": "user"}],
 )
-def test_half_a_pair_of_keys_is_refused_and_never_completed_from_elsewhere(keys: dict[str, str]) -> None:
+def test_half_a_pair_of_keys_is_refused_and_never_completed_from_another_source(keys: dict[str, str]) -> None:
     with pytest.raises(
         ValueError, match=r"^A store at s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and PEERKD_S3"
     ):
@@ -151,7 +151,7 @@ def test_the_client_keeps_the_region_that_the_host_names() -> None:
     assert url.geturl() == "https://data.s3.eu-west-2.amazonaws.com/a"
 
 
-def test_a_region_is_asked_for_where_a_host_of_amazons_names_none() -> None:
+def test_a_region_is_required_if_a_host_of_amazon_names_none() -> None:
     environment = {"PEERKD_S3_ENDPOINT": "https://s3-accelerate.amazonaws.com", **KEYS}
     message = "PEERKD_S3_REGION must be set, since PEERKD_S3_ENDPOINT names no region: s3-accelerate.amazonaws.com."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -159,7 +159,7 @@ def test_a_region_is_asked_for_where_a_host_of_amazons_names_none() -> None:
     assert read_settings({**environment, "AWS_REGION": "eu-west-2"}).region == "eu-west-2"
 
 
-def test_a_region_that_contradicts_the_host_is_refused_unless_it_is_meant_for_all_programs() -> None:
+def test_a_region_that_contradicts_the_host_is_refused_unless_it_is_set_for_all_programs() -> None:
     environment = {"PEERKD_S3_ENDPOINT": "https://s3.eu-west-2.amazonaws.com", **KEYS}
     with pytest.raises(ValueError, match=r"^PEERKD_S3_REGION must be eu-west-2, the region that PEERKD_S3_ENDPOINT na"):
         read_settings({**environment, "PEERKD_S3_REGION": "us-east-1"})
@@ -197,7 +197,7 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path) -> None:
         read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, "PEERKD_S3_SECRET_FOLDER": str(tmp_path)})
 
 
-def test_keys_of_mounted_files_that_are_replaced_count_from_the_next_request(tmp_path: Path) -> None:
+def test_replaced_files_of_keys_are_used_from_the_next_request_on(tmp_path: Path) -> None:
     (tmp_path / "access-key").write_text("old")
     (tmp_path / "secret-key").write_text("old-secret")
     client = connect(read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, "PEERKD_S3_SECRET_FOLDER": str(tmp_path)}))
@@ -210,7 +210,7 @@ def test_keys_of_mounted_files_that_are_replaced_count_from_the_next_request(tmp
     assert client._provider.retrieve().access_key == "new"
 
 
-def test_a_region_that_is_none_is_refused() -> None:
+def test_an_invalid_region_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"^PEERKD_S3_ENDPOINT and PEERKD_S3_REGION must be those of an S3 server, got "
     ):
@@ -222,7 +222,7 @@ def test_secrets_are_not_shown() -> None:
     assert "hush" not in repr(read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, **keys}))
 
 
-def test_certificates_that_are_not_there_are_refused() -> None:
+def test_a_missing_file_of_certificates_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^PEERKD_S3_CA_FILE must name a file with certificates, got /nowhere\.$"):
         read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, "PEERKD_S3_CA_FILE": "/nowhere", **KEYS})
 

@@ -47,7 +47,7 @@ EXPECTED_CODES: dict[str, FailureKind | type[Exception]] = {
 
 
 @pytest.mark.parametrize(("kind", "call", "code"), CODES)
-def test_a_code_is_handled_as_its_row_says_whatever_the_status(
+def test_a_known_code_is_handled_by_its_row_whatever_the_status(
     kind: FailureKind | type[Exception], call: Call, code: str
 ) -> None:
     error = AnswerError(call, status=400, code=code, message="by the test")
@@ -138,7 +138,7 @@ FAILURE_CASES: Sequence[tuple[Exception, bool]] = [
 
 
 @pytest.mark.parametrize(("error", "is_transient"), FAILURE_CASES, ids=lambda value: type(value).__name__)
-def test_a_failure_of_a_connection_is_transient_unless_the_server_is_not_trusted(
+def test_a_failed_connection_is_transient_unless_the_server_is_not_trusted(
     error: Exception, is_transient: bool
 ) -> None:
     found = verdict(error)

@@ -71,7 +71,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("pattern", "action"), FAULTS)
-def test_a_request_that_fails_again_and_again_is_repeated(
+def test_a_request_that_fails_several_times_is_repeated(
     open_distant: Opener, proxy: S3Proxy, said: list[str], pattern: str, action: Action
 ) -> None:
     proxy.fail(pattern, action, times=NUM_FAILURES)
@@ -87,7 +87,7 @@ def test_a_request_that_fails_again_and_again_is_repeated(
     }
 
 
-def test_a_download_that_is_cut_goes_on_where_it_was_cut(
+def test_a_truncated_download_continues_where_it_ended(
     open_distant: Opener, proxy: S3Proxy, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     num_read: list[int] = []
@@ -132,7 +132,7 @@ def test_content_that_is_damaged_in_transit_is_requested_or_sent_again(
     assert open_distant(cache="other cache").verify(KEY).files.keys() == {"weights", "local"}
 
 
-def test_a_manifest_that_comes_damaged_each_time_deletes_nothing(
+def test_a_manifest_that_always_arrives_damaged_deletes_nothing(
     open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str
 ) -> None:
     make(open_distant())
@@ -149,9 +149,7 @@ def test_a_manifest_that_comes_damaged_each_time_deletes_nothing(
     assert bucket.names(prefix) == before
 
 
-def test_a_list_that_is_older_than_what_was_seen_takes_nothing_back(
-    open_distant: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outdated_list_removes_no_known_file(open_distant: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_distant().open_workspace(KEY) as workspace:
         save(workspace, "scratch/done-1", b"")
         save(workspace, "scratch/done-2", b"")
@@ -162,7 +160,7 @@ def test_a_list_that_is_older_than_what_was_seen_takes_nothing_back(
         assert workspace.saved("other/") == {}
 
 
-def test_a_list_that_lacks_a_saved_file_does_not_make_an_artifact_without_it(
+def test_a_list_that_lacks_a_saved_file_does_not_lead_to_an_artifact_without_it(
     open_distant: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_distant()
@@ -180,7 +178,7 @@ def test_a_list_that_lacks_a_saved_file_does_not_make_an_artifact_without_it(
         assert store.publish(KEY, metadata={}).files.keys() == {"weights"}
 
 
-def test_a_name_that_a_list_still_has_of_a_deleted_file_is_no_obstacle(
+def test_a_deleted_file_that_is_still_listed_does_no_harm(
     open_distant: Opener, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_distant()
@@ -196,7 +194,7 @@ def test_a_name_that_a_list_still_has_of_a_deleted_file_is_no_obstacle(
         assert store.publish(KEY, metadata={}).files.keys() == {"weights"}
 
 
-def test_an_outage_is_waited_for_and_told_once(open_distant: Opener, proxy: S3Proxy, said: list[str]) -> None:
+def test_an_outage_is_waited_out_and_reported_once(open_distant: Opener, proxy: S3Proxy, said: list[str]) -> None:
     store = open_distant()
     with store.open_workspace(KEY) as workspace:
         proxy.down()
@@ -209,7 +207,7 @@ def test_an_outage_is_waited_for_and_told_once(open_distant: Opener, proxy: S3Pr
     assert said[1:] == ["the store S3 answers again"]
 
 
-def test_an_outage_in_the_middle_of_a_large_upload_costs_no_part_twice(
+def test_an_outage_during_a_large_upload_repeats_no_finished_part(
     open_distant: Opener, proxy: S3Proxy, said: list[str]
 ) -> None:
     store = open_distant()
@@ -237,7 +235,7 @@ def test_an_outage_that_lasts_too_long_is_an_error(open_distant: Opener, proxy: 
     assert len(said) == 1
 
 
-def test_after_an_outage_that_lasts_too_long_nothing_waits_once_more(open_distant: Opener, proxy: S3Proxy) -> None:
+def test_after_an_outage_that_lasts_too_long_no_request_waits_again(open_distant: Opener, proxy: S3Proxy) -> None:
     ticks = itertools.count(0, 50)
     store = open_distant(seconds=300, clock=ticks.__next__)
     proxy.fail("partNumber=1", "drop", times=1000)
@@ -248,7 +246,7 @@ def test_after_an_outage_that_lasts_too_long_nothing_waits_once_more(open_distan
         assert proxy.count("DELETE") == 1
 
 
-def test_what_a_server_denies_is_asked_for_a_few_times_only(
+def test_a_denied_request_is_repeated_only_a_few_times(
     open_distant: Opener, proxy: S3Proxy, s3_server: S3Server
 ) -> None:
     proxy.fail("GET", "403", times=1000)
@@ -281,9 +279,7 @@ def test_an_upload_that_is_aborted_each_time_is_an_error(open_distant: Opener, p
         save(workspace, "weights", WEIGHTS)
 
 
-def test_parts_of_an_upload_that_was_killed_are_aborted_by_the_next(
-    open_distant: Opener, prefix: str, bucket: Bucket
-) -> None:
+def test_the_next_upload_aborts_the_parts_of_a_killed_one(open_distant: Opener, prefix: str, bucket: Bucket) -> None:
     name = f"{prefix}/{KEY}.partial/weights"
     bucket.put_part(name, bucket.begin_upload(name, sha256=""), 1, b"left")
     other = f"{name}-of-another"
@@ -294,9 +290,7 @@ def test_parts_of_an_upload_that_was_killed_are_aborted_by_the_next(
     assert len(bucket.uploads(other)) == 1
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_saved_as_it_was_at_one_moment(
-    open_distant: Opener, proxy: S3Proxy
-) -> None:
+def test_a_file_that_changes_during_its_upload_is_saved_consistently(open_distant: Opener, proxy: S3Proxy) -> None:
     changed = bytes(len(WEIGHTS))
     proxy.fail("PUT .*partNumber=1", "hold")
     with open_distant().open_workspace(KEY) as workspace:
@@ -310,7 +304,7 @@ def test_a_file_that_changes_while_it_is_uploaded_is_saved_as_it_was_at_one_mome
         assert (workspace.folder / "weights").read_bytes() == changed
 
 
-def test_a_save_that_was_held_up_does_not_undo_a_later_one(open_distant: Opener, proxy: S3Proxy) -> None:
+def test_a_delayed_save_does_not_undo_a_later_one(open_distant: Opener, proxy: S3Proxy) -> None:
     """As when the store was away: a thread's request waits, and what it has read is old when it gets through."""
     proxy.fail(r"PUT .*journal", "hold")
     with open_distant().open_workspace(KEY) as workspace:
@@ -327,7 +321,7 @@ def test_a_save_that_was_held_up_does_not_undo_a_later_one(open_distant: Opener,
         assert (workspace.folder / "scratch/journal").read_bytes() == b"2 of 3"
 
 
-def test_a_file_that_is_saved_again_while_it_is_loaded_is_loaded_again(open_distant: Opener, proxy: S3Proxy) -> None:
+def test_a_file_that_is_saved_during_its_download_is_loaded_again(open_distant: Opener, proxy: S3Proxy) -> None:
     loaded: list[bool] = []
     with open_distant().open_workspace(KEY) as workspace:
         save(workspace, "scratch/journal", b"1 of 3")
@@ -343,7 +337,7 @@ def test_a_file_that_is_saved_again_while_it_is_loaded_is_loaded_again(open_dist
 
 
 @pytest.mark.parametrize("keys", ["unknown", "wrong"])
-def test_credentials_that_the_server_does_not_know_are_named(strict_s3_server: S3Server, keys: str) -> None:
+def test_unknown_credentials_are_reported(strict_s3_server: S3Server, keys: str) -> None:
     server = strict_s3_server
     settings = Settings(
         endpoint=server.endpoint,
@@ -366,7 +360,7 @@ def test_credentials_that_the_server_does_not_know_are_named(strict_s3_server: S
     assert said == []
 
 
-def test_credentials_that_the_server_knows_are_enough(strict_s3_server: S3Server) -> None:
+def test_valid_credentials_are_enough(strict_s3_server: S3Server) -> None:
     server = strict_s3_server
     settings = Settings(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
     store = S3Store(
@@ -377,7 +371,7 @@ def test_credentials_that_the_server_knows_are_enough(strict_s3_server: S3Server
     assert store.find(KEY) is None
 
 
-def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
+def test_a_missing_bucket_is_reported(s3_server: S3Server) -> None:
     settings = Settings(endpoint=s3_server.endpoint, access_key=s3_server.access_key, secret_key=s3_server.secret_key)
     bucket = Bucket(settings, "nobodys-bucket", retries=StoreRetries("", notify=pytest.fail, sleep=lambda _: None))
     message = (

@@ -59,7 +59,7 @@ def publish(bucket: Bucket, prefix: str, key: str, cache: Path) -> Manifest:
         return store.publish(key, metadata={})
 
 
-def test_a_publisher_that_is_killed_at_any_request_leaves_none_or_a_whole_artifact_and_the_next_goes_on(
+def test_a_publisher_killed_at_any_request_leaves_no_partial_artifact(
     bucket: Bucket, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The lists are requested in a row, with no write in between, so one of them stands for all.
@@ -95,7 +95,7 @@ def test_a_publisher_that_is_killed_at_any_request_leaves_none_or_a_whole_artifa
     assert outcomes == {False, True}
 
 
-def test_who_goes_on_where_another_was_cut_off_sends_only_what_is_missing(open_distant: Opener, proxy: S3Proxy) -> None:
+def test_a_publisher_that_continues_for_another_sends_only_missing_files(open_distant: Opener, proxy: S3Proxy) -> None:
     proxy.fail(f"PUT .*{MANIFEST_NAME}", "403", times=NUM_TRIES_OF_REFUSED)
     for _ in range(2):
         store = open_distant()
@@ -108,7 +108,7 @@ def test_who_goes_on_where_another_was_cut_off_sends_only_what_is_missing(open_d
     assert proxy.count(f"PUT .*{MANIFEST_NAME}") == NUM_TRIES_OF_REFUSED + 1
 
 
-def test_of_two_who_publish_at_once_the_first_wins_and_its_files_stay_whole(
+def test_of_two_simultaneous_publishers_the_first_wins_and_its_files_stay_intact(
     open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, tmp_path: Path
 ) -> None:
     proxy.fail(f"PUT .*{MANIFEST_NAME}", "hold")
@@ -134,7 +134,7 @@ def test_of_two_who_publish_at_once_the_first_wins_and_its_files_stay_whole(
     assert len(bucket.names(f"{prefix}/{KEY}/")) == 2
 
 
-def test_a_server_that_knows_no_conditions_is_asked_whether_there_is_one(open_distant: Opener, proxy: S3Proxy) -> None:
+def test_publishing_works_on_a_server_without_conditional_writes(open_distant: Opener, proxy: S3Proxy) -> None:
     proxy.fail(f"PUT .*{MANIFEST_NAME}", "501")
     store = open_distant()
     with store.open_workspace(KEY) as workspace:
@@ -143,7 +143,7 @@ def test_a_server_that_knows_no_conditions_is_asked_whether_there_is_one(open_di
     assert proxy.count(f"PUT .*{MANIFEST_NAME}") == 2
 
 
-def test_clearing_away_may_fail(
+def test_deleting_leftovers_may_fail(
     open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_publish, "_CLEAR_SECONDS", 0.0)
@@ -158,7 +158,7 @@ def test_clearing_away_may_fail(
     assert len(bucket.names(f"{prefix}/{KEY}.partial/")) == 1
 
 
-def test_what_is_saved_is_copied_by_the_server_and_not_sent_again(open_distant: Opener, proxy: S3Proxy) -> None:
+def test_saved_files_are_copied_by_the_server_and_not_sent_again(open_distant: Opener, proxy: S3Proxy) -> None:
     store = open_distant()
     with store.open_workspace(KEY) as workspace:
         (workspace.folder / "small").write_bytes(b"1")
@@ -171,7 +171,7 @@ def test_what_is_saved_is_copied_by_the_server_and_not_sent_again(open_distant: 
     assert contents(store.fetch(KEY)) == {"small": b"1", "large": CONTENTS["large"]}
 
 
-def test_a_file_that_was_changed_since_it_was_saved_is_published_as_it_is(open_distant: Opener) -> None:
+def test_a_file_that_changed_since_it_was_saved_is_published_with_its_changes(open_distant: Opener) -> None:
     store = open_distant()
     with store.open_workspace(KEY) as workspace:
         (workspace.folder / "a").write_bytes(b"half")
@@ -186,7 +186,7 @@ def test_a_file_that_was_changed_since_it_was_saved_is_published_as_it_is(open_d
     [(r"PUT .*[0-9a-f]{16}/a$", 1), (r"PUT .*[0-9a-f]{16}/a\?partNumber=2", SMALLEST_PART_BYTES + 1)],
     ids=["in one request", "between two parts"],
 )
-def test_a_source_that_is_saved_again_while_it_is_copied_is_read_again(
+def test_a_file_that_is_saved_while_it_is_copied_is_read_again(
     open_distant: Opener, proxy: S3Proxy, bucket: Bucket, prefix: str, pattern: str, num_bytes: int
 ) -> None:
     first, second = (bytes([value]) * num_bytes for value in (1, 2))

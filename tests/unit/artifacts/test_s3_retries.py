@@ -32,7 +32,7 @@ class Outage:
         )
 
 
-def test_pauses_grow_to_ten_seconds_or_so_and_differ() -> None:
+def test_pauses_grow_to_about_ten_seconds_and_vary() -> None:
     outage = Outage(40)
     assert outage.retries(1000).call(outage.request) == "answer"
     for pause_seconds, middle_seconds in zip(
@@ -42,7 +42,7 @@ def test_pauses_grow_to_ten_seconds_or_so_and_differ() -> None:
     assert len(set(outage.pauses_seconds)) == 40
 
 
-def test_an_outage_is_told_once_and_its_end_too() -> None:
+def test_an_outage_and_its_end_are_reported_once() -> None:
     outage = Outage(9)
     retries = outage.retries(300)
     retries.call(outage.request)
@@ -58,7 +58,7 @@ def test_an_outage_is_told_once_and_its_end_too() -> None:
     assert outage.said == told + told
 
 
-def test_a_single_failure_is_not_worth_a_word() -> None:
+def test_a_single_failure_is_not_reported() -> None:
     outage = Outage(1)
     assert outage.retries(300).call(outage.request) == "answer"
     assert outage.said == []
@@ -72,7 +72,7 @@ def test_each_request_that_fails_is_counted() -> None:
     assert len(counted) == 3
 
 
-def test_an_outage_ends_in_an_error_when_the_report_said_it_would() -> None:
+def test_an_outage_ends_in_an_error_at_the_reported_time() -> None:
     outage = Outage(10_000)
     with pytest.raises(StoreUnavailableError) as caught:
         outage.retries(300).call(outage.request)
@@ -80,7 +80,7 @@ def test_an_outage_ends_in_an_error_when_the_report_said_it_would() -> None:
     assert outage.now_seconds == pytest.approx(1300)
 
 
-def test_each_request_has_all_the_time() -> None:
+def test_each_request_has_the_whole_time_limit() -> None:
     outage = Outage(0)
     retries = outage.retries(300)
     for _ in range(3):
@@ -89,7 +89,7 @@ def test_each_request_has_all_the_time() -> None:
     assert outage.now_seconds > 1000 + 300
 
 
-def test_with_no_time_a_request_is_made_once() -> None:
+def test_with_a_time_limit_of_zero_a_request_is_sent_once() -> None:
     outage = Outage(1)
     with pytest.raises(StoreUnavailableError):
         outage.retries(0).call(outage.request)
@@ -121,7 +121,7 @@ def test_a_final_error_is_raised_when_the_failure_lasts() -> None:
     assert len(outage.said) == 1
 
 
-def test_a_refusal_after_many_damaged_answers_is_still_repeated_a_few_times_only() -> None:
+def test_a_refusal_after_many_damaged_answers_is_repeated_only_a_few_times() -> None:
     outage, num_requests = Outage(0), itertools.count(1)
 
     def request() -> None:
@@ -146,7 +146,7 @@ def test_failures_of_other_kinds_do_not_use_up_the_tries_of_a_refusal() -> None:
     assert outage.retries(300).call(request) == "answer"
 
 
-def test_other_errors_pass_at_once() -> None:
+def test_other_errors_propagate_immediately() -> None:
     outage, numbers = Outage(0), itertools.count()
 
     def wrong() -> None:

@@ -49,13 +49,13 @@ class CutOffError(Exception):
     """Ends an attempt halfway."""
 
 
-def test_an_artifact_that_is_not_there_is_not_found(store: ArtifactStore) -> None:
+def test_a_missing_artifact_is_not_found(store: ArtifactStore) -> None:
     assert store.find(KEY) is None
     with pytest.raises(ArtifactNotFoundError, match=rf"has no artifact {KEY}\.$"):
         store.fetch(KEY)
 
 
-def test_what_is_published_is_found_and_fetched_by_another_process_too(backend, store: ArtifactStore) -> None:
+def test_a_published_artifact_can_be_found_and_fetched_by_another_process(backend, store: ArtifactStore) -> None:
     manifest = publish(store)
     assert manifest.key == KEY
     assert manifest.files.keys() == FILES.keys()
@@ -64,7 +64,7 @@ def test_what_is_published_is_found_and_fetched_by_another_process_too(backend, 
         assert contents(reader.fetch(KEY)) == FILES
 
 
-def test_nothing_is_seen_of_an_artifact_in_the_making(store: ArtifactStore) -> None:
+def test_an_unfinished_artifact_is_not_visible(store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
         write(workspace, {"weights.bin": b"half"}, save=True)
         assert store.find(KEY) is None
@@ -80,7 +80,7 @@ def test_an_artifact_without_a_manifest_does_not_exist(backend, store: ArtifactS
         store.fetch(KEY)
 
 
-def test_what_an_aborted_attempt_saved_is_loaded_again(backend, store: ArtifactStore) -> None:
+def test_files_saved_by_an_aborted_attempt_are_loaded_again(backend, store: ArtifactStore) -> None:
     saved = {"weights.bin": b"half", f"{SCRATCH_NAME}/journal": b"3 of 9"}
 
     def attempt() -> None:
@@ -97,7 +97,7 @@ def test_what_an_aborted_attempt_saved_is_loaded_again(backend, store: ArtifactS
         assert contents(workspace.folder) == saved
 
 
-def test_what_was_discarded_is_gone_here_and_for_others(backend, store: ArtifactStore) -> None:
+def test_a_discarded_file_disappears_here_and_for_others(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
         write(workspace, {f"{SCRATCH_NAME}/{name}": b"1" for name in "ab"}, save=True)
         workspace.discard(f"{SCRATCH_NAME}/a", f"{SCRATCH_NAME}/never")
@@ -107,7 +107,7 @@ def test_what_was_discarded_is_gone_here_and_for_others(backend, store: Artifact
         assert not workspace.load(f"{SCRATCH_NAME}/a")
 
 
-def test_scratch_is_there_from_the_start_and_no_part_of_the_artifact(backend, store: ArtifactStore) -> None:
+def test_scratch_exists_from_the_start_and_is_not_part_of_the_artifact(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
         assert (workspace.folder / SCRATCH_NAME).is_dir()
     manifest = publish(store, files={"a": b"1", f"{SCRATCH_NAME}/checkpoints/b": b"2"})
@@ -115,13 +115,13 @@ def test_scratch_is_there_from_the_start_and_no_part_of_the_artifact(backend, st
     assert backend.names(KEY) == {"a", MANIFEST_NAME}
 
 
-def test_only_the_folder_scratch_and_the_manifest_itself_are_left_out(store: ArtifactStore) -> None:
+def test_only_the_scratch_folder_and_the_manifest_are_omitted(store: ArtifactStore) -> None:
     files = {"scratchpad": b"1", f"a/{SCRATCH_NAME}/b": b"2", f"a/{MANIFEST_NAME}": b"3"}
     assert publish(store, files=files).files.keys() == files.keys()
 
 
 @pytest.mark.parametrize("position", [0, 100, 255])
-def test_a_flipped_bit_is_noticed(backend, store: ArtifactStore, position: int) -> None:
+def test_a_flipped_bit_is_detected(backend, store: ArtifactStore, position: int) -> None:
     publish(store)
     content = bytearray(backend.read(KEY, "weights.bin"))
     content[position] ^= 1
@@ -132,7 +132,7 @@ def test_a_flipped_bit_is_noticed(backend, store: ArtifactStore, position: int) 
 
 
 @pytest.mark.parametrize("content", [b"", b"hell", b"hello!"])
-def test_a_file_of_another_length_is_noticed(backend, store: ArtifactStore, content: bytes) -> None:
+def test_a_file_of_another_length_is_detected(backend, store: ArtifactStore, content: bytes) -> None:
     publish(store)
     backend.write(KEY, "logs/a.txt", content)
     with pytest.raises(ArtifactCorruptError) as caught:
@@ -141,7 +141,7 @@ def test_a_file_of_another_length_is_noticed(backend, store: ArtifactStore, cont
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_noticed(backend, store: ArtifactStore, name: str) -> None:
+def test_a_missing_file_is_detected(backend, store: ArtifactStore, name: str) -> None:
     publish(store)
     backend.delete(KEY, name)
     with pytest.raises(ArtifactCorruptError, match=rf"^{KEY}: the file {name} is missing\. Move"):
@@ -149,7 +149,7 @@ def test_a_missing_file_is_noticed(backend, store: ArtifactStore, name: str) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b'{"key": "peers/01', b"\xff\xfe\xff"])
-def test_nothing_is_fetched_of_an_artifact_whose_manifest_is_cut_off(backend, store: ArtifactStore, content) -> None:
+def test_an_artifact_with_a_truncated_manifest_is_not_fetched(backend, store: ArtifactStore, content) -> None:
     publish(store)
     backend.write(KEY, MANIFEST_NAME, content)
     message = f"The manifest of {KEY} must be what this program wrote, got {content!r}. {remedy(backend)}"
@@ -158,7 +158,7 @@ def test_nothing_is_fetched_of_an_artifact_whose_manifest_is_cut_off(backend, st
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b'{"files": 3}'])
-def test_a_manifest_that_is_none_is_noticed(backend, store: ArtifactStore, content: bytes) -> None:
+def test_a_file_that_is_not_a_manifest_is_detected(backend, store: ArtifactStore, content: bytes) -> None:
     publish(store)
     backend.write(KEY, MANIFEST_NAME, content)
     message = f"The manifest of {KEY} must be what this program wrote, got {content!r}. {remedy(backend)}"
@@ -167,7 +167,7 @@ def test_a_manifest_that_is_none_is_noticed(backend, store: ArtifactStore, conte
             ask(KEY)
 
 
-def test_a_manifest_of_another_artifact_is_noticed(backend, store: ArtifactStore) -> None:
+def test_a_manifest_of_another_artifact_is_detected(backend, store: ArtifactStore) -> None:
     publish(store)
     publish(store, key=OTHER_KEY, files={"weights.bin": b"others"})
     backend.write(KEY, MANIFEST_NAME, backend.read(OTHER_KEY, MANIFEST_NAME))
@@ -176,7 +176,7 @@ def test_a_manifest_of_another_artifact_is_noticed(backend, store: ArtifactStore
             ask(KEY)
 
 
-def test_who_waited_for_the_workspace_gets_what_the_other_published(backend, store: ArtifactStore) -> None:
+def test_a_worker_that_waited_for_the_workspace_gets_the_published_artifact(backend, store: ArtifactStore) -> None:
     first = publish(store)
     late = publish(backend.open(), files={"weights.bin": b"the same, made again"})
     assert late == first
@@ -187,7 +187,7 @@ def test_who_waited_for_the_workspace_gets_what_the_other_published(backend, sto
         assert workspace.saved("") == {}
 
 
-def test_a_manifest_that_was_changed_is_noticed(backend, store: ArtifactStore) -> None:
+def test_a_changed_manifest_is_detected(backend, store: ArtifactStore) -> None:
     publish(store)
     backend.write(KEY, MANIFEST_NAME, backend.read(KEY, MANIFEST_NAME).replace(b"test", b"rest"))
     message = f"The manifest of {KEY} does not match its own digest: it was changed. {remedy(backend)}"
@@ -210,7 +210,7 @@ def test_a_manifest_that_does_not_match_its_digest_deletes_nothing(backend, stor
     assert {"weights.bin", f"{SCRATCH_NAME}/journal"} <= backend.names(f"{KEY}.partial")
 
 
-def test_an_artifact_that_is_set_aside_is_made_again_and_nothing_of_it_is_lost(backend, store: ArtifactStore) -> None:
+def test_an_artifact_that_is_set_aside_is_made_again_and_its_files_are_kept(backend, store: ArtifactStore) -> None:
     for number in (1, 2):
         publish(store)
         backend.write(KEY, "weights.bin", b"damaged")
@@ -223,7 +223,7 @@ def test_an_artifact_that_is_set_aside_is_made_again_and_nothing_of_it_is_lost(b
     assert store.keys() == [KEY]
 
 
-def test_a_workspace_is_set_aside_too_unless_somebody_holds_it(backend, store: ArtifactStore) -> None:
+def test_a_workspace_is_set_aside_too_unless_it_is_in_use(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
         write(workspace, {f"{SCRATCH_NAME}/journal": b"damaged"}, save=True)
         if isinstance(store, FilesystemStore):
@@ -260,7 +260,7 @@ def test_an_artifact_is_verified_in_the_store_and_not_in_a_cache(backend, store:
         store.verify(KEY)
 
 
-def test_what_a_killed_worker_left_after_another_had_published_is_cleared(backend, store: ArtifactStore) -> None:
+def test_files_of_a_killed_worker_are_deleted_after_another_has_published(backend, store: ArtifactStore) -> None:
     publish(store)
     with store.open_workspace(KEY) as workspace:
         write(workspace, {f"{SCRATCH_NAME}/claims/{number}": b"" for number in range(3)}, save=True)
@@ -272,7 +272,7 @@ def test_what_a_killed_worker_left_after_another_had_published_is_cleared(backen
     assert contents(store.fetch(KEY)) == FILES
 
 
-def test_what_an_interrupted_deletion_left_is_no_obstacle(backend, store: ArtifactStore) -> None:
+def test_leftovers_of_an_interrupted_deletion_do_no_harm(backend, store: ArtifactStore) -> None:
     publish(store)
     backend.delete(KEY, MANIFEST_NAME)
     publish(store, files={"a": b"1"})
@@ -280,7 +280,7 @@ def test_what_an_interrupted_deletion_left_is_no_obstacle(backend, store: Artifa
     assert contents(store.fetch(KEY)) == {"a": b"1"}
 
 
-def test_a_workspace_has_what_was_saved_by_name_and_version(store: ArtifactStore) -> None:
+def test_a_workspace_lists_saved_files_by_name_and_version(store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
         write(workspace, {f"{SCRATCH_NAME}/claims/a": b"1", f"{SCRATCH_NAME}/claims/b": b"1", "c": b"1"}, save=True)
         before = workspace.saved(f"{SCRATCH_NAME}/claims/")
@@ -293,7 +293,7 @@ def test_a_workspace_has_what_was_saved_by_name_and_version(store: ArtifactStore
         assert workspace.load("d") is False
 
 
-def test_who_shares_a_workspace_loads_what_another_saved_last(backend, store: ArtifactStore) -> None:
+def test_a_worker_that_shares_a_workspace_loads_the_latest_files_of_others(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY, shared=True) as one, backend.open().open_workspace(KEY, shared=True) as other:
         for content in (b"first", b"second"):
             write(one, {"a/b": content}, save=True)
@@ -302,7 +302,7 @@ def test_who_shares_a_workspace_loads_what_another_saved_last(backend, store: Ar
         assert contents(other.folder) == {"a/b": b"second"}
 
 
-def test_who_publishes_covers_what_others_saved_and_what_an_earlier_worker_saved(backend, store: ArtifactStore) -> None:
+def test_a_published_artifact_includes_files_of_other_and_earlier_workers(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY, shared=True) as workspace:
         write(workspace, {"earlier": b"0"}, save=True)
     with store.open_workspace(KEY, shared=True) as one:
@@ -316,9 +316,7 @@ def test_who_publishes_covers_what_others_saved_and_what_an_earlier_worker_saved
     assert contents(store.fetch(KEY)) == expected
 
 
-def test_who_shares_a_workspace_works_on_after_another_published_and_leaves_nothing(
-    backend, store: ArtifactStore
-) -> None:
+def test_a_worker_can_continue_after_another_has_published_and_leaves_no_files(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY, shared=True) as one:
         write(one, {f"{SCRATCH_NAME}/claim": b"1"}, save=True)
         publisher = backend.open()
@@ -334,7 +332,7 @@ def test_who_shares_a_workspace_works_on_after_another_published_and_leaves_noth
     assert backend.names(f"{KEY}.publishing") == set()
 
 
-def test_a_file_that_is_not_there_is_not_saved(store: ArtifactStore) -> None:
+def test_a_missing_file_cannot_be_saved(store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace, pytest.raises(FileNotFoundError):
         workspace.save("a")
 
@@ -346,7 +344,7 @@ def test_an_artifact_may_have_no_files(backend, store: ArtifactStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../a", "a/../b", "a//b", "./a", "a/", "a\\b", "a\0"])
-def test_a_name_that_leads_elsewhere_is_refused(store: ArtifactStore, name: str) -> None:
+def test_a_name_outside_the_workspace_is_refused(store: ArtifactStore, name: str) -> None:
     message = f"a name in a store must be relative, of parts like 'peers/0a1b', got {name!r}."
     with store.open_workspace(KEY) as workspace:
         asked = (
@@ -362,7 +360,7 @@ def test_a_name_that_leads_elsewhere_is_refused(store: ArtifactStore, name: str)
 
 
 @pytest.mark.parametrize("name", ["../a", "/tmp/a"])
-def test_a_manifest_that_leads_elsewhere_is_noticed(backend, store: ArtifactStore, name: str) -> None:
+def test_a_manifest_with_a_name_outside_the_artifact_is_detected(backend, store: ArtifactStore, name: str) -> None:
     publish(store, files={"a": b"1"})
     text = backend.read(KEY, MANIFEST_NAME).replace(b'"a"', f'"{name}"'.encode())
     backend.write(KEY, MANIFEST_NAME, text)

@@ -20,7 +20,7 @@ def cost(prices: Prices, **more):
     return run_cost(ACCOUNTS, prices=prices, **more)
 
 
-def test_the_report_tells_what_each_step_and_pair_took(study, findings):
+def test_the_report_shows_the_time_of_each_step_and_pair(study, findings):
     pairs = {(0, 1): 1.0, (0, None): 3.0}
     told = cost(Prices(gpu_hour=2.5), sweep="distill_pairs", trial_seconds=pairs)
     page = render(findings, replace(study.facts, cost=told))
@@ -31,18 +31,18 @@ def test_the_report_tells_what_each_step_and_pair_took(study, findings):
     assert Page(page).ids
 
 
-def test_without_prices_seconds_are_told_and_no_money(study, findings):
+def test_without_prices_only_seconds_are_shown(study, findings):
     page = render(findings, replace(study.facts, cost=cost(Prices())))
     assert "<td>3,600</td><td>14,400</td><td>n/a</td>" in page
     assert "No prices are set." in page
 
 
-def test_without_accounts_nothing_is_told(study, findings):
+def test_without_accounts_no_costs_are_shown(study, findings):
     assert "GPU-seconds" not in render(findings, study.facts)
 
 
 @pytest.mark.parametrize("prices", [Prices(), Prices(worker_hour=1.0)])
-def test_the_report_on_methods_tells_its_steps(prices):
+def test_the_report_on_methods_shows_its_steps(prices):
     study = MethodStudy()
     facts = replace(study.facts, cost=cost(prices))
     page = methods_html.render(compute_findings(study.table, facts), facts)

@@ -13,7 +13,7 @@ from peerkd.results.table import RECORD_COLUMNS, assemble
 from tests.tables import Study, diverged, pairs
 
 
-def test_every_gain_is_that_of_a_row_of_the_table(study, findings):
+def test_every_gain_is_in_a_row_of_the_table(study, findings):
     by_identity = {
         (row["student"], row["teacher"], row["transfer_set"], row["temperature"], row["alpha"]): row
         for row in study.table.to_pylist()
@@ -49,7 +49,7 @@ def test_every_pair_is_counted_once_for_each_quantity(findings):
     assert list(findings.counts.temperature) == [1.0, 2.0, 4.0, 8.0]
 
 
-def test_no_finding_but_the_test_numbers_changes_with_the_test_set(study):
+def test_only_test_numbers_depend_on_the_test_set(study):
     """The test columns of the table are replaced by nonsense; every choice stays."""
     table = study.table
     for name in table.column_names:
@@ -64,7 +64,7 @@ def test_no_finding_but_the_test_numbers_changes_with_the_test_set(study):
     assert not np.array_equal(honest.gains["chosen"], blind.gains["chosen"], equal_nan=True)
 
 
-def test_nothing_helps_counts_either_reason(findings):
+def test_pairs_without_help_are_counted_for_both_reasons(findings):
     assert findings.num_pairs_where_nothing_helps >= max(findings.num_not_above_student, findings.num_not_above_control)
     assert findings.num_pairs_where_nothing_helps <= findings.num_not_above_student + findings.num_not_above_control
 
@@ -116,7 +116,7 @@ def without(study, *is_lost, peers=()):
     return compute_findings(table, facts), facts
 
 
-def test_what_diverged_is_counted_and_in_no_mean(study, findings):
+def test_diverged_trials_are_counted_and_are_in_no_mean(study, findings):
     found, facts = without(
         study,
         lambda row: row["temperature"] == 1.0 and row["alpha"] == 0.5 and row["student"] == 2,
@@ -139,7 +139,7 @@ def test_what_diverged_is_counted_and_in_no_mean(study, findings):
     assert "These means lack pairs, all of whose trainings diverged: untuned default (9 pairs)." in page
 
 
-def test_peers_that_diverged_are_shown_and_no_part_of_anything(study):
+def test_diverged_peers_are_shown_and_excluded_from_everything_else(study):
     found, facts = without(study, peers=(0, 9))
     assert found.num_pairs == 56
     assert found.divergence.num_pairs_left_out == 34
@@ -155,7 +155,7 @@ def test_peers_that_diverged_are_shown_and_no_part_of_anything(study):
     assert len(pairs_csv(found).splitlines()) == 57
 
 
-def test_a_study_is_reported_whatever_is_left_of_it(study):
+def test_a_study_with_diverged_trials_is_reported_whatever_is_left(study):
     one_pair = [lambda row: (row["student"], row["teacher"]) != (4, 5)]
     found, facts = without(study, *one_pair)
     assert found.num_pairs == 1
@@ -164,7 +164,7 @@ def test_a_study_is_reported_whatever_is_left_of_it(study):
     json.dumps(metrics(found), allow_nan=False)
 
 
-def test_a_sweep_of_which_all_diverged_is_refused_with_what_to_do(study):
+def test_a_sweep_in_which_everything_diverged_is_refused_with_advice(study):
     with pytest.raises(
         ValueError,
         match=r"^At least one distillation .* all 5,400 diverged\. Lower distill\.learning_rate, now 0\.02\.$",

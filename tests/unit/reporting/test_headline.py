@@ -15,14 +15,14 @@ def test_three_to_six_findings_are_named(study, findings):
     assert len({finding.topic for finding in named}) == len(named)
 
 
-def test_an_interval_with_zero_is_said_not_to_be_told_from_zero():
+def test_an_interval_with_zero_is_said_to_be_indistinguishable_from_zero():
     assert "not distinguishable from 0" in verdict(Estimate(0.01, -0.01, 0.03, 90))
     assert verdict(Estimate(0.02, 0.01, 0.03, 90)) == "a gain beyond noise"
     assert "loss" in verdict(Estimate(-0.02, -0.03, -0.01, 90))
     assert "too few peers" in verdict(Estimate(0.02, np.nan, np.nan, 6))
 
 
-def test_a_tuning_that_brings_nothing_is_not_praised(study, findings):
+def test_tuning_without_a_gain_is_not_recommended(study, findings):
     nothing = Estimate(0.001, -0.004, 0.006, 90)
     comparison = dataclasses.replace(
         findings.comparison, tuned_over_default=nothing, ratio=Ratio(value=None, reason="of the reason")
@@ -35,7 +35,7 @@ def test_a_tuning_that_brings_nothing_is_not_praised(study, findings):
     assert "The ratio of the two gains is not reported: of the reason." in text
 
 
-def test_a_teacher_that_teaches_nothing_gets_no_credit():
+def test_a_teacher_without_an_effect_gets_no_credit():
     study = Study(teaching=0.0, num_peers=6, temperatures=(1.0, 4.0), alphas=(0.1, 0.5))
     findings = compute_findings(study.table, study.facts)
     assert not findings.tuned_over_control.is_above_zero

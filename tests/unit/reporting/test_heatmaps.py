@@ -19,12 +19,12 @@ def test_the_map_of_pairs_has_students_as_rows_and_means_at_its_edges():
     assert heat_map.columns == [label for label, _ in heat_map.rows] == ["0", "1", "mean"]
 
 
-def test_a_map_of_nothing_is_empty():
+def test_a_heat_map_without_values_is_empty():
     heat_map = heatmaps.pairs_map(np.full((2, 2), NAN), caption="c", limit=0.02)
     assert {cell.text for _, cells in heat_map.rows for cell in cells} == {""}
 
 
-def test_one_collapsed_pair_does_not_take_the_colour_from_the_others():
+def test_one_outlier_does_not_make_the_other_pairs_colourless():
     usual = np.full((10, 10), 0.02)
     usual[0, 0] = -0.9
     assert shared_limit([usual, np.full((2, 2), NAN)]) == 0.02
@@ -46,7 +46,7 @@ def test_class_counts_have_their_sums():
     assert heat_map.limit == 1200
 
 
-def test_lost_accuracy_is_below_zero_and_has_no_sign():
+def test_forgetting_is_drawn_as_a_loss_and_written_without_a_sign():
     lost = np.array([[0.1, 0.0, NAN]])
     heat_map = heatmaps.lost_accuracy_map(lost, transfer_sets=("both",), class_names=("a", "b", "c"))
     ((label, cells),) = heat_map.rows

@@ -45,13 +45,13 @@ def test_the_page_works_in_a_sandboxed_frame(page):
         assert refused not in page
 
 
-def test_the_table_of_contents_is_there_only_with_a_script(page):
+def test_the_table_of_contents_needs_the_script(page):
     assert re.search(r"<nav [^>]*hidden>", page)
     sections = [value for _, name, value in Page(page).attributes if name == "data-section"]
     assert sections == list(SECTIONS)
 
 
-def test_themes_follow_the_system_and_print_is_light(page):
+def test_the_theme_follows_the_system_and_print_is_light(page):
     assert "screen and (prefers-color-scheme: dark)" in page
     assert "@media print" in page
 
@@ -62,19 +62,19 @@ def test_every_pair_is_in_each_of_the_heat_maps(page, findings):
     assert f">{plus}</td>" in page
 
 
-def test_no_number_is_missing(page):
+def test_the_page_has_no_missing_number(page):
     text = " ".join(Page(page).text)
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert "None" not in text
 
 
-def test_negative_numbers_have_a_true_minus_and_words_keep_their_hyphens(page):
+def test_negative_numbers_have_minus_signs_and_words_keep_their_hyphens(page):
     text = " ".join(Page(page).text)
     assert re.search(r"\N{MINUS SIGN}\d", text)
     assert "Fine-tuning" in text
 
 
-def test_what_is_to_be_known_of_the_data_is_told(study, findings, page):
+def test_remarks_on_the_data_are_shown(study, findings, page):
     facts = replace(study.facts, data_remarks=("label <b> is class 0",), data_warnings=("Peer 3 lacks <i>.",))
     told = render(findings, facts)
     assert "<li>label &lt;b&gt; is class 0</li>" in told
@@ -120,7 +120,7 @@ def test_small_and_odd_studies_have_a_page_too(changes):
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
-def test_the_config_is_listed_whole(study):
+def test_the_whole_config_is_listed(study):
     sections = config_sections(study.config)
     assert sections["experiment"] == {"name": "simulated", "seed": "0"}
     assert sections["distill.conventions"]["scale_by_temperature_squared"] == "yes"

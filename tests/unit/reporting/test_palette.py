@@ -6,7 +6,7 @@ from peerkd.reporting.palette import LINES, NUM_STEPS, PAGE, contrast, css, line
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_ink_can_be_read_on_every_shade(theme):
+def test_text_is_readable_on_every_shade(theme):
     for name, shade in shades(theme).items():
         assert contrast(shade.background, shade.ink) >= 4.5, name
 
@@ -39,12 +39,12 @@ def test_every_step_has_a_rule_in_both_themes():
         assert rules.count(f".{name}{{") == 2
 
 
-def test_every_line_can_be_seen_on_its_page():
+def test_every_line_is_visible_on_its_page():
     for theme, colours in LINES.items():
         assert all(contrast(colour, PAGE[theme]) >= 3 for colour in colours)
 
 
-def test_every_line_has_its_colour_in_both_themes_and_its_dash():
+def test_every_line_has_a_colour_in_both_themes_and_a_dash():
     rules = line_css()
     assert all(f"\n{rules}".count(f"\n.l{index}{{") == 2 for index in range(5))
     assert all(f".line.l{index}{{stroke-dasharray" in rules for index in range(5))

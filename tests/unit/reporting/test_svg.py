@@ -47,7 +47,7 @@ def line(label, *values):
     return Series(label, "l0", [Line(np.linspace(0, 1, len(values)).tolist(), values, f"{label} title")])
 
 
-def test_higher_values_are_higher_and_larger_ones_further_right():
+def test_larger_values_are_higher_and_further_right():
     root = drawn(chart_of(line("a", 0.1, 0.5, 0.9)))
     (path,) = found(root, "path", "line")
     points = places(path)
@@ -58,7 +58,7 @@ def test_higher_values_are_higher_and_larger_ones_further_right():
     assert path.find("title").text == "a title"
 
 
-def test_an_area_goes_there_and_back():
+def test_an_area_follows_its_upper_and_then_its_lower_bound():
     root = drawn(chart_of(Series("a", "l0", area=Area([0, 1], [0.1, 0.2], [0.5, 0.6]))))
     (area,) = found(root, "path", "band")
     assert len(places(area)) == 4
@@ -72,7 +72,7 @@ def test_labels_of_lines_that_meet_do_not_overlap():
     assert [each.text for each in found(root, "text", "name")] == list("abcd")
 
 
-def test_labels_stay_between_their_limits_while_they_fit():
+def test_labels_stay_within_their_limits_if_they_fit():
     assert svg.spread_out([0, 0, 100, 100], low=0, high=100) == pytest.approx([0, 14, 86, 100])
 
 
@@ -88,7 +88,7 @@ def test_an_axis_may_have_no_grid():
     assert len(found(drawn(plain), "line")) == 1
 
 
-def test_dots_lie_where_their_values_are():
+def test_dots_are_at_their_values():
     root = drawn(chart_of(Series("", "pairs", dots=[Dot(0.5, 0.2, "low"), Dot(0.5, 0.8, "high")])))
     low, high = found(root, "circle", "dot pairs")
     assert low.get("cx") == high.get("cx")
@@ -96,7 +96,7 @@ def test_dots_lie_where_their_values_are():
     assert high.find("title").text == "high"
 
 
-def test_an_interval_lies_around_its_value_in_its_row():
+def test_an_interval_surrounds_its_value_in_its_row():
     chart = interval_chart(
         {"a": Estimate(0.02, 0.01, 0.03, 90), "none": Estimate(NAN, NAN, NAN, 0), "b": Estimate(-0.01, NAN, NAN, 2)}
     )
@@ -109,7 +109,7 @@ def test_an_interval_lies_around_its_value_in_its_row():
     assert number(second, "cx") < number(zero, "x1") < number(whisker, "x1")
 
 
-def test_bars_are_as_long_as_their_counts():
+def test_the_length_of_a_bar_is_proportional_to_its_count():
     root = drawn(bar_chart({"1": 10, "2": 5, "public_unlabelled": 0}), svg.bar_chart)
     bars = found(root, "rect")
     longest = number(bars[0], "width")
@@ -126,6 +126,6 @@ def test_names_cannot_break_out_of_a_chart():
     assert ElementTree.fromstring(markup).get("aria-label") == '"><script>'
 
 
-def test_negative_numbers_have_a_true_minus():
+def test_negative_numbers_have_a_minus_sign_and_not_a_hyphen():
     root = drawn(XYChart(Axis(-1, 1, [Tick(-1, "-1")]), Axis(0, 1, []), []))
     assert [each.text for each in found(root, "text", "tick")] == ["\N{MINUS SIGN}1", None]

@@ -33,7 +33,7 @@ def test_the_csv_has_a_line_for_each_ordered_pair(findings):
     assert parts == pytest.approx(float(row["test_global_gain"]), abs=1e-5)
 
 
-def test_what_does_not_exist_is_empty_in_the_csv(unlabelled):
+def test_missing_values_are_empty_in_the_csv(unlabelled):
     row = next(csv.DictReader(io.StringIO(pairs_csv(unlabelled[1]))))
     assert row["test_global_gain_from_teacher"] == row["control_test_global_gain"] == ""
 
@@ -45,7 +45,7 @@ def test_metrics_are_finite_floats(findings, unlabelled):
     assert "control_gain_points" not in metrics(unlabelled[1])
 
 
-def test_the_summary_is_flat_and_can_be_json(study, findings):
+def test_the_summary_is_flat_and_can_be_written_as_json(study, findings):
     flat = summary(findings, study.facts)
     assert json.loads(json.dumps(flat, allow_nan=False)) == flat
     assert flat["experiment"] == "simulated"
@@ -75,7 +75,7 @@ def with_rates():
     return study, compute_findings(study.table, study.facts)
 
 
-def test_settings_name_their_learning_rate_where_there_are_several(with_rates, findings):
+def test_settings_name_their_learning_rate_if_there_are_several(with_rates, findings):
     study, found = with_rates
     rows = list(csv.DictReader(io.StringIO(pairs_csv(found))))
     assert [float(row["learning_rate"]) for row in rows] == [
@@ -89,7 +89,7 @@ def test_settings_name_their_learning_rate_where_there_are_several(with_rates, f
     assert str(flat["single_setting"]).endswith(f"learning rate {found.single.learning_rate:g}")
 
 
-def test_the_page_and_the_terminal_tell_the_learning_rates(with_rates, study, findings):
+def test_the_page_and_the_terminal_show_the_learning_rates(with_rates, study, findings):
     swept, found = with_rates
     page, text = render(found, swept.facts), terminal_summary(found, swept.facts)
     assert "learning rate 0.005, 0.02, 0.08; transfer set student, teacher, both." in page
@@ -102,7 +102,7 @@ def test_the_page_and_the_terminal_tell_the_learning_rates(with_rates, study, fi
     assert "earning rate<" not in render(findings, study.facts)
 
 
-def test_what_the_teacher_brings_is_told_against_the_same_rate(with_rates):
+def test_the_teachers_part_is_measured_against_the_control_with_the_same_rate(with_rates):
     study, found = with_rates
     rows = {
         (row["student"], row["teacher"], row["transfer_set"], row["learning_rate"]): row["test_global_gain"]

@@ -33,7 +33,7 @@ def test_settings_are_written_as_short_as_possible():
 
 
 @pytest.mark.parametrize("kind", PAIR_LOSSES)
-def test_the_formula_is_that_of_the_loss(kind):
+def test_the_formula_describes_the_loss(kind):
     formula = wording.loss_formula(DistillConfig(loss=loss_config(kind)))
     assert formula == (
         f"loss = w * T^2 * D + (1 - w) * CE(label, softmax(student logits))\n   D = {PAIR_LOSSES[kind].formula}"
@@ -42,7 +42,7 @@ def test_the_formula_is_that_of_the_loss(kind):
     assert wording.loss_formula(unscaled).startswith("loss = w * D + (1 - w) * CE")
 
 
-def test_every_convention_changes_a_sentence():
+def test_every_convention_changes_the_description():
     usual = wording.conventions_in_words(DistillConfig())
     for change in (
         {"reduction": "mean"},

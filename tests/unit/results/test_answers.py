@@ -22,7 +22,7 @@ def by_looking_at_all(part: Answers, weight: float) -> np.ndarray:
     scale=st.sampled_from([0.0, 0.3, 3.0, 30.0, 1000.0]),
     num_decimals=st.sampled_from([0, 8]),
 )
-def test_a_mixture_is_right_where_its_largest_probability_is(
+def test_the_gain_of_a_mixture_is_that_of_its_most_probable_classes(
     seed: int, shape: tuple[int, int, int], scale: float, num_decimals: int
 ) -> None:
     rng = np.random.default_rng(seed)

@@ -49,7 +49,7 @@ def test_the_fingerprint_of_given_values_never_changes() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 50), max_size=6).map(sorted))
-def test_pieces_of_any_size_have_the_fingerprint_of_the_whole(cuts: list[int]) -> None:
+def test_chunks_of_any_size_have_the_fingerprint_of_the_whole_table(cuts: list[int]) -> None:
     table = fruit(50)
     bounds = [0, *cuts, 50]
     parts = [table.slice(start, stop - start) for start, stop in pairwise(bounds)]
@@ -83,7 +83,7 @@ def test_a_table_of_another_kind_is_not_appended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_rows", [7, 4096])
-def test_a_mapped_table_is_the_table_and_holds_no_memory(
+def test_a_mapped_table_equals_the_table_and_uses_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_rows: int
 ) -> None:
     monkeypatch.setattr(arrow, "_BATCH_ROWS", batch_rows)
@@ -102,7 +102,7 @@ def test_a_mapped_table_is_the_table_and_holds_no_memory(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_no_such_table_is_not_mapped(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_table_of_trials_is_not_mapped(tmp_path: Path) -> None:
     path = tmp_path / "none.parquet"
     with pytest.raises(ArtifactNotFoundError, match=r"^No table of fruit exists at "), arrow.mapped(path, KIND):
         pass

@@ -22,7 +22,7 @@ def pcl(branch, mean_branch, mean_head, **changes):
     ]
 
 
-def test_deployed_ensemble_and_branch_are_told_apart():
+def test_deployed_network_ensemble_and_branch_are_distinguished():
     rows = [*accuracies(by_seed(0.5, 0.7)), *pcl((0.6, 0.7), (0.7, 0.9), (0.8, 0.9))]
     found = compared(rows, ("plain", "pcl"))
     means = {role: found.spread("small_cnn", "pcl", role).mean for role in ("deployed", "branch", "ensemble")}
@@ -34,7 +34,7 @@ def test_deployed_ensemble_and_branch_are_told_apart():
     assert found.num_differences == 1
 
 
-def test_what_a_method_does_not_have_is_none():
+def test_missing_predictors_of_a_method_are_none():
     found = compared(accuracies(by_seed(0.5)), ("plain",))
     assert found.spread("small_cnn", "plain", "ensemble") is None
     assert found.spread("small_cnn", "plain", "mean_branch") is None
@@ -52,7 +52,7 @@ def test_the_leader_is_the_last_branch():
     assert found.spread("small_cnn", "okddip", "branch").mean == 0.5
 
 
-def test_the_result_is_the_last_epoch_and_the_best_is_a_number_apart():
+def test_the_result_is_that_of_the_last_epoch_and_the_best_epoch_is_separate():
     validation, test = (0.2, 0.8, 0.8, 0.4), (0.99, 0.5, 0.7, 0.6)
     rows = [
         record(epoch=epoch, split=split, value=values[epoch - 1])
@@ -76,7 +76,7 @@ def test_the_best_epoch_does_not_change_with_test():
     assert best((0.0, 0.0, 1.0)) == best((1.0, 0.0, 0.0)) == {("small_cnn", "plain"): {0: 2}}
 
 
-def test_architectures_are_compared_apart():
+def test_architectures_are_compared_separately():
     rows = [*accuracies(by_seed(0.5)), *accuracies(by_seed(0.8), architecture="mlp")]
     found = compared(rows, ("plain",), architectures=("small_cnn", "mlp"))
     assert [found.spread(name, "plain", "deployed").mean for name in found.architectures] == [0.5, 0.8]
@@ -100,12 +100,12 @@ def test_a_missing_seed_shrinks_the_pairs_and_is_counted():
         ([record(split="validation", value=None), record()], "must have a validation accuracy, got none"),
     ],
 )
-def test_runs_that_are_not_whole_are_refused(rows, message):
+def test_incomplete_runs_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
         compared(rows, ("plain",))
 
 
-def test_runs_that_diverged_are_counted_and_compared_with_nothing():
+def test_diverged_runs_are_counted_and_not_compared():
     rows = [*accuracies(by_seed(0.5, 0.7, 0.6)), *accuracies(by_seed(0.9, 0.8, 0.1), method="ema")]
     lost = {("small_cnn", "plain", 1), ("small_cnn", "ema", 2)}
     rows += accuracies(by_seed(0.9, 0.8, 0.1), method="ema", quantity="accuracy/mean_branch_1")

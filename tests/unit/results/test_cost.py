@@ -16,7 +16,7 @@ ACCOUNTS = [
 TRIALS = {(0, 1): 30.0, (1, 0): 60.0, (0, None): 10.0}
 
 
-def test_a_job_holds_all_of_its_gpus_from_start_to_end() -> None:
+def test_all_gpus_of_a_job_count_from_start_to_end() -> None:
     cost = run_cost(ACCOUNTS, prices=Prices())
     assert cost.steps["pretrain_peers"].gpu_seconds == 100 * 2
     assert cost.steps["distill_pairs"].gpu_seconds == (50 + 150) * 2 * 4
@@ -25,7 +25,7 @@ def test_a_job_holds_all_of_its_gpus_from_start_to_end() -> None:
     assert list(cost.steps) == ["pretrain_peers", "distill_pairs"]
 
 
-def test_the_pairs_share_the_sweep_by_the_time_of_their_trials_and_nothing_is_lost() -> None:
+def test_the_cost_of_a_sweep_is_divided_among_pairs_by_training_time() -> None:
     cost = run_cost(ACCOUNTS, prices=Prices(gpu_hour=3.6), sweep="distill_pairs", trial_seconds=TRIALS)
     assert cost.pairs[1, 0].gpu_seconds == pytest.approx(1600 * 0.6)
     assert cost.pairs[0, None].gpu_seconds == pytest.approx(1600 * 0.1)
@@ -44,11 +44,11 @@ def test_the_pairs_share_the_sweep_by_the_time_of_their_trials_and_nothing_is_lo
         (Prices(gpu_hour=0.0), 0.0),
     ],
 )
-def test_money_is_hours_times_prices_and_unknown_without_them(prices: Prices, money: float | None) -> None:
+def test_cost_is_hours_times_price_and_unknown_without_prices(prices: Prices, money: float | None) -> None:
     assert run_cost(ACCOUNTS, prices=prices).total.money == (money if money is None else pytest.approx(money))
 
 
-def test_nothing_held_costs_nothing() -> None:
+def test_no_resources_cost_nothing() -> None:
     cost = run_cost([], prices=Prices(gpu_hour=2.0), sweep="distill_pairs", trial_seconds=TRIALS)
     assert (cost.total.gpu_seconds, cost.total.money, cost.steps, cost.pairs) == (0, 0, {}, {})
 

@@ -36,7 +36,7 @@ def test_the_fingerprint_follows_the_values():
     assert fingerprint(assemble([record(value=0.0)])) != fingerprint(assemble([record(value=None)]))
 
 
-def test_every_column_says_what_it_means():
+def test_every_column_has_a_description():
     assert all(field.metadata[b"description"] for field in CURVES_SCHEMA)
     assert assemble([record()]).schema.field("epoch").metadata[b"description"] == b"Number of finished epochs, from 1"
 
@@ -69,7 +69,7 @@ def test_each_curve_has_its_epochs_in_order():
         ([record(method=None)], "method must have a value in every row"),
     ],
 )
-def test_records_that_are_no_curves_are_refused(rows, message):
+def test_records_that_are_not_curves_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
         assemble(rows)
 
@@ -82,7 +82,7 @@ def test_a_written_table_is_read_back(tmp_path):
     assert fingerprint(again) == fingerprint(table)
 
 
-def test_what_is_no_table_of_curves_is_not_read(tmp_path):
+def test_a_file_that_is_not_a_table_of_curves_is_refused(tmp_path):
     path = tmp_path / "curves.parquet"
     with pytest.raises(ArtifactNotFoundError, match="No table of curves"):
         read_curves(path)
@@ -98,20 +98,20 @@ def curve(epochs, values):
     return Curve(np.array(epochs), np.array(values, dtype=float))
 
 
-def test_a_band_is_mean_and_extremes_where_all_have_a_value():
+def test_a_band_consists_of_mean_and_extremes_where_all_curves_have_values():
     found = band([curve([1, 2, 3], [1, 2, np.nan]), curve([2, 3, 4], [4, 5, 6])])
     assert found.epochs.tolist() == [2]
     assert (found.mean[0], found.low[0], found.high[0]) == (3, 2, 4)
 
 
-def test_nothing_in_common_is_no_band():
+def test_curves_without_a_common_epoch_have_no_band():
     assert band([]) is None
     assert band([curve([1], [1]), curve([2], [1])]) is None
     assert band([curve([1, 2], [np.nan, np.nan])]) is None
 
 
 @pytest.mark.parametrize("num", [2, 7, 80])
-def test_a_thin_band_keeps_both_ends(num):
+def test_a_thinned_band_keeps_both_ends(num):
     whole = band([curve(range(1, 301), range(300))])
     part = thin(whole, num=num)
     assert len(part.epochs) == num

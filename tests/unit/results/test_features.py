@@ -136,7 +136,7 @@ def expected(i: int, j: int) -> dict[str, float]:
     return values
 
 
-def test_every_feature_is_what_its_formula_says() -> None:
+def test_every_feature_agrees_with_its_formula() -> None:
     rows = table_of([VALIDATION]).to_pylist()
     assert [(row["student"], row["teacher"]) for row in rows] == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
     for row in rows:
@@ -145,14 +145,14 @@ def test_every_feature_is_what_its_formula_says() -> None:
         assert row == pytest.approx(wanted, abs=1e-12)
 
 
-def test_it_does_not_matter_how_validation_is_cut_into_parts() -> None:
+def test_features_do_not_depend_on_how_validation_is_divided() -> None:
     cuts = np.split(np.arange(40), [1, 2, 17])
     parts = [Answers(VALIDATION.logits_PNK[:, cut], VALIDATION.labels_N[cut]) for cut in cuts]
     for one, whole in zip(table_of(parts).to_pylist(), table_of([VALIDATION]).to_pylist(), strict=True):
         assert one == pytest.approx(whole, abs=1e-12)
 
 
-def test_all_is_finite_of_a_peer_with_huge_logits_or_whose_classes_nobody_is_judged_on() -> None:
+def test_features_are_finite_for_huge_logits_and_for_classes_without_evaluation_samples() -> None:
     huge = VALIDATION.logits_PNK.copy()
     huge[1] = 3e38 * np.sign(huge[1])
     table = table_of([Answers(huge, VALIDATION.labels_N)], np.array([[0, 0, 0, 9], [1, 1, 1, 1], [9, 0, 0, 0]]))
@@ -175,7 +175,7 @@ def test_rows_name_the_peers_that_take_part() -> None:
     assert table["teacher"].to_pylist() == [2, 5, 0, 5, 0, 2]
 
 
-def test_what_does_not_fit_together_is_refused() -> None:
+def test_inconsistent_inputs_are_refused() -> None:
     with pytest.raises(ValueError, match=r"label_counts_PK must count samples of every peer, got none of peer 1\."):
         table_of([VALIDATION], np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]))
     with pytest.raises(ValueError, match=r"training must be 3 parts, one of each peer, got 2\."):
@@ -190,7 +190,7 @@ def test_a_written_table_is_read_back(tmp_path: Path) -> None:
     assert again.schema.equals(FEATURES_SCHEMA, check_metadata=True)
 
 
-def test_what_is_no_table_of_features_is_not_read(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_table_of_features_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "features.parquet"
     with pytest.raises(ArtifactNotFoundError, match="No table of features"):
         read_features(path)
@@ -199,6 +199,6 @@ def test_what_is_no_table_of_features_is_not_read(tmp_path: Path) -> None:
         read_features(path)
 
 
-def test_every_column_says_what_it_means() -> None:
+def test_every_column_has_a_description() -> None:
     assert all(field.metadata[b"description"] for field in FEATURES_SCHEMA)
     assert FEATURES_SCHEMA.names == ["student", "teacher", *FEATURE_NAMES]

@@ -55,7 +55,7 @@ def test_the_limit_of_the_study_holds_for_every_weight() -> None:
     assert gains(points[0]) == pytest.approx((0.02, 0.02, -0.01, 0.015))
 
 
-def test_of_choices_that_are_equal_the_one_with_more_of_the_other_accuracy_is_made() -> None:
+def test_of_equal_choices_the_one_with_the_higher_other_accuracy_wins() -> None:
     rows = [trial(temperature=t, gains=(0.0, own)) for t, own in ((1.0, -0.1), (2.0, 0.1), (4.0, 0.0))]
     first, *_, last = front(assemble(rows), objective=Objective(), num_pairs=1)
     assert gains(first)[:2] == gains(last)[:2] == pytest.approx((0.0, 0.1))
@@ -74,7 +74,7 @@ def test_more_of_one_accuracy_costs_some_of_the_other_on_validation() -> None:
     assert of_own[-1] > of_own[0]
 
 
-def test_where_epochs_are_chosen_every_epoch_can_be_stopped_after() -> None:
+def test_any_epoch_can_be_chosen_if_epochs_are_chosen() -> None:
     courses = {
         "validation_global": [0.6, 0.52, 0.55],
         "validation_own": [0.4, 0.7, 0.65],

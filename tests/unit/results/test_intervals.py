@@ -10,26 +10,26 @@ def off_diagonal(values):
     return matrix
 
 
-def test_the_mean_leaves_out_what_is_not_known():
+def test_the_mean_omits_unknown_values():
     estimate = mean_over_pairs(off_diagonal([[0, 1, 2], [3, 0, np.nan], [5, 6, 0]]))
     assert estimate.value == pytest.approx(17 / 5)
     assert estimate.num == 5
 
 
-def test_equal_values_have_an_interval_of_no_width():
+def test_equal_values_have_an_interval_of_width_zero():
     estimate = mean_over_pairs(off_diagonal(np.full((6, 6), 0.25)))
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.25, 0.25, 0.25))
     assert estimate.is_above_zero
 
 
-def test_an_interval_is_the_same_each_time_and_holds_the_value():
+def test_an_interval_is_reproducible_and_contains_the_value():
     values = off_diagonal(np.random.default_rng(0).normal(size=(10, 10)))
     estimate = mean_over_pairs(values)
     assert mean_over_pairs(values) == estimate
     assert estimate.low < estimate.value < estimate.high
 
 
-def test_pairs_that_share_a_student_are_not_taken_for_independent():
+def test_pairs_with_the_same_student_do_not_count_as_independent():
     gain_of_student = np.random.default_rng(0).normal(size=(10, 1))
     estimate = mean_over_pairs(off_diagonal(np.repeat(gain_of_student, 10, axis=1)))
     width_if_independent = 2 * 1.96 * gain_of_student.std() / np.sqrt(90)
@@ -45,13 +45,13 @@ def test_too_few_peers_have_no_interval(num_peers):
     assert not estimate.is_below_zero
 
 
-def test_nothing_known_is_not_an_error():
+def test_a_statistic_without_values_is_not_an_error():
     estimate = mean_over_pairs(np.full((5, 5), np.nan))
     assert np.isnan(estimate.value)
     assert estimate.num == 0
 
 
-def test_an_interval_holds_the_truth_about_as_often_as_it_says():
+def test_the_coverage_of_intervals_is_about_the_stated_one():
     rng = np.random.default_rng(3)
     hits = 0
     for _ in range(60):
@@ -61,27 +61,27 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says():
     assert hits >= 0.8 * 60
 
 
-def test_a_statistic_of_pairs_agrees_with_the_mean():
+def test_the_statistic_of_pairs_agrees_with_the_mean():
     values = off_diagonal(np.random.default_rng(0).normal(size=(6, 6)))
     expected = mean_over_pairs(values)
     estimate = over_pairs(lambda x, _: float(x.mean()) if x.size else np.nan, values, values)
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((expected.value, expected.low, expected.high))
 
 
-def test_bounds_tell_gains_from_losses():
+def test_bounds_distinguish_gains_from_losses():
     assert Estimate(0.2, 0.1, 0.3, 9).is_above_zero
     assert Estimate(-0.2, -0.3, -0.1, 9).is_below_zero
     assert not Estimate(0.2, -0.1, 0.3, 9).is_above_zero
 
 
-def test_spearman_is_pearson_of_ranks_with_ties_shared():
+def test_spearman_is_pearson_of_ranks_with_averaged_ties():
     # By hand: ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4; 4.5 / sqrt(4.5 * 5).
     assert spearman(np.array([1.0, 5, 5, 9]), np.array([10.0, 20, 30, 40])) == pytest.approx(4.5 / np.sqrt(22.5))
     assert spearman(np.array([1.0, 2, 3]), np.array([1.0, 8, 27])) == pytest.approx(1)
     assert spearman(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
 
 
-def test_spearman_of_what_does_not_vary_is_unknown():
+def test_spearman_of_constant_values_is_unknown():
     assert np.isnan(spearman(np.ones(3), np.arange(3.0)))
 
 
@@ -90,7 +90,7 @@ def test_spearman_refuses_unequal_lengths():
         spearman(np.ones(3), np.ones(2))
 
 
-def test_a_peer_without_any_value_is_as_if_there_were_none_such():
+def test_a_peer_without_values_does_not_change_the_statistic():
     values = off_diagonal(np.random.default_rng(0).normal(size=(6, 6)))
     with_another = np.full((7, 7), np.nan)
     kept = np.ix_([0, 1, 3, 4, 5, 6], [0, 1, 3, 4, 5, 6])
@@ -100,7 +100,7 @@ def test_a_peer_without_any_value_is_as_if_there_were_none_such():
     assert over_pairs(spearman, distances, with_another) == over_pairs(spearman, distances[kept], values)
 
 
-def test_a_statistic_is_of_the_pairs_that_have_both_quantities():
+def test_a_statistic_uses_the_pairs_that_have_both_quantities():
     rng = np.random.default_rng(0)
     x, y = rng.uniform(size=(5, 5)), off_diagonal(rng.normal(size=(5, 5)))
     y[1, 3] = np.nan

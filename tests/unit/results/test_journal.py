@@ -49,14 +49,14 @@ def test_records_are_read_back_in_order_and_exactly(path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == len(RECORDS)
 
 
-def test_the_records_of_now_are_there_beside_those_of_before(path: Path) -> None:
+def test_new_records_are_added_to_earlier_ones(path: Path) -> None:
     with open_journal(path) as journal:
         journal.append({"peer": 3})
         assert journal.num_records == len(RECORDS) + 1
     assert records(path) == [*RECORDS, {"peer": 3}]
 
 
-def test_a_last_line_cut_anywhere_is_dropped_and_the_next_record_is_whole(path: Path) -> None:
+def test_a_truncated_last_line_is_dropped_and_the_next_record_is_intact(path: Path) -> None:
     content = path.read_bytes()
     ends = [position + 1 for position, byte in enumerate(content) if byte == ord("\n")]
     for cut in range(len(content) + 1):
@@ -70,7 +70,7 @@ def test_a_last_line_cut_anywhere_is_dropped_and_the_next_record_is_whole(path: 
 
 
 @pytest.mark.parametrize("line", [b"", b'{"peer": 1', b"[1]", b"3", b"null", b"\xff", b"{} {}"])
-def test_a_line_in_the_middle_that_is_no_record_is_refused(path: Path, line: bytes) -> None:
+def test_an_invalid_line_in_the_middle_is_refused(path: Path, line: bytes) -> None:
     lines = path.read_bytes().splitlines()
     lines[1] = line
     content = b"\n".join(lines) + b"\n"
@@ -81,7 +81,7 @@ def test_a_line_in_the_middle_that_is_no_record_is_refused(path: Path, line: byt
     assert path.read_bytes() == content
 
 
-def test_a_value_that_json_has_not_is_refused_before_anything_is_written(path: Path) -> None:
+def test_a_value_that_json_cannot_represent_is_refused_before_writing(path: Path) -> None:
     with open_journal(path) as journal:
         with pytest.raises(ValueError, match="JSON compliant"):
             journal.append({"loss": float("nan")})
@@ -113,7 +113,7 @@ def test_appended_records_survive_a_kill(tmp_path: Path) -> None:
     assert records(path) == [{"number": number} for number in range(100)]
 
 
-def test_a_journal_that_is_being_written_is_read_up_to_its_last_whole_line_and_left_as_it_is(path: Path) -> None:
+def test_a_journal_in_use_is_read_up_to_its_last_complete_line(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"peer": 3, "acc')
     before = path.read_bytes()
@@ -121,19 +121,19 @@ def test_a_journal_that_is_being_written_is_read_up_to_its_last_whole_line_and_l
     assert path.read_bytes() == before
 
 
-def test_a_damaged_line_is_told_by_whoever_only_reads(path: Path) -> None:
+def test_a_reader_reports_a_damaged_line(path: Path) -> None:
     path.write_bytes(b"[1]\n" + path.read_bytes())
     with pytest.raises(ArtifactCorruptError, match="line 1 must be a record with its checksum"):
         list(read_journal(path))
 
 
-def test_a_line_that_is_finished_while_it_is_read_is_not_taken_for_two(path: Path) -> None:
+def test_reading_stops_at_a_line_that_is_still_being_written(path: Path) -> None:
     first, second = to_line({"peer": 0}), to_line({"peer": 1})
     lines = [first, second[:30], second[30:]]
     assert [each["peer"] for each in journal_module._records(lines, path, None)] == [0]
 
 
-def test_no_flipped_bit_of_a_line_leaves_a_record(path: Path) -> None:
+def test_a_line_with_a_flipped_bit_is_not_a_record(path: Path) -> None:
     line = path.read_bytes().splitlines(keepends=True)[1]
     for position in range(8 * (len(line) - 1)):
         flipped = bytearray(line)
@@ -143,13 +143,13 @@ def test_no_flipped_bit_of_a_line_leaves_a_record(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [("11.1", "17.1"), ("0.5", "0.25"), ("1, 2", "2, 1"), ("}", ', "b": 1}')])
-def test_a_value_that_was_changed_by_hand_leaves_no_record(before: str, after: str) -> None:
+def test_a_line_that_was_edited_is_not_a_record(before: str, after: str) -> None:
     line = to_line({"a": [11.1, 0.5, 1, 2]}).decode()
     assert before in line
     assert from_line(line.replace(before, after).encode()) is None
 
 
-def test_damaged_lines_are_left_out_and_reported_on_request(path: Path) -> None:
+def test_damaged_lines_are_omitted_and_reported_on_request(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1].replace(b"nothing", b"something") + b"\0" * 40 + b"\n" + lines[2])
     damaged: list[int] = []
@@ -157,7 +157,7 @@ def test_damaged_lines_are_left_out_and_reported_on_request(path: Path) -> None:
     assert damaged == [2, 3]
 
 
-def test_a_line_without_a_checksum_is_no_record() -> None:
+def test_a_line_without_a_checksum_is_not_a_record() -> None:
     assert from_line(b'{"peer": 0}\n') is None
 
 

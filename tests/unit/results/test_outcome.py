@@ -24,7 +24,7 @@ def columns(split: str, *, global_positions: list[int], own_positions: list[int]
     )
 
 
-def test_accuracy_is_the_share_of_right_predictions() -> None:
+def test_accuracy_is_the_fraction_of_correct_predictions() -> None:
     assert accuracy(LABELS, BEFORE) == 3 / 6
     assert accuracy(LABELS, AFTER) == 4 / 6
 
@@ -46,7 +46,7 @@ def test_a_validation_split_by_hand() -> None:
     }
 
 
-def test_flips_classes_and_bits_are_of_the_global_set_alone() -> None:
+def test_flips_classes_and_bits_cover_only_the_global_set() -> None:
     found = columns("test", global_positions=[5, 4, 2], own_positions=[0, 1, 3])
     assert found["test_positive_flips"] == 1 / 3
     assert found["test_negative_flips"] == 0.0
@@ -55,19 +55,19 @@ def test_flips_classes_and_bits_are_of_the_global_set_alone() -> None:
     assert found["test_correct_bits"] == f"{0b01100000:02x}"
 
 
-def test_the_bits_tell_for_each_test_sample_whether_it_was_right_after() -> None:
+def test_each_bit_states_whether_a_test_sample_is_correct_after_distillation() -> None:
     found = columns("test", global_positions=[0, 1, 2, 3, 4, 5, 0, 1, 2], own_positions=[0])
     assert found["test_correct_bits"] == f"{0b10111010:02x}{0b10000000:02x}"
 
 
-def test_flips_are_what_the_accuracy_changed_by() -> None:
+def test_the_difference_of_flips_is_the_change_of_accuracy() -> None:
     found = columns("test", global_positions=[0, 1, 2, 3, 4, 5], own_positions=[0])
     gain = found["test_global_accuracy_after"] - found["test_global_accuracy_before"]
     assert found["test_positive_flips"] - found["test_negative_flips"] == pytest.approx(gain)
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_the_columns_are_those_of_the_table(split: str) -> None:
+def test_the_outcome_has_the_columns_of_the_table(split: str) -> None:
     expected = {name for name in TRIALS_SCHEMA.names if name.startswith(f"{split}_")} - DERIVED_COLUMNS
     expected -= set(BY_EPOCH_COLUMNS.values())
     assert columns(split, global_positions=[0], own_positions=[0]).keys() == expected

@@ -26,7 +26,7 @@ def test_values_are_found_at_the_rows_of_pairs():
     assert np.isnan(at(table, "test_global_gain_from_data", PAIR_ROWS)[0, 1])
 
 
-def test_the_paired_difference_counts_the_samples_that_one_side_has_right():
+def test_the_paired_difference_counts_samples_that_only_one_side_predicts_correctly():
     table = two_trials(bits(1, 1, 1, 1, 0, 0, 1, 0), bits(1, 0, 0, 0, 1, 0, 1, 0))  # 3 against 1
     paired = compare_on_test(table, PAIR_ROWS, np.where(PAIR_ROWS == 0, 1, NO_ROW), num_test_samples=8)
     assert paired.difference[0, 1] == 2 / 8
@@ -54,7 +54,7 @@ def test_bits_of_another_test_set_are_refused():
         compare_on_test(two_trials(b"\xff", b"\xff"), PAIR_ROWS, PAIR_ROWS, num_test_samples=9)
 
 
-def test_the_exact_test_is_the_binomial_one():
+def test_the_exact_test_is_the_binomial_test():
     assert mcnemar_p_value(0, 0) == 1
     assert mcnemar_p_value(5, 0) == pytest.approx(2 / 32)
     assert mcnemar_p_value(1, 9) == mcnemar_p_value(9, 1) == pytest.approx(2 * 11 / 1024)
@@ -94,11 +94,11 @@ def test_chosen_and_default_are_compared_on_test():
         (Estimate(0.02, np.nan, np.nan, 6), "too few peers"),
     ],
 )
-def test_no_ratio_is_given_to_what_may_be_nothing(default, reason):
+def test_no_ratio_is_given_for_a_gain_within_noise(default, reason):
     ratio = ratio_of_gains(Estimate(0.1, 0.05, 0.15, 90), default)
     assert ratio.value is None
     assert reason in ratio.reason
 
 
-def test_a_ratio_is_given_to_a_gain_above_noise():
+def test_a_ratio_is_given_for_a_gain_above_noise():
     assert ratio_of_gains(Estimate(0.1, 0, 0.2, 90), Estimate(0.02, 0.01, 0.03, 90)).value == pytest.approx(5)

@@ -22,7 +22,7 @@ def test_unordered_pairs_count_once():
     assert found.mean_absolute_difference.num == 3
 
 
-def test_validation_takes_the_position_and_test_pays_for_it():
+def test_positions_are_chosen_on_validation_and_scored_on_test():
     validation = np.array([[NAN, 0.0, 0.0], [0.1, NAN, 0.1], [0.0, 0.0, NAN]])
     # 1 rather than 0 is wrong on test (-0.03), no preference between 0 and 2, 1 rather than 2 is right (+0.06).
     found = position(TEST_GAIN, validation, UNKNOWN)
@@ -43,7 +43,7 @@ def test_the_standard_error_of_a_gain_is_that_of_its_samples():
     assert error[0, 0] == pytest.approx(change.std() / np.sqrt(100))
 
 
-def test_a_peer_without_gains_has_no_mean_and_disturbs_no_other():
+def test_a_peer_without_gains_has_no_mean_and_does_not_affect_others():
     gain = np.full((4, 4), NAN)
     gain[:3, :3] = TEST_GAIN
     found, wanted = (position(each, each, np.full(each.shape, NAN)) for each in (gain, TEST_GAIN))

@@ -9,7 +9,7 @@ from peerkd.results.published import MCL_OKD, SOURCES, WU_AND_GONG, find_publish
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def test_errors_are_told_as_accuracies():
+def test_published_errors_are_converted_to_accuracies():
     (paper,) = find_published("cifar100", "resnet32", "pcl")
     assert (paper.source, paper.accuracy, paper.standard_deviation) == (WU_AND_GONG, 0.7414, pytest.approx(0.0016))
     paper, other = find_published("cifar100", "resnet110", "dml")
@@ -30,11 +30,11 @@ def test_errors_are_told_as_accuracies():
         ("cifar100", "resnet32", "pcl_no_mean"),
     ],
 )
-def test_what_nobody_published_is_not_found(data_set, architecture, method):
+def test_unpublished_numbers_are_not_found(data_set, architecture, method):
     assert find_published(data_set, architecture, method) == ()
 
 
-def test_there_are_as_many_numbers_as_in_the_tables_and_each_source_is_explained():
+def test_all_published_numbers_are_present_and_each_source_is_explained():
     found = [
         published
         for data_set in ("cifar10", "cifar100")
@@ -46,7 +46,7 @@ def test_there_are_as_many_numbers_as_in_the_tables_and_each_source_is_explained
     assert {published.source for published in found} == set(SOURCES)
 
 
-def test_a_folder_is_taken_for_cifar10_by_its_classes():
+def test_a_folder_is_recognised_as_cifar10_by_its_classes():
     assert published_data_set("cifar100", ()) == "cifar100"
     assert published_data_set("image_folder", CIFAR10) == "cifar10"
     assert published_data_set("image_folder", CIFAR10[:-1]) is None

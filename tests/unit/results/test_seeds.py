@@ -11,7 +11,7 @@ def test_mean_and_standard_deviation_are_those_of_a_sample():
     assert spread([1, 2, 3, 4, 5]) == pytest.approx((3, math.sqrt(2.5), 5))
 
 
-def test_one_seed_has_a_mean_and_no_spread():
+def test_one_seed_has_a_mean_and_no_deviation():
     mean, deviation, num = spread([0.5])
     assert (mean, num) == (0.5, 1)
     assert math.isnan(deviation)
@@ -34,7 +34,7 @@ def test_two_seeds_have_the_interval_of_one_degree_of_freedom():
     assert verdict(found) == "undecided"
 
 
-def test_differences_are_taken_seed_by_seed_where_both_have_one():
+def test_differences_are_paired_by_seed():
     found = paired_difference({0: 0.9, 1: 0.5, 2: 0.7}, {1: 0.4, 0: 0.7, 7: 0.1})
     assert found.num == 2
     assert found.value == pytest.approx(0.15)
@@ -53,13 +53,13 @@ def test_equal_differences_have_no_interval():
     assert verdict(found) == "undecided"
 
 
-def test_no_common_seed_is_not_an_error():
+def test_methods_without_a_common_seed_are_not_an_error():
     found = paired_difference({0: 0.3}, {1: 0.3})
     assert math.isnan(found.value)
     assert found.num == 0
 
 
-def test_a_verdict_is_the_side_of_zero_of_the_whole_interval():
+def test_a_verdict_requires_the_whole_interval_on_one_side_of_zero():
     assert verdict(Estimate(0.2, 0.1, 0.3, 5)) == "above"
     assert verdict(Estimate(-0.2, -0.3, -0.1, 5)) == "below"
     assert verdict(Estimate(0.2, -0.1, 0.5, 5)) == "undecided"

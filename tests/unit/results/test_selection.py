@@ -29,14 +29,14 @@ def trial(temperature, alpha, validation, *, test=0.5, **changes):
     )
 
 
-def test_candidates_hold_nothing_of_the_test_set():
+def test_candidates_contain_no_test_values():
     table = two_peers(trial(1.0, 0.5, 0.6))
     without_test = table.drop_columns([name for name in table.column_names if name.startswith("test_")])
     candidates(without_test, metric="global_accuracy")  # needs no such column
     assert not [field.name for field in dataclasses.fields(Candidates) if "test" in field.name]
 
 
-def test_validation_chooses_though_the_test_set_contradicts_it():
+def test_choices_follow_validation_even_if_the_test_set_contradicts_it():
     table = two_peers(
         trial(1.0, 0.5, 0.60, test=0.5),
         trial(4.0, 0.9, 0.70, test=0.1),
@@ -48,7 +48,7 @@ def test_validation_chooses_though_the_test_set_contradicts_it():
     assert choice.chosen[0, 0] == choice.default[1, 1] == NO_ROW
 
 
-def test_the_metric_says_by_which_accuracy():
+def test_the_metric_determines_the_accuracy_of_choices():
     table = two_peers(
         trial(1.0, 0.5, 0.6, validation_own_accuracy_after=0.6), trial(4.0, 0.5, 0.7, validation_own_accuracy_after=0.5)
     )
@@ -56,7 +56,7 @@ def test_the_metric_says_by_which_accuracy():
     assert row_of(table, by_own.chosen)["temperature"] == 1.0
 
 
-def test_a_tie_goes_to_the_setting_that_changes_the_fewest_things():
+def test_a_tie_goes_to_the_setting_with_the_fewest_changes():
     table = two_peers(
         trial(1.0, 0.5, 0.6),
         trial(2.0, 0.1, 0.7),
@@ -67,13 +67,13 @@ def test_a_tie_goes_to_the_setting_that_changes_the_fewest_things():
     assert row_of(table, choice.chosen)["temperature"] == 8.0
 
 
-def test_a_tie_with_the_default_is_no_evidence_against_it():
+def test_a_tie_with_the_default_is_not_evidence_against_it():
     table = two_peers(trial(1.0, 0.5, 0.7), trial(4.0, 0.1, 0.7), trial(0.5, 0.1, 0.7))
     choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
     assert choice.chosen[0, 1] == choice.default[0, 1]
 
 
-def test_a_control_is_never_chosen_but_compared_with():
+def test_a_control_is_used_for_comparison_and_never_chosen():
     table = two_peers(
         trial(1.0, 0.5, 0.6),
         control(validation_global_accuracy_after=0.8),
@@ -125,7 +125,7 @@ def test_the_single_setting_has_the_best_mean_over_pairs():
     assert [table["temperature"][int(single.rows[pair])].as_py() for pair in pairs(2)] == [4.0, 4.0]
 
 
-def test_choosing_never_does_worse_on_validation_than_what_it_could_choose():
+def test_no_alternative_to_a_choice_is_better_on_validation():
     study = Study(num_peers=4)
     trials = candidates(study.table, metric="global_accuracy")
     choice = choose(trials, default_transfer_set="student")
@@ -140,7 +140,7 @@ def test_choosing_never_does_worse_on_validation_than_what_it_could_choose():
 
 
 @pytest.mark.parametrize("transfer_sets", [None, ("both",), ("public", "public_unlabelled")])
-def test_the_choice_is_that_of_looking_through_all_rows_for_every_pair(transfer_sets):
+def test_the_choice_equals_that_of_a_search_through_all_rows(transfer_sets):
     study = Study(
         num_peers=4,
         transfer_sets=("student", "both", "public", "public_unlabelled"),
@@ -181,7 +181,7 @@ def test_the_choice_is_that_of_looking_through_all_rows_for_every_pair(transfer_
         assert (default["transfer_set"], default["temperature"]) == (default_set, 1.0)
 
 
-def test_a_rate_of_its_own_is_a_change_and_the_default_is_at_the_recipes():
+def test_a_rate_other_than_the_recipes_counts_as_a_change():
     table = two_peers(
         trial(1.0, 0.5, 0.7, learning_rate=0.1),
         trial(1.0, 0.5, 0.6, learning_rate=0.02),
@@ -202,7 +202,7 @@ def test_a_rate_of_its_own_is_a_change_and_the_default_is_at_the_recipes():
     assert (single.temperature, single.learning_rate) == (1.0, 0.02)
 
 
-def test_a_default_at_another_rate_is_no_default():
+def test_a_setting_at_another_rate_is_not_the_default():
     table = two_peers(trial(1.0, 0.5, 0.7, learning_rate=0.1), learning_rate=0.1)
     trials = candidates(table, metric="global_accuracy", default_learning_rate=0.02)
     with pytest.raises(ValueError, match="must have a trial of the default on student"):
@@ -220,7 +220,7 @@ def both(*trials):
     return assemble([*trials, *({**each, "student": 1, "teacher": 0} for each in trials)])
 
 
-def test_what_diverged_is_not_chosen_however_good_it_was():
+def test_a_diverged_trial_is_never_chosen():
     table = both(trial(1.0, 0.5, 0.6), trial(4.0, 0.9, 0.7), trial(2.0, 0.9, 0.65))
     table = with_diverged(table, lambda row: row["temperature"] == 4.0 and row["student"] == 0)
     choice = choose(candidates(table, metric="global_accuracy"), default_transfer_set="student")
@@ -229,7 +229,7 @@ def test_what_diverged_is_not_chosen_however_good_it_was():
     assert single.temperature == 2.0
 
 
-def test_a_default_and_a_pair_of_which_all_diverged_have_no_row():
+def test_a_default_or_a_pair_that_only_diverged_has_no_row():
     table = both(trial(1.0, 0.5, 0.6), trial(4.0, 0.9, 0.7))
     without_default = with_diverged(table, lambda row: row["temperature"] == 1.0)
     choice = choose(candidates(without_default, metric="global_accuracy"), default_transfer_set="student")
@@ -246,7 +246,7 @@ def test_a_default_and_a_pair_of_which_all_diverged_have_no_row():
     assert single.rows[0, 1] == NO_ROW
 
 
-def test_there_is_no_setting_for_all_where_each_diverged_for_some_pair():
+def test_no_single_setting_exists_if_each_diverged_for_some_pair():
     table = both(trial(1.0, 0.5, 0.6), trial(4.0, 0.9, 0.7))
     table = with_diverged(
         table,
@@ -256,7 +256,7 @@ def test_there_is_no_setting_for_all_where_each_diverged_for_some_pair():
     assert choose_single(candidates(table, metric="global_accuracy"), default_transfer_set="student") is None
 
 
-def test_a_control_that_diverged_is_not_the_one_to_beat():
+def test_a_diverged_control_is_not_used_for_comparison():
     good, bad = (
         control(transfer_set=name, validation_global_accuracy_after=value)
         for name, value in (("student", 0.9), ("public", 0.4))
@@ -269,7 +269,7 @@ def test_a_control_that_diverged_is_not_the_one_to_beat():
         assert (choice.control[0, 1] != NO_ROW) == num_left
 
 
-def test_a_peer_that_diverged_has_no_pairs_and_is_missed_by_nobody():
+def test_a_diverged_peer_has_no_pairs_and_does_not_affect_others():
     number = {0: 0, 1: 2}
     rows = [{name: row[name] for name in RECORD_COLUMNS} for row in both(trial(1.0, 0.5, 0.6)).to_pylist()]
     table = assemble([row | {name: number[row[name]] for name in ("student", "teacher")} for row in rows])

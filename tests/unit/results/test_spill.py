@@ -26,7 +26,7 @@ RECORDS = as_in_a_journal(STUDY.to_pylist())
 
 @given(order=st.permutations(range(len(RECORDS))), buffer_bytes=st.sampled_from([0, 5_000, 2**20]))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_table_is_that_of_all_records_at_once(
+def test_the_table_equals_that_of_all_records_together(
     order: list[int], buffer_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spill, "_BUFFER_BYTES", buffer_bytes)
@@ -42,7 +42,7 @@ def test_the_table_is_that_of_all_records_at_once(
 
 
 @pytest.mark.parametrize("rates", [(), (0.02, 0.1)])
-def test_the_table_is_that_of_the_records_with_rates_and_without(rates: tuple[float, ...], tmp_path: Path) -> None:
+def test_the_table_is_correct_with_and_without_learning_rates(rates: tuple[float, ...], tmp_path: Path) -> None:
     study = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,), learning_rates=rates).table
     path = tmp_path / "trials.parquet"
     written = write_trials(as_in_a_journal(study.to_pylist()), path, scratch_folder=tmp_path)
@@ -50,7 +50,7 @@ def test_the_table_is_that_of_the_records_with_rates_and_without(rates: tuple[fl
     assert written.fingerprint == fingerprint(study)
 
 
-def test_there_may_be_no_records(tmp_path: Path) -> None:
+def test_a_table_without_records_is_possible(tmp_path: Path) -> None:
     written = write_trials([], tmp_path / "trials.parquet", scratch_folder=tmp_path)
     assert read_table(tmp_path / "trials.parquet").equals(assemble([]))
     assert written == (0, 0, 0.0, fingerprint(assemble([])))
@@ -67,7 +67,7 @@ def test_there_may_be_no_records(tmp_path: Path) -> None:
     ],
     ids=["twice the same trial", "two controls", "no student", "a column too many", "no such set"],
 )
-def test_what_is_wrong_is_told_in_the_same_sentence(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_errors_have_the_same_message(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     rows = [json.loads(json.dumps(row | {"test_correct_bits": "f0"})) for row in rows]
     with pytest.raises(ValueError, match=r"\.$") as expected:
         assemble(rows)

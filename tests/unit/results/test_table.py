@@ -28,11 +28,11 @@ def values(table, row, columns=GAIN_PARTS):
     return [table[column][row].as_py() for column in columns]
 
 
-def test_derived_and_record_columns_are_the_schema():
+def test_derived_columns_and_those_of_records_form_the_schema():
     assert set(RECORD_COLUMNS) | DERIVED_COLUMNS == set(TRIALS_SCHEMA.names)
 
 
-def test_a_gain_is_parted_by_the_control_on_the_same_data():
+def test_a_gain_is_divided_by_the_control_on_the_same_data():
     table = assemble(
         [
             record(test_global_accuracy_before=0.5, test_global_accuracy_after=0.8),
@@ -43,7 +43,7 @@ def test_a_gain_is_parted_by_the_control_on_the_same_data():
     assert values(table, 1) == pytest.approx([0.3, 0.1, 0.2])
 
 
-def test_the_teachers_data_makes_another_control_for_each_teacher():
+def test_each_teachers_data_have_their_own_control():
     table = assemble(
         [
             control(teacher=1, transfer_set="teacher", test_global_accuracy_after=0.6),
@@ -58,7 +58,7 @@ def test_the_teachers_data_makes_another_control_for_each_teacher():
     assert from_data == pytest.approx({1: 0.1, 2: 0.4})
 
 
-def test_without_a_control_nothing_is_parted():
+def test_without_a_control_the_gain_is_not_divided():
     table = assemble([record(transfer_set="public_unlabelled", distillation_weight=1.0), control()])
     row = table.to_pylist()[1]
     assert row["transfer_set"] == "public_unlabelled"
@@ -80,7 +80,7 @@ def test_forgetting_and_learning_are_means_over_classes_with_samples():
     assert table["test_class_accuracy_before"][0].as_py() == [0.9, 0.2, None, None]
 
 
-def test_forgetting_is_null_where_no_class_has_samples():
+def test_forgetting_is_null_if_no_class_has_samples():
     table = assemble([record(test_class_accuracy_before=[None], test_class_accuracy_after=[None])])
     assert values(table, 0, ["test_forgetting", "test_learning"]) == [None, None]
 
@@ -113,7 +113,7 @@ def test_the_table_has_the_schema_with_its_descriptions():
         ({"test_class_accuracy_after": [0.5]}, "equally many, got 2, 1"),
     ],
 )
-def test_a_record_that_is_not_one_is_refused(changes, message):
+def test_an_invalid_record_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         assemble([record(**changes)])
 
@@ -133,7 +133,7 @@ def test_a_record_and_a_table_without_a_column_are_refused(tmp_path, name):
         pass
 
 
-def test_the_same_trial_twice_is_refused():
+def test_a_duplicate_trial_is_refused():
     with pytest.raises(ValueError, match="got two with student 0, teacher 1, transfer_set student, temperature 1"):
         assemble([record(), record(seconds=2.0)])
 
@@ -143,7 +143,7 @@ def test_two_controls_of_the_same_data_are_refused():
         assemble([control(), control(teacher=1)])
 
 
-def test_the_fingerprint_sees_every_value_except_seconds():
+def test_the_fingerprint_covers_every_value_except_seconds():
     plain = fingerprint(assemble([record()]))
     assert fingerprint(assemble([record(seconds=9.0)])) == plain
     different = [
@@ -162,7 +162,7 @@ def test_the_fingerprint_sees_every_value_except_seconds():
 BY_EPOCH = {name: [0.25 + 0.125 * place, 0.5] for place, name in enumerate(BY_EPOCH_COLUMNS.values())}
 
 
-def test_the_fingerprint_sees_accuracies_by_epoch(tmp_path):
+def test_the_fingerprint_covers_accuracies_by_epoch(tmp_path):
     tables = [
         assemble([record(), record(teacher=2)]),
         assemble([record(), record(teacher=2, **BY_EPOCH)]),
@@ -174,21 +174,21 @@ def test_the_fingerprint_sees_accuracies_by_epoch(tmp_path):
         assert fingerprint_file(tmp_path / "trials.parquet") == fingerprint(table)
 
 
-def test_accuracies_by_epoch_come_back_from_disk(tmp_path):
+def test_accuracies_by_epoch_are_read_back(tmp_path):
     table = assemble([record(**BY_EPOCH)])
     write_table(table, tmp_path / "trials.parquet")
     (row,) = read_table(tmp_path / "trials.parquet").select(list(BY_EPOCH)).to_pylist()
     assert row == BY_EPOCH
 
 
-def test_the_fingerprint_does_not_see_chunks_and_slices():
+def test_the_fingerprint_does_not_depend_on_chunks_and_slices():
     table = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5, 0.9)).table
     parts = [table.slice(0, 5), table.slice(5)]
     assert fingerprint(pa.concat_tables(parts)) == fingerprint(table)
     assert fingerprint(table.slice(3, 4)) == fingerprint(table.take(list(range(3, 7))))
 
 
-def test_a_table_comes_back_from_disk(tmp_path):
+def test_a_table_is_read_back(tmp_path):
     table = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,)).table
     write_table(table, tmp_path / "trials.parquet")
     again = read_table(tmp_path / "trials.parquet")
@@ -197,12 +197,12 @@ def test_a_table_comes_back_from_disk(tmp_path):
     assert fingerprint(again) == fingerprint(table)
 
 
-def test_what_is_no_table_of_trials_is_not_written(tmp_path):
+def test_a_table_without_the_schema_of_trials_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="differing in seconds"):
         write_table(assemble([record()]).drop_columns("seconds"), tmp_path / "trials.parquet")
 
 
-def test_what_is_no_table_of_trials_is_not_read(tmp_path):
+def test_a_file_that_is_not_a_table_of_trials_is_not_read(tmp_path):
     path = tmp_path / "trials.parquet"
     with pytest.raises(ArtifactNotFoundError, match="No table of trials"):
         read_table(path)
@@ -219,7 +219,7 @@ def test_what_is_no_table_of_trials_is_not_read(tmp_path):
         read_table(path)
 
 
-def test_bits_may_come_in_hexadecimal_as_a_journal_holds_them():
+def test_bits_may_be_hexadecimal_as_in_a_journal():
     (bits,) = assemble([record(test_correct_bits="f00a")])["test_correct_bits"].to_pylist()
     assert bits == b"\xf0\x0a"
 
@@ -233,7 +233,7 @@ def with_rates(**changes):
     ]
 
 
-def test_a_trial_is_compared_with_the_control_at_its_own_rate():
+def test_a_trial_is_compared_with_the_control_at_the_same_rate():
     table = assemble(with_rates())
     assert table["learning_rate"].to_pylist() == [0.02, 0.1, 0.02, 0.1]
     assert table["distillation_weight"].to_pylist() == [0.0, 0.0, 0.5, 0.5]
@@ -241,19 +241,19 @@ def test_a_trial_is_compared_with_the_control_at_its_own_rate():
     assert table["test_global_gain_from_teacher"].to_pylist() == pytest.approx([0, 0, 0.1, 0.1])
 
 
-def test_the_same_trial_at_one_rate_twice_is_refused():
+def test_a_duplicate_trial_at_one_rate_is_refused():
     with pytest.raises(ValueError, match=r"got two with student 0, .* alpha 0.5, learning_rate 0.1\."):
         assemble([record(learning_rate=0.1), record(learning_rate=0.1)])
     with pytest.raises(ValueError, match=r"got two with student 0, .* alpha 0.5\."):
         assemble([record(), record()])
 
 
-def test_the_fingerprint_sees_rates():
+def test_the_fingerprint_covers_learning_rates():
     tables = [assemble([record(**changes)]) for changes in ({}, {"learning_rate": 0.1}, {"learning_rate": 0.2})]
     assert len({fingerprint(table) for table in tables}) == 3
 
 
-def test_a_trial_that_diverged_has_nulls_and_so_has_what_is_measured_against_it():
+def test_a_diverged_trial_has_nulls_and_so_have_values_relative_to_it():
     table = assemble([diverged(control()), record(test_global_accuracy_after=0.8), diverged(record(temperature=4.0))])
     lost, kept, other = table.to_pylist()
     assert [row["is_finite"] for row in (lost, kept, other)] == [False, True, False]
@@ -270,7 +270,7 @@ def test_a_trial_that_diverged_has_nulls_and_so_has_what_is_measured_against_it(
     assert num_finite(table) == 1
 
 
-def test_a_finite_trial_must_have_what_one_that_diverged_lacks():
+def test_a_finite_trial_must_have_all_values():
     with pytest.raises(ValueError, match="lacks test_global_accuracy_after"):
         assemble([record(test_global_accuracy_after=None)])
     with pytest.raises(ValueError, match="test_own_accuracy_after must have no value where is_finite is False"):
@@ -288,7 +288,7 @@ def test_a_finite_trial_must_have_what_one_that_diverged_lacks():
     ],
 )
 @pytest.mark.parametrize("reads", [read_table, lambda path: mapped_table(path).__enter__()], ids=["read", "mapped"])
-def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, reads, column, row, value, message):
+def test_invalid_numbers_are_refused_with_column_and_row(tmp_path, reads, column, row, value, message):
     table = assemble([control(), record()])
     values = table[column].to_pylist()
     values[row] = value

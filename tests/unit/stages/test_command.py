@@ -30,18 +30,18 @@ def test_a_stage_that_is_not_launched_is_refused(told):
     }
 
 
-def test_an_input_that_the_store_does_not_have_is_told(told):
+def test_an_input_that_the_store_does_not_have_is_reported(told):
     error = told(inputs=["peers=pretrain_peers/a@0123"])
     assert error["message"].startswith("The store no longer has pretrain_peers/a")
     assert error["exit_code"] == 1
 
 
-def test_a_worker_that_cannot_be_is_refused(told, monkeypatch):
+def test_an_impossible_worker_index_is_refused(told, monkeypatch):
     monkeypatch.setenv("PEERKD_WORKER_INDEX", "1")
     assert told()["message"] == "PEERKD_WORKER_INDEX must be below PEERKD_NUM_WORKERS (1), got 1."
 
 
-def test_work_gets_the_config_the_inputs_and_its_place(tmp_path, monkeypatch):
+def test_work_receives_the_config_the_inputs_and_its_worker(tmp_path, monkeypatch):
     got = []
 
     class Module:

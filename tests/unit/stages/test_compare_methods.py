@@ -117,7 +117,7 @@ def test_the_loss_in_the_file_of_metrics_is_not_logged_as_a_number(study, store,
     assert all(isinstance(value, float) for value in logged.values())
 
 
-def test_what_is_there_is_not_done_again_and_another_baseline_is_another_comparison(study, store, runs):
+def test_finished_work_is_not_repeated_and_another_baseline_is_another_comparison(study, store, runs):
     first = compare_methods.STAGE.make(study.config, runs, store)
     assert compare_methods.STAGE.make(study.config, runs, store).key == first.key
     evaluation = study.config.evaluation.model_copy(update={"baseline": "pcl"})
@@ -125,7 +125,7 @@ def test_what_is_there_is_not_done_again_and_another_baseline_is_another_compari
     assert compare_methods.STAGE.make(other, runs, store).key != first.key
 
 
-def test_where_the_study_is_computed_does_not_matter(study, store, runs):
+def test_the_place_of_computation_does_not_change_the_study(study, store, runs):
     compute = study.config.compute.model_copy(update={"num_workers": 7})
     elsewhere = study.config.model_copy(update={"compute": compute})
     assert (

@@ -21,7 +21,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FilesystemStore:
     return store
 
 
-def test_the_accounts_of_every_step_are_added_up_with_the_operators_prices(
+def test_the_accounts_of_all_steps_are_summed_with_the_operators_prices(
     store: FilesystemStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     trials = pa.table({"student": [0, 1], "teacher": [1, 0], "seconds": [1.0, 3.0]})
@@ -41,5 +41,5 @@ def test_the_accounts_of_every_step_are_added_up_with_the_operators_prices(
     assert priced.causes != free.causes
 
 
-def test_without_accounts_nothing_is_claimed(store: FilesystemStore) -> None:
+def test_without_accounts_no_cost_is_reported(store: FilesystemStore) -> None:
     assert gather_accounts({"train_pcl": "train_pcl/3"}, store).cost() is None

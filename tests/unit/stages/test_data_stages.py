@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["partition_data", "split_data"])
-def test_what_is_known_of_a_data_set_is_said_and_kept(
+def test_remarks_on_a_data_set_are_printed_and_stored(
     tmp_path: Path, path: Path, stage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FilesystemStore(tmp_path / "store")

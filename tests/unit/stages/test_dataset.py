@@ -37,7 +37,7 @@ def config(root: Path, storage: str, **fields: object) -> DataConfig:
 
 
 @pytest.mark.parametrize("storage", ["packed", "streamed"])
-def test_what_was_read_and_what_was_not_is_said_published_and_said_again(
+def test_read_and_skipped_entries_are_printed_and_published(
     root: Path, store: FilesystemStore, storage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = []
@@ -56,7 +56,7 @@ def test_what_was_read_and_what_was_not_is_said_published_and_said_again(
 
 
 @pytest.mark.parametrize("storage", ["packed", "streamed"])
-def test_a_changed_image_behind_a_link_is_another_data_set(root: Path, store: FilesystemStore, storage: str) -> None:
+def test_a_changed_image_behind_a_link_gives_another_data_set(root: Path, store: FilesystemStore, storage: str) -> None:
     first = open_source("partition_data", config(root, storage), seed=0, store=store)
     fingerprint = publish_source(first, store).metadata["fingerprint"]
     Image.new("RGB", (4, 4), (200, 0, 0)).save(root / "test/dog/20.png")
@@ -69,7 +69,7 @@ def test_a_changed_image_behind_a_link_is_another_data_set(root: Path, store: Fi
 
 
 @pytest.mark.parametrize("storage", ["packed", "streamed"])
-def test_a_touched_image_is_read_again_and_is_the_same_data_set(
+def test_a_touched_image_is_read_again_and_gives_the_same_data_set(
     root: Path, store: FilesystemStore, storage: str
 ) -> None:
     first = publish_source(open_source("partition_data", config(root, storage), seed=0, store=store), store)
@@ -89,7 +89,7 @@ def test_every_field_that_changes_pixels_or_samples_is_in_the_key(root: Path, st
     )
 
 
-def test_images_that_are_left_out_are_in_the_manifest(root: Path, store: FilesystemStore) -> None:
+def test_omitted_images_are_in_the_manifest(root: Path, store: FilesystemStore) -> None:
     (root / "train/dog/20.png").write_bytes(b"")
     source = open_source("partition_data", config(root, "streamed", skip_damaged=True), seed=0, store=store)
     metadata = publish_source(source, store).metadata
@@ -97,7 +97,7 @@ def test_images_that_are_left_out_are_in_the_manifest(root: Path, store: Filesys
     assert {"kind": UNREADABLE, "num": 1, "examples": ["train/dog/20.png: it is empty"]} in metadata["skipped"]
 
 
-def test_a_long_reading_says_how_far_it_is_every_few_seconds() -> None:
+def test_progress_is_printed_every_few_seconds_while_a_data_set_is_read() -> None:
     seconds = iter(np.arange(0, 100, 3.0))
     said: list[str] = []
     report = reading_progress(

@@ -26,19 +26,19 @@ def test_only_finite_peers_take_part() -> None:
     ("ended_finite", "said"),
     [((False, False, False), "All 3 peers"), ((False, True, False), "All but 1 of the 3 peers")],
 )
-def test_peers_of_whom_none_can_teach_another_are_refused(ended_finite: tuple[bool, ...], said: str) -> None:
+def test_fewer_than_two_finite_peers_are_refused(ended_finite: tuple[bool, ...], said: str) -> None:
     pretrain_peers.check_enough_finite(peers(True, True, False)["peers"], learning_rate=0.05)
     with pytest.raises(ValueError, match=rf"^{said} diverged .*: lower pretrain\.learning_rate, which is 1e\+12\.$"):
         pretrain_peers.check_enough_finite(peers(*ended_finite)["peers"], learning_rate=1e12)
 
 
-def test_runs_that_all_diverged_are_refused() -> None:
+def test_a_study_whose_runs_all_diverged_is_refused() -> None:
     train_pcl.check_any_finite([{"is_finite": False}, {"is_finite": True}], learning_rate=0.1)
     with pytest.raises(ValueError, match=r"^All 2 runs diverged, .*: lower training\.learning_rate, which is 100\.$"):
         train_pcl.check_any_finite([{"is_finite": False}] * 2, learning_rate=100.0)
 
 
-def test_summaries_count_what_diverged_and_say_nothing_where_nothing_did() -> None:
+def test_summaries_count_diverged_trainings_if_there_are_any() -> None:
     trials = {"num_trials": 1200, "num_diverged": 0, "fingerprint": "ab" * 32}
     assert distill_pairs.summary(trials) == "1,200 trials, fingerprint abababababababab"
     assert "1,200 trials, 7 of them diverged," in distill_pairs.summary({**trials, "num_diverged": 7})

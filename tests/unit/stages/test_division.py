@@ -46,7 +46,7 @@ SKEWS = [
 @pytest.mark.parametrize("own_evaluation", ["matched", "held_out"])
 @pytest.mark.parametrize("public_fraction", [0, 0.2])
 @pytest.mark.parametrize("skew", SKEWS)
-def test_no_training_sample_is_lost_shared_or_judged_on(skew, public_fraction, own_evaluation, num_test):
+def test_no_training_sample_is_lost_shared_or_used_for_evaluation(skew, public_fraction, own_evaluation, num_test):
     if "natural" in skew:
         own_evaluation = "held_out"
     source = dataset(num_test=num_test)
@@ -64,7 +64,7 @@ def test_no_training_sample_is_lost_shared_or_judged_on(skew, public_fraction, o
 @pytest.mark.parametrize("num_test", [0, 200])
 @pytest.mark.parametrize("public_fraction", [0, 0.2])
 @pytest.mark.parametrize("skew", SKEWS)
-def test_a_validation_split_of_its_own_is_the_validation_set_and_nothing_else(skew, public_fraction, num_test):
+def test_the_validation_split_of_a_data_set_is_the_whole_validation_set(skew, public_fraction, num_test):
     own_evaluation = "held_out" if "natural" in skew else "matched"
     source = dataset(num_test=num_test, num_validation=150)
     got = divided(
@@ -81,7 +81,7 @@ def test_a_validation_split_of_its_own_is_the_validation_set_and_nothing_else(sk
     assert len(got.public) == pytest.approx(public_fraction * (1000 if num_test else 750), abs=5)
 
 
-def test_a_validation_fraction_plays_no_part_where_the_data_set_has_a_validation_split():
+def test_the_validation_fraction_is_ignored_if_the_data_set_has_a_validation_split():
     source = dataset(num_validation=150)
     parts = [divided(f"data.validation_fraction={fraction}", source).fingerprint for fraction in (0.1, 0.4)]
     assert parts[0] == parts[1]
@@ -91,14 +91,14 @@ def test_a_validation_fraction_plays_no_part_where_the_data_set_has_a_validation
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_the_seed_decides_everything(seed):
+def test_the_seed_determines_the_whole_division(seed):
     source = dataset()
     one, other = (divided(f"seed={seed}", source) for _ in range(2))
     assert one.fingerprint == other.fingerprint
     assert one.fingerprint != divided(f"seed={(seed + 1) % 2**32}", source).fingerprint
 
 
-def test_matched_own_sets_have_the_peers_class_shares_and_lie_in_the_global_sets():
+def test_matched_own_sets_have_the_class_shares_of_the_peer_and_are_subsets_of_the_global_sets():
     source = dataset(4000, 1000)
     got = divided("partition.label_skew.concentration=0.5 data.validation_fraction=0.25", source)
     for peer in range(4):
@@ -109,7 +109,7 @@ def test_matched_own_sets_have_the_peers_class_shares_and_lie_in_the_global_sets
             np.testing.assert_allclose(got_shares, shares, atol=0.01)
 
 
-def test_a_natural_peer_never_shares_an_id():
+def test_natural_peers_never_share_an_id():
     source = dataset()
     got = divided(SKEWS[4], source)
     owners = [set(source.columns["writer"][part]) for part in got.train]
@@ -184,18 +184,18 @@ def of_labels(labels, columns=None, **splits) -> RawDataset:
         ([0, 1] * 20 + [2], {"num_train": 40, "num_validation": 1}, "got no validation sample of a class"),
     ],
 )
-def test_labels_that_nothing_can_be_learnt_from_are_refused(labels, splits, message):
+def test_labels_from_which_nothing_can_be_learned_are_refused(labels, splits, message):
     with pytest.raises(ValueError, match=message):
         divided("partition.num_peers=2 partition.min_samples_per_peer=2", of_labels(labels, **splits))
 
 
-def test_a_class_that_is_wholly_held_out_leaves_one_class_to_train_on():
+def test_a_class_that_is_completely_held_out_leaves_one_class_for_training():
     fractions = "partition.num_peers=2 data.test_fraction=0.9 data.validation_fraction=0.9"
     with pytest.raises(ValueError, match="the training samples must be of at least 2 classes, got 1 sample of class"):
         divided(fractions, of_labels([0] * 50 + [2]))
 
 
-def test_a_peer_whose_classes_nobody_evaluates_is_refused():
+def test_a_peer_whose_classes_are_in_no_evaluation_set_is_refused():
     # Two peers, a class each; the test set has only one of the classes.
     source = of_labels([0, 1] * 40 + [0] * 10, num_train=80)
     two_classes = "partition.num_peers=2 partition.label_skew.kind=classes partition.label_skew.classes_per_peer=1"
@@ -216,7 +216,7 @@ def test_a_peer_too_small_to_hold_samples_out_is_refused():
     ("missing", "told"),
     [(np.nan, "nan"), (np.inf, "inf"), ("", "''"), ("  ", "'  '"), ("nan", "'nan'"), ("None", "'None'"), (b"", "b''")],
 )
-def test_an_id_that_is_missing_is_refused(missing, told):
+def test_a_missing_id_is_refused(missing, told):
     like = {float: 1.0, str: "ab", bytes: b"ab"}[type(missing)]
     ids = np.array([missing, *[like] * 80, missing, *[like * 2] * 18])
     # The test split has no share in the partition: the second missing one does not count.
@@ -225,7 +225,7 @@ def test_an_id_that_is_missing_is_refused(missing, told):
         divided(f"{SKEWS[4]} partition.num_peers=2 seed=1", source)
 
 
-def test_what_is_scarce_is_told_and_nothing_else_is():
+def test_missing_and_scarce_samples_are_reported_and_nothing_else():
     config = resolve(JOINTKD, preset="digits", overrides="partition.num_peers=2 partition.label_skew.kind=iid")
     assert division_warnings(dataset(), divide(config, dataset())) == []
     source = of_labels([0, 1] * 100 + [2])

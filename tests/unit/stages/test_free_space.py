@@ -23,7 +23,7 @@ def disk(monkeypatch):
     return have
 
 
-def test_what_is_written_is_compared_with_what_is_free(tmp_path, disk):
+def test_the_size_of_the_results_is_compared_with_the_free_space(tmp_path, disk):
     store = FilesystemStore(tmp_path / "runs")
     disk(3_000)
     check_free_space(store, {"data set": 2_000, "weights": 1_000})
@@ -37,7 +37,7 @@ def test_what_is_written_is_compared_with_what_is_free(tmp_path, disk):
     )
 
 
-def test_a_store_whose_end_nobody_knows_has_room():
+def test_a_store_of_unknown_size_has_room():
     class Bucket:
         def free_bytes(self):
             return None
@@ -56,7 +56,7 @@ def test_a_run_without_room_is_refused_before_anything_is_written(tmp_path, disk
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_tuned_study_needs_no_room_for_a_sweep_and_what_is_there_is_not_written_again(tmp_path, disk):
+def test_a_tuned_study_needs_no_room_for_a_sweep_or_for_existing_artifacts(tmp_path, disk):
     disk(2**21)
     store = FilesystemStore(tmp_path)
     config = resolve(JOINTKD, preset="digits", config_json="", overrides="")

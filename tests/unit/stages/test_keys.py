@@ -176,20 +176,20 @@ def test_a_field_is_in_the_keys_of_the_stages_that_depend_on_it(model: type[Stri
     assert found == set(DEPEND[model][max(sections, key=len)].split())
 
 
-def test_the_fields_of_collaboration_are_not_in_the_key_of_peers_that_are_trained_on_labels_alone() -> None:
+def test_fields_of_collaboration_are_not_in_the_key_of_peers_trained_on_labels_alone() -> None:
     plain, other_config = (
         ExperimentConfig.from_mapping({"pretrain": {"collaboration": {"num_branches": number}}}) for number in (3, 4)
     )
     assert pretrain_peers.key(plain, INPUT) == pretrain_peers.key(other_config, INPUT)
 
 
-def test_the_seed_is_in_the_key_of_a_data_set_of_which_a_part_is_kept() -> None:
+def test_the_seed_is_in_the_key_of_a_data_set_with_a_limit() -> None:
     whole, part = (changed(ExperimentConfig, names) for names in ([], ["data.max_train_samples"]))
     assert dataset.key(whole.data, 0) == dataset.key(whole.data, 1)
     assert dataset.key(part.data, 0) != dataset.key(part.data, 1)
 
 
-def test_another_input_gives_another_key() -> None:
+def test_a_different_input_gives_a_different_key() -> None:
     other_input = Manifest(
         key="input/0", files={"a": FileEntry(num_bytes=1, sha256="0" * 64)}, metadata={"fingerprint": "cd" * 32}
     )

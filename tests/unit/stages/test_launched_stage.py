@@ -73,7 +73,7 @@ def pretrain(tmp_path, *, launch=None, **options):
     )
 
 
-def test_what_is_not_there_is_ordered_and_its_reference_handed_on(store, partition, tmp_path, monkeypatch):
+def test_a_missing_artifact_is_ordered_and_its_reference_is_returned(store, partition, tmp_path, monkeypatch):
     backend = Backend(store)
     monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     launch = LaunchConfig(backend="kubernetes", num_workers=3, cluster="queue=research 'node_selector={a: \"b=c\"}'")
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_ordered_and_its_reference_handed_on(store, partiti
     assert find_accounts(order.key, store) == [ACCOUNT]
 
 
-def test_what_is_there_is_not_ordered_again(store, partition, tmp_path, monkeypatch, capsys):
+def test_an_existing_artifact_is_not_ordered_again(store, partition, tmp_path, monkeypatch, capsys):
     backend = Backend(store)
     monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     pretrain(tmp_path)
@@ -115,7 +115,7 @@ def together(num_processes):
     return config.model_copy(update={"training": config.training.model_copy(update={"num_processes": num_processes})})
 
 
-def test_processes_that_workers_cannot_share_evenly_are_refused_before_any_work(store, partition, monkeypatch):
+def test_processes_that_cannot_be_divided_among_workers_are_refused_before_any_work(store, partition, monkeypatch):
     backend = Backend(store)
     monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     with pytest.raises(
@@ -136,7 +136,7 @@ def test_a_description_that_breaks_a_rule_ends_the_stage_with_a_sentence(store, 
     assert "pretrain_peers: error: service_account must be peerkd-worker or one of " in capsys.readouterr().out
 
 
-def test_the_calling_process_does_the_work_that_is_launched_nowhere(store, partition, monkeypatch):
+def test_the_calling_process_does_the_work_if_there_are_no_workers(store, partition, monkeypatch):
     def perform(config, source, store, worker):
         assert (source, worker.is_in_process, worker.is_alone, worker.is_first) == (partition, True, True, True)
         key = pretrain_peers.key(config, source)
@@ -166,7 +166,7 @@ def test_a_task_without_accounts_has_none(store):
     ],
     ids=lambda value: getattr(value, "NAME", ""),
 )
-def test_who_orders_a_stage_needs_neither_torch_nor_arrays(stage, config, store, tmp_path):
+def test_ordering_a_stage_needs_neither_torch_nor_numpy(stage, config, store, tmp_path):
     """In a fresh interpreter, so that no other test has imported them."""
     with store.open_workspace("before/a"):
         before = store.publish("before/a", metadata={})
@@ -195,7 +195,7 @@ def test_who_orders_a_stage_needs_neither_torch_nor_arrays(stage, config, store,
     assert (tmp_path / "output").is_file()
 
 
-def test_a_failure_of_the_backend_is_the_stages(store, partition, tmp_path, monkeypatch, capsys):
+def test_a_failure_of_the_backend_is_a_failure_of_the_stage(store, partition, tmp_path, monkeypatch, capsys):
     def fail(order):
         raise StageFailedError("It rained.")
 

@@ -10,7 +10,7 @@ from peerkd.stages.opened_store import open_stage_store
 from tests.unit.metrics.recorded import Recorded
 
 
-def test_a_store_that_does_not_answer_is_told_by_the_stage_and_counted(
+def test_a_store_that_does_not_answer_is_reported_and_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PEERKD_CACHE_FOLDER", str(tmp_path))

@@ -67,7 +67,7 @@ def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
         tracemalloc.stop()
 
 
-def test_ten_times_as_many_trials_take_hardly_more_memory(tmp_path: Path) -> None:
+def test_ten_times_as_many_trials_use_hardly_more_memory(tmp_path: Path) -> None:
     sweep(tmp_path / "first", num_peers=2)  # imports, and what they cache
     few, few_bytes = sweep(tmp_path / "few", num_peers=10)
     many, many_bytes = sweep(tmp_path / "many", num_peers=31)

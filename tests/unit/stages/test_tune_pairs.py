@@ -111,7 +111,7 @@ def test_every_pair_has_a_decision_and_those_to_distil_a_setting(study):
     assert study.metadata["num_pairs_distilled"] == sum(row["decision"] == "distil" for row in study.choices)
 
 
-def test_a_trial_is_in_the_table_once_as_far_as_it_was_done(study):
+def test_a_trial_is_in_the_table_once_with_its_trained_epochs(study):
     assert len({identity(row) for row in study.trials}) == len(study.trials) == study.metadata["num_trials"]
     assert {row["epochs"] for row in study.trials} == {1, 4}
     tried = dict.fromkeys(((row["student"], row["teacher"]) for row in study.choices), 0)
@@ -120,7 +120,7 @@ def test_a_trial_is_in_the_table_once_as_far_as_it_was_done(study):
     assert list(tried.values()) == [row["num_trials"] for row in study.choices]
 
 
-def test_choices_tell_what_became_of_the_chosen_trials(study):
+def test_choices_contain_the_results_of_the_chosen_trials(study):
     trials = {identity(row): row for row in study.trials}
     for row in study.choices:
         trial = trials.get(identity(row))
@@ -135,12 +135,12 @@ def test_choices_tell_what_became_of_the_chosen_trials(study):
             assert row["test_gain"] == (pytest.approx(trial["test_global_gain"]) if whole else None)
 
 
-def test_what_was_chosen_was_done_to_its_end(study):
+def test_chosen_trials_were_trained_to_their_last_epoch(study):
     assert {row["epochs"] for row in study.choices if row["decision"] == "distil"} == {4}
     assert study.metadata["num_chosen_whole"] == study.metadata["num_pairs_distilled"]
 
 
-def test_the_budget_is_kept_and_nearly_spent(study):
+def test_the_study_stays_within_its_budget_and_spends_most_of_it(study):
     samples = sum(3 * row["num_transfer_samples"] * row["epochs"] for row in study.trials)
     owners = {"student": ("student",), "teacher": ("teacher",), "both": ("student", "teacher")}
     taught = {
@@ -155,7 +155,7 @@ def test_the_budget_is_kept_and_nearly_spent(study):
     assert study.curve[-1]["spent_share"] == study.metadata["spent_share"]
 
 
-def test_the_curve_ends_where_the_choices_are(study):
+def test_the_curve_ends_with_the_final_choices(study):
     last = study.curve[-1]
     gains = [row["validation_gain"] or 0.0 for row in study.choices]
     assert last["mean_observed_gain"] == pytest.approx(sum(gains) / NUM_PAIRS)
@@ -173,7 +173,7 @@ def test_the_same_experiment_gives_the_same_study_with_another_number_of_process
     assert again.choices == study.choices
 
 
-def test_a_whole_trial_is_that_of_the_sweep(study, trained):
+def test_a_whole_trial_of_a_study_equals_that_of_the_sweep(study, trained):
     """To the last bit, though it was done in two parts beside others."""
     from peerkd.stages import distill_pairs
     from peerkd.stages.work import distill_pairs as sweep
@@ -193,7 +193,7 @@ def test_a_whole_trial_is_that_of_the_sweep(study, trained):
         assert [row[name] for name in names] == [swept[identity(row)][name] for name in names]
 
 
-def test_the_report_of_a_study_tells_who_should_teach_whom(study):
+def test_the_report_of_a_study_says_which_peer_should_learn_from_which(study):
     manifest = report_choices.STAGE.make(config(), study.manifest, study.store)
     assert set(manifest.files) == {"report.html", "plan.csv", "metrics.json", "summary.txt"}
     folder = study.store.fetch(manifest.key)
@@ -207,7 +207,7 @@ def test_the_report_of_a_study_tells_who_should_teach_whom(study):
     assert report_choices.STAGE.make(config(), study.manifest, study.store) == manifest
 
 
-def test_when_the_time_is_over_no_further_iteration_is_begun(tuned):
+def test_no_further_iteration_begins_after_the_time_limit(tuned):
     study = tuned("tune.max_seconds=0.001")
     assert study.metadata["ended"] == "max_seconds are over"
     assert 0 < study.metadata["num_iterations"] <= 2
@@ -242,7 +242,7 @@ def stopping(tuned):
     return tuned("tune.chooses_epochs=true")
 
 
-def test_where_epochs_are_chosen_all_are_measured_and_the_best_is_taken(stopping):
+def test_all_epochs_are_measured_and_the_best_is_chosen_if_epochs_are_chosen(stopping):
     names = {split: f"{split}_global_accuracy_by_epoch" for split in ("validation", "test")}
     for row in stopping.trials:
         assert [len(row[name]) for name in names.values()] == [row["epochs"]] * 2
@@ -320,7 +320,7 @@ def test_bad_values_are_refused_in_one_sentence(override, sentence):
         ("name=another", False),
     ],
 )
-def test_the_key_has_all_that_changes_the_study_and_nothing_else(trained, override, is_other):
+def test_the_key_covers_exactly_what_changes_the_study(trained, override, is_other):
     (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
     peers = FilesystemStore(trained).find(f"pretrain_peers/{folder.name}")
     assert (tune_pairs.key(config(override), peers) != tune_pairs.key(config(), peers)) == is_other
@@ -358,7 +358,7 @@ def test_the_rates_of_a_study_of_one_rate_are_null(study):
         assert set(pq.read_table(folder / name)["learning_rate"].to_pylist()) == {None}
 
 
-def test_whole_trials_at_several_rates_are_those_of_the_sweep(at_rates, trained):
+def test_whole_trials_at_several_rates_equal_those_of_the_sweep(at_rates, trained):
     from peerkd.stages import distill_pairs
     from peerkd.stages.work import distill_pairs as sweep
 

@@ -38,7 +38,7 @@ def test_every_setting_and_the_control_are_tried_at_every_rate_and_the_default_a
     assert control_settings(rates) == tuple(Setting(None, 0.0, 0.0, rate) for rate in (0.005, 0.02, 0.1))
 
 
-def test_an_experiment_hands_on_its_values_and_names_a_default_rate_only_among_several() -> None:
+def test_the_grid_of_an_experiment_names_a_default_rate_only_if_there_are_several() -> None:
     plain = resolve(JOINTKD, preset="digits", overrides="distill.conventions.alpha_weighs=cross_entropy").grid
     assert plain == grid(alpha_weighs="cross_entropy")
     rates = resolve(JOINTKD, preset="digits", overrides="sweep.learning_rates=[0.1] distill.learning_rate=0.02").grid

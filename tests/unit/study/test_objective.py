@@ -8,13 +8,13 @@ from peerkd.study.objective import Objective
 GAINS = {"global": np.array([0.10, 0.04, -0.02, 0.01]), "own": np.array([-0.20, -0.05, 0.08, 0.0])}
 
 
-def test_a_mix_is_the_mean_of_both_gains_by_its_weight() -> None:
+def test_a_mixed_objective_is_the_weighted_mean_of_both_gains() -> None:
     for weight in (0.0, 0.3, 1.0):
         expected = [(1 - weight) * g + weight * o for g, o in zip(GAINS["global"], GAINS["own"], strict=True)]
         np.testing.assert_allclose(Objective(own_weight=weight).gains(GAINS), expected, atol=1e-15)
 
 
-def test_one_accuracy_alone_is_not_touched_by_arithmetic() -> None:
+def test_a_single_accuracy_is_returned_unchanged() -> None:
     assert Objective().gains(GAINS) is GAINS["global"]
     assert Objective(own_weight=1.0).penalised_gains(GAINS) is GAINS["own"]
 
@@ -29,7 +29,7 @@ def test_one_accuracy_alone_is_not_touched_by_arithmetic() -> None:
         (Objective(own_weight=1, max_own_drop=0.1), ("own",)),
     ],
 )
-def test_it_looks_only_at_the_accuracies_that_count(objective: Objective, scopes: tuple[str, ...]) -> None:
+def test_the_objective_reads_only_its_accuracies(objective: Objective, scopes: tuple[str, ...]) -> None:
     assert objective.scopes == scopes
     objective.penalised_gains({scope: GAINS[scope] for scope in scopes})
 
@@ -40,7 +40,7 @@ def test_a_loss_as_large_as_the_limit_is_allowed_and_a_larger_one_is_not() -> No
     assert Objective().allows(gains).all()
 
 
-def test_what_breaks_the_limit_is_told_as_a_loss() -> None:
+def test_a_trial_that_breaks_the_limit_is_observed_as_a_loss() -> None:
     objective = Objective(own_weight=0.25, max_own_drop=0.05)
     mean = [0.75 * g + 0.25 * o for g, o in zip(GAINS["global"], GAINS["own"], strict=True)]
     np.testing.assert_allclose(objective.penalised_gains(GAINS), [-0.20, *mean[1:]], atol=1e-15)
@@ -49,7 +49,7 @@ def test_what_breaks_the_limit_is_told_as_a_loss() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("own_weight", 1.5), ("own_weight", float("nan")), ("max_own_drop", -0.1)])
-def test_what_is_no_share_is_refused(name: str, value: float) -> None:
+def test_a_value_that_is_not_a_fraction_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"^{name} must be from 0 to 1, got {value}\.$"):
         Objective(**{name: value})
 

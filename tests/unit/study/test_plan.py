@@ -80,7 +80,7 @@ def test_no_trial_is_planned_twice_and_each_pair_has_each_setting(tried: Grid, n
     num_peers=st.integers(2, 7),
     part=st.tuples(st.integers(-40, 40), st.integers(-40, 40), st.sampled_from([1, 1, 2, -1])),
 )
-def test_units_that_are_made_when_asked_for_are_those_of_going_through_all_pairs(
+def test_units_that_are_built_on_demand_equal_those_of_a_loop_over_all_pairs(
     tried: Grid, num_peers: int, part: tuple[int, int, int]
 ) -> None:
     planned, units = plan(tried, range(num_peers)), enumerated(tried, num_peers)
@@ -95,14 +95,14 @@ def test_units_that_are_made_when_asked_for_are_those_of_going_through_all_pairs
         planned[len(units)]
 
 
-def test_the_plan_of_a_thousand_peers_is_there_at_once() -> None:
+def test_the_plan_of_a_thousand_peers_is_built_immediately() -> None:
     planned = plan(grid(), range(1_000))
     num_pairs = 1_000 * 999
     assert planned.num_trials == num_pairs * 20 * 3 + 1_000 + num_pairs * 2
     assert planned[2_000_000:][0].trials[0] == planned[2_000_000].trials[0]
 
 
-def test_a_control_stands_for_every_temperature_and_for_an_alpha_of_zero_in_the_grid() -> None:
+def test_a_control_represents_every_temperature_and_an_alpha_of_zero() -> None:
     sweep = trials(grid(transfer_sets=("student",), alphas=(0.0, 0.5)), 2)
     controls = [trial for trial in sweep if trial.setting.distillation_weight == 0]
     assert [(trial.student, trial.teacher, trial.setting.temperature) for trial in controls] == [
@@ -125,7 +125,7 @@ def test_a_unit_has_one_teacher_and_one_transfer_set() -> None:
             assert set(unit.owners) == owners[trial.transfer_set]
 
 
-def test_peers_that_diverged_are_in_no_trial_and_the_others_in_all() -> None:
+def test_diverged_peers_are_in_no_trial_and_the_others_in_all() -> None:
     peers = (0, 2, 5)
     kept = list(plan(grid(), peers))
     left_out = {1, 3, 4}

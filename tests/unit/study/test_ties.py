@@ -21,7 +21,7 @@ def test_a_tie_goes_to_the_fewest_changes_and_then_to_the_first() -> None:
     counts=st.lists(st.integers(0, 5), min_size=1, max_size=12),
     changes=st.lists(st.integers(0, 4), min_size=12, max_size=12),
 )
-def test_the_rule_is_that_of_a_loop_over_whole_counts(counts: list[int], changes: list[int]) -> None:
+def test_the_rule_agrees_with_a_loop_over_whole_counts(counts: list[int], changes: list[int]) -> None:
     # The same count divided in two ways may differ in its last bit.
     values = np.array([count / 360 + ROUNDING * (place % 3) for place, count in enumerate(counts)])
     kept = np.array(changes[: len(counts)])
@@ -51,7 +51,7 @@ def test_each_hyper_parameter_that_differs_from_the_default_counts_once(name: st
     assert changes.tolist() == [0, 1, 2, 3, 1]
 
 
-def test_the_kind_of_transfer_set_and_a_rate_count_only_where_there_are_several() -> None:
+def test_the_transfer_set_and_the_rate_count_only_if_there_are_several() -> None:
     columns = (["student", "both"], [1.0, 1.0], [0.5, 0.5], [None, None])
     assert num_changes(*columns, default_transfer_set="student", default_learning_rate=None).tolist() == [0, 1]
     assert num_changes(*columns, default_transfer_set=None, default_learning_rate=None).tolist() == [0, 0]

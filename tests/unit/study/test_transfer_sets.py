@@ -43,7 +43,7 @@ def test_owners_are_ascending_and_the_size_is_that_of_all_sources(
     assert set_size(name, num_student=1, num_teacher=10, num_public=100) == size
 
 
-def test_the_public_set_is_an_owner_where_it_is_joined_to_the_samples_of_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_public_set_is_an_owner_if_it_is_joined_with_samples_of_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = TransferSetFacts(sources=frozenset({"teacher", "public"}), meaning="the teacher's and the public set")
     monkeypatch.setitem(TRANSFER_SETS, "teacher", facts)
     assert set_owners("teacher", student=7, teacher=0) == (PUBLIC, 0)
@@ -64,7 +64,7 @@ def test_an_unknown_kind_is_refused_with_the_names_of_all() -> None:
         check_transfer_set("all")
 
 
-def test_the_help_of_the_config_says_what_each_kind_means() -> None:
+def test_the_help_of_the_config_explains_each_kind() -> None:
     help_text = SweepConfig.model_fields["transfer_sets"].description or ""
     assert in_words() in help_text
     for name, facts in TRANSFER_SETS.items():

@@ -11,18 +11,18 @@ CONTROL = Trial(3, None, "student", Setting(None, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("trial", [TRIAL, WITH_RATE, CONTROL])
-def test_a_record_has_the_identity_of_its_trial_and_gives_it_back(trial: Trial) -> None:
+def test_a_trial_and_its_record_have_the_same_identity(trial: Trial) -> None:
     record = trial.to_record() | {"seconds": 0.1}
     assert record_identity(record) == trial.identity
     assert Trial.from_record(record) == trial
 
 
-def test_the_rate_is_part_of_the_identity_and_none_where_the_experiment_tries_only_one() -> None:
+def test_the_rate_is_in_the_identity_and_none_if_only_one_is_tried() -> None:
     assert TRIAL.identity == (3, 7, "both", 4.0, 0.1, None)
     assert WITH_RATE.identity == (3, 7, "both", 4.0, 0.1, 0.02)
 
 
-def test_each_column_of_the_identity_tells_trials_apart() -> None:
+def test_each_column_of_the_identity_distinguishes_trials() -> None:
     others = {"student": 1, "teacher": 2, "transfer_set": "student", "temperature": 1.0, "alpha": 0.2}
     for name in IDENTITY_COLUMNS:
         changed = WITH_RATE.to_record() | {name: others.get(name, 0.5)}
@@ -30,7 +30,7 @@ def test_each_column_of_the_identity_tells_trials_apart() -> None:
 
 
 @pytest.mark.parametrize("num_done", [0, 1, 100, 5590])
-def test_what_is_done_is_not_planned_again(num_done: int) -> None:
+def test_finished_trials_are_not_planned_again(num_done: int) -> None:
     units = plan(grid(), range(10))
     everything = [trial for unit in units for trial in unit.trials]
     done = {trial.identity for trial in everything[:num_done]}

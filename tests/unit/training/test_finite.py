@@ -10,14 +10,14 @@ NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
 @pytest.mark.parametrize("number", NOT_FINITE)
-def test_one_number_among_many_decides(number: float) -> None:
+def test_one_number_that_is_not_finite_is_enough(number: float) -> None:
     tensors = [torch.ones(3), torch.zeros(2, 5), torch.tensor(7)]
     assert are_finite(tensors)
     tensors[1][1, 3] = number
     assert not are_finite(tensors)
 
 
-def test_what_overflows_in_bfloat16_is_not_finite() -> None:
+def test_a_number_that_overflows_in_bfloat16_is_not_finite() -> None:
     assert are_finite([torch.tensor([3e38])])
     assert not are_finite([torch.tensor([3.4e38]).to(torch.bfloat16)])
 
@@ -28,7 +28,7 @@ def test_counters_are_finite_and_so_is_an_empty_list() -> None:
 
 
 @pytest.mark.parametrize("number", [*NOT_FINITE, None])
-def test_a_loss_that_is_not_finite_decides(number: float | None) -> None:
+def test_one_loss_that_is_not_finite_is_enough(number: float | None) -> None:
     assert losses_are_finite([0.5, 1e30])
     assert not losses_are_finite([0.5, number])
 

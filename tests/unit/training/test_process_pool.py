@@ -89,18 +89,18 @@ class TestInTheCallingProcess:
             torch.set_num_threads(before)
         assert results == [(f"tag {task}", (0, os.getpid(), 1)) for task in range(2)]
 
-    def test_what_is_not_there_at_the_moment_is_asked_for_again(self):
+    def test_missing_tasks_are_requested_again(self):
         tasks = iter([None, ("late", 1), None])
         results = run_in_processes(f"{HERE}:squares", (0,), tasks, num_processes=0, poll_seconds=0.001)
         assert list(results) == [("late", 1), ("late", 1)]
 
-    def test_an_error_passes_as_it_was_raised(self):
+    def test_an_error_propagates_unchanged(self):
         for task, kind in (("refuse", DataSourceError), ("break", ZeroDivisionError)):
             with pytest.raises(kind) as caught:
                 list(run_in_processes(f"{HERE}:misfortunes", (), tagged([task]), num_processes=0))
             assert caught.traceback[-1].name == "perform"
 
-    def test_nothing_is_imported_where_there_is_no_task(self):
+    def test_without_tasks_nothing_is_imported(self):
         assert list(run_in_processes("no.such:module", (), [], num_processes=0)) == []
 
 

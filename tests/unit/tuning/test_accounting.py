@@ -40,7 +40,7 @@ def place(transfer_set: str, temperature: float = 1.0) -> int:
     return found
 
 
-def test_a_trial_costs_its_samples_and_the_teachers_look_at_them() -> None:
+def test_a_trial_costs_its_samples_and_the_teachers_forward_passes() -> None:
     account = CostLedger(space())
     ask = Suggestion(0, place("student"), 4)  # student 0, teacher 1
     assert account.price(ask) == pytest.approx(100 * 4 + 100 / 3)
@@ -51,7 +51,7 @@ def test_a_trial_costs_its_samples_and_the_teachers_look_at_them() -> None:
     assert account.spent == pytest.approx(2 * 100 * 4 + 100 / 3)
 
 
-def test_going_on_costs_the_difference() -> None:
+def test_continuing_a_trial_costs_the_difference() -> None:
     account = CostLedger(space())
     for num_epochs in (1, 3, 4):
         account.charge(Suggestion(0, place("both"), num_epochs))
@@ -59,7 +59,7 @@ def test_going_on_costs_the_difference() -> None:
     assert (account.num_pairs_tried, account.num_trials) == (1, 1)
 
 
-def test_where_views_are_augmented_a_teacher_looks_again_at_each_epoch() -> None:
+def test_augmented_samples_need_the_teachers_forward_pass_in_each_epoch() -> None:
     account = CostLedger(space(), is_augmented=True)
     account.charge(Suggestion(0, place("student"), 1))
     account.charge(Suggestion(0, place("student"), 3))
@@ -69,7 +69,7 @@ def test_where_views_are_augmented_a_teacher_looks_again_at_each_epoch() -> None
     assert account.spent == pytest.approx(100 * 7 + 4 * 100 / 3)
 
 
-def test_a_teachers_own_set_and_the_public_set_serve_all_its_students() -> None:
+def test_forward_passes_on_the_teachers_and_the_public_set_serve_all_students() -> None:
     # Pairs in order: (0,1) (0,2) (1,0) (1,2) (2,0) (2,1).
     for name, samples in (("teacher", 200), ("public", 50)):
         account = CostLedger(space())
@@ -78,7 +78,7 @@ def test_a_teachers_own_set_and_the_public_set_serve_all_its_students() -> None:
         assert account.spent == pytest.approx(2 * 4 * samples + samples / 3)
 
 
-def test_a_union_is_seen_by_each_of_its_teachers() -> None:
+def test_each_teacher_needs_its_own_forward_passes_on_a_union() -> None:
     account = CostLedger(space())
     account.charge(Suggestion(0, place("both"), 4))
     account.charge(Suggestion(2, place("both"), 4))
@@ -86,7 +86,7 @@ def test_a_union_is_seen_by_each_of_its_teachers() -> None:
 
 
 @pytest.mark.parametrize(("is_augmented", "num_looks"), [(False, 1), (True, 4)])
-def test_the_full_sweep_is_priced_as_if_all_were_charged(is_augmented: bool, num_looks: int) -> None:
+def test_the_price_of_the_full_sweep_is_that_of_charging_every_trial(is_augmented: bool, num_looks: int) -> None:
     account = CostLedger(space(), is_augmented=is_augmented)
     trained = sum(SIZES) * 2 + sum(SIZES) * 2 + 2 * sum(SIZES) * 2 + 6 * 50
     # On the teacher's and the public set once a teacher; else once a pair.
@@ -100,14 +100,14 @@ def test_the_full_sweep_is_priced_as_if_all_were_charged(is_augmented: bool, num
     assert account.spent_share == 1
 
 
-def test_a_budget_is_a_bound_that_is_met_exactly() -> None:
+def test_a_trial_fits_into_a_budget_of_exactly_its_cost() -> None:
     account, ask = CostLedger(space()), Suggestion(0, place("student"), 4)
     share = account.price(ask) / account.full
     assert account.fits(ask, share * (1 + 1e-12))
     assert not account.fits(ask, share * (1 - 1e-9))
 
 
-def test_what_was_done_cannot_be_charged_again() -> None:
+def test_a_finished_trial_cannot_be_charged_again() -> None:
     account = CostLedger(space())
     account.charge(Suggestion(0, 0, 2))
     for num_epochs in (1, 2, 5):
@@ -119,7 +119,7 @@ def test_what_was_done_cannot_be_charged_again() -> None:
         account.charge(Suggestion(1, 0, 0))
 
 
-def test_features_cost_a_look_of_every_peer_at_samples_of_every_peer() -> None:
+def test_features_cost_forward_passes_of_every_peer_on_samples_of_every_peer() -> None:
     named = space(("num_student_samples",))
     assert feature_forward_samples(named) == 3 * (100 + 200 + 256)
     assert feature_forward_samples(space()) == 0
@@ -129,7 +129,7 @@ def test_features_cost_a_look_of_every_peer_at_samples_of_every_peer() -> None:
 
 
 @pytest.mark.parametrize("is_augmented", [False, True])
-def test_many_prices_at_once_are_those_of_one_by_one(is_augmented: bool) -> None:
+def test_several_prices_at_once_equal_those_of_one_by_one(is_augmented: bool) -> None:
     account = CostLedger(space(), is_augmented=is_augmented)
     for ask in (
         Suggestion(0, place("student"), 2),

@@ -43,19 +43,19 @@ def by_drawing(mean_S: np.ndarray, setting: int, noise: float) -> float:
     return float(best.mean()) - max(float(mean_S[:NUM_CHOICES].max()), 0.0)
 
 
-def test_it_is_what_the_best_is_expected_to_rise_by() -> None:
+def test_the_acquisition_value_is_the_expected_rise_of_the_best_mean() -> None:
     found = gradients(MEAN_S)
     drawn = [by_drawing(MEAN_S, *each) for each in zip(PLACES_C, NOISE_C, strict=True)]
     np.testing.assert_allclose(found, drawn, atol=0.04)
     assert found[3] < found[2]
 
 
-def test_nothing_is_worth_measuring_where_no_outcome_changes_the_choice() -> None:
+def test_an_observation_that_cannot_change_the_choice_has_no_value() -> None:
     hopeless = np.array([-50.0, -60.0, -70.0, 9.0])
     assert not gradients(hopeless).any()
 
 
-def test_many_pairs_at_once_are_those_of_one_by_one() -> None:
+def test_several_pairs_at_once_give_the_results_of_one_by_one() -> None:
     hopeless, spread = np.array([-50.0, -60.0, -70.0, 9.0]), believed(MEAN_S).given(1, 3.0, noise_variance=0.2)
     posteriors = [believed(MEAN_S), believed(hopeless), spread, believed(MEAN_S[[1, 0, 2, 3]])]
     one_by_one = np.concatenate([of_pairs([each]) for each in posteriors])
@@ -63,14 +63,14 @@ def test_many_pairs_at_once_are_those_of_one_by_one() -> None:
     np.testing.assert_allclose(of_pairs(posteriors), one_by_one, atol=1e-6)
 
 
-def test_places_that_are_all_in_their_order_can_be_a_slice() -> None:
+def test_consecutive_indices_become_a_slice() -> None:
     def of_all(places_C: np.ndarray | slice) -> np.ndarray:
         return knowledge_gradients([believed(MEAN_S)], places_C, noise_variance_C=NOISE_C[:4], num_choices=NUM_CHOICES)
 
     np.testing.assert_array_equal(of_all(slice(4)), of_all(np.arange(4)))
 
 
-def test_beliefs_with_and_without_pending_suggestions_are_those_of_conditioning() -> None:
+def test_beliefs_equal_those_of_exact_conditioning() -> None:
     measured, noise_variances, points = np.array([1, 3]), np.array([0.3, 0.6]), np.array([2.0, 7.0])
     total = COVARIANCE_SS[np.ix_(measured, measured)] + np.diag(noise_variances)
     weights = np.linalg.solve(total, COVARIANCE_SS[measured]).T

@@ -39,7 +39,7 @@ def rungs(space: Space) -> IntArray:
     return rung_epochs(space, num_rungs=3)
 
 
-def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:
+def test_on_the_grid_experience_equals_the_regression(experience: Experience) -> None:
     space, _ = network(seed=1)
     values_QA = experience.basis.values(space)
     grid = (experience.mean_G + values_QA @ experience.regression_AG).reshape(len(values_QA), 3, 3, 2, EPOCHS)
@@ -55,7 +55,7 @@ def test_on_the_grid_it_is_the_regression(experience: Experience) -> None:
         np.testing.assert_allclose(expected[:, :, place], of_setting[:, ::-1], atol=1e-12)
 
 
-def test_a_pair_beyond_all_that_were_seen_is_expected_to_be_like_the_nearest(experience: Experience) -> None:
+def test_a_pair_outside_the_observed_range_is_treated_like_the_nearest(experience: Experience) -> None:
     space, _ = network(seed=1)
     largest_F = (experience.limits_2F[1] * experience.lengths_F)[: len(space.feature_names)]
     assert experience.feature_names == space.feature_names
@@ -68,7 +68,7 @@ def test_a_pair_beyond_all_that_were_seen_is_expected_to_be_like_the_nearest(exp
     np.testing.assert_allclose(experience.spread(beyond), experience.spread(at_the_end))
 
 
-def test_between_the_grid_it_is_interpolated(experience: Experience) -> None:
+def test_between_points_of_the_grid_experience_is_interpolated(experience: Experience) -> None:
     space, _ = network(seed=1)
     ends = [SettingOnSet("both", temperature, 0.5, 0.5) for temperature in (1.0, 4.0)]
     between = with_settings(space, *ends, SettingOnSet("both", 2.0, 0.5, 0.5), SettingOnSet("both", 8.0, 0.5, 0.5))
@@ -77,7 +77,7 @@ def test_between_the_grid_it_is_interpolated(experience: Experience) -> None:
     np.testing.assert_allclose(expected[:, 3], expected[:, 1])
 
 
-def test_what_is_left_open_is_functions_and_luck(experience: Experience) -> None:
+def test_the_residual_covariance_consists_of_functions_and_luck(experience: Experience) -> None:
     space, _ = network(seed=1)
     prior = experience.prior(space, rungs(space))
     total = prior.own_SS + prior.across_SS + prior.shared_SU @ prior.shared_SU.T
@@ -91,13 +91,13 @@ def test_what_is_left_open_is_functions_and_luck(experience: Experience) -> None
     assert np.linalg.eigvalsh(prior.own_SS).min() > -1e-9
 
 
-def test_no_pair_is_so_easy_to_foresee_that_nothing_is_tried(experience: Experience) -> None:
+def test_no_pair_is_so_predictable_that_nothing_is_tried(experience: Experience) -> None:
     sure = replace(experience, spread_A=np.full_like(experience.spread_A, -100.0))
     space, _ = network(seed=1)
     np.testing.assert_allclose(sure.spread(space), np.exp(-1.0))
 
 
-def test_it_covers_what_was_swept_and_little_more(experience: Experience) -> None:
+def test_experience_covers_the_swept_grid_and_little_more(experience: Experience) -> None:
     space, _ = network(seed=1)
     assert experience.covers(space)
     assert experience.covers(with_settings(space, SettingOnSet("both", 8.0, 0.95, 0.95)))
@@ -155,7 +155,7 @@ def test_a_study_learns_why_it_starts_without_experience() -> None:
     )
 
 
-def test_it_knows_one_learning_rate_and_covers_no_more(experience: Experience) -> None:
+def test_experience_covers_only_one_learning_rate(experience: Experience) -> None:
     space, _ = network(seed=1)
     slow, fast = (SettingOnSet("both", 4.0, 0.5, 0.5, rate) for rate in (0.02, 0.1))
     assert experience.covers(with_settings(space, slow, slow._replace(alpha=0.1, distillation_weight=0.1)))
@@ -169,7 +169,7 @@ def _at_two_rates() -> list[SettingOnSet]:
     return [each._replace(learning_rate=0.02 * (1 + place % 2)) for place, each in enumerate(SETTINGS)]
 
 
-def test_it_is_written_and_read_again(experience: Experience, tmp_path: Path) -> None:
+def test_experience_is_read_back_as_written(experience: Experience, tmp_path: Path) -> None:
     space, _ = network(seed=1)
     for name in ("one.npz", "two.npz"):
         save(replace(experience, provenance="of a test"), tmp_path / name)
@@ -182,14 +182,14 @@ def test_it_is_written_and_read_again(experience: Experience, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"PK nothing", b"PK\x03\x04 nothing"])
-def test_what_is_no_experience_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_experience_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"experience must be an archive that peerkd\.tuning\.experience\.save wrote"):
         load(path)
 
 
-def test_it_is_worth_something_before_the_first_measurement(experience: Experience) -> None:
+def test_experience_helps_before_the_first_observation(experience: Experience) -> None:
     space, gains = network(seed=1)
     assert mean_gain(PairTuner(space, experience=experience), gains) > 0.6 * best(gains)
 
@@ -205,7 +205,7 @@ def test_a_wrong_experience_is_overruled() -> None:
     assert mean_gain(tuner, gains) > 0.8 * best(gains)
 
 
-def test_what_is_shipped_is_of_digits_and_small() -> None:
+def test_the_shipped_experience_comes_from_digits_and_is_small() -> None:
     known = shipped()
     assert known.transfer_sets == ("student", "teacher", "both")
     assert len(known.provenance.splitlines()) == 31

@@ -19,7 +19,7 @@ def experience() -> Experience:
     return learn([simulated(seed) for seed in (2, 3)])
 
 
-def test_with_experience_each_rung_is_something_of_its_own(experience: Experience) -> None:
+def test_with_experience_each_rung_is_a_target(experience: Experience) -> None:
     space, _ = network(seed=1)
     found = build_observation_model(replace(space, num_epochs=6), earlier_sweeps=(), experience=experience)
     assert found.rungs_R.tolist() == [6, 4, 2]
@@ -30,7 +30,7 @@ def test_with_experience_each_rung_is_something_of_its_own(experience: Experienc
     assert not found.variances_SE.any()
 
 
-def test_without_it_a_part_of_a_trial_is_a_rough_look_at_all_of_it() -> None:
+def test_without_experience_a_partial_trial_is_a_noisy_observation_of_the_whole() -> None:
     space, _ = network(seed=1)
     found = build_observation_model(space, earlier_sweeps=(), experience=None)
     assert (found.places_SE == np.arange(len(SETTINGS))[:, None]).all()
@@ -38,7 +38,7 @@ def test_without_it_a_part_of_a_trial_is_a_rough_look_at_all_of_it() -> None:
     assert (np.diff(found.variances_SE, axis=1) < 0).all()
 
 
-def test_what_experience_does_not_cover_begins_from_nothing(experience: Experience) -> None:
+def test_a_space_that_experience_does_not_cover_starts_without_it(experience: Experience) -> None:
     space, gains = network(seed=1)
     strange = replace(space, feature_names=("agreement",))
     for each in (strange, replace(space, feature_names=(), features_QF=np.empty((space.num_pairs, 0)))):

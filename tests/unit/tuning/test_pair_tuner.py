@@ -80,7 +80,7 @@ def test_a_tenth_of_the_cost_finds_most_of_the_gain() -> None:
     assert mean_gain(tuner, gains) > 0.85 * best(gains)
 
 
-def test_pairs_that_gain_nothing_are_left_as_they_are() -> None:
+def test_pairs_without_a_gain_stay_unchanged() -> None:
     space, gains = network()
     gains = gains - 0.2
     tuner = PairTuner(space)
@@ -90,7 +90,7 @@ def test_pairs_that_gain_nothing_are_left_as_they_are() -> None:
     assert not tuner.predicted().any()
 
 
-def test_pairs_of_a_large_network_are_not_all_looked_at_again_after_few_measurements(
+def test_few_observations_do_not_cause_a_full_pass_over_many_pairs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     space, gains = network(num_peers=20)
@@ -114,7 +114,7 @@ def test_pairs_of_a_large_network_are_not_all_looked_at_again_after_few_measurem
     assert min(np.diff(looks_at_all)) >= space.num_pairs / 6
 
 
-def test_what_is_under_way_is_counted_on_when_all_pairs_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_pass_considers_pending_suggestions(monkeypatch: pytest.MonkeyPatch) -> None:
     space, gains = network()
     looked_at: set[int] = set()
     counted_on: list[int] = []
@@ -144,14 +144,14 @@ def test_what_is_under_way_is_counted_on_when_all_pairs_are_looked_at(monkeypatc
     assert num_looks_at_all >= 2
 
 
-def test_earlier_experiments_are_worth_something_before_the_first_measurement() -> None:
+def test_earlier_experiments_help_before_the_first_observation() -> None:
     space, gains = network(seed=1)
     theirs, known = network(seed=2)
     tuner = PairTuner(space, earlier_sweeps=[EarlierSweep(space=theirs, gains_QS=known[:, :, -1])])
     assert mean_gain(tuner, gains) > 0.6 * best(gains) > mean_gain(PairTuner(space), gains)
 
 
-def test_settings_that_earlier_experiments_did_not_have_are_no_hindrance() -> None:
+def test_settings_that_earlier_experiments_lacked_can_be_tuned() -> None:
     space, _ = network(seed=1)
     theirs, known = network(seed=2)
     fewer = Space(
@@ -165,7 +165,7 @@ def test_settings_that_earlier_experiments_did_not_have_are_no_hindrance() -> No
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_it_asks_for_nothing_twice_and_ends(batch: int) -> None:
+def test_no_suggestion_is_repeated_and_the_suggestions_end(batch: int) -> None:
     space, gains = network(num_peers=3)
     made = spend(PairTuner(space), space, gains, share=10, batch=batch)
     assert len(set(made)) == len(made)
@@ -175,14 +175,14 @@ def test_it_asks_for_nothing_twice_and_ends(batch: int) -> None:
         last[ask[:2]] = ask.num_epochs
 
 
-def test_measurements_that_are_under_way_are_counted_on() -> None:
+def test_pending_suggestions_are_considered() -> None:
     space, _ = network()
     asks = PairTuner(space).ask(60)
     assert len(set(asks)) == 60
     assert len({ask[:2] for ask in asks}) > 50
 
 
-def test_a_tuner_that_is_told_all_again_goes_on_as_before() -> None:
+def test_a_restarted_tuner_continues_after_the_same_observations() -> None:
     space, gains = network()
     first, second = PairTuner(space), PairTuner(space)
     told = [Observation(ask, float(gains[ask.pair, ask.setting, ask.num_epochs - 1])) for ask in first.ask(40)]
@@ -193,7 +193,7 @@ def test_a_tuner_that_is_told_all_again_goes_on_as_before() -> None:
     assert first.choices().tolist() == second.choices().tolist()
 
 
-def test_what_it_predicts_is_about_what_comes() -> None:
+def test_predictions_agree_with_gains_within_their_deviations() -> None:
     space, gains = network(num_peers=8)
     tuner = PairTuner(space)
     spend(tuner, space, gains, share=0.1)
@@ -204,7 +204,7 @@ def test_what_it_predicts_is_about_what_comes() -> None:
     assert np.mean(np.abs(errors) < 2 * deviations[chosen] + 0.01) > 0.85
 
 
-def test_deviations_are_those_of_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deviations_belong_to_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     space, gains = network()
     tuner = PairTuner(space)
     spend(tuner, space, gains, share=0.05)
@@ -220,7 +220,7 @@ def test_deviations_are_those_of_what_is_chosen(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(tuner.deviations(), expected)
 
 
-def test_only_a_whole_trial_can_be_chosen_though_parts_are_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_whole_trials_can_be_chosen_although_parts_are_observed_too(monkeypatch: pytest.MonkeyPatch) -> None:
     space, _ = network()
     names = shipped().feature_names
     features_QF = np.random.default_rng(0).uniform(size=(space.num_pairs, len(names)))
@@ -261,7 +261,7 @@ def at_rates(space: Space, gains: np.ndarray) -> tuple[Space, np.ndarray]:
     return spread, np.concatenate([factor * gains + lost for factor, lost in rates.values()], axis=1)
 
 
-def test_it_learns_which_rates_are_good_from_all_pairs_together() -> None:
+def test_good_learning_rates_are_learned_from_all_pairs_together() -> None:
     space, gains = at_rates(*network())
     tuner = PairTuner(space, experience=shipped())
     spend(tuner, space, gains, share=0.1)
@@ -270,7 +270,7 @@ def test_it_learns_which_rates_are_good_from_all_pairs_together() -> None:
     assert mean_gain(tuner, gains) > 0.6 * np.maximum(gains[:, :, -1].max(axis=1), 0).mean()
 
 
-def test_what_was_tried_at_a_rate_says_nothing_where_no_rate_is_named() -> None:
+def test_trials_at_a_named_rate_do_not_inform_settings_without_a_rate() -> None:
     space, gains = network(seed=1)
     rated, rated_gains = at_rates(space, gains)
     plain, told = (
@@ -304,7 +304,7 @@ def answer(tuner: PairTuner, gains: np.ndarray, is_finite_QS: np.ndarray, *, num
     return made
 
 
-def test_a_rate_at_which_trials_diverge_is_given_up_soon_and_never_chosen() -> None:
+def test_a_rate_at_which_trials_diverge_is_soon_abandoned_and_never_chosen() -> None:
     space, gains, is_finite_QS = beside_an_absurd_rate()
     tuner, again = PairTuner(space), PairTuner(space)
     made = answer(tuner, gains, is_finite_QS, num=80)
@@ -321,7 +321,7 @@ def test_a_rate_at_which_trials_diverge_is_given_up_soon_and_never_chosen() -> N
     assert mean_gain(tuner, gains) > 0.7 * mean_gain(calm, gains) > 0
 
 
-def test_a_trial_that_diverged_is_not_asked_for_again_and_the_posterior_is_told_nothing_of_it() -> None:
+def test_a_diverged_trial_is_not_suggested_again_and_not_in_the_posterior() -> None:
     space, gains = network()
     tuner = PairTuner(space)
     for ask in tuner.ask(10):
@@ -339,7 +339,7 @@ def test_a_trial_that_diverged_is_not_asked_for_again_and_the_posterior_is_told_
     assert tuner.choices()[ask.pair] != ask.setting
 
 
-def test_where_every_trial_diverges_the_tuner_gives_up_and_leaves_all_as_they_are() -> None:
+def test_the_tuner_stops_and_changes_nothing_if_every_trial_diverges() -> None:
     space, gains = network()
     tuner = PairTuner(space)
     made = answer(tuner, gains, np.zeros((space.num_pairs, len(SETTINGS)), dtype=bool), num=1000)

@@ -74,7 +74,7 @@ def plain(
     return mean + weights @ (points - mean[places]), covariance - weights @ covariance[places]
 
 
-def test_means_and_covariances_are_those_of_one_process(prior: Prior, basis: np.ndarray) -> None:
+def test_means_and_covariances_equal_those_of_one_gaussian_process(prior: Prior, basis: np.ndarray) -> None:
     measured = {0: observed(1), 2: observed(2), 3: observed(3)}
     posterior = Posterior(prior, basis)
     posterior.update(measured)
@@ -88,7 +88,7 @@ def test_means_and_covariances_are_those_of_one_process(prior: Prior, basis: np.
         np.testing.assert_allclose(posterior.means()[pair], mean_S, atol=1e-10)
 
 
-def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior, basis: np.ndarray) -> None:
+def test_expectations_and_spreads_of_pairs_equal_those_of_one_gaussian_process(prior: Prior, basis: np.ndarray) -> None:
     is_on = np.array([[setting.transfer_set == name for name in ("student", "both")] for setting in SETTINGS])
     trusting = replace(prior, trusted_SK=0.4 * is_on)
     expected = np.random.default_rng(7).normal(size=(NUM_PAIRS, len(SETTINGS))) * 4
@@ -111,7 +111,7 @@ def test_expectations_and_spreads_of_pairs_are_those_of_one_process(prior: Prior
         np.testing.assert_allclose(one.covariance(some), covariance_SS[some])
 
 
-def test_many_pairs_at_once_are_those_of_one_by_one(prior: Prior) -> None:
+def test_several_pairs_at_once_give_the_results_of_one_by_one(prior: Prior) -> None:
     num_pairs = 21
     rng = np.random.default_rng(3)
     basis = rng.normal(size=(num_pairs, NUM_FUNCTIONS))
@@ -132,7 +132,7 @@ def test_many_pairs_at_once_are_those_of_one_by_one(prior: Prior) -> None:
     assert list(posterior.of_pairs([])) == []
 
 
-def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.ndarray) -> None:
+def test_new_observations_of_a_pair_replace_earlier_ones(prior: Prior, basis: np.ndarray) -> None:
     at_once, again = Posterior(prior, basis), Posterior(prior, basis)
     at_once.update({1: observed(5, num=6)})
     again.update({1: observed(4)})
@@ -142,7 +142,7 @@ def test_what_is_known_of_a_pair_is_replaced_not_added(prior: Prior, basis: np.n
             np.testing.assert_allclose(first, second, atol=1e-7)
 
 
-def test_many_small_updates_end_where_one_large_one_does(prior: Prior, basis: np.ndarray) -> None:
+def test_many_small_updates_equal_one_large_update(prior: Prior, basis: np.ndarray) -> None:
     at_once, in_steps = Posterior(prior, basis), Posterior(prior, basis)
     last = {pair: observed(pair + 100, num=9) for pair in range(NUM_PAIRS)}
     for step in range(25):
@@ -156,7 +156,7 @@ def test_many_small_updates_end_where_one_large_one_does(prior: Prior, basis: np
             np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_the_scale_grows_with_surprise_and_shrinks_without(prior: Prior, basis: np.ndarray) -> None:
+def test_the_scale_grows_with_surprising_gains_and_shrinks_otherwise(prior: Prior, basis: np.ndarray) -> None:
     def scale(factor: float) -> float:
         posterior = Posterior(prior, basis)
         each = observed(1, num=len(SETTINGS))
@@ -167,7 +167,7 @@ def test_the_scale_grows_with_surprise_and_shrinks_without(prior: Prior, basis: 
     assert scale(0.0) < 1 < scale(10.0)
 
 
-def test_earlier_experiments_move_beliefs_but_leave_room(prior: Prior, basis: np.ndarray) -> None:
+def test_earlier_experiments_change_beliefs_but_leave_uncertainty(prior: Prior, basis: np.ndarray) -> None:
     blank, taught, certain = (Posterior(prior, basis) for _ in range(3))
     for seed in range(30):
         pair = PairPrior(basis_A=basis[seed % NUM_PAIRS], expected_S=prior.mean_S)
@@ -182,7 +182,7 @@ def test_earlier_experiments_move_beliefs_but_leave_room(prior: Prior, basis: np
     assert taught.scale == pytest.approx(1.0)
 
 
-def test_rates_that_are_near_go_together_more_than_others_and_one_rate_is_as_none() -> None:
+def test_similar_rates_are_more_correlated_and_a_single_rate_has_no_effect() -> None:
     setting = SETTINGS[0]
     at_rates = [setting._replace(learning_rate=rate) for rate in (0.01, 0.02, 0.08)]
     near, far = covariance(at_rates, WITHIN_PAIR)[0, 1:]

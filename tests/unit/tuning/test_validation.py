@@ -15,17 +15,17 @@ SEEN = {
 }
 
 
-def test_in_place_of_what_is_forbidden_comes_the_best_that_was_seen_to_be_allowed() -> None:
+def test_a_forbidden_choice_is_replaced_by_the_best_allowed_observation() -> None:
     choices = np.array([1, 1, 1, 1, NO_SETTING])
     assert without_forbidden(choices, SEEN).tolist() == [1, 2, NO_SETTING, 1, NO_SETTING]
 
 
-def test_what_nobody_has_seen_can_be_left_out() -> None:
+def test_choices_without_an_observation_can_be_omitted() -> None:
     choices = np.array([1, 0, NO_SETTING, 1, 3])
     assert only_measured(choices, SEEN).tolist() == [1, 0, NO_SETTING, NO_SETTING, NO_SETTING]
 
 
-def test_the_best_epoch_so_far_is_the_first_of_the_highest_that_are_allowed() -> None:
+def test_the_best_epoch_so_far_is_the_first_of_the_best_allowed_ones() -> None:
     worth = np.array([[0.1, 0.3, 0.3, 0.2, 0.4], [-0.1, -0.3, -0.2, 0.0, -0.5]])
     is_allowed = np.ones((2, 5), dtype=np.bool_)
     assert best_epochs(worth, is_allowed).tolist() == [[0, 1, 1, 1, 4], [0, 0, 0, 3, 3]]
@@ -33,7 +33,7 @@ def test_the_best_epoch_so_far_is_the_first_of_the_highest_that_are_allowed() ->
     assert best_epochs(worth, is_allowed).tolist() == [[0, 0, 2, 2, 2], [0, 1, 2, 3, 3]]
 
 
-def test_two_parts_of_a_trial_are_compared_as_its_epochs_are() -> None:
+def test_two_parts_of_a_trial_are_compared_like_its_epochs() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
         worth, is_allowed = rng.integers(-3, 4, size=6) / 100, rng.random(6) < 0.6

@@ -6,7 +6,7 @@ from peerkd.reporting.choices.tables import metrics, plan_csv
 from tests.unit.reporting.choices.conftest import ROWS, SETTING, row
 
 
-def test_of_two_peers_the_one_learns_of_whom_more_is_expected(concluded):
+def test_of_two_peers_the_one_with_the_larger_expected_gain_learns(concluded):
     assert [(advice.choice.student, advice.choice.teacher, advice.other_gain) for advice in concluded.plan] == [
         (1, 2, 0.0),
         (0, 1, 0.02),
@@ -14,13 +14,13 @@ def test_of_two_peers_the_one_learns_of_whom_more_is_expected(concluded):
     assert concluded.num_pairs_unchanged == 1
 
 
-def test_a_choice_to_leave_gives_way_to_any_setting(conclude):
+def test_any_setting_is_preferred_to_an_unchanged_student_in_the_plan(conclude):
     rows = [row(0, 1), row(1, 0, setting=SETTING)]
     (advice,) = conclude(rows).plan
     assert (advice.choice.student, advice.choice.expected_gain, advice.other_gain) == (1, None, 0.0)
 
 
-def test_without_predictions_what_was_seen_is_expected(conclude):
+def test_without_predictions_observed_gains_are_expected(conclude):
     rows = [{**each, "predicted_gain": None, "predicted_gain_deviation": None} for each in ROWS]
     findings = conclude(rows)
     assert [advice.choice.expected_gain for advice in findings.plan] == [0.07, None]
@@ -28,7 +28,7 @@ def test_without_predictions_what_was_seen_is_expected(conclude):
     assert findings.mean_expected.num == 5
 
 
-def test_means_are_over_all_pairs_and_tests_over_those_that_were_done(concluded):
+def test_means_cover_all_pairs_and_test_gains_only_measured_ones(concluded):
     assert concluded.mean_expected.value == pytest.approx(0.02)
     assert (concluded.mean_test.value, concluded.mean_test.num) == (0.03, 1)
     assert concluded.mean_validation_of_tested.value == 0.05
@@ -58,7 +58,7 @@ def test_the_headline_says_whether_the_tuner_had_experience_and_if_not_why(concl
     ]
 
 
-def test_where_nothing_helps_it_says_so(conclude):
+def test_the_headline_says_if_nothing_helps(conclude):
     findings = conclude([row(0, 1, trials=2), row(1, 0, trials=2)], untried=())
     texts = {finding.topic: finding.text for finding in headline(findings)}
     assert texts["Plan"].startswith("In none of 1 pairs of peers should one learn from the other")
@@ -73,7 +73,7 @@ def test_the_plan_as_a_file_has_a_line_for_every_two_peers(concluded):
     assert lines[1:] == ["1,2,both,4,0.9,0.06,0.011,,,0,0,0", "0,1,both,4,0.9,0.04,0.011,0.05,0.03,3,20,0.02"]
 
 
-def test_numbers_that_do_not_exist_are_no_metrics(conclude, concluded):
+def test_missing_numbers_are_not_among_the_metrics(conclude, concluded):
     assert metrics(concluded)["expected_gain_points"] == pytest.approx(2.0)
     assert metrics(concluded)["num_pairs_not_tried"] == 3
     assert "tested_gain_points" not in metrics(conclude([row(0, 1), row(1, 0)]))

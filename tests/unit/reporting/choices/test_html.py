@@ -33,7 +33,7 @@ def test_the_page_needs_nothing_from_elsewhere(page):
     assert not [attribute for attribute in Page(page).attributes if attribute[1] in ("src", "srcset")]
 
 
-def test_it_shows_the_plan_the_settings_and_what_was_not_tried(page):
+def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
     text = " ".join(" ".join(Page(page).text).split())
     assert "+6.0 ± 1.1" in text
     assert "T=1, alpha=0.5" in text
@@ -43,7 +43,7 @@ def test_it_shows_the_plan_the_settings_and_what_was_not_tried(page):
     assert "48,700" in text
 
 
-def test_a_study_in_which_nothing_was_done_has_a_page_too(conclude, facts):
+def test_a_study_without_trials_has_a_page_too(conclude, facts):
     rows = [row(student, teacher) for student in range(3) for teacher in range(3) if student != teacher]
     page = render(conclude(rows, curve=()), facts)
     assert Page(page).open == []
@@ -51,7 +51,7 @@ def test_a_study_in_which_nothing_was_done_has_a_page_too(conclude, facts):
     assert "The study had no iteration." in page
 
 
-def test_the_table_of_the_front_shows_what_can_be_reached_together(page):
+def test_the_table_of_the_front_shows_both_accuracies(page):
     text = " ".join(" ".join(Page(page).text).split())
     assert "0 this study +4.0 \N{MINUS SIGN}2.0 +3.0 \N{MINUS SIGN}3.0 3 0.5 +3.0 +1.0 +2.0 0.0 3" in text
 
@@ -63,7 +63,7 @@ def test_a_terminal_shows_the_plan(concluded, facts):
     assert lines[-2] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
 
 
-def test_settings_name_their_learning_rate_where_there_are_several(conclude):
+def test_settings_name_their_learning_rate_if_there_are_several(conclude):
     setting = {"transfer_set": "both", "temperature": 4.0, "alpha": 0.9, "distillation_weight": 0.9}
     rows = (
         row(0, 1, setting={**setting, "learning_rate": 0.08}, trials=3, epochs=3, seen=0.05, predicted=0.04, test=0.03),
@@ -81,6 +81,6 @@ def test_settings_name_their_learning_rate_where_there_are_several(conclude):
     assert dict(zip(header.split(","), line.split(","), strict=True))["learning_rate"] == "0.08"
 
 
-def test_without_rates_there_is_no_column_for_them(concluded, page):
+def test_without_several_rates_no_column_for_them_exists(concluded, page):
     assert "learning_rate" not in plan_csv(concluded)
     assert '<th scope="col" class="num">learning rate</th>' not in page

@@ -13,7 +13,7 @@ from peerkd.results.seeds import verdict
 from tests.curves import MethodStudy
 
 
-def test_the_difference_is_found_again(method_findings):
+def test_a_planted_difference_is_found(method_findings):
     assert verdict(method_findings.over_baseline["small_cnn", "pcl"]) == "above"
     assert verdict(method_findings.over_baseline["small_cnn", "okddip"]) == "below"
     assert verdict(method_findings.over_baseline["small_cnn", "dml"]) == "undecided"
@@ -25,14 +25,14 @@ def test_each_comparison_is_counted(method_findings):
     assert method_findings.num_comparisons == 11
 
 
-def test_the_mean_is_told_from_the_distillation(method_findings):
+def test_the_gain_of_the_mean_is_separated_from_that_of_the_distillation(method_findings):
     pair = "small_cnn", "pcl"
     parts = method_findings.from_mean[pair].value + method_findings.branch_over_baseline[pair].value
     assert parts == pytest.approx(method_findings.over_baseline[pair].value)
     assert [method for _, method in method_findings.from_mean] == ["ema", "pcl"]
 
 
-def test_costs_are_over_seeds(method_findings):
+def test_costs_are_averaged_over_seeds(method_findings):
     cost = method_findings.costs["small_cnn", "dml"]
     assert (cost.seconds.mean, cost.least_seconds, cost.most_seconds, cost.seconds.num) == (4, 2, 6, 5)
     assert cost.num_training_parameters == 3 * cost.num_deployed_parameters
@@ -47,7 +47,7 @@ def test_one_method_has_no_differences():
     assert not found.branch_over_baseline
 
 
-def test_a_study_without_all_its_runs_is_refused():
+def test_an_incomplete_study_is_refused():
     study = MethodStudy(methods=("plain", "pcl"), num_seeds=1, epochs=2)
     table = study.table.slice(0, 10)
     with pytest.raises(ValueError, match="must have"):
@@ -59,7 +59,7 @@ def test_a_study_without_all_its_runs_is_refused():
     [{("plain", 0), ("pcl", 1)}, {("pcl", seed) for seed in range(5)}, {("plain", seed) for seed in range(5)}],
     ids=["some", "all of one method", "all of the baseline"],
 )
-def test_runs_that_diverged_are_said_everywhere_and_in_no_mean(method_study, lost):
+def test_diverged_runs_are_reported_everywhere_and_are_in_no_mean(method_study, lost):
     rows = method_study.table.to_pylist()
     for row in rows:
         row["is_finite"] = (row["method"], row["seed"]) not in lost

@@ -10,7 +10,7 @@ def said(study):
     return {finding.topic: " ".join(finding.texts.values()) for finding in headline(findings, study.facts)}
 
 
-def test_what_holds_and_what_does_not_is_said_with_intervals(method_study):
+def test_findings_are_stated_with_intervals_whether_they_hold_or_not(method_study):
     texts = said(method_study)
     assert "1 of 6 other methods above, 1 below, 4 undecided" in texts["Against the baseline"]
     assert "Above it, in points: PCL +2.54 (+1.06 to +4.02)" in texts["Against the baseline"]
@@ -19,7 +19,7 @@ def test_what_holds_and_what_does_not_is_said_with_intervals(method_study):
     assert "number of comparisons, 11" in texts["How sure"]
 
 
-def test_a_negative_is_said_plainly(monkeypatch):
+def test_a_negative_finding_is_stated_plainly(monkeypatch):
     monkeypatch.setitem(SKILL, "pcl", 0.85)
     texts = said(MethodStudy(methods=("plain", "multi_view", "pcl")))
     assert "No method is shown to be better than Plain training." in texts["Against the baseline"]
@@ -27,7 +27,7 @@ def test_a_negative_is_said_plainly(monkeypatch):
     assert "Below it: PCL -" in texts["Against the baseline"]
 
 
-def test_one_seed_has_no_verdict_and_that_is_said():
+def test_one_seed_has_no_verdict_and_the_findings_say_so():
     study = MethodStudy(num_seeds=1, epochs=3)
     texts = said(study)
     assert "No verdict" in texts["Against the baseline"]
@@ -36,7 +36,7 @@ def test_one_seed_has_no_verdict_and_that_is_said():
     assert "degrees of freedom" not in how_sure(compute_findings(study.table, study.facts), study.facts)
 
 
-def test_one_method_has_nothing_to_be_compared_with():
+def test_a_single_method_is_not_compared():
     texts = said(MethodStudy(methods=("plain",), epochs=3))
     assert "No other method was run." in texts["Against the baseline"]
     assert list(texts) == ["Against the baseline", "How sure"]
@@ -50,7 +50,7 @@ def test_another_baseline_is_named(baseline):
     assert ("PCL against the others" in texts) == (baseline != "pcl")
 
 
-def test_each_architecture_has_a_text_of_its_own():
+def test_each_architecture_has_its_own_text():
     study = MethodStudy(architectures=("small_cnn", "mlp"), methods=("plain", "pcl"), epochs=3)
     first, *_ = headline(compute_findings(study.table, study.facts), study.facts)
     assert list(first.texts) == ["small_cnn", "mlp"]

@@ -35,11 +35,11 @@ def test_the_page_needs_nothing_from_elsewhere(page):
     assert not [attribute for attribute in Page(page).attributes if attribute[1] in ("src", "srcset")]
 
 
-def test_themes_follow_the_system(page):
+def test_the_theme_follows_the_system(page):
     assert page.count("screen and (prefers-color-scheme: dark)") == 2
 
 
-def test_no_number_is_missing(page):
+def test_the_page_has_no_missing_number(page):
     text = " ".join(Page(page).text)
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert "None" not in text
@@ -51,12 +51,12 @@ def test_each_method_has_its_accuracies_and_its_curves(page, method_findings):
     assert page.count('<svg class="chart panel"') == 7 * 2 + 4 + 1  # disagreement of four methods, and the ramp
 
 
-def test_the_best_epoch_is_labelled_as_no_result(page):
+def test_the_best_epoch_is_labelled_as_not_being_the_result(page):
     assert "deployed, best epoch on validation" in page
     assert "is not a result" in page
 
 
-def test_published_numbers_are_shown_where_the_data_set_has_them():
+def test_published_numbers_are_shown_for_their_data_set():
     study = MethodStudy(
         methods=("plain", "dml", "pcl"),
         architectures=("resnet32", "small_cnn"),
@@ -71,7 +71,7 @@ def test_published_numbers_are_shown_where_the_data_set_has_them():
     assert any("JPEG" in sentence for sentence in what_differs(study.facts))
 
 
-def test_nothing_is_published_for_other_data(page):
+def test_published_numbers_are_not_shown_for_other_data(page):
     assert "94.33" not in page
     assert "published: Wu and Gong" not in page
 
@@ -99,7 +99,7 @@ def test_names_cannot_break_out_of_the_page():
     assert "<b>" not in page
 
 
-def test_one_seed_is_said_to_have_no_intervals():
+def test_the_page_says_that_one_seed_has_no_intervals():
     page = rendered(MethodStudy(methods=("plain", "pcl"), num_seeds=1, epochs=2))
     assert "With one seed there are no intervals" in page
     assert "The study has one seed" in page

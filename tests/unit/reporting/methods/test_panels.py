@@ -30,7 +30,7 @@ def test_an_axis_can_begin_at_zero():
     assert chart.y.low == chart.y.ticks[0].value == 0
 
 
-def test_one_epoch_and_one_value_are_a_chart_too():
+def test_a_single_epoch_and_a_single_value_can_be_drawn():
     chart = epoch_chart([line_group("a", 0.5)], write=str)
     assert chart.series[0].lines[0].xs == [1]
     assert [tick.label for tick in chart.x.ticks][:1] == ["1"]

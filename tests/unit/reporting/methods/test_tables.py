@@ -29,7 +29,7 @@ def test_the_csv_has_a_line_for_each_kind_of_accuracy(method_findings):
     )
 
 
-def test_what_does_not_exist_is_empty_in_the_csv(single):
+def test_missing_values_are_empty_in_the_csv(single):
     rows = list(csv.DictReader(io.StringIO(methods_csv(single[1]))))
     assert rows[0]["standard_deviation"] == rows[0]["difference"] == rows[0]["verdict"] == ""
     assert rows[-1]["difference"] != ""
@@ -45,7 +45,7 @@ def test_metrics_are_finite_floats_with_short_names(method_findings, single):
     assert "small_cnn_pcl_over_baseline_low_points" not in metrics(single[1])
 
 
-def test_the_summary_is_flat_and_can_be_json(method_study, method_findings):
+def test_the_summary_is_flat_and_can_be_written_as_json(method_study, method_findings):
     flat = summary(method_findings, method_study.facts)
     assert json.loads(json.dumps(flat, allow_nan=False)) == flat
     assert (flat["baseline"], flat["num_runs"]) == ("plain", 35)

@@ -37,14 +37,14 @@ def assert_is_distill(trials: Trials, wanted: TrialSpec) -> None:
 @pytest.mark.parametrize("wanted", KINDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ["mlp", "small_cnn", "resnet20"])
-def test_each_kind_of_trial_ends_in_the_bits_of_distill(architecture: str, precision: str, wanted: TrialSpec) -> None:
+def test_each_kind_of_trial_equals_distill_bit_for_bit(architecture: str, precision: str, wanted: TrialSpec) -> None:
     assert_is_distill(Trials(architecture, precision=precision), wanted)
 
 
 @pytest.mark.usefixtures("_rounding_alike")
 @pytest.mark.parametrize("conventions", all_conventions(), ids=str)
 @pytest.mark.parametrize("loss", EVERY_LOSS, ids=lambda loss: loss.name)
-def test_each_loss_and_convention_is_that_of_distill(loss: PairLoss, conventions: ConventionsConfig) -> None:
+def test_each_loss_and_convention_agrees_with_distill(loss: PairLoss, conventions: ConventionsConfig) -> None:
     assert_is_distill(Trials(loss=loss, conventions=conventions), KINDS[2])
 
 
@@ -61,7 +61,7 @@ def test_each_loss_and_convention_is_that_of_distill(loss: PairLoss, conventions
     ],
     ids=str,
 )
-def test_each_recipe_is_that_of_distill(changes: dict[str, object]) -> None:
+def test_each_recipe_agrees_with_distill(changes: dict[str, object]) -> None:
     assert_is_distill(Trials(**changes), KINDS[2])
 
 
@@ -73,12 +73,12 @@ def test_each_recipe_is_that_of_distill(changes: dict[str, object]) -> None:
     temperature=st.floats(0.1, 50),
     student=st.integers(0, 3),
 )
-def test_any_setting_is_that_of_distill(student: int, teacher: int, weight: float, temperature: float) -> None:
+def test_any_setting_agrees_with_distill(student: int, teacher: int, weight: float, temperature: float) -> None:
     assert_is_distill(Trials("mlp"), TrialSpec(student, teacher, weight, temperature))
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_the_optimiser_that_rounds_twice_is_torchs_to_a_rounding(nesterov: bool) -> None:
+def test_the_optimiser_that_rounds_twice_equals_torchs_up_to_rounding(nesterov: bool) -> None:
     trials = Trials(nesterov=nesterov)
     networks = [trials.network(1) for _ in range(2)]
     optimizers = [way(each, trials.recipe) for way, each in zip((Sgd, ReferenceSgd), networks, strict=True)]
