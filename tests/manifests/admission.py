@@ -1,4 +1,4 @@
-"""What a job may not ask for: changes to a pod's spec, and the sentence that the cluster answers each with."""
+"""Requests that a job may not make: changes to the spec of a pod, and the message with which each is refused."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ class Forbidden(NamedTuple):
     change: Callable[[Spec], object]
     sentence: str
     of_tasks: bool = True
-    """Whether tasks of pipelines are refused it as well, by the policy itself."""
+    """Whether the policy refuses the change for tasks of pipelines, too."""
 
 
 def _main(spec: Spec) -> Spec:
@@ -37,7 +37,7 @@ def _projected(**source: Any) -> Callable[[Spec], object]:
 
 
 def _container(kind: str) -> Callable[[Spec], object]:
-    """Add a container that runs before the others, and reads a secret."""
+    """Add an init container that reads a secret."""
 
     def change(spec: Spec) -> None:
         secret = {"secretKeyRef": {"name": "root", "key": "k"}}
@@ -144,4 +144,4 @@ FORBIDDEN = [
         False,
     ),
 ]
-"""Each is one change to a pod that is in order."""
+"""Forbidden changes to a valid pod, one at a time."""

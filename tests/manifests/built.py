@@ -1,4 +1,4 @@
-"""What kustomize makes of the manifests: the objects that a cluster is given."""
+"""The objects that kustomize builds from the manifests."""
 
 import functools
 import shutil
@@ -13,7 +13,7 @@ import yaml
 ROOT: Final = Path(__file__).parents[2]
 MANIFESTS: Final = ROOT / "manifests"
 OVERLAYS: Final = ("base", "overlays/kind", "overlays/gpu", "examples/team")
-"""What can be built as it is, without a network."""
+"""Folders that can be built as they are, without a network."""
 
 CLUSTER_KUBECTL: Final = Path.home() / ".cache" / "cluster" / "bin" / "kubectl"
 
@@ -21,7 +21,7 @@ Object = Mapping[str, Any]
 
 
 class Template(NamedTuple):
-    """A pod that some object makes."""
+    """The pod template of an object."""
 
     name: str
     spec: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Template(NamedTuple):
 
 
 def kustomize() -> list[str]:
-    """Return the command that builds a folder; skip the test where there is none."""
+    """Return the command that builds a folder, or skip the test if none is installed."""
     if found := shutil.which("kustomize"):
         return [found, "build"]
     if found := shutil.which("kubectl") or (str(CLUSTER_KUBECTL) if CLUSTER_KUBECTL.is_file() else None):
@@ -39,7 +39,7 @@ def kustomize() -> list[str]:
 
 
 def build_text(folder: Path) -> str:
-    """Return what kustomize prints; its complaint fails the test."""
+    """Return the output of kustomize. An error of kustomize fails the test."""
     ended = subprocess.run([*kustomize(), str(folder)], capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "deprecated" not in ended.stderr.lower(), ended.stderr
@@ -53,8 +53,8 @@ def build(overlay: str) -> tuple[Object, ...]:
 
 
 def build_here(folder: Path, kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
-    """Return the objects of a kustomization that a site might write; its paths begin at manifests/."""
-    # Kustomize wants relative paths, and files below the folder or folders anywhere.
+    """Return the objects of a kustomization that a site might write. Its paths are relative to manifests/."""
+    # Kustomize requires relative paths, to files below the folder or to folders anywhere.
     site = folder / "manifests"
     if not site.exists():
         shutil.copytree(MANIFESTS, site)
@@ -69,7 +69,7 @@ def of_kind(objects: tuple[Object, ...], kind: str) -> dict[str, Object]:
 
 
 def templates(objects: tuple[Object, ...]) -> Iterator[Template]:
-    """Yield every pod template that is written out."""
+    """Yield every pod template in the objects."""
     for each in objects:
         if each["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
             template = each["spec"]["template"]
@@ -78,6 +78,6 @@ def templates(objects: tuple[Object, ...]) -> Iterator[Template]:
 
 
 def settings(objects: tuple[Object, ...]) -> Mapping[str, str]:
-    """Return the ConfigMap that pipelines and workers read."""
+    """Return the ConfigMap that pipelines and workers use."""
     data: Mapping[str, str] = of_kind(objects, "ConfigMap")["peerkd"]["data"]
     return data

@@ -1,4 +1,4 @@
-"""What the tests of the monitoring read: its files, the names in its queries, and whose names are not ours."""
+"""Data for the tests of monitoring: its files, the names in its queries, and the metrics of other programs."""
 
 import json
 import re
@@ -43,7 +43,7 @@ FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
         "training_operator_jobs_restarted_total",
     ),
 }
-"""Metrics that others write, by where their names were looked up."""
+"""Metrics of other programs, by the source in which their names were looked up."""
 
 
 class Query(NamedTuple):
@@ -74,7 +74,7 @@ def queries() -> list[Query]:
 
 
 def metric_names(query: str) -> set[str]:
-    """Return what a PromQL expression reads: the identifiers that are neither labels nor functions nor words of it."""
+    """Return the metrics of a PromQL expression: all identifiers except labels, functions and keywords."""
     text = re.sub(r'"[^"]*"', "", query)
     text = re.sub(r"\{[^}]*\}", "", text)
     text = re.sub(r"\[[^\]]*\]", "", text)
@@ -84,7 +84,7 @@ def metric_names(query: str) -> set[str]:
 
 
 def filled_in(query: str) -> str:
-    """Replace Grafana's variables as Grafana does with everything selected."""
+    """Replace Grafana's variables as Grafana does if all values are selected."""
     for name, value in {"$__range": "1h", "$run": ".*", "$queue": ".*"}.items():
         query = query.replace(name, value)
     return query

@@ -1,4 +1,4 @@
-"""The Pod Security level "restricted", and what we want beyond it, as complaints about a pod's spec."""
+"""Violations of the Pod Security level "restricted", and of our additional rules, by the spec of a pod."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -20,13 +20,13 @@ Spec = Mapping[str, Any]
 
 
 def containers_of(spec: Spec) -> list[Mapping[str, Any]]:
-    """Return all containers, whenever they run."""
+    """Return all containers, including init containers."""
     kinds = ("initContainers", "containers", "ephemeralContainers")
     return [container for kind in kinds for container in spec.get(kind) or []]
 
 
 def breaches(spec: Spec) -> Iterator[str]:
-    """Yield what the level "restricted" forbids of a pod."""
+    """Yield the violations of the level "restricted" by a pod."""
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(field):
             yield f"{field} is set"
@@ -64,7 +64,7 @@ def _breaches_of(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterat
 
 
 def shortcomings(spec: Spec) -> Iterator[str]:
-    """Yield what we want beyond that level: what a reviewer of manifests asks for."""
+    """Yield the violations of our additional rules, which a reviewer of manifests would require."""
     pod = spec.get("securityContext") or {}
     if "automountServiceAccountToken" not in spec:
         yield "does not say whether it needs a token"

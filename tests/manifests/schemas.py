@@ -1,4 +1,4 @@
-"""JSON schemas of all that an API server knows, from what it says of itself: a validator needs no other source."""
+"""JSON schemas of all objects of an API server, from its OpenAPI description, for an offline validator."""
 
 import json
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ _GROUP = "x-kubernetes-group-version-kind"
 
 
 def write_schemas(openapi: Mapping[str, Any], folder: Path) -> int:
-    """Write a file for each kind, named as kubeconform looks for them; return how many.
+    """Write a file for each kind, with the names that kubeconform expects, and return their number.
 
     Args:
-        openapi: The server's /openapi/v2.
-        folder: Takes ``<group>_<version>_<kind>.json``, and all definitions in one file beside them.
+        openapi: The answer of the server to /openapi/v2.
+        folder: The folder for ``<group>_<version>_<kind>.json``, and for one file with all definitions.
     """
     definitions = {name: _strict(each) for name, each in openapi["definitions"].items()}
     (folder / "definitions.json").write_text(json.dumps({"definitions": definitions}), encoding="utf-8")
@@ -28,7 +28,7 @@ def write_schemas(openapi: Mapping[str, Any], folder: Path) -> int:
 
 
 def _strict(schema: Any) -> Any:
-    """Return a schema that forbids what it does not name, and knows Kubernetes' two kinds of half-numbers."""
+    """Return a schema that forbids unnamed fields, and accepts both types of Kubernetes that are numbers or strings."""
     if not isinstance(schema, dict):
         return schema
     if schema.get("format") == "int-or-string" or schema.get("x-kubernetes-int-or-string"):

@@ -1,6 +1,6 @@
-"""What service discovery finds, as files: for a Prometheus that was built without Kubernetes, as Debian's is.
+"""The results of service discovery as files, for a Prometheus without support for Kubernetes, such as Debian's.
 
-The targets carry the labels that discovery gives them, so that the relabelling in ``prometheus.yaml`` is what is run.
+The targets have the labels of service discovery, so the relabelling of ``prometheus.yaml`` is tested.
 """
 
 import copy
@@ -19,8 +19,8 @@ def pod_targets(pods: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, 
     """Return the targets of pods: one for each port that a container declares.
 
     Args:
-        pods: As the API returns them; those without an address have none.
-        nodes: As the API returns them, for ``attach_metadata``.
+        pods: Pods as the API returns them. Pods without an address have no targets.
+        nodes: Nodes as the API returns them, for ``attach_metadata``.
     """
     labels_of_nodes = {node["metadata"]["name"]: node["metadata"].get("labels", {}) for node in nodes}
     found = []
@@ -45,8 +45,8 @@ def with_files(config: Mapping[str, Any], folder: Path, *, interval: str | None 
 
     Args:
         config: The content of ``prometheus.yaml``.
-        folder: Where the targets are, and the rules.
-        interval: In place of the intervals of scrapes and evaluations.
+        folder: The folder of the targets and the rules.
+        interval: Replaces the intervals of scrapes and evaluations.
     """
     changed = copy.deepcopy(dict(config))
     changed["rule_files"] = [str(folder / name) for name in changed["rule_files"]]
@@ -59,9 +59,9 @@ def with_files(config: Mapping[str, Any], folder: Path, *, interval: str | None 
 
 
 def quickened(rules: str, *, stall_seconds: int) -> str:
-    """Return the text of ``rules.yaml`` so that it looks every second, and takes so long without progress for a stall.
+    """Return the text of ``rules.yaml`` with evaluations every second, and another time until a worker is stalled.
 
-    What is computed from the interval itself, GPU-seconds and cost, is wrong afterwards.
+    Values that are computed from the interval, which are GPU-seconds and cost, are then wrong.
     """
     assert "> 900\n" in rules
     quick = rules.replace("interval: 30s", "interval: 1s").replace("for: 1m\n", "for: 0s\n")
@@ -69,7 +69,7 @@ def quickened(rules: str, *, stall_seconds: int) -> str:
 
 
 def write(folder: Path, config: Mapping[str, Any], targets: Mapping[str, list[dict[str, Any]]]) -> Path:
-    """Write a configuration and its targets by job into a folder; return the configuration's file."""
+    """Write a configuration and its targets by job into a folder, and return the path of the configuration."""
     for job, each in targets.items():
         (folder / f"{job}.json").write_text(json.dumps(each), encoding="utf-8")
     path = folder / "prometheus.yaml"

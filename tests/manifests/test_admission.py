@@ -1,4 +1,4 @@
-"""The admission policy is in force wherever peerkd is installed. What it refuses is tested on a cluster (tests/e2e)."""
+"""The admission policy applies wherever peerkd is installed. Its refusals are tested on a cluster (tests/e2e)."""
 
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def test_a_shared_namespace_has_the_policy_and_the_lists_too(tmp_path: Path) -> 
     assert of_kind(objects, "ConfigMap")[LISTS]["metadata"]["namespace"] == "kubeflow"
     assert policy(objects) == policy(build("base"))
     shared = of_kind(objects, "ValidatingAdmissionPolicyBinding")["peerkd-workloads-in-shared-namespaces"]["spec"]
-    # Every namespace that the other binding leaves out.
+    # This is every namespace that the other binding excludes.
     (outside,) = shared["matchResources"]["namespaceSelector"]["matchExpressions"]
     assert outside == {"key": "peerkd.io/admission", "operator": "NotIn", "values": ["enforced"]}
 

@@ -1,4 +1,4 @@
-"""Every overlay, component and example builds, and stays whole when a site puts its own names on it."""
+"""Every overlay, component and example builds, and remains consistent if a site changes its names."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.manifests.restricted import breaches
 
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir() if path.is_dir())
 AFTER = {"spot": ["kueue"], "network-policies-external-s3": ["network-policies"]}
-"""What a component adds to."""
+"""The components that another component requires."""
 
 ROOT_SECRET_NAME = "peerkd-minio-root"
 
@@ -109,7 +109,7 @@ def test_the_settings_of_a_cluster_are_valid_and_name_existing_objects(overlay: 
     assert cluster.service_account in of_kind(objects, "ServiceAccount")
     assert cluster.priority_class in of_kind(objects, "PriorityClass")
     assert cluster.queue in {None, *of_kind(objects, "LocalQueue")}
-    # A team's priorities are those of the whole cluster.
+    # Priority classes belong to the whole cluster, so a team has none of its own.
     assert cluster.priority in {None, *of_kind(build("overlays/gpu"), "WorkloadPriorityClass")}
 
 
@@ -159,7 +159,7 @@ def test_third_party_manifests_are_pinned_to_the_commit_of_a_release() -> None:
     assert len(texts) == 3
     for text in texts:
         (remote,) = yaml.safe_load(text)["resources"]
-        # A commit is the checksum of all that it holds; a tag can be moved, and a file replaced.
+        # A commit is a checksum of its contents. A tag can be moved, and a file can be replaced.
         assert re.search(r"\.git(/[\w/-]+)?\?ref=[0-9a-f]{40}$", remote), remote
         assert re.search(r"commit of the release v\d+\.\d+\.\d+", text)
 

@@ -1,4 +1,4 @@
-"""What the images are made of: parts of the one lock, each plane's and no more, and a list of all images."""
+"""The contents of the images: the part of the lock that each plane needs, and the list of all images."""
 
 import json
 import os
@@ -31,7 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def blocks(path: Path) -> dict[str, list[str]]:
-    """Return what a lock says of each version of a package: its line to its hashes."""
+    """Return the lines of a lock by package and version, each with its hashes."""
     found: dict[str, list[str]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith(" "):
@@ -99,7 +99,7 @@ def test_no_lock_names_an_address(path: Path) -> None:
 def test_the_last_stage_is_small_and_has_a_numeric_user(image: str) -> None:
     text = (IMAGES / image / "Containerfile").read_text(encoding="utf-8")
     stages = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
-    # Other stages are from the same base, or from each other, so that Python is the same.
+    # Other stages use the same base or each other, so Python is the same.
     assert {stage.split()[0] for stage in stages} <= {"${BASE_IMAGE}", "dependencies", "package"}
     last = stages[-1]
     assert last.startswith("${BASE_IMAGE}\n")
@@ -163,7 +163,7 @@ def test_the_page_of_licences_agrees_with_the_installed_packages() -> None:
 
 
 def test_the_builder_receives_commit_and_version_and_returns_the_installed_packages(tmp_path: Path) -> None:
-    """A stand-in for docker writes down what it is asked for."""
+    """A substitute for docker records its arguments."""
     site = tmp_path / "site"
     shutil.copytree(IMAGES, site / "images")
     shutil.copy(ROOT / "pyproject.toml", site)

@@ -1,4 +1,4 @@
-"""Other people's checkers have nothing to complain of, without excludes. Each is used where it is found."""
+"""Linters of other projects find nothing, without exceptions. Each is used if it is installed."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_kube_linter_reports_a_pod_without_limits(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a schema for each kind that the cluster knows."""
+    """A folder with a schema for each kind of the cluster."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG names no cluster whose schemas to use")
     folder = tmp_path_factory.mktemp("schemas")
@@ -60,7 +60,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def conform(objects: tuple[Object, ...], folder: Path, schemas: Path) -> dict[str, str]:
-    """Return what kubeconform says against each object, by kind and name."""
+    """Return the errors that kubeconform reports, by kind and name of the object."""
     location = f"{schemas}/{{{{ .Group }}}}_{{{{ .ResourceAPIVersion }}}}_{{{{ .ResourceKind }}}}.json"
     core = f"{schemas}/{{{{ .ResourceAPIVersion }}}}_{{{{ .ResourceKind }}}}.json"
     command = [

@@ -1,4 +1,4 @@
-"""The monitoring's files agree: with each other, with the table of metrics, with the runbooks."""
+"""The files of monitoring agree with each other, with the table of metrics, and with the runbooks."""
 
 import json
 import re
@@ -110,7 +110,7 @@ def test_kubectl_accepts_the_commands_of_the_runbooks() -> None:
     assert len(shown) > 15
     for command in shown:
         words = shlex.split(command.partition("|")[0])[1:]
-        # Nobody listens there: a command that is understood fails for that reason and for no other.
+        # No server listens there. A valid command fails for this reason and no other.
         ended = subprocess.run(
             [kubectl, *words, "--server=http://127.0.0.1:1", "--request-timeout=5s"],
             capture_output=True,
@@ -190,7 +190,7 @@ def test_both_kinds_of_prometheus_scrape_the_same_targets_with_the_same_labels()
         {re.sub("[A-Z]", lambda found: "_" + found[0].lower(), key): value for key, value in each.items()}
         for each in relabelings
     ]
-    # The operator itself keeps the port, leaves out pods that have ended, and sets namespace and pod.
+    # The operator itself selects the port, omits pods that have ended, and sets namespace and pod.
     assert worker["relabel_configs"][4:] == snake
     pushed = load_yaml("servicemonitor.yaml")["spec"]
     assert gateway["honor_labels"] is pushed["endpoints"][0]["honorLabels"] is True

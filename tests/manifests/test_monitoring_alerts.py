@@ -1,4 +1,4 @@
-"""Every alert fires when it should and keeps silent when it should not, as Prometheus's own test tool sees it."""
+"""Every alert fires when it should, and only then, according to the test tool of Prometheus."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ OF_GPU = {"namespace": "peerkd", "pod": "job-worker-1", "gpu": "3", "run": "r1"}
 
 
 def dcgm(metric: str, values: str, *, honoured: bool = False, pod: str = "job-worker-1") -> dict[str, str]:
-    """A metric of the GPU that a pod holds, as it looks when the scrape honours the exporter's labels or does not."""
+    """Return a metric of the GPU of a pod as scraped with or without honouring the labels of the exporter."""
     if honoured:
         labels = f'namespace="peerkd",pod="{pod}",container="pytorch"'
     else:
@@ -40,7 +40,7 @@ def dcgm(metric: str, values: str, *, honoured: bool = False, pod: str = "job-wo
 
 
 class Case(NamedTuple):
-    """Series by minute, and what is raised at a time; no labels: nothing is."""
+    """Series with a value per minute, and the labels of the alert at a time. No labels: no alert."""
 
     alert: str
     title: str
@@ -70,7 +70,7 @@ PUSHED = 'push_time_seconds{{job="{}",run="r1",stage="train_pcl"}}'
 
 
 def waits(queue: str, *, within_an_hour: int, longer: int) -> dict[str, str]:
-    """Admissions a minute, by how long they had waited."""
+    """Return the numbers of admissions per minute by waiting time."""
     return {
         **OURS,
         WAITS.format(queue, "2560"): f"0+{within_an_hour}x120",
@@ -276,7 +276,7 @@ def test_the_check_finds_an_alert_that_should_not_be_raised(promtool: str, tmp_p
 
 
 def test_cost_follows_from_gpus_pool_and_price(promtool: str, tmp_path: Path) -> None:
-    """Four GPUs for an hour in each of two pools and in none."""
+    """Series of four GPUs for an hour in each of two pools and outside any pool."""
     series = dict(INFO)
     for pool, pod in (("spot", "job-worker-1"), ("on-demand", "b"), ("", "c"), ("unknown", "d")):
         labels = f'namespace="peerkd",pod="{pod}",instance="{pod}",stage="distill_pairs",worker="1",pool="{pool}"'
@@ -311,7 +311,7 @@ def write(tests: list[dict[str, Any]], folder: Path) -> Path:
     suite = {
         "rule_files": [str(FOLDER / "rules.yaml")],
         "evaluation_interval": "30s",
-        # The tool evaluates groups in any order otherwise; an alert is about what was recorded at the same time.
+        # Otherwise the tool evaluates groups in any order. An alert uses values that are recorded at the same time.
         "group_eval_order": [group["name"] for group in load_yaml("rules.yaml")["groups"]],
         "tests": [{"interval": "1m", **test} for test in tests],
     }

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real worker's endpoint, and the rules and dashboards evaluate on what it found."""
+"""A real Prometheus scrapes the endpoint of a real worker, and rules and dashboards are evaluated on its data."""
 
 import json
 import shutil
@@ -47,14 +47,14 @@ NODE = {"metadata": {"name": "node-1", "labels": {"peerkd.io/pool": "spot", "poo
 
 
 class Prometheus:
-    """The server's answers."""
+    """The answers of a running Prometheus."""
 
     def __init__(self, address: str) -> None:
         self.address = address
 
     @property
     def is_ready(self) -> bool:
-        """Whether it answers; while it starts it does not, or says that it is unavailable."""
+        """Whether the server answers. While it starts, it does not, or answers that it is unavailable."""
         try:
             urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10).close()
         except OSError:
@@ -84,7 +84,7 @@ def tell() -> None:
 
 
 def summary_registry() -> CollectorRegistry:
-    """What a Pushgateway would show of one job."""
+    """The metrics of one job at a Pushgateway."""
     registry = CollectorRegistry()
     for metric in METRICS:
         if metric.writer == "summary":
@@ -145,7 +145,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 
 
 def wait_for_data(made: Prometheus, progresses: list[Progress], running: subprocess.Popen[bytes], folder: Path) -> None:
-    """Work until rates can be computed; then stand still for the alert."""
+    """Count progress until rates can be computed, and then none, to raise the alert."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     ready = False
     while not ready:

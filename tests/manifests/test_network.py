@@ -1,4 +1,4 @@
-"""What may talk to what: nothing, except what the policies name."""
+"""No connection is allowed except those that the policies name."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def rules(objects: tuple[Object, ...], labels: Mapping[str, str], way: str) -> Iterator[Mapping[str, Any]] | None:
-    """Yield the rules for a pod, or return None if nothing holds it back."""
+    """Return the rules for a pod, or None if no policy restricts it."""
     chosen = [
         policy["spec"]
         for policy in of_kind(objects, "NetworkPolicy").values()
@@ -56,15 +56,15 @@ def allows(
     port: int,
     **space: str,
 ) -> bool:
-    """Tell whether a pod may talk to (egress) or be talked to by (ingress) a pod or an address.
+    """Return whether a pod may connect to (egress) or accept connections from (ingress) a pod or an address.
 
     Args:
-        objects: With the policies.
-        labels: Of the pod.
+        objects: All objects, including the policies.
+        labels: The labels of the pod.
         way: egress or ingress.
-        peer: Labels of the other pod, or an address.
-        port: Of the side that is talked to.
-        **space: namespace, if the other pod is in another.
+        peer: The labels of the other pod, or an address.
+        port: The port of the side that accepts the connection.
+        **space: ``namespace``, if the other pod is in another one.
     """
     found = rules(objects, labels, way)
     return found is None or any(_fits(rule, way, peer, port, space.get("namespace")) for rule in found)

@@ -1,4 +1,4 @@
-"""Every pod that the manifests write out satisfies "restricted" and what we want beyond it; so do a job's workers."""
+"""Every pod of the manifests, and every worker of a job, satisfies "restricted" and our additional rules."""
 
 from copy import deepcopy
 from typing import Any
@@ -34,7 +34,7 @@ def test_only_the_reaper_has_a_token(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_pod_is_labelled_as_one_of_peerkd(overlay: str) -> None:
-    """``peerkd doctor`` counts a pod without such a label as somebody else's."""
+    """``peerkd doctor`` assumes that a pod without such a label belongs to someone else."""
     ours = {("app.kubernetes.io/name", "peerkd"), ("app.kubernetes.io/part-of", "peerkd")}
     assert [each.name for each in templates(build(overlay)) if not ours & set(each.labels.items())] == []
 

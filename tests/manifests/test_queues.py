@@ -1,4 +1,4 @@
-"""Pools, flavours, quotas and priorities fit each other, the examples of pools, and the jobs that are launched."""
+"""Pools, flavours, quotas and priorities agree with each other, with the examples of pools, and with launched jobs."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ def queues(overlay: str) -> list[Mapping[str, Any]]:
 
 
 def shares(overlay: str, resource: str) -> dict[str, float]:
-    """Return each flavour's share of a resource, added up over the queues."""
+    """Return the share of a resource in each flavour, summed over the queues."""
     found: dict[str, float] = {}
     for queue in queues(overlay):
         for group in queue["resourceGroups"]:
@@ -28,7 +28,7 @@ def shares(overlay: str, resource: str) -> dict[str, float]:
 
 
 def pools() -> Iterator[Pool]:
-    """Yield the pools of the examples: name, labels, taints, and how many GPUs they may have."""
+    """Yield the pools of the examples: name, labels, taints, and maximum number of GPUs."""
     for each in yaml.safe_load_all((MANIFESTS / "examples/karpenter/nodepools.yaml").read_text(encoding="utf-8")):
         if each["kind"] == "NodePool":
             template, limit = each["spec"]["template"], int(each["spec"]["limits"][GPU])
@@ -52,7 +52,7 @@ def test_the_nodes_of_a_pool_match_its_flavour(
     assert GPU in {taint["key"] for taint in taints}
     for taint in taints:
         assert any(_tolerates(each, taint) for each in flavor["tolerations"]), taint
-    # As many as the queue gives out: more would stand idle, fewer would let jobs in that cannot start.
+    # The numbers must be equal: more GPUs would be idle, and with fewer, admitted jobs could not start.
     assert num_gpus == shares("overlays/gpu", GPU)[name.rpartition("/")[2]]
 
 

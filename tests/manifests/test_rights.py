@@ -1,4 +1,4 @@
-"""Who may do what: narrow, without wildcards, and exactly what the code calls."""
+"""The rights of each account are narrow, have no wildcards, and are exactly those that the code needs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ ACCOUNTS = {
     "peerkd-reaper": {"peerkd-reaper"},
     "peerkd-worker": set(),
 }
-"""The roles that each account has."""
+"""The roles of each account."""
 
 
 def rights_of(role: Mapping[str, Any]) -> Rights:

@@ -53,7 +53,7 @@ def kubectl(*arguments: str, text: str | None = None) -> subprocess.CompletedPro
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
-    """A namespace that enforces "restricted", gone afterwards."""
+    """A namespace that enforces "restricted", which is deleted afterwards."""
     name = f"peerkd-manifests-{uuid4().hex[:8]}"
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}}
@@ -64,7 +64,7 @@ def namespace() -> Iterator[str]:
 
 
 def moved(objects: tuple[Object, ...], namespace: str) -> list[dict[str, Any]]:
-    """Return the objects as they would be in another namespace, without the Namespace."""
+    """Return the objects moved to another namespace, without the Namespace itself."""
     there: list[dict[str, Any]] = json.loads(json.dumps([each for each in objects if each["kind"] != "Namespace"]))
     for each in there:
         for place in (each["metadata"], *each.get("subjects", [])):
@@ -122,7 +122,7 @@ def test_the_server_grants_exactly_the_rights_of_the_tables(namespace: str) -> N
 
 
 def documents(text: str) -> Iterator[dict[str, Any]]:
-    """Yield JSON documents that stand one after another."""
+    """Yield concatenated JSON documents."""
     decoder, text = json.JSONDecoder(), text.lstrip()
     while text:
         each, end = decoder.raw_decode(text)

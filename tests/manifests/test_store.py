@@ -1,6 +1,6 @@
-"""The job of the component minio makes the bucket and a user who may use it, against a real MinIO server.
+"""The job of the component minio creates the bucket and a user who may use it, on a real MinIO server.
 
-The server is the program ``minio``, where there is one; without it the script's refusals are tested alone.
+The server is the program ``minio``, if it is installed. Without it, only the refusals of the script are tested.
 """
 
 import os
@@ -55,7 +55,7 @@ def prepare(address: str, user: tuple[str, str], root: tuple[str, str] = ROOT_KE
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A MinIO server whose bucket and user are made, with a bucket of somebody else beside it."""
+    """A MinIO server with the bucket and the user, and with another bucket that belongs to someone else."""
     program = shutil.which("minio") or (str(BESIDE_THE_CLUSTER) if BESIDE_THE_CLUSTER.is_file() else None)
     if program is None:
         pytest.skip("there is no minio here")

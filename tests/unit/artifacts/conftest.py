@@ -1,4 +1,4 @@
-"""The backends that must behave alike. A new backend is one more class here and one more entry in ``BACKENDS``."""
+"""The backends, which must behave alike. A new backend is one more class here and one more entry in ``BACKENDS``."""
 
 import os
 import re
@@ -26,13 +26,13 @@ SMALLEST_PART_BYTES = 5 * 1024**2
 
 
 class Backend(Protocol):
-    """A place for artifacts, and a way to tamper with it behind the store's back."""
+    """A place for artifacts, with functions that change it without the store."""
 
     address: str
     """The address of the store, as a user writes it."""
 
     def open(self) -> ArtifactStore:
-        """Return a store as another process would open it, which does not wait for a busy workspace."""
+        """Return a store as another process would open it. It does not wait for a busy workspace."""
 
     def names(self, key: str) -> set[str]:
         """Return the names of all files below a key, and of the folders if the backend has any."""

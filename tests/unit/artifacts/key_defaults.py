@@ -1,7 +1,7 @@
 """The defaults of all configs that enter keys, as ``key_defaults.json`` records them.
 
-``python -m tests.unit.artifacts.key_defaults`` adds new fields to the file. While ``NUMERICS_VERSION`` is the same,
-it changes and removes none that are there; once the version has been raised, it writes all of them anew.
+``python -m tests.unit.artifacts.key_defaults`` adds new fields to the file. While ``NUMERICS_VERSION`` is the same, it
+changes and removes no existing field. After the version has been raised, it writes all fields again.
 """
 
 import json
@@ -31,7 +31,7 @@ def defaults() -> dict[str, Any]:
 
 
 def recorded() -> dict[str, Any]:
-    """Return what the file holds."""
+    """Return the content of the file."""
     values: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return values
 
@@ -45,7 +45,7 @@ def _fields(model: type[BaseModel], default: BaseModel | None, path: str) -> Ite
             if isinstance(usual, inner):
                 yield from _fields(inner, usual, here)
             else:
-                # One of several kinds: its own defaults count where it is chosen.
+                # If a section has several kinds, the defaults of each kind apply when it is chosen.
                 yield from _fields(inner, None, f"{here}[{inner.model_fields['kind'].default}]")
         if not isinstance(usual, BaseModel) and not field.is_required():
             yield here, dumped.get(name, json.loads(json.dumps(usual)))

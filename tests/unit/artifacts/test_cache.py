@@ -27,7 +27,7 @@ def manifest(tmp_path: Path) -> Manifest:
 
 
 class Downloads:
-    """Fills folders, and counts how often."""
+    """A download that fills a folder and is counted."""
 
     def __init__(self, content: bytes = b"1") -> None:
         self.content, self.num = content, 0
@@ -144,7 +144,7 @@ def test_one_of_several_processes_downloads_an_artifact(
         "PEERKD_CACHE_FOLDER": str(tmp_path / "shared cache"),
     }
     command = [sys.executable, "-c", script, f"s3://{s3_server.bucket}/{prefix}", KEY]
-    # The one that downloads has not got it before all have asked for it.
+    # The download does not end before all processes have requested the artifact.
     proxy.fail(r"GET [^?]*/weights", "hold")
     num_asked = proxy.count(r"GET .*manifest\.json")
     fetching = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]

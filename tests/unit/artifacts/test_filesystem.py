@@ -22,7 +22,7 @@ needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="to root nothin
 
 @contextmanager
 def another_process_at_work(root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process that holds the workspace until it is killed."""
+    """Run a process that locks the workspace until it is killed."""
     script = textwrap.dedent(
         """
         import sys, time
@@ -273,7 +273,7 @@ def test_a_workspace_on_a_file_system_without_locks_is_never_deleted(
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what is synced and renamed, in order: ``sync NAME`` and ``rename NAME``."""
+    """Return the list of syncs and renames in order: ``sync NAME`` and ``rename NAME``."""
     steps: list[str] = []
     fsync, rename = os.fsync, Path.rename
 

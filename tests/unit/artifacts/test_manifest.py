@@ -89,7 +89,7 @@ def test_no_flipped_bit_of_a_manifest_changes_what_is_read(folder: Path) -> None
         changed = bytearray(text)
         changed[bit // 8] ^= 1 << bit % 8
         try:
-            # Only white space may change unnoticed, since it is not read.
+            # A change of whitespace is not detected, because whitespace is not read.
             assert Manifest.from_json(bytes(changed), key="noun/1") == manifest
         except ArtifactCorruptError:
             num_refused += 1

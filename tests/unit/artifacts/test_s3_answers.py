@@ -1,4 +1,4 @@
-"""Answers that are cut, damaged or incomplete, from a server that plays them."""
+"""Truncated, damaged and incomplete answers, from a server that plays them."""
 
 import inspect
 import re
@@ -232,7 +232,7 @@ def test_a_content_that_arrives_damaged_is_sent_again(only_new: bool) -> None:
         server.num_served, server.answers = 0, [answer(headers=TAG.replace("5d41", "6d41"))]
         server.bucket.put("a", b"hello", only_new=only_new)
         assert server.num_served == 2
-        # The damaged object exists now, and with the condition it could never be replaced.
+        # The damaged object exists now. A repeated request with the condition could never replace it.
         assert [b"if-none-match" in request.lower() for request in server.requests[-2:]] == [only_new, False]
 
 
@@ -256,7 +256,7 @@ def test_a_failed_head_request_is_repeated_as_get_for_its_error_code() -> None:
         server.answers = [answer(status="404 Not Found")]
         assert server.bucket.head("a") is None
         assert server.num_served == 2
-        # An answer with the id of a request is one of an S3 server.
+        # An answer with the id of a request comes from an S3 server.
         server.num_served, server.answers = 0, [answer(status="404 Not Found", headers="x-amz-request-id: 1\r\n")]
         assert server.bucket.head("a") is None
         assert server.num_served == 1

@@ -132,7 +132,7 @@ def test_a_password_in_the_address_is_refused_and_never_shown(user: str, variabl
         ("space.compat.objectstorage.us-ashburn-1.oraclecloud.com", "us-ashburn-1"),
         ("minio.example", "us-east-1"),
         ("10.0.0.1", "us-east-1"),
-        # Somebody's own server on a machine, or behind a load balancer, of Amazon's.
+        # A user's own server on a machine of Amazon, or behind a load balancer of Amazon.
         ("ec2-1-2-3-4.eu-west-1.compute.amazonaws.com", "us-east-1"),
         ("minio-0123456789abcdef.elb.eu-west-1.amazonaws.com", "us-east-1"),
         ("s3.eu-west-2.amazonaws.com.example", "us-east-1"),
@@ -247,7 +247,7 @@ def test_a_server_without_a_certificate_is_not_trusted(s3_server: S3Server) -> N
 
 @contextmanager
 def secure_server(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run a server that answers everything over TLS; yield its address and a file with its certificate."""
+    """Run a server that answers every request over TLS, and yield its address and a file with its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)

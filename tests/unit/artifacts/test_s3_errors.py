@@ -1,4 +1,4 @@
-"""Every row of the table of failures."""
+"""Every row of the table of failures is tested."""
 
 import ssl
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a server, and in it: a proxy in between sees to that."""
+"""Faults of a server and of the connection to it, which a proxy causes."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ Opener = Callable[..., S3Store]
 
 NUM_PARTS = 2
 WEIGHTS = os.urandom((NUM_PARTS - 1) * SMALLEST_PART_BYTES + 1)
-"""A file in parts; the last one has a byte."""
+"""The content of a file that is uploaded in parts. The last part has one byte."""
 
 NUM_FAILURES = 3
 
@@ -36,7 +36,7 @@ def save(workspace: Workspace, name: str, content: bytes) -> None:
 
 
 def make(store: S3Store) -> Path:
-    """Go through everything that a stage and its reader do, and return what the reader gets."""
+    """Carry out everything that a stage and its reader do, and return what the reader receives."""
     with store.open_workspace(KEY) as workspace:
         save(workspace, "weights", WEIGHTS)
         save(workspace, "scratch/journal", b"1 of 1")
@@ -80,7 +80,7 @@ def test_a_request_that_fails_several_times_is_repeated(
     assert (folder / "local").read_bytes() == b"here alone"
     assert {path.name for path in folder.iterdir()} == {"weights", "local"}
     assert proxy.count(pattern) > NUM_FAILURES
-    # Once for each of the threads that write parts.
+    # Each thread that writes parts fails once.
     assert {text.partition("(")[0].rstrip() for text in said} == {
         "the store S3 does not answer, trying again for up to 60 s",
         "the store S3 answers again",
@@ -305,7 +305,7 @@ def test_a_file_that_changes_during_its_upload_is_saved_consistently(open_distan
 
 
 def test_a_delayed_save_does_not_undo_a_later_one(open_distant: Opener, proxy: S3Proxy) -> None:
-    """As when the store was away: a thread's request waits, and what it has read is old when it gets through."""
+    """A request of one thread waits during an outage. Its content is outdated when the request succeeds."""
     proxy.fail(r"PUT .*journal", "hold")
     with open_distant().open_workspace(KEY) as workspace:
         first = threading.Thread(target=save, args=(workspace, "scratch/journal", b"1 of 3"))

@@ -42,5 +42,5 @@ def test_a_large_file_takes_the_memory_of_a_few_parts(s3_server: S3Server, prefi
     }
     command = [sys.executable, "-c", script, f"s3://{s3_server.bucket}/{prefix}", str(NUM_BYTES), str(PART_BYTES)]
     answer = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    # Two parts on their way up, eight pieces of a download, and what the allocator keeps.
+    # This covers two parts of an upload, eight pieces of a download, and memory that the allocator keeps.
     assert int(answer.stdout) < 8 * PART_BYTES

@@ -1,4 +1,4 @@
-"""Publishing where anything may end it, and where another may publish too."""
+"""Publishing that may be interrupted at any request, or compete with another publisher."""
 
 import itertools
 import os
@@ -31,7 +31,7 @@ CONTENTS = {"large": os.urandom(SMALLEST_PART_BYTES + 1), "local": b"here alone"
 
 
 class KilledError(BaseException):
-    """Ends a process, of which nothing is sent any more."""
+    """The end of a process, which sends no further requests."""
 
 
 def kill_at(bucket: Bucket, number: int) -> Bucket:
@@ -62,7 +62,7 @@ def publish(bucket: Bucket, prefix: str, key: str, cache: Path) -> Manifest:
 def test_a_publisher_killed_at_any_request_leaves_no_partial_artifact(
     bucket: Bucket, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The lists are requested in a row, with no write in between, so one of them stands for all.
+    # The lists are requested in a row without a write in between, so one list represents all.
     monkeypatch.setattr(s3_publish, "_NUM_LISTS", 1)
     with S3Store(bucket, prefix, cache=tmp_path).open_workspace("master") as workspace:
         for name in ("large", "small", "scratch/journal"):

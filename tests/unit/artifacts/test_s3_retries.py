@@ -8,7 +8,7 @@ from peerkd.errors import StoreUnavailableError
 
 
 class Outage:
-    """A store that does not answer for some requests, and the time that its clients see pass."""
+    """A store that does not answer some requests, with the simulated time of its clients."""
 
     def __init__(self, num_failures: int) -> None:
         self.num_left = num_failures

@@ -1,4 +1,4 @@
-"""What every store promises: ``store`` and ``backend`` come once for each backend of conftest.py."""
+"""The promises of every store. Each test runs with ``store`` and ``backend`` for each backend of conftest.py."""
 
 import re
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def remedy(backend) -> str:
 
 
 class CutOffError(Exception):
-    """Ends an attempt halfway."""
+    """The interruption of an attempt."""
 
 
 def test_a_missing_artifact_is_not_found(store: ArtifactStore) -> None:

@@ -1,4 +1,4 @@
-"""The command, in this process."""
+"""The command runs in the process of the tests."""
 
 import sys
 from collections.abc import Callable

@@ -40,7 +40,7 @@ def test_help_is_fast_because_no_heavy_module_is_imported() -> None:
     assert ended.returncode == 0
     assert ended.stderr == ""
     assert "Run distillation experiments" in ended.stdout
-    # Launchers call it, people do not.
+    # Launchers call this command, and people do not.
     assert "stage" not in ended.stdout
 
 
@@ -196,8 +196,8 @@ def test_matrix_products_use_one_thread_by_default(
         ("| (sleep 1; exec 0<&-); exit ${PIPESTATUS[0]}", 141, ""),
     ],
 )
-def test_an_output_that_nobody_takes_is_no_traceback(redirection: str, exit_code: int, told: str) -> None:
-    # Longer than a pipe holds: each line of help is one of many presets.
+def test_an_output_that_nobody_reads_causes_no_traceback(redirection: str, exit_code: int, told: str) -> None:
+    # The output is longer than the buffer of a pipe.
     program = 'from peerkd.cli.exit_codes import *\nwith exiting_on_errors(): print(100000 * "a"); sys.exit(0)'
     command = f"{sys.executable} -c '{program}'"
     ended = subprocess.run(["bash", "-c", f"{command} {redirection}"], check=False, capture_output=True, text=True)

@@ -112,7 +112,7 @@ def test_learning_rates_multiply_settings_and_controls(peerkd) -> None:
     assert "570 of them controls" in three.out
     num_samples = [int(value(each, "distillation").replace(",", "")) for each in (one, three)]
     assert num_samples[1] == 3 * num_samples[0]
-    # Nor is a rate that is not among those given left out: controls and the default have it.
+    # A default rate that is not in the list is included: controls and the default have it.
     other = peerkd("plan", "jointkd", "--no-measure", "--set", "sweep.learning_rates=[0.1]")
     assert value(other, "settings per pair") == "63"
     assert "380 of them controls" in other.out

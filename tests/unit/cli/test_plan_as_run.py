@@ -19,7 +19,7 @@ LABELS = np.arange(60) % 3
 
 
 def splits(**changes: Any) -> dict[str, Any]:
-    """The arrays of a file as MedMNIST has them; an array that is None is left out."""
+    """Return arrays in the format of MedMNIST. An array that is None is omitted."""
     arrays: dict[str, Any] = {}
     for split, part in {"train": slice(0, 36), "val": slice(36, 48), "test": slice(48, 60)}.items():
         arrays |= {f"{split}_images": IMAGES[part], f"{split}_labels": LABELS[part, None]}
@@ -150,5 +150,5 @@ def test_a_plan_and_a_run_give_the_same_verdict_in_the_same_words(
         assert not (tmp_path / "runs").exists()
     else:
         assert (planned.exit_code, planned.err) == (0, "")
-        # All that a run says of the data, but for its last line, a plan says first.
+        # A plan begins with the lines of a run about the data, except for the last line of the run.
         assert planned.out.splitlines()[: len(said) - 1] == said[:-1]

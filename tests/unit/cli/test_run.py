@@ -99,7 +99,7 @@ def test_a_mistake_is_reported_before_anything_runs(peerkd, sent, tmp_path: Path
 def test_an_operators_file_gives_the_defaults(peerkd, sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text("num_workers: 3\nmemory_per_worker: 8Gi\n")
-    # A file that is named counts more than a text, which is there for pods.
+    # A file takes precedence over a text, which is meant for pods.
     monkeypatch.setenv(CLUSTER_VARIABLE, "num_workers: 5")
     monkeypatch.setenv(CLUSTER_FILE_VARIABLE, str(file))
     (job, _) = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run"))

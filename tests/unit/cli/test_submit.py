@@ -1,4 +1,4 @@
-"""The command against a server on this machine, and kfp's own command beside it."""
+"""The command, and kfp's own command, with a server on this machine."""
 
 import os
 import shlex

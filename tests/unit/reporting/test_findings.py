@@ -50,7 +50,7 @@ def test_every_pair_is_counted_once_for_each_quantity(findings):
 
 
 def test_only_test_numbers_depend_on_the_test_set(study):
-    """The test columns of the table are replaced by nonsense; every choice stays."""
+    """The test columns of the table are replaced by nonsense, and every choice remains the same."""
     table = study.table
     for name in table.column_names:
         if name.startswith("test_") and name.endswith(("_after", "_gain")) and "class" not in name:
@@ -74,7 +74,7 @@ def test_the_own_distribution_can_choose_and_report():
     findings = compute_findings(study.table, study.facts)
     assert findings.scope == "own"
     assert findings.mean_gains["chosen", "own"].value == pytest.approx(np.nanmean(findings.gains["chosen"]))
-    assert np.isnan(findings.position.noise)  # flips are counted on the global set alone
+    assert np.isnan(findings.position.noise)  # flips are counted only on the global set
 
 
 def test_a_sweep_without_labels_has_no_control():
@@ -101,7 +101,7 @@ def test_facts_that_contradict_the_config_are_refused(study):
 
 
 def without(study, *is_lost, peers=()):
-    """Findings of the study, had trials and peers diverged."""
+    """Return the findings of the study after some trials and peers are marked as diverged."""
     rows = [{name: row[name] for name in RECORD_COLUMNS} for row in study.table.to_pylist()]
     rows = [row for row in rows if row["student"] not in peers and row["teacher"] not in peers]
     table = assemble([diverged(row) if any(lost(row) for lost in is_lost) else row for row in rows])

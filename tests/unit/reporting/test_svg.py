@@ -104,7 +104,7 @@ def test_an_interval_surrounds_its_value_in_its_row():
     first, second = found(root, "circle")
     (whisker,) = found(root, "line", "whisker")
     assert number(whisker, "x1") < number(first, "cx") < number(whisker, "x2") <= 560
-    assert number(second, "cy") > 2 * number(first, "cy")  # The row without a value stays empty.
+    assert number(second, "cy") > 2 * number(first, "cy")  # The row without a value is empty.
     (zero,) = found(root, "line", "zero")
     assert number(second, "cx") < number(zero, "x1") < number(whisker, "x1")
 

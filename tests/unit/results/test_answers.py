@@ -1,4 +1,4 @@
-"""Mixtures of two peers' answers, of which few are looked at closely, against all of them looked at."""
+"""Mixtures of the predictions of two peers, computed by a shortcut and compared with a computation for all samples."""
 
 import numpy as np
 import pytest
@@ -30,5 +30,5 @@ def test_the_gain_of_a_mixture_is_that_of_its_most_probable_classes(
     part = Answers(logits, rng.integers(shape[2], size=shape[1]))
     measured = on_validation([part])
     for number, weight in enumerate(WEIGHTS):
-        # Of equal probabilities the first counts, also where all are certain of one class and it is not the same.
+        # Of equal probabilities the first counts, even if all are certain of one class and disagree.
         assert measured.mixture_gain_WPP[number] == pytest.approx(by_looking_at_all(part, weight), abs=1e-12)

@@ -26,7 +26,7 @@ KIND = arrow.TableKind(
 
 
 def fruit(num_rows: int) -> pa.Table:
-    """Every third value is missing, and every fourth part; lists of 0 to 4."""
+    """Return columns in which every third value and every fourth list is missing. Lists have 0 to 4 values."""
     columns = {
         "name": [None if i % 3 == 0 else "é" * (i % 5) for i in range(num_rows)],
         "count": list(range(num_rows)),
@@ -94,7 +94,7 @@ def test_a_mapped_table_equals_the_table_and_uses_no_memory(
     arrow.write(table, path, KIND)
     before = pa.total_allocated_bytes()
     with arrow.mapped(path, KIND) as mapped:
-        # What a column of lists or of missing values needs to be looked at is little beside the values.
+        # Reading a column of lists or of missing values needs little memory in comparison with the values.
         assert pa.total_allocated_bytes() - before < table.nbytes / 10
         assert mapped.equals(table)
         assert arrow.fingerprint(mapped) == arrow.fingerprint(table)

@@ -62,7 +62,7 @@ def test_the_result_is_that_of_the_last_epoch_and_the_best_epoch_is_separate():
     found = compared(rows, ("plain",))
     assert found.last_epoch == 4
     assert found.spread("small_cnn", "plain", "deployed").mean == 0.6
-    # The first of the equals, though test is better at epochs 1 and 3.
+    # The first of equal epochs counts, although test accuracy is higher at epochs 1 and 3.
     assert found.best_epochs["small_cnn", "plain"] == {0: 2}
     assert found.spread("small_cnn", "plain", "best_epoch").mean == 0.5
 

@@ -9,7 +9,7 @@ from peerkd.results.cost import Account, run_cost, seconds_of_pairs, to_csv
 
 ACCOUNTS = [
     Account(step="pretrain_peers", seconds=100, num_workers=1, gpus_per_worker=2),
-    # Failed, and was repeated: both were paid for.
+    # This job failed and was repeated, and both count.
     Account(step="distill_pairs", seconds=50, num_workers=2, gpus_per_worker=4),
     Account(step="distill_pairs", seconds=150, num_workers=2, gpus_per_worker=4),
 ]

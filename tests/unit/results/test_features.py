@@ -15,7 +15,7 @@ from peerkd.results.features import FEATURE_NAMES, FEATURES_SCHEMA, pair_feature
 
 NUM_PEERS, NUM_CLASSES = 3, 4
 COUNTS_PK = np.array([[6, 3, 0, 1], [0, 2, 198, 0], [100, 98, 2, 0]])
-"""Shares at, above and below what makes a class known, and one of a peer's classes."""
+"""Class shares at, above and below the limits for a known class and for a peer's own class."""
 
 
 def answers(num_samples: int, *, seed: int, classes: tuple[int, ...] = (0, 1, 2, 3)) -> Answers:
@@ -27,7 +27,7 @@ def answers(num_samples: int, *, seed: int, classes: tuple[int, ...] = (0, 1, 2,
 
 
 VALIDATION = answers(40, seed=0, classes=(0, 1, 2))
-"""Without a sample of class 3."""
+"""Labels without a sample of class 3."""
 
 TRAINING = [answers(num, seed=1 + num) for num in (5, 9, 7)]
 
@@ -71,7 +71,7 @@ def calibration_error(part: Answers, peer: int) -> float:
 
 
 def expected(i: int, j: int) -> dict[str, float]:
-    """The features of student i and teacher j."""
+    """Return the features of student i and teacher j."""
     q = [[count / sum(counts) for count in counts] for counts in COUNTS_PK.tolist()]
     classes = [{k for k in range(NUM_CLASSES) if q[p][k] > 0.02} for p in range(NUM_PEERS)]
     known = [{k for k in range(NUM_CLASSES) if q[p][k] > 0.01} for p in range(NUM_PEERS)]

@@ -1,4 +1,4 @@
-"""Fronts by hand: a pair with a choice between both accuracies, and one with nothing to choose."""
+"""Fronts computed by hand: one pair trades one accuracy for the other, and one pair has nothing to gain."""
 
 import pyarrow as pa
 import pytest
@@ -12,7 +12,7 @@ from tests.tables import Study, record
 def trial(
     *, temperature: float, gains: tuple[float, float], test: tuple[float, float] = (0, 0), **more: object
 ) -> dict:
-    """With global and own gain on validation and on test."""
+    """Return a trial with global and own gain on validation and on test."""
     names = [f"{split}_{scope}_accuracy_after" for split in ("validation", "test") for scope in ("global", "own")]
     after = {name: 0.5 + gain for name, gain in zip(names, (*gains, *test), strict=True)}
     return record(temperature=temperature, **after, **more)

@@ -15,7 +15,7 @@ def bits(*right):
 
 
 def two_trials(first_bits, second_bits):
-    """Row 0 is the trial with T=1, row 1 the one with T=2."""
+    """Return a table whose row 0 is the trial with T=1 and whose row 1 is the one with T=2."""
     return assemble([record(test_correct_bits=first_bits), record(temperature=2.0, test_correct_bits=second_bits)])
 
 
@@ -63,7 +63,7 @@ def test_the_exact_test_is_the_binomial_test():
 
 
 def test_chosen_and_default_are_compared_on_test():
-    """Four peers; the chosen setting has T=4 for student 0 alone and wins there by all eight samples."""
+    """There are four peers. Only student 0 has a chosen setting with T=4, which wins by all eight samples."""
     records = []
     for student in range(4):
         for teacher in range(4):

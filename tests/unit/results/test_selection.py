@@ -9,7 +9,7 @@ from tests.tables import Study, control, diverged, pairs, record
 
 
 def two_peers(*trials, **of_both):
-    """A table in which student 0 has the given trials and student 1 only the default."""
+    """Return a table in which student 0 has the given trials and student 1 only the default."""
     mirrored = record(student=1, teacher=0, **of_both)
     return assemble([*trials, mirrored])
 
@@ -32,7 +32,7 @@ def trial(temperature, alpha, validation, *, test=0.5, **changes):
 def test_candidates_contain_no_test_values():
     table = two_peers(trial(1.0, 0.5, 0.6))
     without_test = table.drop_columns([name for name in table.column_names if name.startswith("test_")])
-    candidates(without_test, metric="global_accuracy")  # needs no such column
+    candidates(without_test, metric="global_accuracy")  # such a column is not needed
     assert not [field.name for field in dataclasses.fields(Candidates) if "test" in field.name]
 
 
@@ -87,7 +87,7 @@ def test_a_control_is_used_for_comparison_and_never_chosen():
     assert choice.above_student[0, 1]
     assert not choice.above_control[0, 1]
     assert choice.control[1, 0] == NO_ROW
-    assert not choice.above_student[1, 0]  # as good as before is no gain
+    assert not choice.above_student[1, 0]  # the same accuracy as before is not a gain
     assert choice.above_control[1, 0]
 
 
@@ -194,7 +194,7 @@ def test_a_rate_other_than_the_recipes_counts_as_a_change():
     trials = candidates(table, metric="global_accuracy", default_learning_rate=0.02)
     choice = choose(trials, default_transfer_set="student")
     assert row_of(table, choice.default)["learning_rate"] == 0.02
-    # Of one change each, the first in table order.
+    # Both have one change, so the first in the order of the table wins.
     chosen = row_of(table, choice.chosen)
     assert (chosen["temperature"], chosen["learning_rate"]) == (1.0, 0.1)
     assert row_of(table, choice.control)["learning_rate"] == 0.1
@@ -210,13 +210,13 @@ def test_a_setting_at_another_rate_is_not_the_default():
 
 
 def with_diverged(table, *is_lost):
-    """The table, had those trials diverged of which one of these says so."""
+    """Return the table after the trials for which a predicate is true are marked as diverged."""
     kept = [{name: row[name] for name in RECORD_COLUMNS} for row in table.to_pylist()]
     return assemble([diverged(row) if any(lost(row) for lost in is_lost) else row for row in kept])
 
 
 def both(*trials):
-    """A table in which either of two peers has the given trials with the other."""
+    """Return a table in which each of two peers has the given trials with the other as its teacher."""
     return assemble([*trials, *({**each, "student": 1, "teacher": 0} for each in trials)])
 
 
@@ -240,7 +240,7 @@ def test_a_default_or_a_pair_that_only_diverged_has_no_row():
     choice = choose(trials, default_transfer_set="student")
     assert choice.chosen[0, 1] == NO_ROW != choice.chosen[1, 0]
     assert not choice.above_student[0, 1]
-    # One setting is best for the pairs that are left.
+    # One setting is the best for the remaining pairs.
     single = choose_single(trials, default_transfer_set="student")
     assert single.temperature == 4.0
     assert single.rows[0, 1] == NO_ROW

@@ -225,7 +225,7 @@ def test_bits_may_be_hexadecimal_as_in_a_journal():
 
 
 def with_rates(**changes):
-    """A trial and a control at two rates, the faster first."""
+    """Return a trial and a control at two rates, the higher rate first."""
     return [
         make(learning_rate=rate, **changes, test_global_accuracy_after=0.5 + rate + more)
         for rate in (0.1, 0.02)

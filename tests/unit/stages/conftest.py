@@ -1,4 +1,4 @@
-"""A store as S3 is one: every worker has a folder of its own, and sees of the others what they save."""
+"""A store that works like S3: every worker has its own folder, and sees only the files that others save."""
 
 import hashlib
 import shutil
@@ -10,7 +10,7 @@ from peerkd.artifacts.store import Workspace
 
 
 class Remote:
-    """What is saved, by name. It counts versions, and can be made to look away."""
+    """The saved files by name, with versions. Its lists can be made outdated."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -44,7 +44,7 @@ def worker(
 
 
 def write_checkpoint(path, content):
-    """Write what a training leaves: a header whose length comes first, and a body."""
+    """Write a file like a checkpoint: the length of a header, the header, and a body."""
     header = json.dumps({"__metadata__": {SEAL: UNSEALED}}, separators=(",", ":")).encode()
     path.with_suffix(".new").write_bytes(len(header).to_bytes(8, "little") + header + content)
     seal(path.with_suffix(".new"))
@@ -52,7 +52,7 @@ def write_checkpoint(path, content):
 
 
 def do(queue, num=99, by="me"):
-    """Do up to ``num`` tasks and return them; stop if no task is available at the moment."""
+    """Do up to ``num`` tasks and return them. Stop if no task is available at the moment."""
     done = []
     tasks = queue.tasks()
     while len(done) < num and (task := next(tasks, None)):

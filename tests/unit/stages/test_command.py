@@ -12,7 +12,7 @@ from peerkd.stages.command import LAUNCHED, find_stage, perform
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """Return what ended the stage."""
+    """Return the error that ended the stage."""
     monkeypatch.setenv(ERROR_FILE_VARIABLE, str(tmp_path / "error.json"))
 
     def run(noun="distill_pairs", inputs=()):

@@ -22,7 +22,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def runs(study, store):
-    """The manifest of the study's runs, with all that they were made from."""
+    """The manifest of the runs of a study, with all its inputs."""
     facts = study.facts
     with store.open_workspace("dataset/a"):
         dataset = store.publish(

@@ -1,4 +1,4 @@
-"""What is told of a data set by the stages that read and divide it."""
+"""Messages about a data set from the stages that read and divide it."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_remarks_on_a_data_set_are_printed_and_stored(
     said = capsys.readouterr().out.splitlines()
     lines = [f"peerkd | {stage}: letters: {MAPPING}", f"peerkd | {stage}: letters: {SPLIT}"]
     lines += [f"peerkd | {stage}: warning: {sentence}" for sentence in (UNCHOSEN, UNSEEN)]
-    # The second time the data set comes from the store, and all is said again.
+    # The second time, the data set comes from the store, and all lines are printed again.
     assert [line for line in said if line in lines] == lines * 2
     assert manifests[0] == manifests[1]
     metadata = manifests[0].metadata

@@ -18,7 +18,7 @@ def store(tmp_path: Path) -> FilesystemStore:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Four images of two classes in each of three splits, which are links, and a note beside them."""
+    """A folder with four images of two classes in each of three splits, which are links, and a text file."""
     for split in ("train", "valid", "test"):
         for number, name in enumerate(("cat", "dog")):
             folder = tmp_path / "real" / split / name

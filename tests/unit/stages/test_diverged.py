@@ -1,4 +1,4 @@
-"""What stages say, and refuse, when trainings diverged."""
+"""Messages and refusals of stages when trainings diverged."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from peerkd.stages import distill_pairs, pretrain_peers, train_pcl, tune_pairs
 
 
 def peers(*ended_finite: bool) -> dict[str, list[dict[str, object]]]:
-    """Return what is recorded of peers."""
+    """Return the metadata of peers."""
     return {
         "peers": [
             {"peer": peer, "test_global_accuracy": 0.5 + peer / 10 if is_finite else None, "is_finite": is_finite}

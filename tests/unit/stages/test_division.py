@@ -1,4 +1,4 @@
-"""Dividing a data set as a config says, whatever the kinds of skew."""
+"""A data set is divided as the config specifies, with all kinds of skew."""
 
 import numpy as np
 import pytest
@@ -196,7 +196,7 @@ def test_a_class_that_is_completely_held_out_leaves_one_class_for_training():
 
 
 def test_a_peer_whose_classes_are_in_no_evaluation_set_is_refused():
-    # Two peers, a class each; the test set has only one of the classes.
+    # Two peers have one class each. The test set has only one of the classes.
     source = of_labels([0, 1] * 40 + [0] * 10, num_train=80)
     two_classes = "partition.num_peers=2 partition.label_skew.kind=classes partition.label_skew.classes_per_peer=1"
     with pytest.raises(ValueError, match=r"own_evaluation must be held_out if the test set .* has only dog\."):
@@ -219,7 +219,7 @@ def test_a_peer_too_small_to_hold_samples_out_is_refused():
 def test_a_missing_id_is_refused(missing, told):
     like = {float: 1.0, str: "ab", bytes: b"ab"}[type(missing)]
     ids = np.array([missing, *[like] * 80, missing, *[like * 2] * 18])
-    # The test split has no share in the partition: the second missing one does not count.
+    # The test split is not divided, so the second missing id does not matter.
     source = of_labels([0, 1] * 50, {"writer": ids}, num_train=81)
     with pytest.raises(ValueError, match=rf"column must have a value .*, got 1 of \d\d .* {told} for sample 0"):
         divided(f"{SKEWS[4]} partition.num_peers=2 seed=1", source)

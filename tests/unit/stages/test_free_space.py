@@ -15,7 +15,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture
 def disk(monkeypatch):
-    """Return what sets the bytes that are free on every disk."""
+    """Return a function that sets the free bytes of every disk."""
 
     def have(free):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - free, free))

@@ -1,4 +1,4 @@
-"""Journals and checkpoints of a shard that are damaged, short or gone."""
+"""Journals and checkpoints of a shard that are damaged, truncated or missing."""
 
 import pytest
 

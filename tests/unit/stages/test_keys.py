@@ -121,7 +121,7 @@ OTHERS: Final[Mapping[str, Any]] = {
     "teacher_mode": "train",
     "view_batch_norm": "joined",
 }
-"""Another value of each field, by the end of its name, where none follows from the present value."""
+"""Another value for fields whose other value does not follow from the current one, by the end of the name."""
 
 
 def other(name: str, value: Any) -> Any:
@@ -226,7 +226,7 @@ def test_a_new_field_with_its_default_changes_no_key(model: type[StrictConfig], 
     try:
         config = changed(model, names)
     except (ValueError, KeyError):
-        # Some values do not go together.
+        # Some combinations of values are refused.
         reject()
     later = LATER[model].from_json(config.to_json())
     assert len(list(leaves(later.model_dump()))) > len(list(leaves(config.model_dump()))) + 5

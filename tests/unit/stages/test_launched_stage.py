@@ -35,7 +35,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def partition(store, tmp_path):
-    """The reference to a partition, as the task before hands it on."""
+    """A reference to a partition, as the previous task returns it."""
     with store.open_workspace("partition_data/a"):
         manifest = store.publish("partition_data/a", metadata={})
     references.write(str(tmp_path / "partition.json"), manifest)
@@ -43,7 +43,7 @@ def partition(store, tmp_path):
 
 
 class Backend:
-    """Takes orders; does the work, or does not."""
+    """A backend that records orders, and may or may not do the work."""
 
     def __init__(self, store, *, works=True):
         self._store, self._works = store, works
@@ -167,7 +167,7 @@ def test_a_task_without_accounts_has_none(store):
     ids=lambda value: getattr(value, "NAME", ""),
 )
 def test_ordering_a_stage_needs_neither_torch_nor_numpy(stage, config, store, tmp_path):
-    """In a fresh interpreter, so that no other test has imported them."""
+    """A fresh interpreter is used, because another test may have imported them."""
     with store.open_workspace("before/a"):
         before = store.publish("before/a", metadata={})
     metadata = {"peers": [{"test_global_accuracy": 0.5, "is_finite": True}], "runs": [], "fingerprint": "0" * 64}

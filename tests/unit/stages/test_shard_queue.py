@@ -186,7 +186,7 @@ def test_a_failed_store_ends_the_worker_at_its_next_call(remote, monkeypatch):
 
 
 def growing(num_batches):
-    """Two more tasks as soon as all before are done, in shards of one."""
+    """Return a function that adds two more shards with one task each as soon as all earlier ones are done."""
     added = [split_into_shards(TASKS, num_records=len, max_shards=4)]
 
     def grow(queue):
@@ -203,7 +203,7 @@ def test_shards_can_be_added_while_others_are_being_done(remote):
     with worker(remote, add_shards=growing(2)) as queue:
         tasks = queue.tasks()
         for claimed, number in [next(tasks) for _ in range(8)]:
-            # What comes next follows from these, and nobody is kept waiting.
+            # The next shards depend on these records, and no worker waits.
             if number == 7:
                 assert next(tasks) is None
             queue.add_record(claimed, {"task": number})

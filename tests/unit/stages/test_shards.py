@@ -114,7 +114,8 @@ def test_a_worker_of_another_run_with_the_same_index_is_another_worker(claims, c
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_of_two_simultaneous_claims_the_later_one_gives_way_to_a_lower_index(claims, remote, late):
-    """One claims between the other's look and its claim. With the higher index first both do the shard."""
+    """One worker claims after the other has read the claims and before it claims. If the higher index is first, both do
+    the shard."""
     boards = [claims(0, num_workers=1 + 1), claims(1)]
     slow, fast = boards[late], boards[1 - late]
     for shard in SHARDS[1:]:

@@ -18,11 +18,11 @@ from tests.tables import record
 GRID = "sweep.transfer_sets=[student] sweep.temperatures=[1] sweep.alphas=[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,1]"
 
 MAX_GROWTH_BYTES = 4 * 2**20
-"""From 1,000 trials to 10,000. All records of 10,000 trials take more than ten times as much."""
+"""Limit on the additional memory for 10,000 trials instead of 1,000. All their records are ten times as large."""
 
 
 def record_of(trial: Trial) -> dict[str, Any]:
-    """A record as a journal of ten classes and 450 test samples has it."""
+    """Return a record as in the journal of a sweep with ten classes and 450 test samples."""
     class_accuracies = {
         f"{split}_class_accuracy_{moment}": [0.1 * k + 0.01 for k in range(10)]
         for split in ("validation", "test")
@@ -41,7 +41,7 @@ def record_of(trial: Trial) -> dict[str, Any]:
 
 
 def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
-    """Run a sweep without the training; return the written table, and the peak of allocated bytes."""
+    """Run a sweep without the training, and return the written table and the peak of allocated bytes."""
     (folder / "scratch").mkdir(parents=True)
     config = resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers={num_peers} {GRID}")
     tracemalloc.start()
@@ -68,7 +68,7 @@ def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
 
 
 def test_ten_times_as_many_trials_use_hardly_more_memory(tmp_path: Path) -> None:
-    sweep(tmp_path / "first", num_peers=2)  # imports, and what they cache
+    sweep(tmp_path / "first", num_peers=2)  # imports and their caches
     few, few_bytes = sweep(tmp_path / "few", num_peers=10)
     many, many_bytes = sweep(tmp_path / "many", num_peers=31)
     assert (few.num_trials, many.num_trials) == (1_000, 10_261)

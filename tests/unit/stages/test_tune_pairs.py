@@ -1,4 +1,4 @@
-"""A tuned study on a tiny experiment, by a worker in this process: real trials, an artless tuner."""
+"""A tuned study of a tiny experiment by a worker in this process, with real trials and a simple tuner."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ class Study:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A store with the peers in it."""
+    """A store that contains the peers."""
     root = tmp_path_factory.mktemp("store")
     store = FilesystemStore(root)
     partition = partition_data.partition(config(), store)
@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(trained, tmp_path_factory):
-    """Tune in a store of its own."""
+    """Return a function that runs a tuned study in a separate store."""
 
     def tune(more=""):
         root = tmp_path_factory.mktemp("study") / "store"
@@ -174,7 +174,7 @@ def test_the_same_experiment_gives_the_same_study_with_another_number_of_process
 
 
 def test_a_whole_trial_of_a_study_equals_that_of_the_sweep(study, trained):
-    """To the last bit, though it was done in two parts beside others."""
+    """The results are equal to the last bit, although the trial was trained in two parts together with others."""
     from peerkd.stages import distill_pairs
     from peerkd.stages.work import distill_pairs as sweep
 
@@ -335,7 +335,7 @@ def at_rates(tuned):
 
 
 def test_the_learning_rate_is_tuned_too(at_rates):
-    # The default has the recipe's.
+    # The default has the rate of the recipe.
     assert {row["learning_rate"] for row in at_rates.trials} == {0.005, 0.02, 0.1}
     chosen = {row["learning_rate"] for row in at_rates.choices if row["decision"] == "distil"}
     assert chosen <= {0.005, 0.02, 0.1}
@@ -369,7 +369,7 @@ def test_whole_trials_at_several_rates_equal_those_of_the_sweep(at_rates, traine
     path = store.fetch(distill_pairs.key(settings, peers)) / distill_pairs.TABLE_NAME
     rows = read_table(path).to_pylist()
     controls = [row["learning_rate"] for row in rows if row["distillation_weight"] == 0]
-    # Of four students on their own data, and of twelve pairs.
+    # Four students have controls on their own data, and twelve pairs have the others.
     assert {rate: controls.count(rate) for rate in controls} == dict.fromkeys((0.005, 0.02, 0.1), 4 + 12)
     assert len(rows) == len(controls) + 12 * 2 * 3
     swept = {(*identity(row), row["learning_rate"]): row for row in rows}

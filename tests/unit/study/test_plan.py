@@ -25,7 +25,7 @@ def _values(each: Grid) -> dict[str, Any]:
 
 
 def enumerated(tried: Grid, num_peers: int) -> list[Unit]:
-    """All units, made one after another by going through all pairs: what the plan makes when it is indexed."""
+    """Return all units, built by a loop over all pairs. The plan builds them when it is indexed."""
     peers = range(num_peers)
     pairs = [(student, teacher) for student in peers for teacher in peers if student != teacher]
     units = []
@@ -55,7 +55,7 @@ def test_the_digits_sweep_has_every_setting_of_every_ordered_pair_and_190_contro
     sweep = trials(grid(), 10)
     controls = [trial for trial in sweep if trial.setting.distillation_weight == 0]
     assert len(sweep) - len(controls) == 90 * 3 * 4 * 5
-    # Ten students on their own data; ninety pairs on the teacher's data, and ninety on both.
+    # Ten students on their own data, ninety pairs on the teacher's data, and ninety pairs on both.
     assert len(controls) == 10 + 90 + 90
 
 

@@ -22,7 +22,7 @@ def test_a_tie_goes_to_the_fewest_changes_and_then_to_the_first() -> None:
     changes=st.lists(st.integers(0, 4), min_size=12, max_size=12),
 )
 def test_the_rule_agrees_with_a_loop_over_whole_counts(counts: list[int], changes: list[int]) -> None:
-    # The same count divided in two ways may differ in its last bit.
+    # The same count may differ in its last bit if it is divided in two ways.
     values = np.array([count / 360 + ROUNDING * (place % 3) for place, count in enumerate(counts)])
     kept = np.array(changes[: len(counts)])
     wanted = max(range(len(counts)), key=lambda place: (counts[place], -kept[place], -place))

@@ -6,7 +6,7 @@ from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import SettingOnSet, Space
 
 SIZES = (100, 200, 400)
-"""Of the training sets of three peers; the public set has 50 samples."""
+"""Sizes of the training sets of three peers. The public set has 50 samples."""
 
 SETS = ("student", "teacher", "both", "public")
 SETTINGS = tuple(SettingOnSet(name, t, 0.5, 0.5) for name in SETS for t in (1.0, 2.0))
@@ -46,7 +46,7 @@ def test_a_trial_costs_its_samples_and_the_teachers_forward_passes() -> None:
     assert account.price(ask) == pytest.approx(100 * 4 + 100 / 3)
     account.charge(ask)
     assert account.spent == pytest.approx(100 * 4 + 100 / 3)
-    # The teacher has seen these samples: another setting on them is trained only.
+    # The teacher's forward passes on these samples are done, so another setting costs only its training.
     account.charge(Suggestion(0, place("student", 2.0), 4))
     assert account.spent == pytest.approx(2 * 100 * 4 + 100 / 3)
 
@@ -64,7 +64,7 @@ def test_augmented_samples_need_the_teachers_forward_pass_in_each_epoch() -> Non
     account.charge(Suggestion(0, place("student"), 1))
     account.charge(Suggestion(0, place("student"), 3))
     assert account.spent == pytest.approx(100 * 3 + 3 * 100 / 3)
-    # Another setting needs the views of one more epoch.
+    # Another setting needs forward passes on the views of one more epoch.
     account.charge(Suggestion(0, place("student", 2.0), 4))
     assert account.spent == pytest.approx(100 * 7 + 4 * 100 / 3)
 
@@ -89,7 +89,7 @@ def test_each_teacher_needs_its_own_forward_passes_on_a_union() -> None:
 def test_the_price_of_the_full_sweep_is_that_of_charging_every_trial(is_augmented: bool, num_looks: int) -> None:
     account = CostLedger(space(), is_augmented=is_augmented)
     trained = sum(SIZES) * 2 + sum(SIZES) * 2 + 2 * sum(SIZES) * 2 + 6 * 50
-    # On the teacher's and the public set once a teacher; else once a pair.
+    # Forward passes are needed once per teacher on the teacher's and the public set, else once per pair.
     taught = sum(SIZES) * 2 + sum(SIZES) + 2 * sum(SIZES) * 2 + 3 * 50
     assert account.full == pytest.approx(2 * 4 * trained + num_looks * taught / 3)
     for pair in range(6):

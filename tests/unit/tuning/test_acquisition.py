@@ -1,4 +1,4 @@
-"""What a measurement is worth, against the outcomes drawn at random."""
+"""The value of an observation, compared with a simulation of random outcomes."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from peerkd.tuning.pair_posterior import PairPosterior
 
 MEAN_S = np.array([0.5, 0.2, -1.0, 9.0])
 COVARIANCE_SS = np.array([[0.5, 0.1, 0.0, 0.2], [0.1, 2.0, 0.6, 0.9], [0.0, 0.6, 3.0, 0.4], [0.2, 0.9, 0.4, 1.5]])
-"""The last one can be measured, and cannot be chosen."""
+"""The last target can be observed, but not chosen."""
 
 NUM_CHOICES = 3
 NOISE_C = np.array([0.1, 0.1, 0.1, 4.0, 0.1])
@@ -15,7 +15,7 @@ PLACES_C = np.array([0, 1, 2, 2, 3])
 
 
 def believed(mean_S: np.ndarray) -> PairPosterior:
-    """With a covariance of which a part is products: rows of ``left`` times rows of ``right``."""
+    """A posterior whose covariance contains products of rows of ``left`` and rows of ``right``."""
     left_KS = np.array([[1.0, 0.0, 2.0, 0.5], [0.3, 0.1, 0.0, 0.2]])
     right_KS = np.array([[0.1, 0.2, 0.0, 0.0], [0.0, 1.0, 1.0, 0.5]])
     return PairPosterior(

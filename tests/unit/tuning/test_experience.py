@@ -1,4 +1,4 @@
-"""What full sweeps teach: kept, interpolated, refused where it says nothing, and overruled where it is wrong."""
+"""Experience from full sweeps is stored, interpolated, not used outside its range, and corrected by observations."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_the_residual_covariance_consists_of_functions_and_luck(experience: Expe
     prior = experience.prior(space, rungs(space))
     total = prior.own_SS + prior.across_SS + prior.shared_SU @ prior.shared_SU.T
     first = np.arange(EPOCHS)
-    # Whole trial, two epochs, one epoch of the first setting, which is first on the grid too.
+    # These are the whole trial, two epochs and one epoch of the first setting, which is also first on the grid.
     places = first * NUM_SETTINGS
     functions = experience.factors_GL[first[::-1]] @ experience.factors_GL[first[::-1]].T
     values, vectors = np.linalg.eigh(experience.luck_KEE[0] - 0.6**2 * np.eye(EPOCHS))
@@ -195,7 +195,7 @@ def test_experience_helps_before_the_first_observation(experience: Experience) -
 
 
 def test_a_wrong_experience_is_overruled() -> None:
-    # Ten peers: what is learned is shared by ninety pairs.
+    # With ten peers, ninety pairs share what is learned.
     space, gains = network(num_peers=10, seed=1)
     wrong = learn([simulated(seed, sign=-1.0) for seed in (2, 3, 4)])
     tuner = PairTuner(space, experience=wrong)

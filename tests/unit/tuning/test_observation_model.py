@@ -1,4 +1,4 @@
-"""When experience is used, and what measurements are then about."""
+"""The conditions for the use of experience, and the targets of observations."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def test_with_experience_each_rung_is_a_target(experience: Experience) -> None:
     space, _ = network(seed=1)
     found = build_observation_model(replace(space, num_epochs=6), earlier_sweeps=(), experience=experience)
     assert found.rungs_R.tolist() == [6, 4, 2]
-    # After one epoch as after two, and so on; whole trials are the first places.
+    # The rungs are in reverse order, so whole trials have the first indices.
     assert (found.places_SE[5] // len(SETTINGS)).tolist() == [2, 2, 1, 1, 0, 0]
     assert found.places_SE[:, -1].tolist() == list(range(len(SETTINGS)))
     assert len(found.prior.mean_S) == 3 * len(SETTINGS)

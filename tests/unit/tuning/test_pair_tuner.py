@@ -27,7 +27,7 @@ EPOCHS = 3
 
 
 def network(num_peers: int = 5, seed: int = 0) -> tuple[Space, np.ndarray]:
-    """Pairs whose gain depends on one feature, and their gains (Q, S, E): early ones are rough."""
+    """Return pairs whose gain depends on one feature, and their gains (Q, S, E). Gains after early epochs are noisy."""
     rng = np.random.default_rng(seed)
     students, teachers = np.nonzero(~np.eye(num_peers, dtype=bool))
     feature = rng.uniform(size=len(students))
@@ -254,7 +254,7 @@ def test_a_network_of_a_hundred_peers_is_planned() -> None:
 
 
 def at_rates(space: Space, gains: np.ndarray) -> tuple[Space, np.ndarray]:
-    """The same network at three rates: a slow one brings nothing, a fast one spoils the student."""
+    """Return the same network with three rates. The lowest brings no gain, and the highest harms the student."""
     rates = {0.005: (0.1, -0.01), 0.02: (1.0, 0.0), 0.1: (1.0, -0.06)}
     settings = [each._replace(learning_rate=rate) for rate in rates for each in SETTINGS]
     spread = replace(space, settings=tuple(settings), num_samples_QS=np.tile(space.num_samples_QS, (1, 3)))
@@ -284,7 +284,7 @@ RATES = (0.02, 1e6)
 
 
 def beside_an_absurd_rate() -> tuple[Space, np.ndarray, np.ndarray]:
-    """The network with a second learning rate at which every trial diverges, and which trials are finite (Q, S)."""
+    """Return the network with a second learning rate, at which every trial diverges, and which trials are finite."""
     space, gains = network()
     settings = tuple(setting._replace(learning_rate=rate) for rate in RATES for setting in space.settings)
     both = replace(space, settings=settings, num_samples_QS=np.tile(space.num_samples_QS, 2))

@@ -1,4 +1,4 @@
-"""The two layers of the model, taken in pair by pair, against one Gaussian process over all measurements."""
+"""The two parts of the model, updated pair by pair, compared with one Gaussian process over all observations."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ NOISE_SD = 0.7
 
 
 def of_pair(posterior: Posterior, pair: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of all gains of a pair."""
+    """Return the mean and covariance of all gains of a pair."""
     (one,) = posterior.of_pairs([pair])
     return one.mean_S, one.covariance(slice(None))
 
@@ -55,7 +55,7 @@ def plain(
     spread: np.ndarray | None = None,
     more: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (Q * S,) and covariance of all gains by the textbook, before any scale."""
+    """Return the mean (Q * S,) and covariance of all gains by the textbook formulas, without the common scale."""
     unexplained = 1 - (basis**2).sum(1)
     spread = np.ones(NUM_PAIRS) if spread is None else spread
     across = np.kron(basis @ basis.T * np.outer(spread, spread), prior.across_SS)

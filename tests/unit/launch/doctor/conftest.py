@@ -13,7 +13,7 @@ NAMESPACE = "peerkd"
 
 
 class Answers(Transport):
-    """Gives the answer of each path; says of every other path that nothing is there."""
+    """The answer for each path. Every other path does not exist."""
 
     def __init__(self) -> None:
         self.address = "https://cluster.example"
@@ -45,7 +45,7 @@ class Answering(Cluster):
         self.answers, self.asked, self.queries = transport.answers, transport.asked, transport.queries
 
     def forbid(self, path: str) -> None:
-        """Answer that nobody may read this path."""
+        """Answer that reading this path is not allowed."""
         self.answers[path] = ClusterRefusedError(f"you may not see {path} (status 403).", status=403)
 
 

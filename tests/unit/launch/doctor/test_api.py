@@ -26,7 +26,7 @@ def test_a_cluster_that_does_not_answer_raises_its_error(cluster: Answering) -> 
     ("check", "path", "plural", "lacking"),
     [
         (lambda cluster: api.check_kind(cluster, PYTORCHJOB), "/apis/kubeflow.org/v1", "pytorchjobs", False),
-        # Kubeflow Pipelines is one way of three.
+        # Kubeflow Pipelines is one of three ways to run a pipeline.
         (api.check_workflows, "/apis/argoproj.io/v1alpha1", "workflows", None),
     ],
 )

@@ -9,7 +9,7 @@ from tests.unit.launch.doctor.conftest import Answering
 LABEL = "pod-security.kubernetes.io/enforce"
 ADVICE = f"kubectl label namespace peerkd {LABEL}=restricted"
 OURS = {"app.kubernetes.io/name": "peerkd"}
-# As the API server of Kubernetes 1.34 writes them.
+# These messages are those of the API server of Kubernetes 1.34.
 VIOLATED = 'existing pods in namespace "kubeflow" violate the new PodSecurity enforce level "restricted:latest"'
 VIOLATIONS = [
     VIOLATED,
@@ -30,7 +30,7 @@ def scene(
     pods: list[dict[str, Any]] | None = None,
     warnings: list[str] | None = None,
 ) -> None:
-    """Let the cluster answer; what is None may not be asked."""
+    """Set the answers of the cluster. None: reading is not allowed."""
     cluster.namespace = name
     cluster.answers[f"/api/v1/namespaces/{name}"] = {"metadata": {"labels": labels}}
     for path, answer in (

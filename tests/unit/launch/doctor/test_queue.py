@@ -50,7 +50,7 @@ def test_a_missing_queue_is_reported_with_the_existing_ones(cluster: Answering) 
         ({"nominalQuota": 7}, None, False),
         ({"nominalQuota": 4, "borrowingLimit": 4}, "all", True),
         ({"nominalQuota": 4, "borrowingLimit": 3}, "all", False),
-        # Without a limit it may borrow all that the others leave.
+        # Without a limit, a queue may borrow everything that the others do not use.
         ({"nominalQuota": 0}, "all", True),
     ],
 )

@@ -15,7 +15,7 @@ from peerkd.launch.order import JobAccount, StageOrder
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
 
-# What a test waits for must come; how soon is no matter of these tests.
+# An expected event must happen. The tests do not check how soon.
 PATIENCE_SECONDS = 20.0
 
 
@@ -31,7 +31,7 @@ def eventually(holds: Callable[[], Any], *, what: str = "") -> None:
 
 
 class Launch:
-    """A launcher at work in a thread."""
+    """A launcher that runs in a thread."""
 
     def __init__(self, backend: KubernetesJobs, order: StageOrder) -> None:
         self._backend, self._order = backend, order
@@ -107,7 +107,7 @@ def launch(kubernetes: FakeKubernetes, connection: Cluster, order: StageOrder) -
         if made:
             eventually(lambda: kubernetes.asked("POST", "pytorchjobs"))
             eventually(lambda: kubernetes.store.list("pytorchjobs", NAMESPACE))
-            # From here on no pod comes and goes unseen.
+            # From here on, no change of a pod is missed.
             eventually(lambda: [each for each in kubernetes.asked("GET", "/pods") if each.is_watch])
         return started
 

@@ -74,7 +74,7 @@ def test_the_phase_of_a_job_follows_from_its_conditions_and_pods(
 @pytest.mark.parametrize(
     ("endings", "phase", "worker", "is_user_error"),
     [
-        # The first one counts: the others lost their partner.
+        # The first failure counts, because the others failed after they had lost their partner.
         ([(0, 1, "T10"), (1, 137, "T09")], Phase.FAILED_ONCE, 1, False),
         ([(0, 1, "T09"), (1, 137, "T10")], Phase.FAILED, 0, False),
         ([(0, 2, "T09"), (1, 1, "T10")], Phase.FAILED, 0, True),

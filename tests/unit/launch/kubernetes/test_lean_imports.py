@@ -13,7 +13,7 @@ def said(script: str) -> list[str]:
 
 
 def test_a_launcher_reads_few_of_the_clients_modules() -> None:
-    # With them it has more than 1,400.
+    # With the whole client, more than 1,400 modules are imported.
     (number,) = said("import sys, peerkd.launch.kubernetes.run; print(len(sys.modules))")
     assert 200 < int(number) < 900
 

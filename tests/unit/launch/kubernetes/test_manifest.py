@@ -142,7 +142,7 @@ def test_workers_of_one_training_find_each_other(order: StageOrder) -> None:
     assert made["spec"]["nprocPerNode"] == "2"
     assert env(made)["PET_RDZV_ENDPOINT"] == f"{name}-worker-0:29400"
     assert (env(made)["PET_RDZV_BACKEND"], env(made)["PET_RDZV_ID"]) == ("c10d", name)
-    # Under an elastic policy the first worker that succeeds would end the one that publishes.
+    # Under an elastic policy, the success of the first worker would end the one that publishes.
     assert "elasticPolicy" not in made["spec"]
 
 

@@ -13,7 +13,7 @@ from peerkd.launch.kubernetes.pods import (
 from tests.unit.launch.kubernetes.objects import ended, event, pod, running, unschedulable, waiting
 
 EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
-# As the kubelet writes them.
+# These messages are those of the kubelet.
 OWN_LIMITS = (
     'Usage of EmptyDir volume "tmp" exceeds the limit "1Gi". ',
     "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ",
@@ -86,11 +86,11 @@ def disrupted(reason: str, exit_code: int = 143, **more: Any) -> dict[str, Any]:
             )
         ),
         ({**EVICTED, "message": "The node was low on resource: memory."}, {}, True),
-        # Deleted by a person, or by whoever drains the node.
+        # The pod was deleted by a person or by a drain of its node.
         (running(), DELETED, True),
         (ended(143), DELETED, True),
         (ended(137), DELETED, True),
-        # What a worker brings about itself counts.
+        # A failure that the worker itself causes counts.
         *(({**EVICTED, "message": message}, {}, False) for message in OWN_LIMITS),
         (disrupted("TerminationByKubelet", message=OWN_LIMITS[0]), {}, False),
         ({**disrupted("EvictionByEvictionAPI"), **ended(137, reason="OOMKilled")}, {}, False),

@@ -19,7 +19,7 @@ LEASE_SECONDS = 60
 
 
 class Memory:
-    """A cluster's API as far as the reaper calls it."""
+    """The part of a cluster's API that the reaper uses."""
 
     namespace = "peerkd"
 
@@ -215,7 +215,7 @@ def test_only_the_job_that_was_seen_is_deleted(scene: Scene) -> None:
     job = scene.job("job", lease="1")
     scene.rounds(60)
     listed = scene.memory.list
-    # Between the look and the deletion, another job takes the name.
+    # Another job takes the name between the list and the deletion.
     scene.memory.list = lambda *args, **more: (  # type: ignore[method-assign]
         listed(*args, **more),
         scene.memory.things[PYTORCHJOBS].update(job={"metadata": {**job["metadata"], "uid": "another"}}),
@@ -317,7 +317,7 @@ def test_an_expired_version_is_listed_again_immediately_and_an_outage_after_a_pa
     assert scene.workflows.follow_once() == 0
     scene.memory.changes = [ClusterUnavailableError("broken")]
     assert scene.workflows.follow_once() == 2
-    # What was known before the outage may be wrong by now: it is no reason to delete.
+    # Knowledge from before the outage may be outdated, so nothing is deleted because of it.
     assert not scene.workflows.may_have_ended(WorkflowReference("run", "uid-run"))
 
 
@@ -360,7 +360,7 @@ def test_a_running_workflow_has_not_ended() -> None:
 
 
 def test_a_workflow_that_ends_wakes_the_reaper_up(scene: Scene) -> None:
-    """The reaper runs in its threads, and reacts in much less than the time between two looks."""
+    """The reaper runs in its threads, and reacts much sooner than its next round."""
     scene.workflow("over", spec={"activeDeadlineSeconds": 0})
     scene.job("unwanted", workflow="over")
     stop, done = threading.Event(), threading.Event()
@@ -369,7 +369,7 @@ def test_a_workflow_that_ends_wakes_the_reaper_up(scene: Scene) -> None:
         if text.startswith("deleted"):
             done.set()
 
-    # The watch of a cluster in memory ends at once, and is begun anew.
+    # The watch of a cluster in memory ends immediately and is started again.
     pulse = run_reaper(scene.memory, [PYTORCHJOB], stop=stop, log=log)
     try:
         assert done.wait(20)

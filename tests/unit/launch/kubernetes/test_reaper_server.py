@@ -1,4 +1,4 @@
-"""The reaper runs in its threads beside a launcher, against an API over HTTP."""
+"""The reaper runs in its threads next to a launcher, with an API over HTTP."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ POD = {
 
 @pytest.fixture
 def logged(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Run a reaper beside a running Workflow, and return its log."""
+    """Run a reaper while a Workflow is running, and return its log."""
     monkeypatch.setattr(reaper, "INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(workflows, "_PAUSE_SECONDS", 0.1)
     kubernetes.store.put("workflows", NAMESPACE, WORKFLOW)

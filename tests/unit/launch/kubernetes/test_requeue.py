@@ -1,4 +1,4 @@
-"""The tests move the clock of each look and act as Kueue, against an API over HTTP."""
+"""The tests control the clock of each round and act as Kueue, with an API over HTTP."""
 
 from typing import Any
 
@@ -64,13 +64,13 @@ class Scene:
         return found
 
     def evict(self, job: str) -> None:
-        """Do what Kueue does some time after a Workload was made inactive."""
+        """Release the quota of a Workload, as Kueue does some time after it was made inactive."""
         workload = self.workload(job)
         workload["status"].pop("admission")
         self.kubernetes.store.put("workloads", NAMESPACE, workload)
 
     def look(self, seconds: float = 0.0) -> None:
-        """Look once, and then repeatedly for so many seconds."""
+        """Run a round immediately, and further rounds for a number of seconds."""
         self._look_once()
         for _ in range(int(seconds / LOOK_SECONDS)):
             self.now += LOOK_SECONDS
@@ -96,7 +96,7 @@ def test_a_job_without_nodes_gives_up_its_share_and_then_stands_in_the_queue_aga
     scene.look(LOOK_SECONDS)
     assert not scene.workload("lost")["spec"]["active"]
     assert scene.logged == ["requeued lost, because its pods have had no node for 180 s."]
-    # As long as it holds its share, it stays inactive.
+    # The Workload is inactive as long as it has its share.
     scene.look(3 * LOOK_SECONDS)
     assert not scene.workload("lost")["spec"]["active"]
     scene.evict("lost")

@@ -119,7 +119,7 @@ def test_a_job_that_failed_by_evictions_is_created_again_without_a_retry(
         eventually(lambda num=number: len(kubernetes.asked("POST", "pytorchjobs")) == num and jobs(kubernetes))
         operator.start()
         if number < 3:
-            # A worker that leaves with a code below 128 when it is told to stop fails its job.
+            # A worker that ends with a code below 128 after SIGTERM fails its job.
             operator.disrupt_pod(0, "PreemptionByScheduler", exit_code=1)
             operator.fail()
     operator.succeed()

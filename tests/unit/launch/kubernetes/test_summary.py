@@ -34,7 +34,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
 
 
 def pushed(gateway: Gateway) -> dict[str, float]:
-    """Return the numbers of the only thing that was ever sent, without the time of its end."""
+    """Return the numbers of the only summary that was sent, without the time of its end."""
     (request,) = gateway.requests
     assert (request.method, request.path) == ("PUT", "/metrics/job/peerkd/run/run-1/stage/distill_pairs")
     told = {name.removeprefix("peerkd_job_"): value for name, value in read(request.body).items()}
@@ -111,7 +111,7 @@ def test_a_worker_that_was_created_again_is_a_restart(
     operator.end_pod(0, 138)
     operator.remake_pod(0)
     kubernetes.log(operator.pod_name(0), "here again")
-    # Pods are told of in order: who reads the second one's log has heard how the first one ended.
+    # Events of pods are in order: the log of the second pod is read after the end of the first one was observed.
     eventually(lambda: "here again" in capsys.readouterr().out)
     operator.succeed()
     started.result()
@@ -170,7 +170,7 @@ def test_a_stopped_launcher_deletes_its_job_and_pushes_nothing(
     gateway: Gateway,
     number: signal.Signals,
 ) -> None:
-    """The launcher has about a second to delete its job. It runs in this thread, because only this one gets signals."""
+    """The launcher has about a second to delete its job. It runs in this thread, which is the only one with signals."""
 
     def stop_once_it_waits() -> None:
         try:

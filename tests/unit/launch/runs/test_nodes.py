@@ -105,7 +105,7 @@ def test_iterations_of_nested_loops_are_counted() -> None:
     ]
     (failed,) = failed_pods(tasks(*((name, "FAILED") for name in names)))
     assert (failed.task, failed.iterations) == ("train", (("for-loop-1", 2), ("for-loop-4", 0)))
-    # The last attempt is why.
+    # The last attempt has the reason.
     assert failed.node == identifier(names[-1])
 
 

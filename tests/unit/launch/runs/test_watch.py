@@ -30,7 +30,7 @@ def page(api: PipelineApi) -> str:
         (["RUNNING", "FAILED"], FAILED),
         (["ERROR"], FAILED),
         (["RUNNING", "CANCELED"], CANCELED),
-        # What a stock server does with a run that was terminated.
+        # A standard server does this with a run that was terminated.
         (["RUNNING", "CANCELING", "FAILED"], CANCELED),
         # It has no result.
         (["SKIPPED"], CANCELED),
@@ -128,7 +128,7 @@ def test_the_first_refusal_of_a_run_that_was_never_seen_is_final(
 
 
 def test_refused_users_are_retried_after_a_long_outage(api: PipelineApi, server: PipelineServer, time: Time) -> None:
-    # Fifteen failures of 4 to 8 seconds each last longer than a refusal is forgiven.
+    # Fifteen failures of 4 to 8 seconds each take longer than the time limit of a refusal.
     api.answers = [RUNNING, *[503] * 15, 401, 401, DONE]
     assert wait(server, time).outcome == SUCCEEDED
 

@@ -65,7 +65,7 @@ def point(number, share, observed, predicted):
 
 
 def front_point(weight, validation, test, *, num=3, is_of_study=False):
-    """With global and own gain of each split."""
+    """Return a point of the front with global and own gain on each split."""
     names = [f"{split}_{scope}_gain" for split in ("validation", "test") for scope in ("global", "own")]
     gains = dict(zip(names, (*validation, *test), strict=True))
     return FrontPoint(own_weight=weight, is_of_study=is_of_study, num_distilled=num, **gains)
@@ -81,7 +81,7 @@ CURVE = (point(0, 0.02, 0.01, 0.015), point(1, 0.0487, 0.02, 0.02))
 
 @pytest.fixture(scope="session")
 def conclude():
-    """Return what follows from some rows and points."""
+    """Return a function that computes the findings from rows and points."""
 
     def of(
         rows=ROWS,

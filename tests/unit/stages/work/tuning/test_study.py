@@ -1,4 +1,4 @@
-"""The decisions of a study, with made-up gains and without training."""
+"""The decisions of a study with invented gains and without training."""
 
 import numpy as np
 import pytest
@@ -158,7 +158,7 @@ def test_chosen_trials_with_the_highest_expected_gains_come_first(space):
 
 
 def limited(space, tuner, forbidden, *, budget=0.3):
-    """A study to its end in which some trials break the limit."""
+    """Run a study to its end in which some trials break the limit."""
     study = TunedStudy(space, lambda: tuner, CostLedger(space), budget_fraction=budget, is_limited=True)
     while True:
         while study.num_observed < study.num_needed:

@@ -9,7 +9,7 @@ from peerkd.tuning.validation import ValidationResult
 from tests.tables import record
 
 ACCURACIES = (0.52, 0.60, 0.58, 0.61, 0.40)
-"""The accuracy after each epoch on every split; it was 0.5 before."""
+"""The accuracy after each epoch on every split. It was 0.5 before."""
 
 
 def epochs_record(first: int, last: int) -> dict:
