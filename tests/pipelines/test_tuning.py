@@ -154,7 +154,7 @@ def test_a_study_killed_at_random_moments_loses_no_trial_and_repeats_none(study,
 
 @pytest.mark.parametrize(("study", "lost"), [("folder", 0), ("s3", 1)], indirect=["study"])
 def test_two_workers_give_the_same_study_even_if_one_is_lost(study, undisturbed, lost):
-    # The second worker starts first, so that it is ready when the first round is planned.
+    # The second worker starts first, so that it is ready when the first iteration is planned.
     workers = [study.start(index, 2) for index in (1, 0)][::-1]
     try:
         wait_for(lambda: study.records(lost) or workers[lost].poll() is not None)
