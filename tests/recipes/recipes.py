@@ -1,4 +1,8 @@
-"""The recipes of CONTRIBUTING, each applied once."""
+"""The recipes of CONTRIBUTING, each applied with an example.
+
+Each name that a recipe adds contains the word ``example``, which the names of real additions do not. An anchor is the
+line that begins a declaration, or an entry on a line of its own: neither changes when somebody adds an entry.
+"""
 
 from typing import Final
 
@@ -19,8 +23,8 @@ _REPORT = "peerkd/reporting/html.py"
 _FINDINGS = "peerkd/reporting/findings.py"
 _PRESETS = "peerkd/config/presets.py"
 
-_LARGEST_GAINS = '''\
-def largest_gains(findings: SweepFindings, *, num: int = 5) -> list[tuple[int, int]]:
+_EXAMPLE_GAINS = '''\
+def example_gains(findings: SweepFindings, *, num: int = 5) -> list[tuple[int, int]]:
     """Return the pairs (student, teacher) with the largest gains of the chosen setting, the largest first."""
     gains_PP = findings.gains["chosen"]
     order = np.argsort(-gains_PP, axis=None, kind="stable")[: min(num, int(np.isfinite(gains_PP).sum()))]
@@ -31,13 +35,13 @@ def largest_gains(findings: SweepFindings, *, num: int = 5) -> list[tuple[int, i
 '''
 
 _PRESET = '''\
-def digits_blocks() -> ExperimentConfig:
+def example_preset() -> ExperimentConfig:
     """Five peers on digits with few classes each, 20 ordered pairs, a small grid: a quarter of a minute on two cores.
 
-    Command: ``peerkd run jointkd --preset digits_blocks``. Needs no download and no path.
+    Command: ``peerkd run jointkd --preset example_preset``. Needs no download and no path.
     """
     return ExperimentConfig(
-        name="digits-blocks",
+        name="example-preset",
         data=DataConfig(source="digits", test_fraction=0.25, validation_fraction=0.2),
         partition=PartitionConfig(num_peers=5, label_skew=DirichletLabels(concentration=0.1)),
         peers=PeersConfig(architectures=("small_cnn",)),
@@ -50,7 +54,7 @@ def digits_blocks() -> ExperimentConfig:
 '''
 
 _RESNET44_SIZE = """\
-  "resnet44": {
+  "example_resnet": {
     "always": 663616,
     "per_channel": 144,
     "per_value": 0,
@@ -59,20 +63,20 @@ _RESNET44_SIZE = """\
   },
 """
 
-_READ_IDX = "from peerkd.data.sources.idx import read_idx\n"
+_READ_IDX = "from peerkd.data.sources.example_idx import read_example_idx\n"
 
-_CLASS_BLOCKS = '''\
-class ClassBlocks(StrictConfig):
+_EXAMPLE_BLOCKS = '''\
+class ExampleBlocks(StrictConfig):
     """Peers that have consecutive blocks of the samples, sorted by class."""
 
-    kind: Literal["blocks"] = "blocks"
+    kind: Literal["example_blocks"] = "example_blocks"
 
 
 '''
 
 _CODISTILLATION = """\
-    "codistillation": MethodFacts(
-        title="Codistillation",
+    "example_codistillation": MethodFacts(
+        title="Example: codistillation",
         source="Anil et al. 2018, arXiv:1804.03235",
         has_branches=True,
         shares_trunk=False,
@@ -103,8 +107,14 @@ _REAPER_RULES = """\
     verbs: [list, delete]
 """
 
-_LARGEST_IN_VIEW = '        "largest_gains": largest_gains(findings),\n'
-_IMPORT_LARGEST = "from peerkd.reporting.findings import largest_gains, "
+_TRANSFER_SET = """\
+    "example_set": TransferSetFacts(
+        sources=frozenset({"teacher", "public"}),
+        meaning="the teacher's training set and the public set together",
+    ),
+"""
+
+_EXAMPLE_IN_VIEW = '        "example_gains": example_gains(findings),\n'
 
 RECIPES: Final = {
     "architecture": Recipe(
@@ -112,16 +122,16 @@ RECIPES: Final = {
         (
             Edit(
                 _MODELS,
-                '"resnet32": _function(',
-                below='    "resnet44": _function("resnet", "cifar_resnet", depth=44),\n',
+                "ARCHITECTURES: Final[",
+                below='    "example_resnet": _function("resnet", "cifar_resnet", depth=44),\n',
             ),
-            Edit(_ARCHITECTURES, '    "resnet32",', below='    "resnet44",\n'),
-            Edit(_ARCHITECTURES, '    "resnet32": _CIFAR', below='    "resnet44": _CIFAR,\n'),
-            Edit("peerkd/training/network_sizes.json", '  "resnet56": {', above=_RESNET44_SIZE),
+            Edit(_ARCHITECTURES, "Architecture = Literal[", below='    "example_resnet",\n'),
+            Edit(_ARCHITECTURES, "ARCHITECTURE_FACTS: Final[", below='    "example_resnet": _CIFAR,\n'),
+            Edit("peerkd/training/network_sizes.json", '  "mlp": {', above=_RESNET44_SIZE),
             Edit(
                 "tests/unit/models/test_build.py",
-                '("resnet32", 466_618',
-                below='        ("resnet44", 661_050, 661_338),\n',
+                '("mlp", 8_970,',
+                above='        ("example_resnet", 661_050, 661_338),\n',
             ),
         ),
         tests=(
@@ -129,141 +139,137 @@ RECIPES: Final = {
             "tests/unit/config/test_architectures.py",
             "tests/unit/training/test_file_sizes.py",
         ),
-        selected="(resnet44 and (pinned or up_to_date)) or unknown_architecture",
+        selected="(example_resnet and (pinned or up_to_date)) or unknown_architecture",
     ),
     "transfer_set": Recipe(
         "A kind of transfer set:",
         (
-            Edit(
-                _TRANSFER_SETS,
-                '"public", "public_unlabelled"]',
-                instead='"public", "teacher_and_public", "public_unlabelled"]',
-            ),
-            Edit(
-                _TRANSFER_SETS,
-                '"public_unlabelled": TransferSetFacts(',
-                above='    "teacher_and_public": TransferSetFacts(\n'
-                '        sources=frozenset({"teacher", "public"}),\n'
-                '        meaning="the teacher\'s training set and the public set together",\n'
-                "    ),\n",
-            ),
+            Edit(_TRANSFER_SETS, "TransferSet = Literal[", instead='TransferSet = Literal["example_set", '),
+            Edit(_TRANSFER_SETS, "TRANSFER_SETS: Final[", below=_TRANSFER_SET),
             Edit(
                 "tests/unit/study/test_transfer_sets.py",
-                '[("student", (7,), 1),',
-                instead='[("teacher_and_public", (PUBLIC, 3), 110),\n    ("student", (7,), 1),',
+                '("student", True, (7,), 1),',
+                above='        ("example_set", True, (PUBLIC, 3), 110),\n',
             ),
         ),
         tests=("tests/unit/study",),
-        selected="teacher_and_public or (test_transfer_sets and entry)",
+        selected="example_set or (test_transfer_sets and entry)",
     ),
     "partitioner": Recipe(
         "A partitioner:",
         (
-            Edit(
-                _DATA,
-                "class NaturalIds(",
-                above=_CLASS_BLOCKS,
-            ),
-            Edit(_DATA, "ShardsPerPeer | NaturalIds", instead="ShardsPerPeer | ClassBlocks | NaturalIds"),
-            Edit(_DIVISION, "    ClassesPerPeer,", above="    ClassBlocks,\n"),
+            Edit(_DATA, "class NaturalIds(", above=_EXAMPLE_BLOCKS),
+            Edit(_DATA, "LabelSkew = Annotated[", instead="LabelSkew = Annotated[ExampleBlocks |"),
+            Edit(_DIVISION, "from peerkd.config.data import (", below="    ExampleBlocks,\n"),
             Edit(
                 _DIVISION,
                 "from peerkd.data.partition.checks import",
-                above="from peerkd.data.partition.blocks import partition_blocks\n",
+                above="from peerkd.data.partition.example_blocks import partition_example_blocks\n",
             ),
-            Edit(_DIVISION, "TypeAlias = IidLabels | ", instead="TypeAlias = IidLabels | ClassBlocks | "),
+            Edit(_DIVISION, "_SkewByLabels: TypeAlias = ", instead="_SkewByLabels: TypeAlias = ExampleBlocks | "),
             Edit(
                 _DIVISION,
                 "case IidLabels():",
-                above="            case ClassBlocks():\n"
-                "                return partition_blocks(labels, sizes=sizes, rng=rng)\n",
+                above="            case ExampleBlocks():\n"
+                "                return partition_example_blocks(labels, sizes=sizes, rng=rng)\n",
             ),
         ),
-        tests=("tests/unit/data/partition/test_blocks.py",),
-        selected="test_blocks",
+        tests=("tests/unit/data/partition/test_example_blocks.py",),
+        selected="test_example_blocks",
     ),
     "data_source": Recipe(
         "A data source:",
         (
             Edit(_SOURCES, "from peerkd.data.sources.image_folder import", above=_READ_IDX),
-            Edit(_SOURCES, '"npz": lambda file', above='        "idx": read_idx,\n'),
-            Edit(_DATA, '"npz"] = "digits"', instead='"npz", "idx"] = "digits"'),
-            Edit("docs/data.md", "| `cifar10`, `cifar100` |", above="| `idx` | a folder with the files of MNIST |\n"),
+            Edit(_SOURCES, "readers: dict[", below='        "example_idx": read_example_idx,\n'),
+            Edit(_DATA, "    source: Literal[", instead='    source: Literal["example_idx", '),
+            Edit(
+                "docs/data.md",
+                "| `cifar10`, `cifar100` |",
+                above="| `example_idx` | a folder with the files of MNIST |\n",
+            ),
         ),
-        tests=("tests/unit/data/sources/test_idx.py",),
-        selected="test_idx",
+        tests=("tests/unit/data/sources/test_example_idx.py",),
+        selected="test_example_idx",
     ),
     "method": Recipe(
         "A method of online distillation:",
         (
-            Edit(_METHODS, '    "dml",', below='    "codistillation",\n'),
-            Edit(_METHODS, '"cl_ilr": MethodFacts(', above=_CODISTILLATION),
+            Edit(_METHODS, "Method = Literal[", below='    "example_codistillation",\n'),
+            Edit(_METHODS, "METHODS: Final[", below=_CODISTILLATION),
             Edit(
                 _OBJECTIVES,
                 "from peerkd.losses.online.collaborative import",
-                above="from peerkd.losses.online.codistillation import codistillation_loss\n",
+                above="from peerkd.losses.online.example_codistillation import example_codistillation_loss\n",
             ),
             Edit(
                 _OBJECTIVES,
                 'case "cl_ilr":',
-                above='        case "codistillation":\n'
-                "            return codistillation_loss(logits_MBK, labels_B, temperature=temperature)\n",
+                above='        case "example_codistillation":\n'
+                "            return example_codistillation_loss(logits_MBK, labels_B, temperature=temperature)\n",
             ),
             Edit(
                 "tests/unit/training/online/test_objectives.py",
-                '"dml": (4, 1, False,',
-                below='    "codistillation": (4, 1, False, {"cross_entropy_branches", "average_to_branches"}),\n',
+                "EXPECTED: dict[",
+                below='    "example_codistillation": '
+                '(4, 1, False, {"cross_entropy_branches", "average_to_branches"}),\n',
             ),
             Edit(
                 "docs/methods.md",
                 "| `cl_ilr` |",
-                above="| `codistillation` | none shared | 1 | sum_j CE(z_j, y) + w sum_j T^2 KL(mean_{l != j} p(z_l) "
-                "\\|\\| p(z_j)) | network 1 |\n",
+                above="| `example_codistillation` | none shared | 1 | sum_j CE(z_j, y) + "
+                "w sum_j T^2 KL(mean_{l != j} p(z_l) \\|\\| p(z_j)) | network 1 |\n",
             ),
         ),
         tests=(
-            "tests/unit/losses/online/test_codistillation.py",
+            "tests/unit/losses/online/test_example_codistillation.py",
             "tests/unit/training/online/test_objectives.py",
         ),
-        selected="test_codistillation or every_method_is_expected or (codistillation and made_of)",
+        selected="test_example_codistillation or every_method_is_expected or (example_codistillation and made_of)",
     ),
     "pair_loss": Recipe(
         "A pair loss, by which a student distils from its teacher:",
         (
-            Edit(_LOSSES, "from peerkd.losses.pairs import ", instead="from peerkd.losses.pairs import dkd, "),
-            Edit(_LOSSES, "kl.LOSS, ", instead="kl.LOSS, dkd.LOSS, "),
+            Edit(
+                _LOSSES,
+                "from peerkd.losses.pairs.loss import",
+                above="from peerkd.losses.pairs import example_dkd\n",
+            ),
+            Edit(_LOSSES, "for each in (", instead="for each in (example_dkd.LOSS, "),
         ),
         tests=("tests/unit/losses/pairs", "tests/unit/config/test_losses.py"),
-        selected="dkd",
+        selected="example_dkd",
     ),
     "tuner": Recipe(
         "A tuner:",
         (
             Edit(
                 "benchmarks/tuning/tuners.py",
-                '"tpe": TunerEntry(',
-                above='    "in_order": TunerEntry("benchmarks.tuning.rivals.in_order:build", is_random=False),\n',
+                "TUNERS: Final[",
+                below='    "example_order": '
+                'TunerEntry("benchmarks.tuning.rivals.example_order:build", is_random=False),\n',
             ),
         ),
         max_package_files=0,
-        tests=("tests/benchmarks/tuning/rivals/test_in_order.py", "tests/benchmarks/tuning/test_tuners.py"),
-        selected="test_in_order or every_rival",
+        tests=("tests/benchmarks/tuning/rivals/test_example_order.py", "tests/benchmarks/tuning/test_tuners.py"),
+        selected="test_example_order or every_rival",
     ),
     "job_kind": Recipe(
         "A kind of job on a cluster:",
         (
             Edit(
                 _KINDS,
-                "import PYTORCHJOB",
+                "kinds.kind import JobKind",
                 below="from peerkd.launch.kubernetes.kinds.samplejob import SAMPLEJOB\n",
             ),
-            Edit(_KINDS, "= (PYTORCHJOB,)", instead="= (PYTORCHJOB, SAMPLEJOB)"),
-            Edit("peerkd/config/launch.py", '"local", "kubernetes")', instead='"local", "kubernetes", "samplejob")'),
+            Edit(_KINDS, "JobKind, ...]] = (", instead="JobKind, ...]] = (SAMPLEJOB, "),
+            Edit("peerkd/config/launch.py", "BACKENDS: Final = (", instead='BACKENDS: Final = ("samplejob", '),
             Edit(_BACKENDS, 'case "kubernetes":', above=_SAMPLEJOB_BACKEND),
-            Edit("manifests/base/launcher-role.yaml", "  - apiGroups: [kubeflow.org]", above=_LAUNCHER_RULES),
-            Edit("manifests/base/reaper-role.yaml", "  - apiGroups: [kubeflow.org]", above=_REAPER_RULES),
+            Edit("manifests/base/launcher-role.yaml", "rules:", below=_LAUNCHER_RULES),
+            Edit("manifests/base/reaper-role.yaml", "rules:", below=_REAPER_RULES),
         ),
         copies={"peerkd/launch/kubernetes/kinds/samplejob.py": "tests/fake_kubernetes/samplejob.py"},
+        word="sample",
         max_package_files=4,
         tests=("tests/unit/launch/kubernetes/kinds/test_samplejob.py",),
         selected="test_samplejob",
@@ -271,31 +277,34 @@ RECIPES: Final = {
     "report_section": Recipe(
         "A section of a report:",
         (
-            Edit(_REPORT, '    "parts": "', above='    "largest": "Largest gains",\n'),
-            Edit(_REPORT, '        "findings": findings,', below=_LARGEST_IN_VIEW),
-            Edit(_REPORT, "from peerkd.reporting.findings import ", instead=_IMPORT_LARGEST),
-            Edit(_FINDINGS, "def compute_findings(", above=_LARGEST_GAINS),
+            Edit(_REPORT, "SECTIONS: Final[", below='    "example_gains": "Example of large gains",\n'),
+            Edit(_REPORT, '        "findings": findings,', below=_EXAMPLE_IN_VIEW),
+            Edit(
+                _REPORT,
+                "from peerkd.reporting.findings import ",
+                above="from peerkd.reporting.findings import example_gains\n",
+            ),
+            Edit(_FINDINGS, "def compute_findings(", above=_EXAMPLE_GAINS),
         ),
-        tests=("tests/unit/reporting/test_largest.py",),
-        selected="test_largest",
+        tests=("tests/unit/reporting/test_example_gains.py",),
+        selected="test_example_gains",
     ),
     "preset": Recipe(
         "A preset:",
         (
-            Edit(_PRESETS, "PRESETS: Mapping[", above=_PRESET),
-            Edit(_PRESETS, '    "digits": digits,', below='    "digits_blocks": digits_blocks,\n'),
+            Edit(_PRESETS, "PRESETS: Mapping[", above=_PRESET, below='    "example_preset": example_preset,\n'),
             Edit(
                 "pipelines/jointkd/pipeline.py",
-                "Name of a preset: digits, ",
-                instead="Name of a preset: digits, digits_blocks, ",
+                "Name of a preset: ",
+                instead="Name of a preset: example_preset, ",
             ),
             Edit(
                 "tests/unit/config/test_presets.py",
                 '        "digits": None,',
-                below='        "digits_blocks": None,\n',
+                above='        "example_preset": None,\n',
             ),
         ),
         tests=("tests/unit/config/test_presets.py",),
-        selected="digits_blocks or name_one",
+        selected="example_preset or name_one",
     ),
 }

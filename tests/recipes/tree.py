@@ -5,8 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -30,19 +30,28 @@ class Edit:
     instead: str = ""
     """Text that replaces the anchor in its line."""
 
-    def num_places(self, tree: Path) -> int:
-        """Return the number of lines with the anchor, which must be 1."""
-        return sum(self.anchor in line for line in (tree / self.file).read_text(encoding="utf-8").splitlines())
+    def find(self, tree: Path) -> int:
+        """Return the number of the line with the anchor.
+
+        Raises:
+            ValueError: If not exactly one line has it.
+        """
+        lines = (tree / self.file).read_text(encoding="utf-8").splitlines()
+        places = [place for place, line in enumerate(lines) if self.anchor in line]
+        if len(places) != 1:
+            raise ValueError(
+                f"{self.file} must have one line with {self.anchor!r}, got {len(places)}. The test of a recipe inserts "
+                "its example at this line: set the anchor in tests/recipes/recipes.py to text that only one line has."
+            )
+        return places[0]
 
     def apply(self, tree: Path) -> None:
+        place = self.find(tree)
         path = tree / self.file
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        (place,) = (place for place, line in enumerate(lines) if self.anchor in line)
         if self.instead:
             lines[place] = lines[place].replace(self.anchor, self.instead)
-        lines[place:place] = [self.above] if self.above else []
-        if self.below:
-            lines.insert(place + 1, self.below)
+        lines[place : place + 1] = [self.above, lines[place], self.below]
         path.write_text("".join(lines), encoding="utf-8")
 
 
@@ -66,6 +75,15 @@ class Recipe:
 
     selected: str = ""
     """An expression that selects the tests of these files that concern the recipe."""
+
+    word: str = "example"
+    """The word that all names of the recipe's addition have in common."""
+
+    def renamed(self, text: str) -> str:
+        """Return text in which the addition has another name, as if somebody else had followed the recipe."""
+        for write in (str.lower, str.capitalize, str.upper):
+            text = text.replace(write(self.word), write("another"))
+        return text
 
 
 def copy_tree(to: Path) -> Path:
@@ -96,14 +114,24 @@ def touched(name: str, recipe: Recipe) -> list[str]:
 
 def apply(name: str, recipe: Recipe, tree: Path) -> None:
     """Apply the recipe to a copy of the tree."""
-    for place, path in new_files(name).items():
-        assert not (tree / place).exists(), f"{place} exists already."
-        (tree / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, tree / place)
-    for place, source in recipe.copies.items():
-        shutil.copy(tree / source, tree / place)
+    _apply(name, recipe, tree, str)
+
+
+def apply_as_another(name: str, recipe: Recipe, tree: Path) -> None:
+    """Apply the recipe to a copy of the tree with another name for the addition."""
+    _apply(name, recipe, tree, recipe.renamed)
+
+
+def _apply(name: str, recipe: Recipe, tree: Path, rename: Callable[[str], str]) -> None:
+    sources = {**new_files(name), **{place: tree / source for place, source in recipe.copies.items()}}
+    for place, source in sources.items():
+        path = tree / rename(place)
+        assert not path.exists(), f"{path} exists already."
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(rename(source.read_text(encoding="utf-8")), encoding="utf-8")
     for edit in recipe.edits:
-        edit.apply(tree)
+        inserted = {part: rename(getattr(edit, part)) for part in ("above", "below", "instead")}
+        replace(edit, **inserted).apply(tree)
 
 
 def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

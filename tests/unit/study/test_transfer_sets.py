@@ -33,12 +33,19 @@ def test_every_kind_has_samples_from_known_sources_and_a_meaning_of_its_own() ->
 
 
 @pytest.mark.parametrize(
-    ("name", "owners", "size"),
-    [("student", (7,), 1), ("teacher", (3,), 10), ("both", (3, 7), 11), ("public", (), 100)],
+    ("name", "uses_labels", "owners", "size"),
+    [
+        ("student", True, (7,), 1),
+        ("teacher", True, (3,), 10),
+        ("both", True, (3, 7), 11),
+        ("public", True, (), 100),
+        ("public_unlabelled", False, (), 100),
+    ],
 )
-def test_owners_are_ascending_and_the_size_is_that_of_all_sources(
-    name: str, owners: tuple[int, ...], size: int
+def test_a_kind_has_the_labels_owners_and_size_that_are_written_down_here(
+    name: str, uses_labels: bool, owners: tuple[int, ...], size: int
 ) -> None:
+    assert TRANSFER_SETS[name].uses_labels == uses_labels
     assert set_owners(name, student=7, teacher=3) == owners
     assert set_size(name, num_student=1, num_teacher=10, num_public=100) == size
 

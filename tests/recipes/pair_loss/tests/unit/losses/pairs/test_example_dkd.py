@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from peerkd.losses.pairs.dkd import dkd
+from peerkd.losses.pairs.example_dkd import example_dkd
 
 B, K = 4, 5
 LABELS_B = torch.tensor([0, 3, 4, 1])
@@ -30,7 +30,7 @@ def test_it_is_the_formula_written_out(temperature: float) -> None:
         others = [k for k in range(K) if k != label]
         given = kl([p[k] / (1 - p[label]) for k in others], [q[k] / (1 - q[label]) for k in others])
         expected.append(2 * label_divergence + 3 * given)
-    found_B = dkd(
+    found_B = example_dkd(
         students_BK, teachers_BK, temperature=temperature, labels_B=LABELS_B, label_weight=2.0, other_weight=3.0
     )
     assert found_B.tolist() == pytest.approx(expected, rel=1e-10)

@@ -23,14 +23,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_images_and_labels_are_those_of_the_files(folder: Path) -> None:
-    raw = read_source("idx", path=str(folder))
+    raw = read_source("example_idx", path=str(folder))
     assert (raw.num_train, raw.images_NCHW.shape, raw.class_names) == (30, (42, 1, 4, 5), ("0", "1", "2"))
     assert raw.images_NCHW[1, 0, 0].tolist() == [20, 21, 22, 23, 24]
     assert raw.labels_N.tolist() == [*(n % 3 for n in range(30)), *(n % 3 for n in range(12))]
 
 
 def test_a_config_names_it(folder: Path) -> None:
-    config = ExperimentConfig.model_validate({"data": {"source": "idx", "path": str(folder)}})
+    config = ExperimentConfig.model_validate({"data": {"source": "example_idx", "path": str(folder)}})
     assert read_dataset("test", config.data, seed=0).num_train == 30
 
 
@@ -38,10 +38,10 @@ def test_a_file_that_was_cut_off_is_refused(folder: Path) -> None:
     path = folder / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataSourceError, match=r"^data.path: .*t10k-images-idx3-ubyte must be an IDX file"):
-        read_source("idx", path=str(folder))
+        read_source("example_idx", path=str(folder))
 
 
 def test_labels_that_are_missing_are_counted(folder: Path) -> None:
     write(folder / "train-labels-idx1-ubyte", np.zeros(29))
     with pytest.raises(DataSourceError, match=r"the train split must have a label for each of its 30 images, got 29"):
-        read_source("idx", path=str(folder))
+        read_source("example_idx", path=str(folder))

@@ -18,7 +18,7 @@ _UINT8: Final = 8
 """The code of unsigned bytes in the header, the only type that these data sets have."""
 
 
-def read_idx(folder: Path) -> RawDataset:
+def read_example_idx(folder: Path) -> RawDataset:
     """Read the four files of a data set in the format of MNIST.
 
     Raises:

@@ -6,7 +6,7 @@ from peerkd.data.partition.arrays import IntArray
 from peerkd.data.partition.checks import check_labels, check_sizes
 
 
-def partition_blocks(labels: IntArray, *, sizes: IntArray, rng: np.random.Generator) -> list[IntArray]:
+def partition_example_blocks(labels: IntArray, *, sizes: IntArray, rng: np.random.Generator) -> list[IntArray]:
     """Return a partition in which peer ``p`` has the next ``sizes[p]`` samples in the order of the classes.
 
     A peer shares at most its first and its last class with others. Within a class the samples are shuffled.

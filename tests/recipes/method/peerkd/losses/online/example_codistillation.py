@@ -14,7 +14,7 @@ from peerkd.losses.online.branches import (
 from peerkd.losses.online.parts import LossParts
 
 
-def codistillation_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: float) -> LossParts:
+def example_codistillation_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: float) -> LossParts:
     """Return the parts of the loss of codistillation (Anil et al. 2018, arXiv:1804.03235, algorithm 1).
 
     With z_j the logits of network j::

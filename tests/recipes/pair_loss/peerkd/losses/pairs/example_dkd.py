@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _NEVER: Final = float("-inf")
 
 
-def dkd(
+def example_dkd(
     student_logits_BK: "Tensor",
     target_logits_BK: "Tensor",
     *,
@@ -41,9 +41,9 @@ def dkd(
 
 
 LOSS: Final = PairLoss(
-    name="dkd",
+    name="example_dkd",
     title="decoupled knowledge distillation",
-    per_sample=dkd,
+    per_sample=example_dkd,
     meaning="D weighs two divergences apart: whether it is the label or another class, and which other class it is.",
     formula="label_weight TCKD + other_weight NCKD",
     tex=r"\alpha\,\mathrm{KL}(b^p \Vert b^q) + \beta\,\mathrm{KL}(\hat p \Vert \hat q)",

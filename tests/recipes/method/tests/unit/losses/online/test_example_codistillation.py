@@ -1,6 +1,6 @@
 import pytest
 
-from peerkd.losses.online.codistillation import codistillation_loss
+from peerkd.losses.online.example_codistillation import example_codistillation_loss
 from tests.unit.losses.online.written_out import (
     LABELS_B,
     TEMPERATURES,
@@ -19,7 +19,7 @@ from tests.unit.losses.online.written_out import (
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_the_parts_are_the_formulas_written_out(temperature: float) -> None:
     logits_MBK = random_logits(0).requires_grad_()
-    supervised, distilled = codistillation_loss(logits_MBK, LABELS_B, temperature=temperature)
+    supervised, distilled = example_codistillation_loss(logits_MBK, LABELS_B, temperature=temperature)
     teachers = logits_MBK.tolist()
 
     def from_others(students: Branches) -> float:
