@@ -76,7 +76,11 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield ""
     yield "Samples through networks (approximate):"
     yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{config.pretrain.epochs} epochs")
-    yield _line("distillation", f"{expected.num_distillation_samples:,}", f"{config.distill.epochs} epochs per trial")
+    yield _line(
+        "distillation",
+        f"{expected.num_distillation_samples:,}",
+        f"{config.distill.epochs} epochs per trial; {expected.num_control_samples:,} of them for controls",
+    )
     yield _line("teachers, forward", f"{expected.num_teacher_samples:,}")
     yield _line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
     yield ""

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import overload
 
 from peerkd.study.grid import Grid, control_settings, settings
-from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet, set_owners
+from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet, grouped_by_samples, set_owners
 from peerkd.study.trials import Setting, Trial, Unit
 
 
@@ -54,7 +54,7 @@ class Plan(Sequence[Unit]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Block:
-    """Equally large units on one kind of transfer set, all with a teacher or all without."""
+    """Equally large units on transfer sets with the same samples, all with a teacher or all without."""
 
     num_units: int
     num_owners: int
@@ -70,7 +70,8 @@ def plan(grid: Grid, peers: Sequence[int]) -> Plan:
 
     Each ordered pair of peers tries every setting, so every peer is student and teacher to every other. A control
     depends on no temperature and no teacher's logits, so it is one trial for each learning rate, however large the
-    grid is. The largest units come first, so that no large one is still running when all others are done.
+    grid is. Kinds of transfer sets with the same samples share their units, because they share the teacher's logits.
+    The largest units come first, so that no large one is still running when all others are done.
 
     Args:
         grid: The values that are tried.
@@ -78,16 +79,24 @@ def plan(grid: Grid, peers: Sequence[int]) -> Plan:
     """
     controls = control_settings(grid)
     blocks: list[_Block] = []
-    for transfer_set in grid.transfer_sets:
-        blocks.append(_distillations(transfer_set, settings(grid, transfer_set), peers))
-        if TRANSFER_SETS[transfer_set].uses_labels:
-            blocks.append(_controls(transfer_set, controls, peers))
+    for transfer_sets in grouped_by_samples(grid.transfer_sets):
+        tried = [(name, setting) for name in transfer_sets for setting in settings(grid, name)]
+        blocks.append(_distillations(transfer_sets[0], tried, peers))
+        blocks += [_controls(name, controls, peers) for name in transfer_sets if TRANSFER_SETS[name].uses_labels]
     blocks.sort(key=lambda block: -block.num_trials * max(block.num_owners, 1))
     return Plan(blocks, range(sum(block.num_units for block in blocks)))
 
 
-def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], peers: Sequence[int]) -> _Block:
-    """Return the units with a teacher: one for each teacher whose logits serve all students, else one for each pair."""
+def _distillations(
+    transfer_set: TransferSet, tried: Sequence[tuple[TransferSet, Setting]], peers: Sequence[int]
+) -> _Block:
+    """Return the units with a teacher: one for each teacher whose logits serve all students, else one for each pair.
+
+    Args:
+        transfer_set: The kind of transfer set, or one of several with the same samples.
+        tried: The settings of each pair, with the kind of transfer set of each.
+        peers: The peers that take part.
+    """
     num_peers = len(peers)
 
     def of_teacher(number: int) -> Unit:
@@ -103,14 +112,14 @@ def _distillations(transfer_set: TransferSet, grid: tuple[Setting, ...], peers: 
         return Unit(
             owners=set_owners(transfer_set, student=students[0], teacher=teacher),
             teacher=teacher,
-            trials=tuple(Trial(student, teacher, transfer_set, setting) for student in students for setting in grid),
+            trials=tuple(Trial(student, teacher, name, setting) for student in students for name, setting in tried),
         )
 
     serves_all = not TRANSFER_SETS[transfer_set].depends_on_student
     return _Block(
         num_units=num_peers if serves_all else num_peers * (num_peers - 1),
         num_owners=len(set_owners(transfer_set, student=0, teacher=1)),
-        num_trials=len(grid) * (num_peers - 1 if serves_all else 1),
+        num_trials=len(tried) * (num_peers - 1 if serves_all else 1),
         unit=of_teacher if serves_all else of_pair,
     )
 

@@ -95,6 +95,17 @@ def set_size(name: str, *, num_student: int, num_teacher: int, num_public: int) 
     return sum(sizes[source] for source in TRANSFER_SETS[name].sources)
 
 
+def grouped_by_samples(names: Iterable[TransferSet]) -> list[tuple[TransferSet, ...]]:
+    """Return the kinds in groups, in the order of the first of each: kinds of one group have the same samples.
+
+    They differ only in their loss, so a teacher's logits serve all of them.
+    """
+    groups: dict[frozenset[Source], list[TransferSet]] = {}
+    for name in names:
+        groups.setdefault(TRANSFER_SETS[name].sources, []).append(name)
+    return [tuple(group) for group in groups.values()]
+
+
 def names_without_labels() -> tuple[str, ...]:
     """Return the kinds on which the divergence is the whole loss."""
     return tuple(name for name, facts in TRANSFER_SETS.items() if not facts.uses_labels)

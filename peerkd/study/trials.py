@@ -70,7 +70,10 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """Trials that share a transfer set and a teacher: batches and teacher logits are made once for all of them."""
+    """Trials that share their samples and their teacher: batches and teacher logits are made once for all of them.
+
+    Their kinds of transfer sets may differ in the use of labels.
+    """
 
     owners: tuple[int, ...]
     """The peers whose training sets are joined to the transfer set, and ``PUBLIC`` if the public set is joined to them;

@@ -14,7 +14,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.study.grid import control_settings, settings
 from peerkd.study.plan import plan
-from peerkd.study.transfer_sets import TRANSFER_SETS, set_size
+from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples, set_size
 from peerkd.training.file_sizes import weights_bytes
 
 _LABEL_BYTES: Final = 8
@@ -69,6 +69,9 @@ class Forecast:
 
     num_pretraining_samples: int
     num_distillation_samples: int
+    num_control_samples: int
+    """The part of ``num_distillation_samples`` on which controls are trained. A tuned study has none."""
+
     num_teacher_samples: int
     """Forward passes of teachers. The logits of a teacher are computed once for all students that share them."""
 
@@ -101,10 +104,12 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
     pair_samples = {name: _pair_samples(name, samples, num_peers) for name in config.sweep.transfer_sets}
     num_distilled = sum(len(settings(config.grid, name)) * num for name, num in pair_samples.items())
     num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
-    num_distilled += num_controlled * len(control_settings(config.grid))
-    # On the other transfer sets the logits of a teacher serve all students.
+    num_controlled *= len(control_settings(config.grid))
+    num_distilled += num_controlled
+    # Logits serve all kinds with the same samples. Where these do not depend on the student, they serve all students.
     num_teacher_forwards = sum(
-        num if TRANSFER_SETS[name].depends_on_student else num // (num_peers - 1) for name, num in pair_samples.items()
+        pair_samples[name] if TRANSFER_SETS[name].depends_on_student else pair_samples[name] // (num_peers - 1)
+        for name, *_ in grouped_by_samples(config.sweep.transfer_sets)
     )
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
     num_evaluated = samples.validation + samples.test + samples.own
@@ -120,6 +125,7 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
         samples=samples,
         num_pretraining_samples=samples.training * config.pretrain.epochs,
         num_distillation_samples=num_distilled * config.distill.epochs,
+        num_control_samples=num_controlled * config.distill.epochs,
         num_teacher_samples=num_teacher_forwards * (config.distill.epochs if config.teachers_vary else 1),
         num_evaluation_samples=num_evaluated_between + (num_trials + num_peers) * num_evaluated,
         dataset_bytes=0 if config.data.storage == "streamed" else packed_bytes(samples.total, samples.image_shape_CHW),

@@ -7,7 +7,7 @@ mode, they are computed once for each epoch. Evaluation is not counted, and neit
 distillation.
 
 Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs up to which a trial may be trained,
-U = units, each a teacher with the samples that it teaches on.
+U = units, as in ``peerkd.study.trials``.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from peerkd.results.arrays import FloatArray, IntArray
-from peerkd.study.transfer_sets import TRANSFER_SETS
+from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
@@ -138,17 +138,16 @@ def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) ->
 
 
 def _units(space: Space) -> tuple[IntArray, IntArray]:
-    """Return each trial's unit (Q, S): trials of one unit need the same teacher's logits on the same samples.
+    """Return the unit of each trial (Q, S).
 
     The second array (U,) holds the first trial of each unit, counted by pairs and then by settings.
     """
     base = space.num_peers + 1
-    facts_S = [TRANSFER_SETS[setting.transfer_set] for setting in space.settings]
-    # Kinds that differ only in their loss have the same samples.
-    sources = list(dict.fromkeys(facts.sources for facts in facts_S))
+    groups = grouped_by_samples(setting.transfer_set for setting in space.settings)
+    group_of = {name: place for place, names in enumerate(groups) for name in names}
     units_QS = np.empty((space.num_pairs, len(space.settings)), dtype=np.int64)
-    for place, facts in enumerate(facts_S):
-        students_Q = space.students_Q + 1 if facts.depends_on_student else 0
-        units_QS[:, place] = (space.teachers_Q * base + students_Q) * len(sources) + sources.index(facts.sources)
+    for place, (name, *_) in enumerate(space.settings):
+        students_Q = space.students_Q + 1 if TRANSFER_SETS[name].depends_on_student else 0
+        units_QS[:, place] = (space.teachers_Q * base + students_Q) * len(groups) + group_of[name]
     _, firsts_U, numbers = np.unique(units_QS, return_index=True, return_inverse=True)
     return numbers.reshape(units_QS.shape), firsts_U

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from peerkd.study.grid import Grid, control_settings, settings
 from peerkd.study.plan import plan
-from peerkd.study.transfer_sets import TRANSFER_SETS, set_owners
+from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples, set_owners
 from peerkd.study.trials import Trial, Unit
 from tests.unit.study.grids import grid
 
@@ -29,20 +29,21 @@ def enumerated(tried: Grid, num_peers: int) -> list[Unit]:
     peers = range(num_peers)
     pairs = [(student, teacher) for student in peers for teacher in peers if student != teacher]
     units = []
-    for transfer_set in tried.transfer_sets:
+    for alike in grouped_by_samples(tried.transfer_sets):
         groups: dict[tuple[tuple[int, ...], int | None], list[Trial]] = {}
         for student, teacher in pairs:
-            key = (set_owners(transfer_set, student=student, teacher=teacher), teacher)
-            of_pair = [Trial(student, teacher, transfer_set, setting) for setting in settings(tried, transfer_set)]
+            key = (set_owners(alike[0], student=student, teacher=teacher), teacher)
+            of_pair = [Trial(student, teacher, name, setting) for name in alike for setting in settings(tried, name)]
             groups.setdefault(key, []).extend(of_pair)
-        facts = TRANSFER_SETS[transfer_set]
         alone: list[tuple[int, int | None]] = [(student, None) for student in peers]
-        controlled = [*pairs] if facts.depends_on_teacher else alone
-        for student, teacher in controlled if facts.uses_labels else ():
-            owners = set_owners(transfer_set, student=student, teacher=student if teacher is None else teacher)
-            groups.setdefault((owners, None), []).extend(
-                Trial(student, teacher, transfer_set, control) for control in control_settings(tried)
-            )
+        for name in alike:
+            facts = TRANSFER_SETS[name]
+            controlled = [*pairs] if facts.depends_on_teacher else alone
+            for student, teacher in controlled if facts.uses_labels else ():
+                owners = set_owners(name, student=student, teacher=student if teacher is None else teacher)
+                groups.setdefault((owners, None), []).extend(
+                    Trial(student, teacher, name, control) for control in control_settings(tried)
+                )
         units += [Unit(owners=owners, teacher=teacher, trials=tuple(t)) for (owners, teacher), t in groups.items()]
     return sorted(units, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
 
@@ -115,6 +116,13 @@ def test_without_labels_there_is_no_control() -> None:
     assert all(
         trial.setting.distillation_weight == 1 for trial in trials(grid(transfer_sets=("public_unlabelled",)), 3)
     )
+
+
+def test_kinds_with_the_same_samples_share_the_logits_of_a_teacher() -> None:
+    both_kinds = ("public", "public_unlabelled")
+    units = [unit for unit in plan(grid(transfer_sets=both_kinds), range(3)) if unit.teacher is not None]
+    assert sorted(unit.teacher for unit in units if unit.teacher is not None) == [0, 1, 2]
+    assert all({trial.transfer_set for trial in unit.trials} == set(both_kinds) for unit in units)
 
 
 def test_a_unit_has_one_teacher_and_one_transfer_set() -> None:

@@ -11,12 +11,13 @@ from peerkd.config.resolve import resolve
 from peerkd.data.packed import write_packed
 from peerkd.data.sources import read_source
 from peerkd.stages.division import divide
+from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.training.inputs import PretrainInputs, SweepInputs
 from peerkd.training.peers import start, weights_name
 
 TINY = (
     "partition.num_peers=3 pretrain.epochs=2 distill.epochs=2 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
-    "partition.public_fraction=0.1 sweep.transfer_sets=[student,teacher,both,public,public_unlabelled] "
+    f"partition.public_fraction=0.1 sweep.transfer_sets=[{','.join(TRANSFER_SETS)}] "
     "augmentation.crop_padding_pixels=1 augmentation.horizontal_flip=true data.max_train_samples=600"
 )
 

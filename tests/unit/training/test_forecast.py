@@ -7,11 +7,12 @@ from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.sources import read_source
 from peerkd.stages.division import divide
+from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.training.forecast import PartitionSizes, Rates, forecast, measure_partition, process_seconds
 from tests.plans import whole_plan
 
 DIGITS = read_source("digits", path=None)
-ALL_SETS = "sweep.transfer_sets=[student,teacher,both,public,public_unlabelled] partition.public_fraction=0.1"
+ALL_SETS = f"sweep.transfer_sets=[{','.join(TRANSFER_SETS)}] partition.public_fraction=0.1"
 
 
 def experiment(overrides: str = "") -> ExperimentConfig:
@@ -51,10 +52,11 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     config = experiment(overrides)
     teachers_vary = "flip" in overrides or "teacher_mode" in overrides
     parts = divide(config, raw)
-    num_distilled = num_teacher_forwards = num_trials = num_controls = 0
+    num_distilled = num_controlled = num_teacher_forwards = num_trials = num_controls = 0
     for unit in whole_plan(config):
         num_samples = sum(len(parts.train[owner]) for owner in unit.owners) if unit.owners else len(parts.public)
         num_distilled += num_samples * len(unit.trials) * config.distill.epochs
+        num_controlled += num_samples * len(unit.trials) * config.distill.epochs if unit.teacher is None else 0
         num_teacher_forwards += (
             num_samples * (config.distill.epochs if teachers_vary else 1) if unit.teacher is not None else 0
         )
@@ -70,6 +72,7 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     assert (expected.num_trials, expected.num_controls) == (num_trials, num_controls)
     assert expected.num_pairs == expected.num_peers * (expected.num_peers - 1)
     assert expected.num_distillation_samples == pytest.approx(num_distilled, rel=0.01)
+    assert expected.num_control_samples == pytest.approx(num_controlled, rel=0.01)
     assert expected.num_teacher_samples == pytest.approx(num_teacher_forwards, rel=0.01)
     assert expected.num_pretraining_samples == pytest.approx(sum(map(len, parts.train)) * 30, rel=0.01)
     num_judged = (num_trials + expected.num_peers) * num_evaluated

@@ -20,6 +20,7 @@ from peerkd.models.build import build_network
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import check_record
 from peerkd.seeds import derive_seed, generator
+from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.distill import distill, teacher_logits
 from peerkd.training.inputs import EngineChoice, EpochRange
@@ -110,7 +111,8 @@ def test_each_kind_of_trial_ends_in_the_weights_of_a_plain_loop(tiny, tmp_path):
     sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     architectures = tiny.config.architectures
     compared = [each for each in some_trials(tiny.config) if architectures[each[1].student] in TOLERANCES]
-    assert len(compared) == 2 * (5 + 4)
+    num_controlled = sum(facts.uses_labels for facts in TRANSFER_SETS.values())
+    assert len(compared) == 2 * (len(TRANSFER_SETS) + num_controlled)
     for unit, trial in compared:
         # The other trials of the unit are done first, so that anything they leave behind would show in this one.
         alone = Unit(owners=unit.owners, teacher=unit.teacher, trials=(*unit.trials[:2], trial))
