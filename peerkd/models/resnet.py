@@ -1,9 +1,9 @@
 """Residual networks for 32x32 images (He et al. 2016, arXiv:1512.03385).
 
-ResNet-20/32/56 are the CIFAR networks of section 4.2: three stages of n blocks with 16, 32 and 64 channels, and a depth
-of 6n + 2. ResNet-18 is the ImageNet network of table 1 with the usual stem for CIFAR: a 3x3 convolution of stride 1
-without pooling. Shortcuts between different shapes are 1x1 convolutions (option B) in all of them. The original CIFAR
-networks pad with zeros instead (option A), which saves a few thousand parameters.
+``cifar_resnet`` builds the CIFAR networks of section 4.2, such as ResNet-20: three stages of n blocks with 16, 32 and
+64 channels, and a depth of 6n + 2. ResNet-18 is the ImageNet network of table 1 with the usual stem for CIFAR: a 3x3
+convolution of stride 1 without pooling. Shortcuts between different shapes are 1x1 convolutions (option B) in all of
+them. The original CIFAR networks pad with zeros instead (option A), which saves a few thousand parameters.
 
 ``resnet110`` and ``wrn20_8`` are the networks of these names in the tables of papers on online distillation, as in the
 code of OKDDip (DefangChen/OKDDip, commit c6a05de). They have bottleneck blocks, which He et al. use only for ImageNet.

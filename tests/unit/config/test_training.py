@@ -1,7 +1,8 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from peerkd.config.architectures import Architecture
 from peerkd.config.strict import StrictConfig
 from peerkd.config.training import ConventionsConfig, DistillConfig, PeersConfig, PretrainConfig
 
@@ -56,11 +57,9 @@ def test_there_is_at_least_one_architecture() -> None:
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
-    assert refusal(PeersConfig, {"architectures": ["mlp", "vgg"]}) == (
-        "architectures[1] must be 'mlp', 'small_cnn', 'resnet18', 'resnet20', 'resnet32', 'resnet56', 'resnet110', "
-        "'wrn20_8', 'densenet40_12', 'vgg16', 'resnet18_imagenet', 'resnet34_imagenet', 'resnet50_imagenet' or "
-        "'resnext50_imagenet', got \"vgg\"."
-    )
+    *names, last = map(repr, get_args(Architecture))
+    message = f'architectures[1] must be {", ".join(names)} or {last}, got "vgg".'
+    assert refusal(PeersConfig, {"architectures": ["mlp", "vgg"]}) == message
 
 
 def test_the_default_conventions_are_those_of_hinton() -> None:
