@@ -53,15 +53,17 @@ class DataConfig(StrictConfig):
     """The colour, as red, green and blue, that is shown behind transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """The size of the class-stratified subset of the training split that is used. A validation split of the data set's
-    own is not reduced. Null: all samples."""
+    """The largest number of samples of the training split that are used; the class proportions stay. The samples of
+    ``validation_fraction`` are among them, while those of ``test_fraction`` and of a validation split of the data set's
+    own are not. Null: all samples."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
-    """The size of the class-stratified subset of the test split that is used. Null: all samples."""
+    """The largest number of samples of the test split that are used, whether the data set has this split or
+    ``test_fraction`` holds it out; the class proportions stay. Null: all samples."""
 
     test_fraction: Fraction = 0.2
-    """The fraction of the samples that is held out as the test split, if the data set has no splits. The pixel
-    statistics are then those of all samples."""
+    """The fraction of the samples that is held out as the test split, if the data set has no test split. The
+    pixel statistics are then those of all samples, unless ``max_train_samples`` or ``max_test_samples`` is set."""
 
     validation_fraction: Fraction = 0.1
     """The fraction of the training split that is held out as the validation split, on which all choices are made. No

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -11,13 +11,14 @@ from peerkd.config.data import DataConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.packed import write_packed
 from peerkd.data.skipped import SkippedEntries, describe, from_json, to_json
-from peerkd.data.sources import limit_samples, read_source
+from peerkd.data.sources import limit_samples, move_to_test, read_source
 from peerkd.data.sources.decode_pool import ReportProgress
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
 from peerkd.metrics.progress import print_line
 from peerkd.seeds import generator
+from peerkd.stages.hold_out import split_off_test
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -46,6 +47,9 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
 def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
     """Read the data set from its source, with at most as many samples as the config allows.
 
+    If their number is limited and the source has no test split, the data set that is returned has one: the same
+    fraction that is held out from a complete data set, reduced to the limit.
+
     ``peerkd plan`` and ``peerkd run`` both read data sets with this function.
 
     Args:
@@ -72,8 +76,11 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
         skip_damaged=data.skip_damaged,
         progress=reading_progress(stage),
     )
+    if not _is_limited(data):
+        return raw
+    _, test = split_off_test(data, raw, seed=seed)
     return limit_samples(
-        raw,
+        move_to_test(raw, test),
         max_train_samples=data.max_train_samples,
         max_test_samples=data.max_test_samples,
         rng=generator(seed, "subset"),
@@ -151,13 +158,18 @@ def key(data: DataConfig, seed: int) -> str:
     """Return the key of the data set that follows from a config, a seed and the files of the source."""
     # The signature stands for the files, and later stages hold out parts of the data set.
     differences = keys.differences(data, without=("path", "test_fraction", "validation_fraction"))
-    is_limited = data.max_train_samples is not None or data.max_test_samples is not None
-    return keys.key(
-        "dataset",
-        {
-            "signature": signature(data.path, is_flat=data.source == "npz"),
-            "config": differences,
-            # The seed chooses a subset, so it has no effect if all samples are kept.
-            "seed": seed if is_limited else None,
-        },
-    )
+    is_limited = _is_limited(data)
+    causes: dict[str, Any] = {
+        "signature": signature(data.path, is_flat=data.source == "npz"),
+        "config": differences,
+        # The seed chooses a subset, so it has no effect if all samples are kept.
+        "seed": seed if is_limited else None,
+    }
+    if is_limited:
+        # A limit applies to a test split, which is therefore held out here if the source has none.
+        causes["test_fraction"] = data.test_fraction
+    return keys.key("dataset", causes)
+
+
+def _is_limited(data: DataConfig) -> bool:
+    return data.max_train_samples is not None or data.max_test_samples is not None

@@ -38,7 +38,7 @@ def hold_out(
             f"got {' and '.join(map(str, fractions.values()))}."
         )
     _check_classes(labels[: dataset.num_train], dataset.class_names)
-    rest, test = _test_split(data, dataset, seed=seed)
+    rest, test = split_off_test(data, dataset, seed=seed)
     if fractions:
         rng = generator(seed, "hold out")
         parts = split_stratified(labels[rest], fractions=list(fractions.values()), rng=rng)
@@ -64,8 +64,14 @@ def hold_out(
     return pool, validation, test, public
 
 
-def _test_split(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[Indices, Indices]:
-    """Return the training and the test samples; without a test split, test samples are cut from the training split."""
+def split_off_test(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int) -> tuple[Indices, Indices]:
+    """Return the indices of the training and the test samples.
+
+    If the data set has no test split, ``data.test_fraction`` of its training split is held out instead.
+
+    Raises:
+        ValueError: If no sample would be left to train on or to test on.
+    """
     labels = np.asarray(dataset.labels_N)
     first_test = dataset.num_train + dataset.num_validation
     if first_test < len(labels):

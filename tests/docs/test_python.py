@@ -11,8 +11,9 @@ from peerkd.results.table import read_table
 from tests.debugger import Debugger, no_processes
 from tests.docs.pages import blocks
 
-SMALL = "partition.num_peers=2 data.max_train_samples=200 pretrain.epochs=1 distill.epochs=1 sweep.temperatures=[1] "
-SMALL += "sweep.alphas=[0.5] sweep.transfer_sets=[student] peers.architectures=[resnet20]"
+SMALL = "partition.num_peers=2 data.max_train_samples=150 data.max_test_samples=50 pretrain.epochs=1 "
+SMALL += "distill.epochs=1 sweep.temperatures=[1] sweep.alphas=[0.5] sweep.transfer_sets=[student] "
+SMALL += "peers.architectures=[resnet20]"
 
 
 def test_the_example_goes_from_a_config_to_a_table_in_the_calling_process(

@@ -14,7 +14,8 @@ from peerkd.results.table import read_table
 
 TINY = (
     "partition.num_peers=3",
-    "data.max_train_samples=600",
+    "data.max_train_samples=450",
+    "data.max_test_samples=150",
     "pretrain.epochs=3",
     "distill.epochs=1",
     "sweep.temperatures=[1,4]",

@@ -18,7 +18,8 @@ SMALL_STUDY = ("methods=[plain]", "num_seeds=1", "training.epochs=1", "training.
 SMALL_RESNETS = (
     *TINY,
     "partition.num_peers=2",
-    "data.max_train_samples=200",
+    "data.max_train_samples=150",
+    "data.max_test_samples=50",
     "pretrain.epochs=1",
     "sweep.temperatures=[1]",
     "sweep.alphas=[0.5]",

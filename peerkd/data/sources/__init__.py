@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.split import stratified_sample
@@ -17,7 +18,7 @@ from peerkd.data.sources.npz import read_npz
 from peerkd.data.wording import listed
 from peerkd.wording import plural
 
-__all__ = ["limit_samples", "read_source"]
+__all__ = ["limit_samples", "move_to_test", "read_source"]
 
 
 def read_source(
@@ -100,13 +101,30 @@ def limit_samples(
             f"data.max_train_samples and data.max_test_samples leave no sample of "
             f"{plural(len(names), 'class', 'classes')}: {listed(names)}",
         )
+    return replace(_take(raw, kept, num_train=len(kept_train)), remarks=remarks)
+
+
+def move_to_test(raw: RawDataset, test: npt.NDArray[np.int64]) -> RawDataset:
+    """Return a data set whose test split is the given samples of its training split.
+
+    Args:
+        raw: The data set. If it has a test split already, it is returned as it is.
+        test: Ascending indices of the samples that become the test split.
+    """
+    if raw.num_train + raw.num_validation < len(raw.labels_N):
+        return raw
+    rest = np.setdiff1d(np.arange(len(raw.labels_N)), test)
+    return _take(raw, np.concatenate([rest, test]), num_train=raw.num_train - len(test))
+
+
+def _take(raw: RawDataset, indices: npt.NDArray[np.int64], *, num_train: int) -> RawDataset:
+    """Return the data set with only the samples at ``indices``, in this order, and a training split of this size."""
     return replace(
         raw,
-        images_NCHW=raw.images_NCHW[kept],
-        labels_N=raw.labels_N[kept],
-        num_train=len(kept_train),
-        remarks=remarks,
-        columns={name: column_N[kept] for name, column_N in raw.columns.items()},
+        images_NCHW=raw.images_NCHW[indices],
+        labels_N=raw.labels_N[indices],
+        num_train=num_train,
+        columns={name: column_N[indices] for name, column_N in raw.columns.items()},
     )
 
 

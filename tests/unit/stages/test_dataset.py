@@ -6,9 +6,20 @@ from PIL import Image
 
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.config.data import DataConfig
+from peerkd.data.dataset import RawDataset
+from peerkd.data.sources import read_source
 from peerkd.data.sources.image_folder import UNREADABLE
 from peerkd.data.streamed import open_dataset
-from peerkd.stages.dataset import open_source, print_remarks, publish_source, published_remarks, reading_progress
+from peerkd.stages.dataset import (
+    key,
+    open_source,
+    print_remarks,
+    publish_source,
+    published_remarks,
+    read_dataset,
+    reading_progress,
+)
+from peerkd.stages.hold_out import split_off_test
 
 
 @pytest.fixture
@@ -87,6 +98,36 @@ def test_every_field_that_changes_pixels_or_samples_is_in_the_key(root: Path, st
         open_source("partition_data", config(root, "packed", background=[255, 255, 255]), seed=0, store=store).key
         in found
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "num_train", "num_test"),
+    [
+        ({"max_train_samples": 120}, 120, 449),
+        ({"max_test_samples": 10}, 1_348, 10),
+        ({"max_train_samples": 120, "max_test_samples": 10}, 120, 10),
+        ({"max_train_samples": 9_999, "max_test_samples": 9_999}, 1_348, 449),
+    ],
+)
+def test_limits_apply_to_the_parts_of_a_data_set_without_splits(
+    limits: dict[str, int], num_train: int, num_test: int
+) -> None:
+    whole = DataConfig(test_fraction=0.25)
+    limited = read_dataset("plan", whole.model_copy(update=limits), seed=3)
+    assert isinstance(limited, RawDataset)
+    assert (limited.num_train, len(limited.labels_N) - limited.num_train) == (num_train, num_test)
+    complete = read_source("digits", path=None)
+    for part, kept in zip(split_off_test(whole, complete, seed=3), split_off_test(whole, limited, seed=3), strict=True):
+        known = {image.tobytes() for image in complete.images_NCHW[part]}
+        assert {image.tobytes() for image in limited.images_NCHW[kept]} <= known
+
+
+def test_the_test_fraction_is_in_the_key_of_a_limited_data_set_alone() -> None:
+    keys = {
+        limit: {key(DataConfig(max_test_samples=limit, test_fraction=fraction), 0) for fraction in (0.2, 0.3)}
+        for limit in (None, 10)
+    }
+    assert {limit: len(each) for limit, each in keys.items()} == {None: 1, 10: 2}
 
 
 def test_omitted_images_are_in_the_manifest(root: Path, store: FilesystemStore) -> None:

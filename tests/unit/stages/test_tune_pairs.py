@@ -19,7 +19,7 @@ from peerkd.stages.work import tune_pairs as work
 from tests import tuners
 
 OVERRIDES = (
-    "partition.num_peers=4 data.max_train_samples=600 pretrain.epochs=2 distill.epochs=4 "
+    "partition.num_peers=4 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 distill.epochs=4 "
     "peers.architectures=[mlp,mlp,small_cnn,mlp] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
     "tune.budget_fraction=0.3 compute.num_workers=2 compute.device=cpu"
 )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from peerkd.data.dataset import RawDataset
-from peerkd.data.sources import limit_samples, read_source
+from peerkd.data.sources import limit_samples, move_to_test, read_source
 from peerkd.data.sources.decoding import PixelRules
 from peerkd.errors import DataSourceError
 
@@ -89,10 +89,18 @@ def test_a_limit_above_the_number_of_samples_changes_nothing(raw: RawDataset, li
     assert limited is raw
 
 
-def test_a_test_limit_is_harmless_without_a_test_split() -> None:
-    digits = read_source("digits", path=None)
-    limited = limit_samples(digits, max_train_samples=100, max_test_samples=10, rng=np.random.default_rng(0))
-    assert len(limited.labels_N) == limited.num_train == 100
+def test_samples_that_are_moved_to_the_test_split_come_last(raw: RawDataset) -> None:
+    without_test = dataclasses.replace(raw, num_validation=30)
+    moved = move_to_test(without_test, np.array([3, 7, 80]))
+    assert (moved.num_train, moved.num_validation) == (87, 30)
+    number = moved.columns["number"]
+    assert number.tolist() == [*sorted(set(range(120)) - {3, 7, 80}), 3, 7, 80]
+    np.testing.assert_array_equal(moved.images_NCHW.ravel(), number)
+    np.testing.assert_array_equal(moved.labels_N, raw.labels_N[number])
+
+
+def test_no_sample_is_moved_to_a_test_split_of_the_data_sets_own(raw: RawDataset) -> None:
+    assert move_to_test(raw, np.arange(90, 120)) is raw
 
 
 def test_the_subset_depends_only_on_the_seed(raw: RawDataset) -> None:
