@@ -1,1 +1,1 @@
-"""Scripts that time parts of peerkd or compare its results. Nothing in the package knows them."""
+"""Scripts that time parts of peerkd or compare its results. The package does not import them."""

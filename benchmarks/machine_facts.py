@@ -8,7 +8,7 @@ from peerkd.stages.machine import software_versions
 
 
 def load_average() -> float:
-    """Return how many processes wanted a core over the last minute."""
+    """Return the load average: the mean number of processes that needed a core in the last minute."""
     return os.getloadavg()[0]
 
 

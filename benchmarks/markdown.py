@@ -17,19 +17,19 @@ def facts_table(facts: Mapping[str, str]) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return median, least and most, with as many decimals as give the median three digits."""
+    """Return median, minimum and maximum, with as many decimals as give the median three digits."""
     middle = median(values)
     texts = [three_digits(value, like=middle) for value in (middle, min(values), max(values))]
     return f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
 def three_digits(value: float, *, like: float | None = None) -> str:
-    """Return a value with as many decimals as give it, or another one, three digits."""
+    """Return a value with as many decimals as give it, or a reference value, three digits."""
     size = abs(value if like is None else like)
     num_decimals = max(0, 2 - floor(log10(size))) if size > 0 else 0
     return f"{value:,.{num_decimals}f}"
 
 
 def quotients(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """Return the quotients of values that were measured in the same round, whose two sides ran seconds apart."""
+    """Return the ratios of values that were measured in the same round, seconds apart."""
     return [one / other for one, other in zip(above, below, strict=True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("peerkd", "components", "pipelines", "benchmarks")
+FOLDERS = ("peerkd", "components", "pipelines", "benchmarks", "tests")
 
 REFUSED_FIRST_WORDS = {
     "Of",
@@ -31,7 +31,7 @@ REFUSED_FIRST_WORDS = {
 REFUSED_WORDS = {"mend": "fix"}
 """Words for which a common one exists."""
 
-FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if path != Path(__file__))
 
 
 def docstrings(source: str) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Time a step of PCL beside a plain one: ``python -m benchmarks.pcl_step --help``."""
+"""Compare the time of a step of PCL with that of a plain step: ``python -m benchmarks.pcl_step --help``."""
 
 import argparse
 import os

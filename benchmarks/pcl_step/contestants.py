@@ -1,4 +1,4 @@
-"""The programs whose steps are timed, each as a function that does some steps and says how long one took.
+"""The programs whose steps are timed, each as a function that runs some steps and returns the seconds per step.
 
 A step includes the order and views of the batch, forward passes, losses, backward pass, optimiser and moving average.
 """
@@ -37,7 +37,7 @@ class PclContestant(NamedTuple):
 
 
 Lap = Callable[[], dict[PclContestant, float]]
-"""A function that does the steps of one round and returns the seconds per step."""
+"""A function that runs the steps of one round and returns the seconds per step."""
 
 _NO_CHECKPOINT = Path("/nowhere/checkpoint")
 
@@ -147,7 +147,7 @@ def own_lap(
 
 
 def straightforward_lap(task: StepTask) -> Lap:
-    """Return a function that does the steps of one round in the straightforward way, with augmentation in its process.
+    """Return a function that runs the steps of one round in the straightforward way, with augmentation in its process.
 
     It is timed with and without augmentation, because spare cores could do the augmentation during the steps.
     """

@@ -32,7 +32,7 @@ class Differences(NamedTuple):
 def compare_losses(
     architecture: Architecture, *, image_shape_CHW: tuple[int, int, int], num_classes: int, num_samples: int
 ) -> Differences:
-    """Compute loss and gradient twice, on the CPU, each view normalised on its own.
+    """Compute loss and gradient with both programs on the CPU, with separate batch normalisation of each view.
 
     The precision is float64: in float32, rounding leaves only two or three correct digits in a gradient through many
     layers from few samples. The moving average has other weights than the network, as it has during a training.

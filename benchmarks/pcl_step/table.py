@@ -1,6 +1,6 @@
 """The measurements as a Markdown table.
 
-A quotient is the median over rounds of the quotients within a round, whose two sides ran seconds apart.
+A ratio is the median over rounds of the ratios within a round, whose two sides ran seconds apart.
 """
 
 from collections.abc import Mapping, Sequence

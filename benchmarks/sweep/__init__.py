@@ -1,1 +1,1 @@
-"""A benchmark of a sweep of distillations, in peerkd and in the usual simpler ways."""
+"""A benchmark of a sweep of distillations, in peerkd and in the simpler programs that people usually write."""

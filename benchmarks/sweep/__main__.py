@@ -1,4 +1,4 @@
-"""Time a sweep in peerkd and in the usual simpler ways: ``python -m benchmarks.sweep --help``."""
+"""Compare the time of a sweep in peerkd and in simpler programs: ``python -m benchmarks.sweep --help``."""
 
 import argparse
 import sys
@@ -75,7 +75,7 @@ def _document(sections: Sequence[str], loads: Sequence[float], device: str, layo
 
 
 def compare_all(all_measured: Sequence[Measured]) -> dict[tuple[str, str], Agreement]:
-    """Return how far each program is from peerkd in float32, by name and precision."""
+    """Return the difference between each program and peerkd in float32, by name and precision."""
     (engine,) = (
         each for each in all_measured if (each.contestant.name, each.contestant.precision) == (ENGINE, "float32")
     )
@@ -145,7 +145,7 @@ def _data_text(workload: Workload) -> str:
 
 
 def _layouts(device: str) -> list[Layout]:
-    """Return how programs may use the machine; the first is that of peerkd."""
+    """Return the ways in which programs may use the machine. The first one is that of peerkd."""
     if device == "cuda":
         return [Layout(1, 1), Layout(4, 1)]
     num_cores = count_cores()

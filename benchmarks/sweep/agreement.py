@@ -1,8 +1,8 @@
-"""A check that all programs end in the same accuracy: otherwise their times mean nothing.
+"""A check that all programs reach the same accuracies. Otherwise their times could not be compared.
 
-The reference is peerkd in float32. Programs that see the same batches in float32 must agree with it trial by trial, but
-for a few samples near the border of two classes. A program with an order and views of its own, or with fewer bits, must
-agree on average.
+The reference is peerkd in float32. Programs that see the same batches in float32 must agree with it in every trial,
+except for a few samples near the border of two classes. A program with another order or other views of the samples, or
+with fewer bits, must agree on average.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ Accuracies = Mapping[tuple[Any, ...], float]
 
 
 class Agreement(NamedTuple):
-    """How far a program is from the reference."""
+    """The differences between a program and the reference."""
 
     num_trials: int
     mean_difference: float
@@ -43,7 +43,7 @@ def reference_accuracies(laps: Iterable[Sequence[Outcome]]) -> Accuracies:
     """Return the accuracy of each trial.
 
     Raises:
-        ArithmeticError: If a trial ends in another accuracy in another round.
+        ArithmeticError: If the accuracy of a trial differs between rounds.
     """
     accuracies: dict[tuple[Any, ...], float] = {}
     for outcomes in laps:
@@ -57,7 +57,7 @@ def reference_accuracies(laps: Iterable[Sequence[Outcome]]) -> Accuracies:
 
 
 def compare(outcomes: Sequence[Outcome], reference: Accuracies, *, has_same_batches: bool) -> Agreement:
-    """Compare a program with the reference on the trials that both have done.
+    """Compare a program with the reference on the trials that both have completed.
 
     Raises:
         ArithmeticError: If they have no trial in common.

@@ -51,7 +51,7 @@ def lap_flops(lap: Lap, flops: SampleFlops, *, epochs: int, num_judged: int) -> 
 
 
 class MatrixRates:
-    """The rate of matrix products, measured in as many processes and threads as a contestant has."""
+    """The rate of matrix products, measured with the processes and threads of a contestant."""
 
     def __init__(self, *, device: str, seconds: float) -> None:
         self._device = device

@@ -28,7 +28,7 @@ class Program(Protocol):
         """Return the ids of its current processes. Their child processes belong to it as well."""
 
     def lap(self) -> Lap:
-        """Do the trials of one round."""
+        """Run the trials of one round."""
 
     def close(self) -> None:
         """End its processes."""
@@ -42,12 +42,12 @@ class Choice(NamedTuple):
 
 
 class Contestant(NamedTuple):
-    """A row of the table."""
+    """A program with its variants: a row of the table."""
 
     name: str
     precision: str
     choices: Sequence[Choice]
-    """The variants of which the fastest is taken."""
+    """The variants, of which the fastest is used."""
 
 
 def contestants(

@@ -1,4 +1,4 @@
-"""peerkd itself: the units of a plan, in the workers of its sweep."""
+"""peerkd itself: the units of a plan, in the processes of its sweep."""
 
 import multiprocessing
 import time
@@ -46,7 +46,7 @@ class Engine:
         outcomes = self._do(self._units)
         seconds = time.perf_counter() - started
         num_samples = {outcome.identity: outcome.num_samples for outcome in outcomes}
-        # Each pair of set and teacher counts once, because its units share the logits of the teacher.
+        # Each combination of set and teacher counts once, because its units share the logits of the teacher.
         taught = {(unit.owners, unit.teacher): num_samples[unit.trials[0].identity] for unit in self._units}
         return Lap(seconds, outcomes, num_taught=sum(taught.values()), ways_taken=tuple(sorted(self._ways_taken)))
 

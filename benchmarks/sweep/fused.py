@@ -1,6 +1,6 @@
 """Several students as one network: by torch.func.vmap, and by convolutions whose groups are the students.
 
-float32 and torch's default layout; batches are shared, and so is a teacher's forward pass among its students.
+The programs use float32 and the default memory layout of torch. Students share batches and the teacher's forward pass.
 
 Shape suffixes: G = students, B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
@@ -95,7 +95,7 @@ _WAYS: dict[Way, Callable[[Sequence[nn.Module]], nn.Module]] = {"vmap": Stacked,
 
 
 def train_group(study: Study, way: Way, tasks: list[Task]) -> list[Outcome]:
-    """Train the students of trials with the same samples, and judge them."""
+    """Train the students of trials with the same samples, and evaluate them."""
     recipe, samples = study.recipe, study.samples(tasks[0].owners)
     students = _WAYS[way]([study.peer(task.student) for task in tasks]).to(study.device)
     optimizer = torch_sgd(students, recipe)

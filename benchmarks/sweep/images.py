@@ -1,4 +1,4 @@
-"""Images that have the shape of CIFAR's and classes that a network can learn, for machines without CIFAR."""
+"""Images with the shape of CIFAR and with classes that a network can learn, for machines without CIFAR."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _CELL_PIXELS = 8
 
 
 def write_synthetic(path: Path, *, num_train: int, num_test: int) -> None:
-    """Write an npz file of coarse patterns, one for each class, shifted at random and under noise.
+    """Write an npz file of coarse patterns, one for each class, with random shifts and noise.
 
     Shape suffixes: K = classes, N = samples, H W = image size.
     """

@@ -1,4 +1,4 @@
-"""Memory of some processes and all that they have started, while they run. Linux only."""
+"""The memory of some processes and their descendants while they run. Linux only."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def watching(process_ids: Callable[[], set[int]]) -> Iterator[Peak]:
 def used_bytes(roots: set[int]) -> int:
     """Return the memory of processes and their descendants.
 
-    The private memory of all processes is added up. Mapped files, such as torch's libraries, count once, with the size
+    The private memory of all processes is summed. Mapped files, such as torch's libraries, count once, with the size
     in the process that maps the most. Pages that a process has inherited from its parent count as its own.
     """
     own, mapped = [0], [0]

@@ -33,7 +33,7 @@ class OneProcessEach:
         return set(self._running)
 
     def lap(self) -> Lap:
-        """Do all trials. The order and the views of samples differ between laps."""
+        """Run all trials. The order and the views of samples differ between laps."""
         self._num_laps += 1
         started = time.perf_counter()
         with ThreadPoolExecutor(self.layout.num_processes) as executor:

@@ -1,4 +1,4 @@
-"""The optimiser of the programs that peerkd is compared with: torch's own class, in its fastest way on the CPU."""
+"""The optimiser of the other programs: torch's own class in its fastest form on the CPU."""
 
 import torch
 from torch import nn

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """One student, trained and judged."""
+    """One student, trained and evaluated."""
 
     identity: tuple[object, ...]
     """Identity of the trial."""
@@ -17,7 +17,7 @@ class Outcome(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a program uses the processor."""
+    """The number of processes and threads of a program."""
 
     num_processes: int
     num_threads: int
@@ -42,4 +42,4 @@ class Lap(NamedTuple):
     """Share of the processes' time that passed before training began, for contestants whose start is timed."""
 
     ways_taken: tuple[str, ...] = ()
-    """The choices that a program has made by itself, in words."""
+    """The choices that a program has made, in words."""

@@ -1,6 +1,7 @@
-"""The plain loop: one student after another in one process, the teacher's forward pass in every step.
+"""The plain loop: one student after another in one process, with the teacher's forward pass in every step.
 
-float32 and torch's default layout. Order and views are those of ``SampleSet``, which keeps them from trial to trial.
+It uses float32 and the default memory layout of torch. Order and views of the samples come from ``SampleSet``, which
+keeps them from trial to trial.
 
 Shape suffixes: G = students, here 1; B = batch, C = image channels, H W = image size, K = classes.
 """
@@ -18,7 +19,7 @@ from peerkd.training.optimizers import learning_rate_at
 
 
 def train_student(study: Study, task: Task) -> list[Outcome]:
-    """Train one student and judge it."""
+    """Train one student and evaluate it."""
     recipe, samples = study.recipe, study.samples(task.owners)
     student, teacher = copy.deepcopy(study.peer(task.student)), study.peer(task.teacher)
     optimizer = torch_sgd(student, recipe)

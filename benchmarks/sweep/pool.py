@@ -1,4 +1,4 @@
-"""The programs that train in one process, or in one process for each core, and keep it for all their trials."""
+"""The programs that train in one process, or in one process per core, and keep it for all their trials."""
 
 import multiprocessing
 import time
@@ -29,7 +29,7 @@ class Pool:
         self.process_ids = {process.pid for process in multiprocessing.active_children()} - others
 
     def everywhere(self, function: Any, *arguments: Any) -> list[Any]:
-        """Call a function in each process, in all of them at once."""
+        """Call a function in all processes at the same time."""
         futures = [self.executor.submit(_at_once, function, *arguments) for _ in range(self.layout.num_processes)]
         return [future.result() for future in futures]
 
@@ -55,7 +55,7 @@ class StudyPool:
         return self._pool.process_ids
 
     def lap(self) -> Lap:
-        """Do all groups."""
+        """Run all groups."""
         started = time.perf_counter()
         futures = [self._pool.executor.submit(_do, self._way, group) for group in self._groups]
         outcomes = [future.result() for future in futures]

@@ -59,7 +59,7 @@ def time_in_turn(
 
 
 def _open_fastest(contestant: Contestant, *, name: str) -> tuple[Choice, Program]:
-    """Return the choice that does most trials per second in one lap, opened."""
+    """Return the choice that completes the most trials per second in one lap, opened."""
     best: tuple[float, Choice, Program] | None = None
     for choice in contestant.choices:
         program = choice.open()

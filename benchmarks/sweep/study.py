@@ -1,4 +1,4 @@
-"""What a program needs that trains many students in one process, opened once: samples, peers, and a judge.
+"""The samples, peers and evaluation of a program that trains many students in one process, loaded once.
 
 Shape suffixes: N = samples, B = batch, C = image channels, H W = image size, G = students, K = classes.
 """
@@ -25,7 +25,7 @@ _NUM_JUDGED_AT_ONCE = 500
 
 
 class Study:
-    """The pre-trained peers, the data they distil on and are judged on."""
+    """The pre-trained peers, and the data for their distillation and evaluation."""
 
     def __init__(self, inputs: SweepInputs) -> None:
         self.recipe = inputs.config.distill
@@ -38,11 +38,11 @@ class Study:
         self._judged = cache(self._read_judged)
 
     def judge(self, logits: Callable[[Tensor], Tensor], tasks: list[Task]) -> list[Outcome]:
-        """Return how good students have become.
+        """Evaluate students after their training.
 
         Args:
-            logits: Takes ``images_BCHW`` and returns ``logits_GBK`` of all students in evaluation mode.
-            tasks: One for each student.
+            logits: A function that takes ``images_BCHW`` and returns ``logits_GBK`` of all students in evaluation mode.
+            tasks: The task of each student.
         """
         accuracies_G = {split: self._accuracies(logits, split) for split in ("validation", "test")}
         return [
@@ -60,7 +60,7 @@ class Study:
         return accuracies
 
     def _read_samples(self, owners: tuple[int, ...]) -> SampleSet:
-        """Return a transfer set in the order and with the views that the engine gives it."""
+        """Return a transfer set with the order and the views that the engine uses."""
         return sample_set(
             self._dataset,
             np.concatenate([self._assignment.train[owner] for owner in owners]),
@@ -71,7 +71,7 @@ class Study:
         )
 
     def _load_peer(self, peer: int) -> nn.Module:
-        """Return a pre-trained peer in evaluation mode, in the layout that torch has by default."""
+        """Return a pre-trained peer in evaluation mode, in the default memory layout of torch."""
         network = build_network(
             self._inputs.config.architectures[peer],
             image_shape_CHW=self._dataset.image_shape,

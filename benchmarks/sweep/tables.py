@@ -1,4 +1,4 @@
-"""What was measured, as Markdown."""
+"""The measurements as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -11,7 +11,7 @@ from benchmarks.sweep.rounds import Measured
 
 
 def rate_table(all_measured: Sequence[Measured], flops: SampleFlops, *, epochs: int, num_judged: int) -> str:
-    """Return one row for each contestant; with spread: median, least and most over the rounds."""
+    """Return one row for each contestant. With ``spread``, it has median, minimum and maximum over the rounds."""
     rows = [
         [
             measured.contestant.name,
@@ -40,7 +40,7 @@ def rate_table(all_measured: Sequence[Measured], flops: SampleFlops, *, epochs: 
 
 
 def quotient_table(all_measured: Sequence[Measured]) -> str:
-    """Return how many times as many trials per second peerkd does, by round."""
+    """Return the trials per second of peerkd divided by those of another program, by round."""
     engines = [measured for measured in all_measured if measured.contestant.name == ENGINE]
     others = [measured for measured in all_measured if measured.contestant.name != ENGINE]
     rows = [
@@ -54,7 +54,7 @@ def quotient_table(all_measured: Sequence[Measured]) -> str:
 
 
 def agreement_table(agreements: Mapping[tuple[str, str], Agreement]) -> str:
-    """Return one row for each program but the reference; accuracies in percentage points."""
+    """Return one row for each program except the reference, with accuracies in percentage points."""
     rows = [
         [
             name,

@@ -1,6 +1,6 @@
-"""The choice of the trials that each contestant does in a round. This module needs no torch.
+"""The choice of the trials that each contestant runs in a round. This module needs no torch.
 
-Contestants are compared by trials per second, so a slow one does fewer trials than a fast one. All trials come from the
+Contestants are compared by trials per second, so a slow one runs fewer trials than a fast one. All trials come from the
 same units, with equal numbers for each transfer set, so that all contestants have equally large sets on average.
 """
 
@@ -25,7 +25,7 @@ class Task(NamedTuple):
 
 
 def chosen_units(workload: Workload) -> list[Unit]:
-    """Return the units that the engine does. Controls are left out: they are few, and need no teacher."""
+    """Return the units that the engine runs. Controls are omitted, because they are few and need no teacher."""
     config = workload.config
     planned = plan(config.grid, range(config.partition.num_peers))
     units = [unit for unit in planned if unit.teacher is not None]

@@ -45,12 +45,12 @@ class AugmentedImages(Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Return an image, augmented, and its label."""
+        """Return an augmented image and its label."""
         return self.transform(self.images[index]), int(self.labels[index])
 
 
 def main(options: dict[str, Any]) -> dict[str, float]:
-    """Train and judge one student; return what the script prints."""
+    """Train and evaluate one student, and return the output of the script."""
     torch.manual_seed(options["seed"])
     device = torch.device(options["device"])
     folder = Path(options["dataset_folder"])

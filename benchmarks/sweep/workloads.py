@@ -13,14 +13,14 @@ from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 
 SYNTHETIC_NAME: Final = "synthetic.npz"
-"""Name of the file with images that are made here: ``data.path`` of experiments with CIFAR-shaped images."""
+"""Name of the file with synthetic images: ``data.path`` of experiments with CIFAR-shaped images."""
 
 _NUM_QUICK_SAMPLES: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """One experiment, and how much of it each contestant does in a round."""
+    """One experiment, and the part of it that each contestant runs in a round."""
 
     config: ExperimentConfig
 
@@ -28,19 +28,19 @@ class Workload:
     """Number of samples of a transfer set of CIFAR-shaped images. None: the experiment has another data set."""
 
     unit_stride: int
-    """The engine does every ``unit_stride``-th unit of each transfer set, with all its trials."""
+    """The engine runs every ``unit_stride``-th unit of each transfer set, with all its trials."""
 
     num_process_trials: int
-    """Number of trials of each transfer set that have a process of their own."""
+    """Number of trials of each transfer set that run in a separate process."""
 
     num_loop_trials: int
-    """Number of trials of each transfer set that the plain loop does."""
+    """Number of trials of each transfer set that the plain loop runs."""
 
     num_groups: int
     """Number of groups of each transfer set that are trained as one, by torch.func.vmap and by grouped convolution."""
 
     vmap_sizes: tuple[int, ...]
-    """Group sizes to try with torch.func.vmap. The fastest is taken. Empty: the contestant is left out, as too slow."""
+    """Group sizes to try with torch.func.vmap. The fastest is used. Empty: too slow, so not measured."""
 
     grouped_sizes: tuple[int, ...]
     """Group sizes to try with grouped convolution; see ``vmap_sizes``."""
@@ -49,7 +49,7 @@ class Workload:
 
 
 def _cifar_shaped(architecture: Architecture, *, num_samples: int, batch_size: int) -> ExperimentConfig:
-    """Four peers with ``num_samples`` each: one epoch on the student's own data, three temperatures a pair."""
+    """Four peers with ``num_samples`` each: one epoch on the student's own data, three temperatures per pair."""
     num_peers, num_validation, num_test = 4, 64, 128
     num_train = num_peers * num_samples + num_validation
     return ExperimentConfig(

@@ -1,7 +1,7 @@
-"""Compare tuners on full sweeps, which each of them redoes for a part of the cost.
+"""Compare tuners on replays of full sweeps, of which each tuner may spend a part of the cost.
 
-A TABLE is the trials.parquet of a sweep that was made with sweep.validate_every_epoch=true, or the folder that holds
-it; without one, the two small sweeps of digits in benchmarks/tuning/data are used.
+A TABLE is the trials.parquet of a sweep that was run with sweep.validate_every_epoch=true, or the folder that contains
+it. Without a TABLE, the two small sweeps of digits in benchmarks/tuning/data are used.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _EXIT_USER_ERROR: Final = 2
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Compare what the arguments ask for, print the comparison, and return the exit code."""
+    """Compare the tuners that the arguments name, print the comparison, and return the exit code."""
     arguments = _parser().parse_intermixed_args(words)
     try:
         _compare(arguments)
@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    """Replay the sweeps with every tuner, and print what each tuner reaches.
+    """Replay the sweeps with every tuner, and print the scores of each.
 
     Raises:
         ValueError: If a table is not of a full sweep or cannot be replayed, or an option breaks its rule.
@@ -116,7 +116,7 @@ def _runs_on_part(
 
 
 def _section(part: str, num_folds: int, names: Sequence[str], experiments: Sequence[str], runs_of: _RunsOf) -> Section:
-    """Have all tuners compete on one part of each experiment."""
+    """Score all tuners on one part of each experiment."""
     reached: list[Standing] = []
     references: dict[str, Reference] = {}
     for name in names:
@@ -158,7 +158,7 @@ def _objective(metric: str | None, *, own_weight: float | None, max_own_drop: fl
 
 
 def _distinct(paths: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return a name for each table: its own, or its path where others have the same."""
+    """Return a name for each table: its own, or its path if another table has the same name."""
     return [name if names.count(name) == 1 else path for path, name in zip(paths, names, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The contest: every tuner on every replay, over several seeds, and the means of what they reach.
+"""The contest: the scores of every tuner on every replay with several seeds, and their means.
 
 Shares, gains and regret are those of the choices on test. Means have 95 % intervals by Student's t. Over the seeds of a
 tuner on one experiment, they show its randomness; over experiments, they show how far results carry over to others. A
@@ -28,7 +28,7 @@ ALL: Final = "all"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """The means that one tuner reaches with one budget, with their intervals."""
+    """The mean scores of one tuner with one budget, with their intervals."""
 
     experiment: str
     tuner: str
@@ -108,7 +108,7 @@ def together(experiments: Sequence[Standing]) -> Standing:
 
 
 def mean_of(values: Sequence[float]) -> Estimate:
-    """Return the mean of numbers with its 95 % t interval. NaN are left out."""
+    """Return the mean of numbers with its 95 % t interval. NaN values are omitted."""
     known = {place: value for place, value in enumerate(values) if not math.isnan(value)}
     return paired_difference(known, dict.fromkeys(known, 0.0))
 

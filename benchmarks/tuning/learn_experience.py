@@ -1,7 +1,7 @@
-"""Learn from full sweeps what the tuner may know before its first trial.
+"""Learn the experience of the tuner from full sweeps.
 
-A TABLE is the ``trials.parquet`` of a sweep that was made with ``sweep.validate_every_epoch=true``, with
-``features.parquet`` beside it.
+A TABLE is the ``trials.parquet`` of a sweep that was run with ``sweep.validate_every_epoch=true``, with
+``features.parquet`` in the same folder.
 
 Shape suffixes: Q = pairs, A = functions of pairs, G = transfer sets x weights x temperatures x epochs, E = epochs,
 K = transfer sets, L = factors.
@@ -44,7 +44,7 @@ def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
 
     Args:
         replays: At least two sweeps on the same grid of settings and epochs.
-        provenance: Description of the sweeps, one a line.
+        provenance: Description of the sweeps, one per line.
 
     Raises:
         ValueError: If there are too few sweeps, they differ in settings, or a combination of settings is missing.
@@ -95,7 +95,7 @@ def fingerprint(replay: Replay) -> str:
 
 
 def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
-    """Return the length scale of each feature but numbers of samples, whose meaning depends on the data set."""
+    """Return the length scale of each feature, without numbers of samples, whose meaning depends on the data set."""
     names = [name for name in spaces[0].feature_names if all(name in each.feature_names for each in spaces)]
     columns = {
         name: np.concatenate([each.features_QF[:, each.feature_names.index(name)] for each in spaces])
@@ -168,7 +168,7 @@ def _decompose(covariance_GG: FloatArray, *, num_sets: int, num_epochs: int) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Learn from tables and write what was learned."""
+    """Learn from tables and write the experience."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning.learn_experience", description=__doc__)
     parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE")
     parser.add_argument(

@@ -9,12 +9,12 @@ from peerkd.tuning.space import Space
 
 
 def with_experience(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> PairTuner:
-    """Return the tuner as a tuned study has it; it draws nothing at random, so the seed makes no difference."""
+    """Return the tuner of a tuned study. It is deterministic and ignores the seed."""
     del seed
     return PairTuner(space, earlier_sweeps=earlier, experience=shipped())
 
 
 def from_nothing(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> PairTuner:
-    """Return the tuner without the experience that is shipped, which shows what the experience is worth."""
+    """Return the tuner without the shipped experience, which shows the benefit of the experience."""
     del seed
     return PairTuner(space, earlier_sweeps=earlier)

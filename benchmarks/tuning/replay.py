@@ -1,4 +1,4 @@
-"""Replay of a full sweep: a tuner asks for trials, is told results from the table, and its choices are scored.
+"""Replay of a full sweep: a tuner suggests trials, observes results from the table, and its choices are scored.
 
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial.
 """
@@ -23,18 +23,18 @@ from peerkd.tuning.validation import ValidationResult, best_epochs, only_measure
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """A full sweep that tuners redo, paying for each trial that they ask for."""
+    """A full sweep that tuners replay, paying for each trial that they suggest."""
 
     name: str
     space: Space
     gains_QSE: FloatArray
-    """Worth on validation after each epoch, as a tuner is told of it: fractions."""
+    """Worth on validation after each epoch, as a tuner observes it: fractions."""
 
     test_gains: GainsOnTest
-    """Test gains, which no tuner is given."""
+    """Test gains, which no tuner observes."""
 
     is_allowed_QSE: BoolArray | None = None
-    """Whether a limit on forgetting is kept on validation. None where there is no limit."""
+    """Whether a limit on forgetting is kept on validation. None: no limit."""
 
     chooses_epochs: bool = False
     """Whether a choice stops after the best epoch that was measured. If not, it is a whole trial."""
@@ -74,7 +74,7 @@ class Replay:
         return ValidationResult(float(gains_E[stop]), bool(is_allowed_E[stop]), stop + 1)
 
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
-        """Return the replay of some pairs, given by their indices. Its references and full cost are theirs."""
+        """Return the replay of some pairs, given by their indices, with their own references and full cost."""
         places = np.asarray(pairs, dtype=np.int64)
         return Replay(
             name=self.name,
@@ -197,10 +197,10 @@ def load_replay(
     default_learning_rate: float | None = None,
     is_augmented: bool = False,
 ) -> Replay:
-    """Read a full sweep's table, and the table of features beside it if there is one.
+    """Read the table of a full sweep, and the table of features in the same folder if it exists.
 
     Args:
-        path: Path of the table of trials, or of the folder that holds it as ``trials.parquet``.
+        path: Path of the table of trials, or of the folder that contains it as ``trials.parquet``.
         objective: Objective of the tuner. None for global accuracy without a limit.
         chooses_epochs: Whether choices have an epoch to stop after.
         default_transfer_set: Transfer set of the untuned default. None for the first one in the order of the table.

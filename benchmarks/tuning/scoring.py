@@ -1,6 +1,6 @@
-"""The score of a tuner's choices on test, beside the scores of reference choices.
+"""The score of a tuner's choices on test data, and the scores of reference choices.
 
-This module is the only one that knows test gains. There are three references for the same pairs: the full sweep's
+Only this module reads test gains. There are three references for the same pairs: the full sweep's
 choice for each pair and the best single setting for all pairs, both chosen on validation, and the untuned default. A
 pair whose student stays unchanged gains 0. The full sweep may leave students unchanged, too. Under a limit on
 forgetting, a single setting leaves students unchanged on pairs on which it breaks the limit on validation. If epochs
@@ -107,9 +107,9 @@ def reference(
 
     Args:
         space: Search space.
-        validation_gains_QSE: Worth on validation after each epoch, as a tuner is told of it.
+        validation_gains_QSE: Worth on validation after each epoch, as a tuner observes it.
         test_gains: Test gains of the same pairs, after each epoch where epochs are chosen.
-        is_allowed_QSE: Whether a limit on forgetting is kept. None where there is no limit.
+        is_allowed_QSE: Whether a limit on forgetting is kept. None: no limit.
         chooses_epochs: Whether a choice has an epoch to stop after. If not, it is a whole trial.
     """
     if is_allowed_QSE is None:

@@ -1,4 +1,4 @@
-"""Keep of a full sweep what a replay reads, so that its table is small enough to be committed."""
+"""Reduce a full sweep to the columns that a replay reads, so that its table is small enough to be committed."""
 
 import argparse
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ _WEIGHT_OF_EARLIER: Final = 6.0
 
 
 class Known:
-    """Measurements so far."""
+    """The observations so far."""
 
     def __init__(self, space: Space, earlier: Sequence[EarlierSweep]) -> None:
         self.space, self.preference = space, Preference(space)

@@ -1,4 +1,4 @@
-"""A tuner that runs scripts. A script yields the next measurements, given the results of those before."""
+"""A tuner that runs scripts. A script yields the next measurements, given the results of earlier ones."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,8 +23,8 @@ class _Turn:
 class Scripted:
     """A tuner that runs scripts in turns, each as far as its results allow.
 
-    It never asks for a known measurement, so a restarted tuner that is told all observations continues where the last
-    one stopped. While all scripts wait for results, it may have nothing to ask for.
+    It never suggests a known measurement, so a restarted tuner that receives all observations continues where the last
+    one stopped. While all scripts wait for results, it may have no suggestion.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ def _new_suggestion(
         trial = study.ask(distributions)
         name = _name(trial, tuple(distributions))
         if name in gains:
-            # The known gain is told again, as if it had been measured again, so a repeated suggestion weighs more.
+            # The known gain is reported again, as if it had been measured again, so a repeated suggestion weighs more.
             study.tell(trial, gains[name])
         elif name in place_of_name:
             return trial

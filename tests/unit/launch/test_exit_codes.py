@@ -82,8 +82,8 @@ OUTCOMES = [
     (MachineError("The disk failed.", may_pass=True), 138),
     (MachineError("The system refused."), 1),
 ]
-"""What a user can fix, in the config or in the data, ends with 2; what failed outside with 138 if another attempt may
-fare better, else with 1."""
+"""Errors and their exit codes: 2 for mistakes that the user can fix, 138 for failures outside the program that another
+attempt may survive, and 1 for other failures."""
 
 
 @pytest.mark.parametrize(("error", "exit_code"), OUTCOMES)

@@ -1,4 +1,4 @@
-"""What the engines and the reports rely on, for every registered loss."""
+"""Properties of every registered loss on which the engines and the reports rely."""
 
 import inspect
 
