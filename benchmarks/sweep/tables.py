@@ -11,7 +11,7 @@ from benchmarks.sweep.rounds import Measured
 
 
 def rate_table(all_measured: Sequence[Measured], flops: SampleFlops, *, epochs: int, num_judged: int) -> str:
-    """Return one row for each contestant. With ``spread``, it has median, minimum and maximum over the rounds."""
+    """Return one row for each contestant, with median, minimum and maximum over the rounds."""
     rows = [
         [
             measured.contestant.name,
