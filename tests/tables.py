@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.config.data import PartitionConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig
 from peerkd.reporting.facts import ExperimentFacts, PeerFacts
-from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
 from peerkd.study.transfer_sets import TRANSFER_SETS

@@ -21,7 +21,7 @@ COVERED_BY = {
     "peerkd.config.tuning": "unit/config/test_experiment.py",
     "peerkd.config.unused": "unit/config/test_resolve.py",
     "peerkd.config.violations": "unit/config/test_strict.py",
-    "peerkd.data.partition.arrays": "unit/data/partition/test_checks.py",
+    "peerkd.arrays": "unit/data/partition/test_checks.py",
     "peerkd.data.sources.arrays": "unit/data/sources/test_npz.py",
     "peerkd.data.sources.folders": "unit/data/sources/test_layout.py",
     "peerkd.data.sources.scaling": "unit/data/sources/test_npz.py",

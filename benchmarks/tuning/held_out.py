@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.tuning.contest import compete
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.scoring import Reference, Score
-from peerkd.results.arrays import IntArray
+from peerkd.arrays import IntArray
 from peerkd.seeds import generator
 from peerkd.tuning.space import Space
 

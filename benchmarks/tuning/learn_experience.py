@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.tuning.replay import Replay, load_replay
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.tuning.experience import Experience, save, spread
 from peerkd.tuning.pair_basis import PairBasis
 from peerkd.tuning.settings_prior import compress

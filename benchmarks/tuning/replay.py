@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.tuning.scoring import GainsOnTest, Reference, Score, reference
 from benchmarks.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study.objective import Objective
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import EarlierSweep, Observation, Suggestion, Tuner

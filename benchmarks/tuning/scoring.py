@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study.ties import SAME_ACCURACY, best, is_above, num_changes
 from peerkd.tuning.space import NO_SETTING, Space
 from peerkd.tuning.validation import best_epochs

@@ -21,7 +21,7 @@ from benchmarks.tuning.table_checks import (
     check_once,
     distillation_rows,
 )
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.study.objective import Objective
 from peerkd.study.ties import num_changes

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from peerkd.arrays import IntArray
 from peerkd.results import arrow
-from peerkd.results.arrays import IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.study.transfer_sets import TRANSFER_SETS
 

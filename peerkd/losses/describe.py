@@ -39,7 +39,7 @@ def _section(loss: PairLoss) -> Iterator[str]:
     yield f"In plain text, `D = {loss.formula}`. Source: {loss.source}.\n"
     yield f"{loss.meaning}\n"
     if loss.needs_labels:
-        yield "D is computed from the labels too, so that this loss excludes transfer sets without labels.\n"
+        yield "D also depends on the labels, so this loss excludes transfer sets without labels.\n"
     if loss.parameters:
         names = ", ".join(f"`{each.name}`" for each in loss.parameters)
         yield f"Hyper-parameters: {names}; [experiment.md](experiment.md#distillloss) has their defaults and bounds.\n"

@@ -33,7 +33,7 @@ def joint_loss(
         term: D.
 
     Raises:
-        ValueError: If the weight is outside 0 to 1, or a term lacks what it is computed from.
+        ValueError: If the weight is outside 0 to 1, or an argument that a term requires is missing.
     """
     if not 0 <= distillation_weight <= 1:
         raise ValueError(f"distillation_weight must be from 0 to 1, got {distillation_weight}.")

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from peerkd.arrays import FloatArray
 from peerkd.reporting.wording import number, points
-from peerkd.results.arrays import FloatArray
 from peerkd.results.intervals import Estimate
 
 _MARGIN_FRACTION: Final = 0.05

@@ -6,10 +6,10 @@ Shape suffixes: P = peers, K = classes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.methods import Method
 from peerkd.config.pcl import PclConfig
-from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
 

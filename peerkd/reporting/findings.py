@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.reporting.facts import ExperimentFacts
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
 from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman

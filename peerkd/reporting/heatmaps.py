@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.reporting.wording import magnitude, number, points
-from peerkd.results.arrays import FloatArray, IntArray
 
 
 class Cell(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray, SingleArray
+from peerkd.arrays import FloatArray, IntArray, SingleArray
 
 TEMPERATURES: Final = (1, 2, 4, 8)
 """The temperatures at which peers are compared on training samples."""
@@ -127,6 +127,8 @@ def _sums(part: Answers) -> _Sums:
     probabilities_PNK, logs_PNK = _softmax(part.logits_PNK)
     predicted_PN = probabilities_PNK.argmax(axis=2)
     right_PN = predicted_PN == part.labels_N
+    # The expected calibration error (Guo et al. 2017, arXiv:1706.04599, section 2) is the sum over bins b of
+    # |B_b| / n |mean confidence - accuracy|, which is |sum over the samples of b of (confidence - right)| / n.
     confidence_PN = probabilities_PNK.max(axis=2)
     bins_PN = np.minimum((confidence_PN * _NUM_BINS).astype(np.int64), _NUM_BINS - 1)
     bins_PN += _NUM_BINS * np.arange(num_peers)[:, None]
@@ -147,7 +149,7 @@ def _sums(part: Answers) -> _Sums:
 
 
 def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatArray:
-    """Return the number of samples on which the mixture of two peers (row and column) is right, by weight.
+    """Return the number of samples on which the mixture of two peers (row and column) is right, for each weight.
 
     The mixture nearly always predicts the class of one of the two peers. The probabilities of all other classes are
     computed only for the samples on which a bound does not exclude another class.
@@ -164,6 +166,7 @@ def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatAr
         for number, weight in enumerate(WEIGHTS):
             for_ours_PN = (1 - weight) * first_PN[peer] + weight * at_ours_PN
             for_theirs_PN = (1 - weight) * ours_at_theirs_PN + weight * first_PN
+            # A third class is neither peer's first one, so it has at most the mean of the second probabilities.
             at_most_PN = (1 - weight) * second_PN[peer] + weight * second_PN
             is_right_PN = np.where(for_ours_PN > for_theirs_PN, right_PN[peer], right_PN)
             # The bound does not exclude a third class, or both classes have the same probability.
@@ -186,6 +189,7 @@ def _columns(owner: int, part: Answers) -> tuple[FloatArray, ...]:
         entropy_P = -np.einsum("pn,pn->p", probabilities, logs) / num_samples
         cross_to_P = -(probabilities @ logs[owner]) / num_samples
         cross_from_P = -(logs @ probabilities[owner]) / num_samples
+        # KL(p || q) is the cross entropy of p and q minus the entropy of p. Rounding may make it negative.
         entropies.append(entropy_P)
         divergences_to.append(temperature**2 * np.maximum(cross_to_P - entropy_P, 0))
         divergences_from.append(temperature**2 * np.maximum(cross_from_P - entropy_P[owner], 0))

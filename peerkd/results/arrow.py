@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from peerkd.arrays import BoolArray, FloatArray
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
-from peerkd.results.arrays import BoolArray, FloatArray
 
 _BATCH_ROWS: Final = 2**12
 """The number of rows of a piece, if a table is read from disk in pieces."""

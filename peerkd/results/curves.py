@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results import arrow
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
 
 SPLITS: Final = ("train", "validation", "test")
 

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.results import arrow
 from peerkd.results.answers import TEMPERATURES, WEIGHTS, Answers, on_training_data, on_validation
-from peerkd.results.arrays import FloatArray, IntArray
 
 _KNOWN_SHARE: Final = 0.01
 """A peer knows a class if more than this share of its training samples belongs to it."""

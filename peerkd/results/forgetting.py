@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.results.pairs import at
 from peerkd.results.selection import NO_ROW, ChosenRows

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.study.objective import Objective
 from peerkd.study.splits import SCOPES, SPLITS

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import scipy
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 
 MIN_PEERS: Final = 4
 """The smallest number of peers with an interval. With fewer, most draws would contain the same one or two pairs."""
@@ -61,6 +61,8 @@ def mean_over_pairs(values_PP: FloatArray) -> Estimate:
     if not num:
         return Estimate(np.nan, np.nan, np.nan, 0)
     value = float(values_PP[known_PP].mean())
+    # If peer p is drawn w_p times, the pair (p, q) counts w_p w_q times. The mean of a draw is sum_pq w_p v_pq w_q
+    # divided by the same sum over 1 in place of v_pq, in both cases over the pairs that have a value.
     weights = np.array([np.bincount(peers, minlength=len(values_PP)) for peers in _draws(len(values_PP))], dtype=float)
     sums = np.einsum("dp,pq,dq->d", weights, np.where(known_PP, values_PP, 0), weights, optimize=True)
     totals = np.einsum("dp,pq,dq->d", weights, known_PP.astype(float), weights, optimize=True)
@@ -71,7 +73,7 @@ def over_pairs(statistic: Callable[[FloatArray, FloatArray], float], x_PP: Float
     """Return a statistic of two quantities over the pairs that have both, with its interval.
 
     Args:
-        statistic: Takes the values of both quantities, with one entry for each pair.
+        statistic: A function of the values of both quantities, with one entry for each pair.
         x_PP: (num_peers, num_peers), NaN where a pair has no value. The diagonal is ignored.
         y_PP: The second quantity, in the same form.
     """
@@ -100,7 +102,8 @@ def spearman(x: FloatArray, y: FloatArray) -> float:
         raise ValueError(f"x and y must be equally long, got {x.shape} and {y.shape}.")
     if not np.ptp(x) or not np.ptp(y):
         return np.nan
-    # An interval takes 2,000 of these. scipy.stats.spearmanr also computes a p-value, which takes most of its time.
+    # Spearman's correlation is Pearson's correlation of the ranks. An interval takes 2,000 of these.
+    # scipy.stats.spearmanr also computes a p-value, which takes most of its time.
     return float(np.corrcoef(scipy.stats.rankdata(x), scipy.stats.rankdata(y))[0, 1])
 
 

@@ -1,4 +1,4 @@
-"""Comparisons of the rows that pairs chose, on the test set."""
+"""Comparisons of chosen trials with others on the test set."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import scipy
 
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.results.selection import NO_ROW, Candidates, ChosenRows, is_default_recipe
 
@@ -48,10 +48,13 @@ class PairedDifference:
 def compare_on_test(
     table: pa.Table, first_PP: IntArray, second_PP: IntArray, *, num_test_samples: int
 ) -> PairedDifference:
-    """Compare two rows of each pair on the global test set, sample by sample.
+    """Compare two trials of each pair on the global test set, sample by sample.
 
     If only the first is right on ``b`` of ``n`` samples, and only the second on ``c``, the difference is
     ``(b - c) / n`` and its standard error is ``sqrt(b + c - (b - c)^2 / n) / n``.
+
+    The difference is the mean over samples of a number d that is 1, -1 or 0. ``E[d^2] - E[d]^2`` is
+    ``(b + c) / n - ((b - c) / n)^2``, and the variance of the mean is that divided by n.
 
     Raises:
         ValueError: If the number of bits of a row does not match ``num_test_samples``.
@@ -82,7 +85,7 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ratio:
-    """A ratio of gains. Without a value, it has the reason in words."""
+    """A ratio of gains, or the reason why it has no value."""
 
     value: float | None
     reason: str | None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
 
 
@@ -39,8 +39,8 @@ def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_
     """Return the effect of the position on test, and the value of choosing it on validation.
 
     The absolute difference of two noisy gains is above 0 even if the position has no effect; ``noise`` estimates this
-    bias. The gain from choosing the position on validation does not have it. A pair without a preference on validation
-    counts as 0.
+    bias. ``preferred_over_other`` is not biased, because validation data choose the position and test data measure the
+    difference. A pair without a preference on validation counts as 0.
 
     Args:
         test_gain_PP: (num_peers, num_peers) gain of student (row) from teacher (column), NaN on the diagonal.
@@ -49,7 +49,8 @@ def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_
     """
     difference_PP = test_gain_PP - test_gain_PP.T
     preferred_over_other_PP = np.sign(validation_gain_PP - validation_gain_PP.T) * difference_PP
-    # For a normal difference, the mean absolute value is sqrt(2 / pi) standard deviations.
+    # The variances of the two independent gains add up. The mean absolute value of a normal variable with mean 0 is
+    # sqrt(2 / pi) standard deviations.
     noise_PP = np.sqrt(2 / np.pi) * np.hypot(standard_error_PP, standard_error_PP.T)
     is_pair_PP = ~np.isnan(difference_PP)
     return Position(

@@ -51,6 +51,7 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -
     mean, deviation, num = spread(differences)
     if num < MIN_SEEDS or deviation < _SAME:
         return Estimate(mean, math.nan, math.nan, num)
+    # Student's t interval for n differences d with standard deviation s: mean(d) +- t_(n-1, 0.975) s / sqrt(n).
     half_width = float(stdtrit(num - 1, (1 + _COVERAGE) / 2)) * deviation / math.sqrt(num)
     return Estimate(mean, mean - half_width, mean + half_width, num)
 

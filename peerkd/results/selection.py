@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE
 from peerkd.study import ties
 from peerkd.study.splits import Metric

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from peerkd.artifacts import keys, references
+from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting import html, tables
@@ -14,9 +14,8 @@ from peerkd.reporting.findings import compute_findings
 from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, pretrain_peers
 from peerkd.stages.cost import Accounts
-from peerkd.stages.dataset import published_remarks
 from peerkd.stages.division import batch_warnings
-from peerkd.stages.report_stage import ReportContents, ReportStage
+from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
 
 NAME: Final = "build_report"
 
@@ -53,27 +52,25 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
     described = partition.metadata
     train_counts_PK = np.array(described["class_counts"], dtype=np.int64)
     return ExperimentFacts(
+        **common_facts(
+            config,
+            results=trials,
+            division=partition,
+            dataset=dataset,
+            warnings=batch_warnings(config, train_counts_PK.sum(axis=1)),
+        ),
         config=config,
-        config_fingerprint=keys.fingerprint(keys.differences(config, without=("compute",))),
         fingerprints={
             "data set": dataset.metadata["fingerprint"],
             "partition": described["fingerprint"],
             "peers": peers.fingerprint,
             "trials": trials.metadata["fingerprint"],
         },
-        versions=trials.metadata["versions"],
-        device=trials.metadata["device"],
-        machine=trials.metadata["machine"],
-        class_names=tuple(described["class_names"]),
         train_counts_PK=train_counts_PK,
-        num_validation_samples=described["num_validation"],
-        num_test_samples=described["num_test"],
         distances={name: np.array(matrix) for name, matrix in described["distances"].items()},
         peers=tuple(_peer_facts(record, described) for record in peers.metadata["peers"]),
         num_trials=trials.metadata["num_trials"],
         worker_seconds=trials.metadata["worker_seconds"],
-        data_remarks=published_remarks(dataset),
-        data_warnings=(*described["warnings"], *batch_warnings(config, train_counts_PK.sum(axis=1))),
     )
 
 

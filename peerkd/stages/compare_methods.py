@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from peerkd.artifacts import keys, references
+from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.pcl import PclConfig
 from peerkd.reporting.facts import MethodRunFacts, PclFacts
@@ -12,8 +12,7 @@ from peerkd.reporting.methods.findings import compute_findings
 from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
 from peerkd.stages.cost import Accounts
-from peerkd.stages.dataset import published_remarks
-from peerkd.stages.report_stage import ReportContents, ReportStage
+from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
 from peerkd.stages.split_data import batch_warnings
 
 NAME: Final = "compare_methods"
@@ -42,25 +41,23 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
     described = split.metadata
     channels, height, width = described["image_shape"]
     return PclFacts(
+        **common_facts(
+            config,
+            results=runs,
+            division=split,
+            dataset=dataset,
+            warnings=batch_warnings(config, num_train=described["num_train"]),
+        ),
         config=config,
-        config_fingerprint=keys.fingerprint(keys.differences(config, without=("compute",))),
         fingerprints={
             "data set": dataset.metadata["fingerprint"],
             "split": described["fingerprint"],
             "runs": runs.fingerprint,
             "curves": runs.metadata["fingerprint"],
         },
-        versions=runs.metadata["versions"],
-        device=runs.metadata["device"],
-        machine=runs.metadata["machine"],
-        class_names=tuple(described["class_names"]),
         image_shape=(channels, height, width),
         num_train_samples=described["num_train"],
-        num_validation_samples=described["num_validation"],
-        num_test_samples=described["num_test"],
         runs=tuple(MethodRunFacts(**record) for record in runs.metadata["runs"]),
-        data_remarks=published_remarks(dataset),
-        data_warnings=(*described["warnings"], *batch_warnings(config, num_train=described["num_train"])),
     )
 
 

@@ -30,7 +30,7 @@ def compute_contents(
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
         untried = untried_settings(config, trials)
-        what_diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
+        diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
         points = front(
             trials,
             objective=config.objective,
@@ -45,7 +45,7 @@ def compute_contents(
         chooses_epochs=config.tune.chooses_epochs,
         why_no_experience=study.metadata["why_no_experience"],
         cost=StudyCost(**{field.name: study.metadata[field.name] for field in fields(StudyCost)}),
-        divergence=what_diverged,
+        divergence=diverged,
         num_peers=facts.num_peers,
     )
     return ReportContents(

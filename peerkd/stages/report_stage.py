@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Final, Generic, TypeVar
@@ -14,6 +14,7 @@ from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
 from peerkd.results.cost import RunCost, to_csv
 from peerkd.stages.cost import Accounts, gather_accounts
+from peerkd.stages.dataset import published_remarks
 from peerkd.stages.opened_store import open_stage_store
 
 Config = TypeVar("Config", bound=StrictConfig)
@@ -137,3 +138,29 @@ class ReportStage(Generic[Config]):
             )
         print_line(self.name, contents.line)
         return manifest
+
+
+def common_facts(
+    config: StrictConfig, *, results: Manifest, division: Manifest, dataset: Manifest, warnings: Sequence[str]
+) -> dict[str, Any]:
+    """Return the fields of ``RunFacts`` that follow in the same way from the artifacts of every pipeline.
+
+    Args:
+        config: The whole experiment or study.
+        results: The artifact that the report is about.
+        division: The partition or the split of the data set.
+        dataset: The data set.
+        warnings: Warnings about the data that are not published with the division.
+    """
+    described = division.metadata
+    return {
+        "config_fingerprint": keys.fingerprint(keys.differences(config, without=("compute",))),
+        "versions": results.metadata["versions"],
+        "device": results.metadata["device"],
+        "machine": results.metadata["machine"],
+        "class_names": tuple(described["class_names"]),
+        "num_validation_samples": described["num_validation"],
+        "num_test_samples": described["num_test"],
+        "data_remarks": published_remarks(dataset),
+        "data_warnings": (*described["warnings"], *warnings),
+    }

@@ -1,1 +1,1 @@
-"""The rules of the domain, each written once: what can be tried, in which order, and what a choice is judged by."""
+"""The rules of the domain, each written once: the trials, their order, and the objective of a choice."""

@@ -21,7 +21,7 @@ class Grid:
     alpha_weighs: LossTerm = "distillation"
 
     learning_rates: tuple[float, ...] = ()
-    """The learning rates of the first step that are tried. Empty: only that of the recipe."""
+    """The learning rates that are tried for the first step. Empty: only that of the recipe."""
 
     default_learning_rate: float | None = None
     """The rate of the untuned default if several rates are tried, else None."""
@@ -52,7 +52,9 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
 
 
 def control_settings(grid: Grid) -> tuple[Setting, ...]:
-    """Return the settings of the controls, one for each learning rate: a tuned rate is no gain of distillation."""
+    """Return the settings of the controls: one for each learning rate, so that a tuned rate is not a gain of
+    distillation.
+    """
     alpha = _alpha_or_weight(0.0, grid.alpha_weighs)
     rates = {*grid.learning_rates, grid.default_learning_rate}
     return tuple(sorted((Setting(None, alpha, 0.0, rate) for rate in rates), key=_by_rate))

@@ -63,17 +63,18 @@ class Objective:
         return is_at_least(gains["own"], -self.max_own_drop)
 
     def penalised_gains(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the values that a tuner observes for gains on validation.
+        """Return the gains that a tuner observes: those of ``gains``, lowered where a trial breaks the limit.
 
-        A trial that breaks the limit is worth at most its own gain, a loss. It is then worth less than leaving the
-        student as it is, and a tuner that expects similar values of similar settings avoids that region.
+        If a trial breaks the limit, its value is at most its gain of own accuracy, which is negative. Leaving the
+        student unchanged is then better, and a tuner that expects similar values of similar settings avoids that
+        region.
         """
         mean = self.gains(gains)
         return np.where(self.allows(gains), mean, np.minimum(mean, gains["own"])) if self.is_limited else mean
 
     @property
     def accuracy_in_words(self) -> str:
-        """What its gains are gains of, to follow "the student's"."""
+        """The accuracy that the objective measures, in words that follow "the student's"."""
         for metric, weight in OWN_WEIGHTS.items():
             if self.own_weight == weight:
                 return metric.replace("_", " ")

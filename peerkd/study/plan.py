@@ -1,4 +1,4 @@
-"""The plan of a sweep: every trial exactly once, in units that can be done anywhere and in any order."""
+"""The plan of a sweep: every trial exactly once, in units that any worker can do in any order."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -12,9 +12,8 @@ from peerkd.study.trials import Setting, Trial, Unit
 
 
 class Plan(Sequence[Unit]):
-    """A sequence of units that are made when it is indexed, so that a plan of millions takes no memory.
-
-    A slice of a plan is a plan.
+    """A sequence of units that are created on access, so that a plan of millions takes no memory; a slice is a plan
+    too.
     """
 
     def __init__(self, blocks: Sequence["_Block"], places: range) -> None:
@@ -42,7 +41,7 @@ class Plan(Sequence[Unit]):
 
     @property
     def num_trials(self) -> int:
-        """The number of trials, known without making the units."""
+        """The number of trials, computed without creating the units."""
         if self._places.step != 1:
             return sum(len(unit.trials) for unit in self)
         first, stop = self._places.start, self._places.stop
@@ -62,7 +61,7 @@ class _Block:
     """The number of trials of each unit."""
 
     unit: Callable[[int], Unit]
-    """Makes the unit with a number below ``num_units``."""
+    """A function that creates the unit with a number below ``num_units``."""
 
 
 def plan(grid: Grid, peers: Sequence[int]) -> Plan:

@@ -1,16 +1,16 @@
-"""The sets that accuracies are measured on, and which accuracy a study chooses by."""
+"""The sets on which accuracies are measured, and the accuracies by which a study can choose."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
 
 SPLITS: Final = ("validation", "test")
-"""The set on which settings are chosen, and the set on which what was chosen is reported."""
+"""The set on which settings are chosen, and the set on which the chosen settings are reported."""
 
 SCOPES: Final = ("global", "own")
 """All classes as the data set has them, and the student's own class distribution."""
 
 Metric = Literal["global_accuracy", "own_accuracy"]
-"""The accuracy by which a setting is chosen, where it is one of the two alone."""
+"""The accuracy by which a setting is chosen, if the choice uses only one of the two."""
 
 OWN_WEIGHTS: Final[Mapping[Metric, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
-"""The weight of own accuracy beside global accuracy in an objective that is one of the two alone."""
+"""The weight of own accuracy in an objective that uses only one of the two accuracies."""

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
 
 SAME_ACCURACY: Final = 1e-9
-"""Accuracies are counts divided by one number, so two that are nearer than this are the same count. The same holds for
-their differences and means."""
+"""The tolerance of a comparison. Accuracies are counts divided by one number, so two accuracies that differ by less are
+the same count. The same holds for their differences and means."""
 
 _NUM_DIGITS: Final = 9
 
@@ -44,7 +44,7 @@ def best(values_N: NDArray[np.float64], num_changes_N: NDArray[np.int64]) -> NDA
     """Return the position of the best value along the last axis, ties by the rule of this module.
 
     Args:
-        values_N: At least one; -inf for a setting that must not be taken while there is another one.
+        values_N: At least one value; -inf for a setting that may only be chosen if no other setting exists.
         num_changes_N: For each position of the last axis, as ``num_changes`` returns it.
     """
     order_N = np.argsort(num_changes_N, kind="stable")
@@ -68,10 +68,10 @@ def num_changes(
     Args:
         transfer_sets: The kind of each setting's transfer set.
         temperatures: None or NaN for a control.
-        weights: Weights of the divergence. The default's depends on the kind of transfer set.
-        learning_rates: None or NaN where the experiment tries only one.
+        weights: Weights of the divergence. The weight of the default depends on the kind of transfer set.
+        learning_rates: None or NaN if the experiment tries only one.
         default_transfer_set: The default's kind of transfer set. None: the kind is not counted.
-        default_learning_rate: The default's rate, where there are several.
+        default_learning_rate: The default's rate, if the experiment tries several.
     """
     temperature_N, weight_N, rate_N = (_floats(each) for each in (temperatures, weights, learning_rates))
     changes_N: NDArray[np.int64] = (temperature_N != DEFAULT_TEMPERATURE).astype(np.int64)

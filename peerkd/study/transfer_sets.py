@@ -1,6 +1,6 @@
-"""The kinds of transfer sets: whose samples a pair distils on, and whether the loss reads their labels.
+"""The kinds of transfer sets: who owns the samples, and whether the loss uses their labels.
 
-All other modules ask this table. A new kind is a name in ``TransferSet`` and an entry in ``TRANSFER_SETS``.
+All other modules use this table. A new kind is a name in ``TransferSet`` and an entry in ``TRANSFER_SETS``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ Source = Literal["student", "teacher", "public"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferSetFacts:
-    """What the program knows of one kind of transfer set."""
+    """The properties of one kind of transfer set."""
 
     sources: frozenset[Source]
     """The sample sets that are joined to the transfer set."""
@@ -59,7 +59,7 @@ TRANSFER_SETS: Final[Mapping[str, TransferSetFacts]] = {
 }
 
 PUBLIC: Final = -1
-"""The public set among the owners of a transfer set that has samples of peers, too."""
+"""The number that stands for the public set among the owners of a transfer set that also has samples of peers."""
 
 _POSITIONS: Final = {name: position for position, name in enumerate(TRANSFER_SETS)}
 

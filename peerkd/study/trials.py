@@ -1,7 +1,7 @@
 """The trials of a sweep: one training of one student each, and the units in which they are done.
 
-A trial's identity tells it from every other trial of its experiment. The journals, the tables and the states on disk
-name trials by it.
+A trial's identity distinguishes it from all other trials of its experiment. The journals, the tables and the states on
+disk name trials by it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,12 +42,12 @@ class Trial(NamedTuple):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The values that tell this trial from every other of the sweep; equal to the identity of its record."""
+        """The values that distinguish this trial from all others of the sweep; equal to the identity of its record."""
         temperature, alpha, _, rate = self.setting
         return self.student, self.teacher, self.transfer_set, temperature, alpha, rate
 
     def to_record(self) -> dict[str, Any]:
-        """Return the columns of the trial's record that say what is tried."""
+        """Return the columns of the trial's record that describe the trial."""
         temperature, alpha, weight, rate = self.setting
         return {
             "student": self.student,

@@ -1,1 +1,1 @@
-"""Loops over batches: pre-training, distillation, evaluation, and the sweep. Knows tensors, no cluster and no store."""
+"""Loops over batches: pre-training, distillation, evaluation, and the sweep. No cluster, no store."""

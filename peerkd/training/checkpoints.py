@@ -52,7 +52,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str) -> None:
-    """Refuse tensors from a file that differ from those expected. None is omitted, broadcast or converted.
+    """Check that tensors from a file are those expected. No tensor may be missing, and none is broadcast or converted.
 
     Args:
         tensors: The tensors that were read, by name.
@@ -77,7 +77,7 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
 
 
 def load_state_of(network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """Read a file that must contain a finite state of a network like ``network``, whose own values do not matter.
+    """Read the state of a network from a file. ``network`` determines the required names, shapes and types.
 
     Raises:
         ArtifactCorruptError: See ``load_tensors`` and ``check_tensors``.

@@ -1,4 +1,4 @@
-"""Devices: which one a process computes on, in which precision, and the GPU memory that it takes."""
+"""The device of a process, the precision of its forward passes, and the GPU memory that it uses."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -25,7 +25,7 @@ def widened(tensor: Tensor) -> Tensor:
 
 
 def gpu_bytes(device: torch.device) -> tuple[int, int]:
-    """Return the GPU memory that this process's tensors take now, and the peak so far; zeros on the CPU."""
+    """Return the GPU memory that this process's tensors use now, and its peak so far; zeros on the CPU."""
     if device.type != "cuda":
         return 0, 0
     return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)

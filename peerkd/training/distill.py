@@ -1,4 +1,4 @@
-"""One round of distillation: one student, one transfer set, one setting.
+"""The distillation of one student on one transfer set under one setting.
 
 Shape suffixes: B = batch, K = classes.
 """

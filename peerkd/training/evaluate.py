@@ -1,4 +1,4 @@
-"""Evaluation of networks: their predictions on the evaluation samples of a peer, and the columns that follow from them.
+"""Evaluation of networks: their predictions on the evaluation samples of a peer, and the columns computed from them.
 
 Shape suffixes: G = networks, N = evaluation samples of one peer in one split, B = batch, K = classes, C = image
 channels, H W = image size.

@@ -1,4 +1,4 @@
-"""The definition of a finite training, for every engine. A training that is not finite has diverged.
+"""The definition of a finite training, which all engines share. A training that is not finite has diverged.
 
 A training is finite if these are finite numbers at its end:
 

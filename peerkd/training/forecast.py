@@ -19,7 +19,8 @@ from peerkd.training.file_sizes import weights_bytes
 
 _LABEL_BYTES: Final = 8
 
-# These were measured on the journals and tables of digits and CIFAR-10, whose sizes are within a fifth of the forecast.
+# These numbers were measured on journals and tables of digits and CIFAR-10. Their real sizes are within a fifth of the
+# forecast.
 _RECORD_BYTES: Final = 1_040
 _RECORD_BYTES_PER_CLASS: Final = 48
 _RECORD_BYTES_PER_TEST_SAMPLE: Final = 0.25
@@ -81,7 +82,7 @@ class Forecast:
     dataset_bytes: int
     weights_bytes: int
     journals_bytes: int
-    """The size during the sweep. The journals are deleted afterwards."""
+    """The size of the journals during the sweep, after which they are deleted."""
 
     table_bytes: int
 
@@ -155,12 +156,12 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
 
 
 def process_seconds(forecast: Forecast, rates: Mapping[Architecture, Rates], config: ExperimentConfig) -> float:
-    """Return how long one process takes for all trainings and evaluations, without the start and the end of each stage.
+    """Return the time of all trainings and evaluations in one process, without the start and end of the stages.
 
     Args:
         forecast: The work.
         rates: The rates of each architecture of the experiment.
-        config: The experiment. All architectures are assumed to have the same share of the samples per peer.
+        config: The experiment. It is assumed that the peers of every architecture have equally many samples on average.
     """
     seconds = 0.0
     for architecture, num in Counter(config.architectures).items():

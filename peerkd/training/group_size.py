@@ -7,15 +7,16 @@ from typing import Final
 from peerkd.training.inputs import EngineChoice
 
 SIZES: Final = (1, 2, 4, 8, 16, 32)
-_NUM_ROUNDS: Final = 3
+_NUM_REPETITIONS: Final = 3
 _MAX_SECONDS: Final = 1.0
 
 _MAX_UNMEASURED: Final = 16
-"""The largest number of students that train together without a measurement. A study that takes seconds has no more."""
+"""The largest number of students that train together without a measurement. A study that finishes in seconds has at
+most this many."""
 
 
 class GroupSizes:
-    """The best group size for each kind of training, measured when many students are first to be trained."""
+    """The fastest group size for each kind of training, measured before the first training of many students."""
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -37,19 +38,19 @@ class GroupSizes:
         return self._best[kind]
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices made since the last call."""
+        """Return the choices that were made since the last call."""
         choices, self._choices = self._choices, []
         return choices
 
     def _measure(self, kind: str, train: Callable[[int], None]) -> int:
         seconds: dict[int, float] = {}
         begun = self._clock()
-        for _ in range(1 + _NUM_ROUNDS):
+        for _ in range(1 + _NUM_REPETITIONS):
             for size in SIZES:
                 started = self._clock()
                 train(size)
                 taken = (self._clock() - started) / size
-                # The first round warms up. It counts if no time is left for another one.
+                # The first repetition is a warm-up. It counts only if no time is left for another one.
                 seconds[size] = min(taken, seconds.get(size, taken))
             if self._clock() - begun > _MAX_SECONDS:
                 break

@@ -11,21 +11,31 @@ from peerkd.study.trials import Trial, Unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PretrainInputs:
-    """Inputs for pre-training the peers."""
+class ProcessInputs:
+    """Inputs that all training processes have in common."""
 
-    config: ExperimentConfig
     dataset_folder: Path
-    partition_folder: Path
+    device: str
+    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
 
-    weights_folder: Path
-    """The folder for the weights of the finished peers."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResumableInputs(ProcessInputs):
+    """Inputs of trainings that resume from checkpoints."""
 
     checkpoints_folder: Path
     """The folder of the checkpoints from which interrupted trainings are resumed."""
 
-    device: str
-    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainInputs(ResumableInputs):
+    """Inputs for pre-training the peers."""
+
+    config: ExperimentConfig
+    partition_folder: Path
+
+    weights_folder: Path
+    """The folder for the weights of the finished peers."""
 
     def weights(self, peer: int) -> Path:
         """Return the path of a peer's weights."""
@@ -37,15 +47,12 @@ class PretrainInputs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SweepInputs:
+class SweepInputs(ProcessInputs):
     """Inputs for the trials of the sweep."""
 
     config: ExperimentConfig
-    dataset_folder: Path
     partition_folder: Path
     peers_folder: Path
-    device: str
-    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
 
     states_folder: Path | None = None
     """The folder with the state of each trial at the end of an epoch range, from which the next range goes on. If it is
@@ -91,7 +98,7 @@ def state_name(trial: Trial, *, num_epochs: int) -> str:
 
 
 class EngineChoice(NamedTuple):
-    """A choice between ways to do the same work, made by measuring them. It changes the time and no result."""
+    """A choice between ways to do the same work, by measured speed. It changes the duration and no result."""
 
     kind: str
     text: str
@@ -113,21 +120,14 @@ class EpochDone(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunInputs:
+class RunInputs(ResumableInputs):
     """Inputs for the runs of a comparison of methods."""
 
     config: PclConfig
-    dataset_folder: Path
     split_folder: Path
 
     networks_folder: Path
     """The folder for the networks of the finished runs."""
-
-    checkpoints_folder: Path
-    """The folder of the checkpoints from which interrupted runs are resumed."""
-
-    device: str
-    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
 
     def network(self, run: Run) -> Path:
         """Return the path of the network that a run deploys."""

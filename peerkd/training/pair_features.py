@@ -18,13 +18,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from peerkd.arrays import SingleArray
 from peerkd.config.architectures import Architecture
 from peerkd.data.augment import normalize
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.answers import Answers
-from peerkd.results.arrays import SingleArray
 from peerkd.results.features import pair_features, write_features
 from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.devices import autocast, process_device

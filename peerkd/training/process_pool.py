@@ -146,7 +146,7 @@ def _start(
     try:
         process.start()
     except (EOFError, OSError) as error:
-        # The fork server may have been killed for its memory, or no memory is left for another process.
+        # The fork server may have been killed for its use of memory, or no memory may be left for another process.
         raise WorkerDiedError(
             f"A training process could not be started ({error or 'the fork server is gone'}).", was_killed=True
         ) from error
@@ -197,9 +197,9 @@ def _serve(
     except (PeerKDError, ValueError) as error:
         pipe.send(("error", error))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return  # the parent process is gone or is ending
+        return  # The parent process has ended or is ending.
     except Exception as error:
-        # An error of the operating system is sent as a built-in exception, because the other process may lack the
+        # An error of the operating system is sent as a built-in exception, because the receiving process may lack the
         # library that raised it.
         sent = plain_error(error) or error
         sent.add_note(f"In process {number}:\n{traceback.format_exc()}")

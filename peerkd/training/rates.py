@@ -31,13 +31,14 @@ from peerkd.training.process_pool import TaskFunction
 from peerkd.training.stacked.students import should_stack
 from peerkd.training.sweep import SweepRunner
 
-_NUM_ROUNDS: Final = 3
-_ROUND_SECONDS: Final = 2.0
-"""The time after which no further round begins."""
+_NUM_REPETITIONS: Final = 3
+_REPETITION_SECONDS: Final = 2.0
+"""The time after which no further repetition begins."""
 
 _PILOT_SAMPLES: Final = 4
-_NUM_SETS: Final = 1 + 3 * _NUM_ROUNDS
-"""The number of transfer sets. No two measurements share one, because a set's batches may be kept for the next."""
+_NUM_SETS: Final = 1 + 3 * _NUM_REPETITIONS
+"""The number of transfer sets. Each measurement uses new ones, because the batches of a used set may still be in
+memory."""
 
 _STUDENT, _TEACHER = 0, 1
 
@@ -96,14 +97,14 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
     scale = _scale(inputs, pilot, pilot_seconds=pilot_seconds)
     with TemporaryDirectory() as folder:
         units = _Units(inputs, architecture, scale, folder=Path(folder), device=device)
-        rounds = _rounds(
+        repetitions = _repeated(
             lambda: (
                 units.seconds(doubled=False),
                 units.seconds(doubled=True),
                 units.seconds(doubled=True, only_teacher=True),
             )
         )
-        single, double, teacher = (min(each) for each in zip(*rounds, strict=True))
+        single, double, teacher = (min(each) for each in zip(*repetitions, strict=True))
         pretraining = _pretraining_seconds(inputs, architecture, scale, folder=Path(folder), device=device)
     num_epoch_samples = scale.num_samples * scale.epochs
     # With n samples in the single set, e epochs and k trials, d seconds of distillation a sample, t seconds of the
@@ -126,11 +127,11 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
 
 
 def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Workload:
-    """Return how much work fits into a round, which takes about five times as long as its smaller unit."""
+    """Return how much work fits into a repetition, which takes about five times as long as its smaller unit."""
     samples, recipe = inputs.samples, inputs.config.distill
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
-    # The number of samples of a set that the round has time for, with the pilot's number of trials.
-    num_affordable = int(_ROUND_SECONDS * pilot.num_samples / pilot_seconds / 5)
+    # The number of samples of a set for which the repetition has time, with the pilot's number of trials.
+    num_affordable = int(_REPETITION_SECONDS * pilot.num_samples / pilot_seconds / 5)
     num_samples = max(samples.training // inputs.config.partition.num_peers, 2)
     num_samples = min(num_samples, max(num_affordable, 2 * _PILOT_SAMPLES))
     epochs = max(min(recipe.epochs, num_affordable // num_samples), 1)
@@ -143,12 +144,12 @@ def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Wo
     )
 
 
-def _rounds(measure_once: Callable[[], tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Repeat a measurement while the time allows."""
-    rounds: list[tuple[float, ...]] = []
-    while not rounds or (len(rounds) < _NUM_ROUNDS and sum(map(sum, rounds)) < _ROUND_SECONDS):
-        rounds.append(measure_once())
-    return rounds
+def _repeated(measure_once: Callable[[], tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Repeat a measurement until the time is used up, and return the results."""
+    repetitions: list[tuple[float, ...]] = []
+    while not repetitions or (len(repetitions) < _NUM_REPETITIONS and sum(map(sum, repetitions)) < _REPETITION_SECONDS):
+        repetitions.append(measure_once())
+    return repetitions
 
 
 class _Units:
@@ -176,10 +177,10 @@ class _Units:
         grid = settings(config.grid, transfer_set)[: scale.num_trials]
         self._trials = tuple(Trial(_STUDENT, _TEACHER, transfer_set, setting) for setting in grid)
         self._num_done = {False: 0, True: 0}
-        self.seconds(doubled=False)  # warm up whatever is done only once
+        self.seconds(doubled=False)  # The first call includes work that is done only once.
 
     def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
-        """Do a unit on a set that was not used before and return how long it took.
+        """Train a unit on a set that was not used before, and return how long it took.
 
         Args:
             doubled: Whether the set has twice the size.
@@ -204,7 +205,7 @@ def _pretraining_seconds(
     checkpoints_folder = folder / "checkpoints"
     checkpoints_folder.mkdir()
     config = _reduced(inputs.config, architecture, epochs=scale.epochs)
-    recipe = config.pretrain.model_copy(update={"epochs": 1 + _NUM_ROUNDS})
+    recipe = config.pretrain.model_copy(update={"epochs": 1 + _NUM_REPETITIONS})
     perform = peers.start(
         PretrainInputs(
             config=config.model_copy(update={"pretrain": recipe}),
@@ -217,10 +218,10 @@ def _pretraining_seconds(
         process_index=device.index or 0,
     )
     single, double = perform(0), perform(1)
-    next(single), next(double)  # warm up whatever is done only once
-    rounds = _rounds(lambda: (_timed(lambda: next(single), device), _timed(lambda: next(double), device)))
+    next(single), next(double)  # The first call includes work that is done only once.
+    repetitions = _repeated(lambda: (_timed(lambda: next(single), device), _timed(lambda: next(double), device)))
     # As in ``measure``: the difference gives the rate, and its bounds keep noise from making it absurd.
-    of_single, of_double = (min(each[index] for each in rounds) for index in (0, 1))
+    of_single, of_double = (min(each[index] for each in repetitions) for index in (0, 1))
     most = of_double / (2 * scale.num_samples)
     return min(max((of_double - of_single) / scale.num_samples, most / 2), most)
 

@@ -109,7 +109,7 @@ class SampleSet:
         self._cache_bytes = cache_bytes
         self._cached: dict[int, list[_Views]] = {}
         self._pixels = Pixels(dataset, indices_S, device=device, resident_bytes=resident_bytes)
-        # Views are drawn for the whole data set, so a sample's view does not depend on the set in which it is read.
+        # Views are drawn for the whole data set, so the view of a sample does not depend on the set.
         self._draw_views = partial(
             draw_views,
             len(dataset.labels_N),
@@ -141,8 +141,6 @@ class SampleSet:
         self, epoch: int, *, num_views: int = 1, first_batch: int = 0, part: tuple[int, int] = (0, 1)
     ) -> Iterator[Batch]:
         """Return an iterator over the batches of one epoch.
-
-        View 0 of a sample does not depend on ``num_views``. The concatenated parts of a batch are the batch.
 
         Args:
             epoch: The epoch, counted from 0.

@@ -28,7 +28,7 @@ def seal(path: Path) -> None:
 
 
 def is_intact(path: Path) -> bool:
-    """Return whether a file exists and equals, byte for byte, the file that was sealed."""
+    """Return whether a file exists and has not changed since it was sealed."""
     try:
         start = _find_seal(path)
         if start is None:

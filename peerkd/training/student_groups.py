@@ -1,6 +1,6 @@
-"""Groups of students that are in training in memory: one student by itself, or many tiny ones side by side.
+"""Groups of students whose training is in memory: one student alone, or many tiny students side by side.
 
-Training epoch by epoch, with evaluations between, ends in the bits of one call for all epochs.
+Several calls for consecutive epochs, with evaluations between them, give the same bits as one call for all epochs.
 """
 
 from collections.abc import Sequence

@@ -53,8 +53,8 @@ None if it was not measured.
 
 _KEPT_LOGITS_BYTES: Final = 2**26
 _KEPT_SETS_BYTES: Final = 2**28
-"""Sizes of the caches of a tuned study, which returns to a teacher and a set with other settings at times that are not
-known beforehand.
+"""Sizes of the caches of a tuned study. Such a study returns to a teacher and a set with other settings, at times that
+are not known beforehand.
 """
 
 
@@ -111,7 +111,7 @@ class SweepRunner:
                 )
 
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
-        """Return a teacher's logits on a unit's transfer set. A unit begins with them; ``peerkd plan`` times them."""
+        """Return a teacher's logits on a unit's transfer set. ``peerkd plan`` measures the time of this part."""
         return self._logits(unit.teacher, unit.owners, range(self._recipe.epochs))
 
     def _epoch_ranges(self, task: Unit | EpochRange | JointEpochRanges) -> tuple[EpochRange, ...]:

@@ -1,1 +1,1 @@
-"""Automated tuning: which pairs to distil and under which settings, for a small share of the full sweep's cost."""
+"""Automated tuning: the choice of pairs and settings to try, for a small fraction of the cost of the full sweep."""

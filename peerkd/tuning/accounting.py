@@ -1,4 +1,4 @@
-"""The cost of trials in trained samples, a unit that is the same on every machine.
+"""The cost of trials, in trained samples: a unit that is the same on every machine.
 
 A training sample goes through the network once forward and once backward. The backward pass takes about twice as long
 as the forward pass, so a sample that only goes forward costs a third of a trained sample. A teacher's logits are
@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
@@ -25,7 +25,7 @@ FORWARDS_PER_TRAINED_SAMPLE: Final = 3
 
 
 class CostLedger:
-    """The cost of the trials so far, beside that of the full sweep: every setting on every pair, trained to the end."""
+    """The cost of the trials so far, and that of the full sweep: every setting on every pair, trained to the end."""
 
     def __init__(self, space: Space, *, is_augmented: bool = False) -> None:
         self._space, self._is_augmented = space, is_augmented
@@ -43,7 +43,7 @@ class CostLedger:
 
     @property
     def spent(self) -> float:
-        """Cost of all that was charged so far, in trained samples."""
+        """Cost of everything charged so far, in trained samples."""
         return self._spent / FORWARDS_PER_TRAINED_SAMPLE
 
     @property
@@ -58,21 +58,22 @@ class CostLedger:
 
     @property
     def num_trials(self) -> int:
-        """Number of trials that were begun, whether or not they were trained to the end."""
+        """Number of trials that were started, whether or not they were trained to the end."""
         return int(np.count_nonzero(self._done_QS))
 
     def price(self, suggestion: Suggestion) -> float:
         """Return the cost of a suggestion now, in trained samples.
 
         Raises:
-            ValueError: If the trial was already trained that far, or a whole trial has fewer epochs.
+            ValueError: If the trial has already been trained for so many epochs, or a whole trial has fewer.
         """
         return self._forwards(suggestion) / FORWARDS_PER_TRAINED_SAMPLE
 
     def prices(self, pairs_P: Sequence[int] | IntArray, num_epochs_R: IntArray) -> FloatArray:
         """Return the cost of training each setting of some pairs up to each of some epochs now: (P, R, S).
 
-        The costs are those of ``price``, without its checks: 0 or less where a trial was already trained that far.
+        The costs are those of ``price``, without its checks: 0 or less where a trial has already been trained for so
+        many epochs.
         """
         num_passes_R1 = num_epochs_R[:, None] if self._is_augmented else np.ones((1, 1), dtype=np.int64)
         num_new_passes_PRS = np.maximum(num_passes_R1 - self._taught_U[self._units_QS[pairs_P]][:, None], 0)
@@ -94,7 +95,7 @@ class CostLedger:
         self._taught_U[unit] = max(self._taught_U[unit], self._num_passes(suggestion.num_epochs))
 
     def charge_forward(self, num_samples: int) -> None:
-        """Count samples that only go forward, as for the features of pairs."""
+        """Charge for samples of forward passes alone, such as those for the features of pairs."""
         self._spent += num_samples
 
     def _forwards(self, suggestion: Suggestion) -> int:
@@ -120,7 +121,7 @@ class CostLedger:
 
 
 def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) -> int:
-    """Return how many samples go forward for the features of pairs: every peer sees samples of every peer's data.
+    """Return the number of forward passes for the features of pairs: every peer predicts samples of every peer.
 
     Accuracies and logits on the validation set exist before any distillation, so they cost nothing.
 

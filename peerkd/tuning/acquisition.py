@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.tuning.pair_posterior import PairPosterior
 
 _NODES, _WEIGHTS = hermegauss(7)
@@ -40,7 +40,7 @@ _NUM_SDS: Final = 3.0
 
 
 class PairBelief:
-    """The posterior over the gains of one pair, now and once its pending suggestions are answered."""
+    """The posterior over the gains of one pair: at present, and after its pending suggestions are answered."""
 
     def __init__(self, posterior: PairPosterior) -> None:
         self._now = self._later = posterior
@@ -67,7 +67,7 @@ class PairBelief:
 
     def add_pending(self, place: int, *, noise_variance: float) -> None:
         """Add a pending suggestion."""
-        # Most are answered before the pair is scored again, so they are only taken in when they are needed.
+        # Most are answered before the pair is scored again, so the posterior is only updated when it is needed.
         self._pending.append((place, noise_variance))
 
 
@@ -84,6 +84,7 @@ def knowledge_gradients(
         noise_variance_C: Variance of each outcome beyond that of its target.
         num_choices: Number of settings that can be chosen. They are the first targets.
     """
+    # For each candidate c, mean'(s) is a line in Z: slope cov(s, c) / sqrt(var(c) + noise(c)), intercept mean(s).
     mean_PS = np.array([each.mean_S[:num_choices] for each in posteriors])
     variance_PS = np.maximum([each.variance_S for each in posteriors], 0)
     best_P1 = np.maximum(mean_PS.max(axis=1, keepdims=True), 0)
@@ -99,5 +100,6 @@ def knowledge_gradients(
         lines_H2C[:, 1] = rough_mean_PS[place, hopeful_H, None]
         # The maximum is over the outermost axis, so that numpy works on whole rows. It starts at 0, that of leaving.
         (_OUTCOMES_N2 @ lines_H2C).max(axis=0, initial=0, out=best_PNC[place])
+    # KG = sum_n w_n best_n + w_0 best - best: at the node Z = 0 the best mean is the present one.
     raised_PC: FloatArray = _WEIGHTS_N @ best_PNC + (_WEIGHT_OF_NONE - 1) * best_P1
     return np.maximum(raised_PC, 0)

@@ -1,7 +1,7 @@
-"""What earlier full sweeps taught about settings, which gives a tuner an informed prior.
+"""Knowledge about settings from earlier full sweeps, which gives a tuner an informed prior.
 
 The model was fitted by ``benchmarks/tuning/learn_experience.py`` and is stored as an archive of plain arrays,
-``learned_experience.npz`` beside this module. With ``phi`` the basis functions of pairs, a gain ``y`` of pair ``p`` at
+``learned_experience.npz`` next to this module. With ``phi`` the basis functions of pairs, a gain ``y`` of pair ``p`` at
 point ``g`` of the grid is::
 
     y(p, g) = mean(g) + phi(p) regression(g) + spread(p) * (factors(g) z + luck(g))
@@ -27,8 +27,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.losses.pairs.term import HINTON
-from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.tuning.pair_basis import PairBasis
 from peerkd.tuning.prior import Prior
 from peerkd.tuning.space import Space
@@ -50,14 +50,14 @@ _NUM_ACROSS: Final = 8
 """Ranks of these two parts."""
 
 _TRUST_SD: Final = 0.3
-"""Standard deviation of the factor by which the expectation on a transfer set is to be scaled. A study learns it."""
+"""Prior standard deviation of the factor that scales the expectation on a transfer set. A study learns the factor."""
 
 _LARGEST_SPREAD_LOGARITHM: Final = 1.0
-"""No pair's spread is more than this factor (as a logarithm) from 1, so that trials go to all pairs."""
+"""Limit on the logarithm of a pair's spread, in both directions, so that no pair gets all or none of the trials."""
 
 _BEYOND_OCTAVES: Final = 1.0
 _BEYOND_WEIGHT: Final = 0.1
-"""How far beyond the grid a setting may lie. It is taken for the nearest setting on the grid."""
+"""The distance to which a setting may lie beyond the grid. It is treated as the nearest setting on the grid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -98,7 +98,7 @@ class Experience:
     """Covariance of a trial's own effect between epochs, for each transfer set. It includes the noise of validation."""
 
     provenance: str
-    """The sweeps that were learned from, one a line."""
+    """The sweeps that the model was fitted to, one per line."""
 
     def covers(self, space: Space) -> bool:
         """Return whether a space differs from the sweeps in nothing that ``differences`` names."""
@@ -181,7 +181,7 @@ class Experience:
         sets = np.array([[setting.transfer_set == name for name in self.transfer_sets] for setting in settings])
         weights = _interpolation(self.weights, np.array([setting.distillation_weight for setting in settings]))
         temperatures = _interpolation(np.log2(self.temperatures), np.log2([each.temperature for each in settings]))
-        # Before the first epoch every gain is 0: a point of the grid that has no values of its own.
+        # Before the first epoch every gain is 0. That is a point of the grid for which no values are stored.
         shares = _interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
         grid_RSG: FloatArray = np.einsum("sk,sw,st,re->rskwte", sets * 1.0, weights, temperatures, shares)
         return grid_RSG.reshape(len(rungs) * len(settings), -1)
@@ -216,7 +216,7 @@ def load(path: Path) -> Experience:
     """Read an archive that ``save`` wrote.
 
     Raises:
-        ValueError: If the file does not exist or holds something else.
+        ValueError: If the file does not exist or is not such an archive.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -255,7 +255,10 @@ _EXACT: Final = ("weights", "temperatures", "epoch_shares", "lengths_F", "limits
 
 
 def _interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return the weights (wanted, grid) of linear interpolation. A point beyond the grid is taken for its end."""
+    """Return the weights (wanted, grid) of linear interpolation.
+
+    A point beyond the grid is treated as the end of the grid.
+    """
     return np.stack([np.interp(wanted, grid, unit) for unit in np.eye(len(grid))], axis=1)
 
 

@@ -1,10 +1,11 @@
 """The probability that a setting makes a training diverge, estimated from the trials that have diverged so far.
 
-A training that diverged has no gain, so the posterior is not told of it: any number in place of its gain would pull
-down the means of similar settings and widen the scale of all gains. It is counted here instead. The probability that a
-setting diverges is the weighted fraction of diverged trials among all trials on any pair, each weighted by the
-similarity of its setting. The acquisition function of a candidate is multiplied by the probability that the trial stays
-finite (Gelbart, Snoek and Adams 2014, "Bayesian Optimization with Unknown Constraints", arXiv:1403.5607).
+A training that diverged has no gain, so the posterior does not receive it as an observation: any number in place of its
+gain would pull down the means of similar settings and widen the scale of all gains. It is counted here instead. The
+probability that a setting diverges is the weighted fraction of diverged trials among all trials on any pair, each
+weighted by the similarity of its setting. The acquisition function of a candidate is multiplied by the probability that
+the trial stays finite (Gelbart, Snoek and Adams 2014, "Bayesian Optimization with Unknown Constraints",
+arXiv:1403.5607).
 
 Shape suffixes: Q = ordered pairs, S = settings, P = some of the pairs, C = candidate observations.
 """
@@ -15,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.tuning.pair_posterior import PairPosterior
 from peerkd.tuning.settings_prior import similarity
 from peerkd.tuning.space import Space
@@ -41,7 +42,10 @@ class Feasibility:
 
     @property
     def any_diverged(self) -> bool:
-        """Whether any trial has diverged. Until then no setting is ruled out and nothing is changed here."""
+        """Whether any trial has diverged.
+
+        Before that, no setting is ruled out, and all functions return their inputs unchanged.
+        """
         return bool(self._has_diverged_QS.any())
 
     def chances(self) -> FloatArray:
@@ -49,7 +53,7 @@ class Feasibility:
         return self._chance_S
 
     def add(self, pair: int, setting: int, *, is_finite: bool) -> None:
-        """Count a trial as far as it was trained. A trial that was finite may be told again as diverged."""
+        """Count a trial after the epochs trained so far. A trial that was counted as finite may diverge later."""
         self._is_known_QS[pair, setting] = True
         self._has_diverged_QS[pair, setting] |= not is_finite
         if self.any_diverged:
@@ -102,6 +106,6 @@ class Feasibility:
         if not self.any_diverged:
             return raised_PC
         is_ruled_out_PC = self.is_ruled_out(pairs)[:, settings_C]
-        # A trial that the pair has begun, and that is not ruled out, was finite as far as it was trained.
+        # A trial that has started and is not ruled out has been finite so far.
         chance_PC = np.where(self._is_known_QS[pairs][:, settings_C], 0.0, self._chance_S[settings_C])
         return np.where(is_ruled_out_PC, 0.0, raised_PC * (1 - chance_PC))

@@ -9,7 +9,7 @@ from peerkd.tuning.space import Space
 
 _NUM_PAIRS: Final = 5
 _MAX_WEIGHT: Final = 0.5
-"""A larger weight of distillation is rarely good. Where it is, later suggestions will find it."""
+"""A larger weight of the distillation is rarely good. If it is, later suggestions will find it."""
 
 _GOLDEN_SECTION: Final = 0.6180339887
 """Step of a sequence, modulo 1, whose members lie evenly in [0, 1) however many there are."""
@@ -18,8 +18,8 @@ _GOLDEN_SECTION: Final = 0.6180339887
 def initial_design(space: Space, pairs: Sequence[int]) -> Iterator[Suggestion]:
     """Yield whole trials of a few pairs on every transfer set, with settings that vary from pair to pair.
 
-    The acquisition function counts what an observation is worth for its own pair, not what it teaches about all other
-    pairs. So the tuner first measures what all pairs have in common.
+    The acquisition function values an observation by its effect on its own pair, and ignores what it shows about all
+    other pairs. The tuner therefore first measures what all pairs have in common.
 
     Args:
         space: Search space.

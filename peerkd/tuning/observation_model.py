@@ -1,4 +1,4 @@
-"""The observation model: the prior that a tuner starts from, and which part of it each observation is about.
+"""The observation model: the prior of a tuner, and the target of the prior that each observation measures.
 
 Shape suffixes: Q = pairs, S = settings, E = epochs, R = rungs: epochs after which a trial may be stopped, C = targets
 of the prior.
@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.tuning.experience import Experience, rung_epochs
 from peerkd.tuning.pair_basis import MAX_CENTRES, PairBasis
 from peerkd.tuning.prior import Prior, settings_prior
@@ -22,7 +22,8 @@ _NUM_RUNGS: Final = 3
 """Number of epochs at which a trial may be stopped. More of them would make the tuner slow."""
 
 _MAX_CENTRES_WITH_EXPERIENCE: Final = 24
-"""Experience already holds most of what features tell, so fewer centres are enough and save the tuner's time."""
+"""Experience already contains most of the information in features, so fewer centres suffice and save the tuner's
+time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -91,7 +92,7 @@ def build_observation_model(
             variances_SE=early_sds(space.settings, num_epochs=space.num_epochs) ** 2,
             experience=None,
         )
-    # A gain after an epoch that is no rung is taken for that of the next rung.
+    # A gain after an epoch that is no rung is treated as the gain at the next rung.
     rung_of_E = [int(np.flatnonzero(rungs_R >= num_epochs)[-1]) for num_epochs in range(1, space.num_epochs + 1)]
     return ObservationModel(
         space=space,

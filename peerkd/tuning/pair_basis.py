@@ -1,4 +1,4 @@
-"""Basis functions of pairs, by which similar pairs share what is learned.
+"""Basis functions of pairs, through which observations of one pair inform similar pairs.
 
 The similarity of pairs is a squared exponential kernel ``k`` on their features. The Nystroem method (Williams and
 Seeger 2001, "Using the Nystroem method to speed up kernel machines") approximates its matrix by means of A centres,
@@ -17,7 +17,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.tuning.space import Space
 
 LENGTHS: Final[Mapping[str, float]] = {
@@ -70,8 +70,8 @@ class PairBasis:
         Args:
             names: Names of the features.
             lengths_F: Length scale of each feature.
-            limits_2F: Minimum and maximum of each feature, divided by its length. Values beyond them are clipped, since
-                nothing is known about such pairs.
+            limits_2F: Minimum and maximum of each feature, divided by its length. Values beyond them are clipped,
+                because nothing is known about such pairs.
             centres_AF: Features of the centres, divided by their lengths. All rows differ.
         """
         basis = cls.__new__(cls)

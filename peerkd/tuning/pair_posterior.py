@@ -1,4 +1,4 @@
-"""The posterior over the gains of one pair. Only the covariances that are asked for are computed.
+"""The posterior over the gains of one pair. Covariances are computed only on request.
 
 Shape suffixes: S = targets of the pair, H = some of them, K = products whose sum is a covariance.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class PairPosterior:
         return self._without(column_S, weight_S, mean_S=self.mean_S + weight_S * (points - self.mean_S[place]))
 
     def given_pending(self, place: int, *, noise_variance: float) -> "PairPosterior":
-        """Return the posterior with the covariance that it will have after an observation, whatever its value.
+        """Return the posterior with the covariance that it will have after an observation of any value.
 
         The covariance in ``given`` does not depend on the observed value. The mean stays at its expectation.
         """

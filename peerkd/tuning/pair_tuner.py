@@ -1,4 +1,4 @@
-"""The tuner: it suggests the trial that is expected to raise the gain of its pair's choice the most for its cost.
+"""The tuner: it suggests the trial with the largest expected improvement of its pair's choice per cost.
 
 It is Bayesian optimisation with one surrogate for all pairs (``posterior``), the knowledge gradient per cost as
 acquisition function (``acquisition``), and a probability of divergence (``feasibility``). Scoring all candidates after
@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.acquisition import PairBelief, knowledge_gradients
 from peerkd.tuning.experience import Experience, shipped
@@ -47,7 +47,7 @@ _MIN_NEW_PER_PAIR: Final = 1 / 6
 """Least number of new observations for a full pass, per pair: its work is proportional to the number of pairs."""
 
 _MAX_EARLIER_PAIRS: Final = 200
-"""Largest number of pairs of an earlier sweep that are learned from."""
+"""Largest number of pairs of an earlier sweep from which the tuner learns."""
 
 _NUM_PAIRS_AT_ONCE: Final = 16
 """Number of pairs that are scored together."""
@@ -165,11 +165,11 @@ class PairTuner:
             self._stale.add(pair)
 
     def _tell_diverged(self, suggestion: Suggestion) -> None:
-        """Learn that a trial diverged: it has ended, and similar settings are worth less on all pairs."""
+        """Record that a trial diverged: it has ended, and similar settings become less attractive on all pairs."""
         self._count(suggestion)
         self._asked_epochs_QS[suggestion.pair, suggestion.setting] = self._space.num_epochs
         self._pending.get(suggestion.pair, {}).pop(suggestion.setting, None)
-        # The belief counts on a pending observation that will not come.
+        # The belief includes a pending observation that will never arrive.
         self._beliefs.pop(suggestion.pair, None)
         self._stale.add(suggestion.pair)
         self._is_outdated_Q[:] = True
@@ -251,7 +251,7 @@ class PairTuner:
         return PairObservations(targets_N=np.array(places), points_N=np.array(points), extra_sd_N=np.sqrt(variances))
 
     def _update(self) -> None:
-        """Let new observations of any pair count for all pairs. If there are many, all pairs are scored anew."""
+        """Update the posterior if enough new observations exist, and score all pairs again if there are many."""
         self._update_posterior()
         self._num_new = 0
         self._beliefs.clear()
@@ -282,7 +282,7 @@ class PairTuner:
         belief.add_pending(place, noise_variance=self._posterior.noise_variance + variance)
 
     def _next(self) -> Suggestion | None:
-        """Return the next suggestion of the initial design, then of the queue; None if nothing is worth its cost."""
+        """Return the next suggestion, from the initial design or else the queue; None if no candidate is valuable."""
         while self._initial:
             suggestion = self._initial.popleft()
             if self._feasibility.is_ruled_out([suggestion.pair])[0, suggestion.setting]:
@@ -299,7 +299,7 @@ class PairTuner:
             if version != self._versions_Q[suggestion.pair]:
                 continue
             if not self._is_outdated_Q[suggestion.pair]:
-                # The pair's next candidate is hardly worth more. Its value is computed when this entry comes up again.
+                # The pair's next candidate hardly has a higher value. It is computed when this entry comes up again.
                 self._is_outdated_Q[suggestion.pair] = True
                 heappush(self._queue, entry)
                 return suggestion
@@ -361,7 +361,7 @@ def build(space: Space, *, has_experience: bool) -> PairTuner:
     """Return the tuner of a study.
 
     Args:
-        space: To tune.
+        space: The space to tune.
         has_experience: Whether the tuner starts from the experience that is shipped, where that covers the space.
     """
     return PairTuner(space, experience=shipped() if has_experience else None)

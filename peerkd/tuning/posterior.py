@@ -6,9 +6,9 @@
 
 ``m`` is the expected gain and ``s`` the spread of the pair: those of an ``Experience``, or the prior mean and 1. ``t``
 is a factor for each transfer set by which the expectation is scaled. ``phi`` are basis functions of pairs, by which
-similar pairs share the weights ``W``; ``psi`` and ``chi`` are functions of targets (``Prior``). These weights
-``w = (W, v, t)`` are independent standard normal variables a priori. ``h_p`` is specific to the pair, with covariance
-``own``. The basis cannot explain the share ``1 - |phi(p)|^2`` of the across-pair covariance of a pair. It is added to
+similar pairs share the weights ``W``; ``psi`` and ``chi`` are functions of targets (``Prior``). These weights ``w = (W,
+v, t)`` are independent standard normal variables a priori. ``h_p`` is specific to the pair, with covariance ``own``.
+The basis cannot explain the share ``1 - |phi(p)|^2`` of the across-pair covariance of a pair. This share is added to
 ``own``, as in Snelson and Ghahramani (2006), "Sparse Gaussian processes using pseudo-inputs". ``e`` is noise.
 
 **Observations of one pair.** Let ``y`` be its observations, ``D`` the values of all functions at their targets, and
@@ -45,12 +45,12 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.tuning.pair_posterior import PairPosterior
 from peerkd.tuning.prior import Prior
 
 _UPDATES_BETWEEN_SOLVES: Final = 10
-"""Number of low-rank updates after which the covariance is computed anew, since rounding errors accumulate."""
+"""Number of low-rank updates after which the covariance is computed anew, because rounding errors accumulate."""
 
 _NUM_PAIRS_AT_ONCE: Final = 8
 """Number of pairs whose arrays fit into the processor's cache together."""
@@ -77,7 +77,7 @@ class PairObservations:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairPrior:
-    """What is known of a pair before its first observation."""
+    """The prior of one pair, before its first observation."""
 
     basis_A: FloatArray
     """Values of the basis functions at the pair: a vector with a norm of at most 1."""
@@ -91,7 +91,7 @@ class PairPrior:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Whitened:
-    """Observations of a pair in the form that the regression takes, and their weights for the pair's own part."""
+    """Observations of a pair as rows of the regression, and their weights for the pair's own part."""
 
     observed: PairObservations
     functions_NV: FloatArray
@@ -101,7 +101,7 @@ class _Whitened:
     """The whitened residuals ``r``."""
 
     weights_NS: FloatArray
-    """The matrix ``A``: by how much each observation moves each target through the pair's own part."""
+    """The matrix ``A``: the change of each target for each unit of an observation, through the pair's own part."""
 
 
 class Posterior:
@@ -151,12 +151,14 @@ class Posterior:
     def begin(self) -> None:
         """Make the posterior of earlier experiments the prior of this one, after a discount.
 
-        The weights of this experiment are those of the earlier ones plus an independent normal deviation.
+        The weights of this experiment are those of the earlier ones plus an independent normal deviation, so the two
+        covariances add up.
         """
         self._solve()
         own_W = np.full(len(self._mean_W), _OWN_SHARE_OF_ALL)
         own_W[: self._num_across] = _OWN_SHARE_ACROSS
         self._precision_WW = np.linalg.inv(self._covariance_WW + np.diag(own_W))
+        # With n = 0, the mean is that of the earlier experiments, and with these squares the scale starts at 1.
         self._evidence_W = self._precision_WW @ self._mean_W
         self._squares, self._num_observations = float(self._evidence_W @ self._mean_W), 0
         self._solve()
@@ -194,6 +196,7 @@ class Posterior:
 
     def means(self) -> FloatArray:
         """Return the mean gains of all pairs (Q, S), at less cost than ``of_pairs``."""
+        # mean = m (1 + t) + s phi^T W psi + v chi for all pairs; then + A^T (y - mean) for the pairs with observations.
         prior, num_across = self._prior, self._num_across
         weights_QR = self._basis_QA @ self._mean_W[:num_across].reshape(-1, self._num_functions)
         shared_U, trust_K = np.split(self._mean_W[num_across:], [prior.shared_SU.shape[1]])
@@ -289,11 +292,12 @@ class Posterior:
         return mean_PV, covariance_PVV
 
     def _whiten(self, known: PairPrior, observed: PairObservations) -> _Whitened:
+        # K = own + noise; with K = L L^T: X = inverse(L) D, r = inverse(L) (y - m), A = inverse(L)^T inverse(L) own.
         prior, places_N = self._prior, observed.targets_N
         own_NS = prior.own_SS[places_N] + prior.across_SS[places_N] * _unexplained(known.basis_A)
         own_NS *= known.spread**2
         noise_NN = np.diag(prior.noise_sd**2 + observed.extra_sd_N**2)
-        # The factor is triangular, but to import scipy, which could use that, takes longer than it would save.
+        # The factor is triangular. scipy could use that, but importing scipy takes longer than it would save.
         whiten_NN = np.linalg.inv(np.linalg.cholesky(own_NS[:, places_N] + noise_NN))
         (design_VN,) = self._designs(known.expected_S[None], np.array([known.spread]), places_N)
         return _Whitened(
@@ -304,13 +308,16 @@ class Posterior:
         )
 
     def _rows(self, basis_A: FloatArray, whitened: _Whitened) -> FloatArray:
-        """Return the rows ``X`` of the regression (N, W) of a pair's observations."""
+        """Return the rows ``X`` of the regression (N, W) of a pair's observations.
+
+        The term ``phi_a(p) W_ar psi_r(x)`` makes the column of ``W_ar`` the product of ``phi_a(p)`` and ``psi_r``.
+        """
         across_NR, others_NV = np.split(whitened.functions_NV, [self._num_functions], axis=1)
         across_NW = (basis_A[:, None] * across_NR[:, None]).reshape(len(across_NR), -1)
         return np.concatenate([across_NW, others_NV], axis=1)
 
     def _count(self, rows_MW: FloatArray, misfits_M: FloatArray, *, sign: int) -> None:
-        """Add rows to the sums (``sign`` 1), or remove them (-1)."""
+        """Add rows to the sums ``X^T X``, ``X^T r``, ``r^T r`` and ``n`` (``sign`` 1), or remove them (-1)."""
         self._precision_WW += sign * (rows_MW.T @ rows_MW)
         self._evidence_W += sign * (misfits_M @ rows_MW)
         self._squares += sign * float(misfits_M @ misfits_M)
@@ -335,7 +342,7 @@ class Posterior:
         self._settle()
 
     def _settle(self) -> None:
-        """Compute the mean of the weights and the scale."""
+        """Compute the mean of the weights and the scale, by the formulas at the top of this file."""
         self._mean_W = self._covariance_WW @ self._evidence_W
         misfit = self._squares - self._evidence_W @ self._mean_W
         squared = (_SCALE_PRIOR_OBSERVATIONS + misfit) / (_SCALE_PRIOR_OBSERVATIONS + self._num_observations)

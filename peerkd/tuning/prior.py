@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.tuning.settings_prior import ACROSS_PAIRS, OF_ALL_PAIRS, WITHIN_PAIR, covariance, set_means
 from peerkd.tuning.space import SettingOnSet
 
@@ -44,7 +44,8 @@ class Prior:
     """Functions of targets whose weights are the same for all pairs."""
 
     trusted_SK: FloatArray
-    """Standard deviation of the factor by which the expectation on each transfer set is to be scaled; 0 elsewhere."""
+    """Standard deviation of the factor that scales the expectation on each transfer set; 0 for targets on other
+    sets."""
 
     own_SS: FloatArray
     """Covariance of the part that is specific to one pair."""
@@ -76,7 +77,7 @@ def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
 
 
 def low_rank(covariance_SS: FloatArray, *, rank: int) -> FloatArray:
-    """Return the factor (S, R) of the best approximation of a covariance of a rank.
+    """Return the factor (S, R) of the best approximation of a covariance by a matrix of the given rank.
 
     By the theorem of Eckart and Young (1936), these are the eigenvectors of the largest eigenvalues, each multiplied by
     the root of its eigenvalue.

@@ -1,13 +1,14 @@
-"""The interface of a tuner: ask for suggestions, tell observations, read off choices.
+"""The interface of a tuner: ``ask`` for suggestions, ``tell`` observations, and read the choices.
 
-No type in this module holds test data, so a tuner cannot see what its choices are scored on.
+The methods are named as in the ask-and-tell interface of Optuna. No type in this module contains test data, so a tuner
+cannot see the data on which its choices are scored.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.tuning.space import Space
 
 
@@ -41,12 +42,12 @@ class Tuner(Protocol):
     def ask(self, num: int) -> Sequence[Suggestion]:
         """Return up to ``num`` new suggestions; none if the tuner wants no more.
 
-        Several suggestions may be pending at once. The tuner is not told when, or whether, one is answered.
+        Several suggestions may be pending at the same time. Their observations may arrive in any order, or never.
         """
         ...
 
     def tell(self, observation: Observation) -> None:
-        """Learn from an observation. It may answer a suggestion that this tuner made before it was restarted."""
+        """Learn from an observation. Its suggestion may have been made before the tuner was restarted."""
         ...
 
     def choices(self) -> IntArray:
@@ -56,7 +57,7 @@ class Tuner(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EarlierSweep:
-    """An earlier experiment that a tuner may learn from. It holds whole trials on validation only."""
+    """An earlier experiment from which a tuner may learn. It contains only the validation gains of whole trials."""
 
     space: Space
     gains_QS: FloatArray

@@ -1,8 +1,8 @@
 """The prior mean and covariance of gains under different settings, and of gains after a part of a trial.
 
-Gains are in compressed points: hundredths, with losses on a logarithmic scale (``compress``), since it does not matter
-how bad a bad setting is. The constants were fitted by marginal likelihood to full sweeps of digits that no reported
-result is from. Each study estimates one common scale of them anew (``Posterior.scale``).
+Gains are in compressed points: hundredths, with losses on a logarithmic scale (``compress``), because it does not
+matter how bad a bad setting is. The constants were fitted by marginal likelihood to full sweeps of digits, which no
+reported result uses. Each study estimates one common scale of them anew (``Posterior.scale``).
 
 Shape suffixes: S = settings, E = epochs of a whole trial.
 """
@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.tuning.space import SettingOnSet
 
 _POINTS: Final = 100.0
 _COMPRESSION_POINTS: Final = 6.0
-"""Number of points from which on losses are compressed to about their logarithm."""
+"""Number of points beyond which a loss is compressed to about its logarithm."""
 
 
 class _SetPrior(NamedTuple):
@@ -40,7 +40,7 @@ _FITTED: Final[Mapping[str, _SetPrior]] = {
 }
 
 _NOT_FITTED: Final = _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-5.0, early_sd=13.0)
-"""The prior of every other kind of transfer set: about that of the union."""
+"""The prior of every kind of transfer set to which no prior was fitted: about that of the union."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

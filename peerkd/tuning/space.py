@@ -9,8 +9,8 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.losses.pairs.term import HINTON, DistillationTerm
-from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.study.transfer_sets import TransferSet
 
 NO_SETTING: Final = -1

@@ -1,4 +1,4 @@
-"""What validation has shown of each trial: its best epoch, and the choices that a limit on forgetting allows.
+"""The results of trials on validation: the best epoch of each, and the choices that a limit on forgetting allows.
 
 Shape suffixes: Q = ordered pairs, E = epochs of a trial.
 """
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from peerkd.results.arrays import BoolArray, FloatArray, IntArray
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.tuning.space import NO_SETTING
 
 
@@ -42,7 +42,7 @@ def best_epochs(gains_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
         gains_E: Gains by ``Objective.penalised_gains``, from -1 to 1. Other axes may precede the axis of epochs.
         is_allowed_E: Array of the same shape.
     """
-    # Worth is within [-1, 1], so subtracting 4 ranks every epoch that is not allowed below all that are.
+    # Gains are within [-1, 1], so subtracting 4 ranks every epoch that is not allowed below all that are.
     rank_E = np.where(is_allowed_E, gains_E, gains_E - 4)
     earlier_E = np.maximum.accumulate(rank_E, axis=-1)[..., :-1]
     is_new_E = np.concatenate([np.ones_like(rank_E[..., :1], dtype=np.bool_), rank_E[..., 1:] > earlier_E], axis=-1)
@@ -63,8 +63,8 @@ def better(first: ValidationResult, second: ValidationResult) -> ValidationResul
 def without_forbidden(choices_Q: IntArray, results: Mapping[tuple[int, int], ValidationResult]) -> IntArray:
     """Return choices without those whose result on validation is not allowed.
 
-    Each is replaced by the pair's best setting whose result is allowed and a gain, or by leaving the student as it
-    is. A tuner smooths over observations, so it may keep choosing a setting that fails the limit by little.
+    Each is replaced by the pair's best setting with an allowed result and a gain above 0, or else by ``NO_SETTING``. A
+    tuner smooths over observations, so it may keep choosing a setting that fails the limit by little.
 
     Args:
         choices_Q: Settings, or ``NO_SETTING``.
@@ -81,7 +81,7 @@ def without_forbidden(choices_Q: IntArray, results: Mapping[tuple[int, int], Val
 def only_measured(choices_Q: IntArray, results: Mapping[tuple[int, int], ValidationResult]) -> IntArray:
     """Return choices in which a setting that was not measured is replaced by leaving the student as it is.
 
-    Without a measurement nobody knows whether the setting keeps the limit on forgetting.
+    Without a measurement it is unknown whether the setting stays within the limit on forgetting.
     """
     return np.array(
         [setting if (pair, setting) in results else NO_SETTING for pair, setting in enumerate(choices_Q.tolist())],

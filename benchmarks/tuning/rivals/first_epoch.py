@@ -6,7 +6,7 @@ from typing import Final
 from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.rungs import shuffled_pairs
 from benchmarks.tuning.rivals.script import Script, Scripted
-from peerkd.results.arrays import IntArray
+from peerkd.arrays import IntArray
 from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 

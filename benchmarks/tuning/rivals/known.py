@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.tuning.scoring import Preference
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.study.ties import SAME_ACCURACY
 from peerkd.tuning.protocol import EarlierSweep, Observation, Suggestion
 from peerkd.tuning.space import NO_SETTING, Space

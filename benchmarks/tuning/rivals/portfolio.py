@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.rungs import shuffled_pairs
 from benchmarks.tuning.rivals.script import Script, Scripted
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.tuning.rivals.known import Known
 from benchmarks.tuning.rivals.script import Script, Scripted
-from peerkd.results.arrays import IntArray
+from peerkd.arrays import IntArray
 from peerkd.seeds import generator
 from peerkd.tuning.protocol import EarlierSweep, Suggestion
 from peerkd.tuning.space import Space

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from benchmarks.tuning.rivals.known import Known
-from peerkd.results.arrays import IntArray
+from peerkd.arrays import IntArray
 from peerkd.tuning.protocol import Observation, Suggestion
 
 Script: TypeAlias = Iterator[Sequence[Suggestion]]

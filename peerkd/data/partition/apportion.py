@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.data.partition.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 
 
 def largest_remainder(total: int, weights: FloatArray | IntArray) -> IntArray:

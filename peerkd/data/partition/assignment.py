@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from peerkd.data.partition.arrays import IntArray
+from peerkd.arrays import IntArray
 from peerkd.errors import ArtifactCorruptError
 
 _FILE_NAME = "assignment.npz"

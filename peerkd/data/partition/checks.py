@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from peerkd.data.partition.arrays import IntArray
+from peerkd.arrays import IntArray
 
 
 def check_partition(parts: Sequence[IntArray], *, num_samples: int) -> None:

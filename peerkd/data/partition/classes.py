@@ -4,8 +4,8 @@ import heapq
 
 import numpy as np
 
+from peerkd.arrays import BoolArray, IntArray
 from peerkd.data.partition.apportion import largest_remainder, lift_to_one
-from peerkd.data.partition.arrays import BoolArray, IntArray
 from peerkd.data.partition.checks import check_at_least, check_labels, check_sizes
 from peerkd.data.partition.deal import deal_classes
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.data.partition.arrays import IntArray
+from peerkd.arrays import IntArray
 
 
 def deal_classes(classes: IntArray, counts: IntArray, *, rng: np.random.Generator) -> list[IntArray]:

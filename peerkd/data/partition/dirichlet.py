@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.data.partition.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.data.partition.checks import check_concentration, check_labels, check_sizes
 from peerkd.data.partition.deal import deal_classes
 from peerkd.data.partition.draw import draw_log_dirichlet

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.data.partition.arrays import FloatArray
+from peerkd.arrays import FloatArray
 
 
 def draw_log_dirichlet(concentrations: FloatArray, *, num_draws: int, rng: np.random.Generator) -> FloatArray:

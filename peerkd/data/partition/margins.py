@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.data.partition.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 
 MAX_FITTING_STEPS = 1000
 """Far more steps than typical targets need. The final correction keeps the sums exact if they do not suffice."""

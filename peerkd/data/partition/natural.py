@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from peerkd.data.partition.arrays import BoolArray, IntArray
+from peerkd.arrays import BoolArray, IntArray
 from peerkd.data.partition.checks import check_at_least
 from peerkd.data.partition.deal import group_by_owner
 

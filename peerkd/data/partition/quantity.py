@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from peerkd.arrays import IntArray
 from peerkd.data.partition.apportion import largest_remainder
-from peerkd.data.partition.arrays import IntArray
 from peerkd.data.partition.checks import check_at_least, check_concentration
 from peerkd.data.partition.draw import draw_log_dirichlet
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from peerkd.data.partition.arrays import BoolArray, IntArray
+from peerkd.arrays import BoolArray, IntArray
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.skew import class_counts
 from peerkd.data.wording import listed

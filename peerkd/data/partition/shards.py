@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.data.partition.arrays import IntArray
+from peerkd.arrays import IntArray
 from peerkd.data.partition.checks import check_at_least, check_labels
 from peerkd.data.partition.deal import shuffled_by_class
 

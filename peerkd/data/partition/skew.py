@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
-from peerkd.data.partition.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 
 
 def class_counts(labels: IntArray, parts: Sequence[IntArray], *, num_classes: int) -> IntArray:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from peerkd.arrays import IntArray
 from peerkd.data.partition.apportion import largest_remainder, lift_to_one
-from peerkd.data.partition.arrays import IntArray
 from peerkd.data.partition.checks import check_labels
 from peerkd.data.partition.deal import deal_classes
 from peerkd.data.partition.margins import round_to_margins

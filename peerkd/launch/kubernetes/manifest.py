@@ -65,6 +65,26 @@ _POD_ANNOTATIONS: Final = {
 }
 
 
+class _Request(NamedTuple):
+    """What determines the manifest of a job."""
+
+    order: StageOrder
+    cluster: ClusterConfig
+    kind: JobKind
+    run_id: str
+    environment: Mapping[str, str]
+
+    @property
+    def run(self) -> str:
+        """The label of the run."""
+        return names.label_value(names.run_of(self.order, self.run_id))
+
+    @property
+    def job_name(self) -> str:
+        """The name of the job."""
+        return names.job_name(self.order, run_id=self.run_id, max_length=self.kind.max_name_length)
+
+
 class JobManifest(NamedTuple):
     """A job to create, and the objects that must exist before it."""
 
@@ -85,7 +105,7 @@ def manifest_for(
     Raises:
         ValueError: If the workers cannot have equal numbers of the processes of one training, or a setting is invalid.
     """
-    spec = _spec(order, cluster, kind=kind, run_id=run_id, environment=environment)
+    spec = _spec(_Request(order, cluster, kind, run_id, environment))
     serialize = ApiClient().sanitize_for_serialization
     job: dict[str, Any] = serialize(kind.manifest(spec))
     prerequisites = tuple(
@@ -103,34 +123,26 @@ def pod_template_for(
     Raises:
         ValueError: As ``manifest_for``.
     """
-    spec = _spec(order, cluster, kind=kind, run_id="", environment=environment)
+    spec = _spec(_Request(order, cluster, kind, "", environment))
     template: dict[str, Any] = ApiClient().sanitize_for_serialization(spec.pod_template)
     return template
 
 
-def _spec(
-    order: StageOrder,
-    cluster: ClusterConfig,
-    *,
-    kind: JobKind,
-    run_id: str,
-    environment: Mapping[str, str],
-) -> JobSpec:
+def _spec(request: _Request) -> JobSpec:
+    order, cluster = request.order, request.cluster
     if order.num_processes > 1 and order.num_processes % cluster.num_workers:
         raise ValueError(
             f"num_workers must divide the {order.num_processes} processes of {order.stage}, got {cluster.num_workers}."
         )
-    name = names.job_name(order, run_id=run_id, max_length=kind.max_name_length)
     labels = {
         **names.OUR_LABELS,
-        names.LABEL_RUN: names.label_value(names.run_of(order, run_id)),
+        names.LABEL_RUN: request.run,
         names.LABEL_STAGE: names.label_value(order.stage),
     }
     queueing = {names.LABEL_QUEUE: cluster.queue, names.LABEL_PRIORITY: cluster.priority}
-    pod = _pod(order, cluster, kind=kind, name=name, run_id=run_id, environment=environment)
     return JobSpec(
         metadata=V1ObjectMeta(
-            name=name,
+            name=request.job_name,
             labels=labels | {label: value for label, value in queueing.items() if value},
             annotations={
                 names.ANNOTATION_KEY: order.key,
@@ -139,7 +151,7 @@ def _spec(
         ),
         pod_template=V1PodTemplateSpec(
             metadata=V1ObjectMeta(labels=labels, annotations=_POD_ANNOTATIONS),
-            spec=pod,
+            spec=_pod(request),
         ),
         num_workers=cluster.num_workers,
         num_processes_per_worker=order.num_processes // cluster.num_workers if order.num_processes > 1 else None,
@@ -163,15 +175,8 @@ def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str
     return image
 
 
-def _pod(
-    order: StageOrder,
-    cluster: ClusterConfig,
-    *,
-    kind: JobKind,
-    name: str,
-    run_id: str,
-    environment: Mapping[str, str],
-) -> Any:
+def _pod(request: _Request) -> Any:
+    cluster = request.cluster
     secrets = [V1LocalObjectReference(name=secret) for secret in cluster.image_pull_secrets]
     return V1PodSpec(
         service_account_name=cluster.service_account,
@@ -190,7 +195,7 @@ def _pod(
             fs_group=_USER,
             seccomp_profile=V1SeccompProfile(type="RuntimeDefault"),
         ),
-        containers=[_container(order, cluster, kind=kind, name=name, run_id=run_id, environment=environment)],
+        containers=[_container(request)],
         volumes=[
             V1Volume(name="tmp", empty_dir=V1EmptyDirVolumeSource()),
             V1Volume(
@@ -202,24 +207,17 @@ def _pod(
     )
 
 
-def _container(
-    order: StageOrder,
-    cluster: ClusterConfig,
-    *,
-    kind: JobKind,
-    name: str,
-    run_id: str,
-    environment: Mapping[str, str],
-) -> Any:
+def _container(request: _Request) -> Any:
+    cluster = request.cluster
     resources = {"cpu": cluster.cpu_per_worker, "memory": cluster.memory_per_worker}
     if cluster.gpus_per_worker:
         resources[cluster.gpu_resource] = str(cluster.gpus_per_worker)
     return V1Container(
-        name=kind.container,
-        image=trainer_image(cluster, environment),
+        name=request.kind.container,
+        image=trainer_image(cluster, request.environment),
         image_pull_policy=cluster.image_pull_policy,
-        command=order.command(),
-        env=[*_env(order, cluster, kind=kind, name=name, run_id=run_id, environment=environment), *cluster.env],
+        command=request.order.command(),
+        env=[*_env(request), *cluster.env],
         ports=[V1ContainerPort(name="metrics", container_port=METRICS_PORT)],
         resources=V1ResourceRequirements(requests=resources, limits=resources),
         security_context=V1SecurityContext(
@@ -237,21 +235,14 @@ def _container(
     )
 
 
-def _env(
-    order: StageOrder,
-    cluster: ClusterConfig,
-    *,
-    kind: JobKind,
-    name: str,
-    run_id: str,
-    environment: Mapping[str, str],
-) -> list[Any]:
+def _env(request: _Request) -> list[Any]:
     """Return the environment variables of a worker, without those that the cluster's ``env`` replaces."""
+    order, cluster, kind, _, environment = request
     values = {
         "HOME": "/tmp",
         "TMPDIR": "/tmp",
         "PEERKD_NUM_WORKERS": str(cluster.num_workers),
-        "PEERKD_RUN_ID": names.label_value(names.run_of(order, run_id)),
+        "PEERKD_RUN_ID": request.run,
         "PEERKD_STAGE": order.stage,
         "PEERKD_METRICS_PORT": str(METRICS_PORT),
         "PEERKD_GPUS_PER_WORKER": str(cluster.gpus_per_worker),
@@ -263,11 +254,11 @@ def _env(
             # Many people can read a manifest, so it must not contain a password.
             check_endpoint(endpoint)
     if order.num_processes > 1:
-        first = kind.worker_host(name, 0) if cluster.num_workers > 1 else "localhost"
+        first = kind.worker_host(request.job_name, 0) if cluster.num_workers > 1 else "localhost"
         values |= {
             "PET_RDZV_BACKEND": "c10d",
             "PET_RDZV_ENDPOINT": f"{first}:{_RENDEZVOUS_PORT}",
-            "PET_RDZV_ID": name,
+            "PET_RDZV_ID": request.job_name,
         }
     sources = {
         "PEERKD_WORKER_INDEX": V1EnvVarSource(

@@ -1,1 +1,1 @@
-"""The losses of online distillation, one file for each method: from the logits of the branches to parts of a loss."""
+"""The losses of online distillation, one file for each method: each turns logits into parts of a loss."""

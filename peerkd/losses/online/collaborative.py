@@ -1,4 +1,4 @@
-"""Collaborative learning with intermediate-level representation sharing (CL-ILR): the mean of the others teaches each.
+"""Collaborative learning with intermediate-level representation sharing (CL-ILR): heads learn from the mean of others.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """

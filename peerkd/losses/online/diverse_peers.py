@@ -11,7 +11,7 @@ from peerkd.losses.online.parts import LossParts
 
 
 def diverse_peers_loss(logits_MBK: Tensor, labels_B: Tensor, *, attention_BAA: Tensor, temperature: float) -> LossParts:
-    """Return the parts of the loss of OKDDip (Chen et al. 2020, arXiv:1912.00350, its two levels of distillation).
+    """Return the parts of the loss of OKDDip (Chen et al. 2020, arXiv:1912.00350, section 3).
 
     The last branch is the leader, and all others are auxiliary. With z_a the logits of branch a, p_b the softened
     probabilities ``softmax(z_b / T)`` of auxiliary branch b and w_ab the attention that a pays to b::

@@ -1,4 +1,4 @@
-"""The form of every method's loss: named parts in two groups with different weights."""
+"""The common form of the losses of all methods: named parts in two groups with different weights."""
 
 import functools
 import operator

@@ -23,7 +23,9 @@ def pcl_loss(
     mean_logits_MBK: Tensor | None,
     temperature: float,
 ) -> LossParts:
-    """Return the parts of the loss of PCL (Wu and Gong 2021, AAAI).
+    """Return the parts of the loss of PCL (Wu and Gong 2021, AAAI, arXiv:2006.04147, figure 2).
+
+    The form of the terms is that of the only public code, which ``peerkd.results.published`` names.
 
     With z_j the logits of branch j on its view, z_e those of the ensemble's classifier on the features of all branches,
     and t_l those of the moving average of branch l on the view of branch l::

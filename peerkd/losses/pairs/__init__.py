@@ -1,10 +1,10 @@
-"""The losses of pair distillation: a file for each loss, and the list of all. At run time it needs no torch.
+"""The losses of pair distillation: one file for each loss, and a table of all. This package does not import torch.
 
-A pair is a student and a teacher. Its loss is ``w * D + (1 - w) * CE``; a file here holds one D, with its formula, its
-source and its hyper-parameters. Configs, engines, reports and docs take the losses from ``PAIR_LOSSES``.
+A pair is a student and a teacher. Its loss is ``w * D + (1 - w) * CE``. A file here contains one D, with its formula,
+its source and its hyper-parameters. Configs, engines, reports and docs take the losses from ``PAIR_LOSSES``.
 
-The config is read where torch is not installed. A loss therefore computes with the methods of its tensors
-(``logits_BK.log_softmax(-1)``) and imports torch under ``TYPE_CHECKING`` only.
+Configs are also read where torch is not installed. A loss therefore uses only methods of its tensors, such as
+``logits_BK.log_softmax(-1)``, and imports torch only under ``TYPE_CHECKING``.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The KL divergence of Hinton et al. 2015, for which knowledge distillation is named.
+"""The KL divergence of Hinton et al. 2015, the original loss of knowledge distillation.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -22,8 +22,8 @@ LOSS: Final = PairLoss(
     name="kl",
     title="KL divergence",
     per_sample=kl,
-    meaning="D is the divergence of the teacher relative to the student. It asks the student to give probability to "
-    "every class that the teacher holds possible.",
+    meaning="D is the divergence of the teacher relative to the student. It is large if the student gives little "
+    "probability to a class that the teacher considers likely.",
     formula="KL(p || q)",
     tex=r"\mathrm{KL}(p \Vert q) = \sum_k p_k \log \frac{p_k}{q_k}",
     source="Hinton et al. 2015, arXiv:1503.02531, section 2",

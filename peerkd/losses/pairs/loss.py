@@ -1,4 +1,4 @@
-"""The declaration that each loss of pair distillation makes about itself.
+"""The declaration of a loss of pair distillation.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -37,18 +37,18 @@ class PairLoss(NamedTuple):
     """The ``kind`` of ``distill.loss`` in a config."""
 
     title: str
-    """A noun without an article, in lower case where it is no name."""
+    """A noun phrase without an article, in lower case except for names."""
 
     per_sample: "Callable[..., Tensor]"
     """``per_sample(student_logits_BK, target_logits_BK, *, temperature, ...)`` returns the loss of each sample, ``B``.
 
-    The target logits are constants to the engines, which take no gradient for them. The temperature is a number, or a
-    tensor that broadcasts to ``B1``: an engine may give each sample its own. A hyper-parameter is a keyword argument,
-    and so is ``labels_B`` where the loss needs labels. No sample's loss may depend on another sample, so that an engine
-    can put students side by side as more samples of one batch. Losses and gradients must be finite for all finite
-    logits, equal ones among them. No shape may depend on values, as it does in ``logits_BK[mask_BK]``: a GPU could not
-    capture such a step and would train one student at a time. Use ``gather`` and ``masked_fill``. The function reduces
-    nothing over samples and does not multiply by T^2: ``DistillationTerm`` does both.
+    Engines treat the target logits as constants and compute no gradient for them. The temperature is a number, or a
+    tensor that broadcasts to ``B1``: an engine may give each sample its own. Hyper-parameters are keyword arguments, as
+    is ``labels_B`` if the loss needs labels. No sample's loss may depend on another sample, so that an engine can put
+    students side by side as more samples of one batch. Losses and gradients must be finite for all finite logits, equal
+    ones among them. No shape may depend on values, as it does in ``logits_BK[mask_BK]``: a GPU could not capture such a
+    step and would train one student at a time. Use ``gather`` and ``masked_fill``. The function reduces nothing over
+    samples and does not multiply by T^2: ``DistillationTerm`` does both.
     """
 
     meaning: str
@@ -64,7 +64,7 @@ class PairLoss(NamedTuple):
     """Paper, section and equation."""
 
     needs_labels: bool = False
-    """D is computed from the labels too, so that a transfer set without labels has no D."""
+    """Whether D also depends on the labels. If so, the loss excludes transfer sets without labels."""
 
     parameters: tuple[Parameter, ...] = ()
 

@@ -1,4 +1,4 @@
-"""The KL divergence in the other direction, from the student's side.
+"""The reverse KL divergence: the divergence of the student relative to the teacher.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -22,8 +22,8 @@ LOSS: Final = PairLoss(
     name="reverse_kl",
     title="reverse KL divergence",
     per_sample=reverse_kl,
-    meaning="D is the divergence of the student relative to the teacher. It asks the student to avoid every class that "
-    "the teacher holds impossible.",
+    meaning="D is the divergence of the student relative to the teacher. It is large if the student gives "
+    "probability to a class that the teacher considers unlikely.",
     formula="KL(q || p)",
     tex=r"\mathrm{KL}(q \Vert p) = \sum_k q_k \log \frac{q_k}{p_k}",
     source="Gu et al. 2024, arXiv:2306.08543, section 2.1",

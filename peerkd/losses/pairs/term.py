@@ -17,7 +17,7 @@ Reduction = Literal["batchmean", "mean"]
 
 
 class DistillationTerm(NamedTuple):
-    """A loss of pair distillation, and what a published temperature and weight leave unsaid about it."""
+    """A loss of pair distillation with its hyper-parameters, and the conventions that T and a weight do not specify."""
 
     loss: PairLoss
 
@@ -27,8 +27,8 @@ class DistillationTerm(NamedTuple):
     reduction: Reduction = "batchmean"
 
     scale_by_temperature_squared: bool = True
-    """Multiply by T^2. Divided by T, logits have a gradient that falls as 1 / T^2; the factor keeps one weight meaning
-    the same at every temperature (Hinton et al. 2015, arXiv:1503.02531, section 2)."""
+    """Whether D is multiplied by T^2. Without the factor, the gradient of D falls as 1 / T^2. With it, a weight has
+    about the same effect at every temperature (Hinton et al. 2015, arXiv:1503.02531, section 2)."""
 
     def per_sample(
         self,
@@ -44,7 +44,7 @@ class DistillationTerm(NamedTuple):
             student_logits_BK: Unnormalised scores of the network that is trained.
             teacher_logits_BK: Unnormalised scores that it should imitate; no gradient flows into them.
             labels_B: The classes, or None if the samples have no labels.
-            temperature: T, above 0: a number, or a tensor that broadcasts to ``B1``. A tensor is not checked, since
+            temperature: T, above 0: a number, or a tensor that broadcasts to ``B1``. A tensor is not checked, because
                 reading it would wait for its device.
 
         Raises:
@@ -83,7 +83,7 @@ class DistillationTerm(NamedTuple):
 
 
 def distillation_term(loss: PairLoss, **parameters: float) -> DistillationTerm:
-    """Return the term of a loss with the defaults of its hyper-parameters, but for those that are given."""
+    """Return the term of a loss. Hyper-parameters that are not given have their defaults."""
     defaults = {each.name: each.default for each in loss.parameters}
     return DistillationTerm(loss, defaults | parameters)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
 from peerkd.results.intervals import Estimate, mean_over_pairs

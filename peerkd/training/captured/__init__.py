@@ -1,4 +1,4 @@
-"""Several students at once on a GPU, with a step captured as a CUDA graph and the students' states copied in and out.
+"""Several students at once on a GPU, with steps captured as CUDA graphs into which students' states are copied.
 
 Only ``graphs`` uses CUDA; everything else also runs, and is tested, on a CPU. Nothing here is imported without a GPU.
 """

@@ -38,7 +38,7 @@ class CapturedSteps:
         self._failed: list[torch.cuda.CUDAGraph] = []
 
     def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Capture a step. This runs it a few times; ``changes`` are restored afterwards.
+        """Capture a step. The capture runs the step a few times and then restores the tensors ``changes``.
 
         Raises:
             RuntimeError: If the first step of the lane cannot be captured. A later one is then called instead.
@@ -90,7 +90,7 @@ class CapturedSteps:
 
 
 def choose_repeatable_algorithms() -> None:
-    """Make this process use algorithms with a fixed order of addition, and not choose algorithms by timing them.
+    """Make this process use algorithms with a fixed order of addition, and never choose an algorithm by its speed.
 
     Otherwise a student's last bits would depend on what else the GPU does. This must be called before the process
     multiplies its first matrices on the GPU, because cuBLAS reads its variable then (its documentation, "Results

@@ -96,7 +96,7 @@ class LanePool:
         return LaneGroup(lanes, trials)
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices made since the last call."""
+        """Return the choices that were made since the last call."""
         choices, self._choices = self._choices, []
         return choices
 
@@ -128,7 +128,7 @@ class LanePool:
         return lanes, number
 
     def _measure(self, lanes: Lanes, batch_sizes: Sequence[int]) -> tuple[int, float]:
-        """Double the number of lanes while that pays and memory is left; return the number and its gain."""
+        """Double the number of lanes until the gain is too small or memory runs out; return the number and its gain."""
         rates = {1: self._rate(lanes, 1, num_samples=batch_sizes[0])}
         best = 1
         while best < MAX_LANES:
@@ -146,19 +146,19 @@ class LanePool:
         return best, rates[best] / rates[1]
 
     def _rate(self, lanes: Lanes, number: int, *, num_samples: int) -> float:
-        """Return the steps per second of all lanes together. They change the weights, which no student uses yet."""
+        """Return the steps per second of all lanes together. The steps change weights that no student uses yet."""
         lanes.run(number, num_samples=num_samples)
         self._finish()
-        started, num_rounds, seconds = self._clock(), 0, 0.0
+        started, num_repetitions, seconds = self._clock(), 0, 0.0
         while seconds < _MEASURED_SECONDS:
-            # The number of rounds doubles each time, so that the host runs ahead of the device, as it does in a
+            # The number of repetitions doubles each time, so that the host runs ahead of the device, as it does in a
             # training.
-            for _ in range(max(num_rounds, 1)):
+            for _ in range(max(num_repetitions, 1)):
                 lanes.run(number, num_samples=num_samples)
-                num_rounds += 1
+                num_repetitions += 1
             self._finish()
             seconds = self._clock() - started
-        return number * num_rounds / seconds
+        return number * num_repetitions / seconds
 
     def _finish(self) -> None:
         if self._device.type == "cuda":

@@ -35,10 +35,10 @@ class SizedBatches(Batches, Protocol):
 
 
 class Steps(Protocol):
-    """A way to do the steps of one lane: calls, or replays of captured steps."""
+    """The way in which a lane does its steps: by calling them, or by replaying captured ones."""
 
     def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Prepare for steps on batches of a size. ``changes`` are left unchanged."""
+        """Prepare for steps on batches of a size. The tensors ``changes`` have the same values afterwards."""
 
     def run(self, num_samples: int) -> None:
         """Begin a step after all work that is queued in the current stream."""
@@ -66,7 +66,7 @@ class EagerSteps:
 
 
 class Lanes:
-    """Lanes for students of one architecture. Students change, lanes stay."""
+    """Lanes for students of one architecture. A lane trains one student after another."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Lanes:
         free_bytes: Callable[[], int],
         budget_bytes: int,
     ) -> None:
-        """Prepare for lanes. None is created yet.
+        """Store the arguments. No lane is created yet.
 
         Args:
             build: A function that builds a network of the architecture, on the device.
@@ -131,7 +131,7 @@ class Lanes:
             self._largest_bytes = max(self._largest_bytes, taken_bytes)
 
     def put(self, number: int, start: TrialState) -> None:
-        """Copy a student into a lane, over the one that was there."""
+        """Copy a student into a lane, in place of the student that was there."""
         self._lanes[number][0].put_state(start)
 
     def student(self, number: int) -> StudentBuffers:

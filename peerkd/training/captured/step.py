@@ -45,7 +45,7 @@ class BatchBuffers:
         self.learning_rates_L = torch.zeros(num_lanes, device=device)
 
     def put(self, batch: Batch, *, learning_rates_L: Tensor) -> None:
-        """Copy a batch, and the rates of its step in the first lanes, from the device. Nothing waits for it."""
+        """Copy a batch, and the rates of the first lanes, within the device. The call does not wait for the copy."""
         num_samples = len(batch.labels_B)
         self.images(num_samples).copy_(batch.images_NCHW)
         self.labels(num_samples).copy_(batch.labels_B)
@@ -66,7 +66,7 @@ class BatchBuffers:
 
 
 class StudentBuffers:
-    """The buffers of one student after another: network, momenta, teacher's logits and setting."""
+    """The buffers of one lane, for one student at a time: network, momenta, teacher's logits and setting."""
 
     def __init__(self, network: nn.Module, batch: BatchBuffers, *, lane: int = 0) -> None:
         """Take over a network, of which only the tensors will change, and the learning rate of a lane."""
@@ -141,7 +141,7 @@ class StudentBuffers:
 
 
 def take_step(student: StudentBuffers, batch: BatchBuffers, *, num_samples: int, recipe: DistillConfig) -> None:
-    """Change a student as ``distill`` does with one batch, using the current contents of the buffers.
+    """Do the step that ``distill`` does with one batch, on the current contents of the buffers.
 
     Both terms of the loss are always computed. A term with the weight 0 adds nothing, to the last bit.
 

@@ -41,7 +41,7 @@ class FlatTensors:
         """Contiguous views of ``numbers``. Their first dimension is G; their second has the rows with the padding."""
 
     def put(self, index: int, tensors: Mapping[str, Tensor]) -> None:
-        """Copy one student's tensors into this. Other tensors in ``tensors`` are ignored."""
+        """Copy one student's tensors. Tensors of other names in ``tensors`` are ignored."""
         for name, num_rows in self._num_rows.items():
             self.named[name][index, :num_rows] = tensors[name]
 

@@ -60,7 +60,7 @@ class StackedObjective:
         term: DistillationTerm,
         dtype: torch.dtype,
     ) -> None:
-        """Check and keep what differs between the students; see ``Students.train`` for the arguments.
+        """Check and store the settings of the students; see ``Students.train`` for the arguments.
 
         Raises:
             ValueError: If a weight is outside 0 to 1, or a student with a weight above 0 lacks teacher or temperature.
@@ -76,7 +76,8 @@ class StackedObjective:
         self._dtype = dtype
         self._weights_G11 = torch.tensor(distillation_weights, dtype=dtype)[:, None, None]
         self._temperatures_G11 = torch.tensor([each or 1.0 for each in temperatures], dtype=dtype)[:, None, None]
-        # A student that needs no teacher gets zeros. Another student's teacher might have logits that are not finite.
+        # A student that needs no teacher gets logits of zero. Those of another student's teacher might not be finite,
+        # and 0 times NaN is NaN.
         needed = [
             None if weight == 0 else teacher
             for weight, teacher in zip(distillation_weights, teacher_logits, strict=True)

@@ -65,6 +65,7 @@ def max_pool(windows_GMR: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         windows_GMR: Maps in the order of ``by_window``.
     """
+    # In the order of by_window, the positions of a window are R / 4 columns apart: a column of an image of height 4.
     largest, positions = F.max_pool2d(_as_images(windows_GMR), (_WINDOW, 1), return_indices=True)
     return largest.permute(0, 2, 3, 1).reshape(*windows_GMR.shape[:2], -1), positions
 

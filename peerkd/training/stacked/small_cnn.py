@@ -134,9 +134,9 @@ class StackedSmallCnn:
 
     def _pool1(self, scale_GM1: Tensor, shift_GM1: Tensor) -> None:
         self._patches1_GDR = self._windows.patches_DR.expand(self._num_students, -1, -1)
-        # Scaled before pooling, because a negative scale would exchange maximum and minimum. Shifted and rectified
-        # after pooling: both are monotone, so the maximum is the same, and the work is done on a quarter of the
-        # numbers.
+        # The maps are scaled before pooling, because a negative scale would exchange maximum and minimum. They are
+        # shifted and rectified after pooling: both operations are monotone, so the maximum is the same, and only a
+        # quarter of the numbers is processed.
         self._windows1_GMR = torch.bmm(self._filters("stage1.0") * scale_GM1, self._patches1_GDR)
         largest_GMR, self._positions1 = patches.max_pool(self._windows1_GMR)
         self._hidden1_GMR = largest_GMR.add_(shift_GM1).clamp_min_(0)
@@ -154,6 +154,7 @@ class StackedSmallCnn:
         return linear(self._weights, "classifier", self._features_GFB)
 
     def _average_pool_backward(self, grad_GFB: Tensor) -> Tensor:
+        # The gradient of the mean of a cell is spread evenly over the positions of the cell.
         cells = grad_GFB.reshape(-1, _NUM_CELLS, _NUM_CELLS, grad_GFB.shape[2]).permute(0, 3, 1, 2)
         grad: Tensor = torch.ops.aten._adaptive_avg_pool2d_backward(cells, self._as_images(self._hidden2_GMR))
         return grad.permute(0, 2, 3, 1).reshape(self._hidden2_GMR.shape)

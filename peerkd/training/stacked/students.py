@@ -54,7 +54,7 @@ bits.
 
 
 def should_stack(architecture: str, *, image_shape_CHW: tuple[int, int, int]) -> bool:
-    """Return whether students of an architecture should train side by side."""
+    """Return whether students of an architecture should train side by side on images of this shape."""
     num_pixels = math.prod(image_shape_CHW)
     return architecture in STACKABLE and num_pixels <= _MAX_PIXELS.get(architecture, num_pixels)
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.tuning.learn_experience import fingerprint, learn, main
 from benchmarks.tuning.replay import Replay
-from peerkd.results.arrays import BoolArray
+from peerkd.arrays import BoolArray
 from peerkd.tuning.experience import load
 from peerkd.tuning.settings_prior import compress
 from peerkd.tuning.space import Space

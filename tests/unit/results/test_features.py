@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 from peerkd.results.answers import Answers
-from peerkd.results.arrays import FloatArray, IntArray
 from peerkd.results.features import FEATURE_NAMES, FEATURES_SCHEMA, pair_features, read_features, write_features
 
 NUM_PEERS, NUM_CLASSES = 3, 4

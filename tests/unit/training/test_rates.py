@@ -27,7 +27,7 @@ SAMPLES = PartitionSizes(1_078, 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
     ],
 )
 def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "_ROUND_SECONDS", 0.05)
+    monkeypatch.setattr(rates, "_REPETITION_SECONDS", 0.05)
     config = resolve(JOINTKD, preset="digits", overrides=f"sweep.temperatures=[1] {overrides}")
     perform = rates.start(config, SAMPLES, "cpu", process_index=0)
     (measured,) = perform(config.architectures[0])
@@ -86,7 +86,7 @@ def test_a_slow_network_is_measured_on_fewer_samples(pilot_seconds: float) -> No
     scale = rates._scale(inputs, pilot, pilot_seconds=pilot_seconds)
     work = scale.num_samples * scale.num_trials * scale.epochs
     assert 8 <= scale.num_samples <= 107
-    assert work <= max(8, rates._ROUND_SECONDS * 4 / pilot_seconds / 5)
+    assert work <= max(8, rates._REPETITION_SECONDS * 4 / pilot_seconds / 5)
     if pilot_seconds == 1e-4:
         assert (scale.num_samples, scale.epochs, scale.num_trials) == (107, 3, 20)
 

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.tuning.learn_experience import learn
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.scoring import GainsOnTest
+from peerkd.arrays import IntArray
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.term import HINTON, distillation_term
-from peerkd.results.arrays import IntArray
 from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped, why_unused
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.space import SettingOnSet, Space

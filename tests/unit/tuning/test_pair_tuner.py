@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.tuning.acquisition import knowledge_gradients
 from peerkd.tuning.experience import shipped
 from peerkd.tuning.pair_posterior import PairPosterior

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray, IntArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.stages.work.tuning.iterations import Iteration, Phase, StudyProgress
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Observation, Suggestion, Tuner

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from peerkd.results.arrays import FloatArray
+from peerkd.arrays import FloatArray
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.stages.journals import Record
 from peerkd.study.objective import Objective

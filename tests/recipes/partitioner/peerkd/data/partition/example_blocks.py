@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peerkd.data.partition.arrays import IntArray
+from peerkd.arrays import IntArray
 from peerkd.data.partition.checks import check_labels, check_sizes
 
 

@@ -1,7 +1,4 @@
-"""Array types of the analysis.
-
-Shape suffixes: P = peers (row: student, column: teacher), K = classes, R = rows of the table.
-"""
+"""The types of numpy arrays, by their elements. The shape of an array is in the suffix of its name."""
 
 from typing import TypeAlias
 
