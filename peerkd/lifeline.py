@@ -1,4 +1,4 @@
-"""A watch that ends this process soon after another one, so that no process outlives a run that was killed."""
+"""A watch that ends this process soon after another process has ended, so that no process outlives a killed run."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def _is_alive(pid: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        # The process has just ended, which the next check finds, or this system has no such file.
+        # The process has just ended, which the next check will find, or this system has no such file.
         return True
     # The state follows the name, which may contain any character. A process that has ended remains in state Z until its
     # parent waits for it, which in some containers never happens.

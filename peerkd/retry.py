@@ -35,7 +35,7 @@ class Limit:
     separately. With a number, the wait does not grow. None: only the time counts."""
 
     has_own_clock: bool = False
-    """Whether the time begins with the first failure in a row that has this property, instead of with the first
+    """Whether the time counts from the first consecutive failure with this property, instead of from the first
     failure."""
 
 

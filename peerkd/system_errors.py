@@ -1,4 +1,4 @@
-"""Messages for errors of the operating system: what failed, where, how much space is left, and what to do.
+"""Messages for errors of the operating system, which state what failed, where, and what to do.
 
 Libraries raise such errors as their own types: safetensors and torch, for instance, give the error number only in a
 text. ``plain_error`` finds the number, and ``translate`` returns a ``ValueError`` if a user must act, or else a

@@ -1,4 +1,4 @@
 """Stores of artifacts: one interface, with a backend for folders and one for buckets.
 
-The package knows bytes and manifests, and not what the files mean.
+The package handles bytes and manifests, and does not know the meaning of the files.
 """

@@ -17,7 +17,7 @@ class StoreCheckResult:
     name: str
     passed: bool
     text: str
-    """What was found, or what is wrong and how to fix it."""
+    """The result in words: for a failure, the problem and how to fix it."""
 
 
 def check_store(address: str, *, patience_seconds: float = 10.0) -> list[StoreCheckResult]:

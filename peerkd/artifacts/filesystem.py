@@ -2,8 +2,9 @@
 
 ``<root>/<key>/`` is a published artifact, and ``<root>/<key>.partial/`` the workspace of an unfinished one. Publishing
 renames the folder, so readers see all of an artifact or nothing. A shared workspace is copied first, to
-``<root>/<key>.publishing/``, since others may still write to it; the last process that closes it deletes it. Files and
-folders are synced before the rename, and the folder above after it, so a published artifact survives a power cut.
+``<root>/<key>.publishing/``, because others may still write to it. The last process that closes the workspace deletes
+it. Files and folders are synced before the rename, and the folder above after it, so a published artifact survives a
+power cut.
 """
 
 import errno
@@ -41,7 +42,7 @@ from peerkd.system_errors import add_path_to_errors, translate
 _log = logging.getLogger("peerkd")
 
 _LOCK_WAIT_SECONDS: Final = 5.0
-"""How long to wait for a workspace: the lock of a run that was killed takes a moment to disappear."""
+"""The time to wait for a workspace, because the lock of a run that was killed takes a moment to disappear."""
 _LOCK_POLL_SECONDS: Final = 0.1
 
 _LOCKS_UNSUPPORTED: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
@@ -66,7 +67,7 @@ class FilesystemStore:
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
         text = self._manifest_text(key)
-        # A power cut may leave a file without its content. Such an artifact counts as missing and is made again.
+        # A power cut may leave a file without its content. Such an artifact counts as missing and is computed again.
         return None if text is None or not _is_json(text) else self._manifest(key, text)
 
     def fetch(self, key: str) -> Path:
@@ -103,7 +104,7 @@ class FilesystemStore:
         if not workspace.is_dir():
             return 0
         num_files = sum(path.is_file() for path in workspace.rglob("*"))
-        # On a file system without locks the workspace is kept, since another process may be using it.
+        # On a file system without locks the workspace is kept, because another process may be using it.
         with suppress(OSError), workspace.with_suffix(".lock").open("a") as lock:
             self._delete_unused_workspace(lock.fileno(), key)
         return 0 if workspace.exists() else num_files
@@ -126,7 +127,7 @@ class FilesystemStore:
                 raise refusal from error
             raise StoreUnavailableError(f"The folder {self._root} cannot be written: {error.strerror}.") from error
         with lock:
-            # The kernel releases the lock however the process ends. That the file exists means nothing.
+            # The kernel releases the lock however the process ends. The existence of the file itself has no meaning.
             self._lock(lock.fileno(), key, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             if shared:
                 self._shared.add(key)
@@ -169,7 +170,7 @@ class FilesystemStore:
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         sync_files(folder, [*manifest.files, MANIFEST_NAME])
         if published.exists():
-            # A folder without an intact manifest is no artifact, but its files may be of use, so none is deleted.
+            # A folder without an intact manifest is no artifact, but its files may still be useful, so none is deleted.
             self._move_aside(key)
         folder.rename(published)
         sync_folder(published.parent)
@@ -192,11 +193,11 @@ class FilesystemStore:
                 shutil.rmtree(self._workspace(key), ignore_errors=True)
 
     def _set_aside_truncated(self, key: str) -> None:
-        """Set an artifact aside whose manifest a power cut has truncated, so that it can be made again."""
+        """Rename the folder of an artifact with a truncated manifest, so that the artifact can be computed again."""
         text = self._manifest_text(key)
         if text is None or _is_json(text):
             return
-        # Another worker of the stage may have done so a moment before.
+        # Another worker of the stage may have renamed it a moment before.
         with suppress(FileNotFoundError):
             target = self._move_aside(key)
             self._notify(

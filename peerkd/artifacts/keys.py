@@ -6,16 +6,16 @@ stage that orders work and the workers that do it compute a key with the same fu
 A config enters a key as its ``differences`` from the defaults, so a new field changes no key: all artifacts that exist
 were made with what is now the field's default. The limits of this rule:
 
-- If a default changes, an old key would stand for other numbers. ``NUMERICS_VERSION`` must then be raised.
+- If a default changes, an old key would refer to other numbers. ``NUMERICS_VERSION`` must then be raised.
   ``tests/unit/artifacts/key_defaults.json`` records the defaults of the version, and a test compares them.
-- The default of a new field must be what the program did before the field existed.
+- The default of a new field must mean the behaviour of the program before the field existed.
 - If a field is renamed, experiments that set it get new keys, and their artifacts are computed again.
 - A list counts as a whole. So does a config of another class than the default in its place: the classes that may share
   a place must have a ``kind``, a field with one permitted value, which is then always written.
 
 A key contains nothing that changes no number: names of experiments, paths of data sets, devices, workers and the
 settings of the cluster. A stage names the sections that it depends on and, inside them, the exceptions. A new field of
-a section is therefore in the key unless somebody takes it out.
+a section is therefore part of the key unless it is excluded explicitly.
 """
 
 import hashlib

@@ -20,7 +20,7 @@ def without_secrets(address: str, *, keeps_path: bool = False) -> str:
 
     Args:
         address: The address of a service as a user gave it, valid or not.
-        keeps_path: Whether to show the path, which is no secret if it is, for example, a prefix in a bucket.
+        keeps_path: Whether to show the path. The prefix in a bucket, for example, is not a secret.
     """
     found = _ADDRESS.fullmatch(address)
     if found is None:

@@ -26,7 +26,7 @@ def follow_file(path: str, store: ArtifactStore) -> Manifest:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         reference = {name: str(values[name]) for name in ("key", "fingerprint")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactCorruptError(f"{path} must hold a reference to an artifact.") from error
+        raise ArtifactCorruptError(f"{path} must contain a reference to an artifact.") from error
     return follow(reference, store)
 
 

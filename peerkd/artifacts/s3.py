@@ -1,9 +1,9 @@
 """A store in a bucket of any S3 server.
 
 ``<prefix>/<key>/manifest.json`` exists once the artifact is published: it is written last, and never replaced.
-``<prefix>/<key>/<fingerprint>/`` holds the files. Two workers that make the same artifact at once with different
-contents write to two such folders, and the first manifest decides which one counts. ``<prefix>/<key>.partial/`` is the
-workspace: each saved file is an object with its SHA-256 in the metadata.
+``<prefix>/<key>/<fingerprint>/`` contains the files. If two workers compute the same artifact at the same time with
+different contents, they write to two such folders, and the first manifest decides which one counts.
+``<prefix>/<key>.partial/`` is the workspace: each saved file is an object with its SHA-256 in the metadata.
 
 S3 has no locks, so two workers may open the same workspace at once. They may do the same work twice, but it is
 published once.
@@ -123,11 +123,11 @@ class S3Store:
         return target_key
 
     def clear_away(self, key: str) -> int:
-        """Delete what workers left of a published artifact; see ``ArtifactStore.clear_away``."""
+        """Delete files that workers left in the workspace of a published artifact; see ``ArtifactStore.clear_away``."""
         return clear_away(self._bucket, self._names, check_name(key))
 
     def free_bytes(self) -> int | None:
-        """Return None, since S3 cannot tell the free space of a bucket."""
+        """Return None, because S3 does not report the free space of a bucket."""
         return None
 
     @contextmanager

@@ -40,7 +40,7 @@ class Shape:
     """The root element of the answer's XML; None if the body is not read as XML."""
 
 
-# The first shape that a request has is that of its call.
+# The first shape that matches a request determines its call.
 SHAPES: Final[Mapping[Call, Shape]] = {
     Call.READ: Shape("GET", condition="range", statuses=frozenset({206}), headers=("content-range",)),
     Call.LIST: Shape("GET", query="list-type", root="ListBucketResult"),
@@ -87,14 +87,14 @@ def check_answer(call: Call, response: BaseHTTPResponse) -> None:
         raise TransientError(f"an answer without {missing[0]}")
     has_length = "content-length" in response.headers or response.headers.get("transfer-encoding") == "chunked"
     if not has_length and response.status != HTTPStatus.NO_CONTENT:
-        raise TransientError("an answer that does not say how long it is")
+        raise TransientError("an answer without a length")
     if shape.root:
         root = parse_xml(response.data)
         if _tag(root) == "Error":
             # For a long operation, a server sends the status and spaces before it knows how the operation ends.
             raise _described(call, root, status=response.status)
         if _tag(root) != shape.root:
-            raise TransientError(f"an answer with {_tag(root)[:40]} where {shape.root} was asked for")
+            raise TransientError(f"an answer with {_tag(root)[:40]} where {shape.root} was expected")
         if call is Call.LIST:
             _check_list(root)
 
@@ -111,7 +111,7 @@ def check_content(response: BaseHTTPResponse, name: str) -> None:
 
 
 def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> None:
-    """Check that an answer has the range that was asked for, or its beginning if the object ends there.
+    """Check that an answer has the requested range, or the beginning of the range if the object ends within it.
 
     Raises:
         TransientError: If it has another range.
@@ -124,7 +124,7 @@ def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> N
 
 
 def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
-    """Return whether the ETag of an object is the MD5 of another content than the one that was sent.
+    """Return whether the ETag of an object shows that it has another content than the one that was sent.
 
     The ETag of an object that is encrypted with a customer's key is no MD5; nor are the ETags of some servers.
     """
@@ -187,7 +187,7 @@ def _check_list(root: ElementTree.Element) -> None:
     if count not in (None, str(len(objects))) or is_truncated not in ("true", "false"):
         raise TransientError("a list with a wrong count")
     if root.findtext("{*}EncodingType") not in (None, "", "url"):
-        raise TransientError("a list in an encoding that was not asked for")
+        raise TransientError("a list in an encoding that was not requested")
     for each in objects:
         child_text(each, "ETag"), child_text(each, "LastModified")
 

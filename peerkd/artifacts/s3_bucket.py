@@ -40,7 +40,8 @@ from peerkd.errors import ArtifactCorruptError
 PART_BYTES: Final = 64 * 1024**2
 """Size of the parts of an upload or a download. An object may have 10,000 parts, which are 640 GB."""
 COPY_BYTES: Final = 512 * 1024**2
-"""The most that a server copies in one request. S3 allows 5 GiB, but the answer must come before the read timeout."""
+"""The most bytes that a server copies in one request. S3 allows 5 GiB, but the answer must come before the read
+timeout."""
 
 _READ_BYTES: Final = 1024**2
 _MAX_NAMES: Final = 1000
@@ -188,7 +189,7 @@ class Bucket:
     def list_once(self, prefix: str) -> Mapping[str, str]:
         """Return the names and versions of a single list, which may be damaged if the connection has no TLS.
 
-        It suffices where each object is then looked up, or all are to be deleted.
+        That suffices if each object is requested afterwards, or if all are deleted.
         """
 
         def request(after: str | None) -> dict[str, str]:
@@ -196,7 +197,7 @@ class Bucket:
             # The client would request the next page only for the name after these.
             page = {each.object_name: f"{each.etag}-{each.last_modified}" for each in islice(found, _MAX_NAMES)}
             if not all(name.startswith(prefix) for name in page):
-                raise TransientError("a list of names that were not asked for")
+                raise TransientError("a list of names that were not requested")
             return page
 
         page = self._repeat(partial(request, None))
@@ -246,7 +247,7 @@ class Bucket:
         return self._repeat_for_text("ETag", "PUT", name, query=query, headers=headers).strip('"')
 
     def end_upload(self, name: str, upload: str, tags: Sequence[str]) -> None:
-        """Make the object from its parts, given their ETags in order.
+        """Complete an upload: the server joins the parts, given their ETags in order.
 
         Raises:
             UploadLostError: If the server does not know the upload, perhaps because an earlier try of this request
@@ -334,7 +335,7 @@ class Bucket:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> BaseHTTPResponse:
-        """Send a request that the client has no public function for."""
+        """Send a request for which the client has no public function."""
         # The client adds headers to the mapping that it is given, and a repeated request needs new ones.
         return self._client._execute(
             method, self.name, name, body=body, headers=dict(headers or {}), query_params=dict(query or {})

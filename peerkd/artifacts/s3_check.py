@@ -70,7 +70,7 @@ def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Ca
         bucket.delete([small, large])
         left = len(bucket.names(probe))
         if left:
-            raise ValueError(f"{address} must delete the objects that it is asked to delete, got {left} that remain.")
+            raise ValueError(f"{address} must delete objects on request, got {left} that remain.")
         return "left nothing"
 
     try:

@@ -1,6 +1,6 @@
-"""Connections to an S3 server, which return no answer but a complete and correct one.
+"""Connections to an S3 server, which return only complete and correct answers.
 
-Python's HTTP client takes the end of a connection for the end of the headers. An answer that is cut there would have no
+Python's HTTP client treats the end of a connection as the end of the headers. An answer that is cut there would have no
 length, and would be read as an empty object.
 """
 
@@ -51,7 +51,7 @@ def connect(settings: Settings) -> Minio:
 
 
 class _CurrentKeys(Provider):
-    """The current keys: mounted files are read for each request, since an operator may have replaced them."""
+    """The current keys. Mounted files are read for each request, because an operator may have replaced them."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.secret_folder

@@ -16,7 +16,8 @@ from urllib3.exceptions import HTTPError
 
 NUM_TRIES_OF_REFUSED: Final = 4
 NUM_TRIES_OF_DAMAGED: Final = 10
-"""If a third of all answers were damaged, one request in 60,000 would fail this many times in a row."""
+"""The number of attempts at a request whose answer is damaged. If a third of all answers were damaged, one request in
+60,000 would fail this often in a row."""
 
 
 class Call(Enum):
@@ -50,7 +51,7 @@ class TransientError(Exception):
     def __init__(self, text: str, *, num_tries: int | None = None, final_error: Exception | None = None) -> None:
         super().__init__(text)
         self.num_tries = num_tries
-        """The most times that the request is made; None if only the time limits it."""
+        """The largest number of attempts at the request; None if only the time is limited."""
         self.final_error = final_error
         """The error to raise if the failure lasts; None for a ``StoreUnavailableError``."""
 
@@ -85,11 +86,11 @@ class FailureKind(Enum):
     TRANSIENT = auto()
     """The request is repeated until the time is up."""
     REFUSED_AT_FIRST = auto()
-    """``REFUSED`` until the store has answered a request correctly, and ``TRANSIENT`` from then on: what worked before
-    may work again."""
+    """``REFUSED`` until the store has answered a request correctly, and ``TRANSIENT`` from then on, because a request
+    that worked before may work again."""
     REFUSED = auto()
-    """The request is repeated a few times, since a server also refuses one that was damaged in transit. After that the
-    user gets a message that says what to do."""
+    """The request is repeated a few times, because a server also refuses a request that was damaged in transit. After
+    that the user gets a message with a remedy."""
 
 
 _CREDENTIALS: Final = (
@@ -162,7 +163,7 @@ ANSWERS: Final[tuple[Row, ...]] = (
     Row(FailureKind.REFUSED_AT_FIRST, {"AuthorizationHeaderMalformed", "PermanentRedirect"}, _REGION),
     Row(FailureKind.REFUSED, {"InvalidRegion", "IllegalLocationConstraintException"}, _REGION),
     Row(FailureKind.REFUSED, {"InvalidBucketName"}, _BUCKET),
-    # One operation may be denied while others are allowed, so earlier correct answers say nothing about it.
+    # One operation may be denied while others are allowed, so earlier correct answers do not matter.
     Row(FailureKind.REFUSED, {"AccessDenied", "AllAccessDisabled", "AccountProblem"}, _DENIED),
     Row(FailureKind.REFUSED, {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}, _FULL),
     # All other codes, and answers without a code.

@@ -60,7 +60,7 @@ def publish_folder(
         if manifest:
             clear_away(bucket, names, key, manifest)
             return manifest
-        # A file that was deleted or replaced meanwhile is a reason to look again: another worker may have published.
+        # If a file was deleted or replaced meanwhile, another worker may have published the artifact.
         with suppress(MissingError, ConditionError):
             with add_remedy_to_errors(names.address(bucket.name), f"{key}.partial"):
                 sources = _sources(bucket, names.partial(key), folder, gone=gone)
@@ -78,7 +78,7 @@ def publish_folder(
 
 
 def clear_away(bucket: Bucket, names: ObjectNames, key: str, manifest: Manifest | None = None) -> int:
-    """Delete what workers left of a published artifact; return the number of objects, or 0 if nothing was deleted.
+    """Delete the objects that workers left in the workspace of a published artifact; return their number.
 
     The manifest decides what is kept. Its digest has been checked, so no damaged answer can decide what is deleted.
     """

@@ -1,4 +1,4 @@
-"""How long requests to a store are repeated, and what is reported of an outage."""
+"""The repetition of requests to a store, and the report of an outage."""
 
 import threading
 import time

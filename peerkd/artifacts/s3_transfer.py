@@ -1,6 +1,8 @@
-"""Uploads and downloads of files. Large files go in parts, several at once, and only a part that fails is repeated.
+"""Uploads and downloads of files.
 
-An upload takes ``_NUM_PARTS_AT_ONCE`` times ``Bucket.part_bytes`` of memory, whatever the size of the file.
+Large files are sent in parts, several at the same time, and only a part that fails is repeated.
+
+An upload uses ``_NUM_PARTS_AT_ONCE`` times ``Bucket.part_bytes`` of memory, whatever the size of the file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -62,9 +62,9 @@ class S3Workspace:
     _names: ObjectNames
     _key: str
     _saving: dict[str, Lock] = field(default_factory=dict)
-    """A lock for each file, held while it is saved, so that a delayed save does not undo a later one."""
+    """A lock for each file during its upload, so that a delayed upload does not undo a later one."""
     _versions: dict[str, str] = field(default_factory=dict)
-    """The last seen versions of the files that are known to be saved, since a list may be older than an earlier one."""
+    """The newest known version of each saved file, because a list may be older than an earlier one."""
 
     def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Write files of the folder to the store; see ``Workspace.save``."""

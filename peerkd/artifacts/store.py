@@ -20,7 +20,7 @@ SCRATCH_NAME = "scratch"
 artifact."""
 
 _NO_ARTIFACT: Final = re.compile(r"\.(partial|publishing|damaged-\d+)$")
-"""The endings of folders that hold a workspace, or a damaged artifact that was set aside."""
+"""The endings of folders with a workspace, or with a damaged artifact that was renamed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,10 +85,10 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 class Workspace(Protocol):
-    """The place where an artifact is made: a local folder, and its saved files, which outlive this machine.
+    """The place where an artifact is computed: a local folder, and its saved files, which outlive this machine.
 
     Names of files are relative, with ``/``. A file that others may load must be written once, or under another name and
-    then renamed, since a store in a local folder shows it to others at once.
+    then renamed, because a store in a local folder shows it to others immediately.
     """
 
     @property
@@ -166,7 +166,7 @@ class ArtifactStore(Protocol):
     def set_aside(self, key: str) -> str:
         """Move an artifact, or the workspace ``<key>.partial``, to ``<key>.damaged-N``; return that key.
 
-        Nothing is deleted. The artifact does not exist afterwards, so the next run makes it again.
+        Nothing is deleted. The artifact does not exist afterwards, so the next run computes it again.
 
         Raises:
             ArtifactNotFoundError: If the key has neither an artifact nor a workspace.
@@ -203,7 +203,7 @@ def add_remedy_to_errors(address: str, key: str) -> Iterator[None]:
 def published_keys(manifests: Iterable[str]) -> list[str]:
     """Return the sorted keys of the artifacts whose manifests have these names, without those that were set aside.
 
-    A file of an artifact may itself be called ``manifest.json``, so names below a key are no further keys.
+    A file of an artifact may itself be called ``manifest.json``, so names below a key do not count as keys.
     """
     keys: set[str] = set()
     for name in sorted(manifests, key=lambda name: name.count("/")):

@@ -1,1 +1,1 @@
-"""The command line: parse, load the config, call. No logic."""
+"""The command line: it parses options, loads the config, and calls. It contains no other logic."""

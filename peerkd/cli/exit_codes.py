@@ -1,4 +1,4 @@
-"""The outermost layer of the command line, which turns every error into one sentence and an exit code."""
+"""The errors of the command line: each becomes one sentence and an exit code."""
 
 import io
 import os
@@ -85,7 +85,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 def _exit(message: str, exit_code: int) -> None:
-    # Without a standard error stream, the exit code alone shows the error.
+    # If no standard error stream exists, only the exit code shows the error.
     if sys.stderr is not None:
         sys.stderr.write(f"peerkd: {message}\n")
     sys.exit(exit_code)

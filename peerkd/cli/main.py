@@ -243,7 +243,7 @@ def config_schema(pipeline: PipelineName = "jointkd") -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 success, 1 failure, 2 an error that the user can fix, 130 interrupted."""
-    # The matrices are small, and the threads of several processes on one machine would only wait for each other.
+    # The matrices are small, so threads of several processes on one machine would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with exiting_on_errors():
         check_arguments(sys.argv[1:])

@@ -21,7 +21,7 @@ from peerkd.wording import format_bytes
 def plan(experiment: Experiment, *, measure: bool | None) -> None:
     """Print the work of an experiment and, after a few seconds of measuring, its duration on this machine.
 
-    The functions of a run read and divide the data set, so a plan accepts what a run accepts.
+    The data set is read and divided by the same functions as in a run, so a plan accepts what a run accepts.
 
     Args:
         experiment: The options that describe the experiment.

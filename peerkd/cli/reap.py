@@ -1,4 +1,4 @@
-"""``peerkd reap``: a service in a cluster that deletes jobs whose launchers are gone."""
+"""``peerkd reap``: a service in a cluster that deletes jobs whose launchers no longer exist."""
 
 import signal
 import threading

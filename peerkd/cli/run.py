@@ -1,4 +1,4 @@
-"""``peerkd run``: a pipeline orchestrated by this machine, with its jobs on this machine or on a cluster."""
+"""``peerkd run``: a pipeline whose tasks run on this machine, with the jobs on this machine or on a cluster."""
 
 import os
 import shutil
@@ -80,7 +80,7 @@ def run(
         key = run_pipeline(compiled_pipeline(pipeline.name), arguments)
     folder = opened.fetch(key)
     if jobs.store is not None:
-        # The report is copied to where it is after a run with a local store.
+        # The report is copied to the folder where it would be after a run with a local store.
         shutil.copytree(folder, output / key, dirs_exist_ok=True)
         folder = output.absolute() / key
     typer.echo("\n" + (folder / "summary.txt").read_text(encoding="utf-8"))

@@ -71,7 +71,7 @@ def submit(
             notify=lambda text: typer.echo(f"submit: {text}"),
         )
     except KeyboardInterrupt:
-        # The usual advice, to repeat the command, might start a second run.
+        # The usual advice is to repeat the command, which might start a second run here.
         typer.echo(
             f"Interrupted while the run {run_name} was being sent. Check whether it exists before you send it again: "
             f"{pipeline_server.endpoint}/#/runs",

@@ -1,7 +1,7 @@
 """The settings of a job that only an operator can choose, and the names that an operator allows runs to choose.
 
-The parameters of a run, ``--cluster`` and the settings of a pipeline's task come from people who may start a run. These
-people choose the resources of a job. They choose no account, secret, claim, image or priority class, unless the
+The parameters of a run, ``--cluster`` and the settings of a pipeline's task come from people who may start a run. They
+can choose the resources of a job, but they can choose an account, secret, claim, image or priority class only if the
 operator's settings allow it.
 
 This check gives an early and clear answer, but a person can bypass it. The admission policy in manifests/base cannot be

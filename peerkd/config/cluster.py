@@ -70,7 +70,7 @@ def _finite(value: Any) -> Any:
 
 
 def _kubernetes_name(value: str) -> str:
-    """Refuse a name that the cluster's API would refuse only later, after the stages before the job have run."""
+    """Refuse an invalid name now. The cluster's API would refuse it only after the stages before the job have run."""
     if len(value) > 253 or not _NAME.fullmatch(value):
         raise PydanticCustomError(
             "kubernetes_name", "Value should be a Kubernetes name made of a to z, 0 to 9, '-' and '.'"
@@ -252,7 +252,7 @@ def resolve_cluster(
     launch, task_config = launch or LaunchConfig(), task_config or {}
     base = _operators_defaults(environment)
     pairs = split_overrides(launch.cluster, field="cluster")
-    # 0 stands for the calling process, which is one worker.
+    # 0 means the calling process, which counts as one worker.
     if launch.num_workers is not None:
         pairs.append(f"num_workers={launch.num_workers or 1}")
     # A pipeline also passes 0 if its user chose nothing. The choice of the task's author then remains.
@@ -272,7 +272,7 @@ def _operators_defaults(environment: Mapping[str, str]) -> ClusterConfig:
             return load_file(form, Path(file), field=variable)
         return load_text(form, text, field=variable, source=plain(text)) if text.strip() else ClusterConfig()
     except ValueError as error:
-        # The person who starts a run has often not written these settings, so the message must say where they are.
+        # The person who starts a run has often not written these settings, so the message must name their place.
         message = str(error)
         raise ValueError(message if message.startswith(variable) else f"{variable}: {message}") from error
 

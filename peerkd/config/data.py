@@ -19,7 +19,7 @@ _SOURCES_OF_FIELDS = {
     "pixel_range": ("image_folder", "npz"),
     "background": ("image_folder",),
 }
-"""The sources that use a field, for each field that only some sources use."""
+"""For each field that only some sources use, these sources."""
 
 
 class DataConfig(StrictConfig):

@@ -26,7 +26,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class ComputeConfig(StrictConfig):
-    """The device and the number of processes. They are not part of a key, because a result means the same with any."""
+    """The device and the number of processes.
+
+    They are not part of a key, because they do not change the meaning of a result.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device that networks are trained on. auto: a GPU if one is available, otherwise the CPU."""

@@ -1,4 +1,4 @@
-"""Text files that a person names: they are opened without blocking and read up to a size limit."""
+"""The reader of text files that a person names: it opens them without blocking and reads them up to a size limit."""
 
 import errno
 import os

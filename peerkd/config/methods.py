@@ -45,8 +45,8 @@ class MethodFacts(NamedTuple):
     """Whether the branches share the trunk before the branch point. Otherwise each branch is a whole network."""
 
     has_views: bool = False
-    """Whether a step uses ``num_branches`` views of each sample: one for each branch, or all of them for a single
-    branch. Otherwise it uses one view."""
+    """Whether a step uses ``num_branches`` views of each sample: one for each branch, or all for a single branch.
+    Otherwise a step uses one view."""
 
     head: Head | None = None
     """The module that combines the branches, if any."""

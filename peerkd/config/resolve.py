@@ -28,7 +28,7 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
         preset: The name of a preset of the pipeline. Empty: ``DEFAULT_PRESET``, unless ``config_json`` is given.
         config_json: A whole config as JSON, or an empty string.
         overrides: ``key=value`` pairs separated by spaces, such as ``seed=3 sweep.alphas=[0.5,0.9]``, with quotes as in
-            a shell. They are one string so that a person can type them into a form.
+            a shell. They are one string, so that a person can type them into a form.
 
     Raises:
         ValueError: If the preset is unknown or given together with a config, a pair has no key, or the result breaks a

@@ -16,7 +16,7 @@ from peerkd.config.training import RecipeConfig
 
 
 class _UseOfField(NamedTuple):
-    """Whether one field has an effect in a config."""
+    """The use of a field in a config: whether the field has an effect."""
 
     field: str
     is_used: bool

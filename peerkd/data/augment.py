@@ -28,7 +28,7 @@ class Views(NamedTuple):
     """Whether each sample is mirrored left to right after the crop: bool."""
     crop_padding_pixels: int
     horizontal_flip: bool
-    """Whether ``flips_N`` may contain True. This is known without reading ``flips_N`` from the device."""
+    """Whether ``flips_N`` may contain True, known without reading ``flips_N`` from the device."""
     boxes_N4: Tensor | None = None
     """Top, left, height and width of each resized crop, as fractions of the image's height and width: float32."""
 

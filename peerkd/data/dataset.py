@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from peerkd.data.skipped import SkippedEntries
 
-_COLUMN_KINDS = "biufSU"  # dtype kinds that npy files store without pickling
+_COLUMN_KINDS = "biufSU"  # The kinds of dtypes that npy files store without pickling.
 
 
 class ImageDataset(Protocol):

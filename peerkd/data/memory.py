@@ -1,4 +1,4 @@
-"""The memory that this process may still allocate: a data set that needs more is refused before it is read."""
+"""The memory that this process can still allocate. A data set that needs more is refused before it is read."""
 
 import resource
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""How the pipeline is run. Services are met here, each in one adapter."""
+"""The control plane: backends, jobs on a cluster, and runs on a server. Each service has one adapter here."""

@@ -28,7 +28,7 @@ def choose_backend(launch: LaunchConfig, *, environment: Mapping[str, str] = os.
 
 
 def check_launch(launch: LaunchConfig, *, environment: Mapping[str, str] = os.environ) -> None:
-    """Check a launch description as far as that is possible before any work.
+    """Check everything about a launch description that can be checked before any work.
 
     Raises:
         ValueError: If a setting breaks a rule, or the operator does not allow it.

@@ -1,4 +1,4 @@
-"""The outermost layer of a stage, which turns errors into one sentence and an exit code for its caller."""
+"""The errors of a stage: each becomes one sentence and an exit code for the caller."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from peerkd.metrics.progress import print_line
 from peerkd.system_errors import add_path_to_errors, translate
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
-"""The variable with the file to which an error is written. Pipelines only pass on that a step failed."""
+"""The variable with the file to which an error is written. A pipeline reports only that a step failed, not why."""
 
 RUNNER_PID_VARIABLE = "PEERKD_RUNNER_PID"
 """The variable with the id of the process that runs the pipeline. When that process ends, the stage ends too."""
@@ -32,7 +32,8 @@ OUT_OF_MEMORY: Final = "out_of_memory"
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
 EXIT_MAY_PASS = 138
-"""The exit code of an error that may pass. The training operator retries it; 1 and 2 are final."""
+"""The exit code of an error after which another attempt may succeed. The training operator retries it; 1 and 2 are
+final."""
 
 EXIT_TERMINATED = 143
 _TERMINATION_LOG: Final = "/dev/termination-log"
@@ -125,7 +126,7 @@ def num_memory_kills(counters: tuple[Path, ...] = _OOM_COUNTERS) -> int:
 
 def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) -> None:
     if is_out_of_memory:
-        # The kernel kills a child process and not this one, so Kubernetes does not know why the container ends.
+        # The kernel kills a child process, not this one, so Kubernetes does not know why the container ends.
         message += " Memory ran out."
     # A full disk must not hide the error.
     with suppress(OSError):

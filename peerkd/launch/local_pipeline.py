@@ -1,4 +1,4 @@
-"""A compiled pipeline on this machine. Outside components and pipelines, only this module uses kfp."""
+"""The execution of a compiled pipeline on this machine. Outside components and pipelines, only this module uses kfp."""
 
 import contextlib
 import os

@@ -10,7 +10,7 @@ POD_VARIABLE: Final = "KFP_POD_NAME"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageOrder:
-    """The work of a stage. When it is done, the store has an artifact under ``key``."""
+    """The work of a stage, after which the store has an artifact under ``key``."""
 
     stage: str
     """The stage's noun, such as ``distill_pairs``."""

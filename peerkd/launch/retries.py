@@ -12,10 +12,11 @@ REFUSAL_SECONDS: Final = 45.0
 """The time for which refusals are retried: a restarted server may refuse known clients for a moment."""
 
 UNKNOWN_CLIENT: Final = frozenset({301, 302, 303, 307, 308, 401, 403})
-"""The statuses with which a server, or a proxy in front of it, answers an unknown client. Redirects lead to a login."""
+"""The statuses with which a server, or a proxy in front of it, answers an unknown client. A redirect leads to a login
+page."""
 
 _FIRST_CONTACT_SECONDS: Final = 60.0
-"""The time for which a service that has never answered is retried: its address is probably wrong."""
+"""The time for which a service that has never answered is retried. Its address is probably wrong."""
 _FIRST_WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT_SECONDS: Final = 8.0
 _PASSING: Final = frozenset({408, 425, 429})

@@ -22,7 +22,7 @@ class Relay(io.TextIOBase):
 
     @property
     def last_lines(self) -> Sequence[str]:
-        """The last lines that are not progress lines."""
+        """The last output lines that are not progress lines."""
         return tuple(self._kept)
 
     def writable(self) -> bool:

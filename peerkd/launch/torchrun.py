@@ -23,7 +23,7 @@ _NUM_SHOWN_LINES: Final = 60
 """The number of last lines in an error message. torchrun ends with a long report of its own."""
 
 _RENDEZVOUS_SECONDS: Final = 900
-"""How long the workers wait for each other. Their machines may have to be started first."""
+"""The time for which the workers wait for each other. Their machines may have to be started first."""
 
 _KILLED: Final = re.compile(r"exitcode\s*:\s*-\d+")
 
@@ -114,7 +114,8 @@ def run_processes(
 def _placement(num_processes: int, rendezvous: Rendezvous | None) -> list[str]:
     if rendezvous is None:
         return ["--standalone", f"--nproc-per-node={num_processes}"]
-    # Not c10d, which numbers the workers as they arrive: rank 0 writes the files, so it must be on the first worker.
+    # The static rendezvous is used, because c10d numbers the workers as they arrive. Rank 0 writes the files, so it
+    # must be on the first worker.
     return [
         "--rdzv-backend=static",
         f"--rdzv-conf=timeout={_RENDEZVOUS_SECONDS}",

@@ -1,1 +1,1 @@
-"""The lines and numbers that describe work while it is in progress. Its results are in ``peerkd.results``."""
+"""Progress lines and metrics of work that is in progress. ``peerkd.results`` has its results."""

@@ -1,9 +1,9 @@
 """The table of metrics: name, kind, unit, meaning, labels and writer. Rules and dashboards use only these metrics.
 
 Every metric of a worker has the labels ``stage`` and ``worker``, and the number of values of each label is limited.
-Only the metric ``peerkd_worker_info`` has the run as a label, and queries join it by namespace and pod. A new run thus
-adds one series instead of fifty. The metrics of a summary are grouped by run and stage, and deleted some time after the
-job.
+Only the metric ``peerkd_worker_info`` has the run as a label, and queries join it by namespace and pod. A new run
+therefore adds one series instead of fifty. The metrics of a summary are grouped by run and stage, and deleted some time
+after the job.
 """
 
 from typing import Final, Literal, NamedTuple, Protocol

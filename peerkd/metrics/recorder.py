@@ -58,7 +58,7 @@ def progress(unit: str, *, num_new: int, num_done: int, num_left: int) -> None:
 
 
 def waiting(whether: bool) -> None:
-    """Report whether this worker is waiting for others, so that it is not considered stalled."""
+    """Report whether this worker is waiting for other workers. A waiting worker does not count as stalled."""
     _current.set(names.WORKER_WAITING, float(whether))
     if not whether:
         _touch()

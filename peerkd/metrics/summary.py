@@ -1,4 +1,4 @@
-"""The summary of a job, or of a stage without a job: it is pushed to a Pushgateway and deleted after it was scraped.
+"""The summary of a job, or of a stage without a job. It is pushed to a Pushgateway, and deleted after some scrapes.
 
 A gateway keeps its groups forever, so the reaper, which always runs, calls ``delete_old_summaries``. No function here
 fails. Without an address in the environment they do nothing, and a gateway that does not answer is reported once.

@@ -1,4 +1,4 @@
-"""Charts as data: axes and marks in the units of their values. ``svg`` draws them; so could any other rendering."""
+"""Charts as data: axes and marks in the units of their values. ``peerkd.reporting.svg`` draws them."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

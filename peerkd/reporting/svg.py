@@ -1,4 +1,4 @@
-"""Charts as SVG. Positions are pixels of a view box, which the page scales."""
+"""Charts as SVG. Positions are in pixels of the view box, which the page scales."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -42,12 +42,12 @@ class _AxisScale(NamedTuple):
 
 
 def xy_chart(chart: XYChart, label: str, *, height: float) -> Markup:
-    """Return a chart of the width of the text; ``label`` says what it shows to those who cannot see it."""
+    """Return a chart of the width of the text. ``label`` describes the chart to readers who cannot see it."""
     return _xy_chart(chart, label, _Frame(560, height, 48, "chart"))
 
 
 def panel(chart: XYChart, label: str) -> Markup:
-    """Return a chart of which several stand side by side."""
+    """Return a smaller chart, several of which fit side by side."""
     return _xy_chart(chart, label, _Frame(400, 230, 34, "chart panel"))
 
 
@@ -119,7 +119,7 @@ def _xy_chart(chart: XYChart, label: str, frame: _Frame) -> Markup:
 
 
 def _add_labels(svg: ElementTree.Element, labelled: Sequence[Series], x: _AxisScale, y: _AxisScale) -> None:
-    """Write the label of each series beside the mean end of its lines, without overlaps."""
+    """Write the label of each series next to the mean end of its lines, without overlaps."""
     ends = [
         (max(x.at(line.xs[-1]) for line in lines), sum(y.at(line.ys[-1]) for line in lines) / len(lines))
         for lines in (series.lines for series in labelled)

@@ -132,7 +132,7 @@ def _in_brackets(parameters: Mapping[str, float]) -> str:
 
 
 def conventions_in_words(distill: DistillConfig) -> list[str]:
-    """Return a sentence for each convention that the values of T and alpha alone leave open."""
+    """Return a sentence for each convention that the values of T and alpha alone do not specify."""
     conventions, term = distill.conventions, distill.term
     match conventions.alpha_weighs:
         case "distillation":

@@ -1,4 +1,4 @@
-"""Measures of each peer and of each ordered pair before any distillation, from the logits of all peers.
+"""Measurements of each peer and each ordered pair before any distillation, from the logits of all peers.
 
 Logits come in parts, so that the logits of all samples need not be in memory at once.
 

@@ -81,7 +81,7 @@ CURVE_SCHEMA: Final = pa.schema(
         ),
     ]
 )
-"""The choices that would have been made after each of about twenty iterations."""
+"""The choices that the study would have made if it had ended after an iteration, for about twenty iterations."""
 
 CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA)
 CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)

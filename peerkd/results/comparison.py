@@ -1,7 +1,7 @@
 """Test accuracies of all runs by seed, and the differences between methods.
 
-The result of a run is the test accuracy of the method's deployed predictor after the last epoch. It selects nothing.
-The accuracy at the best epoch is reported separately. That epoch is selected on validation, while much of the
+The result of a run is the test accuracy of the method's deployed predictor after the last epoch. No accuracy selects
+it. The accuracy at the best epoch is reported separately. That epoch is selected on validation, while much of the
 literature selects it on test.
 
 A run that diverged has no result. It is counted, and excluded from everything else.

@@ -46,7 +46,7 @@ class RunCost:
     total: Cost
     steps: Mapping[str, Cost]
     pairs: Mapping[Pair, Cost]
-    """Shares of the step that is a sweep over pairs. Empty if no step is."""
+    """The pairs' shares of the cost of the sweep. Empty without a sweep."""
 
 
 def run_cost(

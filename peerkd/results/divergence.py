@@ -1,4 +1,4 @@
-"""The count of trainings of an experiment that diverged, and of the pairs that are left out because of them."""
+"""The numbers of diverged trainings of an experiment, and of the pairs that are omitted because of them."""
 
 from dataclasses import dataclass
 

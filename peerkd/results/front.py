@@ -44,12 +44,12 @@ class FrontPoint:
 def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epochs: bool = False) -> list[FrontPoint]:
     """Return the choices for each weight, in ascending order of the weights.
 
-    If several choices have the same weighted mean, the one with the largest sum of both gains is taken. If this ties
-    too, leaving the student unchanged comes first, and then the first setting of the table.
+    If several choices have the same weighted mean, the one with the largest sum of both gains is taken. If these sums
+    are equal too, leaving the student unchanged is chosen, or else the first setting of the table.
 
     Args:
-        trials: The trials of the study, in full or in part. Each counts with the accuracy that it had reached. Trials
-            that diverged are excluded.
+        trials: The trials of the study, in full or in part. A trial that was stopped early counts with its last
+            accuracy. Trials that diverged are excluded.
         objective: The objective of the study. Its limit applies to all weights.
         num_pairs: The number of ordered pairs, with or without trials.
         chooses_epochs: Whether a choice may stop after any epoch. Of equal choices, the one that stops first is taken.

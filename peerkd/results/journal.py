@@ -102,7 +102,7 @@ def _checksum(content: bytes) -> bytes:
 def _records(file: Iterable[bytes], path: Path, on_damaged: Callable[[int], None] | None) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(file, start=1):
         if not line.endswith(b"\n"):
-            # The rest of the line may be written at this moment, and would look like a line of its own.
+            # Another process may be writing the rest of this line, which would then look like a line of its own.
             return
         record = from_line(line)
         if record is not None:

@@ -84,7 +84,7 @@ class ChosenRows:
     """Whether the chosen setting is better on validation than the unchanged student."""
 
     above_control: BoolArray
-    """Whether the chosen setting is better on validation than the control. True without a control."""
+    """Whether the chosen setting is better on validation than the control. True if no control exists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

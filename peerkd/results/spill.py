@@ -15,7 +15,8 @@ from peerkd.results.journal import read_journal, to_line
 from peerkd.results.table import KIND, Record, assemble, check_record, fingerprint_file, num_finite
 
 _BUFFER_BYTES: Final = 2**20
-"""The size of the buffer for records that are not yet written. It saves keeping a thousand files open."""
+"""The size of the buffer for records that are not yet written. With the buffer, not every student's file has to be open
+all the time."""
 
 
 class WrittenTable(NamedTuple):

@@ -35,7 +35,7 @@ RECORD_COLUMNS: Final = tuple(name for name in TRIALS_SCHEMA.names if name not i
 _REQUIRED_COLUMNS: Final = tuple(name for name in RECORD_COLUMNS if not TRIALS_SCHEMA.field(name).nullable)
 
 _REQUIRED_IF_FINITE: Final = tuple(f"{split}_{scope}_accuracy_after" for split in SPLITS for scope in SCOPES)
-"""Columns that have a value unless the trial diverged."""
+"""Columns that must have a value unless the trial diverged."""
 
 _FRACTIONS: Final = tuple(name for name in TRIALS_SCHEMA.names if "_accuracy_" in name or name.endswith("_flips"))
 """Columns whose values lie between 0 and 1."""

@@ -1,5 +1,7 @@
-"""The stages of a pipeline, one file each: config in, artifact out. Only here do the two planes meet.
+"""The stages of a pipeline, one file each: from a config to an artifact.
 
-A stage whose work is launched has two files: the one here orders the work, without torch, and the one in ``work/`` does
-the work of one worker.
+Only here do the compute and control planes meet.
+
+A launched stage has two files: the one here orders the work and needs no torch, and the one in ``work/`` does the work
+of one worker.
 """

@@ -22,7 +22,7 @@ class Accounts:
 
     @property
     def causes(self) -> dict[str, Any]:
-        """The values that the key of a report with the cost depends on."""
+        """The values on which the key of a report with this cost depends."""
         return asdict(self)
 
     def cost(self, *, sweep: str = "", trials: pa.Table | None = None) -> RunCost | None:
@@ -34,7 +34,7 @@ class Accounts:
 
 
 def gather_accounts(keys_of_steps: Mapping[str, str], store: ArtifactStore) -> Accounts:
-    """Collect the accounts of artifacts, whose keys are given by the names of their steps.
+    """Collect the accounts of the artifacts with these keys, which are given by the names of their stages.
 
     Raises:
         ValueError: If the operator's settings break a rule.

@@ -7,11 +7,12 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.wording import format_bytes
 
 CERTAIN_FRACTION: Final = 0.8
-"""The fraction of a forecast that is certainly written: real journals and tables are within a fifth of the forecast."""
+"""The fraction of a forecast that is certain to be written. Real journals and tables are within a fifth of the
+forecast."""
 
 
 def check_free_space(store: ArtifactStore, parts: Mapping[str, float]) -> None:
-    """Check that the disk of the store has enough space; a store without a known limit always has.
+    """Check that the disk of the store has enough space. A store without a known limit always passes.
 
     Args:
         store: The store to which the run writes.

@@ -1,6 +1,7 @@
 """A whole pipeline in the calling process, for a debugger, a profiler or a notebook.
 
-The stages and their artifacts are those of the compiled pipeline, so a run can start one way and finish the other.
+The stages and their artifacts are those of the compiled pipeline, so a run can be started in one way and finished in
+the other.
 """
 
 from peerkd.config.experiment import ExperimentConfig

@@ -46,7 +46,7 @@ class Journals:
             # The journal may be newer than the last listing.
             names.add(own)
         for name in sorted(names):
-            # The folder has this worker's own journal in full; a saved copy may be older.
+            # The folder contains this worker's own journal in full, while a saved copy may be older.
             if name == own or load_if_intact(self._workspace, name):
                 yield from self._read(name)
             else:
@@ -65,7 +65,7 @@ class Journals:
             self._report(name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1)))
 
     def _has(self, name: str, digest: str) -> bool:
-        """Return whether a file has the given digest; one that is only in the store is assumed to have it."""
+        """Return whether a file has the given digest. A file that is only in the store is assumed to have it."""
         path = self._path(name)
         return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
 

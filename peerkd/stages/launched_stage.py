@@ -50,7 +50,7 @@ class LaunchedStage(Generic[Config]):
     """A function that returns the key of the output artifact."""
 
     summary: Callable[[Mapping[str, Any]], str]
-    """Describes an artifact in a few words, given its metadata."""
+    """A function that describes an artifact in a few words, given its metadata."""
 
     num_processes: Callable[[Config], int] = lambda _: 1
     """A function that returns the number of processes that train one network together."""
@@ -101,7 +101,9 @@ class LaunchedStage(Generic[Config]):
         run_id: str = "",
         task_config: Any = None,
     ) -> Manifest:
-        """Return the output artifact, computed first if the store lacks it. By default, the calling process does so.
+        """Return the output artifact, after computing it if the store lacks it.
+
+        By default, the calling process computes it.
 
         Args:
             config: The whole experiment.
@@ -120,7 +122,8 @@ class LaunchedStage(Generic[Config]):
         done = store.find(key)
         if done:
             print_line(self.name, f"already done: {self.summary(done.metadata)}")
-            # A worker of an earlier run may have been killed after another had published, and have left files behind.
+            # In an earlier run, a worker may have been killed after another one published the artifact, and left files
+            # behind.
             store.clear_away(key)
             return done
         num_processes = self.num_processes(config)

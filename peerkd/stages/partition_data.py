@@ -69,7 +69,7 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     print_remarks(NAME, source.dataset)
-    # The data are divided before anything is written: a refused experiment leaves nothing in the store.
+    # The data are divided before anything is written, so that a refused experiment leaves nothing in the store.
     assignment = divide(config, source.dataset)
     sizes = [len(part) for part in assignment.train]
     too_little = division_warnings(source.dataset, assignment)
@@ -108,7 +108,7 @@ def _bytes_to_write(
     expected = forecast(config, measure_partition(source, assignment))
     parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
     if strategy == "sweep":
-        # Twice, because the records are copied while the table is built.
+        # The journals count twice, because their records are copied while the table is built.
         parts["journals of the sweep"] = 2 * CERTAIN_FRACTION * expected.journals_bytes
         parts["table of trials"] = CERTAIN_FRACTION * expected.table_bytes
     return parts

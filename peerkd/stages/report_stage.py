@@ -67,10 +67,10 @@ class ReportStage(Generic[Config]):
     """The file name of the table that the stage writes."""
 
     keys_of_steps: Callable[[Manifest], Mapping[str, str]]
-    """A function that returns the keys of the artifacts whose cost the report includes, by the name of the stage."""
+    """A function that returns the keys of the artifacts whose cost the report includes, by the name of their stage."""
 
     compute_contents: Callable[[Config, Manifest, ArtifactStore, Accounts], ReportContents]
-    """Computes the contents of the report."""
+    """A function that computes the contents of the report."""
 
     def run(
         self,

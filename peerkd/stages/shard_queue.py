@@ -103,10 +103,10 @@ class ShardQueue:
 
         self._marking = threading.Lock()
         self._complete: set[str] = set()
-        """Names of shards that are known to have all their records, because these were counted or written here."""
+        """Names of shards that are known to have all their records, which this worker has counted or written."""
 
         self._counted: set[str] = set()
-        """Names of shards whose records have been passed to a callback of the work."""
+        """Names of shards whose records have been reported to a callback of ``StageWork``."""
 
         self._is_waiting = False
         self._failure: Exception | None = None
@@ -148,7 +148,7 @@ class ShardQueue:
         self._count_recovered(shard.name for shard in shards)
 
     def is_done(self, shards: Iterable[Shard]) -> bool:
-        """Return whether all of these shards are known to be done; reopen those that lack records."""
+        """Return whether all of these shards are known to be done; reopen shards that lack records."""
         lacking = [shard for shard in shards if not self._has_all_records(shard)]
         return not lacking
 
@@ -195,11 +195,14 @@ class ShardQueue:
                 )
 
     def checkpoint(self, shard: str) -> Path:
-        """Return the file that a shard's training resumes from. If the training writes it, it is saved periodically."""
+        """Return the file from which a shard's training resumes.
+
+        Whatever the training writes to it is saved periodically.
+        """
         return live_checkpoint(self._workspace, shard)
 
     def begin(self) -> None:
-        """Count what was done before."""
+        """Count the work of earlier attempts."""
         self._claims.refresh()
         self._count_recovered(self._shards)
 
@@ -247,7 +250,7 @@ class ShardQueue:
                 self._claimed[shard.name] = claimed
                 self._set_waiting(False)
                 return claimed
-            # All records were saved, but the shard was not marked as done.
+            # An earlier attempt saved all records, but did not mark the shard as done.
             self._finish(claimed)
         self._count_done_elsewhere()
         return None
@@ -363,8 +366,8 @@ def open_shard_queue(
         leaving.set()
         for thread in threads:
             thread.join()
-        # What cannot be saved now is computed again later. A failure here must not hide the exception that ends the
-        # work.
+        # Records that cannot be saved now are computed again later. A failure here must not hide the exception that
+        # ends the work.
         with suppress(PeerKDError, OSError):
             queue.save(everything=True)
         with suppress(OSError):

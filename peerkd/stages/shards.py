@@ -3,8 +3,8 @@
 A worker that starts a shard writes a claim, and writes a heartbeat every ten seconds. If another worker sees no change
 of the heartbeat for 45 seconds by its own clock, the claims of the silent worker are void and its shards are free
 again. Claims and heartbeats are never deleted, and the clocks of two machines are never compared. If two workers claim
-a shard at the same time and see each other, one of them gives way. If they do not see each other, both do the shard,
-which costs time and changes no number.
+a shard at the same time and notice each other, one of them gives way. Otherwise both do the shard, which costs time and
+changes no number.
 """
 
 import hashlib
@@ -22,7 +22,8 @@ from peerkd.launch.worker import Worker
 
 HEARTBEAT_SECONDS: Final = 10.0
 STALE_SECONDS: Final = 45.0
-"""The age at which a heartbeat is stale. Some may be late, because the store or the machine is slow."""
+"""The age at which a heartbeat is stale. It allows for heartbeats that are late because the store or the machine is
+slow."""
 
 SCRATCH: Final = "scratch/"
 _HEARTBEATS: Final = f"{SCRATCH}beats/"
@@ -158,7 +159,7 @@ class ShardClaims:
                 yield shard
 
     def _in_order_of_preference(self) -> Iterator[Shard]:
-        """Yield every n-th shard, beginning with this worker's index, then those of the next worker, batch by batch."""
+        """Yield every n-th shard from this worker's index on, then the same for the next worker, and so on."""
         num_workers = self._worker.num_workers
         for batch in self._batches:
             for step in range(num_workers):
@@ -172,7 +173,7 @@ class ShardClaims:
     def _is_alive(self, holder: str) -> bool:
         run, index, _ = holder.split("-")
         if run == self._run and (int(index) == self._worker.index or int(index) >= self._worker.num_workers):
-            # An earlier attempt of this worker, or a worker that no longer exists.
+            # The claim is that of an earlier attempt of this worker, or of a worker that no longer exists.
             return False
         heartbeat = self._heartbeats.get(holder)
         return heartbeat is not None and self._clock() - heartbeat.seen_at <= self._stale_seconds

@@ -70,7 +70,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     print_remarks(NAME, source.dataset)
-    # All checks come before anything is written: a refused study leaves nothing in the store.
+    # All checks come before anything is written, so that a refused study leaves nothing in the store.
     image_shape_CHW = source.dataset.image_shape
     for architecture in config.architectures:
         check_image_size(architecture, image_shape_CHW)

@@ -27,8 +27,9 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
         config,
         fields=("seed", "augmentation", "distill", "sweep", "tune"),
         without=(
-            "sweep.validate_every_epoch",  # It has no effect on a tuned study.
-            *("sweep.selection_metric", "sweep.default_transfer_set", "tune.own_weight"),  # Resolved below.
+            "sweep.validate_every_epoch",  # The field has no effect on a tuned study.
+            # The following fields are resolved below.
+            *("sweep.selection_metric", "sweep.default_transfer_set", "tune.own_weight"),
         ),
     )
     return keys.key(

@@ -52,8 +52,9 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
 
 
 def control_settings(grid: Grid) -> tuple[Setting, ...]:
-    """Return the settings of the controls: one for each learning rate, so that a tuned rate is not a gain of
-    distillation.
+    """Return the settings of the controls.
+
+    Each learning rate has one, because a tuned rate is no gain of distillation.
     """
     alpha = _alpha_or_weight(0.0, grid.alpha_weighs)
     rates = {*grid.learning_rates, grid.default_learning_rate}

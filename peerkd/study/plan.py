@@ -12,9 +12,7 @@ from peerkd.study.trials import Setting, Trial, Unit
 
 
 class Plan(Sequence[Unit]):
-    """A sequence of units that are created on access, so that a plan of millions takes no memory; a slice is a plan
-    too.
-    """
+    """A sequence of units that are created on access, so that a large plan takes no memory. A slice is a plan too."""
 
     def __init__(self, blocks: Sequence["_Block"], places: range) -> None:
         self._blocks, self._places = blocks, places

@@ -5,7 +5,8 @@ import numpy as np
 from peerkd.arrays import FloatArray, IntArray
 
 MAX_FITTING_STEPS = 1000
-"""Far more steps than typical targets need. The final correction keeps the sums exact if they do not suffice."""
+"""The limit on the steps, far more than typical targets need. If they do not suffice, the final correction makes the
+sums exact."""
 
 FITTING_TOLERANCE_SAMPLES = 0.5
 """The error at which fitting stops; rounding to whole samples hides smaller ones."""

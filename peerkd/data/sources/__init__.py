@@ -34,8 +34,8 @@ def read_source(
     Args:
         source: digits, cifar10, cifar100, image_folder or npz.
         path: A file or a folder; ``~`` is the home folder. None for digits, which is part of scikit-learn.
-        rules: How the files of an image_folder become RGB of 8 bits; None for the defaults. npz uses only the
-            ``pixel_range``, and other sources use no rules.
+        rules: Rules that convert the files of an image_folder to RGB of 8 bits; None for the defaults. npz uses only
+            the ``pixel_range``, and other sources use no rules.
         skip_damaged: Whether to omit images of an image_folder that cannot be read.
         progress: Called with the number of images of an image_folder that have been read.
 

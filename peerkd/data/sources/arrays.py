@@ -33,7 +33,7 @@ _DAMAGE: Final = (
     SyntaxError,
     OverflowError,
     RecursionError,
-    RuntimeError,  # for encrypted members and, as NotImplementedError, for unknown compression methods
+    RuntimeError,  # Raised for encrypted members and, as NotImplementedError, for unknown compression methods.
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,

@@ -22,7 +22,7 @@ from peerkd.errors import DataSourceError
 ReportProgress = Callable[[int, int], None]
 """A function that is called repeatedly with the number of processed files and the number of all files."""
 
-_MAX_FILES_PER_TASK: Final = 64  # the overhead of a task is about 0.1 ms, the time in which a small image is decoded
+_MAX_FILES_PER_TASK: Final = 64  # The overhead of a task is about 0.1 ms, the time in which a small image is decoded.
 _NUM_LISTED: Final = 10
 
 
@@ -142,7 +142,7 @@ def survey_images(
     facts: list[_FileFacts | None] = []
     unreadable: dict[int, str] = {}
     with warnings.catch_warnings():
-        # Pillow warns about large images and unusual tags in each file; what matters raises an error in any case.
+        # Pillow warns about large images and unusual tags in each file. Real problems raise an error in any case.
         warnings.simplefilter("ignore")
         # Threads suffice, because Pillow releases the interpreter lock; more than one per core would compete for it.
         with ThreadPoolExecutor(num_threads) as pool:

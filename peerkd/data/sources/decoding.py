@@ -35,13 +35,14 @@ WHITE: Final = (255, 255, 255)
 
 _TWELVE_BITS: Final = (0.0, 4_095.0)
 _SIXTEEN_BITS: Final = (0.0, 65_535.0)
-_BITS: Final = 258  # the tag of a TIFF with the bits of each channel
-_PHOTOMETRIC: Final = 262  # the tag that states whether the value 0 is white (0) or black (1)
-_PLANES: Final = 284  # the tag that states whether the channels are interleaved (1) or stored one after the other (2)
-_NUMBERS: Final = 339  # the tag that states whether the values of each channel are unsigned (1) or signed (2)
-_MAX_FILE_BYTES: Final = 2**31  # the largest image of Pillow, 179 million pixels with 4 channels of 16 bits, is smaller
+_BITS: Final = 258  # The tag of a TIFF with the bits of each channel.
+_PHOTOMETRIC: Final = 262  # The tag that states whether the value 0 is white (0) or black (1).
+_PLANES: Final = 284  # The tag that states whether the channels are interleaved (1) or stored one after the other (2).
+_NUMBERS: Final = 339  # The tag that states whether the values of each channel are unsigned (1) or signed (2).
+# The largest image that Pillow accepts is smaller: 179 million pixels with 4 channels of 16 bits.
+_MAX_FILE_BYTES: Final = 2**31
 _LARGE_PIXELS: Final = 2**24
-_MAX_PIXELS_PER_BYTE: Final = 1_000  # for large images; a blank PNG has 340
+_MAX_PIXELS_PER_BYTE: Final = 1_000  # The limit for large images. A blank PNG has 340.
 _MAX_REASON_LENGTH: Final = 200
 
 # Formats that are recognised by the first bytes of a file, whatever its name. A file is opened in another format only

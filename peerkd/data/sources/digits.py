@@ -5,7 +5,7 @@ import numpy as np
 from peerkd.data.dataset import RawDataset
 from peerkd.errors import DataSourceError
 
-_GREY_STEP = 15  # the levels are 0..16; 16 * 15 = 240 fits into uint8 and keeps them evenly spaced
+_GREY_STEP = 15  # The levels are 0..16. 16 * 15 = 240 fits into uint8 and keeps them evenly spaced.
 
 
 def read_digits() -> RawDataset:

@@ -26,7 +26,7 @@ def split_of(name: str) -> Split | None:
 
 
 def validation_is_for_choices(splits: Collection[Split]) -> bool:
-    """Return whether the validation split of a data set is used to choose settings.
+    """Return whether the validation split of a data set serves for choices.
 
     Results must be reported on samples that no choice depends on. If a data set has only a training and a validation
     split, as ImageNet does, the literature reports results on the validation split. That split therefore becomes the

@@ -1,1 +1,1 @@
-"""Checks of a cluster. Each check is a function that returns a result, which says how to fix a failure."""
+"""Checks of a cluster. Each check is a function that returns a result and, for a failure, a fix."""

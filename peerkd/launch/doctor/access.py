@@ -30,7 +30,7 @@ def task_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
 
 @check("permissions", action="ask what you may do")
 def check_access(cluster: Cluster, kinds: Sequence[JobKind]) -> CheckResult:
-    """Check that you have the permissions of the launcher, by asking the cluster about each."""
+    """Check that you have the permissions of the launcher. The cluster is asked about each of them."""
     lacking = _lacking(cluster, launcher_permissions(kinds), account="")
     if not lacking:
         return CheckResult("permissions", True, f"You have the permissions of the launcher in {cluster.namespace}.")

@@ -19,18 +19,18 @@ _DENIED: Final = "denied"
 
 
 def sample_order(store: str) -> StageOrder:
-    """Return an order that exists for the checks alone."""
+    """Return an order that is used only in the checks."""
     return StageOrder(stage="distill_pairs", config_json="{}", store=store, inputs={}, key="distill_pairs/doctor")
 
 
 def check_job(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
-    """Check that a job is accepted by its schema, by webhooks and by policies."""
+    """Check that the schema of the job, webhooks and policies accept a job."""
     job = manifest_for(sample_order(store), settings, kind=kind).job
     return _try(cluster, "job", kind.resource, job, "a job", action=f"create {kind.name}s")
 
 
 def check_worker(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
-    """Check that a worker's pod is accepted: pod security, quota, service account and priority class."""
+    """Check that the cluster accepts a worker's pod: its security, quota, service account and priority class."""
     template = pod_template_for(sample_order(store), settings, kind=kind)
     pod = {
         "apiVersion": "v1",

@@ -45,7 +45,7 @@ def check_kind(cluster: Cluster, kind: JobKind) -> CheckResult:
 
 
 def has_workflows(cluster: Cluster) -> bool:
-    """Return whether the cluster has Workflows; False also if you may not ask."""
+    """Return whether the cluster has Workflows; False if the permission to ask is missing."""
     try:
         return _serves(cluster, WORKFLOWS)
     except ClusterRefusedError:
@@ -115,7 +115,7 @@ def check_kueue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None
 
 
 def _serves(cluster: Cluster, resource: Resource) -> bool:
-    """Return whether the API serves a resource. Everybody may ask this."""
+    """Return whether the API serves a resource. This requires no permission."""
     try:
         answer = cluster.request("GET", f"/apis/{resource.group}/{resource.version}")
     except ClusterRefusedError as error:

@@ -49,7 +49,7 @@ def check_quota(cluster: Cluster, settings: ClusterConfig, kinds: Sequence[JobKi
 def check_nodes(cluster: Cluster, settings: ClusterConfig) -> CheckResult:
     """Check that enough nodes are large enough for the workers of one job.
 
-    The requests of other pods are not counted, because they change all the time.
+    The requests of other pods do not count, because they change all the time.
     """
     wanted = {"cpu": _amount(settings.cpu_per_worker), "memory": _amount(settings.memory_per_worker)}
     if settings.gpus_per_worker:

@@ -17,11 +17,11 @@ class CheckResult(NamedTuple):
     """The name of the check."""
 
     ok: bool | None
-    """Whether the check passed; None if it could not be made, mostly because a permission is missing."""
+    """Whether the check passed; None if it could not be made, usually because a permission is missing."""
 
     sentence: str
     fix: str = ""
-    """What to do about it; empty if there is nothing to do."""
+    """The remedy; empty if nothing has to be done."""
 
 
 def not_allowed(name: str, action: str) -> CheckResult:
@@ -43,7 +43,7 @@ def refused(name: str, action: str, error: ClusterRefusedError) -> CheckResult:
     """Return the result of a check whose request the cluster refused. A missing permission is not a failure."""
     if error.status == _STATUS_FORBIDDEN:
         return not_allowed(name, action)
-    return CheckResult(name, False, str(error), "The message of the cluster says what is wrong.")
+    return CheckResult(name, False, str(error), "The message of the cluster names the problem.")
 
 
 Result = TypeVar("Result", CheckResult, CheckResult | None)

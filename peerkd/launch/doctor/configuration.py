@@ -1,4 +1,4 @@
-"""Checks of what jobs are configured with: the settings of tasks, the Secret with the store's keys, and the store."""
+"""Checks of the configuration of jobs: the settings of tasks, the Secret with the store's keys, and the store."""
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 _LEVEL: Final = "restricted"
 _PART_OF: Final = "app.kubernetes.io/part-of"
 _PROFILE: Final = "kubeflow-profile"
-"""The label of a user's namespace, in which Kubeflow has pods of its own beside the user's runs."""
+"""The label of a user's namespace, in which Kubeflow runs pods of its own in addition to the user's runs."""
 
 _OURS: Final = {_PART_OF: "peerkd"}
 _OURS_BY_NAME: Final = {"app.kubernetes.io/name": "peerkd"}
@@ -93,7 +93,7 @@ def _is_of_component(name: str) -> bool:
 
 
 def _num_pods_of_others(cluster: Cluster) -> int | None:
-    """Return the number of running or pending pods that are not of peerkd; None if you may not list pods."""
+    """Return the number of running or pending pods of others; None if you may not list pods."""
     try:
         pods = cluster.list(PODS)["items"]
     except ClusterRefusedError:
@@ -110,7 +110,7 @@ def _is_ours(labels: dict[str, str]) -> bool:
 
 
 def _num_violating(cluster: Cluster) -> int | None:
-    """Return the number of pods of which the API says that they violate the level; None if you may not ask."""
+    """Return the number of pods that violate the level according to the API; None if you may not ask."""
     change = {"metadata": {"labels": {_ENFORCE: _LEVEL}}}
     try:
         warnings = cluster.dry_run_warnings(NAMESPACES, cluster.namespace, change)

@@ -1,1 +1,4 @@
-"""The backend ``kubernetes``. ``transport.py`` alone talks to the API; all other modules handle plain mappings."""
+"""The backend ``kubernetes``.
+
+Only ``transport.py`` sends requests to the API; all other modules handle plain mappings.
+"""

@@ -1,4 +1,4 @@
-"""The assessment of a job from all that is known of it: a pure function, so that each rule has its table of tests."""
+"""The assessment of a job from all observations of it, as a pure function that is easy to test."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 from peerkd.launch.kubernetes.pods import PodFailure, has_finished, is_running, startup_problem_of
 
 _MAX_OUT_OF_MEMORY: Final = 2
-"""Once may be due to the node. A worker that runs out of memory twice needs a higher limit."""
+"""The number of times that a worker may run out of memory. One time may be due to the node; after two, the limit is too
+low."""
 
 _EXIT_USER_ERROR: Final = 2
 
@@ -30,11 +31,11 @@ class JobPhase(Enum):
     """Another attempt may succeed."""
 
     DELETED = "deleted"
-    """Somebody deleted the job. It is not created again, because people delete jobs to stop a run."""
+    """The job was deleted. It is not created again, because people delete jobs to stop a run."""
 
     @property
     def is_final(self) -> bool:
-        """Whether there is nothing left to wait for."""
+        """Whether the job needs no further waiting."""
         return self not in (JobPhase.QUEUED, JobPhase.STARTING, JobPhase.RUNNING)
 
 
@@ -51,7 +52,7 @@ class Assessment:
     """Whether the user can fix the cause."""
 
     topic: str = ""
-    """Assessments of one topic are printed once, even if their texts differ."""
+    """The topic of the text. Assessments of the same topic are printed only once, even if their texts differ."""
 
 
 def assess(
@@ -162,7 +163,7 @@ def _assess_blockers(
         if seconds["create"] >= cluster.start_seconds:
             return Assessment(JobPhase.FAILED, text)
         return Assessment(JobPhase.STARTING, text, topic="create")
-    # This comes second: a job whose pods are all refused has no conditions either.
+    # This check comes second, because a job whose pods are all refused has no conditions either.
     if "controller" in seconds:
         return _assess_controller(job, seconds["controller"], cluster)
     for worker, pod in sorted(history.pods.items()):

@@ -69,9 +69,9 @@ class Cluster:
         Args:
             resource: The resource of the object.
             name: The name of the object.
-            is_certain: Return None only if the API itself says that the object is not found. An API server that has
-                just started answers 404 for all custom resources until it knows their kinds, and so does a proxy
-                that has no server.
+            is_certain: Return None only if the API server itself reports that the object is not found. An API server
+                that has just started answers 404 for all custom resources until it knows their kinds, and so does a
+                proxy that has no server.
 
         Raises:
             ClusterUnavailableError: If the API cannot be reached, or if ``is_certain`` and the answer is another 404.

@@ -1,4 +1,4 @@
-"""Creation of a job, or adoption of the existing one: a launcher that is started again must not train twice."""
+"""Creation of a job, or adoption of the existing one, so that a launcher that is started again does not train twice."""
 
 import copy
 import time
@@ -139,7 +139,7 @@ class JobCreator:
             return False
         ended_at = job.status.ended_at
         if job.status.has_succeeded and ended_at is not None and ended_at < self._requested_at - _CLOCK_TOLERANCE:
-            # The caller found no artifact under the order's key, so what the job created has been deleted.
+            # The caller found no artifact under the order's key, so the artifact of this job has been deleted.
             self._notify(f"the job {job.name} succeeded, but its artifact no longer exists; creating it again")
             return False
         self._notify(f"the job {job.name} exists already; waiting for its end")

@@ -1,4 +1,4 @@
-"""The history of a job's pods. The controller replaces pods and forgets the old ones; this module remembers them."""
+"""The history of a job's pods, including pods that the controller has replaced and no longer knows."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -30,8 +30,9 @@ class PodHistory:
         """Time in which workers were running, their logs were followed, and none reported progress."""
 
         self.blocked_seconds: dict[str, float] = {}
-        """Time by what blocks the job: ``start`` or ``schedule`` and a pod's UID; ``create`` if pods cannot be created;
-        ``controller`` if the controller has not acknowledged the job; ``failure`` if it has not noticed a failure."""
+        """Time for which each obstacle has blocked the job: ``start`` or ``schedule`` with a pod's UID; ``create`` if
+        pods cannot be created; ``controller`` if the controller has not acknowledged the job; ``failure`` if it has not
+        noticed a failure."""
 
         self.failures: list[PodFailure] = []
         """Failures of this job's pods, in the order in which they became known."""
@@ -83,8 +84,8 @@ class PodHistory:
         known = {failure.uid for failure in (*self.failures, *self._unconfirmed)}
         failure = failure_of(pod, self._kind, is_gone=is_gone)
         if failure is not None and uid not in known:
-            # A pod may have been deleted because the job was suspended, and news of that may come later. Only a new pod
-            # of the same worker tells.
+            # A pod may have been deleted because the job was suspended, which may become known later. Only a new pod of
+            # the same worker decides it.
             (self._unconfirmed if failure.was_deleted else self.failures).append(failure)
             self.num_out_of_memory[failure.worker] += failure.is_out_of_memory
         if is_gone:

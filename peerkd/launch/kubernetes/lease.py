@@ -1,4 +1,4 @@
-"""The lease of a job, by which a launcher shows that it waits for it. A job whose lease has expired may be deleted."""
+"""The lease of a job, which shows that a launcher waits for the job. A job with an expired lease may be deleted."""
 
 import threading
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def lease_now() -> str:
 
 
 class LeaseRenewer:
-    """A context in which a thread renews a job's lease, four times in its length."""
+    """A context in which a thread renews a job's lease four times per lease period."""
 
     def __init__(
         self,

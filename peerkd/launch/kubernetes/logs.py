@@ -1,4 +1,4 @@
-"""Logs of workers, followed across broken connections: no line is repeated or lost, and no watch is delayed."""
+"""Logs of workers, followed across broken connections. No line is repeated or lost, and no watch is delayed."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -138,7 +138,7 @@ class LogFollowers:
                 if error.status == _STATUS_NOT_FOUND or (error.status == _STATUS_FORBIDDEN and has_ended):
                     return
             except ClusterUnavailableError:
-                # The watches of job and pods report this, and give up in the end. Here the log is opened again.
+                # The watches of job and pods report the outage, and end it at a limit. Here the log is opened again.
                 pass
             finally:
                 follower.is_following = False

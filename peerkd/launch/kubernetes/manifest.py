@@ -1,7 +1,7 @@
 """Manifests of jobs: the pod template of an order, with its permissions and limits, in a job of a given kind.
 
 The manifests are built with the typed models of the package ``kubernetes``, so that a misspelt field is an error here
-and not a field that the API drops, and returned as plain mappings.
+instead of a field that the API drops. They are returned as plain mappings.
 """
 
 import os
@@ -66,7 +66,7 @@ _POD_ANNOTATIONS: Final = {
 
 
 class _Request(NamedTuple):
-    """What determines the manifest of a job."""
+    """Everything that determines the manifest of a job."""
 
     order: StageOrder
     cluster: ClusterConfig
@@ -225,7 +225,8 @@ def _container(request: _Request) -> Any:
             capabilities=V1Capabilities(drop=["ALL"]),
             read_only_root_filesystem=True,
         ),
-        # A worker writes its error to the termination log. Where it could not, its last lines take that place.
+        # A worker writes its error to the termination log. If it cannot, Kubernetes uses the last lines of its log
+        # instead.
         termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[
             V1VolumeMount(name="tmp", mount_path="/tmp"),

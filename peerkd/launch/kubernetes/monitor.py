@@ -1,4 +1,4 @@
-"""Waiting for one job: everything that is observed of it arrives in one queue, and each change is assessed."""
+"""The wait for one job: all observations of it arrive in one queue, and the job is assessed after each change."""
 
 import contextlib
 import queue
@@ -24,7 +24,7 @@ from peerkd.metrics.progress import LINE_PREFIX
 _TICK_SECONDS: Final = 0.5
 _DRAIN_SECONDS: Final = 1.0
 _MAX_PODS_WITH_EVENTS: Final = 5
-"""The number of pods whose events are requested. What blocks one pod mostly blocks all."""
+"""The number of pods whose events are requested. Whatever blocks one pod usually blocks all."""
 
 
 class JobMonitor:
@@ -127,7 +127,7 @@ class JobMonitor:
         )
         assessment = assess(self._job, history=self.history, cluster=self._cluster, events=self._events)
         if self._is_api_away and assessment.phase.is_final:
-            # The API's answers decide once it is back: the job may have ended in time.
+            # When the API is back, its answers decide, because the job may have ended in time.
             return Assessment(JobPhase.STARTING, "unknown")
         return assessment
 

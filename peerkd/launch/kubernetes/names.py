@@ -55,13 +55,13 @@ def job_name(order: StageOrder, *, run_id: str, max_length: int) -> str:
 
 
 def label_value(text: str) -> str:
-    """Return the text if a label can hold it, else a hash of it."""
+    """Return the text if it is a valid value of a label, else a hash of it."""
     allowed = re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", text)
     return text if allowed else "hash-" + _digest(text)
 
 
 def spec_hash(*manifests: Mapping[str, Any]) -> str:
-    """Return a hash of manifests, which must not yet contain anything that differs between two attempts."""
+    """Return a hash of manifests. They must not contain anything that differs between two attempts."""
     texts = (json.dumps(each, sort_keys=True) for each in manifests)
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 

@@ -45,7 +45,7 @@ class Printer:
     def take(self, worker: int, line: str) -> None:
         """Print and keep a worker's line, without control characters other than tabs.
 
-        If the reader is slow, this waits, and so does the stream of that worker's log.
+        If the reader is slow, this call waits, and with it the stream of that worker's log.
         """
         line = line.translate(_CONTROL_CHARACTERS)
         self._kept[worker].append(line)
@@ -91,7 +91,7 @@ def failure_message(stage: str, job: str, assessment: Assessment, lines: Sequenc
     """
     termination_message = assessment.failure.message if assessment.failure else ""
     if "\n" in termination_message:
-        # The worker left no message, so the cluster has put the end of the log in its place.
+        # The worker left no message, so the cluster uses the end of the log instead.
         lines, termination_message = lines or termination_message.splitlines(), ""
     reason = f"{assessment.text}: {termination_message}" if termination_message else assessment.text
     message = f"{stage} failed in job {job}: {reason.rstrip('.')}."

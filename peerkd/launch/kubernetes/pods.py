@@ -1,4 +1,4 @@
-"""Facts about the pod of a worker: how it failed, and what keeps it from starting. Pure functions of mappings."""
+"""Facts about the pod of a worker: its failure, and problems of its start. All are pure functions of mappings."""
 
 import json
 import re
@@ -89,7 +89,7 @@ class PodFailure:
 
 @dataclass(frozen=True, slots=True)
 class StartupProblem:
-    """What keeps a pod from starting."""
+    """A problem that keeps a pod from starting."""
 
     kind: Literal["start", "schedule"]
     """start: the pod's image, volumes or configuration are wrong. schedule: no node has room, which may change."""
@@ -110,7 +110,7 @@ def has_finished(pod: Pod) -> bool:
 
 
 def is_unschedulable(pod: Pod) -> bool:
-    """Return whether the scheduler finds no node for a pod. A pod with a scheduling gate is not meant."""
+    """Return whether the scheduler finds no node for a pod; False for a pod with a scheduling gate."""
     return _phase(pod) in ("Pending", "") and (_scheduled(pod) or {}).get("reason") == "Unschedulable"
 
 

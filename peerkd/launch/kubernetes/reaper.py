@@ -1,10 +1,9 @@
-"""Deletion of jobs that nobody waits for, and requeueing of jobs that have lost their nodes.
+"""Deletion of jobs for which no launcher waits, and requeueing of jobs that have lost their nodes.
 
 A launcher that is stopped has a second to delete its job, and a launcher that is killed has no time at all. The reaper
-finds out in two ways that nobody waits for a job. Its Workflow has ended or is being stopped: Workflows are watched, so
-this takes effect at once. Or its lease has not been renewed for ``lease_seconds``, which covers launchers outside of
-Kubeflow as well. The reaper also deletes jobs that ended long ago: the training operator does not delete some of those
-that failed.
+detects such a job in two ways. Its Workflow has ended or is being stopped: Workflows are watched, so the job is deleted
+immediately. Or its lease has not been renewed for ``lease_seconds``, which covers launchers outside of Kubeflow as
+well. The reaper also deletes jobs that ended long ago: the training operator does not delete some of those that failed.
 """
 
 import math
@@ -62,7 +61,7 @@ class Reaper:
         self._refused: frozenset[str] = frozenset()
 
     def run_once(self) -> None:
-        """Delete the jobs that nobody waits for, and from time to time requeue jobs without nodes."""
+        """Delete the jobs for which no launcher waits, and from time to time requeue jobs without nodes."""
         try:
             existing = list(self._list())
             if self._is_api_away:

@@ -1,4 +1,4 @@
-"""The backend ``kubernetes``: it creates or adopts a job for each order, waits for it, and retries where that helps."""
+"""The backend ``kubernetes``: it creates or adopts a job for each order, waits for it, and retries if that may help."""
 
 import contextlib
 import os
@@ -25,7 +25,8 @@ from peerkd.metrics.summary import Summary, push_summary
 _DELETION_SECONDS: Final = 30.0
 _NOT_FOUND: Final = 404
 _RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
-"""Statuses that may pass: a newly started API server may know neither its users nor custom resources for a moment."""
+"""Statuses of refusals that are retried: for a moment, a new API server may know neither its users nor custom
+resources."""
 
 
 class KubernetesJobs:
@@ -151,7 +152,10 @@ class KubernetesJobs:
         raise (ValueError if end.is_user_error else JobFailedError)(message)
 
     def _delete(self, connection: Cluster, job: Job) -> None:
-        """Delete a job that nobody waits for any more. If that fails, the reaper does it when the lease expires."""
+        """Delete a job for which this launcher no longer waits.
+
+        If that fails, the reaper deletes it when the lease expires.
+        """
         with contextlib.suppress(PeerKDError):
             retries = ClusterRetries(_DELETION_SECONDS, has_answered=True)
             retries.call(lambda: connection.delete(self._kind.resource, job.name, uid=job.uid))

@@ -1,4 +1,4 @@
-"""The launcher's reaction to SIGTERM and SIGINT. It has about a second, so it deletes its job and does nothing else."""
+"""The launcher's reaction to SIGTERM and SIGINT: it only deletes its job, because it has about a second."""
 
 import contextlib
 import signal
@@ -48,7 +48,7 @@ class DeleteOnSignal:
         self._job = (name, uid)
 
     def clear_job(self) -> None:
-        """Let a signal delete no job."""
+        """Forget the job, so that a signal deletes none."""
         self._job = None
 
     def create(self, create: Callable[[], dict[str, Any]]) -> dict[str, Any]:

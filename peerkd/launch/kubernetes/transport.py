@@ -1,7 +1,7 @@
-"""HTTP requests to the cluster's API, with the credentials of this process. The one place that knows ``kubernetes``.
+"""HTTP requests to the cluster's API, with the credentials of this process.
 
-Only the credentials and the TLS settings of that client are used: none of its calls can limit the silence of a
-connection, which a watch of many hours needs. Its errors are translated here and nowhere else.
+The client of the package ``kubernetes`` supplies only the credentials and the TLS settings. None of its calls can limit
+the time without data on a connection, which a watch of many hours needs. Its errors are translated only here.
 """
 
 import json
@@ -36,7 +36,7 @@ _JSON: Final = "application/json"
 _KUBECONFIG: Final = "~/.kube/config"
 _POD_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _KEEPALIVE: Final = [
-    # A server that vanished is noticed within a minute, also while a stream has nothing to say.
+    # A lost server is noticed within a minute, even if a stream carries no data.
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
         (socket.IPPROTO_TCP, getattr(socket, option), value)
@@ -185,11 +185,11 @@ def read_configuration() -> tuple[Any, str | None]:
             return configuration, context["context"].get("namespace")
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         text = str(error)
-        # The lines of an error in YAML after the first say what and where.
+        # The lines after the first one name the error in the YAML and its place.
         reason = plain(" ".join(text.split()), limit=300) if isinstance(error, yaml.YAMLError) else text.split("\n")[0]
         raise ValueError(f"KUBECONFIG must name a file that describes a cluster: {reason.rstrip('.')}.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # The client looks into whatever YAML it is given, bytes that are no text among it.
+        # The client accepts any YAML, even bytes that are not text.
         raise ValueError(
             f"KUBECONFIG must name a file that describes a cluster, got {plain_path(file)}, which is no kubeconfig in "
             "UTF-8."

@@ -1,4 +1,4 @@
-"""The times for which many values have been unchanged, measured by this process's own clock alone."""
+"""The times for which values have been unchanged, measured only by this process's own clock."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping

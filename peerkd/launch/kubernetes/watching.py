@@ -1,4 +1,4 @@
-"""JobObservation of a cluster: watches of objects, which survive broken connections, and polls of warning events."""
+"""Observations of a cluster: watches of objects, which survive broken connections, and polls of warning events."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +72,8 @@ class Watcher:
             try:
                 if self._version is None:
                     self._list()
-                    # An API that answers lists but no watches is asked less and less often, and is not given up.
+                    # If the API answers lists but no watches, requests become less frequent, and the watcher does not
+                    # give up.
                     self._retries.answered()
                 self._watch()
                 self._retries.succeeded()
@@ -81,7 +82,7 @@ class Watcher:
                     return
 
     def _wait_after(self, error: ClusterUnavailableError | ClusterRefusedError) -> bool:
-        """Wait before the next attempt; return False if there is to be none."""
+        """Wait before the next attempt; return False if the watcher has given up."""
         if isinstance(error, ClusterRefusedError) and error.status == _STATUS_GONE:
             # The API no longer knows this version, which is not an error.
             self._version, error = None, ClusterUnavailableError(str(error))

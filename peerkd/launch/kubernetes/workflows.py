@@ -1,4 +1,4 @@
-"""Argo Workflows, which own the jobs of pipelines: whoever deletes or stops a run deletes its jobs."""
+"""Argo Workflows, which own the jobs of pipelines. If a run is deleted or stopped, its jobs are deleted."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -64,7 +64,7 @@ class Workflows:
             for kind, workflow in changes:
                 self._take(kind, workflow)
         except ClusterUnavailableError:
-            # The reaper's look at the jobs logs this. What was observed may be out of date.
+            # The reaper's list of jobs logs the same error. The observations so far may be out of date.
             self._is_known = False
             return _PAUSE_SECONDS
         except ClusterRefusedError as error:
@@ -80,7 +80,7 @@ class Workflows:
         return 0.0
 
     def reason_for_end(self, owner: WorkflowReference) -> str:
-        """Read the Workflow itself, and return why it needs no jobs any more; empty if it still needs them."""
+        """Read the Workflow itself, and return why it no longer needs its jobs; empty if it still needs them."""
         workflow = self._cluster.get(WORKFLOWS, owner.name, is_certain=True)
         if workflow is None or (owner.uid and uid_of(workflow) != owner.uid):
             return f"its Workflow {owner.name} no longer exists"

@@ -25,7 +25,7 @@ _MULTI_USER_HINT: Final = "namespace"
 
 
 class NotSentError(ClusterUnavailableError):
-    """A request on which the server has certainly not acted: no connection was made, or the server refused."""
+    """A request that has certainly had no effect: no connection was made, or the server refused the request."""
 
 
 class Token:

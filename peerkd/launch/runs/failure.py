@@ -19,11 +19,11 @@ _MAX_SENTENCE: Final = 600
 
 
 def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -> str:
-    """Return where and why a run failed, such as " in partition-data: ..."; empty if the server gives no reason.
+    """Return the place and reason of a failure, such as " in partition-data: ..."; empty if the server gives none.
 
     Args:
         run: The run, as the server describes it.
-        log: Returns the end of a log, from the first of the given pods that has a log, or an empty text.
+        log: A function that returns the end of the log of the first of the given pods that has one, or an empty text.
     """
     tasks = ((run.get("run_details") or {}).get("task_details")) or []
     pods = failed_pods(tasks)

@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines server: it is sent a run exactly once, and returns the state and the logs of runs."""
+"""A Kubeflow Pipelines server, which receives each run exactly once, and returns the state and the logs of runs."""
 
 import json
 import secrets
@@ -150,7 +150,7 @@ class PipelineServer:
         return ClusterRetries(seconds, has_answered=True, retried_refusals=(), clock=self._clock, sleep=self._sleep)
 
     def _experiment_id(self, name: str) -> str:
-        """Return the experiment's id; the server keeps names unique, so this may be repeated."""
+        """Return the experiment's id. Repeating the request is safe, because the server keeps names unique."""
         where = {"namespace": self._namespace} if self._namespace else {}
         query = {"filter": _named(name), **where}
         found = self._api.request("GET", "/apis/v2beta1/experiments", query=query).get("experiments") or []

@@ -18,7 +18,8 @@ UNFINISHED: Final = "UNFINISHED"
 """The outcome of a watch that has timed out. The run continues."""
 
 UNWATCHED: Final = "UNWATCHED"
-"""The outcome of a watch that ended before the run: the server no longer answers, or a person stopped the watch."""
+"""The outcome of a watch that ended before the run, because the server no longer answered or a person stopped the
+watch."""
 
 PATIENCE_SECONDS: Final = 600.0
 """The time for which the server may be unreachable."""
@@ -36,7 +37,8 @@ _FIRST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _NOT_FOUND: Final = 404
 _RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
-"""The statuses that may pass. With 404, another replica of the server may not know a new run for a moment."""
+"""The statuses of refusals that are retried. With 404, another replica of the server may not know a new run for a
+moment."""
 
 
 class Ending(NamedTuple):
@@ -62,7 +64,7 @@ def watch(
 ) -> Ending:
     """Wait until a run ends, and report each change of its state. Requests become less frequent while nothing changes.
 
-    The client of ``kfp`` does not serve here: its ``wait_for_run_completion`` does not know CANCELED and never returns,
+    The client of ``kfp`` is not used here: its ``wait_for_run_completion`` does not know CANCELED and never returns,
     and ``kfp run create --watch`` exits with 0 whatever the outcome of the run.
 
     Failures that may pass are retried. ``patience_seconds`` is the limit for an answer of 408, 425, 429 or 5xx, an

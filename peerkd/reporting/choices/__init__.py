@@ -1,1 +1,1 @@
-"""Reports on tuned studies."""
+"""Reports on tuned studies: findings, tables, charts and pages."""

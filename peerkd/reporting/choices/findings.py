@@ -18,7 +18,7 @@ from peerkd.results.intervals import Estimate, mean_over_pairs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairChoice:
-    """The decision for one ordered pair. Gains are fractions of accuracy. Unknown gains are None."""
+    """The decision for one ordered pair. Gains are fractions of accuracy. A gain is None if it is unknown."""
 
     student: int
     teacher: int
@@ -102,14 +102,14 @@ class TuningFindings:
 
     untried_settings: Sequence[str]
     chooses_epochs: bool
-    """Whether a choice has an epoch to stop after. If not, only trials that ran to the end have test gains."""
+    """Whether a choice includes the epoch to stop after. If not, only trials that ran to the end have test gains."""
 
     why_no_experience: str | None
     """Why the tuner started without the shipped experience, as a clause; None if it started from it."""
 
     cost: StudyCost
     divergence: Divergence
-    """The trainings that diverged. They are never chosen and part of no mean."""
+    """The trainings that diverged. They are never chosen, and no mean includes them."""
 
     @property
     def has_rates(self) -> bool:

@@ -1,1 +1,1 @@
-"""Reports on studies of methods of online distillation."""
+"""Reports on studies of methods of online distillation: findings, tables, charts and pages."""

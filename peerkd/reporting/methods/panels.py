@@ -10,10 +10,11 @@ from peerkd.reporting.methods.findings import MethodFindings
 from peerkd.results.curves import Band, Curve, CurveKey, band, since, thin
 
 _HIDDEN_FRACTION: Final = 10
-"""Accuracies omit the first 1/10 of the epochs. They rise so far there that the end could not be read."""
+"""The fraction of the epochs that charts of accuracy omit at the start, where it rises so steeply that the end would be
+flat."""
 
 _MAX_POINTS: Final = 80
-"""The maximum number of points of a line. Longer trainings are drawn with every few epochs only."""
+"""The maximum number of points of a line. For longer trainings, only every few epochs are drawn."""
 
 _MUTED: Final = "lm"
 _BRANCHES: Final = "l0"

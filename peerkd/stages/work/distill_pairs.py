@@ -41,7 +41,8 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
         finite_peers=finite_peers,
         device=device,
     )
-    # Neighbours in the plan share a shard. The largest units come first, so that no worker ends long after the others.
+    # Neighbours in the plan are in one shard. The largest units come first, so that all workers end at about the same
+    # time.
     shards = split_into_shards(
         plan(config.grid, sweep_inputs.peers), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS
     )
@@ -112,7 +113,7 @@ def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_
         preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(record, EngineChoice):
-            # Each process measures for itself, with about the same result.
+            # Each process makes its own measurement, and the results are about the same.
             if record.kind not in reported:
                 print_line(NAME, record.text)
             reported.add(record.kind)

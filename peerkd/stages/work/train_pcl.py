@@ -72,7 +72,7 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
         on_done_elsewhere=lambda num_records: progress.follow(num_records * epochs),
     )
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
-        # If all workers train every run together, runs are not divided among them: the first one claims them all.
+        # If all workers train every run together, the first worker claims all runs.
         claimant = Worker(run_id=worker.run_id) if rendezvous else worker
         with open_shard_queue(
             workspace, work, claimant, is_published=lambda: store.find(artifact) is not None
@@ -181,7 +181,7 @@ def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -
 def _follow(inputs: RunInputs, rendezvous: Rendezvous, store: ArtifactStore, artifact: str) -> None:
     """Join each run that the first worker starts, until the artifact is published."""
     num_failures = 0
-    # Only the first worker reports progress, so this one must not count as stalled.
+    # Only the first worker reports progress. This one reports that it waits, so that it does not count as stalled.
     recorder.waiting(True)
     while wait_for_host(rendezvous, is_over=lambda: store.find(artifact) is not None):
         began = time.monotonic()

@@ -100,7 +100,7 @@ def _with_validation_as_needed(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _run_worker(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
-    """Do this worker's part. The first worker also writes the tables; its result is their description."""
+    """Do this worker's part. The first worker also writes the tables, and returns their description."""
     space = _space(setup, features=None)
     history = IterationHistory(setup.workspace, space, is_first_worker=worker.is_first)
     coordinator: StudyCoordinator | None = None
@@ -197,7 +197,7 @@ def _distill(setup: _Setup, queue: ShardQueue, history: IterationHistory, counte
         preload=network_modules(setup.config.architectures),
     ):
         if isinstance(record, EngineChoice):
-            # Each process measures for itself, with about the same result.
+            # Each process makes its own measurement, and the results are about the same.
             if record.kind not in reported:
                 print_line(NAME, record.text)
             reported.add(record.kind)

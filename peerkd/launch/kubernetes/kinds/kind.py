@@ -56,7 +56,7 @@ class JobSpec:
 
     num_workers: int
     num_processes_per_worker: int | None
-    """Processes of each pod that train one network together with those of the other pods; None if there are none."""
+    """The number of processes of each pod, if the pods train one network together; else None."""
 
     is_suspended: bool
     """Whether the job is created suspended, so that a queue decides when it starts."""
@@ -82,10 +82,10 @@ class JobStatus:
     """The time of the last start. A job that was suspended and resumed started when it was resumed."""
 
     running_since: datetime | None
-    """The time since when a pod has been running; None if no pod is."""
+    """The time at which the running pod started; None if no pod is running."""
 
     restarting_since: datetime | None
-    """The time since when failed pods have been replaced and none has run; None if that is not the case."""
+    """The time at which the controller began to replace failed pods, if none has run since then; else None."""
 
     ended_at: datetime | None
     ttl_seconds_after_finished: int | None
@@ -126,7 +126,7 @@ class JobKind:
     """Reasons of events about pods of a job that cannot be created."""
 
     permissions: tuple[Permission, ...]
-    """Permissions that the launcher needs besides those on pods and events."""
+    """Permissions that the launcher needs in addition to those on pods and events."""
 
     event_fields: Callable[["Job"], tuple[Mapping[str, str], ...]]
     """A function that returns field selectors of the events about a job, without those about its pods."""

@@ -36,7 +36,7 @@ def _manifest(spec: JobSpec) -> KubeflowOrgV1PyTorchJob:
         kind=_NAME,
         metadata=spec.metadata,
         spec=KubeflowOrgV1PyTorchJobSpec(
-            # There is no elastic policy: under one, the first pod that succeeds ends the others.
+            # No elastic policy is set, because with one the first pod that succeeds ends the others.
             nproc_per_node=None if per_worker is None else str(per_worker),
             run_policy=KubeflowOrgV1RunPolicy(
                 clean_pod_policy="Running",
@@ -46,8 +46,8 @@ def _manifest(spec: JobSpec) -> KubeflowOrgV1PyTorchJob:
             pytorch_replica_specs={
                 _REPLICA: KubeflowOrgV1ReplicaSpec(
                     replicas=spec.num_workers,
-                    # The operator replaces a pod that ends with an exit code from 128 on, without a limit: the
-                    # launcher counts.
+                    # The operator replaces a pod that ends with an exit code of 128 or more, without a limit. The
+                    # launcher limits the number.
                     restart_policy="ExitCode",
                     template=spec.pod_template,
                 )

@@ -21,7 +21,7 @@ _LINE_SECONDS: Final = 2.0
 
 
 class StudyCoordinator:
-    """The planning of iterations in the first worker."""
+    """The planner of iterations, which runs in the first worker."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class StudyCoordinator:
         self._line_at = -_LINE_SECONDS
 
     def plan_iterations(self, queue: ShardQueue) -> bool:
-        """Plan all iterations that can be planned by now; return whether more may follow."""
+        """Plan as many iterations as the results so far allow; return whether more may follow."""
         while not self._history.is_over:
             if not self._observe(queue, self.study.num_needed):
                 return True

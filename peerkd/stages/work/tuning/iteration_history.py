@@ -55,7 +55,7 @@ class IterationHistory:
         return self._progress.trials
 
     def follow(self, queue: ShardQueue) -> bool:
-        """Add all iterations that have been planned by now; return whether more may follow."""
+        """Add all iterations that have been planned since the last call; return whether more may follow."""
         while not self.is_over and (planned := self.read_next(queue)):
             self.add(planned, queue)
         return not self.is_over
@@ -116,7 +116,7 @@ class IterationHistory:
         return load_if_intact(self._workspace, name) and is_intact(self._workspace.folder / name)
 
     def state_to_keep(self, record: Record) -> list[str]:
-        """Return the file from which the trial continues, as a list; an empty list if it is over or diverged."""
+        """Return the file from which the trial continues, as a list; an empty list if the trial has ended."""
         name = _state(Trial.from_record(record), num_epochs=record["epochs"])
         if record["epochs"] < self._space.num_epochs and is_finite(record):
             return [name]

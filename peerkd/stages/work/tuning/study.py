@@ -1,4 +1,4 @@
-"""The decisions of a tuned study: the next iteration, given the results of earlier iterations. Nothing is trained here.
+"""The decisions of a tuned study: the next iteration, given the results of earlier ones. Nothing is trained here.
 
 All decisions follow from the settings, the results, and the iterations that were accepted. A study that is resumed with
 the same results and iterations therefore continues as if it had never stopped.
