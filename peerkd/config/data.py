@@ -19,7 +19,7 @@ _SOURCES_OF_FIELDS = {
     "pixel_range": ("image_folder", "npz"),
     "background": ("image_folder",),
 }
-"""For each field that only some sources use, these sources."""
+"""The sources that use a field, for each field that does not apply to all of them."""
 
 
 class DataConfig(StrictConfig):

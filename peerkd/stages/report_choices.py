@@ -1,4 +1,4 @@
-"""Stage: report which peer should learn from which under which setting, as a page and as tables."""
+"""Stage: report who should teach whom under which setting, as a page and as tables."""
 
 from dataclasses import fields, replace
 from typing import Final

@@ -63,12 +63,12 @@ def test_another_artifact_under_the_same_key_is_detected(store: FilesystemStore,
 def test_a_file_without_a_reference_is_detected(tmp_path: Path, store: FilesystemStore, content: bytes) -> None:
     path = tmp_path / "peers"
     path.write_bytes(content)
-    with pytest.raises(ArtifactCorruptError, match=rf"^{path} must hold a reference to an artifact\.$"):
+    with pytest.raises(ArtifactCorruptError, match=rf"^{path} must contain a reference to an artifact\.$"):
         references.follow_file(str(path), store)
 
 
 def test_a_missing_reference_file_is_detected(tmp_path: Path, store: FilesystemStore) -> None:
-    with pytest.raises(ArtifactCorruptError, match=r"/peers must hold a reference to an artifact\.$"):
+    with pytest.raises(ArtifactCorruptError, match=r"/peers must contain a reference to an artifact\.$"):
         references.follow_file(str(tmp_path / "peers"), store)
 
 
