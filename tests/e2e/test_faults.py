@@ -195,7 +195,7 @@ def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, un
     failed = "--for=jsonpath={.status.phase}=Failed"
     kubectl("wait", "pod/retried-first", "-n", NAMESPACE, failed, "--timeout=30s")
     log = pipeline.run(task, pod="retried-second", **of_all)
-    assert f"job {name(job)} is there already; its end is waited for" in log
+    assert f"the job {name(job)} exists already; waiting for its end" in log
     assert [uid(each) for each in items("pytorchjobs", namespace=NAMESPACE) if name(each) == name(job)] == [uid(job)]
     assert trials_fingerprint(log) == undisturbed
 
@@ -210,7 +210,7 @@ def test_an_interrupted_launcher_deletes_its_job_immediately(running: Running) -
     running.process.send_signal(signal.SIGINT)
     wait_until(lambda: not unfinished(), seconds=5, what="the launcher deletes the job")
     running.end(seconds=30)
-    assert "run the same command again to go on" in running.printed
+    assert "run the same command again to continue" in running.printed
 
 
 def test_the_child_process_of_a_killed_command_deletes_the_job(running: Running) -> None:
