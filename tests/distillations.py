@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.losses import loss_section
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.losses.pairs.loss import PairLoss
@@ -78,7 +79,7 @@ class Trials:
         )
 
     def network(self, seed: int) -> torch.nn.Module:
-        return build_peer(self.architecture, self.dataset, seed=seed).to(self.device)
+        return build_peer(PeerNetwork(self.architecture), self.dataset, seed=seed).to(self.device)
 
     def teacher(self, seed: int | None) -> TeacherLogits | None:
         if seed is None:

@@ -8,14 +8,16 @@ import numpy as np
 import typer
 
 from peerkd.cli.options import Experiment
-from peerkd.config.architectures import Architecture, network_modules
+from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import JOINTKD
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
+from peerkd.stages.given_peers import check_given_peers, found_weights
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
-from peerkd.wording import format_bytes
+from peerkd.wording import format_bytes, plural
 
 
 def plan(experiment: Experiment, *, measure: bool | None) -> None:
@@ -37,6 +39,14 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
         raise ValueError("measure must be false if torch is not installed, got true.")
     dataset = read_dataset("plan", config.data, seed=config.seed)
     assignment = divide(config, dataset)
+    with found_weights(config, None, stage="plan") as weights:
+        check_given_peers(
+            config,
+            weights,
+            image_shape_CHW=dataset.image_shape,
+            num_classes=len(dataset.class_names),
+            stage="plan",
+        )
     expected = forecast(config, measure_partition(dataset, assignment))
     sizes_P = np.array([len(part) for part in assignment.train])
     warned = [*division_warnings(dataset, assignment), *batch_warnings(config, sizes_P)]
@@ -75,7 +85,9 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     )
     yield ""
     yield "Samples through networks (approximate):"
-    yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{config.pretrain.epochs} epochs")
+    num_trained = plural(config.num_trained_peers, "peer")
+    imported = f" of {num_trained}; the weights of the others are given" if config.peers.given else ""
+    yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{config.pretrain.epochs} epochs{imported}")
     yield _line(
         "distillation",
         f"{expected.num_distillation_samples:,}",
@@ -87,7 +99,8 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield "Bytes (approximate):"
     streamed = config.data.storage == "streamed"
     yield _line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
-    yield _line("weights of the peers", format_bytes(expected.weights_bytes))
+    others = "" if all(network.is_built_in for network in config.networks) else "without networks of other packages"
+    yield _line("weights of the peers", format_bytes(expected.weights_bytes), others)
     yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
     yield _line("table of trials", format_bytes(expected.table_bytes))
 
@@ -98,17 +111,17 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
     from peerkd.training.process_pool import run_in_processes
 
     device, num_workers = choose_device(config.compute)
-    rates: dict[Architecture, Rates] = {}
+    rates: dict[PeerNetwork, Rates] = {}
     inputs = (config, expected.samples, device)
-    tasks = [(name, name) for name in dict.fromkeys(config.architectures)]
+    tasks = [(network, network) for network in dict.fromkeys(config.networks)]
     yield f"Samples per second on one {'core' if device == 'cpu' else 'GPU'}, with random images:"
     preload = network_modules(config.architectures)
-    for name, measured in run_in_processes(
+    for network, measured in run_in_processes(
         "peerkd.training.rates:start", inputs, tasks, num_processes=1, preload=preload
     ):
-        rates[name] = measured
+        rates[network] = measured
         parts = zip(Rates._fields, measured, strict=True)
-        yield _line(name, ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))
+        yield _line(str(network), ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))
     seconds = process_seconds(expected, rates, config)
     what = "CPU cores" if device == "cpu" else "GPUs"
     yield ""

@@ -55,7 +55,7 @@ _IMAGENET: Final = ArchitectureFacts(
     "imagenet", _FOUR_STAGES, branch_point="stage4", min_image_size_pixels=32, has_maps=True
 )
 
-ARCHITECTURE_FACTS: Final[Mapping[Architecture, ArchitectureFacts]] = {
+ARCHITECTURE_FACTS: Final[Mapping[str, ArchitectureFacts]] = {
     "mlp": ArchitectureFacts(
         "small", ("hidden1", "hidden2", "classifier"), branch_point="hidden2", min_image_size_pixels=1, has_maps=False
     ),
@@ -83,12 +83,16 @@ ARCHITECTURE_FACTS: Final[Mapping[Architecture, ArchitectureFacts]] = {
 }
 
 
-def network_modules(architectures: Iterable[Architecture]) -> tuple[str, ...]:
-    """Return the modules that build these networks, each once, so that a caller can import them in advance."""
-    return tuple(dict.fromkeys(f"peerkd.models.{ARCHITECTURE_FACTS[each].module}" for each in architectures))
+def network_modules(architectures: Iterable[str]) -> tuple[str, ...]:
+    """Return the modules of ``peerkd.models`` that build these networks, each once, so that a caller can import them.
+
+    Networks of other packages are omitted. Their modules are imported where the networks are built.
+    """
+    known = [facts for name in architectures if (facts := ARCHITECTURE_FACTS.get(name))]
+    return tuple(dict.fromkeys(f"peerkd.models.{facts.module}" for facts in known))
 
 
-def branch_points(architecture: Architecture) -> tuple[str, ...]:
+def branch_points(architecture: str) -> tuple[str, ...]:
     """Return the blocks at which branches may begin.
 
     The first block is always shared, and each branch has its own pooling and classifier.
@@ -96,7 +100,7 @@ def branch_points(architecture: Architecture) -> tuple[str, ...]:
     return tuple(block for block in ARCHITECTURE_FACTS[architecture].blocks[1:] if block not in _TAIL)
 
 
-def check_branch_point(architecture: Architecture, branch_point: str | None) -> None:
+def check_branch_point(architecture: str, branch_point: str | None) -> None:
     """Check that branches may begin at a block. None stands for the architecture's default.
 
     Raises:
@@ -108,14 +112,15 @@ def check_branch_point(architecture: Architecture, branch_point: str | None) -> 
         raise ValueError(f"collaboration.branch_point must be {rule} for {architecture}, got {branch_point}.")
 
 
-def check_image_size(architecture: Architecture, image_shape_CHW: tuple[int, int, int]) -> None:
-    """Check that a network can be trained on images of a shape.
+def check_image_size(architecture: str, image_shape_CHW: tuple[int, int, int]) -> None:
+    """Check that a network can be trained on images of a shape. Networks of other packages are not checked.
 
     Raises:
         ValueError: If the images are too small for the network.
     """
     _, height, width = image_shape_CHW
-    least = ARCHITECTURE_FACTS[architecture].min_image_size_pixels
+    facts = ARCHITECTURE_FACTS.get(architecture)
+    least = facts.min_image_size_pixels if facts else 1
     if min(height, width) < least:
         raise ValueError(
             f"architectures must accept the data set's images of {height}x{width} pixels, "

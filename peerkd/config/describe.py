@@ -116,6 +116,9 @@ def _section(
     for name, field in schema["properties"].items():
         if "$ref" in field or "oneOf" in field:
             inner[prefix + name] = field
+        elif "$ref" in field.get("items", {}):
+            rows.append((f"`{prefix}{name}`", _default(field), "list of sections", _prose(field["description"])))
+            inner[f"{prefix}{name}[]"] = field["items"]
         else:
             rows.append((f"`{prefix}{name}`", _default(field), _values(field), _prose(field["description"])))
     if rows:

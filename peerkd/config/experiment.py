@@ -1,11 +1,13 @@
 """The config of a whole experiment, which is the same on a laptop and on a cluster."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from peerkd.config.architectures import Architecture, check_branch_point
+from peerkd.config.architectures import check_branch_point
 from peerkd.config.data import AugmentationConfig, DataConfig, PartitionConfig
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
@@ -42,6 +44,8 @@ class ComputeConfig(StrictConfig):
 class ExperimentConfig(StrictConfig):
     """One experiment: the data, their partition among peers, the pre-training, the distillation and the sweep."""
 
+    counts: ClassVar[Mapping[str, str]] = {"partition.num_peers": "peers.given"}
+
     name: Name = "digits"
     """The name of the experiment in reports and in the names of jobs: 2 to 40 lower-case letters, digits and
     hyphens."""
@@ -60,10 +64,27 @@ class ExperimentConfig(StrictConfig):
     compute: ComputeConfig = ComputeConfig()
 
     @property
-    def architectures(self) -> tuple[Architecture, ...]:
-        """The architecture of each peer."""
-        given = self.peers.architectures
-        return given * self.partition.num_peers if len(given) == 1 else given
+    def networks(self) -> tuple[PeerNetwork, ...]:
+        """The network of each peer."""
+        if self.peers.given:
+            return tuple(PeerNetwork(peer.network) for peer in self.peers.given)
+        names = self.peers.architectures
+        return tuple(map(PeerNetwork, names * self.partition.num_peers if len(names) == 1 else names))
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The name of the network of each peer."""
+        return tuple(network.name for network in self.networks)
+
+    @property
+    def num_trained_peers(self) -> int:
+        """The number of peers that are pre-trained, because the user gives no weights of them."""
+        given = self.peers.given
+        return sum(peer.weights is None for peer in given) if given else self.partition.num_peers
+
+    def describe_peer(self, peer: int) -> str:
+        """Return the number of a peer for messages, with its name if the user has given one."""
+        return f"peer {peer} ({self.peers.given[peer].name})" if self.peers.given else f"peer {peer}"
 
     @property
     def default_learning_rate(self) -> float | None:
@@ -103,8 +124,13 @@ class ExperimentConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        num_peers = self.partition.num_peers
-        if len(self.peers.architectures) not in (1, num_peers):
+        num_peers, given = self.partition.num_peers, self.peers.given
+        if given and len(given) != num_peers:
+            raise ValueError(
+                f"partition.num_peers must be {len(given)}, the number of peers in peers.given, or be omitted, got "
+                f"{num_peers}."
+            )
+        if not given and len(self.peers.architectures) not in (1, num_peers):
             raise ValueError(
                 f"peers.architectures must have 1 entry or one for each of the {num_peers} peers, "
                 f"got {len(self.peers.architectures)}."
@@ -121,7 +147,13 @@ class ExperimentConfig(StrictConfig):
                     f"{self.distill.loss.kind}, which needs labels, got {plain(list(self.sweep.transfer_sets))}."
                 )
         if self.pretrain.method == "pcl":
-            for architecture in self.peers.architectures:
+            for peer, network in enumerate(self.networks):
+                if given and given[peer].weights is None and not network.is_built_in:
+                    raise ValueError(
+                        "pretrain.method must be cross_entropy for peers.given without weights whose network has no "
+                        f"branch points, got pcl and {network} for {self.describe_peer(peer)}."
+                    )
+            for architecture in (network.name for network in self.networks if network.is_built_in):
                 try:
                     check_branch_point(architecture, self.pretrain.collaboration.branch_point)
                 except ValueError as error:

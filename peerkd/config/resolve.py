@@ -112,6 +112,10 @@ def override(base: Config, pairs: Iterable[str]) -> Config:
     # Short paths come first. With seed=1 and seed.a=2, the validation then sees, and refuses, seed.a.
     for path in sorted(fields, key=len):
         _assign(values, path, fields[path])
+    for field, entries in base.counts.items():
+        path = tuple(field.split("."))
+        if path not in fields and tuple(entries.split(".")) in fields:
+            _discard(values, path)
     config = type(base).from_mapping(values)
     check_used(config, map(".".join, fields))
     return config
@@ -174,6 +178,13 @@ def _leaves(path: _Path, value: Any) -> Iterator[tuple[_Path, Any]]:
         return
     for name, inner in value.items():
         yield from _leaves((*path, name), inner)
+
+
+def _discard(values: dict[str, Any], path: _Path) -> None:
+    *sections, last = path
+    for section in sections:
+        values = values.get(section, {})
+    values.pop(last, None)
 
 
 def _assign(values: dict[str, Any], path: _Path, value: object) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,6 +21,10 @@ class StrictConfig(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    counts: ClassVar[Mapping[str, str]] = {}
+    """The dotted names of fields that count the entries of a list, each with the list. A field that the input omits is
+    set to the length of its list if that has at least 2 entries."""
 
     def to_json(self) -> str:
         """Return the config as canonical JSON, with sorted keys and all defaults."""
@@ -46,6 +50,8 @@ class StrictConfig(BaseModel):
         Raises:
             ValueError: If JSON cannot represent a value, a key is unknown, or a value breaks a rule.
         """
+        for field, entries in cls.counts.items():
+            values = _with_count(values, field.split("."), _find(values, entries.split(".")))
         try:
             text = json.dumps(values, ensure_ascii=False)
             # JSON can escape half of a surrogate pair, which is not a character.
@@ -58,6 +64,22 @@ class StrictConfig(BaseModel):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise ValueError(describe(error, values, cls.model_json_schema())) from error
+
+
+def _find(values: Any, path: Sequence[str]) -> Any:
+    """Return the value at a path of keys, or None if a section or the value is missing."""
+    for name in path:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def _with_count(values: Mapping[str, Any], path: Sequence[str], entries: Any) -> Mapping[str, Any]:
+    """Return a mapping in which the missing value at a path of two keys is the number of entries."""
+    section, name = path
+    inner = values.get(section, {}) if isinstance(values, Mapping) else None
+    if not isinstance(entries, list) or len(entries) < 2 or not isinstance(inner, Mapping) or name in inner:
+        return values
+    return {**values, section: {**inner, name: len(entries)}}
 
 
 def refuse_repeats(field: str, values: Sequence[object]) -> None:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from peerkd.config.architectures import Architecture
 from peerkd.config.collaboration import CollaborationConfig
+from peerkd.config.given_peers import GivenPeerConfig, check_given_peers
 from peerkd.config.losses import AnyLoss, loss_config
 from peerkd.config.strict import StrictConfig
 from peerkd.losses.pairs.term import DistillationTerm, Reduction
@@ -64,7 +65,17 @@ class PeersConfig(StrictConfig):
     """The networks of the peers."""
 
     architectures: tuple[Architecture, ...] = Field(default=("small_cnn",), min_length=1)
-    """The architecture of the peers: one entry for all peers, or one entry for each peer."""
+    """The architecture of the peers: one entry for all peers, or one entry for each peer. It has no effect if ``given``
+    is set."""
+
+    given: tuple[GivenPeerConfig, ...] = ()
+    """The peers that you bring, each with its own network and, if you have them, trained weights. Peers without weights
+    are pre-trained. ``partition.num_peers`` is the number of entries. Empty: all peers have ``architectures``."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_given_peers(self.given)
+        return self
 
 
 class PretrainConfig(PrecisionRecipeConfig):

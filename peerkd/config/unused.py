@@ -49,6 +49,7 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
                 is_read = config.pretrain.method == "pcl" and "pcl" in methods
                 condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
                 yield _UseOfField(f"pretrain.collaboration.{field}", is_read, condition)
+            yield _UseOfField("peers.architectures", not config.peers.given, "peers.given is empty")
             is_held_out = config.partition.own_evaluation == "held_out"
             yield _UseOfField("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
         case PclConfig():

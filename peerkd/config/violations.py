@@ -61,6 +61,8 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
 def _home(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
     """Return the words for what lacks an unknown key, with a suggestion if a similar key exists."""
     names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
+    # The fields of all sections in a list have the same names.
+    field = re.sub(r"\[\d+\](?=\.)", "", field)
     section, _, name = field.partition("[")[0].rpartition(".")
     if field in names and "." in str(location[-1]):
         return f"the config in this form (write {name} inside {section})"
@@ -95,7 +97,7 @@ def _names(section: str, schema: Mapping[str, Any], definitions: Mapping[str, An
     for name, field in schema.get("properties", {}).items():
         full = f"{section}.{name}" if section else name
         yield full
-        for each in [field, *field.get("oneOf", ())]:
+        for each in [field, field.get("items", {}), *field.get("oneOf", ())]:
             if "$ref" in each:
                 yield from _names(full, definitions[each["$ref"].rpartition("/")[2]], definitions)
 

@@ -38,7 +38,7 @@ def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = N
     with exiting_on_sigterm():
         match config:
             case ExperimentConfig():
-                partition = partition_data.partition(config, opened, strategy=strategy or "sweep")
+                partition = partition_data.partition(config, opened, strategy=strategy or "sweep", num_processes=0)
                 peers = pretrain_peers.STAGE.make(config, partition, opened)
                 if strategy == "tune":
                     study = tune_pairs.STAGE.make(config, peers, opened)

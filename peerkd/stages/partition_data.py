@@ -1,5 +1,6 @@
 """Stage: read the data set and divide it among the peers."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from peerkd.metrics.progress import print_line
 from peerkd.stages.dataset import open_source, print_remarks, publish_source
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.free_space import CERTAIN_FRACTION, check_free_space
+from peerkd.stages.given_peers import check_given_peers, found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.training.forecast import forecast, measure_partition
 
@@ -61,11 +63,20 @@ def run(
     return config.to_json(), launched.to_json()
 
 
-def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep") -> Manifest:
-    """Publish the data set and the partition of an experiment, unless the store has them already.
+def partition(
+    config: ExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep", num_processes: int = 1
+) -> Manifest:
+    """Publish the data set, the partition and given weights, unless the store has them already.
+
+    Args:
+        config: The experiment.
+        store: The artifact store.
+        strategy: ``sweep`` or ``tune``.
+        num_processes: 1 checks given networks in a process of its own, 0 in the calling process.
 
     Raises:
-        ValueError: If the data set does not fit the experiment, or the store has too little space for the results.
+        ValueError: If the data set or a given peer does not fit the experiment, or the store has too little space for
+            the results.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     print_remarks(NAME, source.dataset)
@@ -75,10 +86,20 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
     too_little = division_warnings(source.dataset, assignment)
     for sentence in (*too_little, *batch_warnings(config, np.array(sizes))):
         print_line(NAME, f"warning: {sentence}")
-    if not source.published:
-        check_free_space(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
+    with found_weights(config, store, stage=NAME) as files:
+        check_given_peers(
+            config,
+            files,
+            image_shape_CHW=source.dataset.image_shape,
+            num_classes=len(source.dataset.class_names),
+            stage=NAME,
+            num_processes=num_processes,
+        )
+        if not source.published:
+            check_free_space(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
+        weights = publish_weights(files, store)
     dataset = publish_source(source, store)
-    artifact = key(config, dataset)
+    artifact = key(config, dataset, weights)
     summary = f"{len(sizes)} peers with {min(sizes):,} to {max(sizes):,} training samples of {source.dataset.name}"
     done = store.find(artifact)
     if done:
@@ -86,7 +107,7 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
         return done
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
-        inputs = {"dataset": references.reference(dataset)}
+        inputs = {"dataset": references.reference(dataset), **({"weights": weights} if any(weights) else {})}
         manifest = store.publish(
             artifact, metadata={"inputs": inputs, "warnings": too_little, **_describe(assignment, source.dataset)}
         )
@@ -94,10 +115,13 @@ def partition(config: ExperimentConfig, store: ArtifactStore, *, strategy: str =
     return manifest
 
 
-def key(config: ExperimentConfig, dataset: Manifest) -> str:
-    """Return the key of the partition that follows from a config and a data set."""
+def key(config: ExperimentConfig, dataset: Manifest, weights: Sequence[Mapping[str, str] | None] = ()) -> str:
+    """Return the key of the partition that follows from a config, a data set and references to given weights."""
     fields = ("seed", "partition", "data.test_fraction", "data.validation_fraction")
     causes = {"dataset": dataset.metadata["fingerprint"], "config": keys.differences(config, fields=fields)}
+    if any(weights):
+        # A partition refers to the weights, so that later stages find them.
+        causes["weights"] = [reference and reference["fingerprint"] for reference in weights]
     return keys.key(NAME, causes)
 
 

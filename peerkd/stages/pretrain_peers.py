@@ -6,6 +6,7 @@ from typing import Any, Final
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.stages import given_peers
 from peerkd.stages.launched_stage import LaunchedStage
 
 NAME: Final = "pretrain_peers"
@@ -13,12 +14,18 @@ NAME: Final = "pretrain_peers"
 
 def key(config: ExperimentConfig, partition: Manifest) -> str:
     """Return the key of the peers that follow from a config and a partition."""
-    differences = keys.differences(
-        config,
-        fields=("seed", "augmentation", "peers", "pretrain"),
-        without=("pretrain.collaboration",) if config.pretrain.method == "cross_entropy" else (),
+    # What a person calls a peer changes no number, and neither does a recipe by which no peer is trained.
+    without = ["peers.given"]
+    if config.num_trained_peers == 0:
+        fields: tuple[str, ...] = ("peers",)
+    else:
+        fields = ("seed", "augmentation", "peers", "pretrain")
+        without += ["pretrain.collaboration"] if config.pretrain.method == "cross_entropy" else []
+    differences = keys.differences(config, fields=fields, without=without)
+    return keys.key(
+        NAME,
+        {"partition": partition.fingerprint, "config": differences, **given_peers.causes(config, partition)},
     )
-    return keys.key(NAME, {"partition": partition.fingerprint, "config": differences})
 
 
 def finite_peers(records: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:

@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from peerkd.config.architectures import Architecture
-
 NETWORK_SIZES: Final = Path(__file__).with_name("network_sizes.json")
 """The file that ``make sizes`` writes from the networks."""
 
@@ -28,10 +26,15 @@ class _ValueCounts(NamedTuple):
     num_tensors: int
 
 
-def weights_bytes(architecture: Architecture, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> int:
-    """Return the approximate size of the file with a network's weights, to within 1 % of its bytes."""
+def weights_bytes(architecture: str, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> int:
+    """Return the approximate size of the file with a network's weights, to within 1 % of its bytes.
+
+    The size of a network of another package is not known without torch, and counts as 0.
+    """
     channels, height, width = image_shape_CHW
-    counts = _value_counts()[architecture]
+    counts = _value_counts().get(architecture)
+    if counts is None:
+        return 0
     num_values = (
         counts.always
         + counts.per_channel * channels

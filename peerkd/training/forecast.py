@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from peerkd.config.architectures import Architecture
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.study.grid import control_settings, settings
@@ -88,7 +88,7 @@ class Forecast:
 
 
 class Rates(NamedTuple):
-    """Seconds that one process takes for one sample with one architecture."""
+    """Seconds that one process takes for one sample with one network."""
 
     pretraining: float
     distillation: float
@@ -124,7 +124,7 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
         num_trials=num_trials,
         num_controls=num_trials - num_pairs * num_settings,
         samples=samples,
-        num_pretraining_samples=samples.training * config.pretrain.epochs,
+        num_pretraining_samples=samples.training * config.num_trained_peers // num_peers * config.pretrain.epochs,
         num_distillation_samples=num_distilled * config.distill.epochs,
         num_control_samples=num_controlled * config.distill.epochs,
         num_teacher_samples=num_teacher_forwards * (config.distill.epochs if config.teachers_vary else 1),
@@ -155,17 +155,17 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
     )
 
 
-def process_seconds(forecast: Forecast, rates: Mapping[Architecture, Rates], config: ExperimentConfig) -> float:
+def process_seconds(forecast: Forecast, rates: Mapping[PeerNetwork, Rates], config: ExperimentConfig) -> float:
     """Return the time of all trainings and evaluations in one process, without the start and end of the stages.
 
     Args:
         forecast: The work.
-        rates: The rates of each architecture of the experiment.
-        config: The experiment. It is assumed that the peers of every architecture have equally many samples on average.
+        rates: The rates of each network of the experiment.
+        config: The experiment. It is assumed that the peers of every network have equally many samples on average.
     """
     seconds = 0.0
-    for architecture, num in Counter(config.architectures).items():
-        share, rate = num / forecast.num_peers, rates[architecture]
+    for network, num in Counter(config.networks).items():
+        share, rate = num / forecast.num_peers, rates[network]
         seconds += share * forecast.num_pretraining_samples * rate.pretraining
         seconds += share * forecast.num_distillation_samples * rate.distillation
         seconds += share * forecast.num_teacher_samples * rate.teacher

@@ -37,6 +37,10 @@ class PretrainInputs(ResumableInputs):
     weights_folder: Path
     """The folder for the weights of the finished peers."""
 
+    given_weights: tuple[Path | None, ...] = ()
+    """The file with the weights that the user has trained, for each peer; None for a peer that is trained here. Empty
+    if all are."""
+
     def weights(self, peer: int) -> Path:
         """Return the path of a peer's weights."""
         return self.weights_folder / f"{peer_name(peer)}.safetensors"

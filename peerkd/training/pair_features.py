@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from peerkd.arrays import SingleArray
-from peerkd.config.architectures import Architecture
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.augment import normalize
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
@@ -80,7 +80,7 @@ def training_parts(assignment: Assignment, peers: Sequence[int]) -> list[_Indice
 
 
 class _PeerNetworks:
-    """The pre-trained networks of the peers that take part, with one in memory for each architecture."""
+    """The pre-trained networks of the peers that take part, with one module in memory for each network."""
 
     def __init__(self, inputs: SweepInputs, dataset: ImageDataset, *, device: torch.device) -> None:
         self._inputs, self._dataset, self._device = inputs, dataset, device
@@ -100,7 +100,7 @@ class _PeerNetworks:
 
     @torch.inference_mode()
     def _logits(self, peer: int, images_NCHW: Tensor) -> SingleArray:
-        network = self._network(self._inputs.config.architectures[peer])
+        network = self._network(self._inputs.config.networks[peer])
         copy_state(load_state_of(network, self._inputs.peers_folder / weights_name(peer)), network)
         logits: list[Tensor] = []
         for images_BCHW in images_NCHW.split(MAX_SAMPLES):
@@ -111,8 +111,8 @@ class _PeerNetworks:
         check_peer_logits(peer, is_finite=are_finite([all_logits]))
         return all_logits.cpu().numpy()
 
-    def _build_network(self, architecture: Architecture) -> nn.Module:
-        return build_peer(architecture, self._dataset, seed=0).to(self._device).eval()
+    def _build_network(self, network: PeerNetwork) -> nn.Module:
+        return build_peer(network, self._dataset, seed=0).to(self._device).eval()
 
 
 def blocks(parts: Sequence[_Indices], *, max_samples: int) -> Iterator[list[_Indices]]:

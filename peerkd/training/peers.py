@@ -1,20 +1,28 @@
-"""Networks, training samples and pre-training of the peers, as an experiment's config specifies them."""
+"""Networks, training samples and pre-training of the peers, as an experiment's config specifies them.
 
-from collections.abc import Iterator, Mapping
+Shape suffixes: C = image channels, H W = image size, K = classes.
+"""
+
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from peerkd.config.architectures import ARCHITECTURE_FACTS
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.methods import Method
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
+from peerkd.models.branched import CLASSIFIER, BranchedNetwork
 from peerkd.models.build import build_network, num_parameters
+from peerkd.models.installed import build_installed
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import copy_state, save_tensors
 from peerkd.training.devices import gpu_bytes, process_device
@@ -25,6 +33,7 @@ from peerkd.training.online.export import deployed_state
 from peerkd.training.online.loop import train
 from peerkd.training.online.objectives import build_for_method
 from peerkd.training.online.state import prepare
+from peerkd.training.own_weights import load_own_weights
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import SampleSet
 
@@ -36,12 +45,26 @@ def weights_name(peer: int) -> str:
     return f"{peer_name(peer)}.safetensors"
 
 
-def build_peer(architecture: str, dataset: ImageDataset, *, seed: int) -> nn.Module:
-    """Build an untrained network for the images and classes of a data set, in channels-last memory."""
-    network = build_network(
-        architecture, image_shape_CHW=dataset.image_shape, num_classes=dataset.num_classes, seed=seed
-    )
-    return network.to(memory_format=torch.channels_last)
+def build_peer(network: PeerNetwork, dataset: ImageDataset, *, seed: int) -> nn.Module:
+    """Build an untrained network for the images and classes of a data set, in channels-last memory.
+
+    Raises:
+        ValueError: If a network of an installed package cannot be built.
+    """
+    return build_for_shape(network, dataset.image_shape, num_classes=dataset.num_classes, seed=seed)
+
+
+def build_for_shape(
+    network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int
+) -> nn.Module:
+    """Build an untrained network for images of a shape; see ``build_peer``."""
+    if network.is_built_in:
+        module: nn.Module = build_network(
+            network.name, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=seed
+        )
+    else:
+        module = build_installed(network.name, num_classes=num_classes, seed=seed)
+    return module.to(memory_format=torch.channels_last)
 
 
 def sample_set(
@@ -68,7 +91,7 @@ def sample_set(
 
 
 def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
-    """Open the data in a process and return a function that trains one peer there.
+    """Open the data in a process and return a function that trains one peer there, or imports its weights.
 
     The function yields an ``EpochDone`` after each epoch, and at the end the peer's record.
     """
@@ -79,20 +102,50 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
     evaluator = Evaluator(dataset, assignment, device=device)
 
     def perform(peer: int) -> Iterator[EpochDone | dict[str, Any]]:
-        architecture = config.architectures[peer]
-        recipe = config.pretrain
+        given = inputs.given_weights[peer] if inputs.given_weights else None
+        if given is None:
+            weights, ended_finite = yield from pretrain(peer)
+        else:
+            weights, ended_finite = import_weights(peer, given), True
+        deployed = build_peer(config.networks[peer], dataset, seed=0).to(device)
+        copy_state(weights, deployed)
+        predictions = evaluator.predict(deployed, peer=peer)
+        if given is not None and not all_answered(predictions):
+            raise ValueError(
+                f"peers.given[{peer}].weights must give finite logits for all evaluation samples, got NaN or infinite "
+                f"logits of {config.describe_peer(peer)}."
+            )
+        is_finite = ended_finite and are_finite(weights.values()) and all_answered(predictions)
+        accuracies = evaluator.accuracies(predictions, peer=peer)
+        if is_finite:
+            save_tensors(inputs.weights(peer), weights)
+        yield {
+            "peer": peer,
+            "architecture": config.architectures[peer],
+            "num_parameters": num_parameters(deployed),
+            "num_train_samples": len(assignment.train[peer]),
+            "is_finite": is_finite,
+            **(accuracies if is_finite else dict.fromkeys(accuracies)),
+        }
+
+    def import_weights(peer: int, path: Path) -> dict[str, Tensor]:
+        try:
+            network = build_peer(config.networks[peer], dataset, seed=0)
+            return load_own_weights(path, network, name=config.architectures[peer])
+        except ValueError as error:
+            raise ValueError(f"peers.given[{peer}].{error}") from error
+
+    def pretrain(peer: int) -> Generator[EpochDone, None, tuple[dict[str, Tensor], bool]]:
+        """Train one peer; return its weights, and whether the training ended in finite numbers."""
+        network, recipe = config.networks[peer], config.pretrain
         method = METHOD_OF_PRETRAINING[recipe.method]
-        network = build_for_method(
-            method,
-            recipe.collaboration,
-            architecture=architecture,
-            branch_point=recipe.collaboration.branch_point or ARCHITECTURE_FACTS[architecture].branch_point,
-            image_shape_CHW=dataset.image_shape,
-            num_classes=dataset.num_classes,
-            seed=derive_seed(config.seed, "weights", peer),
-        )
+        trained = _build_for_pretraining(config, network, dataset, seed=derive_seed(config.seed, "weights", peer))
+        if not network.is_built_in:
+            # Networks of other packages may draw random numbers in training, as dropout does. Checkpoints contain the
+            # state of the generators.
+            torch.manual_seed(derive_seed(config.seed, "noise", peer))
         state, stepped = prepare(
-            network, method=method, collaboration=recipe.collaboration, recipe=recipe, device=device
+            trained, method=method, collaboration=recipe.collaboration, recipe=recipe, device=device
         )
         samples = sample_set(
             dataset,
@@ -115,20 +168,27 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
         for num_epochs in epochs:
             yield EpochDone(peer, num_epochs, len(samples), gpu_bytes(device))
         weights = deployed_state(state, method)
-        deployed = build_peer(architecture, dataset, seed=0).to(device)
-        copy_state(weights, deployed)
-        predictions = evaluator.predict(deployed, peer=peer)
-        is_finite = state.ended_finite and are_finite(weights.values()) and all_answered(predictions)
-        accuracies = evaluator.accuracies(predictions, peer=peer)
-        if is_finite:
-            save_tensors(inputs.weights(peer), weights)
-        yield {
-            "peer": peer,
-            "architecture": architecture,
-            "num_parameters": num_parameters(deployed),
-            "num_train_samples": len(samples),
-            "is_finite": is_finite,
-            **(accuracies if is_finite else dict.fromkeys(accuracies)),
-        }
+        if not network.is_built_in:
+            weights = {name.removeprefix(f"{CLASSIFIER}."): tensor for name, tensor in weights.items()}
+        return weights, state.ended_finite
 
     return perform
+
+
+def _build_for_pretraining(
+    config: ExperimentConfig, network: PeerNetwork, dataset: ImageDataset, *, seed: int
+) -> BranchedNetwork:
+    """Build the network that the method of pre-training trains. One of another package is a single block."""
+    recipe = config.pretrain
+    if not network.is_built_in:
+        block = build_peer(network, dataset, seed=seed)
+        return BranchedNetwork(nn.Sequential(), [nn.Sequential(OrderedDict({CLASSIFIER: block}))])
+    return build_for_method(
+        METHOD_OF_PRETRAINING[recipe.method],
+        recipe.collaboration,
+        architecture=network.name,
+        branch_point=recipe.collaboration.branch_point or ARCHITECTURE_FACTS[network.name].branch_point,
+        image_shape_CHW=dataset.image_shape,
+        num_classes=dataset.num_classes,
+        seed=seed,
+    )

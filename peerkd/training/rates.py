@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import torch
 
-from peerkd.config.architectures import Architecture
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import GivenPeerConfig, PeerNetwork
 from peerkd.data.dataset import RawDataset
 from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
@@ -66,7 +66,7 @@ class _Workload:
 
 
 def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, process_index: int) -> TaskFunction:
-    """Return a function that measures the rates of one architecture in a process; it yields its ``Rates``.
+    """Return a function that measures the rates of one network in a process; it yields its ``Rates``.
 
     Args:
         config: The experiment.
@@ -77,26 +77,26 @@ def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, pro
     inputs = RateInputs(config=config, samples=samples, device=device)
     own_device = process_device(device, process_index=process_index)
 
-    def perform(architecture: Architecture) -> Iterator[Rates]:
-        yield measure(inputs, architecture, device=own_device)
+    def perform(network: PeerNetwork) -> Iterator[Rates]:
+        yield measure(inputs, network, device=own_device)
 
     return perform
 
 
-def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.device) -> Rates:
-    """Return the rates of one architecture with the recipes and precisions of an experiment."""
+def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -> Rates:
+    """Return the rates of one network with the recipes and precisions of an experiment."""
     # Architectures whose students train side by side are measured only that way.
-    is_tiny = should_stack(architecture, image_shape_CHW=inputs.samples.image_shape_CHW)
+    is_tiny = should_stack(network.name, image_shape_CHW=inputs.samples.image_shape_CHW)
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
     pilot = _Workload(
         num_samples=num_samples, num_evaluated=num_samples, num_trials=num_settings if is_tiny else 1, epochs=1
     )
     with TemporaryDirectory() as folder:
-        pilot_seconds = _Units(inputs, architecture, pilot, folder=Path(folder), device=device).seconds(doubled=False)
+        pilot_seconds = _Units(inputs, network, pilot, folder=Path(folder), device=device).seconds(doubled=False)
     scale = _scale(inputs, pilot, pilot_seconds=pilot_seconds)
     with TemporaryDirectory() as folder:
-        units = _Units(inputs, architecture, scale, folder=Path(folder), device=device)
+        units = _Units(inputs, network, scale, folder=Path(folder), device=device)
         repetitions = _repeated(
             lambda: (
                 units.seconds(doubled=False),
@@ -105,7 +105,7 @@ def measure(inputs: RateInputs, architecture: Architecture, *, device: torch.dev
             )
         )
         single, double, teacher = (min(each) for each in zip(*repetitions, strict=True))
-        pretraining = _pretraining_seconds(inputs, architecture, scale, folder=Path(folder), device=device)
+        pretraining = _pretraining_seconds(inputs, network, scale, folder=Path(folder), device=device)
     num_epoch_samples = scale.num_samples * scale.epochs
     # With n samples in the single set, e epochs and k trials, d seconds of distillation a sample, t seconds of the
     # teacher on the single set, and r seconds of everything else, which does not grow with the set:
@@ -156,10 +156,10 @@ class _Units:
     """Units of an experiment on random images, to be timed."""
 
     def __init__(
-        self, inputs: RateInputs, architecture: Architecture, scale: _Workload, *, folder: Path, device: torch.device
+        self, inputs: RateInputs, network: PeerNetwork, scale: _Workload, *, folder: Path, device: torch.device
     ) -> None:
         self._device = device
-        config = _reduced(inputs.config, architecture, epochs=scale.epochs)
+        config = _reduced(inputs.config, network, epochs=scale.epochs)
         sweep_inputs = SweepInputs(
             config=config,
             dataset_folder=folder,
@@ -170,7 +170,7 @@ class _Units:
         _write_experiment(inputs.samples, scale, folder)
         dataset = open_dataset(folder)
         for peer in (_STUDENT, _TEACHER):
-            weights = peers.build_peer(architecture, dataset, seed=peer).state_dict()
+            weights = peers.build_peer(network, dataset, seed=peer).state_dict()
             save_tensors(folder / peers.weights_name(peer), weights)
         self._sweep = SweepRunner(sweep_inputs, device=device)
         transfer_set = config.sweep.transfer_sets[0]
@@ -196,7 +196,7 @@ class _Units:
 
 
 def _pretraining_seconds(
-    inputs: RateInputs, architecture: Architecture, scale: _Workload, *, folder: Path, device: torch.device
+    inputs: RateInputs, network: PeerNetwork, scale: _Workload, *, folder: Path, device: torch.device
 ) -> float:
     """Return the seconds for one sample of pre-training.
 
@@ -204,7 +204,7 @@ def _pretraining_seconds(
     """
     checkpoints_folder = folder / "checkpoints"
     checkpoints_folder.mkdir()
-    config = _reduced(inputs.config, architecture, epochs=scale.epochs)
+    config = _reduced(inputs.config, network, epochs=scale.epochs)
     recipe = config.pretrain.model_copy(update={"epochs": 1 + _NUM_REPETITIONS})
     perform = peers.start(
         PretrainInputs(
@@ -242,12 +242,18 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _reduced(config: ExperimentConfig, architecture: Architecture, *, epochs: int) -> ExperimentConfig:
-    """Return the same recipes for the measured peers, which all have one architecture."""
+def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> ExperimentConfig:
+    """Return the same recipes for the measured peers, which all have one network."""
+    num_peers = 2 * _NUM_SETS
+    if network.is_built_in:
+        measured = config.peers.model_copy(update={"architectures": (network.name,), "given": ()})
+    else:
+        given = tuple(GivenPeerConfig(name=f"measured {peer}", network=network.name) for peer in range(num_peers))
+        measured = config.peers.model_copy(update={"given": given})
     return config.model_copy(
         update={
-            "partition": config.partition.model_copy(update={"num_peers": 2 * _NUM_SETS}),
-            "peers": config.peers.model_copy(update={"architectures": (architecture,)}),
+            "partition": config.partition.model_copy(update={"num_peers": num_peers}),
+            "peers": measured,
             "distill": config.distill.model_copy(update={"epochs": epochs}),
         }
     )

@@ -3,7 +3,7 @@
 Several calls for consecutive epochs, with evaluations between them, give the same bits as one call for all epochs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from torch import nn
@@ -12,6 +12,7 @@ from peerkd.config.training import DistillConfig
 from peerkd.study.splits import SPLITS
 from peerkd.study.trials import Trial
 from peerkd.training.checkpoints import copy_state
+from peerkd.training.devices import seeded
 from peerkd.training.distill import TeacherLogits, distill
 from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import are_finite
@@ -49,14 +50,40 @@ class StudentGroup(Protocol):
 class SingleStudent:
     """One student, of any architecture on any device."""
 
-    def __init__(self, network: nn.Module, trial: Trial, start: TrialState, *, recipe: DistillConfig) -> None:
-        """Copy the initial state into the network, which must not be used for anything else meanwhile."""
+    def __init__(
+        self,
+        network: nn.Module,
+        trial: Trial,
+        start: TrialState,
+        *,
+        recipe: DistillConfig,
+        noise_seed: Callable[[int], int] | None = None,
+    ) -> None:
+        """Copy the initial state into the network, which must not be used for anything else meanwhile.
+
+        Args:
+            network: The network.
+            trial: The trial.
+            start: The state from which the trial starts or goes on.
+            recipe: The recipe.
+            noise_seed: A function from an epoch to the seed of what the network draws at random, as dropout does. None:
+                the network draws nothing.
+        """
         self._network, self._trial, self._recipe = network, trial, recipe
+        self._noise_seed = noise_seed
         self._momenta = start.momenta
         copy_state(start.weights, network)
 
     def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         """Train for these epochs; see ``StudentGroup``."""
+        if self._noise_seed is None:
+            self._distill(samples, logits, epochs=epochs)
+            return
+        for epoch in epochs:
+            with seeded(self._noise_seed(epoch), samples.device):
+                self._distill(samples, logits, epochs=range(epoch, epoch + 1))
+
+    def _distill(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         (teacher,) = logits
         self._momenta = distill(
             self._network,

@@ -7,7 +7,8 @@ record of a trial depends neither on the other trials nor on how many were train
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, lru_cache, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -15,13 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
+from peerkd.seeds import derive_seed
 from peerkd.study.transfer_sets import PUBLIC
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.checkpoints import copy_state, load_state_of
-from peerkd.training.devices import process_device
+from peerkd.training.devices import process_device, seeded
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import all_answered, check_peer_logits
@@ -51,6 +54,8 @@ _ByEpoch: TypeAlias = Mapping[str, list[float | None] | None]
 None if it was not measured.
 """
 
+_ONE_BY_ONE: Final = "one student at a time, because the network is from another package"
+
 _KEPT_LOGITS_BYTES: Final = 2**26
 _KEPT_SETS_BYTES: Final = 2**28
 """Sizes of the caches of a tuned study. Such a study returns to a teacher and a set with other settings, at times that
@@ -69,8 +74,8 @@ class SweepRunner:
         self._evaluator = Evaluator(self._dataset, self._assignment, device=device, precision=self._recipe.precision)
         self._group_sizes = GroupSizes()
         self._lane_pool = self._open_lane_pool() if device.type == "cuda" else None
-        self._choices = self._loss_choice()
-        # One module for each architecture; its state is replaced for each trial.
+        self._choices = self._engine_choices()
+        # One module for each network; its state is replaced for each trial.
         self._network = cache(self._build_network)
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
         self._before = cache(self._predict_before)
@@ -90,12 +95,12 @@ class SweepRunner:
         epochs = range(ranges[0].first_epoch, ranges[0].last_epoch)
         requested = [(trial, each.unit.teacher) for each in ranges for trial in each.unit.trials]
         if len(ranges) > 1:
-            # Students of one architecture become neighbours. Among them the order by teacher is kept.
-            requested.sort(key=lambda each: self._config.architectures[each[0].student])
+            # Students of one network become neighbours. Among them the order by teacher is kept.
+            requested.sort(key=lambda each: self._config.networks[each[0].student])
         logits: dict[int | None, TeacherLogits | None] = {}
-        for architecture, alike in groupby(requested, key=lambda each: self._config.architectures[each[0].student]):
+        for network, alike in groupby(requested, key=lambda each: self._config.networks[each[0].student]):
             these = list(alike)
-            size = self._group_size(architecture, samples, num_trials=len(these))
+            size = self._group_size(network, samples, num_trials=len(these))
             yield from (*self._choices, *(self._lane_pool or self._group_sizes).take_choices())
             self._choices = ()
             for start in range(0, len(these), size):
@@ -135,14 +140,24 @@ class SweepRunner:
         return {epoch: samples.in_batches(logits_SK, epoch) for epoch in epochs}
 
     def _make_logits(self, teacher: int, owners: tuple[int, ...], epoch: int) -> Sequence[Tensor]:
-        of_epoch = teacher_logits(
-            self._peer(teacher),
-            self._transfer_set(owners),
-            epochs=range(epoch, epoch + 1),
-            mode=self._recipe.conventions.teacher_mode,
-            precision=self._recipe.precision,
-        )
+        samples = self._transfer_set(owners)
+        with self._noise(self._config.networks[teacher], "noise of teacher", samples, epoch):
+            of_epoch = teacher_logits(
+                self._peer(teacher),
+                samples,
+                epochs=range(epoch, epoch + 1),
+                mode=self._recipe.conventions.teacher_mode,
+                precision=self._recipe.precision,
+            )
         return of_epoch[epoch]
+
+    def _noise(
+        self, network: PeerNetwork, purpose: str, samples: SampleSet, epoch: int
+    ) -> AbstractContextManager[None]:
+        """Return a context in which a network of another package draws the random numbers of an epoch."""
+        if network.is_built_in:
+            return nullcontext()
+        return seeded(derive_seed(self._config.seed, purpose, samples.name, epoch), self._device)
 
     def _num_kept_logits(self) -> int:
         """Return the number of epochs for which a teacher's logits are kept, computed for the largest transfer set."""
@@ -218,13 +233,20 @@ class SweepRunner:
 
     def _student_group(self, trials: Sequence[Trial], samples: SampleSet, epochs: range) -> StudentGroup:
         starts = [self._start(trial, epochs) for trial in trials]
-        architecture = self._config.architectures[trials[0].student]
-        if self._is_stacked(architecture):
-            return StackedGroup(self._stack(architecture, starts), trials, recipe=self._recipe)
-        if self._lane_pool and self._lane_pool.number(architecture, samples):
-            return self._lane_pool.students(architecture, trials, starts)
+        network = self._config.networks[trials[0].student]
+        if self._is_stacked(network):
+            return StackedGroup(self._stack(network, starts), trials, recipe=self._recipe)
+        if self._lane_pool and self._num_lanes(self._lane_pool, network, samples):
+            return self._lane_pool.students(network.name, trials, starts)
         (trial,), (start,) = trials, starts
-        return SingleStudent(self._network(architecture), trial, start, recipe=self._recipe)
+        return SingleStudent(
+            self._network(network),
+            trial,
+            start,
+            recipe=self._recipe,
+            # All settings share their random numbers, as they share the order of the batches.
+            noise_seed=None if network.is_built_in else partial(derive_seed, self._config.seed, "noise", samples.name),
+        )
 
     def _start(self, trial: Trial, epochs: range) -> TrialState:
         if epochs.start == 0:
@@ -235,32 +257,45 @@ class SweepRunner:
             )
         path = state_path(self._inputs.states_folder, trial, num_epochs=epochs.start)
         state = load_state(path)
-        check_state(state, self._network(self._config.architectures[trial.student]), source=str(path))
+        check_state(state, self._network(self._config.networks[trial.student]), source=str(path))
         return state
 
-    def _is_stacked(self, architecture: str) -> bool:
+    def _is_stacked(self, network: PeerNetwork) -> bool:
         if self._lane_pool or self._recipe.precision != "float32":
             return False
-        return should_stack(architecture, image_shape_CHW=self._dataset.image_shape)
+        return should_stack(network.name, image_shape_CHW=self._dataset.image_shape)
+
+    @staticmethod
+    def _num_lanes(pool: "LanePool", network: PeerNetwork, samples: SampleSet) -> int:
+        """Return how many students of a network to train at once in captured steps; 0 if its steps are not captured.
+
+        A network of another package may do anything in a step, such as draw random numbers or read a value.
+        """
+        return pool.number(network.name, samples) if network.is_built_in else 0
+
+    def _engine_choices(self) -> tuple[EngineChoice, ...]:
+        """Return a line for the log for each reason why a fast engine is not used."""
+        others = [network.name for network in self._config.networks if not network.is_built_in]
+        return (*self._loss_choice(), *(EngineChoice(name, f"{name}: {_ONE_BY_ONE}") for name in dict.fromkeys(others)))
 
     def _loss_choice(self) -> tuple[EngineChoice, ...]:
         """Return a line for the log if students side by side have no fast path for the loss."""
         loss = self._recipe.loss.kind
-        if loss in FAST_GRADIENTS or not any(map(self._is_stacked, self._config.architectures)):
+        if loss in FAST_GRADIENTS or not any(map(self._is_stacked, self._config.networks)):
             return ()
         text = f"{loss}: students side by side use autograd, because no gradient is written by hand for this loss"
         return (EngineChoice(f"loss {loss}", text),)
 
-    def _group_size(self, architecture: str, samples: SampleSet, *, num_trials: int) -> int:
+    def _group_size(self, network: PeerNetwork, samples: SampleSet, *, num_trials: int) -> int:
         """Return how many students to train together, measured when the first large group is requested."""
         if self._lane_pool:
-            return max(self._lane_pool.number(architecture, samples), 1)
-        if not self._is_stacked(architecture):
+            return max(self._num_lanes(self._lane_pool, network, samples), 1)
+        if not self._is_stacked(network):
             return 1
 
         def train(num_students: int) -> None:
-            start = TrialState(self._network(architecture).state_dict(), {})
-            self._stack(architecture, [start] * num_students).train(
+            start = TrialState(self._network(network).state_dict(), {})
+            self._stack(network, [start] * num_students).train(
                 FirstBatches(samples, _NUM_MEASURED_BATCHES),
                 teacher_logits=[None] * num_students,
                 distillation_weights=[0.0] * num_students,
@@ -269,24 +304,24 @@ class SweepRunner:
                 epochs=range(1),
             )
 
-        return self._group_sizes.best(architecture, train, num_students=num_trials)
+        return self._group_sizes.best(network.name, train, num_students=num_trials)
 
     def _open_lane_pool(self) -> "LanePool":
         # Only a GPU needs this module.
         from peerkd.training.captured.lane_pool import LanePool
 
         return LanePool(
-            self._build_network,
-            num_architectures=len(set(self._config.architectures)),
+            lambda name: self._build_network(PeerNetwork(name)),
+            num_architectures=len({network.name for network in self._config.networks if network.is_built_in}),
             image_shape_CHW=self._dataset.image_shape,
             num_classes=self._dataset.num_classes,
             recipe=self._recipe,
             device=self._device,
         )
 
-    def _stack(self, architecture: str, starts: Sequence[TrialState]) -> Students:
+    def _stack(self, network: PeerNetwork, starts: Sequence[TrialState]) -> Students:
         return Students(
-            architecture,
+            network.name,
             [start.weights for start in starts],
             momenta=[start.momenta for start in starts],
             image_shape_CHW=self._dataset.image_shape,
@@ -309,24 +344,24 @@ class SweepRunner:
         )
 
     def _peer(self, peer: int) -> nn.Module:
-        """Return the network of a peer's architecture with the peer's pre-trained weights."""
-        network = self._network(self._config.architectures[peer])
+        """Return the network of a peer with the peer's pre-trained weights."""
+        network = self._network(self._config.networks[peer])
         copy_state(self._peer_state(peer), network)
         return network
 
-    def _build_network(self, architecture: str) -> nn.Module:
-        return build_peer(architecture, self._dataset, seed=0).to(self._device)
+    def _build_network(self, network: PeerNetwork) -> nn.Module:
+        return build_peer(network, self._dataset, seed=0).to(self._device)
 
     def _load_peer_state(self, peer: int) -> Mapping[str, Tensor]:
-        network = self._network(self._config.architectures[peer])
+        network = self._network(self._config.networks[peer])
         tensors = load_state_of(network, self._inputs.peers_folder / weights_name(peer))
         return {name: tensor.to(self._device) for name, tensor in tensors.items()}
 
     def _predict_before(self, peer: int) -> Predictions:
-        architecture = self._config.architectures[peer]
-        if self._is_stacked(architecture):
+        network = self._config.networks[peer]
+        if self._is_stacked(network):
             # The predictions are computed by the same operations as after the training.
-            student = self._stack(architecture, [TrialState(self._peer_state(peer), {})])
+            student = self._stack(network, [TrialState(self._peer_state(peer), {})])
             (predictions,) = self._evaluator.predict_many(student.logits, peers=[peer])
         else:
             predictions = self._evaluator.predict(self._peer(peer), peer=peer)

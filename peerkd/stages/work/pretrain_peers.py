@@ -1,13 +1,16 @@
 """The work of one worker that pre-trains peers. A shard is a peer."""
 
+import json
+
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.data.streamed import open_dataset
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
-from peerkd.stages import machine
+from peerkd.stages import given_peers, machine
 from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
@@ -16,17 +19,30 @@ from peerkd.training.process_pool import run_in_processes
 
 
 def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Train this worker's peers; the first worker publishes all peers.
+    """Train this worker's peers, or import their weights; the first worker publishes all peers.
 
     Raises:
-        ValueError: If fewer than two peers did not diverge.
+        ValueError: If a given network or its weights are not usable, or fewer than two peers did not diverge.
     """
     artifact = key(config, partition)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
-    epochs = config.pretrain.epochs
+    weights = given_peers.fetch_weights(partition, store) or (None,) * len(config.networks)
+    if config.peers.given:
+        described = open_dataset(store.fetch(dataset.key))
+        given_peers.check_given_peers(
+            config,
+            weights,
+            image_shape_CHW=described.image_shape,
+            num_classes=described.num_classes,
+            stage=NAME,
+            num_processes=min(num_processes, 1),
+        )
+    # An imported peer counts as one epoch if all are imported, and otherwise as if it had been trained before.
+    epochs = config.pretrain.epochs if config.num_trained_peers else 1
     shards = [Shard(name=peer_name(peer), tasks=(peer,), num_records=1) for peer in range(config.partition.num_peers)]
-    progress = Progress(NAME, unit="epochs", total=len(shards) * epochs)
+    unit = "epochs" if config.num_trained_peers else "peers"
+    progress = Progress(NAME, unit=unit, total=len(shards) * epochs)
     work = StageWork(
         stage=NAME,
         shards=shards,
@@ -44,12 +60,17 @@ def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore,
                 weights_folder=workspace.folder,
                 checkpoints_folder=queue.checkpoint(shards[0].name).parent,
                 device=device,
+                given_weights=weights,
             )
             _train(pretrain_inputs, queue, progress, num_processes=num_processes)
             if not worker.is_first or store.find(artifact):
                 return
             records = sorted(queue.records(), key=lambda record: int(record["peer"]))
             check_enough_finite(records, learning_rate=config.pretrain.learning_rate)
+            if config.peers.given:
+                # The artifact says which networks its weights belong to, and its fingerprint depends on them.
+                described_networks = json.dumps(given_peers.described_networks(config), indent=2, sort_keys=True)
+                (workspace.folder / given_peers.NETWORKS_NAME).write_text(described_networks, encoding="utf-8")
         manifest = store.publish(
             artifact, metadata={"inputs": {"partition": references.reference(partition)}, "peers": records}
         )
@@ -79,6 +100,11 @@ def _train(inputs: PretrainInputs, queue: ShardQueue, progress: Progress, *, num
             peer = news["peer"]
             gpu_bytes.pop(peer, None)
             queue.add_record(claimed, news, *([inputs.weights(peer).name] if news["is_finite"] else []))
+            if inputs.given_weights[peer]:
+                if inputs.config.num_trained_peers:
+                    progress.recover(inputs.config.pretrain.epochs)
+                else:
+                    progress.advance()
             if not news["is_finite"]:
                 epochs, done = inputs.config.pretrain.epochs, num_epochs.get(peer, 0)
                 print_line(NAME, f"peer {peer} diverged; detected after epoch {done} of {epochs}")

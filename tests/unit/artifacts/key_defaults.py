@@ -45,8 +45,10 @@ def _fields(model: type[BaseModel], default: BaseModel | None, path: str) -> Ite
             if isinstance(usual, inner):
                 yield from _fields(inner, usual, here)
             else:
-                # If a section has several kinds, the defaults of each kind apply when it is chosen.
-                yield from _fields(inner, None, f"{here}[{inner.model_fields['kind'].default}]")
+                # If a section has several kinds, the defaults of each kind apply when it is chosen. An entry of a list
+                # has no kind.
+                kind = inner.model_fields["kind"].default if "kind" in inner.model_fields else ""
+                yield from _fields(inner, None, f"{here}[{kind}]")
         if not isinstance(usual, BaseModel) and not field.is_required():
             yield here, dumped.get(name, json.loads(json.dumps(usual)))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import pytest
 from hypothesis import given, reject, settings
@@ -94,6 +94,7 @@ OTHERS: Final[Mapping[str, Any]] = {
     "branch_point": "stage2",
     "default_transfer_set": "teacher",
     "device": "cpu",
+    "given": [{"name": f"peer {number}", "network": "mlp"} for number in range(10)],
     "kdcl_ensemble": "mean",
     "label_skew.kind": "iid",
     "loss.kind": "reverse_kl",
@@ -199,6 +200,38 @@ def test_a_different_input_gives_a_different_key() -> None:
         assert stage.key(PclConfig(), INPUT) != stage.key(PclConfig(), other_input)
 
 
+GIVEN: Final = {"name": "a", "network": "mlp", "weights": "a.safetensors"}
+
+
+def given_key(*, path: str = "a.pt", weights: str = "ab" * 32, **changes: Any) -> str:
+    """Return the key of two peers, the first of which has changed fields."""
+    entries = [{**GIVEN, "weights": path, **changes}, {**GIVEN, "name": "b"}]
+    references = [{"key": "weights/0", "fingerprint": weights}, {"key": "weights/1", "fingerprint": "cd" * 32}]
+    partition = Manifest(key=INPUT.key, files={}, metadata={"inputs": {"weights": references}})
+    return pretrain_peers.key(ExperimentConfig.from_mapping({"peers": {"given": entries}}), partition)
+
+
+def test_the_key_of_given_peers_follows_from_their_networks_and_the_content_of_their_weights() -> None:
+    assert given_key() == given_key(name="hospital") == given_key(path="moved.pt")
+    assert given_key() != given_key(weights="ef" * 32)
+    assert given_key() != given_key(network="small_cnn")
+
+
+def test_a_recipe_by_which_no_peer_is_trained_is_not_in_the_key() -> None:
+    entries = [GIVEN, {**GIVEN, "name": "b"}]
+    configs = [
+        ExperimentConfig.from_mapping({"seed": seed, "peers": {"given": entries}, "pretrain": {"epochs": epochs}})
+        for seed, epochs in ((0, 3), (1, 4))
+    ]
+    assert pretrain_peers.key(configs[0], INPUT) == pretrain_peers.key(configs[1], INPUT)
+    entries[1] = {"name": "b", "network": "mlp"}
+    trained = [
+        ExperimentConfig.from_mapping({**config.model_dump(mode="json"), "peers": {"given": entries}})
+        for config in configs
+    ]
+    assert pretrain_peers.key(trained[0], INPUT) != pretrain_peers.key(trained[1], INPUT)
+
+
 def with_a_field_more(annotation: Any) -> Any:
     """Return a type in which every config has one more field, with a default."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -209,7 +242,7 @@ def with_a_field_more(annotation: Any) -> Any:
                 default = TypeAdapter(later).validate_json(field.default.model_dump_json())
                 fields[name] = (later, Field(default=default))
         return create_model(annotation.__name__, __base__=annotation, **fields)
-    kinds = get_args(annotation)
+    kinds = () if get_origin(annotation) is tuple else get_args(annotation)
     if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
         return Annotated[reduce(or_, map(with_a_field_more, kinds)), Field(discriminator="kind")]
     return annotation

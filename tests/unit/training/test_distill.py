@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.training.distill import distill, teacher_logits
@@ -16,7 +17,7 @@ def samples(tiny):
 
 
 def network(tiny, seed):
-    return build_peer("small_cnn", open_dataset(tiny.dataset), seed=seed)
+    return build_peer(PeerNetwork("small_cnn"), open_dataset(tiny.dataset), seed=seed)
 
 
 def state(module):

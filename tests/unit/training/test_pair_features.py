@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.dataset import RawDataset
 from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
@@ -45,7 +46,7 @@ def plain_answers(tiny, indices: np.ndarray) -> Answers:
     mean, std = (np.array(each, np.float32)[:, None, None] for each in (dataset.channel_mean, dataset.channel_std))
     logits = []
     for peer, architecture in enumerate(tiny.config.architectures):
-        network = build_peer(architecture, dataset, seed=1)
+        network = build_peer(PeerNetwork(architecture), dataset, seed=1)
         network.load_state_dict(load_file(tiny.peers / weights_name(peer)))
         with torch.no_grad():
             logits.append(network.eval()(torch.from_numpy((pixels - mean) / std)).numpy())

@@ -1,0 +1,136 @@
+"""The config of peers that exist already: the user's networks and weights. This module needs no torch."""
+
+import difflib
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Final, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from peerkd.config.architectures import ARCHITECTURE_FACTS
+from peerkd.config.strict import StrictConfig
+from peerkd.excerpt import plain, plain_path
+
+WEIGHTS_SUFFIXES: Final = (".safetensors", ".pt", ".pth")
+"""The endings of files of weights: safetensors, and the ``state_dict`` files of torch."""
+
+STORE_SCHEME: Final = "store:"
+"""The beginning of an address of weights that an artifact of the run's own store contains."""
+
+S3_SCHEME: Final = "s3://"
+
+_LIBRARIES: Final = ("torchvision", "timm")
+_LIBRARY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-/]*")
+_FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_STORE_ADDRESS: Final = re.compile(r"store:[a-z_]+/[0-9a-f]{16}(/[^/\s][^\s]*)?")
+
+PeerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$")]
+"""The name of a peer in messages and reports."""
+
+
+class PeerNetwork(NamedTuple):
+    """The network of one peer. Peers whose networks are equal can share a module."""
+
+    name: str
+    """The name of an architecture of peerkd, or an address such as ``torchvision:NAME`` or ``module:factory``."""
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether peerkd builds the network from named blocks."""
+        return self.name in ARCHITECTURE_FACTS
+
+    def __str__(self) -> str:
+        """Return the name of the network for messages."""
+        return self.name
+
+
+class GivenPeerConfig(StrictConfig):
+    """A peer that the user brings."""
+
+    name: PeerName
+    """The name of the peer, such as that of a hospital: up to 63 letters, digits, spaces, dots, hyphens and
+    underscores."""
+
+    network: str = Field(min_length=1, max_length=300)
+    """The network: an architecture as in ``peers.architectures``, ``torchvision:NAME``, ``timm:NAME``, or
+    ``module:factory``, a function of an installed package such that ``factory(num_classes=K)`` returns the module."""
+
+    weights: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """The trained weights: a safetensors file, a folder that contains one, a ``state_dict`` that ``torch.save`` wrote
+    (.pt or .pth), the s3:// address of such a file, or ``store:KEY/FILE`` for a file of an artifact. Null: the peer is
+    pre-trained on its own data."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_network(self.network)
+        if self.weights is not None:
+            _check_weights(self.weights)
+        return self
+
+
+def check_given_peers(given: tuple[GivenPeerConfig, ...]) -> None:
+    """Check a whole list of peers.
+
+    Raises:
+        ValueError: If there is only one peer, or two peers have one name.
+    """
+    if len(given) == 1:
+        raise ValueError("given must have at least 2 peers, because a pair is a student and a teacher, got 1.")
+    positions: dict[str, int] = {}
+    for position, peer in enumerate(given):
+        first = positions.setdefault(peer.name, position)
+        if first != position:
+            raise ValueError(
+                f"given must have a different name for each peer, got {peer.name} in given[{first}] and "
+                f"given[{position}]."
+            )
+
+
+def _check_network(name: str) -> None:
+    """Check that a name has one of the four forms.
+
+    Raises:
+        ValueError: If it has not; the message suggests an architecture.
+    """
+    library, separator, rest = name.partition(":")
+    if not separator:
+        if name not in ARCHITECTURE_FACTS:
+            near = difflib.get_close_matches(name[:80], ARCHITECTURE_FACTS, n=1)
+            meant = f" (did you mean {near[0]} or torchvision:{plain(name)}?)" if near else ""
+            raise ValueError(
+                f"network must be torchvision:NAME, timm:NAME, module:factory or one of "
+                f"{', '.join(ARCHITECTURE_FACTS)}{meant}, got {plain(name)}."
+            )
+    elif library in _LIBRARIES:
+        if not _LIBRARY_NAME.fullmatch(rest):
+            raise ValueError(f"network must name a network of {library}, as in {library}:resnet18, got {plain(name)}.")
+    elif not _FACTORY.fullmatch(name):
+        raise ValueError(
+            "network must be module:factory, the dotted name of a module and the name of a function in it, got "
+            f"{plain(name)}."
+        )
+
+
+def _check_weights(address: str) -> None:
+    """Check the form of an address of weights.
+
+    Raises:
+        ValueError: If it names neither a file nor a folder nor an object.
+    """
+    if any(character < " " or character == "\x7f" for character in address):
+        raise ValueError(f"weights must not contain a control character, got {plain_path(address)}.")
+    if address.startswith(STORE_SCHEME):
+        if not _STORE_ADDRESS.fullmatch(address):
+            raise ValueError(
+                "weights in the store must be store:KEY/FILE, as in "
+                f"store:pretrain_peers/0123456789abcdef/peer-003.safetensors, got {plain_path(address)}."
+            )
+    elif address.startswith(S3_SCHEME):
+        bucket, _, name = address.removeprefix(S3_SCHEME).partition("/")
+        if not bucket or PurePosixPath(name).suffix not in WEIGHTS_SUFFIXES:
+            raise ValueError(
+                f"weights in a bucket must be s3://bucket/NAME with the ending {', '.join(WEIGHTS_SUFFIXES)}, got "
+                f"{plain_path(address)}."
+            )
+    elif "://" in address:
+        raise ValueError(f"weights must be a file, a folder, s3://... or store:..., got {plain_path(address)}.")

@@ -1,0 +1,107 @@
+"""Networks of installed packages: those of torchvision and timm, and the factories of users' own packages.
+
+A name is an address in a config. Nothing in a checkpoint or a store decides what is imported.
+
+Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from peerkd.excerpt import plain, sentence
+
+_MAX_REASON_CHARACTERS: Final = 300
+
+
+def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
+    """Build a network of an installed package, with untrained weights that depend only on ``seed``.
+
+    Args:
+        name: ``torchvision:NAME``, ``timm:NAME`` or ``module:factory``.
+        num_classes: The number of outputs, K.
+        seed: The seed of torch's generator while the network is built. The state of the generator does not change
+            otherwise.
+
+    Raises:
+        ValueError: If the package is not installed, has no such network, or fails to build it. The message is one
+            sentence about ``network``.
+    """
+    library, _, rest = name.partition(":")
+    factory = _LIBRARIES[library](rest) if library in _LIBRARIES else _find_factory(library, rest)
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also seed the generators of the GPUs, which are not forked.
+        torch.default_generator.manual_seed(seed)
+        try:
+            network = factory(num_classes=num_classes)
+        except Exception as error:
+            raise ValueError(
+                f"network must be built by a call with num_classes={num_classes}, and {name} raised {describe(error)}."
+            ) from error
+    if not isinstance(network, nn.Module):
+        # A ValueError, not a TypeError: the mistake is in the user's package, not in a caller's argument.
+        raise ValueError(  # noqa: TRY004
+            f"network must be a torch.nn.Module, got {plain(type(network).__name__)} from {name}."
+        )
+    return network
+
+
+def describe(error: BaseException) -> str:
+    """Return the kind and the first line of an exception of a user's package."""
+    text = next(iter(str(error).splitlines()), "")
+    return plain(sentence(f"{type(error).__name__}{f': {text}' if text else ''}"), limit=_MAX_REASON_CHARACTERS).rstrip(
+        "."
+    )
+
+
+def _find_torchvision(name: str) -> Callable[..., Any]:
+    models = import_module("torchvision.models")
+    if name not in (names := models.list_models()):
+        raise ValueError(f"network must be a network of torchvision{_near(name, names)}, got torchvision:{name}.")
+    return partial(models.get_model, name, weights=None)
+
+
+def _find_timm(name: str) -> Callable[..., Any]:
+    try:
+        timm = import_module("timm")
+    except ImportError as error:
+        raise ValueError(
+            f"network timm:{name} needs the package timm, which is not installed; install it with pip install timm."
+        ) from error
+    if not timm.is_model(name):
+        raise ValueError(f"network must be a network of timm{_near(name, timm.list_models())}, got timm:{name}.")
+    # The checkpoint of the config is the only source of weights.
+    return partial(timm.create_model, name, pretrained=False)
+
+
+def _find_factory(module: str, function: str) -> Callable[..., Any]:
+    try:
+        found = import_module(module)
+    except Exception as error:
+        raise ValueError(
+            f"network must name a module that this environment can import, and {module} raised {describe(error)}."
+        ) from error
+    factory = getattr(found, function, None)
+    if not callable(factory):
+        near = _near(function, [each for each in dir(found) if callable(getattr(found, each)) and each[0] != "_"])
+        raise ValueError(  # noqa: TRY004 - as above
+            f"network must name a function of the module {module}{near}, got {function}."
+        )
+    found_factory: Callable[..., Any] = factory
+    return found_factory
+
+
+def _near(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name[:80], names, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+_LIBRARIES: Final[Mapping[str, Callable[[str], Callable[..., Any]]]] = {
+    "torchvision": _find_torchvision,
+    "timm": _find_timm,
+}

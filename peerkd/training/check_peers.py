@@ -1,0 +1,111 @@
+"""The check of peers that a user brings, before anything is trained: their networks are built and their weights read.
+
+Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.excerpt import plain
+from peerkd.models.installed import describe
+from peerkd.training.own_weights import fit_to_network, read_weights
+from peerkd.training.peers import build_for_shape
+from peerkd.training.process_pool import TaskFunction
+
+_BATCH_SIZE: Final = 3
+"""The number of random images that each network is given. It is the smallest size of a batch in training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckInputs:
+    """The peers to check, and the images that their networks must accept."""
+
+    networks: tuple[PeerNetwork, ...]
+
+    weights: tuple[Path | None, ...]
+    """The file with the weights of each peer, or None."""
+
+    image_shape_CHW: tuple[int, int, int]
+    num_classes: int
+
+
+def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
+    """Return a function that checks one peer.
+
+    It yields lines about weights that do not fit, and raises a ``ValueError`` of one sentence if anything is wrong.
+    """
+
+    def perform(peer: int) -> Iterator[str]:
+        network, path = inputs.networks[peer], inputs.weights[peer]
+        try:
+            module = build_for_shape(network, inputs.image_shape_CHW, num_classes=inputs.num_classes, seed=0)
+            if path is not None:
+                # The weights come first: a checkpoint of another network is the likeliest mistake.
+                _, mismatch = fit_to_network(read_weights(path), module)
+                yield from mismatch.lines()
+                mismatch.check(network.name)
+            _check_network(network, module, inputs.image_shape_CHW, num_classes=inputs.num_classes)
+        except ValueError as error:
+            raise ValueError(f"peers.given[{peer}].{error}") from error
+
+    return perform
+
+
+def _check_network(
+    network: PeerNetwork, module: nn.Module, image_shape_CHW: tuple[int, int, int], *, num_classes: int
+) -> None:
+    """Check that a network maps images to logits in both modes, and that it can be trained.
+
+    Raises:
+        ValueError: If it does not. The message is one sentence about ``network``.
+    """
+    shared = _shared_tensors(module)
+    if shared:
+        raise ValueError(
+            f"network must have each tensor under one name, and {network} shares one between {' and '.join(shared)}."
+        )
+    shape = "x".join(map(str, image_shape_CHW))
+    generator = torch.Generator().manual_seed(0)
+    images_BCHW = torch.randn((_BATCH_SIZE, *image_shape_CHW), generator=generator)
+    with torch.random.fork_rng(devices=[]):
+        for mode in ("evaluation", "training"):
+            module.train(mode == "training")
+            try:
+                logits_BK = module(images_BCHW)
+            except Exception as error:
+                raise ValueError(
+                    f"network must accept the images of the data set, of shape {shape}, and {network} raised "
+                    f"{describe(error)}."
+                ) from error
+            if not isinstance(logits_BK, Tensor) or tuple(logits_BK.shape) != (_BATCH_SIZE, num_classes):
+                found = (
+                    f"shape {tuple(logits_BK.shape)}"
+                    if isinstance(logits_BK, Tensor)
+                    else f"a value of type {plain(type(logits_BK).__name__)}"
+                )
+                raise ValueError(
+                    f"network must return one logit for each of the {num_classes} classes in {mode} mode, of shape "
+                    f"({_BATCH_SIZE}, {num_classes}) for {_BATCH_SIZE} images, and {network} returned {found}."
+                )
+            if not logits_BK.is_floating_point() or not bool(logits_BK.isfinite().all()):
+                raise ValueError(
+                    f"network must return finite logits in {mode} mode, and {network} did not for random images."
+                )
+    if not logits_BK.requires_grad:
+        raise ValueError(f"network must have parameters that can be trained, and {network} has none.")
+
+
+def _shared_tensors(module: nn.Module) -> tuple[str, str] | None:
+    """Return two names of one tensor, or None. Weights are stored by name, so a copy of each would be trained."""
+    names: dict[int, str] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        first = names.setdefault(id(tensor), name)
+        if first != name:
+            return first, name
+    return None

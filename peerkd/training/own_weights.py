@@ -1,0 +1,170 @@
+"""Weights that users have trained: how they are read, and how they are compared with a network.
+
+Nothing in a file is executed: safetensors contains numbers, and torch's own format is read with ``weights_only``.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from peerkd.excerpt import plain, plain_path
+from peerkd.system_errors import plain_error
+from peerkd.training.finite import are_finite
+
+_NUM_NAMED: Final = 3
+"""The number of tensors of each kind in the message of an error. The lines before it name all of them."""
+
+_MAX_COMPARISONS: Final = 40_000
+"""The most pairs of names that are compared letter by letter, which takes about 50 microseconds each."""
+
+_EXACT: Final = (torch.float16, torch.bfloat16)
+"""The types whose numbers float32 contains exactly."""
+
+_NESTED_NAMES: Final = ("state_dict", "model_state_dict", "model", "net", "module")
+
+
+class Mismatch(NamedTuple):
+    """The differences between the tensors of a file and those of a network."""
+
+    missing: tuple[str, ...]
+    """The tensors that the file lacks, each with the nearest name among those left over, if one is near."""
+
+    left_over: tuple[str, ...]
+    """The tensors that the network does not have, each with the nearest name among the missing ones."""
+
+    misshapen: tuple[str, ...]
+    """The tensors of another shape or type, each with both."""
+
+    not_finite: tuple[str, ...]
+    """The tensors with NaN or infinite numbers."""
+
+    def lines(self) -> list[str]:
+        """Return a line for each kind of difference, with the names of all tensors."""
+        return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self._by_kind()]
+
+    def check(self, network: str) -> None:
+        """Refuse weights that differ from those of a network in anything.
+
+        Raises:
+            ValueError: If a difference exists. The message has the first names of each kind.
+        """
+        parts = [f"{len(names)} {kind} ({_first(names)})" for kind, names in self._by_kind()]
+        if parts:
+            raise ValueError(f"weights must fit the network {network}, got {'; '.join(parts)}.")
+
+    def _by_kind(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        kinds = ("missing", "left over", "misshapen", "with NaN or infinite numbers")
+        return [(kind, names) for kind, names in zip(kinds, self, strict=True) if names]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file, or of a ``state_dict`` in torch's own format, on the CPU.
+
+    Raises:
+        ValueError: If the file cannot be read, or contains anything but tensors by name. The message is one sentence
+            that begins with ``weights``.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            failed = plain_error(error)
+            if failed:
+                raise failed from error
+            raise ValueError(f"weights must be a safetensors file, got {plain_path(path.name)}: {error}.") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        # torch raises errors of many kinds for damaged files, and for files with other objects than tensors.
+        raise ValueError(
+            f"weights must be a state_dict that torch.load(weights_only=True) can read, and {plain_path(path.name)} "
+            "is not: it is damaged or contains Python objects. Save network.state_dict() alone."
+        ) from error
+    return _tensors_of(content, path.name)
+
+
+def _tensors_of(content: Any, name: str) -> dict[str, Tensor]:
+    if isinstance(content, Mapping) and content and all(isinstance(each, Tensor) for each in content.values()):
+        return {str(key): tensor for key, tensor in content.items()}
+    nested = next((key for key in _NESTED_NAMES if isinstance(content, Mapping) and key in content), None)
+    remedy = f"save checkpoint[{nested!r}] alone" if nested else "save network.state_dict() alone"
+    found = (
+        f"the keys {', '.join(plain(key) for key in list(content)[:5])}"
+        if isinstance(content, Mapping)
+        else (f"a value of type {type(content).__name__}")
+    )
+    raise ValueError(f"weights must map names to tensors, and {plain_path(name)} contains {found}; {remedy}.")
+
+
+def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[dict[str, Tensor], Mismatch]:
+    """Return the tensors in the types of a network, and every difference from the network's own.
+
+    Numbers of 16 bits become float32, which contains them exactly. No other number is converted, broadcast or omitted.
+
+    Args:
+        tensors: The tensors of a file, by name.
+        network: The network; its own values do not matter.
+    """
+    expected = network.state_dict()
+    missing, left_over = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    fitted: dict[str, Tensor] = {}
+    misshapen, not_finite = [], []
+    for name in sorted(expected.keys() & tensors.keys()):
+        tensor, like = tensors[name], expected[name]
+        is_exact = tensor.dtype == like.dtype or (like.dtype == torch.float32 and tensor.dtype in _EXACT)
+        if tensor.shape != like.shape or not is_exact:
+            misshapen.append(f"{name} is {_kind(tensor)} and must be {_kind(like)}")
+        elif not are_finite([tensor]):
+            not_finite.append(name)
+        else:
+            fitted[name] = tensor.to(like.dtype)
+    return fitted, Mismatch(
+        missing=tuple(_with_nearest(missing, left_over)),
+        left_over=tuple(_with_nearest(left_over, missing)),
+        misshapen=tuple(misshapen),
+        not_finite=tuple(not_finite),
+    )
+
+
+def load_own_weights(path: Path, network: nn.Module, *, name: str) -> dict[str, Tensor]:
+    """Read the weights of a network that a user has trained.
+
+    Args:
+        path: The file.
+        network: The network; its own values do not matter.
+        name: The name of the network, for messages.
+
+    Raises:
+        ValueError: If the file cannot be read or differs from the network.
+    """
+    tensors, mismatch = fit_to_network(read_weights(path), network)
+    mismatch.check(name)
+    return tensors
+
+
+def _with_nearest(names: list[str], others: list[str]) -> Iterable[str]:
+    """Yield each name, with the nearest of the others in parentheses if one is near."""
+    is_short = len(names) * len(others) <= _MAX_COMPARISONS
+    for name in names:
+        # A name that another one ends with is nearest: wrappers of networks put a prefix before all names.
+        near = [other for other in others if other.endswith(f".{name}") or name.endswith(f".{other}")]
+        if not near and is_short:
+            near = difflib.get_close_matches(name, others, n=1, cutoff=0.75)
+        yield f"{name} (near {near[0]})" if near else name
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _first(names: tuple[str, ...]) -> str:
+    more = len(names) - _NUM_NAMED
+    return ", ".join(names[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,85 @@
+"""The check of networks and weights before any training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.models.build import build_network
+from peerkd.training.check_peers import CheckInputs, start
+
+
+def check(network: str, weights: Path | None = None, *, num_channels: int = 1) -> list[str]:
+    inputs = CheckInputs(
+        networks=(PeerNetwork("mlp"), PeerNetwork(network)),
+        weights=(None, weights),
+        image_shape_CHW=(num_channels, 8, 8),
+        num_classes=4,
+    )
+    return list(start(inputs, process_index=0)(1))
+
+
+def refusal(network: str, weights: Path | None = None, *, num_channels: int = 1) -> str:
+    with pytest.raises(ValueError, match=r"^peers\.given\[1\]\.") as caught:
+        check(network, weights, num_channels=num_channels)
+    return str(caught.value)
+
+
+def saved(tmp_path: Path, name: str, num_classes: int = 4) -> Path:
+    network = build_network(name, image_shape_CHW=(1, 8, 8), num_classes=num_classes, seed=0)
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    return tmp_path / "w.pt"
+
+
+def test_a_network_with_its_weights_passes(tmp_path: Path) -> None:
+    assert check("small_cnn", saved(tmp_path, "small_cnn")) == []
+    assert check("tests.own_networks:tiny") == []
+
+
+@pytest.mark.parametrize(
+    ("factory", "expected"),
+    [
+        ("raises", "peers.given[1].network must be built by a call with num_classes=4, and "),
+        ("tiny_rgb", "network must accept the images of the data set, of shape 1x8x8, and "),
+        (
+            "one_class_more",
+            "of shape (3, 4) for 3 images, and tests.own_networks:one_class_more returned shape (3, 5).",
+        ),
+        ("pair", "returned a value of type tuple."),
+        ("not_finite", "network must return finite logits in evaluation mode, and "),
+        ("constant", "network must have parameters that can be trained, and "),
+        ("tied", "and tests.own_networks:tied shares one between 1.weight and 2.weight."),
+    ],
+)
+def test_a_network_that_cannot_take_part_is_refused(factory: str, expected: str) -> None:
+    message = refusal(f"tests.own_networks:{factory}")
+    assert message.startswith("peers.given[1].network must ")
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_the_checkpoint_of_another_network_is_refused_after_its_tensors_were_listed(tmp_path: Path) -> None:
+    inputs = CheckInputs(
+        networks=(PeerNetwork("small_cnn"),),
+        weights=(saved(tmp_path, "resnet20"),),
+        image_shape_CHW=(1, 8, 8),
+        num_classes=4,
+    )
+    checked = start(inputs, process_index=0)(0)
+    assert next(checked).startswith("12 missing: stage1.0.weight")
+    with pytest.raises(ValueError, match=r"^peers.given\[0\].weights must fit the network small_cnn, got 12 missing"):
+        list(checked)
+
+
+def test_weights_for_another_number_of_classes_are_refused(tmp_path: Path) -> None:
+    assert refusal("mlp", saved(tmp_path, "mlp", num_classes=10)) == (
+        "peers.given[1].weights must fit the network mlp, got 2 misshapen (classifier.bias is float32 (10,) and must "
+        "be float32 (4,), classifier.weight is float32 (10, 64) and must be float32 (4, 64))."
+    )
+
+
+def test_a_check_leaves_the_generator_as_it_is() -> None:
+    before = torch.get_rng_state()
+    check("tests.own_networks:tiny")
+    assert torch.equal(torch.get_rng_state(), before)

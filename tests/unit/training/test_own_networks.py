@@ -1,0 +1,94 @@
+"""Training with a network of another package, which draws random numbers: a record depends on nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.data.packed import write_packed
+from peerkd.data.sources import read_source
+from peerkd.stages.division import divide
+from peerkd.study.plan import plan
+from peerkd.training.inputs import EngineChoice, PretrainInputs, SweepInputs
+from peerkd.training.peers import start, weights_name
+from peerkd.training.sweep import SweepRunner
+
+OWN = "tests.own_networks:tiny"
+SETTINGS = (
+    f'\'peers.given=[{{name: a, network: "{OWN}"}}, {{name: b, network: mlp}}, {{name: c, network: "{OWN}"}}]\' '
+    "data.max_train_samples=300 pretrain.epochs=2 distill.epochs=2 sweep.temperatures=[1,4] sweep.alphas=[0.5] "
+    "sweep.transfer_sets=[student] distill.conventions.teacher_mode=train"
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> SweepInputs:
+    config = resolve(JOINTKD, preset="digits", overrides=SETTINGS)
+    folder = tmp_path_factory.mktemp("own")
+    raw = read_source("digits", path=None)
+    write_packed(folder, raw)
+    divide(config, raw).save(folder)
+    pretrain(config, folder, folder)
+    return SweepInputs(config=config, dataset_folder=folder, partition_folder=folder, peers_folder=folder, device="cpu")
+
+
+def pretrain(config: Any, data: Path, weights: Path) -> None:
+    perform = start(
+        PretrainInputs(
+            config=config,
+            dataset_folder=data,
+            partition_folder=data,
+            weights_folder=weights,
+            checkpoints_folder=weights / "checkpoints",
+            device="cpu",
+        ),
+        process_index=0,
+    )
+    (weights / "checkpoints").mkdir()
+    for peer in (2, 1, 0) if weights != data else (0, 1, 2):
+        list(perform(peer))
+
+
+def records(inputs: SweepInputs, *, backwards: bool) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    runner = SweepRunner(inputs, device=CPU)
+    units = list(plan(inputs.config.grid, inputs.peers))
+    found = {}
+    for unit in reversed(units) if backwards else units:
+        trials = unit.trials[::-1] if backwards else unit.trials
+        for record in runner.do(replace(unit, trials=trials)):
+            if not isinstance(record, EngineChoice):
+                identity = record["student"], record["teacher"], record["temperature"], record["alpha"]
+                found[identity] = {name: value for name, value in record.items() if name != "seconds"}
+    return found
+
+
+def test_peers_are_pretrained_to_the_same_bits_in_any_order(inputs: SweepInputs, tmp_path: Path) -> None:
+    torch.manual_seed(99)
+    pretrain(inputs.config, inputs.dataset_folder, tmp_path)
+    for peer in range(3):
+        one, other = (load_file(folder / weights_name(peer)) for folder in (inputs.peers_folder, tmp_path))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert set(load_file(tmp_path / weights_name(0))) == {"0.weight", "0.bias", "5.weight", "5.bias"}
+
+
+def test_a_trial_does_not_depend_on_the_trials_before_it(inputs: SweepInputs) -> None:
+    torch.manual_seed(1)
+    forwards = records(inputs, backwards=False)
+    torch.manual_seed(2)
+    assert records(inputs, backwards=True) == forwards
+    assert len(forwards) == 3 * 2 * 2 + 3
+
+
+def test_the_log_says_why_such_students_train_one_by_one(inputs: SweepInputs) -> None:
+    unit = next(iter(plan(inputs.config.grid, inputs.peers)))
+    choices = [each for each in SweepRunner(inputs, device=CPU).do(unit) if isinstance(each, EngineChoice)]
+    text = f"{OWN}: one student at a time, because the network is from another package"
+    assert [choice.text for choice in choices if choice.kind == OWN] == [text]
