@@ -29,7 +29,7 @@ from peerkd.results.selection import (
     is_default_recipe,
 )
 from peerkd.study.splits import SCOPES
-from peerkd.study.transfer_sets import TRANSFER_SETS
+from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 
 Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]
 
@@ -57,6 +57,11 @@ class ChoiceCounts:
 
     temperature: Mapping[float, int]
     alpha: Mapping[float, int]
+    """Counts of the pairs that chose a set with labels. Empty if no set has labels."""
+
+    num_without_labels: int
+    """The number of pairs that chose a set without labels, where alpha has no effect."""
+
     learning_rate: Mapping[float, int]
     """Empty if the experiment has only one."""
 
@@ -259,14 +264,18 @@ def _counts(table: pa.Table, choice: ChosenRows) -> ChoiceCounts:
     tried = table.filter(pc.field("distillation_weight") > 0)
     chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
 
-    def count(column: str) -> dict[Any, int]:
-        counted = Counter(chosen[column].to_pylist())
-        return {value: counted[value] for value in sorted(set(tried[column].to_pylist()))}
+    with_labels = ~pc.field("transfer_set").isin(names_without_labels())
+
+    def count(column: str, *, where: pc.Expression | None = None) -> dict[Any, int]:
+        chosen_rows, tried_rows = (each if where is None else each.filter(where) for each in (chosen, tried))
+        counted = Counter(chosen_rows[column].to_pylist())
+        return {value: counted[value] for value in sorted(set(tried_rows[column].to_pylist()))}
 
     sets = count("transfer_set")
     return ChoiceCounts(
         temperature=count("temperature"),
-        alpha=count("alpha"),
+        alpha=count("alpha", where=with_labels),
+        num_without_labels=chosen.filter(~with_labels).num_rows,
         learning_rate=count(LEARNING_RATE) if tried[LEARNING_RATE].null_count < tried.num_rows else {},
         transfer_set={name: sets[name] for name in TRANSFER_SETS if name in sets},
     )

@@ -7,6 +7,7 @@ from peerkd.reporting import wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings, Treatment
 from peerkd.reporting.wording import (
+    control,
     default_setting,
     interval,
     magnitude,
@@ -111,16 +112,23 @@ def _away(findings: SweepFindings) -> str:
 def _parts(findings: SweepFindings) -> str:
     nothing = (
         f"For {findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs, no distillation beats on "
-        "validation both the unchanged student and its fine-tuning without a teacher."
+        f"validation both the unchanged student and {control(findings.transfer_sets)}."
     )
     from_data, from_teacher = findings.mean_gain_from_data, findings.mean_gain_from_teacher
     if not from_data.num and findings.num_pairs_without["control"]:
         return f"Every control without a teacher diverged, so the effect of the data alone is unknown. {nothing}"
     if not from_data.num:
-        return f"No transfer set has labels, so the sweep has no control without a teacher. {nothing}"
+        return (
+            "No transfer set has labels, so the sweep has no control without a teacher. For "
+            f"{findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs, no distillation beats the "
+            "unchanged student on validation."
+        )
+    num_without = findings.counts.num_without_labels
+    without = f"; {plural(num_without, 'pair')} chose a set without labels, which has no control" if num_without else ""
     return (
         f"The same training without a teacher brings {_estimate(from_data)} of the chosen gain, and the teacher brings "
-        f"{_estimate(from_teacher)}, {verdict(from_teacher)} (n = {from_data.num} pairs). Distillation brings "
+        f"{_estimate(from_teacher)}, {verdict(from_teacher)} (n = {plural(from_data.num, 'pair')}{without}). "
+        "Distillation brings "
         f"{_estimate(findings.tuned_over_control)} over fine-tuning on the best transfer set for fine-tuning, "
         f"{verdict(findings.tuned_over_control)}. {nothing}"
     )

@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.reporting.wording import magnitude, number, points
+from peerkd.study.transfer_sets import TRANSFER_SETS
+
+NO_ALPHA: Final = "\N{EN DASH}"
+"""The text in place of an alpha where no labels are used, so that alpha has no effect."""
 
 
 class Cell(NamedTuple):
@@ -124,7 +128,7 @@ def setting_cell(
     Args:
         transfer_set: Name of the transfer set.
         temperature: Temperature of the distillation.
-        alpha: Weight as configured.
+        alpha: Weight as configured. A dash is shown if the transfer set has no labels.
         learning_rate: Learning rate, or None if the experiment has only one.
         epochs: Epochs after which to stop, or None if the choice names none.
         is_default: Whether the cell has the frame of the untuned default.
@@ -136,7 +140,8 @@ def setting_cell(
     if epochs is not None:
         small_print.append(f"{epochs} epochs")
     style = f"setting{' default' if is_default else ''}{' muted' if is_muted else ''}"
-    return Cell(f"{number(temperature)} / {number(alpha)}", small_print=", ".join(small_print), style=style)
+    weight = number(alpha) if TRANSFER_SETS[transfer_set].uses_labels else NO_ALPHA
+    return Cell(f"{number(temperature)} / {weight}", small_print=", ".join(small_print), style=style)
 
 
 def remark_cell(remark: str) -> Cell:

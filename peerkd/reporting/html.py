@@ -9,6 +9,7 @@ from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
 from peerkd.reporting.headline import headline, verdict
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
+from peerkd.study.transfer_sets import names_without_labels
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
@@ -55,6 +56,11 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "limit": limit,
         "treatment_labels": TREATMENT_LABELS,
         "single_setting": wording.single_setting(findings.single),
+        "control": wording.control(findings.transfer_sets),
+        "default_without_labels": wording.default_recipe(
+            names_without_labels(findings.transfer_sets), findings.default_learning_rate
+        ),
+        "without_control": wording.without_control(findings.transfer_sets),
         "tuned_names": wording.tuned_names(has_rates=findings.has_rates),
         "mean_gains_chart": charts.interval_chart(
             {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
@@ -110,7 +116,9 @@ def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
 
 def _count_charts(findings: SweepFindings) -> dict[str, charts.BarChart]:
     counts = findings.counts
-    by_number = {"Temperature": counts.temperature, "Alpha": counts.alpha}
+    by_number = {"Temperature": counts.temperature}
+    if counts.alpha:
+        by_number["Alpha"] = counts.alpha
     if findings.has_rates:
         by_number["Learning rate"] = counts.learning_rate
     return {

@@ -12,7 +12,7 @@ import jinja2
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.reporting import palette, svg, wording
+from peerkd.reporting import heatmaps, palette, svg, wording
 from peerkd.reporting.facts import ExperimentFacts, PclFacts
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.wording import plural
@@ -77,8 +77,10 @@ def distillation_view(config: ExperimentConfig) -> dict[str, Any]:
     return {
         "palette_css": palette.css(),
         "loss_formula": wording.loss_formula(config.distill),
-        "conventions": wording.conventions_in_words(config.distill),
+        "conventions": wording.conventions_in_words(config.distill, config.sweep.transfer_sets),
         "transfer_sets": TRANSFER_SETS,
+        "no_alpha": heatmaps.NO_ALPHA,
+        "without_labels": wording.without_labels(config.sweep.transfer_sets),
         "default_setting": wording.default_setting(
             config.sweep.resolved_default_transfer_set, config.default_learning_rate
         ),

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import textwrap
+from typing import Final
 
 import numpy as np
 
@@ -11,16 +12,19 @@ from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
 from peerkd.reporting.wording import (
+    default_recipe,
     default_setting,
     interval,
     loss_in_words,
-    number,
     points,
     share_of,
     single_setting,
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import NO_ROW
+
+_NUM_COLUMNS: Final = 80
+"""The width of the lines for a terminal."""
 
 
 def pairs_csv(findings: SweepFindings) -> str:
@@ -103,10 +107,9 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         for change in findings.forgetting.changes
         if change.role == "chosen"
     ]
-    is_away = f"pairs away from T=1, alpha=0.5: {share_of(comparison.share_not_default)};"
-    if findings.default_learning_rate is not None:
-        rate = number(findings.default_learning_rate)
-        is_away = f"pairs away from T=1, alpha=0.5, learning rate {rate}: {share_of(comparison.share_not_default)};\n "
+    default = default_recipe(findings.transfer_sets, findings.default_learning_rate)
+    is_away = f"pairs away from {default}: {share_of(comparison.share_not_default)};"
+    wins = f"beating it beyond noise: {share_of(comparison.share_wins)}"
     lines = [
         f"{facts.config.name}: {findings.num_pairs} ordered pairs of {sum(facts.peers_are_finite)} peers, "
         f"{facts.num_trials:,} trials",
@@ -125,7 +128,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
         _line("chosen position over the other", findings.position.preferred_over_other),
         "",
-        f"{is_away} beating it beyond noise: {share_of(comparison.share_wins)}",
+        *([f"{is_away} {wins}"] if len(is_away) + 1 + len(wins) <= _NUM_COLUMNS else [is_away, f"  {wins}"]),
         f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
         f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
         *textwrap.wrap(diverged(findings), width=80),

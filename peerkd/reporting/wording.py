@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, assert_never
 
 from peerkd.config.training import DistillConfig
@@ -12,6 +12,9 @@ from peerkd.results.selection import SingleSetting
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 from peerkd.wording import plural
+
+DIVERGENCE_ALONE: Final = "divergence alone"
+"""The loss where no labels are used, in place of an alpha."""
 
 DISTANCE_LABELS: Final = {
     "jensen_shannon": "Jensen-Shannon distance",
@@ -56,15 +59,55 @@ def number(value: float) -> str:
 
 
 def setting(transfer_set: str, temperature: float, alpha: float, learning_rate: float | None = None) -> str:
-    """Return a setting in words, with the learning rate unless it is None."""
-    return f"transfer set {transfer_set}, T={number(temperature)}, alpha={number(alpha)}{_rate(learning_rate)}"
+    """Return a setting in words, with the learning rate unless it is None. Without labels alpha has no effect."""
+    weight = f"alpha={number(alpha)}" if TRANSFER_SETS[transfer_set].uses_labels else DIVERGENCE_ALONE
+    return f"transfer set {transfer_set}, T={number(temperature)}, {weight}{_rate(learning_rate)}"
 
 
 def default_setting(transfer_set: str, learning_rate: float | None = None) -> str:
     """Return the untuned default on a transfer set in words, with the learning rate unless it is None."""
-    if not TRANSFER_SETS[transfer_set].uses_labels:
-        return f"transfer set {transfer_set}, T={number(DEFAULT_TEMPERATURE)}, no cross entropy{_rate(learning_rate)}"
     return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA, learning_rate)
+
+
+def default_recipe(transfer_sets: Iterable[str], learning_rate: float | None = None) -> str:
+    """Return in words what the untuned default has in common on some transfer sets."""
+    names = tuple(transfer_sets)
+    without_labels = names_without_labels(names)
+    weight = DIVERGENCE_ALONE
+    if len(without_labels) < len(names):
+        weight = f"alpha={number(DEFAULT_ALPHA)}" + (f" (without labels, {DIVERGENCE_ALONE})" if without_labels else "")
+    return f"T={number(DEFAULT_TEMPERATURE)}, {weight}{_rate(learning_rate)}"
+
+
+def control(transfer_sets: Iterable[str]) -> str:
+    """Return in words the control that a pair's choice is compared with. The text is empty if none exists."""
+    names = tuple(transfer_sets)
+    without = names_without_labels(names)
+    if len(without) == len(names):
+        return ""
+    suffix = " with labels" if without else ""
+    return f"its fine-tuning without a teacher on the best transfer set{suffix}"
+
+
+def without_labels(transfer_sets: Iterable[str]) -> str:
+    """Return a sentence on the transfer sets without labels. The text is empty if all have labels."""
+    if not (named := _sets_without_labels(transfer_sets)):
+        return ""
+    return f"{named} no labels, so the loss is the divergence alone (w = 1), and alpha has no effect."
+
+
+def without_control(transfer_sets: Iterable[str]) -> str:
+    """Return a sentence on the transfer sets without a control. The text is empty if all have labels."""
+    if not (named := _sets_without_labels(transfer_sets)):
+        return ""
+    return f"{named} no labels, so no control exists there: training without a teacher needs labels."
+
+
+def _sets_without_labels(transfer_sets: Iterable[str]) -> str:
+    names = names_without_labels(transfer_sets)
+    if not names:
+        return ""
+    return f"Transfer set {names[0]} has" if len(names) == 1 else f"Transfer sets {' and '.join(names)} have"
 
 
 def single_setting(single: SingleSetting | None) -> str:
@@ -131,8 +174,13 @@ def _in_brackets(parameters: Mapping[str, float]) -> str:
     return f" ({values})" if values else ""
 
 
-def conventions_in_words(distill: DistillConfig) -> list[str]:
-    """Return a sentence for each convention that the values of T and alpha alone do not specify."""
+def conventions_in_words(distill: DistillConfig, transfer_sets: Iterable[str] = ()) -> list[str]:
+    """Return a sentence for each convention that the values of T and alpha alone do not specify.
+
+    Args:
+        distill: The config of the distillations.
+        transfer_sets: The transfer sets of the experiment.
+    """
     conventions, term = distill.conventions, distill.term
     match conventions.alpha_weighs:
         case "distillation":
@@ -163,7 +211,7 @@ def conventions_in_words(distill: DistillConfig) -> list[str]:
         "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher.",
         f"{term.loss.capitalized_title} ({term.loss.source}): {term.loss.meaning}",
         *([f"D has hyper-parameters of its own: {values}."] if values else []),
-        f"{weight} On {' and '.join(names_without_labels())} w = 1.",
+        " ".join(filter(None, [weight, without_labels(transfer_sets)])),
         f"{reduction}, and {scaled}.",
         f"The teacher's batch normalisation uses {statistics}.",
         "A control has w = 0: the same student, data, epochs and recipe, without a teacher.",

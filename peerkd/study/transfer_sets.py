@@ -22,7 +22,7 @@ class TransferSetFacts:
     """The sample sets that are joined to the transfer set."""
 
     uses_labels: bool = True
-    """Whether the loss has a cross entropy on labels. Otherwise the divergence is the whole loss: alpha has no effect,
+    """Whether the loss has a cross entropy on labels. Otherwise the loss is the divergence alone: alpha has no effect,
     and no control exists, because training without a teacher needs labels."""
 
     meaning: str
@@ -54,7 +54,7 @@ TRANSFER_SETS: Final[Mapping[str, TransferSetFacts]] = {
     "public_unlabelled": TransferSetFacts(
         sources=frozenset({"public"}),
         uses_labels=False,
-        meaning="the public set without labels, where the divergence is the whole loss",
+        meaning="the public set without labels, where the loss is the divergence alone",
     ),
 }
 
@@ -106,9 +106,9 @@ def grouped_by_samples(names: Iterable[TransferSet]) -> list[tuple[TransferSet, 
     return [tuple(group) for group in groups.values()]
 
 
-def names_without_labels() -> tuple[str, ...]:
-    """Return the kinds on which the divergence is the whole loss."""
-    return tuple(name for name, facts in TRANSFER_SETS.items() if not facts.uses_labels)
+def names_without_labels(names: Iterable[str] = TRANSFER_SETS) -> tuple[str, ...]:
+    """Return those of some kinds on which the loss is the divergence alone."""
+    return tuple(name for name in names if not TRANSFER_SETS[name].uses_labels)
 
 
 def in_words(names: Iterable[str] = TRANSFER_SETS) -> str:

@@ -71,7 +71,8 @@ def _cost(findings: TuningFindings) -> str:
     cost = findings.cost
     return (
         f"The study ran {cost.num_trials:,} trials, in full or in part, for {100 * cost.spent_share:.2f} % of the cost "
-        f"of the full sweep; the budget was {100 * cost.budget_fraction:g} %. It ended because {cost.ended}."
+        f"of the full sweep without controls; the budget was {100 * cost.budget_fraction:g} %. It ended because "
+        f"{cost.ended}."
     )
 
 

@@ -58,7 +58,11 @@ def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     lines = [summary(findings, facts), f"  loss: {loss_in_words(facts.config.distill)}"]
     lines += [f"  {named.text}" for named in headline(findings) if named.topic != "Plan"]
     if findings.plan:
-        lines.append("who should teach whom, the largest expected gain first:")
+        shown = f", {_NUM_SHOWN} of {len(findings.plan):,}" if len(findings.plan) > _NUM_SHOWN else ""
+        lines += [
+            f"who should teach whom, the largest expected gain first{shown}",
+            "(of every two peers, only the better position):",
+        ]
     for place, advice in enumerate(findings.plan[:_NUM_SHOWN]):
         gain = advice.choice.expected_gain
         lines.append(f"  {'' if gain is None else points(gain):>7}  {describe(findings, place)}")

@@ -85,6 +85,15 @@ def test_a_sweep_without_labels_has_no_control():
     assert findings.num_not_above_control == 0
 
 
+def test_alphas_are_counted_only_where_they_have_an_effect():
+    study = Study(num_peers=4, transfer_sets=("student", "public_unlabelled"), alphas=(0.5, 0.9))
+    counts = compute_findings(study.table, study.facts).counts
+    assert set(counts.alpha) == {0.5, 0.9}
+    assert counts.num_without_labels == counts.transfer_set["public_unlabelled"] > 0
+    assert sum(counts.alpha.values()) == counts.transfer_set["student"]
+    assert sum(counts.temperature.values()) == 12
+
+
 def test_a_table_of_other_peers_is_refused(study):
     other = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,))
     with pytest.raises(ValueError, match="must have the 10 peers of the run, got 3"):

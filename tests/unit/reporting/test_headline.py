@@ -47,3 +47,24 @@ def test_one_transfer_set_is_not_compared_with_itself():
     study = Study(num_peers=4, transfer_sets=("both",), temperatures=(1.0,), alphas=(0.5,))
     findings = compute_findings(study.table, study.facts)
     assert "Forgetting" not in [finding.topic for finding in headline(findings, study.facts)]
+
+
+def test_pairs_that_chose_a_set_without_labels_are_said_to_have_no_control():
+    study = Study(num_peers=4, transfer_sets=("student", "public_unlabelled"), alphas=(0.5,))
+    findings = compute_findings(study.table, study.facts)
+    num_without = findings.counts.num_without_labels
+    assert 1 < num_without < 12
+    assert findings.mean_gain_from_data.num == 12 - num_without
+    text = {finding.topic: finding.text for finding in headline(findings, study.facts)}["Teacher or data"]
+    assert (
+        f"(n = {12 - num_without} pairs; {num_without} pairs chose a set without labels, which has no control)" in text
+    )
+    assert "its fine-tuning without a teacher on the best transfer set with labels." in text
+
+
+def test_without_any_labels_only_the_unchanged_student_is_to_be_beaten():
+    study = Study(num_peers=4, transfer_sets=("public_unlabelled",))
+    findings = compute_findings(study.table, study.facts)
+    text = {finding.topic: finding.text for finding in headline(findings, study.facts)}["Teacher or data"]
+    assert "no distillation beats the unchanged student on validation" in text
+    assert "fine-tuning" not in text

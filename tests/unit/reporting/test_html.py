@@ -127,3 +127,22 @@ def test_the_whole_config_is_listed(study):
     assert sections["partition.label_skew"] == {"kind": "dirichlet", "concentration": "0.3"}
     assert sections["data"]["path"] == "not set"
     assert sections["sweep"]["alphas"] == "0.1, 0.3, 0.5, 0.7, 0.9"
+
+
+def test_a_page_on_sets_with_and_without_labels_explains_what_is_missing():
+    study = Study(num_peers=4, transfer_sets=("student", "public_unlabelled"), alphas=(0.5, 0.9))
+    findings = compute_findings(study.table, study.facts)
+    text = " ".join(" ".join(Page(render(findings, study.facts)).text).split())
+    num_without = findings.counts.num_without_labels
+    no_control = "Transfer set public_unlabelled has no labels, so no control exists there"
+    assert text.count(no_control) == 2  # the parts of the gain, and what is forgotten
+    assert "A dash replaces alpha, and the untuned default there is T=1, divergence alone." in text
+    assert f"The counts of alpha leave out {num_without} pairs that chose a transfer set without labels" in text
+    assert f"The {num_without} of 12 pairs that chose such a set are in neither mean." in text
+    assert "1 / 1" not in text
+
+
+def test_a_page_on_sets_with_labels_does_not_speak_of_others(study, findings):
+    text = " ".join(Page(render(findings, study.facts)).text)
+    assert "no labels" not in text
+    assert "unlabelled" not in text

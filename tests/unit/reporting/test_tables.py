@@ -33,6 +33,14 @@ def test_the_csv_has_a_line_for_each_ordered_pair(findings):
     assert parts == pytest.approx(float(row["test_global_gain"]), abs=1e-5)
 
 
+def test_the_default_without_labels_is_named_and_lines_fit_a_terminal() -> None:
+    study = Study(num_peers=10, transfer_sets=("student", "public_unlabelled"), alphas=(0.5,))
+    lines = terminal_summary(compute_findings(study.table, study.facts), study.facts).splitlines()
+    (line,) = [line for line in lines if line.startswith("pairs away")]
+    assert line.startswith("pairs away from T=1, alpha=0.5 (without labels, divergence alone): ")
+    assert max(map(len, lines)) <= 80
+
+
 def test_missing_values_are_empty_in_the_csv(unlabelled):
     row = next(csv.DictReader(io.StringIO(pairs_csv(unlabelled[1]))))
     assert row["test_global_gain_from_teacher"] == row["control_test_global_gain"] == ""

@@ -29,7 +29,46 @@ def test_a_share_of_pairs_is_a_count():
 def test_settings_are_written_as_short_as_possible():
     assert wording.setting("both", 4.0, 0.1) == "transfer set both, T=4, alpha=0.1"
     assert wording.default_setting("student") == "transfer set student, T=1, alpha=0.5"
-    assert "no cross entropy" in wording.default_setting("public_unlabelled")
+    assert wording.default_setting("public_unlabelled") == "transfer set public_unlabelled, T=1, divergence alone"
+
+
+def test_a_setting_without_labels_names_no_alpha_whatever_alpha_weighs():
+    expected = "transfer set public_unlabelled, T=4, divergence alone, learning rate 0.02"
+    assert {wording.setting("public_unlabelled", 4.0, alpha, 0.02) for alpha in (0.0, 1.0)} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("transfer_sets", "text"),
+    [
+        (("student",), "T=1, alpha=0.5"),
+        (("student", "public_unlabelled"), "T=1, alpha=0.5 (without labels, divergence alone)"),
+        (("public_unlabelled",), "T=1, divergence alone"),
+    ],
+)
+def test_the_default_is_that_of_the_transfer_sets(transfer_sets, text):
+    assert wording.default_recipe(transfer_sets) == text
+    assert wording.default_recipe(transfer_sets, 0.02) == f"{text}, learning rate 0.02"
+
+
+def test_only_the_sets_of_the_experiment_are_said_to_have_no_labels():
+    def sentence(*transfer_sets):
+        return next(
+            each for each in wording.conventions_in_words(DistillConfig(), transfer_sets) if "w = alpha" in each
+        )
+
+    assert sentence("student", "both") == "Alpha is the weight of D: w = alpha."
+    assert sentence("student", "public_unlabelled") == (
+        "Alpha is the weight of D: w = alpha. Transfer set public_unlabelled has no labels, so the loss is the "
+        "divergence alone (w = 1), and alpha has no effect."
+    )
+    assert wording.without_control(("student", "both")) == ""
+    assert wording.without_control(("public_unlabelled", "both")).startswith("Transfer set public_unlabelled has no")
+
+
+def test_a_control_is_one_with_labels_and_exists_only_there():
+    assert wording.control(("student",)) == "its fine-tuning without a teacher on the best transfer set"
+    assert wording.control(("student", "public_unlabelled")).endswith("on the best transfer set with labels")
+    assert wording.control(("public_unlabelled",)) == ""
 
 
 @pytest.mark.parametrize("kind", PAIR_LOSSES)

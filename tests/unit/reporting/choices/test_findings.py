@@ -40,7 +40,10 @@ def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
     assert list(texts) == ["Plan", "Gain", "Cost", "Experience", "Not tried"]
     assert "peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9, +6.0 points" in texts["Plan"]
     assert "3 of 6 ordered pairs have a chosen setting" in texts["Gain"]
-    assert "9 trials, in full or in part, for 4.87 % of the cost of the full sweep; the budget was 5 %" in texts["Cost"]
+    assert (
+        "9 trials, in full or in part, for 4.87 % of the cost of the full sweep without controls; the budget was 5 %"
+        in texts["Cost"]
+    )
     assert texts["Not tried"] == (
         "No setting was tried for 3 of 6 ordered pairs; for 1 of them, the gains of other pairs led to a choice. "
         "Settings of the grid that were tried for no pair: 1."
