@@ -15,7 +15,8 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
-from peerkd.stages.given_peers import check_given_peers, found_weights
+from peerkd.stages.given_check import check_given_peers
+from peerkd.stages.given_weights import found_weights
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
 from peerkd.wording import format_bytes, plural
 
@@ -44,7 +45,7 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
             config,
             weights,
             image_shape_CHW=dataset.image_shape,
-            num_classes=len(dataset.class_names),
+            class_names=dataset.class_names,
             stage="plan",
         )
     expected = forecast(config, measure_partition(dataset, assignment))

@@ -67,7 +67,7 @@ class ExperimentConfig(StrictConfig):
     def networks(self) -> tuple[PeerNetwork, ...]:
         """The network of each peer."""
         if self.peers.given:
-            return tuple(PeerNetwork(peer.network) for peer in self.peers.given)
+            return tuple(peer.peer_network for peer in self.peers.given)
         names = self.peers.architectures
         return tuple(map(PeerNetwork, names * self.partition.num_peers if len(names) == 1 else names))
 
@@ -148,12 +148,12 @@ class ExperimentConfig(StrictConfig):
                 )
         if self.pretrain.method == "pcl":
             for peer, network in enumerate(self.networks):
-                if given and given[peer].weights is None and not network.is_built_in:
+                if given and given[peer].weights is None and not network.is_plain:
                     raise ValueError(
-                        "pretrain.method must be cross_entropy for peers.given without weights whose network has no "
-                        f"branch points, got pcl and {network} for {self.describe_peer(peer)}."
+                        "pretrain.method must be cross_entropy for peers.given without weights whose network has an "
+                        f"adapter or no branch points, got pcl and {network} for {self.describe_peer(peer)}."
                     )
-            for architecture in (network.name for network in self.networks if network.is_built_in):
+            for architecture in (network.name for network in self.networks if network.is_plain):
                 try:
                     check_branch_point(architecture, self.pretrain.collaboration.branch_point)
                 except ValueError as error:

@@ -2,13 +2,14 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from peerkd.config.architectures import ARCHITECTURE_FACTS
-from peerkd.config.strict import StrictConfig
+from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.excerpt import plain, plain_path
 
 WEIGHTS_SUFFIXES: Final = (".safetensors", ".pt", ".pth")
@@ -34,10 +35,33 @@ class PeerNetwork(NamedTuple):
     name: str
     """The name of an architecture of peerkd, or an address such as ``torchvision:NAME`` or ``module:factory``."""
 
+    image_size_pixels: int | None = None
+    """The side of the square images that the network takes; None if it takes those of the study."""
+
+    mean: tuple[float, ...] | None = None
+    """The mean of each channel by which its images are normalised; None if it takes those of the study."""
+
+    std: tuple[float, ...] | None = None
+    """The deviation of each channel by which its images are normalised; None exactly if ``mean`` is None."""
+
+    classes: tuple[str, ...] | None = None
+    """The class of each of its outputs; None if they are the classes of the study, in their order."""
+
     @property
     def is_built_in(self) -> bool:
-        """Whether peerkd builds the network from named blocks."""
+        """Whether the network is an architecture of peerkd, possibly behind an adapter."""
         return self.name in ARCHITECTURE_FACTS
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network is an architecture of peerkd without an adapter, which the fast engines can train."""
+        return self.is_built_in and self == PeerNetwork(self.name)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the network as values of JSON, without what equals the study's."""
+        described = {"network": self.name, **self._asdict()}
+        del described["name"]
+        return {name: value for name, value in described.items() if value is not None}
 
     def __str__(self) -> str:
         """Return the name of the network for messages."""
@@ -60,8 +84,36 @@ class GivenPeerConfig(StrictConfig):
     (.pt or .pth), the s3:// address of such a file, or ``store:KEY/FILE`` for a file of an artifact. Null: the peer is
     pre-trained on its own data."""
 
+    image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
+    """The side of the square images that the network takes, to which those of the study are resized. Null: their size
+    is kept."""
+
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = Field(default=None, min_length=1, max_length=3)
+    """The mean of each channel, for pixels in 0..1, by which the network's images are normalised: one number for grey
+    images, three for red, green and blue. Null: images are normalised by the mean and deviation of the study."""
+
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(default=None, min_length=1, max_length=3)
+    """The deviation of each channel by which the network's images are normalised, as many numbers as in ``mean``."""
+
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, min_length=2)
+    """The name of the class of each of the network's outputs, in their order. It may lack classes of the study. Null:
+    the classes of the study, sorted as in its data set."""
+
+    @property
+    def peer_network(self) -> PeerNetwork:
+        """The network with its adapter."""
+        return PeerNetwork(self.network, self.image_size_pixels, self.mean, self.std, self.classes)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if len(self.mean or ()) != len(self.std or ()):
+            raise ValueError(
+                f"std must have as many numbers as mean, got {len(self.std or ())} and {len(self.mean or ())}."
+            )
+        if len(self.mean or ()) == 2:
+            raise ValueError("mean must have one number for grey images or three for colours, got 2.")
+        if self.classes:
+            refuse_repeats("classes", self.classes)
         _check_network(self.network)
         if self.weights is not None:
             _check_weights(self.weights)
@@ -84,6 +136,24 @@ def check_given_peers(given: tuple[GivenPeerConfig, ...]) -> None:
                 f"given must have a different name for each peer, got {peer.name} in given[{first}] and "
                 f"given[{position}]."
             )
+
+
+def class_indices(classes: Sequence[str], class_names: Sequence[str]) -> list[int]:
+    """Return the index of each class among the classes of a study.
+
+    Raises:
+        ValueError: If a class is not among them. The message is one sentence about ``classes``.
+    """
+    indices = {name: index for index, name in enumerate(class_names)}
+    unknown = [name for name in classes if name not in indices]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0][:80], class_names, n=1)
+        meant = f" (did you mean {plain(near[0])}?)" if near else ""
+        raise ValueError(
+            f"classes must be classes that the data set has{meant}, got {plain(', '.join(unknown))}, of which nobody "
+            "has a sample."
+        )
+    return [indices[name] for name in classes]
 
 
 def _check_network(name: str) -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from peerkd.losses.pairs.loss import MISSING_CLASS_LOGIT
 from peerkd.losses.pairs.term import HINTON, DistillationTerm
 
 
@@ -18,6 +19,7 @@ def joint_loss(
     distillation_weight: float,
     temperature: float | None,
     term: DistillationTerm = HINTON,
+    known_K: Tensor | None = None,
 ) -> Tensor:
     """Return ``w * D + (1 - w) * CE``, a scalar.
 
@@ -31,6 +33,9 @@ def joint_loss(
         distillation_weight: w, from 0 to 1.
         temperature: T of D, required unless ``distillation_weight`` is 0.
         term: D.
+        known_K: Whether the student knows each class. The teacher's distribution is then restricted to the classes that
+            the student knows, and renormalised; the cross entropy is the mean over the samples of these classes, and 0
+            if the batch has none. None: it knows all of them.
 
     Raises:
         ValueError: If the weight is outside 0 to 1, or an argument that a term requires is missing.
@@ -43,10 +48,21 @@ def joint_loss(
             raise ValueError(
                 f"teacher_logits_BK and temperature are required when distillation_weight is {distillation_weight}."
             )
+        if known_K is not None:
+            # Of softmax(logits / T), this is the distribution conditioned on the known classes.
+            teacher_logits_BK = teacher_logits_BK.masked_fill(~known_K, MISSING_CLASS_LOGIT)
         distilled = term.reduced(student_logits_BK, teacher_logits_BK, labels_B=labels_B, temperature=temperature)
         terms.append(distillation_weight * distilled)
     if distillation_weight < 1:
         if labels_B is None:
             raise ValueError(f"labels_B is required when distillation_weight is {distillation_weight}.")
-        terms.append((1 - distillation_weight) * F.cross_entropy(student_logits_BK, labels_B))
+        terms.append((1 - distillation_weight) * _cross_entropy(student_logits_BK, labels_B, known_K))
     return torch.stack(terms).sum()
+
+
+def _cross_entropy(logits_BK: Tensor, labels_B: Tensor, known_K: Tensor | None) -> Tensor:
+    if known_K is None:
+        return F.cross_entropy(logits_BK, labels_B)
+    is_known_B = known_K[labels_B]
+    losses_B = F.cross_entropy(logits_BK, labels_B, reduction="none").masked_fill(~is_known_B, 0)
+    return losses_B.sum() / is_known_B.sum().clamp(min=1)

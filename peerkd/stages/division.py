@@ -30,6 +30,7 @@ from peerkd.data.partition.shards import partition_shards
 from peerkd.data.partition.split import matched_subset, split_stratified
 from peerkd.data.wording import listed
 from peerkd.seeds import generator
+from peerkd.stages.given_check import check_classes
 from peerkd.stages.hold_out import Indices, hold_out
 from peerkd.wording import plural
 
@@ -42,14 +43,17 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
     Raises:
         ValueError: If the data set cannot be divided as the config says, or its images do not fit an architecture.
     """
-    for architecture in config.architectures:
-        check_image_size(architecture, dataset.image_shape)
+    for network in config.networks:
+        num_channels, *sides = dataset.image_shape
+        height, width = (network.image_size_pixels or side for side in sides)
+        check_image_size(network.name, (num_channels, height, width))
     pool, validation, test, public = hold_out(
         config.data, dataset, seed=config.seed, public_fraction=config.partition.public_fraction
     )
     shares = [np.sort(pool[part]) for part in _parts(config, dataset, pool)]
     train, own_validation, own_test = _own_sets(config, dataset, shares, validation=validation, test=test)
     _check_min_samples(config.partition, train)
+    check_classes(config, np.asarray(dataset.labels_N), train, class_names=dataset.class_names)
     return Assignment(
         train=tuple(train),
         own_validation=tuple(own_validation),

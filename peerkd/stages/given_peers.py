@@ -1,176 +1,23 @@
-"""The peers that a user brings: where their weights are found, how they enter the store, and their check."""
+"""The peers that a user brings, as later stages find them: their networks, and their weights in the store."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from peerkd.artifacts import keys, references
-from peerkd.artifacts.store import ArtifactStore, Manifest, file_sha256
-from peerkd.config.architectures import network_modules
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.given_peers import S3_SCHEME, STORE_SCHEME, WEIGHTS_SUFFIXES
-from peerkd.data.wording import listed
-from peerkd.excerpt import plain_path
-from peerkd.metrics import recorder
-from peerkd.metrics.progress import print_line
-from peerkd.system_errors import add_path_to_errors
-from peerkd.training.check_peers import CheckInputs
-from peerkd.training.process_pool import run_in_processes
 
 NETWORKS_NAME: Final = "networks.json"
 """The file of an artifact with peers that describes the networks of given peers."""
 
-_Weights = Sequence[Path | None]
-_NOUN: Final = "weights"
-
-
-@contextmanager
-def found_weights(config: ExperimentConfig, store: ArtifactStore | None, *, stage: str) -> Iterator[_Weights]:
-    """Yield the file with the weights of each given peer, None for a peer without; empty if no peer is given.
-
-    Objects of a bucket are downloaded into a folder that exists during the body.
-
-    Args:
-        config: The experiment.
-        store: The store of the run. None: weights in the store are not looked for, and yield None.
-        stage: The name of the stage, for messages.
-
-    Raises:
-        ValueError: If a file, folder, object or artifact does not exist, or contains no weights.
-    """
-    with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
-        paths: list[Path | None] = []
-        for peer, given in enumerate(config.peers.given):
-            own_folder = Path(folder) / str(peer)
-            try:
-                path = None if given.weights is None else _find(given.weights, store, own_folder, stage=stage)
-            except ValueError as error:
-                raise ValueError(f"peers.given[{peer}].weights: {error}") from error
-            paths.append(path)
-        yield paths
-
-
-def _find(address: str, store: ArtifactStore | None, folder: Path, *, stage: str) -> Path | None:
-    if address.startswith(S3_SCHEME):
-        # Imported here, because only weights in a bucket need the client.
-        from peerkd.artifacts.objects import download_object
-
-        folder.mkdir()
-        with add_path_to_errors(folder):
-            return download_object(
-                address, folder, notify=partial(print_line, stage), count_failure=recorder.store_error
-            )
-    if address.startswith(STORE_SCHEME):
-        return None if store is None else _find_in_store(address.removeprefix(STORE_SCHEME), store)
-    return _find_file(Path(address).expanduser())
-
-
-def _find_in_store(name: str, store: ArtifactStore) -> Path:
-    noun, fingerprint, *rest = name.split("/", 2)
-    key = f"{noun}/{fingerprint}"
-    manifest = store.find(key)
-    if manifest is None:
-        raise ValueError(f"the store must have the artifact {key}, and it has not.")
-    files = [each for each in sorted(manifest.files) if each.endswith(WEIGHTS_SUFFIXES)]
-    file = rest[0] if rest else files[0] if len(files) == 1 else ""
-    if file not in manifest.files:
-        raise ValueError(
-            f"store:KEY/FILE must name a file of the artifact {key}, which has {listed(files) or 'no weights'}, got "
-            f"{plain_path(name)}."
-        )
-    return store.fetch(key) / file
-
-
-def _find_file(path: Path) -> Path:
-    """Return the path of a file of weights, or of the only safetensors file in a folder."""
-    if path.is_dir():
-        files = sorted(each.name for each in path.glob("*.safetensors") if not each.name.startswith("."))
-        if len(files) != 1:
-            raise ValueError(
-                f"a folder must contain one safetensors file, and {plain_path(path)} contains "
-                f"{listed(files) if files else 'none'}; name the file."
-            )
-        return path / files[0]
-    if not path.is_file():
-        raise ValueError(f"it must be a file or a folder that exists, got {plain_path(path)}.")
-    if path.suffix not in WEIGHTS_SUFFIXES:
-        raise ValueError(f"a file must end in {', '.join(WEIGHTS_SUFFIXES)}, got {plain_path(path)}.")
-    return path
-
-
-def check_given_peers(
-    config: ExperimentConfig,
-    weights: _Weights,
-    *,
-    image_shape_CHW: tuple[int, int, int],
-    num_classes: int,
-    stage: str,
-    num_processes: int = 1,
-) -> None:
-    """Build the network of each given peer, and compare it with the images, the classes and its weights.
-
-    Where torch is not installed, the check is left to the workers, which do it before they train anything.
-
-    Args:
-        config: The experiment.
-        weights: The file with the weights of each peer, or None.
-        image_shape_CHW: The shape of the images of the data set.
-        num_classes: The number of classes of the data set.
-        stage: The name of the stage, for messages.
-        num_processes: 1 checks in a process of its own, 0 in the calling process.
-
-    Raises:
-        ValueError: If a network or its weights are not usable. The lines before it name all tensors that do not fit.
-    """
-    if not config.peers.given:
-        return
-    if find_spec("torch") is None:
-        print_line(stage, "torch is not installed here, so networks and weights are checked when pretrain_peers begins")
-        return
-    inputs = CheckInputs(
-        networks=config.networks,
-        weights=tuple(weights),
-        image_shape_CHW=image_shape_CHW,
-        num_classes=num_classes,
-    )
-    peers = [(peer, peer) for peer in range(len(config.networks))]
-    for peer, line in run_in_processes(
-        "peerkd.training.check_peers:start",
-        (inputs,),
-        peers,
-        num_processes=num_processes,
-        preload=network_modules(config.architectures),
-    ):
-        print_line(stage, f"{config.describe_peer(peer)}: {line}")
-
-
-def publish_weights(weights: _Weights, store: ArtifactStore) -> list[dict[str, str] | None]:
-    """Copy the weights into the store, so that every worker can read them; return a reference for each peer.
-
-    The key of the artifact is the content, so weights that several experiments use are stored once.
-    """
-    return [None if path is None else references.reference(_publish(path, store)) for path in weights]
-
-
-def _publish(path: Path, store: ArtifactStore) -> Manifest:
-    suffix = ".safetensors" if path.suffix == ".safetensors" else ".pt"
-    key = keys.key(_NOUN, {"sha256": file_sha256(path), "suffix": suffix})
-    done = store.find(key)
-    if done:
-        return done
-    with store.open_workspace(key) as workspace:
-        shutil.copyfile(path, workspace.folder / f"{_NOUN}{suffix}")
-        return store.publish(key, metadata={"num_bytes": path.stat().st_size})
+WEIGHTS: Final = "weights"
+"""The noun of artifacts with given weights, the stem of their file, and the name of a partition's references."""
 
 
 def published_weights(partition: Manifest) -> list[Mapping[str, str] | None]:
     """Return the references to the weights of the given peers of a partition; empty if it has none."""
-    return list(partition.metadata.get("inputs", {}).get(_NOUN, []))
+    return list(partition.metadata.get("inputs", {}).get(WEIGHTS, []))
 
 
 def fetch_weights(partition: Manifest, store: ArtifactStore) -> tuple[Path | None, ...]:
@@ -198,4 +45,4 @@ def causes(config: ExperimentConfig, partition: Manifest) -> dict[str, Any]:
 
 def described_networks(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Return the network of each peer as values of JSON."""
-    return [{"network": network.name} for network in config.networks]
+    return [network.describe() for network in config.networks]

@@ -21,7 +21,8 @@ from peerkd.metrics.progress import print_line
 from peerkd.stages.dataset import open_source, print_remarks, publish_source
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.free_space import CERTAIN_FRACTION, check_free_space
-from peerkd.stages.given_peers import check_given_peers, found_weights, publish_weights
+from peerkd.stages.given_check import check_given_peers
+from peerkd.stages.given_weights import found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.training.forecast import forecast, measure_partition
 
@@ -91,7 +92,7 @@ def partition(
             config,
             files,
             image_shape_CHW=source.dataset.image_shape,
-            num_classes=len(source.dataset.class_names),
+            class_names=source.dataset.class_names,
             stage=NAME,
             num_processes=num_processes,
         )

@@ -4,8 +4,6 @@ Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -13,26 +11,15 @@ from torch import Tensor, nn
 
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.excerpt import plain
+from peerkd.models.adapter import Normalization
 from peerkd.models.installed import describe
+from peerkd.training.inputs import CheckInputs
 from peerkd.training.own_weights import fit_to_network, read_weights
-from peerkd.training.peers import build_for_shape
+from peerkd.training.peers import build_adapted
 from peerkd.training.process_pool import TaskFunction
 
 _BATCH_SIZE: Final = 3
 """The number of random images that each network is given. It is the smallest size of a batch in training."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckInputs:
-    """The peers to check, and the images that their networks must accept."""
-
-    networks: tuple[PeerNetwork, ...]
-
-    weights: tuple[Path | None, ...]
-    """The file with the weights of each peer, or None."""
-
-    image_shape_CHW: tuple[int, int, int]
-    num_classes: int
 
 
 def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
@@ -44,13 +31,21 @@ def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
     def perform(peer: int) -> Iterator[str]:
         network, path = inputs.networks[peer], inputs.weights[peer]
         try:
-            module = build_for_shape(network, inputs.image_shape_CHW, num_classes=inputs.num_classes, seed=0)
+            # The data set may not be packed yet, and any normalisation shows whether the shapes fit.
+            half = (0.5,) * inputs.image_shape_CHW[0]
+            module = build_adapted(
+                network,
+                inputs.image_shape_CHW,
+                study=Normalization(half, half),
+                class_names=inputs.class_names,
+                seed=0,
+            )
             if path is not None:
                 # The weights come first: a checkpoint of another network is the likeliest mistake.
                 _, mismatch = fit_to_network(read_weights(path), module)
                 yield from mismatch.lines()
                 mismatch.check(network.name)
-            _check_network(network, module, inputs.image_shape_CHW, num_classes=inputs.num_classes)
+            _check_network(network, module, inputs.image_shape_CHW, num_classes=len(inputs.class_names))
         except ValueError as error:
             raise ValueError(f"peers.given[{peer}].{error}") from error
 

@@ -53,6 +53,7 @@ def distill(
     learning_rate: float | None = None,
     epochs: range | None = None,
     momenta: Mapping[str, Tensor] | None = None,
+    known_K: Tensor | None = None,
 ) -> Mapping[str, Tensor]:
     """Train ``student`` in place on a transfer set, for all epochs of the recipe or for some of them.
 
@@ -67,6 +68,7 @@ def distill(
         epochs: The epochs to do, counted from 0. The schedule always covers all the recipe's epochs. None means all
             epochs.
         momenta: The result of the call for the epochs before; None for the first one.
+        known_K: Whether the student knows each class; see ``joint_loss``.
 
     Returns:
         The momentum of each parameter, by name. With the student and the momenta, training continues as if it had not
@@ -89,6 +91,7 @@ def distill(
                 distillation_weight=distillation_weight,
                 temperature=temperature,
                 term=term,
+                known_K=known_K,
             )
             loss.backward()
             optimizer.step(learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=learning_rate))

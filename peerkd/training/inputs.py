@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pcl import PclConfig, Run
 from peerkd.study.trials import Trial, Unit
 
@@ -25,6 +26,19 @@ class ResumableInputs(ProcessInputs):
 
     checkpoints_folder: Path
     """The folder of the checkpoints from which interrupted trainings are resumed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckInputs:
+    """The peers to check, and the images that their networks must accept."""
+
+    networks: tuple[PeerNetwork, ...]
+
+    weights: tuple[Path | None, ...]
+    """The file with the weights of each peer, or None."""
+
+    image_shape_CHW: tuple[int, int, int]
+    class_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,7 +30,7 @@ from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.devices import autocast, process_device
 from peerkd.training.finite import are_finite, check_peer_logits
 from peerkd.training.inputs import SweepInputs
-from peerkd.training.peers import build_peer, weights_name
+from peerkd.training.peers import build_peer, known_classes, weights_name
 from peerkd.training.process_pool import TaskFunction
 
 MAX_SAMPLES: Final = 256
@@ -38,6 +38,9 @@ MAX_SAMPLES: Final = 256
 
 _BLOCK_BYTES: Final = 2**28
 """The size of the pixels and the logits of one block."""
+
+_UNKNOWN_CLASS_MARGIN: Final = 10.0
+"""How far the logit of a class that a network does not know is below its lowest logit, in the features."""
 
 _Indices = npt.NDArray[np.int64]
 
@@ -109,6 +112,11 @@ class _PeerNetworks:
                 logits.append(network(normal_BCHW.contiguous(memory_format=torch.channels_last)).float())
         all_logits = torch.cat(logits)
         check_peer_logits(peer, is_finite=are_finite([all_logits]))
+        known_K = known_classes(self._inputs.config.networks[peer], self._dataset, device=self._device)
+        if known_K is not None:
+            # Divergences would be as large as the logit of a class that a network does not know.
+            floor_N1 = all_logits[:, known_K].amin(dim=1, keepdim=True) - _UNKNOWN_CLASS_MARGIN
+            all_logits = all_logits.where(known_K, floor_N1)
         return all_logits.cpu().numpy()
 
     def _build_network(self, network: PeerNetwork) -> nn.Module:

@@ -4,7 +4,7 @@ Shape suffixes: C = image channels, H W = image size, K = classes.
 """
 
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from peerkd.config.architectures import ARCHITECTURE_FACTS
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.given_peers import PeerNetwork, class_indices
 from peerkd.config.methods import Method
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
+from peerkd.models.adapter import Normalization, adapt_input, adapt_output
 from peerkd.models.branched import CLASSIFIER, BranchedNetwork
 from peerkd.models.build import build_network, num_parameters
 from peerkd.models.installed import build_installed
@@ -49,22 +50,44 @@ def build_peer(network: PeerNetwork, dataset: ImageDataset, *, seed: int) -> nn.
     """Build an untrained network for the images and classes of a data set, in channels-last memory.
 
     Raises:
-        ValueError: If a network of an installed package cannot be built.
+        ValueError: If a network of an installed package cannot be built, or a class is not one of the data set.
     """
-    return build_for_shape(network, dataset.image_shape, num_classes=dataset.num_classes, seed=seed)
+    study = Normalization(dataset.channel_mean, dataset.channel_std)
+    return build_adapted(network, dataset.image_shape, study=study, class_names=dataset.class_names, seed=seed)
 
 
-def build_for_shape(
-    network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int
+def build_adapted(
+    network: PeerNetwork,
+    image_shape_CHW: tuple[int, int, int],
+    *,
+    study: Normalization,
+    class_names: Sequence[str],
+    seed: int,
 ) -> nn.Module:
-    """Build an untrained network for images of a shape; see ``build_peer``."""
+    """Build an untrained network for the images and classes of a study; see ``build_peer``."""
+    num_channels, height, width = image_shape_CHW
+    size = network.image_size_pixels
+    own = None if network.mean is None or network.std is None else Normalization(network.mean, network.std)
+    own_shape = (own.num_channels if own else num_channels, size or height, size or width)
+    num_classes = len(network.classes or class_names)
     if network.is_built_in:
-        module: nn.Module = build_network(
-            network.name, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=seed
-        )
+        module: nn.Module = build_network(network.name, image_shape_CHW=own_shape, num_classes=num_classes, seed=seed)
     else:
         module = build_installed(network.name, num_classes=num_classes, seed=seed)
+    if own or size:
+        adapt_input(module, study=study, own=own, image_size_pixels=size)
+    if network.classes is not None:
+        adapt_output(module, classes=class_indices(network.classes, class_names), num_classes=len(class_names))
     return module.to(memory_format=torch.channels_last)
+
+
+def known_classes(network: PeerNetwork, dataset: ImageDataset, *, device: torch.device) -> Tensor | None:
+    """Return whether a network knows each class of a data set, ``known_K``; None if it knows all of them."""
+    if network.classes is None or len(network.classes) == dataset.num_classes:
+        return None
+    known_K = torch.zeros(dataset.num_classes, dtype=torch.bool, device=device)
+    known_K[class_indices(network.classes, dataset.class_names)] = True
+    return known_K
 
 
 def sample_set(
@@ -140,7 +163,7 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
         network, recipe = config.networks[peer], config.pretrain
         method = METHOD_OF_PRETRAINING[recipe.method]
         trained = _build_for_pretraining(config, network, dataset, seed=derive_seed(config.seed, "weights", peer))
-        if not network.is_built_in:
+        if not network.is_plain:
             # Networks of other packages may draw random numbers in training, as dropout does. Checkpoints contain the
             # state of the generators.
             torch.manual_seed(derive_seed(config.seed, "noise", peer))
@@ -168,7 +191,7 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
         for num_epochs in epochs:
             yield EpochDone(peer, num_epochs, len(samples), gpu_bytes(device))
         weights = deployed_state(state, method)
-        if not network.is_built_in:
+        if not network.is_plain:
             weights = {name.removeprefix(f"{CLASSIFIER}."): tensor for name, tensor in weights.items()}
         return weights, state.ended_finite
 
@@ -178,9 +201,9 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
 def _build_for_pretraining(
     config: ExperimentConfig, network: PeerNetwork, dataset: ImageDataset, *, seed: int
 ) -> BranchedNetwork:
-    """Build the network that the method of pre-training trains. One of another package is a single block."""
+    """Build the network that the method of pre-training trains. A network that is not plain is a single block."""
     recipe = config.pretrain
-    if not network.is_built_in:
+    if not network.is_plain:
         block = build_peer(network, dataset, seed=seed)
         return BranchedNetwork(nn.Sequential(), [nn.Sequential(OrderedDict({CLASSIFIER: block}))])
     return build_for_method(

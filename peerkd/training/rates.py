@@ -5,7 +5,7 @@ Otherwise both are smaller. A short pilot measurement estimates the time.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,7 +86,7 @@ def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, pro
 def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -> Rates:
     """Return the rates of one network with the recipes and precisions of an experiment."""
     # Architectures whose students train side by side are measured only that way.
-    is_tiny = should_stack(network.name, image_shape_CHW=inputs.samples.image_shape_CHW)
+    is_tiny = network.is_plain and should_stack(network.name, image_shape_CHW=inputs.samples.image_shape_CHW)
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
     pilot = _Workload(
@@ -167,7 +167,7 @@ class _Units:
             peers_folder=folder,
             device=inputs.device,
         )
-        _write_experiment(inputs.samples, scale, folder)
+        _write_experiment(inputs.samples, scale, folder, known_classes=network.classes or ())
         dataset = open_dataset(folder)
         for peer in (_STUDENT, _TEACHER):
             weights = peers.build_peer(network, dataset, seed=peer).state_dict()
@@ -245,10 +245,20 @@ def _finish(device: torch.device) -> None:
 def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> ExperimentConfig:
     """Return the same recipes for the measured peers, which all have one network."""
     num_peers = 2 * _NUM_SETS
-    if network.is_built_in:
+    if network.is_plain:
         measured = config.peers.model_copy(update={"architectures": (network.name,), "given": ()})
     else:
-        given = tuple(GivenPeerConfig(name=f"measured {peer}", network=network.name) for peer in range(num_peers))
+        given = tuple(
+            GivenPeerConfig(
+                name=f"measured {peer}",
+                network=network.name,
+                image_size_pixels=network.image_size_pixels,
+                mean=network.mean,
+                std=network.std,
+                classes=network.classes,
+            )
+            for peer in range(num_peers)
+        )
         measured = config.peers.model_copy(update={"given": given})
     return config.model_copy(
         update={
@@ -259,7 +269,7 @@ def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> 
     )
 
 
-def _write_experiment(samples: PartitionSizes, scale: _Workload, folder: Path) -> None:
+def _write_experiment(samples: PartitionSizes, scale: _Workload, folder: Path, *, known_classes: Sequence[str]) -> None:
     """Write random images, and a partition of ``2 * _NUM_SETS`` peers; every second has twice as many samples."""
     rng = np.random.default_rng(0)
     num_images = max(2 * scale.num_samples, scale.num_evaluated, samples.num_classes)
@@ -267,7 +277,7 @@ def _write_experiment(samples: PartitionSizes, scale: _Workload, folder: Path) -
         images_NCHW=rng.integers(0, 256, (num_images, *samples.image_shape_CHW), dtype=np.uint8),
         labels_N=np.arange(num_images) % samples.num_classes,
         num_train=num_images,
-        class_names=tuple(str(k) for k in range(samples.num_classes)),
+        class_names=(*known_classes, *map(str, range(len(known_classes), samples.num_classes))),
         columns={},
         name="random",
     )

@@ -6,7 +6,7 @@ Several calls for consecutive epochs, with evaluations between them, give the sa
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from peerkd.config.training import DistillConfig
 from peerkd.study.splits import SPLITS
@@ -58,6 +58,7 @@ class SingleStudent:
         *,
         recipe: DistillConfig,
         noise_seed: Callable[[int], int] | None = None,
+        known_K: Tensor | None = None,
     ) -> None:
         """Copy the initial state into the network, which must not be used for anything else meanwhile.
 
@@ -68,9 +69,10 @@ class SingleStudent:
             recipe: The recipe.
             noise_seed: A function from an epoch to the seed of what the network draws at random, as dropout does. None:
                 the network draws nothing.
+            known_K: Whether the student knows each class; None if it knows all of them.
         """
         self._network, self._trial, self._recipe = network, trial, recipe
-        self._noise_seed = noise_seed
+        self._noise_seed, self._known_K = noise_seed, known_K
         self._momenta = start.momenta
         copy_state(start.weights, network)
 
@@ -95,6 +97,7 @@ class SingleStudent:
             learning_rate=self._trial.setting.learning_rate,
             epochs=epochs,
             momenta=self._momenta,
+            known_K=self._known_K,
         )
 
     def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:

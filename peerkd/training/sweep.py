@@ -30,7 +30,7 @@ from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import EngineChoice, EpochRange, JointEpochRanges, SweepInputs
-from peerkd.training.peers import build_peer, sample_set, weights_name
+from peerkd.training.peers import build_peer, known_classes, sample_set, weights_name
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import FirstBatches, SampleSet
 from peerkd.training.stacked.losses import FAST_GRADIENTS
@@ -54,6 +54,7 @@ _ByEpoch: TypeAlias = Mapping[str, list[float | None] | None]
 None if it was not measured.
 """
 
+_ADAPTED: Final = "one student at a time, because only plain networks train together"
 _ONE_BY_ONE: Final = "one student at a time, because the network is from another package"
 
 _KEPT_LOGITS_BYTES: Final = 2**26
@@ -246,6 +247,7 @@ class SweepRunner:
             recipe=self._recipe,
             # All settings share their random numbers, as they share the order of the batches.
             noise_seed=None if network.is_built_in else partial(derive_seed, self._config.seed, "noise", samples.name),
+            known_K=known_classes(network, self._dataset, device=self._device),
         )
 
     def _start(self, trial: Trial, epochs: range) -> TrialState:
@@ -263,20 +265,29 @@ class SweepRunner:
     def _is_stacked(self, network: PeerNetwork) -> bool:
         if self._lane_pool or self._recipe.precision != "float32":
             return False
-        return should_stack(network.name, image_shape_CHW=self._dataset.image_shape)
+        return network.is_plain and should_stack(network.name, image_shape_CHW=self._dataset.image_shape)
 
     @staticmethod
     def _num_lanes(pool: "LanePool", network: PeerNetwork, samples: SampleSet) -> int:
         """Return how many students of a network to train at once in captured steps; 0 if its steps are not captured.
 
-        A network of another package may do anything in a step, such as draw random numbers or read a value.
+        A network of another package may do anything in a step, such as draw random numbers or read a value. The
+        captured steps have no masks for classes that a student does not know.
         """
-        return pool.number(network.name, samples) if network.is_built_in else 0
+        return pool.number(network.name, samples) if network.is_plain else 0
 
     def _engine_choices(self) -> tuple[EngineChoice, ...]:
         """Return a line for the log for each reason why a fast engine is not used."""
-        others = [network.name for network in self._config.networks if not network.is_built_in]
-        return (*self._loss_choice(), *(EngineChoice(name, f"{name}: {_ONE_BY_ONE}") for name in dict.fromkeys(others)))
+        others = {network.name: _ONE_BY_ONE for network in self._config.networks if not network.is_built_in}
+        adapted = {
+            f"{network.name} with an adapter": _ADAPTED
+            for network in self._config.networks
+            if network.is_built_in and not network.is_plain
+        }
+        return (
+            *self._loss_choice(),
+            *(EngineChoice(name, f"{name}: {reason}") for name, reason in (others | adapted).items()),
+        )
 
     def _loss_choice(self) -> tuple[EngineChoice, ...]:
         """Return a line for the log if students side by side have no fast path for the loss."""
@@ -312,7 +323,7 @@ class SweepRunner:
 
         return LanePool(
             lambda name: self._build_network(PeerNetwork(name)),
-            num_architectures=len({network.name for network in self._config.networks if network.is_built_in}),
+            num_architectures=len({network.name for network in self._config.networks if network.is_plain}),
             image_shape_CHW=self._dataset.image_shape,
             num_classes=self._dataset.num_classes,
             recipe=self._recipe,

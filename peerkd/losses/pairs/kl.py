@@ -27,4 +27,6 @@ LOSS: Final = PairLoss(
     formula="KL(p || q)",
     tex=r"\mathrm{KL}(p \Vert q) = \sum_k p_k \log \frac{p_k}{q_k}",
     source="Hinton et al. 2015, arXiv:1503.02531, section 2",
+    # The limit of p log p is 0, so a class that the teacher does not know adds nothing but its share of q.
+    allows_missing_classes=True,
 )

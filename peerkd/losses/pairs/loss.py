@@ -4,10 +4,18 @@ Shape suffixes: B = samples, K = classes.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+MISSING_CLASS_LOGIT: Final = -1e6
+"""The logit of a class that a network does not know. Divided by any temperature up to ``MAX_TEMPERATURE``, its
+probability is 0 in float32, where exp(-104) is, and every loss that allows it stays finite."""
+
+MAX_TEMPERATURE: Final = 1_000.0
+"""The highest temperature with which a peer may lack classes."""
 
 
 class Parameter(NamedTuple):
@@ -67,6 +75,10 @@ class PairLoss(NamedTuple):
     """Whether D also depends on the labels. If so, the loss excludes transfer sets without labels."""
 
     parameters: tuple[Parameter, ...] = ()
+
+    allows_missing_classes: bool = False
+    """Whether D is defined if the target gives the probability 0 to some classes, because the teacher, or the student
+    to which the target is restricted, does not know them."""
 
     @property
     def capitalized_title(self) -> str:

@@ -10,7 +10,7 @@ from peerkd.data.streamed import open_dataset
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
-from peerkd.stages import given_peers, machine
+from peerkd.stages import given_check, given_peers, machine
 from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
@@ -30,11 +30,11 @@ def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore,
     weights = given_peers.fetch_weights(partition, store) or (None,) * len(config.networks)
     if config.peers.given:
         described = open_dataset(store.fetch(dataset.key))
-        given_peers.check_given_peers(
+        given_check.check_given_peers(
             config,
             weights,
             image_shape_CHW=described.image_shape,
-            num_classes=described.num_classes,
+            class_names=described.class_names,
             stage=NAME,
             num_processes=min(num_processes, 1),
         )

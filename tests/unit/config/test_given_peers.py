@@ -115,3 +115,28 @@ def test_a_network_without_branch_points_cannot_be_pretrained_by_pcl() -> None:
 
 def test_messages_name_a_given_peer() -> None:
     assert [config(A, B).describe_peer(1), ExperimentConfig().describe_peer(1)] == ["peer 1 (b)", "peer 1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"mean": [0.5], "std": [0.2, 0.2, 0.2]}, "std must have as many numbers as mean, got 3 and 1."),
+        ({"mean": [0.5]}, "std must have as many numbers as mean, got 0 and 1."),
+        (
+            {"mean": [0.5, 0.5], "std": [0.2, 0.2]},
+            "mean must have one number for grey images or three for colours, got 2.",
+        ),
+        ({"classes": ["cat", "cat"]}, "classes must not repeat a value, got ['cat', 'cat']."),
+    ],
+)
+def test_a_wrong_adapter_is_refused(fields: dict[str, Any], expected: str) -> None:
+    assert refusal({**A, **fields}, B) == f"peers.given[0].{expected}"
+
+
+def test_a_network_with_an_adapter_is_not_plain() -> None:
+    adapted = config({**A, "image_size_pixels": 16, "classes": ["1", "0"]}, B)
+    assert [network.is_plain for network in adapted.networks] == [False, True]
+    assert [network.describe() for network in adapted.networks] == [
+        {"network": "mlp", "image_size_pixels": 16, "classes": ("1", "0")},
+        {"network": "small_cnn"},
+    ]

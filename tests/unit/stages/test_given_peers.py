@@ -14,7 +14,8 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.models.build import build_network
 from peerkd.stages import partition_data, pretrain_peers
-from peerkd.stages.given_peers import NETWORKS_NAME, found_weights, publish_weights
+from peerkd.stages.given_peers import NETWORKS_NAME
+from peerkd.stages.given_weights import found_weights, publish_weights
 
 WEIGHTS = build_network("mlp", image_shape_CHW=(1, 8, 8), num_classes=10, seed=3).state_dict()
 

@@ -7,7 +7,8 @@ import torch
 
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.models.build import build_network
-from peerkd.training.check_peers import CheckInputs, start
+from peerkd.training.check_peers import start
+from peerkd.training.inputs import CheckInputs
 
 
 def check(network: str, weights: Path | None = None, *, num_channels: int = 1) -> list[str]:
@@ -15,7 +16,7 @@ def check(network: str, weights: Path | None = None, *, num_channels: int = 1) -
         networks=(PeerNetwork("mlp"), PeerNetwork(network)),
         weights=(None, weights),
         image_shape_CHW=(num_channels, 8, 8),
-        num_classes=4,
+        class_names=tuple("abcd"),
     )
     return list(start(inputs, process_index=0)(1))
 
@@ -64,7 +65,7 @@ def test_the_checkpoint_of_another_network_is_refused_after_its_tensors_were_lis
         networks=(PeerNetwork("small_cnn"),),
         weights=(saved(tmp_path, "resnet20"),),
         image_shape_CHW=(1, 8, 8),
-        num_classes=4,
+        class_names=tuple("abcd"),
     )
     checked = start(inputs, process_index=0)(0)
     assert next(checked).startswith("12 missing: stage1.0.weight")
@@ -83,3 +84,13 @@ def test_a_check_leaves_the_generator_as_it_is() -> None:
     before = torch.get_rng_state()
     check("tests.own_networks:tiny")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_network_with_fewer_classes_and_a_size_of_its_own_passes() -> None:
+    network = PeerNetwork(
+        "tests.own_networks:tiny_rgb", image_size_pixels=12, mean=(0.5,) * 3, std=(0.2,) * 3, classes=("d", "a")
+    )
+    inputs = CheckInputs(
+        networks=(network,), weights=(None,), image_shape_CHW=(1, 8, 8), class_names=("a", "b", "c", "d")
+    )
+    assert list(start(inputs, process_index=0)(0)) == []

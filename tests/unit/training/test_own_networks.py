@@ -1,5 +1,6 @@
 """Training with a network of another package, which draws random numbers: a record depends on nothing else."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from peerkd.config.given_peers import GivenPeerConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.packed import write_packed
 from peerkd.data.sources import read_source
+from peerkd.data.streamed import open_dataset
+from peerkd.results.features import read_features
 from peerkd.stages.division import divide
 from peerkd.study.plan import plan
+from peerkd.training import pair_features
+from peerkd.training.checkpoints import save_tensors
 from peerkd.training.inputs import EngineChoice, PretrainInputs, SweepInputs
-from peerkd.training.peers import start, weights_name
+from peerkd.training.peers import build_peer, start, weights_name
 from peerkd.training.sweep import SweepRunner
 
 OWN = "tests.own_networks:tiny"
@@ -92,3 +98,44 @@ def test_the_log_says_why_such_students_train_one_by_one(inputs: SweepInputs) ->
     choices = [each for each in SweepRunner(inputs, device=CPU).do(unit) if isinstance(each, EngineChoice)]
     text = f"{OWN}: one student at a time, because the network is from another package"
     assert [choice.text for choice in choices if choice.kind == OWN] == [text]
+
+
+def test_a_student_that_knows_seven_classes_is_distilled_on_these_alone(inputs: SweepInputs, tmp_path: Path) -> None:
+    config = inputs.config
+    seven = GivenPeerConfig(
+        name="seven", network="mlp", classes=("9", "8", "7", "6", "5", "4", "3"), mean=(0.5,), std=(0.25,)
+    )
+    given = (*config.peers.given[:2], seven)
+    config = config.model_copy(update={"peers": config.peers.model_copy(update={"given": given})})
+    dataset = open_dataset(inputs.dataset_folder)
+    for peer in range(2):
+        shutil.copyfile(inputs.peers_folder / weights_name(peer), tmp_path / weights_name(peer))
+    state = build_peer(config.networks[2], dataset, seed=4).state_dict()
+    assert state["classifier.weight"].shape == (7, 64)
+    save_tensors(tmp_path / weights_name(2), state)
+    runner = SweepRunner(replace(inputs, config=config, peers_folder=tmp_path), device=CPU)
+    units = [unit for unit in plan(config.grid, range(3)) if 2 in {unit.teacher, *(t.student for t in unit.trials)}]
+    found = [record for unit in units for record in runner.do(unit) if not isinstance(record, EngineChoice)]
+    assert {record["student"] for record in found} == {0, 1, 2}
+    assert all(record["is_finite"] for record in found)
+    own = [record for record in found if record["student"] == 2]
+    # Classes 0, 1 and 2 are never predicted, before and after.
+    for record in own:
+        assert record["test_class_accuracy_after"][:3] == record["test_class_accuracy_before"][:3] == [0, 0, 0]
+    # And the student does learn the others.
+    assert max(record["test_global_accuracy_after"] for record in own) > own[0]["test_global_accuracy_before"]
+
+
+def test_features_of_a_peer_that_lacks_classes_are_moderate(inputs: SweepInputs, tmp_path: Path) -> None:
+    config = inputs.config
+    given = tuple(
+        GivenPeerConfig(name=f"p{number}", network="mlp", classes=tuple(str(k) for k in range(number, number + 7)))
+        for number in range(3)
+    )
+    config = config.model_copy(update={"peers": config.peers.model_copy(update={"given": given})})
+    dataset = open_dataset(inputs.dataset_folder)
+    for peer in range(3):
+        save_tensors(tmp_path / weights_name(peer), build_peer(config.networks[peer], dataset, seed=peer).state_dict())
+    list(pair_features.start(replace(inputs, config=config, peers_folder=tmp_path), process_index=0)(tmp_path / "f"))
+    table = read_features(tmp_path / "f")
+    assert max(table["divergence_on_student_data_1"].to_pylist()) < 50

@@ -1,0 +1,108 @@
+"""An adapter between a study and a network that was trained elsewhere: its input size, normalisation and classes.
+
+The adapter is a pair of hooks on the network's own module. The module's parameters and buffers thus keep their names,
+and a state that is saved is that of the user's network.
+
+Shape suffixes: B = batch, C = image channels, H W = image size, K = classes of the study, L = classes of the network.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from peerkd.losses.pairs.loss import MISSING_CLASS_LOGIT
+
+_LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""The weights of red, green and blue in a grey image (ITU-R BT.601), as Pillow converts images to mode L."""
+
+
+class Normalization:
+    """The normalisation of images: ``(pixels - mean) / std`` of each channel, for pixels in 0..1."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.mean, self.std = tuple(mean), tuple(std)
+        self._constants = cache(self._make_constants)
+
+    @property
+    def num_channels(self) -> int:
+        """The number of channels, C."""
+        return len(self.mean)
+
+    def apply(self, pixels_BCHW: Tensor) -> Tensor:
+        """Return normalised images."""
+        mean, std = self._constants(pixels_BCHW.device)
+        return (pixels_BCHW - mean) / std
+
+    def invert(self, images_BCHW: Tensor) -> Tensor:
+        """Return the pixels, in 0..1, of normalised images."""
+        mean, std = self._constants(images_BCHW.device)
+        return images_BCHW * std + mean
+
+    def _make_constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return mean, std
+
+
+def adapt_input(
+    network: nn.Module, *, study: Normalization, own: Normalization | None, image_size_pixels: int | None
+) -> None:
+    """Convert the images of a study into those of a network, whenever the network is called.
+
+    Args:
+        network: The network, whose calls are changed.
+        study: The normalisation of the study's images.
+        own: The normalisation that the network was trained with; None if it is that of the study. With one channel
+            where the study has three, images become grey; with three where it has one, the channel is repeated.
+        image_size_pixels: The side of the square to which images are resized, bilinearly and with antialiasing; None
+            keeps their size.
+    """
+
+    def convert(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        images_BCHW, *others = arguments
+        if image_size_pixels is not None and tuple(images_BCHW.shape[-2:]) != (image_size_pixels,) * 2:
+            # Resizing is linear with weights that sum to 1, so it may precede the change of the normalisation.
+            images_BCHW = F.interpolate(images_BCHW, size=(image_size_pixels,) * 2, mode="bilinear", antialias=True)
+        if own is not None:
+            images_BCHW = own.apply(_with_channels(study.invert(images_BCHW), own.num_channels))
+        return images_BCHW.contiguous(memory_format=torch.channels_last), *others
+
+    network.register_forward_pre_hook(convert)
+
+
+def adapt_output(network: nn.Module, *, classes: Sequence[int], num_classes: int) -> None:
+    """Convert the logits of a network into logits for the classes of a study, whenever the network is called.
+
+    A class that the network does not know has ``MISSING_CLASS_LOGIT``, for which the probability is 0.
+
+    Args:
+        network: The network, whose calls are changed.
+        classes: The class of the study, from 0, for each of the network's L outputs. All differ.
+        num_classes: The number of classes of the study, K.
+    """
+
+    @cache
+    def places(device: torch.device) -> Tensor:
+        return torch.tensor(classes, device=device)
+
+    def convert(_: nn.Module, __: tuple[Any, ...], logits_BL: Any) -> Tensor:
+        if not isinstance(logits_BL, Tensor) or logits_BL.ndim != 2 or logits_BL.shape[1] != len(classes):
+            found = tuple(logits_BL.shape) if isinstance(logits_BL, Tensor) else type(logits_BL).__name__
+            raise ValueError(f"it must return one logit for each of its {len(classes)} classes, got {found}")
+        missing_BK = logits_BL.new_full((len(logits_BL), num_classes), MISSING_CLASS_LOGIT)
+        return missing_BK.index_copy(1, places(logits_BL.device), logits_BL)
+
+    network.register_forward_hook(convert)
+
+
+def _with_channels(pixels_BCHW: Tensor, num_channels: int) -> Tensor:
+    match pixels_BCHW.shape[1], num_channels:
+        case 3, 1:
+            weights = _LUMA_WEIGHTS
+            return sum(weight * pixels_BCHW[:, [channel]] for channel, weight in enumerate(weights))  # type: ignore[return-value]
+        case 1, 3:
+            return pixels_BCHW.expand(-1, 3, -1, -1)
+    return pixels_BCHW

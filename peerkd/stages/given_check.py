@@ -1,0 +1,120 @@
+"""The check of peers that a user brings, before anything is trained."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import combinations
+
+import numpy as np
+
+from peerkd.arrays import IntArray
+from peerkd.config.architectures import network_modules
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import class_indices
+from peerkd.data.wording import listed
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.pairs.loss import MAX_TEMPERATURE
+from peerkd.metrics.progress import print_line
+from peerkd.stages.given_weights import Weights
+from peerkd.training.inputs import CheckInputs
+from peerkd.training.process_pool import run_in_processes
+
+
+def check_given_peers(
+    config: ExperimentConfig,
+    weights: Weights,
+    *,
+    image_shape_CHW: tuple[int, int, int],
+    class_names: Sequence[str],
+    stage: str,
+    num_processes: int = 1,
+) -> None:
+    """Build the network of each given peer, and compare it with the images, the classes and its weights.
+
+    Where torch is not installed, the check is left to the workers, which do it before they train anything.
+
+    Args:
+        config: The experiment.
+        weights: The file with the weights of each peer, or None.
+        image_shape_CHW: The shape of the images of the data set.
+        class_names: The names of the classes of the data set.
+        stage: The name of the stage, for messages.
+        num_processes: 1 checks in a process of its own, 0 in the calling process.
+
+    Raises:
+        ValueError: If a network or its weights are not usable. The lines before it name all tensors that do not fit.
+    """
+    if not config.peers.given:
+        return
+    if find_spec("torch") is None:
+        print_line(stage, "torch is not installed here, so networks and weights are checked when pretrain_peers begins")
+        return
+    inputs = CheckInputs(
+        networks=config.networks,
+        weights=tuple(weights),
+        image_shape_CHW=image_shape_CHW,
+        class_names=tuple(class_names),
+    )
+    peers = [(peer, peer) for peer in range(len(config.networks))]
+    for peer, line in run_in_processes(
+        "peerkd.training.check_peers:start",
+        (inputs,),
+        peers,
+        num_processes=num_processes,
+        preload=network_modules(config.architectures),
+    ):
+        print_line(stage, f"{config.describe_peer(peer)}: {line}")
+
+
+def check_classes(
+    config: ExperimentConfig, labels_N: IntArray, train: Sequence[IntArray], *, class_names: Sequence[str]
+) -> None:
+    """Check that peers whose networks lack classes can take part.
+
+    Args:
+        config: The experiment.
+        labels_N: The class of each sample.
+        train: The training samples of each peer.
+        class_names: The names of the K classes.
+
+    Raises:
+        ValueError: If a class does not exist, two peers have no class in common, a peer cannot be pre-trained because
+            its own samples are of classes that it does not know, or the loss or a temperature allows no such peer.
+    """
+    known: list[set[int]] = []
+    for peer, network in enumerate(config.networks):
+        try:
+            known.append(
+                set(range(len(class_names)) if network.classes is None else class_indices(network.classes, class_names))
+            )
+        except ValueError as error:
+            raise ValueError(f"peers.given[{peer}].{error}") from error
+    lacking = [peer for peer, classes in enumerate(known) if len(classes) < len(class_names)]
+    if not lacking:
+        return
+    first = lacking[0]
+    if not config.distill.loss.pair_loss.allows_missing_classes:
+        kinds = " or ".join(name for name, loss in PAIR_LOSSES.items() if loss.allows_missing_classes)
+        raise ValueError(
+            f"distill.loss.kind must be {kinds} if a peer does not know every class, got {config.distill.loss.kind}, "
+            f"and {config.describe_peer(first)} knows {len(known[first])} of {len(class_names)}."
+        )
+    highest = max(config.sweep.temperatures)
+    if highest > MAX_TEMPERATURE:
+        raise ValueError(
+            f"sweep.temperatures must be at most {MAX_TEMPERATURE:g} if a peer does not know every class, got "
+            f"{highest:g}."
+        )
+    for one, other in combinations(range(len(known)), 2):
+        if not known[one] & known[other]:
+            raise ValueError(
+                f"peers.given[{other}].classes must have a class in common with every other peer, got none that "
+                f"{config.describe_peer(one)} knows."
+            )
+    for peer in lacking:
+        own = set(np.unique(labels_N[train[peer]]).tolist())
+        if config.peers.given[peer].weights is None and not own <= known[peer]:
+            names = listed([class_names[k] for k in sorted(own - known[peer])])
+            raise ValueError(
+                f"peers.given[{peer}].classes must contain all classes of the peer's own training samples if it has no "
+                f"weights, got none of {names}."
+            )
