@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
@@ -90,8 +91,12 @@ def test_the_time_is_that_of_every_kind_of_sample_of_every_architecture() -> Non
     )
     slow, fast = Rates(4.0, 3.0, 2.0, 1.0), Rates(0.0, 0.0, 0.0, 0.0)
     of_slow = sum(num * seconds for num, seconds in zip(counts, slow, strict=True))
-    assert process_seconds(expected, {"mlp": slow, "small_cnn": slow}, config) == pytest.approx(of_slow)
-    assert process_seconds(expected, {"mlp": slow, "small_cnn": fast}, config) == pytest.approx(0.75 * of_slow)
+    assert process_seconds(
+        expected, {PeerNetwork("mlp"): slow, PeerNetwork("small_cnn"): slow}, config
+    ) == pytest.approx(of_slow)
+    assert process_seconds(
+        expected, {PeerNetwork("mlp"): slow, PeerNetwork("small_cnn"): fast}, config
+    ) == pytest.approx(0.75 * of_slow)
 
 
 def test_the_bytes_of_the_digits_sweep_are_about_those_of_a_real_run() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.training import rates, sweep
@@ -51,7 +52,7 @@ def test_the_teacher_is_timed_by_its_passes_over_the_set(
     config = resolve(JOINTKD, preset="digits", overrides=f"peers.architectures=[mlp] {overrides}")
     inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
     scale = rates._Workload(num_samples=8, num_evaluated=8, num_trials=2, epochs=2)
-    units = rates._Units(inputs, "mlp", scale, folder=tmp_path, device=torch.device("cpu"))
+    units = rates._Units(inputs, PeerNetwork("mlp"), scale, folder=tmp_path, device=torch.device("cpu"))
     passed.clear()
     assert units.seconds(doubled=True, only_teacher=True) > 0
     assert passed == [16] * num_passes
@@ -75,7 +76,7 @@ def test_rates_reproduce_the_measured_times(overrides: str, num_passes: int, mon
     monkeypatch.setattr(rates, "_pretraining_seconds", lambda *_, **__: made_of.pretraining)
     config = resolve(JOINTKD, preset="digits", overrides=f"distill.epochs=3 {overrides}")
     inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
-    assert rates.measure(inputs, "small_cnn", device=torch.device("cpu")) == pytest.approx(made_of)
+    assert rates.measure(inputs, PeerNetwork("small_cnn"), device=torch.device("cpu")) == pytest.approx(made_of)
 
 
 @pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])
