@@ -6,6 +6,7 @@ import pytest
 
 from peerkd.cli import plan as plan_module
 from peerkd.cli.plan import duration
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.training import process_pool
 from peerkd.training.forecast import Rates
 from tests.unit.cli.conftest import Outcome
@@ -72,7 +73,7 @@ def test_a_missing_data_set_is_reported(peerkd) -> None:
 def test_rates_become_hours(peerkd, monkeypatch: pytest.MonkeyPatch, has_torch: bool, options: tuple[str, ...]) -> None:
     monkeypatch.setattr(plan_module, "find_spec", lambda _: object() if has_torch else None)
     rates = Rates(0.0, 3600 / 2_419_032, 0.0, 0.0)
-    monkeypatch.setattr(process_pool, "run_in_processes", lambda *_, **__: iter([("small_cnn", rates)]))
+    monkeypatch.setattr(process_pool, "run_in_processes", lambda *_, **__: iter([(PeerNetwork("small_cnn"), rates)]))
     outcome = peerkd("plan", "jointkd", "--set", "compute.num_workers=4", "--set", "compute.device=cpu", *options)
     if options and not has_torch:
         assert outcome == Outcome(2, "", "peerkd: measure must be false if torch is not installed, got true.\n")

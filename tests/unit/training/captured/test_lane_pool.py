@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.captured.lane_pool import LanePool
 from peerkd.training.captured.lanes import MAX_LANES, EagerSteps
@@ -146,7 +147,7 @@ def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any
     """Open a sweep as on a GPU, except for the device."""
     sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=folder), device=torch.device("cpu"))
     sweep._lane_pool = LanePool(
-        sweep._build_network,
+        lambda name: sweep._build_network(PeerNetwork(name)),
         num_architectures=3,
         image_shape_CHW=sweep._dataset.image_shape,
         num_classes=sweep._dataset.num_classes,
