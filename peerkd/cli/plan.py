@@ -88,11 +88,12 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield "Samples through networks (approximate):"
     num_trained = plural(config.num_trained_peers, "peer")
     imported = f" of {num_trained}; the weights of the others are given" if config.peers.given else ""
-    yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{config.pretrain.epochs} epochs{imported}")
+    epochs = plural(config.pretrain.epochs, "epoch")
+    yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{epochs}{imported}")
     yield _line(
         "distillation",
         f"{expected.num_distillation_samples:,}",
-        f"{config.distill.epochs} epochs per trial; {expected.num_control_samples:,} of them for controls",
+        f"{plural(config.distill.epochs, 'epoch')} per trial; {expected.num_control_samples:,} of them for controls",
     )
     yield _line("teachers, forward", f"{expected.num_teacher_samples:,}")
     yield _line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
@@ -124,10 +125,10 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
         parts = zip(Rates._fields, measured, strict=True)
         yield _line(str(network), ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))
     seconds = process_seconds(expected, rates, config)
-    what = "CPU cores" if device == "cpu" else "GPUs"
+    what = "CPU core" if device == "cpu" else "GPU"
     yield ""
     hours = seconds / 3600
-    yield _line(f"hours of {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
+    yield _line(f"hours on one {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
     yield _line("time on this machine", duration(seconds / num_workers), f"{num_workers:,} in parallel")
 
 

@@ -142,6 +142,11 @@ class SweepFindings:
         return self.default_learning_rate is not None
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether enough peers did not diverge for intervals of means over pairs."""
+        return self.comparison.chosen.has_interval
+
+    @property
     def num_pairs(self) -> int:
         """The number of ordered pairs with a distillation that did not diverge."""
         return self.comparison.chosen.num

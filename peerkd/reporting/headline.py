@@ -7,11 +7,13 @@ from peerkd.reporting import wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings, Treatment
 from peerkd.reporting.wording import (
+    NO_INTERVALS,
     control,
     default_setting,
     interval,
     magnitude,
     points,
+    points_with_interval,
     share_of,
     single_setting,
     tuned_names,
@@ -46,6 +48,8 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
     ]
     if len(findings.transfer_sets) > 1:
         named.append(Headline("Forgetting", _forgetting(findings)))
+    if not findings.has_intervals:
+        named.insert(0, Headline("Intervals", NO_INTERVALS))
     if text := diverged(findings):
         named.insert(0, Headline("Diverged", text))
     return named
@@ -61,25 +65,38 @@ def diverged(findings: SweepFindings) -> str:
 
 
 def verdict(estimate: Estimate) -> str:
-    """Return in words whether the interval of a difference excludes 0."""
+    """Return in words whether the interval of a difference excludes 0. The text is empty without an interval."""
+    if not estimate.has_interval:
+        return ""
     if estimate.is_above_zero:
         return "a gain beyond noise"
     if estimate.is_below_zero:
         return "a loss beyond noise"
-    if estimate.low <= 0 <= estimate.high:
-        return "not distinguishable from 0"
-    return "with too few peers for an interval"
+    return "not distinguishable from 0"
+
+
+def remarks(estimate: Estimate, noun: str = "") -> str:
+    """Return, in parentheses after a space, the verdict and the number of pairs. The text is empty without both.
+
+    Args:
+        estimate: A difference.
+        noun: The noun for the pairs behind it, in the singular. If empty, their number is omitted.
+    """
+    parts = [part for part in (verdict(estimate), f"n = {plural(estimate.num, noun)}" if noun else "") if part]
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _gain(findings: SweepFindings, facts: ExperimentFacts) -> str:
     chosen, default = findings.comparison.chosen, findings.comparison.default
     untuned = default_setting(findings.default_transfer_set, findings.default_learning_rate)
     rate = ", learning rate" if findings.has_rates else ""
+    bounds = f" (95 % interval {interval(chosen)})" if chosen.has_interval else ""
     return (
         f"With temperature, alpha{rate} and transfer set chosen for each pair, distillation changes the student's "
-        f"{findings.scope} accuracy by {points(chosen.value)} points (95 % interval {interval(chosen)}) on average "
-        f"over {findings.num_pairs} ordered pairs of {sum(facts.peers_are_finite)} peers: {verdict(chosen)}. The "
-        f"untuned default ({untuned}) changes it by {_estimate(default)}: {verdict(default)}."
+        f"{findings.scope} accuracy by {points(chosen.value)} points{bounds} on average over "
+        f"{plural(findings.num_pairs, 'ordered pair')} of {sum(facts.peers_are_finite)} peers"
+        f"{_verdict_after(': ', chosen)}. The untuned default ({untuned}) changes it by "
+        f"{points_with_interval(default)}{_verdict_after(': ', default)}."
     )
 
 
@@ -91,11 +108,12 @@ def _tuning(findings: SweepFindings) -> str:
         else f"The ratio of the two gains is not reported: {comparison.ratio.reason}."
     )
     return (
-        f"Tuning brings {_estimate(comparison.tuned_over_default)} over the default, "
-        f"{verdict(comparison.tuned_over_default)}. {ratio} One setting for all pairs "
+        f"Tuning brings {points_with_interval(comparison.tuned_over_default)} over the "
+        f"default{_verdict_after(', ', comparison.tuned_over_default)}. {ratio} One setting for all pairs "
         f"({single_setting(findings.single)}) changes accuracy by "
         f"{points(findings.mean_gains['single', findings.scope].value)} points. A setting for each pair brings "
-        f"{_estimate(findings.tuned_over_single)} over it, {verdict(findings.tuned_over_single)}."
+        f"{points_with_interval(findings.tuned_over_single)} over it"
+        f"{_verdict_after(', ', findings.tuned_over_single)}."
     )
 
 
@@ -103,16 +121,17 @@ def _away(findings: SweepFindings) -> str:
     comparison = findings.comparison
     return (
         f"The best {tuned_names(has_rates=findings.has_rates)} differ from the default's for "
-        f"{share_of(comparison.share_not_default)} pairs. The chosen setting beats the default by more than "
-        f"{NUM_STANDARD_ERRORS:g} paired standard errors for {share_of(comparison.share_wins)}, where chance alone "
-        f"would give about {round(CHANCE_OF_A_WIN * comparison.share_wins.num)}."
+        f"{share_of(comparison.share_not_default)} pairs. The chosen setting, transfer set included, beats the "
+        f"default by more than {NUM_STANDARD_ERRORS:g} paired standard errors for "
+        f"{share_of(comparison.share_wins)}, where chance alone would give about "
+        f"{round(CHANCE_OF_A_WIN * comparison.share_wins.num)}."
     )
 
 
 def _parts(findings: SweepFindings) -> str:
     nothing = (
-        f"For {findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs, no distillation beats on "
-        f"validation both the unchanged student and {control(findings.transfer_sets)}."
+        f"For {findings.num_pairs_where_nothing_helps} of {plural(findings.num_pairs, 'pair')}, every distillation is "
+        f"at best equal on validation to the unchanged student or to {control(findings.transfer_sets)}."
     )
     from_data, from_teacher = findings.mean_gain_from_data, findings.mean_gain_from_teacher
     if not from_data.num and findings.num_pairs_without["control"]:
@@ -120,25 +139,26 @@ def _parts(findings: SweepFindings) -> str:
     if not from_data.num:
         return (
             "No transfer set has labels, so the sweep has no control without a teacher. For "
-            f"{findings.num_pairs_where_nothing_helps} of {findings.num_pairs} pairs, no distillation beats the "
-            "unchanged student on validation."
+            f"{findings.num_pairs_where_nothing_helps} of {plural(findings.num_pairs, 'pair')}, every distillation is "
+            "at best equal to the unchanged student on validation."
         )
     num_without = findings.counts.num_without_labels
     without = f"; {plural(num_without, 'pair')} chose a set without labels, which has no control" if num_without else ""
     return (
-        f"The same training without a teacher brings {_estimate(from_data)} of the chosen gain, and the teacher brings "
-        f"{_estimate(from_teacher)}, {verdict(from_teacher)} (n = {plural(from_data.num, 'pair')}{without}). "
-        "Distillation brings "
-        f"{_estimate(findings.tuned_over_control)} over fine-tuning on the best transfer set for fine-tuning, "
-        f"{verdict(findings.tuned_over_control)}. {nothing}"
+        f"The same training without a teacher brings {points_with_interval(from_data)} of the chosen gain, and the "
+        f"teacher brings {points_with_interval(from_teacher)}{_verdict_after(', ', from_teacher)} "
+        f"(n = {plural(from_data.num, 'pair')}{without}). Distillation brings "
+        f"{points_with_interval(findings.tuned_over_control)} over fine-tuning on the best transfer set for "
+        f"fine-tuning{_verdict_after(', ', findings.tuned_over_control)}. {nothing}"
     )
 
 
 def _position(findings: SweepFindings) -> str:
     right = findings.position.preferred_over_other
     return (
-        f"Validation also chooses which of two peers is the student. The chosen position is worth "
-        f"{_estimate(right)} over the other one on average over {right.num} pairs of peers, {verdict(right)}."
+        f"Validation also chooses which of two peers is the student. The direction that it prefers brings "
+        f"{points_with_interval(right)} over the other one, on average over {plural(right.num, 'pair')} of peers"
+        f"{_verdict_after(', ', right)}."
     )
 
 
@@ -150,9 +170,9 @@ def _forgetting(findings: SweepFindings) -> str:
     return (
         f"Students forget least on transfer set {least.transfer_set} ({magnitude(least.forgetting.value)} points of "
         f"accuracy per class) and most on transfer set {most.transfer_set} ({magnitude(most.forgetting.value)}), each "
-        f"with the best settings within the set (n = {least.forgetting.num} pairs)."
+        f"with the best settings within the set (n = {plural(least.forgetting.num, 'pair')})."
     )
 
 
-def _estimate(estimate: Estimate) -> str:
-    return f"{points(estimate.value)} points ({interval(estimate)})"
+def _verdict_after(mark: str, estimate: Estimate) -> str:
+    return f"{mark}{verdict(estimate)}" if estimate.has_interval else ""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from peerkd.reporting import charts, heatmaps, page, wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
-from peerkd.reporting.headline import headline, verdict
+from peerkd.reporting.headline import headline, remarks
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
 from peerkd.study.transfer_sets import names_without_labels
@@ -43,7 +43,7 @@ def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
         facts=facts,
         sections=SECTIONS,
         section_folder="sections",
-        filters={"share_of": wording.share_of, "verdict": verdict},
+        filters={"share_of": wording.share_of, "remarks": remarks},
     )
 
 
@@ -54,6 +54,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "findings": findings,
         "headline": headline(findings, facts),
         "limit": limit,
+        "no_intervals": wording.NO_INTERVALS,
         "treatment_labels": TREATMENT_LABELS,
         "single_setting": wording.single_setting(findings.single),
         "control": wording.control(findings.transfer_sets),

@@ -12,6 +12,7 @@ from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
 from peerkd.reporting.wording import (
+    NO_INTERVALS,
     default_recipe,
     default_setting,
     interval,
@@ -22,6 +23,7 @@ from peerkd.reporting.wording import (
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.selection import NO_ROW
+from peerkd.wording import plural
 
 _NUM_COLUMNS: Final = 80
 """The width of the lines for a terminal."""
@@ -108,14 +110,13 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         if change.role == "chosen"
     ]
     default = default_recipe(findings.transfer_sets, findings.default_learning_rate)
-    is_away = f"pairs away from {default}: {share_of(comparison.share_not_default)};"
-    wins = f"beating it beyond noise: {share_of(comparison.share_wins)}"
     lines = [
-        f"{facts.config.name}: {findings.num_pairs} ordered pairs of {sum(facts.peers_are_finite)} peers, "
-        f"{facts.num_trials:,} trials",
+        f"{facts.config.name}: {plural(findings.num_pairs, 'ordered pair')} of {sum(facts.peers_are_finite)} peers, "
+        f"{plural(facts.num_trials, 'trial')}",
         f"chosen on {facts.num_validation_samples:,} validation samples, "
         f"reported on {facts.num_test_samples:,} test samples",
-        *textwrap.wrap(f"loss: {loss_in_words(facts.config.distill)}", width=80),
+        *textwrap.wrap(f"loss: {loss_in_words(facts.config.distill)}", width=_NUM_COLUMNS),
+        *([] if findings.has_intervals else textwrap.wrap(NO_INTERVALS, width=_NUM_COLUMNS)),
         "",
         f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}  95 % interval",
         _line("best setting of each pair", means["chosen"], num_diverged=findings.num_pairs_without["chosen"]),
@@ -126,12 +127,14 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         _line("fine-tuning without a teacher", means["control"], num_diverged=findings.num_pairs_without["control"]),
         _line("tuned over default", comparison.tuned_over_default),
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
-        _line("chosen position over the other", findings.position.preferred_over_other),
+        _line("better over worse direction of two peers", findings.position.preferred_over_other),
         "",
-        *([f"{is_away} {wins}"] if len(is_away) + 1 + len(wins) <= _NUM_COLUMNS else [is_away, f"  {wins}"]),
+        *textwrap.wrap(f"pairs away from {default}: {share_of(comparison.share_not_default)}", width=_NUM_COLUMNS),
+        "pairs whose chosen setting (transfer set included) beats the default",
+        f"  beyond noise: {share_of(comparison.share_wins)}",
         f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
         f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
-        *textwrap.wrap(diverged(findings), width=80),
+        *textwrap.wrap(diverged(findings), width=_NUM_COLUMNS),
     ]
     return "\n".join(lines)
 

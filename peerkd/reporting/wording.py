@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from peerkd.config.training import DistillConfig
 from peerkd.results.divergence import Divergence
-from peerkd.results.intervals import Estimate
+from peerkd.results.intervals import MIN_PEERS, Estimate
 from peerkd.results.selection import SingleSetting
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
@@ -21,6 +21,10 @@ DISTANCE_LABELS: Final = {
     "hellinger": "Hellinger distance",
     "earth_movers": "earth mover's distance",
 }
+
+NO_INTERVALS: Final = (
+    f"With fewer than {MIN_PEERS} peers, no interval can be given, so no difference can be distinguished from noise."
+)
 
 
 def points(fraction: float) -> str:
@@ -43,9 +47,14 @@ def percent(fraction: float) -> str:
 
 def interval(estimate: Estimate) -> str:
     """Return the 95 % interval of a difference in points, or ``no interval``."""
-    if math.isnan(estimate.low):
+    if not estimate.has_interval:
         return "no interval"
     return f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def points_with_interval(estimate: Estimate) -> str:
+    """Return a difference in points, followed by its 95 % interval in parentheses if it has one."""
+    return f"{points(estimate.value)} points" + (f" ({interval(estimate)})" if estimate.has_interval else "")
 
 
 def share_of(estimate: Estimate) -> str:

@@ -36,6 +36,11 @@ class Estimate:
     """The number of pairs or seeds behind the value."""
 
     @property
+    def has_interval(self) -> bool:
+        """Whether enough peers or seeds exist for an interval."""
+        return not np.isnan(self.low)
+
+    @property
     def is_above_zero(self) -> bool:
         """Whether the whole interval is above 0."""
         return self.low > 0

@@ -25,6 +25,7 @@ from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.training.forecast import forecast, measure_partition
+from peerkd.wording import plural
 
 NAME = "partition_data"
 
@@ -101,7 +102,7 @@ def partition(
         weights = publish_weights(files, store)
     dataset = publish_source(source, store)
     artifact = key(config, dataset, weights)
-    summary = f"{len(sizes)} peers with {min(sizes):,} to {max(sizes):,} training samples of {source.dataset.name}"
+    summary = f"{plural(len(sizes), 'peer')} with {_range(sizes)} of {source.dataset.name}"
     done = store.find(artifact)
     if done:
         print_line(NAME, f"already done: {summary}")
@@ -124,6 +125,12 @@ def key(config: ExperimentConfig, dataset: Manifest, weights: Sequence[Mapping[s
         # A partition refers to the weights, so that later stages find them.
         causes["weights"] = [reference and reference["fingerprint"] for reference in weights]
     return keys.key(NAME, causes)
+
+
+def _range(sizes: Sequence[int]) -> str:
+    """Return the smallest and the largest number of training samples of a peer in words."""
+    low, high = min(sizes), max(sizes)
+    return f"{plural(low, 'training sample')} each" if low == high else f"{low:,} to {high:,} training samples"
 
 
 def _bytes_to_write(

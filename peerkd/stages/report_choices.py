@@ -1,7 +1,8 @@
 """Stage: report who should teach whom under which setting, as a page and as tables."""
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 
@@ -29,7 +30,8 @@ def compute_contents(
     folder = store.fetch(study.key)
     facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
-        untried = untried_settings(config, trials)
+        grid = _grid(config)
+        untried = _untried_settings(grid, trials)
         diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
         points = front(
             trials,
@@ -42,6 +44,7 @@ def compute_contents(
         choices.read_table(folder / tune_pairs.CURVE_NAME, choices.CURVE),
         front=points,
         untried_settings=untried,
+        num_settings=len(grid),
         chooses_epochs=config.tune.chooses_epochs,
         why_no_experience=study.metadata["why_no_experience"],
         cost=StudyCost(**{field.name: study.metadata[field.name] for field in fields(StudyCost)}),
@@ -56,7 +59,7 @@ def compute_contents(
         summary=tables.summary(findings, facts),
         terminal_summary=tables.terminal_summary(findings, facts),
         loss_record=config.distill.loss_record,
-        line=f"{findings.num_distilled} of {findings.num_pairs} ordered pairs to distil",
+        line=f"a setting was chosen for {findings.num_distilled} of {findings.num_pairs} ordered pairs",
     )
 
 
@@ -65,17 +68,25 @@ def keys_of_steps(study: Manifest) -> dict[str, str]:
     return {pretrain_peers.NAME: study.metadata["inputs"]["peers"]["key"], tune_pairs.NAME: study.key}
 
 
-def untried_settings(config: ExperimentConfig, trials: pa.Table) -> list[str]:
+_Setting: TypeAlias = tuple[str, float, float, float | None]
+"""Transfer set, temperature, alpha and learning rate."""
+
+
+def _untried_settings(grid: Iterable[_Setting], trials: pa.Table) -> list[str]:
     """Describe the settings of the grid that no pair has tried."""
     names = ("transfer_set", "temperature", "alpha", "learning_rate")
     tried = set(zip(*(trials[name].to_pylist() for name in names), strict=True))
-    grid = [
+    return [setting(*each) for each in grid if each not in tried]
+
+
+def _grid(config: ExperimentConfig) -> list[_Setting]:
+    """Return the settings that each pair can try."""
+    return [
         (transfer_set, each.temperature, each.alpha, each.learning_rate)
         for transfer_set in config.sweep.transfer_sets
         for each in settings(config.grid, transfer_set)
         if each.temperature is not None
     ]
-    return [setting(*each) for each in grid if each not in tried]
 
 
 STAGE: Final = ReportStage(

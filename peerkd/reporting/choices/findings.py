@@ -101,6 +101,11 @@ class TuningFindings:
     """The choices under other weights of the two accuracies."""
 
     untried_settings: Sequence[str]
+    """The settings that no pair tried, in words."""
+
+    num_settings: int
+    """The number of settings that each pair can try."""
+
     chooses_epochs: bool
     """Whether a choice includes the epoch to stop after. If not, only trials that ran to the end have test gains."""
 
@@ -144,6 +149,7 @@ def compute_findings(
     *,
     front: Sequence[FrontPoint],
     untried_settings: Sequence[str],
+    num_settings: int,
     chooses_epochs: bool = False,
     why_no_experience: str | None,
     cost: StudyCost,
@@ -156,7 +162,8 @@ def compute_findings(
         choices: The table of choices.
         curve: The table of the choices after each of about twenty iterations.
         front: The choices for each weight of own accuracy.
-        untried_settings: The settings that were not tried, in words.
+        untried_settings: The settings that no pair tried, in words.
+        num_settings: The number of settings that each pair can try.
         chooses_epochs: Whether a choice also names the epoch to stop after.
         why_no_experience: See ``TuningFindings``.
         cost: The cost of the study.
@@ -196,6 +203,7 @@ def compute_findings(
         mean_validation_of_tested=mean_over_pairs(seen_PP),
         front=front,
         untried_settings=untried_settings,
+        num_settings=num_settings,
         chooses_epochs=chooses_epochs,
         why_no_experience=why_no_experience,
         cost=cost,

@@ -2,8 +2,8 @@
 
 from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.headline import Headline
-from peerkd.reporting.wording import diverged, interval, points, setting
-from peerkd.results.intervals import Estimate
+from peerkd.reporting.wording import NO_INTERVALS, diverged, points, points_with_interval, setting
+from peerkd.wording import plural
 
 
 def headline(findings: TuningFindings) -> list[Headline]:
@@ -16,6 +16,8 @@ def headline(findings: TuningFindings) -> list[Headline]:
     ]
     if findings.untried_pairs or findings.untried_settings:
         named.append(Headline("Not tried", _untried(findings)))
+    if findings.mean_expected.num and not findings.mean_expected.has_interval:
+        named.insert(0, Headline("Intervals", NO_INTERVALS))
     if text := diverged(findings.divergence):
         named.insert(0, Headline("Diverged", text))
     return named
@@ -28,7 +30,7 @@ def describe(findings: TuningFindings, place: int) -> str:
     assert choice.temperature is not None
     assert choice.alpha is not None
     # Without a trial, the epoch to stop after is unknown.
-    stop = f", for {choice.epochs} epochs" if findings.chooses_epochs and choice.epochs else ""
+    stop = f", for {plural(choice.epochs, 'epoch')}" if findings.chooses_epochs and choice.epochs else ""
     return (
         f"peer {choice.student} should learn from peer {choice.teacher} with "
         f"{setting(choice.transfer_set, choice.temperature, choice.alpha, choice.learning_rate)}{stop}"
@@ -38,11 +40,12 @@ def describe(findings: TuningFindings, place: int) -> str:
 def _plan(findings: TuningFindings) -> str:
     num_both = len(findings.plan) + findings.num_pairs_unchanged
     if not findings.plan:
-        return f"In none of {num_both:,} pairs of peers should one learn from the other: no tried setting helps."
+        where = "Neither peer should" if num_both == 1 else f"In none of {num_both:,} pairs of peers should one"
+        return f"{where} learn from the other: no tried setting helps."
     gain = findings.plan[0].choice.expected_gain
     return (
-        f"In {len(findings.plan):,} of {num_both:,} pairs of peers, one should learn from the other. The largest "
-        f"expected gain: {describe(findings, 0)}"
+        f"In {len(findings.plan):,} of {plural(num_both, 'pair')} of peers, one should learn from the other. The "
+        f"largest expected gain: {describe(findings, 0)}"
         + (f", {points(gain)} points on validation." if gain is not None else ".")
     )
 
@@ -50,29 +53,27 @@ def _plan(findings: TuningFindings) -> str:
 def _gain(findings: TuningFindings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
-        f"{findings.num_distilled:,} of {findings.num_pairs:,} ordered pairs have a chosen setting. The other students "
-        f"should be left unchanged, with a gain of 0. The mean expected gain on validation is "
-        f"{_estimate(findings.mean_expected)} (n = {findings.mean_expected.num:,} pairs)."
+        f"A setting was chosen for {findings.num_distilled:,} of {plural(findings.num_pairs, 'ordered pair')}. The "
+        f"other students should be left unchanged, with a gain of 0. The mean expected gain on validation is "
+        f"{points_with_interval(findings.mean_expected)} (n = {plural(findings.mean_expected.num, 'pair')})."
+    )
+    gains = (
+        f"gain {points_with_interval(tested)} on test, and {points_with_interval(seen)} on validation, where they were "
+        "chosen."
     )
     if findings.chooses_epochs and tested.num:
-        return (
-            f"{text} With a stop after their best epoch, the {tested.num:,} choices that were tried gain "
-            f"{_estimate(tested)} on test, and {_estimate(seen)} on validation, where they were chosen."
-        )
+        return f"{text} With a stop after their best epoch, the tested choices of {plural(tested.num, 'pair')} {gains}"
     if not tested.num:
         return f"{text} None of the chosen trials ran to the end, so their test accuracy is unknown."
-    return (
-        f"{text} The {tested.num:,} chosen trials that ran to the end gain {_estimate(tested)} on test, and "
-        f"{_estimate(seen)} on validation, where they were chosen."
-    )
+    return f"{text} The chosen trials of {plural(tested.num, 'pair')}, which ran to the end, {gains}"
 
 
 def _cost(findings: TuningFindings) -> str:
     cost = findings.cost
     return (
-        f"The study ran {cost.num_trials:,} trials, in full or in part, for {100 * cost.spent_share:.2f} % of the cost "
-        f"of the full sweep without controls; the budget was {100 * cost.budget_fraction:g} %. It ended because "
-        f"{cost.ended}."
+        f"The study ran {plural(cost.num_trials, 'trial')}, in full or in part, for {100 * cost.spent_share:.2f} % of "
+        f"the cost of the full sweep without controls; the budget was {100 * cost.budget_fraction:g} %. It ended "
+        f"because {cost.ended}."
     )
 
 
@@ -88,11 +89,9 @@ def _untried(findings: TuningFindings) -> str:
     if num:
         known = sum(choice.is_distilled for choice in findings.untried_pairs)
         guessed = f"; for {known:,} of them, the gains of other pairs led to a choice" if known else ""
-        parts.append(f"No setting was tried for {num:,} of {findings.num_pairs:,} ordered pairs{guessed}.")
+        parts.append(f"No setting was tried for {num:,} of {plural(findings.num_pairs, 'ordered pair')}{guessed}.")
     if findings.untried_settings:
-        parts.append(f"Settings of the grid that were tried for no pair: {len(findings.untried_settings):,}.")
+        num_tried_never = len(findings.untried_settings)
+        verb = "was" if num_tried_never == 1 else "were"
+        parts.append(f"{num_tried_never:,} of {plural(findings.num_settings, 'setting')} {verb} never tried.")
     return " ".join(parts)
-
-
-def _estimate(estimate: Estimate) -> str:
-    return f"{points(estimate.value)} points ({interval(estimate)})"

@@ -9,6 +9,7 @@ from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.choices.headline import describe, headline
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.wording import loss_in_words, points
+from peerkd.wording import plural
 
 _NUM_SHOWN: Final = 5
 _COLUMNS: Final = (
@@ -48,8 +49,9 @@ def metrics(findings: TuningFindings) -> dict[str, float]:
 def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the result in one line."""
     return (
-        f"{facts.config.name}: {findings.num_distilled} of {findings.num_pairs} ordered pairs to distil, for "
-        f"{findings.cost.spent_share:.2%} of the full sweep's cost"
+        f"{facts.config.name}: a setting was chosen for {findings.num_distilled} of "
+        f"{plural(findings.num_pairs, 'ordered pair')}; the study cost {100 * findings.cost.spent_share:.2f} % of a "
+        "full sweep"
     )
 
 

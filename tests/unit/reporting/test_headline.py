@@ -3,7 +3,9 @@ import dataclasses
 import numpy as np
 
 from peerkd.reporting.findings import compute_findings
-from peerkd.reporting.headline import headline, verdict
+from peerkd.reporting.headline import headline, remarks, verdict
+from peerkd.reporting.html import render
+from peerkd.reporting.tables import terminal_summary
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import Ratio
 from tests.tables import Study
@@ -19,7 +21,28 @@ def test_an_interval_with_zero_is_said_to_be_indistinguishable_from_zero():
     assert "not distinguishable from 0" in verdict(Estimate(0.01, -0.01, 0.03, 90))
     assert verdict(Estimate(0.02, 0.01, 0.03, 90)) == "a gain beyond noise"
     assert "loss" in verdict(Estimate(-0.02, -0.03, -0.01, 90))
-    assert "too few peers" in verdict(Estimate(0.02, np.nan, np.nan, 6))
+    assert verdict(Estimate(0.02, np.nan, np.nan, 6)) == ""
+
+
+def test_two_peers_have_no_intervals_and_no_broken_sentences():
+    study = Study(num_peers=2, temperatures=(1.0, 4.0), alphas=(0.5,))
+    findings = compute_findings(study.table, study.facts)
+    named = headline(findings, study.facts)
+    text = " ".join(finding.text for finding in named)
+    assert named[0].text.startswith("With fewer than 4 peers, no interval can be given")
+    assert text.count("interval") == 1
+    assert "1 pair of peers." in text
+    page = render(findings, study.facts)
+    assert "no interval points" not in page
+    assert "95 % interval" not in page
+    assert "1 pairs" not in page
+    assert "  no interval\n" in terminal_summary(findings, study.facts)
+
+
+def test_a_remark_has_the_verdict_and_the_number_of_pairs_that_exist():
+    assert remarks(Estimate(0.02, 0.01, 0.03, 90), "pair") == " (a gain beyond noise; n = 90 pairs)"
+    assert remarks(Estimate(0.02, np.nan, np.nan, 1), "pair") == " (n = 1 pair)"
+    assert remarks(Estimate(0.02, np.nan, np.nan, 1)) == ""
 
 
 def test_tuning_without_a_gain_is_not_recommended(study, findings):

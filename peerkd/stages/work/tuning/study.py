@@ -20,6 +20,7 @@ from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Observation, Suggestion, Tuner
 from peerkd.tuning.space import NO_SETTING, Space
 from peerkd.tuning.validation import ValidationResult, better, only_measured, without_forbidden
+from peerkd.wording import plural
 
 FINISH_FRACTION: Final = 0.2
 """The largest fraction of the budget that is reserved for training the chosen trials to their last epoch.
@@ -28,6 +29,9 @@ A user deploys the student of a whole trial, and a choice that was only predicte
 each pair costs a 60th of a sweep of 60 settings, which is a third of the default budget, but the search has already
 trained some of the chosen trials. The search may spend the part of the reserve that the current choices do not need.
 """
+
+BUDGET_IS_SPENT: Final = "the budget is spent"
+NOTHING_IS_SUGGESTED: Final = "the tuner suggests nothing more"
 
 NUM_ITERATIONS: Final = 20
 """The number of iterations of a search whose trials all run to their last epoch; see ``suggestions_per_iteration``."""
@@ -142,6 +146,7 @@ class TunedStudy:
         mean_cost = float(space.num_samples_QS.mean()) * space.num_epochs
         self._suggestions_per_iteration = suggestions_per_iteration(self._budget / mean_cost)
         self._is_searching, self._must_wait = True, False
+        self._budget_is_spent = False
         self._deferred: list[Suggestion] = []
         self._spent_after: list[float] = []
         self._results: dict[tuple[int, int], ValidationResult] = {}
@@ -189,11 +194,11 @@ class TunedStudy:
 
     def describe_progress(self) -> str:
         """Return a progress line: iterations, trials, pairs and cost so far."""
-        num_pairs = len({pair for pair, _ in self._results})
+        num_trials, num_pairs = len(self._results), len({pair for pair, _ in self._results})
         share = self._spent_after[self.num_observed - 1] if self.num_observed else 0.0
         return (
-            f"iteration {self.num_observed}: {len(self._results):,} trials of {num_pairs:,} pairs for {share:.2%} of "
-            "the full sweep's cost"
+            f"iteration {self.num_observed}: {plural(num_trials, 'trial')} of {plural(num_pairs, 'pair')} for "
+            f"{share:.2%} of the full sweep's cost"
         )
 
     def plan(self, *, seconds: float) -> Iteration | None:
@@ -215,7 +220,7 @@ class TunedStudy:
         suggestions = self._finish()
         if suggestions:
             return self._new_iteration("finish", suggestions, seconds)
-        return self.end(seconds=seconds, reason="the budget is spent, or the tuner suggests nothing more")
+        return self.end(seconds=seconds, reason=BUDGET_IS_SPENT if self._budget_is_spent else NOTHING_IS_SUGGESTED)
 
     def end(self, *, seconds: float, reason: str) -> Iteration:
         """Return the iteration that marks the end of the study."""
@@ -298,6 +303,7 @@ class TunedStudy:
                         # The reserve is computed only now, because it needs the current choices, which take time.
                         cost.limit = max(cost.limit, self._budget - self._reserve())
                         if not cost.add(suggestion):
+                            self._budget_is_spent = True
                             return list(suggestions.values())
                     suggestions[key] = suggestion
             deferred = []
@@ -306,7 +312,11 @@ class TunedStudy:
 
     def _finish(self) -> list[Suggestion]:
         cost = _IterationCost(self.account, self._budget)
-        return [suggestion for suggestion in self._unfinished() if cost.add(suggestion)]
+        unfinished = list(self._unfinished())
+        suggestions = [suggestion for suggestion in unfinished if cost.add(suggestion)]
+        if len(suggestions) < len(unfinished):
+            self._budget_is_spent = True
+        return suggestions
 
     def _reserve(self) -> float:
         """Return the cost that the search must leave for the chosen trials, in trained samples."""

@@ -19,7 +19,7 @@ COST = StudyCost(
     worker_seconds=12.5,
     seconds=8.0,
     tuner_seconds=0.5,
-    ended="the budget is spent, or the tuner suggests nothing more",
+    ended="the budget is spent",
 )
 
 NOTHING_DIVERGED = Divergence(peers=(), num_pairs_left_out=0, num_distillations=0, num_controls=0, num_trials=9)
@@ -95,6 +95,7 @@ def conclude():
             tables.assemble(curve, tables.CURVE),
             front=FRONT,
             untried_settings=untried,
+            num_settings=12,
             why_no_experience=why_no_experience,
             cost=COST,
             divergence=divergence,

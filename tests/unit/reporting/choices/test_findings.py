@@ -37,16 +37,17 @@ def test_means_cover_all_pairs_and_test_gains_only_measured_ones(concluded):
 
 def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
     texts = {finding.topic: finding.text for finding in headline(concluded)}
-    assert list(texts) == ["Plan", "Gain", "Cost", "Experience", "Not tried"]
+    assert list(texts) == ["Intervals", "Plan", "Gain", "Cost", "Experience", "Not tried"]
     assert "peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9, +6.0 points" in texts["Plan"]
-    assert "3 of 6 ordered pairs have a chosen setting" in texts["Gain"]
+    assert "A setting was chosen for 3 of 6 ordered pairs." in texts["Gain"]
+    assert "no interval" not in texts["Gain"]
     assert (
         "9 trials, in full or in part, for 4.87 % of the cost of the full sweep without controls; the budget was 5 %"
         in texts["Cost"]
     )
     assert texts["Not tried"] == (
         "No setting was tried for 3 of 6 ordered pairs; for 1 of them, the gains of other pairs led to a choice. "
-        "Settings of the grid that were tried for no pair: 1."
+        "1 of 12 settings was never tried."
     )
 
 
@@ -64,9 +65,9 @@ def test_the_headline_says_whether_the_tuner_had_experience_and_if_not_why(concl
 def test_the_headline_says_if_nothing_helps(conclude):
     findings = conclude([row(0, 1, trials=2), row(1, 0, trials=2)], untried=())
     texts = {finding.topic: finding.text for finding in headline(findings)}
-    assert texts["Plan"].startswith("In none of 1 pairs of peers should one learn from the other")
+    assert texts["Plan"].startswith("Neither peer should learn from the other")
     assert "their test accuracy is unknown" in texts["Gain"]
-    assert list(texts) == ["Plan", "Gain", "Cost", "Experience"]
+    assert list(texts) == ["Intervals", "Plan", "Gain", "Cost", "Experience"]
     assert plan_csv(findings).count("\n") == 1
 
 

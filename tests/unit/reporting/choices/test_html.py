@@ -58,7 +58,7 @@ def test_the_table_of_the_front_shows_both_accuracies(page):
 
 def test_a_terminal_shows_the_plan(concluded, facts):
     lines = terminal_summary(concluded, facts).splitlines()
-    assert lines[0].endswith("3 of 6 ordered pairs to distil, for 4.87% of the full sweep's cost")
+    assert lines[0].endswith("a setting was chosen for 3 of 6 ordered pairs; the study cost 4.87 % of a full sweep")
     assert lines[1].startswith("  loss: KL divergence, reduction batchmean, ")
     assert lines[-2] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
 
