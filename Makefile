@@ -78,12 +78,15 @@ setup: .venv/ready ## Create the environment in .venv from the lock
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "peerkd needs Python 3.11 or newer; set PYTHON to one."; exit 2; }
-	@$(PYTHON) -m venv .venv
-	@awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements.lock > .venv/uv.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement .venv/uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch .venv/ready
+	@echo "Installing the packages of requirements.lock in .venv. This takes about 6 GB and, the first time, some minutes."
+	@{ $(PYTHON) -m venv .venv && \
+	awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements.lock > .venv/uv.lock && \
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement .venv/uv.lock && \
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . && \
+	touch .venv/ready; } || { \
+	df -Pk . | awk 'NR == 2 {printf "The set-up of .venv failed. It needs about 6 GB of free space, got %.1f GB.\n", $$4 / 1e6}'; \
+	exit 2; }
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

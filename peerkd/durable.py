@@ -32,7 +32,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_files(folder: Path, names: Iterable[str]) -> None:
-    """Wait until files below a folder, and the names of all folders on the paths to them, are on the disk."""
+    """Wait until files below a folder, and the entries of the folders above them, have been synced to disk."""
     folders = {folder}
     for path in (folder / name for name in names):
         sync_file(path)

@@ -69,7 +69,7 @@ def open_bucket(
     prefix = parts.path.strip("/")
     if prefix:
         check_name(prefix)
-    settings = read_settings()
+    settings = read_settings(store=address)
     retries = StoreRetries(settings.endpoint, notify=notify, count_failure=count_failure, seconds=patience_seconds)
     return Bucket(settings, parts.netloc, retries=retries, part_bytes=part_bytes), prefix
 

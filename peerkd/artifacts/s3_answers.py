@@ -22,7 +22,7 @@ _ENCRYPTIONS_WITHOUT_MD5: Final = ("aws:kms", "aws:kms:dsse")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The parts of the request of a call, and the parts of a correct answer to it.
+    """How to recognise the request of an S3 call, and what a correct answer must contain.
 
     In addition, every answer with a body must state its length or arrive in chunks.
     """

@@ -55,7 +55,7 @@ class Settings:
     """A file with the certificates of the authorities to trust; None for the public ones."""
 
 
-def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(environment: Mapping[str, str] = os.environ, *, store: str = "s3://") -> Settings:
     """Return the settings from the environment.
 
     They are ``PEERKD_S3_ENDPOINT``, ``PEERKD_S3_REGION``, ``PEERKD_S3_ACCESS_KEY``, ``PEERKD_S3_SECRET_KEY`` and
@@ -63,6 +63,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     ``access-key`` and ``secret-key``, such as a mounted secret. Where these are not set, variables that other programs
     use as well are read: ``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` (with
     ``AWS_SESSION_TOKEN``) and ``SSL_CERT_FILE``. The region may be omitted if the host of the endpoint contains it.
+
+    Args:
+        environment: The variables.
+        store: The address of the store, for messages.
 
     Raises:
         ValueError: If the endpoint, the region or the keys are missing or not valid. No message shows a secret.
@@ -83,7 +87,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             access_key, secret_key, session_token = _read_variables(environment, *_AWS_VARIABLES)
     if not access_key or not secret_key:
         raise ValueError(
-            "A store at s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY, or "
+            f"The store {without_secrets(store, keeps_path=True)} needs credentials: set PEERKD_S3_ACCESS_KEY and "
+            "PEERKD_S3_SECRET_KEY, or "
             "PEERKD_S3_SECRET_FOLDER to a folder with the files access-key and secret-key."
         )
     ca_file = first_of("PEERKD_S3_CA_FILE", "SSL_CERT_FILE")

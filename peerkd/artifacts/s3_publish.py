@@ -78,7 +78,7 @@ def publish_folder(
 
 
 def clear_away(bucket: Bucket, names: ObjectNames, key: str, manifest: Manifest | None = None) -> int:
-    """Delete the objects that workers left in the workspace of a published artifact; return their number.
+    """Delete objects that the published artifact does not use, such as partial uploads; return their number.
 
     The manifest decides what is kept. Its digest has been checked, so no damaged answer can decide what is deleted.
     """

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from peerkd import __version__
 from peerkd.cli.command import StrictTyper
 from peerkd.cli.exit_codes import check_arguments, exiting_on_errors
 from peerkd.cli.options import (
@@ -30,6 +31,7 @@ app = StrictTyper(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_app = StrictTyper(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
 config_app = StrictTyper(
@@ -40,6 +42,21 @@ app.add_typer(run_app, name="run")
 app.add_typer(plan_app, name="plan")
 app.add_typer(config_app, name="config")
 app.add_typer(store_app, name="store")
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"peerkd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_before_commands(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Declare the options that precede a command."""
 
 
 @run_app.command("jointkd")
@@ -109,7 +126,7 @@ def submit(
         str,
         typer.Option(
             envvar="KFP_RUN_CREATE_EXPERIMENT_NAME",
-            help="Name of the experiment on the server to which the run belongs.",
+            help="Experiment of Kubeflow Pipelines under which the server lists the run.",
         ),
     ] = "peerkd",
     name: Annotated[str, typer.Option(help="Name of the run. Default: the name of the pipeline.")] = "",

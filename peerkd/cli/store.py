@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from peerkd.artifacts.store import ArtifactStore
 
 store_app = StrictTyper(
-    help="Check the artifacts of a store, and set damaged ones aside.", no_args_is_help=True, rich_markup_mode=None
+    help="Check the artifacts of a store, set damaged ones aside, and delete files of killed workers.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Place = Annotated[

@@ -65,7 +65,7 @@ class Journals:
             self._report(name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1)))
 
     def _has(self, name: str, digest: str) -> bool:
-        """Return whether a file has the given digest. A file that is only in the store is assumed to have it."""
+        """Return whether a file has the given digest. A file that is only in the store is assumed to match."""
         path = self._path(name)
         return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
 

@@ -45,7 +45,7 @@ def run(
     The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
     Args:
-        preset: The name of a preset. If ``config_json`` is given, this must be the default.
+        preset: The name of a preset. If ``config_json`` is given, this must be ``digits``, the default.
         config_json: A whole experiment as JSON, or empty.
         overrides: ``key=value`` pairs separated by spaces.
         strategy: ``sweep`` or ``tune``.

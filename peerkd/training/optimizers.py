@@ -65,7 +65,10 @@ class Sgd:
         return dict(self._momenta)
 
     def restore_momenta(self, momenta: Mapping[str, Tensor]) -> None:
-        """Copy momenta that the property ``momenta`` returned, in the layout and on the device of each parameter."""
+        """Set the momenta to copies of those that ``momenta`` returned earlier.
+
+        Each copy has the layout and the device of its parameter.
+        """
         for name, momentum in momenta.items():
             self._momenta[name] = torch.empty_like(self._parameters[name]).copy_(momentum).detach()
 

@@ -48,7 +48,8 @@ _Indices = npt.NDArray[np.int64]
 def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
     """Open the peers in a process and return a function that writes their table of features to a path.
 
-    The function yields the number of forward passes: one for each sample and network.
+    The function is a generator: it writes the table, then yields once, the number of forward passes (one for each
+    sample and network).
     """
     device = process_device(inputs.device, process_index=process_index)
 

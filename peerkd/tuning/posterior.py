@@ -350,5 +350,8 @@ class Posterior:
 
 
 def _unexplained(basis_A: FloatArray) -> float:
-    """Return the share of the across-pair covariance that the basis cannot explain at a pair."""
+    """Return 1 minus the squared length of a pair's row in the basis.
+
+    This is the share of the variance across pairs, at this pair, that the low-rank basis leaves out.
+    """
     return max(1 - float(basis_A @ basis_A), 0.0)

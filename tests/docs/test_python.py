@@ -21,7 +21,7 @@ def test_the_example_goes_from_a_config_to_a_table_in_the_calling_process(
 ) -> None:
     (example,) = (block.body for block in blocks() if block.page == "docs/python.md" and block.language == "python")
     assert sum(1 for line in example.splitlines() if line and not line.startswith("from ")) <= 10
-    # The experiment of the example would take a minute.
+    # The debugger stops where a ResNet distils.
     small = re.sub(r'overrides="[^"]*"', f'overrides="{SMALL}"', example)
     assert small != example
     monkeypatch.chdir(tmp_path)

@@ -67,7 +67,7 @@ def read_image_folder(
     """Decode all images below ``root`` to RGB.
 
     Args:
-        root: A folder in one of the layouts above.
+        root: A folder in one of the layouts of the module's docstring.
         rules: How the content of a file becomes RGB. Without ``image_size_pixels`` all images must have one size.
         skip_damaged: Whether to omit images that cannot be read. Otherwise they are refused.
         progress: Called with the number of images that have been read.

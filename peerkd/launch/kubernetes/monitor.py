@@ -189,8 +189,9 @@ class JobMonitor:
             self._print_line(assessment.text)
 
     def _confirm(self, assessment: Assessment) -> Assessment:
-        """Read the job and its pods once more, because an observation of one may have overtaken those of the other.
+        """Read the job and its pods once more, because the two are observed separately.
 
+        Either view may be older than the other.
         A job that has succeeded must not fail because of an earlier observation, and the first failure of a pod may not
         have been observed yet.
         """

@@ -19,7 +19,7 @@ def collaborative_loss(
 ) -> LossParts:
     """Return the parts of the loss of CL-ILR (Song and Chai 2018, arXiv:1805.11761, section 2).
 
-    With z_j the logits of head j and beta the weight of the cross entropy, which the parts include::
+    With z_j the logits of head j, the parts are already multiplied by their weights, beta and 1 - beta::
 
         cross_entropy_branches  beta sum_j CE(z_j, y)
         others_to_branches      (1 - beta) T^2 sum_j KL(softmax(mean_{l != j} z_l / T) || softmax(z_j / T))

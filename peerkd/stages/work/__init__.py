@@ -1,1 +1,1 @@
-"""The work of one worker of each launched stage. The module of the stage itself orders the work."""
+"""The work of one worker of each launched stage. ``peerkd/stages/<noun>.py`` requests this work."""

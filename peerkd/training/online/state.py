@@ -66,7 +66,10 @@ class TrainingState:
         return self.is_finite and losses_are_finite(values)
 
     def add_up(self, losses: Iterable[Tensor], *, num_samples: int) -> None:
-        """Add the mean losses of a step over ``num_samples``, without waiting for the device."""
+        """Add a step's mean losses, times its ``num_samples``, to the sums of the epoch.
+
+        This does not wait for the device.
+        """
         values = torch.stack([loss.detach() for loss in losses]).double() * num_samples
         self.sums = self.sums + values if self.sums.numel() else values
 

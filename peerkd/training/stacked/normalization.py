@@ -3,8 +3,8 @@
 The definition is that of Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1: with mean and biased variance over the
 columns of a batch, ``n = (x - mean) / sqrt(variance + epsilon)``, followed by a scale and a shift for each map.
 
-Shape suffixes: G = students, M = maps, D = inputs of one output of a convolution, R = columns: positions of all images;
-GM1 = one number for each map.
+Shape suffixes: G = students, M = maps, D = values of a patch that one output is computed from, R = columns, one for
+each position of each image; GM1 = one number for each map.
 """
 
 from collections.abc import Mapping

@@ -63,7 +63,7 @@ def test_the_check_finds_an_unreachable_server(address: str, proxy: S3Proxy) -> 
 def test_the_check_finds_an_environment_without_a_server() -> None:
     finding = failed(check_store("s3://bucket/runs"))
     assert finding.name == "address"
-    assert finding.text.startswith("A store at s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and ")
+    assert finding.text.startswith("The store s3://bucket/runs needs credentials: set PEERKD_S3_ACCESS_KEY and ")
 
 
 def test_a_folder_is_checked_without_creating_it(tmp_path: Path) -> None:

@@ -62,9 +62,7 @@ def test_keys_are_read_from_the_files_of_a_mounted_secret(tmp_path: Path) -> Non
     [{}, {"PEERKD_S3_ACCESS_KEY": "user"}, {"PEERKD_S3_ACCESS_KEY": "user", **AWS_KEYS}, {"AWS_ACCESS_KEY_ID": "user"}],
 )
 def test_half_a_pair_of_keys_is_refused_and_never_completed_from_another_source(keys: dict[str, str]) -> None:
-    with pytest.raises(
-        ValueError, match=r"^A store at s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and PEERKD_S3"
-    ):
+    with pytest.raises(ValueError, match=r"^The store s3:// needs credentials: set PEERKD_S3_ACCESS_KEY and PEERKD_S3"):
         read_settings({"PEERKD_S3_ENDPOINT": ENDPOINT, **keys})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from peerkd import __version__
 from peerkd.cli import run
 from peerkd.cli.main import main
 from peerkd.cli.options import Experiment, Jobs
@@ -48,6 +49,15 @@ def test_help_is_fast_because_no_heavy_module_is_imported() -> None:
 def test_a_command_without_its_verb_shows_what_there_is(peerkd, arguments: tuple[str, ...]) -> None:
     outcome = peerkd(*arguments)
     assert "Commands:" in outcome.out + outcome.err
+
+
+def test_the_version_is_printed(peerkd) -> None:
+    assert peerkd("--version") == Outcome(0, f"peerkd {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", [(), ("run", "jointkd")])
+def test_a_short_option_shows_the_help(peerkd, command: tuple[str, ...]) -> None:
+    assert peerkd(*command, "-h").out == peerkd(*command, "--help").out != ""
 
 
 BAD_INPUTS = [

@@ -73,7 +73,7 @@ class IterationHistory:
         return planned
 
     def add(self, planned: Iteration, queue: ShardQueue) -> None:
-        """Add the next iteration to the queue, and delete the states from which no trial can continue any more."""
+        """Add the next iteration to the queue, and delete saved training states that no later iteration needs."""
         shards = shards_of(planned, self._space, self._progress)
         self._superseded.append(
             [

@@ -1,0 +1,24 @@
+"""The set-up of the environment says what it needs, and what failed."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.docs.pages import ROOT
+
+
+def test_a_failed_set_up_ends_with_the_needed_space_and_the_free_space(tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$1 $2" in "-m venv") exit 1;; esac\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    ended = subprocess.run(
+        ["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    said, failed = ended.stdout.splitlines()
+    assert said.startswith("Installing the packages of requirements.lock in .venv. This takes about 6 GB")
+    assert failed.startswith("The set-up of .venv failed. It needs about 6 GB of free space, got ")
+    assert not (tmp_path / ".venv/ready").exists()
