@@ -34,7 +34,7 @@ def test_two_peers_have_no_intervals_and_no_broken_sentences():
     assert "1 pair of peers." in text
     page = render(findings, study.facts)
     assert "no interval points" not in page
-    assert "95 % interval" not in page
+    assert "(95 % interval)" not in page
     assert "1 pairs" not in page
     assert "  no interval\n" in terminal_summary(findings, study.facts)
 
