@@ -1,9 +1,9 @@
 """The config of the pair loss: one kind for each registered loss, whose fields are the loss's hyper-parameters."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, Union
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, model_validator
 
 from peerkd.config.strict import StrictConfig
 from peerkd.losses.pairs import PAIR_LOSSES
@@ -18,10 +18,19 @@ class LossConfig(StrictConfig):
 
     kind: str
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.pair_loss.check:
+            self.pair_loss.check(**self._parameters)
+        return self
+
     def term(self, *, reduction: Reduction, scale_by_temperature_squared: bool) -> DistillationTerm:
         """Return the term that the engines compute."""
-        parameters = self.model_dump(exclude={"kind"})
-        return DistillationTerm(self.pair_loss, parameters, reduction, scale_by_temperature_squared)
+        return DistillationTerm(self.pair_loss, self._parameters, reduction, scale_by_temperature_squared)
+
+    @property
+    def _parameters(self) -> dict[str, float]:
+        return self.model_dump(exclude={"kind"})
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The class of a kind is created below, so another process cannot import it by name.
@@ -32,10 +41,11 @@ def loss_section(loss: PairLoss) -> type[LossConfig]:
     """Return the config section of a loss."""
     kind: Any = Literal[loss.name]
     fields: dict[str, Any] = {each.name: (float, _field(each)) for each in loss.parameters}
+    labels = " It needs labels, so it excludes transfer sets without them." if loss.needs_labels else ""
     section = create_model(
         f"{loss.name.title().replace('_', '')}LossConfig",
         __base__=LossConfig,
-        __doc__=f"{loss.capitalized_title}: D = {loss.formula}. {loss.meaning} Source: {loss.source}.",
+        __doc__=f"{loss.capitalized_title}: D = {loss.formula}. {loss.meaning}{labels} Source: {loss.source}.",
         **{"kind": (kind, loss.name), **fields},
     )
     section.pair_loss = loss

@@ -106,7 +106,9 @@ def _path(location: tuple[int | str, ...], values: object) -> str:
     """Write a location as ``sweep.alphas[2]``, without the tags that pydantic inserts for the kind of a section."""
     path = ""
     for depth, part in enumerate(location):
-        if isinstance(values, dict) and part not in values and depth < len(location) - 1:
+        # A key that is missing is last, but so is the kind of a section whose fields do not fit together.
+        is_last = depth == len(location) - 1
+        if isinstance(values, dict) and part not in values and (not is_last or part == values.get("kind")):
             continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
         if isinstance(values, dict):

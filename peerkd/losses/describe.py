@@ -24,6 +24,7 @@ $$p = \mathrm{softmax}(t / T), \qquad q = \mathrm{softmax}(s / T).$$
 
 ```sh
 .venv/bin/peerkd run jointkd --set distill.loss.kind=reverse_kl
+.venv/bin/peerkd run jointkd --set distill.loss.kind=dkd --set distill.loss.nckd_weight=2
 ```
 """
 

@@ -10,8 +10,19 @@ Configs are also read where torch is not installed. A loss therefore uses only m
 from collections.abc import Mapping
 from typing import Final
 
-from peerkd.losses.pairs import kl, reverse_kl
+from peerkd.losses.pairs import dkd, jensen_shannon, kl, reverse_kl, standardised_kl, ttm, wttm
 from peerkd.losses.pairs.loss import PairLoss
 
-PAIR_LOSSES: Final[Mapping[str, PairLoss]] = {each.name: each for each in (kl.LOSS, reverse_kl.LOSS)}
+PAIR_LOSSES: Final[Mapping[str, PairLoss]] = {
+    each.name: each
+    for each in (
+        kl.LOSS,
+        reverse_kl.LOSS,
+        jensen_shannon.LOSS,
+        dkd.LOSS,
+        ttm.LOSS,
+        wttm.LOSS,
+        standardised_kl.LOSS,
+    )
+}
 """Every loss by its name."""

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def kl(student_logits_BK: "Tensor", target_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
+def kl(student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
     """Return ``KL(p || q) = sum_K p (log p - log q)`` of each sample, ``B``."""
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
-    log_p_BK = (target_logits_BK / temperature).log_softmax(-1)
+    log_p_BK = (reference_logits_BK / temperature).log_softmax(-1)
     return (log_p_BK.exp() * (log_p_BK - log_q_BK)).sum(-1)
 
 

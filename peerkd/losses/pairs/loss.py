@@ -48,15 +48,22 @@ class PairLoss(NamedTuple):
     """A noun phrase without an article, in lower case except for names."""
 
     per_sample: "Callable[..., Tensor]"
-    """``per_sample(student_logits_BK, target_logits_BK, *, temperature, ...)`` returns the loss of each sample, ``B``.
+    """``per_sample(student_logits_BK, reference_logits_BK, *, temperature, ...)`` returns each sample's loss, ``B``.
 
-    Engines treat the target logits as constants and compute no gradient for them. The temperature is a number, or a
-    tensor that broadcasts to ``B1``: an engine may give each sample its own. Hyper-parameters are keyword arguments, as
-    is ``labels_B`` if the loss needs labels. No sample's loss may depend on another sample, so that an engine can put
-    students side by side as more samples of one batch. Losses and gradients must be finite for all finite logits, equal
-    ones among them. No shape may depend on values, as it does in ``logits_BK[mask_BK]``: a GPU could not capture such a
-    step and would train one student at a time. Use ``gather`` and ``masked_fill``. The function reduces nothing over
-    samples and does not multiply by T^2: ``DistillationTerm`` does both.
+    - The reference logits are those that the student is compared with: the teacher's, or a mixture of several
+      networks'. They are not called targets, because the target of DKD is the labelled class. Engines treat them as
+      constants and compute no gradient for them.
+    - The temperature is a number, or a tensor that broadcasts to ``B1``: an engine may give each sample its own.
+    - A hyper-parameter is a keyword-only argument without a default (the default stands in its ``Parameter``). So is
+      ``labels_B``, the int64 classes of shape ``B``, if the loss needs labels.
+    - No sample's loss may depend on another sample, so that an engine can put students side by side as more samples of
+      one batch.
+    - Losses and gradients must be finite for all finite logits, equal ones among them. Fill with 0 before you multiply:
+      0 * -inf is NaN.
+    - No shape may depend on values, as it does in ``logits_BK[mask_BK]``: a GPU could not capture such a step and would
+      train one student at a time. Use ``gather`` and ``masked_fill``. A one-hot mask is
+      ``logits_BK.new_zeros(logits_BK.shape).scatter(-1, labels_B[:, None], 1.0)``.
+    - The function reduces nothing over samples and does not multiply by T^2: ``DistillationTerm`` does both.
     """
 
     meaning: str
@@ -79,6 +86,10 @@ class PairLoss(NamedTuple):
     allows_missing_classes: bool = False
     """Whether D is defined if the target gives the probability 0 to some classes, because the teacher, or the student
     to which the target is restricted, does not know them."""
+
+    check: Callable[..., None] | None = None
+    """A function that takes the hyper-parameters as keyword arguments, and raises a ``ValueError`` if they do not fit
+    together. Its sentence begins with the name of a hyper-parameter."""
 
     @property
     def capitalized_title(self) -> str:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def reverse_kl(student_logits_BK: "Tensor", target_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
+def reverse_kl(
+    student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor"
+) -> "Tensor":
     """Return ``KL(q || p) = sum_K q (log q - log p)`` of each sample, ``B``."""
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
-    log_p_BK = (target_logits_BK / temperature).log_softmax(-1)
+    log_p_BK = (reference_logits_BK / temperature).log_softmax(-1)
     return (log_q_BK.exp() * (log_q_BK - log_p_BK)).sum(-1)
 
 

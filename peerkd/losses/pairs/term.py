@@ -4,7 +4,7 @@ Shape suffixes: B = samples, K = classes.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, assert_never
 
 from peerkd.losses.pairs import kl
 from peerkd.losses.pairs.loss import PairLoss
@@ -52,14 +52,21 @@ class DistillationTerm(NamedTuple):
         """
         if isinstance(temperature, float | int) and temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
-        needed: dict[str, Tensor] = {}
-        if self.loss.needs_labels:
-            if labels_B is None:
-                raise ValueError(f"labels_B is required by the loss {self.loss.name}, got None.")
-            needed["labels_B"] = labels_B
         return self.loss.per_sample(
-            student_logits_BK, teacher_logits_BK.detach(), temperature=temperature, **needed, **self.parameters
+            student_logits_BK, teacher_logits_BK.detach(), temperature=temperature, **self.arguments(labels_B)
         )
+
+    def arguments(self, labels_B: "Tensor | None") -> dict[str, Any]:
+        """Return the keyword arguments of the loss: its hyper-parameters, and the labels if it needs them.
+
+        Raises:
+            ValueError: If the loss needs labels and ``labels_B`` is None.
+        """
+        if not self.loss.needs_labels:
+            return dict(self.parameters)
+        if labels_B is None:
+            raise ValueError(f"labels_B is required by the loss {self.loss.name}, got None.")
+        return {"labels_B": labels_B, **self.parameters}
 
     def reduced(
         self,

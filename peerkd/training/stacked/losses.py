@@ -39,12 +39,38 @@ def _reverse_kl_gradient(student_GKB: Tensor, teacher_GKB: Tensor) -> Tensor:
     return probs_GKB * (ratios_GKB - (probs_GKB * ratios_GKB).sum(1, keepdim=True))
 
 
-_Gradient = Callable[[Tensor, Tensor], Tensor]
-"""A function ``gradient(student_GKB, teacher_GKB)``: for each sample, the gradient of its loss with respect to the
-student's logits, where both logits have been divided by T.
+def _dkd_gradient(
+    student_GKB: Tensor, teacher_GKB: Tensor, *, labels_B: Tensor, tckd_weight: float, nckd_weight: float
+) -> Tensor:
+    """Return ``tckd_weight (q_y - p_y) ([k = y] - b_k) + nckd_weight (b_k - a_k)``.
+
+    a and b are p and q among the other classes than y: ``a_k = p_k / (1 - p_y)`` and ``b_k = q_k / (1 - q_y)``, with
+    ``a_y = b_y = 0``.
+
+    TCKD is ``-p_y log q_y - (1 - p_y) log(1 - q_y)`` plus a constant, so its derivative with respect to q_y is
+    ``(q_y - p_y) / (q_y (1 - q_y))``. With ``d q_y / d u_j = q_y ([j = y] - q_j)``, the gradient is
+    ``(q_y - p_y) ([j = y] - q_j) / (1 - q_y)``: ``q_y - p_y`` for the label and ``-(q_y - p_y) b_j`` for the others.
+    NCKD is the KL divergence of the softmax over the other logits, which has the gradient ``b - a``.
+    """
+    is_label_KB = F.one_hot(labels_B, student_GKB.shape[1]).t()
+    other_q_GKB, other_p_GKB = (
+        logits_GKB.masked_fill(is_label_KB.bool(), -torch.inf).softmax(1) for logits_GKB in (student_GKB, teacher_GKB)
+    )
+    excess_G1B = ((student_GKB.softmax(1) - teacher_GKB.softmax(1)) * is_label_KB).sum(1, keepdim=True)
+    return tckd_weight * excess_G1B * (is_label_KB - other_q_GKB) + nckd_weight * (other_q_GKB - other_p_GKB)
+
+
+_Gradient = Callable[..., Tensor]
+"""A function ``gradient(student_GKB, teacher_GKB, ...)``: for each sample, the gradient of its loss with respect to the
+student's logits, where both logits have been divided by T. As in ``PairLoss.per_sample``, the hyper-parameters are
+keyword arguments, and so is ``labels_B``, the classes of the batch, if the loss needs labels.
 """
 
-FAST_GRADIENTS: Final[Mapping[str, _Gradient]] = {"kl": _kl_gradient, "reverse_kl": _reverse_kl_gradient}
+FAST_GRADIENTS: Final[Mapping[str, _Gradient]] = {
+    "kl": _kl_gradient,
+    "reverse_kl": _reverse_kl_gradient,
+    "dkd": _dkd_gradient,
+}
 """Losses of ``peerkd.losses.pairs`` with a gradient written by hand. Other losses use autograd."""
 
 
@@ -133,7 +159,9 @@ def joint_loss_gradient(
     _, num_classes, num_samples = student_logits_GKB.shape
     fast = FAST_GRADIENTS.get(term.loss.name)
     if fast:
-        distilled_GKB = fast(student_logits_GKB / temperatures_G11, teacher_logits_GKB / temperatures_G11)
+        distilled_GKB = fast(
+            student_logits_GKB / temperatures_G11, teacher_logits_GKB / temperatures_G11, **term.arguments(labels_B)
+        )
     else:
         distilled_GKB = _autograd(student_logits_GKB, teacher_logits_GKB, labels_B, temperatures_G11, term)
     # The loss is a mean over the batch, and with the reduction ``mean`` also over the classes.

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.losses import loss_section
+from peerkd.config.losses import loss_config, loss_section
 from peerkd.config.resolve import override
 from peerkd.config.training import DistillConfig
 from peerkd.losses.pairs import PAIR_LOSSES
@@ -45,6 +45,35 @@ def test_a_hyper_parameter_is_a_field_with_its_default_bounds_and_meaning() -> N
     for trust, rule in ((-1, "greater than or equal to 0"), (100, "less than 100")):
         with pytest.raises(ValueError, match=f"^trust must be {rule}, got {trust}"):
             SECTION.from_mapping({"trust": trust})
+
+
+def test_hyper_parameters_that_do_not_fit_together_are_refused() -> None:
+    assert refusal({"kind": "dkd", "tckd_weight": 0.0, "nckd_weight": 0.0}) == (
+        "distill.loss.tckd_weight and nckd_weight must not both be 0, got 0 and 0: D would be 0 for every student."
+    )
+    both = ["distill.loss.tckd_weight=0", "distill.loss.nckd_weight=0"]
+    with pytest.raises(ValueError, match=r"^distill\.loss\.tckd_weight and nckd_weight must not both be 0"):
+        override(ExperimentConfig(), [*both, "distill.loss.kind=dkd"])
+
+
+def test_hyper_parameters_and_the_kind_may_be_given_in_any_order() -> None:
+    pairs = ["distill.loss.nckd_weight=2", "distill.loss.kind=dkd"]
+    for each in (pairs, pairs[::-1]):
+        assert override(ExperimentConfig(), each).distill.loss == loss_config("dkd", nckd_weight=2.0)
+        with pytest.raises(
+            ValueError, match=r"^distill\.loss\.nckd_weight must be greater than or equal to 0, got -1\."
+        ):
+            override(ExperimentConfig(), [pair.replace("=2", "=-1") for pair in each])
+    with pytest.raises(
+        ValueError, match=r"^distill\.loss\.nckd_weight is not a key of the kind kl \(it belongs to dkd\)"
+    ):
+        override(ExperimentConfig(), pairs[:1])
+
+
+def test_the_reference_page_says_which_losses_need_labels() -> None:
+    words = "It needs labels, so it excludes transfer sets without them."
+    assert words in str(SECTION.__doc__)
+    assert words not in str(type(loss_config("kl")).__doc__)
 
 
 def test_an_unknown_hyper_parameter_is_refused_with_the_nearest() -> None:

@@ -6,18 +6,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from peerkd.losses.distillation import joint_loss
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.term import distillation_term
-from tests.pair_losses import WEIGHTED_BRIER
+from tests.pair_losses import WEIGHTED_BRIER, random_logits
 
 B, K = 6, 5
-
-
-def random_logits(seed: int) -> Tensor:
-    return 3 * torch.randn(B, K, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 LABELS_B = torch.tensor([0, 1, 2, 3, 4, 0])

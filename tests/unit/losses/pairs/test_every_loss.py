@@ -9,16 +9,12 @@ from torch import Tensor
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import PairLoss
 from peerkd.losses.pairs.term import distillation_term
-from tests.pair_losses import EVERY_LOSS
+from tests.pair_losses import EVERY_LOSS, random_logits
 
 B, K = 6, 5
 LABELS_B = torch.tensor([0, 1, 2, 3, 4, 0])
 
 each_loss = pytest.mark.parametrize("loss", EVERY_LOSS, ids=lambda loss: loss.name)
-
-
-def random_logits(seed: int, *, scale: float = 3.0) -> Tensor:
-    return scale * torch.randn(B, K, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def losses(loss: PairLoss, students_BK: Tensor, teachers_BK: Tensor, labels_B: Tensor, temperature: object) -> Tensor:
@@ -27,8 +23,8 @@ def losses(loss: PairLoss, students_BK: Tensor, teachers_BK: Tensor, labels_B: T
 
 @each_loss
 def test_its_function_takes_what_it_declares(loss: PairLoss) -> None:
-    students, targets, *named = inspect.signature(loss.per_sample).parameters.values()
-    assert (students.name, targets.name) == ("student_logits_BK", "target_logits_BK")
+    students, references, *named = inspect.signature(loss.per_sample).parameters.values()
+    assert (students.name, references.name) == ("student_logits_BK", "reference_logits_BK")
     assert all(each.kind is inspect.Parameter.KEYWORD_ONLY and each.default is each.empty for each in named)
     labels = {"labels_B"} if loss.needs_labels else set()
     assert {each.name for each in named} == {"temperature", *labels, *(each.name for each in loss.parameters)}
@@ -76,24 +72,24 @@ def test_no_gradient_flows_to_the_teacher(loss: PairLoss) -> None:
     assert students_BK.grad.abs().max() > 0.01
 
 
+def extreme_logits(num_classes: int) -> list[list[float]]:
+    """Return equal logits, and logits that leave no doubt of one class or of all but one."""
+    sure = [[value if k == place else 0.0 for k in range(num_classes)] for value in (1e4, -1e4) for place in (0, 1, -1)]
+    return [[0.0] * num_classes, [1e4] * num_classes, [3.0, *[-1.0] * (num_classes - 1)], *sure]
+
+
 @each_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    ("students", "teachers"),
-    [
-        ([0.0, 0.0], [0.0, 0.0]),
-        ([0.0, 0.0], [3.0, -1.0]),
-        ([3.0, -1.0], [0.0, 0.0]),
-        ([3.0, -1.0], [3.0, -1.0]),
-        ([1000.0, -1000.0], [-1000.0, 1000.0]),
-        ([-1000.0, 1000.0], [0.0, 0.0]),
-    ],
-)
-def test_finite_logits_give_a_finite_loss_and_gradient(
-    loss: PairLoss, dtype: torch.dtype, students: list[float], teachers: list[float]
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 20.0])
+def test_finite_logits_of_all_kinds_give_finite_losses_and_gradients_for_every_label(
+    loss: PairLoss, dtype: torch.dtype, num_classes: int, temperature: float
 ) -> None:
-    students_BK = torch.tensor([students], dtype=dtype, requires_grad=True)
-    losses_B = losses(loss, students_BK, torch.tensor([teachers], dtype=dtype), torch.tensor([0]), 1.0)
+    logits = extreme_logits(num_classes)
+    rows = [(student, teacher, y) for student in logits for teacher in logits for y in range(num_classes)]
+    students_BK, teachers_BK = (torch.tensor(each, dtype=dtype) for each in list(zip(*rows, strict=True))[:2])
+    students_BK.requires_grad_()
+    losses_B = losses(loss, students_BK, teachers_BK, torch.tensor([y for _, _, y in rows]), temperature)
     losses_B.sum().backward()
     assert losses_B.isfinite().all()
     assert students_BK.grad is not None
@@ -107,6 +103,12 @@ def test_every_default_is_within_its_bounds(loss: PairLoss) -> None:
         assert each.above is None or each.default > each.above
         assert each.at_most is None or each.default <= each.at_most
         assert each.below is None or each.default < each.below
+
+
+@each_loss
+def test_the_defaults_fit_together(loss: PairLoss) -> None:
+    if loss.check:
+        loss.check(**distillation_term(loss).parameters)
 
 
 def test_the_registry_has_each_loss_once_by_its_own_name() -> None:

@@ -1,6 +1,5 @@
 """Both directions of the KL divergence, against sums in plain Python."""
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -11,19 +10,11 @@ from torch import Tensor
 
 from peerkd.losses.pairs.kl import kl
 from peerkd.losses.pairs.reverse_kl import reverse_kl
+from tests.pair_losses import divergence, random_logits, softmax
 
 B, K = 6, 5
 Loss = Callable[..., Tensor]
 each_direction = pytest.mark.parametrize("loss", [kl, reverse_kl])
-
-
-def random_logits(seed: int) -> Tensor:
-    return 3 * torch.randn(B, K, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def softmax(logits: list[float]) -> list[float]:
-    total = sum(math.exp(logit) for logit in logits)
-    return [math.exp(logit) / total for logit in logits]
 
 
 @each_direction
@@ -32,11 +23,8 @@ def test_it_is_the_formula_written_out(loss: Loss, temperature: float) -> None:
     students_BK, teachers_BK = random_logits(0), random_logits(1)
     expected = []
     for student, teacher in zip(students_BK.tolist(), teachers_BK.tolist(), strict=True):
-        q = softmax([logit / temperature for logit in student])
-        p = softmax([logit / temperature for logit in teacher])
-        if loss is reverse_kl:
-            p, q = q, p
-        expected.append(sum(p_k * math.log(p_k / q_k) for p_k, q_k in zip(p, q, strict=True)))
+        p, q = softmax(teacher, temperature), softmax(student, temperature)
+        expected.append(divergence(q, p) if loss is reverse_kl else divergence(p, q))
     assert loss(students_BK, teachers_BK, temperature=temperature).tolist() == pytest.approx(expected, rel=1e-12)
 
 

@@ -1,20 +1,15 @@
 import pytest
 import torch
-from torch import Tensor
 
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import PairLoss
 from peerkd.losses.pairs.term import HINTON, distillation_term
-from tests.pair_losses import EVERY_LOSS, WEIGHTED_BRIER
+from tests.pair_losses import EVERY_LOSS, WEIGHTED_BRIER, random_logits
 
 B, K = 6, 5
 LABELS_B = torch.tensor([0, 1, 2, 3, 4, 0])
 
 each_loss = pytest.mark.parametrize("loss", EVERY_LOSS, ids=lambda loss: loss.name)
-
-
-def random_logits(seed: int) -> Tensor:
-    return 3 * torch.randn(B, K, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 STUDENTS_BK, TEACHERS_BK = random_logits(0), random_logits(1)

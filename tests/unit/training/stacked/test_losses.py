@@ -8,7 +8,7 @@ from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.term import distillation_term
 from peerkd.training.stacked import losses
 from peerkd.training.stacked.losses import FAST_GRADIENTS, joint_loss_gradient
-from tests.pair_losses import EVERY_LOSS
+from tests.pair_losses import EVERY_LOSS, WEIGHTED_BRIER
 
 
 def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term):
@@ -72,6 +72,20 @@ def test_a_gradient_by_hand_is_that_of_autograd(name, monkeypatch):
     by_hand_GKB = got()
     monkeypatch.setattr(losses, "FAST_GRADIENTS", {})
     torch.testing.assert_close(got(), by_hand_GKB, rtol=1e-9, atol=1e-12)
+
+
+def test_a_gradient_by_hand_is_given_labels_and_hyper_parameters(monkeypatch):
+    given = {}
+
+    def by_hand(student_GKB, teacher_GKB, **arguments):
+        given.update(arguments)
+        return student_GKB - teacher_GKB
+
+    monkeypatch.setitem(losses.FAST_GRADIENTS, WEIGHTED_BRIER.name, by_hand)
+    labels_B = torch.tensor([1, 0])
+    term = distillation_term(WEIGHTED_BRIER, trust=0.5)
+    gradient(torch.ones(1, 3, 2), labels_B, torch.zeros(1, 3, 2), [1.0], [2.0], term)
+    assert given == {"labels_B": labels_B, "trust": 0.5}
 
 
 def test_every_fast_gradient_is_one_of_a_registered_loss():

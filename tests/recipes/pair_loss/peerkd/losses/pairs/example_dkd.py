@@ -15,7 +15,7 @@ _NEVER: Final = float("-inf")
 
 def example_dkd(
     student_logits_BK: "Tensor",
-    target_logits_BK: "Tensor",
+    reference_logits_BK: "Tensor",
     *,
     temperature: "float | Tensor",
     labels_B: "Tensor",
@@ -25,7 +25,7 @@ def example_dkd(
     """Return ``label_weight TCKD + other_weight NCKD`` of each sample, ``B``, as in Zhao et al. 2022, equation 7."""
     is_label_BK = student_logits_BK.new_zeros(student_logits_BK.shape).scatter(-1, labels_B.unsqueeze(-1), 1).bool()
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
-    log_p_BK = (target_logits_BK / temperature).log_softmax(-1)
+    log_p_BK = (reference_logits_BK / temperature).log_softmax(-1)
     # TCKD is the divergence between two distributions over two events: the label, and any other class.
     of_label = labels_B.unsqueeze(-1)
     label_divergence_B = (log_p_BK.exp() * (log_p_BK - log_q_BK)).gather(-1, of_label).squeeze(-1)

@@ -1,0 +1,46 @@
+"""The KL divergence between standardised logits, which compares their shape and not their magnitude.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.pairs.kl import kl
+from peerkd.losses.pairs.loss import PairLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MIN_STANDARD_DEVIATION: Final = 1e-3
+"""Logits that deviate less are divided by this. The gradient of equal logits would otherwise be infinite."""
+
+
+def standardised_kl(
+    student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor"
+) -> "Tensor":
+    """Return ``KL(softmax(z(teacher logits) / T) || softmax(z(student logits) / T))`` of each sample, ``B``.
+
+    ``z(x) = (x - mean_K x) / sd_K x``, with the mean over squares divided by K. The code that the authors published
+    divides by K - 1 instead, which has the effect of a temperature that is higher by the factor ``sqrt(K / (K - 1))``.
+    """
+    return kl(_standardised(student_logits_BK), _standardised(reference_logits_BK), temperature=temperature)
+
+
+def _standardised(logits_BK: "Tensor") -> "Tensor":
+    variance_B1 = logits_BK.var(-1, correction=0, keepdim=True)
+    # The square root comes after the bound, because its gradient at 0 is infinite.
+    deviation_B1 = variance_B1.clamp(min=_MIN_STANDARD_DEVIATION**2).sqrt()
+    return (logits_BK - logits_BK.mean(-1, keepdim=True)) / deviation_B1
+
+
+LOSS: Final = PairLoss(
+    name="standardised_kl",
+    title="KL divergence of standardised logits",
+    per_sample=standardised_kl,
+    meaning="D is the divergence after the logits of each sample were reduced to mean 0 and standard deviation 1. It "
+    "asks the student for the teacher's order and relative distances of the classes, not for logits of the same size.",
+    formula="KL(softmax(z(teacher logits) / T) || softmax(z(student logits) / T)), with z(x) = (x - mean x) / sd x",
+    tex=r"\mathrm{KL}\big(\mathrm{softmax}(z(t) / T) \Vert \mathrm{softmax}(z(s) / T)\big), \qquad "
+    r"z(x) = \frac{x - \bar x}{\sqrt{\frac{1}{K} \sum_k (x_k - \bar x)^2}}",
+    source="Sun et al. 2024, arXiv:2403.01427, algorithm 1",
+)

@@ -1,0 +1,36 @@
+"""Weighted transformed teacher matching (WTTM): TTM in which a sample counts more if its teacher is less sure.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.pairs.loss import PairLoss
+from peerkd.losses.pairs.ttm import ttm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def wttm(student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
+    """Return ``U KL(p || softmax(student logits))`` of each sample, ``B``.
+
+    ``U = sum_K p1^(1 / T)`` is the power sum of ``p1 = softmax(teacher logits)``. With T above 1, it rises from 1, if
+    the teacher is sure, to ``K^(1 - 1 / T)``, if all classes are equally probable.
+    """
+    power_sum_B = (reference_logits_BK.log_softmax(-1) / temperature).exp().sum(-1)
+    return power_sum_B * ttm(student_logits_BK, reference_logits_BK, temperature=temperature)
+
+
+LOSS: Final = PairLoss(
+    name="wttm",
+    title="weighted transformed teacher matching",
+    per_sample=wttm,
+    meaning="D is the divergence of transformed teacher matching (ttm), multiplied by a weight of the sample: the "
+    "power sum of the teacher's probabilities, which is larger if the teacher is less sure. The paper does not "
+    "multiply D by T^2, so set distill.conventions.scale_by_temperature_squared to false for its numbers.",
+    formula="(sum_k p1_k^(1 / T)) KL(p || q1), with p1 = softmax(teacher logits) and q1 = softmax(student logits)",
+    tex=r"\Big(\sum_k \big(p_k^{(1)}\big)^{1 / T}\Big) \, \mathrm{KL}(p \Vert q^{(1)}), \qquad "
+    r"p^{(1)} = \mathrm{softmax}(t), \quad q^{(1)} = \mathrm{softmax}(s)",
+    source="Zheng and Yang 2024, arXiv:2402.11148, section 4",
+)
