@@ -7,6 +7,7 @@ from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.stages.launched_stage import LaunchedStage
+from peerkd.wording import plural
 
 NAME: Final = "distill_pairs"
 TABLE_NAME: Final = "trials.parquet"
@@ -29,7 +30,7 @@ def summary(metadata: Mapping[str, Any]) -> str:
     """Describe the artifact in a few words."""
     num_diverged = metadata["num_diverged"]
     diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
-    return f"{metadata['num_trials']:,} trials, {diverged}fingerprint {metadata['fingerprint'][:16]}"
+    return f"{plural(metadata['num_trials'], 'trial')}, {diverged}fingerprint {metadata['fingerprint'][:16]}"
 
 
 STAGE: Final = LaunchedStage(

@@ -8,6 +8,7 @@ from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.stages.launched_stage import LaunchedStage
+from peerkd.wording import plural
 
 NAME: Final = "tune_pairs"
 TRIALS_NAME: Final = "trials.parquet"
@@ -50,8 +51,8 @@ def summary(metadata: Mapping[str, Any]) -> str:
     num_diverged = metadata["num_diverged"]
     diverged = f" ({num_diverged:,} diverged)" if num_diverged else ""
     return (
-        f"{metadata['num_trials']:,} trials{diverged} for {metadata['spent_share']:.2%} of the full sweep's cost, "
-        f"fingerprint {metadata['fingerprint'][:16]}"
+        f"{plural(metadata['num_trials'], 'trial')}{diverged} for {metadata['spent_share']:.2%} of the full sweep's "
+        f"cost, fingerprint {metadata['fingerprint'][:16]}"
     )
 
 
