@@ -233,12 +233,12 @@ RECIPES: Final = {
             Edit(
                 _LOSSES,
                 "from peerkd.losses.pairs.loss import",
-                above="from peerkd.losses.pairs import example_dkd\n",
+                above="from peerkd.losses.pairs import example_distance\n",
             ),
-            Edit(_LOSSES, "for each in (", instead="for each in (example_dkd.LOSS, "),
+            Edit(_LOSSES, "standardised_kl.LOSS,", below="        example_distance.LOSS,\n"),
         ),
         tests=("tests/unit/losses/pairs", "tests/unit/config/test_losses.py"),
-        selected="example_dkd",
+        selected="example_distance",
     ),
     "tuner": Recipe(
         "A tuner:",

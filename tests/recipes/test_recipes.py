@@ -14,7 +14,7 @@ each_recipe = pytest.mark.parametrize("name", RECIPES)
 EXPERIMENT = (
     "data.source=example_idx data.path={folder} partition.num_peers=2 partition.label_skew.kind=example_blocks "
     "partition.public_fraction=0.2 peers.architectures=[example_resnet] pretrain.epochs=1 pretrain.batch_size=64 "
-    "distill.epochs=1 distill.batch_size=64 distill.loss.kind=example_dkd "
+    "distill.epochs=1 distill.batch_size=64 distill.loss.kind=example_distance "
     "sweep.transfer_sets=[student,example_set] sweep.temperatures=[4] sweep.alphas=[0.5]"
 )
 """An experiment with the architecture, transfer set, loss, partitioner and data source of the recipes."""
