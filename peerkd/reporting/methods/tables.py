@@ -108,6 +108,8 @@ def terminal_summary(findings: MethodFindings, facts: PclFacts) -> str:
         verdicts = [verdict(difference) for difference in findings.main_over_others.values()]
         counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("above", "below", "undecided"))
         lines += ["", f"{METHODS[MAIN_METHOD].title} against the other methods: {counts}"]
+    if any(difference.num and not difference.has_interval for difference in findings.over_baseline.values()):
+        lines += ["no interval: fewer than two seeds, or the same difference for all seeds"]
     lines.append(f"not corrected for the number of comparisons ({findings.num_comparisons})")
     return "\n".join(lines)
 

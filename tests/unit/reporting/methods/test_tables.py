@@ -59,3 +59,4 @@ def test_the_terminal_shows_lines_of_eighty_columns(which, method_study, method_
     assert "nan" not in text
     assert text.isascii()
     assert ("no interval" in text) == (which == "single")
+    assert ("no interval: fewer than two seeds" in text) == (which == "single")

@@ -114,6 +114,13 @@ def test_a_study_spends_most_of_its_budget_and_no_more(space, budget):
         assert study.account.spent > budget * study.account.full - largest
 
 
+def test_a_study_says_whether_the_budget_or_the_tuner_ended_it(space):
+    spent = finished(opened(space, HalvingTuner(space, seed=0)))
+    assert spent.iterations[-1].reason == "the budget is spent"
+    idle = finished(opened(space, Scripted(space, [[Suggestion(0, 0, 1)]])))
+    assert idle.iterations[-1].reason == "the tuner suggests nothing more"
+
+
 def test_during_the_search_an_iteration_is_planned_before_the_previous_one_is_done(space):
     study = opened(space, HalvingTuner(space, seed=0))
     for number in range(5):
