@@ -13,10 +13,11 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import JOINTKD
 from peerkd.data.dataset import ImageDataset, RawDataset
-from peerkd.stages.dataset import read_dataset, reading_remarks
+from peerkd.stages.dataset import reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import found_weights
+from peerkd.stages.peer_data import read_data
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
 from peerkd.wording import format_bytes, plural
 
@@ -38,7 +39,7 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
         raise ValueError("measure must be false if torch is not installed, got true.")
-    dataset = read_dataset("plan", config.data, seed=config.seed)
+    dataset = read_data("plan", config)
     assignment = divide(config, dataset)
     with found_weights(config, None, stage="plan") as weights:
         check_given_peers(

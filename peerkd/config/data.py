@@ -15,9 +15,9 @@ ColourLevel = Annotated[int, Field(ge=0, le=255)]
 """The intensity of one colour channel of a pixel."""
 
 _SOURCES_OF_FIELDS = {
-    "skip_damaged": ("image_folder",),
-    "pixel_range": ("image_folder", "npz"),
-    "background": ("image_folder",),
+    "skip_damaged": ("image_folder", "peers"),
+    "pixel_range": ("image_folder", "npz", "peers"),
+    "background": ("image_folder", "peers"),
 }
 """The sources that use a field, for each field that does not apply to all of them."""
 
@@ -25,11 +25,12 @@ _SOURCES_OF_FIELDS = {
 class DataConfig(StrictConfig):
     """The data set of the experiment."""
 
-    source: Literal["digits", "cifar10", "cifar100", "image_folder", "npz"] = "digits"
-    """The kind of data set. digits is part of scikit-learn and needs no file; the others are read from ``path``."""
+    source: Literal["digits", "cifar10", "cifar100", "image_folder", "npz", "peers"] = "digits"
+    """The kind of data set. digits is part of scikit-learn and needs no file; peers stands for the data sets in
+    ``peers.given``, without another one; the others are read from ``path``."""
 
     path: str | None = Field(default=None, min_length=1)
-    """The folder or file of the data set. It is required for every source except digits."""
+    """The folder or file of the data set. It is required for every source except digits and peers."""
 
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
     """The side of the square to which the images of an image_folder are resized and cropped. Null: images are not
@@ -71,12 +72,12 @@ class DataConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.source != "digits" and self.path is None:
+        if self.source not in ("digits", "peers") and self.path is None:
             raise ValueError(f"path is required when source is {self.source}, got null.")
-        if self.source == "digits" and self.path is not None:
+        if self.source in ("digits", "peers") and self.path is not None:
             raise ValueError(
-                f"path must be null when source is digits, got {plain_path(self.path)}; set source to the kind of data "
-                "at that path, such as image_folder or npz."
+                f"path must be null when source is {self.source}, got {plain_path(self.path)}; set source to the kind "
+                "of data at that path, such as image_folder or npz."
             )
         if self.path is not None and "\0" in self.path:
             raise ValueError(f"path must not contain a NUL character, got {plain_path(self.path)}.")

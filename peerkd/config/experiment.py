@@ -82,6 +82,16 @@ class ExperimentConfig(StrictConfig):
         given = self.peers.given
         return sum(peer.weights is None for peer in given) if given else self.partition.num_peers
 
+    @property
+    def has_peer_data(self) -> bool:
+        """Whether the peers bring data sets of their own, which are not divided by a partitioner."""
+        return any(peer.data is not None for peer in self.peers.given)
+
+    @property
+    def has_public_set(self) -> bool:
+        """Whether samples exist that belong to no peer: a part that is held out, or a data set beside the peers'."""
+        return self.data.source != "peers" if self.has_peer_data else self.partition.public_fraction > 0
+
     def describe_peer(self, peer: int) -> str:
         """Return the number of a peer for messages, with its name if the user has given one."""
         return f"peer {peer} ({self.peers.given[peer].name})" if self.peers.given else f"peer {peer}"
@@ -130,13 +140,19 @@ class ExperimentConfig(StrictConfig):
                 f"partition.num_peers must be {len(given)}, the number of peers in peers.given, or be omitted, got "
                 f"{num_peers}."
             )
+        self._check_peer_data()
         if not given and len(self.peers.architectures) not in (1, num_peers):
             raise ValueError(
                 f"peers.architectures must have 1 entry or one for each of the {num_peers} peers, "
                 f"got {len(self.peers.architectures)}."
             )
         for transfer_set in self.sweep.transfer_sets:
-            if TRANSFER_SETS[transfer_set].needs_public_set and self.partition.public_fraction == 0:
+            if TRANSFER_SETS[transfer_set].needs_public_set and not self.has_public_set:
+                if self.has_peer_data:
+                    raise ValueError(
+                        f"data.source must be a data set beside those of the peers when sweep.transfer_sets contains "
+                        f"{transfer_set}, got peers."
+                    )
                 raise ValueError(
                     f"partition.public_fraction must be above 0 when sweep.transfer_sets contains {transfer_set}, "
                     "got 0."
@@ -159,3 +175,29 @@ class ExperimentConfig(StrictConfig):
                 except ValueError as error:
                     raise ValueError(f"pretrain.{error}") from error
         return self
+
+    def _check_peer_data(self) -> None:
+        """Check that data sets of peers and the data set of the experiment fit together."""
+        data, given = self.data, self.peers.given
+        without = [peer for peer, each in enumerate(given) if each.data is None]
+        if data.source == "peers" and (without or not given):
+            where = f"{self.describe_peer(without[0])} has none" if without else "peers.given is empty"
+            raise ValueError(f"peers.given must have data for every peer when data.source is peers, and {where}.")
+        if not self.has_peer_data:
+            return
+        if without:
+            raise ValueError(
+                f"peers.given must have data for every peer or for none, and {self.describe_peer(without[0])} has none."
+            )
+        if data.source == "digits":
+            raise ValueError(
+                "data.source must be peers, or the kind of a data set beside those of the peers, when peers.given have "
+                "data, got digits."
+            )
+        for field, value, needed in (
+            ("storage", data.storage, "packed"),
+            ("max_train_samples", data.max_train_samples, None),
+            ("max_test_samples", data.max_test_samples, None),
+        ):
+            if value != needed:
+                raise ValueError(f"data.{field} must be {needed or 'null'} when peers.given have data, got {value}.")

@@ -84,6 +84,11 @@ class GivenPeerConfig(StrictConfig):
     (.pt or .pth), the s3:// address of such a file, or ``store:KEY/FILE`` for a file of an artifact. Null: the peer is
     pre-trained on its own data."""
 
+    data: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """The peer's own data set: a folder of images, an npz file or a folder of npy files, as for ``data.path``. Its
+    training, validation and test splits are used where they exist. Null: all peers share the data set of ``data``,
+    which ``partition`` divides."""
+
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
     """The side of the square images that the network takes, to which those of the study are resized. Null: their size
     is kept."""
@@ -117,6 +122,8 @@ class GivenPeerConfig(StrictConfig):
         _check_network(self.network)
         if self.weights is not None:
             _check_weights(self.weights)
+        if self.data is not None and any(character < " " for character in self.data):
+            raise ValueError(f"data must not contain a control character, got {plain_path(self.data)}.")
         return self
 
 

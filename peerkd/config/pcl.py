@@ -121,6 +121,8 @@ class PclConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.data.source == "peers":
+            raise ValueError("data.source must be one data set, because a study of methods has no peers, got peers.")
         refuse_repeats("architectures", self.architectures)
         refuse_repeats("methods", self.methods)
         if self.seed + self.num_seeds >= 2**32:

@@ -5,7 +5,7 @@ writes all defaults, and an override may choose another schedule or method.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.experiment import ExperimentConfig
@@ -13,6 +13,12 @@ from peerkd.config.methods import METHODS, Method
 from peerkd.config.pcl import PclConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.config.training import RecipeConfig
+
+_FIELDS_OF_DIVISION: Final = (
+    *("label_skew.kind", "label_skew.concentration", "quantity_skew.kind", "quantity_skew.concentration"),
+    *("public_fraction", "own_evaluation", "held_out_fraction", "max_attempts"),
+)
+"""The fields of ``partition`` by which one data set is divided among the peers."""
 
 
 class _UseOfField(NamedTuple):
@@ -50,6 +56,9 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
                 condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
                 yield _UseOfField(f"pretrain.collaboration.{field}", is_read, condition)
             yield _UseOfField("peers.architectures", not config.peers.given, "peers.given is empty")
+            has_partition = not config.has_peer_data
+            for field in _FIELDS_OF_DIVISION:
+                yield _UseOfField(f"partition.{field}", has_partition, "peers.given have no data of their own")
             is_held_out = config.partition.own_evaluation == "held_out"
             yield _UseOfField("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
         case PclConfig():
@@ -61,7 +70,7 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
             return
     has_no_test_split = config.data.source not in ("cifar10", "cifar100")
     yield _UseOfField("data.test_fraction", has_no_test_split, "data.source has no test split of its own")
-    is_resized = config.data.source == "image_folder"
+    is_resized = config.data.source in ("image_folder", "peers")
     yield _UseOfField("data.image_size_pixels", is_resized, "data.source is image_folder")
 
 

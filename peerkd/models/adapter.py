@@ -43,7 +43,9 @@ class Normalization:
         return images_BCHW * std + mean
 
     def _make_constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        # The first call may be an evaluation, whose tensors could not be used in training.
+        with torch.inference_mode(False):
+            mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return mean, std
 
 
@@ -86,7 +88,9 @@ def adapt_output(network: nn.Module, *, classes: Sequence[int], num_classes: int
 
     @cache
     def places(device: torch.device) -> Tensor:
-        return torch.tensor(classes, device=device)
+        # The first call may be an evaluation, whose tensors could not be used in training.
+        with torch.inference_mode(False):
+            return torch.tensor(classes, device=device)
 
     def convert(_: nn.Module, __: tuple[Any, ...], logits_BL: Any) -> Tensor:
         if not isinstance(logits_BL, Tensor) or logits_BL.ndim != 2 or logits_BL.shape[1] != len(classes):

@@ -32,6 +32,7 @@ from peerkd.data.wording import listed
 from peerkd.seeds import generator
 from peerkd.stages.given_check import check_classes
 from peerkd.stages.hold_out import Indices, hold_out
+from peerkd.stages.peer_data import divide_by_owner
 from peerkd.wording import plural
 
 _SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
@@ -47,11 +48,14 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
         num_channels, *sides = dataset.image_shape
         height, width = (network.image_size_pixels or side for side in sides)
         check_image_size(network.name, (num_channels, height, width))
-    pool, validation, test, public = hold_out(
-        config.data, dataset, seed=config.seed, public_fraction=config.partition.public_fraction
-    )
-    shares = [np.sort(pool[part]) for part in _parts(config, dataset, pool)]
-    train, own_validation, own_test = _own_sets(config, dataset, shares, validation=validation, test=test)
+    if config.has_peer_data:
+        train, own_validation, own_test, validation, test, public = divide_by_owner(config, dataset)
+    else:
+        pool, validation, test, public = hold_out(
+            config.data, dataset, seed=config.seed, public_fraction=config.partition.public_fraction
+        )
+        shares = [np.sort(pool[part]) for part in _parts(config, dataset, pool)]
+        train, own_validation, own_test = _own_sets(config, dataset, shares, validation=validation, test=test)
     _check_min_samples(config.partition, train)
     check_classes(config, np.asarray(dataset.labels_N), train, class_names=dataset.class_names)
     return Assignment(

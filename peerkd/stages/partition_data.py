@@ -18,12 +18,13 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.backends import check_launch
 from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
-from peerkd.stages.dataset import open_source, print_remarks, publish_source
+from peerkd.stages.dataset import print_remarks, publish_source
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.free_space import CERTAIN_FRACTION, check_free_space
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.peer_data import open_data
 from peerkd.training.forecast import forecast, measure_partition
 from peerkd.wording import plural
 
@@ -80,7 +81,7 @@ def partition(
         ValueError: If the data set or a given peer does not fit the experiment, or the store has too little space for
             the results.
     """
-    source = open_source(NAME, config.data, seed=config.seed, store=store)
+    source = open_data(NAME, config, store=store)
     print_remarks(NAME, source.dataset)
     # The data are divided before anything is written, so that a refused experiment leaves nothing in the store.
     assignment = divide(config, source.dataset)

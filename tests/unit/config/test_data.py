@@ -34,7 +34,7 @@ def test_digits_refuse_a_path() -> None:
     ("field", "value"), [("skip_damaged", True), ("pixel_range", [0, 4095]), ("background", [0, 0, 0])]
 )
 def test_fields_about_images_are_refused_for_other_sources(field: str, value: Any) -> None:
-    sources = "image_folder or npz" if field == "pixel_range" else "image_folder"
+    sources = "image_folder or npz or peers" if field == "pixel_range" else "image_folder or peers"
     assert refusal(DataConfig, {"source": "cifar10", "path": "data", field: value}).startswith(
         f"{field} applies only to source {sources}, got "
     )

@@ -78,3 +78,16 @@ def test_a_network_with_another_number_of_outputs_is_refused() -> None:
     adapt_output(network, classes=[0, 1, 2], num_classes=5)
     with pytest.raises(ValueError, match=r"one logit for each of its 3 classes, got \(2, 4\)"):
         network(torch.zeros(2, 5))
+
+
+def test_a_network_that_was_evaluated_first_can_be_trained() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    adapt_input(network, study=STUDY, own=OWN, image_size_pixels=6)
+    adapt_output(network, classes=[2, 0], num_classes=3)
+    images = torch.randn(2, 3, 8, 8)
+    with torch.inference_mode():
+        evaluated = network(images)
+    trained = network(images)
+    trained[:, 0].sum().backward()
+    assert torch.equal(evaluated, trained)
+    assert network[0].weight.grad.abs().sum() > 0

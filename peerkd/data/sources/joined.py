@@ -1,0 +1,112 @@
+"""Data sets of several owners, joined by the names of their classes.
+
+Shape suffixes: N = samples, K = classes.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from peerkd.data.dataset import RawDataset
+from peerkd.data.skipped import SkippedEntries
+from peerkd.data.wording import listed
+from peerkd.errors import DataSourceError
+
+OWNER_COLUMN: Final = "owner"
+"""The column of a joined data set with the number of each sample's owner."""
+
+COMMON: Final = -1
+"""The owner of samples that belong to no peer."""
+
+
+class OwnedDataset(NamedTuple):
+    """The data set of one owner."""
+
+    owner: int
+    """The number of the peer, or ``COMMON``."""
+
+    name: str
+    """The name of the owner in messages."""
+
+    raw: RawDataset
+
+
+def join_datasets(parts: Sequence[OwnedDataset]) -> RawDataset:
+    """Return one data set with the samples of all owners, each split in the order of the parts.
+
+    The classes are those of all parts, sorted: by value if all names are numbers, and as text otherwise. Columns of the
+    parts are omitted, and ``OWNER_COLUMN`` is added.
+
+    Args:
+        parts: The data sets, at least one.
+
+    Raises:
+        DataSourceError: If the images of two parts differ in shape.
+    """
+    first = parts[0]
+    for part in parts:
+        if part.raw.image_shape != first.raw.image_shape:
+            shapes = ["x".join(map(str, each.raw.image_shape)) for each in (first, part)]
+            raise DataSourceError(
+                f"peers.given: the images of all data sets must have the same shape, got {shapes[0]} of {first.name} "
+                f"and {shapes[1]} of {part.name}; data.image_size_pixels resizes images in folders."
+            )
+    class_names = _sorted({name for part in parts for name in part.raw.class_names})
+    index_of = {name: k for k, name in enumerate(class_names)}
+    splits = [[_bounds(part.raw)[number] for part in parts] for number in range(3)]
+    labels = [
+        np.array([index_of[name] for name in part.raw.class_names], np.int64)[part.raw.labels_N] for part in parts
+    ]
+    pieces = [(part, bounds, own) for split in splits for part, bounds, own in zip(parts, split, labels, strict=True)]
+    num_of_split = [sum(stop - start for start, stop in split) for split in splits]
+    return RawDataset(
+        images_NCHW=np.concatenate([part.raw.images_NCHW[start:stop] for part, (start, stop), _ in pieces]),
+        labels_N=np.concatenate([own[start:stop] for _, (start, stop), own in pieces]),
+        num_train=num_of_split[0],
+        num_validation=num_of_split[1],
+        class_names=class_names,
+        columns={
+            OWNER_COLUMN: np.concatenate(
+                [np.full(stop - start, part.owner, np.int64) for part, (start, stop), _ in pieces]
+            )
+        },
+        name=f"data of {len([part for part in parts if part.owner != COMMON])} peers",
+        remarks=tuple(_remarks(parts, class_names)),
+        skipped=tuple(
+            SkippedEntries(f"{kind} of {part.name}", num, examples)
+            for part in parts
+            for kind, num, examples in part.raw.skipped
+        ),
+    )
+
+
+def _bounds(raw: RawDataset) -> tuple[tuple[int, int], ...]:
+    """Return where each split of a data set starts and stops."""
+    first_test = raw.num_train + raw.num_validation
+    return (0, raw.num_train), (raw.num_train, first_test), (first_test, len(raw.labels_N))
+
+
+def _sorted(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names))
+
+
+def _remarks(parts: Sequence[OwnedDataset], class_names: Sequence[str]) -> Iterable[str]:
+    for part in parts:
+        raw = part.raw
+        present = [raw.class_names[k] for k in np.unique(raw.labels_N).tolist()]
+        counts = [stop - start for start, stop in _bounds(raw)]
+        yield (
+            f"{part.name} has {counts[0]:,} training, {counts[1]:,} validation and {counts[2]:,} test samples of "
+            f"{len(present)} of the {len(class_names)} classes"
+        )
+        yield from (f"{part.name}: {remark}" for remark in raw.remarks)
+        if raw.columns:
+            yield f"{part.name}: columns that are not used: {listed(sorted(raw.columns))}"
+    owners: dict[str, list[str]] = {}
+    for part in parts:
+        for name in part.raw.class_names:
+            owners.setdefault(name, []).append(part.name)
+    alone = [f"{name} ({names[0]})" for name, names in sorted(owners.items()) if len(names) == 1]
+    if alone and len(parts) > 1:
+        yield f"classes that only one data set has, perhaps under a name of its own: {listed(alone)}"

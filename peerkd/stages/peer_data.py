@@ -1,0 +1,150 @@
+"""The data sets that peers bring: read each from its own path, and divided as their owners have them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from peerkd.arrays import IntArray
+from peerkd.artifacts import keys
+from peerkd.artifacts.store import ArtifactStore
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.partition.split import split_stratified
+from peerkd.data.sources import read_source
+from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, join_datasets
+from peerkd.data.sources.signature import signature
+from peerkd.data.streamed import StreamedDataset, open_dataset
+from peerkd.errors import DataSourceError
+from peerkd.seeds import generator
+from peerkd.stages.dataset import Source, open_source, pixel_rules, read_dataset, reading_progress
+
+
+def open_data(stage: str, config: ExperimentConfig, *, store: ArtifactStore) -> Source:
+    """Open the data of an experiment in the store if they are there, otherwise read them from their sources.
+
+    Raises:
+        ValueError: If the config does not fit a source.
+        DataSourceError: If a source is missing or damaged, or two do not fit together.
+    """
+    if not config.has_peer_data:
+        return open_source(stage, config.data, seed=config.seed, store=store)
+    artifact = key(config)
+    published = store.find(artifact)
+    dataset = open_dataset(store.fetch(artifact)) if published else read_data(stage, config)
+    return Source(dataset, artifact, published)
+
+
+def read_data(stage: str, config: ExperimentConfig) -> RawDataset | StreamedDataset:
+    """Read the data of an experiment: one data set, or that of each peer and perhaps a common one, joined.
+
+    Raises:
+        ValueError: If the config does not fit a source.
+        DataSourceError: If a source is missing or damaged, or two do not fit together.
+    """
+    if not config.has_peer_data:
+        return read_dataset(stage, config.data, seed=config.seed)
+    parts = [_read_peer(stage, config, peer) for peer in range(len(config.peers.given))]
+    if config.data.source != "peers":
+        common = read_dataset(stage, config.data, seed=config.seed)
+        assert isinstance(common, RawDataset)
+        parts.append(OwnedDataset(COMMON, "the common data set", common))
+    return join_datasets(parts)
+
+
+def _read_peer(stage: str, config: ExperimentConfig, peer: int) -> OwnedDataset:
+    given = config.peers.given[peer]
+    assert given.data is not None
+    path = Path(given.data).expanduser()
+    is_arrays = path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npy")))
+    rules = pixel_rules(config.data)
+    try:
+        raw = read_source(
+            "npz" if is_arrays else "image_folder",
+            path=given.data,
+            rules=rules._replace(image_size_pixels=None) if is_arrays else rules,
+            skip_damaged=config.data.skip_damaged,
+            progress=reading_progress(stage),
+        )
+    except (ValueError, DataSourceError) as error:
+        message = str(error).removeprefix("data.path: ")
+        raise type(error)(f"peers.given[{peer}].data: {message}") from error
+    return OwnedDataset(peer, given.name, raw)
+
+
+def key(config: ExperimentConfig) -> str:
+    """Return the key of joined data, which follows from the config and the files of all sources."""
+    data, given = config.data, config.peers.given
+    return keys.key(
+        "dataset",
+        {
+            "signatures": [signature(peer.data) for peer in given],
+            # The remarks on a data set contain the names of the peers.
+            "names": [peer.name for peer in given],
+            "common": None if data.source == "peers" else signature(data.path, is_flat=data.source == "npz"),
+            "config": keys.differences(data, without=("path", "test_fraction", "validation_fraction")),
+        },
+    )
+
+
+def divide_by_owner(
+    config: ExperimentConfig, dataset: ImageDataset | RawDataset
+) -> tuple[list[IntArray], list[IntArray], list[IntArray], IntArray, IntArray, IntArray]:
+    """Return each peer's training, own validation and own test samples, and the global validation, test, public ones.
+
+    A peer's own splits are used where they exist. Otherwise ``data.validation_fraction`` and ``data.test_fraction`` of
+    its samples are held out. With a common data set, its validation and test splits are the global ones and its
+    training split is the public set. Without one, the global splits are the unions of the peers' own.
+
+    Raises:
+        ValueError: If a split of a peer or of the common data set would be empty.
+    """
+    owners_N = np.asarray(dataset.columns[OWNER_COLUMN])
+    trains, validations, tests = [], [], []
+    for peer in range(len(config.peers.given)):
+        train, validation, test = _splits(config, dataset, owners_N, peer)
+        trains.append(train)
+        validations.append(validation)
+        tests.append(test)
+    if (owners_N == COMMON).any():
+        public, validation, test = _splits(config, dataset, owners_N, COMMON)
+    else:
+        public = np.empty(0, np.int64)
+        validation, test = np.sort(np.concatenate(validations)), np.sort(np.concatenate(tests))
+    return trains, validations, tests, validation, test, public
+
+
+def _splits(
+    config: ExperimentConfig, dataset: ImageDataset | RawDataset, owners_N: IntArray, owner: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the training, validation and test samples of one owner."""
+    labels = np.asarray(dataset.labels_N)
+    indices = np.flatnonzero(owners_N == owner)
+    first_test = dataset.num_train + dataset.num_validation
+    train = indices[indices < dataset.num_train]
+    validation = indices[(indices >= dataset.num_train) & (indices < first_test)]
+    test = indices[indices >= first_test]
+    if not len(test):
+        train, test = _cut(train, labels, config.data.test_fraction, generator(config.seed, "test", owner + 1))
+    if not len(validation):
+        train, validation = _cut(
+            train, labels, config.data.validation_fraction, generator(config.seed, "hold out", owner + 1)
+        )
+    for split, fraction, part in (
+        ("test", f"data.test_fraction of {config.data.test_fraction}", test),
+        ("validation", f"data.validation_fraction of {config.data.validation_fraction}", validation),
+        ("training", "rest", train),
+    ):
+        if not len(part):
+            field = "data.path" if owner == COMMON else f"peers.given[{owner}].data"
+            raise ValueError(
+                f"{field} must have at least one {split} sample, got none of {len(indices):,} samples with the "
+                f"{fraction}; add samples, or a {split} split."
+            )
+    return train, validation, test
+
+
+def _cut(indices: IntArray, labels: IntArray, fraction: float, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    if not len(indices):
+        return indices, indices
+    rest, part = split_stratified(labels[indices], fractions=[fraction], rng=rng)
+    return indices[rest], indices[part]
