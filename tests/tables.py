@@ -11,7 +11,7 @@ from peerkd.config.data import PartitionConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig
-from peerkd.reporting.facts import ExperimentFacts, PeerFacts
+from peerkd.reporting.facts import ExperimentFacts, ImprovedPeers, ImprovedStudent, PeerFacts
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
 from peerkd.study.transfer_sets import TRANSFER_SETS
@@ -224,6 +224,21 @@ class Study:
                     is_finite=True,
                 )
                 for peer in range(num_peers)
+            ),
+            improved=ImprovedPeers(
+                key="improve_peers/0123456789abcdef",
+                chosen_by="global accuracy",
+                students=tuple(
+                    ImprovedStudent(
+                        student=peer,
+                        decision="leave" if peer else "distil",
+                        setting=None if peer else "learned from peer 1 with transfer set both, T=4, alpha=0.5",
+                        is_reproduced=None if peer else True,
+                        before=(before := {f"{'_'.join(name)}_accuracy": accuracy[name][peer] for name in accuracy}),
+                        after=before if peer else dict.fromkeys(before, 0.95),
+                    )
+                    for peer in range(num_peers)
+                ),
             ),
             num_trials=self.table.num_rows,
             worker_seconds=131.4,

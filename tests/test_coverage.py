@@ -49,6 +49,7 @@ COVERED_BY = {
     "peerkd.training.devices": "unit/training/test_finite.py",
     "peerkd.training.evaluate": "unit/training/test_sweep.py",
     "peerkd.training.fork_server": "unit/training/test_process_pool.py",
+    "peerkd.training.improve": "unit/stages/test_improve_peers.py",
     "peerkd.training.online.processes": "pipelines/test_workers_together.py",
     "peerkd.training.stacked.linear": "unit/training/stacked/test_students.py",
     "peerkd.training.student_groups": "unit/training/test_sweep.py",

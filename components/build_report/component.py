@@ -9,7 +9,7 @@ from components.decorators import component
 def build_report(
     config_json: str,
     store: str,
-    trials: dsl.Input[dsl.Dataset],
+    improved: dsl.Input[dsl.Model],
     report: dsl.Output[dsl.HTML],
     pairs: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
@@ -19,7 +19,7 @@ def build_report(
     Args:
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
-        trials: Reference to the table of trials.
+        improved: Reference to the better peers, which names all artifacts before them.
         report: The HTML page.
         pairs: A CSV table with one row for each ordered pair.
         metrics: The headline numbers.
@@ -32,7 +32,7 @@ def build_report(
     return STAGE.run(
         config_json=config_json,
         store=store,
-        input_path=trials.path,
+        input_path=improved.path,
         report_path=report.path,
         table_path=pairs.path,
         log_metric=metrics.log_metric,

@@ -9,7 +9,7 @@ from components.decorators import component
 def report_choices(
     config_json: str,
     store: str,
-    study: dsl.Input[dsl.Dataset],
+    improved: dsl.Input[dsl.Model],
     report: dsl.Output[dsl.HTML],
     plan: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
@@ -19,7 +19,7 @@ def report_choices(
     Args:
         config_json: The whole experiment as JSON.
         store: Address of the artifact store.
-        study: Reference to the choices and their trials.
+        improved: Reference to the better peers, which names all artifacts before them.
         report: The HTML page.
         plan: A CSV table with one row for each pair that should distil.
         metrics: The headline numbers.
@@ -32,7 +32,7 @@ def report_choices(
     return STAGE.run(
         config_json=config_json,
         store=store,
-        input_path=study.path,
+        input_path=improved.path,
         report_path=report.path,
         table_path=plan.path,
         log_metric=metrics.log_metric,

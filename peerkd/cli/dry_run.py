@@ -19,6 +19,7 @@ _BEFORE: Final = {
         "pretrain_peers": "partition_data",
         "distill_pairs": "pretrain_peers",
         "tune_pairs": "pretrain_peers",
+        "improve_peers": "distill_pairs",
     },
     PCL.name: {"train_pcl": "split_data"},
 }
@@ -67,6 +68,8 @@ def jobs(
     for stage, before in _BEFORE[pipeline].items():
         if stage == _OF_ANOTHER_STRATEGY[strategy or "sweep"]:
             continue
+        if before == _OF_ANOTHER_STRATEGY[strategy or "sweep"]:
+            before = "tune_pairs"
         source = {"key": f"{before}/{_UNKNOWN_KEY}", "fingerprint": _UNKNOWN_FINGERPRINT}
         order = find_stage(stage).order(config, source, key=f"{stage}/{_UNKNOWN_KEY}", store=store)
         job, prerequisites = manifest_for(order, settings, kind=kind)

@@ -104,6 +104,7 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield _line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
     others = "" if all(network.is_built_in for network in config.networks) else "without networks of other packages"
     yield _line("weights of the peers", format_bytes(expected.weights_bytes), others)
+    yield _line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
     yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
     yield _line("table of trials", format_bytes(expected.table_bytes))
 

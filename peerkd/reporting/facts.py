@@ -12,6 +12,7 @@ from peerkd.config.methods import Method
 from peerkd.config.pcl import PclConfig
 from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
+from peerkd.study.student_choice import StudentDecision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,33 @@ class PeerFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImprovedStudent:
+    """What was done with one student, and its accuracies as fractions, by names such as ``test_own_accuracy``."""
+
+    student: int
+    decision: StudentDecision
+    setting: str | None
+    """The training as a phrase that follows "the student". None if the student stays unchanged."""
+
+    is_reproduced: bool | None
+    """False if the published training did not end in the bits that the study had judged; None if nothing was judged."""
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImprovedPeers:
+    """The artifact with the better peers."""
+
+    key: str
+    chosen_by: str
+    """The accuracy that the choice maximised on validation, in words."""
+
+    students: tuple[ImprovedStudent, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentFacts(RunFacts):
     """The facts about an experiment on pairs of peers."""
 
@@ -75,6 +103,7 @@ class ExperimentFacts(RunFacts):
     """(num_peers, num_peers) in [0, 1], by name: ``jensen_shannon``, ``hellinger`` or ``earth_movers``."""
 
     peers: tuple[PeerFacts, ...]
+    improved: ImprovedPeers
 
     num_trials: int
     worker_seconds: float

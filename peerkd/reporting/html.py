@@ -7,12 +7,15 @@ from peerkd.reporting import charts, heatmaps, page, wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
 from peerkd.reporting.headline import headline, remarks
+from peerkd.reporting.improved import decision_in_words
+from peerkd.reporting.improved import headline as better_peers
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
 from peerkd.study.transfer_sets import names_without_labels
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
+    "improved": "Better peers",
     "run": "What was run",
     "classes": "Classes of each peer",
     "peers": "Peers before distillation",
@@ -43,7 +46,7 @@ def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
         facts=facts,
         sections=SECTIONS,
         section_folder="sections",
-        filters={"share_of": wording.share_of, "remarks": remarks},
+        filters={"share_of": wording.share_of, "remarks": remarks, "decision": decision_in_words},
     )
 
 
@@ -52,7 +55,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
-        "headline": headline(findings, facts),
+        "headline": [*headline(findings, facts), better_peers(facts.improved)],
         "limit": limit,
         "no_intervals": wording.NO_INTERVALS,
         "treatment_labels": TREATMENT_LABELS,

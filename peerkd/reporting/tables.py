@@ -11,6 +11,7 @@ import numpy as np
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
+from peerkd.reporting.improved import terminal_line
 from peerkd.reporting.wording import (
     NO_INTERVALS,
     default_recipe,
@@ -135,6 +136,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
         f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
         *textwrap.wrap(diverged(findings), width=_NUM_COLUMNS),
+        terminal_line(facts.improved),
     ]
     return "\n".join(lines)
 

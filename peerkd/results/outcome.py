@@ -3,10 +3,14 @@
 Shape suffixes: N = evaluation samples, K = classes.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from peerkd.arrays import FloatArray
+from peerkd.study.objective import Objective
 
 _Classes = npt.NDArray[np.int64]
 
@@ -19,6 +23,24 @@ def accuracy(labels_N: _Classes, predictions_N: _Classes) -> float | None:
     if (predictions_N == NO_ANSWER).any():
         return None
     return float(np.mean(labels_N == predictions_N))
+
+
+def gains(columns: Mapping[str, Any], objective: Objective, *, split: str) -> dict[str, FloatArray]:
+    """Return the gains of trials on a split, for each scope of an objective; NaN if a trial diverged.
+
+    Args:
+        columns: The columns of the accuracies before and after, by name, each with one value for each trial.
+        objective: The objective, which may depend on global accuracy, own accuracy or both.
+        split: ``validation`` or ``test``.
+    """
+
+    def accuracies(name: str) -> FloatArray:
+        return np.asarray(columns[name], dtype=np.float64)
+
+    return {
+        scope: accuracies(f"{split}_{scope}_accuracy_after") - accuracies(f"{split}_{scope}_accuracy_before")
+        for scope in objective.scopes
+    }
 
 
 def class_accuracies(labels_N: _Classes, predictions_N: _Classes, *, num_classes: int) -> list[float | None]:

@@ -40,7 +40,7 @@ _REQUIRED_IF_FINITE: Final = tuple(f"{split}_{scope}_accuracy_after" for split i
 _FRACTIONS: Final = tuple(name for name in TRIALS_SCHEMA.names if "_accuracy_" in name or name.endswith("_flips"))
 """Columns whose values lie between 0 and 1."""
 
-_NOT_IN_FINGERPRINT: Final = frozenset({"seconds"})
+NOT_IN_FINGERPRINT: Final = frozenset({"seconds"})
 
 
 def _check_values(table: pa.Table, first_row: int) -> None:
@@ -105,7 +105,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 def fingerprint(table: pa.Table) -> str:
     """Return the SHA-256 of every column except ``seconds``."""
-    return arrow.fingerprint(table, without=_NOT_IN_FINGERPRINT)
+    return arrow.fingerprint(table, without=NOT_IN_FINGERPRINT)
 
 
 def num_finite(table: pa.Table) -> int:
@@ -115,7 +115,7 @@ def num_finite(table: pa.Table) -> int:
 
 def fingerprint_file(path: Path) -> str:
     """Return the ``fingerprint`` of a table on disk, without the whole table in memory."""
-    return arrow.fingerprint_file(path, KIND, without=_NOT_IN_FINGERPRINT)
+    return arrow.fingerprint_file(path, KIND, without=NOT_IN_FINGERPRINT)
 
 
 def write_table(table: pa.Table, path: Path) -> None:

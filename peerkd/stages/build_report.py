@@ -9,10 +9,10 @@ from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting import html, tables
-from peerkd.reporting.facts import ExperimentFacts, PeerFacts
+from peerkd.reporting.facts import ExperimentFacts, ImprovedPeers, ImprovedStudent, PeerFacts
 from peerkd.reporting.findings import compute_findings
 from peerkd.results.table import mapped_table
-from peerkd.stages import distill_pairs, pretrain_peers
+from peerkd.stages import distill_pairs, improve_peers, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.division import batch_warnings
 from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
@@ -21,11 +21,13 @@ NAME: Final = "build_report"
 
 
 def compute_contents(
-    config: ExperimentConfig, trials: Manifest, store: ArtifactStore, accounts: Accounts
+    config: ExperimentConfig, improved: Manifest, store: ArtifactStore, accounts: Accounts
 ) -> ReportContents:
-    """Return the content of the report on a sweep."""
+    """Return the content of the report on a sweep and on the better peers that it led to."""
+    trials = references.follow(improved.metadata["inputs"]["trials"], store)
     with mapped_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME) as table:
-        facts = replace(gather_facts(config, trials, store), cost=accounts.cost(sweep=distill_pairs.NAME, trials=table))
+        cost = accounts.cost(sweep=distill_pairs.NAME, trials=table)
+        facts = replace(gather_facts(config, improved, store), cost=cost)
         findings = compute_findings(table, facts)
     return ReportContents(
         page=html.render(findings, facts),
@@ -39,13 +41,20 @@ def compute_contents(
     )
 
 
-def keys_of_steps(trials: Manifest) -> dict[str, str]:
-    """Return the keys of the artifacts whose cost belongs to a sweep, by stage."""
-    return {pretrain_peers.NAME: trials.metadata["inputs"]["peers"]["key"], distill_pairs.NAME: trials.key}
+def keys_of_steps(improved: Manifest) -> dict[str, str]:
+    """Return the keys of the artifacts whose cost belongs to a sweep or to a tuned study, by stage."""
+    inputs = {name: reference["key"] for name, reference in improved.metadata["inputs"].items()}
+    trials = inputs["trials"]
+    return {
+        pretrain_peers.NAME: inputs["peers"],
+        trials.partition("/")[0]: trials,
+        improve_peers.NAME: improved.key,
+    }
 
 
-def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> ExperimentFacts:
+def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactStore) -> ExperimentFacts:
     """Collect the facts of a report, other than the trials, from the chain of artifacts."""
+    trials = references.follow(improved.metadata["inputs"]["trials"], store)
     peers = references.follow(trials.metadata["inputs"]["peers"], store)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
@@ -69,6 +78,11 @@ def gather_facts(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
         train_counts_PK=train_counts_PK,
         distances={name: np.array(matrix) for name, matrix in described["distances"].items()},
         peers=tuple(_peer_facts(record, described) for record in peers.metadata["peers"]),
+        improved=ImprovedPeers(
+            key=improved.key,
+            chosen_by=improved.metadata["chosen_by"],
+            students=tuple(ImprovedStudent(**student) for student in improved.metadata["students"]),
+        ),
         num_trials=trials.metadata["num_trials"],
         worker_seconds=trials.metadata["worker_seconds"],
     )
@@ -86,7 +100,7 @@ def _peer_facts(record: dict[str, Any], partition: Any) -> PeerFacts:
 STAGE: Final = ReportStage(
     name=NAME,
     config=ExperimentConfig,
-    input_name="trials",
+    input_name="improved",
     table_name="pairs.csv",
     keys_of_steps=keys_of_steps,
     compute_contents=compute_contents,

@@ -13,7 +13,7 @@ from peerkd.metrics.endpoint import recording
 from peerkd.stages.launched_stage import LaunchedStage
 from peerkd.stages.opened_store import open_stage_store
 
-LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "train_pcl")
+LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "improve_peers", "train_pcl")
 """The nouns of the launched stages. Each is the name of the module that declares the stage."""
 
 

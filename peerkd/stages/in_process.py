@@ -12,6 +12,7 @@ from peerkd.stages import (
     build_report,
     compare_methods,
     distill_pairs,
+    improve_peers,
     partition_data,
     pretrain_peers,
     report_choices,
@@ -42,9 +43,11 @@ def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = N
                 peers = pretrain_peers.STAGE.make(config, partition, opened)
                 if strategy == "tune":
                     study = tune_pairs.STAGE.make(config, peers, opened)
-                    return report_choices.STAGE.make(config, study, opened).key
+                    improved = improve_peers.STAGE.make(config, study, opened)
+                    return report_choices.STAGE.make(config, improved, opened).key
                 trials = distill_pairs.STAGE.make(config, peers, opened)
-                return build_report.STAGE.make(config, trials, opened).key
+                improved = improve_peers.STAGE.make(config, trials, opened)
+                return build_report.STAGE.make(config, improved, opened).key
             case PclConfig():
                 split = split_data.split(config, opened)
                 runs = train_pcl.STAGE.make(config, split, opened)

@@ -140,6 +140,7 @@ def _bytes_to_write(
     """Return the least number of bytes that a run writes, by kind of data."""
     expected = forecast(config, measure_partition(source, assignment))
     parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
+    parts["weights of the better peers"] = expected.weights_bytes
     if strategy == "sweep":
         # The journals count twice, because their records are copied while the table is built.
         parts["journals of the sweep"] = 2 * CERTAIN_FRACTION * expected.journals_bytes

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
+from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting.choices import html, tables
@@ -15,7 +16,7 @@ from peerkd.results import choices
 from peerkd.results.divergence import divergence
 from peerkd.results.front import front
 from peerkd.results.table import mapped_table
-from peerkd.stages import build_report, pretrain_peers, tune_pairs
+from peerkd.stages import build_report, tune_pairs
 from peerkd.stages.cost import Accounts
 from peerkd.stages.report_stage import ReportContents, ReportStage
 from peerkd.study.grid import settings
@@ -24,11 +25,12 @@ NAME: Final = "report_choices"
 
 
 def compute_contents(
-    config: ExperimentConfig, study: Manifest, store: ArtifactStore, accounts: Accounts
+    config: ExperimentConfig, improved: Manifest, store: ArtifactStore, accounts: Accounts
 ) -> ReportContents:
-    """Return the content of the report on a tuned study."""
+    """Return the content of the report on a tuned study and on the better peers that it led to."""
+    study = references.follow(improved.metadata["inputs"]["trials"], store)
     folder = store.fetch(study.key)
-    facts = replace(build_report.gather_facts(config, study, store), cost=accounts.cost())
+    facts = replace(build_report.gather_facts(config, improved, store), cost=accounts.cost())
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
         grid = _grid(config)
         untried = _untried_settings(grid, trials)
@@ -63,11 +65,6 @@ def compute_contents(
     )
 
 
-def keys_of_steps(study: Manifest) -> dict[str, str]:
-    """Return the keys of the artifacts whose cost belongs to a tuned study, by stage."""
-    return {pretrain_peers.NAME: study.metadata["inputs"]["peers"]["key"], tune_pairs.NAME: study.key}
-
-
 _Setting: TypeAlias = tuple[str, float, float, float | None]
 """Transfer set, temperature, alpha and learning rate."""
 
@@ -92,8 +89,8 @@ def _grid(config: ExperimentConfig) -> list[_Setting]:
 STAGE: Final = ReportStage(
     name=NAME,
     config=ExperimentConfig,
-    input_name="study",
+    input_name="improved",
     table_name="plan.csv",
-    keys_of_steps=keys_of_steps,
+    keys_of_steps=build_report.keys_of_steps,
     compute_contents=compute_contents,
 )

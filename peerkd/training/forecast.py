@@ -81,6 +81,8 @@ class Forecast:
 
     dataset_bytes: int
     weights_bytes: int
+    """The size of the weights of all peers. The better peers take as much again."""
+
     journals_bytes: int
     """The size of the journals during the sweep, after which they are deleted."""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pcl import PclConfig, Run
+from peerkd.study.objective import Objective
 from peerkd.study.trials import Trial, Unit
 
 
@@ -103,6 +104,53 @@ class JointEpochRanges:
     """Epoch ranges of several teachers on one transfer set over the same epochs. Their students train side by side."""
 
     ranges: tuple[EpochRange, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImproveInputs:
+    """Inputs for the trainings of the stage that publishes better peers."""
+
+    sweep: SweepInputs
+    """The inputs of the trials. They have a folder for states, from which the chosen weights are taken."""
+
+    objective: Objective
+    """What the choice for a student maximises, on validation data."""
+
+    weights_folder: Path
+    """The folder for the networks of the students."""
+
+    @property
+    def states_folder(self) -> Path:
+        """The folder for the states of the trials.
+
+        Raises:
+            ValueError: If the inputs of the trials have none.
+        """
+        if self.sweep.states_folder is None:
+            raise ValueError("sweep.states_folder must be set for trials whose weights are published, got none.")
+        return self.sweep.states_folder
+
+    def weights(self, student: int) -> Path:
+        """Return the path of a student's network."""
+        return self.weights_folder / f"{student_name(student)}.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudentTask:
+    """The candidates for one student, which are trained and compared with the unchanged student."""
+
+    student: int
+
+    candidates: tuple[Trial, ...]
+    """The trials among which the choice is made. Empty: the student stays unchanged."""
+
+    num_epochs: int
+    """The number of epochs after which every candidate stops. The schedule always covers the whole recipe."""
+
+
+def student_name(student: int) -> str:
+    """Return the stem that the names of all published files of a student share."""
+    return f"student-{student:03d}"
 
 
 def state_name(trial: Trial, *, num_epochs: int) -> str:

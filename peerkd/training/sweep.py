@@ -73,6 +73,11 @@ class SweepRunner:
         self._dataset = open_dataset(inputs.dataset_folder)
         self._assignment = Assignment.load(inputs.partition_folder)
         self._evaluator = Evaluator(self._dataset, self._assignment, device=device, precision=self._recipe.precision)
+        self._float32_evaluator = (
+            self._evaluator
+            if self._recipe.precision == "float32"
+            else Evaluator(self._dataset, self._assignment, device=device)
+        )
         self._group_sizes = GroupSizes()
         self._lane_pool = self._open_lane_pool() if device.type == "cuda" else None
         self._choices = self._engine_choices()
@@ -119,6 +124,20 @@ class SweepRunner:
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
         """Return a teacher's logits on a unit's transfer set. ``peerkd plan`` measures the time of this part."""
         return self._logits(unit.teacher, unit.owners, range(self._recipe.epochs))
+
+    def accuracies(self, peer: int, weights: Mapping[str, Tensor]) -> dict[str, float | None]:
+        """Return the accuracies of a plain network in float32, on the evaluation samples of a peer.
+
+        They are those that a user measures after loading the weights from a file, whatever engine and precision a trial
+        has; see ``Evaluator.accuracies``.
+        """
+        network = self._network(self._config.networks[peer])
+        copy_state(weights, network)
+        return self._float32_evaluator.accuracies(self._float32_evaluator.predict(network, peer=peer), peer=peer)
+
+    def peer_state(self, peer: int) -> Mapping[str, Tensor]:
+        """Return the weights of a pre-trained peer."""
+        return self._peer_state(peer)
 
     def _epoch_ranges(self, task: Unit | EpochRange | JointEpochRanges) -> tuple[EpochRange, ...]:
         if isinstance(task, Unit):

@@ -1,9 +1,10 @@
-"""Joint distillation: divide the data, train the peers, distil every pair, and write a report."""
+"""Joint distillation: divide the data, train the peers, distil every pair, publish better peers, and report."""
 
 from kfp import dsl
 
 from components.build_report import build_report
 from components.distill_pairs import distill_pairs
+from components.improve_peers import improve_peers
 from components.partition_data import partition_data
 from components.pretrain_peers import pretrain_peers
 from components.report_choices import report_choices
@@ -57,8 +58,10 @@ def jointkd(
     trained = launching(pretrain_peers(**launched, partition=divided.outputs["partition"]))
     with dsl.If(strategy == "tune"):
         tuned = launching(tune_pairs(**launched, peers=trained.outputs["peers"]))
-        chosen = in_its_own_pod(report_choices(**resolved, study=tuned.outputs["study"]))
+        improved = launching(improve_peers(**launched, trials=tuned.outputs["study"]))
+        chosen = in_its_own_pod(report_choices(**resolved, improved=improved.outputs["improved"]))
     with dsl.Else():
         distilled = launching(distill_pairs(**launched, peers=trained.outputs["peers"]))
-        reported = in_its_own_pod(build_report(**resolved, trials=distilled.outputs["trials"]))
+        improved = launching(improve_peers(**launched, trials=distilled.outputs["trials"]))
+        reported = in_its_own_pod(build_report(**resolved, improved=improved.outputs["improved"]))
     return dsl.OneOf(chosen.outputs["Output"], reported.outputs["Output"])

@@ -58,7 +58,8 @@ def test_every_input_and_output_is_described(path):
 
 
 def test_exactly_the_components_that_train_are_launched():
-    assert [path.parent.name for path in LAUNCHED] == ["distill_pairs", "pretrain_peers", "train_pcl", "tune_pairs"]
+    names = [path.parent.name for path in LAUNCHED]
+    assert names == ["distill_pairs", "improve_peers", "pretrain_peers", "train_pcl", "tune_pairs"]
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.parent.name)

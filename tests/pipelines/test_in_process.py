@@ -38,7 +38,7 @@ def test_a_run_in_one_process_has_the_results_of_one_in_many(finished, run_here,
     # It also finds the artifacts of the other run.
     shutil.copytree(in_processes, tmp_path / "copy")
     assert run_here(tmp_path / "copy") == 0
-    assert capsys.readouterr().out.count("already done") == 4
+    assert capsys.readouterr().out.count("already done") == 5
 
 
 def test_a_breakpoint_in_distill_stops_the_command(run_here, tmp_path, monkeypatch):

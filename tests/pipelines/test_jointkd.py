@@ -41,8 +41,8 @@ def test_the_graph_has_the_stages_in_order_and_installs_nothing():
     branches = spec["components"]["comp-condition-branches-1"]["dag"]
     ways = [after(spec["components"][task["componentRef"]["name"]]["dag"]) for task in branches["tasks"].values()]
     assert ways == [
-        {"tune-pairs": set(), "report-choices": {"tune-pairs"}},
-        {"distill-pairs": set(), "build-report": {"distill-pairs"}},
+        {"tune-pairs": set(), "improve-peers": {"tune-pairs"}, "report-choices": {"improve-peers"}},
+        {"distill-pairs": set(), "improve-peers-2": {"distill-pairs"}, "build-report": {"improve-peers-2"}},
     ]
     assert "pip install" not in text
 
@@ -76,6 +76,7 @@ def test_a_second_run_reports_finished_stages_and_trains_nothing(finished):
         "partition_data",
         "pretrain_peers",
         "distill_pairs",
+        "improve_peers",
         "build_report",
     ]
     assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]

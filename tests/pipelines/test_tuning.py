@@ -187,5 +187,6 @@ def test_a_tuned_run_ends_with_a_plan_and_trains_nothing_the_second_time(tmp_pat
         "partition_data",
         "pretrain_peers",
         "tune_pairs",
+        "improve_peers",
         "report_choices",
     ]

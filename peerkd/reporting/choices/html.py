@@ -8,9 +8,12 @@ from peerkd.reporting.choices.charts import curve_chart, front_chart
 from peerkd.reporting.choices.findings import PairChoice, TuningFindings
 from peerkd.reporting.choices.headline import headline
 from peerkd.reporting.facts import ExperimentFacts
+from peerkd.reporting.improved import decision_in_words
+from peerkd.reporting.improved import headline as better_peers
 
 SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
+    "improved": "Better peers",
     "plan": "Who should teach whom",
     "settings": "Chosen settings",
     "gains": "Gain by pair",
@@ -34,7 +37,7 @@ def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
         facts=facts,
         sections=SECTIONS,
         section_folder="choices",
-        filters={"gain": _gain},
+        filters={"gain": _gain, "decision": decision_in_words},
     )
 
 
@@ -44,7 +47,7 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
-        "headline": headline(findings),
+        "headline": [*headline(findings), better_peers(facts.improved)],
         "limit": limit,
         "metric": objective.accuracy_in_words,
         "limit_sentence": objective.limit_in_words,

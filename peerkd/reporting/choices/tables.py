@@ -8,6 +8,7 @@ from typing import Final
 from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.choices.headline import describe, headline
 from peerkd.reporting.facts import ExperimentFacts
+from peerkd.reporting.improved import terminal_line
 from peerkd.reporting.wording import loss_in_words, points
 from peerkd.wording import plural
 
@@ -68,4 +69,4 @@ def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     for place, advice in enumerate(findings.plan[:_NUM_SHOWN]):
         gain = advice.choice.expected_gain
         lines.append(f"  {'' if gain is None else points(gain):>7}  {describe(findings, place)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, terminal_line(facts.improved)])

@@ -102,7 +102,7 @@ def test_an_operators_file_gives_the_defaults(peerkd, sent, tmp_path: Path, monk
     # A file takes precedence over a text, which is meant for pods.
     monkeypatch.setenv(CLUSTER_VARIABLE, "num_workers: 5")
     monkeypatch.setenv(CLUSTER_FILE_VARIABLE, str(file))
-    (job, _) = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run"))
+    (job, *_) = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run"))
     worker = job["spec"]["pytorchReplicaSpecs"]["Worker"]
     assert worker["replicas"] == 3
     assert worker["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "8Gi"
@@ -112,7 +112,7 @@ def test_an_operators_text_gives_the_defaults_where_no_file_is_named(
     peerkd, sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CLUSTER_VARIABLE, "num_workers: 5\n")
-    (job, _) = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run"))
+    (job, *_) = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run"))
     assert job["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] == 5
     monkeypatch.setenv(CLUSTER_VARIABLE, "[")
     outcome = peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run")
@@ -134,6 +134,7 @@ def test_a_dry_run_shows_the_jobs_and_runs_nothing(peerkd, sent, tmp_path: Path)
     assert [job["metadata"]["name"] for job in jobs] == [
         "peerkd-pretrain-peers-0000000000",
         "peerkd-distill-pairs-0000000000",
+        "peerkd-improve-peers-0000000000",
     ]
     for job in jobs:
         worker = job["spec"]["pytorchReplicaSpecs"]["Worker"]
@@ -146,7 +147,7 @@ def test_a_dry_run_shows_the_jobs_and_runs_nothing(peerkd, sent, tmp_path: Path)
         "distill_pairs"
         in jobs[1]["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][0]["command"]
     )
-    assert outcome.out.count("are zeros here") == 2
+    assert outcome.out.count("are zeros here") == 3
     assert (sent, list(tmp_path.iterdir())) == ([], [])
 
 
@@ -155,6 +156,7 @@ def test_a_dry_run_of_a_tuned_study_has_its_job(peerkd, sent) -> None:
     assert [job["metadata"]["name"] for job in jobs] == [
         "peerkd-pretrain-peers-0000000000",
         "peerkd-tune-pairs-0000000000",
+        "peerkd-improve-peers-0000000000",
     ]
 
 

@@ -15,9 +15,19 @@ from peerkd.artifacts.store import FileEntry, Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.stages import dataset, distill_pairs, partition_data, pretrain_peers, split_data, train_pcl, tune_pairs
+from peerkd.stages import (
+    dataset,
+    distill_pairs,
+    improve_peers,
+    partition_data,
+    pretrain_peers,
+    split_data,
+    train_pcl,
+    tune_pairs,
+)
 
 INPUT: Final = Manifest(key="input/0123456789abcdef", files={}, metadata={"fingerprint": "ab" * 32})
+STUDY: Final = Manifest(key="tune_pairs/0123456789abcdef", files={}, metadata={"fingerprint": "ab" * 32})
 
 KEYS: Final[Mapping[type[StrictConfig], Mapping[str, Callable[[Any], str]]]] = {
     ExperimentConfig: {
@@ -26,6 +36,8 @@ KEYS: Final[Mapping[type[StrictConfig], Mapping[str, Callable[[Any], str]]]] = {
         "pretrain_peers": lambda config: pretrain_peers.key(config, INPUT),
         "distill_pairs": lambda config: distill_pairs.key(config, INPUT),
         "tune_pairs": lambda config: tune_pairs.key(config, INPUT),
+        "improve_swept": lambda config: improve_peers.key(config, INPUT),
+        "improve_tuned": lambda config: improve_peers.key(config, STUDY),
     },
     PclConfig: {
         "dataset": lambda config: dataset.key(config.data, config.seed),
@@ -38,21 +50,21 @@ DEPEND: Final[Mapping[type[StrictConfig], Mapping[str, str]]] = {
     ExperimentConfig: {
         "name": "",
         "compute": "",
-        "seed": "partition_data pretrain_peers distill_pairs tune_pairs",
+        "seed": "partition_data pretrain_peers distill_pairs tune_pairs improve_swept improve_tuned",
         "data": "dataset",
         "data.path": "",
         "data.test_fraction": "partition_data",
         "data.validation_fraction": "partition_data",
         "partition": "partition_data",
-        "augmentation": "pretrain_peers distill_pairs tune_pairs",
+        "augmentation": "pretrain_peers distill_pairs tune_pairs improve_swept improve_tuned",
         "peers": "pretrain_peers",
         "pretrain": "pretrain_peers",
-        "distill": "distill_pairs tune_pairs",
-        "sweep": "distill_pairs tune_pairs",
-        "sweep.selection_metric": "tune_pairs",
-        "sweep.default_transfer_set": "tune_pairs",
-        "sweep.validate_every_epoch": "distill_pairs",
-        "tune": "tune_pairs",
+        "distill": "distill_pairs tune_pairs improve_swept improve_tuned",
+        "sweep": "distill_pairs tune_pairs improve_swept improve_tuned",
+        "sweep.selection_metric": "tune_pairs improve_swept improve_tuned",
+        "sweep.default_transfer_set": "tune_pairs improve_swept improve_tuned",
+        "sweep.validate_every_epoch": "distill_pairs improve_swept",
+        "tune": "tune_pairs improve_tuned",
     },
     PclConfig: {
         "name": "",
@@ -194,7 +206,7 @@ def test_a_different_input_gives_a_different_key() -> None:
     other_input = Manifest(
         key="input/0", files={"a": FileEntry(num_bytes=1, sha256="0" * 64)}, metadata={"fingerprint": "cd" * 32}
     )
-    for stage in (partition_data, pretrain_peers, distill_pairs, tune_pairs):
+    for stage in (partition_data, pretrain_peers, distill_pairs, tune_pairs, improve_peers):
         assert stage.key(ExperimentConfig(), INPUT) != stage.key(ExperimentConfig(), other_input)
     for stage in (split_data, train_pcl):
         assert stage.key(PclConfig(), INPUT) != stage.key(PclConfig(), other_input)

@@ -16,7 +16,7 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.order import JobAccount
-from peerkd.stages import distill_pairs, launched_stage, pretrain_peers, train_pcl, tune_pairs
+from peerkd.stages import distill_pairs, improve_peers, launched_stage, pretrain_peers, train_pcl, tune_pairs
 from peerkd.stages.launched_stage import find_accounts
 
 ROOT = Path(__file__).parents[3]
@@ -162,6 +162,7 @@ def test_a_task_without_accounts_has_none(store):
         (pretrain_peers, ExperimentConfig()),
         (distill_pairs, ExperimentConfig()),
         (tune_pairs, ExperimentConfig()),
+        (improve_peers, ExperimentConfig()),
         (train_pcl, PclConfig()),
     ],
     ids=lambda value: getattr(value, "NAME", ""),
@@ -171,7 +172,7 @@ def test_ordering_a_stage_needs_neither_torch_nor_numpy(stage, config, store, tm
     with store.open_workspace("before/a"):
         before = store.publish("before/a", metadata={})
     metadata = {"peers": [{"test_global_accuracy": 0.5, "is_finite": True}], "runs": [], "fingerprint": "0" * 64}
-    metadata |= {"num_trials": 1, "num_diverged": 0, "spent_share": 0.05}
+    metadata |= {"num_trials": 1, "num_diverged": 0, "spent_share": 0.05, "students": []}
     key = stage.key(config, before)
     with store.open_workspace(key):
         store.publish(key, metadata=metadata)

@@ -13,9 +13,10 @@ from peerkd.launch.worker import Worker
 from peerkd.results import choices
 from peerkd.results.features import read_features
 from peerkd.results.table import read_table
-from peerkd.stages import partition_data, report_choices, tune_pairs
+from peerkd.stages import improve_peers, partition_data, report_choices, tune_pairs
 from peerkd.stages.work import pretrain_peers
 from peerkd.stages.work import tune_pairs as work
+from peerkd.stages.work.improving import candidates
 from tests import tuners
 
 OVERRIDES = (
@@ -69,6 +70,14 @@ def tuned(trained, tmp_path_factory):
     return tune
 
 
+def improve(settings, study):
+    return improve_peers.STAGE.make(settings, study.manifest, study.store)
+
+
+def report(settings, study):
+    return report_choices.STAGE.make(settings, improve(settings, study), study.store)
+
+
 @pytest.fixture(scope="module")
 def study(tuned):
     return tuned()
@@ -95,7 +104,7 @@ def test_a_study_with_another_loss_has_no_experience_and_says_so(tuned, capsys):
     why = "the reduction is mean, not batchmean"
     assert f"tune_pairs: the tuner starts without experience: {why}" in capsys.readouterr().out
     assert study.metadata["why_no_experience"] == why
-    made = report_choices.STAGE.make(config(mean), study.manifest, study.store)
+    made = report(config(mean), study)
     page = (study.store.fetch(made.key) / "report.html").read_text()
     assert f"without the experience from full sweeps of digits, because {why}." in page
 
@@ -194,8 +203,8 @@ def test_a_whole_trial_of_a_study_equals_that_of_the_sweep(study, trained):
 
 
 def test_the_report_of_a_study_says_which_peer_should_learn_from_which(study):
-    manifest = report_choices.STAGE.make(config(), study.manifest, study.store)
-    assert set(manifest.files) == {"report.html", "plan.csv", "metrics.json", "summary.txt"}
+    manifest = report(config(), study)
+    assert set(manifest.files) == {"report.html", "plan.csv", "metrics.json", "summary.txt", "cost.csv"}
     folder = study.store.fetch(manifest.key)
     students = {frozenset((row["student"], row["teacher"])) for row in study.choices if row["decision"] == "distil"}
     assert len((folder / "plan.csv").read_text().splitlines()) == 1 + len(students)
@@ -204,7 +213,7 @@ def test_the_report_of_a_study_says_which_peer_should_learn_from_which(study):
     assert {name: numbers[name] for name in ("loss", "conventions")} == config().distill.loss_record
     assert "  loss: KL divergence, reduction batchmean, " in (folder / "summary.txt").read_text()
     assert numbers["num_pairs_distilled"] == study.metadata["num_pairs_distilled"]
-    assert report_choices.STAGE.make(config(), study.manifest, study.store) == manifest
+    assert report(config(), study) == manifest
 
 
 def test_no_further_iteration_begins_after_the_time_limit(tuned):
@@ -228,9 +237,10 @@ def test_a_study_of_both_accuracies_with_a_limit_chooses_by_them(tuned):
         for split in ("validation", "test"):
             mean = (1 - own_weight) * trial[f"{split}_global_gain"] + own_weight * trial[f"{split}_own_gain"]
             assert row[f"{split}_gain"] == pytest.approx(mean)
-    page_of = report_choices.STAGE.make(
-        config(f"tune.own_weight={own_weight} tune.max_own_drop={limit}"), study.manifest, study.store
-    )
+    page_of = report(config(f"tune.own_weight={own_weight} tune.max_own_drop={limit}"), study)
+    for each in improve(config(f"tune.own_weight={own_weight} tune.max_own_drop={limit}"), study).metadata["students"]:
+        drop = each["before"]["validation_own_accuracy"] - each["after"]["validation_own_accuracy"]
+        assert drop <= limit + 1e-9
     page = (study.store.fetch(page_of.key) / "report.html").read_text()
     assert "accuracy (75 % global, 25 % own)" in page
     assert "loses at most 2 points of its own accuracy" in page
@@ -275,7 +285,7 @@ def test_a_trial_in_parts_has_the_accuracies_by_epoch_of_the_sweep(stopping, tra
 
 
 def test_the_report_says_after_which_epochs_to_stop(stopping):
-    manifest = report_choices.STAGE.make(config("tune.chooses_epochs=true"), stopping.manifest, stopping.store)
+    manifest = report(config("tune.chooses_epochs=true"), stopping)
     folder = stopping.store.fetch(manifest.key)
     page = (folder / "report.html").read_text()
     assert "stop after, epochs" in page
@@ -382,8 +392,50 @@ def test_whole_trials_at_several_rates_equal_those_of_the_sweep(at_rates, traine
 
 def test_the_report_of_a_study_names_learning_rates(at_rates):
     settings = config(f"{RATES} distill.epochs=2")
-    folder = at_rates.store.fetch(report_choices.STAGE.make(settings, at_rates.manifest, at_rates.store).key)
+    folder = at_rates.store.fetch(report(settings, at_rates).key)
     (header, *lines) = (folder / "plan.csv").read_text().splitlines()
     place = header.split(",").index("learning_rate")
     assert {line.split(",")[place] for line in lines} <= {"0.005", "0.02", "0.1"}
     assert ", learning rate " in (folder / "summary.txt").read_text()
+
+
+def most_promising(study):
+    """Return the row of each student's choice with the largest gain on validation, the first in a tie."""
+    found = {}
+    for row in study.choices:
+        best = found.setdefault(row["student"], row)
+        if (row["validation_gain"] or 0.0) > (best["validation_gain"] or 0.0):
+            found[row["student"]] = row
+    return found
+
+
+def test_controls_compete_for_the_better_peers_of_a_study(study):
+    better = improve(config(), study)
+    # A student has controls on its own data, on those of the teacher, and on both.
+    num_candidates = [4 if row["decision"] == "distil" else 1 for row in most_promising(study).values()]
+    assert better.metadata["num_trials"] == sum(num_candidates)
+    for each in better.metadata["students"]:
+        before, after = (each[moment]["validation_global_accuracy"] for moment in ("before", "after"))
+        least = before + (most_promising(study)[each["student"]]["validation_gain"] or 0.0)
+        assert after >= max(before, least) - 1e-9
+        assert (after > before) is (each["decision"] != "leave")
+    assert "fine_tune" in {each["decision"] for each in better.metadata["students"]}
+
+
+@pytest.mark.parametrize("more", ["", "tune.chooses_epochs=true"])
+def test_better_peers_of_a_study_have_the_values_that_it_had_judged(study, stopping, more, tmp_path, monkeypatch):
+    chosen_in = stopping if more else study
+    root = chosen_in.store.fetch(chosen_in.manifest.key).parents[1]
+    shutil.copytree(root, tmp_path / "store", ignore=shutil.ignore_patterns("improve_peers"))
+    # Otherwise a control may be better than what the study had judged.
+    monkeypatch.setattr(candidates, "_controls", lambda *_, **__: ())
+    better = improve_peers.STAGE.make(config(more), chosen_in.manifest, FilesystemStore(tmp_path / "store"))
+    trials = {identity(row): row for row in chosen_in.trials}
+    distilled = [each for each in better.metadata["students"] if each["decision"] == "distil"]
+    assert distilled
+    for each in distilled:
+        assert each["is_reproduced"] is True
+        row = most_promising(chosen_in)[each["student"]]
+        for name, value in each["after"].items():
+            trial = trials[identity(row)]
+            assert value == (trial[f"{name}_by_epoch"][row["epochs"] - 1] if more else trial[f"{name}_after"])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from peerkd.arrays import FloatArray
+from peerkd.results.outcome import gains
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.stages.journals import Record
 from peerkd.study.objective import Objective
@@ -39,15 +40,8 @@ def result_at_best_epoch(record: Record, objective: Objective) -> ValidationResu
 
 def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:
     """Return the gains of trials on a split (N,), for each scope of an objective; NaN if a trial diverged."""
-
-    def accuracies(name: str, records: Sequence[Record]) -> FloatArray:
-        return np.array([record[name] for record in records], dtype=np.float64)
-
-    return {
-        scope: accuracies(f"{split}_{scope}_accuracy_after", records)
-        - accuracies(f"{split}_{scope}_accuracy_before", records)
-        for scope in objective.scopes
-    }
+    names = [f"{split}_{scope}_accuracy_{moment}" for scope in objective.scopes for moment in ("before", "after")]
+    return gains({name: [record[name] for record in records] for name in names}, objective, split=split)
 
 
 def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:

@@ -60,7 +60,8 @@ def test_a_terminal_shows_the_plan(concluded, facts):
     lines = terminal_summary(concluded, facts).splitlines()
     assert lines[0].endswith("a setting was chosen for 3 of 6 ordered pairs; the study cost 4.87 % of a full sweep")
     assert lines[1].startswith("  loss: KL divergence, reduction batchmean, ")
-    assert lines[-2] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
+    assert lines[-3] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
+    assert lines[-1].startswith("better peers: improve_peers/0123456789abcdef, ")
 
 
 def test_settings_name_their_learning_rate_if_there_are_several(conclude):

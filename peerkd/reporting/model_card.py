@@ -1,0 +1,217 @@
+"""The card of a published network: what it is, how it was trained, how accurate it is, and how to load it.
+
+A card is a JSON file for programs, and a page of Markdown with the same facts for people. The workers of a stage write
+it, so the module needs no templates.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from peerkd.reporting.wording import number, percent, setting
+from peerkd.study.splits import SCOPES, SPLITS
+from peerkd.study.student_choice import StudentDecision
+from peerkd.wording import plural
+
+FORMAT: Final = 1
+"""The version of the JSON form."""
+
+Accuracies = Mapping[str, float | None]
+"""Accuracies as fractions, by names such as ``validation_global_accuracy``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CardSetting:
+    """The training of the network, on top of its pre-training."""
+
+    teacher: int | None
+    """The teacher, or in a control the peer whose data are used; None if no other peer takes part."""
+
+    transfer_set: str
+    temperature: float | None
+    alpha: float
+    distillation_weight: float
+    learning_rate: float
+    epochs: int
+    num_transfer_samples: int
+
+    def in_words(self) -> str:
+        """Return the setting as a phrase that follows "the student"."""
+        trained = f"{plural(self.epochs, 'epoch')}, learning rate {number(self.learning_rate)}"
+        if self.temperature is None:
+            data = f"transfer set {self.transfer_set}"
+            owner = "" if self.teacher is None else f" of peer {self.teacher}"
+            return f"was fine-tuned without a teacher on {data}{owner}; {trained}"
+        words = setting(self.transfer_set, self.temperature, self.alpha)
+        return f"learned from peer {self.teacher} with {words}; {trained}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """The facts about one published network. Accuracies are fractions; a fingerprint is a SHA-256 in hex."""
+
+    student: int
+    decision: StudentDecision
+    setting: CardSetting | None
+    """None if the student was left unchanged."""
+
+    is_reproduced: bool | None
+    """Whether the training for publication ended in every value that the study had recorded. None if the study has no
+    result to compare with, because it did not train the trial as far, or left the student unchanged."""
+
+    file: str
+    """The name of the file with the weights."""
+
+    architecture: str
+    num_parameters: int
+    image_shape: tuple[int, int, int]
+    """Channels, height and width in pixels."""
+
+    class_names: tuple[str, ...]
+    """The classes in the order of the logits."""
+
+    channel_mean: tuple[float, ...]
+    channel_std: tuple[float, ...]
+    """Mean and deviation of each channel for pixels from 0 to 1."""
+
+    accuracy_before: Accuracies
+    accuracy_after: Accuracies
+    num_samples: Mapping[str, int]
+    """The sizes of the evaluation sets, by names such as ``validation_global``."""
+
+    chosen_by: str
+    """What was maximised on validation, in words."""
+
+    loss: str
+    """The loss of the distillation as a formula."""
+
+    conventions: tuple[str, ...]
+    """Sentences on what temperature and alpha leave open."""
+
+    seed: int
+    fingerprints: Mapping[str, str]
+    """The inputs of the training: data set, partition, peers and trials."""
+
+    trials: str
+    """The key of the trials by which the choice was made."""
+
+    device: str
+    versions: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """Return the card as JSON."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        """Return the card as a page of Markdown."""
+        return "\n".join([*_head(self), *_accuracies(self), *_network(self), *_loading(self), *_origin(self)])
+
+
+def from_json(text: str) -> ModelCard:
+    """Return the card that ``to_json`` wrote.
+
+    Raises:
+        ValueError: If the text is another one.
+    """
+    refusal = f"A model card must have format {FORMAT} and all its facts, got another text."
+    try:
+        values = json.loads(text)
+        known = values.pop("format") == FORMAT
+        values["setting"] = values["setting"] and CardSetting(**values["setting"])
+        for name in ("image_shape", "class_names", "channel_mean", "channel_std", "conventions"):
+            values[name] = tuple(values[name])
+        card = ModelCard(**values)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(refusal) from error
+    if not known:
+        raise ValueError(refusal)
+    return card
+
+
+def what_was_done(card: ModelCard) -> str:
+    """Return a sentence about the training of the network."""
+    if card.setting is None:
+        return (
+            f"The student was left unchanged: on validation no training improved its {card.chosen_by}, with a teacher "
+            "or without one."
+        )
+    text = f"The student {card.setting.in_words()}."
+    match card.is_reproduced:
+        case True:
+            return f"{text} This training was judged by the study, and was repeated for this file to the same bits."
+        case False:
+            return (
+                f"{text} The study had judged this training by other numbers: on this machine the same training ends "
+                "in other bits, and the accuracies below are those of this file."
+            )
+        case None:
+            return f"{text} The study had not trained this trial as far; it was trained and judged for this file."
+
+
+def _head(card: ModelCard) -> list[str]:
+    return [
+        f"# Student {card.student}",
+        "",
+        what_was_done(card),
+        f"The choice was made by the student's {card.chosen_by} on validation; test data took no part in it.",
+        "",
+    ]
+
+
+def _accuracies(card: ModelCard) -> list[str]:
+    lines = ["| Evaluation set | Samples | Before | After |", "|---|---:|---:|---:|"]
+    for split in SPLITS:
+        for scope in SCOPES:
+            name = f"{split}_{scope}_accuracy"
+            before, after = (_percent(each[name]) for each in (card.accuracy_before, card.accuracy_after))
+            lines.append(f"| {scope} {split} | {card.num_samples[f'{split}_{scope}']:,} | {before} | {after} |")
+    return [
+        *lines,
+        "",
+        "Global is the evaluation set of the whole data set, and own has the class distribution of the student.",
+        "",
+    ]
+
+
+def _network(card: ModelCard) -> list[str]:
+    channels, height, width = card.image_shape
+    return [
+        "## Network",
+        "",
+        f"- Architecture: {card.architecture}, {card.num_parameters:,} parameters, float32.",
+        f"- Input: batches of {channels} x {height} x {width}, `(pixels / 255 - mean) / deviation`, with the mean "
+        f"{list(card.channel_mean)} and the deviation {list(card.channel_std)} of each channel.",
+        f"- Output: one logit for each class, in this order: {', '.join(card.class_names)}.",
+        "",
+    ]
+
+
+def _loading(card: ModelCard) -> list[str]:
+    return [
+        "## Loading",
+        "",
+        f"`{card.file}` contains the tensors of the network's `state_dict()`:",
+        "",
+        "```python",
+        "from safetensors.torch import load_file",
+        "",
+        f'network.load_state_dict(load_file("{card.file}"))',
+        "network.eval()",
+        "```",
+        "",
+    ]
+
+
+def _origin(card: ModelCard) -> list[str]:
+    lines = ["## Origin", "", f"- Trials: {card.trials}, seed {card.seed}, trained on {card.device}."]
+    lines += [f"- SHA-256 of the {name}: {value}" for name, value in card.fingerprints.items()]
+    lines.append(f"- Versions: {', '.join(f'{name} {value}' for name, value in card.versions.items())}.")
+    if card.setting is not None and card.setting.temperature is not None:
+        lines += ["", "The loss, and what temperature and alpha leave open:", "", "```text", card.loss, "```", ""]
+        lines += [f"- {sentence}" for sentence in card.conventions]
+    return [*lines, ""]
+
+
+def _percent(fraction: float | None) -> str:
+    return "none" if fraction is None else percent(fraction)

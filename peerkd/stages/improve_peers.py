@@ -1,0 +1,55 @@
+"""Stage: publish a better network for every student, by the choice of a sweep or of a tuned study."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+from peerkd.artifacts import keys
+from peerkd.artifacts.store import Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.stages import tune_pairs
+from peerkd.stages.launched_stage import LaunchedStage
+
+NAME: Final = "improve_peers"
+
+
+def is_tuned(trials: Manifest) -> bool:
+    """Return whether the trials are those of a tuned study. Otherwise they are those of a sweep."""
+    return trials.key.partition("/")[0] == tune_pairs.NAME
+
+
+def key(config: ExperimentConfig, trials: Manifest) -> str:
+    """Return the key of the better peers that follow from a config and its trials.
+
+    The version of the program is part of the key, because the model cards depend on its code.
+    """
+    fields, without = ["seed", "augmentation", "distill", "sweep"], ["sweep.default_transfer_set"]  # Resolved below.
+    if is_tuned(trials):
+        fields.append("tune")
+        without.append("sweep.validate_every_epoch")  # It has no effect on a tuned study.
+    return keys.key(
+        NAME,
+        {
+            "trials": trials.fingerprint,
+            "config": keys.differences(config, fields=fields, without=without),
+            "default_transfer_set": config.sweep.resolved_default_transfer_set,
+            "peerkd": version("peerkd"),
+        },
+    )
+
+
+def summary(metadata: Mapping[str, Any]) -> str:
+    """Describe the artifact in a few words."""
+    decisions = [student["decision"] for student in metadata["students"]]
+    parts = {"distil": "distilled", "fine_tune": "fine-tuned without a teacher", "leave": "left unchanged"}
+    counted = ", ".join(f"{decisions.count(name)} {words}" for name, words in parts.items() if name in decisions)
+    return f"{len(decisions)} students: {counted}"
+
+
+STAGE: Final = LaunchedStage(
+    name=NAME,
+    config=ExperimentConfig,
+    input_name="trials",
+    key=key,
+    summary=summary,
+)

@@ -1,0 +1,129 @@
+"""The model cards of the students, from the records of their trainings and the chain of artifacts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from peerkd.artifacts.store import Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.data.dataset import ImageDataset
+from peerkd.reporting.model_card import CardSetting, ModelCard
+from peerkd.reporting.wording import conventions_in_words, loss_formula
+from peerkd.stages.journals import Record
+from peerkd.study.objective import Objective
+from peerkd.training.inputs import student_name
+
+
+def build_card(
+    config: ExperimentConfig,
+    record: Record,
+    *,
+    objective: Objective,
+    is_reproduced: bool | None,
+    trials: Manifest,
+    peers: Manifest,
+    partition: Manifest,
+    dataset: ImageDataset,
+    machine: Mapping[str, Any],
+) -> ModelCard:
+    """Return the card of a student.
+
+    Args:
+        config: The experiment.
+        record: The record of ``peerkd.training.improve.improve``.
+        objective: What the choice maximised.
+        is_reproduced: Whether the training has ended in the values of the study; see ``ModelCard``.
+        trials: The artifact with the trials of the study.
+        peers: The artifact with the pre-trained peers.
+        partition: The artifact with the partition.
+        dataset: The data set.
+        machine: The ``device`` and the ``versions`` of the training.
+    """
+    student = record["student"]
+    (peer,) = [each for each in peers.metadata["peers"] if each["peer"] == student]
+    sizes = partition.metadata
+    return ModelCard(
+        student=student,
+        decision=record["decision"],
+        setting=_setting(config, record["trial"]),
+        is_reproduced=is_reproduced,
+        file=weights_name(student),
+        architecture=peer["architecture"],
+        num_parameters=peer["num_parameters"],
+        **interface(config.networks[student], dataset)._asdict(),
+        accuracy_before=record["before"],
+        accuracy_after=record["after"],
+        num_samples={
+            "validation_global": sizes["num_validation"],
+            "validation_own": sizes["num_own_validation"][student],
+            "test_global": sizes["num_test"],
+            "test_own": sizes["num_own_test"][student],
+        },
+        chosen_by=objective.accuracy_in_words,
+        loss=loss_formula(config.distill),
+        conventions=tuple(conventions_in_words(config.distill)),
+        seed=config.seed,
+        fingerprints={
+            "data set": dataset.fingerprint,
+            "partition": sizes["fingerprint"],
+            "peers": peers.fingerprint,
+            "trials": trials.metadata["fingerprint"],
+        },
+        trials=trials.key,
+        device=machine["device"],
+        versions=machine["versions"],
+    )
+
+
+class Interface(NamedTuple):
+    """The input and the output of a published network, which are those of the peer's own network."""
+
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    channel_mean: tuple[float, ...]
+    channel_std: tuple[float, ...]
+
+
+def interface(network: PeerNetwork, dataset: ImageDataset) -> Interface:
+    """Return the interface of a peer's network: where the user gives nothing, it is that of the data set.
+
+    A file has the weights of the network alone, without the adapter by which it takes part in a study.
+    """
+    mean = dataset.channel_mean if network.mean is None else network.mean
+    std = dataset.channel_std if network.std is None else network.std
+    _, height, width = dataset.image_shape
+    size = network.image_size_pixels
+    return Interface(
+        image_shape=(len(mean), size or height, size or width),
+        class_names=network.classes or dataset.class_names,
+        channel_mean=mean,
+        channel_std=std,
+    )
+
+
+def _setting(config: ExperimentConfig, trial: Record | None) -> CardSetting | None:
+    if trial is None:
+        return None
+    return CardSetting(
+        teacher=trial["teacher"],
+        transfer_set=trial["transfer_set"],
+        temperature=trial["temperature"],
+        alpha=trial["alpha"],
+        distillation_weight=trial["distillation_weight"],
+        learning_rate=trial["learning_rate"] or config.distill.learning_rate,
+        epochs=trial["epochs"],
+        num_transfer_samples=trial["num_transfer_samples"],
+    )
+
+
+def weights_name(student: int) -> str:
+    """Return the name of the file with a student's network."""
+    return f"{student_name(student)}.safetensors"
+
+
+def write_card(card: ModelCard, folder: Path) -> None:
+    """Write both forms of a card next to the network."""
+    stem = student_name(card.student)
+    (folder / f"{stem}.json").write_text(card.to_json(), encoding="utf-8")
+    (folder / f"{stem}.md").write_text(card.to_markdown(), encoding="utf-8")

@@ -1,0 +1,126 @@
+"""The trainings behind the better peers: the candidates for a student, the choice among them, and its network.
+
+Each candidate is trained as in a sweep, so its record and its weights are those of the trial that the sweep has judged,
+to the last bit.
+
+Shape suffixes: N = candidates.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from peerkd.results.outcome import gains
+from peerkd.results.schema import IS_FINITE
+from peerkd.study import ties
+from peerkd.study.student_choice import choose_for_student, decision
+from peerkd.study.transfer_sets import set_owners
+from peerkd.study.trials import Trial, Unit, record_identity
+from peerkd.training.checkpoints import save_tensors
+from peerkd.training.devices import process_device
+from peerkd.training.inputs import EngineChoice, EpochRange, ImproveInputs, StudentTask
+from peerkd.training.process_pool import TaskFunction
+from peerkd.training.sweep import SweepRunner
+from peerkd.training.trial_state import load_state, state_path
+
+
+def start(inputs: ImproveInputs, *, process_index: int) -> TaskFunction:
+    """Open the data in a process and return a function that chooses and writes the network of one student there.
+
+    The function yields one record for each student, after the network's file is written.
+    """
+    device = process_device(inputs.sweep.device, process_index=process_index)
+    runner = SweepRunner(inputs.sweep, device=device)
+
+    def perform(task: StudentTask) -> Iterator[dict[str, Any]]:
+        yield improve(task, inputs, runner)
+
+    return perform
+
+
+def improve(task: StudentTask, inputs: ImproveInputs, runner: SweepRunner) -> dict[str, Any]:
+    """Train the candidates for a student, write the network of the best one, and return what was chosen.
+
+    The record has ``student``, ``decision``, ``trial`` (the record of the chosen trial, None for an unchanged student),
+    the accuracies of the plain network ``before`` and ``after``, and the cost. JSON can represent all values.
+    """
+    started = time.perf_counter()
+    records = train_candidates(task.candidates, runner, num_epochs=task.num_epochs)
+    chosen = _choose(records, inputs)
+    before = runner.peer_state(task.student)
+    weights = before if chosen is None else take_weights(task.candidates[chosen], inputs, num_epochs=task.num_epochs)
+    for trial in task.candidates:
+        state_path(inputs.states_folder, trial, num_epochs=task.num_epochs).unlink(missing_ok=True)
+    save_tensors(inputs.weights(task.student), weights)
+    accuracies_before = runner.accuracies(task.student, before)
+    return {
+        "student": task.student,
+        "decision": decision(None if chosen is None else records[chosen]["distillation_weight"]),
+        "trial": None if chosen is None else records[chosen],
+        "before": accuracies_before,
+        "after": accuracies_before if chosen is None else runner.accuracies(task.student, weights),
+        "num_trials": len(records),
+        "num_samples": sum(record["num_transfer_samples"] * record["epochs"] for record in records),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def train_candidates(trials: Sequence[Trial], runner: SweepRunner, *, num_epochs: int) -> list[dict[str, Any]]:
+    """Train trials of one student for some epochs, and return their records in the same order.
+
+    Trials with the same transfer set and teacher are trained together, as in a sweep.
+    """
+    units = [
+        Unit(owners=owners, teacher=teacher, trials=tuple(alike))
+        for (owners, teacher), alike in groupby(sorted(trials, key=_place), key=_unit)
+    ]
+    found = {
+        record_identity(record): record
+        for unit in units
+        for record in runner.do(EpochRange(unit=unit, first_epoch=0, last_epoch=num_epochs))
+        if not isinstance(record, EngineChoice)
+    }
+    return [found[trial.identity] for trial in trials]
+
+
+def take_weights(trial: Trial, inputs: ImproveInputs, *, num_epochs: int) -> Mapping[str, Tensor]:
+    """Return the weights in which a finite trial has just ended."""
+    return load_state(state_path(inputs.states_folder, trial, num_epochs=num_epochs)).weights
+
+
+def _choose(records: Sequence[Mapping[str, Any]], inputs: ImproveInputs) -> int | None:
+    """Return the position of the chosen record, by validation accuracy alone, or None for an unchanged student."""
+    if not records:
+        return None
+    objective, config = inputs.objective, inputs.sweep.config
+    columns = {name: [record[name] for record in records] for name in records[0]}
+    gains_N = objective.penalised_gains(gains(columns, objective, split="validation"))
+    return choose_for_student(
+        np.where(columns[IS_FINITE], gains_N, np.nan),
+        is_control_N=np.array(columns["distillation_weight"]) == 0,
+        num_changes_N=ties.num_changes(
+            columns["transfer_set"],
+            columns["temperature"],
+            columns["distillation_weight"],
+            columns["learning_rate"],
+            default_transfer_set=config.sweep.resolved_default_transfer_set,
+            default_learning_rate=config.default_learning_rate,
+        ),
+    )
+
+
+def _unit(trial: Trial) -> tuple[tuple[int, ...], int | None]:
+    """Return the owners of a trial's transfer set, and the teacher whose logits it needs."""
+    # A set that does not depend on a teacher has the same owners whichever peer is named.
+    other = trial.student if trial.teacher is None else trial.teacher
+    owners = set_owners(trial.transfer_set, student=trial.student, teacher=other)
+    return owners, trial.teacher if trial.setting.distillation_weight > 0 else None
+
+
+def _place(trial: Trial) -> tuple[tuple[int, ...], int]:
+    owners, teacher = _unit(trial)
+    return owners, -1 if teacher is None else teacher
