@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.stages.given_check import check_classes
+from peerkd.stages import given_check
+from peerkd.stages.given_check import check_classes, check_given_peers
 
 NAMES = ("cat", "dog", "owl")
 LABELS = np.array([0, 1, 2] * 4)
@@ -64,3 +65,16 @@ def test_two_peers_without_a_common_class_are_refused() -> None:
     config = ExperimentConfig.from_mapping({"peers": {"given": given}})
     with pytest.raises(ValueError, match=r"^peers\.given\[1\]\.classes must have a class in common .* peer 0 \(a\) k"):
         check_classes(config, LABELS, [LABELS, LABELS], class_names=("cat", "dog", "owl", "fox"))
+
+
+def test_a_step_without_torch_leaves_the_check_of_networks_to_the_workers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(given_check, "find_spec", lambda _: None)
+    given = [{"name": name, "network": "no.such.module:build"} for name in "ab"]
+    config = ExperimentConfig.from_mapping({"peers": {"given": given}})
+    check_given_peers(config, [None, None], image_shape_CHW=(1, 8, 8), class_names=NAMES, stage="partition_data")
+    assert capsys.readouterr().out == (
+        "peerkd | partition_data: torch is not installed here, so networks and weights are checked when pretrain_peers "
+        "begins\n"
+    )
