@@ -13,6 +13,7 @@ from peerkd.losses.pairs.loss import PairLoss
 from peerkd.training.captured.lanes import MAX_LANES, EagerSteps, Lanes, Steps
 from peerkd.training.captured.step import BatchBuffers
 from peerkd.training.distill import TeacherLogits, distill, teacher_logits
+from peerkd.training.joined_samples import JoinedSamples, TransferSamples
 from peerkd.training.optimizers import Sgd
 from peerkd.training.peers import build_peer
 from peerkd.training.samples import SampleSet
@@ -55,7 +56,13 @@ class Trials:
     """Students, teachers and samples of one architecture and recipe, on a device."""
 
     def __init__(
-        self, architecture: str = "small_cnn", *, device: str = "cpu", loss: PairLoss | None = None, **recipe: Any
+        self,
+        architecture: str = "small_cnn",
+        *,
+        device: str = "cpu",
+        loss: PairLoss | None = None,
+        num_unlabelled: int = 0,
+        **recipe: Any,
     ) -> None:
         self.device = torch.device(device)
         self.dataset = make_dataset(23)
@@ -64,13 +71,17 @@ class Trials:
         if loss:
             # A copy, because a config refuses a loss that is not registered.
             self.recipe = self.recipe.model_copy(update={"loss": loss_section(loss)()})
-        self.samples = self.sample_set(23)
+        self.samples: TransferSamples = self.sample_set(23)
+        self._taught = self.sample_set(23)
+        if num_unlabelled:
+            self._taught = self.sample_set(num_unlabelled, name="unlabelled")
+            self.samples = JoinedSamples(self.sample_set(23), self._taught)
 
-    def sample_set(self, num_samples: int) -> SampleSet:
+    def sample_set(self, num_samples: int, *, name: str = "train") -> SampleSet:
         return SampleSet(
             self.dataset,
-            np.arange(num_samples),
-            name="train",
+            np.arange(23 - num_samples, 23),
+            name=name,
             batch_size=self.recipe.batch_size,
             crop_padding_pixels=1,
             horizontal_flip=True,
@@ -84,7 +95,12 @@ class Trials:
     def teacher(self, seed: int | None) -> TeacherLogits | None:
         if seed is None:
             return None
-        return teacher_logits(self.network(seed), self.samples, epochs=range(self.recipe.epochs), mode="eval")
+        epochs = range(self.recipe.epochs)
+        if not isinstance(self.samples, JoinedSamples):
+            return teacher_logits(self.network(seed), self._taught, epochs=epochs, mode="eval")
+        passes = self.samples.unlabelled_epochs(epochs)
+        logits = teacher_logits(self.network(seed), self._taught, epochs=passes, mode="eval")
+        return {epoch: self.samples.in_batches(logits, epoch) for epoch in epochs}
 
     def start(self, seed: int) -> TrialState:
         return TrialState(self.network(seed).state_dict(), {})
@@ -111,7 +127,7 @@ class Trials:
         budget_bytes: int = PLENTY,
     ) -> Lanes:
         place = BatchBuffers(
-            num_samples=self.recipe.batch_size,
+            num_samples=max(self.samples.batch_sizes).num_samples,
             image_shape_CHW=self.dataset.image_shape,
             num_classes=self.dataset.num_classes,
             device=self.device,

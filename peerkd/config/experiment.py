@@ -157,7 +157,7 @@ class ExperimentConfig(StrictConfig):
                     f"partition.public_fraction must be above 0 when sweep.transfer_sets contains {transfer_set}, "
                     "got 0."
                 )
-            if self.distill.loss.pair_loss.needs_labels and not TRANSFER_SETS[transfer_set].uses_labels:
+            if self.distill.loss.pair_loss.needs_labels and TRANSFER_SETS[transfer_set].unlabelled_sources:
                 raise ValueError(
                     f"sweep.transfer_sets must not contain {transfer_set} when distill.loss.kind is "
                     f"{self.distill.loss.kind}, which needs labels, got {plain(list(self.sweep.transfer_sets))}."

@@ -20,28 +20,35 @@ def joint_loss(
     temperature: float | None,
     term: DistillationTerm = HINTON,
     known_K: Tensor | None = None,
+    num_unlabelled: int = 0,
 ) -> Tensor:
     """Return ``w * D + (1 - w) * CE``, a scalar.
+
+    Both terms are means over all rows of the batch. If some rows have no labels, CE is the mean over the rows with
+    labels, and D is the mean over those without; see ``rows_of_terms``.
 
     A term of weight 0 is not computed: w = 0 needs neither teacher nor temperature, and w = 1 needs no labels unless D
     does.
 
     Args:
         student_logits_BK: Unnormalised scores of the network that is trained.
-        labels_B: Classes, required unless ``distillation_weight`` is 1.
-        teacher_logits_BK: Scores of the teacher, required unless ``distillation_weight`` is 0.
+        labels_B: Classes of the rows with labels, required unless ``distillation_weight`` is 1.
+        teacher_logits_BK: Scores of the teacher on the rows of D, required unless ``distillation_weight`` is 0.
         distillation_weight: w, from 0 to 1.
         temperature: T of D, required unless ``distillation_weight`` is 0.
         term: D.
         known_K: Whether the student knows each class. The teacher's distribution is then restricted to the classes that
             the student knows, and renormalised; the cross entropy is the mean over the samples of these classes, and 0
             if the batch has none. None: it knows all of them.
+        num_unlabelled: The number of rows without labels, which are the last ones. 0: all rows have labels, or the set
+            has none.
 
     Raises:
         ValueError: If the weight is outside 0 to 1, or an argument that a term requires is missing.
     """
     if not 0 <= distillation_weight <= 1:
         raise ValueError(f"distillation_weight must be from 0 to 1, got {distillation_weight}.")
+    labelled_BK, taught_BK = rows_of_terms(student_logits_BK, num_unlabelled=num_unlabelled)
     terms: list[Tensor] = []
     if distillation_weight > 0:
         if teacher_logits_BK is None or temperature is None:
@@ -51,12 +58,13 @@ def joint_loss(
         if known_K is not None:
             # Of softmax(logits / T), this is the distribution conditioned on the known classes.
             teacher_logits_BK = teacher_logits_BK.masked_fill(~known_K, MISSING_CLASS_LOGIT)
-        distilled = term.reduced(student_logits_BK, teacher_logits_BK, labels_B=labels_B, temperature=temperature)
+        labels_of_taught_B = None if num_unlabelled else labels_B
+        distilled = term.reduced(taught_BK, teacher_logits_BK, labels_B=labels_of_taught_B, temperature=temperature)
         terms.append(distillation_weight * distilled)
     if distillation_weight < 1:
         if labels_B is None:
             raise ValueError(f"labels_B is required when distillation_weight is {distillation_weight}.")
-        terms.append((1 - distillation_weight) * _cross_entropy(student_logits_BK, labels_B, known_K))
+        terms.append((1 - distillation_weight) * _cross_entropy(labelled_BK, labels_B, known_K))
     return torch.stack(terms).sum()
 
 
@@ -66,3 +74,10 @@ def _cross_entropy(logits_BK: Tensor, labels_B: Tensor, known_K: Tensor | None) 
     is_known_B = known_K[labels_B]
     losses_B = F.cross_entropy(logits_BK, labels_B, reduction="none").masked_fill(~is_known_B, 0)
     return losses_B.sum() / is_known_B.sum().clamp(min=1)
+
+
+def rows_of_terms(logits_BK: Tensor, *, num_unlabelled: int) -> tuple[Tensor, Tensor]:
+    """Return the rows of the cross entropy and those of D: all rows for both, if no rows lack labels."""
+    if not num_unlabelled:
+        return logits_BK, logits_BK
+    return logits_BK[:-num_unlabelled], logits_BK[-num_unlabelled:]

@@ -146,6 +146,18 @@ def diverged(divergence: Divergence) -> str:
     return " ".join(sentences)
 
 
+def _split_terms(transfer_sets: Iterable[str]) -> str:
+    """Return what the terms of the loss are on the transfer sets where each has its own samples; empty without any."""
+    names = [name for name in transfer_sets if TRANSFER_SETS[name].is_split]
+    if not names:
+        return ""
+    return (
+        f"On {' and '.join(names)} each batch contains a batch of samples with labels and a batch of samples without. "
+        "CE is the mean over the former, and D is the mean over the latter. An epoch is one pass over the set with "
+        "more batches, while the other set is passed through repeatedly."
+    )
+
+
 def true_minus(text: str) -> str:
     """Return the text with a true minus before negative numbers. It is as wide as a plus, so that columns align."""
     return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
@@ -220,7 +232,7 @@ def conventions_in_words(distill: DistillConfig, transfer_sets: Iterable[str] = 
         "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher.",
         f"{term.loss.capitalized_title} ({term.loss.source}): {term.loss.meaning}",
         *([f"D has hyper-parameters of its own: {values}."] if values else []),
-        " ".join(filter(None, [weight, without_labels(transfer_sets)])),
+        " ".join(filter(None, [weight, without_labels(transfer_sets), _split_terms(transfer_sets)])),
         f"{reduction}, and {scaled}.",
         f"The teacher's batch normalisation uses {statistics}.",
         "A control has w = 0: the same student, data, epochs and recipe, without a teacher.",

@@ -7,7 +7,13 @@ from itertools import accumulate
 from typing import overload
 
 from peerkd.study.grid import Grid, control_settings, settings
-from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet, grouped_by_samples, set_owners
+from peerkd.study.transfer_sets import (
+    TRANSFER_SETS,
+    TransferSet,
+    grouped_by_samples,
+    set_owners,
+    unlabelled_owners,
+)
 from peerkd.study.trials import Setting, Trial, Unit
 
 
@@ -108,6 +114,7 @@ def _distillations(
     def unit(teacher: int, students: Sequence[int]) -> Unit:
         return Unit(
             owners=set_owners(transfer_set, student=students[0], teacher=teacher),
+            unlabelled_owners=unlabelled_owners(transfer_set, student=students[0], teacher=teacher),
             teacher=teacher,
             trials=tuple(Trial(student, teacher, name, setting) for student in students for name, setting in tried),
         )
@@ -115,7 +122,7 @@ def _distillations(
     serves_all = not TRANSFER_SETS[transfer_set].depends_on_student
     return _Block(
         num_units=num_peers if serves_all else num_peers * (num_peers - 1),
-        num_owners=len(set_owners(transfer_set, student=0, teacher=1)),
+        num_owners=_num_owners(transfer_set),
         num_trials=len(tried) * (num_peers - 1 if serves_all else 1),
         unit=of_teacher if serves_all else of_pair,
     )
@@ -127,7 +134,12 @@ def _controls(transfer_set: TransferSet, controls: tuple[Setting, ...], peers: S
 
     def unit(pairs: Iterable[tuple[int, int | None]], *, student: int, teacher: int) -> Unit:
         trials = tuple(Trial(*pair, transfer_set, control) for pair in pairs for control in controls)
-        return Unit(owners=set_owners(transfer_set, student=student, teacher=teacher), teacher=None, trials=trials)
+        return Unit(
+            owners=set_owners(transfer_set, student=student, teacher=teacher),
+            unlabelled_owners=unlabelled_owners(transfer_set, student=student, teacher=teacher),
+            teacher=None,
+            trials=trials,
+        )
 
     # A set that does not depend on the student has the same samples for every student, so any peer can be named as one.
     # The same holds for the teacher.
@@ -153,9 +165,8 @@ def _controls(transfer_set: TransferSet, controls: tuple[Setting, ...], peers: S
         return peer * (2 * num_peers - peer - 1) // 2
 
     def block(num_units: int, *, num_pairs: int, unit: Callable[[int], Unit]) -> _Block:
-        num_owners = len(set_owners(transfer_set, student=0, teacher=1))
         num_trials = num_pairs * len(controls)
-        return _Block(num_units=num_units, num_owners=num_owners, num_trials=num_trials, unit=unit)
+        return _Block(num_units=num_units, num_owners=_num_owners(transfer_set), num_trials=num_trials, unit=unit)
 
     if facts.depends_on_student and facts.depends_on_teacher:
         return block(num_peers * (num_peers - 1) // 2, num_pairs=2, unit=of_both)
@@ -164,3 +175,8 @@ def _controls(transfer_set: TransferSet, controls: tuple[Setting, ...], peers: S
     if facts.depends_on_teacher:
         return block(num_peers, num_pairs=num_peers - 1, unit=of_teachers_data)
     return block(1, num_pairs=num_peers, unit=of_public)
+
+
+def _num_owners(transfer_set: TransferSet) -> int:
+    pair = {"student": 0, "teacher": 1}
+    return len(set_owners(transfer_set, **pair)) + len(unlabelled_owners(transfer_set, **pair))

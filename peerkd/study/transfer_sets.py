@@ -1,13 +1,21 @@
-"""The kinds of transfer sets: who owns the samples, and whether the loss uses their labels.
+"""The kinds of transfer sets: who owns the samples, and which of their labels the loss uses.
 
 All other modules use this table. A new kind is a name in ``TransferSet`` and an entry in ``TRANSFER_SETS``.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-TransferSet = Literal["student", "teacher", "both", "public", "public_unlabelled"]
+TransferSet = Literal[
+    "student",
+    "teacher",
+    "both",
+    "public",
+    "public_unlabelled",
+    "student_and_public",
+    "teacher_unlabelled",
+]
 """The names of the kinds, in the order in which the table of trials sorts them."""
 
 Source = Literal["student", "teacher", "public"]
@@ -18,15 +26,41 @@ Source = Literal["student", "teacher", "public"]
 class TransferSetFacts:
     """The properties of one kind of transfer set."""
 
-    sources: frozenset[Source]
-    """The sample sets that are joined to the transfer set."""
+    labelled_sources: frozenset[Source] = frozenset()
+    """The sample sets whose labels the loss reads, for the cross entropy. If a kind has none, the divergence is the
+    whole loss: alpha has no effect, and no control exists, because training without a teacher needs labels."""
 
-    uses_labels: bool = True
-    """Whether the loss has a cross entropy on labels. Otherwise the loss is the divergence alone: alpha has no effect,
-    and no control exists, because training without a teacher needs labels."""
+    unlabelled_sources: frozenset[Source] = frozenset()
+    """The sample sets whose labels the loss does not read. If there are also sets with labels, the divergence is
+    computed on the samples of these sets alone, and the cross entropy on the others alone."""
 
     meaning: str
     """The kind in words, for the help and the report."""
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """The sample sets that are joined to the transfer set."""
+        return self.labelled_sources | self.unlabelled_sources
+
+    @property
+    def taught_sources(self) -> frozenset[Source]:
+        """The sample sets on which the divergence is computed, so that the teacher's logits are needed there."""
+        return self.unlabelled_sources or self.labelled_sources
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the loss has a cross entropy on labels."""
+        return bool(self.labelled_sources)
+
+    @property
+    def samples(self) -> tuple[frozenset[Source], ...]:
+        """The sample sets of each part of a batch. There are two parts if each term of the loss has its own samples."""
+        return (self.labelled_sources, self.unlabelled_sources) if self.is_split else (self.sources,)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether cross entropy and divergence have samples of their own."""
+        return bool(self.labelled_sources and self.unlabelled_sources)
 
     @property
     def depends_on_student(self) -> bool:
@@ -45,21 +79,31 @@ class TransferSetFacts:
 
 
 TRANSFER_SETS: Final[Mapping[str, TransferSetFacts]] = {
-    "student": TransferSetFacts(sources=frozenset({"student"}), meaning="the student's own training set"),
-    "teacher": TransferSetFacts(sources=frozenset({"teacher"}), meaning="the teacher's training set"),
+    "student": TransferSetFacts(labelled_sources=frozenset({"student"}), meaning="the student's own training set"),
+    "teacher": TransferSetFacts(labelled_sources=frozenset({"teacher"}), meaning="the teacher's training set"),
     "both": TransferSetFacts(
-        sources=frozenset({"student", "teacher"}), meaning="the training sets of student and teacher together"
+        labelled_sources=frozenset({"student", "teacher"}),
+        meaning="the training sets of student and teacher together",
     ),
-    "public": TransferSetFacts(sources=frozenset({"public"}), meaning="the public set, with labels"),
+    "public": TransferSetFacts(labelled_sources=frozenset({"public"}), meaning="the public set, with labels"),
     "public_unlabelled": TransferSetFacts(
-        sources=frozenset({"public"}),
-        uses_labels=False,
+        unlabelled_sources=frozenset({"public"}),
         meaning="the public set without labels, where the loss is the divergence alone",
+    ),
+    "student_and_public": TransferSetFacts(
+        labelled_sources=frozenset({"student"}),
+        unlabelled_sources=frozenset({"public"}),
+        meaning="the student's own training set for the cross entropy, and the public set without labels for the "
+        "divergence",
+    ),
+    "teacher_unlabelled": TransferSetFacts(
+        unlabelled_sources=frozenset({"teacher"}),
+        meaning="the teacher's training set without labels, where the divergence is the whole loss",
     ),
 }
 
 PUBLIC: Final = -1
-"""The number that stands for the public set among the owners of a transfer set that also has samples of peers."""
+"""The number that stands for the public set among owners, except where it is the whole transfer set."""
 
 _POSITIONS: Final = {name: position for position, name in enumerate(TRANSFER_SETS)}
 
@@ -82,17 +126,64 @@ def table_position(name: str) -> int:
 def set_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
     """Return the owners of the samples of a pair's transfer set, ascending: peers, and ``PUBLIC`` before them.
 
-    The tuple is empty if all samples are public.
+    The tuple is empty if all samples are public. It is that of the samples with labels if cross entropy and divergence
+    have samples of their own; see ``unlabelled_owners``.
     """
     facts = TRANSFER_SETS[name]
-    peers = tuple(sorted((student,) * facts.depends_on_student + (teacher,) * facts.depends_on_teacher))
-    return (PUBLIC, *peers) if peers and facts.needs_public_set else peers
+    owners = _owners(facts.labelled_sources or facts.unlabelled_sources, student=student, teacher=teacher)
+    return () if owners == (PUBLIC,) else owners
 
 
-def set_size(name: str, *, num_student: int, num_teacher: int, num_public: int) -> int:
-    """Return the size of a transfer set by the sizes of its possible sources."""
-    sizes: dict[Source, int] = {"student": num_student, "teacher": num_teacher, "public": num_public}
-    return sum(sizes[source] for source in TRANSFER_SETS[name].sources)
+def unlabelled_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
+    """Return the owners of the samples of the divergence if the cross entropy has others, else an empty tuple."""
+    facts = TRANSFER_SETS[name]
+    return _owners(facts.unlabelled_sources, student=student, teacher=teacher) if facts.is_split else ()
+
+
+def _owners(sources: frozenset[Source], *, student: int, teacher: int) -> tuple[int, ...]:
+    owner_of: dict[Source, int] = {"student": student, "teacher": teacher, "public": PUBLIC}
+    return tuple(sorted(owner_of[source] for source in sources))
+
+
+class SourceSizes(NamedTuple):
+    """The number of samples of each possible source of a transfer set."""
+
+    student: int
+    teacher: int
+    public: int
+
+    def total(self, sources: Iterable[Source]) -> int:
+        """Return the number of samples of some sources together."""
+        return sum(getattr(self, source) for source in sources)
+
+
+def set_size(name: str, sizes: SourceSizes) -> int:
+    """Return the number of samples in a transfer set."""
+    return sizes.total(TRANSFER_SETS[name].sources)
+
+
+def taught_size(name: str, sizes: SourceSizes) -> int:
+    """Return the number of samples on which the teacher's logits are needed."""
+    return sizes.total(TRANSFER_SETS[name].taught_sources)
+
+
+def epoch_size(name: str, sizes: SourceSizes, *, batch_size: int) -> int:
+    """Return the number of samples that a student trains on in one epoch.
+
+    If cross entropy and divergence have samples of their own, each batch has samples of both sets, and an epoch is one
+    pass over the set with more batches. The other one is passed through repeatedly meanwhile.
+
+    Args:
+        name: The kind of the transfer set.
+        sizes: The sizes of its possible sources.
+        batch_size: The largest number of samples of one set in a batch.
+    """
+    facts = TRANSFER_SETS[name]
+    if not facts.is_split:
+        return set_size(name, sizes)
+    parts = [sizes.total(sources) for sources in (facts.labelled_sources, facts.unlabelled_sources)]
+    num_batches = [max(-(-size // batch_size), 1) for size in parts]
+    return round(sum(max(num_batches) * size / num for size, num in zip(parts, num_batches, strict=True)))
 
 
 def grouped_by_samples(names: Iterable[TransferSet]) -> list[tuple[TransferSet, ...]]:
@@ -100,9 +191,9 @@ def grouped_by_samples(names: Iterable[TransferSet]) -> list[tuple[TransferSet, 
 
     They differ only in their loss, so a teacher's logits serve all of them.
     """
-    groups: dict[frozenset[Source], list[TransferSet]] = {}
+    groups: dict[tuple[frozenset[Source], ...], list[TransferSet]] = {}
     for name in names:
-        groups.setdefault(TRANSFER_SETS[name].sources, []).append(name)
+        groups.setdefault(TRANSFER_SETS[name].samples, []).append(name)
     return [tuple(group) for group in groups.values()]
 
 

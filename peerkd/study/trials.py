@@ -5,7 +5,7 @@ disk name trials by it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from peerkd.study.transfer_sets import TransferSet, table_position
@@ -77,12 +77,21 @@ class Unit:
 
     owners: tuple[int, ...]
     """The peers whose training sets are joined to the transfer set, and ``PUBLIC`` if the public set is joined to them;
-    empty for the public set alone."""
+    empty for the public set alone. The result of ``set_owners``."""
 
     teacher: int | None
     """The peer whose logits are needed; None for controls."""
 
     trials: tuple[Trial, ...]
+
+    unlabelled_owners: tuple[int, ...] = ()
+    """The owners of the samples of the divergence, if the cross entropy has others. The result of the function of this
+    name."""
+
+    @property
+    def samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The identity of the transfer set: units with the same one have the same batches."""
+        return self.owners, self.unlabelled_owners
 
 
 def record_identity(record: Mapping[str, Any]) -> tuple[object, ...]:
@@ -108,4 +117,4 @@ def without(units: Iterable[Unit], done: set[tuple[object, ...]]) -> Iterator[Un
     for unit in units:
         left = tuple(trial for trial in unit.trials if trial.identity not in done) if done else unit.trials
         if left:
-            yield Unit(owners=unit.owners, teacher=unit.teacher, trials=left)
+            yield replace(unit, trials=left)

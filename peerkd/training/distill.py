@@ -15,7 +15,8 @@ from peerkd.training.optimizers import Sgd, learning_rate_at
 from peerkd.training.samples import Batches
 
 TeacherLogits = Mapping[int, Sequence[Tensor]]
-"""``logits_BK`` of the teacher by epoch and batch, float32, in the order of ``SampleSet.batches``."""
+"""``logits_BK`` of the teacher by epoch and batch, float32, in the order of ``Batches.batches``. If a batch has rows
+without labels, they are the logits of these rows alone."""
 
 
 @torch.no_grad()
@@ -92,6 +93,7 @@ def distill(
                 temperature=temperature,
                 term=term,
                 known_K=known_K,
+                num_unlabelled=batch.num_unlabelled,
             )
             loss.backward()
             optimizer.step(learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=learning_rate))

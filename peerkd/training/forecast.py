@@ -2,8 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import permutations
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.study.grid import control_settings, settings
 from peerkd.study.plan import plan
-from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples, set_size
+from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes, epoch_size, grouped_by_samples, taught_size
 from peerkd.training.file_sizes import weights_bytes
 
 _LABEL_BYTES: Final = 8
@@ -34,8 +36,8 @@ _ROW_BYTES_PER_MEASURED_EPOCH: Final = 6
 class PartitionSizes(NamedTuple):
     """The sizes of the parts of a partitioned data set, and the shape of its images."""
 
-    training: int
-    """The number of training samples of all peers together."""
+    training_by_peer: tuple[int, ...]
+    """The number of training samples of each peer."""
 
     validation: int
     test: int
@@ -49,6 +51,11 @@ class PartitionSizes(NamedTuple):
 
     image_shape_CHW: tuple[int, int, int]
     num_classes: int
+
+    @property
+    def training(self) -> int:
+        """The number of training samples of all peers together."""
+        return sum(self.training_by_peer)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,14 +111,17 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
     num_pairs = num_peers * (num_peers - 1)
     num_trials = plan(config.grid, range(num_peers)).num_trials
     num_settings = sum(len(settings(config.grid, transfer_set)) for transfer_set in config.sweep.transfer_sets)
-    pair_samples = {name: _pair_samples(name, samples, num_peers) for name in config.sweep.transfer_sets}
-    num_distilled = sum(len(settings(config.grid, name)) * num for name, num in pair_samples.items())
-    num_controlled = sum(_control_samples(name, samples, num_peers) for name in config.sweep.transfer_sets)
+    trained, teacher_forwards = (
+        {name: _pair_samples(name, samples, size) for name in config.sweep.transfer_sets}
+        for size in (partial(epoch_size, batch_size=config.distill.batch_size), taught_size)
+    )
+    num_distilled = sum(len(settings(config.grid, name)) * num for name, num in trained.items())
+    num_controlled = sum(_control_samples(name, num, num_peers) for name, num in trained.items())
     num_controlled *= len(control_settings(config.grid))
     num_distilled += num_controlled
     # Logits serve all kinds with the same samples. Where these do not depend on the student, they serve all students.
     num_teacher_forwards = sum(
-        pair_samples[name] if TRANSFER_SETS[name].depends_on_student else pair_samples[name] // (num_peers - 1)
+        teacher_forwards[name] if TRANSFER_SETS[name].depends_on_student else teacher_forwards[name] // (num_peers - 1)
         for name, *_ in grouped_by_samples(config.sweep.transfer_sets)
     )
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
@@ -184,7 +194,7 @@ def measure_partition(dataset: ImageDataset | RawDataset, assignment: Assignment
         for own, everyone in zip(parts, (assignment.validation, assignment.test), strict=True)
     )
     return PartitionSizes(
-        training=sum(map(len, assignment.train)),
+        training_by_peer=tuple(map(len, assignment.train)),
         validation=len(assignment.validation),
         test=len(assignment.test),
         public=len(assignment.public),
@@ -200,21 +210,22 @@ def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int
     return num_samples * (math.prod(image_shape_CHW) + _LABEL_BYTES)
 
 
-def _pair_samples(transfer_set: str, samples: PartitionSizes, num_peers: int) -> int:
-    """Return the total number of samples in the transfer sets of all pairs."""
-    # Each peer is the student of num_peers - 1 pairs, and the teacher of the same number.
-    return (num_peers - 1) * set_size(
-        transfer_set,
-        num_student=samples.training,
-        num_teacher=samples.training,
-        num_public=samples.public * num_peers,
+def _pair_samples(transfer_set: str, samples: PartitionSizes, size: Callable[[str, SourceSizes], int]) -> int:
+    """Return the sum of a size of a transfer set over all pairs."""
+    facts, num_peers = TRANSFER_SETS[transfer_set], len(samples.training_by_peer)
+    if facts.is_split and facts.depends_on_student and facts.depends_on_teacher:
+        pairs = permutations(samples.training_by_peer, 2)
+        return sum(size(transfer_set, SourceSizes(own, teachers, samples.public)) for own, teachers in pairs)
+    # Each peer is the student of num_peers - 1 pairs, and the teacher of as many. Unless the batches of a student and
+    # those of its teacher meet, sums over all pairs do not change if each teacher has as many samples as its student.
+    return (num_peers - 1) * sum(
+        size(transfer_set, SourceSizes(num, num, samples.public)) for num in samples.training_by_peer
     )
 
 
-def _control_samples(transfer_set: str, samples: PartitionSizes, num_peers: int) -> int:
-    """Return the total number of samples in the transfer sets of all controls at one learning rate."""
+def _control_samples(transfer_set: str, num: int, num_peers: int) -> int:
+    """Return the number of samples in an epoch of all controls at one learning rate; ``num`` is that of all pairs."""
     facts = TRANSFER_SETS[transfer_set]
     if not facts.uses_labels:
         return 0
-    num = _pair_samples(transfer_set, samples, num_peers)
     return num if facts.depends_on_teacher else num // (num_peers - 1)

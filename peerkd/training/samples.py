@@ -35,9 +35,38 @@ class Batch(NamedTuple):
     """
 
     labels_B: Tensor
+    """The classes of the samples, without those of the last ``num_unlabelled``."""
 
     num_samples: int
     """The size of the whole batch. It is larger than B if this is one of several parts."""
+
+    num_unlabelled: int = 0
+    """The number of samples without labels, which are the last ones; see ``peerkd.training.joined_samples``."""
+
+    @property
+    def size(self) -> "BatchSize":
+        """The number of samples of this part of the batch."""
+        return BatchSize(len(self.labels_B) + self.num_unlabelled, self.num_unlabelled)
+
+
+class BatchSize(NamedTuple):
+    """The size of a batch, on which the shapes of all tensors of a step depend."""
+
+    num_samples: int
+    """The number of samples, with labels and without."""
+
+    num_unlabelled: int = 0
+    """The number of samples without labels in a batch that also has samples with labels, else 0."""
+
+    @property
+    def num_labelled(self) -> int:
+        """The number of samples in the cross entropy."""
+        return self.num_samples - self.num_unlabelled
+
+    @property
+    def num_taught(self) -> int:
+        """The number of samples in the divergence."""
+        return self.num_unlabelled or self.num_samples
 
 
 class Batches(Protocol):
@@ -53,6 +82,14 @@ class Batches(Protocol):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return an iterator over the batches of one epoch, counted from 0."""
+
+
+class SizedBatches(Batches, Protocol):
+    """Batches with sizes that are known before the first batch is computed."""
+
+    @property
+    def batch_sizes(self) -> Sequence[BatchSize]:
+        """The sizes that the batches have, the largest first."""
 
 
 class FirstBatches:
@@ -132,10 +169,10 @@ class SampleSet:
         return len(batch_bounds(len(self), batch_size=self._batch_size)) - 1
 
     @property
-    def batch_sizes(self) -> tuple[int, ...]:
+    def batch_sizes(self) -> tuple[BatchSize, ...]:
         """The sizes that the batches have: one size, or two that differ by one, the larger first."""
         bounds = batch_bounds(len(self), batch_size=self._batch_size)
-        return tuple(sorted({stop - start for start, stop in pairwise(bounds)}, reverse=True))
+        return tuple(sorted({BatchSize(stop - start) for start, stop in pairwise(bounds)}, reverse=True))
 
     def batches(
         self, epoch: int, *, num_views: int = 1, first_batch: int = 0, part: tuple[int, int] = (0, 1)

@@ -16,7 +16,7 @@ from peerkd.training.devices import seeded
 from peerkd.training.distill import TeacherLogits, distill
 from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import are_finite
-from peerkd.training.samples import SampleSet
+from peerkd.training.samples import SizedBatches
 from peerkd.training.stacked.students import Students
 from peerkd.training.trial_state import TrialState
 
@@ -24,7 +24,7 @@ from peerkd.training.trial_state import TrialState
 class StudentGroup(Protocol):
     """The students of some trials on one transfer set, in the order of the trials."""
 
-    def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
+    def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         """Train for these epochs, counted from 0. All earlier epochs must have been done.
 
         Args:
@@ -76,7 +76,7 @@ class SingleStudent:
         self._momenta = start.momenta
         copy_state(start.weights, network)
 
-    def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
+    def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         """Train for these epochs; see ``StudentGroup``."""
         if self._noise_seed is None:
             self._distill(samples, logits, epochs=epochs)
@@ -85,7 +85,7 @@ class SingleStudent:
             with seeded(self._noise_seed(epoch), samples.device):
                 self._distill(samples, logits, epochs=range(epoch, epoch + 1))
 
-    def _distill(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
+    def _distill(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         (teacher,) = logits
         self._momenta = distill(
             self._network,
@@ -120,7 +120,7 @@ class StackedGroup:
         """Take over students in the states of the trials."""
         self._students, self._trials, self._recipe = students, trials, recipe
 
-    def train(self, samples: SampleSet, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
+    def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         """Train for these epochs; see ``StudentGroup``."""
         self._students.train(
             samples,

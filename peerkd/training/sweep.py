@@ -21,7 +21,7 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.seeds import derive_seed
-from peerkd.study.transfer_sets import PUBLIC
+from peerkd.study.transfer_sets import PUBLIC, TRANSFER_SETS
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.devices import process_device, seeded
@@ -30,6 +30,7 @@ from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import EngineChoice, EpochRange, JointEpochRanges, SweepInputs
+from peerkd.training.joined_samples import JoinedSamples, TransferSamples
 from peerkd.training.peers import build_peer, known_classes, sample_set, weights_name
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import FirstBatches, SampleSet
@@ -85,7 +86,7 @@ class SweepRunner:
         self._network = cache(self._build_network)
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
         self._before = cache(self._predict_before)
-        self._transfer_set = lru_cache(maxsize=self._num_kept_sets())(self._read_transfer_set)
+        self._sample_set = lru_cache(maxsize=self._num_kept_sets())(self._read_transfer_set)
         self._kept_logits = lru_cache(maxsize=self._num_kept_logits())(self._make_logits)
 
     def do(self, task: Unit | EpochRange | JointEpochRanges) -> Iterator[dict[str, Any] | EngineChoice]:
@@ -96,8 +97,8 @@ class SweepRunner:
                 or epochs.
         """
         ranges = self._epoch_ranges(task)
-        owners = ranges[0].unit.owners
-        samples = self._transfer_set(owners)
+        unit = ranges[0].unit
+        samples = self._transfer_set(unit)
         epochs = range(ranges[0].first_epoch, ranges[0].last_epoch)
         requested = [(trial, each.unit.teacher) for each in ranges for trial in each.unit.trials]
         if len(ranges) > 1:
@@ -114,7 +115,7 @@ class SweepRunner:
                 # Only the logits of this group's teachers stay in memory. Neighbouring groups share teachers.
                 teachers = dict.fromkeys(teacher for _, teacher in group)
                 logits = {
-                    teacher: logits[teacher] if teacher in logits else self._logits(teacher, owners, epochs)
+                    teacher: logits[teacher] if teacher in logits else self._logits(teacher, unit, epochs)
                     for teacher in teachers
                 }
                 yield from self._do_group(
@@ -123,7 +124,7 @@ class SweepRunner:
 
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
         """Return a teacher's logits on a unit's transfer set. ``peerkd plan`` measures the time of this part."""
-        return self._logits(unit.teacher, unit.owners, range(self._recipe.epochs))
+        return self._logits(unit.teacher, unit, range(self._recipe.epochs))
 
     def accuracies(self, peer: int, weights: Mapping[str, Tensor]) -> dict[str, float | None]:
         """Return the accuracies of a plain network in float32, on the evaluation samples of a peer.
@@ -144,23 +145,32 @@ class SweepRunner:
             return (EpochRange(unit=task, first_epoch=0, last_epoch=self._recipe.epochs),)
         if isinstance(task, EpochRange):
             return (task,)
-        kinds = {(each.unit.owners, each.first_epoch, each.last_epoch) for each in task.ranges}
+        kinds = {(each.unit.samples, each.first_epoch, each.last_epoch) for each in task.ranges}
         if len(kinds) != 1:
             raise ValueError(f"ranges must have the same transfer set and epochs, got {len(kinds)} combinations.")
         return task.ranges
 
-    def _logits(self, teacher: int | None, owners: tuple[int, ...], epochs: range) -> TeacherLogits | None:
+    def _logits(self, teacher: int | None, unit: Unit, epochs: range) -> TeacherLogits | None:
+        """Return a teacher's logits on the samples of the divergence of a unit's transfer set."""
         if teacher is None:
             return None
+        owners = unit.unlabelled_owners or unit.owners
+        samples = self._transfer_set(unit)
+        if isinstance(samples, JoinedSamples):
+            of_passes = self._logits_of_set(teacher, owners, samples.unlabelled_epochs(epochs))
+            return {epoch: samples.in_batches(of_passes, epoch) for epoch in epochs}
+        return self._logits_of_set(teacher, owners, epochs)
+
+    def _logits_of_set(self, teacher: int, owners: tuple[int, ...], epochs: range) -> TeacherLogits:
         make = self._make_logits if self._inputs.states_folder is None else self._kept_logits
         if self._config.teachers_vary:
             return {epoch: make(teacher, owners, epoch) for epoch in epochs}
-        samples = self._transfer_set(owners)
+        samples = self._sample_set(owners)
         logits_SK = samples.in_order(make(teacher, owners, 0), 0)
         return {epoch: samples.in_batches(logits_SK, epoch) for epoch in epochs}
 
     def _make_logits(self, teacher: int, owners: tuple[int, ...], epoch: int) -> Sequence[Tensor]:
-        samples = self._transfer_set(owners)
+        samples = self._sample_set(owners)
         with self._noise(self._config.networks[teacher], "noise of teacher", samples, epoch):
             of_epoch = teacher_logits(
                 self._peer(teacher),
@@ -172,7 +182,7 @@ class SweepRunner:
         return of_epoch[epoch]
 
     def _noise(
-        self, network: PeerNetwork, purpose: str, samples: SampleSet, epoch: int
+        self, network: PeerNetwork, purpose: str, samples: TransferSamples, epoch: int
     ) -> AbstractContextManager[None]:
         """Return a context in which a network of another package draws the random numbers of an epoch."""
         if network.is_built_in:
@@ -195,7 +205,7 @@ class SweepRunner:
         return first + second + len(self._assignment.public)
 
     def _do_group(
-        self, trials: Sequence[Trial], samples: SampleSet, logits: Sequence[TeacherLogits | None], epochs: range
+        self, trials: Sequence[Trial], samples: TransferSamples, logits: Sequence[TeacherLogits | None], epochs: range
     ) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         before = [self._before(trial.student) for trial in trials]
@@ -228,7 +238,7 @@ class SweepRunner:
     def _train(
         self,
         students: StudentGroup,
-        samples: SampleSet,
+        samples: TransferSamples,
         logits: Sequence[TeacherLogits | None],
         *,
         trials: Sequence[Trial],
@@ -251,7 +261,7 @@ class SweepRunner:
                     lists[name].append(accuracies[f"{split}_{scope}_accuracy"])
         return measured, predictions
 
-    def _student_group(self, trials: Sequence[Trial], samples: SampleSet, epochs: range) -> StudentGroup:
+    def _student_group(self, trials: Sequence[Trial], samples: TransferSamples, epochs: range) -> StudentGroup:
         starts = [self._start(trial, epochs) for trial in trials]
         network = self._config.networks[trials[0].student]
         if self._is_stacked(network):
@@ -287,7 +297,7 @@ class SweepRunner:
         return network.is_plain and should_stack(network.name, image_shape_CHW=self._dataset.image_shape)
 
     @staticmethod
-    def _num_lanes(pool: "LanePool", network: PeerNetwork, samples: SampleSet) -> int:
+    def _num_lanes(pool: "LanePool", network: PeerNetwork, samples: TransferSamples) -> int:
         """Return how many students of a network to train at once in captured steps; 0 if its steps are not captured.
 
         A network of another package may do anything in a step, such as draw random numbers or read a value. The
@@ -316,7 +326,7 @@ class SweepRunner:
         text = f"{loss}: students side by side use autograd, because no gradient is written by hand for this loss"
         return (EngineChoice(f"loss {loss}", text),)
 
-    def _group_size(self, network: PeerNetwork, samples: SampleSet, *, num_trials: int) -> int:
+    def _group_size(self, network: PeerNetwork, samples: TransferSamples, *, num_trials: int) -> int:
         """Return how many students to train together, measured when the first large group is requested."""
         if self._lane_pool:
             return max(self._num_lanes(self._lane_pool, network, samples), 1)
@@ -340,6 +350,7 @@ class SweepRunner:
         # Only a GPU needs this module.
         from peerkd.training.captured.lane_pool import LanePool
 
+        has_split = any(TRANSFER_SETS[name].is_split for name in self._config.sweep.transfer_sets)
         return LanePool(
             lambda name: self._build_network(PeerNetwork(name)),
             num_architectures=len({network.name for network in self._config.networks if network.is_plain}),
@@ -347,6 +358,7 @@ class SweepRunner:
             num_classes=self._dataset.num_classes,
             recipe=self._recipe,
             device=self._device,
+            max_batch_samples=self._recipe.batch_size * (2 if has_split else 1),
         )
 
     def _stack(self, network: PeerNetwork, starts: Sequence[TrialState]) -> Students:
@@ -357,6 +369,10 @@ class SweepRunner:
             image_shape_CHW=self._dataset.image_shape,
             num_classes=self._dataset.num_classes,
         )
+
+    def _transfer_set(self, unit: Unit) -> TransferSamples:
+        samples = self._sample_set(unit.owners)
+        return JoinedSamples(samples, self._sample_set(unit.unlabelled_owners)) if unit.unlabelled_owners else samples
 
     def _read_transfer_set(self, owners: tuple[int, ...]) -> SampleSet:
         names = ["public" if owner == PUBLIC else str(owner) for owner in owners or (PUBLIC,)]

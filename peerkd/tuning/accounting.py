@@ -29,6 +29,8 @@ class CostLedger:
 
     def __init__(self, space: Space, *, is_augmented: bool = False) -> None:
         self._space, self._is_augmented = space, is_augmented
+        taught_QS = space.num_taught_samples_QS
+        self._num_taught_QS = space.num_samples_QS if taught_QS is None else taught_QS
         self._units_QS, self._firsts_U = _units(space)
         # Costs are counted in forward passes. These are whole numbers, so sums are exact.
         self._spent = 0
@@ -78,8 +80,10 @@ class CostLedger:
         num_passes_R1 = num_epochs_R[:, None] if self._is_augmented else np.ones((1, 1), dtype=np.int64)
         num_new_passes_PRS = np.maximum(num_passes_R1 - self._taught_U[self._units_QS[pairs_P]][:, None], 0)
         num_epochs_left_PRS = num_epochs_R[:, None] - self._done_QS[pairs_P][:, None]
-        prices_PRS: FloatArray = self._space.num_samples_QS[pairs_P][:, None] * (
-            num_epochs_left_PRS + num_new_passes_PRS / FORWARDS_PER_TRAINED_SAMPLE
+        num_samples_P1S = self._space.num_samples_QS[pairs_P][:, None]
+        taught_shares_P1S = self._num_taught_QS[pairs_P][:, None] / num_samples_P1S
+        prices_PRS: FloatArray = num_samples_P1S * (
+            num_epochs_left_PRS + taught_shares_P1S * num_new_passes_PRS / FORWARDS_PER_TRAINED_SAMPLE
         )
         return prices_PRS
 
@@ -108,7 +112,9 @@ class CostLedger:
         taught = int(self._taught_U[self._units_QS[suggestion.pair, suggestion.setting]])
         num_new_passes = max(self._num_passes(suggestion.num_epochs) - taught, 0)
         num_samples = int(self._space.num_samples_QS[suggestion.pair, suggestion.setting])
-        return num_samples * (FORWARDS_PER_TRAINED_SAMPLE * (suggestion.num_epochs - done) + num_new_passes)
+        num_taught = int(self._num_taught_QS[suggestion.pair, suggestion.setting])
+        num_new_epochs = suggestion.num_epochs - done
+        return FORWARDS_PER_TRAINED_SAMPLE * num_samples * num_new_epochs + num_taught * num_new_passes
 
     def _num_passes(self, num_epochs: int) -> int:
         """Return how often a teacher sees the samples of a trial of so many epochs."""
@@ -116,7 +122,8 @@ class CostLedger:
 
     def _full_forwards(self) -> int:
         samples_QS, num_epochs = self._space.num_samples_QS, self._space.num_epochs
-        num_teacher_forwards = int(samples_QS.ravel()[self._firsts_U].sum()) * self._num_passes(num_epochs)
+        teacher_forwards_U = self._num_taught_QS.ravel()[self._firsts_U]
+        num_teacher_forwards = int(teacher_forwards_U.sum()) * self._num_passes(num_epochs)
         return FORWARDS_PER_TRAINED_SAMPLE * num_epochs * int(samples_QS.sum()) + num_teacher_forwards
 
 

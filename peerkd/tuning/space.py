@@ -45,7 +45,7 @@ class Space:
     """Index of the untuned default in ``settings``."""
 
     num_samples_QS: IntArray
-    """Samples of each pair's transfer set under each setting."""
+    """The number of samples that a student of each pair trains on in one epoch under each setting."""
 
     num_epochs: int
     """Epochs of a whole trial."""
@@ -53,6 +53,9 @@ class Space:
     feature_names: tuple[str, ...]
     features_QF: FloatArray
     """Columns of ``peerkd.results.features``, all finite. F may be 0."""
+
+    num_taught_samples_QS: IntArray | None = None
+    """The number of samples on which the teacher's logits are needed. None: ``num_samples_QS``."""
 
     has_global_gains: bool = True
     """Whether the objective is the gain of global accuracy, without a limit. Experience covers no other objective."""
@@ -81,5 +84,6 @@ class Space:
             students_Q=self.students_Q[places],
             teachers_Q=self.teachers_Q[places],
             num_samples_QS=self.num_samples_QS[places],
+            num_taught_samples_QS=None if self.num_taught_samples_QS is None else self.num_taught_samples_QS[places],
             features_QF=self.features_QF[places],
         )

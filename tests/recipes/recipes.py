@@ -109,7 +109,7 @@ _REAPER_RULES = """\
 
 _TRANSFER_SET = """\
     "example_set": TransferSetFacts(
-        sources=frozenset({"teacher", "public"}),
+        labelled_sources=frozenset({"teacher", "public"}),
         meaning="the teacher's training set and the public set together",
     ),
 """
@@ -144,7 +144,7 @@ RECIPES: Final = {
     "transfer_set": Recipe(
         "A kind of transfer set:",
         (
-            Edit(_TRANSFER_SETS, "TransferSet = Literal[", instead='TransferSet = Literal["example_set", '),
+            Edit(_TRANSFER_SETS, "TransferSet = Literal[", below='    "example_set",\n'),
             Edit(_TRANSFER_SETS, "TRANSFER_SETS: Final[", below=_TRANSFER_SET),
             Edit(
                 "tests/unit/study/test_transfer_sets.py",

@@ -13,6 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from peerkd.training.samples import BatchSize
+
 _NUM_FIRST_STEPS: Final = 3
 """The number of steps before the first capture of a lane, from the notes. In them libraries choose their algorithms and
 allocate memory.
@@ -33,22 +35,22 @@ class CapturedSteps:
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self._steps: dict[int, Callable[[], None]] = {}
+        self._graphs: dict[BatchSize, torch.cuda.CUDAGraph] = {}
+        self._steps: dict[BatchSize, Callable[[], None]] = {}
         self._failed: list[torch.cuda.CUDAGraph] = []
 
-    def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
+    def prepare(self, size: BatchSize, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
         """Capture a step. The capture runs the step a few times and then restores the tensors ``changes``.
 
         Raises:
             RuntimeError: If the first step of the lane cannot be captured. A later one is then called instead.
         """
-        self._steps[num_samples] = step
+        self._steps[size] = step
         if len(self._graphs) == _MAX_GRAPHS:
             return
         before = [tensor.detach().clone() for tensor in changes]
         try:
-            self._graphs[num_samples] = self._capture(step, num_warm_up_steps=1 if self._graphs else _NUM_FIRST_STEPS)
+            self._graphs[size] = self._capture(step, num_warm_up_steps=1 if self._graphs else _NUM_FIRST_STEPS)
         except RuntimeError:
             if not self._graphs:
                 raise
@@ -57,14 +59,14 @@ class CapturedSteps:
                 for tensor, kept in zip(changes, before, strict=True):
                     tensor.copy_(kept)
 
-    def run(self, num_samples: int) -> None:
+    def run(self, size: BatchSize) -> None:
         """Begin a step after all work that is queued in the current stream."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
-            if num_samples in self._graphs:
-                self._graphs[num_samples].replay()
+            if size in self._graphs:
+                self._graphs[size].replay()
             else:
-                self._steps[num_samples]()
+                self._steps[size]()
 
     def join(self) -> None:
         """Make the current stream wait for the steps."""

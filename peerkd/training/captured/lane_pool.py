@@ -14,12 +14,13 @@ from peerkd.config.training import DistillConfig
 from peerkd.study.splits import SPLITS
 from peerkd.study.trials import Trial
 from peerkd.training.captured import graphs
-from peerkd.training.captured.lanes import MAX_LANES, EagerSteps, Lanes, SizedBatches, Steps
+from peerkd.training.captured.lanes import MAX_LANES, EagerSteps, Lanes, Steps
 from peerkd.training.captured.step import BatchBuffers
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import are_finite
 from peerkd.training.inputs import EngineChoice
+from peerkd.training.samples import BatchSize, SizedBatches
 from peerkd.training.trial_state import TrialState
 
 _LEAST_GAIN: Final = 1.03
@@ -41,6 +42,7 @@ class LanePool:
         num_classes: int,
         recipe: DistillConfig,
         device: torch.device,
+        max_batch_samples: int | None = None,
         make_steps: Callable[[], Steps] | None = None,
         free_bytes: Callable[[], int] | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -55,6 +57,7 @@ class LanePool:
             num_classes: K.
             recipe: The recipe of all trials.
             device: The device of all tensors.
+            max_batch_samples: The number of samples in the largest batch. None: the recipe's batch size.
             make_steps: A function that creates the steps of a lane. None means CUDA graphs on a GPU, and calls
                 elsewhere.
             free_bytes: A function that returns the free memory. None means the GPU's, and no limit elsewhere.
@@ -68,7 +71,7 @@ class LanePool:
         self._free_bytes = free_bytes or ((lambda: graphs.free_bytes(device)) if is_gpu else (lambda: 2**62))
         self._num_not_opened = num_architectures
         self._batch = BatchBuffers(
-            num_samples=recipe.batch_size,
+            num_samples=max_batch_samples or recipe.batch_size,
             image_shape_CHW=image_shape_CHW,
             num_classes=num_classes,
             device=device,
@@ -100,7 +103,7 @@ class LanePool:
         choices, self._choices = self._choices, []
         return choices
 
-    def _open(self, architecture: str, batch_sizes: Sequence[int]) -> tuple[Lanes, int]:
+    def _open(self, architecture: str, batch_sizes: Sequence[BatchSize]) -> tuple[Lanes, int]:
         lanes = Lanes(
             lambda: self._build(architecture),
             self._batch,
@@ -127,9 +130,9 @@ class LanePool:
         )
         return lanes, number
 
-    def _measure(self, lanes: Lanes, batch_sizes: Sequence[int]) -> tuple[int, float]:
+    def _measure(self, lanes: Lanes, batch_sizes: Sequence[BatchSize]) -> tuple[int, float]:
         """Double the number of lanes until the gain is too small or memory runs out; return the number and its gain."""
-        rates = {1: self._rate(lanes, 1, num_samples=batch_sizes[0])}
+        rates = {1: self._rate(lanes, 1, size=batch_sizes[0])}
         best = 1
         while best < MAX_LANES:
             wanted = min(2 * best, MAX_LANES)
@@ -137,7 +140,7 @@ class LanePool:
             number = min(len(lanes), wanted)
             if number == best:
                 break
-            rates[number] = self._rate(lanes, number, num_samples=batch_sizes[0])
+            rates[number] = self._rate(lanes, number, size=batch_sizes[0])
             if rates[number] < _LEAST_GAIN * rates[best]:
                 break
             best = number
@@ -145,16 +148,16 @@ class LanePool:
                 break
         return best, rates[best] / rates[1]
 
-    def _rate(self, lanes: Lanes, number: int, *, num_samples: int) -> float:
+    def _rate(self, lanes: Lanes, number: int, *, size: BatchSize) -> float:
         """Return the steps per second of all lanes together. The steps change weights that no student uses yet."""
-        lanes.run(number, num_samples=num_samples)
+        lanes.run(number, size=size)
         self._finish()
         started, num_repetitions, seconds = self._clock(), 0, 0.0
         while seconds < _MEASURED_SECONDS:
             # The number of repetitions doubles each time, so that the host runs ahead of the device, as it does in a
             # training.
             for _ in range(max(num_repetitions, 1)):
-                lanes.run(number, num_samples=num_samples)
+                lanes.run(number, size=size)
                 num_repetitions += 1
             self._finish()
             seconds = self._clock() - started

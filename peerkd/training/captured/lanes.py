@@ -17,7 +17,7 @@ from peerkd.config.training import DistillConfig
 from peerkd.training.captured.step import BatchBuffers, StudentBuffers, take_step
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.optimizers import learning_rate_at
-from peerkd.training.samples import Batches
+from peerkd.training.samples import BatchSize, SizedBatches
 from peerkd.training.trial_state import TrialState
 
 MAX_LANES: Final = 16
@@ -26,21 +26,13 @@ other.
 """
 
 
-class SizedBatches(Batches, Protocol):
-    """Batches with sizes that are known before the first batch is computed."""
-
-    @property
-    def batch_sizes(self) -> Sequence[int]:
-        """The sizes that the batches have, the largest first."""
-
-
 class Steps(Protocol):
     """The way in which a lane does its steps: by calling them, or by replaying captured ones."""
 
-    def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
+    def prepare(self, size: BatchSize, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
         """Prepare for steps on batches of a size. The tensors ``changes`` have the same values afterwards."""
 
-    def run(self, num_samples: int) -> None:
+    def run(self, size: BatchSize) -> None:
         """Begin a step after all work that is queued in the current stream."""
 
     def join(self) -> None:
@@ -51,15 +43,15 @@ class EagerSteps:
     """Steps that are called, on any device, in the current stream."""
 
     def __init__(self) -> None:
-        self._steps: dict[int, Callable[[], None]] = {}
+        self._steps: dict[BatchSize, Callable[[], None]] = {}
 
-    def prepare(self, num_samples: int, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
+    def prepare(self, size: BatchSize, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
         """Store the step."""
-        self._steps[num_samples] = step
+        self._steps[size] = step
 
-    def run(self, num_samples: int) -> None:
+    def run(self, size: BatchSize) -> None:
         """Do a step."""
-        self._steps[num_samples]()
+        self._steps[size]()
 
     def join(self) -> None:
         """Do nothing: steps are finished when they return, or are queued in the current stream."""
@@ -92,7 +84,7 @@ class Lanes:
         self._make_steps, self._free_bytes = make_steps, free_bytes
         self._budget_bytes = budget_bytes
         self._lanes: list[tuple[StudentBuffers, Steps]] = []
-        self._prepared: set[tuple[int, int]] = set()
+        self._prepared: set[tuple[int, BatchSize]] = set()
         self.used_bytes = 0
         """The memory that all lanes took when they were created."""
         self._largest_bytes = 0
@@ -101,7 +93,7 @@ class Lanes:
         """Return the number of lanes."""
         return len(self._lanes)
 
-    def grow(self, number: int, *, batch_sizes: Sequence[int]) -> None:
+    def grow(self, number: int, *, batch_sizes: Sequence[BatchSize]) -> None:
         """Add lanes that are ready for batches of these sizes, until there are ``number`` or memory runs out.
 
         Raises:
@@ -184,13 +176,13 @@ class Lanes:
                 for (student, _), teacher in zip(lanes, teachers, strict=True):
                     if teacher is not None:
                         student.put_teacher(teacher[epoch][index])
-                self.run(len(lanes), num_samples=len(batch.labels_B))
+                self.run(len(lanes), size=batch.size)
 
-    def run(self, number: int, *, num_samples: int) -> None:
+    def run(self, number: int, *, size: BatchSize) -> None:
         """Do a step in each of the first lanes, on the current batch."""
         lanes = self._lanes[:number]
         for _, steps in lanes:
-            steps.run(num_samples)
+            steps.run(size)
         for _, steps in lanes:
             steps.join()
 
@@ -217,12 +209,12 @@ class Lanes:
         rates_LS = torch.tensor([columns[rate] for rate in learning_rates])
         return rates_LS.T.contiguous().to(self._batch.device)
 
-    def _prepare(self, number: int, batch_sizes: Sequence[int]) -> None:
+    def _prepare(self, number: int, batch_sizes: Sequence[BatchSize]) -> None:
         student, steps = self._lanes[number]
-        for num_samples in batch_sizes:
-            if (number, num_samples) in self._prepared:
+        for size in batch_sizes:
+            if (number, size) in self._prepared:
                 continue
             student.network.train()
-            step = partial(take_step, student, self._batch, num_samples=num_samples, recipe=self._recipe)
-            steps.prepare(num_samples, step, changes=student.tensors)
-            self._prepared.add((number, num_samples))
+            step = partial(take_step, student, self._batch, size=size, recipe=self._recipe)
+            steps.prepare(size, step, changes=student.tensors)
+            self._prepared.add((number, size))

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peerkd.config.training import DistillConfig
+from peerkd.losses.distillation import rows_of_terms
 from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.devices import autocast
 from peerkd.training.optimizers import sgd_directions
-from peerkd.training.samples import Batch
+from peerkd.training.samples import Batch, BatchSize
 from peerkd.training.trial_state import TrialState
 
 
@@ -46,9 +47,8 @@ class BatchBuffers:
 
     def put(self, batch: Batch, *, learning_rates_L: Tensor) -> None:
         """Copy a batch, and the rates of the first lanes, within the device. The call does not wait for the copy."""
-        num_samples = len(batch.labels_B)
-        self.images(num_samples).copy_(batch.images_NCHW)
-        self.labels(num_samples).copy_(batch.labels_B)
+        self.images(batch.size.num_samples).copy_(batch.images_NCHW)
+        self.labels(batch.size.num_labelled).copy_(batch.labels_B)
         self.learning_rates_L[: len(learning_rates_L)].copy_(learning_rates_L)
 
     @property
@@ -61,7 +61,7 @@ class BatchBuffers:
         return self._images_MCHW[:num_samples]
 
     def labels(self, num_samples: int) -> Tensor:
-        """Return the part of the buffer for batches of this size, ``labels_B``."""
+        """Return the part of the buffer for this number of samples with labels, ``labels_B``."""
         return self._labels_M[:num_samples]
 
 
@@ -128,7 +128,7 @@ class StudentBuffers:
         self.teacher_logits(len(logits_BK)).copy_(logits_BK)
 
     def teacher_logits(self, num_samples: int) -> Tensor:
-        """Return the part of the buffer for batches of this size, ``logits_BK``."""
+        """Return the part of the buffer for this number of samples in the divergence, ``logits_BK``."""
         return self._teacher_logits_MK[:num_samples]
 
     def state(self) -> Mapping[str, Tensor]:
@@ -140,7 +140,7 @@ class StudentBuffers:
         return dict(self._momenta)
 
 
-def take_step(student: StudentBuffers, batch: BatchBuffers, *, num_samples: int, recipe: DistillConfig) -> None:
+def take_step(student: StudentBuffers, batch: BatchBuffers, *, size: BatchSize, recipe: DistillConfig) -> None:
     """Do the step that ``distill`` does with one batch, on the current contents of the buffers.
 
     Both terms of the loss are always computed. A term with the weight 0 adds nothing, to the last bit.
@@ -148,11 +148,11 @@ def take_step(student: StudentBuffers, batch: BatchBuffers, *, num_samples: int,
     Args:
         student: The student's buffers. Its network must be in training mode.
         batch: The buffers of the batch and the learning rates.
-        num_samples: B, the size of the batch.
+        size: The size of the batch.
         recipe: Precision, loss, momentum and weight decay.
     """
     # directions from (gradients, momenta), then parameters <- parameters - rate * directions; see ``sgd_directions``.
-    gradients = _gradients(student, batch, num_samples=num_samples, recipe=recipe)
+    gradients = _gradients(student, batch, size=size, recipe=recipe)
     with torch.no_grad():
         directions = sgd_directions(student.parameters, gradients, student.momenta, recipe=recipe)
         # Not add(alpha=rate): torch would read the rate from its tensor, and so wait for the device.
@@ -160,18 +160,22 @@ def take_step(student: StudentBuffers, batch: BatchBuffers, *, num_samples: int,
 
 
 def _gradients(
-    student: StudentBuffers, batch: BatchBuffers, *, num_samples: int, recipe: DistillConfig
+    student: StudentBuffers, batch: BatchBuffers, *, size: BatchSize, recipe: DistillConfig
 ) -> tuple[Tensor, ...]:
     with autocast(batch.device, recipe.precision):
-        logits_BK = student.network(batch.images(num_samples)).float()
-    labels_B = batch.labels(num_samples)
+        logits_BK = student.network(batch.images(size.num_samples)).float()
+    labels_B = batch.labels(size.num_labelled)
+    labelled_BK, taught_BK = rows_of_terms(logits_BK, num_unlabelled=size.num_unlabelled)
     # The loss is w c D(z / T) + (1 - w) CE(z, y), as in peerkd.losses.distillation, where c is T^2 or 1. The factor c
     # is in the student's buffers: T^2 of a T that was rounded to float32 would have other bits.
     term = recipe.term._replace(scale_by_temperature_squared=False)
     distilled = term.reduced(
-        logits_BK, student.teacher_logits(num_samples), labels_B=labels_B, temperature=student.temperature
+        taught_BK,
+        student.teacher_logits(size.num_taught),
+        labels_B=None if size.num_unlabelled else labels_B,
+        temperature=student.temperature,
     )
-    cross_entropy = F.cross_entropy(logits_BK, labels_B)
+    cross_entropy = F.cross_entropy(labelled_BK, labels_B)
     terms = (
         student.term_weight * (student.term_factor * distilled),
         student.label_weight * cross_entropy,

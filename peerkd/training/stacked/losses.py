@@ -112,12 +112,15 @@ class StackedObjective:
         indices = {id(teacher): 1 + index for index, teacher in enumerate(self._teachers)}
         self._teacher_indices_G = torch.tensor([indices.get(id(teacher), 0) for teacher in needed])
 
-    def gradient(self, logits_GKB: Tensor, *, labels_B: Tensor, epoch: int, batch: int) -> Tensor:
+    def gradient(
+        self, logits_GKB: Tensor, *, labels_B: Tensor, epoch: int, batch: int, num_unlabelled: int = 0
+    ) -> Tensor:
         """Return the gradient of each student's loss with respect to its logits, for one batch of an epoch: ``GKB``."""
         return joint_loss_gradient(
             logits_GKB,
             labels_B=labels_B,
-            teacher_logits_GKB=self._teacher_logits(epoch, batch, like=logits_GKB),
+            teacher_logits_GKB=self._teacher_logits(epoch, batch, like=logits_GKB[..., -num_unlabelled:]),
+            num_unlabelled=num_unlabelled,
             distillation_weights_G11=self._weights_G11,
             temperatures_G11=self._temperatures_G11,
             term=self._term,
@@ -137,6 +140,7 @@ def joint_loss_gradient(
     distillation_weights_G11: Tensor,
     temperatures_G11: Tensor,
     term: DistillationTerm,
+    num_unlabelled: int = 0,
 ) -> Tensor:
     """Return, for every student, the gradient of ``peerkd.losses.distillation.joint_loss`` for its logits: ``GKB``.
 
@@ -148,33 +152,41 @@ def joint_loss_gradient(
     Both terms are computed for all students, so that the operations of one do not depend on the needs of others. A
     weight of 0 or 1 multiplies the other term by 0.
 
+    If some samples have no labels, the cross entropy is the mean over the samples with labels, and the distillation is
+    the mean over those without. A sample then has the gradient of one of the terms.
+
     Args:
         student_logits_GKB: Unnormalised scores.
-        labels_B: Classes, which all students share.
-        teacher_logits_GKB: Scores of each student's teacher; any finite numbers where the weight is 0.
+        labels_B: Classes of the samples with labels, which all students share.
+        teacher_logits_GKB: Scores of each student's teacher on the samples of the distillation; any finite numbers
+            where the weight is 0.
         distillation_weights_G11: w, from 0 to 1.
         temperatures_G11: T, above 0; any such number where the weight is 0.
         term: D.
+        num_unlabelled: The number of samples without labels, which are the last ones.
     """
-    _, num_classes, num_samples = student_logits_GKB.shape
+    num_classes = student_logits_GKB.shape[1]
+    # All samples are in both terms, unless some have no labels.
+    labelled_GKB = student_logits_GKB[..., :-num_unlabelled] if num_unlabelled else student_logits_GKB
+    taught_GKB = student_logits_GKB[..., -num_unlabelled:]
     fast = FAST_GRADIENTS.get(term.loss.name)
     if fast:
+        taught_labels_B = None if num_unlabelled else labels_B
         distilled_GKB = fast(
-            student_logits_GKB / temperatures_G11, teacher_logits_GKB / temperatures_G11, **term.arguments(labels_B)
+            taught_GKB / temperatures_G11, teacher_logits_GKB / temperatures_G11, **term.arguments(taught_labels_B)
         )
     else:
-        distilled_GKB = _autograd(student_logits_GKB, teacher_logits_GKB, labels_B, temperatures_G11, term)
+        distilled_GKB = _autograd(taught_GKB, teacher_logits_GKB, labels_B, temperatures_G11, term)
     # The loss is a mean over the batch, and with the reduction ``mean`` also over the classes.
-    num_terms = num_samples * (num_classes if term.reduction == "mean" else 1)
+    num_terms = taught_GKB.shape[2] * (num_classes if term.reduction == "mean" else 1)
     # From dD/du to the gradient for z: T^2 / T, or 1 / T without the factor T^2.
     temperature_factor_G11 = temperatures_G11 if term.scale_by_temperature_squared else 1 / temperatures_G11
     # -d log softmax(z)_y / dz_j = softmax(z)_j - [j = y].
-    cross_entropy_GKB = student_logits_GKB.softmax(1) - F.one_hot(labels_B, num_classes).t()
-    # The gradient of (1 - w) CE(z, y) + w T^2 D(z / T).
-    return (
-        cross_entropy_GKB * ((1 - distillation_weights_G11) / num_samples)
-        + distilled_GKB * (distillation_weights_G11 * temperature_factor_G11 / num_terms)
-    )  # fmt: skip
+    cross_entropy_GKB = labelled_GKB.softmax(1) - F.one_hot(labels_B, num_classes).t()
+    # The gradients of (1 - w) CE(z, y) and w T^2 D(z / T).
+    of_labels_GKB = cross_entropy_GKB * ((1 - distillation_weights_G11) / labelled_GKB.shape[2])
+    of_teacher_GKB = distilled_GKB * (distillation_weights_G11 * temperature_factor_G11 / num_terms)
+    return torch.cat([of_labels_GKB, of_teacher_GKB], dim=2) if num_unlabelled else of_labels_GKB + of_teacher_GKB
 
 
 def _autograd(

@@ -167,7 +167,13 @@ class Students:
                     logits_GJB = self._networks.forward(self._networks.share(batch.images_NCHW.to(self._dtype)))
                     logits_GKB = logits_GJB[:, : self._num_classes]
                     # Forward to the logits, the loss's gradient for them by formula, then backward from there.
-                    grad_GKB = objective.gradient(logits_GKB, labels_B=batch.labels_B, epoch=epoch, batch=index)
+                    grad_GKB = objective.gradient(
+                        logits_GKB,
+                        labels_B=batch.labels_B,
+                        num_unlabelled=batch.num_unlabelled,
+                        epoch=epoch,
+                        batch=index,
+                    )
                     # The padding rows of the classifier have no part in the loss: their gradient is 0.
                     num_padding_rows = logits_GJB.shape[1] - self._num_classes
                     self._networks.backward(F.pad(grad_GKB, (0, 0, 0, num_padding_rows)))

@@ -96,11 +96,14 @@ def test_a_loss_without_its_kind_is_refused_with_an_example() -> None:
     assert refusal({}) == "distill.loss.kind is required, got {}."
 
 
-def test_a_loss_that_needs_labels_excludes_the_set_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"partition": {"public_fraction": 0.1}, "sweep": {"transfer_sets": ["student", "public_unlabelled"]}}
+@pytest.mark.parametrize("name", ["public_unlabelled", "student_and_public", "teacher_unlabelled"])
+def test_a_loss_that_needs_labels_excludes_the_sets_on_which_its_samples_have_none(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    values = {"partition": {"public_fraction": 0.1}, "sweep": {"transfer_sets": ["student", name]}}
     config = ExperimentConfig.from_mapping(values)
     needing = PAIR_LOSSES["kl"]._replace(needs_labels=True)
     monkeypatch.setattr(type(config.distill.loss), "pair_loss", needing)
-    message = "sweep.transfer_sets must not contain public_unlabelled when distill.loss.kind is kl, which needs labels,"
+    message = f"sweep.transfer_sets must not contain {name} when distill.loss.kind is kl, which needs labels,"
     with pytest.raises(ValueError, match=f"^{message}"):
         ExperimentConfig.from_mapping(values)

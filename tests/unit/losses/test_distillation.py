@@ -52,6 +52,44 @@ def test_without_distillation_the_loss_is_the_cross_entropy_to_the_last_bit() ->
     assert told.item() == loss.item()
 
 
+@pytest.mark.parametrize("term", TERMS[:2], ids=str)
+def test_rows_without_labels_are_in_the_divergence_alone_and_the_others_in_the_cross_entropy_alone(term: Any) -> None:
+    students_BK, teachers_BK = random_logits(0), random_logits(1)[4:]
+    loss = joint_loss(
+        students_BK,
+        labels_B=LABELS_B[:4],
+        teacher_logits_BK=teachers_BK,
+        distillation_weight=0.3,
+        temperature=2.0,
+        term=term,
+        num_unlabelled=2,
+    )
+    distilled = term.reduced(students_BK[4:], teachers_BK, labels_B=None, temperature=2.0)
+    torch.testing.assert_close(loss, 0.3 * distilled + 0.7 * F.cross_entropy(students_BK[:4], LABELS_B[:4]))
+
+
+def test_a_step_by_hand_with_one_labelled_row_and_one_without_labels() -> None:
+    # Two classes; T = 2, w = 1/4. The first row has z = (0, ln 3), so softmax(z) = (1/4, 3/4), and label 0:
+    # CE = ln 4, with the gradient softmax(z) - (1, 0) = (-3/4, 3/4).
+    # The second row has z / T = (0, 0), so q = (1/2, 1/2). The teacher has p = (4/5, 1/5): KL(p || q) =
+    # 4/5 ln(8/5) + 1/5 ln(2/5), with the gradient T^2 (q - p) / T = 2 (-3/10, 3/10) = (-3/5, 3/5).
+    logits_BK = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    loss = joint_loss(
+        logits_BK,
+        labels_B=torch.tensor([0]),
+        teacher_logits_BK=torch.tensor([[2 * math.log(4), 0.0]], dtype=torch.float64),
+        distillation_weight=0.25,
+        temperature=2.0,
+        num_unlabelled=1,
+    )
+    kl = 0.8 * math.log(1.6) + 0.2 * math.log(0.4)
+    assert loss.item() == pytest.approx(0.75 * math.log(4) + 0.25 * 4 * kl)
+    loss.backward()
+    assert logits_BK.grad is not None
+    expected_BK = [[-0.75 * 0.75, 0.75 * 0.75], [-0.25 * 0.6, 0.25 * 0.6]]
+    torch.testing.assert_close(logits_BK.grad, torch.tensor(expected_BK, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan])
 def test_a_weight_outside_zero_to_one_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match=rf"^distillation_weight must be from 0 to 1, got {weight}\.$"):

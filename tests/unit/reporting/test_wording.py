@@ -82,14 +82,14 @@ def test_the_formula_describes_the_loss(kind):
 
 
 def test_every_convention_changes_the_description():
-    usual = wording.conventions_in_words(DistillConfig())
+    usual = wording.conventions_in_words(DistillConfig(), ())
     for change in (
         {"reduction": "mean"},
         {"scale_by_temperature_squared": False},
         {"teacher_mode": "train"},
         {"alpha_weighs": "cross_entropy"},
     ):
-        changed = wording.conventions_in_words(DistillConfig(conventions=ConventionsConfig(**change)))
+        changed = wording.conventions_in_words(DistillConfig(conventions=ConventionsConfig(**change)), ())
         assert len(set(changed) - set(usual)) == 1
 
 
@@ -111,13 +111,20 @@ def test_the_line_on_the_loss_differs_wherever_hyper_parameters_or_conventions_d
         assert wording.loss_in_words(config).startswith(f"weighted Brier score (trust = {trust:g}), reduction")
 
 
+def test_terms_with_samples_of_their_own_are_described_where_they_are_in_use():
+    words = "On student_and_public each batch contains a batch of samples with labels and a batch of samples without."
+    for names, is_described in ((("student", "public_unlabelled"), False), (("student", "student_and_public"), True)):
+        described = " ".join(wording.conventions_in_words(DistillConfig(), names))
+        assert (words in described) == is_described
+
+
 def test_a_loss_is_described_by_its_own_words_source_and_hyper_parameters():
     config = DistillConfig().model_copy(update={"loss": loss_section(WEIGHTED_BRIER)(trust=0.5)})
-    sentences = wording.conventions_in_words(config)
+    sentences = wording.conventions_in_words(config, ())
     assert (
         "Weighted Brier score (the tests): D is the squared distance of the outputs, and larger where the teacher is "
         "right." in sentences
     )
     assert "D has hyper-parameters of its own: trust = 0.5." in sentences
-    assert not any("hyper-parameters" in sentence for sentence in wording.conventions_in_words(DistillConfig()))
+    assert not any("hyper-parameters" in sentence for sentence in wording.conventions_in_words(DistillConfig(), ()))
     assert wording.loss_formula(config).endswith("D = (1 + trust * p_y) * sum_k (p_k - q_k)^2")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from peerkd.study.grid import Grid, control_settings, settings
 from peerkd.study.plan import plan
-from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples, set_owners
+from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples, set_owners, unlabelled_owners
 from peerkd.study.trials import Trial, Unit
 from tests.unit.study.grids import grid
 
@@ -30,9 +30,9 @@ def enumerated(tried: Grid, num_peers: int) -> list[Unit]:
     pairs = [(student, teacher) for student in peers for teacher in peers if student != teacher]
     units = []
     for alike in grouped_by_samples(tried.transfer_sets):
-        groups: dict[tuple[tuple[int, ...], int | None], list[Trial]] = {}
+        groups: dict[tuple[tuple[int, ...], tuple[int, ...], int | None], list[Trial]] = {}
         for student, teacher in pairs:
-            key = (set_owners(alike[0], student=student, teacher=teacher), teacher)
+            key = (*samples_of(alike[0], student, teacher), teacher)
             of_pair = [Trial(student, teacher, name, setting) for name in alike for setting in settings(tried, name)]
             groups.setdefault(key, []).extend(of_pair)
         alone: list[tuple[int, int | None]] = [(student, None) for student in peers]
@@ -40,12 +40,20 @@ def enumerated(tried: Grid, num_peers: int) -> list[Unit]:
             facts = TRANSFER_SETS[name]
             controlled = [*pairs] if facts.depends_on_teacher else alone
             for student, teacher in controlled if facts.uses_labels else ():
-                owners = set_owners(name, student=student, teacher=student if teacher is None else teacher)
-                groups.setdefault((owners, None), []).extend(
+                key = (*samples_of(name, student, student if teacher is None else teacher), None)
+                groups.setdefault(key, []).extend(
                     Trial(student, teacher, name, control) for control in control_settings(tried)
                 )
-        units += [Unit(owners=owners, teacher=teacher, trials=tuple(t)) for (owners, teacher), t in groups.items()]
-    return sorted(units, key=lambda unit: -len(unit.trials) * max(len(unit.owners), 1))
+        units += [
+            Unit(owners=owners, unlabelled_owners=unlabelled, teacher=teacher, trials=tuple(trials))
+            for (owners, unlabelled, teacher), trials in groups.items()
+        ]
+    return sorted(units, key=lambda unit: -len(unit.trials) * max(len(unit.owners + unit.unlabelled_owners), 1))
+
+
+def samples_of(transfer_set: str, student: int, teacher: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    pair = {"student": student, "teacher": teacher}
+    return set_owners(transfer_set, **pair), unlabelled_owners(transfer_set, **pair)
 
 
 def trials(tried: Grid, num_peers: int) -> list[Trial]:

@@ -9,15 +9,20 @@ from peerkd.study.transfer_sets import (
     PUBLIC,
     TRANSFER_SETS,
     Source,
+    SourceSizes,
     TransferSet,
     TransferSetFacts,
     check_transfer_set,
+    epoch_size,
     in_words,
-    names_without_labels,
     set_owners,
     set_size,
     table_position,
+    taught_size,
+    unlabelled_owners,
 )
+
+SIZES = SourceSizes(student=1, teacher=10, public=100)
 
 
 def test_every_name_has_an_entry_and_the_table_has_their_order() -> None:
@@ -40,6 +45,8 @@ def test_every_kind_has_samples_from_known_sources_and_a_meaning_of_its_own() ->
         ("both", True, (3, 7), 11),
         ("public", True, (), 100),
         ("public_unlabelled", False, (), 100),
+        ("student_and_public", True, (7,), 101),
+        ("teacher_unlabelled", False, (3,), 10),
     ],
 )
 def test_a_kind_has_the_labels_owners_and_size_that_are_written_down_here(
@@ -47,23 +54,58 @@ def test_a_kind_has_the_labels_owners_and_size_that_are_written_down_here(
 ) -> None:
     assert TRANSFER_SETS[name].uses_labels == uses_labels
     assert set_owners(name, student=7, teacher=3) == owners
-    assert set_size(name, num_student=1, num_teacher=10, num_public=100) == size
+    assert set_size(name, SIZES) == size
 
 
 def test_the_public_set_is_an_owner_if_it_is_joined_with_samples_of_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = TransferSetFacts(sources=frozenset({"teacher", "public"}), meaning="the teacher's and the public set")
+    facts = TransferSetFacts(
+        labelled_sources=frozenset({"teacher", "public"}), meaning="the teacher's and the public set"
+    )
     monkeypatch.setitem(TRANSFER_SETS, "teacher", facts)
     assert set_owners("teacher", student=7, teacher=0) == (PUBLIC, 0)
-    assert set_size("teacher", num_student=1, num_teacher=10, num_public=100) == 110
+    assert set_size("teacher", SIZES) == 110
     units = plan(Grid(transfer_sets=("teacher",), temperatures=(1.0,), alphas=(0.5,)), range(3))
     assert {unit.owners for unit in units} == {(PUBLIC, 0), (PUBLIC, 1), (PUBLIC, 2)}
     assert sum(unit.teacher is None for unit in units) == 3
 
 
 def test_the_same_samples_without_labels_have_the_same_owners_and_size() -> None:
-    assert set(names_without_labels()) == {name for name, facts in TRANSFER_SETS.items() if not facts.uses_labels}
-    assert {"public", "public_unlabelled"} & set(names_without_labels()) == {"public_unlabelled"}
+    without = {name for name, facts in TRANSFER_SETS.items() if not facts.uses_labels}
+    assert without == {"public_unlabelled", "teacher_unlabelled"}
     assert TRANSFER_SETS["public_unlabelled"].sources == TRANSFER_SETS["public"].sources
+    assert set_owners("teacher_unlabelled", student=7, teacher=3) == set_owners("teacher", student=7, teacher=3)
+
+
+def test_where_cross_entropy_and_divergence_have_samples_of_their_own_each_has_owners() -> None:
+    assert [name for name, facts in TRANSFER_SETS.items() if facts.is_split] == ["student_and_public"]
+    for name in TRANSFER_SETS:
+        expected = (PUBLIC,) if name == "student_and_public" else ()
+        assert unlabelled_owners(name, student=7, teacher=3) == expected
+
+
+def test_the_teachers_logits_are_needed_on_the_samples_of_the_divergence() -> None:
+    assert {name: taught_size(name, SIZES) for name in TRANSFER_SETS} == {
+        **{name: set_size(name, SIZES) for name in TRANSFER_SETS},
+        "student_and_public": 100,
+    }
+
+
+@pytest.mark.parametrize(
+    ("num_student", "num_public", "num_trained"),
+    [
+        # Two batches of 25 own samples in each pass; 7 batches of public samples in an epoch.
+        (50, 200, 200 + 7 * 25),
+        (200, 50, 200 + 7 * 25),
+        (200, 200, 400),
+        (20, 30, 50),
+    ],
+)
+def test_an_epoch_is_one_pass_over_the_set_with_more_batches(
+    num_student: int, num_public: int, num_trained: int
+) -> None:
+    sizes = SourceSizes(student=num_student, teacher=10_000, public=num_public)
+    assert epoch_size("student_and_public", sizes, batch_size=32) == num_trained
+    assert epoch_size("both", sizes, batch_size=32) == set_size("both", sizes)
 
 
 def test_an_unknown_kind_is_refused_with_the_names_of_all() -> None:

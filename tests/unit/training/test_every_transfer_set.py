@@ -1,6 +1,7 @@
 """The facts of every kind of transfer set hold in the plan, the forecast, the tuner's costs and the training.
 
-The kinds are those of ``TRANSFER_SETS``, and every other union of sources, with and without labels, that could be one.
+The kinds are those of ``TRANSFER_SETS``, and every other union of sources, with labels, without, or with labels in one
+part, that could be one.
 """
 
 from collections.abc import Iterator
@@ -36,14 +37,18 @@ UNIONS = [*map(frozenset, chain.from_iterable(combinations(SOURCES, num) for num
 def possible_kinds() -> Iterator[tuple[str, TransferSetFacts]]:
     """Yield every kind that exists or could be added."""
     yield from TRANSFER_SETS.items()
-    existing = {(facts.sources, facts.uses_labels) for facts in TRANSFER_SETS.values()}
-    for sources in UNIONS:
-        for uses_labels in (True, False):
-            if (sources, uses_labels) not in existing:
-                name = f"{'+'.join(sorted(sources))}{'' if uses_labels else ' without labels'}"
-                yield name, TransferSetFacts(sources=sources, uses_labels=uses_labels, meaning=name)
+    existing = {(facts.labelled_sources, facts.unlabelled_sources) for facts in TRANSFER_SETS.values()}
+    for labelled in (frozenset[Source](), *UNIONS):
+        for unlabelled in (frozenset[Source](), *UNIONS):
+            if (labelled or unlabelled) and not labelled & unlabelled and (labelled, unlabelled) not in existing:
+                name = f"{'+'.join(sorted(labelled))} without labels {'+'.join(sorted(unlabelled))}"
+                yield (
+                    name,
+                    TransferSetFacts(labelled_sources=labelled, unlabelled_sources=unlabelled, meaning=name),
+                )
 
 
+EXISTING = tuple(TRANSFER_SETS)
 KINDS = dict(possible_kinds())
 each_kind = pytest.mark.parametrize("name", KINDS)
 
@@ -70,7 +75,8 @@ def test_the_trials_are_on_the_samples_of_the_sources_and_controls_need_labels(n
             # A control of a set that does not depend on the teacher has none.
             peers = {"student": trial.student, "teacher": trial.teacher, "public": PUBLIC}
             owners = {peers[source] for source in facts.sources}
-            assert set(unit.owners) == (set() if owners == {PUBLIC} else owners)
+            assert {*unit.owners, *unit.unlabelled_owners} == (set() if owners == {PUBLIC} else owners)
+            assert bool(unit.unlabelled_owners) == facts.is_split
             if unit.teacher is None:
                 controls.append(trial)
             else:
@@ -92,8 +98,13 @@ def test_the_forecast_and_the_tuner_count_the_samples_of_the_plan(names: tuple[s
     sizes = {PUBLIC: len(parts.public), **{peer: len(part) for peer, part in enumerate(parts.train)}}
     num_distilled = num_controlled = num_taught = 0
     for unit in plan(config.grid, range(3)):
-        num_samples = sum(sizes[owner] for owner in unit.owners or (PUBLIC,))
-        num_trained = num_samples * len(unit.trials) * config.distill.epochs
+        num_samples = num_in_epoch = sum(sizes[owner] for owner in unit.owners or (PUBLIC,))
+        if unit.unlabelled_owners:
+            both = (num_samples, sum(sizes[owner] for owner in unit.unlabelled_owners))
+            num_batches = [-(-num // config.distill.batch_size) for num in both]
+            num_in_epoch = round(sum(max(num_batches) * num / of for num, of in zip(both, num_batches, strict=True)))
+            num_samples = both[1]
+        num_trained = num_in_epoch * len(unit.trials) * config.distill.epochs
         if unit.teacher is None:
             num_controlled += num_trained
         else:
@@ -120,7 +131,7 @@ def one_trial(config: ExperimentConfig, *, student: int) -> Unit:
     raise AssertionError(student)
 
 
-@each_kind
+@pytest.mark.parametrize("name", [name for name in KINDS if name in EXISTING or not KINDS[name].is_split])
 def test_a_student_depends_on_the_labels_if_and_only_if_its_set_uses_them(name, tiny, tmp_path):
     """Train on the right labels and on permuted ones. Student 0 trains side by side with others, student 2 alone."""
     uses_labels = KINDS[name].uses_labels

@@ -56,8 +56,14 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     num_distilled = num_controlled = num_teacher_forwards = num_trials = num_controls = 0
     for unit in whole_plan(config):
         num_samples = sum(len(parts.train[owner]) for owner in unit.owners) if unit.owners else len(parts.public)
-        num_distilled += num_samples * len(unit.trials) * config.distill.epochs
-        num_controlled += num_samples * len(unit.trials) * config.distill.epochs if unit.teacher is None else 0
+        num_trained = num_samples
+        if unit.unlabelled_owners:
+            num_batches = [-(-len(part) // 32) for part in (parts.train[unit.owners[0]], parts.public)]
+            num_trained = num_samples * max(num_batches) / num_batches[0]
+            num_samples = len(parts.public)
+            num_trained += num_samples * max(num_batches) / num_batches[1]
+        num_distilled += num_trained * len(unit.trials) * config.distill.epochs
+        num_controlled += num_trained * len(unit.trials) * config.distill.epochs if unit.teacher is None else 0
         num_teacher_forwards += (
             num_samples * (config.distill.epochs if teachers_vary else 1) if unit.teacher is not None else 0
         )
@@ -120,7 +126,7 @@ def test_evaluation_after_every_epoch_is_counted() -> None:
 
 
 def test_a_forecast_for_a_thousand_peers_is_as_fast_as_for_ten() -> None:
-    samples = PartitionSizes(45_000, 5_000, 10_000, 0, 0, 60_000, (3, 32, 32), 10)
+    samples = PartitionSizes((45,) * 1_000, 5_000, 10_000, 0, 0, 60_000, (3, 32, 32), 10)
     expected = forecast(resolve(JOINTKD, preset="poster", overrides="partition.num_peers=1000"), samples)
     assert expected.num_trials == 61_939_000
     assert expected.num_distillation_samples == 10 * 45_000 * (20 * 4 * 999 + 3 * 999 + 1)

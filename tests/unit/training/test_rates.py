@@ -15,7 +15,7 @@ from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.samples import SampleSet
 
-SAMPLES = PartitionSizes(1_078, 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
+SAMPLES = PartitionSizes((1_078,), 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
 
 
 @pytest.mark.parametrize(

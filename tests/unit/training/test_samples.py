@@ -9,7 +9,7 @@ from peerkd.data.dataset import RawDataset
 from peerkd.data.packed import read_packed, write_packed
 from peerkd.seeds import derive_seed, generator
 from peerkd.training.bounds import batch_bounds, part_of
-from peerkd.training.samples import SampleSet
+from peerkd.training.samples import BatchSize, SampleSet
 
 NUM_IMAGES = 40
 
@@ -129,7 +129,7 @@ def test_batches_equal_a_straightforward_implementation(dataset, num_views):
     order = generator(5, "order", "set", 2).permutation(indices)
     batches = list(samples(dataset, indices, seed=5).batches(2, num_views=num_views))
     assert [batch.num_samples for batch in batches] == [12, 12, 13]
-    assert samples(dataset, indices).batch_sizes == (13, 12)
+    assert samples(dataset, indices).batch_sizes == (BatchSize(13), BatchSize(12))
     bounds = batch_bounds(len(order), batch_size=16)
     for batch, start, stop in zip(batches, bounds, bounds[1:], strict=False):
         chosen = order[start:stop]

@@ -21,7 +21,7 @@ from peerkd.models.build import build_network
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import check_record
 from peerkd.seeds import derive_seed, generator
-from peerkd.study.transfer_sets import TRANSFER_SETS
+from peerkd.study.transfer_sets import PUBLIC, TRANSFER_SETS
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.distill import distill, teacher_logits
 from peerkd.training.inputs import EngineChoice, EpochRange
@@ -53,17 +53,20 @@ def network(tiny, peer):
 def plain_trial(tiny, unit: Unit, trial: Trial) -> torch.nn.Module:
     """Distil one student by a loop with nothing shared, cached or fused: the teacher runs at every step."""
     config, recipe = tiny.config, tiny.config.distill
-    dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
-    indices = np.concatenate([assignment.train[owner] for owner in unit.owners] or [assignment.public])
-    name = "+".join(map(str, unit.owners)) or "public"
+    dataset = open_dataset(tiny.dataset)
+    sets = [
+        indices_and_name(tiny, owners)
+        for owners in (unit.owners, unit.unlabelled_owners)[: 1 + bool(unit.unlabelled_owners)]
+    ]
     student = network(tiny, trial.student)
     teacher = None if unit.teacher is None else network(tiny, unit.teacher).eval()
     optimizer = torch.optim.SGD(
         student.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
-    num_batches = math.ceil(len(indices) / recipe.batch_size)
-    student.train()
-    for epoch in range(recipe.epochs):
+
+    def augmented_batch(indices, name, step):
+        num_batches = math.ceil(len(indices) / recipe.batch_size)
+        epoch, place = divmod(step, num_batches)
         order = generator(config.seed, "order", f"distill {name}", epoch).permutation(indices)
         views = draw_views(
             len(dataset.labels_N),
@@ -72,26 +75,36 @@ def plain_trial(tiny, unit: Unit, trial: Trial) -> torch.nn.Module:
             crop_padding_pixels=config.augmentation.crop_padding_pixels,
             horizontal_flip=config.augmentation.horizontal_flip,
         )
-        for step in range(num_batches):
-            batch = order[len(order) * step // num_batches : len(order) * (step + 1) // num_batches]
-            images = apply_views(torch.from_numpy(dataset.read_images(batch)), views, torch.from_numpy(batch))
-            images = normalize(
-                images, mean_C=torch.tensor(dataset.channel_mean), std_C=torch.tensor(dataset.channel_std)
-            )
-            progress = (epoch * num_batches + step) / (recipe.epochs * num_batches)
-            optimizer.param_groups[0]["lr"] = recipe.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-            logits = student(images)
-            weight, temperature = trial.setting.distillation_weight, trial.setting.temperature
-            loss = (1 - weight) * F.cross_entropy(logits, torch.from_numpy(dataset.labels_N[batch]))
-            if teacher is not None:
-                with torch.no_grad():
-                    wanted = torch.softmax(teacher(images) / temperature, dim=1)
-                got = torch.log_softmax(logits / temperature, dim=1)
-                loss = loss + weight * temperature**2 * (wanted * (wanted.log() - got)).sum(dim=1).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        batch = order[len(order) * place // num_batches : len(order) * (place + 1) // num_batches]
+        images = apply_views(torch.from_numpy(dataset.read_images(batch)), views, torch.from_numpy(batch))
+        images = normalize(images, mean_C=torch.tensor(dataset.channel_mean), std_C=torch.tensor(dataset.channel_std))
+        return batch, images
+
+    num_steps = recipe.epochs * max(math.ceil(len(indices) / recipe.batch_size) for indices, _ in sets)
+    student.train()
+    for step in range(num_steps):
+        parts = [augmented_batch(*each, step) for each in sets]
+        logits = student(torch.cat([images for _, images in parts]))
+        (batch, _), (_, images) = parts[0], parts[-1]
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate * (1 + math.cos(math.pi * step / num_steps)) / 2
+        weight, temperature = trial.setting.distillation_weight, trial.setting.temperature
+        labels = torch.from_numpy(dataset.labels_N[batch])
+        loss = (1 - weight) * F.cross_entropy(logits[: len(batch)], labels)
+        if teacher is not None:
+            with torch.no_grad():
+                wanted = torch.softmax(teacher(images) / temperature, dim=1)
+            got = torch.log_softmax(logits[-len(images) :] / temperature, dim=1)
+            loss = loss + weight * temperature**2 * (wanted * (wanted.log() - got)).sum(dim=1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     return student
+
+
+def indices_and_name(tiny, owners):
+    assignment = Assignment.load(tiny.partition)
+    indices = [assignment.public if owner == PUBLIC else assignment.train[owner] for owner in owners or (PUBLIC,)]
+    return np.concatenate(indices), "+".join("public" if owner == PUBLIC else str(owner) for owner in owners or (-1,))
 
 
 def some_trials(config) -> list[tuple[Unit, Trial]]:
@@ -116,7 +129,7 @@ def test_each_kind_of_trial_ends_in_the_weights_of_a_plain_loop(tiny, tmp_path):
     assert len(compared) == 2 * (len(TRANSFER_SETS) + num_controlled)
     for unit, trial in compared:
         # The other trials of the unit are done first, so that anything they leave behind would show in this one.
-        alone = Unit(owners=unit.owners, teacher=unit.teacher, trials=(*unit.trials[:2], trial))
+        alone = replace(unit, trials=(*unit.trials[:2], trial))
         *_, record = records_of(sweep, alone)
         got = load_state(state_path(tmp_path, trial, num_epochs=tiny.config.distill.epochs)).weights
         wanted, before = plain_trial(tiny, unit, trial).state_dict(), network(tiny, trial.student).state_dict()
@@ -140,7 +153,7 @@ def test_a_larger_network_ends_in_the_bits_of_the_loop_alone(tiny, tmp_path, pre
         if (trial.student, unit.teacher) == (2, 1)
     )
     cpu = torch.device("cpu")
-    records_of(SweepRunner(inputs, device=cpu), Unit(owners=unit.owners, teacher=1, trials=(*unit.trials[:2], trial)))
+    records_of(SweepRunner(inputs, device=cpu), replace(unit, trials=(*unit.trials[:2], trial)))
     wanted = loop_alone(tiny, unit, trial, recipe)
     got = load_state(state_path(tmp_path, trial, num_epochs=2)).weights
     for name, tensor in wanted.items():
@@ -182,7 +195,7 @@ def test_students_side_by_side_end_where_the_loop_ends_and_a_slower_loss_is_repo
     whole = next(each for each in whole_plan(tiny.config) if (each.owners, each.teacher) == ((2,), 2))
     one_of_each = {trial.student: trial for trial in whole.trials}
     assert {tiny.config.architectures[student] for student in one_of_each} == set(TOLERANCES)
-    unit = Unit(owners=whole.owners, teacher=whole.teacher, trials=tuple(one_of_each.values()))
+    unit = replace(whole, trials=tuple(one_of_each.values()))
     sweep = SweepRunner(inputs, device=torch.device("cpu"))
     news = [made.text for _ in range(2) for made in sweep.do(unit) if isinstance(made, EngineChoice)]
     slower = f"{loss.name}: students side by side use autograd, because no gradient is written by hand for this loss"
@@ -278,7 +291,7 @@ def test_a_record_evaluates_the_final_weights_of_the_trial(tiny, tmp_path):
     dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
     (trial,) = unit.trials[:1]
-    (record,) = records_of(sweep, Unit(owners=unit.owners, teacher=unit.teacher, trials=(trial,)))
+    (record,) = records_of(sweep, replace(unit, trials=(trial,)))
     student = record["student"]
 
     def accuracy(judged, indices):
@@ -314,7 +327,7 @@ def test_a_trial_does_not_depend_on_what_was_done_before_it(tiny):
     for unit in units[::-1]:
         for trial in unit.trials[::-1]:
             fresh = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))
-            apart += records_of(fresh, Unit(owners=unit.owners, teacher=unit.teacher, trials=(trial,)))
+            apart += records_of(fresh, replace(unit, trials=(trial,)))
     assert [without_seconds(record) for record in apart[::-1]] == [without_seconds(record) for record in records]
 
 

@@ -36,7 +36,7 @@ def planned(tiny) -> list[Unit]:
 
 def _key(unit: Unit) -> tuple[object, ...]:
     trial = unit.trials[0]
-    return unit.owners, unit.teacher, trial.student, trial.teacher, trial.transfer_set
+    return unit.samples, unit.teacher, trial.student, trial.teacher, trial.transfer_set
 
 
 def opened(tiny, folder: Path, *, size: int = 1, precision: str = "float32") -> SweepRunner:
@@ -79,7 +79,7 @@ class Alone:
     def record(self, unit: Unit, trial: Trial) -> dict[str, Any]:
         if trial not in self._records:
             fresh = opened(self._tiny, self.folder, precision=self.precision)
-            self._records |= done(fresh, Unit(owners=unit.owners, teacher=unit.teacher, trials=(trial,)))
+            self._records |= done(fresh, replace(unit, trials=(trial,)))
         return self._records[trial]
 
 
@@ -93,11 +93,7 @@ def tasks(draw: st.DrawFn, units: list[Unit]) -> list[Unit]:
     """Draw some trials of some units, in any order."""
     chosen = draw(st.lists(st.sampled_from(units), min_size=1, max_size=2, unique_by=id))
     return [
-        Unit(
-            owners=unit.owners,
-            teacher=unit.teacher,
-            trials=tuple(draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=6, unique=True))),
-        )
+        replace(unit, trials=tuple(draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=6, unique=True))))
         for unit in chosen
     ]
 
@@ -124,15 +120,13 @@ def test_a_trial_does_not_depend_on_trials_trained_with_it(tiny, alone: Alone, d
 @given(data=st.data())
 def test_a_trial_does_not_depend_on_trials_of_other_teachers(tiny, alone: Alone, data: st.DataObject) -> None:
     units = [unit for unit in planned(tiny) if unit.teacher is not None]
-    owners = data.draw(st.sampled_from(sorted({unit.owners for unit in units})))
+    samples = data.draw(st.sampled_from(sorted({unit.samples for unit in units})))
     together = [
-        Unit(
-            owners=unit.owners,
-            teacher=unit.teacher,
-            trials=tuple(data.draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=4, unique=True))),
+        replace(
+            unit, trials=tuple(data.draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=4, unique=True)))
         )
         for unit in units
-        if unit.owners == owners
+        if unit.samples == samples
     ]
     first_epoch, size = data.draw(st.sampled_from([0, 1])), data.draw(st.sampled_from(SIZES))
     with TemporaryDirectory() as name:

@@ -36,7 +36,7 @@ def records(sweep: SweepRunner, task: Unit | EpochRange) -> list[dict[str, Any]]
 def some_units(tiny) -> list[Unit]:
     """Return units with students of every architecture, with a teacher and without, and some trials each."""
     units = [unit for unit in whole_plan(tiny.config) if unit.trials[0].transfer_set == "teacher"]
-    return [Unit(owners=unit.owners, teacher=unit.teacher, trials=unit.trials[::3]) for unit in units]
+    return [replace(unit, trials=unit.trials[::3]) for unit in units]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from peerkd.results import journal
 from peerkd.stages.shards import SCRATCH, Shard, split_into_shards
 from peerkd.stages.work.tuning.space import trial_of
-from peerkd.study.transfer_sets import set_owners
+from peerkd.study.transfer_sets import set_owners, unlabelled_owners
 from peerkd.study.trials import Trial, Unit
 from peerkd.training.inputs import EpochRange, JointEpochRanges
 from peerkd.tuning.protocol import Suggestion
@@ -32,6 +32,9 @@ More students side by side are hardly faster, and the trials of an iteration sho
 
 _NUM_TASKS: Final = 4
 """The least number of tasks of an iteration with enough trials, so that several processes share the work."""
+
+_Samples = tuple[tuple[int, ...], tuple[int, ...]]
+"""The identity of a transfer set; see ``Unit.samples``."""
 
 Phase = Literal["search", "finish", "end"]
 """The kind of an iteration.
@@ -119,19 +122,20 @@ def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[S
         space: The space that its suggestions refer to.
         before: The epochs of all trials after the earlier iterations.
     """
-    alike: dict[tuple[int, ...], dict[tuple[int, int], list[Trial]]] = defaultdict(lambda: defaultdict(list))
-    costs: dict[tuple[int, ...], int] = defaultdict(int)
+    alike: dict[_Samples, dict[tuple[int, int], list[Trial]]] = defaultdict(lambda: defaultdict(list))
+    costs: dict[_Samples, int] = defaultdict(int)
     for each in planned.suggestions:
         trial = trial_of(space, pair=each.pair, setting=each.setting)
         first = before.epochs(each.pair, each.setting)
-        owners = set_owners(trial.transfer_set, student=trial.student, teacher=_teacher(trial))
-        alike[owners][first, each.num_epochs].append(trial)
-        costs[owners] += int(space.num_samples_QS[each.pair, each.setting]) * (each.num_epochs - first)
+        pair = {"student": trial.student, "teacher": _teacher(trial)}
+        samples = set_owners(trial.transfer_set, **pair), unlabelled_owners(trial.transfer_set, **pair)
+        alike[samples][first, each.num_epochs].append(trial)
+        costs[samples] += int(space.num_samples_QS[each.pair, each.setting]) * (each.num_epochs - first)
     num_together = min(max(len(planned.suggestions) // _NUM_TASKS, 1), MAX_TRIALS)
     tasks = [
-        _together(trials[start : start + num_together], owners, first_epoch=first, last_epoch=last)
-        for owners in sorted(alike, key=lambda owners: (-costs[owners], owners))
-        for (first, last), unordered in alike[owners].items()
+        _together(trials[start : start + num_together], samples, first_epoch=first, last_epoch=last)
+        for samples in sorted(alike, key=lambda samples: (-costs[samples], samples))
+        for (first, last), unordered in alike[samples].items()
         # Trials with the same teacher are neighbours, so its logits are computed once; then trials with the same rate.
         for trials in [sorted(unordered, key=lambda trial: (_teacher(trial), trial.setting.learning_rate or 0.0))]
         for start in range(0, len(trials), num_together)
@@ -148,13 +152,12 @@ def num_trials(tasks: Sequence[JointEpochRanges]) -> int:
     return sum(len(each.unit.trials) for task in tasks for each in task.ranges)
 
 
-def _together(
-    trials: Sequence[Trial], owners: tuple[int, ...], *, first_epoch: int, last_epoch: int
-) -> JointEpochRanges:
+def _together(trials: Sequence[Trial], samples: _Samples, *, first_epoch: int, last_epoch: int) -> JointEpochRanges:
+    owners, of_divergence = samples
     return JointEpochRanges(
         ranges=tuple(
             EpochRange(
-                unit=Unit(owners=owners, teacher=teacher, trials=tuple(of_teacher)),
+                unit=Unit(owners=owners, unlabelled_owners=of_divergence, teacher=teacher, trials=tuple(of_teacher)),
                 first_epoch=first_epoch,
                 last_epoch=last_epoch,
             )

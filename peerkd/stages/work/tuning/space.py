@@ -9,7 +9,7 @@ import pyarrow as pa
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.study.grid import settings
 from peerkd.study.ties import num_changes
-from peerkd.study.transfer_sets import set_size
+from peerkd.study.transfer_sets import SourceSizes, epoch_size, taught_size
 from peerkd.study.trials import Setting, Trial, setting_order
 from peerkd.tuning.space import SettingOnSet, Space
 
@@ -59,6 +59,10 @@ def build_space(
     )
     peers_P = np.arange(len(num_train)) if peers is None else np.array(peers, dtype=np.int64)
     pairs_Q2 = peers_P[np.argwhere(~np.eye(len(peers_P), dtype=bool))]
+    sizes_Q = [
+        SourceSizes(student=num_train[student], teacher=num_train[teacher], public=num_public)
+        for student, teacher in pairs_Q2.tolist()
+    ]
     names = () if features is None else tuple(name for name in features.column_names if name not in _IDENTITY_COLUMNS)
     return Space(
         students_Q=pairs_Q2[:, 0],
@@ -67,18 +71,13 @@ def build_space(
         default_setting=int(np.flatnonzero(num_changes_S == 0)[0]),
         num_samples_QS=np.array(
             [
-                [
-                    set_size(
-                        each.transfer_set,
-                        num_student=num_train[student],
-                        num_teacher=num_train[teacher],
-                        num_public=num_public,
-                    )
-                    for each in grid
-                ]
-                for student, teacher in pairs_Q2.tolist()
+                [epoch_size(each.transfer_set, sizes, batch_size=config.distill.batch_size) for each in grid]
+                for sizes in sizes_Q
             ],
             dtype=np.int64,
+        ),
+        num_taught_samples_QS=np.array(
+            [[taught_size(each.transfer_set, sizes) for each in grid] for sizes in sizes_Q], dtype=np.int64
         ),
         num_epochs=config.distill.epochs,
         feature_names=names,

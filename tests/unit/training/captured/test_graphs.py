@@ -17,6 +17,7 @@ from peerkd.training.captured import graphs
 from peerkd.training.captured.lanes import EagerSteps
 from peerkd.training.captured.step import take_step
 from peerkd.training.inputs import EngineChoice
+from peerkd.training.samples import BatchSize
 from peerkd.training.sweep import SweepRunner
 from tests.distillations import Trials, TrialSpec, assert_same
 from tests.plans import whole_plan
@@ -81,12 +82,12 @@ def test_a_trial_does_not_depend_on_other_lanes(architecture: str, precision: st
 def test_a_capture_leaves_the_student_as_it_was() -> None:
     trials = trials_on_gpu("resnet20")
     lanes = trials.lanes(make_steps=partial(captured_steps, trials))
-    lanes.grow(1, batch_sizes=[8])
+    lanes.grow(1, batch_sizes=[BatchSize(8)])
     lanes.put(0, trials.start(1))
     before = [tensor.clone() for tensor in lanes.student(0).tensors]
     # Another size is captured before the first step.
-    lanes.grow(1, batch_sizes=[8])
-    lanes._prepare(0, [7])
+    lanes.grow(1, batch_sizes=[BatchSize(8)])
+    lanes._prepare(0, [BatchSize(7)])
     for tensor, kept in zip(lanes.student(0).tensors, before, strict=True):
         assert torch.equal(tensor, kept)
 
@@ -205,7 +206,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Sta
 
 def test_around_a_capture_streams_wait_for_each_other(cuda: StandIn) -> None:
     steps, counter = graphs.CapturedSteps(torch.device("cpu")), torch.zeros(())
-    steps.prepare(8, lambda: counter.add_(1) and None, changes=[counter])
+    steps.prepare(BatchSize(8), lambda: counter.add_(1) and None, changes=[counter])
     assert cuda.log == [
         "on current",
         "lane waits for current",
@@ -215,7 +216,7 @@ def test_around_a_capture_streams_wait_for_each_other(cuda: StandIn) -> None:
     ]
     assert counter == 0
     cuda.log.clear()
-    steps.run(8)
+    steps.run(BatchSize(8))
     steps.join()
     assert cuda.log == ["lane waits for current", "on lane", "replay", "current waits for lane"]
 
@@ -223,7 +224,7 @@ def test_around_a_capture_streams_wait_for_each_other(cuda: StandIn) -> None:
 def test_the_first_capture_is_warmed_up_longest(cuda: StandIn) -> None:
     steps, called = graphs.CapturedSteps(torch.device("cpu")), list[int]()
     for size in (8, 7):
-        steps.prepare(size, partial(called.append, size), changes=[])
+        steps.prepare(BatchSize(size), partial(called.append, size), changes=[])
     assert called == [8] * (3 + 1) + [7] * (1 + 1)
 
 
@@ -231,10 +232,10 @@ def test_the_first_capture_is_warmed_up_longest(cuda: StandIn) -> None:
 def test_a_student_in_training_is_restored_after_a_capture() -> None:
     trials = Trials("resnet20")
     lanes = trials.lanes(make_steps=partial(captured_steps, trials))
-    lanes.grow(1, batch_sizes=[8])
+    lanes.grow(1, batch_sizes=[BatchSize(8)])
     lanes.put(0, trials.start(1))
     before = [tensor.clone() for tensor in lanes.student(0).tensors]
-    lanes._prepare(0, [7])
+    lanes._prepare(0, [BatchSize(7)])
     for tensor, kept in zip(lanes.student(0).tensors, before, strict=True):
         assert torch.equal(tensor, kept)
 
@@ -243,7 +244,9 @@ def test_a_student_in_training_is_restored_after_a_capture() -> None:
 def test_a_lane_whose_first_step_cannot_be_captured_is_refused(cuda: StandIn) -> None:
     counter = torch.zeros(())
     with pytest.raises(RuntimeError, match="CUDA out of memory"):
-        graphs.CapturedSteps(torch.device("cpu")).prepare(8, lambda: counter.add_(1) and None, changes=[counter])
+        graphs.CapturedSteps(torch.device("cpu")).prepare(
+            BatchSize(8), lambda: counter.add_(1) and None, changes=[counter]
+        )
     assert counter == 0
 
 
@@ -251,11 +254,11 @@ def test_a_lane_whose_first_step_cannot_be_captured_is_refused(cuda: StandIn) ->
 def test_a_later_size_that_cannot_be_captured_is_called(cuda: StandIn) -> None:
     steps, called = graphs.CapturedSteps(torch.device("cpu")), list[int]()
     for size in (8, 7):
-        steps.prepare(size, partial(called.append, size), changes=[])
+        steps.prepare(BatchSize(size), partial(called.append, size), changes=[])
     called.clear()
     cuda.log.clear()
-    steps.run(8)
-    steps.run(7)
+    steps.run(BatchSize(8))
+    steps.run(BatchSize(7))
     assert (called, cuda.log.count("replay"), cuda.log.count("on lane")) == ([7], 1, 2)
 
 
@@ -263,7 +266,7 @@ def test_sizes_beyond_what_a_lane_keeps_are_called(cuda: StandIn, monkeypatch: p
     monkeypatch.setattr(graphs, "_MAX_GRAPHS", 1)
     trials, plain = Trials("mlp"), Trials("mlp")
     lanes = trials.lanes(make_steps=partial(captured_steps, trials))
-    lanes.grow(1, batch_sizes=[9])
+    lanes.grow(1, batch_sizes=[BatchSize(9)])
     # Sizes 8 and 7 have no graph, and so end as called steps do.
     (got,) = trials.in_lanes(lanes, WANTED[1:2])
     (wanted,) = plain.in_lanes(plain.lanes(), WANTED[1:2])
@@ -292,9 +295,9 @@ class Watching(TorchDispatchMode):
 def test_steps_read_no_number_from_a_tensor(architecture: str, precision: str) -> None:
     trials = Trials(architecture, nesterov=True, precision=precision)
     lanes = trials.lanes()
-    lanes.grow(1, batch_sizes=[2])
+    lanes.grow(1, batch_sizes=[BatchSize(2)])
     with Watching() as watching:
-        take_step(lanes.student(0), lanes._batch, num_samples=2, recipe=trials.recipe)
+        take_step(lanes.student(0), lanes._batch, size=BatchSize(2), recipe=trials.recipe)
     assert watching.num_ops > 20
     assert watching.readers == []
 
@@ -321,7 +324,7 @@ def test_torchs_optimiser_with_a_rate_in_a_tensor_reads_it() -> None:
 def test_called_steps_need_no_stream() -> None:
     called: list[int] = []
     steps = EagerSteps()
-    steps.prepare(8, partial(called.append, 8), changes=[])
-    steps.run(8)
+    steps.prepare(BatchSize(8), partial(called.append, 8), changes=[])
+    steps.run(BatchSize(8))
     steps.join()
     assert called == [8]

@@ -153,6 +153,7 @@ def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any
         num_classes=sweep._dataset.num_classes,
         recipe=sweep._recipe,
         device=torch.device("cpu"),
+        max_batch_samples=2 * sweep._recipe.batch_size,
         make_steps=make_steps,
         clock=Ticking(growth=1 if more_pay else 4),
     )

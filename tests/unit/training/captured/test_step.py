@@ -71,6 +71,14 @@ def test_each_recipe_agrees_with_distill(changes: dict[str, object]) -> None:
 
 
 @pytest.mark.usefixtures("_rounding_alike")
+@pytest.mark.parametrize("wanted", KINDS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet20"])
+def test_rows_without_labels_end_in_the_bits_of_distill(architecture: str, precision: str, wanted: TrialSpec) -> None:
+    assert_is_distill(Trials(architecture, num_unlabelled=14, precision=precision), wanted)
+
+
+@pytest.mark.usefixtures("_rounding_alike")
 @settings(max_examples=20, suppress_health_check=list(HealthCheck), deadline=None)
 @given(
     teacher=st.integers(0, 3),

@@ -11,7 +11,7 @@ from peerkd.training.stacked.losses import FAST_GRADIENTS, joint_loss_gradient
 from tests.pair_losses import EVERY_LOSS, WEIGHTED_BRIER
 
 
-def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term):
+def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term, *, num_unlabelled=0):
     as_G11 = [torch.tensor(each, dtype=logits_GKB.dtype)[:, None, None] for each in (weights, temperatures)]
     return joint_loss_gradient(
         logits_GKB,
@@ -20,6 +20,7 @@ def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term):
         distillation_weights_G11=as_G11[0],
         temperatures_G11=as_G11[1],
         term=term,
+        num_unlabelled=num_unlabelled,
     )
 
 
@@ -55,6 +56,38 @@ def test_it_is_the_gradient_of_the_joint_loss(
             distillation_weight=weight,
             temperature=temperature,
             term=term,
+        ).backward()
+        torch.testing.assert_close(got_GKB[place].t(), logits_BK.grad, rtol=1e-9, atol=1e-12)
+
+
+@given(
+    num_labelled=st.integers(1, 5),
+    num_unlabelled=st.integers(1, 5),
+    loss=st.sampled_from([each for each in EVERY_LOSS if not each.needs_labels]),
+    reduction=st.sampled_from(["batchmean", "mean"]),
+    is_scaled=st.booleans(),
+)
+def test_rows_without_labels_have_the_gradient_of_the_divergence_alone(
+    num_labelled, num_unlabelled, loss, reduction, is_scaled
+):
+    rng = torch.Generator().manual_seed(0)
+    num_samples = num_labelled + num_unlabelled
+    logits_GKB = 4 * torch.randn(3, 4, num_samples, generator=rng, dtype=torch.float64)
+    teachers_GKB = 4 * torch.randn(3, 4, num_unlabelled, generator=rng, dtype=torch.float64)
+    labels_B = torch.randint(4, (num_labelled,), generator=rng)
+    term = distillation_term(loss)._replace(reduction=reduction, scale_by_temperature_squared=is_scaled)
+    weights, temperatures = [0.0, 0.3, 1.0], [1.0, 2.0, 0.7]
+    got_GKB = gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term, num_unlabelled=num_unlabelled)
+    for place, (weight, temperature) in enumerate(zip(weights, temperatures, strict=True)):
+        logits_BK = logits_GKB[place].t().clone().requires_grad_()
+        joint_loss(
+            logits_BK,
+            labels_B=labels_B,
+            teacher_logits_BK=teachers_GKB[place].t(),
+            distillation_weight=weight,
+            temperature=temperature,
+            term=term,
+            num_unlabelled=num_unlabelled,
         ).backward()
         torch.testing.assert_close(got_GKB[place].t(), logits_BK.grad, rtol=1e-9, atol=1e-12)
 

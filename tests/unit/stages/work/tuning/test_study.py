@@ -35,6 +35,23 @@ def space():
     return build_space(CONFIG, num_train=SIZES, num_public=40, features=None)
 
 
+def test_a_set_whose_divergence_has_samples_of_its_own_costs_what_is_trained_and_what_is_taught():
+    sweep = CONFIG.sweep.model_copy(update={"transfer_sets": ("student", "student_and_public")})
+    config = CONFIG.model_copy(update={"sweep": sweep})
+    space = build_space(config, num_train=SIZES, num_public=40, features=None)
+    # Student 0 has 30 samples, one batch; the public set has 40, two batches. So an epoch has two batches of 30 own
+    # samples and two of 20 public ones, and the teacher sees the 40 public samples.
+    trained, taught = space.num_samples_QS[0], space.num_taught_samples_QS[0]
+    assert trained.tolist() == [30] * 4 + [100] * 4
+    assert taught.tolist() == [30] * 4 + [40] * 4
+    ledger = CostLedger(space)
+    first = Suggestion(0, 4, 4)
+    assert ledger.price(first) == pytest.approx(4 * 100 + 40 / 3)
+    assert ledger.prices([0], np.array([4]))[0, 0, 4] == pytest.approx(ledger.price(first))
+    ledger.charge(first)
+    assert ledger.price(Suggestion(0, 5, 4)) == 4 * 100
+
+
 def gain(suggestion):
     """Return a gain that depends only on the trial and grows with its epochs."""
     return float(np.sin(7 * suggestion.pair + 3 * suggestion.setting)) * suggestion.num_epochs / 100

@@ -1,0 +1,88 @@
+"""Two sets of samples in joined batches: one with labels, for the cross entropy, and one without, for the divergence.
+
+The sets may differ in size. An epoch is one pass over the set with more batches, so that it omits no sample. The other
+set is passed through again and again, each time in a new order. Its passes continue from one epoch to the next, so that
+all its samples are used equally often, however many batches an epoch has.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count, islice
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from peerkd.training.samples import Batch, BatchSize, SampleSet
+
+
+class JoinedSamples:
+    """Samples with labels and samples without. A batch contains a batch of each set, those with labels first."""
+
+    def __init__(self, labelled: SampleSet, unlabelled: SampleSet) -> None:
+        """Join two sets, whose batches are computed when they are requested."""
+        self._labelled, self._unlabelled = labelled, unlabelled
+        self.device = labelled.device
+        self.name = f"{labelled.name} and {unlabelled.name}"
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._labelled) + len(self._unlabelled)
+
+    @property
+    def num_batches(self) -> int:
+        """The number of batches, and so of steps, in one epoch."""
+        return max(self._labelled.num_batches, self._unlabelled.num_batches)
+
+    @property
+    def batch_sizes(self) -> tuple[BatchSize, ...]:
+        """The sizes that the batches may have, the largest first."""
+        sizes = [
+            BatchSize(labelled.num_samples + unlabelled.num_samples, unlabelled.num_samples)
+            for labelled in self._labelled.batch_sizes
+            for unlabelled in self._unlabelled.batch_sizes
+        ]
+        return tuple(sorted(sizes, reverse=True))
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over the batches of one epoch, counted from 0."""
+        for labelled, unlabelled in zip(
+            self._part(self._labelled, epoch), self._part(self._unlabelled, epoch), strict=True
+        ):
+            images_NCHW = torch.cat([labelled.images_NCHW, unlabelled.images_NCHW])
+            yield Batch(
+                images_NCHW.contiguous(memory_format=torch.channels_last),
+                labelled.labels_B,
+                labelled.num_samples + unlabelled.num_samples,
+                unlabelled.num_samples,
+            )
+
+    def unlabelled_epochs(self, epochs: range) -> range:
+        """Return the epochs of the set without labels, some of whose batches belong to these epochs."""
+        num_batches = self._unlabelled.num_batches
+        last_batch = epochs.stop * self.num_batches - 1
+        return range(epochs.start * self.num_batches // num_batches, last_batch // num_batches + 1)
+
+    def in_batches(self, values: Mapping[int, Sequence[Tensor]], epoch: int) -> Sequence[Tensor]:
+        """Return values of the samples without labels in the batches of an epoch.
+
+        Args:
+            values: The values by epoch and batch of the set without labels, for ``unlabelled_epochs``.
+            epoch: The epoch, counted from 0.
+        """
+        first = epoch * self.num_batches
+        places = [divmod(batch, self._unlabelled.num_batches) for batch in range(first, first + self.num_batches)]
+        return [values[its_epoch][its_batch] for its_epoch, its_batch in places]
+
+    def _part(self, samples: SampleSet, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over one set's part of the batches of an epoch.
+
+        Batch g of a training, counted from 0 over all epochs, contains batch ``g mod m`` of the set's epoch
+        ``g div m``, where m is the number of batches of the set.
+        """
+        its_epoch, num_skipped = divmod(epoch * self.num_batches, samples.num_batches)
+        endless = chain.from_iterable(map(samples.batches, count(its_epoch)))
+        return islice(endless, num_skipped, num_skipped + self.num_batches)
+
+
+TransferSamples: TypeAlias = SampleSet | JoinedSamples
+"""The samples of a transfer set."""
